@@ -1,0 +1,35 @@
+package executors
+
+import "errors"
+
+// Causes of an attempt's context ending; see [context.Cause].
+var (
+	ErrCancelled = errors.New("task was cancelled")
+	ErrTimeout   = errors.New("attempt timed out")
+	ErrDraining  = errors.New("worker is draining")
+	ErrLeaseLost = errors.New("worker lost its lease")
+)
+
+type permanentError struct{ error }
+
+func (e permanentError) Unwrap() error { return e.error }
+
+// Permanent marks a failure that another attempt can't mend: it is never retried.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return permanentError{err}
+}
+
+// IsPermanent reports whether err or anything it wraps was made by [Permanent] or [Invalid].
+func IsPermanent(err error) bool {
+	_, ok := errors.AsType[permanentError](err)
+	return ok
+}
+
+// Invalid is a permanent failure for missing or bad input or configuration. Its text begins with the executor's id in
+// brackets (spec 3.13).
+func Invalid(executor, reason string) error {
+	return Permanent(errors.New("[" + executor + "] " + reason))
+}

@@ -1,0 +1,64 @@
+package executors
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Executor runs the attempts of one kind of task. Implementations are used by many goroutines at once.
+//
+// The life of an attempt:
+//  1. The worker checks the call's inputs against Describe().Inputs and the task's own schema.
+//  2. It calls Run in a goroutine of its own. A panic is that attempt's failure.
+//  3. The context ends when the attempt's time is up, the task is cancelled, the worker drains or its lease is lost;
+//     context.Cause tells which ([ErrCancelled], [ErrTimeout], [ErrDraining], [ErrLeaseLost]).
+//     Run must then stop what it started, and return soon.
+//  4. What Run returns becomes the attempt's outcome. A value returned beside an error is kept only when the task was
+//     cancelled, as its partial result.
+type Executor interface {
+	Describe() Description
+	// Run does the work and returns its result, which must be encodable as JSON. Errors are failures that may be
+	// retried, unless made by [Permanent] (or [Invalid]). Error texts are shown to users: no secrets.
+	Run(ctx context.Context, call *Call) (any, error)
+}
+
+// Description is what an executor says of itself.
+type Description struct {
+	ID, Name, Description string
+	Type                  string // registry type of spec 1.3: stdio, http, core, ...
+	Tags                  []string
+	Inputs, Output        json.RawMessage // JSON Schemas (draft 2020-12); nil: anything
+	Cancelable            bool            // stops its work when the context ends
+	Repeatable            bool            // running twice at once does no harm
+	Timeout               time.Duration   // start-to-close when the task names none; 0: unlimited
+}
+
+// Call is one attempt, as an executor sees it. The worker owns it; an executor must not keep it after Run returns.
+type Call struct {
+	TaskID, TreeID, Name, UserID string
+	Attempt                      int             // from 1, never restarts: a fencing token
+	IdempotencyKey               string          // stable across the attempts of one run of the task
+	Inputs                       json.RawMessage // merged inputs, a JSON object
+	Params, Schemas              json.RawMessage // JSON objects, or nil
+	Reporter                     Reporter        // never nil
+	Lease                        Lease           // never nil
+}
+
+// Reporter takes what an executor says while it runs. Its methods never block for long, may be called from several
+// goroutines, and may drop what exceeds their bounds.
+type Reporter interface {
+	// Log records a line of output; stream is "stdout", "stderr" or "log".
+	Log(stream, line string)
+	// Progress records how much is done, 0 to 1, and what is being done.
+	Progress(fraction float64, message string)
+}
+
+// Lease is how long the worker may still own its attempts. Executors that start something which outlives a frozen
+// worker must have it stopped at the lease's end by someone else (see package guardian).
+type Lease interface {
+	// Until is when the lease ends, on this process's monotonic clock.
+	Until() time.Time
+	// Changed is closed at the next extension.
+	Changed() <-chan struct{}
+}

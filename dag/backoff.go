@@ -1,0 +1,57 @@
+package dag
+
+import (
+	"math"
+	"time"
+)
+
+// MaxRetryAttempts is the most that [RetryPolicy.MaxAttempts] may be.
+const MaxRetryAttempts = 1000
+
+// Exhausted reports whether a task that has failed counted times, in attempts that count against the policy, gets no
+// further one.
+func (p RetryPolicy) Exhausted(counted int) bool { return counted >= max(1, p.MaxAttempts) }
+
+// Delay is how long to wait before the next attempt after failed counted failures (from 1; less is read as 1), drawn
+// with full jitter: random, from [0,1), times what [RetryPolicy.Ceiling] allows. So it lies in [0, ceiling), and tasks
+// that failed together do not come back together. A random outside [0,1) is moved to its nearer end.
+func (p RetryPolicy) Delay(failed int, random float64) time.Duration {
+	if !(random > 0) { // NaN too
+		return 0
+	}
+	random = min(random, math.Nextafter(1, 0))
+	return time.Duration(random * float64(p.Ceiling(failed)))
+}
+
+// Ceiling is the longest delay after failed counted failures: the initial delay, doubled at each failure after the
+// first (exponential, and any back-off that is not known), multiplied by their number (linear) or as it is (fixed), and
+// never over MaxDelay, which thereby also cuts an initial delay above it. It is never negative.
+func (p RetryPolicy) Ceiling(failed int) time.Duration {
+	initial, limit := p.InitialDelay, p.MaxDelay
+	if initial <= 0 {
+		initial = DefaultInitialDelay
+	}
+	if limit <= 0 {
+		limit = DefaultMaxDelay
+	}
+	failed = max(1, failed)
+	switch p.Backoff {
+	case Fixed:
+	case Linear:
+		if time.Duration(failed) > limit/initial {
+			return limit
+		}
+		initial *= time.Duration(failed)
+	default:
+		for range failed - 1 {
+			if initial >= limit { // at most 63 rounds
+				break
+			}
+			if initial > math.MaxInt64/2 {
+				return limit
+			}
+			initial *= 2
+		}
+	}
+	return min(initial, limit)
+}

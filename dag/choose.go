@@ -1,0 +1,98 @@
+package dag
+
+import "encoding/json"
+
+// Known is the catalogue of executors that a choice is made from: the built-in ones and whatever else the caller knows
+// of. Workers may have more. The zero value knows none. Build it before use; reads need no lock.
+type Known struct {
+	ids   map[string]bool
+	first map[string]string // type to the id first added under it
+}
+
+// Add records an executor's id and its registry type (spec 1.3), which may be empty. The first of a type is the one
+// that the type alone stands for.
+func (k *Known) Add(id, typ string) {
+	if k.ids == nil {
+		k.ids, k.first = map[string]bool{}, map[string]string{}
+	}
+	k.ids[id] = true
+	if _, taken := k.first[typ]; !taken && typ != "" {
+		k.first[typ] = id
+	}
+}
+
+// Has reports whether the id was added.
+func (k Known) Has(id string) bool { return k.ids[id] }
+
+// aggregate is the id that the old name "aggregate_results" stands for (spec 1.3).
+const aggregate = "aggregate_results_executor"
+
+// ChooseExecutor is the id of what runs a task of the name, params and schemas given (spec 1.3, K24). Params and schemas
+// are valid JSON objects, or empty. The first of these that applies:
+//
+//  1. params.executor_id, if known
+//  2. schemas.method, if known
+//  3. params.executor_id, schemas.method: named but not known. It is still the choice: a worker may have it, and if none
+//     has, the task fails and says so (K13). Its type must not send it to another executor of the same kind.
+//  4. schemas.type: the first known of that type; if there is none, the type itself, which then fails in the same way.
+//     The protocol's words local, remote and external are no types (spec 12.2) and count as absent.
+//  5. the name, if it is a known id
+//
+// Otherwise the answer is empty: a group, which runs nothing. What is named by something that is not a string is that
+// JSON text, so that it fails as unknown instead of passing for a group.
+func ChooseExecutor(name string, params, schemas json.RawMessage, known Known) string {
+	var id, method, typ string
+	if len(params) > 2 {
+		id = alias(named(lookup(params, "executor_id")))
+	}
+	if len(schemas) > 2 {
+		for m := range members(schemas) {
+			switch {
+			case m.is("method"):
+				method = alias(named(m.value))
+			case m.is("type"):
+				typ = named(m.value)
+			}
+		}
+	}
+	switch {
+	case known.Has(id):
+		return id
+	case known.Has(method):
+		return method
+	case id != "":
+		return id
+	case method != "":
+		return method
+	}
+	switch typ {
+	case "", "local", "remote", "external":
+	default:
+		if first, ok := known.first[typ]; ok {
+			return first
+		}
+		return typ
+	}
+	if known.Has(name) {
+		return name
+	}
+	return ""
+}
+
+// named is the text of a JSON value that should be a string; empty for null and absence.
+func named(value []byte) string {
+	switch {
+	case isNull(value):
+		return ""
+	case value[0] == '"':
+		return unquote(value)
+	}
+	return string(value)
+}
+
+func alias(id string) string {
+	if id == "aggregate_results" {
+		return aggregate
+	}
+	return id
+}

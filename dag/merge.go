@@ -1,0 +1,164 @@
+package dag
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+)
+
+// DependencyResult is what one completed dependency gives to its dependent.
+type DependencyResult struct {
+	ID     string          // the dependency's task id, never its name
+	Result json.RawMessage // any JSON; null or empty adds nothing
+	Legacy bool            // the edge is stored as a plain string: an object's keys go straight into the inputs
+}
+
+// Merge lays the results of a task's completed dependencies, in the order of its list, over its submitted inputs
+// (spec 3.6). A later value replaces an earlier one of the same key and takes its place; new keys follow in the order
+// of their arrival, those that a schema names in the schema's order. Values are copied byte for byte, so that no number
+// loses a digit.
+//
+// Empty or null inputs are {}. Without results the inputs come back as they are; the caller must not change them.
+// The error says which of the arguments is not JSON, or that inputs is no object.
+func Merge(inputs, schemas json.RawMessage, deps []DependencyResult) (json.RawMessage, error) {
+	deps = withResult(deps)
+	if len(deps) == 0 {
+		if isNull(inputs) {
+			return json.RawMessage("{}"), nil
+		}
+		return inputs, nil
+	}
+	m, err := newMerged(inputs)
+	if err != nil {
+		return nil, err
+	}
+	properties, mapped, err := schemaProperties(schemas)
+	if err != nil {
+		return nil, err
+	}
+	for _, dep := range deps {
+		if !json.Valid(dep.Result) {
+			return nil, fmt.Errorf("merge result of dependency %q: %w", dep.ID, errNotJSON)
+		}
+		switch object := isObject(dep.Result); {
+		case object && dep.Legacy:
+			for v := range members(dep.Result) {
+				m.set(v.name(), v)
+			}
+		case object && mapped:
+			m.pick(properties, dep.Result)
+		default:
+			m.set(dep.ID, member{appendQuoted(nil, dep.ID), bytes.TrimSpace(dep.Result)})
+		}
+	}
+	return m.encode(), nil
+}
+
+// withResult leaves out the dependencies that have nothing to give; it copies only when there are such.
+func withResult(deps []DependencyResult) []DependencyResult {
+	null := func(d DependencyResult) bool { return isNull(d.Result) }
+	if !slices.ContainsFunc(deps, null) {
+		return deps
+	}
+	return slices.DeleteFunc(slices.Clone(deps), null)
+}
+
+// schemaProperties numbers the keys of input_schema.properties in their order. mapped tells whether that exists, even
+// if it is empty.
+func schemaProperties(schemas json.RawMessage) (numbers map[string]int, mapped bool, err error) {
+	if isNull(schemas) {
+		return nil, false, nil
+	}
+	if !json.Valid(schemas) {
+		return nil, false, fmt.Errorf("merge by schemas: %w", errNotJSON)
+	}
+	properties := lookup(lookup(schemas, "input_schema"), "properties")
+	if !isObject(properties) {
+		return nil, false, nil
+	}
+	numbers = map[string]int{}
+	for p := range members(properties) {
+		name := p.name()
+		if _, seen := numbers[name]; !seen {
+			numbers[name] = len(numbers)
+		}
+	}
+	return numbers, true, nil
+}
+
+// merged is an object under construction, its keys in the order of their first arrival.
+type merged struct {
+	members []member
+	at      map[string]int // index in members by decoded key
+	picked  map[int]member // scratch of pick
+}
+
+func newMerged(inputs json.RawMessage) (*merged, error) {
+	m := &merged{at: map[string]int{}}
+	if isNull(inputs) {
+		return m, nil
+	}
+	if !json.Valid(inputs) {
+		return nil, fmt.Errorf("merge into inputs: %w", errNotJSON)
+	}
+	if !isObject(inputs) {
+		return nil, fmt.Errorf("merge into inputs: not an object")
+	}
+	for v := range members(inputs) {
+		m.set(v.name(), v)
+	}
+	return m, nil
+}
+
+func (m *merged) set(name string, v member) {
+	if i, known := m.at[name]; known {
+		m.members[i].value = v.value
+		return
+	}
+	m.at[name] = len(m.members)
+	m.members = append(m.members, v)
+}
+
+// pick copies the numbered keys of the object's "result" member, if that is an object, else of the object itself.
+func (m *merged) pick(numbers map[string]int, object []byte) {
+	if inner := lookup(object, "result"); isObject(inner) {
+		object = inner
+	}
+	if m.picked == nil {
+		m.picked = map[int]member{}
+	}
+	clear(m.picked)
+	var order []int
+	for v := range members(object) {
+		n, named := numbers[v.name()]
+		if !named {
+			continue
+		}
+		if _, repeated := m.picked[n]; !repeated {
+			order = append(order, n)
+		}
+		m.picked[n] = v
+	}
+	slices.Sort(order)
+	for _, n := range order {
+		m.set(m.picked[n].name(), m.picked[n])
+	}
+}
+
+func (m *merged) encode() json.RawMessage {
+	size := 2
+	for _, v := range m.members {
+		size += len(v.key) + len(v.value) + 2
+	}
+	out := append(make([]byte, 0, size), '{')
+	for i, v := range m.members {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, v.key...)
+		out = append(out, ':')
+		out = append(out, v.value...)
+	}
+	return append(out, '}')
+}

@@ -1,0 +1,229 @@
+package guardian
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const controlFD = 3
+
+// Between two rounds of SIGKILL, and how long processes of another user are tried.
+const (
+	killFirst  = 2 * time.Millisecond
+	killMost   = 200 * time.Millisecond
+	deniedMost = 5 * time.Second
+)
+
+// guard is the whole life of a guardian process. Arguments: grace in milliseconds, path, argv of the command.
+func guard(args []string) int {
+	runtime.LockOSThread() // the parent-death signal of the command is tied to the thread that started it
+	if len(args) < 3 {
+		return 2
+	}
+	millis, err := strconv.ParseInt(args[0], 10, 64)
+	if err != nil {
+		return 2
+	}
+	unix.CloseOnExec(controlFD)
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return 2
+	}
+	_ = unix.SetNonblock(controlFD, true)
+	g := &guardian{
+		grace:   time.Duration(millis) * time.Millisecond,
+		control: os.NewFile(controlFD, "control"),
+		orders:  make(chan string),
+		exited:  make(chan syscall.WaitStatus, 1),
+		empty:   make(chan struct{}),
+		signals: make(chan os.Signal, 1),
+	}
+	// Caught, not ignored: an ignored signal would stay ignored in the command.
+	signal.Notify(g.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
+	go g.read()
+	return g.run(args[1], args[2:])
+}
+
+// guardian is the process between the worker and a command.
+type guardian struct {
+	grace   time.Duration
+	control *os.File
+	orders  chan string             // lines from the worker; closed when it is gone
+	exited  chan syscall.WaitStatus // the command has ended
+	empty   chan struct{}           // closed when nothing is below us, for good
+	signals chan os.Signal          //
+	lease   time.Time               // zero: no end
+	status  syscall.WaitStatus      // of the command, once seen
+}
+
+func (g *guardian) read() {
+	defer close(g.orders)
+	for lines := bufio.NewScanner(g.control); lines.Scan(); {
+		g.orders <- lines.Text()
+	}
+}
+
+func (g *guardian) run(path string, argv []string) int {
+	for line := range g.orders {
+		if line == "start" {
+			pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
+				Env:   os.Environ(),
+				Files: []uintptr{0, 1, 2},
+				Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+			})
+			if err != nil {
+				g.say("error %d", errnoOf(err))
+				return 1
+			}
+			g.say("started %d", pid)
+			go g.reap(pid)
+			reason := g.watch()
+			left := g.endAll()
+			select {
+			case g.status = <-g.exited:
+			default:
+			}
+			g.say("exit %d %d %s", uint32(g.status), left, reason)
+			return 0
+		}
+		g.order(line)
+	}
+	return 1 // the worker died before it said start
+}
+
+// watch waits for whatever ends the command's time, and says what it was.
+func (g *guardian) watch() string {
+	for {
+		var ends <-chan time.Time
+		if !g.lease.IsZero() {
+			ends = time.After(g.untilStop())
+		}
+		select {
+		case g.status = <-g.exited:
+			return "exit"
+		case line, open := <-g.orders:
+			if !open {
+				return "orphan"
+			}
+			if line == "stop" {
+				return "stop"
+			}
+			g.order(line)
+		case <-ends:
+			return "lease"
+		case <-g.signals:
+			return "signal"
+		}
+	}
+}
+
+// untilStop is when to begin ending the command so that the grace time is over when the lease is. A lease shorter than
+// the grace time gives the command half of it.
+func (g *guardian) untilStop() time.Duration {
+	left := time.Until(g.lease)
+	if left < 2*g.grace {
+		return left / 2
+	}
+	return left - g.grace
+}
+
+// order takes a lease.
+func (g *guardian) order(line string) {
+	text, ok := strings.CutPrefix(line, "lease ")
+	if !ok {
+		return
+	}
+	switch end, err := strconv.ParseInt(text, 10, 64); {
+	case err != nil:
+	case end == 0:
+		g.lease = time.Time{}
+	default:
+		g.lease = time.Now().Add(time.Duration(end - monotonic()))
+	}
+}
+
+// reap buries every process that dies below us. It ends when there is none left; none can come after that, since every
+// descendant has an ancestor that is our child.
+func (g *guardian) reap(command int) {
+	defer close(g.empty)
+	for {
+		var ws syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &ws, unix.WALL, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return
+		case pid == command:
+			g.exited <- ws
+		}
+	}
+}
+
+// endAll ends everything below us: SIGTERM, the grace time (no longer than the lease), then SIGKILL until nothing is
+// left. It returns how many processes remain that we may not kill.
+func (g *guardian) endAll() int {
+	select { // the usual case: the command has ended and left nothing
+	case <-g.empty:
+		return 0
+	case <-time.After(killFirst):
+	}
+	for _, p := range descendants() {
+		_ = p.signal(syscall.SIGTERM)
+		_ = p.signal(syscall.SIGCONT) // a stopped process takes no other signal
+	}
+	grace := g.grace
+	if !g.lease.IsZero() {
+		grace = min(grace, max(0, time.Until(g.lease)))
+	}
+	select {
+	case <-g.empty:
+		return 0
+	case <-time.After(grace):
+	}
+	var denied time.Time // since when only processes of another user are left
+	for pause := killFirst; ; pause = min(2*pause, killMost) {
+		killed, refused := 0, 0
+		for _, p := range descendants() {
+			if err := p.signal(syscall.SIGKILL); errors.Is(err, syscall.EPERM) {
+				refused++
+			} else {
+				killed++
+			}
+		}
+		switch {
+		case killed > 0 || refused == 0:
+			denied = time.Time{}
+		case denied.IsZero():
+			denied = time.Now()
+		case time.Since(denied) > deniedMost:
+			return refused
+		}
+		select {
+		case <-g.empty:
+			return 0
+		case <-time.After(pause):
+		}
+	}
+}
+
+// say tells the worker, if there still is one.
+func (g *guardian) say(format string, args ...any) {
+	_ = g.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, _ = fmt.Fprintf(g.control, format+"\n", args...)
+}
+
+func errnoOf(err error) int {
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return int(errno)
+	}
+	return int(syscall.EINVAL)
+}

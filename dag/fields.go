@@ -1,0 +1,161 @@
+package dag
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// MaxDuration bounds every time span of a task: timeouts and retry delays.
+const MaxDuration = 10 * 365 * 24 * time.Hour
+
+// maxPool is how long a pool's name may be.
+const maxPool = 64
+
+// ValidPool reports whether a pool may have the name: 1 to 64 letters, digits, - and _, so that it can be a part of a
+// subject, a metric's label and a URL.
+func ValidPool(name string) bool {
+	if name == "" || len(name) > maxPool {
+		return false
+	}
+	for i := range len(name) {
+		c := name[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// check looks at one task's fields and records what is wrong with them.
+type check struct {
+	b     *Builder
+	index int
+	task  *Task
+}
+
+// fault is one that names the task.
+func (c *check) fault(code Code, field, format string, args ...any) *InvalidTaskError {
+	label := c.task.ID
+	if label == "" {
+		label = c.task.Name
+	}
+	return &InvalidTaskError{
+		Code: code, Index: c.index, Task: cut(label, c.b.limits.IDBytes), Field: field,
+		Reason: fmt.Sprintf(format, args...),
+	}
+}
+
+// field records that a field's value can't be accepted.
+func (c *check) field(field, format string, args ...any) {
+	if c.b.faults.room(atField) {
+		reason := fmt.Sprintf("tasks[%d].%s: %s", c.index, field, fmt.Sprintf(format, args...))
+		c.b.faults.keep(atField, c.fault(InvalidField, field, "%s", reason))
+	}
+}
+
+// text reports whether s can be stored and is within its bound.
+func (c *check) text(field, s string, limit int) bool {
+	switch {
+	case len(s) > limit:
+		c.field(field, "must be at most %d bytes, got %d", limit, len(s))
+	case !utf8.ValidString(s):
+		c.field(field, "must be valid UTF-8")
+	case strings.IndexByte(s, 0) >= 0:
+		c.field(field, "must not hold a NUL character")
+	default:
+		return true
+	}
+	return false
+}
+
+func (c *check) dependency(k int, d Dependency) bool {
+	limit := c.b.limits.IDBytes
+	if plain(d.Ref, limit) && plain(d.Type, limit) {
+		return true
+	}
+	field := fmt.Sprintf("dependencies[%d]", k)
+	return c.text(field, d.Ref, limit) && c.text(field+".type", d.Type, limit)
+}
+
+// plain is the quick answer for the common case; false means that [check.text] must decide.
+func plain(s string, limit int) bool {
+	if len(s) > limit {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] == 0 || s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// fields checks all that has no bearing on the tree's shape.
+func (c *check) fields() {
+	t := c.task
+	if t.Priority < Urgent || t.Priority > Low {
+		c.field("priority", "must be %d to %d, got %d", Urgent, Low, t.Priority)
+	}
+	c.object("inputs", t.Inputs)
+	c.object("params", t.Params)
+	c.object("schemas", t.Schemas)
+	c.object("custom", t.Custom)
+	c.text("executor", t.Executor, c.b.limits.IDBytes)
+	if t.Pool != "" && !ValidPool(t.Pool) {
+		c.field("pool", "must be 1 to %d letters, digits, - or _", maxPool)
+	}
+	c.retry(t.Retry)
+	if t.OnLost != RetryLost && t.OnLost != FailLost {
+		c.field("on_lost", "must be retry or fail")
+	}
+	c.span("timeout", t.Timeout)
+	c.span("schedule_to_start", t.ScheduleToStart)
+	c.span("tree_timeout", t.TreeTimeout)
+	if t.TreeTimeout != 0 && t.ParentRef != "" {
+		c.field("tree_timeout", "only the root task may have one")
+	}
+	if !t.NotBefore.IsZero() && (t.NotBefore.Year() < 1970 || t.NotBefore.Year() > 9999) {
+		c.field("not_before", "must be in the years 1970 to 9999")
+	}
+}
+
+func (c *check) retry(p RetryPolicy) {
+	if p.MaxAttempts < 0 || p.MaxAttempts > MaxRetryAttempts {
+		c.field("retry.max_attempts", "must be 1 to %d, got %d", MaxRetryAttempts, p.MaxAttempts)
+	}
+	switch p.Backoff {
+	case "", Exponential, Linear, Fixed:
+	default:
+		c.field("retry.backoff", "must be %s, %s or %s", Exponential, Linear, Fixed)
+	}
+	c.span("retry.initial_delay", p.InitialDelay)
+	c.span("retry.max_delay", p.MaxDelay)
+}
+
+func (c *check) span(field string, d time.Duration) {
+	if d < 0 || d > MaxDuration {
+		c.field(field, "must be 0 to %.0f seconds", MaxDuration.Seconds())
+	}
+}
+
+// object checks the size of a JSON object and that it looks like one; that it is one, its reader has to see to.
+func (c *check) object(field string, raw json.RawMessage) {
+	switch n := len(raw); {
+	case n == 0:
+	case n > c.b.limits.PayloadBytes:
+		c.field(field, "must be at most %d bytes, got %d", c.b.limits.PayloadBytes, n)
+	case raw[0] != '{' || raw[n-1] != '}':
+		c.field(field, "must be an object")
+	}
+}
+
+// cut shortens what is over its bound; that was a fault already, and shall not be kept or shown at full length.
+func cut(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return strings.Clone(s[:limit])
+}

@@ -337,6 +337,14 @@ func TestStatusIsReported(t *testing.T) {
 	}
 }
 
+func TestSIGTERMToTheGuardianIsTheWorkersToAnswer(t *testing.T) {
+	var out bytes.Buffer
+	status, err := guardian.Run(t.Context(), shell(`sleep 0.1; kill -TERM $PPID; sleep 0.1; echo went on`, newMark(t), &out))
+	if err != nil || status.Code != 0 || out.String() != "went on\n" {
+		t.Errorf("got %+v, %v, %q", status, err, out.String())
+	}
+}
+
 func TestStreamsPassThrough(t *testing.T) {
 	var out, errs bytes.Buffer
 	c := shell(`cat; echo oops >&2; pwd`, newMark(t), &out)

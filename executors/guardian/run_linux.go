@@ -13,15 +13,20 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/taskgrove/taskgrove/executors/guardian/internal/guard"
+	"github.com/taskgrove/taskgrove/executors/guardian/internal/proc"
 )
 
 // self is this program, also after its file was replaced by a newer one.
 const self = "/proc/self/exe"
 
-const (
-	writeTimeout = time.Second     // to a guardian that does not read: it is frozen
-	pipeDelay    = 2 * time.Second // output that still comes after the guardian's end: held open by another user's process
-)
+// pipeDelay is how long output may still come after the guardian's end: another user's process holds it open.
+const pipeDelay = 2 * time.Second
+
+// Hook marks the place in main where this process becomes a guardian if it was started as one. That has happened by
+// then: importing this package is enough.
+func Hook() {}
 
 // Run runs the command under a guardian and returns when it and everything below it have ended.
 //
@@ -45,7 +50,7 @@ func Run(ctx context.Context, c Command) (Status, error) {
 	}
 	cmd := &exec.Cmd{
 		Path:       self,
-		Args:       append([]string{processName, strconv.FormatInt(grace.Milliseconds(), 10), c.Path}, c.Args...),
+		Args:       append([]string{guard.Name, strconv.FormatInt(grace.Milliseconds(), 10), c.Path}, c.Args...),
 		Env:        append(make([]string, 0, len(c.Env)), c.Env...), // nil would mean ours
 		Dir:        c.Dir,
 		Stdin:      c.Stdin,
@@ -115,7 +120,7 @@ func (w *ward) outcome(waited error) (Status, error) {
 		if _, err := fmt.Sscanf(w.report, "error %d", &errno); err == nil {
 			return status, &StartError{Err: syscall.Errno(errno)}
 		}
-		killSession(w.pid)
+		w.killSession()
 		if w.ctx.Err() != nil {
 			return status, context.Cause(w.ctx)
 		}
@@ -141,6 +146,16 @@ func (w *ward) outcome(waited error) (Status, error) {
 	return status, fmt.Errorf("guardian of the command was told to end (%s)", reason)
 }
 
+// killSession kills what can still be told to be the command's when its guardian is gone.
+func (w *ward) killSession() {
+	if w.pid <= 1 {
+		return
+	}
+	for _, p := range proc.InSession(w.pid) {
+		_ = p.Signal(syscall.SIGKILL)
+	}
+}
+
 // sendLease tells the guardian how long the command may run, and returns what is closed when that changes.
 func (w *ward) sendLease() <-chan struct{} {
 	if w.lease == nil {
@@ -149,7 +164,7 @@ func (w *ward) sendLease() <-chan struct{} {
 	changed := w.lease.Changed() // before Until: so that no change is missed
 	end := int64(0)
 	if until := w.lease.Until(); !until.IsZero() {
-		end = max(1, monotonic()+int64(time.Until(until)))
+		end = max(1, guard.Monotonic()+int64(time.Until(until)))
 	}
 	w.send("lease " + strconv.FormatInt(end, 10))
 	return changed
@@ -157,7 +172,7 @@ func (w *ward) sendLease() <-chan struct{} {
 
 // send writes a line. A guardian that is gone is noticed elsewhere, and one that is frozen has its lease.
 func (w *ward) send(line string) {
-	_ = w.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = w.control.SetWriteDeadline(time.Now().Add(guard.WriteTimeout))
 	_, _ = w.control.WriteString(line + "\n")
 }
 
@@ -168,11 +183,4 @@ func socketPair() (ours, theirs *os.File, err error) {
 		return nil, nil, err
 	}
 	return os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "guardian"), nil
-}
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, the same for every process of this host.
-func monotonic() int64 {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return ts.Nano()
 }

@@ -1,4 +1,10 @@
-package guardian
+//go:build linux
+
+// Package proc finds processes in /proc and signals exactly those.
+//
+// It owns how a process is told from a later one of the same number. It must not know why anything is ended. It imports
+// little, since a guardian starts with it (see package guard).
+package proc
 
 import (
 	"bytes"
@@ -11,21 +17,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is one that was seen in /proc. A pid alone may name another one by the time it is signalled; the pid and the
+// Process is one that was seen in /proc. A pid alone may name another one by the time it is signalled; the pid and the
 // time of its start do not.
-type process struct {
+type Process struct {
 	pid, parent, session int
 	zombie               bool
 	start                string // in clock ticks since boot
 }
 
-// descendants are the processes below this one that still run.
-func descendants() []process {
-	children := map[int][]process{}
+// Descendants are the processes below this one that still run.
+func Descendants() []Process {
+	children := map[int][]Process{}
 	for _, p := range processes() {
 		children[p.parent] = append(children[p.parent], p)
 	}
-	var below []process
+	var below []Process
 	for queue := []int{os.Getpid()}; len(queue) > 0; queue = queue[1:] {
 		for _, p := range children[queue[0]] {
 			queue = append(queue, p.pid)
@@ -37,27 +43,26 @@ func descendants() []process {
 	return below
 }
 
-// killSession kills what is in the session of a command whose guardian is gone.
-func killSession(pid int) {
-	if pid <= 1 {
-		return
-	}
+// InSession are the processes of the session that the process pid leads, or led.
+func InSession(pid int) []Process {
+	var in []Process
 	for _, p := range processes() {
 		if p.session == pid {
-			_ = p.signal(syscall.SIGKILL)
+			in = append(in, p)
 		}
 	}
+	return in
 }
 
 // processes are all that /proc shows. One that ends meanwhile may be missing.
-func processes() []process {
+func processes() []Process {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil
 	}
 	defer dir.Close()
 	names, _ := dir.Readdirnames(-1)
-	var all []process
+	var all []Process
 	for _, name := range names {
 		if pid, err := strconv.Atoi(name); err == nil {
 			if p, ok := lookup(pid); ok {
@@ -70,25 +75,25 @@ func processes() []process {
 
 // lookup reads /proc/PID/stat (proc(5)): pid (name) state ppid pgrp session ... with the start time in field 22. The
 // name may hold anything, also parentheses.
-func lookup(pid int) (process, bool) {
+func lookup(pid int) (Process, bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	end := bytes.LastIndexByte(text, ')')
 	if err != nil || end < 0 {
-		return process{}, false
+		return Process{}, false
 	}
 	fields := strings.Fields(string(text[end+1:]))
 	if len(fields) < 20 {
-		return process{}, false
+		return Process{}, false
 	}
-	p := process{pid: pid, start: fields[19], zombie: fields[0] == "Z" || fields[0] == "X"}
+	p := Process{pid: pid, start: fields[19], zombie: fields[0] == "Z" || fields[0] == "X"}
 	p.parent, _ = strconv.Atoi(fields[1])
 	p.session, _ = strconv.Atoi(fields[3])
 	return p, true
 }
 
-// signal reaches exactly this process: the descriptor pins the pid, and the start time tells whether it is still the
-// same one.
-func (p process) signal(sig syscall.Signal) error {
+// Signal reaches exactly this process: the descriptor pins the pid, and the start time tells whether it is still the
+// same one. It returns ESRCH when it is not, and EPERM for another user's process.
+func (p Process) Signal(sig syscall.Signal) error {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if errors.Is(err, syscall.ENOSYS) { // before Linux 5.3
 		return syscall.Kill(p.pid, sig)

@@ -1,19 +1,38 @@
-package guardian
+//go:build linux
+
+// Package guard is the guardian's side: what a process does that was started under the guardian's name.
+//
+// It owns the guardian process from its first instruction to its last. It must not know the worker's side; package
+// guardian describes both and the protocol between them.
+//
+// A guardian starts in this package's init, and not in main: no program can forget it (it would start itself again and
+// again), and packages that initialise later cost it nothing. Packages initialise in the order of their paths as soon
+// as all that they import has; that is why this one avoids os/exec and os/signal, which come late. Measured with the
+// server, NATS and gRPC linked in: 5.5 ms per command instead of 7.7.
+package guard
 
 import (
 	"bufio"
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/taskgrove/taskgrove/executors/guardian/internal/proc"
 )
+
+// Name is argv[0] of a guardian; nothing else starts this program by that name.
+const Name = "taskgrove-guardian"
+
+// WriteTimeout is for one message to the other side; one that does not read for so long is frozen.
+const WriteTimeout = time.Second
 
 const controlFD = 3
 
@@ -23,6 +42,12 @@ const (
 	killMost   = 200 * time.Millisecond
 	deniedMost = 5 * time.Second
 )
+
+func init() {
+	if len(os.Args) > 0 && os.Args[0] == Name {
+		syscall.Exit(guard(os.Args[1:])) // not os.Exit: the race detector would have it wait a second
+	}
+}
 
 // guard is the whole life of a guardian process. Arguments: grace in milliseconds, path, argv of the command.
 func guard(args []string) int {
@@ -45,10 +70,7 @@ func guard(args []string) int {
 		orders:  make(chan string),
 		exited:  make(chan syscall.WaitStatus, 1),
 		empty:   make(chan struct{}),
-		signals: make(chan os.Signal, 1),
 	}
-	// Caught, not ignored: an ignored signal would stay ignored in the command.
-	signal.Notify(g.signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)
 	go g.read()
 	return g.run(args[1], args[2:])
 }
@@ -60,7 +82,6 @@ type guardian struct {
 	orders  chan string             // lines from the worker; closed when it is gone
 	exited  chan syscall.WaitStatus // the command has ended
 	empty   chan struct{}           // closed when nothing is below us, for good
-	signals chan os.Signal          //
 	lease   time.Time               // zero: no end
 	status  syscall.WaitStatus      // of the command, once seen
 }
@@ -84,6 +105,7 @@ func (g *guardian) run(path string, argv []string) int {
 				g.say("error %d", errnoOf(err))
 				return 1
 			}
+			ignoreSignals()
 			g.say("started %d", pid)
 			go g.reap(pid)
 			reason := g.watch()
@@ -120,8 +142,6 @@ func (g *guardian) watch() string {
 			g.order(line)
 		case <-ends:
 			return "lease"
-		case <-g.signals:
-			return "signal"
 		}
 	}
 }
@@ -147,7 +167,7 @@ func (g *guardian) order(line string) {
 	case end == 0:
 		g.lease = time.Time{}
 	default:
-		g.lease = time.Now().Add(time.Duration(end - monotonic()))
+		g.lease = time.Now().Add(time.Duration(end - Monotonic()))
 	}
 }
 
@@ -176,9 +196,9 @@ func (g *guardian) endAll() int {
 		return 0
 	case <-time.After(killFirst):
 	}
-	for _, p := range descendants() {
-		_ = p.signal(syscall.SIGTERM)
-		_ = p.signal(syscall.SIGCONT) // a stopped process takes no other signal
+	for _, p := range proc.Descendants() {
+		_ = p.Signal(syscall.SIGTERM)
+		_ = p.Signal(syscall.SIGCONT) // a stopped process takes no other signal
 	}
 	grace := g.grace
 	if !g.lease.IsZero() {
@@ -192,8 +212,8 @@ func (g *guardian) endAll() int {
 	var denied time.Time // since when only processes of another user are left
 	for pause := killFirst; ; pause = min(2*pause, killMost) {
 		killed, refused := 0, 0
-		for _, p := range descendants() {
-			if err := p.signal(syscall.SIGKILL); errors.Is(err, syscall.EPERM) {
+		for _, p := range proc.Descendants() {
+			if err := p.Signal(syscall.SIGKILL); errors.Is(err, syscall.EPERM) {
 				refused++
 			} else {
 				killed++
@@ -217,7 +237,7 @@ func (g *guardian) endAll() int {
 
 // say tells the worker, if there still is one.
 func (g *guardian) say(format string, args ...any) {
-	_ = g.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = g.control.SetWriteDeadline(time.Now().Add(WriteTimeout))
 	_, _ = fmt.Fprintf(g.control, format+"\n", args...)
 }
 
@@ -226,4 +246,25 @@ func errnoOf(err error) int {
 		return int(errno)
 	}
 	return int(syscall.EINVAL)
+}
+
+// ignoreSignals lets the worker alone decide: a service manager that sends SIGTERM to a whole control group means the
+// worker to drain. It is called after the command was started, which would inherit it.
+func ignoreSignals() {
+	type sigaction struct {
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	ignore := sigaction{handler: 1} // SIG_IGN
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT} {
+		_, _, _ = syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(sig),
+			uintptr(unsafe.Pointer(&ignore)), 0, unsafe.Sizeof(ignore.mask), 0, 0)
+	}
+}
+
+// Monotonic is CLOCK_MONOTONIC in nanoseconds, the same for every process of this host.
+func Monotonic() int64 {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
+	return ts.Nano()
 }

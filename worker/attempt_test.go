@@ -1,0 +1,100 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/executors"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+)
+
+func TestOutcomeOf(t *testing.T) {
+	failure := errors.New("exit status 1")
+	for _, tt := range []struct {
+		fact       string
+		cancelled  bool
+		cause, err error
+		want       workerv1.Outcome
+	}{
+		{"no error is a completion", false, nil, nil, workerv1.Outcome_OUTCOME_COMPLETED},
+		{"an error is a failure", false, nil, failure, workerv1.Outcome_OUTCOME_FAILED},
+		{"a cancellation stands over a failure", true, executors.ErrCancelled, failure, workerv1.Outcome_OUTCOME_CANCELLED},
+		{"a cancellation stands over a completion", true, executors.ErrCancelled, nil, workerv1.Outcome_OUTCOME_CANCELLED},
+		{"a cancellation stands over a drain", true, executors.ErrDraining, failure, workerv1.Outcome_OUTCOME_CANCELLED},
+		{"a timeout stands over what came too late", false, executors.ErrTimeout, nil, workerv1.Outcome_OUTCOME_TIMED_OUT},
+		{"a drain hands back", false, executors.ErrDraining, failure, workerv1.Outcome_OUTCOME_RETURNED},
+		{"a lost lease hands back", false, executors.ErrLeaseLost, failure, workerv1.Outcome_OUTCOME_RETURNED},
+		{"work done in spite of a drain is done", false, executors.ErrDraining, nil, workerv1.Outcome_OUTCOME_COMPLETED},
+	} {
+		t.Run(tt.fact, func(t *testing.T) {
+			if got := outcomeOf(tt.cancelled, tt.cause, tt.err); got != tt.want {
+				t.Errorf("outcomeOf(%v, %v, %v) = %v, want %v", tt.cancelled, tt.cause, tt.err, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestEncode(t *testing.T) {
+	for _, tt := range []struct {
+		fact  string
+		value any
+		want  string
+		fails bool
+	}{
+		{"nil is null, which is empty", nil, "", false},
+		{"a nil map is null too", map[string]any(nil), "", false},
+		{"markup stays as it is", map[string]string{"a": "<b>&"}, `{"a":"<b>&"}`, false},
+		{"raw JSON is passed on", json.RawMessage(`{"a": 1}`), `{"a": 1}`, false},
+		{"raw JSON must be JSON", json.RawMessage(`{"a":`), "", true},
+		{"raw JSON becomes valid UTF-8", json.RawMessage("\"a\xff\""), "\"a\uFFFD\"", false},
+		{"a channel can't be encoded", make(chan int), "", true},
+		{"nor can infinity", math.Inf(1), "", true},
+	} {
+		t.Run(tt.fact, func(t *testing.T) {
+			got, err := encode(tt.value)
+			if string(got) != tt.want || (err != nil) != tt.fails {
+				t.Errorf("encode(%v) = %q, %v, want %q, fails %v", tt.value, got, err, tt.want, tt.fails)
+			}
+		})
+	}
+}
+
+func TestClean(t *testing.T) {
+	for _, tt := range []struct{ fact, text, want string }{
+		{"plain text stays", "exit status 1", "exit status 1"},
+		{"NUL has no place in Postgres", "a\x00b", "a\uFFFDb"},
+		{"invalid UTF-8 has no place in protobuf", "a\xffb", "a\uFFFDb"},
+		{"long text is cut between runes", strings.Repeat("ä", 30), strings.Repeat("ä", 14) + " … (cut)"},
+	} {
+		t.Run(tt.fact, func(t *testing.T) {
+			got := clean(tt.text, 39)
+			if got != tt.want || len(got) > 39 || !utf8.ValidString(got) {
+				t.Errorf("clean(%q) = %q, want %q", tt.text, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestConfigFaults(t *testing.T) {
+	cfg := Config{Pools: []Pool{{"a", 1}, {"a", 0}, {"", 1}, {"b", maxInHand}}, MaxKept: maxInHand + 1, Beat: -1}
+	cfg.setDefaults()
+	err := cfg.validate()
+	for _, want := range []string{"id is empty", `pool "a": concurrency is 0`, "a pool has no name", "of all pools is 20002", "max kept", "beat is -1ns"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("validate() = %v, lacks %q", err, want)
+		}
+	}
+	cfg = Config{ID: "w", Pools: []Pool{{"a", 1}, {"a", 1}}}
+	cfg.setDefaults()
+	if err := cfg.validate(); err == nil || !strings.Contains(err.Error(), "named twice") {
+		t.Errorf("validate() = %v, lacks the pool that is named twice", err)
+	}
+	cfg.Pools = cfg.Pools[:1]
+	if err := cfg.validate(); err != nil {
+		t.Errorf("validate() = %v, want nil", err)
+	}
+}

@@ -1,0 +1,136 @@
+package worker
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// batcher collects items and sends them in batches: at once when nothing is under way, otherwise after a short linger
+// or when enough are waiting, so that batches are as large as the load and no larger.
+type batcher[T any] struct {
+	max      int           // items in one batch
+	maxBytes int           // their size; a larger single item goes alone
+	enough   int           // that many are sent without lingering
+	linger   time.Duration // at most, and only while a batch is under way
+	inFlight int           // batches under way at once
+	size     func(T) int   // nil: sizes do not matter
+
+	// send delivers a batch. It returns the items that must be sent again, and after how long. It owns the slice.
+	send func(ctx context.Context, batch []T) (again []T, after time.Duration)
+
+	wake chan struct{} // capacity 1: there may be something in queue
+
+	mu    sync.Mutex
+	queue []T
+}
+
+// repeat is what a batch's sender wants sent again.
+type repeat[T any] struct {
+	items []T
+	at    time.Time
+}
+
+// add queues items. It never blocks; what bounds the queue is that each item holds a slot or counts as kept.
+func (b *batcher[T]) add(items ...T) {
+	if len(items) == 0 {
+		return
+	}
+	b.mu.Lock()
+	b.queue = append(b.queue, items...)
+	b.mu.Unlock()
+	signal(b.wake)
+}
+
+func (b *batcher[T]) waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue)
+}
+
+// next cuts a batch off the queue.
+func (b *batcher[T]) next() []T {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := min(len(b.queue), b.max)
+	if b.size != nil {
+		bytes := 0
+		for i, item := range b.queue[:n] {
+			if bytes += b.size(item); bytes > b.maxBytes && i > 0 {
+				n = i
+				break
+			}
+		}
+	}
+	batch := b.queue[:n:n]
+	if n == len(b.queue) {
+		b.queue = nil
+	} else {
+		b.queue = b.queue[n:]
+	}
+	return batch
+}
+
+// run sends until ctx ends, and returns when every send has. What is still queued then stays where it is.
+func (b *batcher[T]) run(ctx context.Context) error {
+	var (
+		flying  int
+		later   []repeat[T]
+		linger  time.Time // when the batch that is being collected goes; zero: not lingering
+		senders sync.WaitGroup
+		done    = make(chan repeat[T], b.inFlight) // one place for each that can be under way
+		timer   = time.NewTimer(time.Hour)
+	)
+	defer senders.Wait()
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		kept := later[:0]
+		for _, r := range later {
+			if r.at.After(now) {
+				kept = append(kept, r)
+			} else {
+				b.add(r.items...)
+			}
+		}
+		later = kept
+
+		waiting := b.waiting()
+		if waiting > 0 && linger.IsZero() {
+			linger = now.Add(b.linger)
+		}
+		if waiting > 0 && flying < b.inFlight {
+			if flying == 0 || waiting >= b.enough || !now.Before(linger) {
+				linger = time.Time{}
+				batch := b.next()
+				flying++
+				senders.Go(func() {
+					again, after := b.send(ctx, batch)
+					done <- repeat[T]{again, time.Now().Add(after)}
+				})
+				continue
+			}
+		}
+		next := now.Add(time.Hour)
+		if !linger.IsZero() && flying < b.inFlight {
+			next = linger
+		}
+		for _, r := range later {
+			if r.at.Before(next) {
+				next = r.at
+			}
+		}
+		timer.Reset(next.Sub(now))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-b.wake:
+		case <-timer.C:
+		case r := <-done:
+			flying--
+			if len(r.items) > 0 {
+				later = append(later, r)
+			}
+		}
+	}
+}

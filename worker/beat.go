@@ -1,0 +1,138 @@
+package worker
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+const (
+	beatsInFlight = 3 // a slow answer does not delay the next beat
+	beatRetry     = 250 * time.Millisecond
+	leaveWithin   = 2 * time.Second
+)
+
+// beats sends a beat at once and every [Config.Beat] until ctx ends; sooner after a failure, after a reconnection and
+// when one is wanted.
+func (s *session) beats(ctx context.Context) error {
+	cfg := &s.w.cfg
+	var flying sync.WaitGroup
+	defer flying.Wait()
+	done := make(chan bool, beatsInFlight) // one place for each beat under way
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	under, failures := 0, 0
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		case <-s.kick:
+		case <-s.w.conn.Reconnected():
+		case ok := <-done:
+			under--
+			if ok {
+				failures = 0
+				continue
+			}
+			failures++
+			timer.Reset(jitter(min(beatRetry<<min(failures-1, 8), cfg.Beat)))
+			continue
+		}
+		if under < beatsInFlight {
+			under++
+			flying.Go(func() { done <- s.beat(ctx, false) })
+		}
+		timer.Reset(jitter(cfg.Beat))
+	}
+}
+
+// jitter is d, give or take a tenth, so that workers that started together do not beat together for ever.
+func jitter(d time.Duration) time.Duration {
+	if d < 10 {
+		return d
+	}
+	return d - d/10 + rand.N(d/5)
+}
+
+// leave sends the last beat: everything is reported.
+func (s *session) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveWithin)
+	defer cancel()
+	s.beat(ctx, true)
+}
+
+// beat sends one and applies the answer. It reports whether the lease was extended.
+func (s *session) beat(ctx context.Context, leaving bool) bool {
+	w := s.w
+	beat := s.nextBeat(leaving)
+	data, err := proto.Marshal(beat)
+	if err != nil {
+		w.quiet.warn("beat", "beat can't be written", "error", err)
+		return false
+	}
+	within := max(2*w.cfg.Beat, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	sent := time.Now()
+	answer, err := w.conn.Request(ctx, queue.Beat, data)
+	if err != nil {
+		if ctx.Err() == nil || time.Since(sent) >= within {
+			w.quiet.warn("beat", "beat is not answered", "instance", s.instance, "lease_until", s.lease.Until(), "error", err)
+		}
+		return false
+	}
+	reply := &workerv1.BeatReply{}
+	if err := proto.Unmarshal(answer, reply); err != nil {
+		w.quiet.warn("beat", "answer to a beat can't be read", "error", err)
+		return false
+	}
+	return s.answeredBeat(beat.Number, sent, reply)
+}
+
+func (s *session) nextBeat(leaving bool) *workerv1.Beat {
+	w := s.w
+	beat := &workerv1.Beat{
+		Version: version, Instance: s.instance, Draining: w.isDraining(), Leaving: leaving,
+		Host: w.cfg.Host, Build: w.cfg.Build, Executors: w.registry.IDs(),
+	}
+	for _, p := range w.pools {
+		beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots)})
+	}
+	s.beatMu.Lock() // numbers are in the order of the lists
+	defer s.beatMu.Unlock()
+	s.number++
+	beat.Number = s.number
+	w.ledger.list(s, beat)
+	return beat
+}
+
+// answeredBeat applies the answer to the beat of that number, unless a newer one was answered before.
+func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.BeatReply) bool {
+	w := s.w
+	s.beatMu.Lock()
+	old := reply.Number != number || number <= s.answered
+	if !old {
+		s.answered = number
+	}
+	s.beatMu.Unlock()
+	if old {
+		return true // nothing failed
+	}
+	w.ledger.receipts(reply.Settled)
+	w.ledger.cancel(reply.Cancel)
+	if n := w.ledger.disown(s, number, reply.Disowned); n > 0 {
+		w.log.Warn("attempts are no longer ours and were stopped", "instance", s.instance, "attempts", n)
+	}
+	if reply.LeaseMs <= 0 {
+		w.quiet.warn("lease", "no lease was granted", "instance", s.instance, "error", reply.Error)
+		return false
+	}
+	return s.lease.extend(sent, time.Duration(reply.LeaseMs)*time.Millisecond)
+}

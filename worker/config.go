@@ -1,0 +1,144 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// Pool is a queue that the worker serves.
+type Pool struct {
+	Name        string
+	Concurrency int // slots: how many attempts it has in hand at most, from take to result
+}
+
+// Config is what a worker needs to know. Zero fields get their defaults.
+type Config struct {
+	ID    string // of the worker: letters, digits, - and _; the one that the connection was made with
+	Pools []Pool // at least one
+
+	Beat       time.Duration // between beats; default 5 s
+	KillGrace  time.Duration // how long before the lease's end executors are told to stop; default 5 s, at most half a lease
+	DrainGrace time.Duration // how long running attempts may go on when a drain begins; default 25 s
+	FlushGrace time.Duration // how long a drain waits for receipts after the last attempt stopped; default 10 s
+
+	MaxKept        int // results without receipt, beyond which nothing is taken; default 10 000, at most 20 000
+	MaxKeptBytes   int // their size, beyond which nothing is taken; default 128 MiB
+	MaxResultBytes int // a larger result fails its attempt for good; default 16 MiB
+	MaxInputBytes  int // larger inputs fail their attempt for good; default 64 MiB
+	InlineBytes    int // a larger result travels as chunks; default 128 KiB, at most half of NATS's maximum
+	MaxLogBytes    int // log text of one attempt; the rest is dropped, and a last line says so; default 1 MiB
+
+	Resend    time.Duration // after which a result without receipt is sent again, doubling up to six times this; default 10 s
+	AskWithin time.Duration // how long one request (claim, chunk, inputs) may take before it is repeated; default 5 s
+
+	// Validate checks a call's inputs before its executor runs; an error fails the attempt for good. nil: no check.
+	Validate func(executors.Description, *executors.Call) error
+
+	Host  string       // shown to operators; default the host's name
+	Build string       // shown to operators
+	Log   *slog.Logger // default slog.Default()
+	Meter metric.Meter // default the global provider's
+	Trace trace.Tracer // default the global provider's
+}
+
+// maxInHand bounds the attempts that one beat has to list, so that it fits into a message.
+const maxInHand = 20_000
+
+const instrumentation = "github.com/taskgrove/taskgrove/worker"
+
+func orDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (c *Config) setDefaults() {
+	orDefault(&c.Beat, 5*time.Second)
+	orDefault(&c.KillGrace, 5*time.Second)
+	orDefault(&c.DrainGrace, 25*time.Second)
+	orDefault(&c.FlushGrace, 10*time.Second)
+	orDefault(&c.MaxKept, 10_000)
+	orDefault(&c.MaxKeptBytes, 128<<20)
+	orDefault(&c.MaxResultBytes, 16<<20)
+	orDefault(&c.MaxInputBytes, 64<<20)
+	orDefault(&c.InlineBytes, 128<<10)
+	orDefault(&c.MaxLogBytes, 1<<20)
+	orDefault(&c.Resend, 10*time.Second)
+	orDefault(&c.AskWithin, 5*time.Second)
+	if c.Host == "" {
+		c.Host, _ = os.Hostname()
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Meter == nil {
+		c.Meter = otel.Meter(instrumentation)
+	}
+	if c.Trace == nil {
+		c.Trace = otel.Tracer(instrumentation)
+	}
+}
+
+// validate reports every fault of the configuration at once.
+func (c *Config) validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if c.ID == "" {
+		fault("id is empty")
+	}
+	if len(c.Pools) == 0 {
+		fault("no pools")
+	}
+	total, seen := 0, map[string]bool{}
+	for _, p := range c.Pools {
+		switch {
+		case p.Name == "":
+			fault("a pool has no name")
+		case p.Concurrency < 1:
+			fault("pool %q: concurrency is %d, at least 1", p.Name, p.Concurrency)
+		case seen[p.Name]:
+			fault("pool %q is named twice", p.Name)
+		}
+		seen[p.Name] = true
+		total += p.Concurrency
+	}
+	if total > maxInHand {
+		fault("concurrency of all pools is %d, at most %d", total, maxInHand)
+	}
+	if c.MaxKept > maxInHand {
+		fault("max kept results is %d, at most %d", c.MaxKept, maxInHand)
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"beat", c.Beat}, {"kill grace", c.KillGrace}, {"drain grace", c.DrainGrace}, {"flush grace", c.FlushGrace},
+		{"resend", c.Resend}, {"ask within", c.AskWithin},
+	} {
+		if d.value < 0 {
+			fault("%s is %v, below zero", d.name, d.value)
+		}
+	}
+	for _, n := range []struct {
+		name  string
+		value int
+	}{
+		{"max kept", c.MaxKept}, {"max kept bytes", c.MaxKeptBytes}, {"max result bytes", c.MaxResultBytes},
+		{"max input bytes", c.MaxInputBytes}, {"inline bytes", c.InlineBytes}, {"max log bytes", c.MaxLogBytes},
+	} {
+		if n.value < 0 {
+			fault("%s is %d, below zero", n.name, n.value)
+		}
+	}
+	return errors.Join(faults...)
+}

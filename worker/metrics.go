@@ -1,0 +1,117 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+)
+
+// metrics are the worker's instruments; their names are API (docs/).
+type metrics struct {
+	attempts     metric.Int64Counter
+	duration     metric.Float64Histogram
+	claimTime    metric.Float64Histogram
+	claimBatch   metric.Int64Histogram
+	resultBatch  metric.Int64Histogram
+	redelivered  metric.Int64Counter
+	resent       metric.Int64Counter
+	fenced       metric.Int64Counter
+	linesDropped metric.Int64Counter
+
+	unknown  [6]metric.MeasurementOption
+	observer metric.Registration
+}
+
+var outcomeNames = [6]string{"unspecified", "completed", "failed", "cancelled", "returned", "timed_out"}
+
+// outcomeAttributes are made once per executor: building them for each attempt costs more than counting.
+func outcomeAttributes(executor string) (all [6]metric.MeasurementOption) {
+	for i, outcome := range outcomeNames {
+		all[i] = metric.WithAttributeSet(attribute.NewSet(
+			attribute.String("executor", executor), attribute.String("outcome", outcome)))
+	}
+	return all
+}
+
+func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
+	m := &metrics{unknown: outcomeAttributes("unknown")}
+	var faults []error
+	counter := func(name, what string) metric.Int64Counter {
+		c, err := meter.Int64Counter(name, metric.WithDescription(what))
+		faults = append(faults, err)
+		return c
+	}
+	seconds := func(name, what string, bounds ...float64) metric.Float64Histogram {
+		h, err := meter.Float64Histogram(name, metric.WithDescription(what), metric.WithUnit("s"),
+			metric.WithExplicitBucketBoundaries(bounds...))
+		faults = append(faults, err)
+		return h
+	}
+	sizes := func(name, what string) metric.Int64Histogram {
+		h, err := meter.Int64Histogram(name, metric.WithDescription(what),
+			metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
+		faults = append(faults, err)
+		return h
+	}
+	m.attempts = counter("taskgrove.worker.attempts", "attempts that ended, by executor and outcome")
+	m.redelivered = counter("taskgrove.worker.redeliveries", "messages that were not delivered for the first time, by pool")
+	m.resent = counter("taskgrove.worker.results.resent", "results sent again for want of a receipt")
+	m.fenced = counter("taskgrove.worker.fences", "leases that ran out")
+	m.linesDropped = counter("taskgrove.worker.log.dropped", "log lines dropped because too many waited")
+	m.duration = seconds("taskgrove.worker.attempt.duration", "from start to end of an attempt",
+		.001, .005, .01, .05, .1, .5, 1, 5, 10, 60, 300, 1800, 7200)
+	m.claimTime = seconds("taskgrove.worker.claim.duration", "from a claim request to its answer",
+		.0005, .001, .002, .005, .01, .02, .05, .1, .5, 1, 5)
+	m.claimBatch = sizes("taskgrove.worker.claim.batch", "attempts in a claim request")
+	m.resultBatch = sizes("taskgrove.worker.result.batch", "results in a message")
+
+	used, err := meter.Int64ObservableGauge("taskgrove.worker.running", metric.WithDescription("slots in use, by pool"))
+	faults = append(faults, err)
+	slots, err := meter.Int64ObservableGauge("taskgrove.worker.slots", metric.WithDescription("slots, by pool"))
+	faults = append(faults, err)
+	kept, err := meter.Int64ObservableGauge("taskgrove.worker.results.kept", metric.WithDescription("results without receipt"))
+	faults = append(faults, err)
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	for _, p := range w.pools {
+		p.attrs = metric.WithAttributeSet(attribute.NewSet(attribute.String("pool", p.name)))
+	}
+	m.observer, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for _, p := range w.pools {
+			o.ObserveInt64(used, p.used.Load(), p.attrs)
+			o.ObserveInt64(slots, int64(p.slots), p.attrs)
+		}
+		_, n, _ := w.ledger.counts()
+		o.ObserveInt64(kept, int64(n))
+		return nil
+	}, used, slots, kept)
+	return m, err
+}
+
+// stop ends the observation of gauges.
+func (m *metrics) stop() { _ = m.observer.Unregister() }
+
+// attempt counts an attempt that is reported.
+func (m *metrics) attempt(a *attempt, r *workerv1.Result) {
+	all := &m.unknown
+	if a.kind != nil {
+		all = &a.kind.outcomes
+	}
+	attrs := all[min(int(r.Outcome), len(all)-1)]
+	ctx := context.Background()
+	m.attempts.Add(ctx, 1, attrs)
+	m.duration.Record(ctx, float64(r.FinishedUnixUs-r.StartedUnixUs)/1e6, attrs)
+}
+
+// claims counts an answered claim request.
+func (m *metrics) claims(took time.Duration, attempts int) {
+	ctx := context.Background()
+	m.claimTime.Record(ctx, took.Seconds())
+	m.claimBatch.Record(ctx, int64(attempts))
+}

@@ -1,0 +1,88 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskgrove/taskgrove/failpoint"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+)
+
+const (
+	resultBatch      = 1000      // results in one message
+	resultBatchBytes = 512 << 10 // and their size
+	resultsInFlight  = 4         // messages under way at once
+	publishWithin    = 10 * time.Second
+)
+
+// newReporter makes the batcher that publishes results. What bounds its queue is that every item counts as kept.
+func (w *Worker) newReporter() *batcher[*attempt] {
+	return &batcher[*attempt]{
+		max: resultBatch, maxBytes: resultBatchBytes, size: (*attempt).size,
+		inFlight: resultsInFlight, linger: batchLinger, enough: batchEnough,
+		send: w.publish, wake: make(chan struct{}, 1),
+	}
+}
+
+// publish stores the results of a batch in RESULTS, those of one instance in one message.
+func (w *Worker) publish(ctx context.Context, batch []*attempt) ([]*attempt, time.Duration) {
+	batch = w.ledger.keepers(batch)
+	var again []*attempt
+	for len(batch) > 0 {
+		s := batch[0].session
+		message := &workerv1.ResultBatch{Version: version, Instance: s.instance}
+		var mine, others []*attempt
+		for _, a := range batch {
+			if a.session == s {
+				mine = append(mine, a)
+				message.Results = append(message.Results, a.result)
+			} else {
+				others = append(others, a)
+			}
+		}
+		if err := w.publishBatch(ctx, message); err != nil {
+			w.quiet.warn("results", "results are not stored; they are kept", "results", len(mine), "error", err)
+			again = append(again, mine...)
+		} else {
+			failpoint.Hit("worker.after-result")
+			for _, d := range w.ledger.stored(mine, w.cfg.Resend) {
+				d.Ack()
+			}
+			w.metrics.resultBatch.Record(ctx, int64(len(mine)))
+		}
+		batch = others
+	}
+	if len(again) == 0 {
+		return nil, 0
+	}
+	return again, backOff(3)
+}
+
+func (w *Worker) publishBatch(ctx context.Context, message *workerv1.ResultBatch) error {
+	data, err := proto.Marshal(message)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, publishWithin)
+	defer cancel()
+	return w.conn.PublishResults(ctx, data)
+}
+
+// resend queues results again whose receipts are overdue, until ctx ends.
+func (w *Worker) resend(ctx context.Context) error {
+	ticker := time.NewTicker(max(w.cfg.Resend/10, 10*time.Millisecond))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if overdue := w.ledger.overdue(); len(overdue) > 0 {
+			w.metrics.resent.Add(ctx, int64(len(overdue)))
+			w.results.add(overdue...)
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/failpoint"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+)
+
+const (
+	maxErrorBytes  = 16 << 10
+	maxDetailBytes = 64 << 10
+)
+
+// start runs an attempt in a goroutine of its own, which ends when its executor has returned and its result is the
+// reporter's.
+func (w *Worker) start(a *attempt) {
+	w.working.Add(1)
+	go func() {
+		defer w.working.Done()
+		r := w.work(a)
+		what := w.ledger.finish(a, r)
+		a.stop(nil) // releases the context
+		switch what {
+		case endReport:
+			w.metrics.attempt(a, r)
+			w.results.add(a)
+		case endGiveBack:
+			a.delivery.Nak()
+		}
+	}()
+}
+
+// work runs an attempt to its end and says how it went. The executor has returned, and large values are stored.
+func (w *Worker) work(a *attempt) *workerv1.Result {
+	if !a.session.lease.holds() { // we were frozen: others may have it by now
+		return a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, executors.ErrLeaseLost)
+	}
+	started := time.Now()
+	ctx, span := w.trace(a)
+	timeout := time.Duration(a.work.TimeoutMs) * time.Millisecond
+	if timeout <= 0 && a.kind != nil {
+		timeout = a.kind.description.Timeout
+	}
+	release := context.CancelFunc(func() {})
+	if timeout > 0 {
+		ctx, release = context.WithTimeoutCause(ctx, timeout, executors.ErrTimeout)
+	}
+	done := w.execute(ctx, a)
+	cause := context.Cause(ctx)
+	release()
+	a.out.close()
+
+	outcome := outcomeOf(errors.Is(cause, executors.ErrCancelled), cause, done.err)
+	r := a.newResult(outcome, started, time.Now())
+	switch outcome {
+	case workerv1.Outcome_OUTCOME_COMPLETED:
+		w.attach(a, r, done.value)
+	case workerv1.Outcome_OUTCOME_CANCELLED:
+		r.Error = cause.Error()
+		w.attach(a, r, done.value)
+	case workerv1.Outcome_OUTCOME_TIMED_OUT:
+		r.Error = fmt.Sprintf("attempt timed out after %v", timeout)
+		if done.err != nil && !isContextError(done.err) {
+			r.Error += ": " + done.err.Error()
+		}
+	case workerv1.Outcome_OUTCOME_RETURNED:
+		r.Error = cause.Error()
+	default:
+		r.Error = cmp.Or(done.err.Error(), "executor failed and did not say why")
+		r.Detail = clean(done.detail, maxDetailBytes)
+		r.Permanent = executors.IsPermanent(done.err)
+	}
+	r.Error = clean(r.Error, maxErrorBytes)
+	if r.Outcome != workerv1.Outcome_OUTCOME_COMPLETED {
+		span.SetStatus(codes.Error, r.Error)
+	}
+	span.End()
+	return r
+}
+
+// finished is what came of an executor.
+type finished struct {
+	value  []byte // JSON; empty: null
+	err    error
+	detail string
+}
+
+// execute finds the executor, completes and checks its call, runs it and encodes what it returns. Panics of the
+// executor, of the validation and of encoders are failures.
+func (w *Worker) execute(ctx context.Context, a *attempt) (done finished) {
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		stack := string(debug.Stack())
+		if p := recover(); p != nil {
+			done = finished{err: fmt.Errorf("panic: %v", p), detail: stack}
+		} else {
+			done = finished{err: errors.New("executor ended its goroutine"), detail: stack}
+		}
+	}()
+	done = w.call(ctx, a)
+	ended = true
+	return done
+}
+
+func (w *Worker) call(ctx context.Context, a *attempt) finished {
+	if a.kind == nil {
+		return finished{err: executors.Permanent(w.unknownExecutor(a.work))}
+	}
+	if err := context.Cause(ctx); err != nil {
+		return finished{err: err}
+	}
+	inputs, err := w.inputs(ctx, a)
+	if err != nil {
+		return finished{err: err}
+	}
+	call := &executors.Call{
+		TaskID: a.work.TaskId, TreeID: a.work.TreeId, Name: a.work.Name, UserID: a.work.UserId,
+		Attempt: int(a.key.number), IdempotencyKey: a.work.IdempotencyKey,
+		Inputs: inputs, Params: a.work.Params, Schemas: a.work.Schemas,
+		Reporter: &a.out, Lease: a.session.lease,
+	}
+	if w.cfg.Validate != nil {
+		if err := w.cfg.Validate(a.kind.description, call); err != nil {
+			return finished{err: executors.Permanent(err)}
+		}
+	}
+	failpoint.Hit("worker.mid-task")
+	value, err := a.kind.executor.Run(ctx, call)
+	if err != nil && value == nil {
+		return finished{err: err}
+	}
+	data, encodeErr := encode(value)
+	if encodeErr != nil {
+		data = nil
+		if err == nil {
+			err = executors.Permanent(fmt.Errorf("result can't be encoded as JSON: %w", encodeErr))
+		}
+	}
+	return finished{value: data, err: err}
+}
+
+// unknownExecutor is the failure of spec 1.3 item 4.
+func (w *Worker) unknownExecutor(work *workerv1.Work) error {
+	var schemas struct{ Type, Method any }
+	_ = json.Unmarshal(work.Schemas, &schemas)
+	kind, _ := schemas.Type.(string)
+	method, _ := schemas.Method.(string)
+	return fmt.Errorf("Task executor not found. type='%s', method='%s'. Registered executor types: [%s]. Registered executor ids: [%s].",
+		cmp.Or(kind, "stdio"), cmp.Or(method, work.Executor),
+		strings.Join(w.registry.Types(), ", "), strings.Join(w.registry.IDs(), ", "))
+}
+
+// trace continues the tree's trace with a span for this attempt.
+func (w *Worker) trace(a *attempt) (context.Context, trace.Span) {
+	ctx := a.ctx
+	if len(a.header) > 0 {
+		ctx = propagation.TraceContext{}.Extract(ctx, headerCarrier(a.header))
+	}
+	name := "run"
+	if a.kind != nil {
+		name = a.kind.span
+	}
+	ctx, span := w.cfg.Trace.Start(ctx, name, trace.WithSpanKind(trace.SpanKindConsumer))
+	if span.IsRecording() {
+		span.SetAttributes(
+			attribute.String("taskgrove.task", a.work.TaskId), attribute.String("taskgrove.tree", a.work.TreeId),
+			attribute.Int64("taskgrove.attempt", int64(a.key.number)), attribute.String("taskgrove.worker", w.cfg.ID),
+			attribute.Int64("taskgrove.claim_us", time.Since(a.taken).Microseconds()),
+		)
+	}
+	return ctx, span
+}
+
+// headerCarrier reads a trace context from a message's headers, whichever way their case was written.
+type headerCarrier nats.Header
+
+func (h headerCarrier) Get(name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	if v := h[textproto.CanonicalMIMEHeaderKey(name)]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+func (h headerCarrier) Set(name, value string) { h[name] = []string{value} }
+
+func (h headerCarrier) Keys() []string {
+	keys := make([]string, 0, len(h))
+	for name := range h {
+		keys = append(keys, name)
+	}
+	return keys
+}
+
+func isContextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, executors.ErrTimeout)
+}
+
+// clean makes text fit for protobuf and Postgres: valid UTF-8 without NUL, at most that many bytes.
+func clean(text string, most int) string {
+	const cut = " … (cut)"
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most-len(cut)], "") + cut
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}

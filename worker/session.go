@@ -1,0 +1,129 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// Ends of a session.
+var (
+	errFenced  = errors.New("the lease ran out")
+	errDrained = errors.New("drained")
+)
+
+// session is one instance id under one lease: the unit that coordinators know. When its lease is lost all its attempts
+// are, and whatever is taken afterwards belongs to the next.
+type session struct {
+	w        *Worker
+	instance string
+	lease    *lease
+	claims   *batcher[*attempt]
+	kick     chan struct{} // capacity 1: a beat is wanted at once
+
+	ended bool // guarded by the ledger's mu
+
+	beatMu   sync.Mutex
+	number   uint64 // of the last beat sent
+	answered uint64 // of the newest beat that was answered
+}
+
+func newSession(w *Worker) *session {
+	s := &session{
+		w: w, instance: rand.Text(), lease: newLease(w.cfg.KillGrace), kick: make(chan struct{}, 1),
+	}
+	s.claims = s.newClaimer()
+	return s
+}
+
+func (s *session) wantBeat() { signal(s.kick) }
+
+// run works until it is fenced ([errFenced]), drained ([errDrained]) or ctx ends (nil, or another part's error).
+// No goroutine of the session outlives it; attempts may, and report as the worker's.
+func (s *session) run(ctx context.Context) error {
+	defer func() { giveBack(s.w.ledger.end(s, executors.ErrLeaseLost)) }()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.beats(ctx) })
+	group.Go(func() error { return s.claims.run(ctx) })
+	group.Go(func() error {
+		if !s.lease.watch(ctx) {
+			return nil
+		}
+		giveBack(s.w.ledger.end(s, executors.ErrLeaseLost)) // first of all: everything else can wait
+		return errFenced
+	})
+	takeCtx, stopTaking := context.WithCancel(ctx)
+	defer stopTaking()
+	var takers sync.WaitGroup
+	failed := make(chan error, len(s.w.pools)) // one place for each taker
+	for _, p := range s.w.pools {
+		takers.Go(func() {
+			if err := s.takes(takeCtx, p); err != nil {
+				failed <- err
+			}
+		})
+	}
+	group.Go(func() error {
+		var err error
+		select {
+		case <-ctx.Done():
+		case <-s.w.draining:
+		case err = <-failed:
+		}
+		stopTaking()
+		takers.Wait()
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		if err := s.drain(ctx); err != nil {
+			return err
+		}
+		return errDrained
+	})
+	return group.Wait()
+}
+
+// giveBack offers messages to other workers.
+func giveBack(deliveries []*queue.WorkDelivery) {
+	for _, d := range deliveries {
+		d.Nak()
+	}
+}
+
+// drain lets go of everything: what was not asked for at once, what runs after its grace, and leaves when all is
+// reported. It returns ctx's cause when that ends before (the lease is lost on the way, for one).
+func (s *session) drain(ctx context.Context) error {
+	w := s.w
+	s.wantBeat() // no more work, please
+	giveBack(w.ledger.unasked(s))
+	none := func(inHand, _ int) bool { return inHand == 0 }
+	within := func(grace context.Context, cancel context.CancelFunc, holds func(inHand, kept int) bool) bool {
+		defer cancel()
+		return w.ledger.await(grace, holds)
+	}
+	grace, cancel := context.WithTimeout(ctx, w.cfg.DrainGrace)
+	if !within(grace, cancel, none) && ctx.Err() == nil {
+		giveBack(w.ledger.stopAll(s, executors.ErrDraining))
+		grace, cancel = context.WithTimeout(ctx, w.cfg.KillGrace)
+		within(grace, cancel, none)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	grace, cancel = context.WithTimeout(ctx, w.cfg.FlushGrace)
+	within(grace, cancel, func(_, kept int) bool { return kept == 0 })
+	inHand, kept, _ := w.ledger.counts()
+	if inHand > 0 || kept > 0 {
+		w.log.Warn("drained with something left", "in_hand", inHand, "results_without_receipt", kept)
+	}
+	if inHand == 0 && ctx.Err() == nil {
+		s.leave(ctx)
+	}
+	return nil
+}

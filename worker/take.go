@@ -1,0 +1,106 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// version is the format version that this worker speaks; it understands one more.
+const version = 1
+
+// patience is how long a taker waits for more free slots before it asks for few, while its pool has a backlog.
+const patience = time.Millisecond
+
+// takes takes work for one pool until ctx ends.
+func (s *session) takes(ctx context.Context, p *pool) error {
+	select {
+	case <-s.lease.granted:
+	case <-ctx.Done():
+		return nil
+	}
+	taker := s.w.conn.Taker(p.name)
+	backlog := false // the last take brought all that was asked for
+	for {
+		want := 1
+		if backlog {
+			want = max(1, p.slots/8)
+		}
+		free, err := p.room(ctx, want, patience, s.w.ledger.hasRoom)
+		if err != nil {
+			return nil
+		}
+		deliveries, err := taker.Take(ctx, free)
+		if len(deliveries) > 0 {
+			s.arrive(p, deliveries)
+		}
+		backlog = len(deliveries) >= free
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return fmt.Errorf("take from pool %s: %w", p.name, err)
+		}
+	}
+}
+
+// arrive enters deliveries in the ledger and asks for them.
+func (s *session) arrive(p *pool, deliveries []*queue.WorkDelivery) {
+	now := time.Now()
+	batch := make([]*attempt, 0, len(deliveries))
+	for _, d := range deliveries {
+		if a := s.read(p, d, now); a != nil {
+			batch = append(batch, a)
+		}
+	}
+	p.used.Add(int64(len(batch)))
+	ask := make([]*attempt, 0, len(batch))
+	for i, what := range s.w.ledger.take(s, batch) {
+		a := batch[i]
+		switch what {
+		case arrivedNew:
+			ask = append(ask, a)
+			if a.early {
+				s.w.start(a)
+			}
+			continue
+		case arrivedAgain:
+			a.delivery.Ack()
+		case arrivedLate:
+			a.delivery.Nak()
+		}
+		a.stop(nil)
+	}
+	s.claims.add(ask...)
+}
+
+// read makes an attempt of a message. nil: it can't be understood, and was dealt with.
+func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) *attempt {
+	w := s.w
+	work := &workerv1.Work{}
+	if err := proto.Unmarshal(d.Data, work); err != nil || work.Attempt == nil {
+		w.log.Error("work message can't be read; dropped", "pool", p.name, "bytes", len(d.Data), "error", err)
+		d.Ack() // the coordinator offers its attempt again
+		return nil
+	}
+	if work.Version > version+1 {
+		// Not acknowledged: after the ack wait a newer worker may get it.
+		w.log.Error("work message is too new for this worker", "pool", p.name, "version", work.Version, "task", work.TaskId)
+		return nil
+	}
+	if d.Delivered > 1 {
+		w.metrics.redelivered.Add(context.Background(), 1, p.attrs)
+	}
+	a := &attempt{
+		key: keyOf(work.Attempt), work: work, delivery: d, header: d.Header, session: s, pool: p, kind: w.kinds[work.Executor],
+		early: work.Repeatable && d.Delivered == 1, taken: now,
+	}
+	a.ctx, a.stop = context.WithCancelCause(context.Background())
+	a.out.init(w, a)
+	return a
+}

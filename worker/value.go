@@ -1,0 +1,178 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/executors"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// chunkBytes is the most that one chunk of a large result carries.
+const chunkBytes = 512 << 10
+
+// encode writes a result as JSON; nil is null.
+func encode(value any) ([]byte, error) {
+	switch v := value.(type) {
+	case nil:
+		return nil, nil
+	case json.RawMessage:
+		if len(v) == 0 || string(v) == "null" {
+			return nil, nil
+		}
+		if !json.Valid(v) {
+			return nil, errors.New("the executor's raw JSON is not valid")
+		}
+		if !utf8.Valid(v) { // json.Valid does not look into strings
+			v = bytes.ToValidUTF8(v, []byte("\uFFFD"))
+		}
+		return v, nil
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(value); err != nil {
+		return nil, err
+	}
+	data := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+	if string(data) == "null" {
+		return nil, nil
+	}
+	return data, nil
+}
+
+// attach puts an encoded value into a result: inline, or as chunks that a coordinator has confirmed. A value that
+// can't be attached fails a completed attempt; a cancelled one goes without its partial result.
+func (w *Worker) attach(a *attempt, r *workerv1.Result, value []byte) {
+	var err error
+	switch {
+	case len(value) > w.cfg.MaxResultBytes:
+		err = executors.Permanent(fmt.Errorf("result has %d bytes, the most is %d", len(value), w.cfg.MaxResultBytes))
+	case len(value) <= min(w.cfg.InlineBytes, w.conn.MaxPayload()/2):
+		r.Value = value
+		return
+	default:
+		if err = w.upload(a, value); err == nil {
+			r.ValueSize = uint64(len(value))
+			return
+		}
+	}
+	if r.Outcome != workerv1.Outcome_OUTCOME_COMPLETED {
+		return
+	}
+	switch {
+	case executors.IsPermanent(err):
+		r.Outcome, r.Permanent = workerv1.Outcome_OUTCOME_FAILED, true
+	case errors.Is(err, executors.ErrCancelled):
+		r.Outcome = workerv1.Outcome_OUTCOME_CANCELLED
+	default: // interrupted: done, but nothing to show for it
+		r.Outcome = workerv1.Outcome_OUTCOME_RETURNED
+	}
+	r.Error = err.Error()
+}
+
+// upload sends a large value in chunks until all are confirmed. It gives up when a coordinator refuses for good, and
+// when the attempt is cancelled or no longer ours. A drain lets it go on until the drain's end.
+func (w *Worker) upload(a *attempt, value []byte) error {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(a.ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(a.ctx, func() {
+		if cause := context.Cause(a.ctx); !errors.Is(cause, executors.ErrDraining) {
+			cancel(cause)
+			return
+		}
+		select {
+		case <-time.After(w.cfg.KillGrace / 2):
+			cancel(executors.ErrDraining)
+		case <-ctx.Done():
+		}
+	})()
+	part := min(chunkBytes, w.conn.MaxPayload()*3/4)
+	count := (len(value) + part - 1) / part
+	for i := range count {
+		request := &workerv1.ChunkRequest{
+			Version: version, Grant: a.grant(), Index: uint32(i), Count: uint32(count),
+			Data: value[i*part : min((i+1)*part, len(value))],
+		}
+		err := w.insist(ctx, func() error {
+			reply := &workerv1.ChunkReply{}
+			if err := w.request(ctx, queue.Chunk, request, reply); err != nil {
+				return err
+			}
+			switch {
+			case reply.Error != "" && reply.Final:
+				return executors.Permanent(errors.New(reply.Error))
+			case reply.Error != "":
+				return errors.New(reply.Error)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("store result of %d bytes, chunk %d of %d: %w", len(value), i+1, count, err)
+		}
+	}
+	return nil
+}
+
+// inputs are the attempt's inputs, fetched in parts when they are too large for its message.
+func (w *Worker) inputs(ctx context.Context, a *attempt) (json.RawMessage, error) {
+	size := a.work.InputsSize
+	switch {
+	case size == 0 && len(a.work.Inputs) == 0:
+		return json.RawMessage("{}"), nil
+	case size == 0:
+		return a.work.Inputs, nil
+	case size > uint64(w.cfg.MaxInputBytes):
+		return nil, executors.Permanent(fmt.Errorf("inputs have %d bytes, the most is %d", size, w.cfg.MaxInputBytes))
+	}
+	data := make([]byte, 0, size)
+	for uint64(len(data)) < size {
+		request := &workerv1.InputsRequest{Version: version, Grant: a.grant(), Offset: uint64(len(data))}
+		err := w.insist(ctx, func() error {
+			reply := &workerv1.InputsReply{}
+			if err := w.request(ctx, queue.Inputs, request, reply); err != nil {
+				return err
+			}
+			if reply.Error != "" {
+				return errors.New(reply.Error)
+			}
+			if left := size - uint64(len(data)); len(reply.Data) == 0 || uint64(len(reply.Data)) > left {
+				return fmt.Errorf("got %d bytes where %d are left", len(reply.Data), left)
+			}
+			data = append(data, reply.Data...)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("fetch inputs of %d bytes at %d: %w", size, request.Offset, err)
+		}
+	}
+	return data, nil
+}
+
+// insist repeats an operation, with back-off, until it succeeds, fails for good, or ctx ends; then it returns ctx's
+// cause.
+func (w *Worker) insist(ctx context.Context, operation func() error) error {
+	for tries := 1; ; tries++ {
+		err := operation()
+		if err == nil || executors.IsPermanent(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		w.quiet.warn("payload", "a large payload does not get through", "tries", tries, "error", err)
+		timer := time.NewTimer(backOff(tries))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}

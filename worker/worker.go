@@ -1,0 +1,240 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskgrove/taskgrove/executors"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// Worker runs attempts of its pools. Make it with [New], then call [Worker.Run] once.
+type Worker struct {
+	cfg      Config
+	conn     *queue.Conn
+	registry *executors.Registry
+	kinds    map[string]*kind // by executor id
+	pools    []*pool
+	ledger   *ledger
+	results  *batcher[*attempt]
+	voices   voices
+	metrics  *metrics
+	log      *slog.Logger
+	quiet    *quietLog
+
+	draining  chan struct{} // closed when a drain was asked for
+	drainOnce sync.Once
+	session   atomic.Pointer[session] // nil: not running
+	working   sync.WaitGroup          // attempts whose work has not stopped
+}
+
+// kind is one executor with what was asked of it once.
+type kind struct {
+	executor    executors.Executor
+	description executors.Description
+	span        string
+	outcomes    [6]metric.MeasurementOption // by workerv1.Outcome
+}
+
+// New checks the configuration, whose faults it reports all at once. The connection must have been made with the
+// worker's id; closing it stays the caller's. Executors must be registered before.
+func New(cfg Config, conn *queue.Conn, registry *executors.Registry) (*Worker, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("worker configuration: %w", err)
+	}
+	w := &Worker{
+		cfg: cfg, conn: conn, registry: registry, kinds: map[string]*kind{},
+		log: cfg.Log.With("worker", cfg.ID), draining: make(chan struct{}),
+	}
+	w.quiet = &quietLog{log: w.log}
+	for _, p := range cfg.Pools {
+		w.pools = append(w.pools, newPool(p))
+	}
+	w.ledger = newLedger(cfg.MaxKept, cfg.MaxKeptBytes, w.pools)
+	w.results = w.newReporter()
+	w.voices.init(w)
+	var err error
+	if w.metrics, err = newMetrics(cfg.Meter, w); err != nil {
+		return nil, fmt.Errorf("worker metrics: %w", err)
+	}
+	for _, id := range registry.IDs() {
+		e, _ := registry.Get(id)
+		w.kinds[id] = &kind{executor: e, description: e.Describe(), span: "run " + id, outcomes: outcomeAttributes(id)}
+	}
+	return w, nil
+}
+
+// Run works until ctx ends or [Worker.Drain] is called, then drains: it stops taking, gives what runs
+// [Config.DrainGrace], hands back what does not finish, waits for receipts, and returns nil. It returns an error when
+// the connection was closed under it. Executors that ignore the end of their context are logged and left behind.
+func (w *Worker) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, w.Drain)()
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	defer w.metrics.stop()
+	group, life := errgroup.WithContext(life)
+	news := func() error {
+		if err := w.conn.News(life, w.news); err != nil && life.Err() == nil {
+			return fmt.Errorf("listen to news: %w", err)
+		}
+		return nil
+	}
+	for _, part := range []func() error{
+		news,
+		func() error { return w.results.run(life) },
+		func() error { return w.resend(life) },
+		func() error { return w.voices.flushLogs(life) },
+		func() error { return w.voices.flushProgress(life) },
+	} {
+		group.Go(part)
+	}
+	group.Go(func() error {
+		err := w.sessions(life)
+		if err == nil {
+			err = errDrained // ends the other parts
+		}
+		return err
+	})
+	err := group.Wait()
+	w.session.Store(nil)
+	w.abandon()
+	if errors.Is(err, errDrained) {
+		return nil
+	}
+	return err
+}
+
+// sessions runs one session after the other until a drain has ended.
+func (w *Worker) sessions(life context.Context) error {
+	for {
+		s := newSession(w)
+		w.session.Store(s)
+		w.log.Info("session begins", "instance", s.instance)
+		err := s.run(life)
+		switch {
+		case errors.Is(err, errDrained) || err == nil:
+			return nil
+		case !errors.Is(err, errFenced):
+			return err
+		}
+		w.metrics.fenced.Add(life, 1)
+		w.log.Warn("lease ran out: work was stopped, and is handed back", "instance", s.instance)
+		if w.isDraining() {
+			flush, cancel := context.WithTimeout(life, w.cfg.FlushGrace)
+			defer cancel()
+			w.ledger.await(flush, func(inHand, kept int) bool { return inHand == 0 && kept == 0 })
+			return nil
+		}
+	}
+}
+
+// abandon waits for what still works, as long as the kill grace, and names what does not stop.
+func (w *Worker) abandon() {
+	stopped := make(chan struct{})
+	w.ledger.stopEverything(executors.ErrDraining)
+	go func() { // ends when the last executor returns, or with the process
+		w.working.Wait()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(w.cfg.KillGrace):
+		w.log.Error("executors did not stop", "tasks", w.ledger.inHandIDs(20))
+	}
+}
+
+// Drain asks for a drain, as the end of Run's context does. It returns at once; Run returns when the drain has ended.
+func (w *Worker) Drain() { w.drainOnce.Do(func() { close(w.draining) }) }
+
+func (w *Worker) isDraining() bool {
+	select {
+	case <-w.draining:
+		return true
+	default:
+		return false
+	}
+}
+
+// Ready says why the worker takes no work now; nil: it does. For a readiness probe.
+func (w *Worker) Ready() error {
+	s := w.session.Load()
+	switch {
+	case s == nil:
+		return errors.New("not running")
+	case w.isDraining():
+		return executors.ErrDraining
+	case !w.conn.Connected():
+		return errors.New("not connected to NATS")
+	case !s.lease.holds():
+		return errors.New("no lease was granted")
+	case !w.ledger.hasRoom():
+		return errors.New("too many results wait for their receipts")
+	}
+	return nil
+}
+
+// Stats is what a worker has in hand.
+type Stats struct {
+	Instance  string    // of the session; empty before Run
+	Lease     time.Time // when it ends; zero: none yet
+	InHand    int       // attempts that hold a slot
+	Kept      int       // results without receipt
+	KeptBytes int
+}
+
+// Stats tells what the worker has in hand.
+func (w *Worker) Stats() Stats {
+	var st Stats
+	if s := w.session.Load(); s != nil {
+		st.Instance, st.Lease = s.instance, s.lease.Until()
+	}
+	st.InHand, st.Kept, st.KeptBytes = w.ledger.counts()
+	return st
+}
+
+// news applies what a coordinator tells.
+func (w *Worker) news(data []byte) {
+	news := &workerv1.News{}
+	if err := proto.Unmarshal(data, news); err != nil {
+		w.quiet.warn("news", "news can't be read", "bytes", len(data), "error", err)
+		return
+	}
+	w.ledger.receipts(news.Receipts)
+	w.ledger.cancel(news.Cancel)
+}
+
+// quietLog lets the same complaint through once in a few seconds.
+type quietLog struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+func (q *quietLog) warn(topic, message string, args ...any) {
+	const every = 5 * time.Second
+	q.mu.Lock()
+	now := time.Now()
+	speak := now.Sub(q.last[topic]) >= every
+	if speak {
+		if q.last == nil {
+			q.last = map[string]time.Time{}
+		}
+		q.last[topic] = now
+	}
+	q.mu.Unlock()
+	if speak {
+		q.log.Warn(message, args...)
+	}
+}

@@ -1,0 +1,214 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Config says how to reach NATS and what our things are called there.
+type Config struct {
+	URL       string        // nats://user:password@host:port, several separated by commas
+	Name      string        // of the connection, for operators: "coordinator-1"
+	Prefix    string        // of subjects and streams; default "tg"
+	Replicas  int           // of streams; 1 in dev, 3 in production; default 1
+	LogsAge   time.Duration // how long LOGS keeps lines; default 24 h
+	LogsBytes int64         // how much LOGS keeps; default 1 GiB
+	Worker    string        // a worker's id: subjects and inboxes are then its own; empty for a coordinator
+	Logger    *slog.Logger  // of what happens to the connection; default slog.Default
+}
+
+// Errors that callers branch on.
+var (
+	// ErrNoCoordinator: nobody answered a request; try again later.
+	ErrNoCoordinator = errors.New("no coordinator answers")
+	// ErrClosed: the connection was closed by its owner.
+	ErrClosed = errors.New("queue is closed")
+)
+
+// How the connection notices a dead peer and comes back.
+const (
+	dialTimeout   = 2 * time.Second
+	redialWait    = 100 * time.Millisecond
+	redialJitter  = 100 * time.Millisecond
+	pingInterval  = 5 * time.Second // two unanswered ones end the connection
+	closeTimeout  = 2 * time.Second
+	apiTimeout    = 5 * time.Second // of one request to JetStream when the caller's context has no deadline
+	writeDeadline = 10 * time.Second
+)
+
+// Conn is one process's connection. Safe for concurrent use.
+type Conn struct {
+	nc    *nats.Conn
+	js    jetstream.JetStream
+	cfg   Config
+	names names
+	log   *slog.Logger
+
+	reconnected chan struct{} // capacity 1
+	closed      chan struct{} // closed by Close
+	closeOnce   sync.Once
+	running     sync.WaitGroup // goroutines that Close ends
+
+	ensuring sync.Mutex // serialises the making of streams and consumers; taken before mu
+
+	mu      sync.Mutex
+	epoch   chan struct{}        // closed and replaced at each reconnection
+	pools   map[string]time.Time // when a pool's consumers were last seen to exist
+	watched bool                 // deletions are watched and repaired
+	acks    *ackInbox            // nil until the first PublishWork
+
+	workStream jetstream.Stream // nil until the first Depth
+}
+
+// Connect connects, and keeps reconnecting for ever once it was connected. Until then it tries until ctx ends; the
+// error then names the last failure.
+func Connect(ctx context.Context, cfg Config) (*Conn, error) {
+	if cfg.Replicas == 0 {
+		cfg.Replicas = 1
+	}
+	if cfg.LogsAge == 0 {
+		cfg.LogsAge = 24 * time.Hour
+	}
+	if cfg.LogsBytes == 0 {
+		cfg.LogsBytes = 1 << 30
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Prefix != "" && !ValidName(cfg.Prefix) {
+		return nil, fmt.Errorf("connect to nats: prefix %q: want 1 to 64 letters, digits, _ and -", cfg.Prefix)
+	}
+	if cfg.Worker != "" && !ValidName(cfg.Worker) {
+		return nil, fmt.Errorf("connect to nats: worker %q: want 1 to 64 letters, digits, _ and -", cfg.Worker)
+	}
+	c := &Conn{
+		cfg:         cfg,
+		names:       namesOf(cfg.Prefix),
+		log:         cfg.Logger.With("component", "queue"),
+		reconnected: make(chan struct{}, 1),
+		closed:      make(chan struct{}),
+		epoch:       make(chan struct{}),
+		pools:       make(map[string]time.Time),
+	}
+	if err := c.dial(ctx); err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(c.nc)
+	if err != nil {
+		c.nc.Close()
+		return nil, fmt.Errorf("connect to nats: %w", err)
+	}
+	c.js = js
+	return c, nil
+}
+
+func (c *Conn) dial(ctx context.Context) error {
+	options := []nats.Option{
+		nats.Name(c.cfg.Name),
+		nats.Timeout(dialTimeout),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(redialWait),
+		nats.ReconnectJitter(redialJitter, redialJitter),
+		nats.IgnoreAuthErrorAbort(), // passwords change while we run
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		nats.FlusherTimeout(writeDeadline),
+		// What is published while nothing is connected must fail at once: whoever published knows better than a buffer
+		// whether it still matters later.
+		nats.ReconnectBufSize(-1),
+		nats.ReconnectHandler(c.onReconnect),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				c.log.Warn("disconnected from nats", "error", err)
+			}
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if sub != nil {
+				c.log.Error("nats reports an error", "error", err, "subject", sub.Subject)
+				return
+			}
+			c.log.Error("nats reports an error", "error", err)
+		}),
+	}
+	if c.cfg.Worker != "" {
+		options = append(options, nats.CustomInboxPrefix(c.names.inbox(c.cfg.Worker)))
+	}
+	for {
+		nc, err := nats.Connect(c.cfg.URL, options...)
+		if err == nil {
+			c.nc = nc
+			return nil
+		}
+		if errors.Is(err, nats.ErrInvalidConnection) || errors.Is(err, nats.ErrNoServers) && ctx.Err() != nil {
+			return fmt.Errorf("connect to nats: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("connect to nats: %w: %w", ctx.Err(), err)
+		case <-time.After(redialWait):
+		}
+	}
+}
+
+func (c *Conn) onReconnect(*nats.Conn) {
+	c.log.Info("reconnected to nats")
+	c.mu.Lock()
+	close(c.epoch)
+	c.epoch = make(chan struct{})
+	c.mu.Unlock()
+	select {
+	case c.reconnected <- struct{}{}:
+	default:
+	}
+}
+
+// currentEpoch is closed at the next reconnection: what was asked of the server before is then forgotten there.
+func (c *Conn) currentEpoch() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.epoch
+}
+
+// Close flushes and closes the connection. Calls that wait return [ErrClosed]. Calling it again does nothing.
+func (c *Conn) Close() {
+	c.closeOnce.Do(func() {
+		close(c.closed)
+		if c.nc.IsConnected() {
+			_ = c.nc.FlushTimeout(closeTimeout) // best effort: acks that get lost are absorbed as redeliveries
+		}
+		c.nc.Close()
+		c.running.Wait()
+	})
+}
+
+// Connected reports whether the server can be reached now.
+func (c *Conn) Connected() bool { return c.nc.IsConnected() }
+
+// Reconnected has a value after each reconnection (capacity 1: "it may have happened").
+func (c *Conn) Reconnected() <-chan struct{} { return c.reconnected }
+
+// MaxPayload is the most bytes that one message may carry.
+func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
+
+// closedErr turns NATS's error about a closed connection into ours.
+func closedErr(err error) error {
+	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrConnectionDraining) {
+		return ErrClosed
+	}
+	return err
+}
+
+// bounded gives a request to JetStream a deadline when its caller set none.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, apiTimeout)
+}

@@ -1,0 +1,138 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	logsRetry     = 500 * time.Millisecond // before a reader tries again after something broke
+	logsPoll      = 30 * time.Second       // how long a reader's request stands in the server
+	logsHeartbeat = 5 * time.Second        // of such a request
+	logsInactive  = time.Minute            // after which the server removes the consumer of a reader that died
+)
+
+// PublishLogs stores log lines of a task (by its internal key), fire and forget. Worker side.
+func (c *Conn) PublishLogs(task int64, data []byte) error {
+	if err := c.nc.Publish(c.names.logSubject(c.cfg.Worker, task), data); err != nil {
+		return fmt.Errorf("publish logs of task %d: %w", task, closedErr(err))
+	}
+	return nil
+}
+
+// ReadLogs calls handle for each stored batch of the task's lines, oldest first, and, if follow, for later ones until
+// ctx ends. Without follow it returns after the last stored one. A missing stream has no lines; a follower waits for
+// it. An error of handle ends the reading and is returned.
+func (c *Conn) ReadLogs(ctx context.Context, task int64, follow bool, handle func([]byte) error) error {
+	r := &logReader{conn: c, task: task, follow: follow, handle: handle}
+	for {
+		err := r.run(ctx)
+		stop, stopped := errors.AsType[*handlerError](err)
+		switch {
+		case err == nil:
+			return nil
+		case stopped:
+			return stop.error
+		case ctx.Err() != nil:
+			return fmt.Errorf("read logs of task %d: %w", task, ctx.Err())
+		case !follow && errors.Is(err, jetstream.ErrStreamNotFound):
+			return nil
+		case !follow, errors.Is(err, ErrClosed):
+			return fmt.Errorf("read logs of task %d: %w", task, err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-c.closed:
+			return fmt.Errorf("read logs of task %d: %w", task, ErrClosed)
+		case <-time.After(logsRetry):
+		}
+	}
+}
+
+// logReader reads the lines of one task, in order and without gaps, over broken connections and deleted consumers.
+type logReader struct {
+	conn    *Conn
+	task    int64
+	follow  bool
+	handle  func([]byte) error
+	created time.Time // of the stream that last belongs to
+	last    uint64    // sequence in the stream of what was handled last
+}
+
+// run reads until the end, or until something breaks; it may be called again then.
+func (r *logReader) run(ctx context.Context) error {
+	consumer, err := r.consumer(ctx)
+	if err != nil {
+		return err
+	}
+	defer r.remove(ctx, consumer)
+	left := consumer.CachedInfo().NumPending
+	if left == 0 && !r.follow {
+		return nil
+	}
+	batches, err := consumer.Messages(jetstream.PullHeartbeat(logsHeartbeat), jetstream.PullExpiry(logsPoll))
+	if err != nil {
+		return closedErr(err)
+	}
+	defer batches.Stop()
+	for expected := uint64(1); ; expected++ {
+		batch, err := batches.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return closedErr(err)
+		}
+		at, err := batch.Metadata()
+		if err != nil {
+			return err
+		}
+		if at.Sequence.Consumer != expected {
+			return fmt.Errorf("delivery %d came when %d was due", at.Sequence.Consumer, expected)
+		}
+		if err := r.handle(batch.Data()); err != nil {
+			return &handlerError{err}
+		}
+		r.last = at.Sequence.Stream
+		if at.NumPending == 0 && !r.follow {
+			return nil
+		}
+	}
+}
+
+// consumer makes a short-lived one that begins after what was handled last.
+func (r *logReader) consumer(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	stream, err := r.conn.js.Stream(ctx, r.conn.names.logs)
+	if err != nil {
+		return nil, closedErr(err)
+	}
+	if created := stream.CachedInfo().Created; !created.Equal(r.created) {
+		r.created, r.last = created, 0
+	}
+	cfg := jetstream.ConsumerConfig{
+		FilterSubject:     r.conn.names.logSubject("*", r.task),
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: logsInactive,
+	}
+	if r.last > 0 {
+		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
+		cfg.OptStartSeq = r.last + 1
+	}
+	consumer, err := stream.CreateConsumer(ctx, cfg)
+	return consumer, closedErr(err)
+}
+
+// remove deletes the consumer, also when ctx has ended; the server does it later if this goes wrong.
+func (r *logReader) remove(ctx context.Context, consumer jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = r.conn.js.DeleteConsumer(ctx, r.conn.names.logs, consumer.CachedInfo().Name)
+}
+
+// handlerError tells an error of the caller's handler from ours.
+type handlerError struct{ error }

@@ -1,0 +1,170 @@
+// Package natsserver runs a NATS server with JetStream inside this process.
+//
+// It owns the server's life, store, users and passwords, and enforces the permissions of package queue as production
+// does. It must not know what travels over it.
+package natsserver
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// coordinatorUser is the user name of coordinators; every other name is a worker's id.
+const coordinatorUser = "coordinator"
+
+// startTimeout bounds the wait for the listener and for JetStream's recovery of what is stored.
+const startTimeout = 30 * time.Second
+
+// Config says where a server keeps its streams and who may connect. Zero fields take the defaults that are named.
+type Config struct {
+	StoreDir            string       // directory of the streams; required; created when missing
+	Host                string       // to listen on; default 127.0.0.1
+	Port                int          // 0: a free one
+	CoordinatorPassword string       // empty: a random one, see [Server.CoordinatorURL]
+	WorkerPassword      string       // empty: a random one, see [Server.WorkerURL]
+	Prefix              string       // of subjects and streams, as in [queue.Config]; default "tg"
+	SyncAlways          bool         // sync every stored message to disk before its acknowledgement; slow
+	MaxPayloadBytes     int          // of one message; default 4 MiB, at most 64 MiB
+	MaxStoreBytes       int64        // of all streams; default: three quarters of what is free on the disk
+	Logger              *slog.Logger // of the server's own lines; default slog.Default
+}
+
+// Server is a running server.
+type Server struct {
+	nats        *server.Server
+	address     string // host:port
+	coordinator string // password
+	worker      string // password
+}
+
+// Start starts a server and returns when it accepts connections and has recovered its streams.
+func Start(cfg Config) (*Server, error) {
+	if cfg.StoreDir == "" {
+		return nil, errors.New("start nats: a store directory is required")
+	}
+	if cfg.Host == "" {
+		cfg.Host = "127.0.0.1"
+	}
+	if cfg.Port == 0 {
+		cfg.Port = server.RANDOM_PORT
+	}
+	if cfg.CoordinatorPassword == "" {
+		cfg.CoordinatorPassword = rand.Text()
+	}
+	if cfg.WorkerPassword == "" {
+		cfg.WorkerPassword = rand.Text()
+	}
+	if cfg.MaxPayloadBytes == 0 {
+		cfg.MaxPayloadBytes = 4 << 20
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	options := &server.Options{
+		ServerName:        "taskgrove",
+		Host:              cfg.Host,
+		Port:              cfg.Port,
+		JetStream:         true,
+		StoreDir:          cfg.StoreDir,
+		JetStreamMaxStore: cfg.MaxStoreBytes,
+		SyncAlways:        cfg.SyncAlways,
+		MaxPayload:        int32(cfg.MaxPayloadBytes),
+		NoSigs:            true,
+		CustomClientAuthentication: &authentication{
+			prefix:      cfg.Prefix,
+			coordinator: []byte(cfg.CoordinatorPassword),
+			worker:      []byte(cfg.WorkerPassword),
+		},
+	}
+	nats, err := server.NewServer(options)
+	if err != nil {
+		return nil, fmt.Errorf("start nats in %s: %w", cfg.StoreDir, err)
+	}
+	nats.SetLoggerV2(logger{cfg.Logger.With("component", "nats")}, false, false, false)
+	nats.Start() // returns once its goroutines run
+	if !nats.ReadyForConnections(startTimeout) {
+		nats.Shutdown()
+		nats.WaitForShutdown()
+		return nil, fmt.Errorf("start nats in %s: not ready after %s", cfg.StoreDir, startTimeout)
+	}
+	if !nats.JetStreamEnabled() {
+		nats.Shutdown()
+		nats.WaitForShutdown()
+		return nil, fmt.Errorf("start nats in %s: JetStream is off, see the log", cfg.StoreDir)
+	}
+	port := nats.Addr().(*net.TCPAddr).Port
+	return &Server{
+		nats:        nats,
+		address:     net.JoinHostPort(cfg.Host, strconv.Itoa(port)),
+		coordinator: cfg.CoordinatorPassword,
+		worker:      cfg.WorkerPassword,
+	}, nil
+}
+
+// Address is the host and port that the server listens on.
+func (s *Server) Address() string { return s.address }
+
+// CoordinatorURL is what a coordinator connects to; it holds the password.
+func (s *Server) CoordinatorURL() string { return s.url(coordinatorUser, s.coordinator) }
+
+// WorkerURL is what the worker of the id connects to; it holds the password that all workers share.
+func (s *Server) WorkerURL(id string) string { return s.url(id, s.worker) }
+
+func (s *Server) url(user, password string) string {
+	u := url.URL{Scheme: "nats", User: url.UserPassword(user, password), Host: s.address}
+	return u.String()
+}
+
+// Shutdown stops the server and returns when its store is closed. Calling it again does nothing.
+func (s *Server) Shutdown() {
+	s.nats.Shutdown()
+	s.nats.WaitForShutdown()
+}
+
+// authentication gives every connection exactly the permissions that package queue states for it. A worker's user name
+// is its id; pools are not known here, so that it may serve any.
+type authentication struct {
+	prefix              string
+	coordinator, worker []byte
+}
+
+// Check implements server.Authentication.
+func (a *authentication) Check(c server.ClientAuthentication) bool {
+	given := c.GetOpts()
+	password := []byte(given.Password)
+	var granted queue.Permissions
+	switch {
+	case given.Username == coordinatorUser && subtle.ConstantTimeCompare(password, a.coordinator) == 1:
+		granted = queue.CoordinatorPermissions(a.prefix)
+	case queue.ValidName(given.Username) && subtle.ConstantTimeCompare(password, a.worker) == 1:
+		granted = queue.WorkerPermissions(a.prefix, given.Username, []string{"*"})
+	default:
+		return false
+	}
+	c.RegisterUser(&server.User{Username: given.Username, Permissions: &server.Permissions{
+		Publish:   &server.SubjectPermission{Allow: granted.Publish},
+		Subscribe: &server.SubjectPermission{Allow: granted.Subscribe},
+	}})
+	return true
+}
+
+// logger passes the server's lines to slog.
+type logger struct{ to *slog.Logger }
+
+func (l logger) Noticef(format string, v ...any) { l.to.Debug(fmt.Sprintf(format, v...)) }
+func (l logger) Debugf(format string, v ...any)  { l.to.Debug(fmt.Sprintf(format, v...)) }
+func (l logger) Tracef(format string, v ...any)  { l.to.Debug(fmt.Sprintf(format, v...)) }
+func (l logger) Warnf(format string, v ...any)   { l.to.Warn(fmt.Sprintf(format, v...)) }
+func (l logger) Errorf(format string, v ...any)  { l.to.Error(fmt.Sprintf(format, v...)) }
+func (l logger) Fatalf(format string, v ...any)  { l.to.Error(fmt.Sprintf(format, v...)) }

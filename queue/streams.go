@@ -1,0 +1,249 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// ackWait is after how long an unacknowledged message is given to somebody else. Claims are acked within
+	// milliseconds; what waits longer belongs to a process that has died or stalls.
+	ackWait = 30 * time.Second
+	// maxAckPending must never cap a pool; JetStream's default of 1000 would.
+	maxAckPending = 1 << 20
+	// maxWaiting must exceed the workers of a pool, each with one pull; JetStream's default is 512.
+	maxWaiting = 1 << 16
+	// dedupWindow is the least that JetStream takes: nothing of ours relies on it, and it costs memory.
+	dedupWindow = 100 * time.Millisecond
+)
+
+// EnsureStreams creates or updates WORK, RESULTS and LOGS, the RESULTS consumer, and the consumers of every pool that
+// EnsurePool was called for. Idempotent, and safe from several processes at once; a setting that can't be changed is
+// reported. From then on the connection makes again what it is told was deleted; call it now and then all the same,
+// for what happened while nobody listened.
+func (c *Conn) EnsureStreams(ctx context.Context) error {
+	c.ensuring.Lock()
+	defer c.ensuring.Unlock()
+	return c.ensureStreams(ctx)
+}
+
+func (c *Conn) ensureStreams(ctx context.Context) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if err := c.watchDeletions(); err != nil {
+		return err
+	}
+	for _, cfg := range c.streamConfigs() {
+		if _, err := c.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+			return fmt.Errorf("ensure stream %s: %w", cfg.Name, closedErr(err))
+		}
+	}
+	if err := c.ensureConsumer(ctx, c.names.results, c.resultsConsumerConfig()); err != nil {
+		return err
+	}
+	for _, pool := range c.knownPools() {
+		if err := c.ensurePool(ctx, pool); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) streamConfigs() []jetstream.StreamConfig {
+	queue := func(name string, kind Kind, about string) jetstream.StreamConfig {
+		return jetstream.StreamConfig{
+			Name:        name,
+			Description: about,
+			Subjects:    []string{c.names.subject(kind, ">")},
+			Retention:   jetstream.WorkQueuePolicy,
+			Storage:     jetstream.FileStorage,
+			Replicas:    c.cfg.Replicas,
+			Duplicates:  dedupWindow,
+		}
+	}
+	return []jetstream.StreamConfig{
+		queue(c.names.work, work, "attempts offered to workers"),
+		queue(c.names.results, result, "outcomes of attempts, until they are settled"),
+		{
+			Name:        c.names.logs,
+			Description: "lines that tasks wrote",
+			Subjects:    []string{c.names.subject(logs, ">")},
+			Retention:   jetstream.LimitsPolicy,
+			Storage:     jetstream.FileStorage,
+			Replicas:    c.cfg.Replicas,
+			Duplicates:  dedupWindow,
+			MaxAge:      c.cfg.LogsAge,
+			MaxBytes:    c.cfg.LogsBytes,
+		},
+	}
+}
+
+func (c *Conn) resultsConsumerConfig() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       resultsConsumer,
+		FilterSubject: c.names.subject(result, ">"),
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		MaxDeliver:    -1,
+		MaxAckPending: maxAckPending,
+		MaxWaiting:    maxWaiting,
+	}
+}
+
+// EnsurePool creates a pool's consumers, one for each priority. Idempotent, and safe from several processes at once.
+// A missing WORK is made first. The connection remembers the pool.
+func (c *Conn) EnsurePool(ctx context.Context, pool string) error {
+	if !ValidName(pool) {
+		return fmt.Errorf("ensure pool %q: want 1 to 64 letters, digits, _ and -", pool)
+	}
+	c.ensuring.Lock()
+	defer c.ensuring.Unlock()
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	c.markPool(pool, time.Time{}) // known from now on, also when it can't be made yet
+	err := c.ensurePool(ctx, pool)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		err = c.ensureStreams(ctx) // which makes the known pools too
+	}
+	return err
+}
+
+func (c *Conn) ensurePool(ctx context.Context, pool string) error {
+	for priority := range priorities {
+		err := c.ensureConsumer(ctx, c.names.work, jetstream.ConsumerConfig{
+			Durable:       consumerName(pool, priority),
+			FilterSubject: c.names.workSubject(pool, priority),
+			AckPolicy:     jetstream.AckExplicitPolicy,
+			AckWait:       ackWait,
+			MaxDeliver:    -1, // what exceeds a limit would stay stored and be invisible
+			MaxAckPending: maxAckPending,
+			MaxWaiting:    maxWaiting,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	c.markPool(pool, time.Now())
+	return nil
+}
+
+func (c *Conn) ensureConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) error {
+	if _, err := c.js.CreateOrUpdateConsumer(ctx, stream, cfg); err != nil {
+		return fmt.Errorf("ensure consumer %s of %s: %w", cfg.Durable, stream, closedErr(err))
+	}
+	return nil
+}
+
+// ---- what we know of pools ----
+
+func (c *Conn) markPool(pool string, seen time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pools[pool] = seen
+}
+
+// never is longer ago than anything.
+const never = time.Duration(math.MaxInt64)
+
+// poolSeen is how long ago the pool's consumers were seen to exist.
+func (c *Conn) poolSeen(pool string) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := c.pools[pool]
+	if seen.IsZero() {
+		return never
+	}
+	return time.Since(seen)
+}
+
+func (c *Conn) knownPools() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pools := make([]string, 0, len(c.pools))
+	for pool := range c.pools {
+		pools = append(pools, pool)
+	}
+	return pools
+}
+
+// ---- repair ----
+
+// watchDeletions subscribes, once, to what the server announces about deleted streams and consumers of ours, and starts
+// the goroutine that makes them again; Close ends both. Every coordinator repairs: the calls are idempotent.
+func (c *Conn) watchDeletions() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watched {
+		return nil
+	}
+	deleted := make(chan struct{}, 1) // "something was": what exactly is found out by making all of it
+	for _, stream := range []string{c.names.work, c.names.results, c.names.logs} {
+		for _, subject := range []string{streamDeleted + stream, consumerDeleted + stream + ".>"} {
+			_, err := c.nc.Subscribe(subject, func(m *nats.Msg) {
+				if !c.isOurs(m.Subject) {
+					return
+				}
+				select {
+				case deleted <- struct{}{}:
+				default:
+				}
+			})
+			if err != nil {
+				return fmt.Errorf("watch stream %s: %w", stream, closedErr(err))
+			}
+		}
+	}
+	c.watched = true
+	c.running.Go(func() { c.repair(deleted) })
+	return nil
+}
+
+// The first parts of advisories; the stream follows, and the consumer.
+const (
+	streamDeleted   = "$JS.EVENT.ADVISORY.STREAM.DELETED."
+	consumerDeleted = "$JS.EVENT.ADVISORY.CONSUMER.DELETED."
+)
+
+// isOurs reports whether an advisory is about a stream or a durable consumer that this connection answers for; readers
+// of logs come and go.
+func (c *Conn) isOurs(advisory string) bool {
+	name, ok := strings.CutPrefix(advisory, consumerDeleted)
+	if !ok {
+		return true
+	}
+	stream, consumer, _ := strings.Cut(name, ".")
+	switch stream {
+	case c.names.results:
+		return consumer == resultsConsumer
+	case c.names.work:
+		i := max(0, strings.LastIndex(consumer, "_p"))
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, known := c.pools[consumer[:i]]
+		return known
+	default:
+		return false
+	}
+}
+
+// repair makes streams and consumers again when they are reported deleted, until the connection is closed.
+func (c *Conn) repair(deleted <-chan struct{}) {
+	for {
+		select {
+		case <-c.closed:
+			return
+		case <-deleted:
+		}
+		c.log.Warn("making again what was deleted in nats")
+		if err := c.EnsureStreams(context.Background()); err != nil && !errors.Is(err, ErrClosed) {
+			c.log.Error("make again what was deleted in nats", "error", err)
+		}
+	}
+}

@@ -1,0 +1,466 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// pollTime is how long an idle worker's request waits in the server. It also bounds how long a request that a
+	// dying server forgot goes unnoticed while the connection stays up (a consumer's leader in a cluster).
+	pollTime = 15 * time.Second
+	// answerTime is how long the server may take to answer; beyond it the request counts as lost.
+	answerTime = 2 * time.Second
+	// fullGrace is how long a worker without a free slot leaves its waiting requests standing: what comes meanwhile
+	// is naked. It is longer than a cluster's servers need to tell each other of a lost interest, so that messages
+	// of a burst that were on their way are not dropped there, to be missed until ackWait.
+	fullGrace = 2 * time.Millisecond
+	// idleGrace is the same for a worker that has free slots and will come back: messages that arrive are kept for
+	// the next take.
+	idleGrace = 50 * time.Millisecond
+	// retryFirst and retryMost bound the pause before a refused request (no such consumer, no connection) is repeated.
+	retryFirst = 20 * time.Millisecond
+	retryMost  = time.Second
+	// takeMost is the most messages that one request asks for.
+	takeMost = 4096
+	// lowEvery says that one take in so many prefers low priorities.
+	lowEvery = 10
+)
+
+// Taker takes work for one pool. One goroutine.
+//
+// It speaks the pull protocol itself, on one subscription that outlives the takes. jetstream.Consumer.Fetch subscribes
+// and unsubscribes for each call and each consumer, tells at the end that there was nothing, and can neither wait at
+// four consumers for the first message nor be given up without losing what is on its way.
+//
+// A take first asks, without waiting, the priorities that may have messages: the most urgent first, together with
+// those that were empty last time and the one after them, in one round trip. When all are empty it leaves a waiting
+// request for a single message at each. Those that are not used stay for the next take, while the worker has free
+// slots; they are given up soon after it has none or stays away.
+type Taker struct {
+	conn     *Conn
+	pool     string
+	subjects [priorities]string // where messages are asked for
+
+	takes   uint64        // that returned messages
+	wake    chan struct{} // capacity 1: a message or an answer came, or a release
+	release *time.Timer   // gives up what stands, between takes
+
+	mu     sync.Mutex
+	taking bool  // a take is under way
+	free   int   // slots that were left by the last take; meaningful between takes
+	asks   *asks // nil: nothing is asked
+	known  [priorities]knowledge
+	got    [priorities][]*WorkDelivery // arrived, not returned yet
+	held   int                         // messages in got
+	retry  time.Duration               // the pause after the next refusal; 0: retryFirst
+	resume [priorities]time.Time       // a refused priority is not asked before
+}
+
+// knowledge is what the last answer said of a priority's consumer.
+type knowledge uint8
+
+const (
+	unknown knowledge = iota
+	likely            // was empty in an earlier take
+	empty             // has just been empty
+	more              // has messages waiting
+)
+
+// asks are the requests that the server has of us, all answered on one subscription. The server forgets them when the
+// connection breaks or the subscription ends.
+type asks struct {
+	sub      *nats.Subscription
+	inbox    string // reply subjects are this and a priority
+	epoch    <-chan struct{}
+	out      [priorities]int       // messages asked for and not come; 0: no request stands
+	waits    [priorities]bool      // the request waits for a message rather than answering that there is none
+	deadline [priorities]time.Time // when an answer must have come
+}
+
+// Taker makes one for the pool. It needs the pool's consumers to exist at the time of Take, not yet now.
+func (c *Conn) Taker(pool string) *Taker {
+	t := &Taker{conn: c, pool: pool, wake: make(chan struct{}, 1)}
+	for priority := range priorities {
+		t.subjects[priority] = nextSubject(c.names.work, consumerName(pool, priority))
+	}
+	t.release = time.AfterFunc(time.Hour, t.onRelease)
+	t.release.Stop()
+	return t
+}
+
+// Take waits for work and returns as soon as it has any: up to max messages, urgent first, but with low priorities
+// first in every tenth take so that they are never starved. What arrives beyond max is naked at once. Missing
+// consumers or streams are waited for. It returns ctx's error when ctx ends, with nothing taken, and [ErrClosed] after
+// Close.
+//
+// max is the number of free slots: after a take of fewer, the next one is expected soon, and up to one message of each
+// priority may arrive meanwhile and be kept for it for some milliseconds.
+func (t *Taker) Take(ctx context.Context, max int) ([]*WorkDelivery, error) {
+	if max <= 0 {
+		return nil, fmt.Errorf("take from pool %s: max is %d", t.pool, max)
+	}
+	t.begin()
+	for {
+		if taken := t.step(max); taken != nil {
+			t.end(max - len(taken))
+			return taken, nil
+		}
+		if err := t.wait(ctx); err != nil {
+			t.abandon()
+			return nil, err
+		}
+	}
+}
+
+func (t *Taker) begin() {
+	t.release.Stop()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.taking = true
+	if t.asks == nil {
+		return
+	}
+	// What was empty some time ago is worth asking again before waiting there, unless nothing had more.
+	for _, k := range t.known {
+		if k == more || k == unknown {
+			t.doubt()
+			return
+		}
+	}
+}
+
+// doubt turns what was certain into what is likely.
+func (t *Taker) doubt() {
+	for p, k := range t.known {
+		if k == empty {
+			t.known[p] = likely
+		}
+	}
+}
+
+func (t *Taker) end(free int) {
+	t.takes++
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.taking = false
+	t.free = free
+	if t.asks == nil {
+		return
+	}
+	if free > 0 {
+		t.release.Reset(idleGrace)
+	} else {
+		t.release.Reset(fullGrace)
+	}
+}
+
+// abandon gives everything back.
+func (t *Taker) abandon() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.taking = false
+	t.free = 0
+	t.giveUp()
+}
+
+// onRelease runs in the timer's goroutine, when no take came for the grace time.
+func (t *Taker) onRelease() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.taking {
+		t.giveUp()
+	}
+}
+
+// giveUp ends the subscription; what is still on its way is naked when it comes. So is what arrived.
+func (t *Taker) giveUp() {
+	for p := range priorities {
+		for _, d := range t.got[p] {
+			d.Nak()
+		}
+		t.got[p] = nil
+	}
+	t.held = 0
+	t.close()
+}
+
+// close ends the subscription and forgets what was asked. Arrived messages stay.
+func (t *Taker) close() {
+	if t.asks == nil {
+		return
+	}
+	_ = t.asks.sub.Drain() // fails when the connection is closed: then there is nothing to drain
+	t.asks = nil
+	t.doubt()
+}
+
+// step returns messages if there are any, and else sees to it that the right requests stand.
+func (t *Taker) step(max int) []*WorkDelivery {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.asks != nil && t.lost() {
+		t.close()
+	}
+	order := t.order()
+	if t.held > 0 && !t.fetching() {
+		return t.harvest(order, max)
+	}
+	if !t.fetching() {
+		if err := t.ask(order, max); err != nil {
+			t.close()
+			t.refuse(order[:]...)
+		}
+	}
+	return nil
+}
+
+// order is that of preference in this take.
+func (t *Taker) order() [priorities]int {
+	if t.takes%lowEvery == lowEvery-1 {
+		return [priorities]int{3, 2, 1, 0}
+	}
+	return [priorities]int{0, 1, 2, 3}
+}
+
+// fetching reports whether answers are due at once.
+func (t *Taker) fetching() bool {
+	if t.asks == nil {
+		return false
+	}
+	for p, out := range t.asks.out {
+		if out > 0 && !t.asks.waits[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// lost reports whether the server has forgotten us: the connection was made anew, or an answer is overdue.
+func (t *Taker) lost() bool {
+	select {
+	case <-t.asks.epoch:
+		return true
+	default:
+	}
+	now := time.Now()
+	for p, out := range t.asks.out {
+		if out > 0 && now.After(t.asks.deadline[p]) {
+			return true
+		}
+	}
+	return false
+}
+
+// harvest picks up to max messages in the order of preference and naks the others.
+func (t *Taker) harvest(order [priorities]int, max int) []*WorkDelivery {
+	taken := make([]*WorkDelivery, 0, min(max, t.held))
+	for _, p := range order {
+		n := min(max-len(taken), len(t.got[p]))
+		taken = append(taken, t.got[p][:n]...)
+		for _, d := range t.got[p][n:] {
+			d.Nak()
+			t.known[p] = more
+		}
+		clear(t.got[p])
+		t.got[p] = t.got[p][:0]
+	}
+	t.held = 0
+	return taken
+}
+
+// ask sends the requests that come next: without waiting, to the preferred priorities that may have messages; or else
+// waiting ones, to all that have none.
+func (t *Taker) ask(order [priorities]int, max int) error {
+	now := time.Now()
+	asked := false
+	for _, p := range order {
+		if t.stands(p) || t.known[p] == empty || now.Before(t.resume[p]) {
+			continue
+		}
+		if err := t.request(p, min(max, takeMost), false); err != nil {
+			return err
+		}
+		asked = true
+		if t.known[p] != likely {
+			break // the others when this one turns out to be empty
+		}
+	}
+	if asked {
+		return nil
+	}
+	for _, p := range order {
+		if t.stands(p) || now.Before(t.resume[p]) {
+			continue
+		}
+		if err := t.request(p, 1, true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Taker) stands(p int) bool { return t.asks != nil && t.asks.out[p] > 0 }
+
+// request asks the consumer of a priority for n messages: those that are there, or, with wait, those that come.
+func (t *Taker) request(p, n int, wait bool) error {
+	if t.asks == nil {
+		if err := t.open(); err != nil {
+			return err
+		}
+	}
+	body := make([]byte, 0, 64)
+	body = append(body, `{"batch":`...)
+	body = strconv.AppendInt(body, int64(n), 10)
+	due := answerTime
+	if wait {
+		body = append(body, `,"expires":`...)
+		body = strconv.AppendInt(body, int64(pollTime), 10)
+		due += pollTime
+	} else {
+		body = append(body, `,"no_wait":true`...)
+	}
+	body = append(body, '}')
+	if err := t.conn.nc.PublishRequest(t.subjects[p], t.asks.inbox+strconv.Itoa(p), body); err != nil {
+		return err
+	}
+	t.asks.out[p] = n
+	t.asks.waits[p] = wait
+	t.asks.deadline[p] = time.Now().Add(due)
+	return nil
+}
+
+func (t *Taker) open() error {
+	a := &asks{inbox: t.conn.nc.NewInbox() + ".", epoch: t.conn.currentEpoch()}
+	sub, err := t.conn.nc.Subscribe(a.inbox+"*", func(m *nats.Msg) { t.onMessage(a, m) })
+	if err != nil {
+		return err
+	}
+	if err := sub.SetPendingLimits(-1, -1); err != nil { // bounded by what is asked for
+		return err
+	}
+	a.sub = sub
+	t.asks = a
+	return nil
+}
+
+// refuse pauses priorities whose requests can't be met, for longer each time.
+func (t *Taker) refuse(refused ...int) {
+	if t.retry == 0 {
+		t.retry = retryFirst
+	}
+	at := time.Now().Add(t.retry)
+	for _, p := range refused {
+		t.resume[p] = at
+		t.known[p] = likely
+	}
+	t.retry = min(2*t.retry, retryMost)
+}
+
+// onMessage runs in the subscription's goroutine.
+func (t *Taker) onMessage(a *asks, m *nats.Msg) {
+	p := int(m.Subject[len(m.Subject)-1] - '0') // both reply subjects and those of work end in the priority
+	if p < 0 || p >= priorities {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m.Reply == "" {
+		if t.asks == a {
+			t.onStatus(a, p, m.Header.Get("Status"))
+			t.notify()
+		}
+		return
+	}
+	if t.asks != a || !t.taking && t.held >= t.free {
+		respond(m, nakBody)
+		if t.asks == a {
+			a.out[p] = max(0, a.out[p]-1)
+			t.known[p] = more
+		}
+		return
+	}
+	info := deliveryOf(m)
+	t.got[p] = append(t.got[p], &WorkDelivery{
+		Pool: t.pool, Priority: p, Data: m.Data, Header: m.Header, Delivered: info.delivered, msg: m,
+	})
+	t.held++
+	t.retry = 0
+	t.known[p] = empty
+	if info.pending > 0 {
+		t.known[p] = more
+	}
+	a.out[p] = max(0, a.out[p]-1)
+	if !t.fetching() {
+		t.notify()
+	}
+}
+
+// onStatus handles an answer without a message. The codes are those of JetStream's pull protocol (ADR-37 of the NATS
+// project).
+func (t *Taker) onStatus(a *asks, p int, status string) {
+	a.out[p] = 0
+	switch status {
+	case "404", "408": // no messages, or none in time, or all of them promised to others
+		t.known[p] = empty
+		t.retry = 0
+	default: // 503: no such consumer; 409: it was deleted, moves or is overrun; 400: it does not understand us
+		t.refuse(p)
+	}
+}
+
+func (t *Taker) notify() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// wait returns when there may be something for step to do, or with the error that ends the take.
+func (t *Taker) wait(ctx context.Context) error {
+	next, epoch := t.next()
+	var timer <-chan time.Time
+	if !next.IsZero() {
+		clock := time.NewTimer(time.Until(next))
+		defer clock.Stop()
+		timer = clock.C
+	}
+	select {
+	case <-t.wake:
+	case <-timer:
+	case <-epoch:
+	case <-t.conn.closed:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// next is when step has something to do without a message: an answer is overdue or a pause ends. epoch is closed when
+// the connection is made anew.
+func (t *Taker) next() (next time.Time, epoch <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	soonest := func(at time.Time) {
+		if next.IsZero() || at.Before(next) {
+			next = at
+		}
+	}
+	for p := range priorities {
+		if t.stands(p) {
+			soonest(t.asks.deadline[p])
+		} else {
+			soonest(t.resume[p])
+		}
+	}
+	if t.asks != nil {
+		return next, t.asks.epoch
+	}
+	return next, t.conn.currentEpoch()
+}

@@ -1,0 +1,343 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/semaphore"
+)
+
+const (
+	// publishWindow is how many messages may be unacknowledged by the stream at a time, for all calls together. A
+	// stream refuses what exceeds 10 000 in its inbound queue, which several coordinators share.
+	publishWindow = 4096
+	publishChunk  = 256 // the window is taken in such steps
+	// poolTrust is how long a pool's consumers are believed to exist without looking, when their messages lie about.
+	poolTrust = 5 * time.Second
+)
+
+// WorkMessage is one attempt to offer.
+type WorkMessage struct {
+	Pool     string
+	Priority int // 0 urgent to 3 low
+	Data     []byte
+	Header   nats.Header // trace context; may be nil
+}
+
+// PublishWork stores the messages in WORK. It returns nil when all are stored; after an error some may be. A missing
+// stream or pool consumer is made again first. Not deduplicated: claims are the fence. It waits until ctx ends for
+// acknowledgements; a connection that breaks meanwhile is an error. Safe for concurrent use.
+func (c *Conn) PublishWork(ctx context.Context, messages []WorkMessage) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	if err := c.ensurePoolsOf(ctx, messages); err != nil {
+		return fmt.Errorf("publish %d work messages: %w", len(messages), err)
+	}
+	err := c.publishWork(ctx, messages)
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		if err = c.EnsureStreams(ctx); err == nil {
+			err = c.publishWork(ctx, messages)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("publish %d work messages: %w", len(messages), err)
+	}
+	return nil
+}
+
+// ensurePoolsOf makes the consumers of pools that this connection has not seen yet.
+func (c *Conn) ensurePoolsOf(ctx context.Context, messages []WorkMessage) error {
+	last := ""
+	for i := range messages {
+		m := &messages[i]
+		if m.Priority < 0 || m.Priority >= priorities {
+			return fmt.Errorf("pool %s: priority %d: want 0 to %d", m.Pool, m.Priority, priorities-1)
+		}
+		if m.Pool == last || c.poolSeen(m.Pool) != never {
+			last = m.Pool
+			continue
+		}
+		if err := c.EnsurePool(ctx, m.Pool); err != nil {
+			return err
+		}
+		last = m.Pool
+	}
+	return nil
+}
+
+// publishWork publishes each message with a reply subject that the whole call shares, and counts what comes back.
+//
+// That is [jetstream.JetStream.PublishMsgAsync] without a future, a subject and a timer for each message: measured
+// 162 000 messages a second against 76 000, 300 bytes each, client and server on the same two cores. JetStream's own
+// batches were no faster (fast: 150 000, atomic: 61 000).
+func (c *Conn) publishWork(ctx context.Context, messages []WorkMessage) error {
+	acks, err := c.ackInbox()
+	if err != nil {
+		return err
+	}
+	epoch := c.currentEpoch()
+	waiting, reply := acks.open(len(messages))
+	defer acks.drop(reply, waiting)
+
+	m := nats.Msg{Reply: reply}
+	subjects := make(map[workKey]string, 8)
+	for i := range messages {
+		if i%publishChunk == 0 {
+			n := min(publishChunk, len(messages)-i)
+			if err := acks.acquire(ctx, waiting, n); err != nil {
+				return err
+			}
+		}
+		key := workKey{messages[i].Pool, messages[i].Priority}
+		subject, ok := subjects[key]
+		if !ok {
+			subject = c.names.workSubject(key.pool, key.priority)
+			subjects[key] = subject
+		}
+		m.Subject, m.Data, m.Header = subject, messages[i].Data, messages[i].Header
+		if err := c.nc.PublishMsg(&m); err != nil {
+			return closedErr(err)
+		}
+	}
+	select {
+	case <-waiting.done:
+		return waiting.err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-epoch:
+		return errors.New("connection broke before all were acknowledged")
+	case <-c.closed:
+		return ErrClosed
+	}
+}
+
+type workKey struct {
+	pool     string
+	priority int
+}
+
+// ackInbox counts the stream's acknowledgements of many concurrent calls on one subscription.
+type ackInbox struct {
+	prefix string // of reply subjects, with the final dot
+	window *semaphore.Weighted
+
+	mu    sync.Mutex
+	next  uint64
+	calls map[string]*ackWaiting // by reply subject
+}
+
+// ackWaiting is one call. Its fields are guarded by ackInbox.mu, but err may be read once done is closed.
+type ackWaiting struct {
+	left int           // acks to come
+	held int           // of the window
+	err  error         // the first refusal
+	done chan struct{} // closed when left is 0
+}
+
+// ackInbox subscribes at the first call. The subscription ends with the connection.
+func (c *Conn) ackInbox() (*ackInbox, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.acks != nil {
+		return c.acks, nil
+	}
+	acks := &ackInbox{
+		prefix: c.nc.NewInbox() + ".",
+		window: semaphore.NewWeighted(publishWindow),
+		calls:  make(map[string]*ackWaiting),
+	}
+	sub, err := c.nc.Subscribe(acks.prefix+"*", acks.onAck)
+	if err != nil {
+		return nil, closedErr(err)
+	}
+	if err := sub.SetPendingLimits(-1, -1); err != nil { // bounded by the window
+		return nil, closedErr(err)
+	}
+	c.acks = acks
+	return acks, nil
+}
+
+func (a *ackInbox) open(messages int) (*ackWaiting, string) {
+	w := &ackWaiting{left: messages, done: make(chan struct{})}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next++
+	reply := a.prefix + strconv.FormatUint(a.next, 36)
+	a.calls[reply] = w
+	return w, reply
+}
+
+func (a *ackInbox) acquire(ctx context.Context, w *ackWaiting, n int) error {
+	if err := a.window.Acquire(ctx, int64(n)); err != nil {
+		return ctx.Err()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w.held += n
+	return nil
+}
+
+// drop forgets a call, and gives back what it holds of the window for acks that never came.
+func (a *ackInbox) drop(reply string, w *ackWaiting) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.calls, reply)
+	a.window.Release(int64(w.held))
+	w.held = 0
+}
+
+func (a *ackInbox) onAck(m *nats.Msg) {
+	err := ackError(m)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	w := a.calls[m.Subject]
+	if w == nil || w.left == 0 {
+		return
+	}
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	w.held--
+	a.window.Release(1)
+	if w.left--; w.left == 0 {
+		close(w.done)
+	}
+}
+
+// ackError reads a stream's answer to a publish: nil when the message is stored.
+func ackError(m *nats.Msg) error {
+	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
+		return nats.ErrNoResponders
+	}
+	if !bytes.Contains(m.Data, []byte(`"error"`)) { // the usual answer, a thousand times per batch: not decoded
+		return nil
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return fmt.Errorf("decode acknowledgement: %w", err)
+	}
+	if answer.Error == nil {
+		return nil
+	}
+	return answer.Error
+}
+
+// Depth tells, for a pool and priority, how many messages lie in WORK, and when the oldest of them was published
+// (zero time: none, or the stream is missing). Messages that were delivered and not acknowledged count too. It makes
+// the pool's consumers again when there are messages and they are gone.
+func (c *Conn) Depth(ctx context.Context, pool string, priority int) (messages int, oldest time.Time, err error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	subject := c.names.workSubject(pool, priority)
+	messages, oldest, err = c.depth(ctx, subject)
+	if err != nil {
+		return 0, time.Time{}, fmt.Errorf("depth of %s: %w", subject, closedErr(err))
+	}
+	if messages > 0 && c.poolSeen(pool) > poolTrust {
+		if err := c.EnsurePool(ctx, pool); err != nil {
+			return 0, time.Time{}, fmt.Errorf("depth of %s: %w", subject, err)
+		}
+	}
+	return messages, oldest, nil
+}
+
+func (c *Conn) depth(ctx context.Context, subject string) (int, time.Time, error) {
+	stream, err := c.workHandle(ctx)
+	var info *jetstream.StreamInfo
+	if err == nil {
+		info, err = stream.Info(ctx, jetstream.WithSubjectFilter(subject))
+	}
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return 0, time.Time{}, nil
+	case err != nil:
+		return 0, time.Time{}, err
+	}
+	messages := int(info.State.Subjects[subject])
+	if messages == 0 {
+		return 0, time.Time{}, nil
+	}
+	first, err := stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		return 0, time.Time{}, nil // the last one was acknowledged just now
+	case err != nil:
+		return 0, time.Time{}, err
+	}
+	return messages, first.Time, nil
+}
+
+// workHandle is a name with methods: it stays good when the stream is deleted and made again.
+func (c *Conn) workHandle(ctx context.Context) (jetstream.Stream, error) {
+	c.mu.Lock()
+	stream := c.workStream
+	c.mu.Unlock()
+	if stream != nil {
+		return stream, nil
+	}
+	stream, err := c.js.Stream(ctx, c.names.work)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.workStream = stream
+	return stream, nil
+}
+
+// WorkDelivery is one offered attempt.
+type WorkDelivery struct {
+	Pool      string
+	Priority  int
+	Data      []byte
+	Header    nats.Header
+	Delivered int // 1: first delivery
+	msg       *nats.Msg
+}
+
+var (
+	ackBody = []byte("+ACK")
+	nakBody = []byte("-NAK")
+)
+
+// Ack drops the message from WORK; fire and forget.
+func (d *WorkDelivery) Ack() { respond(d.msg, ackBody) }
+
+// Nak gives it back at once, for another worker; fire and forget.
+func (d *WorkDelivery) Nak() { respond(d.msg, nakBody) }
+
+// respond answers a delivery. An answer that is lost, or can't be sent, is made good by redelivery after ackWait.
+func respond(m *nats.Msg, body []byte) { _ = m.Respond(body) }
+
+// deliveryInfo is what the reply subject of a delivery tells: $JS.ACK.<...>.<delivered>.<stream seq>.<consumer
+// seq>.<time>.<pending>, where the newer format has one more token at the end. (ADR-15 of the NATS project.)
+type deliveryInfo struct {
+	delivered int
+	pending   uint64 // messages that the consumer has yet to deliver, after this one
+}
+
+func deliveryOf(m *nats.Msg) deliveryInfo {
+	tokens := strings.Split(m.Reply, ".")
+	at := 4 // $JS.ACK.<stream>.<consumer>
+	if len(tokens) > 9 {
+		at = 6 // $JS.ACK.<domain>.<account>.<stream>.<consumer>
+	}
+	if len(tokens) < at+5 {
+		return deliveryInfo{delivered: 1}
+	}
+	delivered, _ := strconv.Atoi(tokens[at])
+	pending, _ := strconv.ParseUint(tokens[at+4], 10, 64)
+	return deliveryInfo{delivered: delivered, pending: pending}
+}

@@ -1,0 +1,106 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Kind classes an error for a client.
+type Kind int
+
+// The kinds of faults.
+const (
+	Internal    Kind = iota // ours; the client gets an id
+	Invalid                 // what the client sent can't be accepted
+	NotFound                // no such task or tree
+	Conflict                // the state does not allow it
+	Unavailable             // try again later
+	Exhausted               // above a bound of this process: too many requests or streams
+	Cancelled               // the client went away
+	Timeout                 // the request took longer than it may
+)
+
+// Fault is an error as a client may see it.
+type Fault struct {
+	Kind Kind
+	Text string // safe to show
+	// Problems are the faults of a submitted tree, at most [dag.MaxProblems], and More is how many others there were.
+	Problems []*dag.InvalidTaskError
+	More     int
+	// Field is the parameter at fault; empty when it is a tree's or none.
+	Field string
+	// ID names the log entry of an internal error; empty for other kinds.
+	ID string
+}
+
+func (f *Fault) Error() string { return f.Text }
+
+// Errors that a server of ours ends contexts with.
+var (
+	// ErrShutdown: the process stops; clients go on with another coordinator.
+	ErrShutdown = errors.New("server is shutting down")
+	// ErrOverload: a bound of this process is reached.
+	ErrOverload = errors.New("too many requests at once, try again")
+	// ErrStalled: the client sent or took nothing for too long.
+	ErrStalled = errors.New("client is too slow")
+)
+
+// Classify makes a fault of an error of the service. An internal one is logged here, with its id, and nowhere else.
+// operation names what was asked, for the log.
+func Classify(ctx context.Context, log *slog.Logger, operation string, err error) *Fault {
+	if f, ok := errors.AsType[*Fault](err); ok {
+		return f
+	}
+	if tree, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
+		return &Fault{Kind: Invalid, Text: tree.Error(), Problems: tree.Problems, More: tree.More}
+	}
+	if task, ok := errors.AsType[*dag.InvalidTaskError](err); ok {
+		return &Fault{Kind: Invalid, Text: task.Error(), Problems: []*dag.InvalidTaskError{task}}
+	}
+	if arg, ok := errors.AsType[*coordinator.InvalidArgumentError](err); ok {
+		return &Fault{Kind: Invalid, Text: arg.Error(), Field: arg.Field}
+	}
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(err, coordinator.ErrNotFound):
+		return &Fault{Kind: NotFound, Text: err.Error()}
+	case errors.Is(err, coordinator.ErrConflict):
+		return &Fault{Kind: Conflict, Text: err.Error()}
+	case errors.Is(err, ErrOverload):
+		return &Fault{Kind: Exhausted, Text: ErrOverload.Error()}
+	case errors.Is(err, ErrStalled), errors.Is(cause, ErrStalled):
+		return &Fault{Kind: Timeout, Text: ErrStalled.Error()}
+	case errors.Is(err, ErrShutdown), errors.Is(cause, ErrShutdown):
+		return &Fault{Kind: Unavailable, Text: ErrShutdown.Error()}
+	case errors.Is(err, coordinator.ErrUnavailable):
+		// The rest of the text names hosts and statements, so it stays here.
+		log.WarnContext(ctx, "service is unavailable", "operation", operation, "error", err)
+		return &Fault{Kind: Unavailable, Text: "the service is unavailable, try again"}
+	case errors.Is(cause, context.DeadlineExceeded):
+		return &Fault{Kind: Timeout, Text: "the request took too long"}
+	case cause != nil && errors.Is(err, context.Canceled):
+		return &Fault{Kind: Cancelled, Text: "the request was cancelled"}
+	}
+	return internal(ctx, log, operation, "error", err)
+}
+
+// Panicked is the fault of a request whose handler panicked with value; stack goes to the log.
+func Panicked(ctx context.Context, log *slog.Logger, operation string, value any, stack []byte) *Fault {
+	return internal(ctx, log, operation, "panic", value, "stack", string(stack))
+}
+
+func internal(ctx context.Context, log *slog.Logger, operation string, detail ...any) *Fault {
+	id := rand.Text()[:12]
+	log.ErrorContext(ctx, "internal error", append([]any{"operation", operation, "error_id", id}, detail...)...)
+	return &Fault{Kind: Internal, Text: "internal error " + id, ID: id}
+}
+
+// InvalidParameter is the fault of one parameter; text is the whole sentence.
+func InvalidParameter(field, text string) *Fault {
+	return &Fault{Kind: Invalid, Text: text, Field: field}
+}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -57,7 +56,8 @@ func Run(ctx context.Context, c Command) (Status, error) {
 		Stdout:     c.Stdout,
 		Stderr:     c.Stderr,
 		ExtraFiles: []*os.File{theirs},
-		// A session of its own: neither Ctrl-C nor Ctrl-Z of the worker's terminal reaches it.
+		// A session of its own: neither Ctrl-C nor Ctrl-Z of the worker's terminal reaches it, and what is in it can be
+		// found when the guardian is gone.
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 		WaitDelay:   pipeDelay,
 	}
@@ -71,7 +71,7 @@ func Run(ctx context.Context, c Command) (Status, error) {
 	}
 	w.follow(cmd.Process, changed)
 	waited := cmd.Wait()
-	return w.outcome(waited)
+	return w.outcome(cmd, waited)
 }
 
 // ward is a running command, as the worker sees it.
@@ -89,10 +89,6 @@ func (w *ward) follow(guardian *os.Process, changed <-chan struct{}) {
 	go func() { // ends with the socket: when the guardian does
 		defer close(ended)
 		for lines := bufio.NewScanner(w.control); lines.Scan(); {
-			if pid, ok := strings.CutPrefix(lines.Text(), "started "); ok {
-				w.pid, _ = strconv.Atoi(pid)
-				continue
-			}
 			w.report = lines.Text()
 		}
 	}()
@@ -112,7 +108,7 @@ func (w *ward) follow(guardian *os.Process, changed <-chan struct{}) {
 }
 
 // outcome reads the guardian's last word.
-func (w *ward) outcome(waited error) (Status, error) {
+func (w *ward) outcome(cmd *exec.Cmd, waited error) (Status, error) {
 	var raw uint32
 	status, reason := Status{Code: -1}, ""
 	if _, err := fmt.Sscanf(w.report, "exit %d %d %s", &raw, &status.Left, &reason); err != nil {
@@ -120,7 +116,7 @@ func (w *ward) outcome(waited error) (Status, error) {
 		if _, err := fmt.Sscanf(w.report, "error %d", &errno); err == nil {
 			return status, &StartError{Err: syscall.Errno(errno)}
 		}
-		w.killSession()
+		killSession(cmd.Process.Pid)
 		if w.ctx.Err() != nil {
 			return status, context.Cause(w.ctx)
 		}
@@ -147,11 +143,8 @@ func (w *ward) outcome(waited error) (Status, error) {
 }
 
 // killSession kills what can still be told to be the command's when its guardian is gone.
-func (w *ward) killSession() {
-	if w.pid <= 1 {
-		return
-	}
-	for _, p := range proc.InSession(w.pid) {
+func killSession(guardian int) {
+	for _, p := range proc.InSession(guardian) {
 		_ = p.Signal(syscall.SIGKILL)
 	}
 }

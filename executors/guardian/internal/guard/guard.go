@@ -99,14 +99,13 @@ func (g *guardian) run(path string, argv []string) int {
 			pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
 				Env:   os.Environ(),
 				Files: []uintptr{0, 1, 2},
-				Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+				Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 			})
 			if err != nil {
 				g.say("error %d", errnoOf(err))
 				return 1
 			}
 			ignoreSignals()
-			g.say("started %d", pid)
 			go g.reap(pid)
 			reason := g.watch()
 			left := g.endAll()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"sync"
 	"time"
 
@@ -146,8 +147,8 @@ func (c *Conn) dial(ctx context.Context) error {
 			c.nc = nc
 			return nil
 		}
-		if errors.Is(err, nats.ErrInvalidConnection) || errors.Is(err, nats.ErrNoServers) && ctx.Err() != nil {
-			return fmt.Errorf("connect to nats: %w", err)
+		if bad, ok := errors.AsType[*url.Error](err); ok {
+			return fmt.Errorf("connect to nats: url: %w", bad.Err) // without the URL, which holds a password
 		}
 		select {
 		case <-ctx.Done():

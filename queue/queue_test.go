@@ -4,8 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -44,6 +49,46 @@ func (h *house) start() {
 		h.t.Fatal(err)
 	}
 	h.server = server
+}
+
+// restart stops the server and starts another one on the same store and port.
+func (h *house) restart() {
+	h.t.Helper()
+	h.stop()
+	h.start()
+}
+
+// stop stops the server; start brings one back on the same store and port.
+func (h *house) stop() {
+	h.t.Helper()
+	_, port, err := net.SplitHostPort(h.server.Address())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if h.config.Port, err = strconv.Atoi(port); err != nil {
+		h.t.Fatal(err)
+	}
+	h.server.Shutdown()
+}
+
+// vandal is a JetStream client with a coordinator's permissions, to delete things with.
+func (h *house) vandal() jetstream.JetStream {
+	h.t.Helper()
+	return h.raw(h.server.CoordinatorURL())
+}
+
+func (h *house) raw(url string, options ...nats.Option) jetstream.JetStream {
+	h.t.Helper()
+	nc, err := nats.Connect(url, append(options, nats.MaxReconnects(-1))...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return js
 }
 
 func (h *house) connect(cfg queue.Config) *queue.Conn {
@@ -143,4 +188,31 @@ func takeAll(t testing.TB, taker *queue.Taker, n int) map[string]*queue.WorkDeli
 		}
 	}
 	return got
+}
+
+// want receives from the channel or fails the test.
+func want[T any](t testing.TB, what string, from <-chan T) T {
+	t.Helper()
+	select {
+	case v, ok := <-from:
+		if !ok {
+			t.Fatalf("%s: channel is closed", what)
+		}
+		return v
+	case <-time.After(patience):
+		t.Fatalf("%s: nothing after %s", what, patience)
+		panic("unreachable")
+	}
+}
+
+// eventually asks until the answer is yes, for what gives no event to wait for.
+func eventually(t testing.TB, what string, yes func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !yes() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not after %s", what, patience)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }

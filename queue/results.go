@@ -194,6 +194,11 @@ func (r *resultsReader) run(ctx context.Context) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
+				if r.asked < r.most/2 { // keep the server busy meanwhile
+					if err := r.ask(inbox); err != nil {
+						return err
+					}
+				}
 			}
 		case <-r.room:
 		case <-clock.C:

@@ -41,7 +41,11 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 		return err
 	}
 	for _, cfg := range c.streamConfigs() {
-		if _, err := c.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+		_, err := c.js.CreateOrUpdateStream(ctx, cfg)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another coordinator made it between our two steps
+			_, err = c.js.UpdateStream(ctx, cfg)
+		}
+		if err != nil {
 			return fmt.Errorf("ensure stream %s: %w", cfg.Name, closedErr(err))
 		}
 	}

@@ -58,7 +58,7 @@ type Taker struct {
 	known  [priorities]knowledge
 	got    [priorities][]*WorkDelivery // arrived, not returned yet
 	held   int                         // messages in got
-	retry  time.Duration               // the pause after the next refusal; 0: retryFirst
+	retry  [priorities]time.Duration   // the pause after the next refusal; 0: retryFirst
 	resume [priorities]time.Time       // a refused priority is not asked before
 }
 
@@ -220,12 +220,20 @@ func (t *Taker) step(max int) []*WorkDelivery {
 	return nil
 }
 
-// order is that of preference in this take.
+// order is that of preference in this take. The takes that prefer low priorities begin with each of those in turn, so
+// that none is starved by one that is lower still.
 func (t *Taker) order() [priorities]int {
-	if t.takes%lowEvery == lowEvery-1 {
-		return [priorities]int{3, 2, 1, 0}
+	if t.takes%lowEvery != lowEvery-1 {
+		return [priorities]int{0, 1, 2, 3}
 	}
-	return [priorities]int{0, 1, 2, 3}
+	switch t.takes / lowEvery % 3 {
+	case 0:
+		return [priorities]int{3, 2, 1, 0}
+	case 1:
+		return [priorities]int{2, 3, 1, 0}
+	default:
+		return [priorities]int{1, 3, 2, 0}
+	}
 }
 
 // fetching reports whether answers are due at once.
@@ -351,15 +359,21 @@ func (t *Taker) open() error {
 
 // refuse pauses priorities whose requests can't be met, for longer each time.
 func (t *Taker) refuse(refused ...int) {
-	if t.retry == 0 {
-		t.retry = retryFirst
-	}
-	at := time.Now().Add(t.retry)
+	now := time.Now()
 	for _, p := range refused {
-		t.resume[p] = at
+		pause := max(t.retry[p], retryFirst)
+		t.retry[p] = min(2*pause, retryMost)
+		t.resume[p] = now.Add(pause)
 		t.known[p] = likely
 	}
-	t.retry = min(2*t.retry, retryMost)
+}
+
+// relent ends all pauses: the connection was made anew.
+func (t *Taker) relent() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.retry = [priorities]time.Duration{}
+	t.resume = [priorities]time.Time{}
 }
 
 // onMessage runs in the subscription's goroutine.
@@ -390,7 +404,7 @@ func (t *Taker) onMessage(a *asks, m *nats.Msg) {
 		Pool: t.pool, Priority: p, Data: m.Data, Header: m.Header, Delivered: info.delivered, msg: m,
 	})
 	t.held++
-	t.retry = 0
+	t.retry[p] = 0
 	t.known[p] = empty
 	if info.pending > 0 {
 		t.known[p] = more
@@ -408,7 +422,7 @@ func (t *Taker) onStatus(a *asks, p int, status string) {
 	switch status {
 	case "404", "408": // no messages, or none in time, or all of them promised to others
 		t.known[p] = empty
-		t.retry = 0
+		t.retry[p] = 0
 	default: // 503: no such consumer; 409: it was deleted, moves or is overrun; 400: it does not understand us
 		t.refuse(p)
 	}
@@ -434,6 +448,7 @@ func (t *Taker) wait(ctx context.Context) error {
 	case <-t.wake:
 	case <-timer:
 	case <-epoch:
+		t.relent()
 	case <-t.conn.closed:
 		return ErrClosed
 	case <-ctx.Done():
@@ -447,16 +462,17 @@ func (t *Taker) wait(ctx context.Context) error {
 func (t *Taker) next() (next time.Time, epoch <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	soonest := func(at time.Time) {
-		if next.IsZero() || at.Before(next) {
-			next = at
-		}
-	}
+	fetching := t.fetching()
 	for p := range priorities {
-		if t.stands(p) {
-			soonest(t.asks.deadline[p])
-		} else {
-			soonest(t.resume[p])
+		at := t.resume[p]
+		switch {
+		case t.stands(p):
+			at = t.asks.deadline[p]
+		case fetching:
+			continue // not its turn
+		}
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
 		}
 	}
 	if t.asks != nil {

@@ -1,7 +1,9 @@
 package executors
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sort"
 )
@@ -57,4 +59,18 @@ func (r *Registry) Types() []string {
 	}
 	slices.Sort(types)
 	return slices.Compact(types)
+}
+
+// Close closes the executors that are an io.Closer: those that keep connections open between attempts. The worker calls
+// it once, when no attempt runs any more.
+func (r *Registry) Close() error {
+	var errs []error
+	for _, id := range r.IDs() {
+		if c, ok := r.byID[id].(io.Closer); ok {
+			if err := c.Close(); err != nil {
+				errs = append(errs, fmt.Errorf("close executor %s: %w", id, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }

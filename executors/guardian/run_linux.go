@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -67,6 +68,9 @@ func Run(ctx context.Context, c Command) (Status, error) {
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
+		if path, ok := errors.AsType[*fs.PathError](err); ok {
+			err = path.Err // its path is ours, not the command's
+		}
 		return none, &StartError{Err: err}
 	}
 	w.follow(cmd.Process, changed)

@@ -1,0 +1,280 @@
+// Package command runs a program or a shell command on the worker's host (spec 8.2).
+//
+// It owns the guards of command_executor (switched off by default, whitelist, environment) and the shape of its result.
+// It must not know how a process is kept from outliving its attempt: that is package guardian's.
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/guardian"
+)
+
+// ID is the executor's id.
+const ID = "command_executor"
+
+// defaultTimeout is in force when the inputs name none (spec 8.2). The text of a timeout repeats the number as given.
+const defaultTimeout = json.Number("30")
+
+// maxErrorBytes is how much of stderr an error text shows.
+const maxErrorBytes = 1000
+
+var inputSchema = json.RawMessage(`{
+  "type": "object",
+  "properties": {
+    "command": {"type": "string", "description": "Command to run: by the system shell, or as a program when args are given or the worker has a whitelist"},
+    "args": {"type": ["array", "null"], "items": {"type": "string"}, "description": "Arguments; command is then a program's name or path and there is no shell"},
+    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds"},
+    "env": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "Additional environment variables"},
+    "cwd": {"type": ["string", "null"], "description": "Working directory"},
+    "stdin": {"type": ["string", "null"], "description": "Text for the standard input"},
+    "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the exit code is not 0"}
+  },
+  "required": ["command"]
+}`)
+
+var outputSchema = json.RawMessage(`{
+  "type": "object",
+  "properties": {
+    "command": {"type": "string"},
+    "return_code": {"type": "integer", "description": "Exit code; minus the signal's number when a signal ended it"},
+    "stdout": {"type": "string"},
+    "stderr": {"type": "string"},
+    "success": {"type": "boolean"},
+    "truncated": {"type": "boolean", "description": "Present and true when stdout or stderr exceeded its bound"}
+  },
+  "required": ["command", "return_code", "stdout", "stderr", "success"]
+}`)
+
+// Executor is command_executor.
+type Executor struct {
+	cfg       Config
+	inherited []string
+}
+
+// New reads the configuration and the worker's environment, once.
+func New(cfg Config) *Executor {
+	cfg.Whitelist = slices.Sorted(slices.Values(cfg.Whitelist))
+	return &Executor{cfg: cfg, inherited: inherited(os.Environ(), cfg.KeepEnv)}
+}
+
+// Describe implements [executors.Executor].
+func (e *Executor) Describe() executors.Description {
+	return executors.Description{
+		ID: ID, Name: "Command Executor", Type: "stdio",
+		Description: "Runs a command on the worker's host and returns its exit code and output",
+		Tags:        []string{"stdio", "command", "shell"},
+		Inputs:      inputSchema, Output: outputSchema,
+		Cancelable: true,
+	}
+}
+
+type input struct {
+	Command     *string           `json:"command"`
+	Args        []string          `json:"args"`
+	Timeout     json.Number       `json:"timeout"`
+	Env         map[string]string `json:"env"`
+	Cwd         string            `json:"cwd"`
+	Stdin       string            `json:"stdin"`
+	FailOnError bool              `json:"fail_on_error"`
+}
+
+// Result is how a command ended (spec 8.2).
+type Result struct {
+	Command    string `json:"command"`
+	ReturnCode int    `json:"return_code"`
+	Stdout     string `json:"stdout"`
+	Stderr     string `json:"stderr"`
+	Success    bool   `json:"success"`
+	Truncated  bool   `json:"truncated,omitempty"`
+}
+
+// Run implements [executors.Executor]. A command that exits with another code than 0 is a success of the task, unless
+// fail_on_error is set. When the context ends, everything that the command started is gone before Run returns, and what
+// it wrote until then is the partial result.
+func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+	var in input
+	if err := json.Unmarshal(call.Inputs, &in); err != nil {
+		return nil, invalid("inputs: %v", err)
+	}
+	if in.Command == nil || strings.TrimSpace(*in.Command) == "" {
+		return nil, invalid("command is required in inputs")
+	}
+	if !e.cfg.Allow {
+		return nil, invalid("Command execution is disabled by default for security. " +
+			"Set AIPARTNERUPFLOW_STDIO_ALLOW_COMMAND=1 on the worker to enable it.")
+	}
+	timeout, text, err := parseTimeout(in.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	cmd, err := e.prepare(call, &in)
+	if err != nil {
+		return nil, err
+	}
+	stdout := executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stdout")
+	stderr := executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stderr")
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+
+	timedOut := fmt.Errorf("Command timeout after %s seconds", text) //nolint:staticcheck // spec 8.2's words
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timedOut)
+	defer cancel()
+	status, err := guardian.Run(ctx, cmd)
+	_ = stdout.Close()
+	_ = stderr.Close()
+
+	result := &Result{
+		Command: *in.Command, ReturnCode: status.Code, Success: err == nil && status.Code == 0,
+		Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated(),
+	}
+	if status.Signal != 0 {
+		result.ReturnCode = -int(status.Signal)
+	}
+	if status.Left > 0 {
+		call.Reporter.Log("log", fmt.Sprintf("%d processes of another user could not be killed", status.Left))
+	}
+	switch start, ok := errors.AsType[*guardian.StartError](err); {
+	case ok && passing(start.Err):
+		return nil, err
+	case ok:
+		return nil, invalid("%v", err)
+	case errors.Is(err, guardian.ErrLeaseEnded):
+		return result, executors.ErrLeaseLost
+	case err != nil:
+		return result, err
+	case in.FailOnError && !result.Success:
+		return result, result.failure(status.Signal)
+	}
+	return result, nil
+}
+
+// prepare finds out what to start: a program when the words are given or a whitelist is in force, else the shell.
+func (e *Executor) prepare(call *executors.Call, in *input) (guardian.Command, error) {
+	cmd := guardian.Command{Dir: in.Cwd, Lease: call.Lease, Grace: e.cfg.Grace}
+	env, err := e.environment(call, in.Env)
+	if err != nil {
+		return cmd, invalid("%v", err)
+	}
+	cmd.Env = env
+	if in.Cwd != "" {
+		if info, err := os.Stat(in.Cwd); err != nil || !info.IsDir() {
+			return cmd, invalid("cwd: %q is not a directory", in.Cwd)
+		}
+	}
+	if in.Stdin != "" {
+		cmd.Stdin = strings.NewReader(in.Stdin)
+	}
+	switch {
+	case len(e.cfg.Whitelist) > 0:
+		if in.Args != nil {
+			cmd.Args = append([]string{*in.Command}, in.Args...)
+		} else if cmd.Args, err = split(*in.Command); err != nil {
+			return cmd, invalid("command: %v", err)
+		}
+		if len(cmd.Args) == 0 || !slices.Contains(e.cfg.Whitelist, cmd.Args[0]) {
+			return cmd, invalid("Command '%s' is not in the whitelist. Allowed commands: %s",
+				first(cmd.Args), strings.Join(e.cfg.Whitelist, ", "))
+		}
+		cmd.Path, err = lookPath(cmd.Args[0], e.inherited, "/") // not relative to a directory that the task chooses
+	case in.Args != nil:
+		cmd.Args = append([]string{*in.Command}, in.Args...)
+		cmd.Path, err = lookPath(cmd.Args[0], env, in.Cwd)
+	default:
+		cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", *in.Command}
+	}
+	if err != nil {
+		return cmd, invalid("command: %v", err)
+	}
+	for _, arg := range cmd.Args {
+		if strings.ContainsRune(arg, 0) {
+			return cmd, invalid("command: contains a NUL")
+		}
+	}
+	return cmd, nil
+}
+
+// lookPath finds a program: by its path, relative to dir, or by its name in PATH, of which relative entries do not
+// count.
+func lookPath(name string, env []string, dir string) (string, error) {
+	if strings.Contains(name, "/") {
+		if filepath.IsAbs(name) || dir == "" {
+			return name, nil
+		}
+		return filepath.Join(dir, name), nil
+	}
+	path := ""
+	for _, kv := range env {
+		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = value
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		full := filepath.Join(dir, name)
+		if info, err := os.Stat(full); filepath.IsAbs(dir) && err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
+			return full, nil
+		}
+	}
+	return "", fmt.Errorf("%q was not found in PATH", name)
+}
+
+// failure is the error of a command that ended badly while fail_on_error is set: the end of stderr says why, as a rule.
+func (r *Result) failure(sig syscall.Signal) error {
+	text := fmt.Sprintf("command ended with exit code %d", r.ReturnCode)
+	if sig != 0 {
+		text = fmt.Sprintf("command was ended by signal %d (%v)", int(sig), sig)
+	}
+	why := []byte(r.Stderr)
+	if len(why) > maxErrorBytes {
+		why = append([]byte("..."), why[len(why)-maxErrorBytes:]...)
+	}
+	if why = bytes.TrimSpace(why); len(why) > 0 {
+		text += ": " + executors.Text(why)
+	}
+	return errors.New(text)
+}
+
+// passing reports whether a program could not be started for want of something that may be there again later.
+func passing(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// parseTimeout reads seconds; text is the number as the task gave it.
+func parseTimeout(n json.Number) (d time.Duration, text string, err error) {
+	if n == "" {
+		n = defaultTimeout
+	}
+	seconds, err := strconv.ParseFloat(string(n), 64)
+	if err != nil || seconds <= 0 {
+		return 0, "", invalid("timeout must be a number of seconds above 0")
+	}
+	const most = 1 << 53 / float64(time.Second) // 104 days
+	return time.Duration(min(seconds, most) * float64(time.Second)), string(n), nil
+}
+
+func first(words []string) string {
+	if len(words) == 0 {
+		return ""
+	}
+	return words[0]
+}
+
+func invalid(format string, args ...any) error {
+	return executors.Invalid(ID, fmt.Sprintf(format, args...))
+}

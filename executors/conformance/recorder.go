@@ -1,0 +1,103 @@
+package conformance
+
+import (
+	"encoding/json"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// Recorder keeps what an executor reports. The zero value is ready for use.
+type Recorder struct {
+	mu       sync.Mutex
+	lines    []string
+	progress []float64
+	waiting  []waiter
+}
+
+type waiter struct {
+	line string
+	seen chan struct{}
+}
+
+// Log implements [executors.Reporter].
+func (r *Recorder) Log(stream, line string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	said := stream + ": " + line
+	r.lines = append(r.lines, said)
+	r.waiting = slices.DeleteFunc(r.waiting, func(w waiter) bool {
+		if w.line == said {
+			close(w.seen)
+		}
+		return w.line == said
+	})
+}
+
+// Progress implements [executors.Reporter].
+func (r *Recorder) Progress(fraction float64, _ string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress = append(r.progress, fraction)
+}
+
+// Lines are the lines logged so far, each as "stream: line".
+func (r *Recorder) Lines() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.lines)
+}
+
+// Fractions are the progress reports so far.
+func (r *Recorder) Fractions() []float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.progress)
+}
+
+// Logged is closed once the line ("stream: line") has been logged.
+func (r *Recorder) Logged(line string) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := make(chan struct{})
+	if slices.Contains(r.lines, line) {
+		close(seen)
+	} else {
+		r.waiting = append(r.waiting, waiter{line, seen})
+	}
+	return seen
+}
+
+// Unlimited is a lease that never ends.
+type Unlimited struct{}
+
+// Until implements [executors.Lease]: no end.
+func (Unlimited) Until() time.Time { return time.Time{} }
+
+// Changed implements [executors.Lease]: never.
+func (Unlimited) Changed() <-chan struct{} { return nil }
+
+// Call is a first attempt with the inputs given, a JSON object or anything that encodes as one, and its recorder.
+func Call(t testing.TB, inputs any) (*executors.Call, *Recorder) {
+	t.Helper()
+	var raw json.RawMessage
+	switch in := inputs.(type) {
+	case string:
+		raw = json.RawMessage(in)
+	case json.RawMessage:
+		raw = in
+	default:
+		var err error
+		if raw, err = json.Marshal(in); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &Recorder{}
+	return &executors.Call{
+		TaskID: "task-1", TreeID: "tree-1", Name: "a task", Attempt: 1, IdempotencyKey: "key-1",
+		Inputs: raw, Reporter: r, Lease: Unlimited{},
+	}, r
+}

@@ -1,0 +1,105 @@
+package executors
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+)
+
+// Text is bytes of unknown origin as text that can be stored: invalid UTF-8 and NUL, which jsonb can't hold, become
+// U+FFFD.
+func Text(b []byte) string {
+	s := strings.ToValidUTF8(string(b), "\uFFFD")
+	if strings.IndexByte(s, 0) >= 0 {
+		s = strings.ReplaceAll(s, "\x00", "\uFFFD")
+	}
+	return s
+}
+
+// DefaultOutputBytes is how much of an output an executor keeps when nothing else is configured: 1 MiB.
+const DefaultOutputBytes = 1 << 20
+
+// maxLineBytes is where a line without end is reported in parts.
+const maxLineBytes = 8 << 10
+
+// Output keeps the beginning of a stream and reports its lines while they come. Safe for concurrent use; the zero
+// value keeps nothing and reports nothing.
+type Output struct {
+	max      int
+	reporter Reporter
+	stream   string
+
+	mu        sync.Mutex
+	kept      []byte // at most max
+	truncated bool
+	line      []byte // not ended yet, at most maxLineBytes; unused without reporter
+}
+
+// NewOutput keeps up to max bytes (0: [DefaultOutputBytes]) and reports each line as one of the stream ("stdout",
+// "stderr", "log"); reporter may be nil.
+func NewOutput(max int, reporter Reporter, stream string) *Output {
+	if max <= 0 {
+		max = DefaultOutputBytes
+	}
+	return &Output{max: max, reporter: reporter, stream: stream}
+}
+
+// Write never fails: what exceeds the bound is reported, but not kept.
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	keep := min(len(p), o.max-len(o.kept))
+	o.kept = append(o.kept, p[:keep]...)
+	o.truncated = o.truncated || keep < len(p)
+	if o.reporter != nil {
+		o.report(p)
+	}
+	return len(p), nil
+}
+
+func (o *Output) report(p []byte) {
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n')
+		if end >= 0 && len(o.line)+end <= maxLineBytes {
+			o.line = append(o.line, p[:end]...)
+			p = p[end+1:]
+			o.flush()
+			continue
+		}
+		take := min(len(p), maxLineBytes-len(o.line))
+		o.line = append(o.line, p[:take]...)
+		p = p[take:]
+		if len(o.line) == maxLineBytes && len(p) > 0 && p[0] != '\n' {
+			o.flush()
+		}
+	}
+}
+
+func (o *Output) flush() {
+	o.reporter.Log(o.stream, Text(bytes.TrimSuffix(o.line, []byte{'\r'})))
+	o.line = o.line[:0]
+}
+
+// Close reports a last line that has no end.
+func (o *Output) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.line) > 0 {
+		o.flush()
+	}
+	return nil
+}
+
+// String is what was kept, as [Text], without white space around it.
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.TrimSpace(Text(o.kept))
+}
+
+// Truncated reports whether more was written than was kept.
+func (o *Output) Truncated() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.truncated
+}

@@ -1,0 +1,177 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// consume passes on what ConsumeResults delivers, until the test ends.
+func consume(t *testing.T, c *queue.Conn, maxPending int) <-chan *queue.ResultMessage {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	arrived := make(chan *queue.ResultMessage, 10000)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := c.ConsumeResults(ctx, maxPending, func(m *queue.ResultMessage) { arrived <- m }); !errors.Is(err, context.Canceled) {
+			t.Errorf("consume results: got %v, want the context's error", err)
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	return arrived
+}
+
+func TestResultsArrive(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	arrived := consume(t, h.coordinator(), 10)
+	for _, worker := range []string{"w1", "w2"} {
+		must(t, h.worker(worker).PublishResults(h.context(), []byte("of "+worker)))
+		m := want(t, "result", arrived)
+		if m.Worker != worker || string(m.Data) != "of "+worker || m.Redelivered {
+			t.Errorf("got %+v, want the first delivery of %s's", m, worker)
+		}
+		m.Ack()
+	}
+}
+
+func TestNakedResultComesAgain(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	arrived := consume(t, h.coordinator(), 10)
+	must(t, h.worker("w1").PublishResults(h.context(), []byte("one")))
+	began := time.Now()
+	want(t, "result", arrived).Nak(100 * time.Millisecond)
+	m := want(t, "result again", arrived)
+	if !m.Redelivered || time.Since(began) < 100*time.Millisecond {
+		t.Errorf("got %+v after %s, want a redelivery after the delay", m, time.Since(began))
+	}
+	m.Ack()
+}
+
+func TestConsumeResultsIsBounded(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.coordinator()
+	w := h.worker("w1")
+	const total, bound = 200, 7
+	for range total {
+		must(t, w.PublishResults(h.context(), []byte("one")))
+	}
+	var unacked, most atomic.Int64
+	arrived := make(chan *queue.ResultMessage, total)
+	ctx, cancel := context.WithCancel(h.context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = c.ConsumeResults(ctx, bound, func(m *queue.ResultMessage) {
+			most.Store(max(most.Load(), unacked.Add(1)))
+			arrived <- m
+		})
+	})
+	for range total {
+		m := want(t, "result", arrived)
+		unacked.Add(-1)
+		m.Ack()
+		m.Ack() // must not count twice
+	}
+	cancel()
+	wg.Wait()
+	if most.Load() > bound {
+		t.Errorf("unacked at most: got %d, want %d", most.Load(), bound)
+	}
+}
+
+func TestCoordinatorsShareResults(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	first, second := consume(t, h.coordinator(), 2), consume(t, h.coordinator(), 2)
+	w := h.worker("w1")
+	for range 4 {
+		must(t, w.PublishResults(h.context(), []byte("one")))
+	}
+	// Two fit in each: all four arrive only if both get some.
+	for range 2 {
+		want(t, "result at the first", first)
+		want(t, "result at the second", second)
+	}
+}
+
+func TestConsumeResultsSurvives(t *testing.T) {
+	t.Parallel()
+	faults := map[string]func(*house){
+		"a deleted consumer": func(h *house) {
+			must(h.t, h.vandal().DeleteConsumer(h.context(), "TG_RESULTS", "coordinators"))
+		},
+		"a deleted stream":   func(h *house) { must(h.t, h.vandal().DeleteStream(h.context(), "TG_RESULTS")) },
+		"a restarted server": func(h *house) { h.restart() },
+		"a server with no store": func(h *house) {
+			h.stop()
+			h.config.StoreDir = h.t.TempDir()
+			h.start()
+		},
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHouse(t)
+			arrived := consume(t, h.coordinator(), 10)
+			w := h.worker("w1")
+			must(t, w.PublishResults(h.context(), []byte("before")))
+			want(t, "result before the fault", arrived).Ack()
+			fault(h)
+			eventually(t, "publish after the fault", func() bool {
+				return w.PublishResults(h.context(), []byte("after")) == nil
+			})
+			for { // what was unacked may come again first
+				m := want(t, "result after the fault", arrived)
+				m.Ack()
+				if string(m.Data) == "after" {
+					return
+				}
+			}
+		})
+	}
+}
+
+func TestResultsEnd(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.coordinator()
+	w := h.worker("w1")
+	check := func(what string, wantLast, wantSettled uint64) time.Time {
+		t.Helper()
+		var created time.Time
+		eventually(t, what, func() bool {
+			last, settled, at, err := c.ResultsEnd(h.context())
+			created = at
+			return err == nil && last == wantLast && settled == wantSettled
+		})
+		return created
+	}
+	first := check("empty", 0, 0)
+	for range 3 {
+		must(t, w.PublishResults(h.context(), []byte("one")))
+	}
+	check("nothing acked", 3, 0)
+	arrived := consume(t, c, 10)
+	m1, m2, m3 := want(t, "1", arrived), want(t, "2", arrived), want(t, "3", arrived)
+	m2.Ack()
+	check("the second acked", 3, 0)
+	m1.Ack()
+	check("the first two acked", 3, 2)
+	m3.Ack()
+	check("all acked", 3, 3)
+
+	must(t, h.vandal().DeleteStream(h.context(), "TG_RESULTS"))
+	if again := check("made again", 0, 0); !again.After(first) {
+		t.Errorf("created: got %v again, want later than %v", again, first)
+	}
+}

@@ -106,8 +106,8 @@ type arrival uint8
 
 const (
 	arrivedNew   arrival = iota
-	arrivedAgain         // known and decided: acknowledge this copy
-	arrivedTwin          // known and undecided: this copy now stands for it
+	arrivedAgain         // known: acknowledge this copy
+	arrivedTwin          // known and undecided: the same message once more; this delivery now stands for it
 	arrivedAmiss         // in conflict with something that ends soon: leave it, it is delivered again after the ack wait
 	arrivedLate          // the session is over: give it back
 )
@@ -132,8 +132,8 @@ func (l *ledger) take(s *session, batch []*attempt) []arrival {
 			continue
 		case old.session != s && old.phase != reported || string(old.work.Token) != string(a.work.Token):
 			out[i] = arrivedAmiss
-		case old.claim == claimYes || old.phase == reported && !old.sending:
-			out[i] = arrivedAgain
+		case old.claim == claimYes || old.phase == reported && !old.sending || a.delivery.Delivered == 1:
+			out[i] = arrivedAgain // decided, or a republished copy: the first one stands for it until it is
 		default:
 			old.delivery = a.delivery
 			out[i] = arrivedTwin

@@ -1,0 +1,37 @@
+package treedoc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Object makes a payload (inputs, params, schemas, custom) of text that comes by another way than a document: it
+// demands a JSON object as strictly as [Read] does, and drops the white space. Nothing and null give nil. The error's
+// text is safe to show and names no field. The result may share memory with data.
+func Object(data []byte) (json.RawMessage, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("must be valid UTF-8")
+	}
+	s := scanner{text: data}
+	if s.next() == 0 && s.at == len(data) {
+		return nil, nil
+	}
+	v, err := s.value()
+	if s.space(); err == nil && s.at < len(data) {
+		err = s.unexpected("the end")
+	}
+	if bad, ok := errors.AsType[*syntaxError](err); ok {
+		return nil, fmt.Errorf("not valid JSON at byte %d: %s", bad.at, bad.reason)
+	}
+	switch {
+	case isNull(v):
+		return nil, nil
+	case v.raw[0] != '{':
+		return nil, errors.New("must be an object")
+	case v.spaced:
+		return appendCompact(make([]byte, 0, len(v.raw)), v), nil
+	}
+	return v.raw, nil
+}

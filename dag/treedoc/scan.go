@@ -1,0 +1,298 @@
+package treedoc
+
+import (
+	"fmt"
+)
+
+// maxDepth is how deep arrays and objects may nest within a task, the task itself included.
+const maxDepth = 100
+
+// syntaxError is a place where text stops being JSON.
+type syntaxError struct {
+	at     int // in the text scanned
+	reason string
+}
+
+func (e *syntaxError) Error() string { return e.reason }
+
+// scanner steps through JSON text, strictly as RFC 8259 has it, and hands out its parts as they stand there. It looks
+// at every byte once and keeps nothing. That the text is UTF-8, its caller has to see to.
+type scanner struct {
+	text  []byte
+	at    int
+	depth int
+	// spaced is set by white space between tokens.
+	spaced bool
+}
+
+func (s *scanner) fail(format string, args ...any) error {
+	return &syntaxError{s.at, fmt.Sprintf(format, args...)}
+}
+
+// unexpected says what is wrong with the byte at hand.
+func (s *scanner) unexpected(want string) error {
+	if s.at >= len(s.text) {
+		return s.fail("unexpected end")
+	}
+	return s.fail("unexpected %s, want %s", showByte(s.text[s.at]), want)
+}
+
+func showByte(c byte) string {
+	if c > ' ' && c < 0x7f {
+		return "'" + string(rune(c)) + "'"
+	}
+	return fmt.Sprintf("byte 0x%02x", c)
+}
+
+func (s *scanner) space() {
+	for s.at < len(s.text) && isSpace(s.text[s.at]) {
+		s.at++
+		s.spaced = true
+	}
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\t' }
+
+// next skips white space and is the byte behind it; 0 at the end.
+func (s *scanner) next() byte {
+	s.space()
+	if s.at >= len(s.text) {
+		return 0
+	}
+	return s.text[s.at]
+}
+
+// part is a value within a text.
+type part struct {
+	raw    []byte
+	spaced bool // holds white space between its tokens
+}
+
+// value steps over any value.
+func (s *scanner) value() (part, error) {
+	s.space()
+	start, before := s.at, s.spaced
+	s.spaced = false
+	err := s.skip()
+	p := part{s.text[start:s.at], s.spaced}
+	s.spaced = s.spaced || before
+	return p, err
+}
+
+// skip steps over the value that begins here.
+func (s *scanner) skip() error {
+	if s.at >= len(s.text) {
+		return s.unexpected("a value")
+	}
+	switch c := s.text[s.at]; c {
+	case '"':
+		return s.str()
+	case '{':
+		return s.object(nil)
+	case '[':
+		return s.array(nil)
+	case 't':
+		return s.word("true")
+	case 'f':
+		return s.word("false")
+	case 'n':
+		return s.word("null")
+	default:
+		return s.number()
+	}
+}
+
+func (s *scanner) enter() error {
+	if s.depth++; s.depth > maxDepth {
+		return s.fail("nested deeper than %d", maxDepth)
+	}
+	s.at++
+	return nil
+}
+
+// object steps over the object that begins here, calling each, if given, with every key in its quotes and its value.
+func (s *scanner) object(each func(key []byte, value part) error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	if s.next() != '}' {
+		for {
+			if s.next() != '"' {
+				return s.unexpected("a key")
+			}
+			start := s.at
+			if err := s.str(); err != nil {
+				return err
+			}
+			key := s.text[start:s.at]
+			if s.next() != ':' {
+				return s.unexpected("':'")
+			}
+			s.at++
+			if each == nil {
+				s.space()
+				if err := s.skip(); err != nil {
+					return err
+				}
+			} else if v, err := s.value(); err != nil {
+				return err
+			} else if err := each(key, v); err != nil {
+				return err
+			}
+			if s.next() != ',' {
+				break
+			}
+			s.at++
+		}
+	}
+	return s.leave('}')
+}
+
+// array steps over the array that begins here, calling each, if given, with every item.
+func (s *scanner) array(each func(item part) error) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	if s.next() != ']' {
+		for {
+			s.space()
+			if each == nil {
+				if err := s.skip(); err != nil {
+					return err
+				}
+			} else if v, err := s.value(); err != nil {
+				return err
+			} else if err := each(v); err != nil {
+				return err
+			}
+			if s.next() != ',' {
+				break
+			}
+			s.at++
+		}
+	}
+	return s.leave(']')
+}
+
+func (s *scanner) leave(end byte) error {
+	if s.next() != end {
+		return s.unexpected("',' or " + showByte(end))
+	}
+	s.at++
+	s.depth--
+	return nil
+}
+
+func (s *scanner) word(w string) error {
+	for i := range len(w) {
+		if s.at >= len(s.text) || s.text[s.at] != w[i] {
+			return s.unexpected(w)
+		}
+		s.at++
+	}
+	return nil
+}
+
+// str steps over the string that begins here.
+func (s *scanner) str() error {
+	for s.at++; s.at < len(s.text); s.at++ {
+		switch c := s.text[s.at]; {
+		case c == '"':
+			s.at++
+			return nil
+		case c == '\\':
+			if err := s.escape(); err != nil {
+				return err
+			}
+		case c < ' ':
+			return s.fail("unexpected %s in a string", showByte(c))
+		}
+	}
+	return s.fail("unexpected end")
+}
+
+// escape steps to the last byte of the escape that begins here.
+func (s *scanner) escape() error {
+	s.at++
+	if s.at >= len(s.text) {
+		return s.fail("unexpected end")
+	}
+	switch s.text[s.at] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return nil
+	case 'u':
+	default:
+		return s.unexpected("an escape")
+	}
+	for range 4 {
+		s.at++
+		if s.at >= len(s.text) || !isHex(s.text[s.at]) {
+			return s.unexpected("a hexadecimal digit")
+		}
+	}
+	return nil
+}
+
+func isHex(c byte) bool { return isDigit(c) || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func (s *scanner) number() error {
+	if s.text[s.at] == '-' {
+		s.at++
+	}
+	if s.at < len(s.text) && s.text[s.at] == '0' {
+		s.at++
+	} else if err := s.digits("a value"); err != nil {
+		return err
+	}
+	if s.at < len(s.text) && s.text[s.at] == '.' {
+		s.at++
+		if err := s.digits("a digit"); err != nil {
+			return err
+		}
+	}
+	if s.at < len(s.text) && (s.text[s.at] == 'e' || s.text[s.at] == 'E') {
+		s.at++
+		if s.at < len(s.text) && (s.text[s.at] == '+' || s.text[s.at] == '-') {
+			s.at++
+		}
+		return s.digits("a digit")
+	}
+	return nil
+}
+
+// digits steps over at least one.
+func (s *scanner) digits(want string) error {
+	start := s.at
+	for s.at < len(s.text) && isDigit(s.text[s.at]) {
+		s.at++
+	}
+	if s.at == start {
+		return s.unexpected(want)
+	}
+	return nil
+}
+
+// appendCompact appends a valid value without the white space between its tokens.
+func appendCompact(out []byte, p part) []byte {
+	if !p.spaced {
+		return append(out, p.raw...)
+	}
+	quoted := false
+	for i := 0; i < len(p.raw); i++ {
+		c := p.raw[i]
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			out = append(out, c)
+			i++
+			c = p.raw[i]
+		case !quoted && isSpace(c):
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}

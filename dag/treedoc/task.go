@@ -1,0 +1,483 @@
+package treedoc
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// fieldError is a field whose value has the wrong type, or that is there twice.
+type fieldError struct {
+	field, reason string
+}
+
+func (e *fieldError) Error() string { return e.field + ": " + e.reason }
+
+func wrong(field, format string, args ...any) error {
+	return &fieldError{field, fmt.Sprintf(format, args...)}
+}
+
+// key numbers the keys that have a meaning; each may be there once.
+type key uint
+
+const (
+	keyUnknown key = iota
+	keyName
+	keyID
+	keyUser
+	keyParent
+	keyPriority
+	keyDependencies
+	keyInputs
+	keySchemas
+	keyParams
+	keyPool
+	keyRetry
+	keyTimeout
+	keyScheduleToStart
+	keyTreeTimeout
+	keyNotBefore
+	keyOnLost
+	keyRepeatable
+	keyStored // the first of those that the engine writes, numbered from here on
+)
+
+// stored are the keys of a task that only the engine writes (spec 1.1; the last two 12.2).
+var stored = []string{
+	"status", "result", "error", "progress", "created_at", "started_at", "updated_at", "completed_at", "has_children",
+	"original_task_id", "has_copy", "has_references", "origin_type",
+}
+
+var keys = func() map[string]key {
+	m := map[string]key{
+		"name": keyName, "id": keyID, "user_id": keyUser, "parent_id": keyParent, "priority": keyPriority,
+		"dependencies": keyDependencies, "inputs": keyInputs, "schemas": keySchemas, "params": keyParams, "pool": keyPool,
+		"retry": keyRetry, "timeout": keyTimeout, "schedule_to_start": keyScheduleToStart, "tree_timeout": keyTreeTimeout,
+		"not_before": keyNotBefore, "on_lost": keyOnLost, "repeatable": keyRepeatable,
+	}
+	for i, name := range stored {
+		m[name] = keyStored + key(i)
+	}
+	return m
+}()
+
+// decoder makes tasks of their text. It is reused from task to task and keeps no part of any.
+type decoder struct {
+	limits    dag.Limits
+	executors dag.Known
+	alone     bool // the task is the whole document
+
+	task     *dag.Task
+	seen     uint64  // bits by key
+	payloads [3]part // inputs, params, schemas
+	custom   []pair
+	unknown  [][]byte        // unknown keys, decoded, while they are few
+	names    map[string]bool // the same, once they are many
+}
+
+type pair struct {
+	key   []byte
+	value part
+}
+
+// decode reads one task. On an error the task holds what was read before, to tell which one it is.
+func (d *decoder) decode(text []byte) (*dag.Task, error) {
+	t := &dag.Task{Priority: dag.Normal}
+	d.task, d.seen, d.payloads, d.custom, d.unknown, d.names = t, 0, [3]part{}, d.custom[:0], d.unknown[:0], nil
+	s := scanner{text: text}
+	if err := s.object(d.member); err != nil {
+		return t, err
+	}
+	d.copyPayloads()
+	t.Executor = dag.ChooseExecutor(t.Name, t.Params, t.Schemas, d.executors)
+	return t, nil
+}
+
+// member takes one key and its value.
+func (d *decoder) member(quoted []byte, v part) error {
+	name := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name = []byte(unescape(quoted))
+	}
+	k := keys[string(name)]
+	if k == keyUnknown {
+		return d.keep(name, quoted, v)
+	}
+	if d.seen&(1<<k) != 0 {
+		return wrong(string(name), "must not be there twice")
+	}
+	d.seen |= 1 << k
+	if isNull(v) || k >= keyStored {
+		return nil
+	}
+	return d.known(k, v)
+}
+
+func isNull(v part) bool { return v.raw[0] == 'n' }
+
+func (d *decoder) known(k key, v part) (err error) {
+	t := d.task
+	switch k {
+	case keyName:
+		t.Name, err = text("name", v)
+	case keyID:
+		t.ID, err = text("id", v)
+	case keyUser:
+		t.UserID, err = text("user_id", v)
+	case keyParent:
+		t.ParentRef, err = text("parent_id", v)
+	case keyPriority:
+		var n int
+		n, err = integer("priority", v)
+		t.Priority = dag.Priority(max(math.MinInt16, min(math.MaxInt16, n))) // still out of range, for Builder to say so
+	case keyDependencies:
+		return d.dependencies(v)
+	case keyInputs:
+		return d.payload("inputs", 0, v)
+	case keySchemas:
+		return d.payload("schemas", 2, v)
+	case keyParams:
+		return d.payload("params", 1, v)
+	case keyPool:
+		t.Pool, err = text("pool", v)
+	case keyRetry:
+		return d.retry(v)
+	case keyTimeout:
+		t.Timeout, err = seconds("timeout", v)
+	case keyScheduleToStart:
+		t.ScheduleToStart, err = seconds("schedule_to_start", v)
+	case keyTreeTimeout:
+		t.TreeTimeout, err = seconds("tree_timeout", v)
+	case keyNotBefore:
+		t.NotBefore, err = instant("not_before", v)
+	case keyOnLost:
+		t.OnLost, err = onLost("on_lost", v)
+	case keyRepeatable:
+		t.Repeatable, err = boolean("repeatable", v)
+	}
+	return err
+}
+
+// keep takes a key that has no meaning here.
+func (d *decoder) keep(name, quoted []byte, v part) error {
+	if d.alone && string(name) == "tasks" {
+		return wrong("tasks", besideTasks)
+	}
+	if d.repeats(name) {
+		return wrong(string(name), "must not be there twice")
+	}
+	if !isNull(v) {
+		d.custom = append(d.custom, pair{quoted, v})
+	}
+	return nil
+}
+
+// repeats reports whether an unknown key was there before, and notes that it is there.
+func (d *decoder) repeats(name []byte) bool {
+	const few = 16
+	if d.names == nil {
+		for _, n := range d.unknown {
+			if bytes.Equal(n, name) {
+				return true
+			}
+		}
+		if d.unknown = append(d.unknown, name); len(d.unknown) <= few {
+			return false
+		}
+		d.names = map[string]bool{}
+		for _, n := range d.unknown {
+			d.names[string(n)] = true
+		}
+		return false
+	}
+	if d.names[string(name)] {
+		return true
+	}
+	d.names[string(name)] = true
+	return false
+}
+
+func (d *decoder) payload(field string, place int, v part) error {
+	if v.raw[0] != '{' {
+		return wrong(field, "must be an object")
+	}
+	d.payloads[place] = v
+	return nil
+}
+
+// copyPayloads gives the task its objects, all in one piece of memory.
+func (d *decoder) copyPayloads() {
+	size := 0
+	for _, p := range d.payloads {
+		size += len(p.raw)
+	}
+	for _, c := range d.custom {
+		size += len(c.key) + len(c.value.raw) + 2
+	}
+	if size == 0 {
+		return
+	}
+	block := make([]byte, 0, size+2)
+	take := func(from int) json.RawMessage { return json.RawMessage(block[from:len(block):len(block)]) }
+	for i, to := range [...]*json.RawMessage{&d.task.Inputs, &d.task.Params, &d.task.Schemas} {
+		if p := d.payloads[i]; p.raw != nil {
+			from := len(block)
+			block = appendCompact(block, p)
+			*to = take(from)
+		}
+	}
+	if len(d.custom) == 0 {
+		return
+	}
+	from := len(block)
+	for i, c := range d.custom {
+		if i == 0 {
+			block = append(block, '{')
+		} else {
+			block = append(block, ',')
+		}
+		block = append(append(block, c.key...), ':')
+		block = appendCompact(block, c.value)
+	}
+	block = append(block, '}')
+	d.task.Custom = take(from)
+}
+
+// dependencies reads all forms of spec 1.4.
+func (d *decoder) dependencies(v part) error {
+	if v.raw[0] != '[' {
+		return wrong("dependencies", "must be an array")
+	}
+	s := scanner{text: v.raw}
+	return s.array(func(item part) error {
+		k := len(d.task.Dependencies)
+		if k >= d.limits.Dependencies {
+			return wrong("dependencies", "must be at most %d", d.limits.Dependencies)
+		}
+		dep, err := dependency(item)
+		if bad, ok := err.(*fieldError); ok {
+			bad.field = fmt.Sprintf("dependencies[%d]%s", k, bad.field)
+		}
+		d.task.Dependencies = append(d.task.Dependencies, dep)
+		return err
+	})
+}
+
+// dependency reads one. The fields of its errors are within it: ".id".
+func dependency(v part) (dep dag.Dependency, err error) {
+	switch v.raw[0] {
+	case '"':
+		dep.Legacy = true
+		dep.Ref, err = text("", v)
+		return dep, err
+	case '{':
+	default:
+		return dep, wrong("", "must be a string or an object")
+	}
+	var name string
+	seen := once{prefix: "."}
+	s := scanner{text: v.raw}
+	err = s.object(func(key []byte, v part) (err error) {
+		field, err := seen.key(key, "id", "name", "type", "required")
+		if err != nil || isNull(v) {
+			return err
+		}
+		switch field {
+		case "id":
+			dep.Ref, err = text(".id", v)
+		case "name":
+			name, err = text(".name", v)
+		case "type":
+			dep.Type, err = text(".type", v)
+		case "required":
+			var required bool
+			required, err = boolean(".required", v)
+			dep.Optional = !required
+		}
+		return err
+	})
+	if dep.Ref == "" && name != "" {
+		dep.Ref, dep.ByName = name, true
+	}
+	return dep, err
+}
+
+// once sees to it that no known key of an object is there twice.
+type once struct {
+	prefix string // of the fields in errors
+	seen   uint
+}
+
+// key is which of the known ones the key is, or empty.
+func (o *once) key(quoted []byte, known ...string) (string, error) {
+	name := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name = []byte(unescape(quoted))
+	}
+	for i, k := range known {
+		if string(name) != k {
+			continue
+		}
+		if o.seen&(1<<i) != 0 {
+			return "", wrong(o.prefix+k, "must not be there twice")
+		}
+		o.seen |= 1 << i
+		return k, nil
+	}
+	return "", nil
+}
+
+// retry reads a policy (spec 12.5).
+func (d *decoder) retry(v part) error {
+	if v.raw[0] != '{' {
+		return wrong("retry", "must be an object")
+	}
+	p := &d.task.Retry
+	seen := once{prefix: "retry."}
+	s := scanner{text: v.raw}
+	return s.object(func(key []byte, v part) (err error) {
+		field, err := seen.key(key, "max_attempts", "backoff", "initial_delay", "max_delay")
+		if err != nil || isNull(v) && field != "" {
+			return err
+		}
+		switch field {
+		case "max_attempts":
+			p.MaxAttempts, err = integer("retry.max_attempts", v)
+		case "backoff":
+			var b string
+			b, err = text("retry.backoff", v)
+			p.Backoff = dag.Backoff(b)
+		case "initial_delay":
+			p.InitialDelay, err = seconds("retry.initial_delay", v)
+		case "max_delay":
+			p.MaxDelay, err = seconds("retry.max_delay", v)
+		default:
+			return wrong("retry."+unescape(key), "is not known; there are max_attempts, backoff, initial_delay and max_delay")
+		}
+		return err
+	})
+}
+
+func text(field string, v part) (string, error) {
+	if v.raw[0] != '"' {
+		return "", wrong(field, "must be a string")
+	}
+	if bytes.IndexByte(v.raw, '\\') < 0 {
+		return string(v.raw[1 : len(v.raw)-1]), nil
+	}
+	s := unescape(v.raw)
+	if hasLoneSurrogate(v.raw) {
+		return "", wrong(field, "must be valid Unicode")
+	}
+	return s, nil
+}
+
+// unescape decodes a string in its quotes.
+func unescape(quoted []byte) string {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1])
+	}
+	var s string
+	_ = json.Unmarshal(quoted, &s) // the scanner has checked it
+	return s
+}
+
+// hasLoneSurrogate reports whether an escape stands for half a character. Decoding would replace it, and make two
+// different names one.
+func hasLoneSurrogate(quoted []byte) bool {
+	var got, want int
+	got = bytes.Count([]byte(unescape(quoted)), []byte(string(utf8.RuneError)))
+	want = bytes.Count(quoted, []byte(string(utf8.RuneError)))
+	for i := 0; i+1 < len(quoted); i++ {
+		if quoted[i] != '\\' {
+			continue
+		}
+		if i++; quoted[i] == 'u' && bytes.EqualFold(quoted[i+1:i+5], []byte("fffd")) {
+			want++
+		}
+	}
+	return got != want
+}
+
+// integer reads a number without fraction, however it is written.
+func integer(field string, v part) (int, error) {
+	if n, err := strconv.Atoi(string(v.raw)); err == nil {
+		return n, nil
+	}
+	x, err := number(field, v)
+	if err != nil {
+		return 0, wrong(field, "must be an integer")
+	}
+	if x != math.Trunc(x) {
+		return 0, wrong(field, "must be an integer")
+	}
+	return int(max(math.MinInt32, min(math.MaxInt32, x))), nil
+}
+
+// number reads any number; one that is too large for a float64 is infinite.
+func number(field string, v part) (float64, error) {
+	if c := v.raw[0]; c != '-' && !isDigit(c) {
+		return 0, wrong(field, "must be a number")
+	}
+	x, _ := strconv.ParseFloat(string(v.raw), 64) // the scanner has checked it
+	return x, nil
+}
+
+// seconds reads a span of time; what a [time.Duration] can't hold becomes its nearest, which is out of bounds anyway.
+func seconds(field string, v part) (time.Duration, error) {
+	x, err := number(field, v)
+	if err != nil {
+		return 0, wrong(field, "must be a number of seconds")
+	}
+	x = math.Round(x * float64(time.Second))
+	switch {
+	case x >= math.MaxInt64:
+		return math.MaxInt64, nil
+	case x <= math.MinInt64:
+		return math.MinInt64, nil
+	}
+	return time.Duration(x), nil
+}
+
+func boolean(field string, v part) (bool, error) {
+	if c := v.raw[0]; c != 't' && c != 'f' {
+		return false, wrong(field, "must be true or false")
+	}
+	return v.raw[0] == 't', nil
+}
+
+func onLost(field string, v part) (dag.OnLost, error) {
+	switch s, err := text(field, v); {
+	case err == nil && s == "retry":
+		return dag.RetryLost, nil
+	case err == nil && s == "fail":
+		return dag.FailLost, nil
+	}
+	return 0, wrong(field, "must be retry or fail")
+}
+
+// layouts are the forms of ISO 8601 that are read; each takes a fraction of a second too.
+var layouts = []string{
+	time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05",
+	"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02",
+}
+
+// instant reads a time; without zone it is UTC.
+func instant(field string, v part) (time.Time, error) {
+	s, err := text(field, v)
+	if err != nil {
+		return time.Time{}, wrong(field, "must be a time as in 2006-01-02T15:04:05Z")
+	}
+	for _, layout := range layouts {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, wrong(field, "must be a time as in 2006-01-02T15:04:05Z")
+}

@@ -1,0 +1,97 @@
+package grpcserver
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+func convert[A, B any](all []A, one func(A) B) []B {
+	out := make([]B, len(all))
+	for i, a := range all {
+		out[i] = one(a)
+	}
+	return out
+}
+
+// stamp is absent for the zero time.
+func stamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+func taskOf(t *coordinator.Task) *pb.Task {
+	out := &pb.Task{
+		Id: t.ID, TreeId: t.TreeID, ParentId: t.ParentID, UserId: t.UserID, Name: t.Name,
+		Status: string(t.State.Status()), State: t.State.String(), Priority: int32(t.Priority),
+		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
+		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int32(t.Attempt),
+		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren,
+		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), UpdatedAt: stamp(t.UpdatedAt),
+		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt),
+	}
+	for _, d := range t.Dependencies {
+		required, kind := d.Required, d.Type
+		if kind == "" {
+			kind = "result"
+		}
+		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: d.ID, Required: &required, Type: kind})
+	}
+	return out
+}
+
+func treeOf(t *coordinator.TreeStatus) *pb.Tree {
+	if t == nil {
+		return nil
+	}
+	return &pb.Tree{
+		Id: t.ID, Name: t.Name, UserId: t.UserID, Status: string(t.Status), Progress: t.Progress,
+		Tasks: int64(t.Tasks), Unfinished: int64(t.Unfinished), Running: int64(t.Running),
+		Completed: int64(t.Completed), Failed: int64(t.Failed), Cancelled: int64(t.Cancelled),
+		Blocked: int64(t.Blocked), Held: int64(t.Held), Sequence: t.Sequence,
+		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), FinishedAt: stamp(t.FinishedAt),
+	}
+}
+
+func attemptOf(a coordinator.Attempt) *pb.TaskAttempt {
+	return &pb.TaskAttempt{
+		Number: int32(a.Number), Outcome: a.Outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
+		Result: a.Result, Worker: a.Worker, StartedAt: stamp(a.StartedAt), FinishedAt: stamp(a.FinishedAt),
+	}
+}
+
+func eventOf(e *coordinator.Event) *pb.Event {
+	return &pb.Event{
+		Sequence: e.Sequence, Type: e.Type, TreeId: e.TreeID, TaskId: e.TaskID, Name: e.Name, Status: string(e.Status),
+		Attempt: int32(e.Attempt), Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error,
+		At: stamp(e.At), Tree: treeOf(e.Tree),
+	}
+}
+
+func lineOf(l *coordinator.LogLine) *pb.LogLine {
+	return &pb.LogLine{Attempt: int32(l.Attempt), Number: l.Number, Stream: l.Stream, Text: l.Text, At: stamp(l.At)}
+}
+
+func workerOf(w coordinator.Worker) *pb.Worker {
+	out := &pb.Worker{
+		Id: w.ID, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Running: int32(w.Running),
+		StartedAt: stamp(w.StartedAt), LeaseUntil: stamp(w.LeaseUntil), Pools: make(map[string]int32, len(w.Pools)),
+	}
+	for pool, n := range w.Pools {
+		out.Pools[pool] = int32(n)
+	}
+	return out
+}
+
+func poolOf(p coordinator.Pool) *pb.Pool {
+	return &pb.Pool{
+		Name: p.Name, Ready: int64(p.Ready), Queued: int64(p.Queued), Capacity: int32(p.Capacity),
+		Workers: int32(p.Workers), Oldest: durationpb.New(p.Oldest),
+	}
+}

@@ -1,0 +1,207 @@
+package grpcserver
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// handler implements the service of taskgrove.proto. Its errors become statuses in the interceptors.
+type handler struct {
+	pb.UnimplementedTaskgroveServer
+	svc         coordinator.Service
+	cfg         Config
+	submissions chan struct{}   // one element for each submission in hand
+	draining    context.Context // ends when the server stops
+}
+
+func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
+	if r.TaskId == "" {
+		return nil, missing("task_id")
+	}
+	got, err := h.svc.Execute(ctx, r.TaskId, coordinator.ExecuteOptions{Force: r.Force, RerunDependencies: r.RerunDependencies})
+	if err != nil {
+		return nil, err
+	}
+	return &pb.ExecuteResponse{TreeId: got.TreeID, Status: got.Status, Tasks: int64(got.Tasks)}, nil
+}
+
+func (h *handler) GetTask(ctx context.Context, r *pb.GetTaskRequest) (*pb.Task, error) {
+	if r.Id == "" {
+		return nil, missing("id")
+	}
+	got, err := h.svc.Task(ctx, r.Id)
+	if err != nil {
+		return nil, err
+	}
+	return taskOf(got), nil
+}
+
+func (h *handler) GetTree(ctx context.Context, r *pb.GetTreeRequest) (*pb.Tree, error) {
+	if r.Id == "" {
+		return nil, missing("id")
+	}
+	got, err := h.svc.Tree(ctx, r.Id)
+	if err != nil {
+		return nil, err
+	}
+	return treeOf(got), nil
+}
+
+func (h *handler) ListTasks(ctx context.Context, r *pb.ListTasksRequest) (*pb.ListTasksResponse, error) {
+	f := coordinator.TaskFilter{TreeOf: r.TreeId, ParentID: r.ParentId, Limit: int(r.Limit), Cursor: r.Cursor}
+	var err error
+	if f.Status, err = statusParameter(r.Status); err != nil {
+		return nil, err
+	}
+	if err := checkLimit(r.Limit); err != nil {
+		return nil, err
+	}
+	page, err := h.svc.Tasks(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.ListTasksResponse{Tasks: convert(page.Items, taskOf), NextCursor: page.Next}, nil
+}
+
+func (h *handler) ListTrees(ctx context.Context, r *pb.ListTreesRequest) (*pb.ListTreesResponse, error) {
+	f := coordinator.TreeFilter{UserID: r.UserId, Running: r.Running, Limit: int(r.Limit), Cursor: r.Cursor}
+	var err error
+	if f.Status, err = statusParameter(r.Status); err != nil {
+		return nil, err
+	}
+	if err := checkLimit(r.Limit); err != nil {
+		return nil, err
+	}
+	page, err := h.svc.Trees(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.ListTreesResponse{Trees: convert(page.Items, treeOf), NextCursor: page.Next}, nil
+}
+
+func (h *handler) ListAttempts(ctx context.Context, r *pb.ListAttemptsRequest) (*pb.ListAttemptsResponse, error) {
+	if r.TaskId == "" {
+		return nil, missing("task_id")
+	}
+	got, err := h.svc.Attempts(ctx, r.TaskId)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.ListAttemptsResponse{Attempts: convert(got, attemptOf)}, nil
+}
+
+// Watch blocks while the client takes nothing: the service's iterator waits with it and drops nothing.
+func (h *handler) Watch(r *pb.WatchRequest, stream grpc.ServerStreamingServer[pb.Event]) error {
+	if r.Id == "" {
+		return missing("id")
+	}
+	if r.After < 0 {
+		return api.InvalidParameter("after", "after must not be negative")
+	}
+	ctx, stop := h.untilDrained(stream.Context())
+	defer stop()
+	for event, err := range h.svc.Watch(ctx, r.Id, r.After) {
+		if err != nil {
+			return ended(ctx, err)
+		}
+		if err := stream.Send(eventOf(event)); err != nil {
+			return err
+		}
+	}
+	return ended(ctx, nil)
+}
+
+func (h *handler) Cancel(ctx context.Context, r *pb.CancelRequest) (*pb.CancelResponse, error) {
+	if r.Id == "" {
+		return nil, missing("id")
+	}
+	got, err := h.svc.Cancel(ctx, r.Id, coordinator.CancelOptions{Force: r.Force, Message: r.Message, Cascade: r.Cascade})
+	if err == nil && got.NotFound {
+		err = coordinator.ErrNotFound
+	}
+	if errors.Is(err, coordinator.ErrNotFound) {
+		return nil, &api.Fault{Kind: api.NotFound, Text: "task " + r.Id + " not found"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &pb.CancelResponse{Status: got.Status, Message: got.Message, CurrentStatus: string(got.CurrentStatus)}, nil
+}
+
+func (h *handler) Logs(r *pb.LogsRequest, stream grpc.ServerStreamingServer[pb.LogLine]) error {
+	if r.TaskId == "" {
+		return missing("task_id")
+	}
+	if r.Attempt < 0 {
+		return api.InvalidParameter("attempt", "attempt must not be negative")
+	}
+	ctx, stop := h.untilDrained(stream.Context())
+	defer stop()
+	for line, err := range h.svc.Logs(ctx, r.TaskId, int(r.Attempt), r.Follow) {
+		if err != nil {
+			return ended(ctx, err)
+		}
+		if err := stream.Send(lineOf(line)); err != nil {
+			return err
+		}
+	}
+	return ended(ctx, nil)
+}
+
+func (h *handler) ListWorkers(ctx context.Context, _ *pb.ListWorkersRequest) (*pb.ListWorkersResponse, error) {
+	got, err := h.svc.Workers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.ListWorkersResponse{Workers: convert(got, workerOf)}, nil
+}
+
+func (h *handler) ListPools(ctx context.Context, _ *pb.ListPoolsRequest) (*pb.ListPoolsResponse, error) {
+	got, err := h.svc.Pools(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.ListPoolsResponse{Pools: convert(got, poolOf)}, nil
+}
+
+// untilDrained is ctx, ended also when the server stops.
+func (h *handler) untilDrained(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(h.draining, func() { cancel(api.ErrShutdown) })
+	return ctx, func() { unhook(); cancel(nil) }
+}
+
+// ended is err, but the server's stopping if that was the reason.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), api.ErrShutdown) {
+		return api.ErrShutdown
+	}
+	return err
+}
+
+func missing(field string) error { return api.InvalidParameter(field, field+" is required") }
+
+func checkLimit(limit int32) error {
+	if limit < 0 || limit > 1000 {
+		return api.InvalidParameter("limit", "limit must be from 1 to 1000, or 0 for the default")
+	}
+	return nil
+}
+
+func statusParameter(s string) (dag.Status, error) {
+	if s == "" {
+		return "", nil
+	}
+	status, ok := dag.ParseStatus(s)
+	if !ok {
+		return "", api.InvalidParameter("status", "status must be one of pending, in_progress, completed, failed, cancelled")
+	}
+	return status, nil
+}

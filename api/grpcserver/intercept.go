@@ -1,0 +1,76 @@
+package grpcserver
+
+import (
+	"context"
+	"runtime/debug"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/taskgrove/taskgrove/api"
+)
+
+// unary gives every plain call its deadline and trace, its panics an end, and its errors their codes.
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+	ctx, cancel := context.WithTimeout(traced(ctx), s.cfg.RequestTimeout)
+	defer cancel()
+	defer s.recovered(ctx, info.FullMethod, &err)
+	if answer, err = next(ctx, req); err != nil {
+		return nil, s.statusOf(ctx, info.FullMethod, err)
+	}
+	return answer, nil
+}
+
+// stream does the same for streams, but for the deadline.
+func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	ctx := traced(stream.Context())
+	defer s.recovered(ctx, info.FullMethod, &err)
+	if err = next(srv, &tracedStream{stream, ctx}); err != nil {
+		return s.statusOf(ctx, info.FullMethod, err)
+	}
+	return nil
+}
+
+func (s *Server) recovered(ctx context.Context, method string, err *error) {
+	if value := recover(); value != nil {
+		*err = statusOf(api.Panicked(ctx, s.cfg.Log, method, value, debug.Stack()))
+	}
+}
+
+type tracedStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (t *tracedStream) Context() context.Context { return t.ctx }
+
+func traced(ctx context.Context) context.Context {
+	md, ok := metadata.FromIncomingContext(ctx)
+	if !ok {
+		return ctx
+	}
+	return api.Traced(ctx, carrier(md))
+}
+
+// carrier reads trace context out of metadata.
+type carrier metadata.MD
+
+// Get is the first value of the key.
+func (c carrier) Get(key string) string {
+	if values := metadata.MD(c).Get(key); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// Set replaces the values of the key.
+func (c carrier) Set(key, value string) { metadata.MD(c).Set(key, value) }
+
+// Keys are all keys.
+func (c carrier) Keys() []string {
+	keys := make([]string, 0, len(c))
+	for key := range c {
+		keys = append(keys, key)
+	}
+	return keys
+}

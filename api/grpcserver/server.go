@@ -1,0 +1,164 @@
+// Package grpcserver serves taskgrove.v1 over gRPC, with health and reflection.
+//
+// It owns the conversion between messages and the service's types, the status codes, and the bounds on connections,
+// messages and streams. It must not know how trees are stored or run: all of that is behind [coordinator.Service].
+package grpcserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// Config says where to listen and what clients may do. Addr or Listener is required; all else has defaults.
+type Config struct {
+	Addr     string       // host:port; port 0 takes a free one, see [Server.Addr]
+	Listener net.Listener // instead of Addr; the server closes it
+	TLS      *tls.Config  // nil: plain text
+	Log      *slog.Logger // default: slog.Default()
+	Known    dag.Known    // the executors that a task's choice is made from (spec 1.3)
+
+	MaxMessageBytes int           // of one request message; default 16 MiB
+	MaxStreams      int           // calls at once on one connection; default 1000
+	MaxSubmissions  int           // submissions at once, each holding a tree's ids and a transaction; default 64
+	RequestTimeout  time.Duration // of a call that is no stream; default 1 min
+	SubmitTimeout   time.Duration // of a whole submission; default 10 min
+	IdleTimeout     time.Duration // for the next message of a submission; default 30 s
+	MinPing         time.Duration // clients that ping more often are cut off; default 10 s
+	HealthPeriod    time.Duration // between two looks at whether the service is ready; default 5 s
+	// Grace is how long calls in hand may go on after Run's context has ended. Watches and followed logs end at once,
+	// with UNAVAILABLE: clients go on elsewhere. Default 10 s.
+	Grace time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	def(&c.MaxMessageBytes, 16<<20)
+	def(&c.MaxStreams, 1000)
+	def(&c.MaxSubmissions, 64)
+	def(&c.RequestTimeout, time.Minute)
+	def(&c.SubmitTimeout, 10*time.Minute)
+	def(&c.IdleTimeout, 30*time.Second)
+	def(&c.MinPing, 10*time.Second)
+	def(&c.HealthPeriod, 5*time.Second)
+	def(&c.Grace, 10*time.Second)
+	return c
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Server is a gRPC server that listens. Make it with [Listen] and end it by ending Run's context.
+type Server struct {
+	cfg      Config
+	svc      coordinator.Service
+	listener net.Listener
+	grpc     *grpc.Server
+	health   *health.Server
+	draining context.Context // ends when Run's context does
+	drain    context.CancelCauseFunc
+}
+
+// Listen takes the address, so that a port that is in use is known before anything else starts.
+func Listen(svc coordinator.Service, cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	s := &Server{cfg: cfg, svc: svc, listener: cfg.Listener, health: health.NewServer()}
+	if s.listener == nil {
+		var err error
+		if s.listener, err = net.Listen("tcp", cfg.Addr); err != nil {
+			return nil, fmt.Errorf("grpc server: %w", err)
+		}
+	}
+	s.draining, s.drain = context.WithCancelCause(context.Background())
+	options := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(cfg.MaxMessageBytes),
+		grpc.MaxConcurrentStreams(uint32(cfg.MaxStreams)),
+		grpc.MaxHeaderListSize(64 << 10),
+		grpc.ConnectionTimeout(10 * time.Second),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: cfg.MinPing, PermitWithoutStream: true}),
+		// A client that vanished is noticed within a minute, so that its streams end.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 40 * time.Second, Timeout: 20 * time.Second}),
+		grpc.UnaryInterceptor(s.unary),
+		grpc.StreamInterceptor(s.stream),
+	}
+	if cfg.TLS != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(cfg.TLS)))
+	}
+	s.grpc = grpc.NewServer(options...)
+	pb.RegisterTaskgroveServer(s.grpc, &handler{svc: svc, cfg: cfg, submissions: make(chan struct{}, cfg.MaxSubmissions), draining: s.draining})
+	healthpb.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	return s, nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Close gives the address back when Run is never called.
+func (s *Server) Close() error { return s.listener.Close() }
+
+// Run serves until ctx ends, then takes nothing new, lets calls in hand end within the grace, and returns nil. It leaves
+// no goroutine behind. Call it once.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.drain(api.ErrShutdown)
+	s.look(ctx)
+	served := make(chan error, 1) // one value, from the goroutine below
+	go func() { served <- s.grpc.Serve(s.listener) }()
+	tick := time.NewTicker(s.cfg.HealthPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-served:
+			return fmt.Errorf("grpc server: %w", err)
+		case <-tick.C:
+			s.look(ctx)
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	s.health.Shutdown()
+	s.drain(api.ErrShutdown)
+	cut := time.AfterFunc(s.cfg.Grace, s.grpc.Stop) // ends the contexts of what is still in hand
+	defer cut.Stop()
+	s.grpc.GracefulStop()
+	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("grpc server: %w", err)
+	}
+	return nil
+}
+
+// look tells the health service whether the service is ready.
+func (s *Server) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	status := healthpb.HealthCheckResponse_SERVING
+	if err := s.svc.Ready(ctx); err != nil {
+		s.cfg.Log.WarnContext(ctx, "not ready", "error", err)
+		status = healthpb.HealthCheckResponse_NOT_SERVING
+	}
+	s.health.SetServingStatus("", status)
+	s.health.SetServingStatus(pb.Taskgrove_ServiceDesc.ServiceName, status)
+}

@@ -1,0 +1,77 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// create answers tasks.create: it stores a tree, starts nothing (spec K1), and shows the root node.
+func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	document, key, err := creation(x, raw)
+	if err != nil {
+		return nil, err
+	}
+	root := &dag.Task{Priority: dag.Normal}
+	options := coordinator.SubmitOptions{IdempotencyKey: key, Hold: true}
+	sub, err := h.svc.Submit(ctx, options, h.read(document, func(t *dag.Task) {
+		if t.ParentRef == "" {
+			root = t
+		}
+	}))
+	if err != nil {
+		return nil, err
+	}
+
+	extra := map[string]any{}
+	if len(sub.IDMap) > 0 {
+		extra["id_map"] = sub.IDMap
+	}
+	if sub.Tasks <= h.cfg.MaxAnswerTasks {
+		tasks, complete, err := h.collect(ctx, coordinator.TaskFilter{TreeOf: sub.TreeID})
+		if err == nil && complete {
+			return appendTree(nil, tasks, nil, extra), nil
+		}
+		if err != nil {
+			h.cfg.Log.WarnContext(ctx, "read a tree that was just stored", "tree", sub.TreeID, "error", err)
+		}
+	}
+	// The tree is stored, so this must not be an error: the root alone, which says so.
+	extra["children_omitted"] = true
+	shown, err := h.svc.Task(ctx, sub.TreeID)
+	if err != nil {
+		shown = &coordinator.Task{
+			ID: sub.TreeID, TreeID: sub.TreeID, Name: root.Name, UserID: root.UserID, Priority: root.Priority,
+			Inputs: root.Inputs, Params: root.Params, Schemas: root.Schemas, Custom: root.Custom,
+			Executor: root.Executor, Pool: root.QueueName(), HasChildren: sub.Tasks > 1,
+		}
+	}
+	return append(appendExtra(appendTask(nil, shown, nil), extra), '}'), nil
+}
+
+// creation finds the tasks and the idempotency key in what tasks.create was given (spec K5, 2.2): an array, one task, or
+// an object with the array.
+func creation(x *exchange, raw json.RawMessage) (document json.RawMessage, key string, err error) {
+	document = raw
+	switch kind(raw) {
+	case '[':
+	case '{':
+		p, err := named(raw)
+		if err != nil {
+			return nil, "", err
+		}
+		if _, isTask := p.values["name"]; !isTask && kind(p.values["tasks"]) == '[' {
+			document = p.values["tasks"]
+			key = p.text("idempotency_key")
+			if p.err != nil {
+				return nil, "", p.err
+			}
+		}
+	default:
+		return nil, "", invalid("params", "Params must be a dict (single task) or list (tasks array)")
+	}
+	key, err = x.idempotencyKey(key)
+	return document, key, err
+}

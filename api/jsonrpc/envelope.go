@@ -1,0 +1,122 @@
+package jsonrpc
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// request is one call, as parts of the body.
+type request struct {
+	id           json.RawMessage // "null" when none was given
+	method       string
+	params       json.RawMessage // nil when none were given
+	notification bool            // wants no answer
+}
+
+// decode reads the body of a POST: one call, or a batch of them. A fault of the whole body is returned as failure; a
+// fault of a batch's element stands in its place.
+func (h *Handler) decode(body []byte) (calls []call, batch bool, failure *rpcError) {
+	if err := check(body, h.cfg.MaxDepth); err != nil {
+		return nil, false, &rpcError{code: codeParse, data: err.Error()}
+	}
+	if kind(body) != '[' {
+		return []call{parseCall(body)}, false, nil
+	}
+	for element := range elements(body) {
+		if len(calls) == h.cfg.MaxBatch {
+			return nil, true, &rpcError{code: codeRequest,
+				data: fmt.Sprintf("a batch holds at most %d requests", h.cfg.MaxBatch)}
+		}
+		calls = append(calls, parseCall(element))
+	}
+	if len(calls) == 0 {
+		return nil, true, &rpcError{code: codeRequest, data: "a batch must not be empty"}
+	}
+	return calls, true, nil
+}
+
+// call is a request, or why it is none.
+type call struct {
+	request
+	fault *rpcError
+}
+
+// parseCall reads one call (spec 5.2). One without jsonrpc is taken as it is; then a missing id means null and not that
+// no answer is wanted.
+func parseCall(value []byte) call {
+	c := call{request: request{id: json.RawMessage("null")}}
+	refuse := func(format string, args ...any) call {
+		c.notification = false
+		c.fault = &rpcError{code: codeRequest, data: fmt.Sprintf(format, args...)}
+		return c
+	}
+	if kind(value) != '{' {
+		return refuse("a request must be an object")
+	}
+	var version, id, method json.RawMessage
+	for name, value := range members(value) {
+		switch name {
+		case "jsonrpc":
+			version = value
+		case "id":
+			id = value
+		case "method":
+			method = value
+		case "params":
+			c.params = value
+		}
+	}
+	switch kind(id) {
+	case 0:
+		c.notification = version != nil
+	case '{', '[':
+		return refuse("id must be a string, a number or null")
+	default:
+		c.id = id
+	}
+	if version != nil && (kind(version) != '"' || unquote(version) != "2.0") {
+		return refuse(`jsonrpc must be "2.0"`)
+	}
+	if kind(method) != '"' || unquote(method) == "" {
+		return refuse("method must be a string")
+	}
+	c.method = unquote(method)
+	switch kind(c.params) {
+	case 0, '{', '[':
+	case 'n':
+		c.params = nil
+	default:
+		if c.method != "tasks.create" { // which has a text of its own (spec 2.2)
+			c.fault = &rpcError{code: codeParams, data: "params must be an object or an array"}
+		}
+	}
+	return c
+}
+
+// response is the answer to one call: result or err.
+type response struct {
+	id     json.RawMessage
+	result json.RawMessage // nil: null
+	err    *rpcError
+}
+
+func (r *response) append(b []byte) []byte {
+	b = append(b, `{"jsonrpc":"2.0","id":`...)
+	b = append(b, r.id...)
+	switch {
+	case r.err != nil:
+		b = append(b, `,"error":{"code":`...)
+		b = fmt.Append(b, r.err.code)
+		b = append(b, `,"message":`...)
+		b = appendJSON(b, r.err.message())
+		b = append(b, `,"data":`...)
+		b = appendJSON(b, r.err.data)
+		b = append(b, '}')
+	case r.result == nil:
+		b = append(b, `,"result":null`...)
+	default:
+		b = append(b, `,"result":`...)
+		b = append(b, r.result...)
+	}
+	return append(b, '}')
+}

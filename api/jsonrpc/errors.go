@@ -1,0 +1,76 @@
+package jsonrpc
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/taskgrove/taskgrove/api"
+)
+
+// The codes of the classic dialect (spec K2, 5.2).
+const (
+	codeParse    = -32700
+	codeRequest  = -32600
+	codeMethod   = -32601
+	codeParams   = -32602
+	codeInternal = -32603
+	codeOverload = -32000
+)
+
+// rpcError is the error of an answer. data is always text here (K2).
+type rpcError struct {
+	code   int
+	data   string
+	status int // of HTTP; 0: the code's own
+}
+
+func (e *rpcError) Error() string { return e.data }
+
+func (e *rpcError) message() string {
+	switch e.code {
+	case codeParse:
+		return "Parse error"
+	case codeRequest:
+		return "Invalid Request"
+	case codeMethod:
+		return "Method not found"
+	case codeParams:
+		return "Invalid params"
+	case codeOverload:
+		return "Server unavailable"
+	}
+	return "Internal error"
+}
+
+func (e *rpcError) httpStatus() int {
+	switch {
+	case e.status != 0:
+		return e.status
+	case e.code == codeInternal:
+		return http.StatusInternalServerError
+	case e.code == codeOverload:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
+}
+
+// rpcFault is the one place where a fault becomes a code of the classic dialect.
+func rpcFault(f *api.Fault) *rpcError {
+	switch f.Kind {
+	case api.Invalid, api.NotFound, api.Conflict:
+		return &rpcError{code: codeParams, data: f.Text}
+	case api.Unavailable, api.Exhausted, api.Timeout, api.Cancelled:
+		return &rpcError{code: codeOverload, data: f.Text}
+	}
+	return &rpcError{code: codeInternal, data: f.Text}
+}
+
+// invalid is the fault of a parameter, with the whole sentence.
+func invalid(field, format string, args ...any) error {
+	return api.InvalidParameter(field, fmt.Sprintf(format, args...))
+}
+
+// notFound is the fault of an unknown task.
+func notFound(id string) error {
+	return &api.Fault{Kind: api.NotFound, Text: "Task " + id + " not found"}
+}

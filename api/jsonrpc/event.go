@@ -1,0 +1,115 @@
+package jsonrpc
+
+import (
+	"encoding/json"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Values of the SSE field event. Those of the protocol are in spec 12.5; it has none for the ends of a stream. "error"
+// would reach a browser's handler of broken connections, so it is not used.
+const (
+	nameStatus    = "task_status_update"
+	nameProgress  = "task_progress_update"
+	nameCompleted = "task_completed"
+	nameFailed    = "task_failed"
+	nameCancelled = "task_cancelled"
+	nameFinal     = "final"
+	nameError     = "stream_error"
+	nameEnd       = "stream_end"
+)
+
+// event is the data of an SSE event: the fields of spec 5.4, the keys of 12.5, then ours.
+type event struct {
+	Type      string          `json:"type"`
+	TaskID    string          `json:"task_id"`
+	Status    dag.Status      `json:"status"`
+	Timestamp isoTime         `json:"timestamp"`
+	Message   string          `json:"message,omitempty"`
+	Result    json.RawMessage `json:"result,omitempty"`
+	Error     json.RawMessage `json:"error,omitempty"` // text, or null with final
+	Final     bool            `json:"final,omitempty"`
+
+	TreeStatus dag.Status `json:"tree_status,omitempty"`
+
+	Protocol   string   `json:"protocol"`
+	Progress   fraction `json:"progress"` // of the tree
+	RootTaskID string   `json:"root_task_id"`
+
+	Name    string `json:"name,omitempty"`
+	Attempt int    `json:"attempt,omitempty"`
+}
+
+type errorEvent struct {
+	Type       string `json:"type"`
+	TaskID     string `json:"task_id"`
+	Error      string `json:"error"`
+	Final      bool   `json:"final"`
+	Protocol   string `json:"protocol"`
+	RootTaskID string `json:"root_task_id"`
+}
+
+// eventName is the SSE field event of an event.
+func eventName(e *coordinator.Event) string {
+	switch e.Type {
+	case coordinator.EventCompleted:
+		return nameCompleted
+	case coordinator.EventFailed:
+		return nameFailed
+	case coordinator.EventCancelled:
+		return nameCancelled
+	case coordinator.EventProgress:
+		return nameProgress
+	case coordinator.EventFinal:
+		return nameFinal
+	}
+	return nameStatus
+}
+
+// encodeEvent is the data of an event.
+func encodeEvent(e *coordinator.Event) []byte {
+	out := event{
+		Type: e.Type, TaskID: e.TaskID, Status: e.Status, Timestamp: isoTime(e.At), Message: e.Message,
+		Protocol: "jsonrpc", Progress: fraction(e.Progress), RootTaskID: e.TreeID, Name: e.Name, Attempt: e.Attempt,
+	}
+	if e.TaskID == "" {
+		out.TaskID = e.TreeID
+	}
+	if e.At.IsZero() {
+		out.Timestamp = now()
+	}
+	switch e.Type {
+	case coordinator.EventCompleted:
+		out.Result = e.Result
+		if out.Result == nil {
+			out.Result = null
+		}
+	case coordinator.EventFailed, coordinator.EventRetry:
+		out.Error = appendJSON(nil, e.Error)
+	case coordinator.EventCancelled: // the protocol has one type for both
+		out.Type = coordinator.EventFailed
+		text := e.Error
+		if text == "" {
+			text = "Task was cancelled"
+		}
+		out.Error = appendJSON(nil, text)
+		out.Result = e.Result
+	case coordinator.EventFinal:
+		if e.Tree != nil {
+			out.Status, out.Progress = e.Tree.Status, fraction(e.Tree.Progress)
+		}
+		out.Final, out.TreeStatus = true, out.Status
+		out.Result = appendJSON(nil, map[string]fraction{"progress": out.Progress})
+		out.Error = null
+	}
+	return appendJSON(nil, out)
+}
+
+// encodeEnd is the data of the last event of a stream.
+func encodeEnd(root string) []byte {
+	return appendJSON(nil, struct {
+		Type   string `json:"type"`
+		TaskID string `json:"task_id"`
+	}{"stream_end", root})
+}

@@ -1,0 +1,227 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// execution is what tasks.execute was asked.
+type execution struct {
+	id       string          // empty: tasks
+	tasks    json.RawMessage // an array
+	key      string          // idempotency key
+	options  coordinator.ExecuteOptions
+	stream   bool
+	wait     bool
+	deadline time.Duration // of wait
+}
+
+// started is the answer of tasks.execute (spec 5.4), with what we add.
+type started struct {
+	Success    bool              `json:"success"`
+	Protocol   string            `json:"protocol"`
+	RootTaskID string            `json:"root_task_id"`
+	TaskID     string            `json:"task_id,omitempty"`
+	Status     string            `json:"status"`
+	Message    string            `json:"message"`
+	Streaming  bool              `json:"streaming,omitempty"`
+	IDMap      map[string]string `json:"id_map,omitempty"`
+	Replayed   bool              `json:"replayed,omitempty"`
+	*outcome
+}
+
+// outcome is what a call that waited learns besides.
+type outcome struct {
+	TimedOut     bool            `json:"timed_out"` // the tree goes on; the fields below are as far as it has come
+	TreeStatus   dag.Status      `json:"tree_status"`
+	TreeProgress fraction        `json:"tree_progress"`
+	Result       json.RawMessage `json:"result"` // of the root
+	Error        *string         `json:"error"`  // of the root
+}
+
+// execute answers tasks.execute: it starts a stored tree, or stores and starts an array of tasks in one transaction.
+func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	e, err := h.parseExecution(x, raw)
+	if err != nil {
+		return nil, err
+	}
+	after, resumes, err := lastEventID(x.r)
+	if err != nil {
+		return nil, err
+	}
+	resumes = resumes && e.stream
+	if e.stream || e.wait { // before anything starts, so that a refusal is one
+		leave, err := h.enter()
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
+
+	answer, err := h.start(ctx, e, resumes)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case e.stream:
+		answer.Streaming = true
+		if answer.Status == "started" {
+			answer.Message = "Task execution started with streaming"
+		}
+		if !resumes || (e.id == "" && !answer.Replayed) {
+			after = 0
+		}
+		x.release() // the body is done with
+		h.streamExecution(x, answer, after)
+		return nil, errStreamed
+	case e.wait && answer.Status == "started":
+		x.release()
+		h.await(x.r.Context(), answer, e.deadline)
+	}
+	return appendJSON(nil, answer), nil
+}
+
+func (h *Handler) parseExecution(x *exchange, raw json.RawMessage) (*execution, error) {
+	if kind(raw) == '[' { // K6
+		return &execution{tasks: raw, key: x.key, deadline: h.cfg.MaxWait}, nil
+	}
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	e := &execution{
+		id:      p.first("task_id", "id"),
+		tasks:   p.values["tasks"],
+		key:     p.text("idempotency_key"),
+		stream:  p.flag("use_streaming", false),
+		wait:    p.flag("wait", false),
+		options: coordinator.ExecuteOptions{Force: p.flag("force", false), RerunDependencies: p.flag("rerun_dependencies", false)},
+	}
+	e.deadline = time.Duration(p.seconds("timeout", h.cfg.MaxWait.Seconds()) * float64(time.Second))
+	p.unsupported("use_demo", "copy_execution", "copy_children", "webhook_config")
+	switch {
+	case p.err != nil:
+		return nil, p.err
+	case e.id == "" && isNull(e.tasks):
+		return nil, invalid("task_id", "Either task_id or tasks array is required")
+	case e.id == "" && kind(e.tasks) != '[':
+		return nil, invalid("tasks", "tasks must be an array")
+	case e.stream && !x.single:
+		return nil, invalid("use_streaming", "use_streaming needs a request of its own, with an id")
+	case e.stream && e.wait:
+		return nil, invalid("wait", "wait can't go with use_streaming")
+	case e.deadline > h.cfg.MaxWait:
+		return nil, invalid("timeout", "timeout must be at most %v seconds", h.cfg.MaxWait.Seconds())
+	}
+	e.key, err = x.idempotencyKey(e.key)
+	return e, err
+}
+
+// idempotencyKey is the key of the header or the parameter, which must not differ.
+func (x *exchange) idempotencyKey(parameter string) (string, error) {
+	if x.key != "" && parameter != "" && x.key != parameter {
+		return "", invalid("idempotency_key", "idempotency_key differs from the header Idempotency-Key")
+	}
+	key := x.key + parameter
+	if x.key != "" {
+		key = x.key
+	}
+	if len(key) > 255 {
+		return "", invalid("idempotency_key", "idempotency_key must be at most 255 bytes long")
+	}
+	return key, nil
+}
+
+// start does what was asked and says how it went. A stream that resumes starts no stored tree again: it only goes on
+// with the events of the execution that it saw before.
+func (h *Handler) start(ctx context.Context, e *execution, resumes bool) (*started, error) {
+	answer := &started{Success: true, Protocol: "jsonrpc", TaskID: e.id, Status: "started", Message: "Task execution started"}
+	if e.id == "" {
+		sub, err := h.svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key}, h.read(e.tasks, nil))
+		if err != nil {
+			return nil, err
+		}
+		answer.RootTaskID, answer.TaskID = sub.TreeID, sub.TreeID
+		answer.IDMap, answer.Replayed = sub.IDMap, sub.Replayed
+		return answer, nil
+	}
+	if resumes {
+		tree, err := h.svc.Tree(ctx, e.id)
+		if err != nil {
+			return nil, named404(err, "Task "+e.id+" not found")
+		}
+		answer.RootTaskID = tree.ID
+		return answer, nil
+	}
+	ex, err := h.svc.Execute(ctx, e.id, e.options)
+	if err != nil {
+		return nil, named404(err, "Task "+e.id+" not found")
+	}
+	answer.RootTaskID, answer.Status = ex.TreeID, ex.Status
+	switch ex.Status {
+	case "already_running":
+		answer.Success, answer.TaskID = false, ""
+		answer.Message = "Task " + e.id + " is already running"
+	case "completed":
+		answer.Message = "Task " + e.id + " has completed: nothing to do"
+	}
+	return answer, nil
+}
+
+// await fills the answer when the tree has ended or the time is up, whichever is first. The tree has been accepted, so
+// what goes wrong while waiting is no error: the answer then says timed_out.
+func (h *Handler) await(ctx context.Context, answer *started, deadline time.Duration) {
+	answer.outcome = &outcome{TimedOut: true, TreeStatus: dag.StatusInProgress}
+	waiting, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	tree, err := h.svc.Tree(waiting, answer.RootTaskID)
+	if err == nil && tree.Unfinished > 0 {
+		f := follower{h: h, root: answer.RootTaskID, after: tree.Sequence}
+		err = f.run(waiting, func(*coordinator.Event) error { return nil }, nil)
+	}
+	if err != nil && waiting.Err() == nil {
+		h.cfg.Log.WarnContext(ctx, "wait for a tree", "tree", answer.RootTaskID, "error", err)
+	}
+
+	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.ResumeTimeout)
+	defer cancel()
+	tree, err = h.svc.Tree(reading, answer.RootTaskID)
+	if err != nil {
+		h.cfg.Log.WarnContext(ctx, "read a tree that was waited for", "tree", answer.RootTaskID, "error", err)
+		return
+	}
+	answer.TreeStatus, answer.TreeProgress = tree.Status, fraction(tree.Progress)
+	if tree.Unfinished > 0 {
+		return
+	}
+	answer.TimedOut = false
+	answer.Status = string(tree.Status)
+	answer.Message = "Task execution " + string(tree.Status)
+	if root, err := h.svc.Task(reading, answer.RootTaskID); err == nil {
+		shown := taskOf(root, tree)
+		answer.outcome.Result, answer.outcome.Error = shown.Result, shown.Error
+	}
+}
+
+// enter counts a stream or a waiting call; leave must be called when it ends.
+func (h *Handler) enter() (leave func(), err error) {
+	if h.streams.Add(1) > int64(h.cfg.MaxStreams) {
+		h.streams.Add(-1)
+		return nil, api.ErrOverload
+	}
+	return func() { h.streams.Add(-1) }, nil
+}
+
+// named404 gives an unknown task its text of the protocol.
+func named404(err error, text string) error {
+	if errors.Is(err, coordinator.ErrNotFound) {
+		return &api.Fault{Kind: api.NotFound, Text: text}
+	}
+	return err
+}

@@ -1,0 +1,281 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Config bounds and names a [Handler]. The zero value is usable.
+type Config struct {
+	Log     *slog.Logger // default: slog.Default()
+	Version string       // shown by system.health
+	Known   dag.Known    // the executors that a task's choice is made from (spec 1.3)
+	Limits  dag.Limits   // of a tree
+
+	MaxBodyBytes   int64 // of one request; default 64 MiB
+	MaxBodiesBytes int64 // of all requests that are worked on; beyond it they get -32000; default 8 bodies
+	MaxDepth       int   // how deep a request's JSON may nest; default 256
+	MaxBatch       int   // requests in a batch; default 100
+	MaxAnswerTasks int   // tasks that one answer may hold; default 100 000
+	MaxAnswerBytes int   // of inputs, results and so on of those tasks; default 64 MiB
+	MaxStreams     int   // event streams and waiting calls at once; default 10 000
+
+	RequestTimeout time.Duration // of a call, streaming and waiting apart; default 5 min
+	MaxWait        time.Duration // of tasks.execute with wait; default 1 h
+	KeepAlive      time.Duration // between comments on an idle stream; default 10 s, at most 15 s (spec 5.4)
+	ResumeTimeout  time.Duration // for which a stream tries to go on when events can't be read; default 30 s
+}
+
+func (c Config) withDefaults() Config {
+	def(&c.Log, slog.Default())
+	def(&c.Version, "dev")
+	def(&c.MaxBodyBytes, 64<<20)
+	def(&c.MaxBodiesBytes, 8*c.MaxBodyBytes)
+	def(&c.MaxDepth, 256)
+	def(&c.MaxBatch, 100)
+	def(&c.MaxAnswerTasks, 100_000)
+	def(&c.MaxAnswerBytes, 64<<20)
+	def(&c.MaxStreams, 10_000)
+	def(&c.RequestTimeout, 5*time.Minute)
+	def(&c.MaxWait, time.Hour)
+	def(&c.KeepAlive, 10*time.Second)
+	c.KeepAlive = min(c.KeepAlive, 15*time.Second)
+	def(&c.ResumeTimeout, 30*time.Second)
+	c.MaxBodiesBytes = max(c.MaxBodiesBytes, c.MaxBodyBytes)
+	return c
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Handler answers JSON-RPC calls. Safe for concurrent use; it has no goroutines but those of requests in hand.
+type Handler struct {
+	svc     coordinator.Service
+	cfg     Config
+	bodies  *semaphore.Weighted // bytes of request bodies in memory
+	streams atomic.Int64        // open ones
+	mux     *http.ServeMux
+	tasks   map[string]method
+	system  map[string]method
+}
+
+// method answers one call with its result, nil for null. Errors are those of [api.Classify], or errStreamed.
+type method func(ctx context.Context, x *exchange, params json.RawMessage) (json.RawMessage, error)
+
+// errStreamed says that a method has written the whole answer itself.
+var errStreamed = errors.New("answer was streamed")
+
+// New makes a handler on the service.
+func New(svc coordinator.Service, cfg Config) *Handler {
+	cfg = cfg.withDefaults()
+	h := &Handler{svc: svc, cfg: cfg, bodies: semaphore.NewWeighted(cfg.MaxBodiesBytes), mux: http.NewServeMux()}
+	h.tasks = map[string]method{
+		"tasks.create":         h.create,
+		"tasks.execute":        h.execute,
+		"tasks.get":            h.get("Task ID is required. Please provide 'task_id' or 'id' parameter."),
+		"tasks.detail":         h.get("Task ID is required"),
+		"tasks.tree":           h.tree,
+		"tasks.children":       h.children,
+		"tasks.list":           h.list,
+		"tasks.cancel":         h.cancel,
+		"tasks.running.cancel": h.cancel,
+		"tasks.running.list":   h.runningList,
+		"tasks.running.status": h.runningStatus,
+		"tasks.running.count":  h.runningCount,
+	}
+	h.system = map[string]method{"system.health": h.health}
+	h.mux.HandleFunc("POST /tasks", h.calls("task", h.tasks))
+	h.mux.HandleFunc("POST /system", h.calls("system", h.system))
+	h.mux.HandleFunc("GET /tasks/{id}/events", h.events)
+	return h
+}
+
+// ServeHTTP answers POST /tasks, POST /system and GET /tasks/{id}/events; 405 or 404 for all else.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// exchange is one HTTP request while its calls are answered.
+type exchange struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	single  bool   // one call that wants an answer: it may stream, and set headers
+	key     string // the header Idempotency-Key
+	release func() // gives back the body's share of memory, once
+}
+
+// calls serves the methods of one path. noun is how the path's methods are called: "task".
+func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, release, failure := h.body(w, r)
+		defer release()
+		if failure != nil {
+			h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
+			return
+		}
+		calls, batch, failure := h.decode(body)
+		if failure != nil {
+			h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
+			return
+		}
+		x := &exchange{w: w, r: r, single: !batch && !calls[0].notification, release: release}
+		x.key = r.Header.Get("Idempotency-Key")
+		if batch {
+			h.answerBatch(x, noun, methods, calls)
+			return
+		}
+		answer, err := h.run(x, noun, methods, &calls[0])
+		switch {
+		case errors.Is(err, errStreamed):
+		case calls[0].notification:
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			status := http.StatusOK
+			if answer.err != nil {
+				status = answer.err.httpStatus()
+			}
+			h.answer(w, status, answer.append(nil))
+		}
+	}
+}
+
+var null = json.RawMessage("null")
+
+// answerBatch answers the calls in turn, in one array; notifications have no place in it.
+func (h *Handler) answerBatch(x *exchange, noun string, methods map[string]method, calls []call) {
+	var out []byte
+	for i := range calls {
+		c := &calls[i]
+		if len(out) > h.cfg.MaxAnswerBytes && c.fault == nil {
+			c.fault = &rpcError{code: codeOverload, data: "the answers before this one fill the batch: ask again"}
+		}
+		if x.key != "" && c.fault == nil {
+			c.fault = &rpcError{code: codeParams,
+				data: "the header Idempotency-Key can't stand for several requests: use the parameter idempotency_key"}
+		}
+		answer, _ := h.run(x, noun, methods, c)
+		if c.notification {
+			continue
+		}
+		if out == nil {
+			out = append(out, '[')
+		} else {
+			out = append(out, ',')
+		}
+		out = answer.append(out)
+	}
+	if out == nil { // notifications only
+		x.w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	h.answer(x.w, http.StatusOK, append(out, ']'))
+}
+
+// run answers one call. The error is errStreamed or nil.
+func (h *Handler) run(x *exchange, noun string, methods map[string]method, c *call) (answer *response, err error) {
+	answer = &response{id: c.id}
+	if c.fault != nil {
+		answer.err = c.fault
+		return answer, nil
+	}
+	do, ok := methods[c.method]
+	if !ok {
+		answer.err = &rpcError{code: codeMethod, data: fmt.Sprintf("Unknown %s method: %s", noun, c.method)}
+		return answer, nil
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), h.cfg.RequestTimeout)
+	defer cancel()
+	defer func() {
+		if value := recover(); value != nil {
+			if value == http.ErrAbortHandler {
+				panic(value)
+			}
+			answer.err = rpcFault(api.Panicked(ctx, h.cfg.Log, c.method, value, debug.Stack()))
+			answer.result = nil
+		}
+	}()
+	result, err := do(ctx, x, c.params)
+	if errors.Is(err, errStreamed) {
+		return nil, err
+	}
+	if err != nil {
+		answer.err = rpcFault(api.Classify(ctx, h.cfg.Log, c.method, err))
+		return answer, nil
+	}
+	answer.result = result
+	return answer, nil
+}
+
+// answer writes a whole answer.
+func (h *Handler) answer(w http.ResponseWriter, status int, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the client has gone, or is too slow: nobody is left to tell
+}
+
+// body reads a request's body, bounded for itself and together with all others. release gives back its share, and may
+// be called more than once.
+func (h *Handler) body(w http.ResponseWriter, r *http.Request) (body []byte, release func(), failure *rpcError) {
+	tooLarge := &rpcError{code: codeRequest, status: http.StatusRequestEntityTooLarge,
+		data: fmt.Sprintf("request body is larger than %d bytes", h.cfg.MaxBodyBytes)}
+	size := r.ContentLength
+	if size > h.cfg.MaxBodyBytes {
+		return nil, func() {}, tooLarge
+	}
+	share := size
+	if size < 0 {
+		share = h.cfg.MaxBodyBytes
+	}
+	if !h.bodies.TryAcquire(share) {
+		return nil, func() {}, &rpcError{code: codeOverload, data: api.ErrOverload.Error()}
+	}
+	released := false
+	release = func() {
+		if !released {
+			released = true
+			h.bodies.Release(share)
+		}
+	}
+	body, err := readAll(http.MaxBytesReader(w, r.Body, h.cfg.MaxBodyBytes), size)
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return nil, release, tooLarge
+		}
+		return nil, release, &rpcError{code: codeParse, data: "request body could not be read to its end"}
+	}
+	return body, release, nil
+}
+
+// readAll is io.ReadAll into a slice of the size that was announced, if any. It always sees the body's end, which lets
+// the server watch for the client's going away.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	if size < 0 {
+		return io.ReadAll(r)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, err
+	}
+	var more [1]byte
+	if _, err := r.Read(more[:]); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return body, nil
+}

@@ -1,0 +1,177 @@
+package jsonrpc
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxTextBytes bounds each text parameter of a call: ids, messages, keys.
+const maxTextBytes = 4096
+
+// params are the named parameters of a call. The first one that is wrong is kept in err and the methods go on with
+// zero values, so that a handler reads all it needs and then asks once.
+type params struct {
+	values map[string]json.RawMessage
+	err    error
+}
+
+// named reads params that must be an object; none are an empty one.
+func named(raw json.RawMessage) (*params, error) {
+	p := &params{values: map[string]json.RawMessage{}}
+	switch kind(raw) {
+	case 0:
+	case '{':
+		for name, value := range members(raw) {
+			p.values[name] = value
+		}
+	default:
+		return nil, invalid("params", "params must be an object")
+	}
+	return p, nil
+}
+
+func (p *params) refuse(name, what string) {
+	if p.err == nil {
+		p.err = invalid(name, "%s must be %s", name, what)
+	}
+}
+
+// given reports whether the parameter is there and not null.
+func (p *params) given(name string) bool { return !isNull(p.values[name]) }
+
+// text is a string parameter, empty when absent.
+func (p *params) text(name string) string {
+	value := p.values[name]
+	if isNull(value) {
+		return ""
+	}
+	if kind(value) != '"' {
+		p.refuse(name, "a string")
+		return ""
+	}
+	s := unquote(value)
+	p.checkText(name, s)
+	return s
+}
+
+func (p *params) checkText(name, s string) {
+	if len(s) > maxTextBytes {
+		p.refuse(name, "at most "+strconv.Itoa(maxTextBytes)+" bytes long")
+	}
+	if strings.ContainsRune(s, 0) || !utf8.ValidString(s) {
+		p.refuse(name, "text without NUL")
+	}
+}
+
+// first is the first of the aliases that is given and not empty.
+func (p *params) first(names ...string) string {
+	for _, name := range names {
+		if s := p.text(name); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+// flag is a boolean parameter.
+func (p *params) flag(name string, absent bool) bool {
+	switch kind(p.values[name]) {
+	case 0, 'n':
+		return absent
+	case 't':
+		return true
+	case 'f':
+		return false
+	}
+	p.refuse(name, "true or false")
+	return absent
+}
+
+// number is an integer parameter within bounds, both included. 5.0 is an integer too.
+func (p *params) number(name string, absent, low, high int) int {
+	value := p.values[name]
+	if isNull(value) {
+		return absent
+	}
+	var f float64
+	if err := json.Unmarshal(value, &f); err != nil || f != float64(int64(f)) || f < float64(low) || f > float64(high) {
+		p.refuse(name, "an integer from "+strconv.Itoa(low)+" to "+strconv.Itoa(high))
+		return absent
+	}
+	return int(f)
+}
+
+// seconds is a number parameter above zero; absent when not given.
+func (p *params) seconds(name string, absent float64) float64 {
+	value := p.values[name]
+	if isNull(value) {
+		return absent
+	}
+	var f float64
+	if err := json.Unmarshal(value, &f); err != nil || !(f > 0) || f > 1e9 {
+		p.refuse(name, "a number of seconds above 0")
+		return absent
+	}
+	return f
+}
+
+// list is a parameter that is an array of strings, or a string with commas.
+func (p *params) list(name string) []string {
+	value := p.values[name]
+	var out []string
+	switch kind(value) {
+	case 0, 'n':
+	case '"':
+		for part := range strings.SplitSeq(unquote(value), ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				out = append(out, part)
+			}
+		}
+	case '[':
+		for element := range elements(value) {
+			if kind(element) != '"' {
+				p.refuse(name, "an array of strings or a list with commas")
+			}
+			if p.err != nil || len(out) > maxIDs {
+				break
+			}
+			out = append(out, unquote(element))
+		}
+	default:
+		p.refuse(name, "an array of strings or a list with commas")
+	}
+	if len(out) > maxIDs {
+		p.refuse(name, "at most "+strconv.Itoa(maxIDs)+" ids")
+	}
+	for _, s := range out {
+		p.checkText(name, s)
+	}
+	return out
+}
+
+// maxIDs is how many tasks one call may name.
+const maxIDs = 1000
+
+// unsupported refuses parameters of the protocol that are not served; false, null and {} count as absent.
+func (p *params) unsupported(names ...string) {
+	for _, name := range names {
+		value := p.values[name]
+		switch kind(value) {
+		case 0, 'n', 'f':
+			continue
+		case '{':
+			empty := true
+			for range members(value) {
+				empty = false
+			}
+			if empty {
+				continue
+			}
+		}
+		if p.err == nil {
+			p.err = invalid(name, "%s is not supported", name)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// headerNextCursor holds the cursor of a list's next page; it is absent on the last.
+const headerNextCursor = "X-Next-Cursor"
+
+// get answers tasks.get and tasks.detail: the task, null when it is unknown. missing is the text when no id is given.
+func (h *Handler) get(missing string) method {
+	return func(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+		p, err := named(raw)
+		if err != nil {
+			return nil, err
+		}
+		id := p.first("task_id", "id")
+		if p.err != nil {
+			return nil, p.err
+		}
+		if id == "" {
+			return nil, invalid("task_id", "%s", missing)
+		}
+		t, err := h.svc.Task(ctx, id)
+		if errors.Is(err, coordinator.ErrNotFound) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		var tree *coordinator.TreeStatus
+		if t.ParentID == "" {
+			if tree, err = h.svc.Tree(ctx, id); err != nil && !errors.Is(err, coordinator.ErrNotFound) {
+				return nil, err
+			}
+		}
+		return append(appendTask(nil, t, tree), '}'), nil
+	}
+}
+
+// children answers tasks.children: all direct children, or a page of them when limit or cursor is given.
+func (h *Handler) children(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	parent := p.first("parent_id", "task_id")
+	f := coordinator.TaskFilter{ParentID: parent, Limit: p.number("limit", 0, 1, pageSize), Cursor: p.text("cursor")}
+	if p.err != nil {
+		return nil, p.err
+	}
+	if parent == "" {
+		return nil, invalid("parent_id", "Parent task ID is required. Please provide 'parent_id' or 'task_id' parameter.")
+	}
+	if _, err := h.svc.Task(ctx, parent); err != nil {
+		return nil, named404(err, "Parent task "+parent+" not found")
+	}
+	if f.Limit > 0 || f.Cursor != "" {
+		return h.page(ctx, x, f)
+	}
+	tasks, complete, err := h.collect(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if !complete {
+		return nil, invalid("parent_id", "Parent task %s has too many children for one answer: give a limit, then the "+
+			"cursor of the header %s", parent, headerNextCursor)
+	}
+	return appendTasks(nil, tasks), nil
+}
+
+// list answers tasks.list (spec 5.3).
+func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	f := coordinator.TaskFilter{
+		TreeOf:   p.text("root_id"),
+		ParentID: p.text("parent_id"),
+		UserID:   p.text("user_id"),
+		Name:     p.text("name"),
+		Limit:    p.number("limit", 100, 1, pageSize),
+		Offset:   p.number("offset", 0, 0, 1<<31-1),
+		Cursor:   p.text("cursor"),
+	}
+	// Children and trees are not asked for when nothing but roots is meant; the default is for all else.
+	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "")
+	if status := p.text("status"); status != "" {
+		var ok bool
+		if f.Status, ok = dag.ParseStatus(status); !ok {
+			p.refuse("status", "one of pending, in_progress, completed, failed, cancelled")
+		}
+	}
+	original := p.text("original_task_id")
+	if p.err != nil {
+		return nil, p.err
+	}
+	if original != "" { // no task is a copy
+		return json.RawMessage("[]"), nil
+	}
+	return h.page(ctx, x, f)
+}
+
+// page answers one page of a list, and puts the next one's cursor into the headers.
+func (h *Handler) page(ctx context.Context, x *exchange, f coordinator.TaskFilter) (json.RawMessage, error) {
+	page, err := h.svc.Tasks(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if page.Next != "" && x.single {
+		x.w.Header().Set(headerNextCursor, page.Next)
+	}
+	return appendTasks(nil, page.Items), nil
+}

@@ -1,0 +1,123 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+)
+
+// runningList answers tasks.running.list: the roots of trees with an execution in progress, newest first.
+func (h *Handler) runningList(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	f := coordinator.TreeFilter{
+		Running: true, UserID: p.text("user_id"), Limit: p.number("limit", 100, 1, pageSize), Cursor: p.text("cursor"),
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	page, err := h.svc.Trees(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if page.Next != "" && x.single {
+		x.w.Header().Set(headerNextCursor, page.Next)
+	}
+	out := []byte{'['}
+	for _, tree := range page.Items {
+		root, err := h.svc.Task(ctx, tree.ID)
+		if errors.Is(err, coordinator.ErrNotFound) { // gone since
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(out) > 1 {
+			out = append(out, ',')
+		}
+		out = append(appendTask(out, root, tree), '}')
+	}
+	return append(out, ']'), nil
+}
+
+// runningTask is the answer of tasks.running.status for one id (spec 5.3).
+type runningTask struct {
+	TaskID    string   `json:"task_id"`
+	ContextID string   `json:"context_id"`
+	Status    string   `json:"status"`
+	Progress  fraction `json:"progress"`
+	Error     *string  `json:"error"`
+	IsRunning bool     `json:"is_running"`
+	StartedAt *isoTime `json:"started_at"`
+	UpdatedAt *isoTime `json:"updated_at"`
+}
+
+// runningStatus answers tasks.running.status: an array in the order of the ids.
+func (h *Handler) runningStatus(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	ids, _ := p.ids()
+	if p.err != nil {
+		return nil, p.err
+	}
+	answers := make([]*runningTask, 0, len(ids))
+	for _, id := range ids {
+		answer, err := h.runningStatusOne(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		answers = append(answers, answer)
+	}
+	return appendJSON(nil, answers), nil
+}
+
+// runningStatusOne tells about one task. A root runs while its tree has an execution in progress, another task while
+// it has to come to an end itself.
+func (h *Handler) runningStatusOne(ctx context.Context, id string) (*runningTask, error) {
+	answer := &runningTask{TaskID: id, ContextID: id, Status: "not_found"}
+	t, err := h.svc.Task(ctx, id)
+	if errors.Is(err, coordinator.ErrNotFound) {
+		return answer, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	shown := taskOf(t, nil)
+	answer.Status, answer.Progress, answer.Error = string(shown.Status), shown.Progress, shown.Error
+	answer.StartedAt, answer.UpdatedAt = shown.StartedAt, shown.UpdatedAt
+	answer.IsRunning = t.State.Unfinished()
+	if t.ParentID == "" {
+		tree, err := h.svc.Tree(ctx, id)
+		if err != nil {
+			return nil, named404(err, "Task "+id+" not found")
+		}
+		answer.IsRunning = tree.Unfinished > 0
+	}
+	return answer, nil
+}
+
+// runningCount answers tasks.running.count.
+func (h *Handler) runningCount(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	user := p.text("user_id")
+	if p.err != nil {
+		return nil, p.err
+	}
+	n, err := h.svc.Running(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	return appendJSON(nil, struct {
+		Count  int    `json:"count"`
+		UserID string `json:"user_id,omitempty"`
+	}{n, user}), nil
+}

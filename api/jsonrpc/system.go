@@ -1,0 +1,26 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// health answers system.health (spec 5.8). A service that can't be reached is an answer, not an error.
+func (h *Handler) health(ctx context.Context, _ *exchange, _ json.RawMessage) (json.RawMessage, error) {
+	answer := struct {
+		Status    string  `json:"status"`
+		Message   string  `json:"message"`
+		Version   string  `json:"version"`
+		Timestamp isoTime `json:"timestamp"`
+		Running   int     `json:"running_tasks_count"` // trees with an execution in progress
+	}{"healthy", "taskgrove is healthy", h.cfg.Version, now(), 0}
+	err := h.svc.Ready(ctx)
+	if err == nil {
+		answer.Running, err = h.svc.Running(ctx, "")
+	}
+	if err != nil {
+		h.cfg.Log.WarnContext(ctx, "health was asked for", "error", err)
+		answer.Status, answer.Message = "unhealthy", "taskgrove can't reach its store or bus"
+	}
+	return appendJSON(nil, answer), nil
+}

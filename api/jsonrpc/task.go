@@ -1,0 +1,196 @@
+package jsonrpc
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// task is a task object: the 20 keys of spec 1.1 in its order, then what 12.2 and we add.
+type task struct {
+	ID             string          `json:"id"`
+	ParentID       *string         `json:"parent_id"`
+	UserID         *string         `json:"user_id"`
+	Name           string          `json:"name"`
+	Status         dag.Status      `json:"status"`
+	Priority       dag.Priority    `json:"priority"`
+	Dependencies   []dependency    `json:"dependencies"` // null for a child without any, [] for a root
+	Inputs         json.RawMessage `json:"inputs"`
+	Params         json.RawMessage `json:"params"`
+	Result         json.RawMessage `json:"result"`
+	Error          *string         `json:"error"`
+	Schemas        json.RawMessage `json:"schemas"`
+	Progress       fraction        `json:"progress"`
+	CreatedAt      *isoTime        `json:"created_at"`
+	StartedAt      *isoTime        `json:"started_at"`
+	UpdatedAt      *isoTime        `json:"updated_at"`
+	CompletedAt    *isoTime        `json:"completed_at"`
+	HasChildren    bool            `json:"has_children"`
+	OriginalTaskID *string         `json:"original_task_id"`
+	HasCopy        bool            `json:"has_copy"`
+
+	OriginType    string     `json:"origin_type"`
+	HasReferences bool       `json:"has_references"` // the value of HasCopy (spec 12.2)
+	Executor      *string    `json:"executor"`       // null: a group
+	Pool          *string    `json:"pool"`
+	Attempt       int        `json:"attempt"`
+	BlockedBy     []string   `json:"blocked_by"`
+	TreeStatus    dag.Status `json:"tree_status,omitempty"` // of roots, where it is told (spec 3.9)
+	TreeProgress  *fraction  `json:"tree_progress,omitempty"`
+}
+
+// reserved are the keys that custom ones can't take: those of task and what a node of a tree has besides.
+var reserved = map[string]bool{
+	"id": true, "parent_id": true, "user_id": true, "name": true, "status": true, "priority": true,
+	"dependencies": true, "inputs": true, "params": true, "result": true, "error": true, "schemas": true,
+	"progress": true, "created_at": true, "started_at": true, "updated_at": true, "completed_at": true,
+	"has_children": true, "original_task_id": true, "has_copy": true,
+	"origin_type": true, "has_references": true, "executor": true, "pool": true, "attempt": true, "blocked_by": true,
+	"tree_status": true, "tree_progress": true, "children": true, "children_omitted": true, "id_map": true,
+}
+
+type dependency struct {
+	ID       string `json:"id"`
+	Required bool   `json:"required"`
+	Type     string `json:"type"`
+}
+
+// taskOf is the task as the protocol shows it. tree may be nil.
+func taskOf(t *coordinator.Task, tree *coordinator.TreeStatus) *task {
+	status := t.State.Status()
+	out := &task{
+		ID: t.ID, ParentID: nullable(t.ParentID), UserID: nullable(t.UserID), Name: t.Name,
+		Status: status, Priority: t.Priority,
+		Inputs: object(t.Inputs), Params: object(t.Params), Schemas: object(t.Schemas),
+		Error:     nullable(t.Error),
+		Progress:  fraction(t.Progress),
+		CreatedAt: timeOf(t.CreatedAt), StartedAt: timeOf(t.StartedAt),
+		UpdatedAt: timeOf(t.UpdatedAt), CompletedAt: timeOf(t.CompletedAt),
+		HasChildren: t.HasChildren,
+		OriginType:  "create",
+		Executor:    nullable(t.Executor), Pool: nullable(t.Pool), Attempt: t.Attempt, BlockedBy: t.BlockedBy,
+	}
+	if out.BlockedBy == nil {
+		out.BlockedBy = []string{}
+	}
+	if t.ParentID == "" || len(t.Dependencies) > 0 {
+		out.Dependencies = make([]dependency, len(t.Dependencies))
+	}
+	for i, d := range t.Dependencies {
+		out.Dependencies[i] = dependency{ID: d.ID, Required: d.Required, Type: d.Type}
+		if d.Type == "" {
+			out.Dependencies[i].Type = "result"
+		}
+	}
+	if status == dag.StatusCompleted || status == dag.StatusCancelled { // spec 12.2
+		out.Result = t.Result
+	}
+	if status == dag.StatusFailed && t.Error == "" { // never empty, spec 12.2
+		text := "task failed"
+		out.Error = &text
+	}
+	if tree != nil {
+		out.TreeStatus = tree.Status
+		progress := fraction(tree.Progress)
+		out.TreeProgress = &progress
+	}
+	return out
+}
+
+// appendTask appends the task object with its custom keys, as the last of them open for more: without the brace that
+// closes it.
+func appendTask(b []byte, t *coordinator.Task, tree *coordinator.TreeStatus) []byte {
+	b = appendJSON(b, taskOf(t, tree))
+	b = b[:len(b)-1]
+	seen := map[string]bool{}
+	for name, value := range members(t.Custom) {
+		if reserved[name] || seen[name] {
+			continue
+		}
+		seen[name] = true
+		b = append(b, ',')
+		b = appendJSON(b, name)
+		b = append(b, ':')
+		b = append(b, value...)
+	}
+	return b
+}
+
+// appendTasks appends an array of task objects.
+func appendTasks(b []byte, tasks []*coordinator.Task) []byte {
+	b = append(b, '[')
+	for i, t := range tasks {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(appendTask(b, t, nil), '}')
+	}
+	return append(b, ']')
+}
+
+// fraction is a progress: 0 to 1, shown with two decimals at most and one at least.
+type fraction float64
+
+func (f fraction) MarshalJSON() ([]byte, error) {
+	v := min(max(float64(f), 0), 1)
+	if math.IsNaN(v) {
+		v = 0
+	}
+	if rounded := math.Round(v*100) / 100; rounded < 1 || v == 1 {
+		v = rounded
+	} else {
+		v = 0.99 // only what is complete shows as 1
+	}
+	s := strconv.FormatFloat(v, 'f', -1, 64)
+	if v == math.Trunc(v) {
+		s += ".0"
+	}
+	return []byte(s), nil
+}
+
+// isoTime is shown as ISO 8601 with its zone's offset, in UTC, to the microsecond.
+type isoTime time.Time
+
+func (t isoTime) MarshalJSON() ([]byte, error) {
+	return []byte(`"` + time.Time(t).UTC().Format("2006-01-02T15:04:05.000000-07:00") + `"`), nil
+}
+
+// timeOf is nil, which shows as null, for the zero time.
+func timeOf(t time.Time) *isoTime {
+	if t.IsZero() {
+		return nil
+	}
+	iso := isoTime(t)
+	return &iso
+}
+
+func nullable(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func object(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 {
+		return json.RawMessage("{}")
+	}
+	return raw
+}
+
+// appendJSON appends the value as JSON, with <, > and & as they are. What is shown here can always be encoded; a task
+// whose stored JSON is broken is a fault of the store and panics, which the server turns into an internal error.
+func appendJSON(b []byte, value any) []byte {
+	buf := bytes.NewBuffer(b)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(value); err != nil {
+		panic(err)
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n"))
+}

@@ -1,0 +1,144 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+)
+
+// pageSize is how many tasks are asked of the service at a time: its bound.
+const pageSize = 1000
+
+// collect gathers the tasks that the filter selects, page by page. It gives up, complete being false, once there are more
+// than the answer may hold.
+func (h *Handler) collect(ctx context.Context, f coordinator.TaskFilter) (tasks []*coordinator.Task, complete bool, err error) {
+	bytes := 0
+	for f.Limit = pageSize; ; {
+		page, err := h.svc.Tasks(ctx, f)
+		if err != nil {
+			return nil, false, err
+		}
+		for _, t := range page.Items {
+			bytes += len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom) + len(t.Result)
+		}
+		tasks = append(tasks, page.Items...)
+		if len(tasks) > h.cfg.MaxAnswerTasks || bytes > h.cfg.MaxAnswerBytes {
+			return tasks, false, nil
+		}
+		if page.Next == "" {
+			return tasks, true, nil
+		}
+		f.Cursor, f.Offset = page.Next, 0
+	}
+}
+
+// appendTree appends the root node with its children (spec 1.5): each node's by priority, then submission order. tasks
+// are all of the tree, in submission order. extra goes into the root node. It does not recurse: trees may be as deep as
+// they have tasks.
+func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeStatus, extra map[string]any) []byte {
+	children := map[string][]*coordinator.Task{}
+	var root *coordinator.Task
+	for _, t := range tasks {
+		if t.ParentID == "" {
+			root = t
+		} else {
+			children[t.ParentID] = append(children[t.ParentID], t)
+		}
+	}
+	if root == nil {
+		return append(b, "null"...)
+	}
+	for _, list := range children {
+		slices.SortStableFunc(list, func(a, b *coordinator.Task) int { return int(a.Priority) - int(b.Priority) })
+	}
+
+	b = appendTask(b, root, status)
+	b = appendExtra(b, extra)
+	type level struct {
+		left []*coordinator.Task // siblings that are still to be written; nil without any
+	}
+	var stack []level
+	open := func(id string) { // after a node was written up to its closing brace
+		list := children[id]
+		if len(list) > 0 {
+			b = append(b, `,"children":[`...)
+		}
+		stack = append(stack, level{list})
+	}
+	open(root.ID)
+	first := true
+	for len(stack) > 0 {
+		top := &stack[len(stack)-1]
+		if len(top.left) == 0 {
+			if top.left != nil {
+				b = append(b, ']')
+			}
+			b = append(b, '}')
+			stack = stack[:len(stack)-1]
+			first = false
+			continue
+		}
+		next := top.left[0]
+		top.left = top.left[1:]
+		if !first {
+			b = append(b, ',')
+		}
+		b = appendTask(b, next, nil)
+		depth := len(children[next.ID])
+		open(next.ID)
+		first = depth > 0
+	}
+	return b
+}
+
+func appendExtra(b []byte, extra map[string]any) []byte {
+	names := make([]string, 0, len(extra))
+	for name := range extra {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		b = append(b, ',')
+		b = appendJSON(b, name)
+		b = append(b, ':')
+		b = appendJSON(b, extra[name])
+	}
+	return b
+}
+
+// tree answers tasks.tree: the whole tree of any of its tasks.
+func (h *Handler) tree(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	id := p.first("task_id", "root_id", "id")
+	if p.err != nil {
+		return nil, p.err
+	}
+	if id == "" {
+		return nil, invalid("task_id", "Task ID or root_id is required")
+	}
+	status, err := h.svc.Tree(ctx, id)
+	if err != nil {
+		return nil, named404(err, "Task "+id+" not found")
+	}
+	if status.Tasks > h.cfg.MaxAnswerTasks {
+		return nil, h.tooLarge(status)
+	}
+	tasks, complete, err := h.collect(ctx, coordinator.TaskFilter{TreeOf: status.ID})
+	if err != nil {
+		return nil, named404(err, "Task "+id+" not found")
+	}
+	if !complete {
+		return nil, h.tooLarge(status)
+	}
+	return appendTree(nil, tasks, status, nil), nil
+}
+
+func (h *Handler) tooLarge(status *coordinator.TreeStatus) error {
+	return invalid("task_id", "Task tree %s is too large for one answer (%d tasks, at most %d tasks and %d bytes): "+
+		"page through it with tasks.list and root_id", status.ID, status.Tasks, h.cfg.MaxAnswerTasks, h.cfg.MaxAnswerBytes)
+}

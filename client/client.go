@@ -1,0 +1,125 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// Client is a connection to a cluster. Safe for concurrent use. Close it when done.
+type Client struct {
+	conn *grpc.ClientConn
+	rpc  pb.TaskgroveClient
+	// between tries of what resumes by itself
+	retryMin, retryMax time.Duration
+}
+
+// Option is a setting of [New].
+type Option func(*settings)
+
+type settings struct {
+	creds credentials.TransportCredentials
+	dial  []grpc.DialOption
+	min   time.Duration
+	max   time.Duration
+}
+
+// WithTLS encrypts the connection. Without it, it is plain text.
+func WithTLS(cfg *tls.Config) Option {
+	return func(s *settings) { s.creds = credentials.NewTLS(cfg) }
+}
+
+// WithDialOptions adds options of gRPC itself, after the client's own.
+func WithDialOptions(options ...grpc.DialOption) Option {
+	return func(s *settings) { s.dial = append(s.dial, options...) }
+}
+
+// WithRetryDelay bounds how long is waited before a lost connection is tried again: min at first, doubling up to max.
+// The default is 100 ms to 5 s.
+func WithRetryDelay(min, max time.Duration) Option {
+	return func(s *settings) { s.min, s.max = min, max }
+}
+
+// reads are the methods that gRPC may send again by itself when the server can't be reached.
+const reads = `{"methodConfig":[{"name":[
+	{"service":"taskgrove.v1.Taskgrove","method":"GetTask"},
+	{"service":"taskgrove.v1.Taskgrove","method":"GetTree"},
+	{"service":"taskgrove.v1.Taskgrove","method":"ListTasks"},
+	{"service":"taskgrove.v1.Taskgrove","method":"ListTrees"},
+	{"service":"taskgrove.v1.Taskgrove","method":"ListAttempts"},
+	{"service":"taskgrove.v1.Taskgrove","method":"ListWorkers"},
+	{"service":"taskgrove.v1.Taskgrove","method":"ListPools"}],
+	"retryPolicy":{"maxAttempts":4,"initialBackoff":"0.1s","maxBackoff":"2s","backoffMultiplier":2,
+	"retryableStatusCodes":["UNAVAILABLE"]}}]}`
+
+// New makes a client of the coordinators at target: "host:port", or any other target of gRPC ("dns:///name:port" for
+// several). It does not connect; the first call does.
+func New(target string, options ...Option) (*Client, error) {
+	s := settings{creds: insecure.NewCredentials(), min: 100 * time.Millisecond, max: 5 * time.Second}
+	for _, option := range options {
+		option(&s)
+	}
+	dial := append([]grpc.DialOption{
+		grpc.WithTransportCredentials(s.creds),
+		grpc.WithUserAgent("taskgrove-go"),
+		grpc.WithDefaultServiceConfig(reads),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(256 << 20)), // a page of tasks with large inputs
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: s.min, Multiplier: 2, Jitter: 0.2, MaxDelay: s.max},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+		// Above the least that servers allow.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+	}, s.dial...)
+	conn, err := grpc.NewClient(target, dial...)
+	if err != nil {
+		return nil, fmt.Errorf("taskgrove client: %w", err)
+	}
+	return &Client{conn: conn, rpc: pb.NewTaskgroveClient(conn), retryMin: s.min, retryMax: s.max}, nil
+}
+
+// Close ends the connection and every call in hand.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// lost reports whether a call may be made again: the server could not be reached, or is stopping.
+func lost(err error) bool { return status.Code(err) == codes.Unavailable }
+
+// pause waits before the n-th try again, from 0, or until ctx ends.
+func (c *Client) pause(ctx context.Context, n int) error {
+	delay := c.retryMax
+	if n < 20 {
+		delay = min(c.retryMin<<n, c.retryMax)
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Errors that callers branch on. All others are wrapped as they came from gRPC: see package status there.
+var (
+	// ErrNotFound: no such task or tree.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalid: what was sent can't be accepted; see [InvalidError] for each fault.
+	ErrInvalid = errors.New("invalid")
+	// ErrConflict: the state does not allow it.
+	ErrConflict = errors.New("conflict")
+	// ErrUnavailable: the cluster can't be reached, or is too busy; try again.
+	ErrUnavailable = errors.New("unavailable")
+)

@@ -1,0 +1,6 @@
+// Package client speaks to a Taskgrove cluster over gRPC.
+//
+// It owns the connection, the conversion between Go values and messages, and going on after a lost connection: reads and
+// watches resume by themselves, submissions only with an idempotency key. It must not know how trees are stored or run,
+// and imports nothing of the server.
+package client

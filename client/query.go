@@ -1,0 +1,142 @@
+package client
+
+import (
+	"context"
+	"iter"
+
+	"github.com/taskgrove/taskgrove/dag"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// Task shows one task. [ErrNotFound].
+func (c *Client) Task(ctx context.Context, id string) (*Task, error) {
+	got, err := c.rpc.GetTask(ctx, &pb.GetTaskRequest{Id: id})
+	if err != nil {
+		return nil, wrap(ctx, err, "task %s", id)
+	}
+	return taskOf(got), nil
+}
+
+// Tree shows the tree of any of its tasks. [ErrNotFound].
+func (c *Client) Tree(ctx context.Context, id string) (*Tree, error) {
+	got, err := c.rpc.GetTree(ctx, &pb.GetTreeRequest{Id: id})
+	if err != nil {
+		return nil, wrap(ctx, err, "tree of %s", id)
+	}
+	return treeOf(got), nil
+}
+
+// TaskFilter selects tasks; zero fields don't filter.
+type TaskFilter struct {
+	TreeOf   string // any task of the tree; then oldest first, else newest tree first
+	ParentID string
+	Status   dag.Status
+	PageSize int // how many are asked for at a time; default 100, at most 1000
+}
+
+// Tasks yields all tasks that the filter selects, asking for them page by page. It ends after an error.
+func (c *Client) Tasks(ctx context.Context, f TaskFilter) iter.Seq2[*Task, error] {
+	return func(yield func(*Task, error) bool) {
+		request := &pb.ListTasksRequest{
+			TreeId: f.TreeOf, ParentId: f.ParentID, Status: string(f.Status), Limit: int32(f.PageSize),
+		}
+		for {
+			page, err := c.rpc.ListTasks(ctx, request)
+			if err != nil {
+				yield(nil, wrap(ctx, err, "list tasks"))
+				return
+			}
+			for _, t := range page.Tasks {
+				if !yield(taskOf(t), nil) {
+					return
+				}
+			}
+			if request.Cursor = page.NextCursor; request.Cursor == "" {
+				return
+			}
+		}
+	}
+}
+
+// TreeFilter selects trees; zero fields don't filter.
+type TreeFilter struct {
+	UserID   string
+	Status   dag.Status
+	Running  bool // with an execution in progress
+	PageSize int  // how many are asked for at a time; default 100, at most 1000
+}
+
+// Trees yields all trees that the filter selects, newest first, asking for them page by page. It ends after an error.
+func (c *Client) Trees(ctx context.Context, f TreeFilter) iter.Seq2[*Tree, error] {
+	return func(yield func(*Tree, error) bool) {
+		request := &pb.ListTreesRequest{
+			UserId: f.UserID, Status: string(f.Status), Running: f.Running, Limit: int32(f.PageSize),
+		}
+		for {
+			page, err := c.rpc.ListTrees(ctx, request)
+			if err != nil {
+				yield(nil, wrap(ctx, err, "list trees"))
+				return
+			}
+			for _, t := range page.Trees {
+				if !yield(treeOf(t), nil) {
+					return
+				}
+			}
+			if request.Cursor = page.NextCursor; request.Cursor == "" {
+				return
+			}
+		}
+	}
+}
+
+// Attempts shows the history of a task, oldest first.
+func (c *Client) Attempts(ctx context.Context, taskID string) ([]Attempt, error) {
+	got, err := c.rpc.ListAttempts(ctx, &pb.ListAttemptsRequest{TaskId: taskID})
+	if err != nil {
+		return nil, wrap(ctx, err, "attempts of %s", taskID)
+	}
+	out := make([]Attempt, len(got.Attempts))
+	for i, a := range got.Attempts {
+		out[i] = Attempt{
+			Number: int(a.Number), Outcome: a.Outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
+			Worker: a.Worker, Result: a.Result, StartedAt: at(a.StartedAt), FinishedAt: at(a.FinishedAt),
+		}
+	}
+	return out, nil
+}
+
+// Workers shows the workers that are alive or were of late.
+func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
+	got, err := c.rpc.ListWorkers(ctx, &pb.ListWorkersRequest{})
+	if err != nil {
+		return nil, wrap(ctx, err, "list workers")
+	}
+	out := make([]Worker, len(got.Workers))
+	for i, w := range got.Workers {
+		out[i] = Worker{
+			ID: w.Id, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Running: int(w.Running),
+			StartedAt: at(w.StartedAt), LeaseUntil: at(w.LeaseUntil), Pools: make(map[string]int, len(w.Pools)),
+		}
+		for pool, n := range w.Pools {
+			out[i].Pools[pool] = int(n)
+		}
+	}
+	return out, nil
+}
+
+// Pools shows each pool's depth and capacity.
+func (c *Client) Pools(ctx context.Context) ([]Pool, error) {
+	got, err := c.rpc.ListPools(ctx, &pb.ListPoolsRequest{})
+	if err != nil {
+		return nil, wrap(ctx, err, "list pools")
+	}
+	out := make([]Pool, len(got.Pools))
+	for i, p := range got.Pools {
+		out[i] = Pool{
+			Name: p.Name, Ready: int(p.Ready), Queued: int(p.Queued), Capacity: int(p.Capacity), Workers: int(p.Workers),
+			Oldest: p.Oldest.AsDuration(),
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+
+	"github.com/taskgrove/taskgrove/dag"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// ExecuteOption is a setting of [Client.Execute].
+type ExecuteOption func(*pb.ExecuteRequest)
+
+// Force runs completed and cancelled tasks again, too.
+func Force() ExecuteOption { return func(r *pb.ExecuteRequest) { r.Force = true } }
+
+// RerunDependencies runs the completed dependencies of what is run again, too.
+func RerunDependencies() ExecuteOption {
+	return func(r *pb.ExecuteRequest) { r.RerunDependencies = true }
+}
+
+// Execution is the answer to an Execute.
+type Execution struct {
+	TreeID string
+	Status string // started, already_running, completed (nothing to do)
+	Tasks  int    // how many were started
+}
+
+// Execute starts a held tree or a task with its dependencies, or runs again what failed and what depends on it.
+func (c *Client) Execute(ctx context.Context, taskID string, options ...ExecuteOption) (*Execution, error) {
+	request := &pb.ExecuteRequest{TaskId: taskID}
+	for _, option := range options {
+		option(request)
+	}
+	got, err := c.rpc.Execute(ctx, request)
+	if err != nil {
+		return nil, wrap(ctx, err, "execute %s", taskID)
+	}
+	return &Execution{TreeID: got.TreeId, Status: got.Status, Tasks: int(got.Tasks)}, nil
+}
+
+// CancelOption is a setting of [Client.Cancel].
+type CancelOption func(*pb.CancelRequest)
+
+// WithMessage is the text that cancelled tasks show as their error.
+func WithMessage(text string) CancelOption { return func(r *pb.CancelRequest) { r.Message = text } }
+
+// WithCascade says whether the rest of the tree is cancelled, too. The default is true for a root, else false.
+func WithCascade(all bool) CancelOption { return func(r *pb.CancelRequest) { r.Cascade = &all } }
+
+// Cancelled is the answer to a Cancel.
+type Cancelled struct {
+	Done    bool // false: the task had ended already
+	Message string
+	Status  dag.Status // that it had ended with, when not Done
+}
+
+// Cancel cancels a task; a root cancels its whole tree. [ErrNotFound]. That the task had ended is no error.
+func (c *Client) Cancel(ctx context.Context, taskID string, options ...CancelOption) (*Cancelled, error) {
+	request := &pb.CancelRequest{Id: taskID}
+	for _, option := range options {
+		option(request)
+	}
+	got, err := c.rpc.Cancel(ctx, request)
+	if err != nil {
+		return nil, wrap(ctx, err, "cancel %s", taskID)
+	}
+	return &Cancelled{Done: got.Status == "cancelled", Message: got.Message, Status: dag.Status(got.CurrentStatus)}, nil
+}

@@ -1,0 +1,277 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// NewTask is a task to submit. Either all tasks of a tree have an ID, or none has; then names must differ and stand for
+// them. Exactly one task, the root, has no Parent.
+type NewTask struct {
+	ID, Name, Parent, UserID string
+	Priority                 *dag.Priority // nil: normal; see [Priority]
+	Dependencies             []Dependency
+	// Inputs, Params and Schemas are encoded as JSON objects: maps, structs, json.RawMessage, or nil.
+	Inputs, Params, Schemas any
+	Pool                    string // empty: named like the executor
+	Retry                   dag.RetryPolicy
+	FailLost                bool          // fail when the worker is lost, instead of trying again
+	Repeatable              bool          // may run twice at once without harm
+	Timeout                 time.Duration // start to close, of one attempt; 0: the executor's own
+	ScheduleToStart         time.Duration // ready to started; 0: none
+	NotBefore               time.Time     // zero: none
+	Custom                  any           // a JSON object of keys of your own, shown with the task
+}
+
+// Dependency is what a task waits for.
+type Dependency struct {
+	Ref      string // id, or name where tasks have no ids
+	Optional bool   // wait until it has ended in any way
+	Type     string // stored and shown; empty: "result"
+}
+
+// After are required dependencies on the tasks of these ids or names.
+func After(refs ...string) []Dependency {
+	out := make([]Dependency, len(refs))
+	for i, ref := range refs {
+		out[i] = Dependency{Ref: ref}
+	}
+	return out
+}
+
+// Priority is for [NewTask.Priority].
+func Priority(p dag.Priority) *dag.Priority { return &p }
+
+// SubmitOption is a setting of a submission.
+type SubmitOption func(*submission)
+
+type submission struct {
+	options  pb.SubmitOptions
+	maxBytes int
+}
+
+// WithIdempotencyKey makes a repeated submission with the key get the first answer. Only with a key is a submission of
+// a slice tried again by itself when the cluster can't be reached.
+func WithIdempotencyKey(key string) SubmitOption {
+	return func(s *submission) { s.options.IdempotencyKey = key }
+}
+
+// WithUser names the owner of tasks that name none.
+func WithUser(id string) SubmitOption { return func(s *submission) { s.options.UserId = id } }
+
+// Hold stores the tree without starting it; [Client.Execute] does that.
+func Hold() SubmitOption { return func(s *submission) { s.options.Hold = true } }
+
+// WithTreeTimeout ends the whole tree when it takes longer, from its start.
+func WithTreeTimeout(d time.Duration) SubmitOption {
+	return func(s *submission) { s.options.Timeout = durationpb.New(d) }
+}
+
+// Submitted is the answer to a submission.
+type Submitted struct {
+	TreeID   string // the root's id
+	Tasks    int
+	Replayed bool              // the idempotency key was known: this is the first answer
+	IDMap    map[string]string // ids that were taken already, given to actual; nil when none
+}
+
+// Submit stores a tree and starts it, unless [Hold] is given. When it returns without an error, the tree is accepted.
+// Faults in the tree are an [InvalidError].
+func (c *Client) Submit(ctx context.Context, tasks []NewTask, options ...SubmitOption) (*Submitted, error) {
+	s := newSubmission(options)
+	for try := 0; ; try++ {
+		sub, err := c.submit(ctx, s, fromSlice(tasks))
+		if err == nil || s.options.IdempotencyKey == "" || !lost(err) || try == 10 {
+			return sub, wrap(ctx, err, "submit %d tasks", len(tasks))
+		}
+		if err := c.pause(ctx, try); err != nil {
+			return nil, fmt.Errorf("submit %d tasks: %w", len(tasks), err)
+		}
+	}
+}
+
+// SubmitSeq is Submit for a tree that is made while it is sent, so that it is never in memory as a whole. An error that
+// tasks yields ends the submission and is returned. It is never tried again by itself.
+func (c *Client) SubmitSeq(ctx context.Context, tasks iter.Seq2[*NewTask, error], options ...SubmitOption) (*Submitted, error) {
+	sub, err := c.submit(ctx, newSubmission(options), func(yield func(*pb.NewTask, error) bool) {
+		for t, err := range tasks {
+			var message *pb.NewTask
+			if err == nil {
+				message, err = t.message()
+			}
+			if !yield(message, err) || err != nil {
+				return
+			}
+		}
+	})
+	return sub, wrap(ctx, err, "submit tasks")
+}
+
+// SubmitJSON is SubmitSeq for a tree in JSON: an array of tasks, one task, or {"tasks": [...]}, as tasks.create of the
+// task-tree protocol takes them.
+func (c *Client) SubmitJSON(ctx context.Context, r io.Reader, options ...SubmitOption) (*Submitted, error) {
+	s := newSubmission(options)
+	sub, err := c.submit(ctx, s, func(yield func(*pb.NewTask, error) bool) {
+		for t, err := range treedoc.Read(r, treedoc.Options{}) {
+			if err == nil && t.TreeTimeout > 0 && s.options.Timeout == nil {
+				err = fmt.Errorf("task %s: the tree's timeout must be given as an option, see WithTreeTimeout", t.Name)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(messageOf(t), nil) {
+				return
+			}
+		}
+	})
+	return sub, wrap(ctx, err, "submit tasks")
+}
+
+func newSubmission(options []SubmitOption) *submission {
+	s := &submission{maxBytes: 1 << 20}
+	for _, option := range options {
+		option(s)
+	}
+	return s
+}
+
+func fromSlice(tasks []NewTask) iter.Seq2[*pb.NewTask, error] {
+	return func(yield func(*pb.NewTask, error) bool) {
+		for i := range tasks {
+			message, err := tasks[i].message()
+			if !yield(message, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// submit sends tasks in messages of about a megabyte. Its errors are gRPC's, or those of tasks.
+func (c *Client) submit(ctx context.Context, s *submission, tasks iter.Seq2[*pb.NewTask, error]) (*Submitted, error) {
+	ctx, cancel := context.WithCancel(ctx) // so that an error in between drops what was sent
+	defer cancel()
+	stream, err := c.rpc.Submit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	request := &pb.SubmitRequest{Options: proto.CloneOf(&s.options)}
+	size := 0
+	for t, err := range tasks {
+		if err != nil {
+			return nil, err
+		}
+		request.Tasks = append(request.Tasks, t)
+		size += proto.Size(t) + 8
+		if size < s.maxBytes {
+			continue
+		}
+		if err := stream.Send(request); err == io.EOF {
+			break // the server has decided already: CloseAndRecv says what
+		} else if err != nil {
+			return nil, err
+		}
+		request, size = &pb.SubmitRequest{}, 0
+	}
+	if len(request.Tasks) > 0 || request.Options != nil {
+		if err := stream.Send(request); err != nil && err != io.EOF {
+			return nil, err
+		}
+	}
+	got, err := stream.CloseAndRecv()
+	if err != nil {
+		return nil, err
+	}
+	return &Submitted{TreeID: got.TreeId, Tasks: int(got.Tasks), Replayed: got.Replayed, IDMap: got.IdMap}, nil
+}
+
+// message encodes a task.
+func (t *NewTask) message() (*pb.NewTask, error) {
+	out := &pb.NewTask{
+		Id: t.ID, Name: t.Name, ParentId: t.Parent, UserId: t.UserID, Pool: t.Pool, Retry: retryOf(t.Retry),
+		Timeout: spanOf(t.Timeout), ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore),
+	}
+	for _, part := range []struct {
+		name  string
+		value any
+		out   *[]byte
+	}{{"inputs", t.Inputs, &out.Inputs}, {"params", t.Params, &out.Params}, {"schemas", t.Schemas, &out.Schemas}, {"custom", t.Custom, &out.Custom}} {
+		if part.value == nil {
+			continue
+		}
+		var err error
+		if *part.out, err = json.Marshal(part.value); err != nil {
+			return nil, fmt.Errorf("task %s: encode %s: %w", t.Name, part.name, err)
+		}
+	}
+	if t.Priority != nil {
+		out.Priority = proto.Int32(int32(*t.Priority))
+	}
+	if t.FailLost {
+		out.OnLost = "fail"
+	}
+	if t.Repeatable {
+		out.Repeatable = proto.Bool(true)
+	}
+	for _, d := range t.Dependencies {
+		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: d.Ref, Required: proto.Bool(!d.Optional), Type: d.Type})
+	}
+	return out, nil
+}
+
+// messageOf encodes a task that was read from a document. Its executor is chosen anew by the server.
+func messageOf(t *dag.Task) *pb.NewTask {
+	out := &pb.NewTask{
+		Id: t.ID, Name: t.Name, ParentId: t.ParentRef, UserId: t.UserID, Priority: proto.Int32(int32(t.Priority)),
+		Inputs: slices.Clone(t.Inputs), Params: slices.Clone(t.Params), Schemas: slices.Clone(t.Schemas),
+		Custom: slices.Clone(t.Custom), Pool: t.Pool, Retry: retryOf(t.Retry),
+		Timeout: spanOf(t.Timeout), ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore),
+	}
+	if t.OnLost == dag.FailLost {
+		out.OnLost = "fail"
+	}
+	if t.Repeatable {
+		out.Repeatable = proto.Bool(true)
+	}
+	for _, d := range t.Dependencies {
+		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: d.Ref, Required: proto.Bool(!d.Optional), Type: d.Type})
+	}
+	return out
+}
+
+func retryOf(p dag.RetryPolicy) *pb.RetryPolicy {
+	if p == (dag.RetryPolicy{}) {
+		return nil
+	}
+	return &pb.RetryPolicy{
+		MaxAttempts: int32(p.MaxAttempts), Backoff: string(p.Backoff),
+		InitialDelay: spanOf(p.InitialDelay), MaxDelay: spanOf(p.MaxDelay),
+	}
+}
+
+func spanOf(d time.Duration) *durationpb.Duration {
+	if d == 0 {
+		return nil
+	}
+	return durationpb.New(d)
+}
+
+func stampOf(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

@@ -1,0 +1,156 @@
+package client
+
+import (
+	"encoding/json"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/taskgrove/taskgrove/dag"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// Task is a task as the cluster shows it. JSON fields are nil for null.
+type Task struct {
+	ID, TreeID, ParentID string // ParentID is empty for the root
+	UserID, Name         string
+	Status               dag.Status
+	State                string // finer than Status: held, waiting, delayed, ready, running, blocked, ...
+	Priority             dag.Priority
+	Dependencies         []Dependency
+	Inputs               json.RawMessage // merged ones once started
+	Params, Schemas      json.RawMessage
+	Custom               json.RawMessage
+	Result               json.RawMessage
+	Error                string
+	Progress             float64 // 0 to 1
+	Executor, Pool       string  // Executor is empty for a group
+	Worker               string
+	Attempt              int
+	BlockedBy            []string
+	HasChildren          bool
+	CreatedAt, UpdatedAt time.Time
+	StartedAt            time.Time // zero: not yet
+	CompletedAt          time.Time // zero: not yet
+	DueAt                time.Time // of a delayed one: until when
+}
+
+// Tree is the aggregate of one tree.
+type Tree struct {
+	ID, Name, UserID                      string
+	Status                                dag.Status
+	Progress                              float64 // mean over leaves, 0 to 1
+	Tasks, Held, Unfinished, Running      int
+	Completed, Failed, Cancelled, Blocked int
+	Sequence                              int64 // of its last event
+	CreatedAt, StartedAt, FinishedAt      time.Time
+}
+
+// Ended reports whether no execution of the tree is in progress. A tree that was only stored has ended, too.
+func (t *Tree) Ended() bool { return t.Unfinished == 0 }
+
+// Attempt is one try at a task.
+type Attempt struct {
+	Number                int
+	Outcome               string // running, completed, failed, cancelled, returned, lost, timed_out
+	Counted               bool   // against the retry policy
+	Error, Detail, Worker string
+	Result                json.RawMessage
+	StartedAt, FinishedAt time.Time
+}
+
+// Event is something that happened in a tree.
+type Event struct {
+	Sequence int64  // rising within the tree; 0: progress, which is not repeated
+	Type     string // EventStart and so on
+	TreeID   string
+	TaskID   string
+	Name     string
+	Status   dag.Status
+	Attempt  int
+	Progress float64 // of the tree
+	Message  string
+	Result   json.RawMessage
+	Error    string
+	At       time.Time
+	Tree     *Tree // with EventFinal
+}
+
+// The types of events.
+const (
+	EventStart     = "task_start"
+	EventCompleted = "task_completed"
+	EventFailed    = "task_failed"
+	EventCancelled = "task_cancelled"
+	EventRetry     = "task_retry"
+	EventProgress  = "progress"
+	EventFinal     = "final"
+)
+
+// LogLine is one line that an executor wrote.
+type LogLine struct {
+	Attempt      int
+	Number       int64 // from 1, within the attempt
+	Stream, Text string
+	At           time.Time
+}
+
+// Worker is a worker as the cluster shows it.
+type Worker struct {
+	ID, Instance, Host, State, Build string // State: alive, draining, gone, lost
+	Pools                            map[string]int
+	Running                          int
+	StartedAt, LeaseUntil            time.Time
+}
+
+// Pool is a pool as the cluster shows it.
+type Pool struct {
+	Name              string
+	Ready, Queued     int // waiting in Postgres, in NATS
+	Capacity, Workers int
+	Oldest            time.Duration // age of the oldest that waits
+}
+
+// at is the zero time for an absent stamp.
+func at(t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+func taskOf(t *pb.Task) *Task {
+	out := &Task{
+		ID: t.Id, TreeID: t.TreeId, ParentID: t.ParentId, UserID: t.UserId, Name: t.Name,
+		Status: dag.Status(t.Status), State: t.State, Priority: dag.Priority(t.Priority),
+		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
+		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),
+		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren,
+		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), StartedAt: at(t.StartedAt),
+		CompletedAt: at(t.CompletedAt), DueAt: at(t.DueAt),
+	}
+	for _, d := range t.Dependencies {
+		out.Dependencies = append(out.Dependencies, Dependency{Ref: d.Id, Optional: d.Required != nil && !*d.Required, Type: d.Type})
+	}
+	return out
+}
+
+func treeOf(t *pb.Tree) *Tree {
+	if t == nil {
+		return nil
+	}
+	return &Tree{
+		ID: t.Id, Name: t.Name, UserID: t.UserId, Status: dag.Status(t.Status), Progress: t.Progress,
+		Tasks: int(t.Tasks), Held: int(t.Held), Unfinished: int(t.Unfinished), Running: int(t.Running),
+		Completed: int(t.Completed), Failed: int(t.Failed), Cancelled: int(t.Cancelled), Blocked: int(t.Blocked),
+		Sequence: t.Sequence, CreatedAt: at(t.CreatedAt), StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt),
+	}
+}
+
+func eventOf(e *pb.Event) *Event {
+	return &Event{
+		Sequence: e.Sequence, Type: e.Type, TreeID: e.TreeId, TaskID: e.TaskId, Name: e.Name,
+		Status: dag.Status(e.Status), Attempt: int(e.Attempt), Progress: e.Progress, Message: e.Message,
+		Result: e.Result, Error: e.Error, At: at(e.At), Tree: treeOf(e.Tree),
+	}
+}

@@ -1,0 +1,108 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// Watch yields the events of the current execution of a task's tree, those behind the sequence after (0: all), and ends
+// with the final one. It resumes by itself after a lost connection, missing no event that has a sequence, for as long as
+// ctx lasts; any other error is yielded and ends it.
+func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error] {
+	return func(yield func(*Event, error) bool) {
+		for try := 0; ; try++ {
+			before := after
+			done, err := c.watch(ctx, id, &after, func(e *Event) bool { return yield(e, nil) })
+			switch {
+			case done:
+				return
+			case err == nil:
+				return // the server had nothing more to tell
+			case !lost(err):
+				yield(nil, wrap(ctx, err, "watch %s", id))
+				return
+			}
+			if after > before {
+				try = 0
+			}
+			if err := c.pause(ctx, try); err != nil {
+				yield(nil, wrap(ctx, err, "watch %s", id))
+				return
+			}
+		}
+	}
+}
+
+// watch handles events until the final one or until handle has enough (done), or the stream ends.
+func (c *Client) watch(ctx context.Context, id string, after *int64, handle func(*Event) bool) (done bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream
+	stream, err := c.rpc.Watch(ctx, &pb.WatchRequest{Id: id, After: *after})
+	if err != nil {
+		return false, err
+	}
+	for {
+		got, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		if got.Sequence > 0 {
+			*after = got.Sequence
+		}
+		if !handle(eventOf(got)) || got.Type == EventFinal {
+			return true, nil
+		}
+	}
+}
+
+// Wait returns the tree of a task once no execution of it is in progress: at once if none is. What became of it is in
+// the tree's Status; a failed tree is no error.
+func (c *Client) Wait(ctx context.Context, id string) (*Tree, error) {
+	for {
+		tree, err := c.Tree(ctx, id)
+		if err != nil || tree.Ended() {
+			return tree, err
+		}
+		for event, err := range c.Watch(ctx, id, tree.Sequence) {
+			if err != nil {
+				return nil, err
+			}
+			if event.Type == EventFinal && event.Tree != nil && event.Tree.Ended() {
+				return event.Tree, nil
+			}
+		}
+		if err := c.pause(ctx, 0); err != nil { // the events ended before the tree
+			return nil, wrap(ctx, err, "wait for %s", id)
+		}
+	}
+}
+
+// Logs yields what a task's executor wrote, of one attempt or, for 0, of all; with follow also what it writes until the
+// task settles. It ends after an error, and does not resume.
+func (c *Client) Logs(ctx context.Context, taskID string, attempt int, follow bool) iter.Seq2[*LogLine, error] {
+	return func(yield func(*LogLine, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // ends the stream
+		stream, err := c.rpc.Logs(ctx, &pb.LogsRequest{TaskId: taskID, Attempt: int32(attempt), Follow: follow})
+		for err == nil {
+			var got *pb.LogLine
+			if got, err = stream.Recv(); err != nil {
+				break
+			}
+			line := &LogLine{Attempt: int(got.Attempt), Number: got.Number, Stream: got.Stream, Text: got.Text, At: at(got.At)}
+			if !yield(line, nil) {
+				return
+			}
+		}
+		if !errors.Is(err, io.EOF) {
+			yield(nil, wrap(ctx, err, "logs of %s", taskID))
+		}
+	}
+}

@@ -248,7 +248,7 @@ func (l *ledger) finish(a *attempt, r *workerv1.Result) ending {
 	case a.claim == claimQueued:
 		a.claim = claimSkipped
 	}
-	r.Early = a.early
+	r.Early = !granted
 	l.report(a, r)
 	return endReport
 }

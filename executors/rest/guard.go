@@ -1,0 +1,109 @@
+package rest
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"syscall"
+)
+
+// Guard says which addresses requests may go to. It judges the address that is really dialled, for every connection,
+// so that neither a redirect nor a name that resolves differently the second time gets past it. The zero value refuses
+// what no task has a reason to reach: link-local addresses and those of cloud metadata services, multicast, broadcast
+// and unspecified ones.
+type Guard struct {
+	// Allow wins over all that follows.
+	Allow []netip.Prefix
+	// Deny is refused beside the above.
+	Deny []netip.Prefix
+	// DenyPrivate refuses loopback and private networks too (RFC 1918, 4193, 6598): for workers that run the tasks of
+	// people who must not reach what is around the worker.
+	DenyPrivate bool
+}
+
+// ParsePrefixes reads addresses and CIDR ranges separated by commas: "10.0.0.0/8, 192.0.2.7".
+func ParsePrefixes(list string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for text := range strings.SplitSeq(list, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		if addr, err := netip.ParseAddr(text); err == nil {
+			prefixes = append(prefixes, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither an address nor a CIDR range", text)
+		}
+		prefixes = append(prefixes, p.Masked())
+	}
+	return prefixes, nil
+}
+
+func prefixes(list ...string) []netip.Prefix {
+	all := make([]netip.Prefix, len(list))
+	for i, text := range list {
+		all[i] = netip.MustParsePrefix(text)
+	}
+	return all
+}
+
+var (
+	// Metadata services outside the link-local ranges: AWS over IPv6, Alibaba, Azure's host, Oracle's is 192.0.0.192.
+	never = prefixes("0.0.0.0/8", "::/128", "169.254.0.0/16", "fe80::/10", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32",
+		"fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32")
+	private = prefixes("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
+		"fc00::/7", "192.0.0.0/24", "198.18.0.0/15")
+	// Ranges of IPv6 that carry an IPv4 address at the byte given.
+	carriers = []struct {
+		prefix netip.Prefix
+		at     int
+	}{
+		{netip.MustParsePrefix("64:ff9b::/96"), 12}, // NAT64, RFC 6052
+		{netip.MustParsePrefix("2002::/16"), 2},     // 6to4, RFC 3056
+		{netip.MustParsePrefix("::/96"), 12},        // IPv4-compatible, RFC 4291
+	}
+)
+
+// addressError reports an address that the guard refuses.
+type addressError struct{ addr netip.Addr }
+
+func (e *addressError) Error() string { return fmt.Sprintf("address %s is not allowed", e.addr) }
+
+// control is called by [net.Dialer] for each address before it connects.
+func (g *Guard) control(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	return g.check(ap.Addr())
+}
+
+func (g *Guard) check(addr netip.Addr) error {
+	addr = addr.Unmap().WithZone("")
+	switch {
+	case within(g.Allow, addr):
+		return nil
+	case within(never, addr), within(g.Deny, addr), g.DenyPrivate && within(private, addr):
+		return &addressError{addr}
+	}
+	for _, c := range carriers {
+		if c.prefix.Contains(addr) && addr != netip.IPv6Loopback() {
+			inner, _ := netip.AddrFromSlice(addr.AsSlice()[c.at : c.at+4])
+			if g.check(inner) != nil {
+				return &addressError{addr}
+			}
+		}
+	}
+	return nil
+}
+
+func within(list []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range list {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}

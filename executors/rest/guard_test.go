@@ -1,0 +1,92 @@
+package rest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/conformance"
+)
+
+func TestGuardJudgesAddresses(t *testing.T) {
+	strict := Guard{DenyPrivate: true}
+	tuned := Guard{Allow: prefixes("10.1.0.0/16", "169.254.169.254/32"), Deny: prefixes("192.0.2.0/24", "10.0.0.0/8")}
+	for name, row := range map[string]struct {
+		guard Guard
+		addr  string
+		ok    bool
+	}{
+		"public":                              {Guard{}, "93.184.216.34", true},
+		"public, IPv6":                        {Guard{}, "2606:2800:220:1::1", true},
+		"loopback":                            {Guard{}, "127.0.0.1", true},
+		"private":                             {Guard{}, "10.0.0.1", true},
+		"cloud metadata":                      {Guard{}, "169.254.169.254", false},
+		"cloud metadata, mapped":              {Guard{}, "::ffff:169.254.169.254", false},
+		"cloud metadata, NAT64":               {Guard{}, "64:ff9b::a9fe:a9fe", false},
+		"cloud metadata, 6to4":                {Guard{}, "2002:a9fe:a9fe::1", false},
+		"cloud metadata, AWS by IPv6":         {Guard{}, "fd00:ec2::254", false},
+		"link-local, IPv6, with zone":         {Guard{}, "fe80::1%eth0", false},
+		"unspecified":                         {Guard{}, "0.0.0.0", false},
+		"unspecified, IPv6":                   {Guard{}, "::", false},
+		"multicast":                           {Guard{}, "224.0.0.1", false},
+		"multicast, IPv6":                     {Guard{}, "ff02::1", false},
+		"broadcast":                           {Guard{}, "255.255.255.255", false},
+		"strict: public":                      {strict, "93.184.216.34", true},
+		"strict: loopback":                    {strict, "127.8.8.8", false},
+		"strict: loopback, IPv6":              {strict, "::1", false},
+		"strict: loopback, mapped":            {strict, "::ffff:127.0.0.1", false},
+		"strict: private":                     {strict, "172.20.0.1", false},
+		"strict: shared":                      {strict, "100.64.0.1", false},
+		"strict: unique local":                {strict, "fd12::1", false},
+		"denied":                              {tuned, "192.0.2.1", false},
+		"denied in a range that is":           {tuned, "10.2.0.1", false},
+		"allowed within what is denied":       {tuned, "10.1.0.1", true},
+		"allowed though it is cloud metadata": {tuned, "169.254.169.254", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := row.guard.check(netip.MustParseAddr(row.addr)); (err == nil) != row.ok {
+				t.Errorf("got %v, want allowed: %v", err, row.ok)
+			}
+		})
+	}
+}
+
+func TestGuardIsAskedForEveryConnection(t *testing.T) {
+	server := httptest.NewServer(http.RedirectHandler("http://169.254.169.254/latest/meta-data", http.StatusFound))
+	defer server.Close()
+	for name, row := range map[string]struct {
+		guard Guard
+		url   string
+		want  string
+	}{
+		"by address":          {Guard{DenyPrivate: true}, server.URL, "address 127.0.0.1 is not allowed"},
+		"by name":             {Guard{DenyPrivate: true}, strings.Replace(server.URL, "127.0.0.1", "localhost", 1), "is not allowed"},
+		"by another notation": {Guard{}, "http://[::ffff:169.254.169.254]/", "address 169.254.169.254 is not allowed"},
+		"by a redirect":       {Guard{}, server.URL, "address 169.254.169.254 is not allowed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := New(Config{Guard: row.guard})
+			defer e.Close()
+			inputs, _ := json.Marshal(map[string]any{"url": row.url, "retries": 3, "timeout": 5})
+			call, _ := conformance.Call(t, json.RawMessage(inputs))
+			_, err := e.Run(t.Context(), call)
+			if err == nil || !strings.HasSuffix(err.Error(), row.want) || !strings.HasPrefix(err.Error(), "[rest_executor] ") || !executors.IsPermanent(err) {
+				t.Errorf("got %v, want %s", err, row.want)
+			}
+		})
+	}
+}
+
+func TestParsePrefixes(t *testing.T) {
+	got, err := ParsePrefixes(" 10.0.0.7/8, 192.0.2.7,,fe80::/10")
+	if err != nil || len(got) != 3 || got[0].String() != "10.0.0.0/8" || got[1].String() != "192.0.2.7/32" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if _, err := ParsePrefixes("10.0.0.0/8,nonsense"); err == nil || err.Error() != `"nonsense" is neither an address nor a CIDR range` {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,243 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+type input struct {
+	URL             string                     `json:"url"`
+	Method          string                     `json:"method"`
+	Headers         map[string]json.RawMessage `json:"headers"`
+	Params          map[string]json.RawMessage `json:"params"`
+	JSON            json.RawMessage            `json:"json"`
+	Data            map[string]json.RawMessage `json:"data"`
+	Timeout         json.Number                `json:"timeout"`
+	Auth            *auth                      `json:"auth"`
+	Verify          *bool                      `json:"verify"`
+	FollowRedirects *bool                      `json:"follow_redirects"`
+	FailOnError     bool                       `json:"fail_on_error"`
+	Retries         int                        `json:"retries"`
+}
+
+type auth struct {
+	Type     string `json:"type"`
+	Token    string `json:"token"`
+	Username string `json:"username"`
+	Password string `json:"password"`
+	Key      string `json:"key"`
+	Value    string `json:"value"`
+	Location string `json:"location"`
+}
+
+// Headers by which a server can tell a repetition from a new request (design §8).
+const (
+	headerKey     = "Idempotency-Key"
+	headerAttempt = "X-Taskgrove-Attempt"
+)
+
+// request is one request, ready to be sent, possibly more than once.
+type request struct {
+	method  string
+	url     *url.URL
+	header  http.Header
+	host    string // Host header; empty: the URL's
+	body    []byte // nil: none
+	private string // a header that holds an API key: not for other hosts; empty: none
+	secrets secrets
+}
+
+// build turns inputs into a request. Errors name the field and hold no value.
+func (in *input) build(call *executors.Call) (*request, error) {
+	r := &request{method: strings.ToUpper(in.Method), header: http.Header{}}
+	if r.method == "" {
+		r.method = http.MethodGet
+	}
+	if !httpguts.ValidHeaderFieldName(r.method) || r.method == http.MethodConnect {
+		return nil, errors.New("method can't be sent")
+	}
+	if err := r.setURL(in); err != nil {
+		return nil, err
+	}
+	if err := r.setHeaders(in); err != nil {
+		return nil, err
+	}
+	if err := r.setBody(in); err != nil {
+		return nil, err
+	}
+	if in.Auth != nil {
+		r.setAuth(in.Auth)
+	}
+	for name, values := range r.header {
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return nil, fmt.Errorf("headers: the value of %s can't be sent", name)
+			}
+		}
+	}
+	setDefault(r.header, headerKey, call.IdempotencyKey)
+	setDefault(r.header, headerAttempt, strconv.Itoa(call.Attempt))
+	setDefault(r.header, "Accept", "*/*")
+	setDefault(r.header, "User-Agent", "taskgrove")
+	return r, nil
+}
+
+func (r *request) setURL(in *input) error {
+	u, err := url.Parse(strings.TrimSpace(in.URL))
+	switch {
+	case err != nil:
+		return errors.New("url can't be parsed")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("url must begin with http:// or https://")
+	case u.Hostname() == "":
+		return errors.New("url has no host")
+	}
+	if password, ok := u.User.Password(); ok {
+		r.secrets.add(password)
+	} else {
+		r.secrets.add(u.User.Username()) // some services take a token in this place
+	}
+	query, err := form("params", in.Params)
+	if err != nil {
+		return err
+	}
+	if len(query) > 0 {
+		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&"+query.Encode(), "&")
+	}
+	r.url = u
+	return nil
+}
+
+func (r *request) setHeaders(in *input) error {
+	for name, raw := range in.Headers {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("headers: %q is not a header's name", name)
+		}
+		values, err := texts(raw)
+		if err != nil || len(values) != 1 {
+			return fmt.Errorf("headers: the value of %s must be a string", name)
+		}
+		if strings.EqualFold(name, "Host") {
+			r.host = values[0]
+			continue
+		}
+		r.header.Set(name, values[0])
+	}
+	return nil
+}
+
+// setBody prefers json over data (spec 8.3).
+func (r *request) setBody(in *input) error {
+	if len(in.JSON) > 0 && !bytes.Equal(in.JSON, []byte("null")) {
+		r.body = in.JSON
+		setDefault(r.header, "Content-Type", "application/json")
+		return nil
+	}
+	if len(in.Data) == 0 {
+		return nil
+	}
+	fields, err := form("data", in.Data)
+	if err != nil {
+		return err
+	}
+	r.body = []byte(fields.Encode())
+	setDefault(r.header, "Content-Type", "application/x-www-form-urlencoded")
+	return nil
+}
+
+// setAuth adds credentials; what is incomplete or unknown is ignored (spec 8.3).
+func (r *request) setAuth(a *auth) {
+	switch a.Type {
+	case "bearer":
+		if a.Token != "" {
+			setDefault(r.header, "Authorization", "Bearer "+a.Token)
+			r.secrets.add(a.Token)
+		}
+	case "basic":
+		if a.Username != "" && a.Password != "" {
+			basic := http.Request{Header: r.header}
+			basic.SetBasicAuth(a.Username, a.Password)
+			r.secrets.add(a.Password)
+			r.secrets.add(strings.TrimPrefix(r.header.Get("Authorization"), "Basic "))
+		}
+	case "apikey":
+		if a.Key == "" || a.Value == "" {
+			return
+		}
+		switch a.Location {
+		case "", "header":
+			if httpguts.ValidHeaderFieldName(a.Key) {
+				r.header.Set(a.Key, a.Value)
+				r.private = a.Key
+				r.secrets.add(a.Value)
+			}
+		case "query":
+			pair := url.QueryEscape(a.Key) + "=" + url.QueryEscape(a.Value)
+			r.url.RawQuery = strings.TrimPrefix(r.url.RawQuery+"&"+pair, "&")
+			r.secrets.param = a.Key
+			r.secrets.add(a.Value)
+		}
+	}
+}
+
+// form reads the fields of a query or a form: scalars, or lists of them.
+func form(field string, object map[string]json.RawMessage) (url.Values, error) {
+	values := url.Values{}
+	for name, raw := range object {
+		list, err := texts(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s.%s: %w", field, name, err)
+		}
+		values[name] = list
+	}
+	return values, nil
+}
+
+// texts are the values of a scalar or a list of scalars, as they stand in a query: null is empty.
+func texts(raw json.RawMessage) ([]string, error) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 {
+		return []string{""}, nil
+	}
+	switch raw[0] {
+	case '"':
+		var s string
+		err := json.Unmarshal(raw, &s)
+		return []string{s}, err
+	case '[':
+		var items []json.RawMessage
+		if err := json.Unmarshal(raw, &items); err != nil {
+			return nil, err
+		}
+		var list []string
+		for _, item := range items {
+			one, err := texts(item)
+			if err != nil || len(one) != 1 {
+				return nil, errors.New("must be a scalar or a list of scalars")
+			}
+			list = append(list, one[0])
+		}
+		return list, nil
+	case '{':
+		return nil, errors.New("must be a scalar or a list of scalars")
+	case 'n':
+		return []string{""}, nil
+	}
+	return []string{string(raw)}, nil // a number, true or false, as written
+}
+
+func setDefault(h http.Header, name, value string) {
+	if h.Get(name) == "" && value != "" {
+		h.Set(name, value)
+	}
+}

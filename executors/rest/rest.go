@@ -1,0 +1,271 @@
+// Package rest calls HTTP services (spec 8.3).
+//
+// It owns the request that inputs describe, the guard of addresses, and the shape of the result. It must not know what
+// the service means by its answer: any status is a success of the task unless fail_on_error is set.
+//
+// Credentials never show in errors nor in the URL and Location of a result. What the service itself says is passed on as
+// it is: one that repeats credentials in its body has published them.
+//
+// Proxies of the environment are not used: through one, the guard would see the proxy's address only.
+package rest
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// ID is the executor's id.
+const ID = "rest_executor"
+
+const (
+	defaultTimeout = json.Number("30")
+	maxRedirects   = 20
+	maxRetries     = 10
+	maxHeaderBytes = 256 << 10
+)
+
+// Config is what a worker sets for its HTTP requests.
+type Config struct {
+	Guard Guard
+	// MaxBodyBytes is what is kept of an answer's body, after decompression. 0: 1 MiB.
+	MaxBodyBytes int
+	// RetryWaitMin and RetryWaitMax bound the time between retries that a task asks for. 0: 1 s and 30 s.
+	RetryWaitMin, RetryWaitMax time.Duration
+}
+
+var inputSchema = json.RawMessage(`{
+  "type": "object",
+  "properties": {
+    "url": {"type": "string", "description": "http or https URL"},
+    "method": {"type": ["string", "null"], "default": "GET", "description": "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS"},
+    "headers": {"type": ["object", "null"], "default": {}},
+    "params": {"type": ["object", "null"], "default": {}, "description": "Query parameters"},
+    "json": {"description": "Body, sent as JSON; wins over data"},
+    "data": {"type": ["object", "null"], "description": "Form fields"},
+    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds, for everything: redirects, retries, body"},
+    "auth": {"type": ["object", "null"], "properties": {
+      "type": {"type": "string", "description": "bearer, basic or apikey"},
+      "token": {"type": "string"}, "username": {"type": "string"}, "password": {"type": "string"},
+      "key": {"type": "string"}, "value": {"type": "string"},
+      "location": {"type": "string", "description": "header or query", "default": "header"}}},
+    "verify": {"type": ["boolean", "null"], "default": true, "description": "Check the server's certificate"},
+    "follow_redirects": {"type": ["boolean", "null"], "default": true},
+    "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the status is not 2xx"},
+    "retries": {"type": ["integer", "null"], "minimum": 0, "maximum": 10, "default": 0, "description": "Repeat on connection errors, 429 and 5xx, within the same attempt"}
+  },
+  "required": ["url"]
+}`)
+
+var outputSchema = json.RawMessage(`{
+  "type": "object",
+  "properties": {
+    "url": {"type": "string", "description": "After redirects, without credentials"},
+    "status_code": {"type": "integer"},
+    "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+    "body": {"type": "string"},
+    "json": {"description": "The body, parsed, or null"},
+    "success": {"type": "boolean"},
+    "method": {"type": "string"},
+    "truncated": {"type": "boolean", "description": "Present and true when the body exceeded its bound"}
+  },
+  "required": ["url", "status_code", "headers", "body", "json", "success", "method"]
+}`)
+
+// Executor is rest_executor. It keeps connections open between attempts, until it is closed.
+type Executor struct {
+	cfg              Config
+	checked, trusted *http.Transport // certificates are checked, or not
+}
+
+// New makes one.
+func New(cfg Config) *Executor {
+	if cfg.MaxBodyBytes <= 0 {
+		cfg.MaxBodyBytes = executors.DefaultOutputBytes
+	}
+	if cfg.RetryWaitMin <= 0 {
+		cfg.RetryWaitMin = time.Second
+	}
+	if cfg.RetryWaitMax <= 0 {
+		cfg.RetryWaitMax = 30 * time.Second
+	}
+	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: cfg.Guard.control}
+	transport := func(insecure bool) *http.Transport {
+		return &http.Transport{
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{InsecureSkipVerify: insecure}, //nolint:gosec // asked for by the task (spec 8.3)
+			ForceAttemptHTTP2:      true,
+			MaxIdleConns:           100,
+			MaxIdleConnsPerHost:    8,
+			IdleConnTimeout:        90 * time.Second,
+			TLSHandshakeTimeout:    30 * time.Second,
+			MaxResponseHeaderBytes: maxHeaderBytes,
+		}
+	}
+	return &Executor{cfg: cfg, checked: transport(false), trusted: transport(true)}
+}
+
+// Close closes idle connections.
+func (e *Executor) Close() error {
+	e.checked.CloseIdleConnections()
+	e.trusted.CloseIdleConnections()
+	return nil
+}
+
+// Describe implements [executors.Executor].
+func (e *Executor) Describe() executors.Description {
+	return executors.Description{
+		ID: ID, Name: "REST API Executor", Type: "http",
+		Description: "Calls an HTTP service and returns status, headers and body",
+		Tags:        []string{"http", "rest", "api"},
+		Inputs:      inputSchema, Output: outputSchema,
+		Cancelable: true,
+	}
+}
+
+// Run implements [executors.Executor].
+func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+	var in input
+	if err := json.Unmarshal(call.Inputs, &in); err != nil {
+		if field, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, invalid(fmt.Sprintf("%s must not be a %s", field.Field, field.Value)) // never the value itself
+		}
+		return nil, invalid("inputs are not a JSON object")
+	}
+	if strings.TrimSpace(in.URL) == "" {
+		return nil, invalid("url is required in inputs")
+	}
+	timeout, text, err := parseTimeout(in.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	if in.Retries < 0 || in.Retries > maxRetries {
+		return nil, invalid(fmt.Sprintf("retries must be from 0 to %d", maxRetries))
+	}
+	req, err := in.build(call)
+	if err != nil {
+		return nil, invalid(err.Error())
+	}
+	timedOut := fmt.Errorf("timeout after %s seconds", text)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timedOut)
+	defer cancel()
+
+	resp, err := e.send(ctx, req, &in)
+	if err != nil {
+		return nil, req.explain(ctx, err)
+	}
+	defer resp.Body.Close()
+	result, err := e.read(req, resp)
+	if err != nil {
+		return nil, req.explain(ctx, err)
+	}
+	if in.FailOnError && !result.Success {
+		return nil, result.failure()
+	}
+	return result, nil
+}
+
+// send sends the request, again as often as the task allows, and returns the last answer.
+func (e *Executor) send(ctx context.Context, r *request, in *input) (*http.Response, error) {
+	transport := e.checked
+	if in.Verify != nil && !*in.Verify {
+		transport = e.trusted
+	}
+	client := &retryablehttp.Client{
+		HTTPClient:   &http.Client{Transport: transport, CheckRedirect: r.redirect(in.FollowRedirects == nil || *in.FollowRedirects)},
+		RetryWaitMin: e.cfg.RetryWaitMin, RetryWaitMax: e.cfg.RetryWaitMax, RetryMax: in.Retries,
+		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+			if _, refused := errors.AsType[*addressError](err); refused {
+				return false, nil
+			}
+			return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
+		},
+		Backoff:      retryablehttp.DefaultBackoff,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	var body any
+	if r.body != nil {
+		body = r.body
+	}
+	req, err := retryablehttp.NewRequestWithContext(ctx, r.method, r.url.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = r.header
+	req.Host = r.host
+	return client.Do(req)
+}
+
+// redirect decides on the next hop. The guard judges its address when it is dialled; an API key goes to no other host
+// (net/http itself keeps back Authorization and cookies).
+func (r *request) redirect(follow bool) func(*http.Request, []*http.Request) error {
+	return func(next *http.Request, via []*http.Request) error {
+		switch {
+		case !follow:
+			return http.ErrUseLastResponse
+		case len(via) > maxRedirects:
+			return fmt.Errorf("more than %d redirects", maxRedirects)
+		case next.URL.Scheme != "http" && next.URL.Scheme != "https":
+			return errors.New("redirect to something that is not http")
+		}
+		next.Header.Del("Referer") // net/http's own: it would repeat the query, with an API key in it
+		if r.private != "" && next.URL.Host != r.url.Host {
+			next.Header.Del(r.private)
+		}
+		return nil
+	}
+}
+
+// explain makes an error text without secrets, and tells apart why the context ended.
+func (r *request) explain(ctx context.Context, err error) error {
+	where := r.method + " " + r.secrets.url(r.url)
+	if ctx.Err() != nil {
+		if cause := context.Cause(ctx); isReason(cause) {
+			return cause
+		}
+		return fmt.Errorf("%s: %w", where, context.Cause(ctx))
+	}
+	if refused, ok := errors.AsType[*addressError](err); ok {
+		return invalid(fmt.Sprintf("%s: %v", where, refused))
+	}
+	if outer, ok := errors.AsType[*url.Error](err); ok { // it repeats the URL
+		err = outer.Err
+	}
+	return errors.New(where + ": " + r.secrets.text(err.Error()))
+}
+
+// isReason reports whether the attempt was ended from outside.
+func isReason(cause error) bool {
+	for _, reason := range []error{executors.ErrCancelled, executors.ErrTimeout, executors.ErrDraining, executors.ErrLeaseLost} {
+		if errors.Is(cause, reason) {
+			return true
+		}
+	}
+	return false
+}
+
+func parseTimeout(n json.Number) (d time.Duration, text string, err error) {
+	if n == "" {
+		n = defaultTimeout
+	}
+	seconds, err := strconv.ParseFloat(string(n), 64)
+	if err != nil || seconds <= 0 {
+		return 0, "", invalid("timeout must be a number of seconds above 0")
+	}
+	const most = 1 << 53 / float64(time.Second) // 104 days
+	return time.Duration(min(seconds, most) * float64(time.Second)), string(n), nil
+}
+
+func invalid(reason string) error { return executors.Invalid(ID, reason) }

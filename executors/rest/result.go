@@ -1,0 +1,113 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/text/encoding/htmlindex"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// Result is an answer (spec 8.3). Header names are in lower case; repeated headers are joined by ", ".
+type Result struct {
+	URL        string            `json:"url"`
+	StatusCode int               `json:"status_code"`
+	Headers    map[string]string `json:"headers"`
+	Body       string            `json:"body"`
+	JSON       json.RawMessage   `json:"json"`
+	Success    bool              `json:"success"`
+	Method     string            `json:"method"`
+	Truncated  bool              `json:"truncated,omitempty"`
+}
+
+func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(e.cfg.MaxBodyBytes)+1))
+	if err != nil {
+		return nil, fmt.Errorf("read body: %w", err)
+	}
+	result := &Result{
+		URL: r.secrets.url(resp.Request.URL), StatusCode: resp.StatusCode, Method: r.method,
+		Success: resp.StatusCode >= 200 && resp.StatusCode < 300,
+		Headers: make(map[string]string, len(resp.Header)),
+	}
+	for name, values := range resp.Header {
+		result.Headers[strings.ToLower(name)] = executors.Text([]byte(strings.Join(values, ", ")))
+	}
+	if location, ok := result.Headers["location"]; ok { // a redirect that was not followed may repeat the query
+		if to, err := url.Parse(location); err == nil && (r.secrets.param != "" || to.User != nil) {
+			location = r.secrets.url(to)
+		}
+		result.Headers["location"] = r.secrets.text(location)
+	}
+	if len(body) > e.cfg.MaxBodyBytes {
+		body, result.Truncated = body[:e.cfg.MaxBodyBytes], true
+	}
+	body = decode(body, resp.Header.Get("Content-Type"))
+	result.Body = executors.Text(body)
+	if !result.Truncated {
+		result.JSON = parsed(body)
+	}
+	return result, nil
+}
+
+// decode turns a body into UTF-8 when its type names another charset that is known.
+func decode(body []byte, contentType string) []byte {
+	_, params, err := mime.ParseMediaType(contentType)
+	charset := strings.ToLower(params["charset"])
+	if err != nil || charset == "" || charset == "utf-8" {
+		return body
+	}
+	encoding, err := htmlindex.Get(charset)
+	if err != nil {
+		return body
+	}
+	if plain, err := encoding.NewDecoder().Bytes(body); err == nil {
+		return plain
+	}
+	return body
+}
+
+// parsed is the body when it is JSON, whatever its type says, else nil. NUL can't be stored in jsonb: within strings it
+// becomes U+FFFD, as it does in the body.
+func parsed(body []byte) json.RawMessage {
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\uFEFF")))
+	if len(body) == 0 || !json.Valid(body) {
+		return nil
+	}
+	if !bytes.Contains(body, []byte(`\u0000`)) {
+		return bytes.ToValidUTF8(body, []byte("\uFFFD"))
+	}
+	var out []byte
+	for rest := body; len(rest) > 0; {
+		switch {
+		case bytes.HasPrefix(rest, []byte(`\u0000`)):
+			out, rest = append(out, `\ufffd`...), rest[6:]
+		case rest[0] == '\\': // valid JSON: something follows
+			out, rest = append(out, rest[:2]...), rest[2:]
+		default:
+			out, rest = append(out, rest[0]), rest[1:]
+		}
+	}
+	return bytes.ToValidUTF8(out, []byte("\uFFFD"))
+}
+
+// failure is the error for a status that is not 2xx while fail_on_error is set. What the client did wrong it would do
+// wrong again.
+func (r *Result) failure() error {
+	err := fmt.Errorf("%s %s: status %d %s", r.Method, r.URL, r.StatusCode, http.StatusText(r.StatusCode))
+	switch r.StatusCode {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
+		return err
+	}
+	if r.StatusCode < 500 {
+		return executors.Permanent(err)
+	}
+	return err
+}

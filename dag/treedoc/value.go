@@ -1,0 +1,126 @@
+package treedoc
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// text reads a string.
+func text(field string, v part) (string, error) {
+	if v.raw[0] != '"' {
+		return "", wrong(field, "must be a string")
+	}
+	if bytes.IndexByte(v.raw, '\\') < 0 {
+		return string(v.raw[1 : len(v.raw)-1]), nil
+	}
+	if hasLoneSurrogate(v.raw) {
+		return "", wrong(field, "must be valid Unicode")
+	}
+	return unescape(v.raw), nil
+}
+
+// unescape decodes a string in its quotes.
+func unescape(quoted []byte) string {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1])
+	}
+	var s string
+	_ = json.Unmarshal(quoted, &s) // the scanner has checked it
+	return s
+}
+
+// hasLoneSurrogate reports whether an escape stands for half a character. Decoding would replace it, and make two
+// different names one.
+func hasLoneSurrogate(quoted []byte) bool {
+	got := bytes.Count([]byte(unescape(quoted)), []byte(string(utf8.RuneError)))
+	want := bytes.Count(quoted, []byte(string(utf8.RuneError)))
+	for i := 0; i+1 < len(quoted); i++ {
+		if quoted[i] != '\\' {
+			continue
+		}
+		if i++; quoted[i] == 'u' && bytes.EqualFold(quoted[i+1:i+5], []byte("fffd")) {
+			want++
+		}
+	}
+	return got != want
+}
+
+// integer reads a number without fraction, however it is written.
+func integer(field string, v part) (int, error) {
+	if n, err := strconv.Atoi(string(v.raw)); err == nil {
+		return n, nil
+	}
+	x, ok := number(v)
+	if !ok || x != math.Trunc(x) {
+		return 0, wrong(field, "must be an integer")
+	}
+	return int(max(math.MinInt32, min(math.MaxInt32, x))), nil
+}
+
+// number reads any number; one that is too large for a float64 is infinite.
+func number(v part) (x float64, ok bool) {
+	if c := v.raw[0]; c != '-' && !isDigit(c) {
+		return 0, false
+	}
+	x, _ = strconv.ParseFloat(string(v.raw), 64) // the scanner has checked it
+	return x, true
+}
+
+// seconds reads a span of time; what a [time.Duration] can't hold becomes its nearest, which is out of bounds anyway.
+func seconds(field string, v part) (time.Duration, error) {
+	x, ok := number(v)
+	if !ok {
+		return 0, wrong(field, "must be a number of seconds")
+	}
+	x = math.Round(x * float64(time.Second))
+	switch {
+	case x >= math.MaxInt64:
+		return math.MaxInt64, nil
+	case x <= math.MinInt64:
+		return math.MinInt64, nil
+	}
+	return time.Duration(x), nil
+}
+
+func boolean(field string, v part) (bool, error) {
+	if c := v.raw[0]; c != 't' && c != 'f' {
+		return false, wrong(field, "must be true or false")
+	}
+	return v.raw[0] == 't', nil
+}
+
+func onLost(field string, v part) (dag.OnLost, error) {
+	switch s, err := text(field, v); {
+	case err == nil && s == "retry":
+		return dag.RetryLost, nil
+	case err == nil && s == "fail":
+		return dag.FailLost, nil
+	}
+	return 0, wrong(field, "must be retry or fail")
+}
+
+// layouts are the forms of ISO 8601 that are read; each takes a fraction of a second too.
+var layouts = []string{
+	time.RFC3339, "2006-01-02T15:04:05Z0700", "2006-01-02T15:04:05", "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05",
+	"2006-01-02T15:04Z07:00", "2006-01-02T15:04", "2006-01-02",
+}
+
+// instant reads a time; without zone it is UTC.
+func instant(field string, v part) (time.Time, error) {
+	s, err := text(field, v)
+	if err != nil {
+		return time.Time{}, wrong(field, "must be a time as in 2006-01-02T15:04:05Z")
+	}
+	for _, layout := range layouts {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, wrong(field, "must be a time as in 2006-01-02T15:04:05Z")
+}

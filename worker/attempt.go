@@ -56,7 +56,7 @@ type attempt struct {
 	stop context.CancelCauseFunc
 
 	// Guarded by the ledger's mu.
-	delivery  *queue.WorkDelivery // the newest copy of its message
+	delivery  *queue.WorkDelivery // of its message, the newest; nil once it is acknowledged
 	phase     phase
 	claim     claim
 	holdsSlot bool

@@ -19,7 +19,7 @@ const (
 	batchLinger    = 2 * time.Millisecond
 	batchEnough    = 128
 	backOffFirst   = 50 * time.Millisecond
-	backOffMost    = 5 * time.Second
+	backOffMost    = 2 * time.Second
 )
 
 // backOff is how long to wait after the given number of tries (from 1): exponential, half of it random.

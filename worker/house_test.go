@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +30,7 @@ const pool = "test"
 type house struct {
 	t      testing.TB
 	server *natsserver.Server
+	config natsserver.Config
 	conn   *queue.Conn // the coordinator's
 
 	beats    chan *workerv1.Beat
@@ -47,18 +50,18 @@ type house struct {
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	server, err := natsserver.Start(natsserver.Config{StoreDir: t.TempDir(), Logger: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Shutdown)
 	const most = 100_000 // more than any test sends
 	h := &house{
-		t: t, server: server, receipts: true,
+		t: t, receipts: true,
+		config: natsserver.Config{
+			StoreDir: t.TempDir(), CoordinatorPassword: "secret", WorkerPassword: "secret-too", Logger: quiet,
+		},
 		beats: make(chan *workerv1.Beat, most), claims: make(chan *workerv1.ClaimRequest, most),
 		results: make(chan *workerv1.Result, most), progress: make(chan *workerv1.Progress, most),
 		chunks: map[int64][][]byte{}, inputs: map[int64][]byte{}, instances: map[int64]string{},
 	}
+	h.start()
+	t.Cleanup(func() { h.server.Shutdown() })
 	h.conn = h.connect("")
 	ctx, cancel := context.WithCancel(context.Background())
 	var serving sync.WaitGroup
@@ -89,6 +92,28 @@ func newHouse(t testing.TB) *house {
 	}
 	serving.Go(func() { h.conn.ConsumeResults(ctx, 1000, h.result) })
 	return h
+}
+
+func (h *house) start() {
+	h.t.Helper()
+	server, err := natsserver.Start(h.config)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.server = server
+}
+
+// stop shuts the server down; start brings it back at the same address, with what it had stored.
+func (h *house) stop() {
+	h.t.Helper()
+	_, port, err := net.SplitHostPort(h.server.Address())
+	if err == nil {
+		h.config.Port, err = strconv.Atoi(port)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.server.Shutdown()
 }
 
 func (h *house) connect(id string) *queue.Conn {

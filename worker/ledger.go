@@ -91,8 +91,20 @@ func (l *ledger) remove(a *attempt) {
 	l.dropSlot(a)
 }
 
-// report makes a result the attempt's last word and frees the slot. The caller holds mu.
+// answerMessage adds the attempt's message to those to be acknowledged, once. The caller holds mu.
+func answerMessage(ack []*queue.WorkDelivery, a *attempt) []*queue.WorkDelivery {
+	if a.delivery == nil {
+		return ack
+	}
+	ack = append(ack, a.delivery)
+	a.delivery = nil
+	return ack
+}
+
+// report makes a result the attempt's last word and frees the slot. What the executor was given is let go of: thousands
+// of results may wait for their receipts. The caller holds mu.
 func (l *ledger) report(a *attempt, r *workerv1.Result) {
+	a.work.Inputs, a.work.Params, a.work.Schemas = nil, nil, nil
 	a.result = r
 	a.phase = reported
 	a.sending = true
@@ -178,7 +190,7 @@ func (l *ledger) answer(batch []*attempt, verdicts []workerv1.Verdict, mayStart 
 		case a.phase == gone:
 		case verdict == workerv1.Verdict_VERDICT_YES:
 			a.claim = claimYes
-			out.ack = append(out.ack, a.delivery)
+			out.ack = answerMessage(out.ack, a)
 			switch {
 			case a.phase == stopped:
 				if a.cancelled {
@@ -198,7 +210,7 @@ func (l *ledger) answer(batch []*attempt, verdicts []workerv1.Verdict, mayStart 
 				out.start = append(out.start, a)
 			}
 		case verdict == workerv1.Verdict_VERDICT_NO:
-			out.ack = append(out.ack, a.delivery)
+			out.ack = answerMessage(out.ack, a)
 			if a.phase == running { // started early: its slot is free when its work has stopped
 				a.disowned = true
 				a.claim = claimYes
@@ -260,7 +272,7 @@ func (l *ledger) stored(batch []*attempt, resend time.Duration) (ack []*queue.Wo
 	now := time.Now()
 	for _, a := range batch {
 		if a.claim != claimYes {
-			ack = append(ack, a.delivery)
+			ack = answerMessage(ack, a)
 		}
 		a.sending = false
 		a.sendAfter = now.Add(resend << min(a.sends, 3))

@@ -20,7 +20,7 @@ const (
 // newReporter makes the batcher that publishes results. What bounds its queue is that every item counts as kept.
 func (w *Worker) newReporter() *batcher[*attempt] {
 	return &batcher[*attempt]{
-		max: resultBatch, maxBytes: resultBatchBytes, size: (*attempt).size,
+		max: resultBatch, maxBytes: min(resultBatchBytes, w.conn.MaxPayload()*3/4), size: (*attempt).size,
 		inFlight: resultsInFlight, linger: batchLinger, enough: batchEnough,
 		send: w.publish, wake: make(chan struct{}, 1),
 	}

@@ -169,6 +169,8 @@ func (w *Worker) unknownExecutor(work *workerv1.Work) error {
 		strings.Join(w.registry.Types(), ", "), strings.Join(w.registry.IDs(), ", "))
 }
 
+var spanOptions = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}
+
 // trace continues the tree's trace with a span for this attempt.
 func (w *Worker) trace(a *attempt) (context.Context, trace.Span) {
 	ctx := a.ctx
@@ -179,7 +181,7 @@ func (w *Worker) trace(a *attempt) (context.Context, trace.Span) {
 	if a.kind != nil {
 		name = a.kind.span
 	}
-	ctx, span := w.cfg.Trace.Start(ctx, name, trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := w.cfg.Trace.Start(ctx, name, spanOptions...)
 	if span.IsRecording() {
 		span.SetAttributes(
 			attribute.String("taskgrove.task", a.work.TaskId), attribute.String("taskgrove.tree", a.work.TreeId),

@@ -206,3 +206,29 @@ func TestRunEndsWhenTheConnectionIsClosed(t *testing.T) {
 		t.Error("Run returned nil")
 	}
 }
+
+func TestWorkGoesOnOverARestartOfTheServer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	started, may := make(chan struct{}), make(chan struct{})
+	w := h.runWorker(does(func(context.Context, *executors.Call) (any, error) {
+		started <- struct{}{}
+		<-may
+		return nil, nil
+	}), func(c *worker.Config) { c.Beat = time.Hour }) // only the reconnection asks for a second beat
+	h.offer(work(1))
+	next(h, started, "the start")
+	first := next(h, h.beats, "a beat")
+	h.stop()
+	h.until("it notices", func() bool { return w.Ready() != nil })
+	close(may) // its result waits
+	h.start()
+	if b := next(h, h.beats, "a beat after the reconnection"); b.Instance != first.Instance || b.Number <= 1 {
+		t.Errorf("beat is %v", b)
+	}
+	h.wantResult(1, completed)
+	h.until("the receipt has come", func() bool { return w.Stats().Kept == 0 })
+	go func() { <-started }()
+	h.offer(work(2))
+	h.wantResult(2, completed)
+}

@@ -17,6 +17,9 @@ import (
 // chunkBytes is the most that one chunk of a large result carries.
 const chunkBytes = 512 << 10
 
+// insistFor bounds the repetition of a request for one part of a payload.
+const insistFor = 2 * time.Minute
+
 // encode writes a result as JSON; nil is null.
 func encode(value any) ([]byte, error) {
 	switch v := value.(type) {
@@ -71,8 +74,10 @@ func (w *Worker) attach(a *attempt, r *workerv1.Result, value []byte) {
 		r.Outcome, r.Permanent = workerv1.Outcome_OUTCOME_FAILED, true
 	case errors.Is(err, executors.ErrCancelled):
 		r.Outcome = workerv1.Outcome_OUTCOME_CANCELLED
-	default: // interrupted: done, but nothing to show for it
+	case a.ctx.Err() != nil: // interrupted: done, but nothing to show for it
 		r.Outcome = workerv1.Outcome_OUTCOME_RETURNED
+	default:
+		r.Outcome = workerv1.Outcome_OUTCOME_FAILED
 	}
 	r.Error = err.Error()
 }
@@ -156,11 +161,13 @@ func (w *Worker) inputs(ctx context.Context, a *attempt) (json.RawMessage, error
 }
 
 // insist repeats an operation, with back-off, until it succeeds, fails for good, or ctx ends; then it returns ctx's
-// cause.
+// cause. After [insistFor] the last error stands: an outage of that length would have ended the lease, so that the
+// fault lies with the attempt.
 func (w *Worker) insist(ctx context.Context, operation func() error) error {
+	begin := time.Now()
 	for tries := 1; ; tries++ {
 		err := operation()
-		if err == nil || executors.IsPermanent(err) {
+		if err == nil || executors.IsPermanent(err) || time.Since(begin) > insistFor {
 			return err
 		}
 		if ctx.Err() != nil {

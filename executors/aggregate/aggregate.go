@@ -1,0 +1,82 @@
+// Package aggregate collects the results of a task's dependencies in one object (spec 8.13).
+//
+// It owns the shape of that object. It must not know how dependency results get into inputs: spec 3.6 says, before any
+// executor is called.
+package aggregate
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// ID is the executor's id; Alias is its name of old (spec 1.3).
+const (
+	ID    = "aggregate_results_executor"
+	Alias = "aggregate_results"
+)
+
+// marks are inputs that a pre-hook leaves and that are no results.
+var marks = []string{"_pre_hook_executed", "_pre_hook_timestamp"}
+
+var outputSchema = json.RawMessage(`{
+  "type": "object",
+  "properties": {
+    "summary": {"type": "string"},
+    "timestamp": {"type": "string", "format": "date-time"},
+    "results": {"type": "object"},
+    "result_count": {"type": "integer"}
+  },
+  "required": ["summary", "timestamp", "results", "result_count"]
+}`)
+
+// Executor is aggregate_results_executor.
+type Executor struct{}
+
+// New makes one.
+func New() *Executor { return &Executor{} }
+
+// Describe implements [executors.Executor].
+func (*Executor) Describe() executors.Description {
+	return executors.Description{
+		ID: ID, Name: "Aggregate Results Executor", Type: "core",
+		Description: "Collects the results of the dependencies in one object",
+		Tags:        []string{"core", "aggregation", "results"},
+		Inputs:      json.RawMessage(`{"type": "object", "description": "Results of dependencies, by task id or field name"}`),
+		Output:      outputSchema,
+		Cancelable:  true, Repeatable: true,
+	}
+}
+
+// Result is what is collected.
+type Result struct {
+	Summary     string                     `json:"summary"`
+	Timestamp   string                     `json:"timestamp"`
+	Results     map[string]json.RawMessage `json:"results"`
+	ResultCount int                        `json:"result_count"`
+}
+
+// Run implements [executors.Executor]. Values pass through as they are, digit by digit.
+func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	results := map[string]json.RawMessage{}
+	if err := json.Unmarshal(call.Inputs, &results); err != nil {
+		return nil, executors.Invalid(ID, fmt.Sprintf("inputs: %v", err))
+	}
+	if results == nil { // inputs were null
+		results = map[string]json.RawMessage{}
+	}
+	for _, mark := range marks {
+		delete(results, mark)
+	}
+	return &Result{
+		Summary:   "Task Results Aggregation",
+		Timestamp: time.Now().UTC().Format("2006-01-02T15:04:05.000000-07:00"),
+		Results:   results, ResultCount: len(results),
+	}, nil
+}

@@ -1,0 +1,128 @@
+// Package sleep has an executor that takes its time and can fail a set number of times: to try out timeouts, progress,
+// cancellation and retries with.
+//
+// It owns sleep_executor, which is ours; the task-tree protocol has none like it.
+package sleep
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// ID is the executor's id.
+const ID = "sleep_executor"
+
+// steps is how often progress is reported over the whole time; not more often than once in minStep.
+const (
+	steps   = 20
+	minStep = 50 * time.Millisecond
+)
+
+var inputSchema = json.RawMessage(`{
+  "type": "object",
+  "properties": {
+    "seconds": {"type": "number", "minimum": 0, "maximum": 31536000},
+    "fail_times": {"type": ["integer", "null"], "minimum": 0, "default": 0, "description": "Fail after the time in attempts 1 to this"},
+    "fail": {"type": ["string", "null"], "description": "Text of these failures; without fail_times, of every attempt"},
+    "permanent": {"type": ["boolean", "null"], "default": false, "description": "Failures must not be retried"}
+  },
+  "required": ["seconds"]
+}`)
+
+var outputSchema = json.RawMessage(`{
+  "type": "object",
+  "properties": {"slept_seconds": {"type": "number"}, "attempt": {"type": "integer"}},
+  "required": ["slept_seconds", "attempt"]
+}`)
+
+// Executor is sleep_executor.
+type Executor struct{}
+
+// New makes one.
+func New() *Executor { return &Executor{} }
+
+// Describe implements [executors.Executor].
+func (*Executor) Describe() executors.Description {
+	return executors.Description{
+		ID: ID, Name: "Sleep Executor", Type: "core",
+		Description: "Waits for the time given, reporting progress",
+		Tags:        []string{"core", "test"},
+		Inputs:      inputSchema, Output: outputSchema,
+		Cancelable: true,
+	}
+}
+
+// Result says for how long it slept.
+type Result struct {
+	SleptSeconds float64 `json:"slept_seconds"`
+	Attempt      int     `json:"attempt"`
+}
+
+// Run implements [executors.Executor]. When the context ends, the time slept until then is the partial result.
+func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+	var in struct {
+		Seconds   *float64 `json:"seconds"`
+		FailTimes *int     `json:"fail_times"`
+		Fail      *string  `json:"fail"`
+		Permanent bool     `json:"permanent"`
+	}
+	if err := json.Unmarshal(call.Inputs, &in); err != nil {
+		return nil, executors.Invalid(ID, fmt.Sprintf("inputs: %v", err))
+	}
+	switch {
+	case in.Seconds == nil:
+		return nil, executors.Invalid(ID, "seconds is required in inputs")
+	case *in.Seconds < 0 || *in.Seconds > 365*24*3600:
+		return nil, executors.Invalid(ID, "seconds must be from 0 to a year")
+	}
+	slept, err := sleep(ctx, time.Duration(*in.Seconds*float64(time.Second)), call.Reporter)
+	result := &Result{SleptSeconds: math.Round(slept.Seconds()*1000) / 1000, Attempt: call.Attempt}
+	if err != nil {
+		return result, err
+	}
+	times := 0
+	switch {
+	case in.FailTimes != nil:
+		times = *in.FailTimes
+	case in.Fail != nil:
+		times = math.MaxInt
+	}
+	if call.Attempt > times {
+		return result, nil
+	}
+	err = fmt.Errorf("attempt %d was told to fail", call.Attempt)
+	if in.Fail != nil {
+		err = errors.New(*in.Fail)
+	}
+	if in.Permanent {
+		err = executors.Permanent(err)
+	}
+	return nil, err
+}
+
+// sleep returns ctx's cause when that ends first.
+func sleep(ctx context.Context, d time.Duration, reporter executors.Reporter) (time.Duration, error) {
+	start := time.Now()
+	end := time.NewTimer(d)
+	defer end.Stop()
+	tick := time.NewTicker(max(d/steps, minStep))
+	defer tick.Stop()
+	for {
+		if ctx.Err() != nil { // also when both are ready
+			return time.Since(start), context.Cause(ctx)
+		}
+		select {
+		case <-ctx.Done():
+		case <-end.C:
+			return time.Since(start), nil
+		case <-tick.C:
+			reporter.Progress(min(1, float64(time.Since(start))/float64(d)), "sleeping")
+		}
+	}
+}

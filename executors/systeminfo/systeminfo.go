@@ -1,0 +1,155 @@
+// Package systeminfo reports facts of the worker's host (spec 8.1).
+//
+// It owns what is read and how it is written. It must not start any process: everything comes from the system itself.
+package systeminfo
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// ID is the executor's id.
+const ID = "system_info_executor"
+
+// defaultTimeout is in force when the inputs name none (spec 8.1).
+const defaultTimeout = json.Number("30")
+
+// The schema holds neither an enum of resource nor a required list: an unknown resource has a text of its own, and an
+// absent one is "all" (spec 8.1).
+var inputSchema = json.RawMessage(`{
+  "type": "object",
+  "properties": {
+    "resource": {"type": ["string", "null"], "default": "all", "description": "cpu, memory, disk or all"},
+    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds"}
+  }
+}`)
+
+var outputSchema = json.RawMessage(`{
+  "type": "object",
+  "description": "The facts of one resource, or of each under its name",
+  "properties": {
+    "system": {"type": "string"}, "note": {"type": "string"},
+    "brand": {"type": "string"}, "cores": {"type": "integer"}, "threads": {"type": "integer"},
+    "total": {"type": "string"}, "total_gb": {"type": "number"},
+    "used": {"type": "string"}, "available": {"type": "string"}, "used_percent": {"type": "string"},
+    "cpu": {"type": "object"}, "memory": {"type": "object"}, "disk": {"type": "object"}
+  }
+}`)
+
+// Executor is system_info_executor.
+type Executor struct{}
+
+// New makes one.
+func New() *Executor { return &Executor{} }
+
+// Describe implements [executors.Executor].
+func (*Executor) Describe() executors.Description {
+	return executors.Description{
+		ID: ID, Name: "System Info Executor", Type: "stdio",
+		Description: "Reports processor, memory and disk of the worker's host",
+		Tags:        []string{"stdio", "system", "info"},
+		Inputs:      inputSchema, Output: outputSchema,
+		Cancelable: true, Repeatable: true,
+	}
+}
+
+// facts are those of one resource.
+type facts = map[string]any
+
+// Run implements [executors.Executor].
+func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+	var in struct {
+		Resource *string     `json:"resource"`
+		Timeout  json.Number `json:"timeout"`
+	}
+	if err := json.Unmarshal(call.Inputs, &in); err != nil {
+		return nil, executors.Invalid(ID, fmt.Sprintf("inputs: %v", err))
+	}
+	resource := "all"
+	if in.Resource != nil {
+		resource = *in.Resource
+	}
+	timeout := in.Timeout
+	if timeout == "" {
+		timeout = defaultTimeout
+	}
+	seconds, err := strconv.ParseFloat(string(timeout), 64)
+	if err != nil || seconds <= 0 {
+		return nil, executors.Invalid(ID, "timeout must be a number of seconds above 0")
+	}
+	read, known := map[string]func() (any, error){
+		"cpu":    func() (any, error) { return cpu() },
+		"memory": func() (any, error) { return memory() },
+		"disk":   func() (any, error) { return disk() },
+		"all":    all,
+	}[resource]
+	if !known {
+		return nil, executors.Permanent(fmt.Errorf("Unknown resource: %s. Use 'cpu', 'memory', 'disk', or 'all'", //nolint:staticcheck // spec 8.1's words
+			executors.Text([]byte(resource))))
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	// What is read is local and takes microseconds; there is nothing to interrupt, but a slow answer is a late one.
+	start := time.Now()
+	got, err := read()
+	if took := time.Since(start); err == nil && took.Seconds() > seconds {
+		return nil, fmt.Errorf("read %s: timeout after %s seconds", resource, timeout)
+	}
+	return got, err
+}
+
+func all() (any, error) {
+	c, err := cpu()
+	if err != nil {
+		return nil, err
+	}
+	m, err := memory()
+	if err != nil {
+		return nil, err
+	}
+	d, err := disk()
+	if err != nil {
+		return nil, err
+	}
+	return facts{"cpu": c, "memory": m, "disk": d}, nil
+}
+
+// systemName is the system's name as Python's platform.system() gives it.
+func systemName() string {
+	switch runtime.GOOS {
+	case "linux":
+		return "Linux"
+	case "darwin":
+		return "Darwin"
+	case "windows":
+		return "Windows"
+	}
+	return runtime.GOOS
+}
+
+// size is bytes in powers of 1024, as df -h writes them: rounded up, with one decimal below 10.
+func size(bytes uint64, round func(float64) float64) string {
+	const units = "KMGTPE"
+	if bytes < 1024 {
+		return strconv.FormatUint(bytes, 10)
+	}
+	value, unit := float64(bytes), -1
+	for value >= 1024 && unit+1 < len(units) {
+		value /= 1024
+		unit++
+	}
+	if tenths := round(value * 10); tenths < 100 {
+		return strconv.FormatFloat(tenths/10, 'f', 1, 64) + units[unit:unit+1]
+	}
+	if value = round(value); value == 1024 && unit+1 < len(units) {
+		return "1.0" + units[unit+1:unit+2]
+	}
+	return strconv.FormatFloat(value, 'f', 0, 64) + units[unit:unit+1]
+}

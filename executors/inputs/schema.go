@@ -1,0 +1,141 @@
+package inputs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// form says in which forms a schema may come.
+type form byte
+
+const (
+	standard form = 's' // JSON Schema
+	either   form = 'e' // JSON Schema or the simplified form of spec 3.12
+)
+
+// location names the schema at hand within the compiler; nothing can be loaded from it.
+const location = "urn:taskgrove:schema"
+
+// compile makes a schema ready for use. Its errors are safe to show.
+func compile(f form, text []byte) (schema *jsonschema.Schema, err error) {
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return nil, errors.New("it is not valid JSON")
+	}
+	switch s := doc.(type) {
+	case bool:
+	case map[string]any:
+		if f == either && simplified(s) {
+			doc = convert(s)
+		}
+	default:
+		return nil, errors.New("it is not an object")
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			schema, err = nil, errors.New("it can't be compiled")
+		}
+	}()
+	c := jsonschema.NewCompiler()
+	c.DefaultDraft(jsonschema.Draft2020)
+	c.UseLoader(noLoader{})
+	for _, name := range formats {
+		c.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(any) error { return nil }})
+	}
+	if err := c.AddResource(location, doc); err != nil {
+		return nil, err
+	}
+	return c.Compile(location)
+}
+
+// noLoader loads nothing: a schema of a user's must not make us fetch URLs or read files.
+type noLoader struct{}
+
+func (noLoader) Load(url string) (any, error) {
+	return nil, fmt.Errorf("%s is another document, and those are not fetched", url)
+}
+
+// formats are those that the library checks in drafts before 2019-09.
+var formats = []string{
+	"json-pointer", "relative-json-pointer", "uuid", "duration", "period", "ipv4", "ipv6", "hostname", "email", "date",
+	"time", "date-time", "uri", "iri", "uri-reference", "iri-reference", "uri-template", "semver",
+}
+
+// simplified reports whether a schema is in the simplified form of spec 3.12, {field: {type, required: bool, ...}}: it
+// has fields, every one of them is described by an object, and none is a keyword of JSON Schema used as such.
+func simplified(s map[string]any) bool {
+	if len(s) == 0 {
+		return false
+	}
+	for name, value := range s {
+		field, ok := value.(map[string]any)
+		if !ok {
+			return false // "type": "object", "required": [...], "$ref": "..."
+		}
+		switch name {
+		case "properties", "$defs", "definitions", "patternProperties", "dependentSchemas":
+			if allObjects(field) {
+				return false // a set of schemas; the description of a field of this name has a text as its type
+			}
+		case "not", "if", "then", "else", "propertyNames", "additionalProperties", "items", "contains":
+			if len(s) == 1 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func allObjects(m map[string]any) bool {
+	for _, value := range m {
+		switch value.(type) {
+		case map[string]any, bool:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// convert turns the simplified form into an object schema. A field's type is string unless it says otherwise (spec
+// 3.12); all else that it says is kept.
+func convert(fields map[string]any) map[string]any {
+	properties, required := map[string]any{}, []any{}
+	for name, value := range fields {
+		field, ok := value.(map[string]any)
+		if !ok { // nested: not a description of a field
+			properties[name] = true
+			continue
+		}
+		property := map[string]any{"type": "string"}
+		for key, v := range field {
+			switch key {
+			case "required":
+				if yes, isBool := v.(bool); !isBool {
+					property[key] = v
+				} else if yes {
+					required = append(required, name)
+				}
+			case "properties":
+				if nested, ok := v.(map[string]any); ok {
+					inner := convert(nested)
+					property["properties"] = inner["properties"]
+					if names, ok := inner["required"]; ok && property["required"] == nil {
+						property["required"] = names
+					}
+				}
+			default:
+				property[key] = v
+			}
+		}
+		properties[name] = property
+	}
+	schema := map[string]any{"type": "object", "properties": properties}
+	if len(required) > 0 {
+		schema["required"] = required
+	}
+	return schema
+}

@@ -1,0 +1,114 @@
+package inputs
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+)
+
+// maxReasons is how many violations one text names.
+const maxReasons = 5
+
+var english = message.NewPrinter(language.English)
+
+// violations are the fields that are missing at the top, and what else is wrong, each sorted: "field: reason".
+func violations(schema *jsonschema.Schema, value any) (missing, other []string) {
+	err := validate(schema, value)
+	if err == nil {
+		return nil, nil
+	}
+	invalid, ok := errors.AsType[*jsonschema.ValidationError](err)
+	if !ok {
+		return nil, []string{err.Error()}
+	}
+	collect(invalid, &missing, &other)
+	slices.Sort(missing)
+	slices.Sort(other)
+	missing, other = slices.Compact(missing), slices.Compact(other)
+	if len(other) > maxReasons {
+		other = append(other[:maxReasons], fmt.Sprintf("and %d more", len(other)-maxReasons))
+	}
+	return missing, other
+}
+
+// validate contains the library: it panics on some numbers that no float can hold.
+func validate(schema *jsonschema.Schema, value any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("inputs hold something that can't be checked")
+		}
+	}()
+	return schema.Validate(value)
+}
+
+func collect(e *jsonschema.ValidationError, missing, other *[]string) {
+	switch k := e.ErrorKind.(type) {
+	case *kind.Required:
+		if len(e.InstanceLocation) == 0 {
+			*missing = append(*missing, k.Missing...)
+			return
+		}
+	case *kind.AnyOf, *kind.OneOf, *kind.Not: // what each of the branches wants would be confusing
+		*other = append(*other, reason(e))
+		return
+	}
+	if len(e.Causes) == 0 {
+		*other = append(*other, reason(e))
+		return
+	}
+	for _, cause := range e.Causes {
+		collect(cause, missing, other)
+	}
+}
+
+// reason is a violation in words, without the value that is at fault: it may be a secret.
+func reason(e *jsonschema.ValidationError) string {
+	field := strings.Join(e.InstanceLocation, ".")
+	text := ""
+	switch k := e.ErrorKind.(type) {
+	case *kind.Pattern:
+		text = fmt.Sprintf("does not match the pattern %q", k.Want)
+	case *kind.Format:
+		text = fmt.Sprintf("is no valid %s", k.Want)
+	case *kind.Minimum, *kind.Maximum, *kind.ExclusiveMinimum, *kind.ExclusiveMaximum, *kind.MultipleOf:
+		text = number(k)
+	case *kind.ContentMediaType, *kind.ContentEncoding:
+		text = "has the wrong content"
+	case *kind.FalseSchema:
+		text = "is not allowed"
+	case *kind.AnyOf:
+		text = "matches none of the allowed forms"
+	case *kind.OneOf:
+		text = "does not match exactly one of the allowed forms"
+	case *kind.Not:
+		text = "matches what is not allowed"
+	default:
+		text = e.ErrorKind.LocalizedString(english)
+	}
+	if field == "" {
+		return text
+	}
+	return field + ": " + text
+}
+
+func number(k any) string {
+	switch k := k.(type) {
+	case *kind.Minimum:
+		return "must be at least " + k.Want.RatString()
+	case *kind.Maximum:
+		return "must be at most " + k.Want.RatString()
+	case *kind.ExclusiveMinimum:
+		return "must be above " + k.Want.RatString()
+	case *kind.ExclusiveMaximum:
+		return "must be below " + k.Want.RatString()
+	case *kind.MultipleOf:
+		return "must be a multiple of " + k.Want.RatString()
+	}
+	return "is out of range"
+}

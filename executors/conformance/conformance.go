@@ -1,0 +1,272 @@
+// Package conformance is the test suite that every executor passes, ours and those of users.
+//
+// It owns what [executors.Executor] demands of all of them alike. It must not know what any of them does: the caller
+// says by [Features] which inputs do what.
+//
+//	func TestConformance(t *testing.T) {
+//		conformance.Test(t, func(*testing.T) executors.Executor { return New() }, conformance.Features{
+//			Quick:   `{"seconds": 0}`,
+//			Slow:    `{"seconds": 600}`,
+//			Missing: map[string]string{`{}`: "[sleep_executor] seconds is required in inputs"},
+//		})
+//	}
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
+)
+
+// Features say what an executor can be asked for. Inputs are JSON objects.
+type Features struct {
+	// Quick are inputs of a run that succeeds soon. Required.
+	Quick string
+	// Slow are inputs of a run that lasts over a minute unless it is stopped. Required when the executor is cancelable,
+	// unless Instant.
+	Slow string
+	// Instant: nothing that the executor does takes long, so that there is nothing to stop midway.
+	Instant bool
+	// Missing are inputs that lack something required, each with its text (spec 8) or the beginning of that.
+	Missing map[string]string
+	// StopWithin bounds the time from the context's end to Run's return. 0: 5 s.
+	StopWithin time.Duration
+	// Concurrent is how many runs go on at once in the test of that. 0: 8.
+	Concurrent int
+}
+
+// Test checks what make makes. It calls make for each subtest and closes the executor if it is an io.Closer. Not to be
+// run in parallel with other tests of its program: it counts goroutines.
+func Test(t *testing.T, make func(*testing.T) executors.Executor, f Features) {
+	if f.StopWithin == 0 {
+		f.StopWithin = 5 * time.Second
+	}
+	if f.Concurrent == 0 {
+		f.Concurrent = 8
+	}
+	for name, test := range map[string]func(*testing.T, executors.Executor, Features){
+		"describes itself":                     describes,
+		"result is JSON":                       results,
+		"missing inputs are invalid":           missing,
+		"an ended context stops it at once":    stopsAtOnce,
+		"the context's end stops it":           stops,
+		"runs concurrently":                    concurrently,
+		"leaves the inputs as they are":        keepsInputs,
+		"a result passes the declared schema":  resultMatchesSchema,
+		"inputs pass the declared schema":      inputsMatchSchema,
+		"unknown inputs are no reason to fail": unknownInputs,
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := runtime.NumGoroutine()
+			e := make(t)
+			t.Run("", func(t *testing.T) { test(t, e, f) })
+			if c, ok := e.(io.Closer); ok {
+				if err := c.Close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+			}
+			wantGoroutines(t, before)
+		})
+	}
+}
+
+// wantGoroutines waits until there are no more than before; make may have started a server, which t.Cleanup ends later.
+func wantGoroutines(t *testing.T, before int) {
+	t.Helper()
+	var stacks []byte
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		buf := make([]byte, 1<<20)
+		stacks = buf[:runtime.Stack(buf, true)]
+		left := 0
+		for stack := range bytes.SplitSeq(stacks, []byte("\n\n")) {
+			if bytes.Contains(stack, []byte("net/http.(*Server)")) || bytes.Contains(stack, []byte("net/http/httptest")) ||
+				bytes.Contains(stack, []byte("net/http.(*conn).serve")) || bytes.Contains(stack, []byte("net/http.(*connReader)")) {
+				continue // the test's own server
+			}
+			left++
+		}
+		if left <= before {
+			return
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	t.Errorf("more goroutines than before:\n%s", stacks)
+}
+
+func describes(t *testing.T, e executors.Executor, f Features) {
+	d := e.Describe()
+	if d.ID == "" || strings.TrimSpace(d.ID) != d.ID || len(d.ID) > 255 {
+		t.Errorf("id %q", d.ID)
+	}
+	if d.Name == "" || d.Type == "" || d.Description == "" {
+		t.Errorf("name %q, type %q, description %q: each must be set", d.Name, d.Type, d.Description)
+	}
+	if again := e.Describe(); again.ID != d.ID || !bytes.Equal(again.Inputs, d.Inputs) {
+		t.Error("describes itself differently the second time")
+	}
+	if f.Quick == "" || d.Cancelable && f.Slow == "" && !f.Instant {
+		t.Fatal("features lack Quick or Slow")
+	}
+}
+
+// start runs one attempt and gives its outcome.
+func start(ctx context.Context, t *testing.T, e executors.Executor, in string) <-chan outcome {
+	call, _ := Call(t, in)
+	out := make(chan outcome, 1) // one outcome, which nobody may wait for
+	go func() {
+		value, err := e.Run(ctx, call)
+		out <- outcome{value, err}
+	}()
+	return out
+}
+
+type outcome struct {
+	value any
+	err   error
+}
+
+func quick(t *testing.T, e executors.Executor, in string) json.RawMessage {
+	t.Helper()
+	call, _ := Call(t, in)
+	value, err := e.Run(t.Context(), call)
+	if err != nil {
+		t.Fatalf("run: %v", err)
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatalf("result %T: %v", value, err)
+	}
+	return text
+}
+
+func results(t *testing.T, e executors.Executor, f Features) {
+	if text := quick(t, e, f.Quick); bytes.Contains(text, []byte(`\u0000`)) {
+		t.Errorf("result holds a NUL, which can't be stored: %s", text)
+	}
+}
+
+func resultMatchesSchema(t *testing.T, e executors.Executor, f Features) {
+	d := e.Describe()
+	text := quick(t, e, f.Quick)
+	if len(d.Output) == 0 {
+		return
+	}
+	call, _ := Call(t, text)
+	d.Inputs = d.Output
+	if err := inputs.NewChecker(0).Check(d, call); err != nil {
+		t.Errorf("result %s: %v", text, err)
+	}
+}
+
+func inputsMatchSchema(t *testing.T, e executors.Executor, f Features) {
+	for _, in := range []string{f.Quick, f.Slow} {
+		if in == "" {
+			continue
+		}
+		call, _ := Call(t, in)
+		if err := inputs.NewChecker(0).Check(e.Describe(), call); err != nil {
+			t.Errorf("%s: %v", in, err)
+		}
+	}
+}
+
+// missing wants the text from the executor itself as well as from the check before it.
+func missing(t *testing.T, e executors.Executor, f Features) {
+	for in, want := range f.Missing {
+		call, _ := Call(t, in)
+		_, err := e.Run(t.Context(), call)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || !executors.IsPermanent(err) {
+			t.Errorf("%s: got %v, want a permanent %q", in, err, want)
+		}
+		if err := inputs.NewChecker(0).Check(e.Describe(), call); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s: the check says %v, want %q", in, err, want)
+		}
+	}
+}
+
+func stopsAtOnce(t *testing.T, e executors.Executor, f Features) {
+	if !e.Describe().Cancelable {
+		t.Skip("not cancelable")
+	}
+	in := f.Slow
+	if in == "" {
+		in = f.Quick
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(executors.ErrDraining)
+	select {
+	case got := <-start(ctx, t, e, in):
+		if !errors.Is(got.err, executors.ErrDraining) {
+			t.Errorf("got %v, %v, want the context's cause", got.value, got.err)
+		}
+	case <-time.After(f.StopWithin):
+		t.Fatalf("still runs %v after the context's end", f.StopWithin)
+	}
+}
+
+func stops(t *testing.T, e executors.Executor, f Features) {
+	if !e.Describe().Cancelable || f.Slow == "" {
+		t.Skip("nothing to stop")
+	}
+	for _, cause := range []error{executors.ErrCancelled, executors.ErrTimeout, executors.ErrLeaseLost} {
+		const soon = 150 * time.Millisecond
+		ctx, cancel := context.WithTimeoutCause(t.Context(), soon, cause)
+		out := start(ctx, t, e, f.Slow)
+		select {
+		case got := <-out:
+			if !errors.Is(got.err, cause) {
+				t.Errorf("got %v, %v, want the cause %q", got.value, got.err, cause)
+			}
+			if _, err := json.Marshal(got.value); err != nil {
+				t.Errorf("partial result: %v", err)
+			}
+		case <-time.After(soon + f.StopWithin):
+			cancel()
+			t.Fatalf("still runs %v after the context's end", f.StopWithin)
+		}
+		cancel()
+	}
+}
+
+func concurrently(t *testing.T, e executors.Executor, f Features) {
+	var all sync.WaitGroup
+	for range f.Concurrent {
+		all.Go(func() {
+			call, _ := Call(t, f.Quick)
+			if _, err := e.Run(t.Context(), call); err != nil {
+				t.Errorf("run: %v", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// keepsInputs wants the inputs untouched: the worker may still need them.
+func keepsInputs(t *testing.T, e executors.Executor, f Features) {
+	call, _ := Call(t, f.Quick)
+	if _, err := e.Run(t.Context(), call); err != nil {
+		t.Fatalf("run: %v", err)
+	}
+	if string(call.Inputs) != f.Quick {
+		t.Errorf("inputs became %s", call.Inputs)
+	}
+}
+
+// unknownInputs: results of dependencies arrive under their task ids (spec 3.6).
+func unknownInputs(t *testing.T, e executors.Executor, f Features) {
+	in := `{"some-task-id": {"a": [1]}, ` + strings.TrimPrefix(strings.TrimSpace(f.Quick), "{")
+	if strings.HasSuffix(in, ", }") {
+		in = `{"some-task-id": {"a": [1]}}`
+	}
+	quick(t, e, in)
+}

@@ -1,0 +1,343 @@
+package jsonrpc_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/api/jsonrpc"
+	"github.com/taskgrove/taskgrove/coordinator"
+)
+
+const chain = `[{"id":"r","name":"root"},{"id":"b","name":"b","parent_id":"r","priority":3,"dependencies":["a"],"inputs":{"x":1}},` +
+	`{"id":"a","name":"a","parent_id":"r","priority":0,"project_id":"p1","name2":null}]`
+
+// The 20 keys of spec 1.1, and what each of them holds for a new task.
+func TestTaskObject(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	root := s.object("tasks.create", chain)
+	want := map[string]any{
+		"id": "r", "parent_id": nil, "user_id": nil, "name": "root", "status": "pending", "priority": 2.0,
+		"dependencies": []any{}, "inputs": map[string]any{}, "params": map[string]any{}, "result": nil, "error": nil,
+		"schemas": map[string]any{}, "progress": 0.0, "started_at": nil, "completed_at": nil, "has_children": true,
+		"original_task_id": nil, "has_copy": false,
+		"origin_type": "create", "has_references": false, "attempt": 0.0, "blocked_by": []any{}, "executor": nil, "pool": nil,
+	}
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if got, ok := root[key]; !ok || !reflect.DeepEqual(got, want[key]) {
+			t.Errorf("%s: got %v (there: %t), want %v", key, got, ok, want[key])
+		}
+	}
+	for _, key := range []string{"created_at", "updated_at"} {
+		if text, _ := root[key].(string); !strings.HasSuffix(text, "+00:00") {
+			t.Errorf("%s: got %q, want ISO 8601 with offset", key, text)
+		}
+	}
+	children := root["children"].([]any)
+	if len(children) != 2 {
+		t.Fatalf("got %d children, want 2", len(children))
+	}
+	a, b := children[0].(map[string]any), children[1].(map[string]any)
+	if a["id"] != "a" || b["id"] != "b" {
+		t.Errorf("got children %v, %v, want a before b by priority", a["id"], b["id"])
+	}
+	if _, ok := a["children"]; ok {
+		t.Error("a node without children has the key children (K26)")
+	}
+	if a["dependencies"] != nil {
+		t.Errorf("got %v, want null for a child without dependencies", a["dependencies"])
+	}
+	if want := []any{map[string]any{"id": "a", "required": true, "type": "result"}}; !reflect.DeepEqual(b["dependencies"], want) {
+		t.Errorf("got dependencies %v, want %v", b["dependencies"], want)
+	}
+	if a["project_id"] != "p1" {
+		t.Errorf("got project_id %v, want the custom key echoed", a["project_id"])
+	}
+}
+
+func TestProgressHasTwoDecimals(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	var tasks []string
+	for i := range 3 {
+		tasks = append(tasks, fmt.Sprintf(`{"id":"c%d","name":"c","parent_id":"r"}`, i))
+	}
+	s.object("tasks.execute", `[{"id":"r","name":"root"},`+strings.Join(tasks, ",")+`]`)
+	s.svc.Complete("c0", "1")
+	for _, want := range []string{`"tree_progress":0.33`, `"progress":0.0,`, `"tree_status":"in_progress"`} {
+		if _, _, got := s.post("/tasks", `{"id":1,"method":"tasks.get","params":{"id":"r"}}`); !strings.Contains(got, want) {
+			t.Errorf("got %s, want %s in it", got, want)
+		}
+	}
+	if _, _, got := s.post("/tasks", `{"id":1,"method":"tasks.get","params":{"id":"c0"}}`); !strings.Contains(got, `"progress":1.0,`) {
+		t.Errorf("got %s, want progress 1.0", got)
+	}
+}
+
+// Spec K5, 2.2 and 5.3: what tasks.create takes.
+func TestCreateForms(t *testing.T) {
+	for _, tt := range []struct{ name, params string }{
+		{"array", `[{"name":"x"}]`},
+		{"one object", `{"name":"x"}`},
+		{"object with tasks", `{"tasks":[{"name":"x"}]}`},
+		{"object with tasks and key", `{"idempotency_key":"k","tasks":[{"name":"x"}]}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, jsonrpc.Config{})
+			root := s.object("tasks.create", tt.params)
+			if root["name"] != "x" || !s.svc.LastSubmit().Hold {
+				t.Errorf("got %v and hold %t, want task x held (K1)", root["name"], s.svc.LastSubmit().Hold)
+			}
+			if n, _ := s.svc.Running(t.Context(), ""); n != 0 {
+				t.Errorf("got %d running trees, want none (K1)", n)
+			}
+		})
+	}
+}
+
+// Spec 2.1 and 2.2: each fault is -32602 with its text, and nothing is stored.
+func TestCreateFaults(t *testing.T) {
+	for _, tt := range []struct{ name, params, want string }{
+		{"2.2 #1 params", `3`, `Params must be a dict (single task) or list (tasks array)`},
+		{"2.2 #2 owners", `[{"name":"a","user_id":"u"},{"name":"b","parent_id":"a","user_id":"v"}]`, `All tasks must have the same user_id.`},
+		{"#1 empty", `[]`, `Tasks array cannot be empty`},
+		{"#2 name", `[{}]`, `Task at index 0 must have a 'name' field`},
+		{"#2 name of one object", `{}`, `Task at index 0 must have a 'name' field`},
+		{"#3 mixed", `[{"id":"a","name":"a"},{"name":"b","parent_id":"a"}]`, `Mixed mode not supported`},
+		{"#4 ids", `[{"id":"a","name":"a"},{"id":"a","name":"b"}]`, `Duplicate task id 'a' at index 1`},
+		{"#9 cycle", `[{"id":"a","name":"a","dependencies":["b"]},{"id":"b","name":"b","parent_id":"a","dependencies":["a"]}]`, `Circular dependency detected:`},
+		{"#12 roots", `[{"name":"a"},{"name":"b"}]`, `Multiple root tasks found:`},
+		{"not a task", `[1]`, `tasks[0]`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, jsonrpc.Config{})
+			if got := s.refused("tasks.create", tt.params, -32602, 400); !strings.HasPrefix(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if list := s.call("tasks.list", `{}`); len(list.([]any)) != 0 {
+				t.Errorf("got %v stored, want nothing", list)
+			}
+		})
+	}
+}
+
+func TestCreateSaysWhichIDsChanged(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	s.object("tasks.create", chain)
+	again := s.object("tasks.create", chain)
+	ids, _ := again["id_map"].(map[string]any)
+	if len(ids) != 3 || ids["r"] != again["id"] || again["id"] == "r" {
+		t.Errorf("got id %v and id_map %v, want new ids for r, a and b", again["id"], ids)
+	}
+}
+
+func TestIdempotencyKey(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	first := s.object("tasks.execute", `{"tasks":[{"name":"x"}],"idempotency_key":"k"}`)
+	second := s.object("tasks.execute", `{"tasks":[{"name":"x"}]}`, "Idempotency-Key", "k")
+	if first["root_task_id"] != second["root_task_id"] || second["replayed"] != true {
+		t.Errorf("got %v then %v, want the same tree", first, second)
+	}
+	if created := s.object("tasks.create", `[{"name":"x"}]`, "Idempotency-Key", "k"); created["id"] != first["root_task_id"] {
+		t.Errorf("got %v, want %v", created["id"], first["root_task_id"])
+	}
+	s.refused("tasks.execute", `{"tasks":[{"name":"x"}],"idempotency_key":"other"}`, -32602, 400, "Idempotency-Key", "k")
+	s.refused("tasks.create", `[{"name":"x"}]`, -32602, 400, "Idempotency-Key", strings.Repeat("k", 256))
+	_, _, batch := s.post("/tasks", `[{"id":1,"method":"tasks.create","params":[{"name":"y"}]}]`, "Idempotency-Key", "k")
+	if !strings.Contains(batch, "-32602") {
+		t.Errorf("got %s, want the header refused for a batch", batch)
+	}
+}
+
+// A tree that was stored is never answered with an error, even if it can't be shown.
+func TestCreateIsAnsweredWhenTheTreeCanNotBeRead(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	s.svc.FailNext("Tasks", coordinator.ErrUnavailable)
+	s.svc.FailNext("Task", coordinator.ErrUnavailable)
+	root := s.object("tasks.create", chain)
+	if root["id"] != "r" || root["name"] != "root" || root["children_omitted"] != true {
+		t.Errorf("got %v, want the root alone", root)
+	}
+}
+
+func TestLargeTrees(t *testing.T) {
+	s := serve(t, jsonrpc.Config{MaxAnswerTasks: 2})
+	root := s.object("tasks.create", chain)
+	if root["children_omitted"] != true || root["children"] != nil || root["has_children"] != true {
+		t.Errorf("got %v, want the root without children", root)
+	}
+	if got := s.refused("tasks.tree", `{"task_id":"a"}`, -32602, 400); !strings.Contains(got, "too large for one answer") {
+		t.Errorf("got %q", got)
+	}
+	if got := s.call("tasks.list", `{"root_id":"a"}`).([]any); len(got) != 3 {
+		t.Errorf("got %d tasks of the tree, want 3", len(got))
+	}
+}
+
+// A chain as deep as its number of tasks nests without recursion.
+func TestDeepTree(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	const n = 3000
+	var b strings.Builder
+	b.WriteString(`[{"id":"t0","name":"t"}`)
+	for i := 1; i < n; i++ {
+		fmt.Fprintf(&b, `,{"id":"t%d","name":"t","parent_id":"t%d"}`, i, i-1)
+	}
+	b.WriteString("]")
+	node, depth := s.object("tasks.create", b.String()), 1
+	for {
+		children, ok := node["children"].([]any)
+		if !ok {
+			break
+		}
+		node = children[0].(map[string]any)
+		depth++
+	}
+	if depth != n {
+		t.Errorf("got depth %d, want %d", depth, n)
+	}
+}
+
+// Spec 5.3: reading.
+func TestQueries(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	s.object("tasks.create", chain)
+	if got := s.call("tasks.get", `{"id":"nope"}`); got != nil {
+		t.Errorf("get unknown: got %v, want null", got)
+	}
+	if got := s.object("tasks.detail", `{"task_id":"a"}`); got["name"] != "a" || got["tree_status"] != nil {
+		t.Errorf("detail: got %v", got)
+	}
+	if got := s.object("tasks.tree", `{"root_id":"b"}`); got["id"] != "r" || len(got["children"].([]any)) != 2 || got["tree_status"] != "pending" {
+		t.Errorf("tree: got %v", got)
+	}
+	if got := s.call("tasks.children", `{"parent_id":"r"}`).([]any); len(got) != 2 || got[0].(map[string]any)["id"] != "a" {
+		t.Errorf("children: got %v", got)
+	}
+	for _, tt := range []struct{ method, params, want string }{
+		{"tasks.get", `{}`, "Task ID is required. Please provide 'task_id' or 'id' parameter."},
+		{"tasks.detail", `{}`, "Task ID is required"},
+		{"tasks.tree", `{}`, "Task ID or root_id is required"},
+		{"tasks.tree", `{"task_id":"x"}`, "Task x not found"},
+		{"tasks.children", `{}`, "Parent task ID is required. "},
+		{"tasks.children", `{"task_id":"x"}`, "Parent task x not found"},
+		{"tasks.get", `{"task_id":7}`, "task_id must be a string"},
+		{"tasks.get", `{"task_id":"a\u0000"}`, "task_id must be text without NUL"},
+		{"tasks.list", `{"limit":1001}`, "limit must be an integer from 1 to 1000"},
+		{"tasks.list", `{"limit":1.5}`, "limit must be an integer from 1 to 1000"},
+		{"tasks.list", `{"offset":-1}`, "offset must be"},
+		{"tasks.list", `{"status":"odd"}`, "status must be one of"},
+		{"tasks.list", `{"root_only":"yes"}`, "root_only must be true or false"},
+	} {
+		if got := s.refused(tt.method, tt.params, -32602, 400); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s %s: got %q, want %q", tt.method, tt.params, got, tt.want)
+		}
+	}
+}
+
+func TestListPages(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	for i := range 5 {
+		s.object("tasks.create", fmt.Sprintf(`[{"id":"t%d","name":"n","user_id":"u%d"},{"id":"c%d","name":"c","parent_id":"t%d"}]`, i, i%2, i, i))
+	}
+	for _, tt := range []struct {
+		params string
+		want   []string
+	}{
+		{`{}`, []string{"t4", "t3", "t2", "t1", "t0"}},
+		{`{"limit":2,"offset":1}`, []string{"t3", "t2"}},
+		{`{"user_id":"u1"}`, []string{"t3", "t1"}},
+		{`{"root_only":false,"name":"c","limit":1}`, []string{"c4"}},
+		{`{"parent_id":"t2"}`, []string{"c2"}},
+		{`{"status":"completed"}`, nil},
+		{`{"original_task_id":"t1"}`, nil},
+	} {
+		if got := ids(s.call("tasks.list", tt.params)); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", tt.params, got, tt.want)
+		}
+	}
+	var got []string
+	for cursor := `""`; cursor != ""; {
+		_, header, answer := s.post("/tasks", `{"id":1,"method":"tasks.list","params":{"limit":2,"cursor":`+cursor+`}}`)
+		var decoded struct{ Result any }
+		if err := json.Unmarshal([]byte(answer), &decoded); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, ids(decoded.Result)...)
+		if cursor = header.Get("X-Next-Cursor"); cursor != "" {
+			cursor = `"` + cursor + `"`
+		}
+	}
+	if want := []string{"t4", "t3", "t2", "t1", "t0"}; !slices.Equal(got, want) {
+		t.Errorf("by cursor: got %v, want %v", got, want)
+	}
+}
+
+func ids(list any) (out []string) {
+	for _, t := range list.([]any) {
+		out = append(out, t.(map[string]any)["id"].(string))
+	}
+	return out
+}
+
+// Spec 3.8.
+func TestCancel(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	s.object("tasks.execute", chain)
+	s.svc.Complete("a", `{}`)
+	got := s.call("tasks.cancel", `{"task_ids":["a","nope","b"],"force":true}`)
+	want := []any{
+		map[string]any{"task_id": "a", "status": "failed", "message": "Task a is already completed, cannot cancel", "current_status": "completed", "force": true},
+		map[string]any{"task_id": "nope", "status": "failed", "message": "Task nope not found", "error": "Task not found", "force": true},
+		map[string]any{"task_id": "b", "status": "cancelled", "message": "Force cancelled by user", "force": true},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if got := s.call("tasks.running.cancel", `{"context_ids":"a, b"}`).([]any); len(got) != 2 {
+		t.Errorf("a list with commas: got %v", got)
+	}
+	if got := s.object("tasks.cancel", `{"task_id":"r","error_message":"enough"}`); got["message"] != "enough" || got["task_id"] != "r" {
+		t.Errorf("singular: got %v, want one object", got)
+	}
+	if got := s.call("tasks.cancel", `{}`).([]any); len(got) != 0 {
+		t.Errorf("no ids: got %v, want []", got)
+	}
+	s.refused("tasks.cancel", `{"task_ids":[1]}`, -32602, 400)
+}
+
+// Spec 5.3: tasks.running.*.
+func TestRunning(t *testing.T) {
+	s := serve(t, jsonrpc.Config{})
+	s.object("tasks.create", `[{"id":"idle","name":"idle"}]`)
+	s.object("tasks.execute", `[{"id":"r1","name":"r","user_id":"u"}]`)
+	s.object("tasks.execute", `[{"id":"r2","name":"r"}]`)
+	s.svc.Start("r1")
+	if got := ids(s.call("tasks.running.list", `{}`)); !slices.Equal(got, []string{"r2", "r1"}) {
+		t.Errorf("list: got %v", got)
+	}
+	if got := ids(s.call("tasks.running.list", `{"user_id":"u","limit":1}`)); !slices.Equal(got, []string{"r1"}) {
+		t.Errorf("list of u: got %v", got)
+	}
+	if got := s.call("tasks.running.count", `{}`); !reflect.DeepEqual(got, map[string]any{"count": 2.0}) {
+		t.Errorf("count: got %v", got)
+	}
+	if got := s.call("tasks.running.count", `{"user_id":"u"}`); !reflect.DeepEqual(got, map[string]any{"count": 1.0, "user_id": "u"}) {
+		t.Errorf("count of u: got %v", got)
+	}
+	status := s.call("tasks.running.status", `{"task_ids":["r1","idle","nope"]}`).([]any)
+	for i, want := range []map[string]any{
+		{"task_id": "r1", "context_id": "r1", "status": "in_progress", "is_running": true, "progress": 0.0, "error": nil},
+		{"task_id": "idle", "status": "pending", "is_running": false, "started_at": nil},
+		{"task_id": "nope", "status": "not_found", "is_running": false, "progress": 0.0, "started_at": nil, "updated_at": nil},
+	} {
+		for key, value := range want {
+			if got := status[i].(map[string]any)[key]; got != value {
+				t.Errorf("status of %v: %s is %v, want %v", want["task_id"], key, got, value)
+			}
+		}
+	}
+}

@@ -16,6 +16,10 @@ import (
 //     Run must then stop what it started, and return soon.
 //  4. What Run returns becomes the attempt's outcome. A value returned beside an error is kept only when the task was
 //     cancelled, as its partial result.
+//
+// An executor that keeps something open between attempts is an io.Closer too; [Registry.Close] closes it.
+//
+// Package conformance has the tests that every executor passes.
 type Executor interface {
 	Describe() Description
 	// Run does the work and returns its result, which must be encodable as JSON. Errors are failures that may be

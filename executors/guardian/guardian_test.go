@@ -36,12 +36,12 @@ const (
 
 var errStopped = errors.New("stopped by the test")
 
-// playWorker runs the script under a guardian, with a lease of one second that it renews while it is awake.
+// playWorker runs the script under a guardian, with a lease of two seconds that it renews while it is awake.
 func playWorker(script, mark string) int {
-	l := newLease(time.Second)
+	l := newLease(2 * time.Second)
 	go func() {
 		for range time.Tick(200 * time.Millisecond) {
-			l.extend(time.Second)
+			l.extend(2 * time.Second)
 		}
 	}()
 	_, err := guardian.Run(context.Background(), guardian.Command{
@@ -267,22 +267,22 @@ func TestLeftoversOfAnEndedCommandAreKilled(t *testing.T) {
 }
 
 func TestARenewedLeaseLetsTheCommandGoOn(t *testing.T) {
-	l := newLease(400 * time.Millisecond)
+	l := newLease(1500 * time.Millisecond)
 	ctx, cancel := context.WithCancel(t.Context())
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
-		tick := time.NewTicker(50 * time.Millisecond)
+		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				l.extend(400 * time.Millisecond)
+				l.extend(1500 * time.Millisecond)
 			}
 		}
 	})
-	c := shell(`sleep 1.2; echo done`, newMark(t), nil)
+	c := shell(`sleep 2.5; echo done`, newMark(t), nil)
 	var out bytes.Buffer
 	c.Stdout, c.Lease, c.Grace = &out, l, 100*time.Millisecond
 	status, err := guardian.Run(t.Context(), c)

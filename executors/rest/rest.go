@@ -184,7 +184,11 @@ func (e *Executor) send(ctx context.Context, r *request, in *input) (*http.Respo
 		transport = e.trusted
 	}
 	client := &retryablehttp.Client{
-		HTTPClient:   &http.Client{Transport: transport, CheckRedirect: r.redirect(in.FollowRedirects == nil || *in.FollowRedirects)},
+		HTTPClient: &http.Client{
+			// Hides CloseIdleConnections: the library calls it after each failure, and the connections are everybody's.
+			Transport:     struct{ http.RoundTripper }{transport},
+			CheckRedirect: r.redirect(in.FollowRedirects == nil || *in.FollowRedirects),
+		},
 		RetryWaitMin: e.cfg.RetryWaitMin, RetryWaitMax: e.cfg.RetryWaitMax, RetryMax: in.Retries,
 		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
 			if _, refused := errors.AsType[*addressError](err); refused {

@@ -1,0 +1,342 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// ChoreKind numbers what a chore is. The numbers are stored.
+type ChoreKind int16
+
+// The kinds of chores.
+const (
+	ChoreUnlock  ChoreKind = 1 // tell the dependents of a settled task
+	ChoreCancel  ChoreKind = 2 // cancel the unfinished tasks of a tree; its task is the root
+	ChoreRelease ChoreKind = 3 // let a task go that waits for nothing
+)
+
+// choreBatch is the most tasks that one transaction of chores changes.
+const choreBatch = 5000
+
+// Chores does up to one batch of follow-up work, in one transaction, and reports whether there may be more.
+func (s *Store) Chores(ctx context.Context, room Room) (eff *Effects, more bool, err error) {
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		eff, more, err = nil, false, nil
+		p := &choreBatchPlan{}
+		b := &pgx.Batch{}
+		b.Queue("begin")
+		b.Queue(sql("TakeChores"), 500).Query(p.scan)
+		if err := c.SendBatch(ctx, b).Close(); err != nil {
+			return fmt.Errorf("take chores: %w", err)
+		}
+		if len(p.chores) == 0 {
+			_, err := c.Exec(ctx, "rollback")
+			return err
+		}
+		more = true
+		if err := p.expand(ctx, c); err != nil {
+			return err
+		}
+		d, err := load{keys: p.lock, policies: p.lock, joined: true}.run(ctx, c)
+		if err != nil {
+			return err
+		}
+		p.decide(d)
+		eff, err = apply(ctx, c, d, room, p.queue)
+		return err
+	})
+	return eff, more, err
+}
+
+// HasChores reports whether any chore waits.
+func (s *Store) HasChores(ctx context.Context) (has bool, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, sql("HasChores")).Scan(&has)
+	return has, err
+}
+
+type chore struct {
+	kind         ChoreKind
+	task, cursor dag.Key
+
+	dependents []dag.Dependent // unlock
+	tasks      []dag.Key       // cancel
+	last       bool            // done after this batch
+}
+
+// choreBatchPlan is one transaction's worth of chores.
+type choreBatchPlan struct {
+	chores []chore
+	lock   []dag.Key
+}
+
+func (p *choreBatchPlan) scan(rows pgx.Rows) error {
+	var c chore
+	_, err := pgx.ForEachRow(rows, []any{&c.kind, &c.task, &c.cursor}, func() error {
+		p.chores = append(p.chores, c)
+		return nil
+	})
+	return err
+}
+
+// expand finds the tasks that the chores touch, and cuts the chores off where the batch is full.
+func (p *choreBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
+	room := choreBatch
+	for i := 0; i < len(p.chores); i += 100 {
+		part := p.chores[i:min(i+100, len(p.chores))]
+		b := &pgx.Batch{}
+		for j := range part {
+			part[j].find(b, choreBatch)
+		}
+		if err := c.SendBatch(ctx, b).Close(); err != nil {
+			return fmt.Errorf("look up chores: %w", err)
+		}
+		for j := range part {
+			if room <= 0 {
+				p.chores = p.chores[:i+j]
+				return nil
+			}
+			ch := &part[j]
+			ch.cut(room)
+			room -= 1 + len(ch.dependents) + len(ch.tasks)
+			p.lock = append(p.lock, ch.task)
+			for _, d := range ch.dependents {
+				p.lock = append(p.lock, d.Key)
+			}
+			p.lock = append(p.lock, ch.tasks...)
+		}
+	}
+	return nil
+}
+
+func (ch *chore) find(b *pgx.Batch, limit int) {
+	switch ch.kind {
+	case ChoreUnlock:
+		b.Queue(sql("DependentsAfter"), ch.task, ch.cursor, limit).Query(func(rows pgx.Rows) (err error) {
+			ch.dependents, err = pgx.CollectRows(rows, pgx.RowToStructByPos[dag.Dependent])
+			ch.last = len(ch.dependents) < limit
+			return err
+		})
+	case ChoreCancel:
+		first, end := ch.task.Tree().Range()
+		b.Queue(sql("UnfinishedAfter"), max(first, ch.cursor+1), end, limit).Query(func(rows pgx.Rows) (err error) {
+			ch.tasks, err = pgx.CollectRows(rows, pgx.RowTo[dag.Key])
+			ch.last = len(ch.tasks) < limit
+			return err
+		})
+	default:
+		ch.last = true
+	}
+}
+
+func (ch *chore) cut(n int) {
+	if len(ch.dependents) > n {
+		ch.dependents, ch.last = ch.dependents[:n], false
+	}
+	if len(ch.tasks) > n {
+		ch.tasks, ch.last = ch.tasks[:n], false
+	}
+}
+
+func (p *choreBatchPlan) decide(d *dag.Decision) {
+	for _, ch := range p.chores {
+		switch ch.kind {
+		case ChoreUnlock:
+			d.Unlocked(ch.task, ch.dependents)
+		case ChoreCancel:
+			for _, k := range ch.tasks {
+				d.Cancel(k, "", true)
+			}
+		case ChoreRelease:
+			d.Release(ch.task)
+		}
+	}
+}
+
+// queue deletes the chores that are done, and moves the others on. It runs before the decision adds new chores.
+func (p *choreBatchPlan) queue(b *pgx.Batch) {
+	for _, ch := range p.chores {
+		if ch.last {
+			b.Queue(sql("DeleteChore"), ch.kind, ch.task)
+			continue
+		}
+		at := ch.cursor
+		if n := len(ch.dependents); n > 0 {
+			at = ch.dependents[n-1].Key
+		}
+		if n := len(ch.tasks); n > 0 {
+			at = ch.tasks[n-1]
+		}
+		b.Queue(sql("MoveChore"), ch.kind, ch.task, at)
+	}
+}
+
+// DueTimers handles up to limit timers that are due, in one transaction, and returns how many there were.
+func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effects, n int, err error) {
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		eff, n, err = nil, 0, nil
+		var due []dag.Timer
+		b := &pgx.Batch{}
+		b.Queue("begin")
+		b.Queue(sql("DueTimers"), limit).Query(func(rows pgx.Rows) error {
+			var t dag.Timer
+			_, err := pgx.ForEachRow(rows, []any{&t.Task, &t.Attempt, &t.Kind}, func() error {
+				due = append(due, t)
+				return nil
+			})
+			return err
+		})
+		if err := c.SendBatch(ctx, b).Close(); err != nil {
+			return fmt.Errorf("take timers: %w", err)
+		}
+		if n = len(due); n == 0 {
+			_, err := c.Exec(ctx, "rollback")
+			return err
+		}
+		keys := make([]dag.Key, n)
+		for i, t := range due {
+			keys[i] = t.Task
+		}
+		d, err := load{keys: keys, policies: keys, dependents: true, joined: true}.run(ctx, c)
+		if err != nil {
+			return err
+		}
+		var deadlines []dag.Key
+		for _, t := range due {
+			if t.Kind == dag.TimerTree {
+				deadlines = append(deadlines, t.Task)
+				continue
+			}
+			d.Due(t)
+		}
+		eff, err = apply(ctx, c, d, room, func(b *pgx.Batch) {
+			for i, t := range due {
+				if t.Kind == dag.TimerTree {
+					queueTreeCancel(b, keys[i], "Tree timeout", t.Attempt)
+				}
+			}
+		})
+		if err == nil {
+			eff.Chores += len(deadlines)
+		}
+		return err
+	})
+	return eff, n, err
+}
+
+// NextTimer is how long it is until the next timer, by Postgres's clock; ok is false when there is none.
+func (s *Store) NextTimer(ctx context.Context) (wait time.Duration, ok bool, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	var at, now time.Time
+	err = s.pool.QueryRow(ctx, sql("NextTimer")).Scan(&at, &now)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, false, nil
+	}
+	return at.Sub(now), err == nil, err
+}
+
+// queueTreeCancel puts a tree's cancellation on record, and the chore that carries it out. execution > 0: only while
+// that execution is the current one.
+func queueTreeCancel(b *pgx.Batch, root dag.Key, message string, execution int32) {
+	b.Queue(sql("CancelTree"), root.Tree(), message, execution)
+	b.Queue(sql("CancelTreeChore"), root)
+}
+
+// CancelTree cancels the unfinished tasks of a tree: at once, as a fact that dispatch and claim read; task by task by a
+// chore. It reports whether there was anything to cancel.
+func (s *Store) CancelTree(ctx context.Context, tree dag.TreeKey, message string) (bool, error) {
+	var did bool
+	err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		b := &pgx.Batch{}
+		b.Queue("begin")
+		b.Queue(sql("CancelTree"), tree, message, 0).Exec(func(ct pgconnTag) error {
+			did = ct.RowsAffected() > 0
+			return nil
+		})
+		b.Queue(sql("CancelTreeChoreOf"), tree)
+		b.Queue("commit")
+		return c.SendBatch(ctx, b).Close()
+	})
+	return did, err
+}
+
+// Cancel cancels single tasks, not what depends on them. It returns which were cancelled.
+func (s *Store) Cancel(ctx context.Context, keys []dag.Key, message string, room Room) (done map[dag.Key]bool, eff *Effects, err error) {
+	eff, err = s.decide(ctx, load{keys: keys, policies: keys, dependents: true}, room, func(d *dag.Decision) {
+		done = map[dag.Key]bool{}
+		for _, k := range keys {
+			done[k] = d.Cancel(k, message, false)
+		}
+	})
+	return done, eff, err
+}
+
+// Expire deletes up to limit trees that ended over age ago, with all that belongs to them, and returns how many. Each
+// is a transaction of its own per table and key range, smallest harm first; a tree's row goes last, so that what was
+// begun is finished by the next call.
+func (s *Store) Expire(ctx context.Context, age time.Duration, limit int) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("FinishedTrees"), age.Seconds(), limit)
+	if err != nil {
+		return 0, fmt.Errorf("look for old trees: %w", err)
+	}
+	trees, err := pgx.CollectRows(rows, pgx.RowTo[dag.TreeKey])
+	if err != nil {
+		return 0, fmt.Errorf("look for old trees: %w", err)
+	}
+	for n, t := range trees {
+		if err := s.deleteTree(ctx, t); err != nil {
+			return n, fmt.Errorf("delete tree %d: %w", t, err)
+		}
+	}
+	return len(trees), nil
+}
+
+// expireStep is how many keys of one tree are deleted in one transaction.
+const expireStep = 20_000
+
+func (s *Store) deleteTree(ctx context.Context, t dag.TreeKey) error {
+	first, end := t.Range()
+	var tasks int
+	if err := s.pool.QueryRow(ctx, "select tasks from tree where key = $1", t).Scan(&tasks); err != nil {
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	}
+	last := min(end, first+dag.Key(tasks))
+	for k := first; k < last; k += expireStep {
+		to := min(k+expireStep, last)
+		b := &pgx.Batch{}
+		for _, statement := range []string{"DeleteAttempts", "DeleteEdges", "DeletePayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks"} {
+			b.Queue(sql(statement), k, to)
+		}
+		if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+	}
+	b := &pgx.Batch{}
+	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteTree"} {
+		b.Queue(sql(statement), t)
+	}
+	return s.pool.SendBatch(ctx, b).Close()
+}
+
+// Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed.
+func (s *Store) Tidy(ctx context.Context) error {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	b := &pgx.Batch{}
+	b.Queue(sql("DeleteWorkers"))
+	b.Queue(sql("DeleteOldChunks"))
+	return s.pool.SendBatch(ctx, b).Close()
+}

@@ -1,0 +1,194 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Lane is a pool and a priority: tasks of one lane start in the order in which they got ready.
+type Lane struct {
+	Pool     int32
+	Priority dag.Priority
+}
+
+// Dispatch moves up to n waiting tasks of a lane to published and returns them, to be sent: one round trip, two when
+// some of them have dependencies. Empty: nothing waits, or another coordinator has it.
+func (s *Store) Dispatch(ctx context.Context, lane Lane, n int) ([]*Work, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("Dispatch"), lane.Pool, int16(lane.Priority), n)
+	if err != nil {
+		return nil, fmt.Errorf("dispatch: %w", err)
+	}
+	work, err := s.collectWork(ctx, rows)
+	if err != nil {
+		return nil, fmt.Errorf("dispatch: %w", err)
+	}
+	return work, nil
+}
+
+func (s *Store) collectWork(ctx context.Context, rows pgx.Rows) ([]*Work, error) {
+	var work []*Work
+	if err := scanWork(rows, func(w *Work) { work = append(work, w) }); err != nil {
+		return nil, err
+	}
+	return work, s.addResults(ctx, work)
+}
+
+// Work loads what is to be published for one ready attempt, whatever its number of dependencies: for a worker that
+// asks for large inputs. [ErrNotFound] when the attempt is neither ready nor open.
+func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32) (*Work, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("LoadOneWork"), k, attempt)
+	if err != nil {
+		return nil, err
+	}
+	var w *Work
+	if err := scanWork(rows, func(one *Work) { w = one }); err != nil {
+		return nil, err
+	}
+	if w == nil {
+		return nil, ErrNotFound
+	}
+	rows, err = s.pool.Query(ctx, sql("LoadDependencyResults"), []dag.Key{k}, dag.MaxTreeTasks)
+	if err != nil {
+		return nil, err
+	}
+	return w, scanResults(rows, map[dag.Key]*Work{k: w})
+}
+
+// Backlog tells which lanes have waiting tasks.
+func (s *Store) Backlog(ctx context.Context) ([]Lane, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("Backlog"))
+	if err != nil {
+		return nil, fmt.Errorf("read backlog: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Lane])
+}
+
+// ReconcilePublished looks after up to limit runs that were published over age ago. Runs that are done with are
+// deleted. Of the others, lost decides for each lane, from when its oldest run was published, whether its messages are
+// gone; if so they are returned, to be published again, and count as published now; else they are looked at again
+// after age.
+func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit int, lost func(Lane, time.Time) bool) (again []*Work, looked int, err error) {
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		again, looked = nil, 0
+		st := staleRuns{}
+		b := &pgx.Batch{}
+		b.Queue("begin")
+		b.Queue(sql("StalePublished"), age.Seconds(), limit).Query(st.scan)
+		if err := c.SendBatch(ctx, b).Close(); err != nil {
+			return fmt.Errorf("look after published runs: %w", err)
+		}
+		looked = len(st.ids)
+		if looked == 0 {
+			_, err := c.Exec(ctx, "rollback")
+			return err
+		}
+		gone := map[Lane]bool{}
+		for lane, since := range st.since {
+			gone[lane] = lost(lane, since)
+		}
+		b = &pgx.Batch{}
+		b.Queue(sql("DeletePublished"), st.ids)
+		queuePublished(b, st.runs)
+		var first []int64
+		var ns, attempts []int32
+		for _, r := range st.runs {
+			if gone[Lane{r.Pool, r.Priority}] {
+				first, ns, attempts = append(first, int64(r.First)), append(ns, r.N), append(attempts, r.Attempt)
+			}
+		}
+		if len(first) > 0 {
+			b.Queue(sql("LoadWork"), first, ns, attempts).Query(func(rows pgx.Rows) error {
+				return scanWork(rows, func(w *Work) { again = append(again, w) })
+			})
+		}
+		b.Queue("commit")
+		return c.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return again, looked, s.addResults(ctx, again)
+}
+
+// addResults loads the results that tasks with dependencies start from.
+func (s *Store) addResults(ctx context.Context, work []*Work) error {
+	var keys []dag.Key
+	byKey := map[dag.Key]*Work{}
+	for _, w := range work {
+		if w.Deps > 0 && w.Deps <= MaxInlineDeps {
+			keys = append(keys, w.Key)
+			byKey[w.Key] = w
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("LoadDependencyResults"), keys, MaxInlineDeps)
+	if err != nil {
+		return err
+	}
+	return scanResults(rows, byKey)
+}
+
+// staleRuns gathers the rows of StalePublished.
+type staleRuns struct {
+	ids   []int64
+	runs  []Run // what still is ready, as runs
+	since map[Lane]time.Time
+}
+
+func (st *staleRuns) scan(rows pgx.Rows) error {
+	st.since = map[Lane]time.Time{}
+	var id int64
+	var r Run
+	var at time.Time
+	var key *dag.Key
+	_, err := pgx.ForEachRow(rows, []any{&id, &r.Pool, &r.Priority, &r.Attempt, &at, &key}, func() error {
+		fresh := len(st.ids) == 0 || st.ids[len(st.ids)-1] != id
+		if fresh {
+			st.ids = append(st.ids, id)
+		}
+		if key == nil {
+			return nil
+		}
+		lane := Lane{r.Pool, r.Priority}
+		if old, ok := st.since[lane]; !ok || at.Before(old) {
+			st.since[lane] = at
+		}
+		if n := len(st.runs); n > 0 && !fresh {
+			if last := &st.runs[n-1]; last.First+dag.Key(last.N) == *key && last.Pool == r.Pool && last.Priority == r.Priority && last.Attempt == r.Attempt {
+				last.N++
+				return nil
+			}
+		}
+		st.runs = append(st.runs, Run{Pool: r.Pool, Priority: r.Priority, First: *key, N: 1, Attempt: r.Attempt})
+		return nil
+	})
+	return err
+}
+
+func queuePublished(b *pgx.Batch, runs []Run) {
+	if len(runs) == 0 {
+		return
+	}
+	n := len(runs)
+	pools, prios, first := make([]int32, n), make([]int16, n), make([]int64, n)
+	ns, attempts := make([]int32, n), make([]int32, n)
+	for i, r := range runs {
+		pools[i], prios[i], first[i], ns[i], attempts[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt
+	}
+	b.Queue(sql("InsertPublished"), pools, prios, first, ns, attempts)
+}

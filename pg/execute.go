@@ -1,0 +1,174 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// ExecutionStatus says what became of a request to execute.
+type ExecutionStatus int
+
+// The answers to Execute.
+const (
+	ExecutionStarted  ExecutionStatus = iota
+	ExecutionRunning                  // the set overlaps with what is unfinished
+	ExecutionNothing                  // all that the call covers is settled and stays so
+	ExecutionStopping                 // a cancelled attempt has not stopped yet
+)
+
+// Execution is the answer to Execute.
+type Execution struct {
+	Status  ExecutionStatus
+	Tasks   int // started
+	Effects *Effects
+}
+
+// Execute starts a held tree, or runs again what a user asks for (spec 3.1, 3.7), in one transaction over the tree's
+// tasks: some seconds for a million.
+func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
+	var out *Execution
+	err := retry(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+		defer cancel()
+		c, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Release()
+		out, err = s.execute(ctx, c.Conn(), target, opts)
+		if c.Conn().PgConn().TxStatus() != 'I' {
+			_, _ = c.Exec(context.WithoutCancel(ctx), "rollback")
+		}
+		return err
+	})
+	return out, err
+}
+
+func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
+	tree := target.Tree()
+	first, end := tree.Range()
+	p := planner{}
+	var root dag.Key
+	b := &pgx.Batch{}
+	b.Queue("begin")
+	b.Queue("set local statement_timeout = 0")
+	b.Queue(sql("LockExecution"), tree)
+	b.Queue("select root from tree where key = $1", tree).QueryRow(func(row pgx.Row) error { return row.Scan(&root) })
+	b.Queue(sql("PlanRows"), first, end).Query(p.scan)
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("read tree %d: %w", tree, err)
+	}
+	if target.Index() >= len(p.nodes) {
+		return nil, ErrNotFound
+	}
+	plan := dag.PlanExecution(p.nodes, p.dependencies, target.Index(), target == root, opts)
+	switch {
+	case plan.Busy >= 0:
+		return &Execution{Status: ExecutionRunning}, nil
+	case plan.Stopping >= 0:
+		return &Execution{Status: ExecutionStopping}, nil
+	case len(plan.Restarts) == 0:
+		return &Execution{Status: ExecutionNothing}, nil
+	}
+	eff, err := p.write(ctx, c, tree, plan.Restarts)
+	if err != nil {
+		return nil, err
+	}
+	return &Execution{Status: ExecutionStarted, Tasks: len(plan.Restarts), Effects: eff}, nil
+}
+
+// planner holds a tree while an execution is planned.
+type planner struct {
+	nodes []dag.Node
+	lanes []Lane
+	start []int32
+	edges []dag.Edge
+}
+
+func (p *planner) scan(rows pgx.Rows) error {
+	var key dag.Key
+	var n dag.Node
+	var lane Lane
+	var deps []int32
+	p.start = append(p.start, 0)
+	_, err := pgx.ForEachRow(rows, []any{&key, &n.State, &n.Flags, &n.Attempt, &n.Open, &lane.Priority, &lane.Pool, &deps}, func() error {
+		p.nodes, p.lanes = append(p.nodes, n), append(p.lanes, lane)
+		for _, d := range deps {
+			p.edges = append(p.edges, dag.Edge{Task: max(d, -d) - 1, Required: d > 0})
+		}
+		p.start = append(p.start, int32(len(p.edges)))
+		deps = nil
+		return nil
+	})
+	return err
+}
+
+func (p *planner) dependencies(i int) []dag.Edge { return p.edges[p.start[i]:p.start[i+1]] }
+
+// restartStep is how many rows one statement of a re-run changes.
+const restartStep = 10_000
+
+func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, restarts []dag.Restart) (*Effects, error) {
+	eff := &Effects{}
+	first, end := tree.Range()
+	b := &pgx.Batch{}
+	b.Queue(sql("ForgetChores"), first, end)
+	var ready []*dag.Row
+	var releases []dag.Key
+	var delta dag.TreeDelta
+	for from := 0; from < len(restarts); from += restartStep {
+		part := restarts[from:min(from+restartStep, len(restarts))]
+		queueRestarts(b, tree, part)
+	}
+	for _, r := range restarts {
+		node := p.nodes[r.Index]
+		delta.Count(node.State, node.Flags, -1)
+		delta.Count(r.State, node.Flags, +1)
+		k := tree.Key(r.Index)
+		if r.Release {
+			releases = append(releases, k)
+		}
+		if r.State == dag.Ready {
+			ready = append(ready, &dag.Row{Key: k, Pool: p.lanes[r.Index].Pool, Priority: p.lanes[r.Index].Priority, Attempt: r.Attempt})
+		}
+	}
+	if len(releases) > 0 {
+		queueChores(b, ChoreRelease, releases)
+	}
+	eff.Chores = len(releases)
+	eff.Waiting = Runs(ready, nil)
+	if len(eff.Waiting) > 0 {
+		queueRuns(b, eff.Waiting, map[dag.Key]bool{})
+	}
+	b.Queue(sql("StartExecution"), tree, delta.Held, delta.Unfinished, delta.Completed, delta.Failed, delta.Cancelled, delta.Blocked, delta.LeavesCompleted).
+		QueryRow(func(row pgx.Row) error {
+			t := TreeSequence{Tree: tree}
+			err := row.Scan(&t.Sequence, &t.Final)
+			eff.Trees = append(eff.Trees, t)
+			return err
+		})
+	b.Queue("commit")
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("start execution of tree %d: %w", tree, err)
+	}
+	return eff, nil
+}
+
+func queueRestarts(b *pgx.Batch, tree dag.TreeKey, restarts []dag.Restart) {
+	n := len(restarts)
+	keys, was, wasAttempt := make([]int64, n), make([]int16, n), make([]int32, n)
+	state, attempt, remaining, blocked := make([]int16, n), make([]int32, n), make([]int32, n), make([]int64, n)
+	for i, r := range restarts {
+		keys[i], was[i], wasAttempt[i] = int64(tree.Key(r.Index)), int16(r.From), r.Was
+		state[i], attempt[i], remaining[i] = int16(r.State), r.Attempt, r.Remaining
+		if r.State == dag.Blocked {
+			blocked[i] = int64(tree.Key(r.BlockedBy))
+		}
+	}
+	b.Queue(sql("RestartRows"), keys, was, wasAttempt, state, attempt, remaining, blocked).Exec(expect(n, "restart tasks"))
+}

@@ -1,0 +1,434 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Shown is a task as it is shown: one row of the view of that name.
+type Shown struct {
+	Key        dag.Key
+	ID         string
+	TreeID     string `db:"tree_id"`
+	ParentID   *string
+	UserID     *string
+	Name       string
+	State      dag.State
+	Priority   dag.Priority
+	Flags      dag.Flags
+	Deps       []int32
+	DepTypes   []string
+	Inputs     []byte // as submitted
+	Params     []byte
+	Schemas    []byte
+	Custom     []byte
+	Result     []byte
+	Error      *string
+	Progress   *float32
+	Executor   string
+	Pool       string
+	Worker     *string
+	Attempt    int32
+	BlockedBy  *string
+	Parent     int32
+	CreatedAt  time.Time
+	StartedAt  *time.Time
+	FinishedAt *time.Time
+	DueAt      *time.Time
+
+	Dependencies []ShownDependency      `db:"-"`
+	Results      []dag.DependencyResult `db:"-"` // of completed dependencies, once started
+}
+
+// ShownDependency is an edge as it is shown.
+type ShownDependency struct {
+	ID, Type string
+	Required bool
+}
+
+// KeyOf is the key of the task with the id. [ErrNotFound].
+func (s *Store) KeyOf(ctx context.Context, id string) (k dag.Key, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, sql("KeyOf"), id).Scan(&k)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, ErrNotFound
+	}
+	return k, err
+}
+
+// Task shows one task. [ErrNotFound].
+func (s *Store) Task(ctx context.Context, id string) (*Shown, error) {
+	list, err := s.shown(ctx, dag.MaxTreeTasks, "TaskByID", id)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, ErrNotFound
+	}
+	return list[0], nil
+}
+
+// Filter narrows a list of tasks; zero fields don't.
+type Filter struct {
+	Status dag.Status
+	Name   string
+	UserID string
+	Limit  int // at least 1
+	Offset int
+}
+
+func (f Filter) states() (out []int16) {
+	if f.Status == "" {
+		return nil
+	}
+	for _, st := range f.Status.States() {
+		out = append(out, int16(st))
+	}
+	return out
+}
+
+func orNull(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// TreeTasks lists a tree's tasks in submission order, from a key on. User is not looked at.
+func (s *Store) TreeTasks(ctx context.Context, from dag.Key, f Filter) ([]*Shown, error) {
+	_, end := from.Tree().Range()
+	return s.shown(ctx, 64, "TasksUp", from, end, f.states(), orNull(f.Name), f.Limit, f.Offset)
+}
+
+// Tasks lists tasks of all trees, newest tree first, below a key (0: from the newest).
+func (s *Store) Tasks(ctx context.Context, below dag.Key, f Filter) ([]*Shown, error) {
+	if below == 0 {
+		below = math.MaxInt64
+	}
+	return s.shown(ctx, 64, "TasksDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
+}
+
+// Roots lists root tasks, newest first, of trees below a key (0: from the newest).
+func (s *Store) Roots(ctx context.Context, below dag.TreeKey, f Filter) ([]*Shown, error) {
+	if below == 0 {
+		below = math.MaxInt64
+	}
+	return s.shown(ctx, 64, "RootsDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
+}
+
+// Children lists the direct children of a task by priority, then submission order, after a place in that order (nil:
+// from the start).
+func (s *Store) Children(ctx context.Context, parent dag.Key, after *Shown, f Filter) ([]*Shown, error) {
+	first, end := parent.Tree().Range()
+	priority, key := int16(-1), dag.Key(0)
+	if after != nil {
+		priority, key = int16(after.Priority), after.Key
+	}
+	return s.shown(ctx, 64, "Children", first, end, parent.Index(), priority, key, f.states(), f.Limit, f.Offset)
+}
+
+// shown runs a query over the view and adds what the view has only by key. Results of dependencies are added for
+// started tasks with at most maxDeps of them.
+func (s *Store) shown(ctx context.Context, maxDeps int, statement string, args ...any) ([]*Shown, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql(statement), args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", statement, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[Shown])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", statement, err)
+	}
+	if err := s.addDependencies(ctx, list); err != nil {
+		return nil, err
+	}
+	return list, s.addShownResults(ctx, list, maxDeps)
+}
+
+func (s *Store) addDependencies(ctx context.Context, list []*Shown) error {
+	wanted := map[dag.Key]string{}
+	for _, t := range list {
+		wanted[t.Key] = t.ID
+	}
+	var missing []dag.Key
+	for _, t := range list {
+		for _, d := range t.Deps {
+			k := t.Key.Tree().Key(int(max(d, -d) - 1))
+			if _, ok := wanted[k]; !ok {
+				wanted[k] = ""
+				missing = append(missing, k)
+			}
+		}
+	}
+	if len(missing) > 0 {
+		rows, err := s.pool.Query(ctx, sql("IDsOf"), missing)
+		if err != nil {
+			return fmt.Errorf("read ids: %w", err)
+		}
+		var k dag.Key
+		var id string
+		if _, err := pgx.ForEachRow(rows, []any{&k, &id}, func() error {
+			wanted[k] = id
+			return nil
+		}); err != nil {
+			return fmt.Errorf("read ids: %w", err)
+		}
+	}
+	for _, t := range list {
+		for i, d := range t.Deps {
+			dep := ShownDependency{ID: wanted[t.Key.Tree().Key(int(max(d, -d)-1))], Required: d > 0, Type: "result"}
+			if i < len(t.DepTypes) && t.DepTypes[i] != "" {
+				dep.Type = t.DepTypes[i]
+			}
+			t.Dependencies = append(t.Dependencies, dep)
+		}
+	}
+	return nil
+}
+
+func (s *Store) addShownResults(ctx context.Context, list []*Shown, maxDeps int) error {
+	byKey := map[dag.Key]*Work{}
+	var keys []dag.Key
+	for _, t := range list {
+		if t.StartedAt != nil && len(t.Deps) > 0 && len(t.Deps) <= maxDeps {
+			byKey[t.Key] = &Work{}
+			keys = append(keys, t.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := s.pool.Query(ctx, sql("LoadDependencyResults"), keys, maxDeps)
+	if err != nil {
+		return fmt.Errorf("read results of dependencies: %w", err)
+	}
+	if err := scanResults(rows, byKey); err != nil {
+		return fmt.Errorf("read results of dependencies: %w", err)
+	}
+	for _, t := range list {
+		if w := byKey[t.Key]; w != nil {
+			t.Results = w.Results
+		}
+	}
+	return nil
+}
+
+// Tree is a tree's aggregate.
+type Tree struct {
+	Key              dag.TreeKey
+	ID, Name, UserID string
+	Tasks, Leaves    int
+	Held, Unfinished int
+	Running          int
+	Completed        int
+	Failed           int
+	Cancelled        int
+	Blocked          int
+	LeavesCompleted  int
+	Execution        int   // 0: never executed
+	ExecutionStart   int64 // the last sequence before the current execution
+	Sequence         int64 // of the last event
+	CreatedAt        time.Time
+	StartedAt        *time.Time
+	FinishedAt       *time.Time
+}
+
+// Counts are the tree's figures as package dag wants them.
+func (t *Tree) Counts() dag.Counts {
+	return dag.Counts{Tasks: t.Tasks, Held: t.Held, Unfinished: t.Unfinished, Running: t.Running, Completed: t.Completed,
+		Failed: t.Failed, Cancelled: t.Cancelled, Blocked: t.Blocked, Leaves: t.Leaves, LeavesCompleted: t.LeavesCompleted}
+}
+
+// Tree shows a tree. [ErrNotFound].
+func (s *Store) Tree(ctx context.Context, key dag.TreeKey) (*Tree, error) {
+	list, err := s.trees(ctx, "TreeByKey", key)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, ErrNotFound
+	}
+	return list[0], nil
+}
+
+// Trees lists trees, newest first, below a key (0: from the newest); open: only those with an execution in progress.
+func (s *Store) Trees(ctx context.Context, below dag.TreeKey, userID string, open bool, limit int) ([]*Tree, error) {
+	if below == 0 {
+		below = math.MaxInt64
+	}
+	statement := "TreesDown"
+	if open {
+		statement = "OpenTreesDown"
+	}
+	return s.trees(ctx, statement, below, orNull(userID), limit)
+}
+
+func (s *Store) trees(ctx context.Context, statement string, args ...any) ([]*Tree, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql(statement), args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", statement, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[Tree])
+}
+
+// CountOpenTrees counts trees with an execution in progress; an empty user counts all.
+func (s *Store) CountOpenTrees(ctx context.Context, userID string) (n int, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, sql("CountOpenTrees"), orNull(userID)).Scan(&n)
+	return n, err
+}
+
+// Attempt is one ended try.
+type Attempt struct {
+	Number                int32
+	Outcome               dag.Outcome
+	Counted               bool
+	Error, Detail         string
+	Result                []byte
+	Worker                string
+	StartedAt, FinishedAt *time.Time
+}
+
+// Attempts is the history of a task, oldest first, at most 1000.
+func (s *Store) Attempts(ctx context.Context, k dag.Key) ([]Attempt, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("AttemptsOf"), k)
+	if err != nil {
+		return nil, fmt.Errorf("read attempts: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByName[Attempt])
+}
+
+// TreeEvent is one event with what it is told with.
+type TreeEvent struct {
+	dag.Event
+	Sequence int64
+	At       time.Time
+	ID, Name string // of its task; empty for those of the whole tree
+	Result   []byte
+	Error    string
+}
+
+// eventRows is how many rows of events are read at a time; each holds those of one transaction.
+const eventRows = 20
+
+// Events reads a tree's events after a sequence, in order, some thousands at most; empty: no more yet.
+func (s *Store) Events(ctx context.Context, tree dag.TreeKey, after int64) ([]TreeEvent, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("EventsAfter"), tree, after, eventRows)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	var out []TreeEvent
+	var last int64
+	var at time.Time
+	var body []byte
+	if _, err := pgx.ForEachRow(rows, []any{&last, &at, &body}, func() error {
+		events, err := decodeEvents(tree, body)
+		if err != nil {
+			return err
+		}
+		for i, e := range events {
+			if seq := last - int64(len(events)-1-i); seq > after {
+				out = append(out, TreeEvent{Event: e, Sequence: seq, At: at})
+			}
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return out, s.addEventDetails(ctx, out)
+}
+
+func (s *Store) addEventDetails(ctx context.Context, events []TreeEvent) error {
+	var keys []dag.Key
+	var attempts []int32
+	var at []int
+	for i, e := range events {
+		if e.Task != 0 {
+			keys, attempts, at = append(keys, e.Task), append(attempts, e.Attempt), append(at, i)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := s.pool.Query(ctx, sql("EventDetails"), keys, attempts)
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	var ord int
+	var d TreeEvent
+	_, err = pgx.ForEachRow(rows, []any{&ord, &d.ID, &d.Name, &d.Result, &d.Error}, func() error {
+		e := &events[at[ord-1]]
+		e.ID, e.Name, e.Error = d.ID, d.Name, d.Error
+		if e.Type == dag.EventCompleted || e.Type == dag.EventCancelled {
+			e.Result = append([]byte(nil), d.Result...)
+		}
+		return nil
+	})
+	return err
+}
+
+// PoolDepth is what waits in Postgres for a pool.
+type PoolDepth struct {
+	Name   string
+	Ready  int
+	Oldest time.Duration
+}
+
+// PoolDepths shows all pools.
+func (s *Store) PoolDepths(ctx context.Context) ([]PoolDepth, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("PoolDepths"))
+	if err != nil {
+		return nil, fmt.Errorf("read pools: %w", err)
+	}
+	var p PoolDepth
+	var at *time.Time
+	var now time.Time
+	var out []PoolDepth
+	_, err = pgx.ForEachRow(rows, []any{&p.Name, &p.Ready, &at, &now}, func() error {
+		p.Oldest = 0
+		if at != nil {
+			p.Oldest = now.Sub(*at)
+		}
+		out = append(out, p)
+		return nil
+	})
+	return out, err
+}
+
+// Progress is what a running attempt reports.
+type Progress struct {
+	Task     dag.Key
+	Attempt  int32
+	Fraction float64
+}
+
+// SetProgress records what running attempts report; of attempts that do not run it changes nothing.
+func (s *Store) SetProgress(ctx context.Context, all []Progress) error {
+	n := len(all)
+	keys, attempts, fractions := make([]int64, n), make([]int32, n), make([]float32, n)
+	for i, p := range all {
+		keys[i], attempts[i], fractions[i] = int64(p.Task), p.Attempt, float32(p.Fraction)
+	}
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	_, err := s.pool.Exec(ctx, sql("SetProgress"), keys, attempts, fractions)
+	return err
+}

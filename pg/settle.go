@@ -1,0 +1,104 @@
+package pg
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+type pgconnTag = pgconn.CommandTag
+
+// Settle records results and unlocks what waited for them, in one transaction: two round trips whatever their number.
+// Bounded: a few thousand results at most, each at most once. It returns which results changed anything, in their
+// order. A lasting error (see [Lasting]) means that one of the results can't be stored: halve the batch.
+func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (changed []bool, eff *Effects, err error) {
+	l := load{keys: make([]dag.Key, len(results)), dependents: true}
+	for i, r := range results {
+		l.keys[i] = r.Task
+		if r.Outcome != dag.OutcomeCompleted {
+			l.policies = append(l.policies, r.Task)
+		}
+	}
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		d, err := l.run(ctx, c)
+		if err != nil {
+			return err
+		}
+		changed = make([]bool, len(results))
+		for i, r := range results {
+			changed[i] = d.Settle(r)
+		}
+		eff, err = apply(ctx, c, d, room, nil)
+		return err
+	})
+	return changed, eff, err
+}
+
+// Claim asks for an attempt.
+type Claim struct {
+	Task    dag.Key
+	Attempt int32
+	Worker  dag.WorkerKey
+}
+
+// Claim answers claims, in their order, in one transaction. Claims of workers whose lease is not alive stay Undecided.
+func (s *Store) Claim(ctx context.Context, claims []Claim) (verdicts []dag.Verdict, eff *Effects, err error) {
+	keys, workers := make([]dag.Key, len(claims)), make([]dag.WorkerKey, 0, 4)
+	for i, c := range claims {
+		keys[i] = c.Task
+		if len(workers) == 0 || workers[len(workers)-1] != c.Worker {
+			workers = append(workers, c.Worker)
+		}
+	}
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		alive := map[dag.WorkerKey]bool{}
+		d, err := load{keys: keys, before: func(b *pgx.Batch) {
+			b.Queue(sql("ShareWorkers"), workers).Query(func(rows pgx.Rows) error {
+				var w dag.WorkerKey
+				_, err := pgx.ForEachRow(rows, []any{&w}, func() error {
+					alive[w] = true
+					return nil
+				})
+				return err
+			})
+		}}.run(ctx, c)
+		if err != nil {
+			return err
+		}
+		verdicts = make([]dag.Verdict, len(claims))
+		for i, cl := range claims {
+			if alive[cl.Worker] {
+				verdicts[i] = d.Claim(cl.Task, cl.Attempt, cl.Worker)
+			}
+		}
+		eff, err = apply(ctx, c, d, nil, nil)
+		return err
+	})
+	return verdicts, eff, err
+}
+
+// TakeBack takes attempts back from a worker: crash when it was lost, else because it does not know them (any more).
+func (s *Store) TakeBack(ctx context.Context, w dag.WorkerKey, keys []dag.Key, crash bool, room Room) (*Effects, error) {
+	return s.decide(ctx, load{keys: keys, policies: keys, dependents: true}, room, func(d *dag.Decision) {
+		for _, k := range keys {
+			d.Lost(k, w, crash)
+		}
+	})
+}
+
+// decide is the frame of every simple transaction: lock, decide, write.
+func (s *Store) decide(ctx context.Context, l load, room Room, f func(*dag.Decision)) (eff *Effects, err error) {
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		d, err := l.run(ctx, c)
+		if err != nil {
+			return err
+		}
+		f(d)
+		eff, err = apply(ctx, c, d, room, nil)
+		return err
+	})
+	return eff, err
+}

@@ -1,0 +1,76 @@
+-- name: DueTimers
+-- Takes up to $1 timers that are due. Locks: timers, skipping those that another coordinator takes.
+delete from timer where ctid = any(array(
+  select ctid from timer where at <= clock_timestamp() order by at limit $1 for update skip locked))
+returning task, attempt, kind
+
+-- name: NextTimer
+select at, now() from timer order by at limit 1
+
+-- name: TakeChores
+-- Up to $1 chores. Locks: chores, skipping those that another coordinator does.
+select kind, task, cursor from chore order by kind, task limit $1 for update skip locked
+
+-- name: HasChores
+select exists (select from chore)
+
+-- name: DeleteChore
+delete from chore where kind = $1 and task = $2
+
+-- name: MoveChore
+update chore set cursor = $3 where kind = $1 and task = $2
+
+-- name: UnfinishedAfter
+-- Up to $3 tasks of the keys in [$1, $2) that a tree's cancellation ends.
+select key from task where key >= $1 and key < $2 and state < 6 order by key limit $3
+
+-- name: CancelTree
+-- Puts a tree's cancellation on record, once per execution. $3 > 0: only while that execution is the current one.
+update tree set cancelled_at = now(), cancel_message = $2
+where key = $1 and cancelled_at is null and ($3::integer = 0 or execution = $3) and (unfinished > 0 or $3 = 0 and (held > 0 or blocked > 0))
+
+-- name: CancelTreeChore
+insert into chore (kind, task) select 2, $1::bigint from tree where key = $1::bigint >> 24 and cancelled_at is not null
+on conflict (kind, task) do update set cursor = 0
+
+-- name: CancelTreeChoreOf
+insert into chore (kind, task) select 2, root from tree where key = $1 and cancelled_at is not null
+on conflict (kind, task) do update set cursor = 0
+
+-- name: FinishedTrees
+-- Trees that ended before $1 seconds ago and have no open attempt.
+select key from tree where finished_at < now() - $1 * interval '1 second' and running = 0 and unfinished = 0 and held = 0
+order by finished_at limit $2
+
+-- name: DeleteAttempts
+delete from attempt where task >= $1 and task < $2
+
+-- name: DeleteEdges
+delete from edge where dependency >= $1 and dependency < $2
+
+-- name: DeletePayloads
+delete from payload where key >= $1 and key < $2
+
+-- name: DeleteSpecs
+delete from spec where key >= $1 and key < $2
+
+-- name: DeleteTasks
+delete from task where key >= $1 and key < $2
+
+-- name: DeleteTimers
+delete from timer where task >= $1 and task < $2
+
+-- name: DeleteTaskChunks
+delete from chunk where task >= $1 and task < $2
+
+-- name: DeleteEvents
+delete from event where tree = $1
+
+-- name: DeleteSubmissions
+delete from submission where tree = $1
+
+-- name: DeleteTree
+delete from tree where key = $1
+
+-- name: DeleteOldChunks
+delete from chunk where at < now() - interval '1 day'

@@ -1,0 +1,81 @@
+-- name: Dispatch
+-- Takes up to $3 ready tasks of pool $1 and priority $2, oldest first, moves them to published, and gives what is to
+-- be published. Tasks that were cancelled meanwhile, or whose tree was, are taken but not given.
+-- Locks: ready rows, skipping those that another coordinator is taking. One trip, one commit.
+with c as (
+  select id, first, n, attempt from ready where pool = $1 and priority = $2 order by id limit 256 for update skip locked
+), s as (
+  select *, sum(n) over (order by id) - n as before from c
+), taken as (
+  select *, least(n, $3::integer - before)::integer as k from s where before < $3::integer
+), d as (
+  delete from ready r using taken where r.pool = $1 and r.priority = $2 and r.id = taken.id and taken.k = taken.n
+), m as (
+  update ready r set first = r.first + taken.k, n = r.n - taken.k from taken
+  where r.pool = $1 and r.priority = $2 and r.id = taken.id and taken.k < taken.n
+), p as (
+  insert into published (pool, priority, first, n, attempt) select $1, $2, first, k, attempt from taken
+)
+select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
+  s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
+from taken
+join task t on t.key >= taken.first and t.key < taken.first + taken.k and t.attempt = taken.attempt and t.state = 3
+join tree on tree.key = t.key >> 24 and tree.cancelled_at is null
+join spec s on s.key = t.key
+left join payload p on p.key = t.key
+
+-- name: LoadWork
+-- What is to be published for the runs ($1 first, $2 n, $3 attempt), of those tasks that still are ready.
+select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
+  s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
+from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
+join task t on t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = 3
+join tree on tree.key = t.key >> 24 and tree.cancelled_at is null
+join spec s on s.key = t.key
+left join payload p on p.key = t.key
+
+-- name: LoadDependencyResults
+-- The results of the completed dependencies of the tasks $1, in the order of the dependencies, for those with at most
+-- $2 of them.
+select s.key, ds.id, a.result
+from unnest($1::bigint[]) u(key)
+join spec s on s.key = u.key and cardinality(s.deps) <= $2
+cross join lateral unnest(s.deps) with ordinality d(i, ord)
+join task dt on dt.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and dt.state = 6
+join spec ds on ds.key = dt.key
+join attempt a on a.task = dt.key and a.number = dt.attempt and a.result is not null
+order by s.key, d.ord
+
+-- name: Backlog
+-- Which of the pools and priorities have ready tasks that wait.
+select p.id, x.priority from pool p cross join generate_series(0, 3) x(priority)
+where exists (select from ready r where r.pool = p.id and r.priority = x.priority)
+
+-- name: StalePublished
+-- Up to $2 runs that were published over $1 seconds ago, oldest first, each with those of its tasks that still are
+-- ready; a run without any has one row with a null key.
+-- Locks: published rows, skipping those that another coordinator looks after.
+with c as (
+  select id, pool, priority, first, n, attempt, at from published where at < now() - $1 * interval '1 second'
+  order by id limit $2 for update skip locked
+)
+select c.id, c.pool, c.priority, c.attempt, c.at, t.key
+from c left join task t on t.key >= c.first and t.key < c.first + c.n and t.state = 3 and t.attempt = c.attempt
+order by c.id, t.key
+
+-- name: DeletePublished
+delete from published where id = any($1::bigint[])
+
+-- name: InsertPublished
+insert into published (pool, priority, first, n, attempt)
+select * from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[])
+
+-- name: LoadOneWork
+-- As LoadWork, for one attempt that is ready or open.
+select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
+  s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
+from task t
+join tree on tree.key = t.key >> 24
+join spec s on s.key = t.key
+left join payload p on p.key = t.key
+where t.key = $1 and t.attempt = $2 and t.state in (3, 4)

@@ -1,0 +1,115 @@
+-- name: KeyOf
+select key from spec where id = $1
+
+-- name: TaskByID
+select * from shown where id = $1
+
+-- name: TasksUp
+-- Tasks of the keys in [$1, $2), oldest first: a tree's, in submission order. $3 states or null, $4 name or null.
+select * from shown where key >= $1 and key < $2 and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
+order by key limit $5 offset $6
+
+-- name: TasksDown
+-- Tasks of keys below $1, newest tree first. $2 states or null, $3 name or null, $4 user or null.
+select * from shown where key < $1 and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
+  and ($4::text is null or user_id = $4)
+order by key desc limit $5 offset $6
+
+-- name: RootsDown
+-- Root tasks of trees below $1, newest first. $2 states or null, $3 name or null, $4 user or null.
+select shown.* from tree join shown on shown.key = tree.root
+where tree.key < $1 and ($2::smallint[] is null or shown.state = any($2)) and ($3::text is null or shown.name = $3)
+  and ($4::text is null or tree.user_id = $4)
+order by tree.key desc limit $5 offset $6
+
+-- name: Children
+-- Direct children of a task: of the keys in [$1, $2) those whose parent has the index $3, by priority, then submission
+-- order, after the place ($4 priority, $5 key). $6 states or null. Reads the tree's range of specs.
+select shown.* from shown where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
+  and ($6::smallint[] is null or state = any($6))
+order by priority, key limit $7 offset $8
+
+-- name: IDsOf
+select key, id from spec where key = any($1::bigint[])
+
+-- name: TreeByKey
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
+  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at
+from tree where key = $1
+
+-- name: TreesDown
+-- Trees below $1, newest first. $2 user or null, $3 only those with an execution in progress.
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
+  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at
+from tree where key < $1 and ($2::text is null or user_id = $2) order by key desc limit $3
+
+-- name: OpenTreesDown
+-- As TreesDown, of the trees with an execution in progress.
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
+  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at
+from tree where finished_at is null and unfinished > 0 and key < $1 and ($2::text is null or user_id = $2) order by key desc limit $3
+
+-- name: CountOpenTrees
+select count(*) from tree where finished_at is null and unfinished > 0 and ($1::text is null or user_id = $1)
+
+-- name: AttemptsOf
+-- The history of a task, oldest first, at most 1000; the open attempt is in task.
+select a.number, a.outcome, a.counted, coalesce(a.error, '') as error, coalesce(a.detail, '') as detail, a.result,
+  coalesce(w.id, '') as worker, a.started_at, a.finished_at
+from attempt a left join worker w on w.key = a.worker where a.task = $1 order by a.number limit 1000
+
+-- name: EventsAfter
+select last, at, body from event where tree = $1 and last > $2 order by last limit $3
+
+-- name: EventDetails
+select u.ord, s.id, s.name, a.result, coalesce(a.error, '')
+from unnest($1::bigint[], $2::integer[]) with ordinality u(key, attempt, ord)
+join spec s on s.key = u.key left join attempt a on a.task = u.key and a.number = u.attempt
+order by u.ord
+
+-- name: PoolDepths
+-- For each pool: how many ready tasks wait in Postgres, and since when the oldest does.
+select p.name, coalesce(sum(r.n), 0)::bigint, min(r.at), now() from pool p left join ready r on r.pool = p.id group by p.name order by p.name
+
+-- name: SetProgress
+update task t set progress = u.progress from unnest($1::bigint[], $2::integer[], $3::real[]) u(key, attempt, progress)
+where t.key = u.key and t.attempt = u.attempt and t.state = 4
+
+-- name: PlanRows
+-- Everything that planning an execution reads of a tree.
+select t.key, t.state, t.flags, t.attempt, t.worker is not null, t.priority, t.pool, s.deps
+from task t join spec s on s.key = t.key where t.key >= $1 and t.key < $2 order by t.key
+
+-- name: LockExecution
+-- One start or re-run of a tree at a time. $1 tree key.
+select pg_advisory_xact_lock(7237, hashint8($1))
+
+-- name: StartExecution
+-- Adds the deltas of a start or re-run to the tree's aggregate and begins a new execution. Locks: the tree.
+with t as (
+  update tree set execution = execution + 1, execution_start = sequence, cancelled_at = null, cancel_message = null,
+    started_at = null, held = held + $2, unfinished = unfinished + $3, completed = completed + $4, failed = failed + $5,
+    cancelled = cancelled + $6, blocked = blocked + $7, leaves_completed = leaves_completed + $8,
+    finished_at = case when unfinished + $3 = 0 then now() end,
+    sequence = sequence + 1 + case when unfinished + $3 = 0 then 1 else 0 end
+  where key = $1
+  returning key, sequence, execution, root, timeout_ms, unfinished
+), e as (
+  insert into event (tree, last, body) select key, sequence, case when unfinished = 0 then '\x0107'::bytea else '\x01'::bytea end from t
+), i as (
+  insert into timer (at, task, attempt, kind)
+  select now() + timeout_ms * interval '1 millisecond', root, execution, 4 from t where timeout_ms is not null
+)
+select sequence, unfinished = 0 from t
+
+-- name: ForgetChores
+-- Follow-up work of an execution that is over. $1, $2: the tree's keys.
+delete from chore where task >= $1 and task < $2
+
+-- name: RestartRows
+-- Puts tasks back to their beginning for a start or re-run. Expects: settled or held, as planned; nobody holds them.
+update task t set state = u.state, attempt = u.attempt, remaining = u.remaining, failures = 0, crashes = 0,
+  started_at = null, progress = null, blocked_by = nullif(u.blocked_by, 0)
+from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::bigint[])
+  u(key, was, was_attempt, state, attempt, remaining, blocked_by)
+where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt and t.worker is null

@@ -1,0 +1,131 @@
+-- name: LockTasks
+-- The scheduling state of the tasks $1; policies where the flags ask for it (224: FlagPolicy) or the task is in $2.
+-- Locks: tasks, by key. One index probe a task.
+select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
+  t.blocked_by, tree.cancelled_at is not null,
+  s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
+  s.schedule_to_start_ms, s.not_before, s.on_lost
+from task t
+join tree on tree.key = t.key >> 24
+left join spec s on s.key = t.key and (t.flags & 224 <> 0 or t.key = any($2::bigint[]))
+where t.key = any($1::bigint[])
+order by t.key
+for update of t
+
+-- name: LockTasksAndDependents
+-- As LockTasks, with the dependents of $1 that are unlocked at once (flags 8 dependents, not 16 wide).
+-- Locks: tasks, by key, results and dependents in one order.
+select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
+  t.blocked_by, tree.cancelled_at is not null,
+  s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
+  s.schedule_to_start_ms, s.not_before, s.on_lost
+from (select unnest($1::bigint[]) as key
+      union
+      select e.dependent from unnest($1::bigint[]) u(key) join task r on r.key = u.key and r.flags & 24 = 8
+      join edge e on e.dependency = r.key) k
+join task t on t.key = k.key
+join tree on tree.key = t.key >> 24
+left join spec s on s.key = t.key and (t.flags & 224 <> 0 or t.key = any($2::bigint[]))
+order by t.key
+for update of t
+
+-- name: DependentsOf
+-- The edges that lead from $1 to the dependents which LockTasksAndDependents locks.
+select e.dependency, e.dependent, e.required
+from unnest($1::bigint[]) u(key) join task r on r.key = u.key and r.flags & 24 = 8
+join edge e on e.dependency = r.key
+
+-- name: DependentsAfter
+-- Up to $3 edges of one dependency, by dependent, after $2: for a chore.
+select dependent, required from edge where dependency = $1 and dependent > $2 order by dependent limit $3
+
+-- name: ApplyRows
+-- Writes the changes to tasks that are locked. Expects: state and attempt as loaded; other rows stay.
+update task t set state = u.state, attempt = u.attempt, remaining = u.remaining, failures = u.failures, crashes = u.crashes,
+  worker = nullif(u.worker, 0), started_at = u.started_at, blocked_by = nullif(u.blocked_by, 0),
+  progress = case when u.state = 4 and u.was = 4 then t.progress end
+from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::integer[],
+  $8::integer[], $9::bigint[], $10::timestamptz[], $11::bigint[])
+  u(key, was, was_attempt, state, attempt, remaining, failures, crashes, worker, started_at, blocked_by)
+where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt
+
+-- name: InsertAttempts
+insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail)
+select u.task, u.number, u.outcome, u.counted, nullif(u.worker, 0), u.started_at, now(), u.result::json,
+  nullif(u.error, ''), nullif(u.detail, '')
+from unnest($1::bigint[], $2::integer[], $3::smallint[], $4::boolean[], $5::bigint[], $6::timestamptz[], $7::text[],
+  $8::text[], $9::text[])
+  u(task, number, outcome, counted, worker, started_at, result, error, detail)
+
+-- name: FinishCancelledAttempts
+-- Adds what the workers of cancelled attempts brought back. Expects: the row that the cancellation wrote.
+update attempt a set finished_at = now(), result = coalesce(u.result::json, a.result)
+from unnest($1::bigint[], $2::integer[], $3::text[]) u(task, number, result)
+where a.task = u.task and a.number = u.number and a.outcome = 3
+
+-- name: AssembleChunks
+-- Puts large results together from their parts. A missing part makes the cast fail, and so the transaction.
+update attempt a set result = c.result::json
+from (select u.task, u.number, convert_from(string_agg(c.data, ''::bytea order by c.index), 'UTF8') as result
+      from unnest($1::bigint[], $2::integer[]) u(task, number) join chunk c on c.task = u.task and c.attempt = u.number
+      group by u.task, u.number) c
+where a.task = c.task and a.number = c.number
+
+-- name: DeleteChunks
+delete from chunk c using unnest($1::bigint[], $2::integer[]) u(task, number) where c.task = u.task and c.attempt <= u.number
+
+-- name: InsertTimers
+insert into timer (at, task, attempt, kind)
+select coalesce(u.at, now() + u.delay_ms * interval '1 millisecond'), u.task, u.attempt, u.kind
+from unnest($1::bigint[], $2::integer[], $3::smallint[], $4::double precision[], $5::timestamptz[]) u(task, attempt, kind, delay_ms, at)
+on conflict do nothing
+
+-- name: InsertChores
+insert into chore (kind, task) select u.kind, u.task from unnest($1::smallint[], $2::bigint[]) u(kind, task)
+on conflict (kind, task) do update set cursor = 0
+
+-- name: LockTrees
+-- Locks: trees, by key; always after tasks.
+select 1 from tree where key = any($1::bigint[]) order by key for update
+
+-- name: ApplyTrees
+-- Adds deltas to the trees' aggregates, gives the events their places, and ends executions that nothing is left of.
+-- Locks: trees; take LockTrees before when there are several.
+with u as (
+  select * from unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::integer[],
+    $8::integer[], $9::integer[], $10::integer[], $11::boolean[], $12::bytea[])
+    u(key, held, unfinished, running, completed, failed, cancelled, blocked, leaves_completed, events, started, body)
+), t as (
+  update tree set held = tree.held + u.held, unfinished = tree.unfinished + u.unfinished, running = tree.running + u.running,
+    completed = tree.completed + u.completed, failed = tree.failed + u.failed, cancelled = tree.cancelled + u.cancelled,
+    blocked = tree.blocked + u.blocked, leaves_completed = tree.leaves_completed + u.leaves_completed,
+    started_at = case when u.started and tree.started_at is null then now() else tree.started_at end,
+    finished_at = case when tree.unfinished + u.unfinished = 0 and tree.finished_at is null and tree.execution > 0
+      then now() else tree.finished_at end,
+    sequence = tree.sequence + u.events
+      + case when tree.unfinished + u.unfinished = 0 and tree.finished_at is null and tree.execution > 0 then 1 else 0 end
+  from u where tree.key = u.key
+  returning tree.key, tree.sequence, u.events, u.body, tree.finished_at = now() and tree.unfinished = 0 as final
+), e as (
+  insert into event (tree, last, body)
+  select key, sequence, case when final then body || '\x07'::bytea else body end from t where events > 0 or final
+)
+select key, sequence, final from t
+
+-- name: PlaceRuns
+-- Puts ready tasks in the queue of their pool: straight to published when the caller has room for them and nothing of
+-- their priority or above waits (an unlocked task never passes older ready ones), else to ready.
+with u as (
+  select * from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::boolean[])
+    u(pool, priority, first, n, attempt, direct)
+), v as (
+  select u.*, u.direct and not exists (
+    select from ready r where r.pool = u.pool and r.priority <= u.priority) as go from u
+), p as (
+  insert into published (pool, priority, first, n, attempt)
+  select pool, priority, first, n, attempt from v where go returning first
+), q as (
+  insert into ready (pool, priority, first, n, attempt)
+  select pool, priority, first, n, attempt from v where not go order by priority, first
+)
+select first from p

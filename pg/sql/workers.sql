@@ -1,0 +1,60 @@
+-- name: ShareWorkers
+-- The workers $1, held alive until the end of the transaction. Locks: workers, shared, by key; before tasks.
+select key from worker where key = any($1::bigint[]) and state in (1, 2) and lease_until > clock_timestamp() order by key for share
+
+-- name: ExtendLeases
+-- Takes beats: registers new instances, extends the leases of known ones that are not lost or gone. An older beat than
+-- the last changes nothing. Locks: workers.
+insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts)
+select u.instance, u.id, u.host, u.build, u.pools::jsonb, u.state, u.beat, clock_timestamp() + $9 * interval '1 millisecond',
+  (select coalesce(array_agg(x::bigint), '{}') from string_to_table(u.attempts, ',') x where x <> '')
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::text[])
+  u(instance, id, host, build, pools, state, beat, attempts)
+on conflict (instance) do update set beat = excluded.beat, pools = excluded.pools, state = excluded.state,
+  lease_until = excluded.lease_until, attempts = excluded.attempts
+  where worker.state in (1, 2) and worker.beat < excluded.beat and worker.lease_until > clock_timestamp()
+returning key, instance
+
+-- name: LookAt
+-- Where the tasks stand that workers listed in their beats. No locks.
+select key, state, attempt, coalesce(worker, 0) from task where key = any($1::bigint[])
+
+-- name: EndWorkers
+-- Ends the leases that have run out. The one guarded write that makes a worker lost.
+update worker set state = 4 where state in (1, 2) and lease_until < clock_timestamp() returning key, id, instance
+
+-- name: LostWorkers
+-- Workers that are lost or gone and whose attempts may not all have been taken back.
+select key, id, instance, state from worker where state in (3, 4) and attempts <> '{-1}'
+
+-- name: WorkersDone
+-- Marks lost or gone workers whose attempts have all been taken back.
+update worker set attempts = '{-1}' where key = any($1::bigint[]) and state in (3, 4)
+
+-- name: OpenAttempts
+-- Tasks of the keys in [$1, $2) with an open attempt, after $1, at most $3.
+select key, attempt, worker from task where key >= $1 and key < $2 and worker is not null order by key limit $3
+
+-- name: TreesWithAttempts
+-- Trees after $1 that have open attempts; finished ones too (a cancelled attempt may still be open).
+select key from tree where key > $1 and running > 0 order by key limit $2
+
+-- name: LiveWorkers
+select key, instance, id, pools, state, attempts from worker where state in (1, 2) and lease_until > clock_timestamp()
+
+-- name: ListWorkers
+select w.id, w.instance, w.host, w.build, w.state, w.pools, w.started_at, w.lease_until,
+  case when w.attempts = '{-1}' then 0 else cardinality(w.attempts) end
+from worker w where w.state in (1, 2) or w.lease_until > now() - interval '1 hour' order by w.key desc limit 1000
+
+-- name: DeleteWorkers
+delete from worker where state in (3, 4) and attempts = '{-1}' and lease_until < now() - interval '1 day'
+
+-- name: PutChunk
+-- Stores a part of a large result. Expects: the attempt is open, or cancelled and not yet stopped.
+insert into chunk (task, attempt, index, count, data)
+select $1, $2, $3, $4, $5 from task where key = $1 and attempt = $2 and (worker is not null or state = 3)
+on conflict (task, attempt, index) do update set data = excluded.data, count = excluded.count, at = now()
+
+-- name: Instances
+select b.key, b.id, b.instance from worker a join worker b on b.id = a.id where a.instance = $1 order by b.key desc limit 100

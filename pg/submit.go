@@ -1,0 +1,555 @@
+package pg
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"iter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Submission is a tree to be stored.
+type Submission struct {
+	IdempotencyKey string
+	UserID         string // owner when the tasks name none
+	Hold           bool   // store only
+	Timeout        time.Duration
+	Limits         dag.Limits
+	// Known tells whether a worker was ever known to have the executor (spec K13).
+	Known func(executor string) bool
+	Tasks iter.Seq2[*dag.Task, error]
+	Room  Room
+}
+
+// Submitted is a stored tree.
+type Submitted struct {
+	Tree     dag.TreeKey // 0 when replayed
+	RootID   string
+	Tasks    int
+	Replayed bool              // the idempotency key was known
+	IDMap    map[string]string // ids that were taken, given -> actual; nil when none
+	Effects  *Effects
+}
+
+// pending is what stays in memory of each task of a submission until the whole is validated: no inputs.
+type pending struct {
+	name, executor, pool string
+	custom               *details // nil: all defaults
+	priority             dag.Priority
+	repeatable           bool
+}
+
+type details struct {
+	retry                    dag.RetryPolicy
+	onLost                   dag.OnLost
+	timeout, scheduleToStart time.Duration
+	notBefore                time.Time
+}
+
+// intake reads a submission's tasks once: payloads flow on, ids and edges stay.
+type intake struct {
+	builder     *dag.Builder
+	tasks       []pending
+	digest      hash.Hash
+	scratch     []byte
+	intern      map[string]string
+	treeTimeout time.Duration
+}
+
+func newIntake(limits dag.Limits, digest bool) *intake {
+	in := &intake{builder: dag.NewBuilder(limits, uuid.NewString), intern: map[string]string{}}
+	if digest {
+		in.digest = sha256.New()
+	}
+	return in
+}
+
+func (in *intake) add(t *dag.Task) (int, error) {
+	i, err := in.builder.Add(t)
+	if err != nil {
+		return i, err
+	}
+	p := pending{name: t.Name, executor: in.once(t.Executor), pool: in.once(t.QueueName()), priority: t.Priority, repeatable: t.Repeatable}
+	if t.Retry != (dag.RetryPolicy{}) || t.OnLost != 0 || t.Timeout != 0 || t.ScheduleToStart != 0 || !t.NotBefore.IsZero() {
+		p.custom = &details{retry: t.Retry, onLost: t.OnLost, timeout: t.Timeout, scheduleToStart: t.ScheduleToStart, notBefore: t.NotBefore}
+	}
+	if t.TreeTimeout > 0 {
+		in.treeTimeout = t.TreeTimeout
+	}
+	in.tasks = append(in.tasks, p)
+	if in.digest != nil {
+		in.addDigest(t)
+	}
+	return i, nil
+}
+
+// once keeps one copy of a text that many tasks share.
+func (in *intake) once(s string) string {
+	if kept, ok := in.intern[s]; ok {
+		return kept
+	}
+	if len(in.intern) < 10_000 {
+		in.intern[s] = s
+	}
+	return s
+}
+
+// addDigest takes everything that makes two submissions the same into the digest.
+func (in *intake) addDigest(t *dag.Task) {
+	b := in.scratch[:0]
+	put := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	for _, s := range []string{t.ID, t.Name, t.ParentRef, t.UserID, t.Executor, t.Pool} {
+		put(s)
+	}
+	for _, raw := range [][]byte{t.Inputs, t.Params, t.Schemas, t.Custom} {
+		put(string(raw))
+	}
+	for _, d := range t.Dependencies {
+		put(fmt.Sprintf("%q %t %q", d.Ref, d.Optional, d.Type))
+	}
+	put(fmt.Sprint(t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()))
+	in.digest.Write(b)
+	in.scratch = b
+}
+
+// sourceError is an error that the submission's own tasks iterator gave.
+type sourceError struct{ error }
+
+func (e sourceError) Unwrap() error { return e.error }
+
+// Submit validates and stores a tree in one transaction. Payloads flow into it as they are read. Errors: those of the
+// tasks iterator as they are, *dag.InvalidTreeError, [ErrDigest]; nothing is stored then.
+func (s *Store) Submit(ctx context.Context, sub Submission) (*Submitted, error) {
+	in := newIntake(sub.Limits, sub.IdempotencyKey != "")
+	if sub.IdempotencyKey != "" {
+		if found, err := s.replay(ctx, sub, in); found != nil || err != nil {
+			return found, err
+		}
+	}
+	c, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Release()
+	out, err := s.submit(ctx, c.Conn(), sub, in)
+	if err != nil {
+		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_, _ = c.Exec(rollback, "rollback")
+		if sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
+			return s.replayed(rollback, sub.IdempotencyKey, in.digest.Sum(nil))
+		}
+		if src, ok := errors.AsType[sourceError](err); ok {
+			return nil, src.error
+		}
+		return nil, err
+	}
+	return out, nil
+}
+
+// replay answers a submission whose idempotency key is known, after reading it whole to compare. nil, nil: not known.
+func (s *Store) replay(ctx context.Context, sub Submission, in *intake) (*Submitted, error) {
+	if _, err := s.replayed(ctx, sub.IdempotencyKey, nil); err != nil {
+		if errors.Is(err, ErrNotFound) {
+			return nil, nil
+		}
+		if !errors.Is(err, ErrDigest) {
+			return nil, err
+		}
+	}
+	for t, err := range sub.Tasks {
+		if err != nil {
+			return nil, err
+		}
+		if _, err := in.add(t); err != nil {
+			return nil, err
+		}
+	}
+	return s.replayed(ctx, sub.IdempotencyKey, in.digest.Sum(nil))
+}
+
+func (s *Store) replayed(ctx context.Context, key string, digest []byte) (*Submitted, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	out := &Submitted{Replayed: true}
+	var had []byte
+	err := s.pool.QueryRow(ctx, sql("FindSubmission"), key).Scan(&had, &out.RootID, &out.Tasks)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, ErrNotFound
+	case err != nil:
+		return nil, err
+	case !bytes.Equal(had, digest):
+		return nil, ErrDigest
+	}
+	return out, nil
+}
+
+func isUnique(err error, constraint string) bool {
+	e, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && e.Code == "23505" && e.ConstraintName == constraint
+}
+
+func (s *Store) submit(ctx context.Context, c *pgx.Conn, sub Submission, in *intake) (*Submitted, error) {
+	var tree dag.TreeKey
+	b := &pgx.Batch{}
+	b.Queue("begin")
+	b.Queue("set local statement_timeout = 0") // the client's pace, and ctx, bound the copy
+	b.Queue("set local idle_in_transaction_session_timeout = '10min'")
+	b.Queue(sql("NextTree")).QueryRow(func(row pgx.Row) error { return row.Scan(&tree) })
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("begin submission: %w", err)
+	}
+	if err := copyPayloads(ctx, c, tree, sub.Tasks, in); err != nil {
+		return nil, err
+	}
+	g, err := in.builder.Build()
+	if err != nil {
+		return nil, err
+	}
+	if g.UserID == "" {
+		g.UserID = sub.UserID
+	}
+	if sub.Timeout == 0 {
+		sub.Timeout = in.treeTimeout
+	}
+	names := map[string]bool{}
+	for i := range in.tasks {
+		if p := &in.tasks[i]; p.pool != "" && !names[p.pool] && !unknown(p, sub.Known) {
+			names[p.pool] = true
+		}
+	}
+	pools, err := s.poolIDs(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	st := store{tree: tree, g: g, in: in, sub: sub, pools: pools}
+	idMap, err := st.copySpecs(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.copyTasks(ctx, c); err != nil {
+		return nil, err
+	}
+	eff, err := st.finish(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &Submitted{Tree: tree, RootID: g.IDs[g.Root], Tasks: len(g.IDs), IDMap: idMap, Effects: eff}, nil
+}
+
+// copyPayloads reads the tasks and copies their payloads; tasks that have none cost nothing here.
+func copyPayloads(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, tasks iter.Seq2[*dag.Task, error], in *intake) error {
+	next, stop := iter.Pull2(tasks)
+	defer stop()
+	var fault error
+	read := func() (*dag.Task, int, bool) {
+		for {
+			t, err, ok := next()
+			if !ok {
+				return nil, 0, false
+			}
+			if err != nil {
+				fault = sourceError{err}
+				return nil, 0, false
+			}
+			i, err := in.add(t)
+			if err != nil {
+				fault = err
+				return nil, 0, false
+			}
+			if t.Inputs != nil || t.Params != nil || t.Schemas != nil || t.Custom != nil {
+				return t, i, true
+			}
+		}
+	}
+	t, i, ok := read()
+	if ok {
+		first := true
+		_, err := c.CopyFrom(ctx, pgx.Identifier{"payload"}, []string{"key", "inputs", "params", "schemas", "custom"},
+			pgx.CopyFromFunc(func() ([]any, error) {
+				if !first {
+					if t, i, ok = read(); !ok {
+						return nil, fault
+					}
+				}
+				first = false
+				return []any{int64(tree.Key(i)), text(t.Inputs), text(t.Params), text(t.Schemas), text(t.Custom)}, nil
+			}))
+		if fault == nil && err != nil {
+			return fmt.Errorf("copy payloads: %w", err)
+		}
+	}
+	return fault
+}
+
+// text gives JSON to pgx as text, nil as null.
+func text(raw []byte) any {
+	if raw == nil {
+		return nil
+	}
+	return string(raw)
+}
+
+// store writes a validated tree.
+type store struct {
+	tree  dag.TreeKey
+	g     *dag.Graph
+	in    *intake
+	sub   Submission
+	pools map[string]int32
+
+	runs     []Run
+	releases []dag.Key
+	leaves   int
+}
+
+// copySpecs copies what identifies the tasks. Ids that are taken already get new ones (spec 2.1); when somebody takes
+// one between the look and the copy, it looks again.
+func (st *store) copySpecs(ctx context.Context, c *pgx.Conn) (idMap map[string]string, err error) {
+	for try := 0; ; try++ {
+		if idMap, err = st.renameTaken(ctx, c, idMap); err != nil {
+			return nil, err
+		}
+		if _, err := c.Exec(ctx, "savepoint specs"); err != nil {
+			return nil, err
+		}
+		_, err = c.CopyFrom(ctx, pgx.Identifier{"spec"}, []string{"key", "id", "parent", "name", "executor", "deps", "dep_types",
+			"max_attempts", "backoff", "initial_delay_ms", "max_delay_ms", "timeout_ms", "schedule_to_start_ms", "not_before", "on_lost"},
+			pgx.CopyFromSlice(len(st.g.IDs), st.spec))
+		if err == nil {
+			return idMap, nil
+		}
+		if !isUnique(err, "spec_id") || try == maxRetries {
+			return nil, fmt.Errorf("copy specs: %w", err)
+		}
+		if _, err := c.Exec(ctx, "rollback to savepoint specs"); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (st *store) renameTaken(ctx context.Context, c *pgx.Conn, idMap map[string]string) (map[string]string, error) {
+	const chunk = 10_000
+	var index map[string]int
+	for from := 0; from < len(st.g.IDs); from += chunk {
+		rows, err := c.Query(ctx, sql("TakenIDs"), st.g.IDs[from:min(from+chunk, len(st.g.IDs))])
+		if err != nil {
+			return nil, fmt.Errorf("look for taken ids: %w", err)
+		}
+		taken, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return nil, fmt.Errorf("look for taken ids: %w", err)
+		}
+		for _, id := range taken {
+			if index == nil {
+				index = make(map[string]int, len(st.g.IDs))
+				for i, id := range st.g.IDs {
+					index[id] = i
+				}
+			}
+			if idMap == nil {
+				idMap = map[string]string{}
+			}
+			st.g.IDs[index[id]] = uuid.NewString()
+			idMap[id] = st.g.IDs[index[id]]
+		}
+	}
+	return idMap, nil
+}
+
+func (st *store) spec(i int) ([]any, error) {
+	p := &st.in.tasks[i]
+	row := make([]any, 15)
+	row[0], row[1], row[2], row[3], row[4] = int64(st.tree.Key(i)), st.g.IDs[i], st.g.Parent[i], p.name, p.executor
+	if edges := st.g.Dependencies(i); len(edges) > 0 {
+		deps := make([]int32, len(edges))
+		var types []string
+		for n, e := range edges {
+			deps[n] = e.Task + 1
+			if !e.Required {
+				deps[n] = -deps[n]
+			}
+			if e.Type != "" && e.Type != "result" && types == nil {
+				types = make([]string, len(edges))
+			}
+		}
+		row[5] = deps
+		if types != nil {
+			for n, e := range edges {
+				types[n] = e.Type
+			}
+			row[6] = types
+		}
+	}
+	if d := p.custom; d != nil {
+		row[7], row[8] = nonZero(int32(d.retry.MaxAttempts)), nonZero(string(d.retry.Backoff))
+		row[9], row[10] = nonZero(d.retry.InitialDelay.Milliseconds()), nonZero(d.retry.MaxDelay.Milliseconds())
+		row[11], row[12] = nonZero(d.timeout.Milliseconds()), nonZero(d.scheduleToStart.Milliseconds())
+		if !d.notBefore.IsZero() {
+			row[13] = d.notBefore
+		}
+		row[14] = nonZero(int16(d.onLost))
+	}
+	return row, nil
+}
+
+func nonZero[T comparable](v T) any {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return v
+}
+
+// copyTasks copies the scheduling state and the edges, and finds which tasks begin.
+func (st *store) copyTasks(ctx context.Context, c *pgx.Conn) error {
+	dependents := make([]int32, len(st.g.IDs))
+	for _, e := range st.g.Dep {
+		dependents[e.Task]++
+	}
+	if _, err := c.CopyFrom(ctx, pgx.Identifier{"task"}, []string{"key", "state", "flags", "priority", "pool", "remaining"},
+		pgx.CopyFromSlice(len(st.g.IDs), func(i int) ([]any, error) {
+			r := st.begin(i, dependents[i])
+			return []any{int64(r.Key), int16(r.State), int16(r.Flags), int16(r.Priority), r.Pool, r.Remaining}, nil
+		})); err != nil {
+		return fmt.Errorf("copy tasks: %w", err)
+	}
+	if len(st.g.Dep) == 0 {
+		return nil
+	}
+	i, n := 0, 0
+	_, err := c.CopyFrom(ctx, pgx.Identifier{"edge"}, []string{"dependency", "dependent", "required"},
+		pgx.CopyFromFunc(func() ([]any, error) {
+			for i < len(st.g.IDs) && n == len(st.g.Dependencies(i)) {
+				i, n = i+1, 0
+			}
+			if i == len(st.g.IDs) {
+				return nil, nil
+			}
+			e := st.g.Dependencies(i)[n]
+			n++
+			return []any{int64(st.tree.Key(int(e.Task))), int64(st.tree.Key(i)), e.Required}, nil
+		}))
+	if err != nil {
+		return fmt.Errorf("copy edges: %w", err)
+	}
+	return nil
+}
+
+// begin is the first state of task i.
+func (st *store) begin(i int, dependents int32) dag.Row {
+	p := &st.in.tasks[i]
+	r := dag.Row{Key: st.tree.Key(i), State: dag.Waiting, Priority: p.priority, Pool: st.pools[p.pool], Attempt: 1,
+		Remaining: int32(len(st.g.Dependencies(i)))}
+	r.Flags = flags(p, st.g.Leaf[i], dependents, st.sub.Known)
+	if r.Flags&dag.FlagLeaf != 0 {
+		st.leaves++
+	}
+	switch {
+	case st.sub.Hold:
+		r.State = dag.Held
+	case r.Remaining > 0:
+	case r.Flags&(dag.FlagGroup|dag.FlagTimed|dag.FlagUnknown) != 0:
+		st.releases = append(st.releases, r.Key)
+	default:
+		r.State = dag.Ready
+		st.run(&r)
+	}
+	return r
+}
+
+func flags(p *pending, leaf bool, dependents int32, known func(string) bool) (f dag.Flags) {
+	for _, fact := range []struct {
+		flag dag.Flags
+		set  bool
+	}{
+		{dag.FlagLeaf, leaf},
+		{dag.FlagGroup, p.executor == ""},
+		{dag.FlagRepeatable, p.repeatable},
+		{dag.FlagDependents, dependents > 0},
+		{dag.FlagWide, dependents > dag.InlineDependents},
+		{dag.FlagTimed, p.custom != nil && (!p.custom.notBefore.IsZero() || p.custom.scheduleToStart > 0)},
+		{dag.FlagTimeout, p.custom != nil && p.custom.timeout > 0},
+		{dag.FlagUnknown, unknown(p, known)},
+	} {
+		if fact.set {
+			f |= fact.flag
+		}
+	}
+	return f
+}
+
+// unknown reports whether nobody has the task's executor (spec K13). A task that names its pool waits for a worker
+// there to say so.
+func unknown(p *pending, known func(string) bool) bool {
+	return p.executor != "" && p.pool == p.executor && known != nil && !known(p.executor)
+}
+
+// run adds a ready task to the runs; keys come in order.
+func (st *store) run(r *dag.Row) {
+	if n := len(st.runs); n > 0 {
+		last := &st.runs[n-1]
+		if last.Pool == r.Pool && last.Priority == r.Priority && last.First+dag.Key(last.N) == r.Key && last.N < maxRun {
+			last.N++
+			return
+		}
+	}
+	st.runs = append(st.runs, Run{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: 1})
+}
+
+// finish writes the tree's row and what begins at once, and commits.
+func (st *store) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) {
+	n := len(st.g.IDs)
+	execution, sequence, held, unfinished := 1, 1, 0, n
+	if st.sub.Hold {
+		execution, sequence, held, unfinished = 0, 0, n, 0
+	}
+	eff := &Effects{Chores: len(st.releases)}
+	b := &pgx.Batch{}
+	root := st.tree.Key(int(st.g.Root))
+	b.Queue(sql("InsertTree"), st.tree, root, st.g.IDs[st.g.Root], st.in.tasks[st.g.Root].name, st.g.UserID,
+		st.sub.Timeout.Milliseconds(), execution, sequence, n, st.leaves, held, unfinished)
+	if st.sub.IdempotencyKey != "" {
+		b.Queue(sql("InsertSubmission"), st.sub.IdempotencyKey, st.tree, st.in.digest.Sum(nil))
+	}
+	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
+	if !st.sub.Hold {
+		b.Queue(sql("InsertFirstEvent"), st.tree)
+		eff.Trees = []TreeSequence{{Tree: st.tree, Sequence: 1}}
+		if st.sub.Timeout > 0 {
+			eff.Timers = []dag.Timer{{Task: root, Attempt: 1, Kind: dag.TimerTree, Delay: st.sub.Timeout}}
+			queueTimers(b, eff.Timers)
+		}
+		if len(st.releases) > 0 {
+			queueChores(b, ChoreRelease, st.releases)
+		}
+		if len(st.runs) > 0 {
+			st.direct()
+			queueRuns(b, st.runs, placed)
+			queueDirectWork(b, st.runs, work)
+		}
+	}
+	b.Queue("commit")
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("write tree: %w", err)
+	}
+	eff.place(st.runs, placed, work)
+	return eff, nil
+}
+
+func (st *store) direct() {
+	for i := range st.runs {
+		st.runs[i].Direct = st.sub.Room != nil && st.sub.Room(st.runs[i].Pool, st.runs[i].Priority, st.runs[i].N)
+	}
+}

@@ -1,0 +1,480 @@
+package pg
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Work is what is to be published for one ready task.
+type Work struct {
+	Key                     dag.Key
+	Attempt                 int32
+	Priority                dag.Priority
+	Pool                    int32
+	Flags                   dag.Flags
+	TreeID, UserID          string
+	Execution               int32
+	ID, Name, Executor      string
+	TimeoutMS               int64
+	Deps                    int32 // how many dependencies it has
+	Inputs, Params, Schemas []byte
+	Results                 []dag.DependencyResult // of its completed dependencies, unless they are too many (see MaxInlineDeps)
+}
+
+// MaxInlineDeps is the most dependencies whose results are loaded to be published with a task; with more, the worker
+// asks for its inputs.
+const MaxInlineDeps = 256
+
+// Run is a stretch of adjacent ready tasks.
+type Run struct {
+	Pool     int32
+	Priority dag.Priority
+	First    dag.Key
+	N        int32
+	Attempt  int32
+	Direct   bool // the caller has room to publish it at once
+}
+
+// Effects are what is left to do after a commit.
+type Effects struct {
+	Publish []*Work // published on record: send them now
+	Waiting []Run   // runs that went to the ready table; those in Publish are not among them
+	Stops   []dag.Stop
+	Chores  int // how many were added
+	Timers  []dag.Timer
+	Trees   []TreeSequence // whose events advanced
+	Started []dag.Key      // claimed by this transaction
+}
+
+// TreeSequence is where a tree's events stand.
+type TreeSequence struct {
+	Tree     dag.TreeKey
+	Sequence int64
+	Final    bool
+}
+
+// Room tells whether n tasks of a pool and priority may be published at once. Called once for each run, in order.
+type Room func(pool int32, priority dag.Priority, n int32) bool
+
+func noRoom(int32, dag.Priority, int32) bool { return false }
+
+// lockedRow is one row of LockTasks.
+type lockedRow struct {
+	row       dag.Row
+	cancelled bool
+}
+
+func scanLocked(rows pgx.Rows, d *dag.Decision) error {
+	var (
+		r                               dag.Row
+		worker, blocked                 *int64
+		started                         *time.Time
+		cancelled, policy               bool
+		executor, backoff               *string
+		maxAttempts                     *int32
+		initial, maxDelay, timeout, sts *int64
+		notBefore                       *time.Time
+		onLost                          *int16
+	)
+	_, err := pgx.ForEachRow(rows, []any{&r.Key, &r.State, &r.Flags, &r.Priority, &r.Pool, &r.Attempt, &r.Remaining, &r.Failures,
+		&r.Crashes, &worker, &started, &blocked, &cancelled,
+		&policy, &executor, &maxAttempts, &backoff, &initial, &maxDelay, &timeout, &sts, &notBefore, &onLost}, func() error {
+		r.Worker, r.BlockedBy = dag.WorkerKey(deref(worker)), dag.Key(deref(blocked))
+		r.StartedAt = deref(started)
+		r.Policy = nil
+		if policy {
+			r.Policy = &dag.Policy{
+				Executor: deref(executor),
+				Retry: dag.RetryPolicy{MaxAttempts: int(deref(maxAttempts)), Backoff: dag.Backoff(deref(backoff)),
+					InitialDelay: millis(deref(initial)), MaxDelay: millis(deref(maxDelay))},
+				OnLost: dag.OnLost(deref(onLost)), Timeout: millis(deref(timeout)), ScheduleToStart: millis(deref(sts)),
+				NotBefore: deref(notBefore),
+			}
+		}
+		d.Add(r, cancelled)
+		return nil
+	})
+	return err
+}
+
+func deref[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// load locks tasks and begins the transaction on c; the decision that it returns holds them.
+type load struct {
+	keys       []dag.Key
+	policies   []dag.Key // of which the policy is needed whatever their flags say
+	dependents bool
+	joined     bool               // the transaction has begun already
+	before     func(b *pgx.Batch) // queued before the locks, each with its own callback
+}
+
+func (l load) run(ctx context.Context, c *pgx.Conn) (*dag.Decision, error) {
+	var d *dag.Decision
+	b := &pgx.Batch{}
+	if !l.joined {
+		b.Queue("begin")
+	}
+	b.Queue("select clock_timestamp()").QueryRow(func(row pgx.Row) error {
+		var now time.Time
+		err := row.Scan(&now)
+		d = dag.NewDecision(now, rand.Float64)
+		return err
+	})
+	if l.before != nil {
+		l.before(b)
+	}
+	lock := "LockTasks"
+	if l.dependents {
+		lock = "LockTasksAndDependents"
+	}
+	if l.policies == nil {
+		l.policies = []dag.Key{}
+	}
+	b.Queue(sql(lock), l.keys, l.policies).Query(func(rows pgx.Rows) error { return scanLocked(rows, d) })
+	if l.dependents {
+		b.Queue(sql("DependentsOf"), l.keys).Query(func(rows pgx.Rows) error {
+			var from dag.Key
+			var dep dag.Dependent
+			_, err := pgx.ForEachRow(rows, []any{&from, &dep.Key, &dep.Required}, func() error {
+				d.AddDependent(from, dep)
+				return nil
+			})
+			return err
+		})
+	}
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("lock %d tasks: %w", len(l.keys), err)
+	}
+	return d, nil
+}
+
+// apply writes what the decision says and commits, in one trip. extra, if any, queues further writes first.
+func apply(ctx context.Context, c *pgx.Conn, d *dag.Decision, room Room, extra func(b *pgx.Batch)) (*Effects, error) {
+	eff := &Effects{Stops: d.Stops, Chores: len(d.Unlock), Timers: d.Timers}
+	b := &pgx.Batch{}
+	if extra != nil {
+		extra(b)
+	}
+	changed := d.Changed()
+	if len(changed) > 0 {
+		queueRows(b, changed, eff)
+	}
+	queueEnded(b, d.Ended)
+	if len(d.Timers) > 0 {
+		queueTimers(b, d.Timers)
+	}
+	if len(d.Unlock) > 0 {
+		queueChores(b, ChoreUnlock, d.Unlock)
+	}
+	runs := Runs(d.Readied(), room)
+	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
+	if len(runs) > 0 {
+		queueRuns(b, runs, placed)
+		queueDirectWork(b, runs, work)
+	}
+	if len(d.Trees) > 0 {
+		queueTrees(b, d.Trees, eff)
+	}
+	b.Queue("commit")
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("write %d tasks: %w", len(changed), err)
+	}
+	eff.place(runs, placed, work)
+	return eff, nil
+}
+
+// place sorts runs into those that were published and those that wait.
+func (eff *Effects) place(runs []Run, placed map[dag.Key]bool, work map[dag.Key]*Work) {
+	for _, r := range runs {
+		if !placed[r.First] {
+			eff.Waiting = append(eff.Waiting, r)
+			continue
+		}
+		for k := r.First; k < r.First+dag.Key(r.N); k++ {
+			if w := work[k]; w != nil {
+				eff.Publish = append(eff.Publish, w)
+			}
+		}
+	}
+}
+
+func queueRows(b *pgx.Batch, changed []*dag.Row, eff *Effects) {
+	n := len(changed)
+	keys, was, wasAttempt := make([]int64, n), make([]int16, n), make([]int32, n)
+	state, attempt, remaining := make([]int16, n), make([]int32, n), make([]int32, n)
+	failures, crashes, worker := make([]int32, n), make([]int32, n), make([]int64, n)
+	started, blocked := make([]pgtype.Timestamptz, n), make([]int64, n)
+	for i, r := range changed {
+		s, a := r.Expected()
+		keys[i], was[i], wasAttempt[i] = int64(r.Key), int16(s), a
+		state[i], attempt[i], remaining[i] = int16(r.State), r.Attempt, r.Remaining
+		failures[i], crashes[i], worker[i], blocked[i] = r.Failures, r.Crashes, int64(r.Worker), 0
+		if r.State == dag.Blocked {
+			blocked[i] = int64(r.BlockedBy)
+		}
+		started[i] = timestamp(r.StartedAt)
+		if r.State == dag.Running && s != dag.Running {
+			eff.Started = append(eff.Started, r.Key)
+		}
+	}
+	b.Queue(sql("ApplyRows"), keys, was, wasAttempt, state, attempt, remaining, failures, crashes, worker, started, blocked).
+		Exec(expect(n, "change tasks"))
+}
+
+// expect fails the transaction when a statement changed another number of rows than the decision asked for. The rows
+// are locked, so that this is a bug and not a race.
+func expect(n int, what string) func(ct pgconnTag) error {
+	return func(ct pgconnTag) error {
+		if ct.RowsAffected() != int64(n) {
+			return fmt.Errorf("%s: changed %d of %d rows", what, ct.RowsAffected(), n)
+		}
+		return nil
+	}
+}
+
+func timestamp(t time.Time) pgtype.Timestamptz {
+	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
+}
+
+func queueEnded(b *pgx.Batch, ended []dag.Ended) {
+	var (
+		keys, workers       []int64
+		numbers             []int32
+		outcomes            []int16
+		counted             []bool
+		started             []pgtype.Timestamptz
+		results             []*string
+		errs, details       []string
+		doneKeys, chunkKeys []int64
+		doneNums, chunkNums []int32
+		doneResults         []*string
+	)
+	for _, e := range ended {
+		var result *string
+		if e.Result != nil && !e.Chunked {
+			s := string(e.Result)
+			result = &s
+		}
+		if e.Chunked {
+			chunkKeys, chunkNums = append(chunkKeys, int64(e.Task)), append(chunkNums, e.Attempt)
+		}
+		if e.Receipt {
+			doneKeys, doneNums, doneResults = append(doneKeys, int64(e.Task)), append(doneNums, e.Attempt), append(doneResults, result)
+			continue
+		}
+		keys, numbers, outcomes = append(keys, int64(e.Task)), append(numbers, e.Attempt), append(outcomes, int16(e.Outcome))
+		counted, workers = append(counted, e.Counted), append(workers, int64(e.Worker))
+		started, results = append(started, timestamp(e.StartedAt)), append(results, result)
+		errs, details = append(errs, e.Error), append(details, e.Detail)
+	}
+	if len(keys) > 0 {
+		b.Queue(sql("InsertAttempts"), keys, numbers, outcomes, counted, workers, started, results, errs, details)
+	}
+	if len(doneKeys) > 0 {
+		b.Queue(sql("FinishCancelledAttempts"), doneKeys, doneNums, doneResults)
+	}
+	if len(chunkKeys) > 0 {
+		b.Queue(sql("AssembleChunks"), chunkKeys, chunkNums).Exec(expect(len(chunkKeys), "assemble results"))
+		b.Queue(sql("DeleteChunks"), chunkKeys, chunkNums)
+	}
+}
+
+func queueTimers(b *pgx.Batch, timers []dag.Timer) {
+	n := len(timers)
+	keys, attempts, kinds := make([]int64, n), make([]int32, n), make([]int16, n)
+	delays, at := make([]float64, n), make([]pgtype.Timestamptz, n)
+	for i, t := range timers {
+		keys[i], attempts[i], kinds[i] = int64(t.Task), t.Attempt, int16(t.Kind)
+		delays[i], at[i] = float64(t.Delay)/float64(time.Millisecond), timestamp(t.At)
+	}
+	b.Queue(sql("InsertTimers"), keys, attempts, kinds, delays, at)
+}
+
+func queueChores(b *pgx.Batch, kind ChoreKind, keys []dag.Key) {
+	kinds := make([]int16, len(keys))
+	for i := range kinds {
+		kinds[i] = int16(kind)
+	}
+	b.Queue(sql("InsertChores"), kinds, keys)
+}
+
+func queueRuns(b *pgx.Batch, runs []Run, placed map[dag.Key]bool) {
+	n := len(runs)
+	pools, prios, first := make([]int32, n), make([]int16, n), make([]int64, n)
+	ns, attempts, direct := make([]int32, n), make([]int32, n), make([]bool, n)
+	for i, r := range runs {
+		pools[i], prios[i], first[i], ns[i], attempts[i], direct[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt, r.Direct
+	}
+	b.Queue(sql("PlaceRuns"), pools, prios, first, ns, attempts, direct).Query(func(rows pgx.Rows) error {
+		var k dag.Key
+		_, err := pgx.ForEachRow(rows, []any{&k}, func() error {
+			placed[k] = true
+			return nil
+		})
+		return err
+	})
+}
+
+// queueDirectWork loads what is to be published for the runs that are placed at once.
+func queueDirectWork(b *pgx.Batch, runs []Run, work map[dag.Key]*Work) {
+	direct := slices.DeleteFunc(slices.Clone(runs), func(r Run) bool { return !r.Direct })
+	if len(direct) > 0 {
+		queueWork(b, direct, work)
+	}
+}
+
+func queueWork(b *pgx.Batch, runs []Run, work map[dag.Key]*Work) {
+	var keys []dag.Key
+	first, ns, attempts := make([]int64, len(runs)), make([]int32, len(runs)), make([]int32, len(runs))
+	for i, r := range runs {
+		first[i], ns[i], attempts[i] = int64(r.First), r.N, r.Attempt
+		for k := r.First; k < r.First+dag.Key(r.N); k++ {
+			keys = append(keys, k)
+		}
+	}
+	b.Queue(sql("LoadWork"), first, ns, attempts).Query(func(rows pgx.Rows) error {
+		return scanWork(rows, func(w *Work) { work[w.Key] = w })
+	})
+	b.Queue(sql("LoadDependencyResults"), keys, MaxInlineDeps).Query(func(rows pgx.Rows) error {
+		return scanResults(rows, work)
+	})
+}
+
+func scanWork(rows pgx.Rows, each func(*Work)) error {
+	defer rows.Close()
+	for rows.Next() {
+		w := &Work{}
+		if err := rows.Scan(&w.Key, &w.Attempt, &w.Priority, &w.Pool, &w.Flags, &w.TreeID, &w.UserID, &w.Execution, &w.ID,
+			&w.Name, &w.Executor, &w.TimeoutMS, &w.Deps, &w.Inputs, &w.Params, &w.Schemas); err != nil {
+			return err
+		}
+		each(w)
+	}
+	return rows.Err()
+}
+
+func scanResults(rows pgx.Rows, work map[dag.Key]*Work) error {
+	defer rows.Close()
+	for rows.Next() {
+		var k dag.Key
+		var r dag.DependencyResult
+		if err := rows.Scan(&k, &r.ID, &r.Result); err != nil {
+			return err
+		}
+		if w := work[k]; w != nil {
+			w.Results = append(w.Results, r)
+		}
+	}
+	return rows.Err()
+}
+
+func queueTrees(b *pgx.Batch, trees map[dag.TreeKey]*dag.TreeDelta, eff *Effects) {
+	keys := make([]dag.TreeKey, 0, len(trees))
+	for k := range trees {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	n := len(keys)
+	cols := make([][]int32, 9)
+	for i := range cols {
+		cols[i] = make([]int32, n)
+	}
+	started, bodies := make([]bool, n), make([][]byte, n)
+	for i, k := range keys {
+		t := trees[k]
+		for c, v := range [...]int{t.Held, t.Unfinished, t.Running, t.Completed, t.Failed, t.Cancelled, t.Blocked, t.LeavesCompleted, len(t.Events)} {
+			cols[c][i] = int32(v)
+		}
+		started[i] = slices.ContainsFunc(t.Events, func(e dag.Event) bool { return e.Type == dag.EventStart })
+		bodies[i] = encodeEvents(t.Events)
+	}
+	if n > 1 {
+		b.Queue(sql("LockTrees"), keys)
+	}
+	b.Queue(sql("ApplyTrees"), keys, cols[0], cols[1], cols[2], cols[3], cols[4], cols[5], cols[6], cols[7], cols[8], started, bodies).
+		Query(func(rows pgx.Rows) error {
+			var t TreeSequence
+			_, err := pgx.ForEachRow(rows, []any{&t.Tree, &t.Sequence, &t.Final}, func() error {
+				eff.Trees = append(eff.Trees, t)
+				return nil
+			})
+			return err
+		})
+}
+
+// encodeEvents packs events: for each its type, and, but for those of the whole tree, its task's index and attempt.
+func encodeEvents(events []dag.Event) []byte {
+	out := make([]byte, 0, len(events)*5)
+	for _, e := range events {
+		out = append(out, byte(e.Type))
+		if e.Type != dag.EventExecution && e.Type != dag.EventFinal {
+			out = binary.AppendUvarint(out, uint64(e.Task.Index()))
+			out = binary.AppendUvarint(out, uint64(e.Attempt))
+		}
+	}
+	return out
+}
+
+// decodeEvents unpacks what encodeEvents packed.
+func decodeEvents(tree dag.TreeKey, body []byte) ([]dag.Event, error) {
+	var out []dag.Event
+	for len(body) > 0 {
+		e := dag.Event{Type: dag.EventType(body[0])}
+		body = body[1:]
+		if e.Type != dag.EventExecution && e.Type != dag.EventFinal {
+			index, n := binary.Uvarint(body)
+			if n <= 0 || index >= dag.MaxTreeTasks {
+				return nil, fmt.Errorf("events of tree %d: bad index", tree)
+			}
+			attempt, m := binary.Uvarint(body[n:])
+			if m <= 0 {
+				return nil, fmt.Errorf("events of tree %d: bad attempt", tree)
+			}
+			e.Task, e.Attempt = tree.Key(int(index)), int32(attempt)
+			body = body[n+m:]
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// maxRun is the most tasks in one run, so that several coordinators can share a long stretch.
+const maxRun = 4096
+
+// Runs joins ready tasks of adjacent keys, the same pool, priority and attempt; rows come by key.
+func Runs(rows []*dag.Row, room Room) []Run {
+	var out []Run
+	for _, r := range rows {
+		if n := len(out); n > 0 {
+			last := &out[n-1]
+			if last.Pool == r.Pool && last.Priority == r.Priority && last.Attempt == r.Attempt && last.First+dag.Key(last.N) == r.Key && last.N < maxRun {
+				last.N++
+				continue
+			}
+		}
+		out = append(out, Run{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: r.Attempt})
+	}
+	if room == nil {
+		room = noRoom
+	}
+	for i := range out {
+		out[i].Direct = room(out[i].Pool, out[i].Priority, out[i].N)
+	}
+	return out
+}

@@ -27,7 +27,7 @@ type Config struct {
 	Listener net.Listener // instead of Addr; the server closes it
 
 	API     http.Handler // everything but the paths below
-	Metrics http.Handler // GET /metrics; nil: 404
+	Metrics http.Handler // GET /metrics; nil: 405
 	// Ready is asked by GET /ready, with a deadline of 2 s.
 	Ready func(context.Context) error
 	Log   *slog.Logger // default: slog.Default()
@@ -137,6 +137,12 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET /ready", s.ready)
 	if s.cfg.Metrics != nil {
 		mux.Handle("GET /metrics", s.cfg.Metrics)
+	}
+	for _, path := range []string{"/health", "/ready", "/metrics"} { // else "/" would take their other methods
+		mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Allow", "GET, HEAD")
+			state(w, http.StatusMethodNotAllowed, "method not allowed")
+		})
 	}
 	mux.Handle("/", s.cfg.API)
 	return s.recovered(s.paced(traced(mux)))

@@ -1,0 +1,409 @@
+package grpcserver_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/taskgrove/taskgrove/api/grpcserver"
+	"github.com/taskgrove/taskgrove/api/servicetest"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// site is a server that runs, on a service in memory, and a connection to it.
+type site struct {
+	*testing.T
+	svc  *servicetest.Service
+	conn *grpc.ClientConn
+	rpc  pb.TaskgroveClient
+	stop func()
+	done <-chan error
+	log  *logBuffer
+}
+
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func serve(t *testing.T, cfg grpcserver.Config) *site {
+	t.Helper()
+	s := &site{T: t, svc: servicetest.New(), log: &logBuffer{}}
+	cfg.Addr = "127.0.0.1:0"
+	cfg.Log = slog.New(slog.NewTextHandler(s.log, nil))
+	server, err := grpcserver.Listen(s.svc, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended, exited := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(exited)
+		ended <- server.Run(ctx)
+	}()
+	s.stop, s.done = cancel, ended
+	t.Cleanup(func() { cancel(); <-exited })
+	s.conn, err = grpc.NewClient(server.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.conn.Close() })
+	s.rpc = pb.NewTaskgroveClient(s.conn)
+	return s
+}
+
+// submit sends messages and returns the answer.
+func (s *site) submit(messages ...*pb.SubmitRequest) (*pb.SubmitResponse, error) {
+	s.Helper()
+	stream, err := s.rpc.Submit(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	for _, m := range messages {
+		if err := stream.Send(m); err != nil && err != io.EOF {
+			s.Fatal(err)
+		}
+	}
+	return stream.CloseAndRecv()
+}
+
+func (s *site) tree(tasks ...*pb.NewTask) string {
+	s.Helper()
+	got, err := s.submit(&pb.SubmitRequest{Tasks: tasks})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return got.TreeId
+}
+
+func TestSubmitOfSeveralMessages(t *testing.T) {
+	var known dag.Known
+	known.Add("rest_executor", "http")
+	s := serve(t, grpcserver.Config{Known: known})
+	got, err := s.submit(
+		&pb.SubmitRequest{Options: &pb.SubmitOptions{IdempotencyKey: "k", UserId: "u", Hold: true, Timeout: durationpb.New(time.Minute)}},
+		&pb.SubmitRequest{Tasks: []*pb.NewTask{{Id: "r", Name: "root"}}},
+		&pb.SubmitRequest{Tasks: []*pb.NewTask{{
+			Id: "c", Name: "c", ParentId: "r", Priority: proto.Int32(0), Inputs: []byte(` { "a" : 1 } `),
+			Schemas:      []byte(`{"type":"http"}`),
+			Dependencies: []*pb.Dependency{{Id: "r", Required: proto.Bool(false)}},
+		}}},
+	)
+	if err != nil || got.TreeId != "r" || got.Tasks != 2 {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if opts := s.svc.LastSubmit(); opts.IdempotencyKey != "k" || opts.UserID != "u" || !opts.Hold || opts.Timeout != time.Minute {
+		t.Errorf("got options %+v", opts)
+	}
+	task, err := s.rpc.GetTask(t.Context(), &pb.GetTaskRequest{Id: "c"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(task.Inputs) != `{"a":1}` || task.Priority != 0 || task.Executor != "rest_executor" || task.Pool != "rest_executor" ||
+		task.State != "held" || task.Status != "pending" || task.UserId != "u" || task.ParentId != "r" {
+		t.Errorf("got %v", task)
+	}
+	if d := task.Dependencies; len(d) != 1 || d[0].GetRequired() || d[0].Type != "result" {
+		t.Errorf("got dependencies %v", d)
+	}
+	again, err := s.submit(&pb.SubmitRequest{Options: &pb.SubmitOptions{IdempotencyKey: "k"}, Tasks: []*pb.NewTask{{Name: "x"}}})
+	if err != nil || !again.Replayed || again.TreeId != "r" {
+		t.Errorf("same key: got %v, %v", again, err)
+	}
+}
+
+// violations are the fields of an error's details.
+func violations(err error) (fields []string) {
+	for _, detail := range status.Convert(err).Details() {
+		if bad, ok := detail.(*errdetails.BadRequest); ok {
+			for _, v := range bad.FieldViolations {
+				fields = append(fields, v.Field+" "+v.Reason)
+			}
+		}
+	}
+	return fields
+}
+
+func TestSubmitFaults(t *testing.T) {
+	one := func(t *pb.NewTask) *pb.SubmitRequest { return &pb.SubmitRequest{Tasks: []*pb.NewTask{t}} }
+	for _, tt := range []struct {
+		name     string
+		messages []*pb.SubmitRequest
+		want     []string
+	}{
+		{"nothing", nil, []string{"tasks INVALID_TREE"}},
+		{"no name", []*pb.SubmitRequest{one(&pb.NewTask{})}, []string{"tasks[0].name INVALID_FIELD"}},
+		{"inputs no JSON", []*pb.SubmitRequest{one(&pb.NewTask{Name: "a", Inputs: []byte("{")})}, []string{"tasks[0].inputs INVALID_FIELD"}},
+		{"inputs no object", []*pb.SubmitRequest{one(&pb.NewTask{Name: "a", Inputs: []byte("[1]")})}, []string{"tasks[0].inputs INVALID_FIELD"}},
+		{"inputs no UTF-8", []*pb.SubmitRequest{one(&pb.NewTask{Name: "a", Inputs: []byte("{\"\xff\":1}")})}, []string{"tasks[0].inputs INVALID_FIELD"}},
+		{"several tasks", []*pb.SubmitRequest{
+			one(&pb.NewTask{Name: "a", Priority: proto.Int32(1 << 16)}),
+			one(&pb.NewTask{Name: "b", OnLost: "explode", Timeout: durationpb.New(-1)}),
+		}, []string{"tasks[0].priority INVALID_FIELD", "tasks[1].timeout INVALID_FIELD", "tasks[1].on_lost INVALID_FIELD"}},
+		{"cycle", []*pb.SubmitRequest{one(&pb.NewTask{Id: "a", Name: "a", Dependencies: []*pb.Dependency{{Id: "a"}}})}, []string{"tasks[0].dependencies CIRCULAR_DEPENDENCY"}},
+		{"two owners", []*pb.SubmitRequest{
+			one(&pb.NewTask{Name: "a", UserId: "u"}), one(&pb.NewTask{Name: "b", ParentId: "a", UserId: "v"}),
+		}, []string{"WRONG_OWNER"}},
+		{"late options", []*pb.SubmitRequest{one(&pb.NewTask{Name: "a"}), {Options: &pb.SubmitOptions{}}}, []string{"options "}},
+		{"long key", []*pb.SubmitRequest{{Options: &pb.SubmitOptions{IdempotencyKey: strings.Repeat("k", 256)}}}, []string{"options.idempotency_key "}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, grpcserver.Config{})
+			_, err := s.submit(tt.messages...)
+			got := violations(err)
+			same := slices.EqualFunc(got, tt.want, func(got, want string) bool { return strings.HasSuffix(got, want) })
+			if status.Code(err) != codes.InvalidArgument || !same {
+				t.Errorf("got %v with %q, want %q", err, got, tt.want)
+			}
+			if page, _ := s.svc.Tasks(t.Context(), coordinator.TaskFilter{}); len(page.Items) != 0 {
+				t.Error("something was stored")
+			}
+		})
+	}
+}
+
+// Statuses are trailers, which proxies bound.
+func TestManyFaultsMakeASmallStatus(t *testing.T) {
+	s := serve(t, grpcserver.Config{})
+	var tasks []*pb.NewTask
+	for i := range 300 {
+		tasks = append(tasks, &pb.NewTask{Name: strings.Repeat("é", 200) + fmt.Sprint(i), Inputs: []byte("x")})
+	}
+	_, err := s.submit(&pb.SubmitRequest{Tasks: tasks})
+	if size := proto.Size(status.Convert(err).Proto()); status.Code(err) != codes.InvalidArgument || size > 16<<10 {
+		t.Errorf("got a status of %d bytes: %v", size, err)
+	}
+}
+
+func TestStatusOfEachError(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		err    error
+		code   codes.Code
+		text   string
+		hidden string
+	}{
+		{"invalid argument", &coordinator.InvalidArgumentError{Field: "cursor", Reason: "is old"}, codes.InvalidArgument, "cursor: is old", ""},
+		{"not found", fmt.Errorf("task x: %w", coordinator.ErrNotFound), codes.NotFound, "task x: not found", ""},
+		{"conflict", fmt.Errorf("%w: still running", coordinator.ErrConflict), codes.FailedPrecondition, "conflict: still running", ""},
+		{"unavailable", fmt.Errorf("dial db.internal: %w", coordinator.ErrUnavailable), codes.Unavailable, "try again", "db.internal"},
+		{"internal", errors.New("pgx says no"), codes.Internal, "internal error ", "pgx says no"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := serve(t, grpcserver.Config{})
+			s.svc.FailNext("Task", tt.err)
+			_, err := s.rpc.GetTask(t.Context(), &pb.GetTaskRequest{Id: "x"})
+			if status.Code(err) != tt.code || !strings.Contains(status.Convert(err).Message(), tt.text) {
+				t.Errorf("got %v, want %v %q", err, tt.code, tt.text)
+			}
+			if tt.hidden != "" && (strings.Contains(err.Error(), tt.hidden) || !strings.Contains(s.log.String(), tt.hidden)) {
+				t.Errorf("got %v and log %s, want %q in the log alone", err, s.log, tt.hidden)
+			}
+		})
+	}
+	s := serve(t, grpcserver.Config{})
+	for name, err := range map[string]error{
+		"GetTask":   second(s.rpc.GetTask(t.Context(), &pb.GetTaskRequest{})),
+		"Execute":   second(s.rpc.Execute(t.Context(), &pb.ExecuteRequest{})),
+		"ListTasks": second(s.rpc.ListTasks(t.Context(), &pb.ListTasksRequest{Limit: 1001})),
+		"ListTrees": second(s.rpc.ListTrees(t.Context(), &pb.ListTreesRequest{Status: "odd"})),
+		"Cancel":    second(s.rpc.Cancel(t.Context(), &pb.CancelRequest{})),
+	} {
+		if status.Code(err) != codes.InvalidArgument || len(violations(err)) != 1 {
+			t.Errorf("%s: got %v, want one violation", name, err)
+		}
+	}
+	if _, err := s.rpc.Cancel(t.Context(), &pb.CancelRequest{Id: "x"}); status.Code(err) != codes.NotFound {
+		t.Errorf("cancel unknown: got %v", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// panicking is a service that panics.
+type panicking struct{ *servicetest.Service }
+
+func (panicking) Pools(context.Context) ([]coordinator.Pool, error) { panic("secret cause") }
+
+func TestPanicsBecomeInternalErrors(t *testing.T) {
+	var log logBuffer
+	server, err := grpcserver.Listen(panicking{servicetest.New()}, grpcserver.Config{Addr: "127.0.0.1:0", Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	exited := make(chan struct{})
+	go func() { defer close(exited); _ = server.Run(ctx) }()
+	defer func() { cancel(); <-exited }()
+	conn, err := grpc.NewClient(server.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = pb.NewTaskgroveClient(conn).ListPools(t.Context(), &pb.ListPoolsRequest{})
+	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") || !strings.Contains(log.String(), "secret cause") {
+		t.Errorf("got %v, log %s", err, log.String())
+	}
+}
+
+func TestStalledSubmissionIsEnded(t *testing.T) {
+	s := serve(t, grpcserver.Config{IdleTimeout: 20 * time.Millisecond})
+	stream, err := s.rpc.Submit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&pb.SubmitRequest{Tasks: []*pb.NewTask{{Name: "a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.RecvMsg(&pb.SubmitResponse{}); status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("got %v, want the server to give up", err)
+	}
+}
+
+func TestSubmissionsAreBounded(t *testing.T) {
+	s := serve(t, grpcserver.Config{MaxSubmissions: 1})
+	first, err := s.rpc.Submit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Send(&pb.SubmitRequest{Tasks: []*pb.NewTask{{Name: "a"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for { // until the first is in hand
+		_, err := s.submit(&pb.SubmitRequest{Tasks: []*pb.NewTask{{Name: "b"}}})
+		if status.Code(err) == codes.ResourceExhausted {
+			break
+		}
+		if err != nil && t.Context().Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := first.CloseAndRecv(); err != nil {
+		t.Errorf("the first: %v", err)
+	}
+}
+
+func TestMessagesAreBounded(t *testing.T) {
+	s := serve(t, grpcserver.Config{MaxMessageBytes: 1000})
+	_, err := s.submit(&pb.SubmitRequest{Tasks: []*pb.NewTask{{Name: "a", Inputs: []byte(`{"x":"` + strings.Repeat("y", 1000) + `"}`)}}})
+	if status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("got %v, want RESOURCE_EXHAUSTED", err)
+	}
+}
+
+func TestWatchEndsWithTheFinalEvent(t *testing.T) {
+	s := serve(t, grpcserver.Config{})
+	id := s.tree(&pb.NewTask{Name: "a"})
+	s.svc.Complete(id, `{"n":1}`)
+	stream, err := s.rpc.Watch(t.Context(), &pb.WatchRequest{Id: id, After: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for {
+		e, err := stream.Recv()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%d %s %s %t", e.Sequence, e.Type, e.Result, e.Tree != nil))
+	}
+	if want := []string{`2 task_completed {"n":1} false`, `3 final  true`}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Run ends at once although a client watches; the client is told to go elsewhere.
+func TestShutdownEndsWatches(t *testing.T) {
+	s := serve(t, grpcserver.Config{Grace: time.Minute})
+	id := s.tree(&pb.NewTask{Name: "a"})
+	stream, err := s.rpc.Watch(t.Context(), &pb.WatchRequest{Id: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	s.stop()
+	if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+		t.Errorf("got %v, want UNAVAILABLE", err)
+	}
+	if err := <-s.done; err != nil {
+		t.Errorf("Run: got %v, want nil", err)
+	}
+}
+
+func TestHealthFollowsReadiness(t *testing.T) {
+	s := serve(t, grpcserver.Config{HealthPeriod: time.Millisecond})
+	stream, err := healthpb.NewHealthClient(s.conn).Watch(t.Context(), &healthpb.HealthCheckRequest{Service: "taskgrove.v1.Taskgrove"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(status healthpb.HealthCheckResponse_ServingStatus) {
+		t.Helper()
+		for {
+			got, err := stream.Recv()
+			if err != nil {
+				t.Fatalf("waiting for %v: %v", status, err)
+			}
+			if got.Status == status {
+				return
+			}
+		}
+	}
+	want(healthpb.HealthCheckResponse_SERVING)
+	for range 1000 { // for long enough to be seen
+		s.svc.FailNext("Ready", coordinator.ErrUnavailable)
+	}
+	want(healthpb.HealthCheckResponse_NOT_SERVING)
+	want(healthpb.HealthCheckResponse_SERVING)
+}
+
+func TestReflectionListsTheService(t *testing.T) {
+	s := serve(t, grpcserver.Config{})
+	stream, err := reflectionpb.NewServerReflectionClient(s.conn).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := stream.Recv()
+	if err != nil || !strings.Contains(got.String(), "taskgrove.v1.Taskgrove") {
+		t.Errorf("got %v, %v", got, err)
+	}
+}

@@ -1,0 +1,242 @@
+package httpserver_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/api/httpserver"
+)
+
+// start runs a server until the test or stop ends it; done has what Run returned.
+func start(t *testing.T, cfg httpserver.Config) (url string, stop func(), done <-chan error) {
+	t.Helper()
+	cfg.Addr = "127.0.0.1:0"
+	if cfg.Ready == nil {
+		cfg.Ready = func(context.Context) error { return nil }
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	s, err := httpserver.Listen(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		ended <- s.Run(ctx)
+	}()
+	t.Cleanup(func() { cancel(); <-exited })
+	return "http://" + s.Addr().String(), cancel, ended
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	return res.StatusCode, string(body)
+}
+
+func TestRoutes(t *testing.T) {
+	var down error
+	url, _, _ := start(t, httpserver.Config{
+		API:     http.NotFoundHandler(),
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "a_metric 1") }),
+		Ready:   func(context.Context) error { return down },
+	})
+	check := func(path string, status int, want string) {
+		t.Helper()
+		if got, body := get(t, url+path); got != status || !strings.Contains(body, want) {
+			t.Errorf("%s: got HTTP %d %s, want %d %s", path, got, body, status, want)
+		}
+	}
+	check("/health", 200, "ok")
+	check("/ready", 200, "ready")
+	check("/metrics", 200, "a_metric 1")
+	check("/other", 404, "")
+	down = errors.New("dial db.internal")
+	check("/health", 200, "ok")
+	check("/ready", 503, "unavailable")
+	if _, body := get(t, url+"/ready"); strings.Contains(body, "db.internal") {
+		t.Errorf("got %s, which shows a host", body)
+	}
+	res, err := http.Post(url+"/health", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST /health: got HTTP %d, want 405", res.StatusCode)
+	}
+}
+
+func TestPanicsBecomeInternalErrors(t *testing.T) {
+	var log bytes.Buffer
+	url, stop, done := start(t, httpserver.Config{
+		API: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret cause") }),
+		Log: slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	status, body := get(t, url+"/")
+	stop()
+	<-done
+	if status != 500 || strings.Contains(body, "secret") || !strings.Contains(log.String(), "secret cause") {
+		t.Errorf("got HTTP %d %s, log %s", status, body, &log)
+	}
+}
+
+// A stream in hand is told, and ends, within the grace.
+func TestShutdownEndsStreams(t *testing.T) {
+	url, stop, done := start(t, httpserver.Config{
+		Grace: 200 * time.Millisecond,
+		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintln(w, "begun")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			fmt.Fprintln(w, errors.Is(context.Cause(r.Context()), api.ErrShutdown))
+		}),
+	})
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	lines.Scan()
+	stop()
+	lines.Scan()
+	if lines.Text() != "true" {
+		t.Errorf("got %q, want the stream to be told that the server stops", lines.Text())
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Run: got %v, want nil", err)
+	}
+}
+
+// A request in hand is finished, not cut off.
+func TestShutdownFinishesRequests(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	url, stop, done := start(t, httpserver.Config{API: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		close(entered)
+		<-leave
+		fmt.Fprint(w, "whole")
+	})})
+	answer := make(chan string, 1)
+	go func() { _, body := get(t, url); answer <- body }()
+	<-entered
+	stop()
+	close(leave)
+	if got := <-answer; got != "whole" {
+		t.Errorf("got %q", got)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Run: got %v, want nil", err)
+	}
+}
+
+func TestSlowBodyIsCutOff(t *testing.T) {
+	read := make(chan error, 1)
+	url, _, _ := start(t, httpserver.Config{
+		ChunkTimeout: 50 * time.Millisecond,
+		API: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, err := io.ReadAll(r.Body)
+			read <- err
+		}),
+	})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+	if err := <-read; err == nil {
+		t.Error("a body that never came was read")
+	}
+}
+
+func TestSlowReaderIsCutOff(t *testing.T) {
+	written := make(chan error, 1)
+	url, _, _ := start(t, httpserver.Config{
+		ChunkTimeout: 50 * time.Millisecond,
+		API: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			line := bytes.Repeat([]byte("x"), 1<<20)
+			for {
+				if _, err := w.Write(line); err != nil {
+					written <- err
+					return
+				}
+			}
+		}),
+	})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") // and never reads
+	if err := <-written; err == nil {
+		t.Error("got no error")
+	}
+}
+
+// The deadline for bodies must not end what comes after the body.
+func TestStreamOutlivesTheBodyTimeout(t *testing.T) {
+	ended := make(chan error, 1)
+	url, _, _ := start(t, httpserver.Config{
+		ChunkTimeout: 20 * time.Millisecond,
+		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.ReadAll(r.Body)
+			select {
+			case <-r.Context().Done():
+				ended <- context.Cause(r.Context())
+			case <-time.After(100 * time.Millisecond): // five chunk timeouts
+				ended <- nil
+			}
+			fmt.Fprint(w, "late")
+		}),
+	})
+	res, err := http.Post(url, "text/plain", strings.NewReader("body"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	res.Body.Close()
+	if cause := <-ended; cause != nil || err != nil || string(body) != "late" {
+		t.Errorf("got %q, %v, cause %v", body, err, cause)
+	}
+}
+
+func TestTraceContextIsRead(t *testing.T) {
+	got := make(chan string, 1)
+	url, _, _ := start(t, httpserver.Config{API: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got <- trace.SpanContextFromContext(r.Context()).TraceID().String()
+	})})
+	req, _ := http.NewRequest("GET", url, nil)
+	req.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if id := <-got; id != "0af7651916cd43dd8448eb211c80319c" {
+		t.Errorf("got trace %s", id)
+	}
+}

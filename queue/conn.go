@@ -40,7 +40,7 @@ const (
 	redialJitter  = 100 * time.Millisecond
 	pingInterval  = 5 * time.Second // two unanswered ones end the connection
 	closeTimeout  = 2 * time.Second
-	apiTimeout    = 5 * time.Second // of one request to JetStream when the caller's context has no deadline
+	apiTimeout    = 5 * time.Second // of what waits for answers when the caller's context has no deadline
 	writeDeadline = 10 * time.Second
 )
 
@@ -60,7 +60,8 @@ type Conn struct {
 	ensuring sync.Mutex // serialises the making of streams and consumers; taken before mu
 
 	mu      sync.Mutex
-	epoch   chan struct{}        // closed and replaced at each reconnection
+	epoch   context.Context // see currentEpoch
+	turn    context.CancelCauseFunc
 	pools   map[string]time.Time // when a pool's consumers were last seen to exist
 	watched bool                 // deletions are watched and repaired
 	acks    *ackInbox            // nil until the first PublishWork
@@ -95,10 +96,11 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		log:         cfg.Logger.With("component", "queue"),
 		reconnected: make(chan struct{}, 1),
 		closed:      make(chan struct{}),
-		epoch:       make(chan struct{}),
 		pools:       make(map[string]time.Time),
 	}
+	c.epoch, c.turn = context.WithCancelCause(context.Background())
 	if err := c.dial(ctx); err != nil {
+		c.turn(ErrClosed)
 		return nil, err
 	}
 	js, err := jetstream.New(c.nc)
@@ -126,6 +128,7 @@ func (c *Conn) dial(ctx context.Context) error {
 		nats.ReconnectBufSize(-1),
 		nats.ReconnectHandler(c.onReconnect),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			c.nextEpoch()
 			if err != nil {
 				c.log.Warn("disconnected from nats", "error", err)
 			}
@@ -160,27 +163,61 @@ func (c *Conn) dial(ctx context.Context) error {
 
 func (c *Conn) onReconnect(*nats.Conn) {
 	c.log.Info("reconnected to nats")
-	c.mu.Lock()
-	close(c.epoch)
-	c.epoch = make(chan struct{})
-	c.mu.Unlock()
+	c.nextEpoch()
 	select {
 	case c.reconnected <- struct{}{}:
 	default:
 	}
 }
 
-// currentEpoch is closed at the next reconnection: what was asked of the server before is then forgotten there.
-func (c *Conn) currentEpoch() <-chan struct{} {
+// currentEpoch ends when the connection breaks, when it is there again, and when it is closed: what was asked of the
+// server before is never answered then. Its cause is [ErrClosed] or errBroken.
+func (c *Conn) currentEpoch() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.epoch
+}
+
+func (c *Conn) nextEpoch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn(errBroken)
+	c.epoch, c.turn = context.WithCancelCause(context.Background())
+	select {
+	case <-c.closed:
+		c.turn(ErrClosed)
+	default:
+	}
+}
+
+// errBroken: the connection broke, and with it what was under way.
+var errBroken = errors.New("connection to nats broke")
+
+// call does something that waits for answers. It gives it a deadline when ctx has none, and ends it when the
+// connection breaks: NATS's own requests would go on waiting.
+func (c *Conn) call(ctx context.Context, do func(context.Context) error) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(apiTimeout)
+	}
+	inner, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	epoch := c.currentEpoch()
+	defer context.AfterFunc(epoch, cancel)()
+	err := do(inner)
+	if err != nil && ctx.Err() == nil && epoch.Err() != nil {
+		return context.Cause(epoch)
+	}
+	return closedErr(err)
 }
 
 // Close flushes and closes the connection. Calls that wait return [ErrClosed]. Calling it again does nothing.
 func (c *Conn) Close() {
 	c.closeOnce.Do(func() {
 		close(c.closed)
+		c.mu.Lock()
+		c.turn(ErrClosed)
+		c.mu.Unlock()
 		if c.nc.IsConnected() {
 			_ = c.nc.FlushTimeout(closeTimeout) // best effort: acks that get lost are absorbed as redeliveries
 		}
@@ -204,12 +241,4 @@ func closedErr(err error) error {
 		return ErrClosed
 	}
 	return err
-}
-
-// bounded gives a request to JetStream a deadline when its caller set none.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if _, ok := ctx.Deadline(); ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, apiTimeout)
 }

@@ -38,11 +38,9 @@ func (c *Conn) SubscribeEvents(ctx context.Context, topic string, buffer int) (<
 		stop()
 		close(events)
 	})
-	flushCtx, cancel := bounded(ctx)
-	defer cancel()
-	if err := c.nc.FlushWithContext(flushCtx); err != nil {
+	if err := c.call(ctx, c.nc.FlushWithContext); err != nil {
 		_ = sub.Unsubscribe()
-		return nil, fmt.Errorf("subscribe to events %s: %w", topic, closedErr(err))
+		return nil, fmt.Errorf("subscribe to events %s: %w", topic, err)
 	}
 	return events, nil
 }

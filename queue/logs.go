@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,7 +66,11 @@ type logReader struct {
 
 // run reads until the end, or until something breaks; it may be called again then.
 func (r *logReader) run(ctx context.Context) error {
-	consumer, err := r.consumer(ctx)
+	var consumer jetstream.Consumer
+	err := r.conn.call(ctx, func(ctx context.Context) (err error) {
+		consumer, err = r.consumer(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -79,10 +84,14 @@ func (r *logReader) run(ctx context.Context) error {
 		return closedErr(err)
 	}
 	defer batches.Stop()
+	epoch := r.conn.currentEpoch() // a restarted server has forgotten the consumer, and no sign of that would come soon
+	alive, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(epoch, cancel)()
 	for expected := uint64(1); ; expected++ {
-		batch, err := batches.Next(jetstream.NextContext(ctx))
+		batch, err := batches.Next(jetstream.NextContext(alive))
 		if err != nil {
-			return closedErr(err)
+			return cmp.Or(context.Cause(epoch), closedErr(err))
 		}
 		at, err := batch.Metadata()
 		if err != nil {
@@ -103,11 +112,9 @@ func (r *logReader) run(ctx context.Context) error {
 
 // consumer makes a short-lived one that begins after what was handled last.
 func (r *logReader) consumer(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
 	stream, err := r.conn.js.Stream(ctx, r.conn.names.logs)
 	if err != nil {
-		return nil, closedErr(err)
+		return nil, err
 	}
 	if created := stream.CachedInfo().Created; !created.Equal(r.created) {
 		r.created, r.last = created, 0
@@ -123,15 +130,16 @@ func (r *logReader) consumer(ctx context.Context) (jetstream.Consumer, error) {
 		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
 		cfg.OptStartSeq = r.last + 1
 	}
-	consumer, err := stream.CreateConsumer(ctx, cfg)
-	return consumer, closedErr(err)
+	return stream.CreateConsumer(ctx, cfg)
 }
 
 // remove deletes the consumer, also when ctx has ended; the server does it later if this goes wrong.
 func (r *logReader) remove(ctx context.Context, consumer jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	_ = r.conn.js.DeleteConsumer(ctx, r.conn.names.logs, consumer.CachedInfo().Name)
+	_ = r.conn.call(ctx, func(ctx context.Context) error {
+		return r.conn.js.DeleteConsumer(ctx, r.conn.names.logs, consumer.CachedInfo().Name)
+	})
 }
 
 // handlerError tells an error of the caller's handler from ours.

@@ -90,16 +90,20 @@ func (c *Conn) News(ctx context.Context, handle func([]byte)) error {
 }
 
 // Request asks a coordinator, under the worker's own subject. [ErrNoCoordinator] when nobody listens. A request that
-// a dying coordinator took is answered by nobody: give ctx a deadline.
+// a dying coordinator took is answered by nobody: give ctx a deadline, or it is 5 s.
 func (c *Conn) Request(ctx context.Context, kind Kind, data []byte) ([]byte, error) {
-	m, err := c.nc.RequestWithContext(ctx, c.names.subject(kind, c.cfg.Worker), data)
+	var answer *nats.Msg
+	err := c.call(ctx, func(ctx context.Context) (err error) {
+		answer, err = c.nc.RequestWithContext(ctx, c.names.subject(kind, c.cfg.Worker), data)
+		return err
+	})
 	switch {
 	case err == nil:
-		return m.Data, nil
+		return answer.Data, nil
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("request %s: %w", kind, ErrNoCoordinator)
 	default:
-		return nil, fmt.Errorf("request %s: %w", kind, closedErr(err))
+		return nil, fmt.Errorf("request %s: %w", kind, err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
@@ -22,8 +23,12 @@ const (
 
 // PublishResults stores a batch of results in RESULTS; nil means stored.
 func (c *Conn) PublishResults(ctx context.Context, data []byte) error {
-	if _, err := c.js.Publish(ctx, c.names.subject(result, c.cfg.Worker), data); err != nil {
-		return fmt.Errorf("publish results: %w", closedErr(err))
+	err := c.call(ctx, func(ctx context.Context) error {
+		_, err := c.js.Publish(ctx, c.names.subject(result, c.cfg.Worker), data)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("publish results: %w", err)
 	}
 	return nil
 }
@@ -32,13 +37,17 @@ func (c *Conn) PublishResults(ctx context.Context, data []byte) error {
 // identity (its creation time) changes when it was deleted and made again. A missing stream is an error; settled
 // relies on acknowledged messages being removed from the stream.
 func (c *Conn) ResultsEnd(ctx context.Context) (last, settled uint64, created time.Time, err error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	stream, err := c.js.Stream(ctx, c.names.results)
+	var info *jetstream.StreamInfo
+	err = c.call(ctx, func(ctx context.Context) error {
+		stream, err := c.js.Stream(ctx, c.names.results)
+		if err == nil {
+			info = stream.CachedInfo()
+		}
+		return err
+	})
 	if err != nil {
-		return 0, 0, time.Time{}, fmt.Errorf("end of results: %w", closedErr(err))
+		return 0, 0, time.Time{}, fmt.Errorf("end of results: %w", err)
 	}
-	info := stream.CachedInfo()
 	state := info.State
 	if state.Msgs == 0 {
 		return state.LastSeq, state.LastSeq, info.Created, nil
@@ -89,7 +98,7 @@ func (c *Conn) ConsumeResults(ctx context.Context, maxPending int, handle func(*
 		room:    make(chan struct{}, 1),
 		handle:  handle,
 	}
-	pause := retryFirst
+	pause := deletionTime
 	for {
 		began := time.Now()
 		err := r.run(ctx)
@@ -100,12 +109,12 @@ func (c *Conn) ConsumeResults(ctx context.Context, maxPending int, handle func(*
 			return fmt.Errorf("consume results: %w", err)
 		}
 		if time.Since(began) > retryMost {
-			pause = retryFirst
+			pause = deletionTime
 		}
 		c.log.Warn("consuming results anew", "error", err, "pause", pause)
 		select {
 		case <-ctx.Done():
-		case <-c.closed:
+		case <-c.currentEpoch().Done(): // connected again, maybe
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, retryMost)
@@ -120,7 +129,6 @@ func (c *Conn) ConsumeResults(ctx context.Context, maxPending int, handle func(*
 var (
 	errConsumerGone = errors.New("consumer is gone")
 	errSilent       = errors.New("no sign of life from the consumer")
-	errReconnected  = errors.New("connection was made anew")
 )
 
 // resultsReader reads RESULTS under a bound on unanswered messages: what is asked for and what is unanswered are at
@@ -205,10 +213,8 @@ func (r *resultsReader) run(ctx context.Context) error {
 			if r.asked > 0 && time.Since(r.heard) > 3*resultsBeat {
 				return errSilent
 			}
-		case <-epoch:
-			return errReconnected
-		case <-c.closed:
-			return ErrClosed
+		case <-epoch.Done():
+			return context.Cause(epoch)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -22,6 +22,11 @@ const (
 	maxWaiting = 1 << 16
 	// dedupWindow is the least that JetStream takes: nothing of ours relies on it, and it costs memory.
 	dedupWindow = 100 * time.Millisecond
+	// deletionTime is how long a server may take to remove a stream's files after it has announced the deletion or has
+	// left its subjects. A stream made again earlier would lose its own files to that.
+	deletionTime = 100 * time.Millisecond
+	// repairMost bounds the growing pause between attempts to make again what was deleted.
+	repairMost = 5 * time.Second
 )
 
 // EnsureStreams creates or updates WORK, RESULTS and LOGS, the RESULTS consumer, and the consumers of every pool that
@@ -31,12 +36,10 @@ const (
 func (c *Conn) EnsureStreams(ctx context.Context) error {
 	c.ensuring.Lock()
 	defer c.ensuring.Unlock()
-	return c.ensureStreams(ctx)
+	return c.call(ctx, c.ensureStreams)
 }
 
 func (c *Conn) ensureStreams(ctx context.Context) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
 	if err := c.watchDeletions(); err != nil {
 		return err
 	}
@@ -109,14 +112,14 @@ func (c *Conn) EnsurePool(ctx context.Context, pool string) error {
 	}
 	c.ensuring.Lock()
 	defer c.ensuring.Unlock()
-	ctx, cancel := bounded(ctx)
-	defer cancel()
 	c.markPool(pool, time.Time{}) // known from now on, also when it can't be made yet
-	err := c.ensurePool(ctx, pool)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		err = c.ensureStreams(ctx) // which makes the known pools too
-	}
-	return err
+	return c.call(ctx, func(ctx context.Context) error {
+		err := c.ensurePool(ctx, pool)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			err = c.ensureStreams(ctx) // which makes the known pools too
+		}
+		return err
+	})
 }
 
 func (c *Conn) ensurePool(ctx context.Context, pool string) error {
@@ -238,16 +241,32 @@ func (c *Conn) isOurs(advisory string) bool {
 }
 
 // repair makes streams and consumers again when they are reported deleted, until the connection is closed.
-func (c *Conn) repair(deleted <-chan struct{}) {
+func (c *Conn) repair(deleted chan struct{}) {
+	pause := deletionTime
 	for {
 		select {
 		case <-c.closed:
 			return
 		case <-deleted:
 		}
+		select {
+		case <-c.closed:
+			return
+		case <-time.After(pause):
+		}
 		c.log.Warn("making again what was deleted in nats")
-		if err := c.EnsureStreams(context.Background()); err != nil && !errors.Is(err, ErrClosed) {
+		err := c.EnsureStreams(context.Background())
+		if err == nil {
+			pause = deletionTime
+			continue
+		}
+		if !errors.Is(err, ErrClosed) {
 			c.log.Error("make again what was deleted in nats", "error", err)
+		}
+		pause = min(2*pause, repairMost)
+		select {
+		case deleted <- struct{}{}:
+		default:
 		}
 	}
 }

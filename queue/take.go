@@ -76,8 +76,8 @@ const (
 // connection breaks or the subscription ends.
 type asks struct {
 	sub      *nats.Subscription
-	inbox    string // reply subjects are this and a priority
-	epoch    <-chan struct{}
+	inbox    string                // reply subjects are this and a priority
+	epoch    context.Context       // ended: the server has forgotten them
 	out      [priorities]int       // messages asked for and not come; 0: no request stands
 	waits    [priorities]bool      // the request waits for a message rather than answering that there is none
 	deadline [priorities]time.Time // when an answer must have come
@@ -251,10 +251,8 @@ func (t *Taker) fetching() bool {
 
 // lost reports whether the server has forgotten us: the connection was made anew, or an answer is overdue.
 func (t *Taker) lost() bool {
-	select {
-	case <-t.asks.epoch:
+	if t.asks.epoch.Err() != nil {
 		return true
-	default:
 	}
 	now := time.Now()
 	for p, out := range t.asks.out {
@@ -447,19 +445,20 @@ func (t *Taker) wait(ctx context.Context) error {
 	select {
 	case <-t.wake:
 	case <-timer:
-	case <-epoch:
+	case <-epoch.Done():
+		if context.Cause(epoch) == ErrClosed {
+			return ErrClosed
+		}
 		t.relent()
-	case <-t.conn.closed:
-		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	return nil
 }
 
-// next is when step has something to do without a message: an answer is overdue or a pause ends. epoch is closed when
-// the connection is made anew.
-func (t *Taker) next() (next time.Time, epoch <-chan struct{}) {
+// next is when step has something to do without a message: an answer is overdue or a pause ends. epoch ends when
+// the connection breaks or is there again.
+func (t *Taker) next() (next time.Time, epoch context.Context) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fetching := t.fetching()

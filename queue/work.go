@@ -2,6 +2,7 @@ package queue
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,9 @@ const (
 	// stream refuses what exceeds 10 000 in its inbound queue, which several coordinators share.
 	publishWindow = 4096
 	publishChunk  = 256 // the window is taken in such steps
+	// publishStall is for how long a stream may acknowledge nothing before its silence counts as a refusal: a server
+	// that deletes a stream drops what is in its inbound queue, and says nothing.
+	publishStall = 3 * time.Second
 	// poolTrust is how long a pool's consumers are believed to exist without looking, when their messages lie about.
 	poolTrust = 5 * time.Second
 )
@@ -44,15 +48,28 @@ func (c *Conn) PublishWork(ctx context.Context, messages []WorkMessage) error {
 		return fmt.Errorf("publish %d work messages: %w", len(messages), err)
 	}
 	err := c.publishWork(ctx, messages)
-	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		if err = c.EnsureStreams(ctx); err == nil {
-			err = c.publishWork(ctx, messages)
-		}
+	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, errStalled) {
+		err = c.publishWorkAgain(ctx, messages)
 	}
 	if err != nil {
 		return fmt.Errorf("publish %d work messages: %w", len(messages), err)
 	}
 	return nil
+}
+
+// publishWorkAgain publishes to a stream that was missing.
+func (c *Conn) publishWorkAgain(ctx context.Context, messages []WorkMessage) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.closed:
+		return ErrClosed
+	case <-time.After(deletionTime):
+	}
+	if err := c.EnsureStreams(ctx); err != nil {
+		return err
+	}
+	return c.publishWork(ctx, messages)
 }
 
 // ensurePoolsOf makes the consumers of pools that this connection has not seen yet.
@@ -63,14 +80,15 @@ func (c *Conn) ensurePoolsOf(ctx context.Context, messages []WorkMessage) error 
 		if m.Priority < 0 || m.Priority >= priorities {
 			return fmt.Errorf("pool %s: priority %d: want 0 to %d", m.Pool, m.Priority, priorities-1)
 		}
-		if m.Pool == last || c.poolSeen(m.Pool) != never {
-			last = m.Pool
+		if i > 0 && m.Pool == last {
 			continue
 		}
-		if err := c.EnsurePool(ctx, m.Pool); err != nil {
-			return err
-		}
 		last = m.Pool
+		if c.poolSeen(m.Pool) == never {
+			if err := c.EnsurePool(ctx, m.Pool); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -85,8 +103,11 @@ func (c *Conn) publishWork(ctx context.Context, messages []WorkMessage) error {
 	if err != nil {
 		return err
 	}
+	inner, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	epoch := c.currentEpoch()
-	waiting, reply := acks.open(len(messages))
+	defer context.AfterFunc(epoch, func() { cancel(context.Cause(epoch)) })()
+	waiting, reply := acks.open(len(messages), func() { cancel(errStalled) })
 	defer acks.drop(reply, waiting)
 
 	m := nats.Msg{Reply: reply}
@@ -94,8 +115,8 @@ func (c *Conn) publishWork(ctx context.Context, messages []WorkMessage) error {
 	for i := range messages {
 		if i%publishChunk == 0 {
 			n := min(publishChunk, len(messages)-i)
-			if err := acks.acquire(ctx, waiting, n); err != nil {
-				return err
+			if acks.acquire(inner, waiting, n) != nil {
+				return cmp.Or(ctx.Err(), context.Cause(inner))
 			}
 		}
 		key := workKey{messages[i].Pool, messages[i].Priority}
@@ -112,14 +133,12 @@ func (c *Conn) publishWork(ctx context.Context, messages []WorkMessage) error {
 	select {
 	case <-waiting.done:
 		return waiting.err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-epoch:
-		return errors.New("connection broke before all were acknowledged")
-	case <-c.closed:
-		return ErrClosed
+	case <-inner.Done():
+		return cmp.Or(ctx.Err(), context.Cause(inner))
 	}
 }
+
+var errStalled = errors.New("the stream acknowledges nothing")
 
 type workKey struct {
 	pool     string
@@ -142,6 +161,9 @@ type ackWaiting struct {
 	held int           // of the window
 	err  error         // the first refusal
 	done chan struct{} // closed when left is 0
+
+	seen  int         // left when clock went off last
+	clock *time.Timer // calls stalled when held messages stay unacknowledged
 }
 
 // ackInbox subscribes at the first call. The subscription ends with the connection.
@@ -167,22 +189,38 @@ func (c *Conn) ackInbox() (*ackInbox, error) {
 	return acks, nil
 }
 
-func (a *ackInbox) open(messages int) (*ackWaiting, string) {
-	w := &ackWaiting{left: messages, done: make(chan struct{})}
+// open begins a call. It calls stalled when the stream acknowledges none of what it was sent for publishStall.
+func (a *ackInbox) open(messages int, stalled func()) (*ackWaiting, string) {
+	w := &ackWaiting{left: messages, seen: messages, done: make(chan struct{})}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.next++
 	reply := a.prefix + strconv.FormatUint(a.next, 36)
+	w.clock = time.AfterFunc(publishStall, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		switch {
+		case a.calls[reply] != w: // dropped
+		case w.held > 0 && w.left == w.seen:
+			stalled()
+		default:
+			w.seen = w.left
+			w.clock.Reset(publishStall)
+		}
+	})
 	a.calls[reply] = w
 	return w, reply
 }
 
 func (a *ackInbox) acquire(ctx context.Context, w *ackWaiting, n int) error {
 	if err := a.window.Acquire(ctx, int64(n)); err != nil {
-		return ctx.Err()
+		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if w.held == 0 { // it begins to wait for acks
+		w.clock.Reset(publishStall)
+	}
 	w.held += n
 	return nil
 }
@@ -191,6 +229,7 @@ func (a *ackInbox) acquire(ctx context.Context, w *ackWaiting, n int) error {
 func (a *ackInbox) drop(reply string, w *ackWaiting) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	w.clock.Stop()
 	delete(a.calls, reply)
 	a.window.Release(int64(w.held))
 	w.held = 0
@@ -238,12 +277,13 @@ func ackError(m *nats.Msg) error {
 // (zero time: none, or the stream is missing). Messages that were delivered and not acknowledged count too. It makes
 // the pool's consumers again when there are messages and they are gone.
 func (c *Conn) Depth(ctx context.Context, pool string, priority int) (messages int, oldest time.Time, err error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
 	subject := c.names.workSubject(pool, priority)
-	messages, oldest, err = c.depth(ctx, subject)
+	err = c.call(ctx, func(ctx context.Context) (err error) {
+		messages, oldest, err = c.depth(ctx, subject)
+		return err
+	})
 	if err != nil {
-		return 0, time.Time{}, fmt.Errorf("depth of %s: %w", subject, closedErr(err))
+		return 0, time.Time{}, fmt.Errorf("depth of %s: %w", subject, err)
 	}
 	if messages > 0 && c.poolSeen(pool) > poolTrust {
 		if err := c.EnsurePool(ctx, pool); err != nil {

@@ -83,6 +83,9 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 		return &Fault{Kind: Unavailable, Text: "the service is unavailable, try again"}
 	case errors.Is(cause, context.DeadlineExceeded):
 		return &Fault{Kind: Timeout, Text: "the request took too long"}
+	case errors.Is(err, context.DeadlineExceeded): // of a part of the request
+		log.WarnContext(ctx, "a request took too long", "operation", operation, "error", err)
+		return &Fault{Kind: Timeout, Text: "the request took too long"}
 	case cause != nil && errors.Is(err, context.Canceled):
 		return &Fault{Kind: Cancelled, Text: "the request was cancelled"}
 	}

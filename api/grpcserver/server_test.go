@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"slices"
 	"strings"
@@ -60,10 +61,19 @@ func (b *logBuffer) String() string {
 
 func serve(t *testing.T, cfg grpcserver.Config) *site {
 	t.Helper()
-	s := &site{T: t, svc: servicetest.New(), log: &logBuffer{}}
+	svc := servicetest.New()
+	s := serveService(t, svc, cfg)
+	s.svc = svc
+	return s
+}
+
+// serveService is serve for a service of the test's own.
+func serveService(t *testing.T, svc coordinator.Service, cfg grpcserver.Config) *site {
+	t.Helper()
+	s := &site{T: t, log: &logBuffer{}}
 	cfg.Addr = "127.0.0.1:0"
 	cfg.Log = slog.New(slog.NewTextHandler(s.log, nil))
-	server, err := grpcserver.Listen(s.svc, cfg)
+	server, err := grpcserver.Listen(svc, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,23 +268,10 @@ type panicking struct{ *servicetest.Service }
 func (panicking) Pools(context.Context) ([]coordinator.Pool, error) { panic("secret cause") }
 
 func TestPanicsBecomeInternalErrors(t *testing.T) {
-	var log logBuffer
-	server, err := grpcserver.Listen(panicking{servicetest.New()}, grpcserver.Config{Addr: "127.0.0.1:0", Log: slog.New(slog.NewTextHandler(&log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	exited := make(chan struct{})
-	go func() { defer close(exited); _ = server.Run(ctx) }()
-	defer func() { cancel(); <-exited }()
-	conn, err := grpc.NewClient(server.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_, err = pb.NewTaskgroveClient(conn).ListPools(t.Context(), &pb.ListPoolsRequest{})
-	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") || !strings.Contains(log.String(), "secret cause") {
-		t.Errorf("got %v, log %s", err, log.String())
+	s := serveService(t, panicking{servicetest.New()}, grpcserver.Config{})
+	_, err := s.rpc.ListPools(t.Context(), &pb.ListPoolsRequest{})
+	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") || !strings.Contains(s.log.String(), "secret cause") {
+		t.Errorf("got %v, log %s", err, s.log)
 	}
 }
 
@@ -292,8 +289,33 @@ func TestStalledSubmissionIsEnded(t *testing.T) {
 	}
 }
 
+func TestLongSubmissionIsEnded(t *testing.T) {
+	s := serve(t, grpcserver.Config{SubmitTimeout: 20 * time.Millisecond})
+	stream, err := s.rpc.Submit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.RecvMsg(&pb.SubmitResponse{}); status.Code(err) != codes.DeadlineExceeded {
+		t.Errorf("got %v, want the server to give up", err)
+	}
+}
+
+// gated is a service whose submissions say that they are in hand, and wait.
+type gated struct {
+	*servicetest.Service
+	entered chan struct{}
+	leave   chan struct{}
+}
+
+func (g gated) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	g.entered <- struct{}{}
+	<-g.leave
+	return g.Service.Submit(ctx, opts, tasks)
+}
+
 func TestSubmissionsAreBounded(t *testing.T) {
-	s := serve(t, grpcserver.Config{MaxSubmissions: 1})
+	svc := gated{servicetest.New(), make(chan struct{}), make(chan struct{})}
+	s := serveService(t, svc, grpcserver.Config{MaxSubmissions: 1})
 	first, err := s.rpc.Submit(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -301,15 +323,11 @@ func TestSubmissionsAreBounded(t *testing.T) {
 	if err := first.Send(&pb.SubmitRequest{Tasks: []*pb.NewTask{{Name: "a"}}}); err != nil {
 		t.Fatal(err)
 	}
-	for { // until the first is in hand
-		_, err := s.submit(&pb.SubmitRequest{Tasks: []*pb.NewTask{{Name: "b"}}})
-		if status.Code(err) == codes.ResourceExhausted {
-			break
-		}
-		if err != nil && t.Context().Err() != nil {
-			t.Fatal(err)
-		}
+	<-svc.entered
+	if _, err := s.submit(&pb.SubmitRequest{Tasks: []*pb.NewTask{{Name: "b"}}}); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("the second: got %v, want RESOURCE_EXHAUSTED", err)
 	}
+	close(svc.leave)
 	if _, err := first.CloseAndRecv(); err != nil {
 		t.Errorf("the first: %v", err)
 	}

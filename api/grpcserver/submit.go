@@ -31,7 +31,7 @@ func (h *handler) Submit(stream grpc.ClientStreamingServer[pb.SubmitRequest, pb.
 	ctx, cancel := context.WithTimeout(stream.Context(), h.cfg.SubmitTimeout)
 	defer cancel()
 
-	in := &inbox{next: make(chan message), done: ctx.Done(), idle: h.cfg.IdleTimeout}
+	in := &inbox{next: make(chan message), ctx: ctx, idle: h.cfg.IdleTimeout}
 	go in.run(stream) // ends with the stream, which ends when this function returns
 	first, err := in.take()
 	if err != nil && err != io.EOF { // without any message the tree is empty, which the service says
@@ -58,7 +58,7 @@ type message struct {
 // inbox receives messages one ahead, so that one which does not come can be waited for with a bound.
 type inbox struct {
 	next chan message
-	done <-chan struct{}
+	ctx  context.Context // of the submission
 	idle time.Duration
 }
 
@@ -67,7 +67,7 @@ func (in *inbox) run(stream grpc.ClientStreamingServer[pb.SubmitRequest, pb.Subm
 		req, err := stream.Recv()
 		select {
 		case in.next <- message{req, err}:
-		case <-in.done:
+		case <-in.ctx.Done():
 			return
 		}
 		if err != nil {
@@ -83,8 +83,8 @@ func (in *inbox) take() (*pb.SubmitRequest, error) {
 	select {
 	case m := <-in.next:
 		return m.req, m.err
-	case <-in.done:
-		return nil, context.Canceled
+	case <-in.ctx.Done():
+		return nil, context.Cause(in.ctx)
 	case <-timer.C:
 		return nil, api.ErrStalled
 	}

@@ -1,6 +1,7 @@
 package jsonrpc
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -72,7 +73,7 @@ func parseCall(value []byte) call {
 	case '{', '[':
 		return refuse("id must be a string, a number or null")
 	default:
-		c.id = id
+		c.id = bytes.Clone(id) // it may outlive the body
 	}
 	if version != nil && (kind(version) != '"' || unquote(version) != "2.0") {
 		return refuse(`jsonrpc must be "2.0"`)

@@ -68,6 +68,7 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 	if err != nil {
 		return nil, err
 	}
+	e.tasks = nil // the body is done with
 	switch {
 	case e.stream:
 		answer.Streaming = true
@@ -77,7 +78,7 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 		if !resumes || (e.id == "" && !answer.Replayed) {
 			after = 0
 		}
-		x.release() // the body is done with
+		x.release()
 		h.streamExecution(x, answer, after)
 		return nil, errStreamed
 	case e.wait && answer.Status == "started":

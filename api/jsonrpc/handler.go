@@ -210,7 +210,9 @@ func (h *Handler) run(x *exchange, noun string, methods map[string]method, c *ca
 			answer.result = nil
 		}
 	}()
-	result, err := do(ctx, x, c.params)
+	given := c.params
+	c.params = nil // what a stream keeps must not keep the body
+	result, err := do(ctx, x, given)
 	if errors.Is(err, errStreamed) {
 		return nil, err
 	}

@@ -118,7 +118,11 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // tells an EventSource not to connect again
 		return
 	}
-	h.follow(r.Context(), newStream(w), tree.ID, after)
+	s := newStream(w)
+	if r.Method == http.MethodHead {
+		return
+	}
+	h.follow(r.Context(), s, tree.ID, after)
 }
 
 // follow streams a tree's events up to the final one, then stream_end. A tree whose events can't be read gets an error

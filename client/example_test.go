@@ -1,0 +1,67 @@
+package client_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"log/slog"
+
+	"github.com/taskgrove/taskgrove/api/grpcserver"
+	"github.com/taskgrove/taskgrove/api/servicetest"
+	"github.com/taskgrove/taskgrove/client"
+)
+
+// A server stands in for the cluster here, and the example plays the worker.
+func Example() {
+	svc := servicetest.New()
+	server, err := grpcserver.Listen(svc, grpcserver.Config{Addr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	exited := make(chan struct{})
+	go func() { defer close(exited); _ = server.Run(ctx) }()
+	defer func() { cancel(); <-exited }()
+
+	c, err := client.New(server.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	sub, err := c.Submit(ctx, []client.NewTask{
+		{ID: "report", Name: "report", Dependencies: client.After("fetch")},
+		{
+			ID: "fetch", Name: "fetch", Parent: "report",
+			Schemas: map[string]string{"method": "rest_executor"},
+			Inputs:  map[string]string{"url": "https://example.org/data"},
+		},
+	}, client.WithIdempotencyKey("report-of-monday"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("accepted", sub.TreeID, "with", sub.Tasks, "tasks")
+
+	svc.Complete("fetch", `{"rows": 3}`)
+	svc.Complete("report", `{}`)
+
+	for event, err := range c.Watch(ctx, sub.TreeID, 0) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(event.Type, event.TaskID, event.Status)
+	}
+	tree, err := c.Wait(ctx, sub.TreeID)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("tree", tree.Status)
+
+	// Output:
+	// accepted report with 2 tasks
+	// progress report in_progress
+	// task_completed fetch completed
+	// task_completed report completed
+	// final report completed
+	// tree completed
+}

@@ -172,3 +172,43 @@ func queueRestarts(b *pgx.Batch, tree dag.TreeKey, restarts []dag.Restart) {
 	}
 	b.Queue(sql("RestartRows"), keys, was, wasAttempt, state, attempt, remaining, blocked).Exec(expect(n, "restart tasks"))
 }
+
+// Below are a task's descendants, and what depends on it or on them, transitively; the task itself first.
+func (s *Store) Below(ctx context.Context, k dag.Key) ([]dag.Key, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	tree := k.Tree()
+	first, end := tree.Range()
+	rows, err := s.pool.Query(ctx, sql("Relations"), first, end)
+	if err != nil {
+		return nil, fmt.Errorf("read relations: %w", err)
+	}
+	var key dag.Key
+	var parent int32
+	var deps []int32
+	after := map[int][]int{}
+	if _, err := pgx.ForEachRow(rows, []any{&key, &parent, &deps}, func() error {
+		if parent >= 0 {
+			after[int(parent)] = append(after[int(parent)], key.Index())
+		}
+		for _, d := range deps {
+			on := int(max(d, -d) - 1)
+			after[on] = append(after[on], key.Index())
+		}
+		deps = nil
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read relations: %w", err)
+	}
+	seen := map[int]bool{k.Index(): true}
+	out := []dag.Key{k}
+	for i := 0; i < len(out); i++ {
+		for _, next := range after[out[i].Index()] {
+			if !seen[next] {
+				seen[next] = true
+				out = append(out, tree.Key(next))
+			}
+		}
+	}
+	return out, nil
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 
@@ -74,6 +75,26 @@ func (s *Store) Task(ctx context.Context, id string) (*Shown, error) {
 		return nil, ErrNotFound
 	}
 	return list[0], nil
+}
+
+// IDs are the ids of tasks; keys that do not exist are missing.
+func (s *Store) IDs(ctx context.Context, keys []dag.Key) (map[dag.Key]string, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("IDsOf"), keys)
+	if err != nil {
+		return nil, fmt.Errorf("read ids: %w", err)
+	}
+	out := make(map[dag.Key]string, len(keys))
+	var k dag.Key
+	var id string
+	if _, err := pgx.ForEachRow(rows, []any{&k, &id}, func() error {
+		out[k] = id
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read ids: %w", err)
+	}
+	return out, nil
 }
 
 // Filter narrows a list of tasks; zero fields don't.
@@ -170,18 +191,11 @@ func (s *Store) addDependencies(ctx context.Context, list []*Shown) error {
 		}
 	}
 	if len(missing) > 0 {
-		rows, err := s.pool.Query(ctx, sql("IDsOf"), missing)
+		ids, err := s.IDs(ctx, missing)
 		if err != nil {
-			return fmt.Errorf("read ids: %w", err)
+			return err
 		}
-		var k dag.Key
-		var id string
-		if _, err := pgx.ForEachRow(rows, []any{&k, &id}, func() error {
-			wanted[k] = id
-			return nil
-		}); err != nil {
-			return fmt.Errorf("read ids: %w", err)
-		}
+		maps.Copy(wanted, ids)
 	}
 	for _, t := range list {
 		for i, d := range t.Deps {

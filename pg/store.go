@@ -6,7 +6,9 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -190,4 +192,17 @@ func (s *Store) transaction(ctx context.Context, f func(ctx context.Context, c *
 		}
 		return nil
 	})
+}
+
+// Unreachable reports whether an error says that the database can't be reached now, or refuses to work for the time
+// being (SQLSTATE classes 08, 53, 57), so that the same call may well succeed later.
+func Unreachable(err error) bool {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "53") || strings.HasPrefix(e.Code, "57P")
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return true
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }

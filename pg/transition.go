@@ -52,7 +52,7 @@ type Effects struct {
 	Chores  int // how many were added
 	Timers  []dag.Timer
 	Trees   []TreeSequence // whose events advanced
-	Started []dag.Key      // claimed by this transaction
+	Taken   map[Lane]int   // ready tasks that left their lane: claimed, cancelled, settled
 }
 
 // TreeSequence is where a tree's events stand.
@@ -146,6 +146,8 @@ func (l load) run(ctx context.Context, c *pgx.Conn) (*dag.Decision, error) {
 	if l.policies == nil {
 		l.policies = []dag.Key{}
 	}
+	slices.Sort(l.keys)
+	l.keys = slices.Compact(l.keys) // a key that stands twice would tell its dependents twice
 	b.Queue(sql(lock), l.keys, l.policies).Query(func(rows pgx.Rows) error { return scanLocked(rows, d) })
 	if l.dependents {
 		b.Queue(sql("DependentsOf"), l.keys).Query(func(rows pgx.Rows) error {
@@ -229,8 +231,11 @@ func queueRows(b *pgx.Batch, changed []*dag.Row, eff *Effects) {
 			blocked[i] = int64(r.BlockedBy)
 		}
 		started[i] = timestamp(r.StartedAt)
-		if r.State == dag.Running && s != dag.Running {
-			eff.Started = append(eff.Started, r.Key)
+		if s == dag.Ready && (r.State != dag.Ready || a != r.Attempt) {
+			if eff.Taken == nil {
+				eff.Taken = map[Lane]int{}
+			}
+			eff.Taken[Lane{r.Pool, r.Priority}]++
 		}
 	}
 	b.Queue(sql("ApplyRows"), keys, was, wasAttempt, state, attempt, remaining, failures, crashes, worker, started, blocked).

@@ -113,3 +113,7 @@ update task t set state = u.state, attempt = u.attempt, remaining = u.remaining,
 from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::bigint[])
   u(key, was, was_attempt, state, attempt, remaining, blocked_by)
 where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt and t.worker is null
+
+-- name: Relations
+-- What a cascading cancellation follows: parents and dependencies of a tree's tasks.
+select key, parent, deps from spec where key >= $1 and key < $2 order by key

@@ -1,0 +1,270 @@
+package coordinator
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// runBeats keeps the leases of workers alive, and tells them in return what they must stop or may forget.
+func (c *Coordinator) runBeats(ctx context.Context) error {
+	return c.serve(ctx, queue.Beat, 200, c.beats)
+}
+
+// beating is one beat, decoded.
+type beating struct {
+	request
+	m     *workerv1.Beat
+	reply *workerv1.BeatReply
+}
+
+func (c *Coordinator) beats(ctx context.Context, batch []request) {
+	var list []*beating
+	byInstance := map[string]*beating{}
+	for _, r := range batch {
+		m := &workerv1.Beat{}
+		if err := proto.Unmarshal(r.data, m); err != nil {
+			c.log.Warn("beat can't be read", "worker", r.worker, "error", err)
+			continue
+		}
+		b := &beating{request: r, m: m, reply: &workerv1.BeatReply{Number: m.Number}}
+		list = append(list, b)
+		if m.Version > protocol+1 {
+			b.reply.Error = "this coordinator is too old for the worker"
+			continue
+		}
+		if old := byInstance[m.Instance]; old == nil || old.m.Number < m.Number {
+			byInstance[m.Instance] = b
+		}
+	}
+	if err := c.extend(ctx, byInstance); err != nil {
+		c.log.Warn("beats", "workers", len(byInstance), "error", err)
+		return // unanswered: the workers ask again
+	}
+	for _, b := range list {
+		if data, err := proto.Marshal(b.reply); err == nil {
+			b.request.reply(data)
+		}
+	}
+}
+
+func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) error {
+	if len(beats) == 0 {
+		return nil
+	}
+	var rows []pg.Beat
+	var listed []dag.Key
+	for _, b := range beats {
+		c.learn(ctx, b.m)
+		row := pg.Beat{Instance: b.m.Instance, ID: b.worker, Host: clean(b.m.Host), Build: clean(b.m.Build), Pools: map[string]int{},
+			State: pg.WorkerAlive, Number: int64(b.m.Number)}
+		for _, p := range b.m.Pools {
+			row.Pools[p.Pool] = int(p.Concurrency)
+		}
+		switch {
+		case b.m.Leaving:
+			row.State = pg.WorkerGone
+		case b.m.Draining:
+			row.State = pg.WorkerDraining
+		}
+		for _, part := range [][]*workerv1.Attempt{b.m.Asked, b.m.Running, b.m.Reported} {
+			for _, a := range part {
+				row.Attempts = append(row.Attempts, dag.Key(a.Task))
+			}
+		}
+		listed = append(listed, row.Attempts...)
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b pg.Beat) int { return compare(a.Instance, b.Instance) })
+	keys, err := c.store.ExtendLeases(ctx, rows, c.cfg.Lease)
+	if err != nil {
+		return err
+	}
+	standing, err := c.store.LookAt(ctx, listed)
+	if err != nil {
+		return err
+	}
+	fresh := false
+	for name, b := range beats {
+		key, ok := keys[name]
+		if !ok {
+			b.reply.Error = "the lease of this instance has ended"
+		} else {
+			b.reply.LeaseMs = c.cfg.Lease.Milliseconds()
+		}
+		fresh = fresh || b.m.Number == 1 || b.m.Draining
+		who := c.instances.of(ctx, b.worker, name)
+		if who.key == 0 {
+			who.key = key
+		}
+		b.compare(standing, who)
+	}
+	if fresh {
+		wake(c.wakeWorkers)
+	}
+	return nil
+}
+
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// compare holds what the worker believes against what is recorded.
+func (b *beating) compare(standing map[dag.Key]pg.Standing, who instance) {
+	owns := func(w dag.WorkerKey) bool { return w != 0 && (w == who.key || slices.Contains(who.before, w)) }
+	for _, a := range b.m.Running {
+		st, ok := standing[dag.Key(a.Task)]
+		same := ok && st.Attempt == int32(a.Number)
+		switch {
+		case same && st.State == dag.Cancelled && owns(st.Worker):
+			b.reply.Cancel = append(b.reply.Cancel, a)
+		case same && st.State == dag.Running && st.Worker == who.key:
+		case same && st.State == dag.Ready: // started early, its claim is on its way
+		default:
+			b.reply.Disowned = append(b.reply.Disowned, a)
+		}
+	}
+	for _, a := range b.m.Reported {
+		st, ok := standing[dag.Key(a.Task)]
+		waits := ok && st.Attempt == int32(a.Number) && (st.State == dag.Ready || st.State == dag.Running || owns(st.Worker))
+		if !waits {
+			b.reply.Settled = append(b.reply.Settled, a)
+		}
+	}
+}
+
+// learn makes what a worker announces known: its pools get consumers, its executors are no longer unknown.
+func (c *Coordinator) learn(ctx context.Context, m *workerv1.Beat) {
+	for _, p := range m.Pools {
+		if !dag.ValidPool(p.Pool) {
+			continue
+		}
+		if _, err := c.store.PoolID(ctx, p.Pool); err != nil {
+			c.log.Warn("pool", "pool", p.Pool, "error", err)
+			continue
+		}
+		if err := c.ensurePool(ctx, p.Pool); err != nil {
+			c.log.Warn("pool", "pool", p.Pool, "error", err)
+		}
+	}
+	if err := c.executors.learn(ctx, m.Executors); err != nil {
+		c.log.Warn("executors", "error", err)
+	}
+}
+
+// executorIDs are the executors that exist: built in, or announced by a worker at any time.
+type executorIDs struct {
+	store *pg.Store
+	known dag.Known
+
+	mu   sync.Mutex
+	ids  map[string]bool
+	read time.Time
+}
+
+// refreshExecutors is how old a "no" may be before the store is asked again.
+const refreshExecutors = time.Second
+
+// has reports whether the executor exists.
+func (e *executorIDs) has(ctx context.Context, id string) bool {
+	if e.known.Has(id) {
+		return true
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.ids[id] && time.Since(e.read) > refreshExecutors {
+		if all, err := e.store.Executors(ctx); err == nil {
+			e.read = time.Now()
+			for _, id := range all {
+				e.ids[id] = true
+			}
+		}
+	}
+	return e.ids[id]
+}
+
+func (e *executorIDs) learn(ctx context.Context, ids []string) error {
+	var fresh []string
+	e.mu.Lock()
+	for _, id := range ids {
+		if !e.known.Has(id) && !e.ids[id] && len(id) <= 255 {
+			fresh = append(fresh, id)
+		}
+	}
+	e.mu.Unlock()
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := e.store.AddExecutors(ctx, fresh); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range fresh {
+		e.ids[id] = true
+	}
+	return nil
+}
+
+// tellStops sends workers the news that attempts are cancelled or timed out.
+func (c *Coordinator) tellStops(ctx context.Context, stops []dag.Stop) {
+	if len(stops) == 0 {
+		return
+	}
+	byWorker := map[dag.WorkerKey]*workerv1.News{}
+	for _, s := range stops {
+		n := byWorker[s.Worker]
+		if n == nil {
+			n = &workerv1.News{}
+			byWorker[s.Worker] = n
+		}
+		n.Cancel = append(n.Cancel, attemptOf(s.Task, s.Attempt))
+	}
+	workers, err := c.store.LiveWorkers(ctx)
+	if err != nil {
+		c.log.Warn("cancellations reach their workers with the next beat", "error", err)
+		return
+	}
+	for _, w := range workers {
+		if n := byWorker[w.Key]; n != nil {
+			c.tell(w.ID, n)
+		}
+	}
+}
+
+// refreshCapacity counts the slots of live workers for each pool.
+func (c *Coordinator) refreshCapacity(ctx context.Context) {
+	workers, err := c.store.LiveWorkers(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.log.Warn("capacity of pools is not known", "error", err)
+		}
+		return
+	}
+	capacity := map[int32]int{}
+	for _, w := range workers {
+		for name, n := range w.Pools {
+			if w.State != pg.WorkerAlive || !dag.ValidPool(name) {
+				continue
+			}
+			if id, err := c.store.PoolID(ctx, name); err == nil {
+				capacity[id] += n
+			}
+		}
+	}
+	c.lanes.setCapacity(capacity)
+}

@@ -1,0 +1,200 @@
+package coordinator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/failpoint"
+	"github.com/taskgrove/taskgrove/pg"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// request is one request of a worker that waits for its batch.
+type request struct {
+	worker string
+	data   []byte
+	reply  func([]byte)
+}
+
+// serve collects requests of a kind and hands them to handle in batches: all that have arrived while the batch before
+// was handled. The channel bounds what waits; above that a request is dropped, and its worker asks again.
+func (c *Coordinator) serve(ctx context.Context, kind queue.Kind, most int, handle func(context.Context, []request)) error {
+	waiting := make(chan request, 4096)
+	var done sync.WaitGroup
+	done.Go(func() {
+		for first := range waiting {
+			batch := []request{first}
+		fill:
+			for len(batch) < most {
+				select {
+				case r, ok := <-waiting:
+					if !ok {
+						break fill
+					}
+					batch = append(batch, r)
+				default:
+					break fill
+				}
+			}
+			work, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+			handle(work, batch)
+			cancel()
+		}
+	})
+	err := c.queue.Serve(ctx, kind, func(worker string, data []byte, reply func([]byte)) {
+		select {
+		case waiting <- request{worker, data, reply}:
+		default:
+			c.log.Warn("too many requests wait: dropped one", "kind", kind, "worker", worker)
+		}
+	})
+	close(waiting)
+	done.Wait()
+	return err
+}
+
+func (c *Coordinator) runClaims(ctx context.Context) error {
+	return c.serve(ctx, queue.Claim, 64, c.claim)
+}
+
+// asked is a claim request, decoded, and where its grants lie in the batch.
+type asked struct {
+	request
+	verdicts []workerv1.Verdict
+	index    []int // of each grant in the batch's claims; -1: decided already
+}
+
+// claim answers a batch of claim requests in as few transactions as its size allows.
+func (c *Coordinator) claim(ctx context.Context, batch []request) {
+	begin := time.Now()
+	var all []asked
+	var claims []pg.Claim
+	for _, r := range batch {
+		a, more := c.decodeClaim(ctx, r, len(claims))
+		all = append(all, a)
+		claims = append(claims, more...)
+	}
+	verdicts := make([]dag.Verdict, 0, len(claims))
+	var failed error
+	for from := 0; from < len(claims) && failed == nil; from += c.cfg.Batch {
+		part := claims[from:min(from+c.cfg.Batch, len(claims))]
+		got, eff, err := c.store.Claim(ctx, part)
+		if err != nil {
+			failed = err
+			break
+		}
+		failpoint.Hit("coordinator.after-claim-commit")
+		verdicts = append(verdicts, got...)
+		defer c.after(ctx, eff)
+	}
+	if failed != nil {
+		c.log.Warn("claims", "claims", len(claims), "error", failed)
+	}
+	for _, a := range all {
+		for i, at := range a.index {
+			if at >= 0 && at < len(verdicts) {
+				a.verdicts[i] = verdictOf(verdicts[at])
+			}
+		}
+		reply := &workerv1.ClaimReply{Verdicts: a.verdicts}
+		if data, err := proto.Marshal(reply); err == nil {
+			a.reply(data)
+		}
+	}
+	c.meter.claimed(len(claims), time.Since(begin))
+}
+
+func verdictOf(v dag.Verdict) workerv1.Verdict {
+	switch v {
+	case dag.Yes:
+		return workerv1.Verdict_VERDICT_YES
+	case dag.No:
+		return workerv1.Verdict_VERDICT_NO
+	}
+	return workerv1.Verdict_VERDICT_UNSPECIFIED
+}
+
+func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (asked, []pg.Claim) {
+	a := asked{request: r}
+	m := &workerv1.ClaimRequest{}
+	if err := proto.Unmarshal(r.data, m); err != nil {
+		c.log.Warn("claim request can't be read", "worker", r.worker, "error", err)
+		return a, nil
+	}
+	a.verdicts = make([]workerv1.Verdict, len(m.Grants))
+	a.index = make([]int, len(m.Grants))
+	who := c.instances.of(ctx, r.worker, m.Instance)
+	var claims []pg.Claim
+	for i, g := range m.Grants {
+		k, n := dag.Key(g.GetAttempt().GetTask()), int32(g.GetAttempt().GetNumber())
+		a.index[i] = -1
+		switch {
+		case !c.tokens.valid(k, n, g.Token):
+			a.verdicts[i] = workerv1.Verdict_VERDICT_NO
+			c.log.Warn("claim with a wrong token", "worker", r.worker, "task", int64(k), "attempt", n)
+		case who.key == 0: // not registered: its beat comes first
+		default:
+			a.index[i] = base + len(claims)
+			claims = append(claims, pg.Claim{Task: k, Attempt: n, Worker: who.key})
+		}
+	}
+	return a, claims
+}
+
+// instances remembers which worker an instance belongs to.
+type instances struct {
+	store *pg.Store
+
+	mu    sync.Mutex
+	known map[string]instance
+}
+
+// instance is one run of a worker.
+type instance struct {
+	key    dag.WorkerKey   // 0: not registered
+	worker string          // the worker's id
+	before []dag.WorkerKey // the worker's other runs
+}
+
+// maxInstances bounds the memory of instances; when it is full, all are looked up anew.
+const maxInstances = 10_000
+
+func newInstances(store *pg.Store) *instances {
+	return &instances{store: store, known: map[string]instance{}}
+}
+
+// of looks an instance up. An instance that says it belongs to another worker than the one whose subject it used is
+// nobody.
+func (i *instances) of(ctx context.Context, worker, name string) instance {
+	i.mu.Lock()
+	found, ok := i.known[name]
+	i.mu.Unlock()
+	if !ok {
+		list, err := i.store.Instances(ctx, name)
+		if err != nil || len(list) == 0 {
+			return instance{}
+		}
+		for _, in := range list {
+			if in.Instance == name {
+				found.key, found.worker = in.Key, in.ID
+			} else {
+				found.before = append(found.before, in.Key)
+			}
+		}
+		i.mu.Lock()
+		if len(i.known) >= maxInstances {
+			clear(i.known)
+		}
+		i.known[name] = found
+		i.mu.Unlock()
+	}
+	if found.worker != worker {
+		return instance{}
+	}
+	return found
+}

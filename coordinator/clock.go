@@ -1,0 +1,130 @@
+package coordinator
+
+import (
+	"context"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+const (
+	timersFallback = 2 * time.Second // how late a timer may be that another, dead coordinator set
+	choresFallback = 2 * time.Second // the same for chores
+	timersAtOnce   = 1000
+	reconcileEvery = 5 * time.Second
+	runsAtOnce     = 1000 // published runs looked after in one transaction
+	retentionEvery = time.Minute
+	treesAtOnce    = 200
+)
+
+// runTimers lets delayed tasks go, and ends what took too long.
+func (c *Coordinator) runTimers(ctx context.Context) error {
+	for {
+		eff, n, err := c.store.DueTimers(ctx, timersAtOnce, c.lanes.room)
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("timers", "error", err)
+		}
+		c.after(ctx, eff)
+		pause := timersFallback
+		if err == nil && n == timersAtOnce {
+			continue
+		}
+		if next, ok, err := c.store.NextTimer(ctx); err == nil && ok {
+			pause = min(pause, max(next, time.Millisecond))
+		}
+		if !wait(ctx, c.wakeTimers, pause) {
+			return nil
+		}
+	}
+}
+
+// runChores does follow-up work in bounded batches: telling many dependents, cancelling whole trees.
+func (c *Coordinator) runChores(ctx context.Context) error {
+	for {
+		more, err := c.chore(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("chores", "error", err)
+			more = false
+		}
+		if more && ctx.Err() == nil {
+			continue
+		}
+		if !wait(ctx, c.wakeChores, choresFallback) {
+			return nil
+		}
+	}
+}
+
+func (c *Coordinator) chore(ctx context.Context) (more bool, err error) {
+	eff, more, err := c.store.Chores(ctx, c.lanes.room)
+	if eff != nil {
+		eff.Chores = 0 // more says it
+		c.after(ctx, eff)
+	}
+	return more, err
+}
+
+// runReconcile looks after what was published and never claimed: a message may have been lost between the commit and
+// NATS, or with its stream.
+func (c *Coordinator) runReconcile(ctx context.Context) error {
+	for sleep(ctx, reconcileEvery) {
+		for {
+			again, looked, err := c.store.ReconcilePublished(ctx, c.cfg.Republish, runsAtOnce, func(l pg.Lane, since time.Time) bool {
+				return c.gone(ctx, l, since)
+			})
+			if err != nil {
+				if ctx.Err() == nil {
+					c.log.Warn("reconcile", "error", err)
+				}
+				break
+			}
+			if len(again) > 0 {
+				c.log.Warn("tasks are published again: their messages are gone", "tasks", len(again))
+				for _, w := range again {
+					w.Flags &^= dag.FlagRepeatable // a copy may be the second one: it must not start before its claim
+				}
+				c.publish(ctx, again)
+				c.meter.republished(len(again))
+			}
+			if looked < runsAtOnce || ctx.Err() != nil {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// gone reports whether messages that were published to a lane at the time given are no longer stored: everything there
+// is younger, or there is nothing.
+func (c *Coordinator) gone(ctx context.Context, l pg.Lane, since time.Time) bool {
+	name, err := c.store.PoolName(ctx, l.Pool)
+	if err != nil {
+		return false
+	}
+	_, oldest, err := c.queue.Depth(ctx, name, int(l.Priority))
+	if err != nil {
+		return false // NATS is away: later
+	}
+	const skew = time.Second // between the clocks of Postgres and NATS
+	return oldest.IsZero() || oldest.After(since.Add(skew))
+}
+
+// runRetention deletes trees that ended long enough ago.
+func (c *Coordinator) runRetention(ctx context.Context) error {
+	for sleep(ctx, retentionEvery) {
+		if err := c.store.Tidy(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("retention", "error", err)
+		}
+		for c.cfg.Retention > 0 {
+			n, err := c.store.Expire(ctx, c.cfg.Retention, treesAtOnce)
+			if err != nil && ctx.Err() == nil {
+				c.log.Warn("retention", "error", err)
+			}
+			if n < treesAtOnce || err != nil || ctx.Err() != nil {
+				break
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,56 @@
+package coordinator
+
+import (
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Config is what a coordinator needs to know. Zero fields get their defaults.
+type Config struct {
+	Name string // of this process, for operators; default the host's name
+
+	Lease     time.Duration // of a worker, from each beat; default 30 s
+	Retention time.Duration // how long finished trees are kept; 0: for ever
+	Limits    dag.Limits
+	// Known are the built-in executors; those that workers announce are learned.
+	Known dag.Known
+
+	Window      int           // ready tasks published per lane when its pool has little capacity; default 256
+	Batch       int           // the most claims or results in one transaction; default 4096
+	Submissions int           // at once; more wait; default 8
+	Linger      time.Duration // how long a settle waits for more results while there is a queue; default 2 ms
+	Republish   time.Duration // after which a published task that nobody claimed is looked after; default 15 s
+	InlineBytes int           // larger inputs are asked for by the worker; default 128 KiB
+	MaxInputs   int           // of one task, merged; default 64 MiB
+
+	Log *slog.Logger // default slog.Default()
+}
+
+func (c Config) orDefaults() Config {
+	if c.Name == "" {
+		c.Name, _ = os.Hostname()
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&c.Lease, 30 * time.Second}, {&c.Linger, 2 * time.Millisecond}, {&c.Republish, 15 * time.Second}} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	for _, d := range []struct {
+		field *int
+		value int
+	}{{&c.Window, 256}, {&c.Batch, 4096}, {&c.Submissions, 8}, {&c.InlineBytes, 128 << 10}, {&c.MaxInputs, 64 << 20}} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	return c
+}

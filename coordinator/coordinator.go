@@ -1,0 +1,187 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// Coordinator is one of any number of equal processes that bring trees to their end. It implements [Service].
+//
+//	Submit ─┐                       ┌─ claimer ◀─ tg.claim
+//	        ├─▶ pg ─▶ after commit ─┼─ settler ◀─ RESULTS
+//	clock ──┘     (dispatch, news,  ├─ beats   ◀─ tg.beat
+//	               events, chores)  └─ payload ◀─ tg.chunk, tg.inputs, tg.progress
+type Coordinator struct {
+	cfg   Config
+	store *pg.Store
+	queue *queue.Conn
+	log   *slog.Logger
+
+	tokens     tokens
+	lanes      *lanes
+	instances  *instances
+	executors  *executorIDs
+	inputs     *inputsCache
+	submitting chan struct{} // one slot for each submission under way
+	ensured    sync.Map      // pool names whose consumers were made
+	meter      *meter
+
+	wakeTimers, wakeChores, wakeWorkers chan struct{} // capacity 1: there may be work
+}
+
+var _ Service = (*Coordinator)(nil)
+
+// New makes a coordinator. The caller closes store and conn after Run has returned.
+func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
+	cfg = cfg.orDefaults()
+	c := &Coordinator{
+		cfg: cfg, store: store, queue: conn, log: cfg.Log,
+		tokens:      tokens{secret: store.Secret()},
+		instances:   newInstances(store),
+		inputs:      newInputsCache(),
+		submitting:  make(chan struct{}, cfg.Submissions),
+		wakeTimers:  make(chan struct{}, 1),
+		wakeChores:  make(chan struct{}, 1),
+		wakeWorkers: make(chan struct{}, 1),
+	}
+	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}}
+	c.lanes = newLanes(cfg.Window)
+	c.meter = newMeter(c)
+	return c
+}
+
+// Run works until ctx ends, and finishes what is in hand even then. It returns nil when ctx ended it.
+func (c *Coordinator) Run(ctx context.Context) error {
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	for name, run := range map[string]func(context.Context) error{
+		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "dispatcher": c.runDispatch,
+		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress,
+		"timers": c.runTimers, "chores": c.runChores, "reconcile": c.runReconcile, "workers": c.runWorkers,
+		"retention": c.runRetention,
+	} {
+		g.Go(func() error {
+			err := run(gctx)
+			if err != nil && gctx.Err() == nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// prepare makes streams and consumers, waiting for servers that are not there yet.
+func (c *Coordinator) prepare(ctx context.Context) error {
+	for {
+		err := c.tryPrepare(ctx)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		c.log.Warn("waiting for NATS and Postgres", "error", err)
+		if !sleep(ctx, time.Second) {
+			return nil
+		}
+	}
+}
+
+func (c *Coordinator) tryPrepare(ctx context.Context) error {
+	if err := c.queue.EnsureStreams(ctx); err != nil {
+		return err
+	}
+	pools, err := c.store.Pools(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range pools {
+		if err := c.ensurePool(ctx, name); err != nil {
+			return err
+		}
+	}
+	c.refreshCapacity(ctx)
+	return nil
+}
+
+// ensurePool makes a pool's consumers, once in the life of this process; the queue makes them again when they vanish.
+func (c *Coordinator) ensurePool(ctx context.Context, name string) error {
+	if _, done := c.ensured.Load(name); done {
+		return nil
+	}
+	if err := c.queue.EnsurePool(ctx, name); err != nil {
+		return err
+	}
+	c.ensured.Store(name, true)
+	return nil
+}
+
+// Ready is nil when Postgres and NATS can be reached.
+func (c *Coordinator) Ready(ctx context.Context) error {
+	if !c.queue.Connected() {
+		return fmt.Errorf("%w: NATS can't be reached", ErrUnavailable)
+	}
+	if err := c.store.Ping(ctx); err != nil {
+		return fmt.Errorf("%w: Postgres can't be reached", ErrUnavailable)
+	}
+	return nil
+}
+
+// wake says that there may be work, without ever blocking.
+func wake(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// sleep waits, and reports whether it was not cut short by ctx.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// wait waits for a wake-up, at most d, and reports whether ctx lives.
+func wait(ctx context.Context, ch <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ch:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// persist calls f until it succeeds, with growing pauses, as long as ctx lives: for work in hand that must not be lost
+// while Postgres or NATS is away.
+func (c *Coordinator) persist(ctx context.Context, what string, f func(context.Context) error) error {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		err := f(ctx)
+		if err == nil || pg.Lasting(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		c.log.Warn("trying again", "what", what, "error", err)
+		if !sleep(ctx, pause) {
+			return err
+		}
+	}
+}

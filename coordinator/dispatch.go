@@ -1,0 +1,194 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/failpoint"
+	"github.com/taskgrove/taskgrove/pg"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// protocol is the format version of messages between coordinators and workers.
+const protocol = 1
+
+const (
+	maxDispatch    = 2048                  // tasks in one dispatch
+	backlogEvery   = 2 * time.Second       // how often Postgres is asked for backlogs that nobody told us of
+	correctEvery   = 25 * time.Millisecond // how often at most NATS is asked how much of a lane it holds
+	publishTimeout = 10 * time.Second      // for one batch; what did not get through is republished by reconcile
+)
+
+// runDispatch moves waiting tasks to NATS as their pools get room.
+func (c *Coordinator) runDispatch(ctx context.Context) error {
+	d := dispatcher{Coordinator: c, corrected: map[pg.Lane]time.Time{}}
+	var asked time.Time
+	for ctx.Err() == nil {
+		if time.Since(asked) >= backlogEvery {
+			asked = time.Now()
+			if backlog, err := c.store.Backlog(ctx); err == nil {
+				c.lanes.found(backlog)
+			} else if ctx.Err() == nil {
+				c.log.Warn("backlog is not known", "error", err)
+			}
+		}
+		pause := backlogEvery
+		if d.round(ctx) {
+			pause = correctEvery
+		}
+		wait(ctx, c.lanes.wake, pause)
+	}
+	return nil
+}
+
+// dispatcher is what the dispatch loop keeps between rounds.
+type dispatcher struct {
+	*Coordinator
+	corrected map[pg.Lane]time.Time // when a lane's count was last set right
+}
+
+// round dispatches from every lane as long as one has room. It reports whether a lane is full, by our count, and will
+// have to be looked at again soon.
+func (d *dispatcher) round(ctx context.Context) (full bool) {
+	for more := true; more && ctx.Err() == nil; {
+		more, full = false, false
+		for _, l := range d.lanes.open() {
+			if l.room == 0 {
+				d.correct(ctx, l.id)
+				full = true
+				continue
+			}
+			n := min(l.room, maxDispatch)
+			work, err := d.store.Dispatch(ctx, l.id, n)
+			if err != nil {
+				if ctx.Err() == nil {
+					d.log.Warn("dispatch", "error", err)
+					sleep(ctx, 100*time.Millisecond)
+				}
+				return true
+			}
+			d.lanes.published(l.id, len(work), len(work) == 0)
+			if len(work) > 0 {
+				more = true
+				d.publish(ctx, work)
+			}
+		}
+	}
+	return full
+}
+
+// correct asks NATS how much of a lane it holds: other coordinators' workers may have taken it.
+func (d *dispatcher) correct(ctx context.Context, id pg.Lane) {
+	if time.Since(d.corrected[id]) < correctEvery {
+		return
+	}
+	d.corrected[id] = time.Now()
+	name, err := d.store.PoolName(ctx, id.Pool)
+	if err != nil {
+		return
+	}
+	depth, _, err := d.queue.Depth(ctx, name, int(id.Priority))
+	if err == nil {
+		d.lanes.correct(id, depth)
+	}
+}
+
+// publish sends attempts that are published on record. What does not get through is found by reconcile.
+func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
+	if len(work) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+	defer cancel()
+	header := nats.Header{}
+	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(header))
+	if len(header) == 0 {
+		header = nil
+	}
+	messages := make([]queue.WorkMessage, 0, len(work))
+	for _, w := range work {
+		pool, err := c.store.PoolName(ctx, w.Pool)
+		if err == nil {
+			err = c.ensurePool(ctx, pool)
+		}
+		var data []byte
+		if err == nil {
+			data, err = c.encode(w)
+		}
+		if err != nil {
+			c.log.Error("publish", "task", w.ID, "attempt", w.Attempt, "error", err)
+			continue
+		}
+		messages = append(messages, queue.WorkMessage{Pool: pool, Priority: int(w.Priority), Data: data, Header: header})
+	}
+	if err := c.queue.PublishWork(ctx, messages); err != nil {
+		c.log.Warn("publish: reconcile will do it again", "tasks", len(work), "error", err)
+	}
+	failpoint.Hit("coordinator.after-publish")
+	c.meter.published(len(messages))
+}
+
+// encode makes the message of an attempt.
+func (c *Coordinator) encode(w *pg.Work) ([]byte, error) {
+	m := &workerv1.Work{
+		Version: protocol, Attempt: &workerv1.Attempt{Task: int64(w.Key), Number: uint32(w.Attempt)},
+		Token: c.tokens.of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
+		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
+		IdempotencyKey: fmt.Sprintf("%s.%d", w.ID, w.Execution), UserId: w.UserID,
+	}
+	if w.Deps > pg.MaxInlineDeps {
+		m.InputsSize = 1 // not known before it is asked for
+		return proto.Marshal(m)
+	}
+	inputs, err := c.merge(w)
+	switch {
+	case err != nil: // the worker hears why when it asks for them, and fails the attempt
+		m.InputsSize = 1
+	case len(inputs)+len(w.Params)+len(w.Schemas) > c.cfg.InlineBytes:
+		m.InputsSize = uint64(len(inputs))
+	default:
+		m.Inputs = inputs
+	}
+	return proto.Marshal(m)
+}
+
+var errInputsTooLarge = errors.New("merged inputs are above the bound")
+
+func (c *Coordinator) merge(w *pg.Work) ([]byte, error) {
+	inputs, err := dag.Merge(w.Inputs, w.Schemas, w.Results)
+	if err != nil {
+		return nil, fmt.Errorf("merge inputs: %w", err)
+	}
+	if len(inputs) > c.cfg.MaxInputs {
+		return nil, fmt.Errorf("%w of %d bytes: %d", errInputsTooLarge, c.cfg.MaxInputs, len(inputs))
+	}
+	return inputs, nil
+}
+
+// after does what is left once a transaction has committed. Nothing of it must happen for correctness: reconcile, beats
+// and the next look bring it about too, later.
+func (c *Coordinator) after(ctx context.Context, eff *pg.Effects) {
+	if eff == nil {
+		return
+	}
+	c.lanes.settle(eff.Taken, eff.Waiting)
+	c.publish(ctx, eff.Publish)
+	if eff.Chores > 0 {
+		wake(c.wakeChores)
+	}
+	if len(eff.Timers) > 0 {
+		wake(c.wakeTimers)
+	}
+	c.tellStops(ctx, eff.Stops)
+	c.announce(eff.Trees)
+}

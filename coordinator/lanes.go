@@ -1,0 +1,147 @@
+package coordinator
+
+import (
+	"sync"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// lanes keeps, for each pool and priority, how much of it lies in NATS, by this process's count, and whether more may
+// wait in Postgres. The count is soft: other coordinators publish and claim too, so it is set right from NATS whenever
+// it says that there is no room (design §4: shallow NATS, deep Postgres).
+type lanes struct {
+	floor int
+
+	mu       sync.Mutex
+	capacity map[int32]int // pool -> slots of its live workers
+	lane     map[pg.Lane]*lane
+	wake     chan struct{} // capacity 1: a lane may have room and a backlog
+}
+
+type lane struct {
+	out     int  // published and not known to be claimed
+	backlog bool // ready tasks may wait in Postgres
+}
+
+func newLanes(floor int) *lanes {
+	return &lanes{floor: floor, capacity: map[int32]int{}, lane: map[pg.Lane]*lane{}, wake: make(chan struct{}, 1)}
+}
+
+func (l *lanes) of(id pg.Lane) *lane {
+	ln := l.lane[id]
+	if ln == nil {
+		ln = &lane{}
+		l.lane[id] = ln
+	}
+	return ln
+}
+
+func (l *lanes) window(pool int32) int { return max(l.floor, 2*l.capacity[pool]) }
+
+// maxDirect is the most tasks that one transaction publishes beside its own work; more go through the dispatcher.
+const maxDirect = 256
+
+// room reserves room for n tasks, if there is, and no backlog is known. It is a [pg.Room].
+func (l *lanes) room(pool int32, priority dag.Priority, n int32) bool {
+	if n > maxDirect {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ln := l.of(pg.Lane{Pool: pool, Priority: priority})
+	if ln.backlog || ln.out+int(n) > l.window(pool) {
+		return false
+	}
+	ln.out += int(n)
+	return true
+}
+
+// taken notes tasks that left their lanes, and that lanes have a backlog.
+func (l *lanes) settle(taken map[pg.Lane]int, waiting []pg.Run) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ready := false
+	for id, n := range taken {
+		ln := l.of(id)
+		ln.out = max(0, ln.out-n)
+		ready = ready || ln.backlog && l.worthwhile(id, ln)
+	}
+	for _, r := range waiting {
+		ln := l.of(pg.Lane{Pool: r.Pool, Priority: r.Priority})
+		if r.Direct { // was reserved, and then was not placed
+			ln.out = max(0, ln.out-int(r.N))
+		}
+		ln.backlog, ready = true, true
+	}
+	if ready {
+		wake(l.wake)
+	}
+}
+
+// worthwhile keeps dispatches from becoming many small ones: a quarter of the window must be free.
+func (l *lanes) worthwhile(id pg.Lane, ln *lane) bool {
+	w := l.window(id.Pool)
+	return w-ln.out >= (w+3)/4
+}
+
+// found sets the backlog, as Postgres knows it.
+func (l *lanes) found(backlog []pg.Lane) {
+	if len(backlog) == 0 {
+		return
+	}
+	l.mu.Lock()
+	for _, id := range backlog {
+		l.of(id).backlog = true
+	}
+	l.mu.Unlock()
+	wake(l.wake)
+}
+
+// open lists lanes with a backlog and what room they have, urgent ones first.
+func (l *lanes) open() (out []openLane) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p := dag.Urgent; p < dag.Priorities; p++ {
+		for id, ln := range l.lane {
+			if id.Priority == p && ln.backlog {
+				room := 0
+				if l.worthwhile(id, ln) {
+					room = l.window(id.Pool) - ln.out
+				}
+				out = append(out, openLane{id, room})
+			}
+		}
+	}
+	return out
+}
+
+type openLane struct {
+	id   pg.Lane
+	room int
+}
+
+// published notes a dispatch of n tasks; drained: nothing more waited.
+func (l *lanes) published(id pg.Lane, n int, drained bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ln := l.of(id)
+	ln.out += n
+	if drained {
+		ln.backlog = false
+	}
+}
+
+// correct sets a lane's count to what NATS holds.
+func (l *lanes) correct(id pg.Lane, out int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.of(id).out = out
+}
+
+// setCapacity sets the slots of all pools.
+func (l *lanes) setCapacity(capacity map[int32]int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.capacity = capacity
+}

@@ -1,0 +1,98 @@
+package coordinator
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// meter counts what a coordinator does. Names follow OpenTelemetry; Prometheus shows them with underscores.
+type meter struct {
+	publishes, republishes, claims, results, lost metric.Int64Counter
+	claimSeconds, settleSeconds                   metric.Float64Histogram
+	settleBatch, claimBatch                       metric.Int64Histogram
+}
+
+func newMeter(c *Coordinator) *meter {
+	mt := otel.Meter("github.com/taskgrove/taskgrove/coordinator")
+	counter := func(name, desc string) metric.Int64Counter {
+		out, err := mt.Int64Counter(name, metric.WithDescription(desc))
+		c.meterFault(err)
+		return out
+	}
+	seconds := func(name, desc string) metric.Float64Histogram {
+		out, err := mt.Float64Histogram(name, metric.WithDescription(desc), metric.WithUnit("s"),
+			metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5))
+		c.meterFault(err)
+		return out
+	}
+	sizes := func(name, desc string) metric.Int64Histogram {
+		out, err := mt.Int64Histogram(name, metric.WithDescription(desc), metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096))
+		c.meterFault(err)
+		return out
+	}
+	m := &meter{
+		publishes:     counter("taskgrove.published", "attempts sent to workers"),
+		republishes:   counter("taskgrove.reconcile.republished", "attempts sent again because their messages were gone"),
+		claims:        counter("taskgrove.claims", "claims answered"),
+		results:       counter("taskgrove.results", "results recorded"),
+		lost:          counter("taskgrove.attempts.taken_back", "attempts taken back from workers"),
+		claimSeconds:  seconds("taskgrove.claim.duration", "from taking up a batch of claims to its answer"),
+		settleSeconds: seconds("taskgrove.settle.duration", "from taking up a batch of results to its receipts"),
+		settleBatch:   sizes("taskgrove.settle.batch", "results in a batch"),
+		claimBatch:    sizes("taskgrove.claim.batch", "claims in a batch"),
+	}
+	c.observePools(mt)
+	return m
+}
+
+func (c *Coordinator) meterFault(err error) {
+	if err != nil {
+		c.log.Warn("metric", "error", err)
+	}
+}
+
+// observePools shows what waits in each pool, asked for when metrics are read.
+func (c *Coordinator) observePools(mt metric.Meter) {
+	depth, err := mt.Int64ObservableGauge("taskgrove.pool.ready", metric.WithDescription("ready tasks that wait in Postgres"))
+	c.meterFault(err)
+	age, err := mt.Float64ObservableGauge("taskgrove.pool.oldest", metric.WithDescription("age of the oldest of them"), metric.WithUnit("s"))
+	c.meterFault(err)
+	_, err = mt.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		pools, err := c.store.PoolDepths(ctx)
+		if err != nil {
+			return err
+		}
+		for _, p := range pools {
+			pool := metric.WithAttributes(attribute.String("pool", p.Name))
+			o.ObserveInt64(depth, int64(p.Ready), pool)
+			o.ObserveFloat64(age, p.Oldest.Seconds(), pool)
+		}
+		return nil
+	}, depth, age)
+	c.meterFault(err)
+}
+
+func (m *meter) published(n int)   { m.publishes.Add(context.Background(), int64(n)) }
+func (m *meter) republished(n int) { m.republishes.Add(context.Background(), int64(n)) }
+
+func (m *meter) claimed(n int, took time.Duration) {
+	m.claims.Add(context.Background(), int64(n))
+	m.claimBatch.Record(context.Background(), int64(n))
+	m.claimSeconds.Record(context.Background(), took.Seconds())
+}
+
+func (m *meter) settled(n int, took time.Duration) {
+	m.results.Add(context.Background(), int64(n))
+	m.settleBatch.Record(context.Background(), int64(n))
+	m.settleSeconds.Record(context.Background(), took.Seconds())
+}
+
+func (m *meter) tookBack(n int, crash bool) {
+	m.lost.Add(context.Background(), int64(n), metric.WithAttributes(attribute.Bool("crash", crash)))
+}

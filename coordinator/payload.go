@@ -1,0 +1,171 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// runChunks stores parts of large results.
+func (c *Coordinator) runChunks(ctx context.Context) error {
+	return c.serve(ctx, queue.Chunk, 1, func(ctx context.Context, batch []request) {
+		for _, r := range batch {
+			reply := c.chunk(ctx, r)
+			if data, err := proto.Marshal(reply); err == nil {
+				r.reply(data)
+			}
+		}
+	})
+}
+
+func (c *Coordinator) chunk(ctx context.Context, r request) *workerv1.ChunkReply {
+	m := &workerv1.ChunkRequest{}
+	if err := proto.Unmarshal(r.data, m); err != nil {
+		return &workerv1.ChunkReply{Error: "the request can't be read", Final: true}
+	}
+	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
+	if !c.tokens.valid(k, n, m.GetGrant().GetToken()) {
+		return &workerv1.ChunkReply{Error: "wrong token", Final: true}
+	}
+	err := c.store.PutChunk(ctx, k, n, int32(m.Index), int32(m.Count), m.Data)
+	switch {
+	case errors.Is(err, pg.ErrNotFound):
+		return &workerv1.ChunkReply{Error: "the attempt is over", Final: true}
+	case err != nil:
+		c.log.Warn("part of a result", "task", int64(k), "error", err)
+		return &workerv1.ChunkReply{Error: "not stored, try again"}
+	}
+	return &workerv1.ChunkReply{}
+}
+
+// inputsPart is how much of large inputs one reply carries.
+const inputsPart = 512 << 10
+
+// runInputs hands out inputs that are too large for a message.
+func (c *Coordinator) runInputs(ctx context.Context) error {
+	return c.serve(ctx, queue.Inputs, 1, func(ctx context.Context, batch []request) {
+		for _, r := range batch {
+			reply := c.inputsFor(ctx, r)
+			if data, err := proto.Marshal(reply); err == nil {
+				r.reply(data)
+			}
+		}
+	})
+}
+
+func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.InputsReply {
+	m := &workerv1.InputsRequest{}
+	if err := proto.Unmarshal(r.data, m); err != nil {
+		return &workerv1.InputsReply{Error: "the request can't be read"}
+	}
+	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
+	if !c.tokens.valid(k, n, m.GetGrant().GetToken()) {
+		return &workerv1.InputsReply{Error: "wrong token"}
+	}
+	inputs, err := c.inputs.get(k, n, func() ([]byte, error) {
+		w, err := c.store.Work(ctx, k, n)
+		if err != nil {
+			return nil, err
+		}
+		return c.merge(w)
+	})
+	switch {
+	case errors.Is(err, errInputsTooLarge):
+		return &workerv1.InputsReply{Error: err.Error()}
+	case err != nil:
+		c.log.Warn("inputs", "task", int64(k), "error", err)
+		return &workerv1.InputsReply{Error: "inputs can't be read"}
+	}
+	size := uint64(len(inputs))
+	from := min(m.Offset, size)
+	return &workerv1.InputsReply{Data: inputs[from:min(from+inputsPart, size)], Size: size}
+}
+
+// inputsCache keeps merged inputs while their parts are asked for: a few, and not for long.
+type inputsCache struct {
+	mu   sync.Mutex
+	kept []keptInputs
+}
+
+type keptInputs struct {
+	task    dag.Key
+	attempt int32
+	data    []byte
+	until   time.Time
+}
+
+const (
+	keepInputs    = 8
+	keepInputsFor = 30 * time.Second
+)
+
+func newInputsCache() *inputsCache { return &inputsCache{} }
+
+func (ic *inputsCache) get(k dag.Key, attempt int32, load func() ([]byte, error)) ([]byte, error) {
+	ic.mu.Lock()
+	now := time.Now()
+	live := ic.kept[:0]
+	for _, kept := range ic.kept {
+		if kept.until.After(now) {
+			live = append(live, kept)
+		}
+	}
+	clear(ic.kept[len(live):])
+	ic.kept = live
+	for _, kept := range ic.kept {
+		if kept.task == k && kept.attempt == attempt {
+			ic.mu.Unlock()
+			return kept.data, nil
+		}
+	}
+	ic.mu.Unlock()
+	data, err := load()
+	if err != nil || len(data) <= inputsPart {
+		return data, err
+	}
+	ic.mu.Lock()
+	defer ic.mu.Unlock()
+	if len(ic.kept) >= keepInputs {
+		ic.kept = append(ic.kept[:0], ic.kept[1:]...)
+	}
+	ic.kept = append(ic.kept, keptInputs{k, attempt, data, now.Add(keepInputsFor)})
+	return data, nil
+}
+
+// runProgress records what running executors report, and tells those who watch.
+func (c *Coordinator) runProgress(ctx context.Context) error {
+	return c.serve(ctx, queue.Progress, 256, func(ctx context.Context, batch []request) {
+		latest := map[dag.Key]*workerv1.Progress{}
+		for _, r := range batch {
+			m := &workerv1.ProgressBatch{}
+			if err := proto.Unmarshal(r.data, m); err != nil {
+				continue
+			}
+			for _, p := range m.Progress {
+				k, n := dag.Key(p.GetAttempt().GetTask()), int32(p.GetAttempt().GetNumber())
+				if c.tokens.valid(k, n, p.Token) && p.Fraction >= 0 && p.Fraction <= 1 {
+					latest[k] = p
+				}
+			}
+		}
+		var all []pg.Progress
+		for k, p := range latest {
+			all = append(all, pg.Progress{Task: k, Attempt: int32(p.Attempt.Number), Fraction: p.Fraction})
+			c.announceProgress(k, p)
+		}
+		if len(all) == 0 {
+			return
+		}
+		if err := c.store.SetProgress(ctx, all); err != nil {
+			c.log.Warn("progress", "error", err)
+		}
+	})
+}

@@ -1,0 +1,238 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/failpoint"
+	"github.com/taskgrove/taskgrove/pg"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// pendingMessages is how many messages of results may be in hand, unacked.
+const pendingMessages = 256
+
+// delivery is a message of results, decoded.
+type delivery struct {
+	message *queue.ResultMessage
+	results []dag.Result
+}
+
+// runSettle takes results from RESULTS and records them, until ctx ends, and those in hand even then.
+func (c *Coordinator) runSettle(ctx context.Context) error {
+	arrived := make(chan delivery, pendingMessages)
+	var g errgroup.Group
+	g.Go(func() error {
+		defer close(arrived)
+		return c.queue.ConsumeResults(ctx, pendingMessages, func(m *queue.ResultMessage) {
+			d := delivery{message: m, results: c.decodeResults(ctx, m)}
+			select {
+			case arrived <- d:
+			case <-ctx.Done(): // not acked: it comes again
+			}
+		})
+	})
+	g.Go(func() error {
+		for first := range arrived {
+			batch := c.gather(first, arrived)
+			c.settleBatch(ctx, batch)
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+// gather takes what has arrived, up to a batch; while there is a queue, and only then, it lingers a little for more.
+func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery {
+	batch, n := []delivery{first}, len(first.results)
+	var linger <-chan time.Time
+	for n < c.cfg.Batch {
+		select {
+		case d, ok := <-arrived:
+			if !ok {
+				return batch
+			}
+			batch, n = append(batch, d), n+len(d.results)
+			continue
+		default:
+		}
+		if n < 64 { // hardly a queue: a hop must not wait
+			return batch
+		}
+		if linger == nil {
+			linger = time.After(c.cfg.Linger)
+		}
+		select {
+		case d, ok := <-arrived:
+			if !ok {
+				return batch
+			}
+			batch, n = append(batch, d), n+len(d.results)
+		case <-linger:
+			return batch
+		}
+	}
+	return batch
+}
+
+// settleBatch records a batch, then acks and sends receipts. It does not give up while Postgres is away, but when the
+// process stops: what was not recorded comes again.
+func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
+	begin := time.Now()
+	var results []dag.Result
+	for _, d := range batch {
+		results = append(results, d.results...)
+	}
+	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(settleGrace, cancel) })
+	defer stop()
+	for from := 0; from < len(results); from += c.cfg.Batch {
+		if err := c.settle(grace, results[from:min(from+c.cfg.Batch, len(results))]); err != nil {
+			c.log.Warn("results were not recorded and will come again", "results", len(results), "error", err)
+			for _, d := range batch {
+				d.message.Nak(time.Second)
+			}
+			return
+		}
+	}
+	failpoint.Hit("coordinator.before-ack")
+	for _, d := range batch {
+		d.message.Ack()
+		c.receipt(d)
+	}
+	c.meter.settled(len(results), time.Since(begin))
+}
+
+// settleGrace is how long results in hand may take to be recorded after the process was told to stop.
+const settleGrace = 10 * time.Second
+
+// settle records results in one transaction. When one of them can't be stored, the batch is halved until it is alone;
+// it becomes its attempt's failure.
+func (c *Coordinator) settle(ctx context.Context, results []dag.Result) error {
+	if len(results) == 0 {
+		return nil
+	}
+	var eff *pg.Effects
+	err := c.persist(ctx, "settle", func(ctx context.Context) (err error) {
+		_, eff, err = c.store.Settle(ctx, results, c.lanes.room)
+		return err
+	})
+	if err == nil {
+		failpoint.Hit("coordinator.after-settle-commit")
+		c.after(ctx, eff)
+		return nil
+	}
+	if !pg.Lasting(err) {
+		return err
+	}
+	if half := len(results) / 2; half > 0 {
+		if err := c.settle(ctx, results[:half]); err != nil {
+			return err
+		}
+		return c.settle(ctx, results[half:])
+	}
+	r := results[0]
+	if r.Detail == unstorable {
+		return fmt.Errorf("settle task %d: %w", r.Task, err)
+	}
+	c.log.Error("a result can't be stored", "task", int64(r.Task), "attempt", r.Attempt, "error", err)
+	return c.settle(ctx, []dag.Result{{Task: r.Task, Attempt: r.Attempt, Worker: r.Worker, Before: r.Before, Early: r.Early,
+		StartedAt: r.StartedAt, Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result can't be stored", Detail: unstorable}})
+}
+
+const unstorable = "Postgres rejected the result"
+
+// decodeResults reads a message. Results with a wrong token are left out: nobody who may report them sent them.
+func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage) []dag.Result {
+	b := &workerv1.ResultBatch{}
+	if err := proto.Unmarshal(m.Data, b); err != nil {
+		c.log.Warn("results can't be read", "worker", m.Worker, "error", err)
+		return nil
+	}
+	who := c.instances.of(ctx, m.Worker, b.Instance)
+	out := make([]dag.Result, 0, len(b.Results))
+	for _, r := range b.Results {
+		k, n := dag.Key(r.GetAttempt().GetTask()), int32(r.GetAttempt().GetNumber())
+		if !c.tokens.valid(k, n, r.Token) {
+			c.log.Warn("result with a wrong token", "worker", m.Worker, "task", int64(k), "attempt", n)
+			continue
+		}
+		out = append(out, resultOf(r, k, n, who))
+	}
+	return out
+}
+
+func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
+	res := dag.Result{Task: k, Attempt: attempt, Worker: who.key, Before: who.before, Chunked: r.ValueSize > 0 && len(r.Value) == 0,
+		Error: clean(r.Error), Detail: clean(r.Detail), Permanent: r.Permanent, Early: r.Early}
+	if r.StartedUnixUs > 0 {
+		res.StartedAt = time.UnixMicro(r.StartedUnixUs)
+	}
+	switch r.Outcome {
+	case workerv1.Outcome_OUTCOME_COMPLETED:
+		res.Outcome = dag.OutcomeCompleted
+	case workerv1.Outcome_OUTCOME_FAILED:
+		res.Outcome = dag.OutcomeFailed
+	case workerv1.Outcome_OUTCOME_TIMED_OUT:
+		res.Outcome = dag.OutcomeTimedOut
+	default: // handed back, or cancelled without our word
+		res.Outcome = dag.OutcomeReturned
+	}
+	if len(r.Value) > 0 {
+		if !json.Valid(r.Value) {
+			res.Outcome, res.Permanent, res.Error = dag.OutcomeFailed, true, "the result is not JSON"
+			return res
+		}
+		if string(r.Value) != "null" {
+			res.Value = r.Value
+		}
+	}
+	return res
+}
+
+// clean makes a text fit for Postgres: valid UTF-8 without NUL, bounded.
+func clean(s string) string {
+	const most = 64 << 10
+	if len(s) > most {
+		s = s[:most] + "… (truncated)"
+	}
+	if strings.IndexByte(s, 0) >= 0 {
+		s = strings.ReplaceAll(s, "\x00", "\uFFFD")
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// receipt tells a worker that its results are recorded, or of no use (any more): it may forget them.
+func (c *Coordinator) receipt(d delivery) {
+	news := &workerv1.News{}
+	for _, r := range d.results {
+		news.Receipts = append(news.Receipts, attemptOf(r.Task, r.Attempt))
+	}
+	if len(news.Receipts) > 0 {
+		c.tell(d.message.Worker, news)
+	}
+}
+
+func attemptOf(k dag.Key, n int32) *workerv1.Attempt {
+	return &workerv1.Attempt{Task: int64(k), Number: uint32(n)}
+}
+
+// tell sends news to a worker, at most once; beat replies repeat what matters.
+func (c *Coordinator) tell(worker string, news *workerv1.News) {
+	data, err := proto.Marshal(news)
+	if err == nil {
+		err = c.queue.Tell(worker, data)
+	}
+	if err != nil {
+		c.log.Debug("news did not get through", "worker", worker, "error", err)
+	}
+}

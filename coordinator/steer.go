@@ -1,0 +1,130 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// Execute starts a held tree, or runs again what a user asks for; see [Service].
+func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error) {
+	k, err := c.keyOf(ctx, taskID)
+	if err != nil {
+		return nil, err
+	}
+	tree, err := c.store.Tree(ctx, k.Tree())
+	if err != nil {
+		return nil, c.internal("read tree", err)
+	}
+	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions{Force: opts.Force, RerunDependencies: opts.RerunDependencies})
+	if err != nil {
+		return nil, c.internal("execute", err)
+	}
+	out := &Execution{TreeID: tree.ID, Tasks: got.Tasks}
+	switch got.Status {
+	case pg.ExecutionRunning:
+		out.Status = "already_running"
+	case pg.ExecutionNothing:
+		out.Status = "completed"
+	case pg.ExecutionStopping:
+		return nil, fmt.Errorf("%w: a cancelled task of the tree has not stopped yet, try again", ErrConflict)
+	default:
+		out.Status = "started"
+		c.after(ctx, got.Effects)
+		wake(c.wakeTimers) // the tree's deadline
+	}
+	return out, nil
+}
+
+const (
+	cancelAtOnce = 1000            // tasks cancelled in one transaction
+	cancelWait   = 2 * time.Second // how long an answer waits for a whole tree's cancellation to be carried out
+)
+
+// Cancel cancels a task, or a whole tree by its root; see [Service].
+func (c *Coordinator) Cancel(ctx context.Context, id string, opts CancelOptions) (CancelResult, error) {
+	message := opts.Message
+	switch {
+	case message != "":
+		message = clean(message)
+	case opts.Force:
+		message = "Force cancelled by user"
+	default:
+		message = "Cancelled by user"
+	}
+	t, err := c.store.Task(ctx, id)
+	if errors.Is(err, pg.ErrNotFound) {
+		return CancelResult{Status: "failed", Message: fmt.Sprintf("Task %s not found", id), NotFound: true}, nil
+	}
+	if err != nil {
+		return CancelResult{}, c.internal("cancel", err)
+	}
+	done, err := c.cancelTask(ctx, t, message, opts.Cascade)
+	if err != nil {
+		return CancelResult{}, c.internal("cancel", err)
+	}
+	if done {
+		return CancelResult{Status: "cancelled", Message: message}, nil
+	}
+	if t, err = c.store.Task(ctx, id); err != nil {
+		return CancelResult{}, c.internal("cancel", err)
+	}
+	status := t.State.Status()
+	return CancelResult{Status: "failed", Message: fmt.Sprintf("Task %s is already %s, cannot cancel", id, status), CurrentStatus: status}, nil
+}
+
+func (c *Coordinator) cancelTask(ctx context.Context, t *pg.Shown, message string, cascade *bool) (bool, error) {
+	root := t.ParentID == nil
+	wide := root
+	if cascade != nil {
+		wide = *cascade
+	}
+	if root && wide {
+		did, err := c.store.CancelTree(ctx, t.Key.Tree(), message)
+		if err == nil && did {
+			c.carryOut(ctx, t.Key.Tree())
+		}
+		return did, err
+	}
+	keys := []dag.Key{t.Key}
+	if wide {
+		var err error
+		if keys, err = c.store.Below(ctx, t.Key); err != nil {
+			return false, err
+		}
+	}
+	// What depends comes last in keys, and is cancelled first: it must not be blocked by what it depends on meanwhile.
+	slices.Reverse(keys)
+	did := false
+	for part := range slices.Chunk(keys, cancelAtOnce) {
+		done, eff, err := c.store.Cancel(ctx, part, message, c.lanes.room)
+		if err != nil {
+			return did, err
+		}
+		c.after(ctx, eff)
+		did = did || done[t.Key]
+	}
+	return did, nil
+}
+
+// carryOut does the chores of a tree's cancellation while the client waits, so that a small tree is cancelled when the
+// answer comes. Whatever is left is done in the background.
+func (c *Coordinator) carryOut(ctx context.Context, tree dag.TreeKey) {
+	wake(c.wakeChores)
+	for end := time.Now().Add(cancelWait); time.Now().Before(end) && ctx.Err() == nil; {
+		st, err := c.store.Tree(ctx, tree)
+		if err != nil || st.Unfinished == 0 && st.Held == 0 && st.Blocked == 0 {
+			return
+		}
+		if more, err := c.chore(ctx); err != nil {
+			return
+		} else if !more && !sleep(ctx, 2*time.Millisecond) { // another coordinator is at it
+			return
+		}
+	}
+}

@@ -1,0 +1,89 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// Submit stores a tree and, unless it is held, starts it; see [Service].
+func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	select {
+	case c.submitting <- struct{}{}:
+		defer func() { <-c.submitting }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: too many submissions are under way", ErrUnavailable)
+	}
+	out, err := c.store.Submit(ctx, pg.Submission{
+		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Timeout: opts.Timeout, Limits: c.cfg.Limits,
+		Known: func(id string) bool { return c.executors.has(ctx, id) },
+		Tasks: tasks, Room: c.lanes.room,
+	})
+	switch {
+	case errors.Is(err, pg.ErrDigest):
+		return nil, &InvalidArgumentError{Field: "idempotency_key", Reason: "was used for a different submission"}
+	case err != nil:
+		return nil, c.submitError(err)
+	}
+	c.after(ctx, out.Effects)
+	return &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap}, nil
+}
+
+func (o SubmitOptions) validate() error {
+	switch {
+	case len(o.IdempotencyKey) > 255 || !text(o.IdempotencyKey):
+		return &InvalidArgumentError{Field: "idempotency_key", Reason: "must be at most 255 bytes of UTF-8 without NUL"}
+	case len(o.UserID) > 255 || !text(o.UserID):
+		return &InvalidArgumentError{Field: "user_id", Reason: "must be at most 255 bytes of UTF-8 without NUL"}
+	case o.Timeout < 0:
+		return &InvalidArgumentError{Field: "timeout", Reason: "must not be negative"}
+	}
+	return nil
+}
+
+// text reports whether Postgres can keep the string.
+func text(s string) bool {
+	for i := range len(s) {
+		if s[i] == 0 {
+			return false
+		}
+	}
+	return utf8.ValidString(s)
+}
+
+// submitError passes on what the client did wrong, and hides the rest.
+func (c *Coordinator) submitError(err error) error {
+	if _, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*dag.InvalidTaskError](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*InvalidArgumentError](err); ok {
+		return err
+	}
+	return c.internal("submit", err)
+}
+
+// internal puts a store's error into the service's words. What was not foreseen stays as it is: the API logs it and
+// hides it.
+func (c *Coordinator) internal(what string, err error) error {
+	switch {
+	case errors.Is(err, pg.ErrNotFound):
+		return ErrNotFound
+	case pg.Unreachable(err):
+		c.log.Warn(what, "error", err)
+		return fmt.Errorf("%w: Postgres can't be reached", ErrUnavailable)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }

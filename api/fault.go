@@ -77,17 +77,17 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 		return &Fault{Kind: Timeout, Text: ErrStalled.Error()}
 	case errors.Is(err, ErrShutdown), errors.Is(cause, ErrShutdown):
 		return &Fault{Kind: Unavailable, Text: ErrShutdown.Error()}
+	case errors.Is(cause, context.DeadlineExceeded):
+		return &Fault{Kind: Timeout, Text: "the request took too long"}
+	case cause != nil && errors.Is(err, context.Canceled):
+		return &Fault{Kind: Cancelled, Text: "the request was cancelled"}
 	case errors.Is(err, coordinator.ErrUnavailable):
 		// The rest of the text names hosts and statements, so it stays here.
 		log.WarnContext(ctx, "service is unavailable", "operation", operation, "error", err)
 		return &Fault{Kind: Unavailable, Text: "the service is unavailable, try again"}
-	case errors.Is(cause, context.DeadlineExceeded):
-		return &Fault{Kind: Timeout, Text: "the request took too long"}
 	case errors.Is(err, context.DeadlineExceeded): // of a part of the request
 		log.WarnContext(ctx, "a request took too long", "operation", operation, "error", err)
 		return &Fault{Kind: Timeout, Text: "the request took too long"}
-	case cause != nil && errors.Is(err, context.Canceled):
-		return &Fault{Kind: Cancelled, Text: "the request was cancelled"}
 	}
 	return internal(ctx, log, operation, "error", err)
 }

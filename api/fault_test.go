@@ -37,6 +37,7 @@ func TestClassify(t *testing.T) {
 		{"too much", live, api.ErrOverload, api.Exhausted, false},
 		{"client is slow", live, api.ErrStalled, api.Timeout, false},
 		{"client went away", ended(context.Canceled), fmt.Errorf("query: %w", context.Canceled), api.Cancelled, false},
+		{"client went away from a watch", ended(context.Canceled), errors.Join(coordinator.ErrUnavailable, context.Canceled), api.Cancelled, false},
 		{"server stops", ended(api.ErrShutdown), fmt.Errorf("query: %w", context.Canceled), api.Unavailable, false},
 		{"request took too long", ended(context.DeadlineExceeded), fmt.Errorf("query: %w", context.DeadlineExceeded), api.Timeout, false},
 		{"a part took too long", live, fmt.Errorf("query: %w", context.DeadlineExceeded), api.Timeout, true},

@@ -1,0 +1,182 @@
+package queue_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// intruder is a worker's bare connection, on which it may try anything. Refusals arrive on the channel.
+func intruder(t *testing.T, url, worker string) (*nats.Conn, <-chan error) {
+	t.Helper()
+	refused := make(chan error, 100)
+	nc, err := nats.Connect(url, nats.CustomInboxPrefix("tg.inbox."+worker),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
+	must(t, err)
+	t.Cleanup(nc.Close)
+	return nc, refused
+}
+
+// attempts are what a worker a may not do, each given what carries it out.
+var attempts = map[string]func(nc *nats.Conn) error{
+	"publish a result as another":   func(nc *nats.Conn) error { return nc.Publish("tg.result.b", nil) },
+	"claim as another":              func(nc *nats.Conn) error { return nc.Publish("tg.claim.b", nil) },
+	"beat as another":               func(nc *nats.Conn) error { return nc.Publish("tg.beat.b", nil) },
+	"write logs as another":         func(nc *nats.Conn) error { return nc.Publish("tg.log.b.1", nil) },
+	"offer work":                    func(nc *nats.Conn) error { return nc.Publish("tg.work.rest.0", nil) },
+	"tell news":                     func(nc *nats.Conn) error { return nc.Publish("tg.news.b", nil) },
+	"announce an event":             func(nc *nats.Conn) error { return nc.Publish("tg.event.ready", nil) },
+	"answer another":                func(nc *nats.Conn) error { return nc.Publish("tg.inbox.b.x", nil) },
+	"create a stream":               func(nc *nats.Conn) error { return nc.Publish("$JS.API.STREAM.CREATE.X", nil) },
+	"delete a stream":               func(nc *nats.Conn) error { return nc.Publish("$JS.API.STREAM.DELETE.TG_WORK", nil) },
+	"read a stored message":         func(nc *nats.Conn) error { return nc.Publish("$JS.API.STREAM.MSG.GET.TG_WORK", nil) },
+	"create a consumer":             func(nc *nats.Conn) error { return nc.Publish("$JS.API.CONSUMER.CREATE.TG_RESULTS.x", nil) },
+	"take results":                  func(nc *nats.Conn) error { return nc.Publish("$JS.API.CONSUMER.MSG.NEXT.TG_RESULTS.coordinators", nil) },
+	"ack results":                   func(nc *nats.Conn) error { return nc.Publish("$JS.ACK.TG_RESULTS.coordinators.1.1.1.1.0", nil) },
+	"read another's news":           func(nc *nats.Conn) error { return subscribe(nc, "tg.news.b") },
+	"read everybody's news":         func(nc *nats.Conn) error { return subscribe(nc, "tg.news.*") },
+	"read another's inbox":          func(nc *nats.Conn) error { return subscribe(nc, "tg.inbox.b.>") },
+	"read a coordinator's inbox":    func(nc *nats.Conn) error { return subscribe(nc, "_INBOX.>") },
+	"read another's claims":         func(nc *nats.Conn) error { return subscribe(nc, "tg.claim.b") },
+	"read everything":               func(nc *nats.Conn) error { return subscribe(nc, ">") },
+	"read work around the consumer": func(nc *nats.Conn) error { return subscribe(nc, "tg.work.>") },
+}
+
+func subscribe(nc *nats.Conn, subject string) error {
+	_, err := nc.SubscribeSync(subject)
+	return err
+}
+
+func TestWorkersAreKeptApart(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.coordinator("rest")
+	for name, attempt := range attempts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			nc, refused := intruder(t, h.server.WorkerURL("a"), "a")
+			must(t, attempt(nc))
+			if err := want(t, "refusal", refused); !errors.Is(err, nats.ErrPermissionViolation) {
+				t.Errorf("got %v, want a permission violation", err)
+			}
+		})
+	}
+}
+
+// A worker may name any reply subject, but a coordinator sends its answers to the worker's own inbox only.
+func TestAnswersGoToTheOwnInboxOnly(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	serve(t, h.coordinator(), queue.Claim, "yes")
+	b := h.worker("b")
+	answered(t, h, b, queue.Claim)
+	victim, _ := intruder(t, h.server.WorkerURL("b"), "b")
+	heard, err := victim.SubscribeSync("tg.inbox.b.>")
+	must(t, err)
+	must(t, victim.Flush())
+
+	a, _ := intruder(t, h.server.WorkerURL("a"), "a")
+	must(t, a.PublishRequest("tg.claim.a", "tg.inbox.b.forged", []byte("?")))
+	must(t, a.PublishRequest("tg.claim.a", "tg.inbox.a.own", []byte("?")))
+	own, err := a.SubscribeSync("tg.inbox.a.>")
+	must(t, err)
+	must(t, a.PublishRequest("tg.claim.a", "tg.inbox.a.own", []byte("?")))
+	if _, err := own.NextMsg(patience); err != nil { // the forged one has been served before it
+		t.Fatalf("own answer: %v", err)
+	}
+	if m, err := heard.NextMsg(50 * time.Millisecond); err == nil {
+		t.Errorf("another's inbox got %q", m.Data)
+	}
+}
+
+func TestStrangersAreRefused(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	address := h.server.Address()
+	for name, url := range map[string]string{
+		"no password":                              "nats://" + address,
+		"a wrong password":                         "nats://w1:guess@" + address,
+		"a worker with no proper id":               "nats://a.b:worker-secret@" + address,
+		"a coordinator with the workers' password": "nats://coordinator.x:worker-secret@" + address,
+		"a worker with the coordinators' password": "nats://w1:coordinator-secret@" + address,
+	} {
+		if nc, err := nats.Connect(url); err == nil {
+			nc.Close()
+			t.Errorf("%s: was let in", name)
+		}
+	}
+}
+
+// An external server that is configured with ServerConfig lets a worker take from its pools only.
+func TestServerConfigIsUnderstood(t *testing.T) {
+	t.Setenv("SECRET_OF_B", "from-the-environment")
+	text := queue.ServerConfig("", []queue.ServerUser{
+		{Name: "c1", Password: "secret c1"},
+		{Name: "a", Password: "secret a", Pools: []string{"rest"}},
+		{Name: "b", Password: "$SECRET_OF_B", Pools: []string{"*"}},
+	})
+	dir := t.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	text = "host: 127.0.0.1\nport: -1\njetstream { store_dir: \"" + dir + "\" }\n" + text
+	must(t, os.WriteFile(file, []byte(text), 0o600))
+	options, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatalf("%v in:\n%s", err, text)
+	}
+	options.NoLog, options.NoSigs = true, true
+	external, err := server.NewServer(options)
+	must(t, err)
+	external.Start()
+	t.Cleanup(func() {
+		external.Shutdown()
+		external.WaitForShutdown()
+	})
+	if !external.ReadyForConnections(patience) {
+		t.Fatal("server is not ready")
+	}
+	url := func(user, password string) string {
+		return "nats://" + user + ":" + password + "@" + external.Addr().String()
+	}
+	h := &house{t: t}
+	c := h.connect(queue.Config{URL: url("c1", "secret%20c1")})
+	must(t, c.EnsureStreams(h.context()))
+	publish(t, c, "rest", 1, "one")
+	publish(t, c, "gpu", 1, "two")
+	a := h.connect(queue.Config{URL: url("a", "secret%20a"), Worker: "a"})
+	take(t, a.Taker("rest"), 1)
+	must(t, a.PublishResults(h.context(), nil))
+	b := h.connect(queue.Config{URL: url("b", "from-the-environment"), Worker: "b"})
+	take(t, b.Taker("gpu"), 1)
+
+	publish(t, c, "gpu", 1, "three")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if taken, err := a.Taker("gpu").Take(ctx, 1); err == nil {
+		t.Errorf("a pool that a does not serve: took %v", taken)
+	}
+}
+
+func TestPermissionsNameOnlyWhatIsOurs(t *testing.T) {
+	t.Parallel()
+	for name, granted := range map[string]queue.Permissions{
+		"worker":      queue.WorkerPermissions("x", "w1", []string{"rest", "gpu"}),
+		"coordinator": queue.CoordinatorPermissions("x"),
+	} {
+		for _, subject := range append(granted.Publish, granted.Subscribe...) {
+			ours := strings.HasPrefix(subject, "x.") || strings.Contains(subject, ".X_") ||
+				subject == "_INBOX.>" && name == "coordinator" || subject == "$JS.API.INFO"
+			if !ours {
+				t.Errorf("%s: %s is not below the prefix", name, subject)
+			}
+		}
+	}
+}

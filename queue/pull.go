@@ -1,0 +1,170 @@
+package queue
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// asks are the requests that the server has of us, all answered on one subscription. The server forgets them when the
+// connection breaks or the subscription ends.
+type asks struct {
+	sub      *nats.Subscription
+	inbox    string                // reply subjects are this and a priority
+	epoch    context.Context       // ended: the server has forgotten them
+	out      [priorities]int       // messages asked for and not come; 0: no request stands
+	waits    [priorities]bool      // the request waits for a message rather than answering that there is none
+	deadline [priorities]time.Time // when an answer must have come
+}
+
+// fetching reports whether answers are due at once.
+func (t *Taker) fetching() bool {
+	if t.asks == nil {
+		return false
+	}
+	for p, out := range t.asks.out {
+		if out > 0 && !t.asks.waits[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// lost reports whether the server has forgotten us: the connection was made anew, or an answer is overdue.
+func (t *Taker) lost() bool {
+	if t.asks.epoch.Err() != nil {
+		return true
+	}
+	now := time.Now()
+	for p, out := range t.asks.out {
+		if out > 0 && now.After(t.asks.deadline[p]) {
+			return true
+		}
+	}
+	return false
+}
+
+// stands reports whether a request to the priority is under way.
+func (t *Taker) stands(p int) bool { return t.asks != nil && t.asks.out[p] > 0 }
+
+// request asks the consumer of a priority for n messages: those that are there, or, with wait, those that come.
+func (t *Taker) request(p, n int, wait bool) error {
+	if t.asks == nil {
+		if err := t.open(); err != nil {
+			return err
+		}
+	}
+	body := make([]byte, 0, 64)
+	body = append(body, `{"batch":`...)
+	body = strconv.AppendInt(body, int64(n), 10)
+	due := answerTime
+	if wait {
+		body = append(body, `,"expires":`...)
+		body = strconv.AppendInt(body, int64(pollTime), 10)
+		due += pollTime
+	} else {
+		body = append(body, `,"no_wait":true`...)
+	}
+	body = append(body, '}')
+	if err := t.conn.nc.PublishRequest(t.subjects[p], t.asks.inbox+strconv.Itoa(p), body); err != nil {
+		return err
+	}
+	t.asks.out[p] = n
+	t.asks.waits[p] = wait
+	t.asks.deadline[p] = time.Now().Add(due)
+	return nil
+}
+
+func (t *Taker) open() error {
+	a := &asks{inbox: t.conn.nc.NewInbox() + ".", epoch: t.conn.currentEpoch()}
+	sub, err := t.conn.nc.Subscribe(a.inbox+"*", func(m *nats.Msg) { t.onMessage(a, m) })
+	if err != nil {
+		return err
+	}
+	if err := sub.SetPendingLimits(-1, -1); err != nil { // bounded by what is asked for
+		return err
+	}
+	a.sub = sub
+	t.asks = a
+	return nil
+}
+
+// refuse pauses priorities whose requests can't be met, for longer each time.
+func (t *Taker) refuse(refused ...int) {
+	now := time.Now()
+	for _, p := range refused {
+		pause := max(t.retry[p], retryFirst)
+		t.retry[p] = min(2*pause, retryMost)
+		t.resume[p] = now.Add(pause)
+		t.known[p] = likely
+	}
+}
+
+// relent ends all pauses: the connection was made anew.
+func (t *Taker) relent() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.retry = [priorities]time.Duration{}
+	t.resume = [priorities]time.Time{}
+}
+
+// onMessage runs in the subscription's goroutine.
+func (t *Taker) onMessage(a *asks, m *nats.Msg) {
+	p := int(m.Subject[len(m.Subject)-1] - '0') // both reply subjects and those of work end in the priority
+	if p < 0 || p >= priorities {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m.Reply == "" {
+		if t.asks == a {
+			t.onStatus(a, p, m.Header.Get("Status"))
+			t.notify()
+		}
+		return
+	}
+	if t.asks != a || !t.taking && t.held >= t.free {
+		respond(m, nakBody)
+		if t.asks == a {
+			a.out[p] = max(0, a.out[p]-1)
+			t.known[p] = more
+		}
+		return
+	}
+	info := deliveryOf(m)
+	t.got[p] = append(t.got[p], &WorkDelivery{
+		Pool: t.pool, Priority: p, Data: m.Data, Header: m.Header, Delivered: info.delivered, msg: m,
+	})
+	t.held++
+	t.retry[p] = 0
+	t.known[p] = empty
+	if info.pending > 0 {
+		t.known[p] = more
+	}
+	a.out[p] = max(0, a.out[p]-1)
+	if !t.fetching() {
+		t.notify()
+	}
+}
+
+// onStatus handles an answer without a message. The codes are those of JetStream's pull protocol (ADR-37 of the NATS
+// project).
+func (t *Taker) onStatus(a *asks, p int, status string) {
+	a.out[p] = 0
+	switch status {
+	case "404", "408": // no messages, or none in time, or all of them promised to others
+		t.known[p] = empty
+		t.retry[p] = 0
+	default: // 503: no such consumer; 409: it was deleted, moves or is overrun; 400: it does not understand us
+		t.refuse(p)
+	}
+}
+
+func (t *Taker) notify() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}

@@ -69,6 +69,11 @@ func (c *Coordinator) chore(ctx context.Context) (more bool, err error) {
 // NATS, or with its stream.
 func (c *Coordinator) runReconcile(ctx context.Context) error {
 	for sleep(ctx, reconcileEvery) {
+		// Streams that vanished while nobody listened come back here.
+		if err := c.queue.EnsureStreams(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("streams", "error", err)
+			continue
+		}
 		for {
 			again, looked, err := c.store.ReconcilePublished(ctx, c.cfg.Republish, runsAtOnce, func(l pg.Lane, since time.Time) bool {
 				return c.gone(ctx, l, since)

@@ -17,6 +17,8 @@ type Config struct {
 	Limits    dag.Limits
 	// Known are the built-in executors; those that workers announce are learned.
 	Known dag.Known
+	// Repeatable are the executors whose tasks may run twice at once without harm, whatever the tasks say of themselves.
+	Repeatable []string
 
 	Window      int           // ready tasks published per lane when its pool has little capacity; default 256
 	Batch       int           // the most claims or results in one transaction; default 4096

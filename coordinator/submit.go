@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -24,8 +25,9 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	}
 	out, err := c.store.Submit(ctx, pg.Submission{
 		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Timeout: opts.Timeout, Limits: c.cfg.Limits,
-		Known: func(id string) bool { return c.executors.has(ctx, id) },
-		Tasks: tasks, Room: c.lanes.room,
+		Known:      func(id string) bool { return c.executors.has(ctx, id) },
+		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
+		Tasks:      tasks, Room: c.lanes.room,
 	})
 	switch {
 	case errors.Is(err, pg.ErrDigest):

@@ -27,8 +27,10 @@ type Submission struct {
 	Limits         dag.Limits
 	// Known tells whether a worker was ever known to have the executor (spec K13).
 	Known func(executor string) bool
-	Tasks iter.Seq2[*dag.Task, error]
-	Room  Room
+	// Repeatable tells whether all tasks of the executor are; nil: none.
+	Repeatable func(executor string) bool
+	Tasks      iter.Seq2[*dag.Task, error]
+	Room       Room
 }
 
 // Submitted is a stored tree.
@@ -453,6 +455,9 @@ func (st *store) begin(i int, dependents int32) dag.Row {
 	r := dag.Row{Key: st.tree.Key(i), State: dag.Waiting, Priority: p.priority, Pool: st.pools[p.pool], Attempt: 1,
 		Remaining: int32(len(st.g.Dependencies(i)))}
 	r.Flags = flags(p, st.g.Leaf[i], dependents, st.sub.Known)
+	if st.sub.Repeatable != nil && st.sub.Repeatable(p.executor) {
+		r.Flags |= dag.FlagRepeatable
+	}
 	if r.Flags&dag.FlagLeaf != 0 {
 		st.leaves++
 	}

@@ -152,7 +152,7 @@ func (c *Cluster) AddCoordinator() *Part[*coordinator.Coordinator] {
 		c.T.Fatal(err)
 	}
 	cfg := c.opts.Coordinator
-	cfg.Name, cfg.Known, cfg.Log = name, Known(), c.log.With("process", name)
+	cfg.Name, cfg.Known, cfg.Repeatable, cfg.Log = name, Known(), builtin.Repeatable(), c.log.With("process", name)
 	p := start(c, coordinator.New(cfg, store, conn), conn, (*coordinator.Coordinator).Run)
 	p.Store = store
 	c.Coordinators = append(c.Coordinators, p)

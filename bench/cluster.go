@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/pg/pgserver"
+)
+
+// cluster is Postgres, NATS, coordinators and a worker, each a process of its own.
+type cluster struct {
+	dir    string
+	pg     *pgserver.Server
+	roles  []*role
+	client *client.Client
+}
+
+// role is one process that is this program again.
+type role struct {
+	name string
+	cmd  *exec.Cmd
+	said map[string]string // what it printed when it was ready
+	in   io.Closer         // its standard input: it ends when this closes
+}
+
+func startCluster(ctx context.Context, o options) (c *cluster, err error) {
+	c = &cluster{}
+	defer func() {
+		if err != nil {
+			c.stop()
+		}
+	}()
+	if c.dir, err = os.MkdirTemp(o.dir, "taskgrove-bench-"); err != nil {
+		return c, err
+	}
+	if err = os.Chmod(c.dir, 0o755); err != nil {
+		return c, err
+	}
+	if c.pg, err = pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(c.dir, "postgres"), Settings: map[string]string{"shared_buffers": "1GB"}}); err != nil {
+		return c, err
+	}
+	if err = pg.Migrate(ctx, c.pg.URL()); err != nil {
+		return c, err
+	}
+	nats, err := c.start("nats", o, "BENCH_DIR="+filepath.Join(c.dir, "nats"))
+	if err != nil {
+		return c, err
+	}
+	var address string
+	for range o.coordinators {
+		r, err := c.start("coordinator", o, "BENCH_POSTGRES="+c.pg.URL(), "BENCH_NATS="+nats.said["coordinator"])
+		if err != nil {
+			return c, err
+		}
+		address = r.said["grpc"]
+	}
+	if _, err = c.start("worker", o, "BENCH_NATS="+nats.said["worker"], "BENCH_CONCURRENCY="+strconv.Itoa(o.concurrency)); err != nil {
+		return c, err
+	}
+	c.client, err = client.New(address)
+	return c, err
+}
+
+// start starts a role and waits for its line.
+func (c *cluster) start(name string, o options, env ...string) (*role, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), append(env, roleVariable+"="+name)...)
+	if o.profile != "" {
+		cmd.Env = append(cmd.Env, "BENCH_PROFILE="+filepath.Join(o.profile, name+".pprof"))
+	}
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	r := &role{name: name, cmd: cmd, in: in}
+	c.roles = append(c.roles, r)
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("%s did not start: %w", name, err)
+	}
+	return r, json.Unmarshal(line, &r.said)
+}
+
+// stop ends all, last started first.
+func (c *cluster) stop() {
+	if c.client != nil {
+		_ = c.client.Close()
+	}
+	for i := len(c.roles) - 1; i >= 0; i-- {
+		r := c.roles[i]
+		_ = r.in.Close()
+		timer := time.AfterFunc(20*time.Second, func() { _ = r.cmd.Process.Kill() })
+		_ = r.cmd.Wait()
+		timer.Stop()
+	}
+	if c.pg != nil {
+		_ = c.pg.Stop()
+	}
+	_ = os.RemoveAll(c.dir)
+}
+
+// cpu is the processor time that the role's process has used.
+func (r *role) cpu() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	return parseCPU(string(stat))
+}

@@ -1,0 +1,139 @@
+// Command bench measures a cluster of separate processes on this machine (coordinator, worker, NATS server, Postgres)
+// with production settings, beside what Postgres and NATS alone can do in the same run (the limits programs), and
+// writes docs/performance.md.
+//
+//	go run ./bench                  # everything, as `make bench` does
+//	go run ./bench -only flat -tasks 10000 -runs 1 -out ""
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	runs, tasks, hops, wide int
+	concurrency             int
+	coordinators            int
+	only                    string
+	limits                  string // directory of the limits programs; empty: not measured
+	out                     string // markdown file; empty: none
+	results                 string // directory for raw results; empty: none
+	dir                     string // parent of the data directories; its disk is measured
+	profile                 string // directory for CPU profiles of coordinator and worker; empty: none
+}
+
+// figure is one measured number of one run.
+type figure struct {
+	Name  string  `json:"name"`
+	Unit  string  `json:"unit"`
+	Value float64 `json:"value"`
+}
+
+func main() {
+	if role := os.Getenv(roleVariable); role != "" {
+		if err := runRole(role); err != nil {
+			fmt.Fprintln(os.Stderr, role+":", err)
+			os.Exit(1)
+		}
+		return
+	}
+	var o options
+	flag.IntVar(&o.runs, "runs", 5, "how often to run each suite; medians are reported")
+	flag.IntVar(&o.tasks, "tasks", 100_000, "tasks of the large flat tree")
+	flag.IntVar(&o.hops, "hops", 1000, "steps of the chain")
+	flag.IntVar(&o.wide, "wide", 10_000, "tasks that one task waits for in the fan-in")
+	flag.IntVar(&o.concurrency, "concurrency", 1000, "slots of the worker's pool")
+	flag.IntVar(&o.coordinators, "coordinators", 1, "coordinator processes")
+	flag.StringVar(&o.only, "only", "", "suites, separated by commas: "+strings.Join(suiteNames(), ", "))
+	flag.StringVar(&o.limits, "limits", "../shared/limits", "directory of the limits programs")
+	flag.StringVar(&o.out, "out", "docs/performance.md", "report; empty for none")
+	flag.StringVar(&o.results, "results", "bench/results", "directory for the raw figures; empty for none")
+	flag.StringVar(&o.dir, "dir", os.TempDir(), "parent of the data directories")
+	flag.StringVar(&o.profile, "profile", "", "directory for CPU profiles")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	slog.SetLogLoggerLevel(slog.LevelWarn)
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	r := report{options: o, started: time.Now(), values: map[string][]float64{}, unit: map[string]string{}}
+	if o.limits != "" {
+		if err := r.measureLimits(ctx); err != nil {
+			return err
+		}
+	}
+	for range o.runs {
+		for _, s := range suites {
+			if o.only != "" && !slices.Contains(strings.Split(o.only, ","), s.name) {
+				continue
+			}
+			figures, err := measure(ctx, o, s)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.name, err)
+			}
+			for _, f := range figures {
+				r.add(f)
+				fmt.Printf("%-60s %12.4g %s\n", f.Name, f.Value, f.Unit)
+			}
+		}
+	}
+	return r.write()
+}
+
+// measure runs one suite on a fresh cluster.
+func measure(ctx context.Context, o options, s suite) ([]figure, error) {
+	c, err := startCluster(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer c.stop()
+	return s.run(ctx, c, o)
+}
+
+// measureLimits runs the limits programs, in this run, so that a slow machine moves both sides alike.
+func (r *report) measureLimits(ctx context.Context) error {
+	dir, err := filepath.Abs(r.options.limits)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(dir); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: no limits at %s: figures come without ratios\n", r.options.limits)
+		return nil
+	}
+	tmp, err := os.MkdirTemp("", "bench-limits-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	binary := filepath.Join(tmp, "limits")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
+	build.Dir, build.Stderr = dir, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build limits: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, binary, "-json", "-runs", fmt.Sprint(r.options.runs), "-dir", r.options.dir, "combined", "hop", "postgres")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("limits: %w", err)
+	}
+	return json.Unmarshal(out, &r.limits)
+}

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// report gathers the figures of all runs.
+type report struct {
+	options options
+	started time.Time
+	limits  map[string]float64 // medians of the limits programs, by suite/figure
+	order   []string
+	values  map[string][]float64
+	unit    map[string]string
+}
+
+func (r *report) add(f figure) {
+	if _, seen := r.values[f.Name]; !seen {
+		r.order = append(r.order, f.Name)
+		r.unit[f.Name] = f.Unit
+	}
+	r.values[f.Name] = append(r.values[f.Name], f.Value)
+}
+
+func median(values []float64) float64 {
+	s := slices.Sorted(slices.Values(values))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// The figures of the limits programs that ours are held against.
+const (
+	floorRate = "combined/END TO END, split"
+	floorHop  = "hop/hop p50"
+	floorCopy = "postgres/insert task+edge (COPY), split, 1 conn"
+)
+
+// ratio is what a figure is of its floor, as text.
+func (r *report) ratio(name string) string {
+	value, floor, what := median(r.values[name]), 0.0, ""
+	switch {
+	case strings.HasPrefix(name, "hop"):
+		floor, what = r.limits[floorHop], "× the hop floor"
+	case strings.HasPrefix(name, "submit"):
+		floor, what = r.limits[floorCopy], "of the COPY rate"
+	case r.unit[name] == "tasks/s":
+		floor, what = r.limits[floorRate], "of the combined floor"
+	}
+	if floor == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f %s", value/floor, what)
+}
+
+func (r *report) write() error {
+	if r.options.results != "" {
+		if err := r.writeRaw(); err != nil {
+			return err
+		}
+	}
+	for _, name := range r.order {
+		fmt.Printf("median %-53s %12.4g %-8s %s\n", name, median(r.values[name]), r.unit[name], r.ratio(name))
+	}
+	if r.options.out == "" {
+		return nil
+	}
+	return r.writeReport()
+}
+
+func (r *report) writeRaw() error {
+	if err := os.MkdirAll(r.options.results, 0o755); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(map[string]any{"at": r.started.UTC().Format(time.RFC3339), "machine": machine(),
+		"limits": r.limits, "runs": r.values}, "", "  ")
+	if err != nil {
+		return err
+	}
+	name := r.started.UTC().Format("2006-01-02T150405") + ".json"
+	return os.WriteFile(filepath.Join(r.options.results, name), append(data, '\n'), 0o644)
+}
+
+// marks of the generated part of the report; what stands around it is kept.
+const (
+	beginMark = "<!-- begin: written by make bench -->"
+	endMark   = "<!-- end -->"
+)
+
+func (r *report) writeReport() error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\nMeasured on %s, %s, with `make bench`: %d runs, medians.\n\n", beginMark, r.started.UTC().Format("2006-01-02"), machine(), r.options.runs)
+	b.WriteString("| what | median | unit | ratio | runs |\n|---|---:|---|---|---|\n")
+	for _, name := range r.order {
+		var runs []string
+		for _, v := range r.values[name] {
+			runs = append(runs, human(v))
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", name, human(median(r.values[name])), r.unit[name], r.ratio(name), strings.Join(runs, " "))
+	}
+	if len(r.limits) > 0 {
+		b.WriteString("\nThe floors, from the limits programs in the same run:\n\n| floor | median |\n|---|---:|\n")
+		for _, name := range []string{floorRate, floorHop, floorCopy} {
+			fmt.Fprintf(&b, "| %s | %s |\n", name, human(r.limits[name]))
+		}
+	}
+	b.WriteString("\n" + endMark)
+	old, err := os.ReadFile(r.options.out)
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	text := string(old)
+	from, to := strings.Index(text, beginMark), strings.Index(text, endMark)
+	if from >= 0 && to > from {
+		text = text[:from] + b.String() + text[to+len(endMark):]
+	} else {
+		text = strings.TrimRight(text, "\n") + "\n\n" + b.String() + "\n"
+	}
+	if err := os.MkdirAll(filepath.Dir(r.options.out), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(r.options.out, []byte(text), 0o644)
+}
+
+func human(v float64) string {
+	if v >= 100 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
+// machine says what this was measured on.
+func machine() string {
+	cpu := "unknown processor"
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(info)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				cpu = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	kernel, _ := exec.Command("uname", "-sr").Output()
+	return fmt.Sprintf("%d cores of %s, %s, %s", runtime.NumCPU(), cpu, strings.TrimSpace(string(kernel)), runtime.Version())
+}
+
+// parseCPU reads the processor time of a process from its stat line, in clock ticks of 10 ms.
+func parseCPU(stat string) time.Duration {
+	_, rest, ok := strings.Cut(stat, ") ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/pprof"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/taskgrove/taskgrove/api/grpcserver"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/queue/natsserver"
+	"github.com/taskgrove/taskgrove/worker"
+)
+
+// roleVariable makes this program one process of the cluster instead.
+const roleVariable = "BENCH_ROLE"
+
+// runRole runs until standard input ends.
+func runRole(name string) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	if path := os.Getenv("BENCH_PROFILE"); path != "" {
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	switch name {
+	case "nats":
+		return runNATS(ctx)
+	case "coordinator":
+		return runCoordinator(ctx)
+	case "worker":
+		return runWorker(ctx)
+	}
+	return fmt.Errorf("no such role")
+}
+
+func say(facts map[string]string) error { return json.NewEncoder(os.Stdout).Encode(facts) }
+
+// workerID is the id of the one worker.
+const workerID = "bench-worker"
+
+func runNATS(ctx context.Context) error {
+	s, err := natsserver.Start(natsserver.Config{StoreDir: os.Getenv("BENCH_DIR")})
+	if err != nil {
+		return err
+	}
+	defer s.Shutdown()
+	if err := say(map[string]string{"coordinator": s.CoordinatorURL(), "worker": s.WorkerURL(workerID)}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func runCoordinator(ctx context.Context) error {
+	store, err := pg.Open(ctx, pg.Config{URL: os.Getenv("BENCH_POSTGRES")})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	conn, err := queue.Connect(ctx, queue.Config{URL: os.Getenv("BENCH_NATS"), Name: "bench"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var known dag.Known
+	for d := range builtin.Catalogue() {
+		known.Add(d.ID, d.Type)
+	}
+	c := coordinator.New(coordinator.Config{Known: known, Repeatable: builtin.Repeatable()}, store, conn)
+	server, err := grpcserver.Listen(c, grpcserver.Config{Addr: "127.0.0.1:0", Known: known})
+	if err != nil {
+		return err
+	}
+	var g errgroup.Group
+	g.Go(func() error { return c.Run(ctx) })
+	g.Go(func() error { return server.Run(ctx) })
+	if err := say(map[string]string{"grpc": server.Addr().String()}); err != nil {
+		return err
+	}
+	return g.Wait()
+}
+
+func runWorker(ctx context.Context) error {
+	conn, err := queue.Connect(ctx, queue.Config{URL: os.Getenv("BENCH_NATS"), Name: workerID, Worker: workerID})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	concurrency, err := strconv.Atoi(os.Getenv("BENCH_CONCURRENCY"))
+	if err != nil {
+		return err
+	}
+	w, err := worker.New(worker.Config{ID: workerID, Validate: inputs.NewChecker(1000).Check, Pools: []worker.Pool{
+		{Name: "noop_executor", Concurrency: concurrency}, {Name: "noop_repeatable_executor", Concurrency: concurrency},
+	}}, conn, builtin.Registry(builtin.Config{}))
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	for w.Ready() != nil && ctx.Err() == nil {
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := say(map[string]string{"id": workerID}); err != nil {
+		return err
+	}
+	return <-done
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/taskgrove/taskgrove/client"
+)
+
+// suite measures one thing on a fresh cluster.
+type suite struct {
+	name string
+	run  func(ctx context.Context, c *cluster, o options) ([]figure, error)
+}
+
+var suites = []suite{
+	{"small", func(ctx context.Context, c *cluster, o options) ([]figure, error) {
+		return flat(ctx, c, 10_000, claimed)
+	}},
+	{"flat", func(ctx context.Context, c *cluster, o options) ([]figure, error) {
+		return flat(ctx, c, o.tasks, claimed)
+	}},
+	{"repeatable", func(ctx context.Context, c *cluster, o options) ([]figure, error) {
+		return flat(ctx, c, o.tasks, repeatable)
+	}},
+	{"chain", chain},
+	{"fanin", fanIn},
+}
+
+func suiteNames() (names []string) {
+	for _, s := range suites {
+		names = append(names, s.name)
+	}
+	return names
+}
+
+var methods = map[string]json.RawMessage{
+	claimed:    json.RawMessage(`{"method":"` + claimed + `"}`),
+	repeatable: json.RawMessage(`{"method":"` + repeatable + `"}`),
+}
+
+// The two no-ops: one pays for its claim, the other may start before it.
+const (
+	claimed    = "noop_executor"
+	repeatable = "noop_repeatable_executor"
+)
+
+// payload makes a task's inputs about as large as those of the limits programs.
+var payload = json.RawMessage(`{"value":{"ok":true,"output":"` + strings.Repeat("r", 76) + `"},"url":"` + strings.Repeat("u", 150) + `"}`)
+
+func newTask(id, parent, executor string) *client.NewTask {
+	return &client.NewTask{ID: id, Name: "resize-image", Parent: parent, Schemas: methods[executor], Inputs: payload}
+}
+
+// submit submits tasks and waits for the end of their tree.
+func submit(ctx context.Context, c *cluster, tasks iter.Seq[*client.NewTask]) (submitted, total time.Duration, tree *client.Tree, err error) {
+	begin := time.Now()
+	out, err := c.client.SubmitSeq(ctx, func(yield func(*client.NewTask, error) bool) {
+		for t := range tasks {
+			if !yield(t, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return 0, 0, nil, err
+	}
+	submitted = time.Since(begin)
+	for {
+		if tree, err = c.client.Tree(ctx, out.TreeID); err != nil {
+			return 0, 0, nil, err
+		}
+		if tree.Unfinished == 0 {
+			total = time.Since(begin)
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if tree.Completed != tree.Tasks {
+		return 0, 0, nil, fmt.Errorf("%d of %d tasks completed", tree.Completed, tree.Tasks)
+	}
+	return submitted, total, tree, nil
+}
+
+func flat(ctx context.Context, c *cluster, n int, executor string) ([]figure, error) {
+	submitted, total, _, err := submit(ctx, c, func(yield func(*client.NewTask) bool) {
+		if !yield(newTask("root", "", executor)) {
+			return
+		}
+		for i := range n - 1 {
+			if !yield(newTask("task-"+strconv.Itoa(i), "root", executor)) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	kind := map[string]string{claimed: "claimed", repeatable: "repeatable"}[executor]
+	figures := []figure{
+		{fmt.Sprintf("flat %d, %s", n, kind), "tasks/s", float64(n) / total.Seconds()},
+		{fmt.Sprintf("submit %d, %s", n, kind), "tasks/s", float64(n) / submitted.Seconds()},
+	}
+	return append(figures, c.costs(fmt.Sprintf("flat %d, %s", n, kind), n)...), nil
+}
+
+// costs are the processor times of each process, per task.
+func (c *cluster) costs(name string, n int) (out []figure) {
+	for _, r := range c.roles {
+		out = append(out, figure{name + ": cpu of " + r.name, "µs/task", float64(r.cpu().Microseconds()) / float64(n)})
+	}
+	return out
+}
+
+func chain(ctx context.Context, c *cluster, o options) ([]figure, error) {
+	out, err := c.client.SubmitSeq(ctx, func(yield func(*client.NewTask, error) bool) {
+		for i := range o.hops + 1 {
+			t := newTask("step-"+strconv.Itoa(i), "step-0", claimed)
+			if i == 0 {
+				t.Parent = ""
+			} else {
+				t.Dependencies = []client.Dependency{{ID: "step-" + strconv.Itoa(i-1), Required: true}}
+			}
+			if !yield(t, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		tree, err := c.client.Tree(ctx, out.TreeID)
+		if err != nil {
+			return nil, err
+		}
+		if tree.Unfinished == 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	// A hop is from one start to the next, by the times on record: settle, unlock, publish, take, claim.
+	var starts []time.Time
+	for t, err := range c.client.Tasks(ctx, client.TaskFilter{TreeOf: out.TreeID}) {
+		if err != nil {
+			return nil, err
+		}
+		starts = append(starts, t.StartedAt)
+	}
+	slices.SortFunc(starts, time.Time.Compare)
+	var hops []time.Duration
+	for i := 1; i < len(starts); i++ {
+		hops = append(hops, starts[i].Sub(starts[i-1]))
+	}
+	slices.Sort(hops)
+	ms := func(p float64) float64 { return float64(hops[min(int(p*float64(len(hops))), len(hops)-1)]) / 1e6 }
+	return []figure{{"hop p50", "ms", ms(.5)}, {"hop p99", "ms", ms(.99)}, {"hop max", "ms", ms(1)}}, nil
+}
+
+func fanIn(ctx context.Context, c *cluster, o options) ([]figure, error) {
+	_, total, _, err := submit(ctx, c, func(yield func(*client.NewTask) bool) {
+		root := newTask("root", "", claimed)
+		for i := range o.wide {
+			root.Dependencies = append(root.Dependencies, client.Dependency{Ref: "task-" + strconv.Itoa(i)})
+		}
+		if !yield(root) {
+			return
+		}
+		for i := range o.wide {
+			if !yield(newTask("task-"+strconv.Itoa(i), "root", claimed)) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return []figure{{fmt.Sprintf("fan-in of %d", o.wide), "tasks/s", float64(o.wide+1) / total.Seconds()}}, nil
+}

@@ -125,7 +125,7 @@ func chain(ctx context.Context, c *cluster, o options) ([]figure, error) {
 			if i == 0 {
 				t.Parent = ""
 			} else {
-				t.Dependencies = []client.Dependency{{ID: "step-" + strconv.Itoa(i-1), Required: true}}
+				t.Dependencies = []client.Dependency{{Ref: "step-" + strconv.Itoa(i-1)}}
 			}
 			if !yield(t, nil) {
 				return

@@ -162,15 +162,16 @@ func (c *Coordinator) encode(w *pg.Work) ([]byte, error) {
 	return proto.Marshal(m)
 }
 
-var errInputsTooLarge = errors.New("merged inputs are above the bound")
+// errMerge: the inputs of a task can't be put together, however often it is tried.
+var errMerge = errors.New("merge inputs")
 
 func (c *Coordinator) merge(w *pg.Work) ([]byte, error) {
 	inputs, err := dag.Merge(w.Inputs, w.Schemas, w.Results)
 	if err != nil {
-		return nil, fmt.Errorf("merge inputs: %w", err)
+		return nil, fmt.Errorf("%w: %w", errMerge, err)
 	}
 	if len(inputs) > c.cfg.MaxInputs {
-		return nil, fmt.Errorf("%w of %d bytes: %d", errInputsTooLarge, c.cfg.MaxInputs, len(inputs))
+		return nil, fmt.Errorf("%w: %d bytes, the most is %d", errMerge, len(inputs), c.cfg.MaxInputs)
 	}
 	return inputs, nil
 }

@@ -64,11 +64,11 @@ func (c *Coordinator) runInputs(ctx context.Context) error {
 func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.InputsReply {
 	m := &workerv1.InputsRequest{}
 	if err := proto.Unmarshal(r.data, m); err != nil {
-		return &workerv1.InputsReply{Error: "the request can't be read"}
+		return &workerv1.InputsReply{Error: "the request can't be read", Final: true}
 	}
 	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
 	if !c.tokens.valid(k, n, m.GetGrant().GetToken()) {
-		return &workerv1.InputsReply{Error: "wrong token"}
+		return &workerv1.InputsReply{Error: "wrong token", Final: true}
 	}
 	inputs, err := c.inputs.get(k, n, func() ([]byte, error) {
 		w, err := c.store.Work(ctx, k, n)
@@ -78,11 +78,13 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 		return c.merge(w)
 	})
 	switch {
-	case errors.Is(err, errInputsTooLarge):
-		return &workerv1.InputsReply{Error: err.Error()}
+	case errors.Is(err, errMerge):
+		return &workerv1.InputsReply{Error: err.Error(), Final: true}
+	case errors.Is(err, pg.ErrNotFound):
+		return &workerv1.InputsReply{Error: "the attempt is over", Final: true}
 	case err != nil:
 		c.log.Warn("inputs", "task", int64(k), "error", err)
-		return &workerv1.InputsReply{Error: "inputs can't be read"}
+		return &workerv1.InputsReply{Error: "inputs can't be read, try again"}
 	}
 	size := uint64(len(inputs))
 	from := min(m.Offset, size)

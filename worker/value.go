@@ -127,34 +127,43 @@ func (w *Worker) upload(a *attempt, value []byte) error {
 
 // inputs are the attempt's inputs, fetched in parts when they are too large for its message.
 func (w *Worker) inputs(ctx context.Context, a *attempt) (json.RawMessage, error) {
-	size := a.work.InputsSize
 	switch {
-	case size == 0 && len(a.work.Inputs) == 0:
+	case a.work.InputsSize > 0:
+		return w.fetchInputs(ctx, a)
+	case len(a.work.Inputs) == 0:
 		return json.RawMessage("{}"), nil
-	case size == 0:
-		return a.work.Inputs, nil
-	case size > uint64(w.cfg.MaxInputBytes):
-		return nil, executors.Permanent(fmt.Errorf("inputs have %d bytes, the most is %d", size, w.cfg.MaxInputBytes))
 	}
-	data := make([]byte, 0, size)
-	for uint64(len(data)) < size {
+	return a.work.Inputs, nil
+}
+
+// fetchInputs asks for the parts one after the other; the first reply says how many bytes there are.
+func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (json.RawMessage, error) {
+	var data []byte
+	for first, size := true, uint64(0); first || uint64(len(data)) < size; first = false {
 		request := &workerv1.InputsRequest{Version: version, Grant: a.grant(), Offset: uint64(len(data))}
 		err := w.insist(ctx, func() error {
 			reply := &workerv1.InputsReply{}
 			if err := w.request(ctx, queue.Inputs, request, reply); err != nil {
 				return err
 			}
-			if reply.Error != "" {
+			switch {
+			case reply.Error != "" && reply.Final:
+				return executors.Permanent(errors.New(reply.Error))
+			case reply.Error != "":
 				return errors.New(reply.Error)
+			case reply.Size > uint64(w.cfg.MaxInputBytes):
+				return executors.Permanent(fmt.Errorf("inputs have %d bytes, the most is %d", reply.Size, w.cfg.MaxInputBytes))
+			case !first && reply.Size != size:
+				return executors.Permanent(fmt.Errorf("inputs changed from %d to %d bytes", size, reply.Size))
+			case len(reply.Data) == 0 || uint64(len(reply.Data)) > reply.Size-uint64(len(data)):
+				return fmt.Errorf("got %d bytes where %d are left", len(reply.Data), reply.Size-uint64(len(data)))
 			}
-			if left := size - uint64(len(data)); len(reply.Data) == 0 || uint64(len(reply.Data)) > left {
-				return fmt.Errorf("got %d bytes where %d are left", len(reply.Data), left)
-			}
+			size = reply.Size
 			data = append(data, reply.Data...)
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("fetch inputs of %d bytes at %d: %w", size, request.Offset, err)
+			return nil, fmt.Errorf("fetch inputs at %d: %w", request.Offset, err)
 		}
 	}
 	return data, nil

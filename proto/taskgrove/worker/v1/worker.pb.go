@@ -144,7 +144,7 @@ type Work struct {
 	Name           string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
 	Executor       string                 `protobuf:"bytes,7,opt,name=executor,proto3" json:"executor,omitempty"`                                    // id in the executor registry
 	Inputs         []byte                 `protobuf:"bytes,8,opt,name=inputs,proto3" json:"inputs,omitempty"`                                        // merged inputs, a JSON object; empty when inputs_size is set
-	InputsSize     uint64                 `protobuf:"varint,9,opt,name=inputs_size,json=inputsSize,proto3" json:"inputs_size,omitempty"`             // > 0: too large to travel here, ask for it with InputsRequest
+	InputsSize     uint64                 `protobuf:"varint,9,opt,name=inputs_size,json=inputsSize,proto3" json:"inputs_size,omitempty"`             // > 0: too large to travel here, ask for them with InputsRequest; not always their true size
 	Params         []byte                 `protobuf:"bytes,10,opt,name=params,proto3" json:"params,omitempty"`                                       // JSON object or empty
 	Schemas        []byte                 `protobuf:"bytes,11,opt,name=schemas,proto3" json:"schemas,omitempty"`                                     // JSON object or empty
 	TimeoutMs      int64                  `protobuf:"varint,12,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`               // start-to-close, 0: the executor's own
@@ -1471,6 +1471,7 @@ type InputsReply struct {
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`  // up to 512 KiB from offset
 	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"` // of the whole
 	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"` // with error: don't try again, the attempt fails for good
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1524,6 +1525,13 @@ func (x *InputsReply) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *InputsReply) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
 }
 
 var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
@@ -1642,11 +1650,12 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\rInputsRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x04R\x06offset\"K\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\"a\n" +
 	"\vInputsReply\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
-	"\x05error\x18\x03 \x01(\tR\x05error*C\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12\x14\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final*C\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERDICT_YES\x10\x01\x12\x0e\n" +

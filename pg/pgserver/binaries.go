@@ -1,0 +1,132 @@
+package pgserver
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+)
+
+// oldest is the first major version that our SQL is written for.
+const oldest = 15
+
+// binaries is a directory with postgres and initdb of one version.
+type binaries struct {
+	dir   string
+	major int
+}
+
+// search says which binaries will do.
+type search struct {
+	binDir  string   // only this directory; empty: wherever they are
+	major   int      // the version of the data directory; zero: any from oldest on
+	as      *account // who must be able to run them
+	fetchTo string   // where fetched ones go
+}
+
+// places are where packages put binaries, as patterns, several versions beside one another.
+var places = []string{
+	"/usr/lib/postgresql/*/bin",                     // Debian, Ubuntu
+	"/usr/pgsql-*/bin",                              // Red Hat, from PostgreSQL's own repository
+	"/opt/homebrew/opt/postgresql*/bin",             // Homebrew on ARM
+	"/usr/local/opt/postgresql*/bin",                // Homebrew on Intel
+	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
+	"/Applications/Postgres.app/Contents/Versions/*/bin",
+	"/usr/libexec/postgresql*", // Alpine
+	"/usr/lib64/pgsql/bin",
+}
+
+// findBinaries returns the first directory that fits: BinDir, or PATH, the usual places newest first, the network.
+func findBinaries(ctx context.Context, s search) (binaries, error) {
+	if s.binDir != "" {
+		bin, err := s.inspect(ctx, s.binDir)
+		if err != nil {
+			return binaries{}, err
+		}
+		return bin, s.fits(bin)
+	}
+	refused := []error{}
+	for _, dir := range s.candidates(ctx) {
+		bin, err := s.inspect(ctx, dir)
+		if err == nil {
+			err = s.fits(bin)
+		}
+		if err == nil {
+			return bin, nil
+		}
+		refused = append(refused, err)
+	}
+	dir, err := fetch(ctx, s.fetchTo, s.major, s.as)
+	if err != nil {
+		return binaries{}, fmt.Errorf("no usable Postgres %d or later on this machine %v, and fetching one did not work: %w",
+			max(oldest, s.major), refused, err)
+	}
+	bin, err := s.inspect(ctx, dir)
+	if err != nil {
+		return binaries{}, err
+	}
+	return bin, s.fits(bin)
+}
+
+// candidates are the directories that hold a postgres: the PATH's, then the usual places', newest first.
+func (s search) candidates(ctx context.Context) []string {
+	var found []binaries
+	for _, pattern := range places {
+		dirs, _ := filepath.Glob(pattern) // the only error is a bad pattern
+		for _, dir := range dirs {
+			if bin, err := s.inspect(ctx, dir); err == nil {
+				found = append(found, bin)
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b binaries) int { return cmp.Compare(b.major, a.major) })
+	var dirs []string
+	if path, err := exec.LookPath("postgres"); err == nil {
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			path = real // a link alone in a directory of links: initdb lies beside the real one
+		}
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	for _, bin := range found {
+		dirs = append(dirs, bin.dir)
+	}
+	return slices.Compact(dirs)
+}
+
+// versionText is what `postgres --version` says: "postgres (PostgreSQL) 15.14 (Debian 15.14-0)", "... 18beta1".
+var versionText = regexp.MustCompile(`^postgres \(PostgreSQL\) (\d+)`)
+
+// inspect asks the postgres in dir for its version, as the account that is going to run it.
+func (s search) inspect(ctx context.Context, dir string) (binaries, error) {
+	for _, name := range []string{"postgres", "initdb"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return binaries{}, err
+		}
+	}
+	out, err := run(ctx, s.as, "/", filepath.Join(dir, "postgres"), "--version")
+	if err != nil {
+		return binaries{}, fmt.Errorf("version of %s: %w", filepath.Join(dir, "postgres"), err)
+	}
+	match := versionText.FindSubmatch(out)
+	if match == nil {
+		return binaries{}, fmt.Errorf("version of %s: %q is not Postgres's", filepath.Join(dir, "postgres"), out)
+	}
+	major, err := strconv.Atoi(string(match[1]))
+	return binaries{dir, major}, err
+}
+
+// fits returns why the binaries can't be used, or nil.
+func (s search) fits(bin binaries) error {
+	switch {
+	case bin.major < oldest:
+		return fmt.Errorf("%s is Postgres %d, and %d or later is needed", bin.dir, bin.major, oldest)
+	case s.major != 0 && bin.major != s.major:
+		return fmt.Errorf("%s is Postgres %d, and the data directory was made by %d", bin.dir, bin.major, s.major)
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A value of the types here is read by Decode. What it takes is told by the type's takes method, whose text follows
+// "takes" in messages and stands in the generated page.
+
+type taker interface{ takes() string }
+
+// Bool is a switch.
+type Bool bool
+
+func (b *Bool) takes() string { return "true or false (also 1 yes on, 0 no off)" }
+
+// Decode implements envconfig.Decoder.
+func (b *Bool) Decode(text string) error {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "1", "true", "t", "yes", "on":
+		*b = true
+	case "0", "false", "f", "no", "off":
+		*b = false
+	default:
+		return errors.New("not a switch")
+	}
+	return nil
+}
+
+// Level is a level of logs.
+type Level slog.Level
+
+func (l *Level) takes() string { return "debug, info, warn or error" }
+
+// Level implements slog.Leveler.
+func (l Level) Level() slog.Level { return slog.Level(l) }
+
+// Decode implements envconfig.Decoder. The names of Python's levels are known, too (spec 10).
+func (l *Level) Decode(text string) error {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "debug":
+		*l = Level(slog.LevelDebug)
+	case "info":
+		*l = Level(slog.LevelInfo)
+	case "warn", "warning":
+		*l = Level(slog.LevelWarn)
+	case "error", "critical", "fatal":
+		*l = Level(slog.LevelError)
+	default:
+		return errors.New("not a level")
+	}
+	return nil
+}
+
+// LogFormat is how log lines look: auto, json or text.
+type LogFormat string
+
+func (f *LogFormat) takes() string { return "auto, json or text" }
+
+// Decode implements envconfig.Decoder.
+func (f *LogFormat) Decode(text string) error {
+	*f = LogFormat(strings.ToLower(strings.TrimSpace(text)))
+	if !slices.Contains([]LogFormat{"auto", "json", "text"}, *f) {
+		return errors.New("not a format")
+	}
+	return nil
+}
+
+// Address is where to listen: host:port.
+type Address string
+
+func (a *Address) takes() string {
+	return "host:port, the port a number up to 65535 (an IPv6 address in brackets)"
+}
+
+// Decode implements envconfig.Decoder.
+func (a *Address) Decode(text string) error {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || strings.ContainsAny(host, " /@") {
+		return errors.New("not an address")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("not a port")
+	}
+	*a = Address(text)
+	return nil
+}
+
+// Loopback reports whether only this machine reaches the address.
+func (a Address) Loopback() bool {
+	host, _, err := net.SplitHostPort(string(a))
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// OptionalAddress is an Address, or empty for none, which is written as "off".
+type OptionalAddress string
+
+func (a *OptionalAddress) takes() string { return "host:port, or off" }
+
+// Decode implements envconfig.Decoder.
+func (a *OptionalAddress) Decode(text string) error {
+	if strings.EqualFold(text, "off") {
+		*a = ""
+		return nil
+	}
+	var addr Address
+	err := addr.Decode(text)
+	*a = OptionalAddress(addr)
+	return err
+}
+
+// Size is a number of bytes.
+type Size int64
+
+func (s *Size) takes() string { return "a size, such as 131072, 128KiB, 64MiB, 1GiB" }
+
+var units = []struct {
+	suffix string
+	bytes  int64
+}{{"gib", 1 << 30}, {"mib", 1 << 20}, {"kib", 1 << 10}, {"gb", 1e9}, {"mb", 1e6}, {"kb", 1e3}, {"b", 1}, {"", 1}}
+
+// Decode implements envconfig.Decoder.
+func (s *Size) Decode(text string) error {
+	text = strings.ToLower(strings.TrimSpace(text))
+	for _, unit := range units {
+		number, ok := strings.CutSuffix(text, unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64/unit.bytes {
+			return errors.New("not a size")
+		}
+		*s = Size(n * unit.bytes)
+		return nil
+	}
+	return errors.New("not a size")
+}
+
+// String is the size in the largest unit that it is a multiple of.
+func (s Size) String() string {
+	for _, unit := range units[:3] {
+		if n := int64(s); n != 0 && n%unit.bytes == 0 {
+			return fmt.Sprintf("%d%siB", n/unit.bytes, strings.ToUpper(unit.suffix[:1]))
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// Name is a token of NATS subjects.
+type Name string
+
+func (n *Name) takes() string { return "1 to 64 letters, digits, - and _" }
+
+// Decode implements envconfig.Decoder.
+func (n *Name) Decode(text string) error {
+	*n = Name(text)
+	if !validName(text) {
+		return errors.New("not a name")
+	}
+	return nil
+}
+
+func validName(s string) bool {
+	return len(s) > 0 && len(s) <= 64 && strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	}) < 0
+}
+
+// List is text separated by commas.
+type List []string
+
+func (l *List) takes() string { return "words separated by commas" }
+
+// Decode implements envconfig.Decoder.
+func (l *List) Decode(text string) error {
+	*l = nil
+	for word := range strings.SplitSeq(text, ",") {
+		if word = strings.TrimSpace(word); word != "" {
+			*l = append(*l, word)
+		}
+	}
+	return nil
+}
+
+// Prefixes are ranges of addresses.
+type Prefixes []netip.Prefix
+
+func (p *Prefixes) takes() string {
+	return "addresses and CIDR ranges separated by commas, such as 10.0.0.0/8,192.0.2.7"
+}
+
+// Decode implements envconfig.Decoder.
+func (p *Prefixes) Decode(text string) error {
+	*p = nil
+	var list List
+	_ = list.Decode(text)
+	for _, word := range list {
+		if addr, err := netip.ParseAddr(word); err == nil {
+			*p = append(*p, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(word)
+		if err != nil {
+			return fmt.Errorf("%q is neither", word)
+		}
+		*p = append(*p, prefix.Masked())
+	}
+	return nil
+}
+
+// Pools are the pools that a worker serves.
+type Pools struct {
+	All   bool   // the pool of each executor
+	Named []Pool // each once
+}
+
+// Pool is one of them. Concurrency 0 stands for that of all pools.
+type Pool struct {
+	Name        string
+	Concurrency int
+}
+
+func (p *Pools) takes() string {
+	return "all, or names with the attempts at a time: noop_executor=8,gpu=2; both together, too: all,gpu=2"
+}
+
+// Decode implements envconfig.Decoder.
+func (p *Pools) Decode(text string) error {
+	*p = Pools{}
+	var list List
+	_ = list.Decode(text)
+	seen := map[string]bool{}
+	for _, word := range list {
+		if word == "all" {
+			p.All = true
+			continue
+		}
+		name, number, counted := strings.Cut(word, "=")
+		if !validName(name) {
+			return fmt.Errorf("%q is no pool's name (letters, digits, - and _)", name)
+		}
+		if seen[name] {
+			return fmt.Errorf("%s is named twice", name)
+		}
+		seen[name] = true
+		pool := Pool{Name: name}
+		if counted {
+			n, err := strconv.Atoi(number)
+			if err != nil || n < 1 || n > 20_000 {
+				return fmt.Errorf("%s needs a number from 1 to 20000", name)
+			}
+			pool.Concurrency = n
+		}
+		p.Named = append(p.Named, pool)
+	}
+	if !p.All && len(p.Named) == 0 {
+		return errors.New("no pool")
+	}
+	return nil
+}
+
+// Resolve is each pool with its number: those of the executors, if all are asked for, then the others.
+func (s *Slots) Resolve(executors []string) []Pool {
+	var out []Pool
+	at := map[string]int{}
+	add := func(p Pool) {
+		if p.Concurrency == 0 {
+			p.Concurrency = s.Concurrency
+		}
+		if i, ok := at[p.Name]; ok {
+			out[i] = p
+			return
+		}
+		at[p.Name] = len(out)
+		out = append(out, p)
+	}
+	if s.Pools.All {
+		for _, id := range executors {
+			add(Pool{Name: id})
+		}
+	}
+	for _, p := range s.Pools.Named {
+		add(p)
+	}
+	return out
+}

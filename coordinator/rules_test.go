@@ -56,10 +56,10 @@ func running(c *testcluster.Cluster, id string) {
 }
 
 func TestRules(t *testing.T) {
-	c := testcluster.Start(t, testcluster.Options{Coordinators: 2, Workers: 2})
-	svc := c.Service()
-	for name, test := range map[string]func(t *testing.T){
-		"a failure blocks what requires it, not what does not": func(t *testing.T) {
+	cluster := testcluster.Start(t, testcluster.Options{Coordinators: 2, Workers: 2})
+	svc := cluster.Service()
+	for name, test := range map[string]func(t *testing.T, c *testcluster.Cluster){
+		"a failure blocks what requires it, not what does not": func(t *testing.T, c *testcluster.Cluster) {
 			after := noop("f-after", "f-root", "f-b")
 			optional := noop("f-opt", "f-root")
 			optional.Dependencies = []dag.Dependency{{Ref: "f-a", Optional: true}}
@@ -78,7 +78,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("error: got %q", got)
 			}
 		},
-		"a retry policy is kept": func(t *testing.T) {
+		"a retry policy is kept": func(t *testing.T, c *testcluster.Cluster) {
 			task := sleeper("r-root", "", `{"seconds":0,"fail_times":2}`)
 			task.Retry = dag.RetryPolicy{MaxAttempts: 3, InitialDelay: 10 * time.Millisecond}
 			c.Submit(coordinator.SubmitOptions{}, task)
@@ -89,14 +89,14 @@ func TestRules(t *testing.T) {
 				t.Errorf("attempts: got %+v, %v", attempts, err)
 			}
 		},
-		"attempts end when the policy is exhausted": func(t *testing.T) {
+		"attempts end when the policy is exhausted": func(t *testing.T, c *testcluster.Cluster) {
 			task := sleeper("x-root", "", `{"seconds":0,"fail_times":9}`)
 			task.Retry = dag.RetryPolicy{MaxAttempts: 2, InitialDelay: time.Millisecond}
 			c.Submit(coordinator.SubmitOptions{}, task)
 			c.Settled("x-root")
 			expect(t, c, "x-root", map[string]dag.State{"x-root": dag.Failed})
 		},
-		"a group completes with what it depends on": func(t *testing.T) {
+		"a group completes with what it depends on": func(t *testing.T, c *testcluster.Cluster) {
 			root := noop("g-root", "", "g-a")
 			root.Executor = ""
 			lone := noop("g-lone", "g-root")
@@ -108,7 +108,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("result of a group: got %s", got)
 			}
 		},
-		"an unknown executor fails its task": func(t *testing.T) {
+		"an unknown executor fails its task": func(t *testing.T, c *testcluster.Cluster) {
 			task := noop("u-a", "u-root")
 			task.Executor = "no.such executor"
 			c.Submit(coordinator.SubmitOptions{}, noop("u-root", ""), task)
@@ -118,7 +118,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("error: got %q", got)
 			}
 		},
-		"a held tree waits for its execution": func(t *testing.T) {
+		"a held tree waits for its execution": func(t *testing.T, c *testcluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{Hold: true}, noop("h-root", "", "h-a"), noop("h-a", "h-root"), noop("h-b", "h-root"))
 			expect(t, c, "h-root", map[string]dag.State{"h-root": dag.Held, "h-a": dag.Held})
 			if out, err := svc.Execute(t.Context(), "h-root", coordinator.ExecuteOptions{}); err != nil || out.Status != "started" || out.Tasks != 3 {
@@ -140,7 +140,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("attempt after a second execution: got %d, want 2", got)
 			}
 		},
-		"a child runs with what it depends on, and nothing else": func(t *testing.T) {
+		"a child runs with what it depends on, and nothing else": func(t *testing.T, c *testcluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{Hold: true}, noop("c-root", ""), noop("c-a", "c-root"), noop("c-b", "c-root", "c-a"), noop("c-c", "c-root"))
 			if _, err := svc.Execute(t.Context(), "c-b", coordinator.ExecuteOptions{}); err != nil {
 				t.Fatal(err)
@@ -148,7 +148,7 @@ func TestRules(t *testing.T) {
 			c.Settled("c-root")
 			expect(t, c, "c-root", map[string]dag.State{"c-root": dag.Held, "c-a": dag.Completed, "c-b": dag.Completed, "c-c": dag.Held})
 		},
-		"a re-run takes what failed and what depends on it": func(t *testing.T) {
+		"a re-run takes what failed and what depends on it": func(t *testing.T, c *testcluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("rr-root", "", "rr-b"), sleeper("rr-a", "rr-root", `{"seconds":0,"fail_times":1}`),
 				noop("rr-b", "rr-root", "rr-a"), noop("rr-c", "rr-root"))
 			c.Settled("rr-root")
@@ -164,7 +164,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("a completed task outside the set ran again: attempt %d", got)
 			}
 		},
-		"a root's cancellation cancels its tree": func(t *testing.T) {
+		"a root's cancellation cancels its tree": func(t *testing.T, c *testcluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("ct-root", "", "ct-b"), sleeper("ct-a", "ct-root", `{"seconds":60}`), noop("ct-b", "ct-root", "ct-a"))
 			running(c, "ct-a")
 			out, err := svc.Cancel(t.Context(), "ct-root", coordinator.CancelOptions{})
@@ -189,7 +189,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("cancel again: got %+v, %v", again, err)
 			}
 		},
-		"a child's cancellation blocks what requires it": func(t *testing.T) {
+		"a child's cancellation blocks what requires it": func(t *testing.T, c *testcluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("cc-root", ""), sleeper("cc-a", "cc-root", `{"seconds":60}`), noop("cc-b", "cc-root", "cc-a"))
 			running(c, "cc-a")
 			if out, err := svc.Cancel(t.Context(), "cc-a", coordinator.CancelOptions{Message: "enough"}); err != nil || out.Status != "cancelled" {
@@ -201,7 +201,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("error: got %q", got)
 			}
 		},
-		"a task waits for its time": func(t *testing.T) {
+		"a task waits for its time": func(t *testing.T, c *testcluster.Cluster) {
 			task := noop("nb-root", "")
 			task.NotBefore = time.Now().Add(400 * time.Millisecond)
 			c.Submit(coordinator.SubmitOptions{}, task)
@@ -210,21 +210,21 @@ func TestRules(t *testing.T) {
 				t.Errorf("started at %s, not before %s", got, task.NotBefore)
 			}
 		},
-		"a task that is not started in time fails": func(t *testing.T) {
+		"a task that is not started in time fails": func(t *testing.T, c *testcluster.Cluster) {
 			task := noop("sts-root", "")
 			task.Pool, task.ScheduleToStart = "nobody-serves-this", 50*time.Millisecond
 			c.Submit(coordinator.SubmitOptions{}, task)
 			c.Settled("sts-root")
 			expect(t, c, "sts-root", map[string]dag.State{"sts-root": dag.Failed})
 		},
-		"an attempt's timeout fails it": func(t *testing.T) {
+		"an attempt's timeout fails it": func(t *testing.T, c *testcluster.Cluster) {
 			task := sleeper("to-root", "", `{"seconds":60}`)
 			task.Timeout = 50 * time.Millisecond
 			c.Submit(coordinator.SubmitOptions{}, task)
 			c.Settled("to-root")
 			expect(t, c, "to-root", map[string]dag.State{"to-root": dag.Failed})
 		},
-		"a tree's timeout cancels it": func(t *testing.T) {
+		"a tree's timeout cancels it": func(t *testing.T, c *testcluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{Timeout: 300 * time.Millisecond}, sleeper("tt-root", "", `{"seconds":60}`))
 			c.Settled("tt-root")
 			expect(t, c, "tt-root", map[string]dag.State{"tt-root": dag.Cancelled})
@@ -232,9 +232,11 @@ func TestRules(t *testing.T) {
 				t.Errorf("error: got %q", got)
 			}
 		},
-		"an idempotency key gives the first answer": func(t *testing.T) {
+		"an idempotency key gives the first answer": func(t *testing.T, c *testcluster.Cluster) {
 			opts := coordinator.SubmitOptions{IdempotencyKey: "once"}
-			tree := func() []*dag.Task { return []*dag.Task{{Name: "root", Executor: "noop_executor", Priority: dag.Normal}} }
+			tree := func() []*dag.Task {
+				return []*dag.Task{{Name: "root", Executor: "noop_executor", Priority: dag.Normal}}
+			}
 			first := c.Submit(opts, tree()...)
 			again := c.Submit(opts, tree()...)
 			if again.TreeID != first.TreeID || !again.Replayed || first.Replayed {
@@ -247,7 +249,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("another tree under the key: got %v", err)
 			}
 		},
-		"ids that are taken get new ones": func(t *testing.T) {
+		"ids that are taken get new ones": func(t *testing.T, c *testcluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("id-root", ""), noop("id-a", "id-root"))
 			out := c.Submit(coordinator.SubmitOptions{}, noop("id-root", "", "id-a"), noop("id-a", "id-root"))
 			if len(out.IDMap) != 2 || out.TreeID != out.IDMap["id-root"] {
@@ -257,8 +259,8 @@ func TestRules(t *testing.T) {
 				t.Errorf("got %+v", *st)
 			}
 		},
-		"large results and inputs get through": func(t *testing.T) {
-			big, err := json.Marshal(map[string]any{"value": map[string]string{"text": strings.Repeat("x", 3<<20)}})
+		"large results and inputs get through": func(t *testing.T, c *testcluster.Cluster) {
+			big, err := json.Marshal(map[string]any{"value": map[string]string{"text": strings.Repeat("x", 900<<10)}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -266,14 +268,14 @@ func TestRules(t *testing.T) {
 			c.Submit(coordinator.SubmitOptions{}, last, with(noop("big-a", "big-root"), string(big)))
 			c.Settled("big-root")
 			tasks := c.Tasks("big-root")
-			if got := len(tasks["big-a"].Result); got < 3<<20 {
+			if got := len(tasks["big-a"].Result); got < 900<<10 {
 				t.Errorf("result: got %d bytes, %s", got, tasks["big-a"].Error)
 			}
-			if got := len(tasks["big-root"].Inputs); got < 3<<20 || tasks["big-root"].State != dag.Completed {
+			if got := len(tasks["big-root"].Inputs); got < 900<<10 || tasks["big-root"].State != dag.Completed {
 				t.Errorf("merged inputs: got %d bytes, %s %s", got, tasks["big-root"].State, tasks["big-root"].Error)
 			}
 		},
-		"many dependents are unlocked, and blocked, in batches": func(t *testing.T) {
+		"many dependents are unlocked, and blocked, in batches": func(t *testing.T, c *testcluster.Cluster) {
 			tasks := []*dag.Task{noop("w-root", ""), noop("w-ok", "w-root"), with(noop("w-bad", "w-root"), `{"fail":"x"}`)}
 			for i := range 3000 {
 				tasks = append(tasks, noop(fmt.Sprintf("w-a%d", i), "w-root", "w-ok"), noop(fmt.Sprintf("w-b%d", i), "w-root", "w-bad"))
@@ -283,7 +285,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("got %+v", *st)
 			}
 		},
-		"a bad tree leaves nothing behind": func(t *testing.T) {
+		"a bad tree leaves nothing behind": func(t *testing.T, c *testcluster.Cluster) {
 			_, err := svc.Submit(t.Context(), coordinator.SubmitOptions{}, testcluster.Seq([]*dag.Task{noop("bad-root", "", "bad-a"), noop("bad-a", "bad-root", "bad-root")}))
 			bad, ok := errors.AsType[*dag.InvalidTreeError](err)
 			if !ok || bad.Problems[0].Code != dag.CircularDependency {
@@ -293,7 +295,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("task of a rejected tree: got %v", err)
 			}
 		},
-		"a watch tells everything once, in order, from where it is asked": func(t *testing.T) {
+		"a watch tells everything once, in order, from where it is asked": func(t *testing.T, c *testcluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{Hold: true}, noop("e-root", "", "e-a"), noop("e-a", "e-root"))
 			if _, err := svc.Execute(t.Context(), "e-root", coordinator.ExecuteOptions{}); err != nil {
 				t.Fatal(err)
@@ -309,8 +311,7 @@ func TestRules(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t)
+			test(t, cluster.For(t))
 		})
 	}
 }

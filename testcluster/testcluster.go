@@ -139,6 +139,13 @@ func Start(t testing.TB, opts Options) *Cluster {
 	return c
 }
 
+// For is the same cluster on behalf of a subtest: what fails, fails that.
+func (c *Cluster) For(t testing.TB) *Cluster {
+	sub := *c
+	sub.T = t
+	return &sub
+}
+
 // AddCoordinator starts one more.
 func (c *Cluster) AddCoordinator() *Part[*coordinator.Coordinator] {
 	c.T.Helper()

@@ -31,10 +31,10 @@ type search struct {
 
 // places are where packages put binaries, as patterns, several versions beside one another.
 var places = []string{
-	"/usr/lib/postgresql/*/bin",                     // Debian, Ubuntu
-	"/usr/pgsql-*/bin",                              // Red Hat, from PostgreSQL's own repository
-	"/opt/homebrew/opt/postgresql*/bin",             // Homebrew on ARM
-	"/usr/local/opt/postgresql*/bin",                // Homebrew on Intel
+	"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
+	"/usr/pgsql-*/bin",                  // Red Hat, from PostgreSQL's own repository
+	"/opt/homebrew/opt/postgresql*/bin", // Homebrew on ARM
+	"/usr/local/opt/postgresql*/bin",    // Homebrew on Intel
 	"/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
 	"/Applications/Postgres.app/Contents/Versions/*/bin",
 	"/usr/libexec/postgresql*", // Alpine

@@ -1,26 +1,137 @@
-// Package pgtest stub.
+// Package pgtest gives tests real Postgres databases: one server per test process, started when first asked for, and a
+// fresh database for each test.
+//
+// It owns the server, its temporary directory and the databases' names. It must not know any schema: whoever wants
+// tables migrates.
+//
+// The servers run with fsync off: tests kill processes, not machines, and what a killed process has written, the
+// kernel still has. Commits stay synchronous, so that a killed server has lost none. PGTEST_BIN_DIR names the binaries
+// to use, to test on another version; without it they are found as [pgserver.Start] describes.
 package pgtest
 
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/pg/pgserver"
 )
 
-// Database stub.
+// opTimeout bounds what is done to a server: a start, a database made or dropped.
+const opTimeout = 2 * time.Minute
+
+// settings are those of every server here. The connections are for many tests at once, each with pools of its own.
+var settings = map[string]string{"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB", "max_connections": "400"}
+
+// shared is the server of this test process.
+var shared struct {
+	once   sync.Once
+	server *pgserver.Server
+	home   *home
+	err    error
+}
+
+// databases counts those that were made, for their names.
+var databases atomic.Int64
+
+// Database returns the URL of an empty database, its superuser's, which is dropped when the test ends, whoever is still
+// connected. It may be called from parallel tests. The test fails at once if there is no Postgres to be had.
 func Database(t testing.TB) string {
-	ctx := context.Background()
-	conn, err := pgx.Connect(ctx, "postgres://postgres@127.0.0.1:5544/postgres?sslmode=disable")
+	t.Helper()
+	shared.once.Do(start)
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	name := fmt.Sprintf("t%d", databases.Add(1))
+	if err := run("create database " + name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := run("drop database if exists " + name + " with (force)"); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(shared.server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(ctx)
-	name := fmt.Sprintf("t%d", rand.Int64())
-	if _, err := conn.Exec(ctx, "create database "+name); err != nil {
+	u.Path = "/" + name
+	return u.String()
+}
+
+// Own returns a server of the test's own, to be stopped, killed and started again; its data is fresh, its URL stays the
+// same. It is stopped, and its data removed, when the test ends. It costs two seconds where [Database] costs a tenth.
+func Own(t testing.TB) *pgserver.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	s, err := pgserver.Start(ctx, config(t.TempDir()))
+	if err != nil {
 		t.Fatal(err)
 	}
-	return "postgres://postgres@127.0.0.1:5544/" + name + "?sslmode=disable"
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// Main is for a package's TestMain: it runs the tests, stops the server and removes its directory. Without it the kernel
+// stops the server with the process (Linux), and the directory stays until the next test process finds it.
+func Main(m *testing.M) {
+	code := m.Run()
+	if err := stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	os.Exit(code)
+}
+
+func config(dir string) pgserver.Config {
+	return pgserver.Config{DataDir: filepath.Join(dir, "postgres"), BinDir: os.Getenv("PGTEST_BIN_DIR"), Settings: settings}
+}
+
+func start() {
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	if shared.home, shared.err = newHome(); shared.err != nil {
+		return
+	}
+	shared.server, shared.err = pgserver.Start(ctx, config(shared.home.dir))
+}
+
+func stop() error {
+	if shared.home == nil {
+		return nil
+	}
+	if shared.server != nil {
+		if err := shared.server.Stop(); err != nil {
+			return err
+		}
+	}
+	return shared.home.remove()
+}
+
+// run runs one statement that wants no transaction.
+func run(statement string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, shared.server.URL())
+	if err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		return fmt.Errorf("%s: %w", statement, err)
+	}
+	return nil
 }

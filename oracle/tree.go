@@ -1,0 +1,208 @@
+package oracle
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Dep is an edge: the task waits for Tasks[On].
+type Dep struct {
+	On       int
+	Optional bool
+	Legacy   bool // given as a plain string: an object's keys go straight into the inputs
+}
+
+// Value says what a task's result looks like.
+type Value int
+
+// The shapes of results.
+const (
+	Object Value = iota // {"sum": n, "keys": [...]}
+	Number              // n
+	Null
+)
+
+// Script is what the attempts of a task do. It travels in the task's inputs under the key [ScriptKey].
+type Script struct {
+	Add       int   `json:"add"`                 // what this task adds to the sum of its inputs
+	Fail      int   `json:"fail,omitempty"`      // attempts 1 to this fail; below 0: all
+	Permanent bool  `json:"permanent,omitempty"` // a failure is not to be retried
+	Hang      bool  `json:"hang,omitempty"`      // every attempt runs into its timeout
+	Value     Value `json:"value,omitempty"`
+	Millis    int   `json:"millis,omitempty"` // how long an attempt works
+	Gate      bool  `json:"gate,omitempty"`   // every attempt waits until the test lets it go
+}
+
+// ScriptKey is the member of a task's inputs that holds its script.
+const ScriptKey = "script"
+
+// Task is one task of a scripted tree.
+type Task struct {
+	ID          string
+	Parent      int // index; -1: the root
+	Deps        []Dep
+	Group       bool // has no executor: completes as soon as its dependencies let it
+	MaxAttempts int  // from 1
+	Script      Script
+	Cancelled   bool // by a user, before it can have started
+}
+
+// Tree is a scripted tree.
+type Tree struct{ Tasks []Task }
+
+// End is how a task ends.
+type End struct {
+	State    dag.State      // Completed, Failed, Cancelled or Blocked
+	Attempts int            // that count against the policy
+	Result   any            // as encoding/json decodes it; nil unless completed
+	Inputs   map[string]any // merged, without the script; nil unless it ran
+}
+
+// Run works out how each task ends, by index.
+func (t Tree) Run() []End { return t.settle(true) }
+
+// settle goes over the tree until nothing changes any more. While the gates are shut, their tasks do not end.
+func (t Tree) settle(open bool) []End {
+	ends := make([]End, len(t.Tasks))
+	settled := func(i int) bool { return ends[i].State.Settled() }
+	for i, task := range t.Tasks {
+		if task.Cancelled {
+			ends[i].State = dag.Cancelled
+		}
+	}
+	for changed := true; changed; {
+		changed = false
+		for i, task := range t.Tasks {
+			if settled(i) {
+				continue
+			}
+			blocked, waits := false, false
+			for _, d := range task.Deps {
+				waits = waits || !settled(d.On)
+				blocked = blocked || !d.Optional && settled(d.On) && ends[d.On].State != dag.Completed
+			}
+			switch {
+			case blocked:
+				ends[i].State = dag.Blocked
+			case waits || task.Script.Gate && !open:
+				continue
+			default:
+				ends[i] = t.run(i, ends)
+			}
+			changed = true
+		}
+	}
+	return ends
+}
+
+// Idle tells which tasks can't have started while the gates are shut: what waits for one, or is blocked.
+func (t Tree) Idle() []bool {
+	idle := make([]bool, len(t.Tasks))
+	for i, end := range t.settle(false) {
+		idle[i] = !t.Tasks[i].Script.Gate && (!end.State.Settled() || end.State == dag.Blocked)
+	}
+	return idle
+}
+
+// Cancellations are the tasks that the user cancels, what depends before what it depends on: the other way round, the
+// end of one could start the next before its turn comes.
+func (t Tree) Cancellations() []int {
+	var out []int
+	done := make([]bool, len(t.Tasks))
+	var visit func(i int)
+	visit = func(i int) {
+		if done[i] {
+			return
+		}
+		done[i] = true
+		for _, d := range t.Tasks[i].Deps {
+			visit(d.On)
+		}
+		if t.Tasks[i].Cancelled {
+			out = append(out, i)
+		}
+	}
+	for i := range t.Tasks {
+		visit(i)
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// run is the life of a task that may start.
+func (t Tree) run(i int, ends []End) End {
+	task := t.Tasks[i]
+	if task.Group {
+		return End{State: dag.Completed, Attempts: 1, Result: map[string]any{}}
+	}
+	inputs := map[string]any{}
+	for _, d := range task.Deps {
+		if ends[d.On].State != dag.Completed {
+			continue
+		}
+		switch result := ends[d.On].Result.(type) {
+		case nil:
+		case map[string]any:
+			if d.Legacy {
+				maps.Copy(inputs, result)
+				continue
+			}
+			inputs[t.Tasks[d.On].ID] = result
+		default:
+			inputs[t.Tasks[d.On].ID] = result
+		}
+	}
+	for attempt := 1; ; attempt++ {
+		if !task.Script.Fails(attempt) {
+			return End{State: dag.Completed, Attempts: attempt, Result: task.Script.Result(inputs), Inputs: inputs}
+		}
+		if attempt == task.MaxAttempts || task.Script.Permanent && !task.Script.Hang {
+			return End{State: dag.Failed, Attempts: attempt, Inputs: inputs}
+		}
+	}
+}
+
+// Fails reports whether an attempt, from 1, fails.
+func (s Script) Fails(attempt int) bool { return s.Hang || s.Fail < 0 || attempt <= s.Fail }
+
+// modulus keeps sums exact in a float64, however long the tree is.
+const modulus = 1_000_003
+
+// Result is what a task makes of its merged inputs, as encoding/json decodes it: a sum over all that its dependencies
+// gave, and the keys under which it came. A result that was mixed up, lost or merged in another order shows in it.
+func (s Script) Result(inputs map[string]any) any {
+	sum := s.Add
+	var keys []any
+	for _, key := range slices.Sorted(maps.Keys(inputs)) {
+		if key == ScriptKey {
+			continue
+		}
+		keys = append(keys, key)
+		switch v := inputs[key].(type) {
+		case float64:
+			sum += int(v)
+		case []any:
+			sum += len(v)
+		case map[string]any:
+			if n, ok := v["sum"].(float64); ok {
+				sum += int(n)
+			}
+		}
+	}
+	sum %= modulus
+	switch s.Value {
+	case Null:
+		return nil
+	case Number:
+		return float64(sum)
+	}
+	if len(keys) > maxKeys {
+		keys = keys[:maxKeys]
+	}
+	return map[string]any{"sum": float64(sum), "keys": append([]any{}, keys...)}
+}
+
+// maxKeys bounds the result of a task with very many dependencies.
+const maxKeys = 300

@@ -4,6 +4,7 @@ import "time"
 
 // Coordinator is the configuration of taskgrove coordinator.
 type Coordinator struct {
+	Ready      `group:"Process"`
 	Log        `group:"Logs"`
 	Postgres   `group:"Postgres"`
 	NATS       `group:"NATS"`
@@ -23,6 +24,7 @@ func (c *Coordinator) required() []string { return []string{"POSTGRES_URL", "NAT
 
 // Worker is the configuration of taskgrove worker.
 type Worker struct {
+	Ready     `group:"Process"`
 	Log       `group:"Logs"`
 	NATS      `group:"NATS"`
 	Slots     `group:"Pools"`
@@ -39,6 +41,7 @@ func (c *Worker) required() []string { return []string{"NATS_URL"} }
 // Dev is the configuration of taskgrove dev: a coordinator and a worker in one process. Without URLs it starts Postgres
 // and NATS itself.
 type Dev struct {
+	Ready      `group:"Process"`
 	Log        `group:"Logs"`
 	Postgres   `group:"Postgres"`
 	NATS       `group:"NATS"`
@@ -59,7 +62,6 @@ type Dev struct {
 
 	DataDir   string `envconfig:"DATA_DIR" flag:"data-dir" group:"Dev" desc:"where the private Postgres and NATS keep their files; empty: taskgrove/dev in the user's data home ($XDG_DATA_HOME, else ~/.local/share), for root /var/lib/taskgrove/dev"`
 	Ephemeral Bool   `envconfig:"EPHEMERAL" default:"false" flag:"ephemeral" group:"Dev" desc:"keep everything in a temporary directory that is removed at the end; excludes a data directory"`
-	ReadyFile string `envconfig:"READY_FILE" flag:"ready-file" group:"Dev" desc:"file that is written once everything serves, with the addresses as JSON, and removed at the end; it holds credentials and is readable by its owner only"`
 	PGBin     string `envconfig:"POSTGRES_BIN_DIR" group:"Dev" desc:"directory of initdb and postgres for the private Postgres; empty: the PATH, then the usual places"`
 }
 
@@ -85,6 +87,11 @@ type Client struct {
 }
 
 func (c *Client) required() []string { return nil }
+
+// Ready says how a process tells that it serves.
+type Ready struct {
+	ReadyFile string `envconfig:"READY_FILE" flag:"ready-file" desc:"file that is written once everything serves, with the addresses as JSON, and removed at the end; dev's holds credentials and is readable by its owner only"`
+}
 
 // Log says how a process logs.
 type Log struct {

@@ -64,7 +64,9 @@ func (u *PostgresURL) Decode(text string) error {
 // NATSURL is the address of one or more NATS servers, with a password.
 type NATSURL struct{ Secret }
 
-func (u *NATSURL) takes() string { return "nats://user:password@host:port, several separated by commas" }
+func (u *NATSURL) takes() string {
+	return "nats://user:password@host:port, several separated by commas"
+}
 
 // Decode implements envconfig.Decoder.
 func (u *NATSURL) Decode(text string) error {

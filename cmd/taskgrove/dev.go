@@ -1,0 +1,217 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/taskgrove/taskgrove/config"
+	"github.com/taskgrove/taskgrove/pg/pgserver"
+	"github.com/taskgrove/taskgrove/queue/natsserver"
+)
+
+func devCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a whole cluster on this machine, without any set-up",
+		Long: "Runs Postgres, NATS, a coordinator and a worker with every executor.\n\n" +
+			"The state is kept in a data directory, or thrown away at the end with --ephemeral. Commands are refused\n" +
+			"unless TASKGROVE_COMMAND_ALLOW=true. All settings are environment variables, see docs/configuration.md;\n" +
+			"the ones below have flags, too.",
+		GroupID: groupServe,
+		Args:    cobra.NoArgs,
+	}
+	var cfg config.Dev
+	bind(cmd, config.Variables(&cfg))
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return serve(cmd, &cfg, &cfg.Log, func(ctx context.Context, p *process) error {
+			at, dir, err := startDev(ctx, p, &cfg)
+			if err != nil {
+				return err
+			}
+			if err := p.announce(cfg.ReadyFile, at); err != nil {
+				return err
+			}
+			welcome(cmd.OutOrStdout(), at, dir, &cfg)
+			return nil
+		})
+	}
+	return cmd
+}
+
+// startDev starts a whole cluster in this process, from right to left, and returns when it takes tasks:
+//
+//	            ┌──────────────── taskgrove dev ────────────────┐
+//	            │                                               │
+//	JSON-RPC ──▶│ HTTP ─┐                                       │
+//	            │       ├─▶ coordinator ──┬──────────────────────────▶ Postgres (a child process)
+//	gRPC ──────▶│ gRPC ─┘                 └─▶ NATS ◀── worker   │
+//	            │                                               │
+//	            └───────────────────────────────────────────────┘
+//
+// It ends in this order: the worker drains, the APIs end, the coordinator, NATS, Postgres, the temporary directory.
+func startDev(ctx context.Context, p *process, cfg *config.Dev) (at addresses, dir string, err error) {
+	dir, err = openDataDir(p, cfg)
+	if err != nil {
+		return at, dir, err
+	}
+	postgres, nats := cfg.PostgresURL, cfg.NATSURL
+	if postgres.Reveal() == "" {
+		if postgres, err = startPostgres(ctx, p, cfg, dir); err != nil {
+			return at, dir, err
+		}
+	}
+	if nats.Reveal() == "" {
+		if nats, err = startNATS(p, cfg, dir); err != nil {
+			return at, dir, err
+		}
+	}
+	at, err = startCoordinator(ctx, p, &config.Coordinator{
+		Log: cfg.Log, Postgres: cfg.Postgres, NATS: config.NATS{NATSURL: nats, Prefix: cfg.Prefix}, Streams: cfg.Streams,
+		Listen: cfg.Listen, Scheduling: cfg.Scheduling, Limits: cfg.Limits, Payloads: cfg.Payloads,
+		PostgresURL: postgres, Name: "dev", Migrate: cfg.Migrate,
+	})
+	if err != nil {
+		return at, dir, err
+	}
+	at.NATS, at.Postgres = nats.Reveal(), postgres.Reveal()
+	workers := nats
+	if cfg.WorkerNATSURL.Reveal() != "" {
+		workers = cfg.WorkerNATSURL
+	}
+	_, err = startWorker(ctx, p, &config.Worker{
+		Log: cfg.Log, NATS: config.NATS{NATSURL: workers, Prefix: cfg.Prefix}, Slots: cfg.Slots, Attempts: cfg.Attempts,
+		Payloads: cfg.Payloads, Executors: cfg.Executors, ID: cmp.Or(cfg.WorkerID, "dev"),
+	})
+	if err != nil {
+		return at, dir, err
+	}
+	return at, dir, p.untilReady(ctx)
+}
+
+// startPostgres starts the private Postgres and watches it.
+func startPostgres(ctx context.Context, p *process, cfg *config.Dev, dir string) (config.PostgresURL, error) {
+	server, err := pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(dir, "postgres"), BinDir: cfg.PGBin})
+	if err != nil {
+		return config.PostgresURL{}, fmt.Errorf("private Postgres: %w", err)
+	}
+	p.run(ctx, "Postgres", func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return server.Stop()
+		case <-server.Done():
+			return errors.Join(errors.New("the child process ended"), server.Stop())
+		}
+	})
+	return config.PostgresURL{Secret: config.Secret(server.URL())}, nil
+}
+
+// startNATS runs NATS in this process. One password serves for every user, so that the address in the ready file is
+// good for workers, too; what a user may do follows from its name.
+func startNATS(p *process, cfg *config.Dev, dir string) (config.NATSURL, error) {
+	password := rand.Text()
+	server, err := natsserver.Start(natsserver.Config{
+		StoreDir: filepath.Join(dir, "nats"), Prefix: string(cfg.Prefix), Logger: p.log,
+		CoordinatorPassword: password, WorkerPassword: password,
+	})
+	if err != nil {
+		return config.NATSURL{}, err
+	}
+	p.onStop("NATS", func() error { server.Shutdown(); return nil })
+	return config.NATSURL{Secret: config.Secret(server.CoordinatorURL())}, nil
+}
+
+// openDataDir makes the directory of the state and locks it. A temporary one goes when the process ends.
+func openDataDir(p *process, cfg *config.Dev) (string, error) {
+	dir := cfg.DataDir
+	if cfg.Ephemeral {
+		temp, err := os.MkdirTemp("", "taskgrove-dev-")
+		if err != nil {
+			return "", fmt.Errorf("temporary directory: %w", err)
+		}
+		dir = temp
+		p.onStop("temporary directory", func() error { return os.RemoveAll(dir) })
+	} else if dir == "" {
+		home, err := dataHome()
+		if err != nil {
+			return "", fmt.Errorf("%sDATA_DIR is not set: %w", config.Prefix, err)
+		}
+		dir = filepath.Join(home, "taskgrove", "dev")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	// Others may pass, not look: as root, Postgres runs as another user. What is in it is closed to them.
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o711)); err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "nats"), 0o700); err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return "", fmt.Errorf("data directory %s is in use by another \"taskgrove dev\": stop that one, or choose another directory with --data-dir or --ephemeral", dir)
+	}
+	p.onStop("data directory", lock.Close)
+	return dir, nil
+}
+
+// dataHome is where programs keep their data.
+func dataHome() (string, error) {
+	if home := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(home) {
+		return home, nil
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib", nil // root's home is closed to the user that Postgres runs as
+	}
+	home, err := os.UserHomeDir()
+	return filepath.Join(home, ".local", "share"), err
+}
+
+// welcome tells a person what there is. Passwords are in the ready file only.
+func welcome(w io.Writer, at addresses, dir string, cfg *config.Dev) {
+	kept := dir
+	if cfg.Ephemeral {
+		kept = "nothing is kept (--ephemeral)"
+	}
+	commands := "refused; TASKGROVE_COMMAND_ALLOW=true allows them"
+	if cfg.CommandAllow {
+		commands = "run as this user"
+	}
+	fmt.Fprintf(w, `
+Taskgrove is ready.
+
+  HTTP      %s  (JSON-RPC at /tasks; /health, /ready, /metrics)
+  gRPC      %s  (what the commands below speak to)
+  NATS      %s
+  Postgres  %s
+  State     %s
+  Commands  %s
+
+Try "taskgrove submit FILE --watch", "taskgrove list", "taskgrove workers". Ctrl-C stops it all.
+
+`, at.HTTP, at.GRPC, withoutUser(at.NATS), withoutUser(at.Postgres), kept, commands)
+}
+
+func withoutUser(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "elsewhere"
+	}
+	u.User = nil
+	return u.String()
+}

@@ -1,0 +1,94 @@
+// Command taskgrove runs task trees: a whole cluster in one process (dev), its parts (coordinator, worker), and the
+// commands that speak to a running cluster.
+//
+// It owns the wiring: what is read from the environment, what is started in which order, and how it ends. It must not
+// know how any part works.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/taskgrove/taskgrove/config"
+	"github.com/taskgrove/taskgrove/executors/guardian"
+)
+
+func main() {
+	guardian.Hook() // a guardian of commands ends here
+	os.Exit(run(os.Args[1:], os.Stderr))
+}
+
+// Exit codes that every command has in common.
+const (
+	exitOK    = 0
+	exitError = 1 // something went wrong on the way
+	exitUsage = 2 // a wrong flag, argument or variable: nothing was done
+)
+
+// run runs one command and answers its exit code.
+func run(args []string, stderr io.Writer) int {
+	ctx, stop := untilSignal(context.Background())
+	defer stop()
+	started := false
+	root := newRoot(&started)
+	root.SetArgs(args)
+	return report(root.ExecuteContext(ctx), started, stderr)
+}
+
+// report prints an error, once, and tells its exit code. Errors with a code of their own have a method ExitCode; those
+// without a text are not printed.
+func report(err error, started bool, stderr io.Writer) int {
+	if err == nil {
+		return exitOK
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, "taskgrove:", text)
+	}
+	if coded, ok := errors.AsType[interface {
+		error
+		ExitCode() int
+	}](err); ok {
+		return coded.ExitCode()
+	}
+	if _, ok := errors.AsType[config.Faults](err); ok || !started {
+		return exitUsage
+	}
+	return exitError
+}
+
+// errSignal is the cause of a context that a signal ended.
+type errSignal struct{ os.Signal }
+
+func (e errSignal) Error() string { return e.Signal.String() }
+
+// untilSignal ends with SIGINT or SIGTERM. A second one has its usual effect: it kills.
+func untilSignal(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1) // one is enough: the first ends the context
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case s := <-signals:
+			cancel(errSignal{s})
+		case <-ctx.Done():
+		}
+		signal.Stop(signals)
+	}()
+	return ctx, func() {
+		cancel(nil)
+		<-done
+	}
+}
+
+// asked says whether a signal ended ctx.
+func asked(ctx context.Context) bool {
+	_, ok := errors.AsType[errSignal](context.Cause(ctx))
+	return ok
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// natsConfigCommand renders what an external NATS server has to know of us.
+func natsConfigCommand() *cobra.Command {
+	var prefix string
+	var coordinators, workers []string
+	cmd := &cobra.Command{
+		Use:   "nats-config",
+		Short: "Print users and permissions for an external NATS server",
+		Long: "Prints the authorization block of nats-server's configuration, to include there.\n\n" +
+			"Each user gets what it needs and no more. Passwords are not part of it: the server reads them from the\n" +
+			"environment variables that the block names. A worker's user name is its id (TASKGROVE_WORKER_ID).",
+		Example: "  taskgrove nats-config --coordinator coordinator --worker cpu-1 --worker gpu-1=gpu,rest_executor > users.conf",
+		GroupID: groupServe,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			users, err := natsUsers(prefix, coordinators, workers)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), natsHeader, queue.ServerConfig(prefix, users))
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&prefix, "prefix", "tg", "beginning of all subjects and streams, as TASKGROVE_NATS_PREFIX")
+	cmd.Flags().StringArrayVar(&coordinators, "coordinator", []string{"coordinator"}, "name of a coordinators' user; may be repeated")
+	cmd.Flags().StringArrayVar(&workers, "worker", nil, "id of a worker, or id=pool,pool; without pools it may serve all; may be repeated")
+	return cmd
+}
+
+const natsHeader = "# Users of Taskgrove. JetStream must be on; the server reads the passwords from the variables named here.\n"
+
+// natsUsers reads the flags' values.
+func natsUsers(prefix string, coordinators, workers []string) ([]queue.ServerUser, error) {
+	var users []queue.ServerUser
+	taken := map[string]string{} // variable -> user
+	add := func(name string, pools []string) error {
+		if !queue.ValidName(name) {
+			return usage("%q is no name: 1 to 64 letters, digits, - and _", name)
+		}
+		variable := "TASKGROVE_PASSWORD_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+		if other, ok := taken[variable]; ok {
+			return usage("users %s and %s would share the variable %s", other, name, variable)
+		}
+		taken[variable] = name
+		users = append(users, queue.ServerUser{Name: name, Password: "$" + variable, Pools: pools})
+		return nil
+	}
+	if !queue.ValidName(prefix) {
+		return nil, usage("--prefix %q is no name: 1 to 64 letters, digits, - and _", prefix)
+	}
+	for _, name := range coordinators {
+		if err := add(name, nil); err != nil {
+			return nil, err
+		}
+	}
+	for _, worker := range workers {
+		id, list, named := strings.Cut(worker, "=")
+		pools := []string{"*"}
+		if named {
+			pools = strings.Split(list, ",")
+			for _, pool := range pools {
+				if !queue.ValidName(pool) {
+					return nil, usage("--worker %s: %q is no name of a pool: 1 to 64 letters, digits, - and _", id, pool)
+				}
+			}
+		}
+		if err := add(id, pools); err != nil {
+			return nil, err
+		}
+	}
+	return users, nil
+}
+
+// usageError is a wrong command line that only the command could see.
+type usageError struct{ text string }
+
+func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+func (e *usageError) Error() string { return e.text }
+
+// ExitCode is asked by main.
+func (e *usageError) ExitCode() int { return exitUsage }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/taskgrove/taskgrove/config"
+)
+
+// newRoot makes the command tree. It sets started once the command line was understood.
+func newRoot(started *bool) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "taskgrove",
+		Short: "Run trees of tasks",
+		Long: "Taskgrove runs trees of tasks on Postgres and NATS.\n\n" +
+			"\"taskgrove dev\" starts a whole cluster on this machine, without any set-up.",
+		Version:           version(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRun:  func(*cobra.Command, []string) { *started = true },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetVersionTemplate("taskgrove {{.Version}}\n")
+	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Processes of a cluster:"})
+	root.AddCommand(devCommand(), coordinatorCommand(), workerCommand(), natsConfigCommand(), versionCommand())
+	root.AddCommand(clientCommands()...)
+	return root
+}
+
+// groupServe holds the commands that run until they are stopped.
+const groupServe = "serve"
+
+// setting is a flag that stands for a variable. Its value is checked where all others are, in package config.
+type setting struct {
+	of    config.Variable
+	value string
+}
+
+// Set implements [pflag.Value].
+func (s *setting) Set(value string) error {
+	s.value = value
+	return nil
+}
+
+// String implements [pflag.Value].
+func (s *setting) String() string { return s.value }
+
+// Type implements [pflag.Value]; help shows it.
+func (s *setting) Type() string {
+	if s.of.Switch {
+		return "bool"
+	}
+	return "value"
+}
+
+// bind gives the command a flag for each of the variables that has one.
+func bind(cmd *cobra.Command, variables []config.Variable) {
+	for _, v := range variables {
+		if v.Flag == "" {
+			continue
+		}
+		flag := cmd.Flags().VarPF(&setting{of: v}, v.Flag, "", v.Effect+" ["+v.Name+"]")
+		flag.DefValue = v.Default
+		if v.Switch {
+			flag.NoOptDefVal = "true"
+			flag.DefValue = strings.TrimPrefix(v.Default, "false")
+		}
+	}
+}
+
+// flags are the values of the bound flags that were given, by variable.
+func flags(cmd *cobra.Command, variables []config.Variable) map[string]string {
+	given := map[string]string{}
+	for _, v := range variables {
+		if v.Flag != "" && cmd.Flags().Changed(v.Flag) {
+			given[v.Name] = cmd.Flags().Lookup(v.Flag).Value.String()
+		}
+	}
+	return given
+}

@@ -1,0 +1,132 @@
+package taskgrove_test
+
+import (
+	"go/parser"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// module is what the paths of our own packages begin with.
+const module = "github.com/taskgrove/taskgrove/"
+
+// arrow says what a package may import. Test files are free: a test of the client may start a server.
+type arrow struct {
+	from    string   // package, relative to the module; "x/..." is x and all below it
+	to      []string // our packages that it may import, in the same form
+	never   []string // path prefixes of others' packages that it must not import
+	because string
+}
+
+// all is the list of all packages outside the standard library.
+var all = []string{""}
+
+// wired is the list of all our packages.
+var wired = []string{"..."}
+
+// arrows are the house's directions: rules inward, technology outward. The first row that fits a package binds it.
+var arrows = []arrow{
+	{"dag", nil, all, "rules are decided without a clock, a disk or a network, so that they can be replayed"},
+	{"dag/treedoc", []string{"dag"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
+	{"failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
+	{"config", nil, nil, "settings are read once and handed on; what they are for, cmd knows"},
+	{"config/docgen", []string{"config"}, nil, "the manual of the settings is made of the settings"},
+
+	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
+	{"pg/pgtest", []string{"pg/pgserver"}, nil, "tests of any package may want a database, those of pg too"},
+	{"pg", []string{"dag"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
+	{"queue/natsserver", []string{"queue"}, nil, "the embedded server has the permissions that queue defines"},
+	{"queue", nil, nil, "messages are bytes: transport must not know what a task is"},
+	{"proto/...", nil, nil, "contracts are generated, and depend on no one who uses them"},
+
+	{"executors/...", []string{"executors/..."}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
+		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
+
+	{"worker", []string{"queue", "executors", "proto/...", "failpoint"}, nil, "a worker has no database and no rules of its own"},
+	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "failpoint"}, nil, "a coordinator never runs a task, and serves no protocol"},
+	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/..."}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
+	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
+	{"oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
+
+	{"cmd/...", wired, nil, "wires the parts"},
+	{"testcluster", wired, nil, "wires the parts, for tests"},
+	{"faulttest/...", wired, nil, "wires the parts, to break them"},
+	{"bench/...", wired, nil, "wires the parts, to time them"},
+	{"examples/...", wired, nil, "wires the parts, to show how"},
+}
+
+// fits says whether a package is meant by a pattern.
+func fits(pattern, pkg string) bool {
+	if pattern == "..." {
+		return true
+	}
+	if below, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return pkg == below || strings.HasPrefix(pkg, below+"/")
+	}
+	return pkg == pattern
+}
+
+// refusal is why an import breaks the row, or empty.
+func (a arrow) refusal(imported string) string {
+	ours, isOurs := strings.CutPrefix(imported, module)
+	first, _, _ := strings.Cut(imported, "/")
+	switch {
+	case isOurs && !slices.ContainsFunc(a.to, func(p string) bool { return fits(p, ours) }):
+		return "package " + ours
+	case isOurs, !strings.Contains(first, "."): // allowed, or of the standard library
+		return ""
+	case slices.ContainsFunc(a.never, func(p string) bool { return strings.HasPrefix(imported, p) }):
+		return imported
+	}
+	return ""
+}
+
+func TestArrows(t *testing.T) {
+	used := map[string]bool{}
+	for _, file := range sources(t, parser.ImportsOnly) {
+		pkg := path.Dir(file.name)
+		i := slices.IndexFunc(arrows, func(a arrow) bool { return fits(a.from, pkg) })
+		if i < 0 {
+			t.Errorf("%s: nobody has said what package %s may import: add it to arrows", file.name, pkg)
+			continue
+		}
+		row := arrows[i]
+		used[row.from] = true
+		for _, spec := range file.syntax.Imports {
+			if bad := row.refusal(strings.Trim(spec.Path.Value, `"`)); bad != "" {
+				t.Errorf("%s imports %s, but %s", file.at(spec), bad, row.because)
+			}
+		}
+	}
+	for _, row := range arrows {
+		if !used[row.from] && !slices.Equal(row.to, wired) {
+			t.Errorf("arrows has a row for %s, which no package fits", row.from)
+		}
+	}
+}
+
+func TestArrowRefusals(t *testing.T) {
+	for _, row := range []struct {
+		from, imported string
+		refused        bool
+	}{
+		{"dag", "slices", false},
+		{"dag", "golang.org/x/sync/errgroup", true},
+		{"dag", module + "pg", true},
+		{"pg", module + "dag", false},
+		{"pg", module + "dag/treedoc", true},
+		{"pg", "github.com/jackc/pgx/v5", false},
+		{"pg", module + "queue", true},
+		{"executors/...", module + "executors/guardian", false},
+		{"executors/...", "github.com/nats-io/nats.go", true},
+		{"executors/...", "github.com/jackc/pgx/v5", true},
+		{"worker", module + "coordinator", true},
+		{"cmd/...", module + "coordinator", false},
+	} {
+		i := slices.IndexFunc(arrows, func(a arrow) bool { return a.from == row.from })
+		if got := arrows[i].refusal(row.imported) != ""; got != row.refused {
+			t.Errorf("%s imports %s: refused = %v, want %v", row.from, row.imported, got, row.refused)
+		}
+	}
+}

@@ -38,6 +38,7 @@ type Fault struct {
 	ID string
 }
 
+// Error is the text, safe to show.
 func (f *Fault) Error() string { return f.Text }
 
 // Errors that a server of ours ends contexts with.

@@ -25,6 +25,7 @@ type Fault struct {
 	Code   string // CIRCULAR_DEPENDENCY and so on; may be empty
 }
 
+// Error is what the server said.
 func (e *InvalidError) Error() string { return e.Text }
 
 // Is reports whether target is [ErrInvalid].

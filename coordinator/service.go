@@ -29,6 +29,7 @@ type InvalidArgumentError struct {
 	Reason string // lower case, no full stop
 }
 
+// Error names field and reason.
 func (e *InvalidArgumentError) Error() string { return e.Field + ": " + e.Reason }
 
 // SubmitOptions go with a tree.

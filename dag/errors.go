@@ -30,6 +30,7 @@ type InvalidTaskError struct {
 	Cycle  []string // CircularDependency: the closed path, by name
 }
 
+// Error is the reason alone, without the field.
 func (e *InvalidTaskError) Error() string { return e.Reason }
 
 // InvalidTreeError holds every reason found why a tree can't be accepted, in the order of spec 2.1, at most
@@ -42,6 +43,7 @@ type InvalidTreeError struct {
 // MaxProblems is how many faults of one tree are reported.
 const MaxProblems = 100
 
+// Error joins the reasons with semicolons.
 func (e *InvalidTreeError) Error() string {
 	var b strings.Builder
 	for i, p := range e.Problems {

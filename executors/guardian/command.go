@@ -41,6 +41,7 @@ type Status struct {
 // StartError reports that the command could not be started: no such file, not executable, no such directory.
 type StartError struct{ Err error }
 
+// Error gives the cause, after what was tried.
 func (e *StartError) Error() string { return "start command: " + e.Err.Error() }
 
 // Unwrap gives the cause, a [syscall.Errno] as a rule.

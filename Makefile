@@ -1,0 +1,69 @@
+# Taskgrove. `make help` lists the targets.
+
+BIN      := bin
+TOOLS    := $(CURDIR)/$(BIN)/tools
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+# Packages to test, and what else to tell go test: make test PACKAGES=./dag TESTFLAGS='-run TestMerge -v'
+PACKAGES  ?= ./...
+TESTFLAGS ?=
+
+# Every target is a name, not a file; go decides by itself what is up to date.
+.PHONY: help build test demo bench fuzz fmt lint vuln generate generated check clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the one static binary, bin/taskgrove
+	@tools/need.sh go
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(BIN)/taskgrove ./cmd/taskgrove
+
+test: ## run all tests with the race detector, on real Postgres and NATS servers that they start
+	@tools/need.sh go cc postgres
+	go test -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+
+demo: build ## run a real task tree on a cluster of this machine and show its result
+	@tools/need.sh postgres
+	examples/demo.sh
+
+bench: ## measure throughput and latency; writes docs/performance.md (BENCHFLAGS='-help' lists the flags)
+	@tools/need.sh go postgres
+	go run ./bench $(BENCHFLAGS)
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file _ func; do \
+		echo "$$(dirname $$file) $${func#func }"; \
+		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
+	done
+
+fmt: ## format the Go files
+	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+
+lint: $(TOOLS)/.installed ## check format, go vet, staticcheck
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+		test -z "$$unformatted" || { echo "not formatted (make fmt does it):" $$unformatted; exit 1; }
+	go vet ./...
+	$(TOOLS)/staticcheck ./...
+
+vuln: $(TOOLS)/.installed ## look for known vulnerabilities; says so when their database can't be reached
+	@tools/vuln.sh
+
+generate: $(TOOLS)/.installed ## generate code and documents again
+	@tools/need.sh protoc
+	PATH="$(TOOLS):$$PATH" proto/generate.sh
+	go generate ./...
+
+generated: ## fail when a generated file is not what its generator makes
+	@tools/generated.sh
+
+check: lint vuln generated ## all that CI checks except the tests
+
+clean: ## remove what was built
+	rm -rf $(BIN)
+
+# The programs that tools/go.mod pins.
+$(TOOLS)/.installed: tools/go.mod tools/go.sum
+	@tools/need.sh go
+	GOBIN=$(TOOLS) go install -modfile=tools/go.mod tool
+	@touch $@

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Sees to it that the things named are on this machine: installs them where it may (root with apt-get), else names what
+# is missing in one line each.
+#
+#   tools/need.sh go cc postgres protoc
+#
+# Exit status: 0 when all are there or can be done without, 1 otherwise.
+set -euo pipefail
+
+status=0
+updated=
+
+# install PACKAGE...: with apt-get where we may; false where we may not or it fails.
+install() {
+  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+  echo "need: installing $*"
+  export DEBIAN_FRONTEND=noninteractive
+  if [ -z "$updated" ]; then
+    apt-get -q -q update || echo "need: apt-get update ended with $?: going on with the lists there are"
+    updated=1
+  fi
+  apt-get -q -q install -y --no-install-recommends "$@" >/dev/null
+}
+
+missing() {
+  echo "need: $*" >&2
+  status=1
+}
+
+# postgres_server: is there one in the places where pg/pgserver looks?
+postgres_server() {
+  local dir
+  command -v postgres >/dev/null && return 0
+  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin; do
+    [ -x "$dir/initdb" ] && return 0
+  done
+  return 1
+}
+
+for thing in "$@"; do
+  case $thing in
+    go)
+      command -v go >/dev/null || missing "Go is missing: install the version that go.mod names, or a newer one, from your system or go.dev" ;;
+    cc)
+      command -v "$(go env CC 2>/dev/null || echo cc)" >/dev/null || install gcc libc6-dev ||
+        missing "no C compiler, which go test -race needs: install gcc or clang" ;;
+    postgres)
+      postgres_server || install postgresql ||
+        echo "need: no Postgres server (15 or newer) is installed, so one will be fetched; to install one: apt-get install postgresql, dnf install postgresql-server or brew install postgresql" ;;
+    protoc)
+      command -v protoc >/dev/null || install protobuf-compiler ||
+        missing "protoc is missing: apt-get install protobuf-compiler, dnf install protobuf-compiler or brew install protobuf" ;;
+    *)
+      missing "don't know how to look for $thing" ;;
+  esac
+done
+exit "$status"

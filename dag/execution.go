@@ -146,7 +146,7 @@ func restarts(nodes []Node, deps func(int) []Edge, dependents func(int) []int32,
 	}
 	kept := out[:0]
 	for i := range nodes {
-		if run[i] {
+		if run[i] && !(out[i].From == Blocked && out[i].State == Blocked) { // that is no restart
 			kept = append(kept, out[i])
 		}
 	}

@@ -1,0 +1,293 @@
+package dag_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// key is task i of tree 7.
+func key(i int) dag.Key { return dag.TreeKey(7).Key(i) }
+
+func decision(rows ...dag.Row) *dag.Decision {
+	d := dag.NewDecision(now, func() float64 { return 0.5 })
+	for _, r := range rows {
+		if r.Attempt == 0 {
+			r.Attempt = 1
+		}
+		d.Add(r, false)
+	}
+	return d
+}
+
+func runningRow(i int) dag.Row {
+	return dag.Row{Key: key(i), State: dag.Running, Attempt: 2, Worker: 9, StartedAt: now.Add(-time.Second)}
+}
+
+// what is a decision's outcome for task 0, in short.
+func what(d *dag.Decision) string {
+	r := d.Row(key(0))
+	return fmt.Sprintf("%s attempt %d worker %d failures %d crashes %d ended %d timers %d", r.State, r.Attempt, r.Worker, r.Failures, r.Crashes, len(d.Ended), len(d.Timers))
+}
+
+func TestSettle(t *testing.T) {
+	result := func(o dag.Outcome) dag.Result { return dag.Result{Task: key(0), Attempt: 2, Worker: 9, Outcome: o} }
+	with := func(r dag.Row, f func(*dag.Row)) dag.Row { f(&r); return r }
+	retries := &dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: 3}}
+	for name, tc := range map[string]struct {
+		row     dag.Row
+		result  dag.Result
+		want    string
+		refused bool
+	}{
+		"a completed attempt completes its task": {
+			row: runningRow(0), result: result(dag.OutcomeCompleted),
+			want: "completed attempt 2 worker 0 failures 0 crashes 0 ended 1 timers 0"},
+		"a failed one fails it, when there is no policy": {
+			row: runningRow(0), result: result(dag.OutcomeFailed),
+			want: "failed attempt 2 worker 0 failures 1 crashes 0 ended 1 timers 0"},
+		"a failed one is tried again later, when the policy says so": {
+			row: with(runningRow(0), func(r *dag.Row) { r.Policy = retries }), result: result(dag.OutcomeFailed),
+			want: "delayed attempt 3 worker 0 failures 1 crashes 0 ended 1 timers 1"},
+		"a timeout counts like a failure": {
+			row: with(runningRow(0), func(r *dag.Row) { r.Policy = retries }), result: result(dag.OutcomeTimedOut),
+			want: "delayed attempt 3 worker 0 failures 1 crashes 0 ended 1 timers 1"},
+		"the last attempt of the policy fails it": {
+			row: with(runningRow(0), func(r *dag.Row) { r.Policy, r.Failures = retries, 2 }), result: result(dag.OutcomeFailed),
+			want: "failed attempt 2 worker 0 failures 3 crashes 0 ended 1 timers 0"},
+		"a permanent failure is not tried again": {
+			row:    with(runningRow(0), func(r *dag.Row) { r.Policy = retries }),
+			result: func() dag.Result { r := result(dag.OutcomeFailed); r.Permanent = true; return r }(),
+			want:   "failed attempt 2 worker 0 failures 1 crashes 0 ended 1 timers 0"},
+		"what is handed back is ready again, uncounted": {
+			row: runningRow(0), result: result(dag.OutcomeReturned),
+			want: "ready attempt 3 worker 0 failures 0 crashes 0 ended 1 timers 0"},
+		"what must not start twice fails when it is handed back": {
+			row: with(runningRow(0), func(r *dag.Row) { r.Policy = &dag.Policy{OnLost: dag.FailLost} }), result: result(dag.OutcomeReturned),
+			want: "failed attempt 2 worker 0 failures 0 crashes 0 ended 1 timers 0"},
+		"an older attempt's result changes nothing": {
+			row: with(runningRow(0), func(r *dag.Row) { r.Attempt = 3 }), result: result(dag.OutcomeCompleted), refused: true},
+		"another worker's result changes nothing": {
+			row: with(runningRow(0), func(r *dag.Row) { r.Worker = 8 }), result: result(dag.OutcomeCompleted), refused: true},
+		"the worker's next life reports for the one before": {
+			row:    runningRow(0),
+			result: dag.Result{Task: key(0), Attempt: 2, Worker: 11, Before: []dag.WorkerKey{9}, Outcome: dag.OutcomeReturned},
+			want:   "ready attempt 3 worker 0 failures 0 crashes 0 ended 1 timers 0"},
+		"a second copy changes nothing": {
+			row: dag.Row{Key: key(0), State: dag.Completed, Attempt: 2}, result: result(dag.OutcomeCompleted), refused: true},
+		"a cancelled attempt's receipt closes it": {
+			row: dag.Row{Key: key(0), State: dag.Cancelled, Attempt: 2, Worker: 9}, result: result(dag.OutcomeCompleted),
+			want: "cancelled attempt 2 worker 0 failures 0 crashes 0 ended 1 timers 0"},
+		"a second receipt changes nothing": {
+			row: dag.Row{Key: key(0), State: dag.Cancelled, Attempt: 2}, result: result(dag.OutcomeCompleted), refused: true},
+		"a result before the claim counts only for what is repeatable": {
+			row:    dag.Row{Key: key(0), State: dag.Ready, Attempt: 2},
+			result: dag.Result{Task: key(0), Attempt: 2, Worker: 9, Outcome: dag.OutcomeCompleted, Early: true}, refused: true},
+		"an early result is claim and result": {
+			row:    dag.Row{Key: key(0), State: dag.Ready, Attempt: 2, Flags: dag.FlagRepeatable},
+			result: dag.Result{Task: key(0), Attempt: 2, Worker: 9, Outcome: dag.OutcomeCompleted, Early: true},
+			want:   "completed attempt 2 worker 0 failures 0 crashes 0 ended 1 timers 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := decision(tc.row)
+			changed := d.Settle(tc.result)
+			if changed == tc.refused {
+				t.Errorf("changed: got %t", changed)
+			}
+			if tc.refused {
+				if len(d.Changed())+len(d.Ended)+len(d.Trees) > 0 {
+					t.Errorf("a refused result left %s", what(d))
+				}
+				return
+			}
+			if got := what(d); got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+			if d.Settle(tc.result) {
+				t.Error("the same result changed something twice")
+			}
+		})
+	}
+}
+
+func TestClaim(t *testing.T) {
+	ready := dag.Row{Key: key(0), State: dag.Ready, Attempt: 2}
+	for name, tc := range map[string]struct {
+		row       dag.Row
+		attempt   int32
+		cancelled bool
+		want      dag.Verdict
+	}{
+		"a ready attempt is granted":              {row: ready, attempt: 2, want: dag.Yes},
+		"an older attempt is not":                 {row: ready, attempt: 1, want: dag.No},
+		"nor one of a cancelled tree":             {row: ready, attempt: 2, cancelled: true, want: dag.No},
+		"its holder is granted it again":          {row: runningRow(0), attempt: 2, want: dag.Yes},
+		"another worker is not":                   {row: dag.Row{Key: key(0), State: dag.Running, Attempt: 2, Worker: 8}, attempt: 2, want: dag.No},
+		"a cancelled task is not granted":         {row: dag.Row{Key: key(0), State: dag.Cancelled, Attempt: 2}, attempt: 2, want: dag.No},
+		"a task that waits for a time is not yet": {row: dag.Row{Key: key(0), State: dag.Delayed, Attempt: 2}, attempt: 2, want: dag.No},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := dag.NewDecision(now, nil)
+			d.Add(tc.row, tc.cancelled)
+			if got := d.Claim(key(0), tc.attempt, 9); got != tc.want {
+				t.Errorf("got %d, want %d", got, tc.want)
+			}
+			if r := d.Row(key(0)); tc.want == dag.Yes && (r.State != dag.Running || r.Worker != 9) {
+				t.Errorf("a yes left the task %s with worker %d", r.State, r.Worker)
+			}
+			if tc.want == dag.No && len(d.Changed()) > 0 {
+				t.Error("a no changed the task")
+			}
+		})
+	}
+}
+
+func TestLost(t *testing.T) {
+	d := decision(runningRow(0))
+	for crash := range dag.PoisonLimit {
+		r := d.Row(key(0))
+		if !d.Lost(r.Key, 9, true) {
+			t.Fatalf("crash %d: nothing changed", crash+1)
+		}
+		if crash < dag.PoisonLimit-1 {
+			if r.State != dag.Ready || r.Failures != 0 {
+				t.Fatalf("crash %d: %s, %d failures", crash+1, r.State, r.Failures)
+			}
+			if d.Claim(r.Key, r.Attempt, 9) != dag.Yes {
+				t.Fatal("claim refused")
+			}
+		}
+	}
+	if got := d.Row(key(0)).State; got != dag.Failed {
+		t.Errorf("after %d crashes: got %s, want failed", dag.PoisonLimit, got)
+	}
+	if d.Lost(key(0), 9, true) {
+		t.Error("a settled task was taken back")
+	}
+}
+
+func TestUnlock(t *testing.T) {
+	// 0 and 1 are dependencies of 2; 2 of 3.
+	rows := func(required bool) *dag.Decision {
+		d := decision(
+			dag.Row{Key: key(0), State: dag.Running, Worker: 9, Flags: dag.FlagDependents},
+			dag.Row{Key: key(1), State: dag.Running, Worker: 9, Flags: dag.FlagDependents},
+			dag.Row{Key: key(2), State: dag.Waiting, Remaining: 2, Flags: dag.FlagDependents})
+		d.AddDependent(key(0), dag.Dependent{Key: key(2), Required: required})
+		d.AddDependent(key(1), dag.Dependent{Key: key(2), Required: true})
+		return d
+	}
+	end := func(d *dag.Decision, i int, o dag.Outcome) {
+		d.Settle(dag.Result{Task: key(i), Attempt: 1, Worker: 9, Outcome: o})
+	}
+	d := rows(true)
+	end(d, 0, dag.OutcomeCompleted)
+	if r := d.Row(key(2)); r.State != dag.Waiting || r.Remaining != 1 {
+		t.Errorf("after one of two: got %s with %d remaining", r.State, r.Remaining)
+	}
+	end(d, 1, dag.OutcomeCompleted)
+	if got := d.Readied(); len(got) != 1 || got[0].Key != key(2) {
+		t.Errorf("readied: got %v", got)
+	}
+	d = rows(true)
+	end(d, 0, dag.OutcomeFailed)
+	if r := d.Row(key(2)); r.State != dag.Blocked || r.BlockedBy != key(0) {
+		t.Errorf("after a required failure: got %s by %d", r.State, r.BlockedBy)
+	}
+	if len(d.Unlock) != 1 || d.Unlock[0] != key(2) {
+		t.Errorf("what depends on the blocked task is left to a chore: got %v", d.Unlock)
+	}
+	end(d, 1, dag.OutcomeCompleted)
+	if r := d.Row(key(2)); r.State != dag.Blocked {
+		t.Errorf("a blocked task went on as %s", r.State)
+	}
+	d = rows(false)
+	end(d, 0, dag.OutcomeFailed)
+	end(d, 1, dag.OutcomeCompleted)
+	if r := d.Row(key(2)); r.State != dag.Ready {
+		t.Errorf("after an optional failure: got %s", r.State)
+	}
+}
+
+// TestCountsFollowStates holds the trees' deltas against a recount of the rows.
+func TestCountsFollowStates(t *testing.T) {
+	d := decision(
+		dag.Row{Key: key(0), State: dag.Running, Worker: 9, Flags: dag.FlagLeaf},
+		dag.Row{Key: key(1), State: dag.Ready},
+		dag.Row{Key: key(2), State: dag.Waiting, Remaining: 1},
+		dag.Row{Key: key(3), State: dag.Held},
+		dag.Row{Key: key(4), State: dag.Running, Worker: 9})
+	d.Settle(dag.Result{Task: key(0), Attempt: 1, Worker: 9, Outcome: dag.OutcomeCompleted})
+	d.Claim(key(1), 1, 9)
+	d.DependencyEnded(dag.Dependent{Key: key(2), Required: true}, dag.Failed, key(9))
+	d.Cancel(key(3), "", true)
+	d.Cancel(key(4), "stop", false)
+	got := *d.Trees[7]
+	got.Events = nil
+	want := dag.TreeDelta{Unfinished: -3, Running: 0, Completed: 1, LeavesCompleted: 1, Blocked: 1, Cancelled: 2, Held: -1}
+	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	if len(d.Stops) != 1 || d.Stops[0].Worker != 9 {
+		t.Errorf("stops: got %v", d.Stops)
+	}
+}
+
+func TestTransitionsLeaveSettledStatesOnlyByARerun(t *testing.T) {
+	for _, from := range []dag.State{dag.Completed, dag.Failed, dag.Cancelled} {
+		for _, to := range []dag.State{dag.Held, dag.Delayed, dag.Running, dag.Completed, dag.Failed, dag.Cancelled} {
+			if dag.CanMove(from, to) {
+				t.Errorf("%s may become %s", from, to)
+			}
+		}
+	}
+}
+
+func TestPlanExecution(t *testing.T) {
+	// 0 <- 1 <- 2 (required), 3 alone
+	deps := [][]dag.Edge{nil, {{Task: 0, Required: true}}, {{Task: 1, Required: true}}, nil}
+	nodes := func(states ...dag.State) (out []dag.Node) {
+		for _, s := range states {
+			out = append(out, dag.Node{State: s, Attempt: 1})
+		}
+		return out
+	}
+	for name, tc := range map[string]struct {
+		nodes  []dag.Node
+		target int
+		whole  bool
+		opts   dag.ExecutionOptions
+		want   string
+	}{
+		"a held tree starts whole":                       {nodes(dag.Held, dag.Held, dag.Held, dag.Held), 3, true, dag.ExecutionOptions{}, "0:ready/1 1:waiting/1 2:waiting/1 3:ready/1"},
+		"a child starts with what it depends on":         {nodes(dag.Held, dag.Held, dag.Held, dag.Held), 1, false, dag.ExecutionOptions{}, "0:ready/1 1:waiting/1"},
+		"what failed runs again, and what depends on it": {nodes(dag.Completed, dag.Failed, dag.Blocked, dag.Completed), 3, true, dag.ExecutionOptions{}, "1:ready/2 2:waiting/1"},
+		"dependencies run again when asked for":          {nodes(dag.Completed, dag.Failed, dag.Blocked, dag.Completed), 3, true, dag.ExecutionOptions{RerunDependencies: true}, "0:ready/2 1:waiting/2 2:waiting/1"},
+		"completed dependents run again":                 {nodes(dag.Failed, dag.Completed, dag.Completed, dag.Completed), 3, true, dag.ExecutionOptions{}, "0:ready/2 1:waiting/2 2:waiting/2"},
+		"what a cancelled task blocks stays blocked":     {nodes(dag.Cancelled, dag.Blocked, dag.Blocked, dag.Completed), 3, true, dag.ExecutionOptions{}, ""},
+		"a completed tree has nothing to do":             {nodes(dag.Completed, dag.Completed, dag.Completed, dag.Completed), 3, true, dag.ExecutionOptions{}, ""},
+		"force runs all again":                           {nodes(dag.Completed, dag.Completed, dag.Cancelled, dag.Completed), 3, true, dag.ExecutionOptions{Force: true}, "0:ready/2 1:waiting/2 2:waiting/2 3:ready/2"},
+		"what is unfinished makes it busy":               {nodes(dag.Completed, dag.Running, dag.Waiting, dag.Completed), 3, true, dag.ExecutionOptions{}, "busy"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan := dag.PlanExecution(tc.nodes, func(i int) []dag.Edge { return deps[i] }, tc.target, tc.whole, tc.opts)
+			got := ""
+			if plan.Busy >= 0 {
+				got = "busy"
+			}
+			for i, r := range plan.Restarts {
+				if i > 0 {
+					got += " "
+				}
+				got += fmt.Sprintf("%d:%s/%d", r.Index, r.State, r.Attempt)
+			}
+			if got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}

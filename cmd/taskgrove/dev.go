@@ -83,6 +83,9 @@ func startDev(ctx context.Context, p *process, cfg *config.Dev) (at addresses, d
 	if err != nil {
 		return at, dir, err
 	}
+	if err := p.untilReady(ctx); err != nil { // a worker that finds no coordinator would complain
+		return at, dir, err
+	}
 	at.NATS, at.Postgres = nats.Reveal(), postgres.Reveal()
 	workers := nats
 	if cfg.WorkerNATSURL.Reveal() != "" {

@@ -1,0 +1,147 @@
+package faulttest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/worker"
+)
+
+// Role says what a part is.
+type Role string
+
+// The roles.
+const (
+	CoordinatorRole Role = "coordinator"
+	WorkerRole      Role = "worker"
+	SubmitRole      Role = "submit" // a coordinator without loops that submits one tree and ends
+)
+
+// Settings are all that a part needs to know. A process of its own gets them as JSON in its environment.
+type Settings struct {
+	Role           Role
+	Name           string
+	Postgres, NATS string
+	Dir            string // of the journal, the gates and the files of readiness
+	Lease          time.Duration
+	Republish      time.Duration
+	Concurrency    int
+	Seed           uint64 // of the tree that SubmitRole submits
+}
+
+func (s Settings) journal() string { return filepath.Join(s.Dir, "journal") }
+
+func (s Settings) log() *slog.Logger {
+	level := slog.LevelError
+	if os.Getenv("TASKGROVE_TEST_LOG") != "" {
+		level = slog.LevelDebug
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("process", s.Name)
+}
+
+// Part is a coordinator or worker of this process.
+type Part struct {
+	Coordinator *coordinator.Coordinator // nil for a worker
+	Worker      *worker.Worker           // nil for a coordinator
+	Queue       *queue.Conn
+	Store       *pg.Store // a coordinator's
+	journal     *Journal
+}
+
+// known are the executors that coordinators know of before any worker comes.
+func known() (k dag.Known) {
+	for d := range builtin.Catalogue() {
+		k.Add(d.ID, d.Type)
+	}
+	k.Add(ScriptedID, "test")
+	return k
+}
+
+// Open makes the part and its connections; nothing runs yet.
+func (s Settings) Open(ctx context.Context) (*Part, error) {
+	p := &Part{}
+	cfg := queue.Config{URL: s.NATS, Name: s.Name, Logger: s.log()}
+	if s.Role == WorkerRole {
+		cfg.Worker = s.Name
+	}
+	var err error
+	if p.Queue, err = queue.Connect(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if s.Role == WorkerRole {
+		err = s.openWorker(p)
+	} else {
+		err = s.openCoordinator(ctx, p)
+	}
+	if err != nil {
+		p.Close()
+		return nil, fmt.Errorf("open %s: %w", s.Name, err)
+	}
+	return p, nil
+}
+
+func (s Settings) openCoordinator(ctx context.Context, p *Part) (err error) {
+	if p.Store, err = pg.Open(ctx, pg.Config{URL: s.Postgres, MaxConns: 8}); err != nil {
+		return err
+	}
+	cfg := coordinator.Config{Name: s.Name, Lease: s.Lease, Republish: s.Republish, Known: known(), Repeatable: builtin.Repeatable(), Log: s.log()}
+	if s.Role == SubmitRole {
+		cfg.Window = 1 << 30 // it has no dispatcher that would set its count right
+	}
+	p.Coordinator = coordinator.New(cfg, p.Store, p.Queue)
+	return nil
+}
+
+func (s Settings) openWorker(p *Part) (err error) {
+	if p.journal, err = OpenJournal(s.journal()); err != nil {
+		return err
+	}
+	registry := builtin.Registry(builtin.Config{Command: command.Config{Allow: true, KeepEnv: []string{"FAULT_MARK"}, Grace: 200 * time.Millisecond}})
+	registry.Register(&Scripted{Journal: p.journal, Dir: s.Dir})
+	cfg := worker.Config{ID: s.Name, Log: s.log(), Validate: inputs.NewChecker(1000).Check,
+		Beat: s.Lease / 6, KillGrace: s.Lease / 4, DrainGrace: time.Second, FlushGrace: 2 * time.Second,
+		Resend: time.Second, AskWithin: 2 * time.Second}
+	for _, pool := range append([]string{command.ID}, Pools...) {
+		cfg.Pools = append(cfg.Pools, worker.Pool{Name: pool, Concurrency: s.Concurrency})
+	}
+	p.Worker, err = worker.New(cfg, p.Queue, registry)
+	return err
+}
+
+// Run works until ctx ends.
+func (p *Part) Run(ctx context.Context) error {
+	if p.Worker != nil {
+		return p.Worker.Run(ctx)
+	}
+	return p.Coordinator.Run(ctx)
+}
+
+// Ready is nil when the part takes work.
+func (p *Part) Ready(ctx context.Context) error {
+	if p.Worker != nil {
+		return p.Worker.Ready()
+	}
+	return p.Coordinator.Ready(ctx)
+}
+
+// Close closes the part's connections. Run has returned.
+func (p *Part) Close() {
+	p.Queue.Close()
+	if p.Store != nil {
+		p.Store.Close()
+	}
+	if p.journal != nil {
+		p.journal.Close()
+	}
+}

@@ -34,6 +34,8 @@ type Coordinator struct {
 	submitting chan struct{} // one slot for each submission under way
 	ensured    sync.Map      // pool names whose consumers were made
 	meter      *meter
+	recordOnce sync.Once
+	records    bool // spans go somewhere; set once by recordOnce
 
 	wakeTimers, wakeChores, wakeWorkers chan struct{} // capacity 1: there may be work
 }

@@ -6,11 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/failpoint"
@@ -110,11 +106,6 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
-	header := nats.Header{}
-	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(header))
-	if len(header) == 0 {
-		header = nil
-	}
 	messages := make([]queue.WorkMessage, 0, len(work))
 	for _, w := range work {
 		pool, err := c.store.PoolName(ctx, w.Pool)
@@ -129,7 +120,7 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 			c.log.Error("publish", "task", w.ID, "attempt", w.Attempt, "error", err)
 			continue
 		}
-		messages = append(messages, queue.WorkMessage{Pool: pool, Priority: int(w.Priority), Data: data, Header: header})
+		messages = append(messages, queue.WorkMessage{Pool: pool, Priority: int(w.Priority), Data: data, Header: c.traceDispatch(ctx, w)})
 	}
 	if err := c.queue.PublishWork(ctx, messages); err != nil {
 		c.log.Warn("publish: reconcile will do it again", "tasks", len(work), "error", err)

@@ -121,6 +121,7 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result) error {
 	if len(results) == 0 {
 		return nil
 	}
+	begin := time.Now()
 	var eff *pg.Effects
 	err := c.persist(ctx, "settle", func(ctx context.Context) (err error) {
 		_, eff, err = c.store.Settle(ctx, results, c.lanes.room)
@@ -129,6 +130,7 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result) error {
 	if err == nil {
 		failpoint.Hit("coordinator.after-settle-commit")
 		c.after(ctx, eff)
+		c.traceSettle(ctx, results, begin)
 		return nil
 	}
 	if !pg.Lasting(err) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -23,6 +24,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%w: too many submissions are under way", ErrUnavailable)
 	}
+	begin := time.Now()
 	out, err := c.store.Submit(ctx, pg.Submission{
 		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Timeout: opts.Timeout, Limits: c.cfg.Limits,
 		Known:      func(id string) bool { return c.executors.has(ctx, id) },
@@ -35,6 +37,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	case err != nil:
 		return nil, c.submitError(err)
 	}
+	c.traceSubmit(ctx, out.Tree, out.Tasks, begin)
 	c.after(ctx, out.Effects)
 	return &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap}, nil
 }

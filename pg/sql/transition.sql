@@ -105,7 +105,7 @@ with u as (
     sequence = tree.sequence + u.events
       + case when tree.unfinished + u.unfinished = 0 and tree.finished_at is null and tree.execution > 0 then 1 else 0 end
   from u where tree.key = u.key
-  returning tree.key, tree.sequence, u.events, u.body, tree.finished_at = now() and tree.unfinished = 0 as final
+  returning tree.key, tree.sequence, u.events, u.body, coalesce(tree.finished_at = now() and tree.unfinished = 0, false) as final
 ), e as (
   insert into event (tree, last, body)
   select key, sequence, case when final then body || '\x07'::bytea else body end from t where events > 0 or final

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is the program itself, built once.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "taskgrove-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "taskgrove")
+	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// patience is how long a test waits for what takes a second; nothing takes that long unless it is stuck.
+const patience = 90 * time.Second
+
+// running is a process of ours.
+type running struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	out    bytes.Buffer // stdout and stderr
+	exited chan struct{}
+	ready  addresses
+}
+
+// start starts a process with a clean environment and waits for its ready file.
+func start(t *testing.T, environment []string, args ...string) *running {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ready.json")
+	p := launch(t, environment, append(args, "--ready-file", file)...)
+	for end := time.Now().Add(patience); ; {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			if err := json.Unmarshal(text, &p.ready); err != nil {
+				t.Fatalf("ready file is not whole: %v: %s", err, text)
+			}
+			if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("ready file: %v %v, want its owner's only", info.Mode(), err)
+			}
+			t.Cleanup(func() {
+				if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("ready file stays: %v", err)
+				}
+			})
+			return p
+		}
+		select {
+		case <-p.exited:
+			t.Fatalf("%v ended early:\n%s", args, p.out.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(end) {
+			_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+			<-p.exited
+			t.Fatalf("%v is not ready within %s:\n%s", args, patience, p.out.String())
+		}
+	}
+}
+
+func launch(t *testing.T, environment []string, args ...string) *running {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &running{t: t, cmd: exec.Command(path, args...), exited: make(chan struct{})}
+	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, environment...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		p.wait()
+		if t.Failed() {
+			t.Logf("%v:\n%s", args, p.out.String())
+		}
+	})
+	return p
+}
+
+// stop ends it as an operator does, and wants exit code 0.
+func (p *running) stop() {
+	p.t.Helper()
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	if code := p.wait(); code != 0 {
+		p.t.Errorf("exit code %d, want 0:\n%s", code, p.out.String())
+	}
+}
+
+func (p *running) wait() int {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+		<-p.exited
+		p.t.Errorf("does not end within %s:\n%s", patience, p.out.String())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// execute runs one task to its end over JSON-RPC and answers its result.
+func (p *running) execute(id, executor, inputs string) map[string]any {
+	p.t.Helper()
+	body := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tasks.execute","params":{"wait":true,"timeout":60,
+		"tasks":[{"id":%q,"name":%q,"schemas":{"method":%q},"inputs":%s}]}}`, id, id, executor, inputs)
+	answer, err := http.Post(p.ready.HTTP+"/tasks", "application/json", strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	var got struct{ Result map[string]any }
+	if err := json.Unmarshal(text, &got); err != nil || got.Result["status"] != "completed" {
+		p.t.Fatalf("got %v: %s, want a completed task", err, text)
+	}
+	return got.Result
+}
+
+func (p *running) get(path string) (int, string) {
+	p.t.Helper()
+	answer, err := http.Get(p.ready.HTTP + path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(text)
+}
+
+// free are the flags that keep parallel tests off each other's ports.
+var free = []string{"--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"}
+
+func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	temp := t.TempDir()
+	if err := os.Chmod(filepath.Dir(temp), 0o711); err != nil { // as root, Postgres runs as another user
+		t.Fatal(err)
+	}
+	dev := start(t, []string{"TMPDIR=" + temp, "TASKGROVE_COMMAND_ALLOW=on"}, append([]string{"dev", "--ephemeral", "--concurrency", "3"}, free...)...)
+
+	got := dev.execute("hello", "command_executor", `{"command":"echo grown"}`)
+	result, _ := got["result"].(map[string]any)
+	if out, _ := result["stdout"].(string); strings.TrimSpace(out) != "grown" {
+		t.Errorf("got %v, want stdout grown", got)
+	}
+	for path, want := range map[string]string{"/health": `"ok"`, "/ready": `"ready"`, "/metrics": "go_goroutines"} {
+		if code, text := dev.get(path); code != http.StatusOK || !strings.Contains(text, want) {
+			t.Errorf("%s: got %d %.200s, want %s", path, code, text, want)
+		}
+	}
+	if !strings.HasPrefix(dev.ready.NATS, "nats://") || !strings.HasPrefix(dev.ready.Postgres, "postgres://") || dev.ready.GRPC == "" {
+		t.Errorf("ready file: %+v", dev.ready)
+	}
+	if left := processesOf(t, temp); len(left) < 2 {
+		t.Fatalf("got %v: this test looks at the wrong processes", left)
+	}
+
+	dev.stop()
+	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	if left := processesOf(t, temp); len(left) > 0 {
+		t.Errorf("still running: %v", left)
+	}
+	for _, secret := range []string{dev.ready.NATS, dev.ready.Postgres} {
+		_, password, _ := strings.Cut(strings.Split(secret, "@")[0], "://")
+		_, password, _ = strings.Cut(password, ":")
+		if password == "" || strings.Contains(dev.out.String(), password) {
+			t.Errorf("password %q shows in the output", password)
+		}
+	}
+}
+
+// processesOf are the processes whose environment or command line names dir.
+func processesOf(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Skip("no /proc")
+	}
+	var found []string
+	for _, e := range entries {
+		line, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		if err != nil {
+			continue
+		}
+		environment, _ := os.ReadFile("/proc/" + e.Name() + "/environ")
+		if bytes.Contains(line, []byte(dir)) || bytes.Contains(environment, []byte(dir)) {
+			found = append(found, e.Name()+" "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
+		}
+	}
+	return found
+}
+
+func TestDevKeepsItsState(t *testing.T) {
+	t.Parallel()
+	args := append([]string{"dev", "--data-dir", filepath.Join(t.TempDir(), "state")}, free...)
+	first := start(t, nil, args...)
+	first.execute("kept", "noop_executor", `{}`)
+
+	second := launch(t, nil, args...)
+	if code := second.wait(); code != exitError || !strings.Contains(second.out.String(), "in use by another") {
+		t.Errorf("a second one: got %d %s", code, second.out.String())
+	}
+
+	first.stop()
+	again := start(t, nil, args...)
+	answer, err := http.Post(again.ready.HTTP+"/tasks", "application/json",
+		strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tasks.get","params":{"task_id":"kept"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if text, _ := io.ReadAll(answer.Body); !bytes.Contains(text, []byte(`"completed"`)) {
+		t.Errorf("got %s, want the completed task of before", text)
+	}
+	again.stop()
+}
+
+// A cluster of separate processes: dev gives them Postgres and NATS only, its own worker serves no pool of theirs.
+func TestCoordinatorAndWorkerBesideDev(t *testing.T) {
+	t.Parallel()
+	dev := start(t, []string{"TASKGROVE_POOLS=elsewhere"}, append([]string{"dev", "--ephemeral"}, free...)...)
+	shared := []string{"TASKGROVE_NATS_URL=" + dev.ready.NATS, "DATABASE_URL=" + dev.ready.Postgres}
+	coordinator := start(t, shared, append([]string{"coordinator"}, free...)...)
+	worker := start(t, append(shared, "TASKGROVE_POOLS=noop_executor=2"), "worker", "--id", "w-1", "--http-addr", "127.0.0.1:0")
+
+	coordinator.execute("beside", "noop_executor", `{}`)
+	for _, p := range []*running{coordinator, worker} {
+		if code, text := p.get("/ready"); code != http.StatusOK {
+			t.Errorf("ready: got %d %s", code, text)
+		}
+		if code, text := p.get("/metrics"); code != http.StatusOK || !strings.Contains(text, "go_goroutines") {
+			t.Errorf("metrics: got %d %.200s", code, text)
+		}
+	}
+	worker.stop()
+	coordinator.stop()
+	dev.stop()
+}
+
+func TestWrongSettingsStopTheStart(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name        string
+		environment []string
+		args        []string
+		code        int
+		want        []string
+	}{
+		{"every fault at once", []string{"TASKGROVE_CONCURRENCY=x", "TASKGROVE_LEASE=1"}, []string{"dev", "--ephemeral"}, exitUsage,
+			[]string{"TASKGROVE_CONCURRENCY=x", "TASKGROVE_LEASE=1"}},
+		{"flag", nil, []string{"dev", "--http-addr", "here"}, exitUsage, []string{"--http-addr=here: not an address; takes host:port"}},
+		{"listening to all without leave", nil, []string{"dev", "--ephemeral", "--grpc-addr", "0.0.0.0:0"}, exitUsage, []string{"--insecure-listen"}},
+		{"unknown flag", nil, []string{"dev", "--nonsense"}, exitUsage, []string{"unknown flag: --nonsense"}},
+		{"unknown command", nil, []string{"nonsense"}, exitUsage, []string{`unknown command "nonsense"`}},
+		{"argument too many", nil, []string{"worker", "more"}, exitUsage, []string{"more"}},
+		{"coordinator without a database", nil, []string{"coordinator"}, exitUsage, []string{"TASKGROVE_POSTGRES_URL: not set", "TASKGROVE_NATS_URL: not set"}},
+		{"nats-config with a wrong pool", nil, []string{"nats-config", "--worker", "w=a.b"}, exitUsage, []string{`"a.b" is no name of a pool`}},
+		{"nats-config", nil, []string{"nats-config", "--worker", "gpu-1=gpu"}, exitOK, []string{"authorization {", "$TASKGROVE_PASSWORD_GPU_1", `"gpu-1"`}},
+		{"version", nil, []string{"version"}, exitOK, []string{"taskgrove "}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := launch(t, tt.environment, tt.args...)
+			code := p.wait()
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(p.out.String(), want) {
+					t.Errorf("got %s, want %s", p.out.String(), want)
+				}
+			}
+		})
+	}
+}

@@ -23,10 +23,9 @@ type binaries struct {
 
 // search says which binaries will do.
 type search struct {
-	binDir  string   // only this directory; empty: wherever they are
-	major   int      // the version of the data directory; zero: any from oldest on
-	as      *account // who must be able to run them
-	fetchTo string   // where fetched ones go
+	binDir string   // only this directory; empty: wherever they are
+	major  int      // the version of the data directory; zero: any from oldest on
+	as     *account // who must be able to run them
 }
 
 // places are where packages put binaries, as patterns, several versions beside one another.
@@ -61,7 +60,11 @@ func findBinaries(ctx context.Context, s search) (binaries, error) {
 		}
 		refused = append(refused, err)
 	}
-	dir, err := fetch(ctx, s.fetchTo, s.major, s.as)
+	kept, err := cache()
+	if err != nil {
+		return binaries{}, err
+	}
+	dir, err := fetch(ctx, kept, s.major)
 	if err != nil {
 		return binaries{}, fmt.Errorf("no usable Postgres %d or later on this machine %v, and fetching one did not work: %w",
 			max(oldest, s.major), refused, err)

@@ -111,13 +111,13 @@ func TestFetchedBinariesCanBeRun(t *testing.T) {
 	repository = server.URL
 	defer func() { repository = "" }()
 
-	dir, err := openDirectory(filepath.Join(t.TempDir(), "data"), as)
-	if err != nil {
+	kept := filepath.Join(t.TempDir(), "cache")
+	if err := as.makeReachable(kept); err != nil {
 		t.Fatal(err)
 	}
 	var bin string
 	for range 2 { // the second finds what the first fetched
-		if bin, err = fetch(t.Context(), dir.path("fetched"), 0, as); err != nil {
+		if bin, err = fetch(t.Context(), kept, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -128,7 +128,10 @@ func TestFetchedBinariesCanBeRun(t *testing.T) {
 	if err != nil || got.major != 18 {
 		t.Errorf("inspect = %v, %v; want version 18", got, err)
 	}
-	if _, err := fetch(t.Context(), dir.path("fetched"), 14, as); err == nil {
+	if left, err := filepath.Glob(filepath.Join(kept, "*")); err != nil || len(left) != 1 {
+		t.Errorf("the cache holds %v, %v; want the one version", left, err)
+	}
+	if _, err := fetch(t.Context(), kept, 14); err == nil {
 		t.Error("a version that the library's list lacks was fetched")
 	}
 }

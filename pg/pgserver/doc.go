@@ -9,7 +9,6 @@
 //	password    of the superuser postgres, random, readable by its owner only
 //	log, log.1  what the server said, bounded in size
 //	lock        locked (flock) while a [Server] uses the directory
-//	fetched/    binaries, if none was found on this machine
 //
 // The server listens on a port of 127.0.0.1 and on no Unix socket: a socket's path is limited to about a hundred
 // bytes, and a socket file outlives a crash. On Linux the child gets SIGQUIT when this process dies, however it dies;

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -118,7 +119,7 @@ func (s *Server) prepare(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	s.bin, err = findBinaries(ctx, search{binDir: cfg.BinDir, major: major, as: s.as, fetchTo: s.dir.path("fetched")})
+	s.bin, err = findBinaries(ctx, search{binDir: cfg.BinDir, major: major, as: s.as})
 	return err
 }
 
@@ -192,7 +193,7 @@ func (s *Server) launch(ctx context.Context) error {
 		return err
 	}
 	for {
-		err := s.answers(ctx)
+		err := s.answers(ctx, c)
 		if err == nil {
 			s.child = c
 			return nil
@@ -207,16 +208,30 @@ func (s *Server) launch(ctx context.Context) error {
 	}
 }
 
-// answers tries one connection.
-func (s *Server) answers(ctx context.Context) error {
+// answers tries one connection, and asks whether it is our child that answers: another server might have the port.
+func (s *Server) answers(ctx context.Context, c *child) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
+	go func() { // ends with this function at the latest
+		select {
+		case <-c.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	conn, err := pgx.Connect(ctx, s.url())
 	if err != nil {
 		return err
 	}
 	defer conn.Close(ctx)
-	return conn.Ping(ctx)
+	var at string
+	if err := conn.QueryRow(ctx, "select current_setting('data_directory')").Scan(&at); err != nil {
+		return err
+	}
+	if at != s.dir.path("pgdata") {
+		return fmt.Errorf("port %d is that of a server in %s", s.port, at)
+	}
+	return nil
 }
 
 // URL is where the server's database postgres answers, with the superuser's name and password: keep it out of logs. It
@@ -280,14 +295,22 @@ func (s *Server) release() {
 	}
 }
 
-// freePort asks the kernel for a port of 127.0.0.1 that nobody listens on. Somebody else may take it before we do.
+// Free ports are taken from below the range that systems choose ports for outgoing connections from (Linux: 32768 and up,
+// IANA: 49152 and up), so that nobody gets one by chance while its server is stopped.
+const firstPort, lastPort = 20000, 32000
+
+// freePort finds a port of 127.0.0.1 that nobody listens on. Somebody else may take it before we do.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
+	var last error
+	for range 50 {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err == nil {
+			return port, l.Close()
+		}
+		last = err
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("find a free port: %w", last)
 }
 
 // pause waits for d, or returns ctx's cause when ctx ends first.

@@ -40,7 +40,7 @@ postgres_server() {
 for thing in "$@"; do
   case $thing in
     go)
-      command -v go >/dev/null || missing "Go is missing: install the version that go.mod names, or a newer one, from your system or go.dev" ;;
+      command -v go >/dev/null || missing "Go is missing: install the version that go.mod names, or a newer one" ;;
     cc)
       command -v "$(go env CC 2>/dev/null || echo cc)" >/dev/null || install gcc libc6-dev ||
         missing "no C compiler, which go test -race needs: install gcc or clang" ;;

@@ -18,7 +18,7 @@ case $status in
     exit 0 ;;
 esac
 # Only an error in fetching from the database counts as unreachable; one in loading our packages does not.
-if grep -qE 'govulncheck: (fetching vulnerabilities|creating client|.*vuln\.go\.dev)' "$out"; then
+if grep -q '^govulncheck: fetching vulnerabilities: ' "$out"; then
   echo "vuln: NOT CHECKED: the vulnerability database can't be reached from here"
   exit 0
 fi

@@ -106,7 +106,7 @@ func TasksOf(tree oracle.Tree) []*dag.Task {
 			task.ParentRef = tree.Tasks[t.Parent].ID
 		}
 		for _, d := range t.Deps {
-			task.Dependencies = append(task.Dependencies, dag.Dependency{Ref: tree.Tasks[d.On].ID, Optional: d.Optional, Legacy: d.Legacy})
+			task.Dependencies = append(task.Dependencies, dag.Dependency{Ref: tree.Tasks[d.On].ID, Optional: d.Optional, Legacy: d.Plain})
 		}
 		out[i] = task
 		if t.Group {
@@ -114,6 +114,9 @@ func TasksOf(tree oracle.Tree) []*dag.Task {
 		}
 		task.Executor, task.Pool = ScriptedID, Pools[i%len(Pools)]
 		task.Inputs, _ = json.Marshal(map[string]any{oracle.ScriptKey: t.Script})
+		if t.Mapped {
+			task.Schemas = json.RawMessage(`{"input_schema":{"properties":{"sum":{"type":"integer"},"keys":{"type":"array"}}}}`)
+		}
 		task.Retry = dag.RetryPolicy{MaxAttempts: t.MaxAttempts, InitialDelay: time.Duration(1+i%20) * time.Millisecond,
 			MaxDelay: 40 * time.Millisecond, Backoff: []dag.Backoff{dag.Exponential, dag.Linear, dag.Fixed}[i%3]}
 		task.Repeatable = repeatable(i)

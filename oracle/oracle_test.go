@@ -46,12 +46,17 @@ func TestMerge(t *testing.T) {
 		{ID: "b", MaxAttempts: 1, Script: oracle.Script{Add: 2, Value: oracle.Number}},
 		{ID: "c", MaxAttempts: 1, Script: oracle.Script{Add: 4, Value: oracle.Null}},
 		{ID: "d", MaxAttempts: 1, Script: oracle.Script{Add: 8}},
-		{ID: "e", MaxAttempts: 1, Script: oracle.Script{Add: 16}, Deps: []oracle.Dep{{On: 0}, {On: 1}, {On: 2}, {On: 3, Legacy: true}}},
+		{ID: "e", MaxAttempts: 1, Script: oracle.Script{Add: 16}, Deps: []oracle.Dep{{On: 0}, {On: 1}, {On: 2}, {On: 3}}},
+		{ID: "f", Mapped: true, MaxAttempts: 1, Script: oracle.Script{Add: 32}, Deps: []oracle.Dep{{On: 0}, {On: 1}, {On: 3}}},
 	}}
-	got := tree.Run()[4].Result
-	want := map[string]any{"sum": 27.0, "keys": []any{"a", "b", "keys", "sum"}}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	ends := tree.Run()
+	for i, want := range map[int]any{
+		4: map[string]any{"sum": 27.0, "keys": []any{"a", "b", "d"}},
+		5: map[string]any{"sum": 42.0, "keys": []any{"b", "keys", "sum"}},
+	} {
+		if got := ends[i].Result; !reflect.DeepEqual(got, want) {
+			t.Errorf("task %d: got %v, want %v", i, got, want)
+		}
 	}
 }
 

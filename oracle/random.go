@@ -48,9 +48,7 @@ func Random(rng *rand.Rand, s Shape) Tree {
 			on := order[at-1-rng.IntN(back)]
 			if !task.dependsOn(on) {
 				task.Deps = append(task.Deps, Dep{On: on, Optional: rng.Float64() < s.Optional})
-				if d := &task.Deps[len(task.Deps)-1]; !d.Optional && rng.IntN(5) == 0 {
-					d.Legacy = true
-				}
+				task.Deps[len(task.Deps)-1].Plain = rng.IntN(5) == 0 && !task.Deps[len(task.Deps)-1].Optional
 			}
 		}
 		task.write(rng, s)
@@ -75,6 +73,7 @@ func (t *Task) dependsOn(i int) bool {
 // write writes the task's script.
 func (t *Task) write(rng *rand.Rand, s Shape) {
 	t.Script = Script{Add: rng.IntN(1000), Millis: max(0, rng.IntN(12)-6), Value: Value(max(0, rng.IntN(8)-5))}
+	t.Mapped = rng.IntN(5) == 0
 	switch {
 	case rng.Float64() < s.Group:
 		t.Group, t.MaxAttempts, t.Script = true, 1, Script{}

@@ -11,7 +11,7 @@ import (
 type Dep struct {
 	On       int
 	Optional bool
-	Legacy   bool // given as a plain string: an object's keys go straight into the inputs
+	Plain    bool // given as a plain string, which is read as the same (spec 1.4)
 }
 
 // Value says what a task's result looks like.
@@ -44,6 +44,7 @@ type Task struct {
 	Parent      int // index; -1: the root
 	Deps        []Dep
 	Group       bool // has no executor: completes as soon as its dependencies let it
+	Mapped      bool // its schema names "sum" and "keys": only those of an object get into its inputs (spec 3.6)
 	MaxAttempts int  // from 1
 	Script      Script
 	Cancelled   bool // by a user, before it can have started
@@ -145,7 +146,7 @@ func (t Tree) run(i int, ends []End) End {
 		switch result := ends[d.On].Result.(type) {
 		case nil:
 		case map[string]any:
-			if d.Legacy {
+			if task.Mapped {
 				maps.Copy(inputs, result)
 				continue
 			}

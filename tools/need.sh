@@ -31,7 +31,9 @@ missing() {
 postgres_server() {
   local dir
   command -v postgres >/dev/null && return 0
-  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin; do
+  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /usr/lib64/pgsql/bin /usr/libexec/postgresql* \
+    {/opt/homebrew,/usr/local,/home/linuxbrew/.linuxbrew}/opt/postgresql*/bin \
+    /Applications/Postgres.app/Contents/Versions/*/bin; do
     [ -x "$dir/initdb" ] && return 0
   done
   return 1

@@ -56,7 +56,7 @@ func workerCommand() *cobra.Command {
 //	NATS ◀─▶ queue.Conn ◀─▶ worker ─▶ executors ─▶ guardian ─▶ commands
 func startWorker(ctx context.Context, p *process, cfg *config.Worker) (string, error) {
 	id := workerID(cfg)
-	conn, err := queue.Connect(ctx, queue.Config{
+	conn, err := connect(ctx, p.log, queue.Config{
 		URL: cfg.NATSURL.WithUser(coordinatorUser, id).Reveal(), Name: id, Prefix: string(cfg.Prefix), Worker: id, Logger: p.log,
 	})
 	if err != nil {

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/taskgrove/taskgrove/config"
+)
+
+func TestPartsStopOneAfterTheOtherLastFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSupervisor(slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		var order []string // written by one part at a time
+		for _, name := range []string{"first", "second", "third"} {
+			s.run(ctx, name, func(ctx context.Context) error {
+				<-ctx.Done()
+				if !errors.Is(context.Cause(ctx), errStopping) {
+					t.Errorf("%s: cause %v", name, context.Cause(ctx))
+				}
+				order = append(order, name)
+				return nil
+			})
+		}
+		s.onStop("closed", func() error { order = append(order, "closed"); return errors.New("stuck lid") })
+		cancel()
+		if err := s.wait(ctx); err != nil {
+			t.Errorf("wait: %v", err)
+		}
+		synctest.Wait()
+		if len(order) > 0 {
+			t.Errorf("%v ended with the signal, want each in its turn", order)
+		}
+		if err := s.stop(); err == nil || err.Error() != "stop closed: stuck lid" {
+			t.Errorf("stop: %v", err)
+		}
+		if want := []string{"closed", "third", "second", "first"}; !slices.Equal(order, want) {
+			t.Errorf("got %v, want %v", order, want)
+		}
+		if err := s.stop(); err != nil {
+			t.Errorf("second stop: %v", err)
+		}
+	})
+}
+
+func TestAPartThatEndsUnaskedIsToldOnce(t *testing.T) {
+	broken := errors.New("broken")
+	for _, tt := range []struct {
+		name   string
+		result error
+		want   string
+	}{{"with an error", broken, "engine ended: broken"}, {"without one", nil, "engine ended: nobody asked it to"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSupervisor(slog.New(slog.DiscardHandler))
+			s.run(t.Context(), "engine", func(context.Context) error { return tt.result })
+			if err := s.wait(t.Context()); err == nil || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+			if err := s.stop(); err != nil {
+				t.Errorf("stop: %v, want nothing more", err)
+			}
+		})
+	}
+}
+
+func TestLogFormat(t *testing.T) {
+	for _, tt := range []struct {
+		format   config.LogFormat
+		terminal bool
+		json     bool
+	}{{"auto", true, false}, {"auto", false, true}, {"text", false, false}, {"json", true, true}} {
+		var out bytes.Buffer
+		log := slog.New(handler(config.Log{Level: config.Level(slog.LevelWarn), Format: tt.format}, &out, tt.terminal))
+		log.Info("quiet")
+		log.Warn("heard")
+		if strings.HasPrefix(out.String(), "{") != tt.json || strings.Contains(out.String(), "quiet") {
+			t.Errorf("%s, terminal %t: got %s", tt.format, tt.terminal, out.String())
+		}
+	}
+}
+
+func TestWorkerID(t *testing.T) {
+	url := func(text string) config.NATS {
+		return config.NATS{NATSURL: config.NATSURL{Secret: config.Secret(text)}}
+	}
+	for _, tt := range []struct {
+		name string
+		cfg  config.Worker
+		want string // beginning
+	}{
+		{"configured", config.Worker{ID: "w1", NATS: url("nats://w2:p@h:1")}, "w1"},
+		{"user of NATS", config.Worker{NATS: url("nats://w2:p@h:1,nats://w2:p@i:1")}, "w2"},
+		{"a coordinator's user is not an id", config.Worker{NATS: url("nats://coordinator:p@h:1")}, hostID()},
+		{"no user", config.Worker{NATS: url("nats://h:1")}, hostID()},
+	} {
+		if got := workerID(&tt.cfg); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}

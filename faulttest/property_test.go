@@ -107,15 +107,15 @@ type life struct {
 	rng   *rand.Rand
 }
 
-func newLife(seed uint64, n int) *life {
+func newLife(seed uint64, n, most int) *life {
 	l := &life{seed: seed, rng: rand.New(rand.NewPCG(seed, uint64(n)))}
 	l.story = [...]story{straight, gated, held, straight, gated, cancelled, picked, straight}[n%8]
-	if n%30 == 15 {
+	if n%60 == 15 {
 		l.story = wide
 		l.tree = oracle.Wide(l.rng, fmt.Sprintf("w%d", n), 1050)
 		return l
 	}
-	shape := oracle.Shape{Prefix: fmt.Sprintf("t%d", n), Tasks: 1 + l.rng.IntN(200), Fails: 0.25 * l.rng.Float64(), Optional: l.rng.Float64(),
+	shape := oracle.Shape{Prefix: fmt.Sprintf("t%d", n), Tasks: 1 + l.rng.IntN(most), Fails: 0.25 * l.rng.Float64(), Optional: l.rng.Float64(),
 		Group: 0.1 * l.rng.Float64(), Hang: 0.03 * l.rng.Float64(), Gate: l.story == gated}
 	if l.story == gated || l.story == held {
 		shape.Cancel = 0.2 * l.rng.Float64()
@@ -261,13 +261,13 @@ func each(tasks []*dag.Task) func(yield func(*dag.Task, error) bool) {
 // TestRandomTreesEndAsTheOracleSays: random trees on three coordinators and three workers, each behind a network that
 // delays, with messages delivered twice, end as the oracle says.
 func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
-	trees, width := 60, 6
+	trees, most, width := 60, 80, 12 // most: tasks in a tree
 	if full() {
-		trees = 500
+		trees, most = 500, 200
 	}
 	seed := seedOf(t)
 	nats := startNATS(t)
-	proxy, err := NewProxy(nats.Address(), 4*time.Millisecond)
+	proxy, err := NewProxy(nats.Address(), 2*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
 	for range width {
 		users.Go(func() {
 			for n := int(next.Add(1)) - 1; n < trees && !t.Failed(); n = int(next.Add(1)) - 1 {
-				l := newLife(seed, n)
+				l := newLife(seed, n, most)
 				if err := l.run(t.Context(), services, s.Dir); err != nil {
 					t.Errorf("tree %d (%s, %d tasks) of seed %d: %v", n, l.story, len(l.tree.Tasks), seed, err)
 				}

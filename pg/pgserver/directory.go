@@ -82,6 +82,13 @@ func (d directory) lock() (*os.File, error) {
 	return file, nil
 }
 
+// unlock gives up what [directory.lock] took. Closing alone would not do: a child that another goroutine is forking at
+// this moment has a copy of the file until its exec, and the lock is the copies' too (flock(2)).
+func unlock(file *os.File) {
+	_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) // on our own open file it can only succeed
+	file.Close()
+}
+
 // awaitUnused waits, for fastStop at most, until no process of an earlier server works in the cluster: its owner may
 // have died a moment ago. Then it removes a stale postmaster.pid. Postgres does that itself, unless the number in it
 // belongs to another live process by then, as is usual in containers, where numbers are small and start again.

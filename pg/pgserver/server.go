@@ -290,7 +290,7 @@ func (s *Server) end(how func(*child) error) error {
 func (s *Server) release() {
 	s.child = nil
 	if s.lock != nil {
-		s.lock.Close() // and with it the lock
+		unlock(s.lock)
 		s.lock = nil
 	}
 }

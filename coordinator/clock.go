@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -24,6 +25,9 @@ func (c *Coordinator) runTimers(ctx context.Context) error {
 		eff, n, err := c.store.DueTimers(ctx, timersAtOnce, c.lanes.room)
 		if err != nil && ctx.Err() == nil {
 			c.log.Warn("timers", "error", err)
+		}
+		if n > 0 {
+			failpoint.Hit("coordinator.after-timer-commit")
 		}
 		c.after(ctx, eff)
 		pause := timersFallback
@@ -59,6 +63,7 @@ func (c *Coordinator) runChores(ctx context.Context) error {
 func (c *Coordinator) chore(ctx context.Context) (more bool, err error) {
 	eff, more, err := c.store.Chores(ctx, c.lanes.room)
 	if eff != nil {
+		failpoint.Hit("coordinator.after-chore-commit")
 		eff.Chores = 0 // more says it
 		c.after(ctx, eff)
 	}
@@ -68,7 +73,7 @@ func (c *Coordinator) chore(ctx context.Context) (more bool, err error) {
 // runReconcile looks after what was published and never claimed: a message may have been lost between the commit and
 // NATS, or with its stream.
 func (c *Coordinator) runReconcile(ctx context.Context) error {
-	for sleep(ctx, reconcileEvery) {
+	for sleep(ctx, min(reconcileEvery, c.cfg.Republish)) {
 		// Streams that vanished while nobody listened come back here.
 		if err := c.queue.EnsureStreams(ctx); err != nil && ctx.Err() == nil {
 			c.log.Warn("streams", "error", err)
@@ -85,6 +90,7 @@ func (c *Coordinator) runReconcile(ctx context.Context) error {
 				break
 			}
 			if len(again) > 0 {
+				failpoint.Hit("coordinator.after-reconcile-commit")
 				c.log.Warn("tasks are published again: their messages are gone", "tasks", len(again))
 				for _, w := range again {
 					w.Flags &^= dag.FlagRepeatable // a copy may be the second one: it must not start before its claim

@@ -75,6 +75,7 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 			}
 			d.lanes.published(l.id, len(work), len(work) == 0)
 			if len(work) > 0 {
+				failpoint.Hit("coordinator.after-dispatch-commit")
 				more = true
 				d.publish(ctx, work)
 			}
@@ -122,6 +123,7 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 		}
 		messages = append(messages, queue.WorkMessage{Pool: pool, Priority: int(w.Priority), Data: data, Header: c.traceDispatch(ctx, w)})
 	}
+	failpoint.Hit("coordinator.before-publish")
 	if err := c.queue.PublishWork(ctx, messages); err != nil {
 		c.log.Warn("publish: reconcile will do it again", "tasks", len(work), "error", err)
 	}

@@ -123,6 +123,7 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result) error {
 	}
 	begin := time.Now()
 	var eff *pg.Effects
+	failpoint.Hit("coordinator.before-settle-commit")
 	err := c.persist(ctx, "settle", func(ctx context.Context) (err error) {
 		_, eff, err = c.store.Settle(ctx, results, c.lanes.room)
 		return err

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -37,6 +38,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	case err != nil:
 		return nil, c.submitError(err)
 	}
+	failpoint.Hit("coordinator.after-submit-commit")
 	c.traceSubmit(ctx, out.Tree, out.Tasks, begin)
 	c.after(ctx, out.Effects)
 	return &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap}, nil

@@ -6,18 +6,19 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
 const (
 	workersEvery   = 2 * time.Second  // how often leases and capacity are looked at
-	attemptsEvery  = 30 * time.Second // how often open attempts of live workers are held against their beats
 	attemptsAtOnce = 5000             // open attempts read in one step
 	takeBackAtOnce = 1000             // attempts taken back in one transaction
 )
 
 // runWorkers ends leases that have run out, and takes back the attempts of workers that are lost, gone, or do not know
 // them (any more).
+// Open attempts of live workers are held against their beats once in a lease's time.
 func (c *Coordinator) runWorkers(ctx context.Context) error {
 	w := &workerWatch{Coordinator: c, departed: map[dag.WorkerKey]*departure{}}
 	var looked time.Time
@@ -26,7 +27,7 @@ func (c *Coordinator) runWorkers(ctx context.Context) error {
 		if err := w.departures(ctx); err != nil && ctx.Err() == nil {
 			c.log.Warn("departed workers", "error", err)
 		}
-		if time.Since(looked) >= attemptsEvery {
+		if time.Since(looked) >= c.cfg.Lease {
 			looked = time.Now()
 			if err := w.strays(ctx); err != nil && ctx.Err() == nil {
 				c.log.Warn("open attempts", "error", err)
@@ -132,6 +133,7 @@ func (w *workerWatch) takeBackFrom(ctx context.Context, worker dag.WorkerKey, ke
 		if err != nil {
 			return err
 		}
+		failpoint.Hit("coordinator.after-takeback-commit")
 		w.after(ctx, eff)
 		w.meter.tookBack(len(part), crash)
 	}

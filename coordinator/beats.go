@@ -41,7 +41,9 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 			b.reply.Error = "this coordinator is too old for the worker"
 			continue
 		}
-		if old := byInstance[m.Instance]; old == nil || old.m.Number < m.Number {
+		// Of several beats of one instance the newest counts, but for the one that says farewell: what another goroutine
+		// of the worker sent beside it must not hide that.
+		if old := byInstance[m.Instance]; old == nil || m.Leaving || !old.m.Leaving && old.m.Number < m.Number {
 			byInstance[m.Instance] = b
 		}
 	}
@@ -50,6 +52,9 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 		return // unanswered: the workers ask again
 	}
 	for _, b := range list {
+		if newest := byInstance[b.m.Instance]; newest != nil && newest != b {
+			b.reply.LeaseMs, b.reply.Error = newest.reply.LeaseMs, newest.reply.Error
+		}
 		if data, err := proto.Marshal(b.reply); err == nil {
 			b.request.reply(data)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -34,6 +35,7 @@ type Coordinator struct {
 	submitting chan struct{} // one slot for each submission under way
 	ensured    sync.Map      // pool names whose consumers were made
 	meter      *meter
+	prepared   atomic.Bool // streams and consumers are there
 	recordOnce sync.Once
 	records    bool // spans go somewhere; set once by recordOnce
 
@@ -112,6 +114,7 @@ func (c *Coordinator) tryPrepare(ctx context.Context) error {
 		}
 	}
 	c.refreshCapacity(ctx)
+	c.prepared.Store(true)
 	return nil
 }
 
@@ -127,8 +130,11 @@ func (c *Coordinator) ensurePool(ctx context.Context, name string) error {
 	return nil
 }
 
-// Ready is nil when Postgres and NATS can be reached.
+// Ready is nil when Postgres and NATS can be reached and what Run needs in them is there.
 func (c *Coordinator) Ready(ctx context.Context) error {
+	if !c.prepared.Load() {
+		return fmt.Errorf("%w: the coordinator is starting", ErrUnavailable)
+	}
 	if !c.queue.Connected() {
 		return fmt.Errorf("%w: NATS can't be reached", ErrUnavailable)
 	}

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	workersEvery   = 2 * time.Second  // how often leases and capacity are looked at
-	attemptsAtOnce = 5000             // open attempts read in one step
-	takeBackAtOnce = 1000             // attempts taken back in one transaction
+	workersEvery   = 2 * time.Second // how often leases and capacity are looked at
+	attemptsAtOnce = 5000            // open attempts read in one step
+	takeBackAtOnce = 1000            // attempts taken back in one transaction
 )
 
 // runWorkers ends leases that have run out, and takes back the attempts of workers that are lost, gone, or do not know

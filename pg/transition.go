@@ -67,12 +67,6 @@ type Room func(pool int32, priority dag.Priority, n int32) bool
 
 func noRoom(int32, dag.Priority, int32) bool { return false }
 
-// lockedRow is one row of LockTasks.
-type lockedRow struct {
-	row       dag.Row
-	cancelled bool
-}
-
 func scanLocked(rows pgx.Rows, d *dag.Decision) error {
 	var (
 		r                               dag.Row

@@ -69,8 +69,3 @@ func rpcFault(f *api.Fault) *rpcError {
 func invalid(field, format string, args ...any) error {
 	return api.InvalidParameter(field, fmt.Sprintf(format, args...))
 }
-
-// notFound is the fault of an unknown task.
-func notFound(id string) error {
-	return &api.Fault{Kind: api.NotFound, Text: "Task " + id + " not found"}
-}

@@ -83,7 +83,6 @@ type ward struct {
 	ctx     context.Context
 	control *os.File
 	lease   Lease
-	pid     int    // of the command; 0: not started
 	report  string // the guardian's last word
 }
 

@@ -17,8 +17,7 @@ const (
 )
 
 // runWorkers ends leases that have run out, and takes back the attempts of workers that are lost, gone, or do not know
-// them (any more).
-// Open attempts of live workers are held against their beats once in a lease's time.
+// them (any more). Open attempts of live workers are held against their beats once in a lease's time.
 func (c *Coordinator) runWorkers(ctx context.Context) error {
 	w := &workerWatch{Coordinator: c, departed: map[dag.WorkerKey]*departure{}}
 	var looked time.Time

@@ -1,9 +1,16 @@
 package faulttest
 
 import (
+	"os"
 	"testing"
 
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+// TestMain runs the tests, or a part of a cluster whose tests run in the process that started this one.
+func TestMain(m *testing.M) {
+	if code, part := RunPart(); part {
+		os.Exit(code)
+	}
+	pgtest.Main(m)
+}

@@ -129,7 +129,7 @@ func (l *life) run(ctx context.Context, services []coordinator.Service, dir stri
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	s := func() coordinator.Service { return services[l.rng.IntN(len(services))] }
-	out, err := s().Submit(ctx, coordinator.SubmitOptions{Hold: l.story == held}, each(TasksOf(l.tree)))
+	out, err := s().Submit(ctx, coordinator.SubmitOptions{Hold: l.story == held}, each(TasksOf(l.tree, time.Now())))
 	if err != nil {
 		return fmt.Errorf("submit: %w", err)
 	}
@@ -244,16 +244,6 @@ func settled(ctx context.Context, s coordinator.Service, id string) error {
 		}
 		if !pause(ctx, 10*time.Millisecond) {
 			return fmt.Errorf("not settled: %+v, %w", st, err)
-		}
-	}
-}
-
-func each(tasks []*dag.Task) func(yield func(*dag.Task, error) bool) {
-	return func(yield func(*dag.Task, error) bool) {
-		for _, t := range tasks {
-			if !yield(t, nil) {
-				return
-			}
 		}
 	}
 }

@@ -97,8 +97,8 @@ var Pools = []string{"fault-a", "fault-b"}
 const hangTimeout = 150 * time.Millisecond
 
 // TasksOf are the tree's tasks as a client submits them: with priorities, retries, times and pools that must not matter
-// to how it ends.
-func TasksOf(tree oracle.Tree) []*dag.Task {
+// to how it ends. now is what not-before times count from.
+func TasksOf(tree oracle.Tree, now time.Time) []*dag.Task {
 	out := make([]*dag.Task, len(tree.Tasks))
 	for i, t := range tree.Tasks {
 		task := &dag.Task{ID: t.ID, Name: t.ID, Priority: dag.Priority(i % dag.Priorities)}
@@ -125,7 +125,7 @@ func TasksOf(tree oracle.Tree) []*dag.Task {
 		}
 		switch i % 16 {
 		case 3:
-			task.NotBefore = time.Now().Add(time.Duration(i) * time.Millisecond)
+			task.NotBefore = now.Add(time.Duration(i) * time.Millisecond)
 		case 9:
 			task.ScheduleToStart = time.Hour
 		case 11:
@@ -140,3 +140,14 @@ func TasksOf(tree oracle.Tree) []*dag.Task {
 
 // repeatable tells which tasks of a tree may start before their claim is confirmed.
 func repeatable(i int) bool { return i%7 == 5 }
+
+// each yields tasks that are at hand.
+func each(tasks []*dag.Task) func(yield func(*dag.Task, error) bool) {
+	return func(yield func(*dag.Task, error) bool) {
+		for _, t := range tasks {
+			if !yield(t, nil) {
+				return
+			}
+		}
+	}
+}

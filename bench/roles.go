@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/taskgrove/taskgrove/api/grpcserver"
+	"github.com/taskgrove/taskgrove/config"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/builtin"
@@ -29,6 +30,7 @@ const roleVariable = "BENCH_ROLE"
 
 // runRole runs until standard input ends.
 func runRole(name string) error {
+	config.TuneGC()
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"time"
 
@@ -112,12 +113,14 @@ func cursorFrom(kind, cursor string, place ...*int64) error {
 	if err != nil || !strings.HasPrefix(string(raw), kind) {
 		return bad
 	}
-	to := make([]any, len(place))
-	for i, p := range place {
-		to[i] = p
-	}
-	if n, err := fmt.Sscan(string(raw[len(kind):]), to...); err != nil || n != len(place) {
+	fields := strings.Split(string(raw[len(kind):]), " ")
+	if len(fields) != len(place) {
 		return bad
+	}
+	for i, f := range fields {
+		if *place[i], err = strconv.ParseInt(f, 10, 64); err != nil {
+			return bad
+		}
 	}
 	return nil
 }

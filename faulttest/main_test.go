@@ -1,6 +1,7 @@
 package faulttest
 
 import (
+	"flag"
 	"os"
 	"testing"
 
@@ -11,6 +12,11 @@ import (
 func TestMain(m *testing.M) {
 	if code, part := RunPart(); part {
 		os.Exit(code)
+	}
+	flag.Parse()
+	// Most of what these tests take is waiting for leases and redeliveries to end.
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
 	}
 	pgtest.Main(m)
 }

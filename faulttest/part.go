@@ -37,6 +37,7 @@ type Settings struct {
 	Lease          time.Duration
 	Republish      time.Duration
 	Concurrency    int
+	Window         int    // of a coordinator; 0: its default
 	Seed           uint64 // of the tree that SubmitRole submits
 }
 
@@ -95,10 +96,7 @@ func (s Settings) openCoordinator(ctx context.Context, p *Part) (err error) {
 	if p.Store, err = pg.Open(ctx, pg.Config{URL: s.Postgres, MaxConns: 8}); err != nil {
 		return err
 	}
-	cfg := coordinator.Config{Name: s.Name, Lease: s.Lease, Republish: s.Republish, Known: known(), Repeatable: builtin.Repeatable(), Log: s.log()}
-	if s.Role == SubmitRole {
-		cfg.Window = 1 << 30 // it has no dispatcher that would set its count right
-	}
+	cfg := coordinator.Config{Name: s.Name, Lease: s.Lease, Republish: s.Republish, Window: s.Window, Known: known(), Repeatable: builtin.Repeatable(), Log: s.log()}
 	p.Coordinator = coordinator.New(cfg, p.Store, p.Queue)
 	return nil
 }

@@ -3,6 +3,7 @@ package faulttest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -61,6 +62,7 @@ func TestKilledSubmission(t *testing.T) {
 	for n, point := range []string{"coordinator.after-submit-commit=kill", "coordinator.before-publish=kill"} {
 		settings := s.settings(SubmitRole)
 		settings.Seed = seed%1000 + uint64(n)
+		settings.Window = 1000 // it publishes what it can itself
 		victim, err := StartProcess(settings, point)
 		if err != nil {
 			t.Fatal(err)
@@ -112,6 +114,31 @@ func TestKilledWhileTakingBack(t *testing.T) {
 	s.check()
 }
 
+// TestKilledWhileReconciling kills a coordinator that has found out that messages are gone, and has not published them
+// again yet.
+func TestKilledWhileReconciling(t *testing.T) {
+	t.Parallel()
+	seed := seedOf(t)
+	s := newSharedSite(t)
+	victim := s.start(CoordinatorRole, "coordinator.after-reconcile-commit=kill")
+	s.load(seed, 2, 100)
+	js := s.jetstream()
+	eventually(t, "work is published", func() error {
+		stream, err := js.Stream(t.Context(), "TG_WORK")
+		if err != nil {
+			return err
+		}
+		if stream.CachedInfo().State.Msgs == 0 {
+			return errors.New("nothing is")
+		}
+		return js.DeleteStream(t.Context(), "TG_WORK")
+	})
+	s.dies(victim)
+	s.start(CoordinatorRole, "")
+	s.start(WorkerRole, "")
+	s.check()
+}
+
 // TestFrozenWorker freezes a worker for longer than its lease, and lets it go on: others have its attempts by then, and
 // what it still says of them changes nothing.
 func TestFrozenWorker(t *testing.T) {
@@ -150,17 +177,17 @@ func TestDeletedStreams(t *testing.T) {
 		func(ctx context.Context) error { return js.DeleteConsumer(ctx, "TG_RESULTS", "coordinators") },
 		func(ctx context.Context) error { return js.DeleteConsumer(ctx, "TG_WORK", Pools[0]+"_p1") },
 		func(ctx context.Context) error {
-			if err := js.DeleteStream(ctx, "TG_WORK"); err != nil {
+			if err := js.DeleteStream(ctx, "TG_RESULTS"); err != nil {
 				return err
 			}
-			return js.DeleteStream(ctx, "TG_RESULTS")
+			_ = js.DeleteStream(ctx, "TG_WORK") // if it is there
+			return nil
 		},
 	} {
 		s.load(seed+uint64(n)*10, 2, 100)
 		s.ran(60*n + 20)
-		if err := delete(t.Context()); err != nil {
-			t.Errorf("deletion %d: %v", n, err)
-		}
+		// What was deleted just before may not be there again yet.
+		eventually(t, fmt.Sprintf("deletion %d", n), func() error { return delete(t.Context()) })
 	}
 	s.check()
 }

@@ -43,6 +43,7 @@ func newSite(t *testing.T, postgres string) *site {
 	s.startNATS(0)
 	t.Cleanup(func() { s.nats.Shutdown() })
 	settings := s.settings(SubmitRole)
+	settings.Window = 1 // what is submitted goes by the coordinators' dispatchers
 	part, err := settings.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)

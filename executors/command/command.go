@@ -40,6 +40,7 @@ var inputSchema = json.RawMessage(`{
     "env": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "Additional environment variables"},
     "cwd": {"type": ["string", "null"], "description": "Working directory"},
     "stdin": {"type": ["string", "null"], "description": "Text for the standard input"},
+    "stdin_from": {"type": ["string", "null"], "description": "Instead of stdin: a JSON pointer into the merged inputs, such as /fetch/body"},
     "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the exit code is not 0"}
   },
   "required": ["command"]
@@ -88,6 +89,7 @@ type input struct {
 	Env         map[string]string `json:"env"`
 	Cwd         string            `json:"cwd"`
 	Stdin       string            `json:"stdin"`
+	StdinFrom   string            `json:"stdin_from"`
 	FailOnError bool              `json:"fail_on_error"`
 }
 
@@ -119,6 +121,11 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 	timeout, text, err := parseTimeout(in.Timeout)
 	if err != nil {
 		return nil, err
+	}
+	if in.StdinFrom != "" {
+		if in.Stdin, err = stdinFrom(call.Inputs, in.StdinFrom); err != nil {
+			return nil, err
+		}
 	}
 	cmd, err := e.prepare(call, &in)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -265,4 +266,46 @@ func query(ctx context.Context, url string, counts map[string]string) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// explainStatement tells of every unfinished task what it waits for, as far as the store knows.
+const explainStatement = `
+select s.id, t.state, t.attempt, t.pool, t.priority, t.remaining, coalesce(t.worker, 0),
+  (select count(*) from ready r where r.first <= t.key and t.key < r.first + r.n),
+  (select string_agg(format('attempt %s at %s', r.attempt, r.at::time), ', ') from published r where r.first <= t.key and t.key < r.first + r.n),
+  (select string_agg(format('kind %s attempt %s in %s', m.kind, m.attempt, m.at - now()), ', ') from timer m where m.task = t.key),
+  (select string_agg(format('kind %s', c.kind), ', ') from chore c where c.task = t.key), now()::time::text
+from task t join spec s on s.key = t.key where t.state in (1, 2, 3, 4) order by t.state desc limit 12`
+
+// Explain tells what the first unfinished tasks of a cluster that is stuck wait for.
+func Explain(ctx context.Context, url string) string {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err.Error()
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, explainStatement)
+	if err != nil {
+		return err.Error()
+	}
+	var out strings.Builder
+	for rows.Next() {
+		var id, now string
+		var state dag.State
+		var attempt, pool, priority, remaining, worker, ready int64
+		var published, timers, chores *string
+		if err := rows.Scan(&id, &state, &attempt, &pool, &priority, &remaining, &worker, &ready, &published, &timers, &chores, &now); err != nil {
+			return err.Error()
+		}
+		fmt.Fprintf(&out, "\n%s: %s, attempt %d, pool %d, priority %d, %d remaining, worker %d; %d in ready; published %s; timers %s; chores %s; now %s",
+			id, state, attempt, pool, priority, remaining, worker, ready, text(published), text(timers), text(chores), now)
+	}
+	return out.String()
+}
+
+func text(s *string) string {
+	if s == nil {
+		return "none"
+	}
+	return *s
 }

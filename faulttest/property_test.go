@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a tree may take; nothing takes that long unless it is stuck.
-const patience = 90 * time.Second
+const patience = 60 * time.Second
 
 func full() bool { return os.Getenv("TASKGROVE_FULL") != "" }
 
@@ -148,7 +148,7 @@ func (l *life) run(ctx context.Context, services []coordinator.Service, dir stri
 	if err := settled(ctx, s(), out.TreeID); err != nil {
 		return err
 	}
-	if err := CheckEvents(ctx, s(), out.TreeID); err != nil {
+	if err := CheckEvents(ctx, s(), out.TreeID); err != nil && !errors.Is(err, coordinator.ErrUnavailable) { // cut off
 		return err
 	}
 	if l.story == cancelled || l.story == picked {
@@ -249,8 +249,9 @@ func settled(ctx context.Context, s coordinator.Service, id string) error {
 }
 
 // TestRandomTreesEndAsTheOracleSays: random trees on three coordinators and three workers, each behind a network that
-// delays, with messages delivered twice, end as the oracle says.
+// delays and breaks, with messages delivered twice, end as the oracle says.
 func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
+	t.Parallel()
 	trees, most, width := 60, 80, 12 // most: tasks in a tree
 	if full() {
 		trees, most = 500, 200
@@ -291,7 +292,7 @@ func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
 			for n := int(next.Add(1)) - 1; n < trees && !t.Failed(); n = int(next.Add(1)) - 1 {
 				l := newLife(seed, n, most)
 				if err := l.run(t.Context(), services, s.Dir); err != nil {
-					t.Errorf("tree %d (%s, %d tasks) of seed %d: %v", n, l.story, len(l.tree.Tasks), seed, err)
+					t.Errorf("tree %d (%s, %d tasks) of seed %d: %v%s", n, l.story, len(l.tree.Tasks), seed, err, Explain(t.Context(), s.Postgres))
 				}
 				lives[n] = l
 			}
@@ -305,6 +306,9 @@ func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
 		case <-ended:
 			done = true
 		case <-time.After(200 * time.Millisecond):
+		}
+		if looks%20 == 10 {
+			proxy.Cut() // shorter than a lease: nothing is lost
 		}
 		if err := CheckStore(t.Context(), s.Postgres); err != nil {
 			t.Errorf("while it runs: %v", err)

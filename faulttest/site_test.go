@@ -169,9 +169,28 @@ func (s *site) settle() {
 	defer cancel()
 	for _, tree := range s.trees {
 		if err := settled(ctx, s.front, tree.Tasks[0].ID); err != nil {
-			s.t.Fatalf("tree %s: %v", tree.Tasks[0].ID, err)
+			s.t.Fatalf("tree %s: %v%s", tree.Tasks[0].ID, err, Explain(s.t.Context(), s.base.Postgres)+s.depths())
 		}
 	}
+}
+
+// depths tells what lies in NATS.
+func (s *site) depths() (out string) {
+	js := s.jetstream()
+	for _, name := range []string{"TG_WORK", "TG_RESULTS"} {
+		stream, err := js.Stream(s.t.Context(), name)
+		if err != nil {
+			out += fmt.Sprintf("\n%s: %v", name, err)
+			continue
+		}
+		out += fmt.Sprintf("\n%s: %+v", name, stream.CachedInfo().State)
+		for c := range stream.ListConsumers(s.t.Context()).Info() {
+			if c.NumPending > 0 || c.NumAckPending > 0 {
+				out += fmt.Sprintf("\n  %s: pending %d, unacknowledged %d, waiting %d, redelivered %d", c.Name, c.NumPending, c.NumAckPending, c.NumWaiting, c.NumRedelivered)
+			}
+		}
+	}
+	return out
 }
 
 // ran waits until so many attempts were started.

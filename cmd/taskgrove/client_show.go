@@ -1,0 +1,304 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// shownTask is a task with its history, when that was asked for.
+type shownTask struct {
+	Task     *client.Task
+	Attempts []client.Attempt
+}
+
+// printTask prints one task; attempts may be nil.
+func (s *session) printTask(t *client.Task, attempts []client.Attempt) error {
+	value := any(t)
+	if attempts != nil {
+		value = shownTask{t, attempts}
+	}
+	return s.print(value, func(w io.Writer) {
+		table(w, func(w io.Writer) {
+			line := func(name, value string) {
+				if value != "" {
+					fmt.Fprintf(w, "%s\t%s\n", name, value)
+				}
+			}
+			line("id", t.ID)
+			line("name", t.Name)
+			line("status", describe(t))
+			if t.TreeID != t.ID {
+				line("tree", t.TreeID)
+			}
+			line("executor", t.Executor)
+			line("pool", t.Pool)
+			line("worker", t.Worker)
+			line("attempt", fmt.Sprint(t.Attempt))
+			line("blocked by", strings.Join(t.BlockedBy, ", "))
+			line("took", took(t.StartedAt, t.CompletedAt, time.Now()))
+			line("error", t.Error)
+		})
+		for _, a := range attempts {
+			fmt.Fprintf(w, "attempt %d: %s %s %s\n", a.Number, a.Outcome, took(a.StartedAt, a.FinishedAt, time.Now()), a.Error)
+		}
+		if len(t.Result) > 0 {
+			var b bytes.Buffer
+			if json.Indent(&b, t.Result, "", "  ") == nil {
+				fmt.Fprintf(w, "%s\n", b.Bytes())
+			}
+		}
+	})
+}
+
+// describe is a task's status, with its finer state where that says more.
+func describe(t *client.Task) string {
+	status := string(t.Status)
+	if t.Status == dag.StatusPending {
+		status = "pending (" + t.State + ")"
+	}
+	if t.State == "delayed" && !t.DueAt.IsZero() {
+		status += " until " + t.DueAt.Local().Format(time.DateTime)
+	}
+	return status
+}
+
+func getCommand() *cobra.Command {
+	var attempts bool
+	cmd := clientCommand("get ID", "Show a task", "Shows a task: where it stands, and its result.", cobra.ExactArgs(1),
+		func(ctx context.Context, s *session, args []string) error {
+			t, err := s.Task(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			var history []client.Attempt
+			if attempts {
+				if history, err = s.Attempts(ctx, args[0]); err != nil {
+					return err
+				}
+			}
+			return s.printTask(t, history)
+		})
+	cmd.Flags().BoolVar(&attempts, "attempts", false, "with its history")
+	return cmd
+}
+
+// allTasks reads a tree's tasks.
+func (s *session) allTasks(ctx context.Context, id string) (all []*client.Task, err error) {
+	for t, err := range s.Tasks(ctx, client.TaskFilter{TreeOf: id}) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+func treeCommand() *cobra.Command {
+	return clientCommand("tree ID", "Show a tree with all its tasks",
+		"Shows all tasks of the tree that the task belongs to. With -o json: one object, the tree and its tasks.", cobra.ExactArgs(1),
+		func(ctx context.Context, s *session, args []string) error {
+			tree, err := s.Tree(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			tasks, err := s.allTasks(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return s.print(struct {
+				Tree  *client.Tree
+				Tasks []*client.Task
+			}{tree, tasks}, func(w io.Writer) {
+				fmt.Fprintln(w, summary(tree, time.Now()))
+				table(w, func(w io.Writer) { writeBranches(w, tasks, time.Now()) })
+			})
+		})
+}
+
+// summary is a tree in one line.
+func summary(t *client.Tree, now time.Time) string {
+	parts := []string{fmt.Sprintf("%s  %s  %.0f%%", t.ID, t.Status, 100*t.Progress)}
+	for _, c := range []struct {
+		n    int
+		what string
+	}{{t.Completed, "completed"}, {t.Running, "running"}, {t.Failed, "failed"}, {t.Cancelled, "cancelled"}, {t.Blocked, "blocked"}, {t.Held, "held"}} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	parts = append(parts, fmt.Sprintf("of %d tasks", t.Tasks))
+	if lasted := took(t.StartedAt, t.FinishedAt, now); lasted != "" {
+		parts = append(parts, lasted)
+	}
+	return strings.Join(parts, "  ")
+}
+
+// writeBranches writes tasks below their parents, siblings by priority, then in submission order.
+func writeBranches(w io.Writer, tasks []*client.Task, now time.Time) {
+	children := map[string][]*client.Task{}
+	for _, t := range tasks {
+		children[t.ParentID] = append(children[t.ParentID], t)
+	}
+	type branch struct {
+		task  *client.Task
+		depth int
+	}
+	var stack []branch
+	push := func(parent string, depth int) {
+		below := children[parent]
+		slices.SortStableFunc(below, func(a, b *client.Task) int { return int(a.Priority) - int(b.Priority) })
+		for _, t := range slices.Backward(below) {
+			stack = append(stack, branch{t, depth})
+		}
+	}
+	push("", 0)
+	for len(stack) > 0 {
+		b := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", strings.Repeat("  ", b.depth), b.task.Name, describe(b.task),
+			took(b.task.StartedAt, b.task.CompletedAt, now), b.task.Error)
+		push(b.task.ID, b.depth+1)
+	}
+}
+
+func listCommand() *cobra.Command {
+	var user, status string
+	var limit int
+	var running, tasks bool
+	cmd := clientCommand("list", "List trees, newest first",
+		"Lists trees, or with --tasks tasks, newest first. With -o json: one JSON object a line.", cobra.NoArgs,
+		func(ctx context.Context, s *session, _ []string) error {
+			if status != "" {
+				if _, ok := dag.ParseStatus(status); !ok {
+					return codedError{fmt.Errorf("--status: takes pending, in_progress, completed, failed or cancelled, not %q", status), exitUsage}
+				}
+			}
+			if limit < 1 {
+				return codedError{fmt.Errorf("--limit: takes a number from 1 on, not %d", limit), exitUsage}
+			}
+			var rows []func(w io.Writer)
+			n := 0
+			show := func(value any, row func(w io.Writer)) (bool, error) {
+				n++
+				if s.json {
+					return n < limit, s.print(value, nil)
+				}
+				rows = append(rows, row)
+				return n < limit, nil
+			}
+			if tasks {
+				for t, err := range s.Tasks(ctx, client.TaskFilter{Status: dag.Status(status)}) {
+					if err != nil {
+						return err
+					}
+					more, err := show(t, func(w io.Writer) {
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, describe(t), t.Executor, took(t.StartedAt, t.CompletedAt, time.Now()))
+					})
+					if err != nil || !more {
+						break
+					}
+				}
+			} else {
+				for t, err := range s.Trees(ctx, client.TreeFilter{UserID: user, Status: dag.Status(status), Running: running}) {
+					if err != nil {
+						return err
+					}
+					more, err := show(t, func(w io.Writer) {
+						fmt.Fprintf(w, "%s\t%s\t%s\t%.0f%%\t%d/%d\t%s\n", t.ID, t.Name, t.Status, 100*t.Progress, t.Completed, t.Tasks,
+							took(t.StartedAt, t.FinishedAt, time.Now()))
+					})
+					if err != nil || !more {
+						break
+					}
+				}
+			}
+			if len(rows) > 0 {
+				table(s.out, func(w io.Writer) {
+					fmt.Fprintln(w, map[bool]string{true: "ID\tNAME\tSTATUS\tEXECUTOR\tTOOK", false: "ID\tNAME\tSTATUS\tPROGRESS\tDONE\tTOOK"}[tasks])
+					for _, row := range rows {
+						row(w)
+					}
+				})
+			}
+			return nil
+		})
+	cmd.Flags().StringVar(&user, "user", "", "trees of this owner")
+	cmd.Flags().StringVar(&status, "status", "", "only those that are pending, in_progress, completed, failed or cancelled")
+	cmd.Flags().IntVar(&limit, "limit", 20, "how many at most")
+	cmd.Flags().BoolVar(&running, "running", false, "only trees with an execution in progress")
+	cmd.Flags().BoolVar(&tasks, "tasks", false, "tasks instead of trees")
+	return cmd
+}
+
+func workersCommand() *cobra.Command {
+	return clientCommand("workers", "List workers", "Lists the workers that are alive, or left within the last hour.", cobra.NoArgs,
+		func(ctx context.Context, s *session, _ []string) error {
+			workers, err := s.Workers(ctx)
+			if err != nil {
+				return err
+			}
+			return s.print(workers, func(w io.Writer) {
+				table(w, func(w io.Writer) {
+					fmt.Fprintln(w, "ID\tSTATE\tHOST\tIN HAND\tSINCE\tPOOLS")
+					for _, x := range workers {
+						var pools []string
+						for _, name := range slices.Sorted(maps.Keys(x.Pools)) {
+							pools = append(pools, fmt.Sprintf("%s=%d", name, x.Pools[name]))
+						}
+						fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", x.ID, x.State, x.Host, x.Running,
+							x.StartedAt.Local().Format(time.DateTime), strings.Join(pools, ","))
+					}
+				})
+			})
+		})
+}
+
+func poolsCommand() *cobra.Command {
+	return clientCommand("pools", "List pools", "Lists the pools: what waits in each, and the slots of its live workers.", cobra.NoArgs,
+		func(ctx context.Context, s *session, _ []string) error {
+			pools, err := s.Pools(ctx)
+			if err != nil {
+				return err
+			}
+			return s.print(pools, func(w io.Writer) {
+				table(w, func(w io.Writer) {
+					fmt.Fprintln(w, "POOL\tREADY\tQUEUED\tSLOTS\tWORKERS\tOLDEST")
+					for _, p := range pools {
+						fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\n", p.Name, p.Ready, p.Queued, p.Capacity, p.Workers, p.Oldest.Round(time.Millisecond))
+					}
+				})
+			})
+		})
+}
+
+func logsCommand() *cobra.Command {
+	var attempt int
+	var follow bool
+	cmd := clientCommand("logs ID", "Show what a task's executor wrote", "Shows what a task's executor wrote. With -o json: one object a line.",
+		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
+			for line, err := range s.Logs(ctx, args[0], attempt, follow) {
+				if err != nil {
+					return err
+				}
+				if err := s.print(line, func(w io.Writer) { fmt.Fprintln(w, line.Text) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	cmd.Flags().IntVar(&attempt, "attempt", 0, "only this attempt; 0: all")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the task is settled")
+	return cmd
+}

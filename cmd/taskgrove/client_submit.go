@@ -1,0 +1,212 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"github.com/taskgrove/taskgrove/client"
+)
+
+// following says what a command does after it has started something.
+type following struct{ wait, watch bool }
+
+func (f *following) bind(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.wait, "wait", false, "wait for the end of the tree and print its root; the exit code says how it ended")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "as --wait, and show the tree while it runs")
+}
+
+// follow waits for a tree, if asked to, and prints its root.
+func (f *following) follow(ctx context.Context, s *session, tree string) error {
+	if f.watch {
+		return watchTree(ctx, s, tree)
+	}
+	if !f.wait {
+		return nil
+	}
+	end, err := s.Wait(ctx, tree)
+	if err != nil {
+		return err
+	}
+	root, err := s.Task(ctx, tree)
+	if err != nil {
+		return err
+	}
+	if err := s.printTask(root, nil); err != nil {
+		return err
+	}
+	return outcome(end)
+}
+
+func submitCommand() *cobra.Command {
+	var f following
+	var key, user string
+	var hold bool
+	var timeout time.Duration
+	cmd := clientCommand("submit FILE|-", "Submit a tree of tasks",
+		"Submits a tree, in JSON or YAML: a list of tasks, {\"tasks\": [...]}, or one task. Prints the tree's id.\n"+
+			"Nothing is stored unless the whole tree is valid.",
+		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
+			document, err := readTree(args[0])
+			if err != nil {
+				return codedError{err, exitUsage}
+			}
+			var options []client.SubmitOption
+			if key != "" {
+				options = append(options, client.WithIdempotencyKey(key))
+			}
+			if user != "" {
+				options = append(options, client.WithUser(user))
+			}
+			if hold {
+				options = append(options, client.Hold())
+			}
+			if timeout > 0 {
+				options = append(options, client.WithTreeTimeout(timeout))
+			}
+			out, err := s.SubmitJSON(ctx, document, options...)
+			if err != nil {
+				return err
+			}
+			for given, actual := range out.IDMap {
+				fmt.Fprintf(s.notes, "id %s was taken: %s\n", given, actual)
+			}
+			if out.Replayed {
+				fmt.Fprintln(s.notes, "the idempotency key was known: this is the tree of the first submission")
+			}
+			if s.json && !f.wait && !f.watch || !s.json {
+				if err := s.print(out, func(w io.Writer) { fmt.Fprintln(w, out.TreeID) }); err != nil {
+					return err
+				}
+			}
+			return f.follow(ctx, s, out.TreeID)
+		})
+	f.bind(cmd)
+	cmd.Flags().StringVar(&key, "idempotency-key", "", "a repeated submission with the same key gets the first answer")
+	cmd.Flags().StringVar(&user, "user", "", "owner of tasks that name none")
+	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m")
+	return cmd
+}
+
+// readTree opens a document. What is not JSON is taken for YAML, whatever the file's name says.
+func readTree(name string) (io.Reader, error) {
+	in := io.Reader(os.Stdin)
+	if name != "-" {
+		data, err := os.ReadFile(filepath.Clean(name))
+		if err != nil {
+			return nil, err
+		}
+		in = bytes.NewReader(data)
+	}
+	buffered := bufio.NewReader(in)
+	for {
+		first, err := buffered.ReadByte()
+		switch {
+		case err == io.EOF:
+			return nil, fmt.Errorf("%s is empty", name)
+		case err != nil:
+			return nil, err
+		case first == ' ' || first == '\n' || first == '\r' || first == '\t':
+			continue
+		}
+		if err := buffered.UnreadByte(); err != nil {
+			return nil, err
+		}
+		if first == '{' || first == '[' {
+			return buffered, nil
+		}
+		break
+	}
+	text, err := io.ReadAll(buffered)
+	if err != nil {
+		return nil, err
+	}
+	document, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s is neither JSON nor YAML: %w", name, err)
+	}
+	return bytes.NewReader(document), nil
+}
+
+func rerunCommand() *cobra.Command {
+	var f following
+	var force, dependencies bool
+	cmd := clientCommand("rerun ID", "Start a held tree, or run again what failed",
+		"Runs again what failed in a tree, and what depends on it; starts what is held. With the id of a task that is no\n"+
+			"root, only that task and what it depends on.",
+		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
+			var options []client.ExecuteOption
+			if force {
+				options = append(options, client.Force())
+			}
+			if dependencies {
+				options = append(options, client.RerunDependencies())
+			}
+			out, err := s.Execute(ctx, args[0], options...)
+			if err != nil {
+				return err
+			}
+			if !s.json || !f.wait && !f.watch {
+				if err := s.print(out, func(w io.Writer) { fmt.Fprintf(w, "%s %s, %d tasks\n", out.TreeID, out.Status, out.Tasks) }); err != nil {
+					return err
+				}
+			}
+			return f.follow(ctx, s, out.TreeID)
+		})
+	f.bind(cmd)
+	cmd.Flags().BoolVar(&force, "force", false, "completed and cancelled tasks, too")
+	cmd.Flags().BoolVar(&dependencies, "rerun-dependencies", false, "completed dependencies of what runs again, too")
+	return cmd
+}
+
+func cancelCommand() *cobra.Command {
+	var force, cascade bool
+	var message string
+	var cmd *cobra.Command
+	cmd = clientCommand("cancel ID...", "Cancel tasks; a root cancels its whole tree",
+		"Cancels tasks. A root cancels every unfinished task of its tree, another task itself alone, unless --cascade says\n"+
+			"otherwise. Exit code 1 when one of them had ended already or is unknown.",
+		cobra.MinimumNArgs(1), func(ctx context.Context, s *session, args []string) error {
+			var options []client.CancelOption
+			if message == "" && force {
+				message = "Force cancelled by user"
+			}
+			if message != "" {
+				options = append(options, client.WithMessage(message))
+			}
+			if cmd.Flags().Changed("cascade") {
+				options = append(options, client.WithCascade(cascade))
+			}
+			var failed error
+			for _, id := range args {
+				out, err := s.Cancel(ctx, id, options...)
+				if err != nil {
+					return err
+				}
+				shown := struct {
+					ID, Message string
+					Done        bool
+				}{id, out.Message, out.Done}
+				if err := s.print(shown, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", id, out.Message) }); err != nil {
+					return err
+				}
+				if !out.Done {
+					failed = fmt.Errorf("%s was not cancelled", id)
+				}
+			}
+			return failed
+		})
+	cmd.Flags().BoolVar(&force, "force", false, "changes the text only")
+	cmd.Flags().StringVar(&message, "message", "", "what cancelled tasks show as their error")
+	cmd.Flags().BoolVar(&cascade, "cascade", false, "with a root: its whole tree (the default); else descendants and dependents, too")
+	return cmd
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/api/grpcserver"
+	"github.com/taskgrove/taskgrove/api/servicetest"
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// double serves the service in memory and makes it the server of client commands.
+func double(t *testing.T) *servicetest.Service {
+	t.Helper()
+	svc := servicetest.New()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := grpcserver.Listen(svc, grpcserver.Config{Listener: listener})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	t.Setenv("TASKGROVE_SERVER", listener.Addr().String())
+	return svc
+}
+
+// runCommand runs a command line as main does.
+func runCommand(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, notes bytes.Buffer
+	started := false
+	root := newRoot(&started)
+	root.SetArgs(args)
+	root.SetOut(&out)
+	root.SetErr(&notes)
+	code = report(root.ExecuteContext(t.Context()), started, &notes)
+	return out.String(), notes.String(), code
+}
+
+func file(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestClientCommands(t *testing.T) {
+	double(t)
+	tree := file(t, "tree.yaml", "tasks:\n- {id: r, name: root, schemas: {method: noop_executor}}\n- {id: a, name: child, parent_id: r, priority: 1}\n")
+	same := file(t, "tree.json", `[{"id":"r2","name":"root"},{"id":"a2","name":"child","parent_id":"r2"}]`)
+	cycle := file(t, "cycle.json", `[{"id":"x","name":"x","dependencies":["x"]}]`)
+	for _, tc := range []struct {
+		name      string
+		args      []string
+		out, note string // parts of stdout and stderr
+		code      int
+	}{
+		{"a yaml tree is submitted", []string{"submit", tree}, "r\n", "", exitOK},
+		{"a json tree is, too", []string{"submit", same, "-o", "json"}, `"tree_id":"r2"`, "", exitOK},
+		{"faults name their fields", []string{"submit", cycle}, "", "Circular dependency detected", exitError},
+		{"a file that is not there", []string{"submit", "no-such-file"}, "", "no such file", exitUsage},
+		{"a task is shown", []string{"get", "a"}, "child", "", exitOK},
+		{"as json", []string{"get", "a", "-o", "json"}, `"parent_id":"r"`, "", exitOK},
+		{"an unknown one is not", []string{"get", "nope"}, "", "not found", exitError},
+		{"a tree is drawn", []string{"tree", "a"}, "\n  child", "", exitOK},
+		{"trees are listed", []string{"list"}, "PROGRESS", "", exitOK},
+		{"with a wrong status", []string{"list", "--status", "odd"}, "", "--status", exitUsage},
+		{"with a wrong format", []string{"list", "-o", "xml"}, "", "--output", exitUsage},
+		{"tasks are listed", []string{"list", "--tasks", "-o", "json", "--limit", "1"}, `"id":`, "", exitOK},
+		{"workers", []string{"workers"}, "POOLS", "", exitOK},
+		{"pools", []string{"pools", "-o", "json"}, "[", "", exitOK},
+		{"a task is cancelled", []string{"cancel", "a"}, "a: ", "", exitOK},
+		{"a second time not", []string{"cancel", "a"}, "", "was not cancelled", exitError},
+		{"no argument", []string{"get"}, "", "", exitUsage},
+		{"a server that is not there", []string{"list", "--server", "127.0.0.1:1"}, "", "taskgrove dev", exitUnreachable},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			out, note, code := runCommand(t, tc.args...)
+			if code != tc.code || !strings.Contains(out, tc.out) || !strings.Contains(note, tc.note) {
+				t.Errorf("%v: exit %d, want %d\nstdout: %s\nstderr: %s", tc.args, code, tc.code, out, note)
+			}
+			if strings.Contains(out, "\x1b") {
+				t.Error("piped output has escape codes")
+			}
+		})
+	}
+}
+
+func TestTheExitCodeTellsHowATreeEnded(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end  func(svc *servicetest.Service)
+		code int
+	}{
+		"completed": {func(svc *servicetest.Service) { svc.Complete("r", `1`) }, exitOK},
+		"failed":    {func(svc *servicetest.Service) { svc.Fail("r", "no luck") }, exitTreeFailed},
+		"cancelled": {func(*servicetest.Service) { _, _, _ = runCommand(t, "cancel", "r") }, exitTreeCancelled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			svc := double(t)
+			if _, note, code := runCommand(t, "submit", file(t, "t.json", `[{"id":"r","name":"r"}]`)); code != exitOK {
+				t.Fatal(note)
+			}
+			tc.end(svc)
+			if out, note, code := runCommand(t, "watch", "r"); code != tc.code || !strings.Contains(out, "final") {
+				t.Errorf("exit %d, want %d\n%s%s", code, tc.code, out, note)
+			}
+		})
+	}
+}
+
+func TestLiveViewFitsTheScreen(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 10, 0, time.UTC)
+	tree := &client.Tree{ID: "r", Status: dag.StatusInProgress, Progress: 0.5, Tasks: 1000, Completed: 500, Running: 1, StartedAt: now.Add(-5 * time.Second)}
+	tasks := []*client.Task{
+		{ID: "a", Name: "done", Status: dag.StatusCompleted, State: "completed"},
+		{ID: "b", Name: "waits", Status: dag.StatusPending, State: "waiting"},
+		{ID: "c", Name: "failed", Status: dag.StatusFailed, State: "failed", Error: "two\nlines"},
+		{ID: "d", Name: "runs", Status: dag.StatusInProgress, State: "running", StartedAt: now.Add(-1500 * time.Millisecond)},
+	}
+	got := liveView(tree, tasks, 60, 6, now)
+	want := "r  in_progress  50%  500 completed  1 running  of 1000 task…\n" +
+		"[██████████████████████████░░░░░░░░░░░░░░░░░░░░░░░░░░]  50%\n▶ runs"
+	if !strings.HasPrefix(got, want) || strings.Index(got, "runs") > strings.Index(got, "✗ failed") || strings.Contains(got, "waits") {
+		t.Errorf("got\n%s", got)
+	}
+	if lines := strings.Count(got, "\n"); lines != 6 {
+		t.Errorf("got %d lines, want 6", lines)
+	}
+	for line := range strings.Lines(got) {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 60 {
+			t.Errorf("a line of %d columns: %s", n, line)
+		}
+	}
+}
+
+func TestSnake(t *testing.T) {
+	for name, want := range map[string]string{"ID": "id", "TreeID": "tree_id", "CompletedAt": "completed_at", "IDMap": "id_map", "InHand": "in_hand"} {
+		if got := snake(name); got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+}

@@ -80,8 +80,8 @@ func (c *Coordinator) runReconcile(ctx context.Context) error {
 			continue
 		}
 		for {
-			again, looked, err := c.store.ReconcilePublished(ctx, c.cfg.Republish, runsAtOnce, func(l pg.Lane, since time.Time) bool {
-				return c.gone(ctx, l, since)
+			again, looked, err := c.store.ReconcilePublished(ctx, c.cfg.Republish, runsAtOnce, func(l pg.Lane) (time.Time, bool) {
+				return c.oldest(ctx, l)
 			})
 			if err != nil {
 				if ctx.Err() == nil {
@@ -106,19 +106,14 @@ func (c *Coordinator) runReconcile(ctx context.Context) error {
 	return nil
 }
 
-// gone reports whether messages that were published to a lane at the time given are no longer stored: everything there
-// is younger, or there is nothing.
-func (c *Coordinator) gone(ctx context.Context, l pg.Lane, since time.Time) bool {
+// oldest is when the oldest message that a lane holds in NATS was published, zero for none. False: NATS is away.
+func (c *Coordinator) oldest(ctx context.Context, l pg.Lane) (time.Time, bool) {
 	name, err := c.store.PoolName(ctx, l.Pool)
 	if err != nil {
-		return false
+		return time.Time{}, false
 	}
 	_, oldest, err := c.queue.Depth(ctx, name, int(l.Priority))
-	if err != nil {
-		return false // NATS is away: later
-	}
-	const skew = time.Second // between the clocks of Postgres and NATS
-	return oldest.IsZero() || oldest.After(since.Add(skew))
+	return oldest, err == nil
 }
 
 // runRetention deletes trees that ended long enough ago.

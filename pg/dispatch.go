@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -74,11 +75,14 @@ func (s *Store) Backlog(ctx context.Context) ([]Lane, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Lane])
 }
 
-// ReconcilePublished looks after up to limit runs that were published over age ago. Runs that are done with are
-// deleted. Of the others, lost decides for each lane, from when its oldest run was published, whether its messages are
-// gone; if so they are returned, to be published again, and count as published now; else they are looked at again
-// after age.
-func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit int, lost func(Lane, time.Time) bool) (again []*Work, looked int, err error) {
+// clockSkew is how far the clocks of Postgres and NATS may be apart before a message that is there counts as gone.
+const clockSkew = time.Second
+
+// ReconcilePublished looks after up to limit runs that were published, or looked at, over age ago. Runs that are done
+// with are deleted. oldest tells when the oldest message that a lane still holds was published, zero for none, and false
+// when that can't be known: runs published before that are gone. They are returned, to be published again, and count as
+// published now; the others are looked at again after age.
+func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit int, oldest func(Lane) (time.Time, bool)) (again []*Work, looked int, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		again, looked = nil, 0
 		st := staleRuns{}
@@ -93,17 +97,14 @@ func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit
 			_, err := c.Exec(ctx, "rollback")
 			return err
 		}
-		gone := map[Lane]bool{}
-		for lane, since := range st.since {
-			gone[lane] = lost(lane, since)
-		}
+		st.ask(oldest)
 		b = &pgx.Batch{}
 		b.Queue(sql("DeletePublished"), st.ids)
 		queuePublished(b, st.runs)
 		var first []int64
 		var ns, attempts []int32
 		for _, r := range st.runs {
-			if gone[Lane{r.Pool, r.Priority}] {
+			if r.sent.IsZero() {
 				first, ns, attempts = append(first, int64(r.First)), append(ns, r.N), append(attempts, r.Attempt)
 			}
 		}
@@ -145,18 +146,42 @@ func (s *Store) addResults(ctx context.Context, work []*Work) error {
 
 // staleRuns gathers the rows of StalePublished.
 type staleRuns struct {
-	ids   []int64
-	runs  []Run // what still is ready, as runs
-	since map[Lane]time.Time
+	ids  []int64
+	runs []sentRun // what still is ready, as runs
+}
+
+// sentRun is a run that was published.
+type sentRun struct {
+	Run
+	sent time.Time // zero: its messages are gone
+}
+
+// ask finds out which runs are gone, lane by lane.
+func (st *staleRuns) ask(oldest func(Lane) (time.Time, bool)) {
+	type answer struct {
+		at    time.Time
+		known bool
+	}
+	answers := map[Lane]answer{}
+	for i := range st.runs {
+		r := &st.runs[i]
+		lane := Lane{r.Pool, r.Priority}
+		a, asked := answers[lane]
+		if !asked {
+			a.at, a.known = oldest(lane)
+			answers[lane] = a
+		}
+		if a.known && (a.at.IsZero() || a.at.After(r.sent.Add(clockSkew))) {
+			r.sent = time.Time{}
+		}
+	}
 }
 
 func (st *staleRuns) scan(rows pgx.Rows) error {
-	st.since = map[Lane]time.Time{}
 	var id int64
-	var r Run
-	var at time.Time
+	var r sentRun
 	var key *dag.Key
-	_, err := pgx.ForEachRow(rows, []any{&id, &r.Pool, &r.Priority, &r.Attempt, &at, &key}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &r.Pool, &r.Priority, &r.Attempt, &r.sent, &key}, func() error {
 		fresh := len(st.ids) == 0 || st.ids[len(st.ids)-1] != id
 		if fresh {
 			st.ids = append(st.ids, id)
@@ -164,31 +189,28 @@ func (st *staleRuns) scan(rows pgx.Rows) error {
 		if key == nil {
 			return nil
 		}
-		lane := Lane{r.Pool, r.Priority}
-		if old, ok := st.since[lane]; !ok || at.Before(old) {
-			st.since[lane] = at
-		}
 		if n := len(st.runs); n > 0 && !fresh {
 			if last := &st.runs[n-1]; last.First+dag.Key(last.N) == *key && last.Pool == r.Pool && last.Priority == r.Priority && last.Attempt == r.Attempt {
 				last.N++
 				return nil
 			}
 		}
-		st.runs = append(st.runs, Run{Pool: r.Pool, Priority: r.Priority, First: *key, N: 1, Attempt: r.Attempt})
+		r.First, r.N = *key, 1
+		st.runs = append(st.runs, r)
 		return nil
 	})
 	return err
 }
 
-func queuePublished(b *pgx.Batch, runs []Run) {
+func queuePublished(b *pgx.Batch, runs []sentRun) {
 	if len(runs) == 0 {
 		return
 	}
 	n := len(runs)
 	pools, prios, first := make([]int32, n), make([]int16, n), make([]int64, n)
-	ns, attempts := make([]int32, n), make([]int32, n)
+	ns, attempts, sent := make([]int32, n), make([]int32, n), make([]pgtype.Timestamptz, n)
 	for i, r := range runs {
-		pools[i], prios[i], first[i], ns[i], attempts[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt
+		pools[i], prios[i], first[i], ns[i], attempts[i], sent[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt, timestamp(r.sent)
 	}
-	b.Queue(sql("InsertPublished"), pools, prios, first, ns, attempts)
+	b.Queue(sql("InsertPublished"), pools, prios, first, ns, attempts, sent)
 }

@@ -136,7 +136,8 @@ create table published (
   first    bigint not null,
   n        integer not null,
   attempt  integer not null,
-  at       timestamptz not null default now()
+  at       timestamptz not null default now(), -- when it was looked at
+  sent     timestamptz not null default now()  -- when it was published; its message is not older
 ) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 200);
 
 create table timer (

@@ -52,14 +52,14 @@ select p.id, x.priority from pool p cross join generate_series(0, 3) x(priority)
 where exists (select from ready r where r.pool = p.id and r.priority = x.priority)
 
 -- name: StalePublished
--- Up to $2 runs that were published over $1 seconds ago, oldest first, each with those of its tasks that still are
--- ready; a run without any has one row with a null key.
+-- Up to $2 runs that were published, or looked at, over $1 seconds ago, oldest first, each with those of its tasks that
+-- still are ready; a run without any has one row with a null key.
 -- Locks: published rows, skipping those that another coordinator looks after.
 with c as (
-  select id, pool, priority, first, n, attempt, at from published where at < now() - $1 * interval '1 second'
+  select id, pool, priority, first, n, attempt, sent from published where at < now() - $1 * interval '1 second'
   order by id limit $2 for update skip locked
 )
-select c.id, c.pool, c.priority, c.attempt, c.at, t.key
+select c.id, c.pool, c.priority, c.attempt, c.sent, t.key
 from c left join task t on t.key >= c.first and t.key < c.first + c.n and t.state = 3 and t.attempt = c.attempt
 order by c.id, t.key
 
@@ -67,8 +67,11 @@ order by c.id, t.key
 delete from published where id = any($1::bigint[])
 
 -- name: InsertPublished
-insert into published (pool, priority, first, n, attempt)
-select * from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[])
+-- Runs that were looked at; $6 is when each was published, null: now.
+insert into published (pool, priority, first, n, attempt, sent)
+select pool, priority, first, n, attempt, coalesce(sent, now())
+from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::timestamptz[])
+  u(pool, priority, first, n, attempt, sent)
 
 -- name: LoadOneWork
 -- As LoadWork, for one attempt that is ready or open.

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a tree may take; nothing takes that long unless it is stuck.
-const patience = 60 * time.Second
+const patience = 120 * time.Second
 
 func full() bool { return os.Getenv("TASKGROVE_FULL") != "" }
 
@@ -307,8 +307,8 @@ func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
 			done = true
 		case <-time.After(200 * time.Millisecond):
 		}
-		if looks%20 == 10 {
-			proxy.Cut() // shorter than a lease: nothing is lost
+		if looks == 20 || looks%300 == 299 {
+			proxy.Cut() // shorter than a lease: nothing is lost, but what was on its way comes again only after 30 s
 		}
 		if err := CheckStore(t.Context(), s.Postgres); err != nil {
 			t.Errorf("while it runs: %v", err)

@@ -9,7 +9,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build test demo bench fuzz fmt lint vuln generate generated check clean
+.PHONY: help build test testfull demo bench fuzz fmt lint vuln generate generated check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -22,6 +22,10 @@ build: ## build the one static binary, bin/taskgrove
 test: ## run all tests with the race detector, on real Postgres and NATS servers that they start
 	@tools/need.sh go cc postgres
 	go test -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+
+testfull: ## run the property test at its full size: 500 random trees
+	@tools/need.sh go cc postgres
+	TASKGROVE_FULL=1 go test -race -timeout 60m -run RandomTrees -v ./faulttest
 
 demo: build ## run a real task tree on a cluster of this machine and show its result
 	@tools/need.sh postgres

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a tree may take; nothing takes that long unless it is stuck.
-const patience = 120 * time.Second
+const patience = 5 * time.Minute
 
 func full() bool { return os.Getenv("TASKGROVE_FULL") != "" }
 

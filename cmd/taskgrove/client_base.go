@@ -108,10 +108,26 @@ func (s *session) explain(ctx context.Context, err error) error {
 // print writes one JSON document, or, for people, what text writes.
 func (s *session) print(value any, text func(w io.Writer)) error {
 	if !s.json {
-		text(s.out)
-		return nil
+		w := &firstError{Writer: harmlessWriter{s.out}}
+		text(w)
+		return w.err
 	}
 	return json.NewEncoder(s.out).Encode(plain(reflect.ValueOf(value)))
+}
+
+// firstError keeps the first error of writing, so that formatting need not look at each.
+type firstError struct {
+	io.Writer
+	err error
+}
+
+func (w *firstError) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	n, err := w.Writer.Write(p)
+	w.err = err
+	return n, err
 }
 
 // table writes rows in columns.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -33,7 +34,7 @@ func (s *session) printTask(t *client.Task, attempts []client.Attempt) error {
 		table(w, func(w io.Writer) {
 			line := func(name, value string) {
 				if value != "" {
-					fmt.Fprintf(w, "%s\t%s\n", name, value)
+					fmt.Fprintf(w, "%s\t%s\n", name, oneLine(value))
 				}
 			}
 			line("id", t.ID)
@@ -51,7 +52,7 @@ func (s *session) printTask(t *client.Task, attempts []client.Attempt) error {
 			line("error", t.Error)
 		})
 		for _, a := range attempts {
-			fmt.Fprintf(w, "attempt %d: %s %s %s\n", a.Number, a.Outcome, took(a.StartedAt, a.FinishedAt, time.Now()), a.Error)
+			fmt.Fprintf(w, "attempt %d: %s %s %s\n", a.Number, a.Outcome, took(a.StartedAt, a.FinishedAt, time.Now()), oneLine(a.Error))
 		}
 		if len(t.Result) > 0 {
 			var b bytes.Buffer
@@ -121,7 +122,7 @@ func treeCommand() *cobra.Command {
 				Tree  *client.Tree
 				Tasks []*client.Task
 			}{tree, tasks}, func(w io.Writer) {
-				fmt.Fprintln(w, summary(tree, time.Now()))
+				fmt.Fprintln(w, oneLine(summary(tree, time.Now())))
 				table(w, func(w io.Writer) { writeBranches(w, tasks, time.Now()) })
 			})
 		})
@@ -167,8 +168,8 @@ func writeBranches(w io.Writer, tasks []*client.Task, now time.Time) {
 	for len(stack) > 0 {
 		b := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", strings.Repeat("  ", b.depth), b.task.Name, describe(b.task),
-			took(b.task.StartedAt, b.task.CompletedAt, now), b.task.Error)
+		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", strings.Repeat("  ", b.depth), oneLine(b.task.Name), describe(b.task),
+			took(b.task.StartedAt, b.task.CompletedAt, now), oneLine(b.task.Error))
 		push(b.task.ID, b.depth+1)
 	}
 }
@@ -188,6 +189,9 @@ func listCommand() *cobra.Command {
 			if limit < 1 {
 				return codedError{fmt.Errorf("--limit: takes a number from 1 on, not %d", limit), exitUsage}
 			}
+			if tasks && (user != "" || running) {
+				return codedError{errors.New("--tasks: --user and --running select trees only"), exitUsage}
+			}
 			var rows []func(w io.Writer)
 			n := 0
 			show := func(value any, row func(w io.Writer)) (bool, error) {
@@ -204,9 +208,12 @@ func listCommand() *cobra.Command {
 						return err
 					}
 					more, err := show(t, func(w io.Writer) {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, describe(t), t.Executor, took(t.StartedAt, t.CompletedAt, time.Now()))
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", oneLine(t.ID), oneLine(t.Name), describe(t), oneLine(t.Executor), took(t.StartedAt, t.CompletedAt, time.Now()))
 					})
-					if err != nil || !more {
+					if err != nil {
+						return err
+					}
+					if !more {
 						break
 					}
 				}
@@ -216,23 +223,28 @@ func listCommand() *cobra.Command {
 						return err
 					}
 					more, err := show(t, func(w io.Writer) {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%.0f%%\t%d/%d\t%s\n", t.ID, t.Name, t.Status, 100*t.Progress, t.Completed, t.Tasks,
+						fmt.Fprintf(w, "%s\t%s\t%s\t%.0f%%\t%d/%d\t%s\n", oneLine(t.ID), oneLine(t.Name), t.Status, 100*t.Progress, t.Completed, t.Tasks,
 							took(t.StartedAt, t.FinishedAt, time.Now()))
 					})
-					if err != nil || !more {
+					if err != nil {
+						return err
+					}
+					if !more {
 						break
 					}
 				}
 			}
-			if len(rows) > 0 {
-				table(s.out, func(w io.Writer) {
+			if len(rows) == 0 {
+				return nil
+			}
+			return s.print(nil, func(w io.Writer) {
+				table(w, func(w io.Writer) {
 					fmt.Fprintln(w, map[bool]string{true: "ID\tNAME\tSTATUS\tEXECUTOR\tTOOK", false: "ID\tNAME\tSTATUS\tPROGRESS\tDONE\tTOOK"}[tasks])
 					for _, row := range rows {
 						row(w)
 					}
 				})
-			}
-			return nil
+			})
 		})
 	cmd.Flags().StringVar(&user, "user", "", "trees of this owner")
 	cmd.Flags().StringVar(&status, "status", "", "only those that are pending, in_progress, completed, failed or cancelled")

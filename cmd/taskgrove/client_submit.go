@@ -1,16 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
@@ -55,9 +53,14 @@ func submitCommand() *cobra.Command {
 		"Submits a tree, in JSON or YAML: a list of tasks, {\"tasks\": [...]}, or one task. Prints the tree's id.\n"+
 			"Nothing is stored unless the whole tree is valid.",
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
-			document, err := readTree(args[0])
+			document, err := readTree(args[0], os.Stdin)
 			if err != nil {
 				return codedError{err, exitUsage}
+			}
+			if timeout == 0 {
+				if timeout, err = treeTimeout(document); err != nil {
+					return err
+				}
 			}
 			var options []client.SubmitOption
 			if key != "" {
@@ -72,7 +75,7 @@ func submitCommand() *cobra.Command {
 			if timeout > 0 {
 				options = append(options, client.WithTreeTimeout(timeout))
 			}
-			out, err := s.SubmitJSON(ctx, document, options...)
+			out, err := s.SubmitJSON(ctx, bytes.NewReader(document), options...)
 			if err != nil {
 				return err
 			}
@@ -93,48 +96,8 @@ func submitCommand() *cobra.Command {
 	cmd.Flags().StringVar(&key, "idempotency-key", "", "a repeated submission with the same key gets the first answer")
 	cmd.Flags().StringVar(&user, "user", "", "owner of tasks that name none")
 	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
-	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m")
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m; 0: what the root's tree_timeout says")
 	return cmd
-}
-
-// readTree opens a document. What is not JSON is taken for YAML, whatever the file's name says.
-func readTree(name string) (io.Reader, error) {
-	in := io.Reader(os.Stdin)
-	if name != "-" {
-		data, err := os.ReadFile(filepath.Clean(name))
-		if err != nil {
-			return nil, err
-		}
-		in = bytes.NewReader(data)
-	}
-	buffered := bufio.NewReader(in)
-	for {
-		first, err := buffered.ReadByte()
-		switch {
-		case err == io.EOF:
-			return nil, fmt.Errorf("%s is empty", name)
-		case err != nil:
-			return nil, err
-		case first == ' ' || first == '\n' || first == '\r' || first == '\t':
-			continue
-		}
-		if err := buffered.UnreadByte(); err != nil {
-			return nil, err
-		}
-		if first == '{' || first == '[' {
-			return buffered, nil
-		}
-		break
-	}
-	text, err := io.ReadAll(buffered)
-	if err != nil {
-		return nil, err
-	}
-	document, err := yaml.YAMLToJSON(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s is neither JSON nor YAML: %w", name, err)
-	}
-	return bytes.NewReader(document), nil
 }
 
 func rerunCommand() *cobra.Command {
@@ -189,18 +152,21 @@ func cancelCommand() *cobra.Command {
 			var failed error
 			for _, id := range args {
 				out, err := s.Cancel(ctx, id, options...)
+				if errors.Is(err, client.ErrNotFound) { // the others are cancelled all the same
+					out, err = &client.Cancelled{Message: "not found"}, nil
+				}
 				if err != nil {
-					return err
+					return errors.Join(failed, err)
 				}
 				shown := struct {
 					ID, Message string
 					Done        bool
 				}{id, out.Message, out.Done}
-				if err := s.print(shown, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", id, out.Message) }); err != nil {
+				if err := s.print(shown, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", oneLine(id), oneLine(out.Message)) }); err != nil {
 					return err
 				}
 				if !out.Done {
-					failed = fmt.Errorf("%s was not cancelled", id)
+					failed = errors.Join(failed, fmt.Errorf("%s was not cancelled: %s", id, out.Message))
 				}
 			}
 			return failed

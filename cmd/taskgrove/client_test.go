@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -66,6 +68,12 @@ func TestClientCommands(t *testing.T) {
 	tree := file(t, "tree.yaml", "tasks:\n- {id: r, name: root, schemas: {method: noop_executor}}\n- {id: a, name: child, parent_id: r, priority: 1}\n")
 	same := file(t, "tree.json", `[{"id":"r2","name":"root"},{"id":"a2","name":"child","parent_id":"r2"}]`)
 	cycle := file(t, "cycle.json", `[{"id":"x","name":"x","dependencies":["x"]}]`)
+	twice := file(t, "twice.yaml", "- {id: d1, name: d1}\n---\n- {id: d2, name: d2}\n")
+	control := file(t, "control.yaml", "- {id: c, name: c, inputs: {x: \"a\\x01b\"}}\n")
+	nan := file(t, "nan.yaml", "- {id: n, name: n, inputs: {x: .nan}}\n")
+	escape := file(t, "escape.json", `[{"id":"e","name":"x\u001b[2Jy\nz"}]`)
+	timed := file(t, "timed.json", `[{"id":"tt1","name":"below","parent_id":"tt"},{"id":"tt","name":"root","tree_timeout":60}]`)
+	below := file(t, "below.json", `[{"id":"tb","name":"root"},{"id":"tb1","name":"below","parent_id":"tb","tree_timeout":60}]`)
 	for _, tc := range []struct {
 		name      string
 		args      []string
@@ -88,6 +96,17 @@ func TestClientCommands(t *testing.T) {
 		{"pools", []string{"pools", "-o", "json"}, "[", "", exitOK},
 		{"a task is cancelled", []string{"cancel", "a"}, "a: ", "", exitOK},
 		{"a second time not", []string{"cancel", "a"}, "", "was not cancelled", exitError},
+		{"an unknown id does not keep others from being cancelled", []string{"cancel", "nope", "r2"}, "r2: Cancelled", "nope was not cancelled", exitError},
+		{"yaml of two documents", []string{"submit", twice}, "", "more than one document", exitUsage},
+		{"control characters in yaml", []string{"submit", control}, "c\n", "", exitOK},
+		{"no number in yaml", []string{"submit", nan}, "", "NaN", exitUsage},
+		{"a name that steers terminals", []string{"submit", escape}, "e\n", "", exitOK},
+		{"is shown in one line, without its effect", []string{"get", "e"}, "x\ufffd[2Jy z\n", "", exitOK},
+		{"also in a tree", []string{"tree", "e"}, "x\ufffd[2Jy z ", "", exitOK},
+		{"the root's tree_timeout is known", []string{"submit", timed}, "tt\n", "", exitOK},
+		{"that of another task is a fault", []string{"submit", below}, "", "tasks[1].tree_timeout: only the root", exitError},
+		{"tasks of a user can't be selected", []string{"list", "--tasks", "--user", "me"}, "", "--user", exitUsage},
+		{"the version", []string{"version", "-o", "json"}, `"version":`, "", exitOK},
 		{"no argument", []string{"get"}, "", "", exitUsage},
 		{"a server that is not there", []string{"list", "--server", "127.0.0.1:1"}, "", "taskgrove dev", exitUnreachable},
 	} {
@@ -100,6 +119,43 @@ func TestClientCommands(t *testing.T) {
 				t.Error("piped output has escape codes")
 			}
 		})
+	}
+}
+
+func TestTreeTimeoutOfTheDocumentYieldsToTheFlag(t *testing.T) {
+	svc := double(t)
+	tree := file(t, "t.yaml", "name: r\ntree_timeout: 60\n")
+	for _, tc := range []struct {
+		args []string
+		want time.Duration
+	}{{[]string{"submit", tree}, time.Minute}, {[]string{"submit", tree, "--timeout", "5s"}, 5 * time.Second}} {
+		if _, note, code := runCommand(t, tc.args...); code != exitOK {
+			t.Fatal(note)
+		}
+		if got := svc.LastSubmit().Timeout; got != tc.want {
+			t.Errorf("%v: got %v, want %v", tc.args, got, tc.want)
+		}
+	}
+}
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
+	double(t)
+	if _, note, code := runCommand(t, "submit", file(t, "t.json", `[{"id":"r","name":"r"}]`)); code != exitOK {
+		t.Fatal(note)
+	}
+	for _, args := range [][]string{{"list"}, {"list", "-o", "json"}, {"get", "r"}, {"tree", "r"}, {"workers"}} {
+		started := false
+		root := newRoot(&started)
+		root.SetArgs(args)
+		root.SetOut(full{})
+		if code := report(root.ExecuteContext(t.Context()), started, io.Discard); code != exitError {
+			t.Errorf("%v: exit %d, want %d", args, code, exitError)
+		}
 	}
 }
 

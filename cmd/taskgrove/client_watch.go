@@ -67,9 +67,9 @@ func eventLine(e *client.Event) string {
 		parts = append(parts, e.Message)
 	}
 	if e.Error != "" {
-		parts = append(parts, strings.ReplaceAll(e.Error, "\n", " "))
+		parts = append(parts, e.Error)
 	}
-	return strings.Join(parts, "  ")
+	return oneLine(strings.Join(parts, "  "))
 }
 
 // redraw is how often a live view is drawn at most.
@@ -183,7 +183,7 @@ func (s *session) interesting(ctx context.Context, id string, tree *client.Tree)
 // running and failed ones first, then in submission order.
 func liveView(tree *client.Tree, tasks []*client.Task, width, height int, now time.Time) string {
 	var b strings.Builder
-	line := func(s string) { b.WriteString(cut(s, width) + "\n") }
+	line := func(s string) { b.WriteString(cut(oneLine(s), width) + "\n") }
 	line(summary(tree, now))
 	line(bar(tree.Progress, min(width, 60)))
 	rank := func(t *client.Task) int {
@@ -202,7 +202,7 @@ func liveView(tree *client.Tree, tasks []*client.Task, width, height int, now ti
 		shown = shown[:room]
 	}
 	for _, t := range shown {
-		text := fmt.Sprintf("%s %-30s %-22s %8s  %s", mark(t), cut(t.Name, 30), describe(t), took(t.StartedAt, t.CompletedAt, now), strings.ReplaceAll(t.Error, "\n", " "))
+		text := fmt.Sprintf("%s %-30s %-22s %8s  %s", mark(t), cut(t.Name, 30), describe(t), took(t.StartedAt, t.CompletedAt, now), t.Error)
 		line(strings.TrimRight(text, " "))
 	}
 	if left := tree.Tasks - len(shown); left > 0 {

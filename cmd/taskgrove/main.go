@@ -48,7 +48,7 @@ func report(err error, started bool, stderr io.Writer) int {
 		return exitOK
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, "taskgrove:", text)
+		fmt.Fprintln(stderr, "taskgrove:", harmless(text, "\n\t"))
 	}
 	if coded, ok := errors.AsType[interface {
 		error

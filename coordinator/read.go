@@ -269,7 +269,7 @@ func (c *Coordinator) Tree(ctx context.Context, id string) (*TreeStatus, error) 
 type treeState struct {
 	*TreeStatus
 	start int64 // the last sequence before the current execution
-	over  bool  // its last execution has ended, or there was none
+	over  bool  // no execution is in progress
 }
 
 func (c *Coordinator) treeStatus(ctx context.Context, k dag.TreeKey) (*treeState, error) {
@@ -277,7 +277,7 @@ func (c *Coordinator) treeStatus(ctx context.Context, k dag.TreeKey) (*treeState
 	if err != nil {
 		return nil, c.internal("read tree", err)
 	}
-	return &treeState{TreeStatus: showTree(t), start: t.ExecutionStart, over: t.FinishedAt != nil}, nil
+	return &treeState{TreeStatus: showTree(t), start: t.ExecutionStart, over: t.Unfinished == 0}, nil
 }
 
 func showTree(t *pg.Tree) *TreeStatus {

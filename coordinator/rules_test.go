@@ -121,6 +121,9 @@ func TestRules(t *testing.T) {
 		"a held tree waits for its execution": func(t *testing.T, c *testcluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{Hold: true}, noop("h-root", "", "h-a"), noop("h-a", "h-root"), noop("h-b", "h-root"))
 			expect(t, c, "h-root", map[string]dag.State{"h-root": dag.Held, "h-a": dag.Held})
+			if got := watch(t, svc, "h-root", 0); len(got) != 0 {
+				t.Errorf("a watch of a tree that does not run: got %v", got)
+			}
 			if out, err := svc.Execute(t.Context(), "h-root", coordinator.ExecuteOptions{}); err != nil || out.Status != "started" || out.Tasks != 3 {
 				t.Fatalf("execute: got %+v, %v", out, err)
 			}
@@ -183,6 +186,18 @@ func TestRules(t *testing.T) {
 			})
 			if got := c.Tasks("ct-root")["ct-b"].Error; got != "Cancelled by user" {
 				t.Errorf("error: got %q", got)
+			}
+			var told []string
+			for e, err := range svc.Watch(t.Context(), "ct-root", 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e.Type == coordinator.EventCancelled {
+					told = append(told, e.Error)
+				}
+			}
+			if want := "[Cancelled by user Cancelled by user Cancelled by user]"; fmt.Sprint(told) != want {
+				t.Errorf("events: got %v, want %s", told, want)
 			}
 			again, err := svc.Cancel(t.Context(), "ct-root", coordinator.CancelOptions{})
 			if err != nil || again.Status != "failed" || again.CurrentStatus != dag.StatusCancelled {

@@ -147,7 +147,7 @@ type workKey struct {
 func (c *Conn) Depth(ctx context.Context, pool string, priority int) (messages int, oldest time.Time, err error) {
 	subject := c.names.workSubject(pool, priority)
 	err = c.call(ctx, func(ctx context.Context) (err error) {
-		messages, oldest, err = c.depth(ctx, subject)
+		messages, oldest, err = c.depth(ctx, subject, consumerName(pool, priority))
 		return err
 	})
 	if err != nil {
@@ -161,7 +161,7 @@ func (c *Conn) Depth(ctx context.Context, pool string, priority int) (messages i
 	return messages, oldest, nil
 }
 
-func (c *Conn) depth(ctx context.Context, subject string) (int, time.Time, error) {
+func (c *Conn) depth(ctx context.Context, subject, consumer string) (int, time.Time, error) {
 	stream, err := c.workHandle(ctx)
 	var info *jetstream.StreamInfo
 	if err == nil {
@@ -177,14 +177,38 @@ func (c *Conn) depth(ctx context.Context, subject string) (int, time.Time, error
 	if messages == 0 {
 		return 0, time.Time{}, nil
 	}
-	first, err := stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+	floor, err := c.acknowledged(ctx, stream, consumer)
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	first, err := stream.GetMsg(ctx, floor+1, jetstream.WithGetMsgSubject(subject))
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
-		return 0, time.Time{}, nil // the last one was acknowledged just now
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		// All that is stored was acknowledged: just now, or it is an orphan.
+		if err := stream.Purge(ctx, jetstream.WithPurgeSubject(subject), jetstream.WithPurgeSequence(floor+1)); err != nil {
+			return 0, time.Time{}, err
+		}
+		return 0, time.Time{}, nil
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return 0, time.Time{}, nil
 	case err != nil:
 		return 0, time.Time{}, err
 	}
 	return messages, first.Time, nil
+}
+
+// acknowledged is the sequence up to which the consumer has no message to deliver, now or again; 0 when the consumer is
+// missing. A server that was stopped may come back with messages below it: its consumers knew that they were
+// acknowledged, and its stream forgot. Nobody gets those orphans ever again, so they must not pass for what is waiting.
+func (c *Conn) acknowledged(ctx context.Context, stream jetstream.Stream, consumer string) (uint64, error) {
+	found, err := stream.Consumer(ctx, consumer)
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return found.CachedInfo().AckFloor.Stream, nil
 }
 
 // workHandle is a name with methods: it stays good when the stream is deleted and made again.

@@ -98,7 +98,11 @@ func (s *session) explain(ctx context.Context, err error) error {
 		var b strings.Builder
 		b.WriteString("not accepted:")
 		for _, f := range bad.Faults {
-			fmt.Fprintf(&b, "\n  %s: %s", f.Field, f.Reason)
+			b.WriteString("\n  ")
+			if !strings.HasPrefix(f.Reason, strings.TrimSuffix(f.Field, ".")) {
+				b.WriteString(f.Field + ": ")
+			}
+			b.WriteString(f.Reason)
 		}
 		return errors.New(b.String())
 	}

@@ -62,9 +62,9 @@ from attempt a left join worker w on w.key = a.worker where a.task = $1 order by
 select last, at, body from event where tree = $1 and last > $2 order by last limit $3
 
 -- name: EventDetails
-select u.ord, s.id, s.name, a.result, coalesce(a.error, '')
+select u.ord, s.id, s.name, a.result, coalesce(a.error, tree.cancel_message, '')
 from unnest($1::bigint[], $2::integer[]) with ordinality u(key, attempt, ord)
-join spec s on s.key = u.key left join attempt a on a.task = u.key and a.number = u.attempt
+join spec s on s.key = u.key join tree on tree.key = u.key >> 24 left join attempt a on a.task = u.key and a.number = u.attempt
 order by u.ord
 
 -- name: PoolDepths

@@ -23,7 +23,7 @@ import (
 const (
 	exitTreeFailed    = 3 // --wait, --watch: the tree failed
 	exitTreeCancelled = 4 // --wait, --watch: the tree was cancelled
-	exitUnreachable   = 5 // no coordinator could be reached
+	exitUnreachable   = 5 // no coordinator could be reached, or it has too much to do
 	exitInterrupted   = 130
 )
 
@@ -92,7 +92,7 @@ func (s *session) explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return codedError{errors.New("interrupted; what runs in the cluster goes on"), exitInterrupted}
 	case errors.Is(err, client.ErrUnavailable):
-		return codedError{fmt.Errorf("%w\nno coordinator answers at %s: start one with \"taskgrove dev\", or name another with --server", err, s.server), exitUnreachable}
+		return codedError{fmt.Errorf("%w\nno coordinator answers at %s, or it has too much to do: start one with \"taskgrove dev\", or name another with --server", err, s.server), exitUnreachable}
 	}
 	if bad, ok := errors.AsType[*client.InvalidError](err); ok && len(bad.Faults) > 0 {
 		var b strings.Builder
@@ -191,13 +191,22 @@ func snake(name string) string {
 	return b.String()
 }
 
-// outcome is the exit code of a tree that was waited for.
-func outcome(t *client.Tree) error {
+// outcome is the exit code of a tree that was waited for on behalf of one of its tasks: where only a part was executed,
+// that task's.
+func (s *session) outcome(ctx context.Context, t *client.Tree, id string) error {
+	if t.Status == dag.StatusPending && id != t.ID {
+		task, err := s.Task(ctx, id)
+		if err != nil || task.Status == dag.StatusCompleted {
+			return err
+		}
+	}
 	switch t.Status {
 	case dag.StatusFailed:
 		return codedError{fmt.Errorf("tree %s failed: %d failed, %d blocked of %d tasks", t.ID, t.Failed, t.Blocked, t.Tasks), exitTreeFailed}
 	case dag.StatusCancelled:
 		return codedError{fmt.Errorf("tree %s was cancelled", t.ID), exitTreeCancelled}
+	case dag.StatusPending: // spec 9: a tree that is stuck is no success
+		return codedError{fmt.Errorf("tree %s does not run: %d of %d tasks are held; rerun starts them", t.ID, t.Held, t.Tasks), exitError}
 	}
 	return nil
 }

@@ -146,31 +146,11 @@ func summary(t *client.Tree, now time.Time) string {
 	return strings.Join(parts, "  ")
 }
 
-// writeBranches writes tasks below their parents, siblings by priority, then in submission order.
+// writeBranches writes tasks below their parents.
 func writeBranches(w io.Writer, tasks []*client.Task, now time.Time) {
-	children := map[string][]*client.Task{}
-	for _, t := range tasks {
-		children[t.ParentID] = append(children[t.ParentID], t)
-	}
-	type branch struct {
-		task  *client.Task
-		depth int
-	}
-	var stack []branch
-	push := func(parent string, depth int) {
-		below := children[parent]
-		slices.SortStableFunc(below, func(a, b *client.Task) int { return int(a.Priority) - int(b.Priority) })
-		for _, t := range slices.Backward(below) {
-			stack = append(stack, branch{t, depth})
-		}
-	}
-	push("", 0)
-	for len(stack) > 0 {
-		b := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", strings.Repeat("  ", b.depth), oneLine(b.task.Name), describe(b.task),
+	for _, b := range branches(tasks) {
+		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", strings.Repeat("  ", b.indent), oneLine(b.task.Name), describe(b.task),
 			took(b.task.StartedAt, b.task.CompletedAt, now), oneLine(b.task.Error))
-		push(b.task.ID, b.depth+1)
 	}
 }
 

@@ -18,30 +18,30 @@ import (
 type following struct{ wait, watch bool }
 
 func (f *following) bind(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&f.wait, "wait", false, "wait for the end of the tree and print its root; the exit code says how it ended")
+	cmd.Flags().BoolVar(&f.wait, "wait", false, "wait for the end of the tree and print its root, or the task asked for; the exit code says how it ended")
 	cmd.Flags().BoolVar(&f.watch, "watch", false, "as --wait, and show the tree while it runs")
 }
 
-// follow waits for a tree, if asked to, and prints its root.
-func (f *following) follow(ctx context.Context, s *session, tree string) error {
+// follow waits for a task's tree, if asked to, and prints the task.
+func (f *following) follow(ctx context.Context, s *session, id string) error {
 	if f.watch {
-		return watchTree(ctx, s, tree)
+		return watchTree(ctx, s, id)
 	}
 	if !f.wait {
 		return nil
 	}
-	end, err := s.Wait(ctx, tree)
+	end, err := s.Wait(ctx, id)
 	if err != nil {
 		return err
 	}
-	root, err := s.Task(ctx, tree)
+	task, err := s.Task(ctx, id)
 	if err != nil {
 		return err
 	}
-	if err := s.printTask(root, nil); err != nil {
+	if err := s.printTask(task, nil); err != nil {
 		return err
 	}
-	return outcome(end)
+	return s.outcome(ctx, end, id)
 }
 
 func submitCommand() *cobra.Command {
@@ -53,6 +53,9 @@ func submitCommand() *cobra.Command {
 		"Submits a tree, in JSON or YAML: a list of tasks, {\"tasks\": [...]}, or one task. Prints the tree's id.\n"+
 			"Nothing is stored unless the whole tree is valid.",
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
+			if hold && (f.wait || f.watch) {
+				return codedError{errors.New("--hold: a held tree does not run, so that --wait and --watch have nothing to wait for"), exitUsage}
+			}
 			document, err := readTree(args[0], os.Stdin)
 			if err != nil {
 				return codedError{err, exitUsage}
@@ -123,7 +126,7 @@ func rerunCommand() *cobra.Command {
 					return err
 				}
 			}
-			return f.follow(ctx, s, out.TreeID)
+			return f.follow(ctx, s, args[0])
 		})
 	f.bind(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "completed and cancelled tasks, too")

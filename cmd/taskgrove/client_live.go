@@ -1,0 +1,278 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"golang.org/x/term"
+	eastasian "golang.org/x/text/width"
+
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// redraw is how often a live view is drawn at most.
+const redraw = 150 * time.Millisecond
+
+// watchLive redraws the tree on a terminal until its execution ends. It reads the tree once a redraw, however many
+// events there are, and spends most of its time not reading. It outlives coordinators: what it showed last stays.
+func watchLive(ctx context.Context, s *session, id string, to *os.File) error {
+	ctx, cancel := context.WithCancel(ctx)
+	changed := make(chan struct{}, 1) // there may be something new to read
+	over := make(chan error, 1)       // one value, when there are no more events
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for e, err := range s.Watch(ctx, id, 0) {
+			if err != nil || e.Type == client.EventFinal {
+				over <- err
+				return
+			}
+			select {
+			case changed <- struct{}{}:
+			default:
+			}
+		}
+		over <- nil
+	})
+	defer watching.Wait()
+	defer cancel()
+
+	v := &screen{file: to}
+	fmt.Fprint(to, "\x1b[?25l") // no cursor
+	defer fmt.Fprint(to, "\x1b[?25h")
+	for ended := false; ; {
+		began := time.Now()
+		tree, tasks, err := s.look(ctx, id)
+		switch {
+		case err == nil:
+			v.draw(func(width, height int) string { return liveView(tree, tasks, width, height, time.Now()) })
+			if tree.Ended() || ended {
+				return s.outcome(ctx, tree, id)
+			}
+		case errors.Is(err, client.ErrUnavailable) && v.drawn():
+			v.note("no coordinator answers; trying again")
+		default:
+			return err
+		}
+		// Reading a large tree takes its time: at most a fifth of ours, and of the coordinator's for us.
+		if err := pause(ctx, max(redraw, 4*time.Since(began))); err != nil {
+			return err
+		}
+		second := time.NewTimer(time.Second) // running times go on
+		select {
+		case err = <-over:
+			ended, over = true, nil
+		case <-changed:
+			err = nil
+		case <-second.C:
+			err = nil
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+		second.Stop()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits, or returns the reason why ctx ended.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// wholeTree is the largest tree of which a live view reads all tasks; of larger ones it reads what runs and what failed.
+const wholeTree = 500
+
+// look reads a tree, and of its tasks what a live view shows.
+func (s *session) look(ctx context.Context, id string) (tree *client.Tree, tasks []*client.Task, err error) {
+	if tree, err = s.Tree(ctx, id); err != nil {
+		return nil, nil, err
+	}
+	if tree.Tasks <= wholeTree {
+		tasks, err = s.allTasks(ctx, id)
+		return tree, tasks, err
+	}
+	root, err := s.Task(ctx, tree.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	tasks = append(tasks, root)
+	for _, status := range []dag.Status{dag.StatusInProgress, dag.StatusFailed} {
+		n := 0
+		for t, err := range s.Tasks(ctx, client.TaskFilter{TreeOf: id, Status: status}) {
+			if err != nil {
+				return nil, nil, err
+			}
+			if t.ID != root.ID {
+				tasks = append(tasks, t)
+			}
+			if n++; n == 100 {
+				break
+			}
+		}
+	}
+	return tree, tasks, nil
+}
+
+// screen is the part of a terminal that is drawn over and over.
+type screen struct {
+	file *os.File
+	last []string // the lines that stand there
+}
+
+// drawn reports whether anything stands there.
+func (v *screen) drawn() bool { return len(v.last) > 0 }
+
+// draw replaces what stands there by what view makes for the terminal's size.
+func (v *screen) draw(view func(width, height int) string) {
+	width, height, err := term.GetSize(int(v.file.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		width, height = 80, 24
+	}
+	rows := 0 // a line may take several, where the terminal has become narrower since
+	for _, line := range v.last {
+		rows += max(1, (columns(line)+width-1)/width)
+	}
+	text := view(width, height-1)
+	fmt.Fprint(v.file, up(min(rows, height-1)), text)
+	v.last = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+// note adds a line below what stands there, once.
+func (v *screen) note(text string) {
+	if v.last[len(v.last)-1] != text {
+		fmt.Fprintln(v.file, text)
+		v.last = append(v.last, text)
+	}
+}
+
+// up goes back to the first of the rows drawn before and clears what is below.
+func up(rows int) string {
+	if rows == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\r\x1b[%dA\x1b[J", rows)
+}
+
+// liveView draws a tree in at most height lines of width columns: a line about the whole, a bar, and of its tasks those
+// that fit: what runs and what failed first, then what is next, then what is done, each below what stands above it.
+func liveView(tree *client.Tree, tasks []*client.Task, width, height int, now time.Time) string {
+	var b strings.Builder
+	line := func(s string) { b.WriteString(cut(oneLine(s), width) + "\n") }
+	line(summary(tree, now))
+	line(bar(tree.Progress, min(width, 60)))
+	all := branches(tasks)
+	room := max(0, height-2)
+	if len(all) > room || len(all) < tree.Tasks {
+		room = max(0, room-1) // for the line that says so
+	}
+	shown := fitting(all, room, rank)
+	for _, at := range shown {
+		t := at.task
+		name := strings.Repeat("  ", at.indent) + mark(t) + " " + oneLine(cmp.Or(t.Name, t.ID))
+		text := fmt.Sprintf("%s  %s  %8s  %s", pad(name, min(40, width/3)), pad(describe(t), 22), took(t.StartedAt, t.CompletedAt, now), t.Error)
+		line(strings.TrimRight(text, " "))
+	}
+	if more := len(shown) < tree.Tasks; more && height > 2 {
+		line(fmt.Sprintf("… and %d more tasks", tree.Tasks-len(shown)))
+	}
+	return b.String()
+}
+
+// rank orders tasks by how much they tell: lower ones first.
+func rank(t *client.Task) int {
+	switch t.Status {
+	case dag.StatusInProgress:
+		return 0
+	case dag.StatusFailed:
+		return 1
+	case dag.StatusPending:
+		if t.State == "delayed" || t.State == "ready" {
+			return 2
+		}
+		return 3
+	}
+	return 4
+}
+
+func mark(t *client.Task) string {
+	switch t.Status {
+	case dag.StatusCompleted:
+		return "✓"
+	case dag.StatusFailed:
+		return "✗"
+	case dag.StatusCancelled:
+		return "-"
+	case dag.StatusInProgress:
+		return "▶"
+	}
+	if t.State == "blocked" {
+		return "!"
+	}
+	return "·"
+}
+
+func bar(progress float64, width int) string {
+	inner := max(10, width-8)
+	full := min(inner, int(progress*float64(inner)))
+	return fmt.Sprintf("[%s%s] %3.0f%%", strings.Repeat("█", full), strings.Repeat("░", inner-full), 100*progress)
+}
+
+// columns is how many columns of a terminal a line takes.
+func columns(line string) (n int) {
+	for _, r := range line {
+		n += columnsOf(r)
+	}
+	return n
+}
+
+func columnsOf(r rune) int {
+	switch {
+	case r < 0x300: // nothing wide or combining is below
+		return 1
+	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+		return 0
+	}
+	if k := eastasian.LookupRune(r).Kind(); k == eastasian.EastAsianWide || k == eastasian.EastAsianFullwidth {
+		return 2
+	}
+	return 1
+}
+
+// cut shortens a line to at most n columns.
+func cut(line string, n int) string {
+	if columns(line) <= n {
+		return line
+	}
+	if n < 1 {
+		return ""
+	}
+	room := n - 1 // for the ellipsis
+	for i, r := range line {
+		if room -= columnsOf(r); room < 0 {
+			return line[:i] + "…"
+		}
+	}
+	return line
+}
+
+// pad is a line of exactly n columns.
+func pad(line string, n int) string {
+	line = cut(line, n)
+	return line + strings.Repeat(" ", n-columns(line))
+}

@@ -635,13 +635,18 @@ func (d *Decision) Cancel(k Key, message string, quiet bool) bool {
 	if running {
 		d.Stops = append(d.Stops, Stop{Worker: r.Worker, Task: r.Key, Attempt: r.Attempt})
 	}
-	wasBlocked := r.State == Blocked
-	if quiet || wasBlocked { // the dependents of a blocked task know already
-		d.move(r, Cancelled)
-		d.event(EventCancelled, r, r.Attempt)
+	was := r.State
+	if was.Unfinished() && !quiet {
+		d.finish(r, Cancelled)
 		return true
 	}
-	d.finish(r, Cancelled)
+	d.move(r, Cancelled)
+	if was.Unfinished() { // of what no execution waits for, nothing is told: its tree's final event may be past
+		d.event(EventCancelled, r, r.Attempt)
+	}
+	if was == Held && !quiet {
+		d.announce(r)
+	}
 	return true
 }
 

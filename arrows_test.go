@@ -49,6 +49,11 @@ var arrows = []arrow{
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
 	{"oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 
+	{"mutant", nil, all, "an edit of the source is text, whatever it breaks"},
+	{"history", []string{"oracle", "dag"}, nil, "what happened is judged by who took no part in it"},
+	{"sim", []string{"dag", "oracle", "history", "mutant"}, nil, "the decisions are simulated without a clock, a disk or a network"},
+	{"chaos/...", wired, nil, "wires the parts, to break them"},
+
 	{"cmd/...", wired, nil, "wires the parts"},
 	{"testcluster", wired, nil, "wires the parts, for tests"},
 	{"faulttest/...", wired, nil, "wires the parts, to break them"},

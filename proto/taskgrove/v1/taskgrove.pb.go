@@ -2405,6 +2405,379 @@ func (x *Pool) GetOldest() *durationpb.Duration {
 	return nil
 }
 
+type WhyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyRequest) Reset() {
+	*x = WhyRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyRequest) ProtoMessage() {}
+
+func (x *WhyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
+func (*WhyRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *WhyRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+type WhyResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	TreeId        string                 `protobuf:"bytes,2,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
+	Status        string                 `protobuf:"bytes,3,opt,name=status,proto3" json:"status,omitempty"`   // as in Task
+	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`     // as in Task
+	Summary       string                 `protobuf:"bytes,5,opt,name=summary,proto3" json:"summary,omitempty"` // one sentence for people
+	Waits         []*Wait                `protobuf:"bytes,6,rep,name=waits,proto3" json:"waits,omitempty"`     // empty: it waits for nothing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyResponse) Reset() {
+	*x = WhyResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyResponse) ProtoMessage() {}
+
+func (x *WhyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
+func (*WhyResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *WhyResponse) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *WhyResponse) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+func (x *WhyResponse) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *WhyResponse) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *WhyResponse) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *WhyResponse) GetWaits() []*Wait {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
+// Wait is one thing that a task waits for. Fields that do not belong to its kind are empty.
+type Wait struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                            // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`                            // one sentence for people
+	TaskId        string                 `protobuf:"bytes,3,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`          // dependency: which; blocked: the task whose end is the cause
+	TaskState     string                 `protobuf:"bytes,4,opt,name=task_state,json=taskState,proto3" json:"task_state,omitempty"` // of that task
+	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                          // blocked: of that task; retry: of the attempt before
+	Pool          string                 `protobuf:"bytes,6,opt,name=pool,proto3" json:"pool,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`         // not_before, retry: the time
+	Since         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`         // pool: since when no live worker serves it; absent: none ever did
+	Ahead         int64                  `protobuf:"varint,9,opt,name=ahead,proto3" json:"ahead,omitempty"`        // capacity: ready tasks that come first
+	Capacity      int32                  `protobuf:"varint,10,opt,name=capacity,proto3" json:"capacity,omitempty"` // capacity: of the pool's live workers
+	Attempt       int32                  `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`   // retry: the one to come
+	Worker        string                 `protobuf:"bytes,12,opt,name=worker,proto3" json:"worker,omitempty"`      // worker: holds the cancelled attempt that is still open
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wait) Reset() {
+	*x = Wait{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wait) ProtoMessage() {}
+
+func (x *Wait) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wait.ProtoReflect.Descriptor instead.
+func (*Wait) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Wait) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Wait) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *Wait) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *Wait) GetTaskState() string {
+	if x != nil {
+		return x.TaskState
+	}
+	return ""
+}
+
+func (x *Wait) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Wait) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Wait) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Wait) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Wait) GetAhead() int64 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
+}
+
+func (x *Wait) GetCapacity() int32 {
+	if x != nil {
+		return x.Capacity
+	}
+	return 0
+}
+
+func (x *Wait) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Wait) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+type VerifyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TreeId        string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyRequest) Reset() {
+	*x = VerifyRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyRequest) ProtoMessage() {}
+
+func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
+func (*VerifyRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *VerifyRequest) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+type Violation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                   // as in taskgrove_invariant_violations_total
+	TreeId        string                 `protobuf:"bytes,2,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // empty: not of one tree
+	TaskId        string                 `protobuf:"bytes,3,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"` // empty: not of one task
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`                   // what is stored, and what the rule wants
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Violation) Reset() {
+	*x = Violation{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Violation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Violation) ProtoMessage() {}
+
+func (x *Violation) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Violation.ProtoReflect.Descriptor instead.
+func (*Violation) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Violation) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Violation) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+func (x *Violation) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *Violation) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 var File_taskgrove_v1_taskgrove_proto protoreflect.FileDescriptor
 
 const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
@@ -2634,7 +3007,39 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06queued\x18\x03 \x01(\x03R\x06queued\x12\x1a\n" +
 	"\bcapacity\x18\x04 \x01(\x05R\bcapacity\x12\x18\n" +
 	"\aworkers\x18\x05 \x01(\x05R\aworkers\x121\n" +
-	"\x06oldest\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06oldest2\xe6\x06\n" +
+	"\x06oldest\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06oldest\"%\n" +
+	"\n" +
+	"WhyRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\"\xb1\x01\n" +
+	"\vWhyResponse\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x17\n" +
+	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x16\n" +
+	"\x06status\x18\x03 \x01(\tR\x06status\x12\x14\n" +
+	"\x05state\x18\x04 \x01(\tR\x05state\x12\x18\n" +
+	"\asummary\x18\x05 \x01(\tR\asummary\x12(\n" +
+	"\x05waits\x18\x06 \x03(\v2\x12.taskgrove.v1.WaitR\x05waits\"\xd8\x02\n" +
+	"\x04Wait\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
+	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x1d\n" +
+	"\n" +
+	"task_state\x18\x04 \x01(\tR\ttaskState\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x12\x12\n" +
+	"\x04pool\x18\x06 \x01(\tR\x04pool\x120\n" +
+	"\x05until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x120\n" +
+	"\x05since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05ahead\x18\t \x01(\x03R\x05ahead\x12\x1a\n" +
+	"\bcapacity\x18\n" +
+	" \x01(\x05R\bcapacity\x12\x18\n" +
+	"\aattempt\x18\v \x01(\x05R\aattempt\x12\x16\n" +
+	"\x06worker\x18\f \x01(\tR\x06worker\"(\n" +
+	"\rVerifyRequest\x12\x17\n" +
+	"\atree_id\x18\x01 \x01(\tR\x06treeId\"e\n" +
+	"\tViolation\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
+	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
+	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text2\xe4\a\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12F\n" +
 	"\aExecute\x12\x1c.taskgrove.v1.ExecuteRequest\x1a\x1d.taskgrove.v1.ExecuteResponse\x12;\n" +
@@ -2647,7 +3052,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06Cancel\x12\x1b.taskgrove.v1.CancelRequest\x1a\x1c.taskgrove.v1.CancelResponse\x12:\n" +
 	"\x04Logs\x12\x19.taskgrove.v1.LogsRequest\x1a\x15.taskgrove.v1.LogLine0\x01\x12R\n" +
 	"\vListWorkers\x12 .taskgrove.v1.ListWorkersRequest\x1a!.taskgrove.v1.ListWorkersResponse\x12L\n" +
-	"\tListPools\x12\x1e.taskgrove.v1.ListPoolsRequest\x1a\x1f.taskgrove.v1.ListPoolsResponseB?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
+	"\tListPools\x12\x1e.taskgrove.v1.ListPoolsRequest\x1a\x1f.taskgrove.v1.ListPoolsResponse\x12:\n" +
+	"\x03Why\x12\x18.taskgrove.v1.WhyRequest\x1a\x19.taskgrove.v1.WhyResponse\x12@\n" +
+	"\x06Verify\x12\x1b.taskgrove.v1.VerifyRequest\x1a\x17.taskgrove.v1.Violation0\x01B?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
 
 var (
 	file_taskgrove_v1_taskgrove_proto_rawDescOnce sync.Once
@@ -2661,7 +3068,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),         // 0: taskgrove.v1.SubmitRequest
 	(*SubmitOptions)(nil),         // 1: taskgrove.v1.SubmitOptions
@@ -2694,75 +3101,87 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*ListPoolsRequest)(nil),      // 28: taskgrove.v1.ListPoolsRequest
 	(*ListPoolsResponse)(nil),     // 29: taskgrove.v1.ListPoolsResponse
 	(*Pool)(nil),                  // 30: taskgrove.v1.Pool
-	nil,                           // 31: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                           // 32: taskgrove.v1.Worker.PoolsEntry
-	(*durationpb.Duration)(nil),   // 33: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*WhyRequest)(nil),            // 31: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),           // 32: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                  // 33: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),         // 34: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),             // 35: taskgrove.v1.Violation
+	nil,                           // 36: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                           // 37: taskgrove.v1.Worker.PoolsEntry
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	1,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	2,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
-	33, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	38, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
 	3,  // 3: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
 	4,  // 4: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	33, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	33, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	34, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	33, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	33, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	31, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	38, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	38, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	39, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	38, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	38, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	36, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	3,  // 11: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	34, // 12: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	34, // 13: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	34, // 14: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	34, // 15: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	34, // 16: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	34, // 17: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	34, // 18: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	34, // 19: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	39, // 12: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	39, // 13: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	39, // 14: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	39, // 15: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	39, // 16: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	39, // 17: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	39, // 18: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	39, // 19: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
 	10, // 20: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
 	11, // 21: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
 	18, // 22: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	34, // 23: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	34, // 24: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	34, // 25: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	39, // 23: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	39, // 24: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	39, // 25: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
 	11, // 26: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	34, // 27: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	39, // 27: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
 	27, // 28: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	32, // 29: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	34, // 30: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	34, // 31: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	37, // 29: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	39, // 30: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	39, // 31: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
 	30, // 32: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	33, // 33: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	0,  // 34: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	6,  // 35: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	8,  // 36: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	9,  // 37: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	12, // 38: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	14, // 39: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	16, // 40: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	19, // 41: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	21, // 42: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	23, // 43: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	25, // 44: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	28, // 45: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	5,  // 46: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	7,  // 47: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	10, // 48: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	11, // 49: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	13, // 50: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	15, // 51: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	17, // 52: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	20, // 53: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	22, // 54: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	24, // 55: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	26, // 56: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	29, // 57: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	46, // [46:58] is the sub-list for method output_type
-	34, // [34:46] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	38, // 33: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	33, // 34: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	39, // 35: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	39, // 36: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 37: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	6,  // 38: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	8,  // 39: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	9,  // 40: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	12, // 41: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	14, // 42: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	16, // 43: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	19, // 44: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	21, // 45: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	23, // 46: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	25, // 47: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	28, // 48: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	31, // 49: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	34, // 50: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	5,  // 51: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	7,  // 52: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	10, // 53: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	11, // 54: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	13, // 55: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	15, // 56: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	17, // 57: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	20, // 58: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	22, // 59: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	24, // 60: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	26, // 61: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	29, // 62: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	32, // 63: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	35, // 64: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	51, // [51:65] is the sub-list for method output_type
+	37, // [37:51] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -2779,7 +3198,7 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   33,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -33,6 +33,8 @@ const (
 	Taskgrove_Logs_FullMethodName         = "/taskgrove.v1.Taskgrove/Logs"
 	Taskgrove_ListWorkers_FullMethodName  = "/taskgrove.v1.Taskgrove/ListWorkers"
 	Taskgrove_ListPools_FullMethodName    = "/taskgrove.v1.Taskgrove/ListPools"
+	Taskgrove_Why_FullMethodName          = "/taskgrove.v1.Taskgrove/Why"
+	Taskgrove_Verify_FullMethodName       = "/taskgrove.v1.Taskgrove/Verify"
 )
 
 // TaskgroveClient is the client API for Taskgrove service.
@@ -67,6 +69,11 @@ type TaskgroveClient interface {
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
 	// ListPools shows each pool's depth and capacity.
 	ListPools(ctx context.Context, in *ListPoolsRequest, opts ...grpc.CallOption) (*ListPoolsResponse, error)
+	// Why says what a task that is not running waits for. NOT_FOUND.
+	Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyResponse, error)
+	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
+	// violation. No message: none was found.
+	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Violation], error)
 }
 
 type taskgroveClient struct {
@@ -218,6 +225,35 @@ func (c *taskgroveClient) ListPools(ctx context.Context, in *ListPoolsRequest, o
 	return out, nil
 }
 
+func (c *taskgroveClient) Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WhyResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_Why_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Violation], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[3], Taskgrove_Verify_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[VerifyRequest, Violation]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Taskgrove_VerifyClient = grpc.ServerStreamingClient[Violation]
+
 // TaskgroveServer is the server API for Taskgrove service.
 // All implementations must embed UnimplementedTaskgroveServer
 // for forward compatibility.
@@ -250,6 +286,11 @@ type TaskgroveServer interface {
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
 	// ListPools shows each pool's depth and capacity.
 	ListPools(context.Context, *ListPoolsRequest) (*ListPoolsResponse, error)
+	// Why says what a task that is not running waits for. NOT_FOUND.
+	Why(context.Context, *WhyRequest) (*WhyResponse, error)
+	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
+	// violation. No message: none was found.
+	Verify(*VerifyRequest, grpc.ServerStreamingServer[Violation]) error
 	mustEmbedUnimplementedTaskgroveServer()
 }
 
@@ -295,6 +336,12 @@ func (UnimplementedTaskgroveServer) ListWorkers(context.Context, *ListWorkersReq
 }
 func (UnimplementedTaskgroveServer) ListPools(context.Context, *ListPoolsRequest) (*ListPoolsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPools not implemented")
+}
+func (UnimplementedTaskgroveServer) Why(context.Context, *WhyRequest) (*WhyResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Why not implemented")
+}
+func (UnimplementedTaskgroveServer) Verify(*VerifyRequest, grpc.ServerStreamingServer[Violation]) error {
+	return status.Error(codes.Unimplemented, "method Verify not implemented")
 }
 func (UnimplementedTaskgroveServer) mustEmbedUnimplementedTaskgroveServer() {}
 func (UnimplementedTaskgroveServer) testEmbeddedByValue()                   {}
@@ -508,6 +555,35 @@ func _Taskgrove_ListPools_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Taskgrove_Why_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WhyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).Why(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_Why_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).Why(ctx, req.(*WhyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_Verify_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(VerifyRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TaskgroveServer).Verify(m, &grpc.GenericServerStream[VerifyRequest, Violation]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Taskgrove_VerifyServer = grpc.ServerStreamingServer[Violation]
+
 // Taskgrove_ServiceDesc is the grpc.ServiceDesc for Taskgrove service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -551,6 +627,10 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListPools",
 			Handler:    _Taskgrove_ListPools_Handler,
 		},
+		{
+			MethodName: "Why",
+			Handler:    _Taskgrove_Why_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -566,6 +646,11 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Logs",
 			Handler:       _Taskgrove_Logs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Verify",
+			Handler:       _Taskgrove_Verify_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -209,6 +209,14 @@ type Pool struct {
 	Oldest            time.Duration // age of the oldest that waits
 }
 
+// Violation is a rule of the system that does not hold in what is stored.
+type Violation struct {
+	Kind   string // as in taskgrove_invariant_violations_total
+	TreeID string // empty: not of one tree, or of one that is not there
+	TaskID string // empty: not of one task, or of one that is not there
+	Text   string // what is stored, and what the rule wants
+}
+
 // Service is what every API stands on. *Coordinator implements it; it is declared here, with the types it speaks,
 // so that APIs can be tested against it.
 type Service interface {
@@ -228,6 +236,9 @@ type Service interface {
 	// the final one, with ctx, or with an error. It misses nothing that is still stored.
 	Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error]
 	Logs(ctx context.Context, taskID string, attempt int, follow bool) iter.Seq2[*LogLine, error]
+	// Verify derives the rules of the system anew from what is stored, of the tree of a task or, when that is empty, of
+	// everything, and yields each violation. It ends after an error; nothing yielded: nothing was found.
+	Verify(ctx context.Context, treeOf string) iter.Seq2[*Violation, error]
 	Workers(ctx context.Context) ([]Worker, error)
 	Pools(ctx context.Context) ([]Pool, error)
 	// Ready is nil when Postgres and NATS can be reached.

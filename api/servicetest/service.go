@@ -28,6 +28,8 @@ type Service struct {
 	faults  map[string][]error
 	changed chan struct{} // closed and replaced whenever an event is added
 	options coordinator.SubmitOptions
+
+	violations []*coordinator.Violation
 }
 
 type tree struct {

@@ -132,16 +132,20 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 }
 
 // encode makes the message of an attempt.
-func (c *Coordinator) encode(w *pg.Work) ([]byte, error) {
+func (c *Coordinator) encode(w *pg.Work) ([]byte, error) { return proto.Marshal(c.message(w)) }
+
+// message is what a worker is told of an attempt.
+func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 	m := &workerv1.Work{
 		Version: protocol, Attempt: &workerv1.Attempt{Task: int64(w.Key), Number: uint32(w.Attempt)},
 		Token: c.tokens.of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
 		IdempotencyKey: fmt.Sprintf("%s.%d", w.ID, w.Execution), UserId: w.UserID,
+		Unlocks: w.Flags&(dag.FlagDependents|dag.FlagWide) == dag.FlagDependents,
 	}
 	if w.Deps > pg.MaxInlineDeps {
 		m.InputsSize = 1 // not known before it is asked for
-		return proto.Marshal(m)
+		return m
 	}
 	inputs, err := c.merge(w)
 	switch {
@@ -152,7 +156,7 @@ func (c *Coordinator) encode(w *pg.Work) ([]byte, error) {
 	default:
 		m.Inputs = inputs
 	}
-	return proto.Marshal(m)
+	return m
 }
 
 // errMerge: the inputs of a task can't be put together, however often it is tried.

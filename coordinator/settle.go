@@ -22,8 +22,9 @@ const pendingMessages = 256
 
 // delivery is a message of results, decoded.
 type delivery struct {
-	message *queue.ResultMessage
-	results []dag.Result
+	message  *queue.ResultMessage
+	instance string // of the worker that sent it
+	results  []dag.Result
 }
 
 // runSettle takes results from RESULTS and records them, until ctx ends, and those in hand even then.
@@ -33,7 +34,8 @@ func (c *Coordinator) runSettle(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(arrived)
 		return c.queue.ConsumeResults(ctx, pendingMessages, func(m *queue.ResultMessage) {
-			d := delivery{message: m, results: c.decodeResults(ctx, m)}
+			d := delivery{message: m}
+			d.instance, d.results = c.decodeResults(ctx, m)
 			select {
 			case arrived <- d:
 			case <-ctx.Done(): // not acked: it comes again
@@ -95,8 +97,9 @@ func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(settleGrace, cancel) })
 	defer stop()
+	handed := map[attemptKey]pg.Handover{}
 	for from := 0; from < len(results); from += c.cfg.Batch {
-		if err := c.settle(grace, results[from:min(from+c.cfg.Batch, len(results))]); err != nil {
+		if err := c.settle(grace, results[from:min(from+c.cfg.Batch, len(results))], handed); err != nil {
 			c.log.Warn("results were not recorded and will come again", "results", len(results), "error", err)
 			for _, d := range batch {
 				d.message.Nak(time.Second)
@@ -106,8 +109,8 @@ func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
 	}
 	failpoint.Hit("coordinator.before-ack")
 	for _, d := range batch {
+		c.receipt(grace, d, handed)
 		d.message.Ack()
-		c.receipt(d)
 	}
 	c.meter.settled(len(results), time.Since(begin))
 }
@@ -116,8 +119,8 @@ func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
 const settleGrace = 10 * time.Second
 
 // settle records results in one transaction. When one of them can't be stored, the batch is halved until it is alone;
-// it becomes its attempt's failure.
-func (c *Coordinator) settle(ctx context.Context, results []dag.Result) error {
+// it becomes its attempt's failure. What was handed over is added to handed, by the result that offered a slot.
+func (c *Coordinator) settle(ctx context.Context, results []dag.Result, handed map[attemptKey]pg.Handover) error {
 	if len(results) == 0 {
 		return nil
 	}
@@ -130,6 +133,9 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result) error {
 	})
 	if err == nil {
 		failpoint.Hit("coordinator.after-settle-commit")
+		for _, h := range eff.Handed {
+			handed[attemptKey{h.After, h.AfterAttempt}] = h
+		}
 		c.after(ctx, eff)
 		c.traceSettle(ctx, results, begin)
 		return nil
@@ -138,10 +144,10 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result) error {
 		return err
 	}
 	if half := len(results) / 2; half > 0 {
-		if err := c.settle(ctx, results[:half]); err != nil {
+		if err := c.settle(ctx, results[:half], handed); err != nil {
 			return err
 		}
-		return c.settle(ctx, results[half:])
+		return c.settle(ctx, results[half:], handed)
 	}
 	r := results[0]
 	if r.Detail == unstorable {
@@ -149,17 +155,23 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result) error {
 	}
 	c.log.Error("a result can't be stored", "task", int64(r.Task), "attempt", r.Attempt, "error", err)
 	return c.settle(ctx, []dag.Result{{Task: r.Task, Attempt: r.Attempt, Worker: r.Worker, Before: r.Before, Early: r.Early,
-		StartedAt: r.StartedAt, Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result can't be stored", Detail: unstorable}})
+		StartedAt: r.StartedAt, Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result can't be stored", Detail: unstorable}}, handed)
+}
+
+// attemptKey names an attempt.
+type attemptKey struct {
+	task   dag.Key
+	number int32
 }
 
 const unstorable = "Postgres rejected the result"
 
 // decodeResults reads a message. Results with a wrong token are left out: nobody who may report them sent them.
-func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage) []dag.Result {
+func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage) (instance string, results []dag.Result) {
 	b := &workerv1.ResultBatch{}
 	if err := proto.Unmarshal(m.Data, b); err != nil {
 		c.log.Warn("results can't be read", "worker", m.Worker, "error", err)
-		return nil
+		return "", nil
 	}
 	who := c.instances.of(ctx, m.Worker, b.Instance)
 	out := make([]dag.Result, 0, len(b.Results))
@@ -171,12 +183,13 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 		}
 		out = append(out, resultOf(r, k, n, who))
 	}
-	return out
+	return b.Instance, out
 }
 
 func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
 	res := dag.Result{Task: k, Attempt: attempt, Worker: who.key, Before: who.before, Chunked: r.ValueSize > 0 && len(r.Value) == 0,
-		Error: clean(r.Error), Detail: clean(r.Detail), Permanent: r.Permanent, Early: r.Early}
+		Error: clean(r.Error), Detail: clean(r.Detail), Permanent: r.Permanent, Early: r.Early,
+		Offer: r.Offer}
 	if r.StartedUnixUs > 0 {
 		res.StartedAt = time.UnixMicro(r.StartedUnixUs)
 	}
@@ -215,14 +228,44 @@ func clean(s string) string {
 }
 
 // receipt tells a worker that its results are recorded, or of no use (any more): it may forget them.
-func (c *Coordinator) receipt(d delivery) {
-	news := &workerv1.News{}
+// What it was handed over with them goes along, as much as one message carries.
+func (c *Coordinator) receipt(ctx context.Context, d delivery, handed map[attemptKey]pg.Handover) {
+	const most = 512 << 10
+	news, size := &workerv1.News{}, 0
 	for _, r := range d.results {
 		news.Receipts = append(news.Receipts, attemptOf(r.Task, r.Attempt))
+		h, ok := handed[attemptKey{r.Task, r.Attempt}]
+		if !ok {
+			continue
+		}
+		failpoint.Hit("coordinator.before-handover")
+		m, err := c.handover(ctx, h, d.instance)
+		if err != nil {
+			c.log.Error("hand over", "task", h.Work.ID, "attempt", h.Attempt, "error", err)
+			continue
+		}
+		news.Handovers = append(news.Handovers, m)
+		if size += proto.Size(m); size > most {
+			c.tell(d.message.Worker, news)
+			news, size = &workerv1.News{}, 0
+		}
 	}
 	if len(news.Receipts) > 0 {
 		c.tell(d.message.Worker, news)
 	}
+}
+
+// handover makes the message of an attempt that was claimed for the worker that offered a slot.
+func (c *Coordinator) handover(ctx context.Context, h pg.Handover, instance string) (*workerv1.Handover, error) {
+	pool, err := c.store.PoolName(ctx, h.Work.Pool)
+	if err != nil {
+		return nil, err
+	}
+	header := map[string]string{}
+	for name, values := range c.traceDispatch(ctx, h.Work) {
+		header[name] = values[0]
+	}
+	return &workerv1.Handover{After: attemptOf(h.After, h.AfterAttempt), Instance: instance, Pool: pool, Work: c.message(h.Work), Header: header}, nil
 }
 
 func attemptOf(k dag.Key, n int32) *workerv1.Attempt {

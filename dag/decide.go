@@ -177,6 +177,8 @@ type Decision struct {
 	Stops  []Stop
 	Unlock []Key
 	Trees  map[TreeKey]*TreeDelta
+	// Handovers are the tasks that [Decision.HandOver] claimed.
+	Handovers []Handover
 }
 
 // Dependent is one edge from its dependency's side.
@@ -356,6 +358,36 @@ func (d *Decision) Claim(k Key, attempt int32, w WorkerKey) Verdict {
 	return No
 }
 
+// Handover is a task that was claimed, as soon as it was ready, for the worker whose result unlocked it.
+type Handover struct {
+	After        Key // the result's task, whose slot it takes
+	AfterAttempt int32
+	Task         Key
+	Attempt      int32
+	Worker       WorkerKey
+}
+
+// HandOver claims one of the tasks that a result has just unlocked for the worker that reported it, in the slot that
+// it offers: the claim that would follow anyway, without the way through the queue. The result must have been settled
+// by this decision, and its worker's lease be alive. may tells whether nothing older waits in the task's pool: an
+// unlocked task passes nobody.
+func (d *Decision) HandOver(res Result, may func(*Row) bool) {
+	from := d.rows[res.Task]
+	if from == nil || !res.Offer || res.Worker == 0 || from.State != Completed || from.Attempt != res.Attempt {
+		return
+	}
+	for _, dep := range d.deps[res.Task] {
+		r := d.rows[dep.Key]
+		if r == nil || r.State != Ready || r.was == Ready || r.Pool != from.Pool || !may(r) {
+			continue
+		}
+		if d.Claim(r.Key, r.Attempt, res.Worker) == Yes {
+			d.Handovers = append(d.Handovers, Handover{After: from.Key, AfterAttempt: from.Attempt, Task: r.Key, Attempt: r.Attempt, Worker: res.Worker})
+			return
+		}
+	}
+}
+
 func (d *Decision) start(r *Row, w WorkerKey) {
 	d.move(r, Running)
 	d.hold(r, w)
@@ -379,6 +411,7 @@ type Result struct {
 	Detail    string
 	Permanent bool
 	Early     bool // started before its claim was confirmed
+	Offer     bool // its slot waits for a task that it unlocks
 	StartedAt time.Time
 }
 

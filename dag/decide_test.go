@@ -213,6 +213,66 @@ func TestUnlock(t *testing.T) {
 	}
 }
 
+func TestHandOver(t *testing.T) {
+	any := func(*dag.Row) bool { return true }
+	for _, tt := range []struct {
+		fact  string
+		offer bool
+		may   func(*dag.Row) bool
+		edit  func(rows []dag.Row)
+		want  int // tasks that are handed over
+	}{
+		{"an unlocked task of the pool is", true, any, nil, 1},
+		{"without an offer, none is", false, any, nil, 0},
+		{"a task that would pass another is not", true, func(*dag.Row) bool { return false }, nil, 0},
+		{"a task of another pool is not", true, any, func(rows []dag.Row) { rows[1].Pool, rows[2].Pool = 4, 4 }, 0},
+		{"a task that waits for more is not", true, any, func(rows []dag.Row) { rows[1].Remaining, rows[2].Remaining = 2, 2 }, 0},
+		{"a task that was ready before is not", true, any, func(rows []dag.Row) { rows[1].State, rows[2].State = dag.Ready, dag.Ready }, 0},
+		{"a group is not", true, any, func(rows []dag.Row) { rows[1].Flags, rows[2].Flags = dag.FlagGroup, dag.FlagGroup }, 0},
+	} {
+		rows := []dag.Row{
+			{Key: key(0), State: dag.Running, Worker: 9, Pool: 3, Flags: dag.FlagDependents},
+			{Key: key(1), State: dag.Waiting, Remaining: 1, Pool: 3},
+			{Key: key(2), State: dag.Waiting, Remaining: 1, Pool: 3},
+		}
+		if tt.edit != nil {
+			tt.edit(rows)
+		}
+		d := decision(rows...)
+		d.AddDependent(key(0), dag.Dependent{Key: key(1), Required: true})
+		d.AddDependent(key(0), dag.Dependent{Key: key(2), Required: true})
+		res := dag.Result{Task: key(0), Attempt: 1, Worker: 9, Outcome: dag.OutcomeCompleted, Offer: tt.offer}
+		d.Settle(res)
+		d.HandOver(res, tt.may)
+		if len(d.Handovers) != tt.want {
+			t.Errorf("%s: got %v", tt.fact, d.Handovers)
+		}
+		for _, h := range d.Handovers {
+			if r := d.Row(h.Task); r.State != dag.Running || r.Worker != 9 || h.After != key(0) || h.AfterAttempt != 1 {
+				t.Errorf("%s: %+v, row %+v", tt.fact, h, r)
+			}
+		}
+	}
+}
+
+func TestNothingIsHandedOverForAResultThatChangedNothing(t *testing.T) {
+	d := decision(
+		dag.Row{Key: key(0), State: dag.Running, Attempt: 2, Worker: 9, Flags: dag.FlagDependents},
+		dag.Row{Key: key(1), State: dag.Waiting, Remaining: 1})
+	d.AddDependent(key(0), dag.Dependent{Key: key(1), Required: true})
+	for _, res := range []dag.Result{
+		{Task: key(0), Attempt: 1, Worker: 9, Outcome: dag.OutcomeCompleted, Offer: true},
+		{Task: key(0), Attempt: 2, Worker: 8, Outcome: dag.OutcomeCompleted, Offer: true},
+		{Task: key(0), Attempt: 2, Worker: 9, Outcome: dag.OutcomeFailed, Offer: true},
+	} {
+		d.Settle(res)
+		d.HandOver(res, func(*dag.Row) bool { return true })
+	}
+	if len(d.Handovers) != 0 {
+		t.Errorf("got %v", d.Handovers)
+	}
+}
+
 // TestCountsFollowStates holds the trees' deltas against a recount of the rows.
 func TestCountsFollowStates(t *testing.T) {
 	d := decision(

@@ -32,6 +32,7 @@ func TestKilledCoordinator(t *testing.T) {
 		"coordinator.after-claim-commit=kill@2",
 		"coordinator.before-settle-commit=kill@3",
 		"coordinator.after-settle-commit=kill@4",
+		"coordinator.before-handover=kill",
 		"coordinator.before-ack=kill@5",
 		"coordinator.after-timer-commit=kill",
 		"coordinator.after-chore-commit=kill",
@@ -84,7 +85,7 @@ func TestKilledWorkers(t *testing.T) {
 	s := newSharedSite(t)
 	s.start(CoordinatorRole, "")
 	var victims []*Process
-	for _, point := range []string{"worker.before-claim=kill@3", "worker.after-claim=kill@3", "worker.mid-task=kill@5", "worker.after-result=kill@3"} {
+	for _, point := range []string{"worker.before-claim=kill@3", "worker.after-claim=kill@3", "worker.mid-task=kill@5", "worker.after-result=kill@3", "worker.handed-over=kill"} {
 		victims = append(victims, s.launch(WorkerRole, point))
 	}
 	for _, v := range victims {

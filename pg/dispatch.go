@@ -109,7 +109,7 @@ func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit
 			}
 		}
 		if len(first) > 0 {
-			b.Queue(sql("LoadWork"), first, ns, attempts).Query(func(rows pgx.Rows) error {
+			b.Queue(sql("LoadWork"), first, ns, attempts, int16(dag.Ready)).Query(func(rows pgx.Rows) error {
 				return scanWork(rows, func(w *Work) { again = append(again, w) })
 			})
 		}

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -16,11 +17,18 @@ type pgconnTag = pgconn.CommandTag
 // order. A lasting error (see [Lasting]) means that one of the results can't be stored: halve the batch.
 func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (changed []bool, eff *Effects, err error) {
 	l := load{keys: make([]dag.Key, len(results)), dependents: true}
+	var offers offers
 	for i, r := range results {
 		l.keys[i] = r.Task
+		if r.Offer {
+			offers.add(r)
+		}
 		if r.Outcome != dag.OutcomeCompleted {
 			l.policies = append(l.policies, r.Task)
 		}
+	}
+	if len(offers.tasks) > 0 {
+		l.before = offers.queue
 	}
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		d, err := l.run(ctx, c)
@@ -31,10 +39,62 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		for i, r := range results {
 			changed[i] = d.Settle(r)
 		}
+		for i, r := range results {
+			if changed[i] && offers.alive[r.Worker] {
+				d.HandOver(r, offers.may)
+			}
+		}
 		eff, err = apply(ctx, c, d, room, nil)
 		return err
 	})
 	return changed, eff, err
+}
+
+// offers are results whose slots wait for what they unlock.
+type offers struct {
+	tasks   []dag.Key
+	workers []dag.WorkerKey
+	alive   map[dag.WorkerKey]bool // their leases, held until the end of the transaction
+	waiting map[int32]dag.Priority // pool -> the most urgent that waits in Postgres
+}
+
+func (o *offers) add(r dag.Result) {
+	o.tasks = append(o.tasks, r.Task)
+	if !slices.Contains(o.workers, r.Worker) {
+		o.workers = append(o.workers, r.Worker)
+	}
+}
+
+func (o *offers) queue(b *pgx.Batch) {
+	o.alive, o.waiting = map[dag.WorkerKey]bool{}, map[int32]dag.Priority{}
+	queueShareWorkers(b, o.workers, o.alive)
+	b.Queue(sql("WaitingOf"), o.tasks).Query(func(rows pgx.Rows) error {
+		var pool int32
+		var p dag.Priority
+		_, err := pgx.ForEachRow(rows, []any{&pool, &p}, func() error {
+			o.waiting[pool] = p
+			return nil
+		})
+		return err
+	})
+}
+
+// may tells whether nothing waits that the task would pass.
+func (o *offers) may(r *dag.Row) bool {
+	p, waits := o.waiting[r.Pool]
+	return !waits || p > r.Priority
+}
+
+// queueShareWorkers finds out which workers are alive, and holds them so until the end of the transaction.
+func queueShareWorkers(b *pgx.Batch, workers []dag.WorkerKey, alive map[dag.WorkerKey]bool) {
+	b.Queue(sql("ShareWorkers"), workers).Query(func(rows pgx.Rows) error {
+		var w dag.WorkerKey
+		_, err := pgx.ForEachRow(rows, []any{&w}, func() error {
+			alive[w] = true
+			return nil
+		})
+		return err
+	})
 }
 
 // Claim asks for an attempt.
@@ -55,16 +115,7 @@ func (s *Store) Claim(ctx context.Context, claims []Claim) (verdicts []dag.Verdi
 	}
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		alive := map[dag.WorkerKey]bool{}
-		d, err := load{keys: keys, before: func(b *pgx.Batch) {
-			b.Queue(sql("ShareWorkers"), workers).Query(func(rows pgx.Rows) error {
-				var w dag.WorkerKey
-				_, err := pgx.ForEachRow(rows, []any{&w}, func() error {
-					alive[w] = true
-					return nil
-				})
-				return err
-			})
-		}}.run(ctx, c)
+		d, err := load{keys: keys, before: func(b *pgx.Batch) { queueShareWorkers(b, workers, alive) }}.run(ctx, c)
 		if err != nil {
 			return err
 		}

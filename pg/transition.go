@@ -46,13 +46,20 @@ type Run struct {
 
 // Effects are what is left to do after a commit.
 type Effects struct {
-	Publish []*Work // published on record: send them now
-	Waiting []Run   // runs that went to the ready table; those in Publish are not among them
+	Publish []*Work    // published on record: send them now
+	Handed  []Handover // claimed for workers that offered a slot: send them now
+	Waiting []Run      // runs that went to the ready table; those in Publish are not among them
 	Stops   []dag.Stop
 	Chores  int // how many were added
 	Timers  []dag.Timer
 	Trees   []TreeSequence // whose events advanced
 	Taken   map[Lane]int   // ready tasks that left their lane: claimed, cancelled, settled
+}
+
+// Handover is what a worker is handed with its receipt.
+type Handover struct {
+	dag.Handover
+	Work *Work
 }
 
 // TreeSequence is where a tree's events stand.
@@ -184,6 +191,13 @@ func apply(ctx context.Context, c *pgx.Conn, d *dag.Decision, room Room, extra f
 		queueRuns(b, runs, placed)
 		queueDirectWork(b, runs, work)
 	}
+	if len(d.Handovers) > 0 {
+		handed := make([]Run, len(d.Handovers))
+		for i, h := range d.Handovers {
+			handed[i] = Run{First: h.Task, N: 1, Attempt: h.Attempt}
+		}
+		queueWork(b, handed, dag.Running, work)
+	}
 	if len(d.Trees) > 0 {
 		queueTrees(b, d.Trees, eff)
 	}
@@ -192,6 +206,11 @@ func apply(ctx context.Context, c *pgx.Conn, d *dag.Decision, room Room, extra f
 		return nil, fmt.Errorf("write %d tasks: %w", len(changed), err)
 	}
 	eff.place(runs, placed, work)
+	for _, h := range d.Handovers {
+		if w := work[h.Task]; w != nil {
+			eff.Handed = append(eff.Handed, Handover{h, w})
+		}
+	}
 	return eff, nil
 }
 
@@ -334,11 +353,12 @@ func queueRuns(b *pgx.Batch, runs []Run, placed map[dag.Key]bool) {
 func queueDirectWork(b *pgx.Batch, runs []Run, work map[dag.Key]*Work) {
 	direct := slices.DeleteFunc(slices.Clone(runs), func(r Run) bool { return !r.Direct })
 	if len(direct) > 0 {
-		queueWork(b, direct, work)
+		queueWork(b, direct, dag.Ready, work)
 	}
 }
 
-func queueWork(b *pgx.Batch, runs []Run, work map[dag.Key]*Work) {
+// queueWork loads what a worker needs of the tasks of the runs that are in the state.
+func queueWork(b *pgx.Batch, runs []Run, state dag.State, work map[dag.Key]*Work) {
 	var keys []dag.Key
 	first, ns, attempts := make([]int64, len(runs)), make([]int32, len(runs)), make([]int32, len(runs))
 	for i, r := range runs {
@@ -347,7 +367,7 @@ func queueWork(b *pgx.Batch, runs []Run, work map[dag.Key]*Work) {
 			keys = append(keys, k)
 		}
 	}
-	b.Queue(sql("LoadWork"), first, ns, attempts).Query(func(rows pgx.Rows) error {
+	b.Queue(sql("LoadWork"), first, ns, attempts, int16(state)).Query(func(rows pgx.Rows) error {
 		return scanWork(rows, func(w *Work) { work[w.Key] = w })
 	})
 	b.Queue(sql("LoadDependencyResults"), keys, MaxInlineDeps).Query(func(rows pgx.Rows) error {

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -103,6 +104,13 @@ func (t *Taker) Take(ctx context.Context, max int) ([]*WorkDelivery, error) {
 			return nil, err
 		}
 	}
+}
+
+// More reports whether messages were waiting for the pool when the server last said so.
+func (t *Taker) More() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.known[:], more)
 }
 
 func (t *Taker) begin() {

@@ -88,6 +88,10 @@ func (l *ledger) remove(a *attempt) {
 	}
 	a.phase = gone
 	delete(l.attempts, a.key)
+	if a.offer != nil {
+		a.offer.Stop()
+		a.offer = nil
+	}
 	l.dropSlot(a)
 }
 
@@ -101,7 +105,7 @@ func answerMessage(ack []*queue.WorkDelivery, a *attempt) []*queue.WorkDelivery 
 	return ack
 }
 
-// report makes a result the attempt's last word and frees the slot. What the executor was given is let go of: thousands
+// report makes a result the attempt's last word and frees the slot, unless it is offered. What the executor was given is let go of: thousands
 // of results may wait for their receipts. The caller holds mu.
 func (l *ledger) report(a *attempt, r *workerv1.Result) {
 	a.work.Inputs, a.work.Params, a.work.Schemas = nil, nil, nil
@@ -110,6 +114,10 @@ func (l *ledger) report(a *attempt, r *workerv1.Result) {
 	a.sending = true
 	l.kept++
 	l.keptBytes += a.size()
+	if r.Offer {
+		a.offer = time.AfterFunc(offerFor, func() { l.endOffer(a) })
+		return
+	}
 	l.dropSlot(a)
 }
 
@@ -236,7 +244,8 @@ const (
 )
 
 // finish records that an attempt's work has stopped, with what is to be reported of it.
-func (l *ledger) finish(a *attempt, r *workerv1.Result) ending {
+// offer: when it was completed, its slot may wait for a task that it unlocks.
+func (l *ledger) finish(a *attempt, r *workerv1.Result, offer bool) ending {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if a.cancelled && r.Outcome != workerv1.Outcome_OUTCOME_CANCELLED {
@@ -261,6 +270,7 @@ func (l *ledger) finish(a *attempt, r *workerv1.Result) ending {
 		a.claim = claimSkipped
 	}
 	r.Early = !granted
+	r.Offer = offer && granted && r.Outcome == workerv1.Outcome_OUTCOME_COMPLETED && !a.session.ended
 	l.report(a, r)
 	return endReport
 }
@@ -302,6 +312,7 @@ func (l *ledger) overdue() []*attempt {
 	for _, a := range l.attempts {
 		if a.phase == reported && !a.sending && now.After(a.sendAfter) {
 			a.sending = true
+			a.result.Offer = a.offer != nil
 			out = append(out, a)
 		}
 	}

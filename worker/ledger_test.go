@@ -62,7 +62,23 @@ func (d *desk) verdict(a *attempt, v workerv1.Verdict) answered {
 }
 
 func (d *desk) ends(a *attempt, outcome workerv1.Outcome) ending {
-	return d.finish(a, a.newResult(outcome, time.Now(), time.Now()))
+	return d.finish(a, a.newResult(outcome, time.Now(), time.Now()), false)
+}
+
+// offered is an attempt that was completed and whose slot waits for a task that it unlocks.
+func (d *desk) offered() *attempt {
+	a := d.taken(false, true)
+	d.verdict(a, yes)
+	d.finish(a, a.newResult(workerv1.Outcome_OUTCOME_COMPLETED, time.Now(), time.Now()), true)
+	d.want(a, reported, 1, 1)
+	return a
+}
+
+// handed is task 2, claimed for the session.
+func (d *desk) handed() *attempt {
+	a := d.attempt(2, 1, false)
+	a.delivery = nil
+	return a
 }
 
 func (d *desk) want(a *attempt, p phase, slots int64, kept int) {
@@ -320,6 +336,70 @@ func TestLedger(t *testing.T) {
 			if len(d.overdue()) != 1 || len(d.overdue()) != 0 {
 				t.Error("not overdue once")
 			}
+		}},
+		{"a slot that was offered passes to the task that comes with the receipt", func(t *testing.T, d *desk) {
+			a, b := d.offered(), d.handed()
+			if !a.result.Offer {
+				t.Error("the result does not say so")
+			}
+			if got := d.accept(b, a.key, nil); got != acceptStart {
+				t.Fatalf("accepted as %d", got)
+			}
+			d.want(b, running, 1, 1)
+			d.receipts([]*workerv1.Attempt{a.work.Attempt})
+			d.want(b, running, 1, 0)
+			if got := d.ends(b, completed); got != endReport || b.result.Early {
+				t.Errorf("ends as %v, early: %v", got, b.result.Early)
+			}
+			d.want(b, reported, 0, 1)
+		}},
+		{"a slot that was offered in vain is free with the receipt", func(t *testing.T, d *desk) {
+			a := d.offered()
+			d.receipts([]*workerv1.Attempt{a.work.Attempt})
+			d.want(a, gone, 0, 0)
+		}},
+		{"an offer ends; what comes later is handed back, and its result offers nothing again", func(t *testing.T, d *desk) {
+			a, b := d.offered(), d.handed()
+			d.endOffer(a)
+			d.want(a, reported, 0, 1)
+			if got := d.accept(b, a.key, nil); got != acceptReport || b.result.Outcome != returned {
+				t.Errorf("accepted as %d, reported as %v", got, b.result)
+			}
+			d.want(b, reported, 0, 2)
+			d.stored([]*attempt{a}, 0)
+			if d.overdue(); a.result.Offer {
+				t.Error("offers a slot that it does not hold")
+			}
+		}},
+		{"one offer is good for one task", func(t *testing.T, d *desk) {
+			a, b, c := d.offered(), d.handed(), d.attempt(3, 1, false)
+			d.accept(b, a.key, nil)
+			if got := d.accept(c, a.key, nil); got != acceptReport {
+				t.Errorf("the second was accepted as %d", got)
+			}
+			d.want(b, running, 1, 2)
+		}},
+		{"a copy of a handover is absorbed", func(t *testing.T, d *desk) {
+			a, b := d.offered(), d.handed()
+			d.accept(b, a.key, nil)
+			if got := d.accept(d.handed(), a.key, nil); got != acceptForget {
+				t.Errorf("accepted as %d", got)
+			}
+		}},
+		{"what is handed over while draining is handed back", func(t *testing.T, d *desk) {
+			a, b := d.offered(), d.handed()
+			if got := d.accept(b, a.key, executors.ErrDraining); got != acceptReport || b.result.Outcome != returned {
+				t.Errorf("accepted as %d", got)
+			}
+			d.want(a, reported, 1, 2)
+		}},
+		{"what is handed over to an ended session is nobody's", func(t *testing.T, d *desk) {
+			a, b := d.offered(), d.handed()
+			d.end(d.session, executors.ErrLeaseLost)
+			if got := d.accept(b, a.key, nil); got != acceptForget {
+				t.Errorf("accepted as %d", got)
+			}
+			d.want(a, reported, 1, 1)
 		}},
 	} {
 		t.Run(tt.fact, func(t *testing.T) { tt.run(t, newDesk(t)) })

@@ -20,6 +20,7 @@ type metrics struct {
 	resultBatch  metric.Int64Histogram
 	redelivered  metric.Int64Counter
 	resent       metric.Int64Counter
+	handedOver   metric.Int64Counter
 	fenced       metric.Int64Counter
 	linesDropped metric.Int64Counter
 
@@ -60,6 +61,7 @@ func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 	}
 	m.attempts = counter("taskgrove.worker.attempts", "attempts that ended, by executor and outcome")
 	m.redelivered = counter("taskgrove.worker.redeliveries", "messages that were not delivered for the first time, by pool")
+	m.handedOver = counter("taskgrove.worker.handed_over", "attempts that came with the receipt of a result that unlocked them")
 	m.resent = counter("taskgrove.worker.results.resent", "results sent again for want of a receipt")
 	m.fenced = counter("taskgrove.worker.fences", "leases that ran out")
 	m.linesDropped = counter("taskgrove.worker.log.dropped", "log lines dropped because too many waited")

@@ -14,6 +14,7 @@ type pool struct {
 	name  string
 	slots int
 	used  atomic.Int64
+	more  atomic.Bool   // messages waited for the pool at the last take
 	wake  chan struct{} // capacity 1: a slot may be free, or there may be room for results
 	attrs metric.MeasurementOption
 }

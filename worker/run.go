@@ -34,7 +34,7 @@ func (w *Worker) start(a *attempt) {
 	go func() {
 		defer w.working.Done()
 		r := w.work(a)
-		what := w.ledger.finish(a, r)
+		what := w.ledger.finish(a, r, w.mayOffer(a))
 		a.stop(nil) // releases the context
 		switch what {
 		case endReport:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -36,6 +37,7 @@ func (s *session) takes(ctx context.Context, p *pool) error {
 			return nil
 		}
 		deliveries, err := taker.Take(ctx, free)
+		p.more.Store(taker.More())
 		if len(deliveries) > 0 {
 			s.arrive(p, deliveries)
 		}
@@ -96,11 +98,14 @@ func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) *attempt {
 	if d.Delivered > 1 {
 		w.metrics.redelivered.Add(context.Background(), 1, p.attrs)
 	}
-	a := &attempt{
-		key: keyOf(work.Attempt), work: work, delivery: d, header: d.Header, session: s, pool: p, kind: w.kinds[work.Executor],
-		early: work.Repeatable && d.Delivered == 1, taken: now,
-	}
+	a := s.newAttempt(p, work, d.Header, now)
+	a.delivery, a.early = d, work.Repeatable && d.Delivered == 1
+	return a
+}
+
+func (s *session) newAttempt(p *pool, work *workerv1.Work, header nats.Header, now time.Time) *attempt {
+	a := &attempt{key: keyOf(work.Attempt), work: work, header: header, session: s, pool: p, kind: s.w.kinds[work.Executor], taken: now}
 	a.ctx, a.stop = context.WithCancelCause(context.Background())
-	a.out.init(w, a)
+	a.out.init(s.w, a)
 	return a
 }

@@ -210,6 +210,9 @@ func (w *Worker) news(data []byte) {
 		w.quiet.warn("news", "news can't be read", "bytes", len(data), "error", err)
 		return
 	}
+	for _, h := range news.Handovers { // first: receipts free the slots that were offered
+		w.accept(h)
+	}
 	w.ledger.receipts(news.Receipts)
 	w.ledger.cancel(news.Cancel)
 }

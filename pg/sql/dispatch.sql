@@ -25,14 +25,20 @@ join spec s on s.key = t.key
 left join payload p on p.key = t.key
 
 -- name: LoadWork
--- What is to be published for the runs ($1 first, $2 n, $3 attempt), of those tasks that still are ready.
+-- What a worker needs for the runs ($1 first, $2 n, $3 attempt), of those tasks that are in state $4.
 select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
 from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
-join task t on t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = 3
+join task t on t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = $4::smallint
 join tree on tree.key = t.key >> 24 and tree.cancelled_at is null
 join spec s on s.key = t.key
 left join payload p on p.key = t.key
+
+-- name: WaitingOf
+-- For each pool of the tasks $1 of which ready tasks wait in Postgres: the most urgent priority of those. No locks.
+select p.pool, r.priority
+from (select distinct t.pool from task t where t.key = any($1::bigint[])) p
+cross join lateral (select r.priority from ready r where r.pool = p.pool order by r.priority limit 1) r
 
 -- name: LoadDependencyResults
 -- The results of the completed dependencies of the tasks $1, in the order of the dependencies, for those with at most

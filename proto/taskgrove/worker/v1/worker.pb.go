@@ -151,6 +151,7 @@ type Work struct {
 	Repeatable     bool                   `protobuf:"varint,13,opt,name=repeatable,proto3" json:"repeatable,omitempty"`                              // may start before its claim is confirmed, on its first delivery
 	IdempotencyKey string                 `protobuf:"bytes,14,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // stable across the attempts of one run of the task
 	UserId         string                 `protobuf:"bytes,15,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Unlocks        bool                   `protobuf:"varint,16,opt,name=unlocks,proto3" json:"unlocks,omitempty"` // tasks depend on it: its result may offer its slot to one of them
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -288,6 +289,13 @@ func (x *Work) GetUserId() string {
 		return x.UserId
 	}
 	return ""
+}
+
+func (x *Work) GetUnlocks() bool {
+	if x != nil {
+		return x.Unlocks
+	}
+	return false
 }
 
 // Attempt names one try at one task.
@@ -523,6 +531,7 @@ type Result struct {
 	StartedUnixUs  int64                  `protobuf:"varint,9,opt,name=started_unix_us,json=startedUnixUs,proto3" json:"started_unix_us,omitempty"`
 	FinishedUnixUs int64                  `protobuf:"varint,10,opt,name=finished_unix_us,json=finishedUnixUs,proto3" json:"finished_unix_us,omitempty"`
 	Early          bool                   `protobuf:"varint,11,opt,name=early,proto3" json:"early,omitempty"` // started before its claim was confirmed (repeatable only)
+	Offer          bool                   `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"` // its slot waits for the receipt: a task of its pool that it unlocks may come along
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -630,6 +639,13 @@ func (x *Result) GetFinishedUnixUs() int64 {
 func (x *Result) GetEarly() bool {
 	if x != nil {
 		return x.Early
+	}
+	return false
+}
+
+func (x *Result) GetOffer() bool {
+	if x != nil {
+		return x.Offer
 	}
 	return false
 }
@@ -969,6 +985,7 @@ type News struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Receipts      []*Attempt             `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"` // results settled (or refused for good): forget them
 	Cancel        []*Attempt             `protobuf:"bytes,2,rep,name=cancel,proto3" json:"cancel,omitempty"`     // stop these, they are cancelled
+	Handovers     []*Handover            `protobuf:"bytes,3,rep,name=handovers,proto3" json:"handovers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1017,6 +1034,91 @@ func (x *News) GetCancel() []*Attempt {
 	return nil
 }
 
+func (x *News) GetHandovers() []*Handover {
+	if x != nil {
+		return x.Handovers
+	}
+	return nil
+}
+
+// Handover is an attempt that was claimed for a worker when its result unlocked the task. It takes the slot that the
+// result offered. One that gets lost is taken back as an attempt that its worker does not know.
+type Handover struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *Attempt               `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`       // the result that offered the slot
+	Instance      string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"` // that the attempt was claimed for
+	Pool          string                 `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
+	Work          *Work                  `protobuf:"bytes,4,opt,name=work,proto3" json:"work,omitempty"`
+	Header        map[string]string      `protobuf:"bytes,5,rep,name=header,proto3" json:"header,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // trace context
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Handover) Reset() {
+	*x = Handover{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Handover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Handover) ProtoMessage() {}
+
+func (x *Handover) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Handover.ProtoReflect.Descriptor instead.
+func (*Handover) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Handover) GetAfter() *Attempt {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *Handover) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Handover) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *Handover) GetWork() *Work {
+	if x != nil {
+		return x.Work
+	}
+	return nil
+}
+
+func (x *Handover) GetHeader() map[string]string {
+	if x != nil {
+		return x.Header
+	}
+	return nil
+}
+
 // Progress is what running executors report, coalesced by the worker; at most once.
 type ProgressBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1029,7 +1131,7 @@ type ProgressBatch struct {
 
 func (x *ProgressBatch) Reset() {
 	*x = ProgressBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1143,7 @@ func (x *ProgressBatch) String() string {
 func (*ProgressBatch) ProtoMessage() {}
 
 func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1156,7 @@ func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressBatch.ProtoReflect.Descriptor instead.
 func (*ProgressBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ProgressBatch) GetVersion() uint32 {
@@ -1090,7 +1192,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1204,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1217,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Progress) GetAttempt() *Attempt {
@@ -1157,7 +1259,7 @@ type LogBatch struct {
 
 func (x *LogBatch) Reset() {
 	*x = LogBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1271,7 @@ func (x *LogBatch) String() string {
 func (*LogBatch) ProtoMessage() {}
 
 func (x *LogBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1284,7 @@ func (x *LogBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogBatch.ProtoReflect.Descriptor instead.
 func (*LogBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LogBatch) GetVersion() uint32 {
@@ -1212,7 +1314,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1326,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1339,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LogLine) GetAttempt() *Attempt {
@@ -1290,7 +1392,7 @@ type ChunkRequest struct {
 
 func (x *ChunkRequest) Reset() {
 	*x = ChunkRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1404,7 @@ func (x *ChunkRequest) String() string {
 func (*ChunkRequest) ProtoMessage() {}
 
 func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1417,7 @@ func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
 func (*ChunkRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ChunkRequest) GetVersion() uint32 {
@@ -1363,7 +1465,7 @@ type ChunkReply struct {
 
 func (x *ChunkReply) Reset() {
 	*x = ChunkReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1375,7 +1477,7 @@ func (x *ChunkReply) String() string {
 func (*ChunkReply) ProtoMessage() {}
 
 func (x *ChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1388,7 +1490,7 @@ func (x *ChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReply.ProtoReflect.Descriptor instead.
 func (*ChunkReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ChunkReply) GetError() string {
@@ -1417,7 +1519,7 @@ type InputsRequest struct {
 
 func (x *InputsRequest) Reset() {
 	*x = InputsRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1429,7 +1531,7 @@ func (x *InputsRequest) String() string {
 func (*InputsRequest) ProtoMessage() {}
 
 func (x *InputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1442,7 +1544,7 @@ func (x *InputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsRequest.ProtoReflect.Descriptor instead.
 func (*InputsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *InputsRequest) GetVersion() uint32 {
@@ -1478,7 +1580,7 @@ type InputsReply struct {
 
 func (x *InputsReply) Reset() {
 	*x = InputsReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1592,7 @@ func (x *InputsReply) String() string {
 func (*InputsReply) ProtoMessage() {}
 
 func (x *InputsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1605,7 @@ func (x *InputsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsReply.ProtoReflect.Descriptor instead.
 func (*InputsReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *InputsReply) GetData() []byte {
@@ -1538,7 +1640,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xbc\x03\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xd6\x03\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -1559,7 +1661,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"repeatable\x18\r \x01(\bR\n" +
 	"repeatable\x12'\n" +
 	"\x0fidempotency_key\x18\x0e \x01(\tR\x0eidempotencyKey\x12\x17\n" +
-	"\auser_id\x18\x0f \x01(\tR\x06userId\"5\n" +
+	"\auser_id\x18\x0f \x01(\tR\x06userId\x12\x18\n" +
+	"\aunlocks\x18\x10 \x01(\bR\aunlocks\"5\n" +
 	"\aAttempt\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x10R\x04task\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\"U\n" +
@@ -1573,7 +1676,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xf7\x02\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\x8d\x03\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x126\n" +
@@ -1587,7 +1690,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x0fstarted_unix_us\x18\t \x01(\x03R\rstartedUnixUs\x12(\n" +
 	"\x10finished_unix_us\x18\n" +
 	" \x01(\x03R\x0efinishedUnixUs\x12\x14\n" +
-	"\x05early\x18\v \x01(\bR\x05early\"z\n" +
+	"\x05early\x18\v \x01(\bR\x05early\x12\x14\n" +
+	"\x05offer\x18\f \x01(\bR\x05offer\"z\n" +
 	"\vResultBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x125\n" +
@@ -1615,10 +1719,20 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x06cancel\x18\x03 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\x06cancel\x128\n" +
 	"\bdisowned\x18\x04 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\bdisowned\x126\n" +
 	"\asettled\x18\x05 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\asettled\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error\"v\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"\xb3\x01\n" +
 	"\x04News\x128\n" +
 	"\breceipts\x18\x01 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\breceipts\x124\n" +
-	"\x06cancel\x18\x02 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\x06cancel\"\x80\x01\n" +
+	"\x06cancel\x18\x02 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\x06cancel\x12;\n" +
+	"\thandovers\x18\x03 \x03(\v2\x1d.taskgrove.worker.v1.HandoverR\thandovers\"\x9b\x02\n" +
+	"\bHandover\x122\n" +
+	"\x05after\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\x05after\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x12\x12\n" +
+	"\x04pool\x18\x03 \x01(\tR\x04pool\x12-\n" +
+	"\x04work\x18\x04 \x01(\v2\x19.taskgrove.worker.v1.WorkR\x04work\x12A\n" +
+	"\x06header\x18\x05 \x03(\v2).taskgrove.worker.v1.Handover.HeaderEntryR\x06header\x1a9\n" +
+	"\vHeaderEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x80\x01\n" +
 	"\rProgressBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x129\n" +
@@ -1682,7 +1796,7 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(Verdict)(0),          // 0: taskgrove.worker.v1.Verdict
 	(Outcome)(0),          // 1: taskgrove.worker.v1.Outcome
@@ -1697,14 +1811,16 @@ var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(*Beat)(nil),          // 10: taskgrove.worker.v1.Beat
 	(*BeatReply)(nil),     // 11: taskgrove.worker.v1.BeatReply
 	(*News)(nil),          // 12: taskgrove.worker.v1.News
-	(*ProgressBatch)(nil), // 13: taskgrove.worker.v1.ProgressBatch
-	(*Progress)(nil),      // 14: taskgrove.worker.v1.Progress
-	(*LogBatch)(nil),      // 15: taskgrove.worker.v1.LogBatch
-	(*LogLine)(nil),       // 16: taskgrove.worker.v1.LogLine
-	(*ChunkRequest)(nil),  // 17: taskgrove.worker.v1.ChunkRequest
-	(*ChunkReply)(nil),    // 18: taskgrove.worker.v1.ChunkReply
-	(*InputsRequest)(nil), // 19: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),   // 20: taskgrove.worker.v1.InputsReply
+	(*Handover)(nil),      // 13: taskgrove.worker.v1.Handover
+	(*ProgressBatch)(nil), // 14: taskgrove.worker.v1.ProgressBatch
+	(*Progress)(nil),      // 15: taskgrove.worker.v1.Progress
+	(*LogBatch)(nil),      // 16: taskgrove.worker.v1.LogBatch
+	(*LogLine)(nil),       // 17: taskgrove.worker.v1.LogLine
+	(*ChunkRequest)(nil),  // 18: taskgrove.worker.v1.ChunkRequest
+	(*ChunkReply)(nil),    // 19: taskgrove.worker.v1.ChunkReply
+	(*InputsRequest)(nil), // 20: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),   // 21: taskgrove.worker.v1.InputsReply
+	nil,                   // 22: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
@@ -1723,17 +1839,21 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 13: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 14: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 15: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	14, // 16: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	3,  // 17: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	16, // 18: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	3,  // 19: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 20: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 21: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	13, // 16: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	3,  // 17: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	2,  // 18: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
+	22, // 19: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	15, // 20: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	3,  // 21: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	17, // 22: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	3,  // 23: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 24: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 25: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -1747,7 +1867,7 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,115 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/failpoint"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+)
+
+// A handover is the short way of a task to the worker whose result unlocked it: while nothing waits for its pool, a
+// worker keeps the slot of a completed attempt until the receipt, and offers it with the result. The coordinator may
+// claim one of the unlocked tasks for it in the transaction that settles the result, and sends it along with the receipt.
+// Everything else about the attempt is as after a claim. When the message gets lost, beats do not list the attempt, and
+// coordinators take it back.
+
+// offerFor is how long a slot waits at most. A handover that comes later finds no slot, and is handed back.
+const offerFor = 250 * time.Millisecond
+
+// errNoSlot is why a handover is handed back.
+var errNoSlot = errors.New("the slot that was offered was given up before the answer came")
+
+// mayOffer reports whether the attempt's slot is worth keeping for a task that it unlocks: one may be, and nothing else
+// waits for the slot.
+func (w *Worker) mayOffer(a *attempt) bool {
+	return a.work.Unlocks && !a.pool.more.Load() && !w.isDraining()
+}
+
+// accept starts an attempt that a coordinator claimed for us. What is meant for an earlier session is left alone: that
+// one's attempts go back when its lease ends.
+func (w *Worker) accept(h *workerv1.Handover) {
+	s := w.session.Load()
+	if s == nil || h.Instance != s.instance || h.Work.GetAttempt() == nil {
+		return
+	}
+	var p *pool
+	for _, candidate := range w.pools {
+		if candidate.name == h.Pool {
+			p = candidate
+		}
+	}
+	if p == nil {
+		return
+	}
+	header := nats.Header{}
+	for name, value := range h.Header {
+		header.Set(name, value)
+	}
+	a := s.newAttempt(p, h.Work, header, time.Now())
+	var whyNot error
+	switch {
+	case !s.lease.holds():
+		whyNot = executors.ErrLeaseLost
+	case w.isDraining():
+		whyNot = executors.ErrDraining
+	}
+	switch w.ledger.accept(a, keyOf(h.After), whyNot) {
+	case acceptStart:
+		failpoint.Hit("worker.handed-over")
+		w.metrics.handedOver.Add(context.Background(), 1, p.attrs)
+		w.start(a)
+	case acceptReport:
+		w.results.add(a)
+	case acceptForget:
+		a.stop(nil)
+	}
+}
+
+// acceptance says what becomes of a handover.
+type acceptance uint8
+
+const (
+	acceptStart  acceptance = iota
+	acceptReport            // it is handed back
+	acceptForget            // it is known already, or nobody's
+)
+
+// accept enters an attempt that was claimed for us, in the slot that the result of after offers. whyNot: it can't start.
+func (l *ledger) accept(a *attempt, after key, whyNot error) acceptance {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.attempts[a.key] != nil || a.session.ended {
+		return acceptForget
+	}
+	l.attempts[a.key] = a
+	a.claim = claimYes
+	from := l.attempts[after]
+	if whyNot == nil && (from == nil || from.offer == nil || from.pool != a.pool) {
+		whyNot = errNoSlot
+	}
+	if whyNot != nil {
+		l.report(a, a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, whyNot))
+		return acceptReport
+	}
+	from.offer.Stop()
+	from.offer = nil
+	from.holdsSlot, a.holdsSlot = false, true // it passes on, and is never free in between
+	a.phase = running
+	return acceptStart
+}
+
+// endOffer gives up a slot that nobody came for.
+func (l *ledger) endOffer(a *attempt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a.offer == nil {
+		return
+	}
+	a.offer = nil
+	l.dropSlot(a)
+}

@@ -217,6 +217,43 @@ type Violation struct {
 	Text   string // what is stored, and what the rule wants
 }
 
+// Explanation says what a task that is not running waits for.
+type Explanation struct {
+	TaskID, TreeID string
+	State          dag.State
+	Summary        string // one sentence for people
+	Waits          []Wait // empty: it waits for nothing
+}
+
+// Wait is one thing that a task waits for. Fields that do not belong to its kind are zero.
+type Wait struct {
+	Kind      string    // WaitExecute and so on
+	Text      string    // one sentence for people
+	TaskID    string    // dependency: which; blocked: the task whose end is the cause
+	TaskState string    // of that task
+	Error     string    // blocked: of that task; retry: of the attempt before
+	Pool      string    // pool, capacity, dispatch
+	Until     time.Time // not_before, retry: the time
+	Since     time.Time // pool: since when no live worker serves it; zero: none did for a day at least
+	Ahead     int       // capacity: ready tasks that come first
+	Capacity  int       // capacity: slots of the pool's live workers
+	Attempt   int       // retry: the one to come; worker: the one that is open
+	Worker    string    // worker: holds the cancelled attempt that is still open
+}
+
+// The kinds of waits.
+const (
+	WaitExecute    = "execute"    // a user's word
+	WaitDependency = "dependency" // another task's end
+	WaitNotBefore  = "not_before" // a time
+	WaitRetry      = "retry"      // the back-off before another attempt
+	WaitPool       = "pool"       // a worker: none that is alive serves the pool
+	WaitCapacity   = "capacity"   // a slot: all are taken, or others come first
+	WaitDispatch   = "dispatch"   // the system itself, for a moment
+	WaitWorker     = "worker"     // it was cancelled, and its worker has not said yet that it stopped
+	WaitBlocked    = "blocked"    // a re-run: a required dependency can't succeed
+)
+
 // Service is what every API stands on. *Coordinator implements it; it is declared here, with the types it speaks,
 // so that APIs can be tested against it.
 type Service interface {
@@ -227,6 +264,8 @@ type Service interface {
 	Task(ctx context.Context, id string) (*Task, error)
 	Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error)
 	Attempts(ctx context.Context, taskID string) ([]Attempt, error)
+	// Why says what a task that is not running waits for, as of one moment.
+	Why(ctx context.Context, taskID string) (*Explanation, error)
 	Tree(ctx context.Context, id string) (*TreeStatus, error)
 	Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error)
 	// Running counts trees with an execution in progress; userID may be empty.

@@ -95,6 +95,7 @@ func New(svc coordinator.Service, cfg Config) *Handler {
 		"tasks.tree":           h.tree,
 		"tasks.children":       h.children,
 		"tasks.list":           h.list,
+		"tasks.why":            h.why,
 		"tasks.cancel":         h.cancel,
 		"tasks.running.cancel": h.cancel,
 		"tasks.running.list":   h.runningList,

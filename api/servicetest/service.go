@@ -30,6 +30,7 @@ type Service struct {
 	options coordinator.SubmitOptions
 
 	violations []*coordinator.Violation
+	waits      map[string][]coordinator.Wait
 }
 
 type tree struct {

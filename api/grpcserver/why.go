@@ -1,0 +1,26 @@
+package grpcserver
+
+import (
+	"context"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+func (h *handler) Why(ctx context.Context, r *pb.WhyRequest) (*pb.WhyResponse, error) {
+	if r.TaskId == "" {
+		return nil, missing("task_id")
+	}
+	got, err := h.svc.Why(ctx, r.TaskId)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.WhyResponse{TaskId: got.TaskID, TreeId: got.TreeID, Status: string(got.State.Status()), State: got.State.String(),
+		Summary: got.Summary, Waits: convert(got.Waits, waitOf)}, nil
+}
+
+func waitOf(w coordinator.Wait) *pb.Wait {
+	return &pb.Wait{Kind: w.Kind, Text: w.Text, TaskId: w.TaskID, TaskState: w.TaskState, Error: w.Error, Pool: w.Pool,
+		Until: stamp(w.Until), Since: stamp(w.Since), Ahead: int64(w.Ahead), Capacity: int32(w.Capacity),
+		Attempt: int32(w.Attempt), Worker: w.Worker}
+}

@@ -1,0 +1,64 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// explanation is the answer of tasks.why, which is ours.
+type explanation struct {
+	TaskID  string     `json:"task_id"`
+	TreeID  string     `json:"tree_id"`
+	Status  dag.Status `json:"status"`
+	State   string     `json:"state"`
+	Summary string     `json:"summary"`
+	Waits   []wait     `json:"waits"` // [] when it waits for nothing
+}
+
+// wait is one thing that a task waits for; what does not belong to its kind is left out.
+type wait struct {
+	Kind      string   `json:"kind"`
+	Text      string   `json:"text"`
+	TaskID    string   `json:"task_id,omitempty"`
+	TaskState string   `json:"task_state,omitempty"`
+	Error     string   `json:"error,omitempty"`
+	Pool      string   `json:"pool,omitempty"`
+	Until     *isoTime `json:"until,omitempty"`
+	Since     *isoTime `json:"since,omitempty"`
+	Ahead     *int     `json:"ahead,omitempty"`
+	Capacity  *int     `json:"capacity,omitempty"`
+	Attempt   int      `json:"attempt,omitempty"`
+	Worker    string   `json:"worker,omitempty"`
+}
+
+// why answers tasks.why: what a task that is not running waits for.
+func (h *Handler) why(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	id := p.first("task_id", "id")
+	if p.err != nil {
+		return nil, p.err
+	}
+	if id == "" {
+		return nil, invalid("task_id", "Task ID is required. Please provide 'task_id' or 'id' parameter.")
+	}
+	got, err := h.svc.Why(ctx, id)
+	if err != nil {
+		return nil, named404(err, "Task "+id+" not found")
+	}
+	answer := explanation{TaskID: got.TaskID, TreeID: got.TreeID, Status: got.State.Status(), State: got.State.String(),
+		Summary: got.Summary, Waits: make([]wait, len(got.Waits))}
+	for i, w := range got.Waits {
+		answer.Waits[i] = wait{Kind: w.Kind, Text: w.Text, TaskID: w.TaskID, TaskState: w.TaskState, Error: w.Error, Pool: w.Pool,
+			Until: timeOf(w.Until), Since: timeOf(w.Since), Attempt: w.Attempt, Worker: w.Worker}
+		if w.Kind == coordinator.WaitCapacity { // 0 ahead says something there
+			answer.Waits[i].Ahead, answer.Waits[i].Capacity = &w.Ahead, &w.Capacity
+		}
+	}
+	return appendJSON(nil, answer), nil
+}

@@ -1,0 +1,49 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// Explanation says what a task that is not running waits for.
+type Explanation struct {
+	TaskID, TreeID string
+	Status         dag.Status
+	State          string // as in [Task]
+	Summary        string // one sentence for people
+	Waits          []Wait // empty: it waits for nothing
+}
+
+// Wait is one thing that a task waits for. Fields that do not belong to its kind are zero.
+type Wait struct {
+	Kind      string    // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked
+	Text      string    // one sentence for people
+	TaskID    string    // dependency: which; blocked: the task whose end is the cause
+	TaskState string    // of that task
+	Error     string    // blocked: of that task; retry: of the attempt before
+	Pool      string    // pool, capacity, dispatch
+	Until     time.Time // not_before, retry: the time
+	Since     time.Time // pool: since when no live worker serves it; zero: none did for a day at least
+	Ahead     int       // capacity: ready tasks that come first
+	Capacity  int       // capacity: slots of the pool's live workers
+	Attempt   int       // retry: the one to come; worker: the one that is open
+	Worker    string    // worker: holds the cancelled attempt that is still open
+}
+
+// Why says what a task waits for, as of one moment. [ErrNotFound].
+func (c *Client) Why(ctx context.Context, taskID string) (*Explanation, error) {
+	got, err := c.rpc.Why(ctx, &pb.WhyRequest{TaskId: taskID})
+	if err != nil {
+		return nil, wrap(ctx, err, "explain %s", taskID)
+	}
+	out := &Explanation{TaskID: got.TaskId, TreeID: got.TreeId, Status: dag.Status(got.Status), State: got.State, Summary: got.Summary}
+	for _, w := range got.Waits {
+		out.Waits = append(out.Waits, Wait{Kind: w.Kind, Text: w.Text, TaskID: w.TaskId, TaskState: w.TaskState, Error: w.Error,
+			Pool: w.Pool, Until: at(w.Until), Since: at(w.Since), Ahead: int(w.Ahead), Capacity: int(w.Capacity),
+			Attempt: int(w.Attempt), Worker: w.Worker})
+	}
+	return out, nil
+}

@@ -1,0 +1,174 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// Why says what a task waits for; see [Service].
+func (c *Coordinator) Why(ctx context.Context, taskID string) (*Explanation, error) {
+	if !text(taskID) {
+		return nil, ErrNotFound
+	}
+	w, err := c.store.Why(ctx, taskID, c.cfg.Lease)
+	if err != nil {
+		return nil, c.internal("explain task", err)
+	}
+	return explain(w), nil
+}
+
+// explain puts what the store knows into words. It covers every state; a state that it does not know has no waits.
+func explain(w *pg.Why) *Explanation {
+	e := &Explanation{TaskID: w.ID, TreeID: w.TreeID, State: w.State}
+	if w.CancelledAt != nil && w.State != dag.Running && (!w.State.Settled() || w.State == dag.Blocked) {
+		e.Summary = fmt.Sprintf("its tree was cancelled %s (%s): it will not start, and is about to be marked", clock(w.CancelledAt), w.CancelMessage)
+		return e
+	}
+	switch w.State {
+	case dag.Held:
+		e.Summary = "held: it was stored, and no execution includes it"
+		e.wait(Wait{Kind: WaitExecute, Text: "a user's execute (rerun), of it, of its tree, or of a task that depends on it"})
+	case dag.Waiting:
+		e.dependencies(w)
+	case dag.Delayed:
+		e.delay(w)
+	case dag.Ready:
+		e.place(w)
+	case dag.Running:
+		e.Summary = fmt.Sprintf("it runs on worker %s since %s, attempt %d: it waits for nothing", w.Worker, clock(w.StartedAt), w.Attempt)
+	case dag.Blocked:
+		e.Summary = "blocked: a required dependency can't succeed any more"
+		e.wait(Wait{Kind: WaitBlocked, TaskID: w.Cause, TaskState: w.CauseState.String(), Error: w.CauseError,
+			Text: fmt.Sprintf("a re-run (rerun): %s %s%s", w.Cause, ended(w.CauseState), because(w.CauseError))})
+	default:
+		e.Summary = fmt.Sprintf("%s %s%s: it waits for nothing", ended(w.State), clock(w.FinishedAt), because(w.Error))
+		if w.Open {
+			e.Summary = fmt.Sprintf("it was cancelled %s%s, and its attempt %d is still open", clock(w.FinishedAt), because(w.Error), w.Attempt)
+			e.wait(Wait{Kind: WaitWorker, Worker: w.Worker, Attempt: int(w.Attempt),
+				Text: fmt.Sprintf("worker %s to say that attempt %d has stopped, or for its lease to end; before that it can't run again", w.Worker, w.Attempt)})
+		}
+	}
+	return e
+}
+
+func (e *Explanation) wait(w Wait) { e.Waits = append(e.Waits, w) }
+
+// dependencies explains Waiting.
+func (e *Explanation) dependencies(w *pg.Why) {
+	if w.Total == 0 {
+		e.Summary = "waiting: all its dependencies have ended"
+		text := "a coordinator to pass on that its dependencies have ended"
+		if w.Remaining == 0 {
+			e.Summary = "waiting: it has nothing to wait for"
+			text = "a coordinator to let it go"
+		}
+		e.wait(Wait{Kind: WaitDispatch, Text: text + "; that is on record and happens in batches"})
+		return
+	}
+	e.Summary = fmt.Sprintf("waiting: %d of its %d dependencies have not ended", w.Total, w.Dependencies)
+	if more := w.Total - len(w.Unfinished); more > 0 {
+		e.Summary += fmt.Sprintf("; the first %d are named, and %d are not", len(w.Unfinished), more)
+	}
+	for _, d := range w.Unfinished {
+		until := "to complete"
+		if !d.Required {
+			until = "to end (optional)"
+		}
+		e.wait(Wait{Kind: WaitDependency, TaskID: d.ID, TaskState: d.State.String(), Text: fmt.Sprintf("%s %s; it is %s", d.ID, until, d.State)})
+	}
+}
+
+// delay explains Delayed. Only a failure that is tried again after a pause delays a task that has failed before: what is
+// interrupted goes on at once.
+func (e *Explanation) delay(w *pg.Why) {
+	var until time.Time
+	if w.DueAt != nil {
+		until = *w.DueAt
+	}
+	if w.Failures == 0 {
+		e.Summary = "delayed: its time has not come"
+		e.wait(Wait{Kind: WaitNotBefore, Until: until, Text: "its not_before, " + clock(w.DueAt)})
+		return
+	}
+	e.Summary = fmt.Sprintf("delayed: attempt %d failed, attempt %d follows", w.Attempt-1, w.Attempt)
+	e.wait(Wait{Kind: WaitRetry, Until: until, Attempt: int(w.Attempt), Error: w.ErrorBefore,
+		Text: fmt.Sprintf("the back-off before attempt %d, until %s; attempt %d failed%s", w.Attempt, clock(w.DueAt), w.Attempt-1, because(w.ErrorBefore))})
+}
+
+// place explains Ready.
+func (e *Explanation) place(w *pg.Why) {
+	if w.Workers.Workers == 0 {
+		e.pool(w)
+		return
+	}
+	p := w.Place
+	if p == nil {
+		e.Summary = "ready, and in no run"
+		e.wait(Wait{Kind: WaitDispatch, Pool: w.Pool, Text: "a dispatch that is not on record, which no transaction leaves behind: see verify"})
+		return
+	}
+	if p.Ahead == 0 && p.Busy < w.Workers.Capacity {
+		e.Summary = "ready: it is the next, and its pool has room"
+		text := "a coordinator to publish it"
+		if p.Sent != nil {
+			text = fmt.Sprintf("a worker to take it; it was published %s, and is again should that be lost", clock(p.Sent))
+		}
+		e.wait(Wait{Kind: WaitDispatch, Pool: w.Pool, Text: text})
+		return
+	}
+	e.Summary = fmt.Sprintf("ready: pool %s has no room for it yet", w.Pool)
+	count := fmt.Sprint(p.Ahead)
+	if p.More {
+		count = "at least " + count
+	}
+	e.wait(Wait{Kind: WaitCapacity, Pool: w.Pool, Ahead: p.Ahead, Capacity: w.Workers.Capacity,
+		Text: fmt.Sprintf("a slot of pool %s: %s ready tasks come first, %d of %d slots are taken", w.Pool, count, min(p.Busy, w.Workers.Capacity), w.Workers.Capacity)})
+}
+
+// pool explains that nobody takes tasks of the pool.
+func (e *Explanation) pool(w *pg.Why) {
+	wait := Wait{Kind: WaitPool, Pool: w.Pool}
+	e.Summary = fmt.Sprintf("ready: no live worker serves pool %s", w.Pool)
+	switch {
+	case w.Workers.Draining > 0:
+		wait.Since = *w.Workers.Since
+		wait.Text = fmt.Sprintf("a worker that serves pool %s: the last ones (%d) are draining and take nothing", w.Pool, w.Workers.Draining)
+	case w.Workers.Since != nil:
+		wait.Since = *w.Workers.Since
+		wait.Text = fmt.Sprintf("a worker that serves pool %s: there has been none since %s", w.Pool, clock(w.Workers.Since))
+	default:
+		wait.Text = fmt.Sprintf("a worker that serves pool %s: none ever did, or none for a day at least", w.Pool)
+	}
+	e.wait(wait)
+}
+
+// ended tells how a settled task ended.
+func ended(s dag.State) string {
+	switch s {
+	case dag.Completed, dag.Failed:
+		return s.String()
+	case dag.Cancelled:
+		return "was cancelled"
+	}
+	return "is " + s.String()
+}
+
+// because is the reason with what leads up to it; nothing without one.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
+}
+
+// clock shows a moment; "at an unknown time" when it is not on record.
+func clock(t *time.Time) string {
+	if t == nil {
+		return "at an unknown time"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}

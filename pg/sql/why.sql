@@ -1,0 +1,84 @@
+-- name: WhyTask
+-- One task and all that its state alone explains. No locks; lookups by key.
+select t.key, s.id, tree.root_id as tree_id, t.state, t.priority, t.pool as pool_id, coalesce(pool.name, '') as pool, t.attempt,
+  t.remaining, t.failures, coalesce(cardinality(s.deps), 0) as dependencies, t.worker is not null as open, coalesce(w.id, '') as worker,
+  coalesce(t.started_at, a.started_at) as started_at,
+  case when t.state = 8 then coalesce(a.finished_at, tree.cancelled_at) else a.finished_at end as finished_at,
+  coalesce(case when t.state = 8 then coalesce(a.error, tree.cancel_message) else a.error end, '') as error,
+  tree.cancelled_at, coalesce(tree.cancel_message, '') as cancel_message,
+  case when t.state = 2 then (select max(at) from timer where timer.task = t.key and timer.attempt = t.attempt and timer.kind = 1) end as due_at,
+  coalesce(before.error, '') as error_before,
+  coalesce(bs.id, '') as cause, coalesce(bt.state, 0::smallint) as cause_state,
+  coalesce(case when bt.state = 8 then coalesce(ba.error, tree.cancel_message) else ba.error end, '') as cause_error
+from spec s
+join task t on t.key = s.key
+join tree on tree.key = t.key >> 24
+left join pool on pool.id = t.pool
+left join worker w on w.key = t.worker
+left join attempt a on a.task = t.key and a.number = t.attempt
+left join attempt before on before.task = t.key and before.number = t.attempt - 1
+left join spec bs on bs.key = t.blocked_by
+left join task bt on bt.key = t.blocked_by
+left join attempt ba on ba.task = bt.key and ba.number = bt.attempt
+where s.id = $1
+
+-- name: WhyDependencies
+-- The first $2 dependencies of the task $1 that have not ended, in its order, and how many there are.
+-- No locks; one lookup for each of its dependencies.
+select ds.id, u.state, u.required, u.total
+from (
+  select dt.key, dt.state, d.i > 0 as required, d.ord, count(*) over () as total
+  from spec s
+  cross join lateral unnest(s.deps) with ordinality d(i, ord)
+  join task dt on dt.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and dt.state < 5
+  where s.key = $1 order by d.ord limit $2
+) u
+join spec ds on ds.key = u.key
+order by u.ord
+
+-- name: WhyWorkers
+-- The workers of the pool $1: slots and number of those that are alive, how many drain, and, if there ever was one whose
+-- row is still there, since when the last of the others has been away. A farewell sets its lease $2 seconds ahead, too.
+-- No locks; reads all worker rows, which are kept for a day.
+select coalesce(sum((pools ->> $1)::integer) filter (where live and state = 1), 0) as capacity,
+  count(*) filter (where live and state = 1) as workers, count(*) filter (where live and state = 2) as draining,
+  max(case when live then now() when state = 3 then lease_until - $2 * interval '1 second' else lease_until end)
+    filter (where not (live and state = 1)) as since
+from (select *, state in (1, 2) and lease_until > now() as live from worker where pools ? $1) w
+
+-- name: WhyAhead
+-- Where the ready attempt ($3 key, $4 number) stands in pool $1 and priority $2: when its run was published, or is null
+-- while it waits in Postgres; how many tasks start before it; how many of the live workers' slots of the pool are taken,
+-- by what they listed last and by what was published of late.
+-- Of what was published, most has started: tasks are looked at, those of the last $5 at most. Of what waits, runs are
+-- summed up, $6 rows at most; more tells that there are others. No locks.
+with mine as (
+  (select false as sent, id, first, at from ready
+   where pool = $1 and priority = $2 and first <= $3 and first + n > $3 and attempt = $4 limit 1)
+  union all
+  (select true, id, first, sent from published
+   where pool = $1 and priority = $2 and first <= $3 and first + n > $3 and attempt = $4 order by id desc limit 1)
+  limit 1
+), late as (
+  select * from (
+    select id, priority, first, n, attempt, sent, sum(n) over (order by id desc) - n as after from published where pool = $1
+  ) p where after < $5
+), before as (
+  select r.n from ready r, mine
+  where r.pool = $1 and (r.priority < $2 or r.priority = $2 and not mine.sent and r.id < mine.id) limit $6 + 1
+), started as (
+  select count(t.key) as n from late p, mine, task t
+  where (p.priority < $2 or p.priority = $2 and (not mine.sent or (p.sent, p.id) <= (mine.at, mine.id)))
+    and t.key >= p.first and t.key < p.first + p.n and t.attempt = p.attempt and t.state = 3
+    and not (mine.sent and p.id = mine.id and t.key >= $3)
+), busy as (
+  select t.key from worker w cross join lateral unnest(w.attempts) l(key) join task t on t.key = l.key and t.worker = w.key and t.pool = $1
+  where w.state = 1 and w.lease_until > now()
+  union
+  select t.key from late p join task t on t.key >= p.first and t.key < p.first + p.n and t.attempt = p.attempt
+  join worker w on w.key = t.worker and w.state = 1 and w.lease_until > now()
+)
+select case when mine.sent then mine.at end as sent,
+  (select coalesce(sum(n), 0)::bigint from before) + (select n from started) + case when mine.sent then 0 else $3 - mine.first end as ahead,
+  (select count(*) from before) > $6 as more, (select count(*) from busy) as busy
+from mine

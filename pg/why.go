@@ -1,0 +1,138 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Bounds of what an explanation reads.
+const (
+	// MaxWhyDependencies is how many unfinished dependencies of a task are named; the others are counted.
+	MaxWhyDependencies = 100
+
+	whyLate = 20_000  // tasks that were published last and are looked at
+	whyRuns = 100_000 // waiting runs that are summed up
+)
+
+// Why is what the store knows of a task's waiting, as of one moment.
+type Why struct {
+	Key           dag.Key
+	ID            string
+	TreeID        string `db:"tree_id"`
+	State         dag.State
+	Priority      dag.Priority
+	PoolID        int32 `db:"pool_id"`
+	Pool          string
+	Attempt       int32
+	Remaining     int32 // dependencies that it was not told of yet
+	Failures      int32 // in this execution
+	Dependencies  int
+	Open          bool   // an attempt is open: Running, or Cancelled and not yet stopped
+	Worker        string // that holds it
+	StartedAt     *time.Time
+	FinishedAt    *time.Time
+	Error         string     // of the attempt that settled it
+	CancelledAt   *time.Time `db:"cancelled_at"` // of its tree
+	CancelMessage string     `db:"cancel_message"`
+	DueAt         *time.Time `db:"due_at"`       // Delayed: until when
+	ErrorBefore   string     `db:"error_before"` // of the attempt before this one
+	Cause         string     // Blocked: the task whose end is the cause
+	CauseState    dag.State  `db:"cause_state"`
+	CauseError    string     `db:"cause_error"`
+
+	Unfinished []WhyDependency `db:"-"` // Waiting: the first of the dependencies that have not ended
+	Total      int             `db:"-"` // how many have not ended
+	Workers    WhyWorkers      `db:"-"` // Ready: of its pool
+	Place      *WhyPlace       `db:"-"` // Ready: where it stands; nil: it is in no run, which no transaction leaves behind
+}
+
+// WhyDependency is a dependency that has not ended.
+type WhyDependency struct {
+	ID       string
+	State    dag.State
+	Required bool
+}
+
+// WhyWorkers are the workers of a pool.
+type WhyWorkers struct {
+	Capacity int        // slots of those that are alive and take tasks
+	Workers  int        // how many those are
+	Draining int        // alive, but take nothing any more
+	Since    *time.Time // since when others were the last that served it; nil: none in the last day
+}
+
+// WhyPlace is where a ready task stands in its pool.
+type WhyPlace struct {
+	Sent  *time.Time // when it was published; nil: it waits in Postgres
+	Ahead int        // ready tasks that start before it
+	More  bool       // so many wait that not all were counted
+	Busy  int        // slots of the pool's live workers that are taken
+}
+
+// Why reads what a task waits for, in one snapshot. lease is that of workers. [ErrNotFound].
+func (s *Store) Why(ctx context.Context, id string, lease time.Duration) (*Why, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	var out *Why
+	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, sql("WhyTask"), id)
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Why])
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrNotFound
+		}
+		if err != nil {
+			return err
+		}
+		switch out.State {
+		case dag.Waiting:
+			return out.addDependencies(ctx, tx)
+		case dag.Ready:
+			return out.addPlace(ctx, tx, lease)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("explain %s: %w", id, err)
+	}
+	return out, nil
+}
+
+func (w *Why) addDependencies(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, sql("WhyDependencies"), w.Key, MaxWhyDependencies)
+	if err != nil {
+		return err
+	}
+	var d WhyDependency
+	_, err = pgx.ForEachRow(rows, []any{&d.ID, &d.State, &d.Required, &w.Total}, func() error {
+		w.Unfinished = append(w.Unfinished, d)
+		return nil
+	})
+	return err
+}
+
+func (w *Why) addPlace(ctx context.Context, tx pgx.Tx, lease time.Duration) error {
+	rows, err := tx.Query(ctx, sql("WhyWorkers"), w.Pool, lease.Seconds())
+	if err != nil {
+		return err
+	}
+	if w.Workers, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[WhyWorkers]); err != nil {
+		return err
+	}
+	if rows, err = tx.Query(ctx, sql("WhyAhead"), w.PoolID, int16(w.Priority), w.Key, w.Attempt, whyLate, whyRuns); err != nil {
+		return err
+	}
+	w.Place, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[WhyPlace])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	return err
+}

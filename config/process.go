@@ -144,6 +144,7 @@ type Scheduling struct {
 	Retention   time.Duration `envconfig:"RETENTION" default:"168h" min:"0s" desc:"how long finished trees are kept; 0: for ever"`
 	Lease       time.Duration `envconfig:"LEASE" default:"30s" min:"2s" max:"1h" desc:"how long a worker may work after its last beat that was answered; several times TASKGROVE_BEAT"`
 	Republish   time.Duration `envconfig:"REPUBLISH" default:"15s" min:"100ms" max:"1h" desc:"after which an attempt that was sent and that nobody claimed is looked after"`
+	Audit       time.Duration `envconfig:"AUDIT" default:"20s" min:"0s" max:"1h" desc:"pause between two passes of the auditor, which works in one coordinator at a time; 0: this one does not audit"`
 	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"ready tasks of a pool and priority that lie in NATS when the pool has little capacity; twice its capacity when that is more"`
 	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"claims or results in one transaction"`
 	Linger      time.Duration `envconfig:"LINGER" default:"2ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`

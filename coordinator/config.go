@@ -25,8 +25,13 @@ type Config struct {
 	Submissions int           // at once; more wait; default 8
 	Linger      time.Duration // how long a settle waits for more results while there is a queue; default 2 ms
 	Republish   time.Duration // after which a published task that nobody claimed is looked after; default 15 s
-	InlineBytes int           // larger inputs are asked for by the worker; default 128 KiB
-	MaxInputs   int           // of one task, merged; default 64 MiB
+	// Audit is the pause between two passes of the auditor; default 20 s; below 0: this process does not audit.
+	Audit time.Duration
+	// Stuck is after how long the auditor takes it that nobody will do what is due; default 10 min.
+	Stuck time.Duration
+
+	InlineBytes int // larger inputs are asked for by the worker; default 128 KiB
+	MaxInputs   int // of one task, merged; default 64 MiB
 
 	Log *slog.Logger // default slog.Default()
 }
@@ -38,7 +43,7 @@ func (c Config) orDefaults() Config {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.Lease, 30 * time.Second}, {&c.Linger, 2 * time.Millisecond}, {&c.Republish, 15 * time.Second}} {
+	}{{&c.Lease, 30 * time.Second}, {&c.Linger, 2 * time.Millisecond}, {&c.Republish, 15 * time.Second}, {&c.Audit, 20 * time.Second}, {&c.Stuck, 10 * time.Minute}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

@@ -73,7 +73,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "dispatcher": c.runDispatch,
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress,
 		"timers": c.runTimers, "chores": c.runChores, "reconcile": c.runReconcile, "workers": c.runWorkers,
-		"retention": c.runRetention,
+		"retention": c.runRetention, "audit": c.runAudit,
 	} {
 		g.Go(func() error {
 			err := run(gctx)

@@ -11,9 +11,9 @@ import (
 
 // meter counts what a coordinator does. Names follow OpenTelemetry; Prometheus shows them with underscores.
 type meter struct {
-	publishes, republishes, claims, results, lost metric.Int64Counter
-	claimSeconds, settleSeconds                   metric.Float64Histogram
-	settleBatch, claimBatch                       metric.Int64Histogram
+	publishes, republishes, claims, results, lost, violations metric.Int64Counter
+	claimSeconds, settleSeconds                               metric.Float64Histogram
+	settleBatch, claimBatch                                   metric.Int64Histogram
 }
 
 func newMeter(c *Coordinator) *meter {
@@ -40,6 +40,7 @@ func newMeter(c *Coordinator) *meter {
 		claims:        counter("taskgrove.claims", "claims answered"),
 		results:       counter("taskgrove.results", "results recorded"),
 		lost:          counter("taskgrove.attempts.taken_back", "attempts taken back from workers"),
+		violations:    counter("taskgrove.invariant.violations", "rules found broken in what is stored, each violation once, by kind"),
 		claimSeconds:  seconds("taskgrove.claim.duration", "from taking up a batch of claims to its answer"),
 		settleSeconds: seconds("taskgrove.settle.duration", "from taking up a batch of results to its receipts"),
 		settleBatch:   sizes("taskgrove.settle.batch", "results in a batch"),
@@ -80,6 +81,10 @@ func (c *Coordinator) observePools(mt metric.Meter) {
 
 func (m *meter) published(n int)   { m.publishes.Add(context.Background(), int64(n)) }
 func (m *meter) republished(n int) { m.republishes.Add(context.Background(), int64(n)) }
+
+func (m *meter) violated(kind string) {
+	m.violations.Add(context.Background(), 1, metric.WithAttributes(attribute.String("kind", kind)))
+}
 
 func (m *meter) claimed(n int, took time.Duration) {
 	m.claims.Add(context.Background(), int64(n))

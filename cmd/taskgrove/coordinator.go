@@ -73,9 +73,13 @@ func startCoordinator(ctx context.Context, p *process, cfg *config.Coordinator) 
 
 	limits := dag.Limits{Tasks: cfg.TreeTasks, Edges: cfg.TreeEdges, Dependencies: cfg.TaskDependencies, PayloadBytes: int(cfg.PayloadBytes)}
 	known := knownExecutors()
+	audit := cfg.Audit
+	if audit == 0 {
+		audit = -1
+	}
 	c := coordinator.New(coordinator.Config{
 		Name: name, Lease: cfg.Lease, Retention: cfg.Retention, Limits: limits, Known: known,
-		Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish,
+		Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit,
 		InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), Log: p.log,
 	}, store, conn)
 	p.run(ctx, "coordinator", c.Run)

@@ -1,0 +1,295 @@
+-- name: AuditTurn
+-- Whether this transaction is the one that audits. Holds until its end.
+select pg_try_advisory_xact_lock(7238, 1)
+
+-- name: AuditOpenTrees
+-- Trees after $1 that have not ended, by key, at most $3; gone: old enough to be deleted now, $2 seconds after its end.
+select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) as gone
+from tree where key > $1 and finished_at is null order by key limit $3
+
+-- name: AuditAllTrees
+-- As AuditOpenTrees, of all trees.
+select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) as gone
+from tree where key > $1 and ($3::integer > 0) order by key limit $3
+
+-- name: AuditOneTree
+select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) as gone
+from tree where key = $1 and ($3::integer > 0)
+
+-- All that follow give (kind, tree, task, text), at most as many rows as their last parameter says. AuditTree* take tree
+-- keys ($1) and read whole trees; AuditTask* take ranges of task keys, each of one tree ($1 first, $2 end); AuditAny* take
+-- one range of task keys and what is too long, in seconds ($3). No locks.
+
+-- name: AuditTreeCounts
+-- The aggregate of a tree is what its tasks add up to.
+select 'tree_counts' as kind, t.key as tree, 0::bigint as task, concat_ws(', ',
+  case when t.tasks <> c.tasks then format('tasks: stored %s, counted %s', t.tasks, c.tasks) end,
+  case when t.leaves <> c.leaves then format('leaves: stored %s, counted %s', t.leaves, c.leaves) end,
+  case when t.held <> c.held then format('held: stored %s, counted %s', t.held, c.held) end,
+  case when t.unfinished <> c.unfinished then format('unfinished: stored %s, counted %s', t.unfinished, c.unfinished) end,
+  case when t.running <> c.running then format('open attempts: stored %s, counted %s', t.running, c.running) end,
+  case when t.completed <> c.completed then format('completed: stored %s, counted %s', t.completed, c.completed) end,
+  case when t.failed <> c.failed then format('failed: stored %s, counted %s', t.failed, c.failed) end,
+  case when t.cancelled <> c.cancelled then format('cancelled: stored %s, counted %s', t.cancelled, c.cancelled) end,
+  case when t.blocked <> c.blocked then format('blocked: stored %s, counted %s', t.blocked, c.blocked) end,
+  case when t.leaves_completed <> c.leaves_completed then format('completed leaves: stored %s, counted %s', t.leaves_completed, c.leaves_completed) end) as text
+from unnest($1::bigint[]) u(key) join tree t on t.key = u.key
+cross join lateral (
+  select count(*) as tasks, count(*) filter (where flags & 1 <> 0) as leaves, count(*) filter (where state = 0) as held,
+    count(*) filter (where state between 1 and 4) as unfinished, count(worker) as running,
+    count(*) filter (where state = 6) as completed, count(*) filter (where state = 7) as failed,
+    count(*) filter (where state = 8) as cancelled, count(*) filter (where state = 5) as blocked,
+    count(*) filter (where state = 6 and flags & 1 <> 0) as leaves_completed
+  from task where task.key >= t.key << 24 and task.key < (t.key + 1) << 24) c
+where t.tasks <> c.tasks or t.leaves <> c.leaves or t.held <> c.held or t.unfinished <> c.unfinished or t.running <> c.running
+  or t.completed <> c.completed or t.failed <> c.failed or t.cancelled <> c.cancelled or t.blocked <> c.blocked
+  or t.leaves_completed <> c.leaves_completed
+limit $2
+
+-- name: AuditTreeRows
+-- What a tree's row says of itself: its end, its cancellation, its root, its deadline.
+select v.kind, t.key as tree, t.root as task, v.text
+from unnest($1::bigint[]) u(key) join tree t on t.key = u.key
+left join spec s on s.key = t.root
+cross join lateral (values
+  ('tree_end', t.execution > 0 and (t.finished_at is null) <> (t.unfinished > 0) or t.execution = 0 and (t.finished_at is not null or t.unfinished > 0),
+    format('execution %s, %s unfinished tasks, finished at %s; a tree has ended when no task of its execution is unfinished', t.execution, t.unfinished, coalesce(t.finished_at::text, 'no time'))),
+  ('tree_cancel', t.cancelled_at is not null and t.held + t.unfinished + t.blocked > 0 and not exists (select from chore where kind = 2 and chore.task = t.root),
+    format('the tree was cancelled at %s, %s of its tasks are not, and no chore will do it', t.cancelled_at, t.held + t.unfinished + t.blocked)),
+  ('tree_root', t.root >> 24 <> t.key or s.id is distinct from t.root_id or s.parent <> -1,
+    format('the root is %s, and the task there is %s with parent %s', t.root_id, coalesce(s.id, 'missing'), s.parent)),
+  ('tree_deadline', t.unfinished > 0 and t.timeout_ms is not null and t.cancelled_at is null
+      and not exists (select from timer m where m.task = t.root and m.kind = 4 and m.attempt = t.execution),
+    format('execution %s has a deadline of %s ms and no timer for it', t.execution, t.timeout_ms))
+) v(kind, bad, text)
+where v.bad limit $2
+
+-- name: AuditTreeEdges
+-- The edges are the dependencies that the tasks name, as a checksum. Reads the edges of whole trees.
+select 'edge' as kind, t.key as tree, 0::bigint as task, format('the tasks name %s dependencies, %s edges are stored%s', s.n, e.n,
+  case when s.n = e.n then ', and they are not the same' else '' end) as text
+from unnest($1::bigint[]) t(key)
+cross join lateral (
+  select count(*) as n, bit_xor(hashint8extended((((t.key << 24) + abs(d.i) - 1) << 1) | (d.i > 0)::integer, spec.key)) as sum
+  from spec, unnest(spec.deps) d(i) where spec.key >= t.key << 24 and spec.key < (t.key + 1) << 24) s
+cross join lateral (
+  select count(*) as n, bit_xor(hashint8extended((edge.dependency << 1) | edge.required::integer, edge.dependent)) as sum
+  from edge where edge.dependency >= t.key << 24 and edge.dependency < (t.key + 1) << 24) e
+where s.n <> e.n or s.sum is distinct from e.sum limit $2
+
+-- name: AuditTreeRuns
+-- A ready task is in exactly one run of its attempt. Reads all runs (ready and published are small: a run holds up to 4096
+-- tasks) and the tasks of whole trees.
+with run as materialized (
+  select first, n, attempt from ready where first >> 24 = any($1::bigint[])
+  union all
+  select first, n, attempt from published where first >> 24 = any($1::bigint[])
+)
+select case when sum(c.runs) = 0 then 'ready_without_run' else 'ready_in_two_runs' end as kind, c.key >> 24 as tree, c.key as task,
+  format('the task is ready at attempt %s and in %s runs; it belongs in one', max(c.attempt), sum(c.runs)) as text
+from (
+  select t.key, t.attempt, 0 as runs from unnest($1::bigint[]) u(key) join task t on t.key >= u.key << 24 and t.key < (u.key + 1) << 24 and t.state = 3
+  union all
+  select t.key, t.attempt, 1 from run r join task t on t.key >= r.first and t.key < r.first + r.n and t.state = 3 and t.attempt = r.attempt
+) c group by c.key having sum(c.runs) <> 1 limit $2
+
+-- name: AuditTreeRunRows
+-- A run names tasks of its own pool and priority that are, or were, ready at its attempt; in ready, none that was claimed.
+-- Tasks that were settled or tried again since may stay in it until it is dispatched, or looked after.
+with run as materialized (
+  select 'ready' as place, first, n, attempt, pool, priority from ready where first >> 24 = any($1::bigint[])
+  union all
+  select 'published', first, n, attempt, pool, priority from published where first >> 24 = any($1::bigint[])
+)
+select 'run_mismatch' as kind, t.key >> 24 as tree, t.key as task,
+  format('a run in %s has it at attempt %s, pool %s, priority %s; the task has state %s, attempt %s, pool %s, priority %s',
+    r.place, r.attempt, r.pool, r.priority, t.state, t.attempt, t.pool, t.priority) as text
+from run r join task t on t.key >= r.first and t.key < r.first + r.n
+where t.attempt < r.attempt or t.attempt = r.attempt and (t.state in (0, 1, 2, 5) or t.state in (4, 6) and r.place = 'ready'
+  or t.state = 3 and (t.pool, t.priority) <> (r.pool, r.priority))
+union all
+select 'run_mismatch', tree.key, r.first, format('a run in %s has %s tasks from index %s on, the tree has %s', r.place, r.n, r.first & 16777215, tree.tasks)
+from run r join tree on tree.key = r.first >> 24 where r.n < 1 or (r.first & 16777215) + r.n > tree.tasks
+limit $2
+
+-- name: AuditTaskRows
+-- What a task's row says of itself.
+select case when t.state not between 0 and 8 or t.attempt < 1 or t.priority not between 0 and 3 then 'task_state'
+    when t.worker is null and t.state = 4 then 'running_without_worker'
+    when t.worker is not null and t.state not in (4, 8) then 'open_attempt'
+    when t.started_at is null and t.state = 4 then 'task_state'
+    else 'blocked_cause' end as kind,
+  t.key >> 24 as tree, t.key as task,
+  format('state %s, attempt %s, priority %s, worker %s, started at %s, blocked by %s', t.state, t.attempt, t.priority, coalesce(t.worker::text, 'none'),
+    coalesce(t.started_at::text, 'no time'), coalesce(t.blocked_by::text, 'none')) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last) join task t on t.key >= r.first and t.key < r.last
+where t.state not between 0 and 8 or t.attempt < 1 or t.priority not between 0 and 3
+  or t.state = 4 and (t.worker is null or t.started_at is null)
+  or t.worker is not null and t.state not in (4, 8)
+  or (t.state = 5) <> (t.blocked_by is not null) or t.blocked_by = t.key or t.blocked_by >> 24 <> t.key >> 24
+limit $3
+
+-- name: AuditTaskBlocked
+-- A blocked task names a cause; in the first execution it is one that can't succeed, and a required dependency can't
+-- either. Later ones may run the cause again without what it blocks.
+select 'blocked_cause' as kind, t.key >> 24 as tree, t.key as task,
+  format('blocked by task %s, whose state is %s', t.blocked_by, coalesce(c.state::text, 'missing')) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24
+join task t on t.key >= r.first and t.key < r.last and t.state = 5
+left join task c on c.key = t.blocked_by
+where c.key is null or tree.execution <= 1 and (c.state not in (7, 8) or not exists (
+  select from spec s, unnest(s.deps) i(i) join task d on d.key = (t.key >> 24 << 24) + i.i - 1 and d.state in (5, 7, 8)
+  where s.key = t.key and i.i > 0))
+limit $3
+
+-- name: AuditTaskWaiting
+-- remaining is the number of dependencies that have not ended, or whose end a chore has yet to tell; a task that waits
+-- for nothing has a chore that lets it go; one whose required dependency can't succeed is blocked.
+select case when d.failed > 0 then 'waits_for_failed' when t.remaining <> d.open then 'remaining' else 'waiting_for_nothing' end as kind,
+  t.key >> 24 as tree, t.key as task,
+  format('waits for %s dependencies by its row, for %s by theirs; %s required ones did not complete', t.remaining, d.open, d.failed) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24 and tree.cancelled_at is null
+join task t on t.key >= r.first and t.key < r.last and t.state = 1
+left join spec s on s.key = t.key
+cross join lateral (
+  select count(*) filter (where d.state < 5 or u.task is not null) as open,
+    count(*) filter (where d.state in (5, 7, 8) and i.i > 0 and u.task is null) as failed
+  from unnest(s.deps) i(i) join task d on d.key = (t.key >> 24 << 24) + abs(i.i) - 1
+  left join chore u on u.kind = 1 and u.task = d.key and u.cursor < t.key) d
+where d.failed > 0 or t.remaining <> d.open
+  or t.remaining = 0 and not exists (select from chore c where c.kind = 3 and c.task = t.key)
+limit $3
+
+-- name: AuditTaskTimers
+-- A delayed task has the timer that lets it go, a running one that of its timeout.
+select case when t.state = 2 then 'delayed_without_timer' else 'timeout_without_timer' end as kind, t.key >> 24 as tree, t.key as task,
+  format('state %s, attempt %s, and no timer for it', t.state, t.attempt) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last)
+join task t on t.key >= r.first and t.key < r.last and (t.state = 2 or t.state = 4 and t.flags & 64 <> 0)
+left join spec s on s.key = t.key and t.state = 4
+where (t.state = 2 or s.timeout_ms > 0)
+  and not exists (select from timer m where m.task = t.key and m.attempt = t.attempt and m.kind = case when t.state = 2 then 1 else 3 end)
+limit $3
+
+-- name: AuditTaskStrayTimers
+-- A timer names a task that is there; one that lets a task go, a delayed one (or one that was cancelled).
+select 'stray_timer' as kind, m.task >> 24 as tree, m.task, format('a timer of kind %s for attempt %s at %s; the task''s state is %s', m.kind, m.attempt, m.at,
+  coalesce(t.state::text, 'missing')) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last) join timer m on m.task >= r.first and m.task < r.last
+left join task t on t.key = m.task
+where t.key is null or m.kind not between 1 and 4 or m.kind = 1 and m.attempt = t.attempt and t.state not in (2, 8)
+limit $3
+
+-- name: AuditTaskWorkers
+-- An open attempt belongs to a worker that is there and whose lease lives, or is being taken back. $3: what is too long.
+select case when w.key is null then 'worker_missing' when w.state in (1, 2) and w.lease_until >= now() - $3 * interval '1 second' then 'attempt_unlisted'
+  else 'worker_departed' end as kind, t.key >> 24 as tree, t.key as task,
+  format('attempt %s is open at worker %s, state %s, lease until %s', t.attempt, coalesce(w.id, t.worker::text), coalesce(w.state::text, 'missing'), w.lease_until) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last) join task t on t.key >= r.first and t.key < r.last and t.worker is not null
+left join worker w on w.key = t.worker
+where w.key is null or w.state in (3, 4) and w.attempts = '{-1}' or w.lease_until < now() - $3::double precision * interval '1 second'
+  or t.state = 4 and w.state in (1, 2) and t.started_at < now() - $3 * interval '1 second' and not t.key = any(w.attempts)
+limit $4
+
+-- name: AuditTaskAttempts
+-- The history holds each ended attempt once: a completed or failed task's last with that outcome, none of what has not
+-- ended, no number above the task's. In the first execution numbers have no gaps and nothing ends a task twice.
+select case when a.last > t.attempt then 'attempt_number'
+    when t.state < 6 and a.outcome is not null then 'attempt_outcome'
+    when t.state = 6 and a.outcome is distinct from 1 or t.state = 7 and (a.outcome is null or a.outcome in (1, 3)) then 'attempt_outcome'
+    when t.state = 8 and (a.outcome <> 3 or t.worker is not null and a.outcome is null) then 'attempt_outcome'
+    when a.early > 0 then 'settled_twice'
+    else 'attempt_number' end as kind,
+  t.key >> 24 as tree, t.key as task,
+  format('state %s at attempt %s; %s attempts have ended, up to number %s, this one with outcome %s', t.state, t.attempt, a.n, a.last, coalesce(a.outcome::text, 'none')) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24
+join task t on t.key >= r.first and t.key < r.last
+cross join lateral (
+  select count(*) as n, coalesce(max(number), 0) as last, count(*) filter (where number < t.attempt and outcome in (1, 3)) as early,
+    max(outcome) filter (where number = t.attempt) as outcome
+  from attempt where attempt.task = t.key) a
+where a.last > t.attempt
+  or t.state < 6 and a.outcome is not null
+  or t.state = 6 and a.outcome is distinct from 1
+  or t.state = 7 and (a.outcome is null or a.outcome in (1, 3))
+  or t.state = 8 and (a.outcome <> 3 or t.worker is not null and a.outcome is null)
+  or tree.execution <= 1 and (a.early > 0 or a.n <> t.attempt - 1 + (a.outcome is not null)::integer)
+limit $3
+
+-- name: AuditTaskParts
+-- Each task has a specification, and what is kept apart from tasks belongs to one.
+select 'orphan' as kind, x.key >> 24 as tree, x.key as task, x.text
+from (
+  select t.key, 'a task without a specification' as text from unnest($1::bigint[], $2::bigint[]) r(first, last)
+  join task t on t.key >= r.first and t.key < r.last where not exists (select from spec s where s.key = t.key)
+  union all
+  select s.key, 'a specification without a task' from unnest($1::bigint[], $2::bigint[]) r(first, last)
+  join spec s on s.key >= r.first and s.key < r.last where not exists (select from task t where t.key = s.key)
+  union all
+  select p.key, 'a payload without a task' from unnest($1::bigint[], $2::bigint[]) r(first, last)
+  join payload p on p.key >= r.first and p.key < r.last where not exists (select from task t where t.key = p.key)
+  union all
+  select a.task, format('attempt %s without a task', a.number) from unnest($1::bigint[], $2::bigint[]) r(first, last)
+  join attempt a on a.task >= r.first and a.task < r.last where not exists (select from task t where t.key = a.task)
+) x limit $3
+
+-- name: AuditTaskEdges
+-- An edge stays within its tree, and its dependency is flagged as one (flag 8).
+select 'edge' as kind, x.key >> 24 as tree, x.key as task, x.text
+from (
+  select e.dependency as key, format('an edge leads to task %s of another tree', e.dependent) as text from unnest($1::bigint[], $2::bigint[]) r(first, last)
+  join edge e on e.dependency >= r.first and e.dependency < r.last where e.dependent >> 24 <> e.dependency >> 24
+  union all
+  select t.key, format('flags %s: they say wrongly whether anything depends on it', t.flags) from unnest($1::bigint[], $2::bigint[]) r(first, last)
+  join task t on t.key >= r.first and t.key < r.last where (t.flags & 8 <> 0) <> exists (select from edge e where e.dependency = t.key)
+) x limit $3
+
+-- name: AuditGaps
+-- Nothing lies between trees: $1 the last keys of trees before, $2 the next ones (keys of trees, both excluded).
+select 'orphan' as kind, x.tree, 0::bigint as task, format('%s of tree %s, which is not there', x.what, x.tree) as text
+from unnest($1::bigint[], $2::bigint[]) g(before, next)
+cross join lateral (
+  (select 'tasks' as what, key >> 24 as tree from task where key >= (g.before + 1) << 24 and key < g.next << 24 order by key limit 1)
+  union all
+  (select 'specifications', key >> 24 from spec where key >= (g.before + 1) << 24 and key < g.next << 24 order by key limit 1)
+  union all
+  (select 'payloads', key >> 24 from payload where key >= (g.before + 1) << 24 and key < g.next << 24 order by key limit 1)
+  union all
+  (select 'edges', dependency >> 24 from edge where dependency >= (g.before + 1) << 24 and dependency < g.next << 24 order by dependency limit 1)
+  union all
+  (select 'attempts', task >> 24 from attempt where task >= (g.before + 1) << 24 and task < g.next << 24 order by task limit 1)
+  union all
+  (select 'events', tree from event where tree > g.before and tree < g.next order by tree limit 1)
+) x limit $3
+
+-- name: AuditEvents
+-- The events of trees ($1), to be counted by whom knows how they are packed.
+select t.key, t.sequence, t.execution, t.execution_start, t.finished_at is not null, e.last, e.body
+from unnest($1::bigint[]) u(key) join tree t on t.key = u.key left join event e on e.tree = t.key order by t.key, e.last
+
+-- name: AuditAnyTimers
+-- Timers of the tasks in [$1, $2) that should have gone off long ago.
+select 'timer_overdue' as kind, task >> 24 as tree, task, format('a timer of kind %s was due at %s', kind, at) as text
+from timer where at < now() - $3::double precision * interval '1 second' and task >= $1 and task < $2 order by at limit $4
+
+-- name: AuditAnyPublished
+-- Published runs of the tasks in [$1, $2) that nobody has looked after for long.
+select 'published_forgotten' as kind, first >> 24 as tree, first as task,
+  format('a run of %s tasks was published at %s and last looked after at %s', n, sent, at) as text
+from published where at < now() - $3::double precision * interval '1 second' and first >= $1 and first < $2 order by id limit $4
+
+-- name: AuditWorkers
+-- Workers whose lease ended long ago ($1 seconds) and who are still counted as alive, or not taken back from. A small table.
+select 'lease_overdue' as kind, 0::bigint as tree, 0::bigint as task,
+  format('worker %s, instance %s, has state %s, and its lease ended at %s', id, instance, state, lease_until) as text
+from worker where lease_until < now() - $1::double precision * interval '1 second' and (state in (1, 2) or state in (3, 4) and attempts <> '{-1}')
+order by key limit $2
+
+-- name: AuditChores
+-- The first chores, at most $1.
+select kind, task, cursor from chore order by kind, task limit $1
+
+-- name: AuditNames
+-- What the tasks and trees are called ($1 trees, $2 tasks), null where they are not there.
+select t.root_id, s.id from unnest($1::bigint[], $2::bigint[]) with ordinality u(tree, task, ord)
+left join tree t on t.key = u.tree left join spec s on s.key = u.task and u.task <> 0 order by u.ord

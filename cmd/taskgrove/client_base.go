@@ -34,7 +34,7 @@ const groupClient = "client"
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		submitCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
-		logsCommand(), whyCommand(), workersCommand(), poolsCommand(),
+		logsCommand(), whyCommand(), verifyCommand(), workersCommand(), poolsCommand(),
 	}
 }
 

@@ -169,6 +169,12 @@ func (c *Cluster) AddCoordinator() *Part[*coordinator.Coordinator] {
 // AddWorker starts one more.
 func (c *Cluster) AddWorker() *Part[*worker.Worker] {
 	c.T.Helper()
+	return c.AddWorkerOf(c.opts.Concurrency, c.opts.Pools...)
+}
+
+// AddWorkerOf starts one more, which serves the pools with so many slots each.
+func (c *Cluster) AddWorkerOf(concurrency int, pools ...string) *Part[*worker.Worker] {
+	c.T.Helper()
 	id := fmt.Sprintf("worker-%d", len(c.Workers)+1)
 	conn, err := queue.Connect(c.T.Context(), queue.Config{URL: c.NATS.WorkerURL(id), Name: id, Worker: id})
 	if err != nil {
@@ -182,8 +188,8 @@ func (c *Cluster) AddWorker() *Part[*worker.Worker] {
 	}
 	cfg := c.opts.Worker
 	cfg.ID, cfg.Log, cfg.Validate = id, c.log.With("process", id), inputs.NewChecker(1000).Check
-	for _, pool := range c.opts.Pools {
-		cfg.Pools = append(cfg.Pools, worker.Pool{Name: pool, Concurrency: c.opts.Concurrency})
+	for _, pool := range pools {
+		cfg.Pools = append(cfg.Pools, worker.Pool{Name: pool, Concurrency: concurrency})
 	}
 	w, err := worker.New(cfg, conn, registry)
 	if err != nil {

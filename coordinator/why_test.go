@@ -1,0 +1,498 @@
+package coordinator_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/testcluster"
+)
+
+// gate is an executor whose attempts end when the test says so.
+type gate struct {
+	mu     sync.Mutex
+	closed map[string]chan struct{}
+}
+
+func (g *gate) of(id string) chan struct{} {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed[id] == nil {
+		g.closed[id] = make(chan struct{})
+	}
+	return g.closed[id]
+}
+
+// open lets the task's attempts end, this one and all later ones.
+func (g *gate) open(id string) { close(g.of(id)) }
+
+// Describe implements [executors.Executor].
+func (g *gate) Describe() executors.Description {
+	return executors.Description{ID: "gate_executor", Name: "Gate", Type: "core", Cancelable: true}
+}
+
+// Run implements [executors.Executor]. Inputs: fail, the text that the first attempt fails with; stubborn: it does not
+// stop when it is told to.
+func (g *gate) Run(ctx context.Context, call *executors.Call) (any, error) {
+	var in struct {
+		Fail     string
+		Stubborn bool
+	}
+	if err := json.Unmarshal(call.Inputs, &in); err != nil {
+		return nil, err
+	}
+	if in.Fail != "" && call.Attempt == 1 {
+		return nil, errors.New(in.Fail)
+	}
+	if in.Stubborn {
+		ctx = context.WithoutCancel(ctx)
+	}
+	select {
+	case <-g.of(call.TaskID):
+		return map[string]any{}, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// gated is a task that runs until its gate is opened.
+func gated(id, parent, pool, inputs string, deps ...string) *dag.Task {
+	t := noop(id, parent, deps...)
+	t.Executor, t.Pool = "gate_executor", pool
+	return with(t, inputs)
+}
+
+// pooled is a task of a pool that runs at once.
+func pooled(id, parent, pool string, deps ...string) *dag.Task {
+	t := noop(id, parent, deps...)
+	t.Pool = pool
+	return t
+}
+
+func group(id, parent string, deps ...string) *dag.Task {
+	t := noop(id, parent, deps...)
+	t.Executor = ""
+	return t
+}
+
+// causes are an explanation's waits, in short.
+func causes(e *coordinator.Explanation) string {
+	var out []string
+	for _, w := range e.Waits {
+		switch w.Kind {
+		case coordinator.WaitDependency:
+			out = append(out, fmt.Sprintf("%s %s %s", w.Kind, w.TaskID, w.TaskState))
+		case coordinator.WaitBlocked:
+			out = append(out, fmt.Sprintf("%s %s %s (%s)", w.Kind, w.TaskID, w.TaskState, w.Error))
+		case coordinator.WaitCapacity:
+			out = append(out, fmt.Sprintf("%s %s ahead %d of %d", w.Kind, w.Pool, w.Ahead, w.Capacity))
+		case coordinator.WaitPool, coordinator.WaitDispatch:
+			out = append(out, w.Kind+" "+w.Pool)
+		case coordinator.WaitRetry:
+			out = append(out, fmt.Sprintf("%s %d (%s)", w.Kind, w.Attempt, w.Error))
+		case coordinator.WaitWorker:
+			out = append(out, fmt.Sprintf("%s %s %d", w.Kind, w.Worker, w.Attempt))
+		default:
+			out = append(out, w.Kind)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// whyTest is what each story of TestWhy works with.
+type whyTest struct {
+	*testcluster.Cluster
+	*testing.T
+	gate *gate
+	db   *pgx.Conn
+}
+
+// why waits until the causes are as wanted.
+func (w *whyTest) why(id, want string) *coordinator.Explanation {
+	w.Helper()
+	var e *coordinator.Explanation
+	w.Eventually("why "+id+": "+want, func() (err error) {
+		if e, err = w.Service().Why(w.Context(), id); err != nil {
+			return err
+		}
+		if got := causes(e); got != want {
+			return fmt.Errorf("got %q: %+v", got, *e)
+		}
+		return nil
+	})
+	for _, wait := range e.Waits {
+		if wait.Text == "" || e.Summary == "" {
+			w.Errorf("%s: nothing for people: %+v", id, *e)
+		}
+	}
+	return e
+}
+
+// starts waits until the task runs, or has completed.
+func (w *whyTest) starts(id string) {
+	w.Helper()
+	w.Eventually(id+" starts", func() error {
+		task, err := w.Service().Task(w.Context(), id)
+		if err == nil && task.State != dag.Running && task.State != dag.Completed {
+			err = fmt.Errorf("%s", task.State)
+		}
+		return err
+	})
+}
+
+func (w *whyTest) exec(statement string, args ...any) {
+	w.Helper()
+	if _, err := w.db.Exec(w.Context(), statement, args...); err != nil {
+		w.Fatal(err)
+	}
+}
+
+// TestWhy sets up each cause, sees it named and nothing else, removes what was named, and sees the task start.
+func TestWhy(t *testing.T) {
+	g := &gate{closed: map[string]chan struct{}{}}
+	pools := []string{"gate_executor"}
+	for d := range builtin.Catalogue() {
+		pools = append(pools, d.ID)
+	}
+	cluster := testcluster.Start(t, testcluster.Options{Pools: pools, Executors: func() []executors.Executor { return []executors.Executor{g} },
+		Coordinator: coordinator.Config{Window: 2}})
+	db, err := pgx.Connect(t.Context(), cluster.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(context.WithoutCancel(t.Context()))
+	for _, story := range []struct {
+		name string
+		run  func(w *whyTest)
+	}{
+		{"held: a user's execute", whyHeld},
+		{"dependencies in several states", whyDependencies},
+		{"more dependencies than are named", whyManyDependencies},
+		{"a group waits as others do", whyGroup},
+		{"a time", whyTime},
+		{"the back-off before another attempt", whyRetry},
+		{"a pool that no worker ever served", whyPoolNever},
+		{"a pool whose worker left", whyPoolLeft},
+		{"a pool whose worker was lost", whyPoolLost},
+		{"a pool whose worker drains", whyPoolDrains},
+		{"capacity: what comes first is counted by priority, then time", whyCapacity},
+		{"capacity: many wait in Postgres", whyBacklog},
+		{"a dispatch that is on its way", whyDispatch},
+		{"blocked, and run again", whyBlocked},
+		{"a cancelled attempt that is open", whyOpen},
+		{"a cancelled tree", whyCancelledTree},
+		{"what runs or has ended waits for nothing", whyNothing},
+	} {
+		t.Run(story.name, func(t *testing.T) { story.run(&whyTest{Cluster: cluster.For(t), T: t, gate: g, db: db}) })
+	}
+	for _, id := range []string{"no-such-task", "", "a\x00b"} {
+		if _, err := cluster.Service().Why(t.Context(), id); !errors.Is(err, coordinator.ErrNotFound) {
+			t.Errorf("why %q: got %v, want not found", id, err)
+		}
+	}
+}
+
+func whyHeld(w *whyTest) {
+	w.Submit(coordinator.SubmitOptions{Hold: true}, noop("held", "", "held-a"), noop("held-a", "held"))
+	w.why("held", "execute")
+	if _, err := w.Service().Execute(w.Context(), "held", coordinator.ExecuteOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	w.starts("held")
+}
+
+func whyDependencies(w *whyTest) {
+	later := noop("dep-later", "dep")
+	later.NotBefore = time.Now().Add(time.Hour)
+	last := noop("dep-last", "dep", "dep-done", "dep-runs", "dep-ready")
+	last.Dependencies = append(last.Dependencies, dag.Dependency{Ref: "dep-later", Optional: true})
+	w.Submit(coordinator.SubmitOptions{}, group("dep", ""), noop("dep-done", "dep"), gated("dep-runs", "dep", "", `{}`),
+		pooled("dep-ready", "dep", "why-dep"), later, last)
+	w.why("dep-last", "dependency dep-runs running, dependency dep-ready ready, dependency dep-later delayed")
+	w.AddWorkerOf(1, "why-dep")
+	w.why("dep-last", "dependency dep-runs running, dependency dep-later delayed")
+	w.gate.open("dep-runs")
+	w.why("dep-last", "dependency dep-later delayed")
+	if _, err := w.Service().Cancel(w.Context(), "dep-later", coordinator.CancelOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	w.starts("dep-last")
+}
+
+func whyManyDependencies(w *whyTest) {
+	tasks := []*dag.Task{noop("many", "")}
+	for i := range 150 {
+		id := fmt.Sprintf("many-%d", i)
+		tasks = append(tasks, pooled(id, "many", "why-many"))
+		tasks[0].Dependencies = append(tasks[0].Dependencies, dag.Dependency{Ref: id})
+	}
+	w.Submit(coordinator.SubmitOptions{}, tasks...)
+	e, err := w.Service().Why(w.Context(), "many")
+	if err != nil || len(e.Waits) != 100 || !strings.Contains(e.Summary, "150 of its 150") || !strings.Contains(e.Summary, "50 are not") {
+		w.Errorf("got %d waits, %+v, %v", len(e.Waits), e.Summary, err)
+	}
+	w.AddWorkerOf(16, "why-many")
+	w.starts("many")
+}
+
+func whyGroup(w *whyTest) {
+	w.Submit(coordinator.SubmitOptions{}, group("group", "", "group-b"), group("group-b", "group", "group-a"), gated("group-a", "group", "", `{}`))
+	w.why("group-b", "dependency group-a running")
+	w.why("group", "dependency group-b waiting")
+	w.gate.open("group-a")
+	w.starts("group")
+}
+
+func whyTime(w *whyTest) {
+	task := noop("time", "")
+	task.NotBefore = time.Now().Add(time.Second).Truncate(time.Millisecond)
+	w.Submit(coordinator.SubmitOptions{}, task)
+	if e := w.why("time", "not_before"); !e.Waits[0].Until.Equal(task.NotBefore) {
+		w.Errorf("until: got %s, want %s", e.Waits[0].Until, task.NotBefore)
+	}
+	w.starts("time")
+}
+
+func whyRetry(w *whyTest) {
+	tasks := []*dag.Task{group("retry", "")}
+	for i := range 5 { // the pause is drawn at random: one of five is long enough to be seen
+		task := sleeper(fmt.Sprintf("retry-%d", i), "retry", `{"seconds":0,"fail_times":1,"fail":"no luck"}`)
+		task.Retry = dag.RetryPolicy{MaxAttempts: 2, InitialDelay: 3 * time.Second}
+		tasks = append(tasks, task)
+	}
+	w.Submit(coordinator.SubmitOptions{}, tasks...)
+	var got *coordinator.Explanation
+	w.Eventually("one waits for its retry", func() error {
+		for _, task := range tasks[1:] {
+			e, err := w.Service().Why(w.Context(), task.ID)
+			if err != nil {
+				return err
+			}
+			if e.State == dag.Delayed {
+				got = e
+				return nil
+			}
+		}
+		return errors.New("none does")
+	})
+	if want := "retry 2 (no luck)"; causes(got) != want {
+		w.Errorf("got %s, want %s", causes(got), want)
+	}
+	if until := got.Waits[0].Until; time.Until(until) > 3*time.Second || until.IsZero() {
+		w.Errorf("until: got %s", until)
+	}
+	w.starts(got.TaskID)
+	if task, err := w.Service().Task(w.Context(), got.TaskID); err != nil || task.Attempt != 2 || task.StartedAt.Before(got.Waits[0].Until) {
+		w.Errorf("got attempt %d at %s, before %s: %v", task.Attempt, task.StartedAt, got.Waits[0].Until, err)
+	}
+}
+
+func whyPoolNever(w *whyTest) {
+	w.Submit(coordinator.SubmitOptions{}, pooled("never", "", "why-never"))
+	if e := w.why("never", "pool why-never"); !e.Waits[0].Since.IsZero() || !strings.Contains(e.Waits[0].Text, "none ever did") {
+		w.Errorf("got %+v", *e)
+	}
+	w.AddWorkerOf(1, "why-never")
+	w.starts("never")
+}
+
+func whyPoolLeft(w *whyTest) {
+	worker := w.AddWorkerOf(1, "why-left")
+	w.Eventually("worker has a lease", func() error { return worker.P.Ready() })
+	before := time.Now().Add(-time.Millisecond)
+	if err := worker.Stop(); err != nil {
+		w.Fatal(err)
+	}
+	after := time.Now().Add(time.Millisecond)
+	w.Submit(coordinator.SubmitOptions{}, pooled("left", "", "why-left"))
+	if e := w.why("left", "pool why-left"); e.Waits[0].Since.Before(before) || e.Waits[0].Since.After(after) {
+		w.Errorf("since: got %s, want from %s to %s", e.Waits[0].Since, before, after)
+	}
+	w.AddWorkerOf(1, "why-left")
+	w.starts("left")
+}
+
+func whyPoolLost(w *whyTest) {
+	lost := time.Now().Add(-10 * time.Minute).Truncate(time.Millisecond)
+	for i, until := range []time.Time{lost.Add(-time.Minute), lost} {
+		w.exec(`insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts)
+			values ($1, 'lost', '', '', '{"why-lost":1}', 4, 1, $2, '{-1}')`, fmt.Sprint("lost-", i), until)
+	}
+	w.Submit(coordinator.SubmitOptions{}, pooled("lost", "", "why-lost"))
+	if e := w.why("lost", "pool why-lost"); !e.Waits[0].Since.Equal(lost) {
+		w.Errorf("since: got %s, want %s", e.Waits[0].Since, lost)
+	}
+	w.AddWorkerOf(1, "why-lost")
+	w.starts("lost")
+}
+
+func whyPoolDrains(w *whyTest) {
+	worker := w.AddWorkerOf(1, "why-drains")
+	w.Submit(coordinator.SubmitOptions{}, gated("drains", "", "why-drains", `{"stubborn":true}`))
+	defer w.gate.open("drains")
+	w.starts("drains")
+	worker.P.Drain()
+	w.Submit(coordinator.SubmitOptions{}, pooled("drains-2", "", "why-drains"))
+	if e := w.why("drains-2", "pool why-drains"); !strings.Contains(e.Waits[0].Text, "draining") {
+		w.Errorf("got %+v", *e)
+	}
+	w.AddWorkerOf(1, "why-drains")
+	w.starts("drains-2")
+}
+
+func whyCapacity(w *whyTest) {
+	const pool = "why-capacity"
+	w.AddWorkerOf(1, pool)
+	w.Submit(coordinator.SubmitOptions{}, gated("cap-x", "", pool, `{}`))
+	w.starts("cap-x")
+	urgent, low := gated("cap-urgent", "cap", pool, `{}`), gated("cap-low", "cap", pool, `{}`)
+	urgent.Priority, low.Priority = dag.Urgent, dag.Low
+	w.Submit(coordinator.SubmitOptions{}, group("cap", ""), gated("cap-1", "cap", pool, `{}`), gated("cap-2", "cap", pool, `{}`), urgent, low,
+		gated("cap-3", "cap", pool, `{}`), gated("cap-4", "cap", pool, `{}`))
+	for id, ahead := range map[string]int{"cap-urgent": 0, "cap-1": 1, "cap-2": 2, "cap-3": 3, "cap-4": 4, "cap-low": 5} {
+		w.why(id, fmt.Sprintf("capacity %s ahead %d of 1", pool, ahead))
+	}
+	w.gate.open("cap-x") // what is ahead gets through
+	w.starts("cap-urgent")
+	w.why("cap-4", "capacity why-capacity ahead 3 of 1")
+	w.gate.open("cap-urgent")
+	w.starts("cap-1")
+	w.why("cap-4", "capacity why-capacity ahead 2 of 1")
+	w.AddWorkerOf(4, pool) // and room for all
+	w.starts("cap-4")
+	w.starts("cap-low")
+	for _, id := range []string{"cap-1", "cap-2", "cap-3", "cap-4", "cap-low"} {
+		w.gate.open(id)
+	}
+}
+
+func whyBacklog(w *whyTest) {
+	const pool = "why-backlog"
+	w.AddWorkerOf(2, pool)
+	w.Submit(coordinator.SubmitOptions{}, group("log-x", ""), gated("log-x1", "log-x", pool, `{}`), gated("log-x2", "log-x", pool, `{}`))
+	w.starts("log-x1")
+	w.starts("log-x2")
+	tasks := []*dag.Task{group("log", "")}
+	for i := range 500 {
+		tasks = append(tasks, pooled(fmt.Sprintf("log-%d", i), "log", pool))
+	}
+	w.Submit(coordinator.SubmitOptions{}, tasks...)
+	w.Submit(coordinator.SubmitOptions{}, pooled("log-last", "", pool))
+	for id, ahead := range map[string]int{"log-0": 0, "log-1": 1, "log-250": 250, "log-499": 499, "log-last": 500} {
+		w.why(id, fmt.Sprintf("capacity %s ahead %d of 2", pool, ahead))
+	}
+	w.gate.open("log-x1")
+	w.gate.open("log-x2")
+	w.starts("log-last")
+}
+
+func whyDispatch(w *whyTest) {
+	// A worker that is alive, has room, and takes nothing: none that is real stays that way.
+	w.exec(`insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts)
+		values ('idle', 'idle', '', '', '{"why-idle":4}', 1, 1, now() + interval '1 hour', '{}')`)
+	w.Submit(coordinator.SubmitOptions{}, pooled("idle", "", "why-idle"))
+	if e := w.why("idle", "dispatch why-idle"); e.State != dag.Ready {
+		w.Errorf("got %+v", *e)
+	}
+	w.AddWorkerOf(1, "why-idle")
+	w.starts("idle")
+}
+
+func whyBlocked(w *whyTest) {
+	w.Submit(coordinator.SubmitOptions{}, group("blocked", "", "blocked-c"), gated("blocked-a", "blocked", "", `{"fail":"no luck"}`),
+		noop("blocked-b", "blocked", "blocked-a"), noop("blocked-c", "blocked", "blocked-b"))
+	for _, id := range []string{"blocked-b", "blocked-c", "blocked"} {
+		w.why(id, "blocked blocked-a failed (no luck)")
+	}
+	if e := w.why("blocked-a", ""); !strings.Contains(e.Summary, "no luck") {
+		w.Errorf("got %+v", *e)
+	}
+	if _, err := w.Service().Execute(w.Context(), "blocked", coordinator.ExecuteOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	w.why("blocked-b", "dependency blocked-a running")
+	w.why("blocked-c", "dependency blocked-b waiting")
+	w.gate.open("blocked-a")
+	w.starts("blocked-c")
+}
+
+func whyOpen(w *whyTest) {
+	w.AddWorkerOf(1, "why-open")
+	w.Submit(coordinator.SubmitOptions{}, gated("open", "", "why-open", `{"stubborn":true}`))
+	w.starts("open")
+	if _, err := w.Service().Cancel(w.Context(), "open", coordinator.CancelOptions{Message: "enough"}); err != nil {
+		w.Fatal(err)
+	}
+	e := w.why("open", fmt.Sprintf("worker worker-%d 1", len(w.Workers)))
+	if !strings.Contains(e.Summary, "enough") || e.State != dag.Cancelled {
+		w.Errorf("got %+v", *e)
+	}
+	if _, err := w.Service().Execute(w.Context(), "open", coordinator.ExecuteOptions{Force: true}); !errors.Is(err, coordinator.ErrConflict) {
+		w.Errorf("execute while the attempt is open: got %v", err)
+	}
+	w.gate.open("open")
+	w.why("open", "")
+	if _, err := w.Service().Execute(w.Context(), "open", coordinator.ExecuteOptions{Force: true}); err != nil {
+		w.Fatal(err)
+	}
+	w.starts("open")
+}
+
+func whyCancelledTree(w *whyTest) {
+	w.Submit(coordinator.SubmitOptions{}, group("tree", "", "tree-b"), pooled("tree-a", "tree", "why-tree"), noop("tree-b", "tree", "tree-a"))
+	w.why("tree-b", "dependency tree-a ready")
+	if _, err := w.Service().Cancel(w.Context(), "tree", coordinator.CancelOptions{}); err != nil {
+		w.Fatal(err)
+	}
+	for _, id := range []string{"tree", "tree-a", "tree-b"} {
+		if e := w.why(id, ""); !strings.Contains(e.Summary, "cancelled") || !strings.Contains(e.Summary, "Cancelled by user") {
+			w.Errorf("got %+v", *e)
+		}
+	}
+	w.Settled("tree")
+	if _, err := w.Service().Execute(w.Context(), "tree", coordinator.ExecuteOptions{Force: true}); err != nil {
+		w.Fatal(err)
+	}
+	w.why("tree-a", "pool why-tree")
+	w.AddWorkerOf(1, "why-tree")
+	w.starts("tree-b")
+
+	w.Submit(coordinator.SubmitOptions{Hold: true}, noop("tree-2", "")) // a cancellation that has not come to the task yet
+	w.exec("update tree set cancelled_at = now(), cancel_message = 'because' where root_id = 'tree-2'")
+	if e := w.why("tree-2", ""); !strings.Contains(e.Summary, "its tree was cancelled") || !strings.Contains(e.Summary, "because") {
+		w.Errorf("got %+v", *e)
+	}
+}
+
+func whyNothing(w *whyTest) {
+	w.Submit(coordinator.SubmitOptions{}, group("nothing", ""), gated("nothing-runs", "nothing", "", `{}`), noop("nothing-done", "nothing"),
+		with(noop("nothing-failed", "nothing"), `{"fail":"no luck"}`))
+	w.starts("nothing-runs")
+	defer w.gate.open("nothing-runs")
+	for id, parts := range map[string][]string{
+		"nothing-runs":   {"runs on worker worker-1 since 20", "attempt 1"},
+		"nothing-done":   {"completed 20"},
+		"nothing-failed": {"failed 20", "no luck"},
+		"nothing":        {"completed 20"},
+	} {
+		w.Eventually(id+" is told of", func() error {
+			e, err := w.Service().Why(w.Context(), id)
+			if err == nil && (len(e.Waits) > 0 || slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(e.Summary, p) })) {
+				err = fmt.Errorf("got %+v, want %q", *e, parts)
+			}
+			return err
+		})
+	}
+}

@@ -201,7 +201,7 @@ func (c *coordinator) settle() {
 		key, _ := c.w.store.session(a.batch.session)
 		var before []dag.WorkerKey
 		for i, r := range c.w.store.workers {
-			if r.worker == a.batch.worker && dag.WorkerKey(i+1) != key {
+			if key != 0 && r.worker == a.batch.worker && dag.WorkerKey(i+1) != key {
 				before = append(before, dag.WorkerKey(i+1))
 			}
 		}

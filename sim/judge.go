@@ -113,6 +113,12 @@ func (w *world) judgeClaim(c claim) {
 // judgeSettle: only who holds an attempt may end it, or who started a repeatable one early.
 func (w *world) judgeSettle(before dag.Row, r dag.Result) {
 	t := w.store.task(r.Task)
+	if r.Worker == 0 { // an instance that is not registered yet: only what it started early counts
+		if !r.Early || before.Flags&dag.FlagRepeatable == 0 {
+			w.broken("task %d is settled by nobody", t.row.Key.Index())
+		}
+		return
+	}
 	if !w.wasGiven(t, r.Attempt, r.Worker) {
 		w.broken("task %d is settled by a worker that was never given it", t.row.Key.Index())
 	}

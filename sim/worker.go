@@ -46,6 +46,7 @@ type session struct {
 	name            int
 	beats, answered int
 	leaseEnd, fence time.Duration // by the worker's clock; 0: not granted yet
+	refused         int           // beats answered without a lease, before the first one
 	ended           bool
 }
 
@@ -160,6 +161,13 @@ func (wk *worker) answered(s *session, sent time.Duration, an answer) {
 		} else {
 			wk.forget(a)
 		}
+	}
+	if an.lease == 0 && s.leaseEnd == 0 && !s.ended {
+		if s.refused++; s.refused >= 3 { // its first lease ran out before any answer came
+			wk.endSession(s)
+			wk.newSession()
+		}
+		return
 	}
 	end := sent + an.lease
 	fence := end - killGrace

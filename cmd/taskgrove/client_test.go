@@ -15,6 +15,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/servicetest"
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 )
 
@@ -64,7 +65,7 @@ func file(t *testing.T, name, text string) string {
 }
 
 func TestClientCommands(t *testing.T) {
-	double(t)
+	double(t).Explain("a", coordinator.Wait{Kind: coordinator.WaitCapacity, Text: "a slot:\n3 come first", Ahead: 3})
 	tree := file(t, "tree.yaml", "tasks:\n- {id: r, name: root, schemas: {method: noop_executor}}\n- {id: a, name: child, parent_id: r, priority: 1}\n")
 	same := file(t, "tree.json", `[{"id":"r2","name":"root"},{"id":"a2","name":"child","parent_id":"r2"}]`)
 	cycle := file(t, "cycle.json", `[{"id":"x","name":"x","dependencies":["x"]}]`)
@@ -94,6 +95,10 @@ func TestClientCommands(t *testing.T) {
 		{"tasks are listed", []string{"list", "--tasks", "-o", "json", "--limit", "1"}, `"id":`, "", exitOK},
 		{"workers", []string{"workers"}, "POOLS", "", exitOK},
 		{"pools", []string{"pools", "-o", "json"}, "[", "", exitOK},
+		{"why a task does not run", []string{"why", "a"}, "a: ready\n  waits for a slot: 3 come first\n", "", exitOK},
+		{"as json, too", []string{"why", "a", "-o", "json"}, `"kind":"capacity"`, "", exitOK},
+		{"one that has no reason", []string{"why", "r"}, "r: ready\n", "", exitOK},
+		{"and an unknown one", []string{"why", "nope"}, "", "not found", exitError},
 		{"a task is cancelled", []string{"cancel", "a"}, "a: ", "", exitOK},
 		{"a second time not", []string{"cancel", "a"}, "", "was not cancelled", exitError},
 		{"an unknown id does not keep others from being cancelled", []string{"cancel", "nope", "r2"}, "r2: Cancelled", "nope was not cancelled", exitError},

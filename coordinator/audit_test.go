@@ -1,0 +1,284 @@
+package coordinator_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/testcluster"
+)
+
+// corruptions are what somebody could do to a database behind the system's back, and the kind that tells of it.
+// key('id') stands for the key of a task.
+var corruptions = []struct{ fact, kind, sql string }{
+	{"a tree counts one completion too many", "tree_counts", `update tree set completed = completed + 1 where root_id = 'au-done'`},
+	{"a tree counts a completed leaf too few", "tree_counts", `update tree set leaves_completed = leaves_completed - 1 where root_id = 'au-done'`},
+	{"a tree counts an open attempt that is not there", "tree_counts", `update tree set running = running + 1 where root_id = 'au-live'`},
+	{"a completed task is failed behind its tree's back", "tree_counts", `update task set state = 7 where key = key('au-done-a')`},
+	{"a finished tree has no end", "tree_end", `update tree set finished_at = null where root_id = 'au-done'`},
+	{"an unfinished tree has one", "tree_end", `update tree set finished_at = now() where root_id = 'au-live'`},
+	{"a cancellation is not carried out", "tree_cancel", `update tree set cancelled_at = now() where root_id = 'au-live'`},
+	{"a tree has another root than its row says", "tree_root", `update tree set root_id = 'nobody' where root_id = 'au-done'`},
+	{"a tree's deadline has no timer", "tree_deadline", `delete from timer where kind = 4`},
+	{"a task has an unknown state", "task_state", `update task set state = 12 where key = key('au-held')`},
+	{"a waiting task counts a dependency too many", "remaining", `update task set remaining = remaining + 1 where key = key('au-live')`},
+	{"a waiting task counts a dependency too few", "remaining", `update task set remaining = remaining - 1 where key = key('au-live')`},
+	{"a waiting task waits for nothing", "waiting_for_nothing", `update task set state = 1, remaining = 0 where key = key('au-ready-0')`},
+	{"a task waits for one that failed", "waits_for_failed", `update task set state = 1, remaining = 1, blocked_by = null where key = key('au-live-blocked')`},
+	{"a ready task is in no run", "ready_without_run", `with a as (delete from ready) delete from published`},
+	{"a run has lost its last task", "ready_without_run", `update published set n = n - 1 where first = key('au-ready-0')`},
+	{"a ready task is in two runs", "ready_in_two_runs", `insert into ready (pool, priority, first, n, attempt) select pool, priority, key, 1, attempt from task where key = key('au-ready-0')`},
+	{"a run is at an attempt that has not come", "run_mismatch", `insert into ready (pool, priority, first, n, attempt) select pool, priority, key, 1, attempt + 1 from task where key = key('au-ready-0')`},
+	{"a run is in the wrong pool", "run_mismatch", `update published set pool = pool + 1 where first = key('au-ready-0')`},
+	{"a run has the wrong priority", "run_mismatch", `update published set priority = priority - 1 where first = key('au-ready-0')`},
+	{"a run that waits names a running task", "run_mismatch", `insert into ready (pool, priority, first, n, attempt) select pool, priority, key, 1, attempt from task where key = key('au-long')`},
+	{"a run leads out of its tree", "run_mismatch", `update published set n = n + 100 where first = key('au-ready-0')`},
+	{"a published run was forgotten", "published_forgotten", `update published set at = now() - interval '1 hour', sent = now() - interval '1 hour'`},
+	{"a running task has no worker", "running_without_worker", `update task set worker = null where key = key('au-long')`},
+	{"a ready task has a worker", "open_attempt", `update task set worker = (select max(key) from worker) where key = key('au-ready-0')`},
+	{"a running task's worker is not there", "worker_missing", `delete from worker`},
+	{"a running task's worker is done with", "worker_departed", `update worker set state = 4, attempts = '{-1}'`},
+	{"a running task's worker was lost long ago", "worker_departed", `update worker set state = 4, lease_until = now() - interval '1 hour'`},
+	{"a lease ended long ago", "lease_overdue", `update worker set lease_until = now() - interval '1 hour'`},
+	{"a worker has not known an attempt for long", "attempt_unlisted", `with w as (update worker set attempts = '{}') update task set started_at = now() - interval '1 hour' where key = key('au-long')`},
+	{"a completed task has no attempt", "attempt_outcome", `delete from attempt where task = key('au-done-a')`},
+	{"a running attempt has ended", "attempt_outcome", `insert into attempt (task, number, outcome, counted, finished_at) select key, attempt, 1, true, now() from task where key = key('au-long')`},
+	{"a failed task's attempt completed", "attempt_outcome", `update attempt set outcome = 1 where task = key('au-failed-a')`},
+	{"a task was settled twice", "settled_twice", `update attempt set outcome = 1 where task = key('au-done-retry') and number = 1`},
+	{"an attempt is missing in the history", "attempt_number", `delete from attempt where task = key('au-done-retry') and number = 1`},
+	{"an attempt has a number that was not given", "attempt_number", `update attempt set number = 7 where task = key('au-done-a')`},
+	{"a delayed task has no timer", "delayed_without_timer", `delete from timer where task = key('au-delayed')`},
+	{"a timeout has no timer", "timeout_without_timer", `delete from timer where kind = 3`},
+	{"a settled task has a timer to start it", "stray_timer", `insert into timer (at, task, attempt, kind) select now(), key, attempt, 1 from task where key = key('au-done-a')`},
+	{"a timer has not gone off", "timer_overdue", `update timer set at = now() - interval '1 hour' where task = key('au-delayed')`},
+	{"events are missing in the middle", "event_sequence", `delete from event e using tree t where t.root_id = 'au-done' and e.tree = t.key and e.last < t.sequence and e.last > 1`},
+	{"the last events are missing", "event_sequence", `delete from event e using tree t where t.root_id = 'au-live' and e.tree = t.key and e.last = t.sequence`},
+	{"events can't be read", "event_sequence", `update event e set body = '\x02ffffffffffffff' from tree t where t.root_id = 'au-live' and e.tree = t.key and e.last = t.sequence`},
+	{"something happened after the end", "event_final", `with t as (update tree set sequence = sequence + 1 where root_id = 'au-done' returning key, sequence) insert into event (tree, last, body) select key, sequence, '\x030001' from t`},
+	{"the final event is missing", "event_final", `with e as (update event e set body = substring(body for length(body) - 1), last = e.last - 1 from tree t where t.root_id = 'au-done' and e.tree = t.key and e.last = t.sequence) update tree set sequence = sequence - 1 where root_id = 'au-done'`},
+	{"an edge is missing", "edge", `delete from edge where dependency = key('au-done-a')`},
+	{"an edge is optional that is required", "edge", `update edge set required = not required where dependency = key('au-done-a')`},
+	{"an edge leads to another tree", "edge", `update edge set dependent = key('au-held') where dependency = key('au-done-a')`},
+	{"a blocked task has no cause", "blocked_cause", `update task set blocked_by = null where key = key('au-live-blocked')`},
+	{"a task is blocked by one that completed", "blocked_cause", `update task set blocked_by = key('au-failed-b') where key = key('au-failed-c')`},
+	{"a specification is missing", "orphan", `delete from spec where id = 'au-ready-0'`},
+	{"a payload belongs to no task", "orphan", `insert into payload (key) values (key('au-done') >> 24 << 24 | 4711)`},
+	{"a task belongs to no tree", "orphan", `insert into task (key, state, flags, priority, pool, remaining) values ((1000::bigint << 24) + 1, 6, 0, 2, 1, 0)`},
+}
+
+// castOfTrees brings trees into every state there is.
+func castOfTrees(c *testcluster.Cluster) {
+	c.T.Helper()
+	retry := sleeper("au-done-retry", "au-done", `{"seconds":0,"fail_times":1}`)
+	retry.Retry = dag.RetryPolicy{MaxAttempts: 3, InitialDelay: time.Millisecond}
+	c.Submit(coordinator.SubmitOptions{}, noop("au-done", "", "au-done-a", "au-done-retry"), noop("au-done-a", "au-done"), retry)
+	c.Submit(coordinator.SubmitOptions{}, noop("au-failed", "", "au-failed-b"), with(noop("au-failed-a", "au-failed"), `{"fail":"no luck"}`),
+		noop("au-failed-b", "au-failed"), noop("au-failed-c", "au-failed", "au-failed-a", "au-failed-b"))
+	c.Submit(coordinator.SubmitOptions{}, noop("au-cancelled", "", "au-cancelled-a"), sleeper("au-cancelled-a", "au-cancelled", `{"seconds":600}`))
+	c.Submit(coordinator.SubmitOptions{Hold: true}, noop("au-held", "", "au-held-a"), noop("au-held-a", "au-held"))
+	long := sleeper("au-long", "au-live", `{"seconds":600}`)
+	long.Timeout = time.Hour
+	delayed := noop("au-delayed", "au-live")
+	delayed.NotBefore = time.Now().Add(time.Hour)
+	live := []*dag.Task{noop("au-live", "", "au-long", "au-delayed", "au-ready-0"), long, delayed,
+		with(noop("au-live-bad", "au-live"), `{"fail":"no luck"}`), noop("au-live-blocked", "au-live", "au-live-bad")}
+	for i := range 5 {
+		ready := noop(fmt.Sprintf("au-ready-%d", i), "au-live")
+		ready.Pool = "nobody-serves-this"
+		live = append(live, ready)
+	}
+	c.Submit(coordinator.SubmitOptions{Timeout: time.Hour}, live...)
+	c.Settled("au-done")
+	c.Settled("au-failed")
+	running(c, "au-cancelled-a")
+	if got, err := c.Service().Cancel(c.T.Context(), "au-cancelled", coordinator.CancelOptions{}); err != nil || got.Status != "cancelled" {
+		c.T.Fatal(got, err)
+	}
+	c.Settled("au-cancelled")
+	running(c, "au-long")
+	c.Eventually("the live tree stands still", func() error {
+		st := states(c, "au-live")
+		if st["au-live-blocked"] != dag.Blocked || st["au-ready-4"] != dag.Ready || st["au-delayed"] != dag.Delayed {
+			return fmt.Errorf("%v", st)
+		}
+		return nil
+	})
+}
+
+// stilled is a database that nobody works on any more, the coordinator that looks at it, and a way to undo changes.
+type stilled struct {
+	conn   *pgx.Conn
+	svc    coordinator.Service
+	tables []string
+}
+
+// still stops a cluster in the middle of its work.
+func still(t *testing.T, c *testcluster.Cluster) *stilled {
+	t.Helper()
+	for _, p := range c.Coordinators {
+		if err := p.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, p := range c.Workers {
+		p.Cut()
+	}
+	store, err := pg.Open(t.Context(), pg.Config{URL: c.URL, MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	nats, err := queue.Connect(t.Context(), queue.Config{URL: c.NATS.CoordinatorURL(), Name: "auditor"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nats.Close)
+	conn, err := pgx.Connect(t.Context(), c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	s := &stilled{conn: conn, svc: coordinator.New(coordinator.Config{Name: "auditor"}, store, nats),
+		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "chore", "event", "worker"}}
+	s.exec(t, "create schema saved")
+	for _, table := range s.tables {
+		s.exec(t, fmt.Sprintf("create table saved.%s as table %s", table, table))
+	}
+	s.exec(t, "create function key(text) returns bigint language sql as 'select key from spec where id = $1'")
+	return s
+}
+
+func (s *stilled) exec(t *testing.T, statement string) int64 {
+	t.Helper()
+	tag, err := s.conn.Exec(t.Context(), statement)
+	if err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+	return tag.RowsAffected()
+}
+
+func (s *stilled) undo(t *testing.T) {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("begin;")
+	for _, table := range s.tables {
+		fmt.Fprintf(&b, "delete from %[1]s; insert into %[1]s overriding system value select * from saved.%[1]s;", table)
+	}
+	s.exec(t, b.String()+"commit")
+}
+
+// kinds are what Verify finds.
+func (s *stilled) kinds(t *testing.T, tree string) (kinds []string, all string) {
+	t.Helper()
+	var b strings.Builder
+	for v, err := range s.svc.Verify(t.Context(), tree) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds = append(kinds, v.Kind)
+		fmt.Fprintf(&b, "\n  %s tree %q task %q: %s", v.Kind, v.TreeID, v.TaskID, v.Text)
+	}
+	return kinds, b.String()
+}
+
+// TestAuditorFindsEachCorruption: in a database with trees in every state nothing is found; after each corruption, its
+// kind is.
+func TestAuditorFindsEachCorruption(t *testing.T) {
+	c := testcluster.Start(t, testcluster.Options{Coordinator: coordinator.Config{Audit: -1}})
+	castOfTrees(c)
+	s := still(t, c)
+	if kinds, all := s.kinds(t, ""); len(kinds) > 0 {
+		t.Fatalf("found before anything was corrupted:%s", all)
+	}
+	for _, co := range corruptions {
+		t.Run(co.fact, func(t *testing.T) {
+			defer s.undo(t)
+			if n := s.exec(t, co.sql); n == 0 {
+				t.Fatalf("nothing was corrupted: %s", co.sql)
+			}
+			kinds, all := s.kinds(t, "")
+			if !slices.Contains(kinds, co.kind) {
+				t.Errorf("got %v, want %s%s", kinds, co.kind, all)
+			}
+		})
+	}
+	t.Run("one tree only", func(t *testing.T) {
+		defer s.undo(t)
+		s.exec(t, `update tree set completed = completed + 1 where root_id = 'au-done'`)
+		if kinds, _ := s.kinds(t, "au-done-a"); !slices.Equal(kinds, []string{"tree_counts"}) {
+			t.Errorf("its own: got %v", kinds)
+		}
+		if kinds, all := s.kinds(t, "au-live"); len(kinds) > 0 {
+			t.Errorf("another: got %s", all)
+		}
+	})
+	if kinds, all := s.kinds(t, ""); len(kinds) > 0 {
+		t.Errorf("found after all was undone:%s", all)
+	}
+}
+
+// TestAuditorCountsAViolationOnce: of two running coordinators one audits, and counts what it finds once.
+func TestAuditorCountsAViolationOnce(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
+	c := testcluster.Start(t, testcluster.Options{Coordinators: 2, Coordinator: coordinator.Config{Audit: 5 * time.Millisecond}})
+	c.Submit(coordinator.SubmitOptions{}, noop("once", "", "once-a"), noop("once-a", "once"))
+	c.Settled("once")
+	conn, err := pgx.Connect(t.Context(), c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	corrupt := func(kind, statement string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+		c.Eventually(kind+" is counted", func() error {
+			if n := counted(t, reader, kind); n != 1 {
+				return fmt.Errorf("counted %d times", n)
+			}
+			return nil
+		})
+	}
+	corrupt("tree_counts", `update tree set failed = failed + 1 where root_id = 'once'`)
+	corrupt("edge", `update edge set required = not required`) // by now the first was seen again
+	corrupt("tree_root", `update tree set root_id = 'twice'`)
+	if n := counted(t, reader, "tree_counts"); n != 1 {
+		t.Errorf("counted %d times, want once", n)
+	}
+}
+
+// counted is the sum of taskgrove_invariant_violations_total of a kind.
+func counted(t *testing.T, reader sdkmetric.Reader, kind string) (n int64) {
+	t.Helper()
+	var rm metricdata.ResourceMetrics
+	_ = reader.Collect(t.Context(), &rm) // gauges of clusters of other tests can't be read any more
+	for _, scope := range rm.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			sum, ok := m.Data.(metricdata.Sum[int64])
+			if !ok || m.Name != "taskgrove.invariant.violations" {
+				continue
+			}
+			for _, p := range sum.DataPoints {
+				if v, ok := p.Attributes.Value(attribute.Key("kind")); ok && v.AsString() == kind {
+					n += p.Value
+				}
+			}
+		}
+	}
+	return n
+}

@@ -59,7 +59,7 @@ func (w *world) begin(wk *worker, a *attempt) *execution {
 		if o.task != t {
 			continue
 		}
-		if !o.repeatable && !o.frozen && !(t.policy.Timeout > 0 && w.workers[o.worker].frozen > o.begun) {
+		if !o.repeatable && !o.frozen && !w.timedOut(t, o.number) {
 			w.broken("task %d: attempt %d starts while attempt %d runs", t.row.Key.Index(), e.number, o.number)
 		}
 		w.report.Overlapping++
@@ -70,6 +70,8 @@ func (w *world) begin(wk *worker, a *attempt) *execution {
 	w.open = append(w.open, e)
 	if a.early && !a.yes {
 		w.report.Early++
+	}
+	if e.repeatable { // may run twice, and end by the result of either
 		return e
 	}
 	if e.number <= t.truth.barred {
@@ -85,6 +87,13 @@ func (w *world) begin(wk *worker, a *attempt) *execution {
 		}
 	}
 	return e
+}
+
+// timedOut reports whether the store ended an attempt by its start-to-close timer, which does not wait for the worker: one
+// that was frozen, or learned late of its claim, may still be at it.
+func (w *world) timedOut(t *task, number int32) bool {
+	a := w.store.attempts[attemptKey{t.row.Key, number}]
+	return a != nil && a.Outcome == dag.OutcomeTimedOut
 }
 
 // end notes that an executor has ended.

@@ -30,9 +30,9 @@ func Random(seed uint64) Params {
 		return p // a quiet one
 	}
 	rare := func(p float64) float64 { return p * float64(r.IntN(3)) / 2 }
-	p.Kill, p.DBError = rare(0.002), rare(0.03)
+	p.Kill, p.DBError = rare(0.001), rare(0.03)
 	p.Lose, p.Copy, p.Slow = rare(0.1), rare(0.1), rare(0.1)
-	p.Crashes, p.Freezes, p.Wipes, p.Outages = r.IntN(4), r.IntN(3), r.IntN(3), r.IntN(2)
+	p.Crashes, p.Freezes, p.Wipes, p.Outages = r.IntN(6), r.IntN(4), r.IntN(3), r.IntN(2)
 	p.Cuts, p.Drains = r.IntN(3), r.IntN(3)
 	return p
 }

@@ -384,8 +384,8 @@ func (wk *worker) run(a *attempt) {
 	a.exec = wk.w.begin(wk, a)
 	res := result{key: a.key, token: a.token, outcome: dag.OutcomeCompleted, permanent: script.Permanent, started: wk.w.now}
 	d := time.Duration(script.Millis) * time.Millisecond * 100
-	if wk.w.chance(0.1) {
-		d += wk.w.between(0, 20*time.Second)
+	if wk.w.chance(0.3) {
+		d += wk.w.between(0, 30*time.Second)
 	}
 	if script.Fails(int(a.key.number)) {
 		res.outcome = dag.OutcomeFailed

@@ -206,7 +206,7 @@ func (w *world) submit(key dag.TreeKey) {
 		}
 	}
 	w.store.trees = append(w.store.trees, t)
-	w.want(w.between(0, 10*time.Second), func() bool { return w.execute(t, false) })
+	w.want(w.between(0, w.par.Faults/2), func() bool { return w.execute(t, false) })
 	if w.par.Rerun {
 		w.want(w.between(0, w.par.Faults), func() bool {
 			return t.counts.Held+t.counts.Unfinished == 0 && w.execute(t, w.rng.IntN(2) == 0)

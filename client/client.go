@@ -34,6 +34,7 @@ type settings struct {
 	dial  []grpc.DialOption
 	min   time.Duration
 	max   time.Duration
+	call  time.Duration // 0: unbounded
 }
 
 // WithTLS encrypts the connection. Without it, it is plain text.
@@ -44,6 +45,21 @@ func WithTLS(cfg *tls.Config) Option {
 // WithDialOptions adds options of gRPC itself, after the client's own.
 func WithDialOptions(options ...grpc.DialOption) Option {
 	return func(s *settings) { s.dial = append(s.dial, options...) }
+}
+
+// WithCallTimeout bounds each call that has one answer, tries again included; then it ends with [ErrUnavailable]. Streams
+// (submissions, watches, logs) are not bounded. 0 is no bound, the default.
+func WithCallTimeout(d time.Duration) Option {
+	return func(s *settings) { s.call = d }
+}
+
+// bounded gives unary calls their deadline.
+func bounded(limit time.Duration) grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
 }
 
 // WithRetryDelay bounds how long is waited before a lost connection is tried again: min at first, doubling up to max.
@@ -59,6 +75,7 @@ const reads = `{"methodConfig":[{"name":[
 	{"service":"taskgrove.v1.Taskgrove","method":"ListTasks"},
 	{"service":"taskgrove.v1.Taskgrove","method":"ListTrees"},
 	{"service":"taskgrove.v1.Taskgrove","method":"ListAttempts"},
+	{"service":"taskgrove.v1.Taskgrove","method":"Why"},
 	{"service":"taskgrove.v1.Taskgrove","method":"ListWorkers"},
 	{"service":"taskgrove.v1.Taskgrove","method":"ListPools"}],
 	"retryPolicy":{"maxAttempts":4,"initialBackoff":"0.1s","maxBackoff":"2s","backoffMultiplier":2,
@@ -83,6 +100,9 @@ func New(target string, options ...Option) (*Client, error) {
 		// Above the least that servers allow.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 	}, s.dial...)
+	if s.call > 0 {
+		dial = append(dial, grpc.WithChainUnaryInterceptor(bounded(s.call)))
+	}
 	conn, err := grpc.NewClient(target, dial...)
 	if err != nil {
 		return nil, fmt.Errorf("taskgrove client: %w", err)

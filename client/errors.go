@@ -56,6 +56,8 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 		return fmt.Errorf("%s: %w: %s", operation, ErrConflict, st.Message())
 	case codes.Unavailable, codes.ResourceExhausted:
 		return fmt.Errorf("%s: %w: %s", operation, ErrUnavailable, st.Message())
+	case codes.DeadlineExceeded:
+		return fmt.Errorf("%s: %w: no answer in time", operation, ErrUnavailable)
 	case codes.InvalidArgument:
 		invalid := &InvalidError{Text: st.Message()}
 		for _, detail := range st.Details() {

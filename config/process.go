@@ -84,6 +84,8 @@ func (c *Dev) check() []Fault {
 // Client is the configuration of the commands that speak to a cluster.
 type Client struct {
 	Server string `envconfig:"SERVER" default:"127.0.0.1:7700" flag:"server" group:"Client" desc:"address of a coordinator's gRPC listener, or any other target of gRPC, such as dns:///name:port"`
+
+	RequestTimeout time.Duration `envconfig:"REQUEST_TIMEOUT" default:"30s" min:"0s" flag:"request-timeout" group:"Client" desc:"how long a command waits for one answer of the coordinator; submissions, watches and logs are not bounded; 0: for ever"`
 }
 
 func (c *Client) required() []string { return nil }

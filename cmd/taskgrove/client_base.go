@@ -72,7 +72,7 @@ func clientCommand(use, short, long string, args cobra.PositionalArgs, run func(
 		if err := config.Load(&cfg, flags(cmd, variables)); err != nil {
 			return codedError{err, exitUsage}
 		}
-		c, err := client.New(cfg.Server)
+		c, err := client.New(cfg.Server, client.WithCallTimeout(cfg.RequestTimeout))
 		if err != nil {
 			return codedError{err, exitUsage}
 		}

@@ -46,7 +46,7 @@ func (s *session) printTask(t *client.Task, attempts []client.Attempt) error {
 			line("executor", t.Executor)
 			line("pool", t.Pool)
 			line("worker", t.Worker)
-			line("attempt", fmt.Sprint(t.Attempt))
+			line("attempt", attemptOf(t))
 			line("blocked by", strings.Join(t.BlockedBy, ", "))
 			line("took", took(t.StartedAt, t.CompletedAt, time.Now()))
 			line("error", t.Error)
@@ -61,6 +61,14 @@ func (s *session) printTask(t *client.Task, attempts []client.Attempt) error {
 			}
 		}
 	})
+}
+
+// attemptOf is a task's attempt, "-" before the first has begun.
+func attemptOf(t *client.Task) string {
+	if t.StartedAt.IsZero() && t.Attempt <= 1 {
+		return "-"
+	}
+	return fmt.Sprint(t.Attempt)
 }
 
 // describe is a task's status, with its finer state where that says more.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // following says what a command does after it has started something.
@@ -140,7 +141,8 @@ func cancelCommand() *cobra.Command {
 	var cmd *cobra.Command
 	cmd = clientCommand("cancel ID...", "Cancel tasks; a root cancels its whole tree",
 		"Cancels tasks. A root cancels every unfinished task of its tree, another task itself alone, unless --cascade says\n"+
-			"otherwise. Exit code 1 when one of them had ended already or is unknown.",
+			"otherwise. What had ended already stays as it is and shows its status; that is no error. Exit code 1 when one is\n"+
+			"unknown.",
 		cobra.MinimumNArgs(1), func(ctx context.Context, s *session, args []string) error {
 			var options []client.CancelOption
 			if message == "" && force {
@@ -157,6 +159,7 @@ func cancelCommand() *cobra.Command {
 				out, err := s.Cancel(ctx, id, options...)
 				if errors.Is(err, client.ErrNotFound) { // the others are cancelled all the same
 					out, err = &client.Cancelled{Message: "not found"}, nil
+					failed = errors.Join(failed, fmt.Errorf("%s was not cancelled: not found", id))
 				}
 				if err != nil {
 					return errors.Join(failed, err)
@@ -164,12 +167,13 @@ func cancelCommand() *cobra.Command {
 				shown := struct {
 					ID, Message string
 					Done        bool
-				}{id, out.Message, out.Done}
+					Status      dag.Status // as it is now; empty: unknown id
+				}{id, out.Message, out.Done, out.Status}
+				if out.Done {
+					shown.Status = dag.StatusCancelled
+				}
 				if err := s.print(shown, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", oneLine(id), oneLine(out.Message)) }); err != nil {
 					return err
-				}
-				if !out.Done {
-					failed = errors.Join(failed, fmt.Errorf("%s was not cancelled: %s", id, out.Message))
 				}
 			}
 			return failed

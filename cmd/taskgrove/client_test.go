@@ -87,6 +87,7 @@ func TestClientCommands(t *testing.T) {
 		{"a file that is not there", []string{"submit", "no-such-file"}, "", "no such file", exitUsage},
 		{"a task is shown", []string{"get", "a"}, "child", "", exitOK},
 		{"as json", []string{"get", "a", "-o", "json"}, `"parent_id":"r"`, "", exitOK},
+		{"what has not begun has no attempt", []string{"get", "a"}, "attempt  -\n", "", exitOK},
 		{"an unknown one is not", []string{"get", "nope"}, "", "not found", exitError},
 		{"a tree is drawn", []string{"tree", "a"}, "\n  child", "", exitOK},
 		{"trees are listed", []string{"list"}, "PROGRESS", "", exitOK},
@@ -100,7 +101,8 @@ func TestClientCommands(t *testing.T) {
 		{"one that has no reason", []string{"why", "r"}, "r: ready\n", "", exitOK},
 		{"and an unknown one", []string{"why", "nope"}, "", "not found", exitError},
 		{"a task is cancelled", []string{"cancel", "a"}, "a: ", "", exitOK},
-		{"a second time not", []string{"cancel", "a"}, "", "was not cancelled", exitError},
+		{"a second time changes nothing", []string{"cancel", "a"}, "a: Task a is already cancelled", "", exitOK},
+		{"and tells what it is", []string{"cancel", "a", "-o", "json"}, `"done":false,"id":"a","message":"Task a is already cancelled, cannot cancel","status":"cancelled"`, "", exitOK},
 		{"an unknown id does not keep others from being cancelled", []string{"cancel", "nope", "r2"}, "r2: Cancelled", "nope was not cancelled", exitError},
 		{"yaml of two documents", []string{"submit", twice}, "", "more than one document", exitUsage},
 		{"control characters in yaml", []string{"submit", control}, "c\n", "", exitOK},
@@ -124,6 +126,25 @@ func TestClientCommands(t *testing.T) {
 				t.Error("piped output has escape codes")
 			}
 		})
+	}
+}
+
+// TestACommandDoesNotWaitForEver speaks to a server that accepts connections and says nothing.
+func TestACommandDoesNotWaitForEver(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // the kernel accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() //nolint:errcheck // nothing was sent
+	t.Setenv("TASKGROVE_SERVER", listener.Addr().String())
+	for _, args := range [][]string{{"get", "a"}, {"why", "a"}, {"cancel", "a"}, {"list"}} {
+		_, note, code := runCommand(t, append(args, "--request-timeout", "50ms")...)
+		if code != exitUnreachable || !strings.Contains(note, "no answer in time") {
+			t.Errorf("%v: exit %d, want %d: %s", args, code, exitUnreachable, note)
+		}
+	}
+	if _, note, code := runCommand(t, "get", "a", "--request-timeout", "soon"); code != exitUsage || !strings.Contains(note, "--request-timeout") {
+		t.Errorf("exit %d, want %d: %s", code, exitUsage, note)
 	}
 }
 

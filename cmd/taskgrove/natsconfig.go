@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -11,14 +12,16 @@ import (
 
 // natsConfigCommand renders what an external NATS server has to know of us.
 func natsConfigCommand() *cobra.Command {
-	var prefix string
+	var prefix, output string
 	var coordinators, workers []string
 	cmd := &cobra.Command{
 		Use:   "nats-config",
 		Short: "Print users and permissions for an external NATS server",
 		Long: "Prints the authorization block of nats-server's configuration, to include there.\n\n" +
 			"Each user gets what it needs and no more. Passwords are not part of it: the server reads them from the\n" +
-			"environment variables that the block names. A worker's user name is its id (TASKGROVE_WORKER_ID).",
+			"environment variables that the block names. A worker's user name is its id (TASKGROVE_WORKER_ID).\n\n" +
+			"With -o json: one object with the users and what each may publish and subscribe to, for programs that make\n" +
+			"a configuration of their own; nats-server itself does not read it.",
 		Example: "  taskgrove nats-config --coordinator coordinator --worker cpu-1 --worker gpu-1=gpu,rest_executor > users.conf",
 		GroupID: groupServe,
 		Args:    cobra.NoArgs,
@@ -27,10 +30,18 @@ func natsConfigCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			switch output {
+			case "text":
+			case "json":
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"users": natsGrants(prefix, users)})
+			default:
+				return usage("--output: takes text or json, not %q", output)
+			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), natsHeader, queue.ServerConfig(prefix, users))
 			return err
 		},
 	}
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	cmd.Flags().StringVar(&prefix, "prefix", "tg", "beginning of all subjects and streams, as TASKGROVE_NATS_PREFIX")
 	cmd.Flags().StringArrayVar(&coordinators, "coordinator", []string{"coordinator"}, "name of a coordinators' user; may be repeated")
 	cmd.Flags().StringArrayVar(&workers, "worker", nil, "id of a worker, or id=pool,pool; without pools it may serve all; may be repeated")
@@ -38,6 +49,26 @@ func natsConfigCommand() *cobra.Command {
 }
 
 const natsHeader = "# Users of Taskgrove. JetStream must be on; the server reads the passwords from the variables named here.\n"
+
+// natsGrant is a user as -o json shows it.
+type natsGrant struct {
+	User             string   `json:"user"`
+	PasswordVariable string   `json:"password_variable"` // the environment variable that is to hold it
+	Publish          []string `json:"publish"`
+	Subscribe        []string `json:"subscribe"`
+}
+
+func natsGrants(prefix string, users []queue.ServerUser) []natsGrant {
+	out := make([]natsGrant, 0, len(users))
+	for _, user := range users {
+		granted := queue.CoordinatorPermissions(prefix)
+		if user.Pools != nil {
+			granted = queue.WorkerPermissions(prefix, user.Name, user.Pools)
+		}
+		out = append(out, natsGrant{user.Name, strings.TrimPrefix(user.Password, "$"), granted.Publish, granted.Subscribe})
+	}
+	return out
+}
 
 // natsUsers reads the flags' values.
 func natsUsers(prefix string, coordinators, workers []string) ([]queue.ServerUser, error) {

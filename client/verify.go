@@ -31,7 +31,7 @@ func (c *Client) Verify(ctx context.Context, treeOf string) iter.Seq2[*Violation
 			}
 		}
 		if !errors.Is(err, io.EOF) {
-			yield(nil, wrap(ctx, err, "verify %s", treeOf))
+			yield(nil, wrap(ctx, err, "verify"))
 		}
 	}
 }

@@ -38,7 +38,7 @@ func verifyCommand() *cobra.Command {
 				}
 			}
 			if n > 0 {
-				return codedError{fmt.Errorf("%d violations were found", n), exitViolations}
+				return codedError{fmt.Errorf("violations found: %d", n), exitViolations}
 			}
 			return nil
 		})

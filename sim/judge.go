@@ -137,6 +137,28 @@ func (w *world) judgeSettle(before dag.Row, r dag.Result) {
 	}
 }
 
+// judgeTakeBack: what a worker stored before its lease ended is settled before its attempts are taken back.
+func (w *world) judgeTakeBack(k attemptKey, r *workerRow) {
+	for _, b := range w.nats.results {
+		for _, res := range b.results {
+			if res.key == k && b.at < r.lease && res.token == token(k.task, k.number) {
+				w.broken("task %d is taken back while its result waits", k.task.Index())
+			}
+		}
+	}
+}
+
+// judgeRuns: a ready task is in one run.
+func (w *world) judgeRuns(r run) {
+	for _, list := range [][]run{w.store.ready, w.store.published} {
+		for _, o := range list {
+			if o.id != r.id && o.attempt == r.attempt && o.first < r.first+dag.Key(r.n) && r.first < o.first+dag.Key(o.n) {
+				w.broken("tasks from %d on are in two runs", r.first.Index())
+			}
+		}
+	}
+}
+
 // judgeMove holds a write of a row against the rules of states.
 func (w *world) judgeMove(t *task, r *dag.Row) {
 	old, i := t.row, t.row.Key.Index()
@@ -223,7 +245,12 @@ func (w *world) judgeFinal(t *tree) {
 			if starts[attemptKey{e.Task, e.Attempt}] > 1 {
 				w.broken("attempt %d of task %d has two start events", e.Attempt, e.Task.Index())
 			}
-		case dag.EventCompleted, dag.EventFailed, dag.EventCancelled:
+		case dag.EventCompleted:
+			if starts[attemptKey{e.Task, e.Attempt}] == 0 {
+				w.broken("attempt %d of task %d completed without a start event", e.Attempt, e.Task.Index())
+			}
+			terminal[e.Task.Index()]++
+		case dag.EventFailed, dag.EventCancelled:
 			terminal[e.Task.Index()]++
 		}
 	}
@@ -279,6 +306,9 @@ func (w *world) judgeEnding() {
 		for i, end := range expect.Run() {
 			if got := t.tasks[i].row.State; got != end.State {
 				w.broken("task %d of tree %d is %s, the oracle says %s", i, t.key, got, end.State)
+			}
+			if tr := t.tasks[i].truth; end.State == dag.Failed && !expect.Tasks[i].Script.Permanent && tr.failures != end.Attempts {
+				w.broken("task %d of tree %d failed after %d attempts that count, of %d", i, t.key, tr.failures, end.Attempts)
 			}
 		}
 	}

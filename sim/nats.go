@@ -33,7 +33,7 @@ type batch struct {
 	worker, session int
 	results         []result
 	seq             int
-	due             time.Duration
+	at, due         time.Duration
 	settled         bool
 }
 
@@ -116,7 +116,7 @@ func (n *nats) depth(l lane) (depth int, oldest time.Duration) {
 // report stores results and pushes them to a coordinator.
 func (n *nats) report(b batch) {
 	n.seq++
-	b.seq = n.seq
+	b.seq, b.at = n.seq, n.w.now
 	n.results = append(n.results, &b)
 	n.push(&b, n.created)
 }

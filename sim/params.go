@@ -25,7 +25,7 @@ type Params struct {
 func Random(seed uint64) Params {
 	r := rand.New(rand.NewPCG(seed, 1))
 	p := Params{Seed: seed, Trees: 1 + r.IntN(3), Tasks: 1 + r.IntN(20), Coordinators: 1 + r.IntN(3), Workers: 1 + r.IntN(3),
-		Faults: time.Duration(20+r.IntN(100)) * time.Second, Cancels: r.IntN(5), Rerun: r.IntN(3) == 0, Forgeries: r.IntN(20)}
+		Faults: time.Duration(20+r.IntN(100)) * time.Second, Cancels: r.IntN(7), Rerun: r.IntN(3) == 0, Forgeries: r.IntN(20)}
 	if r.IntN(8) == 0 {
 		return p // a quiet one
 	}

@@ -48,6 +48,7 @@ type task struct {
 	policy     dag.Policy
 	deps       []dag.Edge
 	dependents []dag.Dependent
+	deadly     bool // its executor may take the worker with it
 	truth      truth
 }
 

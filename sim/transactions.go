@@ -58,9 +58,14 @@ func (s *store) takeBack(w dag.WorkerKey, keys []dag.Key, crash bool, room func(
 	defer s.w.panics()
 	d := s.load(slices.Clone(keys), keys, true)
 	for _, k := range keys {
-		if d.Lost(k, w, crash) && crash && s.worker(w).live(s.w.now) {
+		number := s.task(k).row.Attempt
+		if !d.Lost(k, w, crash) || !crash {
+			continue
+		}
+		if s.worker(w).live(s.w.now) {
 			s.w.broken("task %d is taken back from a worker whose lease lives", k.Index())
 		}
+		s.w.judgeTakeBack(attemptKey{k, number}, s.worker(w))
 	}
 	return s.apply(d, room)
 }
@@ -272,6 +277,9 @@ func (s *store) dispatch(l lane, n int) []*message {
 		}
 	}
 	s.ready = left
+	for _, r := range left {
+		s.w.judgeRuns(r)
+	}
 	return out
 }
 

@@ -396,7 +396,12 @@ func (wk *worker) run(a *attempt) {
 	if limit := t.policy.Timeout; limit > 0 && d >= limit {
 		d, res.outcome, res.permanent = limit, dag.OutcomeTimedOut, false
 	}
+	deadly := t.deadly && wk.w.chance(0.9)
 	wk.then(d, func() {
+		if deadly {
+			wk.w.kill(&wk.process)
+			return
+		}
 		if a.phase == running && !a.stopping {
 			wk.finish(a, res)
 		}

@@ -225,7 +225,7 @@ func (w *world) furnish(row *dag.Row, t *task, st oracle.Task, sc *oracle.Script
 		t.policy.Timeout = w.between(2*time.Second, 30*time.Second)
 		return
 	}
-	switch w.rng.IntN(12) {
+	switch w.rng.IntN(14) {
 	case 0, 1, 2:
 		row.Flags |= dag.FlagRepeatable
 	case 3:
@@ -240,6 +240,8 @@ func (w *world) furnish(row *dag.Row, t *task, st oracle.Task, sc *oracle.Script
 		row.Flags |= dag.FlagTimeout
 		t.policy.Timeout = 60 * time.Second
 	case 7:
+		t.deadly = w.rng.IntN(3) == 0
+	case 8:
 		row.Flags |= dag.FlagUnknown
 		*sc = oracle.Script{Fail: -1, Permanent: true}
 	}

@@ -132,6 +132,7 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 	}
 	if reply.LeaseMs <= 0 {
 		w.quiet.warn("lease", "no lease was granted", "instance", s.instance, "error", reply.Error)
+		s.lease.refuse()
 		return false
 	}
 	return s.lease.extend(sent, time.Duration(reply.LeaseMs)*time.Millisecond)

@@ -17,6 +17,7 @@ type lease struct {
 	end     time.Time     // zero: never granted
 	fence   time.Time     // when executors are told to stop
 	over    bool          // the fence has fallen: nothing extends it any more
+	refused int           // answers that granted nothing, before the first that did
 	changed chan struct{} // closed and replaced at each extension
 }
 
@@ -44,6 +45,24 @@ func (l *lease) extend(sent time.Time, length time.Duration) bool {
 		l.changed = make(chan struct{})
 	}
 	return true
+}
+
+// refusals is how many answers must refuse a lease that was never granted before it counts as over.
+const refusals = 3
+
+// refuse notes an answer that grants nothing. The lease of a new instance may have been granted and have ended before any
+// answer came: it will never be extended, so that after a few refusals it is over, and another instance can begin.
+func (l *lease) refuse() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.end.IsZero() {
+		return
+	}
+	if l.refused++; l.refused == refusals {
+		l.end = time.Now()
+		l.fence = l.end
+		close(l.granted)
+	}
 }
 
 // expired reports whether a lease that was granted has reached its fence. The caller holds mu.

@@ -40,6 +40,18 @@ func TestLease(t *testing.T) {
 			}
 			l.extend(time.Now(), 10*time.Second)
 		}, 31 * time.Second},
+		{"one that ended before its first answer came is over at the third refusal", func(l *lease) {
+			l.refuse()
+			l.refuse()
+			time.Sleep(time.Second)
+			l.refuse()
+		}, time.Second},
+		{"refusals don't end a lease that was granted", func(l *lease) {
+			l.extend(time.Now(), 30*time.Second)
+			l.refuse()
+			l.refuse()
+			l.refuse()
+		}, 25 * time.Second},
 		{"what is over stays over", func(l *lease) {
 			l.extend(time.Now(), 10*time.Second)
 			time.Sleep(6 * time.Second)

@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	auditEndedTasks = 20_000           // tasks of trees that have ended, or may have, looked at in one pass
-	auditShare      = 5                // a pause is that many times as long as the step before
-	auditMaxPause   = 20 * time.Second // but no longer than that
-	auditChores     = 1000             // chores watched
-	auditSeen       = 100_000          // violations that are remembered, so that each is counted once
+	auditEndedTasks = 20_000      // tasks of trees that have ended, or may have, looked at in one pass
+	auditShare      = 10          // a pause is at least that many times as long as the step before
+	auditMaxPause   = time.Minute // unless that is longer than this
+	auditChores     = 1000        // chores watched
+	auditSeen       = 100_000     // violations that are remembered, so that each is counted once
 )
 
 // Verify derives the rules anew from what is stored; see [Service]. What takes time to be seen, a chore that nobody does,
@@ -85,7 +85,7 @@ func (c *Coordinator) runAudit(ctx context.Context) error {
 	}
 	a := &auditor{Coordinator: c, seen: map[pg.Violation]bool{}, chores: map[pg.PendingChore]time.Time{}}
 	defer a.giveUp()
-	for sleep(ctx, c.cfg.Audit) {
+	for sleep(ctx, max(c.cfg.Audit, a.pause())) {
 		if err := a.pass(ctx); err != nil && ctx.Err() == nil {
 			c.log.Warn("audit", "error", err)
 			a.giveUp()
@@ -98,9 +98,17 @@ func (c *Coordinator) runAudit(ctx context.Context) error {
 type auditor struct {
 	*Coordinator
 	turn   *pg.AuditTurn // nil: another coordinator audits
+	took   time.Duration // the longest step since the last pause
 	at     dag.TreeKey   // how far the slow walk over all trees got
 	seen   map[pg.Violation]bool
 	chores map[pg.PendingChore]time.Time // since when each has been where it is
+}
+
+// pause is how long to rest so that the audit takes a small share of Postgres only.
+func (a *auditor) pause() time.Duration {
+	took := a.took
+	a.took = 0
+	return min(auditShare*took, auditMaxPause)
 }
 
 func (a *auditor) giveUp() {
@@ -151,11 +159,12 @@ func (a *auditor) walk(ctx context.Context, from dag.TreeKey, tasks int, step au
 		if err != nil {
 			return err
 		}
+		a.took = max(a.took, time.Since(begin))
 		a.report(ctx, found)
 		if tasks -= n; next == 0 || tasks <= 0 {
 			return nil
 		}
-		if at = next; !sleep(ctx, min(auditShare*time.Since(begin), auditMaxPause)) {
+		if at = next; !sleep(ctx, a.pause()) {
 			return nil
 		}
 	}

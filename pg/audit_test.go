@@ -98,7 +98,7 @@ func TestAuditCutsLargeTrees(t *testing.T) {
 					if first != at {
 						t.Fatalf("a range begins at %d, want %d", first, at)
 					}
-					if at = part.end[i]; (at-1).Tree() != first.Tree() {
+					if at = part.end[i]; (at - 1).Tree() != first.Tree() {
 						t.Fatalf("a range leads from %d to %d, out of its tree", first, at)
 					}
 				}

@@ -80,7 +80,7 @@ var mutants = []mutant.Mutant{
 	{Name: "claim-without-lease", File: "sim/transactions.go", What: "only a worker whose lease lives may claim",
 		Old: "if s.worker(c.worker).live(s.w.now) {", New: "if true {"},
 	{Name: "dispatched-twice", File: "sim/transactions.go", What: "a run that was taken waits no more",
-		Old: "r.first, r.n = r.first+dag.Key(taken.n), r.n-taken.n\n", New: "r.n = taken.n\n"},
+		Old: "if n == 0 || r.pool != l.pool || r.priority != l.priority {\n\t\t\tleft = append(left, r)\n", New: "left = append(left, r)\n\t\tif n == 0 || r.pool != l.pool || r.priority != l.priority {\n"},
 	{Name: "strays-never-looked-for", File: "sim/coordinator.go", What: "what a live worker does not know goes back",
 		Old: "if c.w.now-c.looked >= leaseTime {", New: "if false {"},
 }

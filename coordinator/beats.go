@@ -2,7 +2,10 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,9 +44,22 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 			b.reply.Error = "this coordinator is too old for the worker"
 			continue
 		}
+		if b.reply.Error = fault(m); b.reply.Error != "" { // one that can't be stored would take those beside it along
+			continue
+		}
 		// Of several beats of one instance the newest counts, but for the one that says farewell: what another goroutine
 		// of the worker sent beside it must not hide that.
-		if old := byInstance[m.Instance]; old == nil || m.Leaving || !old.m.Leaving && old.m.Number < m.Number {
+		old := byInstance[m.Instance]
+		if old != nil && old.worker != b.worker { // somebody beats for another's instance: whose it is, counts
+			if c.instances.of(ctx, b.worker, m.Instance).key != 0 {
+				old.reply.Error = errNotYours
+				byInstance[m.Instance] = b
+			} else {
+				b.reply.Error = errNotYours
+			}
+			continue
+		}
+		if old == nil || m.Leaving || !old.m.Leaving && old.m.Number < m.Number {
 			byInstance[m.Instance] = b
 		}
 	}
@@ -52,13 +68,55 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 		return // unanswered: the workers ask again
 	}
 	for _, b := range list {
-		if newest := byInstance[b.m.Instance]; newest != nil && newest != b {
+		if newest := byInstance[b.m.Instance]; newest != nil && newest != b && newest.worker == b.worker {
 			b.reply.LeaseMs, b.reply.Error = newest.reply.LeaseMs, newest.reply.Error
 		}
 		if data, err := proto.Marshal(b.reply); err == nil {
 			b.request.reply(data)
 		}
 	}
+}
+
+// errNotYours refuses a beat for an instance that another worker registered.
+const errNotYours = "the instance belongs to another worker"
+
+// Bounds of what one worker may announce. They bound what a beat makes coordinators store and create.
+const (
+	maxName        = 128     // bytes of an instance's name and of an executor's
+	maxPools       = 256     // of one worker; each has four consumers in NATS
+	maxConcurrency = 100_000 // of one worker's pool
+	maxAnnounced   = 1000    // executors
+	maxListed      = 250_000 // attempts in one beat
+)
+
+// fault says why a beat can't be taken, or nothing.
+func fault(m *workerv1.Beat) string {
+	switch {
+	case m.Instance == "" || len(m.Instance) > maxName || strings.IndexByte(m.Instance, 0) >= 0:
+		return fmt.Sprintf("instance: want 1 to %d bytes, none of them NUL", maxName)
+	case m.Number > math.MaxInt64:
+		return "number: too large"
+	case len(m.Pools) > maxPools:
+		return fmt.Sprintf("pools: %d, the most is %d", len(m.Pools), maxPools)
+	case len(m.Executors) > maxAnnounced:
+		return fmt.Sprintf("executors: %d, the most is %d", len(m.Executors), maxAnnounced)
+	case len(m.Asked)+len(m.Running)+len(m.Reported) > maxListed:
+		return fmt.Sprintf("attempts: more than %d", maxListed)
+	}
+	for _, p := range m.Pools {
+		switch {
+		case !dag.ValidPool(p.Pool):
+			return fmt.Sprintf("pools: %.64q is no name of a pool", p.Pool)
+		case p.Concurrency > maxConcurrency:
+			return fmt.Sprintf("pools: %s with %d slots, the most is %d", p.Pool, p.Concurrency, maxConcurrency)
+		}
+	}
+	for _, id := range m.Executors {
+		if id == "" || len(id) > maxName || strings.IndexByte(id, 0) >= 0 {
+			return fmt.Sprintf("executors: want 1 to %d bytes each, none of them NUL", maxName)
+		}
+	}
+	return ""
 }
 
 func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) error {

@@ -22,9 +22,11 @@ type request struct {
 }
 
 // serve collects requests of a kind and hands them to handle in batches: all that have arrived while the batch before
-// was handled. The channel bounds what waits; above that a request is dropped, and its worker asks again.
+// was handled. What waits is bounded, in all and for each worker (see [room]); above that a request is dropped, and its
+// worker asks again.
 func (c *Coordinator) serve(ctx context.Context, kind queue.Kind, most int, handle func(context.Context, []request)) error {
 	waiting := make(chan request, 4096)
+	room := newRoom()
 	var done sync.WaitGroup
 	done.Go(func() {
 		for first := range waiting {
@@ -41,16 +43,24 @@ func (c *Coordinator) serve(ctx context.Context, kind queue.Kind, most int, hand
 					break fill
 				}
 			}
+			for _, r := range batch {
+				room.give(r.worker, len(r.data))
+			}
 			work, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 			handle(work, batch)
 			cancel()
 		}
 	})
 	err := c.queue.Serve(ctx, kind, func(worker string, data []byte, reply func([]byte)) {
+		if !room.take(worker, len(data)) {
+			c.meter.dropped(kind)
+			return
+		}
 		select {
 		case waiting <- request{worker, data, reply}:
 		default:
-			c.log.Warn("too many requests wait: dropped one", "kind", kind, "worker", worker)
+			room.give(worker, len(data))
+			c.meter.dropped(kind)
 		}
 	})
 	close(waiting)
@@ -130,13 +140,15 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 	a.index = make([]int, len(m.Grants))
 	who := c.instances.of(ctx, r.worker, m.Instance)
 	var claims []pg.Claim
+	forged := 0
+	defer c.forgeries("claims", r.worker, func() int { return forged })
 	for i, g := range m.Grants {
 		k, n := dag.Key(g.GetAttempt().GetTask()), int32(g.GetAttempt().GetNumber())
 		a.index[i] = -1
 		switch {
 		case !c.tokens.valid(k, n, g.Token):
 			a.verdicts[i] = workerv1.Verdict_VERDICT_NO
-			c.log.Warn("claim with a wrong token", "worker", r.worker, "task", int64(k), "attempt", n)
+			forged++
 		case who.key == 0: // not registered: its beat comes first
 		default:
 			a.index[i] = base + len(claims)

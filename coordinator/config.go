@@ -32,6 +32,7 @@ type Config struct {
 
 	InlineBytes int // larger inputs are asked for by the worker; default 128 KiB
 	MaxInputs   int // of one task, merged; default 64 MiB
+	MaxResult   int // of one attempt, when it comes in parts; not less than any worker's own bound; default 16 MiB
 
 	Log *slog.Logger // default slog.Default()
 }
@@ -51,7 +52,7 @@ func (c Config) orDefaults() Config {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&c.Window, 256}, {&c.Batch, 4096}, {&c.Submissions, 8}, {&c.InlineBytes, 128 << 10}, {&c.MaxInputs, 64 << 20}} {
+	}{{&c.Window, 256}, {&c.Batch, 4096}, {&c.Submissions, 8}, {&c.InlineBytes, 128 << 10}, {&c.MaxInputs, 64 << 20}, {&c.MaxResult, 16 << 20}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

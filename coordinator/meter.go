@@ -7,13 +7,15 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/taskgrove/taskgrove/queue"
 )
 
 // meter counts what a coordinator does. Names follow OpenTelemetry; Prometheus shows them with underscores.
 type meter struct {
-	publishes, republishes, claims, results, lost, violations metric.Int64Counter
-	claimSeconds, settleSeconds                               metric.Float64Histogram
-	settleBatch, claimBatch                                   metric.Int64Histogram
+	publishes, republishes, claims, results, lost, violations, drops metric.Int64Counter
+	claimSeconds, settleSeconds                                      metric.Float64Histogram
+	settleBatch, claimBatch                                          metric.Int64Histogram
 }
 
 func newMeter(c *Coordinator) *meter {
@@ -41,6 +43,7 @@ func newMeter(c *Coordinator) *meter {
 		results:       counter("taskgrove.results", "results recorded"),
 		lost:          counter("taskgrove.attempts.taken_back", "attempts taken back from workers"),
 		violations:    counter("taskgrove.invariant.violations", "rules found broken in what is stored, each violation once, by kind"),
+		drops:         counter("taskgrove.requests.dropped", "requests of workers that were not taken, as too many waited, by kind"),
 		claimSeconds:  seconds("taskgrove.claim.duration", "from taking up a batch of claims to its answer"),
 		settleSeconds: seconds("taskgrove.settle.duration", "from taking up a batch of results to its receipts"),
 		settleBatch:   sizes("taskgrove.settle.batch", "results in a batch"),
@@ -84,6 +87,10 @@ func (m *meter) republished(n int) { m.republishes.Add(context.Background(), int
 
 func (m *meter) violated(kind string) {
 	m.violations.Add(context.Background(), 1, metric.WithAttributes(attribute.String("kind", kind)))
+}
+
+func (m *meter) dropped(kind queue.Kind) {
+	m.drops.Add(context.Background(), 1, metric.WithAttributes(attribute.String("kind", string(kind))))
 }
 
 func (m *meter) claimed(n int, took time.Duration) {

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -35,6 +36,13 @@ func (c *Coordinator) chunk(ctx context.Context, r request) *workerv1.ChunkReply
 	if !c.tokens.valid(k, n, m.GetGrant().GetToken()) {
 		return &workerv1.ChunkReply{Error: "wrong token", Final: true}
 	}
+	// Parts of one size, as workers send them, make up a result of at most that many bytes.
+	if size := uint64(len(m.Data)); m.Index >= m.Count || uint64(m.Count-1)*size > uint64(c.cfg.MaxResult) {
+		return &workerv1.ChunkReply{Error: fmt.Sprintf("part %d of %d with %d bytes: a result has at most %d bytes in all", m.Index, m.Count, size, c.cfg.MaxResult), Final: true}
+	}
+	if len(m.Data) == 0 && m.Count > 1 || m.Count > maxParts {
+		return &workerv1.ChunkReply{Error: fmt.Sprintf("%d parts of %d bytes: send at most %d, none of them empty", m.Count, len(m.Data), maxParts), Final: true}
+	}
 	err := c.store.PutChunk(ctx, k, n, int32(m.Index), int32(m.Count), m.Data)
 	switch {
 	case errors.Is(err, pg.ErrNotFound):
@@ -45,6 +53,9 @@ func (c *Coordinator) chunk(ctx context.Context, r request) *workerv1.ChunkReply
 	}
 	return &workerv1.ChunkReply{}
 }
+
+// maxParts bounds the rows that one result may take; 1 GiB in parts of workers' usual size are 2048.
+const maxParts = 1 << 16
 
 // inputsPart is how much of large inputs one reply carries.
 const inputsPart = 512 << 10

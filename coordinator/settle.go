@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"strings"
 	"time"
 
@@ -150,12 +149,13 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result, handed m
 		return c.settle(ctx, results[half:], handed)
 	}
 	r := results[0]
-	if r.Detail == unstorable {
-		return fmt.Errorf("settle task %d: %w", r.Task, err)
+	if r.Detail == unstorable { // others' results must not wait for it: without a receipt that counts, its attempt is taken back
+		c.log.Error("a result is left out", "task", int64(r.Task), "attempt", r.Attempt, "error", err)
+		return nil
 	}
 	c.log.Error("a result can't be stored", "task", int64(r.Task), "attempt", r.Attempt, "error", err)
 	return c.settle(ctx, []dag.Result{{Task: r.Task, Attempt: r.Attempt, Worker: r.Worker, Before: r.Before, Early: r.Early,
-		StartedAt: r.StartedAt, Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result can't be stored", Detail: unstorable}}, handed)
+		Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result can't be stored", Detail: unstorable}}, handed)
 }
 
 // attemptKey names an attempt.
@@ -175,10 +175,10 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 	}
 	who := c.instances.of(ctx, m.Worker, b.Instance)
 	out := make([]dag.Result, 0, len(b.Results))
+	defer c.forgeries("results", m.Worker, func() int { return len(b.Results) - len(out) })
 	for _, r := range b.Results {
 		k, n := dag.Key(r.GetAttempt().GetTask()), int32(r.GetAttempt().GetNumber())
 		if !c.tokens.valid(k, n, r.Token) {
-			c.log.Warn("result with a wrong token", "worker", m.Worker, "task", int64(k), "attempt", n)
 			continue
 		}
 		out = append(out, resultOf(r, k, n, who))
@@ -190,7 +190,7 @@ func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Re
 	res := dag.Result{Task: k, Attempt: attempt, Worker: who.key, Before: who.before, Chunked: r.ValueSize > 0 && len(r.Value) == 0,
 		Error: clean(r.Error), Detail: clean(r.Detail), Permanent: r.Permanent, Early: r.Early,
 		Offer: r.Offer}
-	if r.StartedUnixUs > 0 {
+	if r.StartedUnixUs > 0 && r.StartedUnixUs < latestStart {
 		res.StartedAt = time.UnixMicro(r.StartedUnixUs)
 	}
 	switch r.Outcome {
@@ -214,6 +214,9 @@ func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Re
 	}
 	return res
 }
+
+// latestStart is the year 3000: later times than any clock shows, some of which Postgres can't hold.
+const latestStart = 32_503_680_000_000_000
 
 // clean makes a text fit for Postgres: valid UTF-8 without NUL, bounded.
 func clean(s string) string {

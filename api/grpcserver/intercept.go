@@ -3,15 +3,36 @@ package grpcserver
 import (
 	"context"
 	"runtime/debug"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/tap"
 
 	"github.com/taskgrove/taskgrove/api"
 )
 
+// firstMessage is the key of what is to be called when the first message of a call has come.
+type firstMessage struct{}
+
+// tap bounds how long a call may go without its first message: before that, no deadline of ours applies to it.
+func (s *Server) tap(ctx context.Context, _ *tap.Info) (context.Context, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(s.cfg.IdleTimeout, func() { cancel(api.ErrStalled) })
+	context.AfterFunc(ctx, func() { timer.Stop() })
+	return context.WithValue(ctx, firstMessage{}, func() { timer.Stop() }), nil
+}
+
+// arrived notes that a call's first message has come, or that somebody else looks after that.
+func arrived(ctx context.Context) {
+	if stop, ok := ctx.Value(firstMessage{}).(func()); ok {
+		stop()
+	}
+}
+
 // unary gives every plain call its deadline and trace, its panics an end, and its errors their codes.
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+	arrived(ctx)
 	ctx, cancel := context.WithTimeout(traced(ctx), s.cfg.RequestTimeout)
 	defer cancel()
 	defer s.recovered(ctx, info.FullMethod, &err)
@@ -42,6 +63,14 @@ type tracedStream struct {
 	ctx context.Context
 }
 
+// RecvMsg notes the first message.
+func (t *tracedStream) RecvMsg(m any) error {
+	err := t.ServerStream.RecvMsg(m)
+	arrived(t.ctx)
+	return err
+}
+
+// Context has the trace that the call belongs to.
 func (t *tracedStream) Context() context.Context { return t.ctx }
 
 func traced(ctx context.Context) context.Context {

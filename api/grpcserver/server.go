@@ -13,6 +13,7 @@ import (
 	"net"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
@@ -34,12 +35,13 @@ type Config struct {
 	Log      *slog.Logger // default: slog.Default()
 	Known    dag.Known    // the executors that a task's choice is made from (spec 1.3)
 
+	MaxConnections  int           // beyond it new ones wait to be accepted; default 10 000
 	MaxMessageBytes int           // of one request message; default 16 MiB
 	MaxStreams      int           // calls at once on one connection; default 1000
 	MaxSubmissions  int           // submissions at once, each holding a tree's ids and a transaction; default 64
 	RequestTimeout  time.Duration // of a call that is no stream; default 1 min
 	SubmitTimeout   time.Duration // of a whole submission; default 10 min
-	IdleTimeout     time.Duration // for the next message of a submission; default 30 s
+	IdleTimeout     time.Duration // for the next message of a submission, and for the first one of any call; default 30 s
 	MinPing         time.Duration // clients that ping more often are cut off; default 10 s
 	HealthPeriod    time.Duration // between two looks at whether the service is ready; default 5 s
 	// Grace is how long calls in hand may go on after Run's context has ended. Watches and followed logs end at once,
@@ -51,6 +53,7 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
+	def(&c.MaxConnections, 10_000)
 	def(&c.MaxMessageBytes, 16<<20)
 	def(&c.MaxStreams, 1000)
 	def(&c.MaxSubmissions, 64)
@@ -100,6 +103,7 @@ func Listen(svc coordinator.Service, cfg Config) (*Server, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: cfg.MinPing, PermitWithoutStream: true}),
 		// A client that vanished is noticed within a minute, so that its streams end.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 40 * time.Second, Timeout: 20 * time.Second}),
+		grpc.InTapHandle(s.tap),
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),
 	}
@@ -125,7 +129,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer s.drain(api.ErrShutdown)
 	s.look(ctx)
 	served := make(chan error, 1) // one value, from the goroutine below
-	go func() { served <- s.grpc.Serve(s.listener) }()
+	go func() { served <- s.grpc.Serve(netutil.LimitListener(s.listener, s.cfg.MaxConnections)) }()
 	tick := time.NewTicker(s.cfg.HealthPeriod)
 	defer tick.Stop()
 	for {

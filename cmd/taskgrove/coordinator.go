@@ -80,7 +80,7 @@ func startCoordinator(ctx context.Context, p *process, cfg *config.Coordinator) 
 	c := coordinator.New(coordinator.Config{
 		Name: name, Lease: cfg.Lease, Retention: cfg.Retention, Limits: limits, Known: known,
 		Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit,
-		InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), Log: p.log,
+		InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: p.log,
 	}, store, conn)
 	p.run(ctx, "coordinator", c.Run)
 	p.probe(c.Ready)

@@ -4,7 +4,7 @@ select key from worker where key = any($1::bigint[]) and state in (1, 2) and lea
 
 -- name: ExtendLeases
 -- Takes beats: registers new instances, extends the leases of known ones that are not lost or gone. An older beat than
--- the last changes nothing, but for a farewell, which another beat may have overtaken. Locks: workers.
+-- the last changes nothing, nor does one of another worker, but for a farewell, which another beat may have overtaken. Locks: workers.
 insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts)
 select u.instance, u.id, u.host, u.build, u.pools::jsonb, u.state, u.beat, clock_timestamp() + $9 * interval '1 millisecond',
   (select coalesce(array_agg(x::bigint), '{}') from string_to_table(u.attempts, ',') x where x <> '')
@@ -12,7 +12,7 @@ from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smal
   u(instance, id, host, build, pools, state, beat, attempts)
 on conflict (instance) do update set beat = greatest(worker.beat, excluded.beat), pools = excluded.pools, state = excluded.state,
   lease_until = excluded.lease_until, attempts = excluded.attempts
-  where worker.state in (1, 2) and (worker.beat < excluded.beat or excluded.state = 3) and worker.lease_until > clock_timestamp()
+  where worker.id = excluded.id and worker.state in (1, 2) and (worker.beat < excluded.beat or excluded.state = 3) and worker.lease_until > clock_timestamp()
 returning key, instance
 
 -- name: LookAt

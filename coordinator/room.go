@@ -1,0 +1,54 @@
+package coordinator
+
+import "sync"
+
+// Bounds of what waits of one kind of requests. A worker may fill a quarter, so that others are heard beside it.
+const (
+	roomBytes     = 64 << 20
+	roomOfWorker  = roomBytes / 4
+	countOfWorker = 1024
+)
+
+// room counts the requests of a kind that wait, by worker. Safe for concurrent use.
+type room struct {
+	mu    sync.Mutex
+	bytes int
+	of    map[string]held // only of workers that have requests waiting
+}
+
+type held struct{ bytes, requests int }
+
+func newRoom() *room { return &room{of: map[string]held{}} }
+
+// take makes room for a request of that size, or reports that there is none.
+func (r *room) take(worker string, size int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.of[worker]
+	if r.bytes+size > roomBytes || h.bytes+size > roomOfWorker || h.requests == countOfWorker {
+		return false
+	}
+	r.bytes += size
+	r.of[worker] = held{h.bytes + size, h.requests + 1}
+	return true
+}
+
+// give ends what take began.
+func (r *room) give(worker string, size int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bytes -= size
+	if h := r.of[worker]; h.requests > 1 {
+		r.of[worker] = held{h.bytes - size, h.requests - 1}
+	} else {
+		delete(r.of, worker)
+	}
+}
+
+// forgeries logs how many of a worker's claims or results came with a wrong token: one line for a message, however many
+// it holds. It is to be deferred; count is asked at the end.
+func (c *Coordinator) forgeries(what, worker string, count func() int) {
+	if n := count(); n > 0 {
+		c.log.Warn("wrong tokens", "of", what, "worker", worker, "count", n)
+	}
+}

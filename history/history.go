@@ -1,0 +1,87 @@
+// Package history says what happened in a run of the system, and judges it.
+//
+// It owns the words for calls, runs of executors, attempts, events and ends, and the rules that they must keep. It must not
+// know how they were recorded, by real processes or by a simulation, nor use the decisions of the engine: only the names of
+// states are shared, and the oracle says how trees must end.
+package history
+
+import (
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// History is what was recorded from outside of the system, and what the system says of itself at the end. Times count from
+// one beginning, on one clock. Check only reads it.
+type History struct {
+	Submits  []Submit           // one for each tree, of those to be judged
+	Runs     []Run              // by the executors' own journal, in any order
+	Attempts map[string][]Ended // by task: the ended attempts that the system lists, in its order
+	Events   map[string][]Event // by the tree's root: from its first event on, in the order in which they came
+	Ends     map[string]End     // by task, as the system tells it after the last tree had time to end
+	Slots    map[string]int     // by pool: how many attempts one process may run at a time; a missing pool has no limit
+	Left     []Leftover         // processes of attempts that were found after all had ended
+}
+
+// Answer is how a call ended for the client.
+type Answer int
+
+// The answers. The zero Answer is Unknown, for a call whose answer got lost.
+const (
+	Unknown  Answer = iota // it may have taken effect or not
+	Accepted               // it took effect
+	Refused                // it had no effect
+)
+
+// Submit is a client's call that submits and starts a tree.
+type Submit struct {
+	Root   string // id of the tree's root
+	Answer Answer
+}
+
+// Run is one execution of an attempt by an executor.
+type Run struct {
+	Task       string
+	Attempt    int    // from 1
+	Process    int    // that runs the executor
+	Pool       string // empty: not limited
+	Start, End time.Duration
+	Open       bool // it had not ended when the history was read; End means nothing
+	Repeatable bool // the task may run twice at once
+	Frozen     bool // it works inside a process that stood still past its lease, and so couldn't stop in time
+}
+
+// excused reports whether a run may overlap others of its task, and what depends on it.
+func (r Run) excused() bool { return r.Repeatable || r.Frozen }
+
+// over reports whether a run had ended by a time.
+func (r Run) over(at time.Duration) bool { return !r.Open && r.End <= at }
+
+// Ended is an attempt in the system's own list.
+type Ended struct {
+	Number  int // from 1, without gaps
+	Outcome dag.State
+	Counted bool // against the task's policy
+	Lost    bool // given up with its worker, or given back; Outcome means nothing
+}
+
+// Event is what the system told of a tree.
+type Event struct {
+	Sequence int64  // of the tree, from 1, without gaps
+	Task     string // empty: of the tree
+	Ends     bool   // the task completed, failed or was cancelled
+	Final    bool   // the tree has ended; nothing follows
+}
+
+// End is how the system says that a task ended.
+type End struct {
+	State  dag.State
+	Result any            // as encoding/json decodes it
+	Inputs map[string]any // merged, without the script; nil: not looked at
+}
+
+// Leftover is a process that outlived the attempt that started it.
+type Leftover struct {
+	Task    string
+	Process int
+}

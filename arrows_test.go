@@ -56,6 +56,7 @@ var arrows = []arrow{
 
 	{"cmd/...", wired, nil, "wires the parts"},
 	{"testcluster", wired, nil, "wires the parts, for tests"},
+	{"hostile", wired, nil, "wires the parts, to attack them"},
 	{"faulttest/...", wired, nil, "wires the parts, to break them"},
 	{"bench/...", wired, nil, "wires the parts, to time them"},
 	{"examples/...", wired, nil, "wires the parts, to show how"},

@@ -121,15 +121,9 @@ func transient(err error) bool {
 	return ok && (e.Code == "40001" || e.Code == "40P01")
 }
 
-// errNoParts is why a result that was announced in parts can't be recorded.
-var errNoParts = errors.New("no part of the result is stored")
-
 // Lasting reports whether the same write will fail again however often it is tried: Postgres rejected the data
-// (SQLSTATE classes 22 and 23, and 54: too large), or a result has no parts. The batch that holds it is to be halved.
+// (SQLSTATE classes 22 and 23, and 54: too large). The batch that holds it is to be halved.
 func Lasting(err error) bool {
-	if errors.Is(err, errNoParts) {
-		return true
-	}
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "23") || strings.HasPrefix(e.Code, "54"))
 }

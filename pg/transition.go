@@ -266,16 +266,6 @@ func expect(n int, what string) func(ct pgconnTag) error {
 	}
 }
 
-// assembled fails the transaction for good when results lack all of their parts: their workers never sent them.
-func assembled(n int) func(ct pgconnTag) error {
-	return func(ct pgconnTag) error {
-		if ct.RowsAffected() != int64(n) {
-			return fmt.Errorf("assemble results: %w: found %d of %d", errNoParts, ct.RowsAffected(), n)
-		}
-		return nil
-	}
-}
-
 func timestamp(t time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
 }
@@ -318,7 +308,7 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 		b.Queue(sql("FinishCancelledAttempts"), doneKeys, doneNums, doneResults)
 	}
 	if len(chunkKeys) > 0 {
-		b.Queue(sql("AssembleChunks"), chunkKeys, chunkNums).Exec(assembled(len(chunkKeys)))
+		b.Queue(sql("AssembleChunks"), chunkKeys, chunkNums).Exec(expect(len(chunkKeys), "assemble results"))
 		b.Queue(sql("DeleteChunks"), chunkKeys, chunkNums)
 	}
 }

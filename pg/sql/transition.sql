@@ -64,10 +64,12 @@ from unnest($1::bigint[], $2::integer[], $3::text[]) u(task, number, result)
 where a.task = u.task and a.number = u.number and a.outcome = 3
 
 -- name: AssembleChunks
--- Puts large results together from their parts. A missing part makes the cast fail, and so the transaction.
+-- Puts large results together from their parts. A missing part, or none at all, makes the cast fail, and so the transaction:
+-- it must fail in here, as the commit is sent along with it.
 update attempt a set result = c.result::json
-from (select u.task, u.number, convert_from(string_agg(c.data, ''::bytea order by c.index), 'UTF8') as result
-      from unnest($1::bigint[], $2::integer[]) u(task, number) join chunk c on c.task = u.task and c.attempt = u.number
+from (select u.task, u.number, case when count(c.index) = max(c.count)
+        then convert_from(string_agg(c.data, ''::bytea order by c.index), 'UTF8') else '' end as result
+      from unnest($1::bigint[], $2::integer[]) u(task, number) left join chunk c on c.task = u.task and c.attempt = u.number
       group by u.task, u.number) c
 where a.task = c.task and a.number = c.number
 

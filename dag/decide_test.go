@@ -323,6 +323,7 @@ func TestPlanExecution(t *testing.T) {
 		opts   dag.ExecutionOptions
 		want   string
 	}{
+		"what a running task was told of stays as it is": {nodes(dag.Completed, dag.Running, dag.Waiting, dag.Held), 0, false, dag.ExecutionOptions{Force: true}, "busy"},
 		"a held tree starts whole":                       {nodes(dag.Held, dag.Held, dag.Held, dag.Held), 3, true, dag.ExecutionOptions{}, "0:ready/1 1:waiting/1 2:waiting/1 3:ready/1"},
 		"a child starts with what it depends on":         {nodes(dag.Held, dag.Held, dag.Held, dag.Held), 1, false, dag.ExecutionOptions{}, "0:ready/1 1:waiting/1"},
 		"what failed runs again, and what depends on it": {nodes(dag.Completed, dag.Failed, dag.Blocked, dag.Completed), 3, true, dag.ExecutionOptions{}, "1:ready/2 2:waiting/1"},

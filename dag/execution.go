@@ -31,7 +31,7 @@ type Restart struct {
 // Plan is what an execution would do.
 type Plan struct {
 	Restarts []Restart // by index; empty: nothing to do
-	Busy     int       // index of a task of the set that is unfinished: already running; -1: none
+	Busy     int       // index of a task that is already running: of the set, or one that waits for a task of it; -1: none
 	Stopping int       // index of a cancelled task that would run, but has not stopped yet; -1: none
 }
 
@@ -103,9 +103,19 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 		}
 	}
 	for i := range nodes {
-		if run[i] && nodes[i].Open {
+		if !run[i] {
+			continue
+		}
+		if nodes[i].Open {
 			plan.Stopping = i
 			return plan
+		}
+		// A dependent outside the set that is under way has been told of this task's end, and would be told twice.
+		for _, j := range dependents(i) {
+			if !run[j] && nodes[j].State.Unfinished() {
+				plan.Busy = int(j)
+				return plan
+			}
 		}
 	}
 	plan.Restarts = restarts(nodes, deps, dependents, run)

@@ -170,7 +170,7 @@ func queueRestarts(b *pgx.Batch, tree dag.TreeKey, restarts []dag.Restart) {
 			blocked[i] = int64(tree.Key(r.BlockedBy))
 		}
 	}
-	b.Queue(sql("RestartRows"), keys, was, wasAttempt, state, attempt, remaining, blocked).Exec(expect(n, "restart tasks"))
+	b.Queue(sql("RestartRows"), keys, was, wasAttempt, state, attempt, remaining, blocked, n)
 }
 
 // Below are a task's descendants, and what depends on it or on them, transitively; the task itself first.

@@ -67,8 +67,8 @@ type attempt struct {
 	result    *workerv1.Result
 	sending   bool // the result is on its way to RESULTS, or queued for it
 	sends     int
-	sendAfter time.Time   // when it is sent again without a receipt
-	offer     *time.Timer // while its result offers its slot: ends that; nil: it does not
+	sendAfter time.Time // when it is sent again without a receipt
+	offers    bool      // its result offers its slot, which it holds until the receipt
 
 	claimTries int // the claimer's: one request at a time holds the attempt
 

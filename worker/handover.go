@@ -13,16 +13,16 @@ import (
 )
 
 // A handover is the short way of a task to the worker whose result unlocked it: while nothing waits for its pool, a
-// worker keeps the slot of a completed attempt until the receipt, and offers it with the result. The coordinator may
+// worker keeps the slot of a completed attempt until the receipt, which beats repeat, and offers it with the result. The coordinator may
 // claim one of the unlocked tasks for it in the transaction that settles the result, and sends it along with the receipt.
 // Everything else about the attempt is as after a claim. When the message gets lost, beats do not list the attempt, and
 // coordinators take it back.
 
-// offerFor is how long a slot waits at most. A handover that comes later finds no slot, and is handed back.
-const offerFor = 250 * time.Millisecond
+// NoSlot is the error of an attempt that was handed over and handed back: the receipt was repeated by another way, and so
+// its slot was free, before it came.
+const NoSlot = "the slot that was offered was given up before the answer came"
 
-// errNoSlot is why a handover is handed back.
-var errNoSlot = errors.New("the slot that was offered was given up before the answer came")
+var errNoSlot = errors.New(NoSlot)
 
 // mayOffer reports whether the attempt's slot is worth keeping for a task that it unlocks: one may be, and nothing else
 // waits for the slot.
@@ -89,27 +89,23 @@ func (l *ledger) accept(a *attempt, after key, whyNot error) acceptance {
 	l.attempts[a.key] = a
 	a.claim = claimYes
 	from := l.attempts[after]
-	if whyNot == nil && (from == nil || from.offer == nil || from.pool != a.pool) {
+	if whyNot == nil && (from == nil || !from.offers || from.pool != a.pool) {
 		whyNot = errNoSlot
 	}
 	if whyNot != nil {
 		l.report(a, a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, whyNot))
 		return acceptReport
 	}
-	from.offer.Stop()
-	from.offer = nil
+	from.offers = false
 	from.holdsSlot, a.holdsSlot = false, true // it passes on, and is never free in between
 	a.phase = running
 	return acceptStart
 }
 
-// endOffer gives up a slot that nobody came for.
+// endOffer gives up a slot that nobody came for. The caller holds mu.
 func (l *ledger) endOffer(a *attempt) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if a.offer == nil {
-		return
+	if a.offers {
+		a.offers = false
+		l.dropSlot(a)
 	}
-	a.offer = nil
-	l.dropSlot(a)
 }

@@ -88,10 +88,7 @@ func (l *ledger) remove(a *attempt) {
 	}
 	a.phase = gone
 	delete(l.attempts, a.key)
-	if a.offer != nil {
-		a.offer.Stop()
-		a.offer = nil
-	}
+	l.endOffer(a)
 	l.dropSlot(a)
 }
 
@@ -105,8 +102,8 @@ func answerMessage(ack []*queue.WorkDelivery, a *attempt) []*queue.WorkDelivery 
 	return ack
 }
 
-// report makes a result the attempt's last word and frees the slot, unless it is offered. What the executor was given is let go of: thousands
-// of results may wait for their receipts. The caller holds mu.
+// report makes a result the attempt's last word and frees the slot, unless that is offered. What the executor was given
+// is let go of: thousands of results may wait for their receipts. The caller holds mu.
 func (l *ledger) report(a *attempt, r *workerv1.Result) {
 	a.work.Inputs, a.work.Params, a.work.Schemas = nil, nil, nil
 	a.result = r
@@ -115,7 +112,7 @@ func (l *ledger) report(a *attempt, r *workerv1.Result) {
 	l.kept++
 	l.keptBytes += a.size()
 	if r.Offer {
-		a.offer = time.AfterFunc(offerFor, func() { l.endOffer(a) })
+		a.offers = true
 		return
 	}
 	l.dropSlot(a)
@@ -312,7 +309,8 @@ func (l *ledger) overdue() []*attempt {
 	for _, a := range l.attempts {
 		if a.phase == reported && !a.sending && now.After(a.sendAfter) {
 			a.sending = true
-			a.result.Offer = a.offer != nil
+			l.endOffer(a)
+			a.result.Offer = false
 			out = append(out, a)
 		}
 	}
@@ -393,6 +391,11 @@ func (l *ledger) end(s *session, cause error) (giveBack []*queue.WorkDelivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s.ended = true
+	for _, a := range l.attempts {
+		if a.session == s {
+			l.endOffer(a)
+		}
+	}
 	return l.interrupt(s, cause)
 }
 

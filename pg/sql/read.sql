@@ -107,12 +107,16 @@ select sequence, unfinished = 0 from t
 delete from chore where task >= $1 and task < $2
 
 -- name: RestartRows
--- Puts tasks back to their beginning for a start or re-run. Expects: settled or held, as planned; nobody holds them.
+-- Puts $8 tasks back to their beginning for a start or re-run. Expects: settled or held, as planned; nobody holds them;
+-- fails when a row is not so.
+with w as (
 update task t set state = u.state, attempt = u.attempt, remaining = u.remaining, failures = 0, crashes = 0,
   started_at = null, progress = null, blocked_by = nullif(u.blocked_by, 0)
 from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::bigint[])
   u(key, was, was_attempt, state, attempt, remaining, blocked_by)
 where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt and t.worker is null
+returning t.key)
+select changed(count(*), $8, 'restart tasks') from w
 
 -- name: Relations
 -- What a cascading cancellation follows: parents and dependencies of a tree's tasks.

@@ -40,7 +40,8 @@ join edge e on e.dependency = r.key
 select dependent, required from edge where dependency = $1 and dependent > $2 order by dependent limit $3
 
 -- name: ApplyRows
--- Writes the changes to tasks that are locked. Expects: state and attempt as loaded; other rows stay.
+-- Writes the changes to $12 tasks that are locked. Expects: state and attempt as loaded; fails when a row is not.
+with w as (
 update task t set state = u.state, attempt = u.attempt, remaining = u.remaining, failures = u.failures, crashes = u.crashes,
   worker = nullif(u.worker, 0), started_at = u.started_at, blocked_by = nullif(u.blocked_by, 0),
   progress = case when u.state = 4 and u.was = 4 then t.progress end
@@ -48,6 +49,8 @@ from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::int
   $8::integer[], $9::bigint[], $10::timestamptz[], $11::bigint[])
   u(key, was, was_attempt, state, attempt, remaining, failures, crashes, worker, started_at, blocked_by)
 where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt
+returning t.key)
+select changed(count(*), $12, 'change tasks') from w
 
 -- name: InsertAttempts
 insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail)

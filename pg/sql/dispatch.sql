@@ -19,7 +19,9 @@ with c as (
 select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
 from taken
-join task t on t.key >= taken.first and t.key < taken.first + taken.k and t.attempt = taken.attempt and t.state = 3
+cross join lateral ( -- offset 0: a range of the index for each run, whatever the planner thinks of the table's size
+  select * from task t where t.key >= taken.first and t.key < taken.first + taken.k and t.attempt = taken.attempt and t.state = 3
+  offset 0) t
 join tree on tree.key = t.key >> 24 and tree.cancelled_at is null
 join spec s on s.key = t.key
 left join payload p on p.key = t.key
@@ -29,7 +31,9 @@ left join payload p on p.key = t.key
 select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
 from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
-join task t on t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = $4::smallint
+cross join lateral ( -- as in Dispatch
+  select * from task t where t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = $4::smallint
+  offset 0) t
 join tree on tree.key = t.key >> 24 and tree.cancelled_at is null
 join spec s on s.key = t.key
 left join payload p on p.key = t.key
@@ -66,7 +70,9 @@ with c as (
   order by id limit $2 for update skip locked
 )
 select c.id, c.pool, c.priority, c.attempt, c.sent, t.key
-from c left join task t on t.key >= c.first and t.key < c.first + c.n and t.state = 3 and t.attempt = c.attempt
+from c left join lateral ( -- as in Dispatch
+  select * from task t where t.key >= c.first and t.key < c.first + c.n and t.state = 3 and t.attempt = c.attempt
+  offset 0) t on true
 order by c.id, t.key
 
 -- name: DeletePublished

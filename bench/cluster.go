@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgserver"
@@ -19,10 +21,12 @@ import (
 
 // cluster is Postgres, NATS, coordinators and a worker, each a process of its own.
 type cluster struct {
-	dir    string
-	pg     *pgserver.Server
-	roles  []*role
-	client *client.Client
+	dir     string
+	pg      *pgserver.Server
+	roles   []*role
+	client  *client.Client
+	address string    // the client's coordinator
+	asking  *pgx.Conn // nil: nothing was asked yet
 }
 
 // role is one process that is this program again.
@@ -67,6 +71,7 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 	if _, err = c.start("worker", o, "BENCH_NATS="+nats.said["worker"], "BENCH_CONCURRENCY="+strconv.Itoa(o.concurrency)); err != nil {
 		return c, err
 	}
+	c.address = address
 	c.client, err = client.New(address)
 	return c, err
 }
@@ -107,6 +112,9 @@ func (c *cluster) start(name string, o options, env ...string) (*role, error) {
 func (c *cluster) stop() {
 	if c.client != nil {
 		_ = c.client.Close()
+	}
+	if c.asking != nil {
+		_ = c.asking.Close(context.Background())
 	}
 	for i := len(c.roles) - 1; i >= 0; i-- {
 		r := c.roles[i]

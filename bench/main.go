@@ -9,6 +9,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -28,11 +29,12 @@ type options struct {
 	concurrency             int
 	coordinators            int
 	only                    string
-	limits                  string // directory of the limits programs; empty: not measured
-	out                     string // markdown file; empty: none
-	results                 string // directory for raw results; empty: none
-	dir                     string // parent of the data directories; its disk is measured
-	profile                 string // directory for CPU profiles of coordinator and worker; empty: none
+	limits                  string   // directory of the limits programs; empty: not measured
+	out                     string   // markdown file; empty: none
+	results                 string   // directory for raw results; empty: none
+	dir                     string   // parent of the data directories; its disk is measured
+	profile                 string   // directory for CPU profiles of coordinator and worker; empty: none
+	with                    []string // raw results of other runs, reported beside these
 }
 
 // figure is one measured number of one run.
@@ -54,7 +56,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 5, "how often to run each suite; medians are reported")
 	flag.IntVar(&o.tasks, "tasks", 100_000, "tasks of the large flat tree")
 	flag.IntVar(&o.hops, "hops", 1000, "steps of the chain")
-	flag.IntVar(&o.wide, "wide", 10_000, "tasks that one task waits for in the fan-in")
+	flag.IntVar(&o.wide, "wide", 100_000, "tasks that one task waits for in the fan-in")
 	flag.IntVar(&o.concurrency, "concurrency", 1000, "slots of the worker's pool")
 	flag.IntVar(&o.coordinators, "coordinators", 1, "coordinator processes")
 	flag.StringVar(&o.only, "only", "", "suites, separated by commas: "+strings.Join(suiteNames(), ", "))
@@ -63,7 +65,11 @@ func main() {
 	flag.StringVar(&o.results, "results", "bench/results", "directory for the raw figures; empty for none")
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "parent of the data directories")
 	flag.StringVar(&o.profile, "profile", "", "directory for CPU profiles")
+	with := flag.String("with", "", "raw results of other runs, separated by commas, to be reported beside these")
 	flag.Parse()
+	if *with != "" {
+		o.with = strings.Split(*with, ",")
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	slog.SetLogLoggerLevel(slog.LevelWarn)
@@ -80,14 +86,18 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
+	var failed error
 	for range o.runs {
 		for _, s := range suites {
 			if o.only != "" && !slices.Contains(strings.Split(o.only, ","), s.name) {
 				continue
 			}
 			figures, err := measure(ctx, o, s)
-			if err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
+			if err != nil && ctx.Err() != nil {
+				return err
+			}
+			if err != nil { // the other suites are worth their time all the same
+				failed = errors.Join(failed, fmt.Errorf("%s: %w", s.name, err))
 			}
 			for _, f := range figures {
 				r.add(f)
@@ -95,11 +105,19 @@ func run(ctx context.Context, o options) error {
 			}
 		}
 	}
-	return r.write()
+	for _, name := range o.with {
+		if err := r.read(name); err != nil {
+			return err
+		}
+	}
+	return errors.Join(failed, r.write())
 }
 
 // measure runs one suite on a fresh cluster.
 func measure(ctx context.Context, o options, s suite) ([]figure, error) {
+	if s.coordinators > 0 {
+		o.coordinators = s.coordinators
+	}
 	c, err := startCluster(ctx, o)
 	if err != nil {
 		return nil, err

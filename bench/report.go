@@ -21,6 +21,17 @@ type report struct {
 	order   []string
 	values  map[string][]float64
 	unit    map[string]string
+	others  []rawResults
+}
+
+// rawResults is what a run leaves in bench/results.
+type rawResults struct {
+	At      string               `json:"at"`
+	Machine string               `json:"machine"`
+	Limits  map[string]float64   `json:"limits"`
+	Order   []string             `json:"order"`
+	Units   map[string]string    `json:"units"`
+	Runs    map[string][]float64 `json:"runs"`
 }
 
 func (r *report) add(f figure) {
@@ -60,8 +71,22 @@ func (r *report) ratio(name string) string {
 	return fmt.Sprintf("%.2f %s", value/floor, what)
 }
 
+// read adds the figures of another run, as ratios to the floors of that run where they have one.
+func (r *report) read(name string) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var raw rawResults
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	r.others = append(r.others, raw)
+	return nil
+}
+
 func (r *report) write() error {
-	if r.options.results != "" {
+	if r.options.results != "" && len(r.order) > 0 {
 		if err := r.writeRaw(); err != nil {
 			return err
 		}
@@ -79,8 +104,8 @@ func (r *report) writeRaw() error {
 	if err := os.MkdirAll(r.options.results, 0o755); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(map[string]any{"at": r.started.UTC().Format(time.RFC3339), "machine": machine(),
-		"limits": r.limits, "runs": r.values}, "", "  ")
+	data, err := json.MarshalIndent(rawResults{At: r.started.UTC().Format(time.RFC3339), Machine: machine(), Limits: r.limits,
+		Order: r.order, Units: r.unit, Runs: r.values}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -96,20 +121,13 @@ const (
 
 func (r *report) writeReport() error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\nMeasured on %s, %s, with `make bench`: %d runs, medians.\n\n", beginMark, r.started.UTC().Format("2006-01-02"), machine(), r.options.runs)
-	b.WriteString("| what | median | unit | ratio | runs |\n|---|---:|---|---|---|\n")
-	for _, name := range r.order {
-		var runs []string
-		for _, v := range r.values[name] {
-			runs = append(runs, human(v))
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", name, human(median(r.values[name])), r.unit[name], r.ratio(name), strings.Join(runs, " "))
+	b.WriteString(beginMark + "\n")
+	if len(r.order) > 0 {
+		r.section(&b)
 	}
-	if len(r.limits) > 0 {
-		b.WriteString("\nThe floors, from the limits programs in the same run:\n\n| floor | median |\n|---|---:|\n")
-		for _, name := range []string{floorRate, floorHop, floorCopy} {
-			fmt.Fprintf(&b, "| %s | %s |\n", name, human(r.limits[name]))
-		}
+	for _, o := range r.others {
+		at, _ := time.Parse(time.RFC3339, o.At)
+		(&report{started: at, limits: o.Limits, order: o.Order, values: o.Runs, unit: o.Units}).section(&b)
 	}
 	b.WriteString("\n" + endMark)
 	old, err := os.ReadFile(r.options.out)
@@ -127,6 +145,25 @@ func (r *report) writeReport() error {
 		return err
 	}
 	return os.WriteFile(r.options.out, []byte(text), 0o644)
+}
+
+// section writes the figures of one run.
+func (r *report) section(b *strings.Builder) {
+	fmt.Fprintf(b, "\nMeasured on %s at %s, %s, with `make bench`.\n\n", r.started.UTC().Format("2006-01-02"), r.started.UTC().Format("15:04"), machine())
+	b.WriteString("| what | median | unit | ratio | runs |\n|---|---:|---|---|---|\n")
+	for _, name := range r.order {
+		var runs []string
+		for _, v := range r.values[name] {
+			runs = append(runs, human(v))
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", name, human(median(r.values[name])), r.unit[name], r.ratio(name), strings.Join(runs, " "))
+	}
+	if len(r.limits) > 0 {
+		b.WriteString("\nThe floors, from the limits programs in the same run:\n\n| floor | median |\n|---|---:|\n")
+		for _, name := range []string{floorRate, floorHop, floorCopy} {
+			fmt.Fprintf(b, "| %s | %s |\n", name, human(r.limits[name]))
+		}
+	}
 }
 
 func human(v float64) string {

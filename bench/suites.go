@@ -15,22 +15,30 @@ import (
 
 // suite measures one thing on a fresh cluster.
 type suite struct {
-	name string
-	run  func(ctx context.Context, c *cluster, o options) ([]figure, error)
+	name         string
+	run          func(ctx context.Context, c *cluster, o options) ([]figure, error)
+	coordinators int // 0: as the flag says
 }
 
 var suites = []suite{
-	{"small", func(ctx context.Context, c *cluster, o options) ([]figure, error) {
+	{name: "small", run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
 		return flat(ctx, c, 10_000, claimed)
 	}},
-	{"flat", func(ctx context.Context, c *cluster, o options) ([]figure, error) {
+	{name: "flat", run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
 		return flat(ctx, c, o.tasks, claimed)
 	}},
-	{"repeatable", func(ctx context.Context, c *cluster, o options) ([]figure, error) {
+	{name: "repeatable", run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
 		return flat(ctx, c, o.tasks, repeatable)
 	}},
-	{"chain", chain},
-	{"fanin", fanIn},
+	{name: "chain", run: chain},
+	{name: "loaded", run: loaded},
+	{name: "fanin", run: fanIn},
+	{name: "trees", run: trees},
+	{name: "two", run: several, coordinators: 2},
+	{name: "three", run: several, coordinators: 3},
+	{name: "million", run: million},
+	{name: "history", run: history},
+	{name: "idle", run: idle},
 }
 
 func suiteNames() (names []string) {
@@ -119,8 +127,13 @@ func (c *cluster) costs(name string, n int) (out []figure) {
 }
 
 func chain(ctx context.Context, c *cluster, o options) ([]figure, error) {
+	return hops(ctx, c, o.hops, "hop")
+}
+
+// hops runs a chain and tells how long its hops took.
+func hops(ctx context.Context, c *cluster, steps int, name string) ([]figure, error) {
 	out, err := c.client.SubmitSeq(ctx, func(yield func(*client.NewTask, error) bool) {
-		for i := range o.hops + 1 {
+		for i := range steps + 1 {
 			t := newTask("step-"+strconv.Itoa(i), "step-0", claimed)
 			if i == 0 {
 				t.Parent = ""
@@ -145,7 +158,7 @@ func chain(ctx context.Context, c *cluster, o options) ([]figure, error) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	// A hop is from one start to the next, by the times on record: settle, unlock, publish, take, claim.
+	// A hop is from one start to the next, by the times on record.
 	var starts []time.Time
 	for t, err := range c.client.Tasks(ctx, client.TaskFilter{TreeOf: out.TreeID}) {
 		if err != nil {
@@ -160,7 +173,7 @@ func chain(ctx context.Context, c *cluster, o options) ([]figure, error) {
 	}
 	slices.Sort(hops)
 	ms := func(p float64) float64 { return float64(hops[min(int(p*float64(len(hops))), len(hops)-1)]) / 1e6 }
-	return []figure{{"hop p50", "ms", ms(.5)}, {"hop p99", "ms", ms(.99)}, {"hop max", "ms", ms(1)}}, nil
+	return []figure{{name + " p50", "ms", ms(.5)}, {name + " p99", "ms", ms(.99)}, {name + " max", "ms", ms(1)}}, nil
 }
 
 func fanIn(ctx context.Context, c *cluster, o options) ([]figure, error) {

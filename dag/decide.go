@@ -627,6 +627,9 @@ func (d *Decision) DependencyEnded(dep Dependent, state State, cause Key) {
 	}
 }
 
+// Disowned is the error of an attempt that its worker does not know: what told it was lost.
+const Disowned = "its worker does not know it any more"
+
 // Lost takes an attempt back from a worker that is lost, or that disowned it.
 func (d *Decision) Lost(k Key, w WorkerKey, crash bool) bool {
 	r := d.rows[k]
@@ -635,7 +638,7 @@ func (d *Decision) Lost(k Key, w WorkerKey, crash bool) bool {
 	}
 	switch r.State {
 	case Running:
-		outcome, text := OutcomeReturned, "its worker does not know it any more"
+		outcome, text := OutcomeReturned, Disowned
 		if crash {
 			r.Crashes++
 			outcome, text = OutcomeLost, "its worker was lost"

@@ -308,7 +308,7 @@ func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
 		case <-time.After(200 * time.Millisecond):
 		}
 		if looks == 20 || looks%300 == 299 {
-			proxy.Cut() // shorter than a lease: nothing is lost, but what was on its way comes again only after 30 s
+			proxy.Cut() // shorter than a lease: no worker is lost, but what was on its way comes again only after 30 s
 		}
 		if err := CheckStore(t.Context(), s.Postgres); err != nil {
 			t.Errorf("while it runs: %v", err)

@@ -22,9 +22,9 @@ from taken
 cross join lateral ( -- offset 0: a range of the index for each run, whatever the planner thinks of the table's size
   select * from task t where t.key >= taken.first and t.key < taken.first + taken.k and t.attempt = taken.attempt and t.state = 3
   offset 0) t
-join tree on tree.key = t.key >> 24 and tree.cancelled_at is null
-join spec s on s.key = t.key
-left join payload p on p.key = t.key
+cross join lateral (select * from tree where tree.key = t.key >> 24 and cancelled_at is null offset 0) tree
+cross join lateral (select * from spec where spec.key = t.key offset 0) s
+left join lateral (select * from payload where payload.key = t.key offset 0) p on true
 
 -- name: LoadWork
 -- What a worker needs for the runs ($1 first, $2 n, $3 attempt), of those tasks that are in state $4.
@@ -34,9 +34,9 @@ from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
 cross join lateral ( -- as in Dispatch
   select * from task t where t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = $4::smallint
   offset 0) t
-join tree on tree.key = t.key >> 24 and tree.cancelled_at is null
-join spec s on s.key = t.key
-left join payload p on p.key = t.key
+cross join lateral (select * from tree where tree.key = t.key >> 24 and cancelled_at is null offset 0) tree
+cross join lateral (select * from spec where spec.key = t.key offset 0) s
+left join lateral (select * from payload where payload.key = t.key offset 0) p on true
 
 -- name: WaitingOf
 -- For each pool of the tasks $1 of which ready tasks wait in Postgres: the most urgent priority of those. No locks.
@@ -49,11 +49,11 @@ cross join lateral (select r.priority from ready r where r.pool = p.pool order b
 -- $2 of them.
 select s.key, ds.id, a.result
 from unnest($1::bigint[]) u(key)
-join spec s on s.key = u.key and cardinality(s.deps) <= $2
+cross join lateral (select key, deps from spec where spec.key = u.key and cardinality(deps) <= $2 offset 0) s
 cross join lateral unnest(s.deps) with ordinality d(i, ord)
-join task dt on dt.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and dt.state = 6
-join spec ds on ds.key = dt.key
-join attempt a on a.task = dt.key and a.number = dt.attempt and a.result is not null
+cross join lateral (select key, attempt from task where task.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and state = 6 offset 0) dt
+cross join lateral (select result from attempt where task = dt.key and number = dt.attempt and result is not null offset 0) a
+cross join lateral (select id from spec where spec.key = dt.key offset 0) ds
 order by s.key, d.ord
 
 -- name: Backlog

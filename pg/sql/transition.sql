@@ -1,13 +1,14 @@
+-- Joins here are lateral, and fenced by offset 0: young tables have no statistics, and a plan must not depend on them.
+
 -- name: LockTasks
 -- The scheduling state of the tasks $1; policies where the flags ask for it (224: FlagPolicy) or the task is in $2.
 -- Locks: tasks, by key. One index probe a task.
 select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
-  t.blocked_by, tree.cancelled_at is not null,
+  t.blocked_by, (select tree.cancelled_at is not null from tree where tree.key = t.key >> 24),
   s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
   s.schedule_to_start_ms, s.not_before, s.on_lost
 from task t
-join tree on tree.key = t.key >> 24
-left join spec s on s.key = t.key and (t.flags & 224 <> 0 or t.key = any($2::bigint[]))
+left join lateral (select * from spec where spec.key = t.key and (t.flags & 224 <> 0 or t.key = any($2::bigint[])) offset 0) s on true
 where t.key = any($1::bigint[])
 order by t.key
 for update of t
@@ -16,24 +17,26 @@ for update of t
 -- As LockTasks, with the dependents of $1 that are unlocked at once (flags 8 dependents, not 16 wide).
 -- Locks: tasks, by key, results and dependents in one order.
 select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
-  t.blocked_by, tree.cancelled_at is not null,
+  t.blocked_by, (select tree.cancelled_at is not null from tree where tree.key = t.key >> 24),
   s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
   s.schedule_to_start_ms, s.not_before, s.on_lost
-from (select unnest($1::bigint[]) as key
-      union
-      select e.dependent from unnest($1::bigint[]) u(key) join task r on r.key = u.key and r.flags & 24 = 8
-      join edge e on e.dependency = r.key) k
-join task t on t.key = k.key
-join tree on tree.key = t.key >> 24
-left join spec s on s.key = t.key and (t.flags & 224 <> 0 or t.key = any($2::bigint[]))
+from task t
+left join lateral (select * from spec where spec.key = t.key and (t.flags & 224 <> 0 or t.key = any($2::bigint[])) offset 0) s on true
+where t.key = any(array(
+  select unnest($1::bigint[])
+  union
+  select e.dependent from unnest($1::bigint[]) u(key)
+  cross join lateral (select from task r where r.key = u.key and r.flags & 24 = 8 offset 0) r
+  cross join lateral (select dependent from edge where dependency = u.key offset 0) e))
 order by t.key
 for update of t
 
 -- name: DependentsOf
 -- The edges that lead from $1 to the dependents which LockTasksAndDependents locks.
-select e.dependency, e.dependent, e.required
-from unnest($1::bigint[]) u(key) join task r on r.key = u.key and r.flags & 24 = 8
-join edge e on e.dependency = r.key
+select u.key, e.dependent, e.required
+from unnest($1::bigint[]) u(key)
+cross join lateral (select from task r where r.key = u.key and r.flags & 24 = 8 offset 0) r
+cross join lateral (select dependent, required from edge where dependency = u.key offset 0) e
 
 -- name: DependentsAfter
 -- Up to $3 edges of one dependency, by dependent, after $2: for a chore.

@@ -138,18 +138,33 @@ func (s *Store) Submit(ctx context.Context, sub Submission) (*Submitted, error) 
 			return found, err
 		}
 	}
+	small, all, stop := firstTasks(sub.Tasks) // a small tree needs no connection while it is read
+	defer stop()
+	sub.Tasks = all
 	c, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Release()
-	out, err := s.submit(ctx, c.Conn(), sub, in)
-	if err != nil {
-		rollback, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	rollback := func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_, _ = c.Exec(rollback, "rollback")
+		_, _ = c.Exec(ctx, "rollback")
+	}
+	var out *Submitted
+	if small != nil {
+		if out, err = s.submitSmall(ctx, c.Conn(), sub, in, small); tryCopy(err) {
+			rollback()
+			small, in = nil, newIntake(sub.Limits, sub.IdempotencyKey != "")
+		}
+	}
+	if small == nil {
+		out, err = s.submit(ctx, c.Conn(), sub, in)
+	}
+	if err != nil {
+		rollback()
 		if sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
-			return s.replayed(rollback, sub.IdempotencyKey, in.digest.Sum(nil))
+			return s.replayed(context.WithoutCancel(ctx), sub.IdempotencyKey, in.digest.Sum(nil))
 		}
 		if src, ok := errors.AsType[sourceError](err); ok {
 			return nil, src.error
@@ -215,6 +230,27 @@ func (s *Store) submit(ctx context.Context, c *pgx.Conn, sub Submission, in *int
 	if err := copyPayloads(ctx, c, tree, sub.Tasks, in); err != nil {
 		return nil, err
 	}
+	st, err := s.build(ctx, sub, in)
+	if err != nil {
+		return nil, err
+	}
+	st.tree = tree
+	idMap, err := st.copySpecs(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.copyTasks(ctx, c); err != nil {
+		return nil, err
+	}
+	eff, err := st.finish(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return st.submitted(idMap, eff), nil
+}
+
+// build validates the tasks that were read and looks up their pools.
+func (s *Store) build(ctx context.Context, sub Submission, in *intake) (*store, error) {
 	g, err := in.builder.Build()
 	if err != nil {
 		return nil, err
@@ -235,19 +271,11 @@ func (s *Store) submit(ctx context.Context, c *pgx.Conn, sub Submission, in *int
 	if err != nil {
 		return nil, err
 	}
-	st := store{tree: tree, g: g, in: in, sub: sub, pools: pools}
-	idMap, err := st.copySpecs(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	if err := st.copyTasks(ctx, c); err != nil {
-		return nil, err
-	}
-	eff, err := st.finish(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return &Submitted{Tree: tree, RootID: g.IDs[g.Root], Tasks: len(g.IDs), IDMap: idMap, Effects: eff}, nil
+	return &store{g: g, in: in, sub: sub, pools: pools}, nil
+}
+
+func (st *store) submitted(idMap map[string]string, eff *Effects) *Submitted {
+	return &Submitted{Tree: st.tree, RootID: st.g.IDs[st.g.Root], Tasks: len(st.g.IDs), IDMap: idMap, Effects: eff}
 }
 
 // copyPayloads reads the tasks and copies their payloads; tasks that have none cost nothing here.
@@ -343,7 +371,6 @@ func (st *store) copySpecs(ctx context.Context, c *pgx.Conn) (idMap map[string]s
 
 func (st *store) renameTaken(ctx context.Context, c *pgx.Conn, idMap map[string]string) (map[string]string, error) {
 	const chunk = 10_000
-	var index map[string]int
 	for from := 0; from < len(st.g.IDs); from += chunk {
 		rows, err := c.Query(ctx, sql("TakenIDs"), st.g.IDs[from:min(from+chunk, len(st.g.IDs))])
 		if err != nil {
@@ -353,21 +380,28 @@ func (st *store) renameTaken(ctx context.Context, c *pgx.Conn, idMap map[string]
 		if err != nil {
 			return nil, fmt.Errorf("look for taken ids: %w", err)
 		}
-		for _, id := range taken {
-			if index == nil {
-				index = make(map[string]int, len(st.g.IDs))
-				for i, id := range st.g.IDs {
-					index[id] = i
-				}
-			}
-			if idMap == nil {
-				idMap = map[string]string{}
-			}
-			st.g.IDs[index[id]] = uuid.NewString()
-			idMap[id] = st.g.IDs[index[id]]
-		}
+		idMap = st.rename(taken, idMap)
 	}
 	return idMap, nil
+}
+
+// rename gives new ids to tasks whose own are taken, and notes them in idMap, which it makes when it is nil.
+func (st *store) rename(taken []string, idMap map[string]string) map[string]string {
+	if len(taken) == 0 {
+		return idMap
+	}
+	if idMap == nil {
+		idMap = map[string]string{}
+	}
+	index := make(map[string]int, len(st.g.IDs))
+	for i, id := range st.g.IDs {
+		index[id] = i
+	}
+	for _, id := range taken {
+		st.g.IDs[index[id]] = uuid.NewString()
+		idMap[id] = st.g.IDs[index[id]]
+	}
+	return idMap
 }
 
 func (st *store) spec(i int) ([]any, error) {
@@ -416,10 +450,7 @@ func nonZero[T comparable](v T) any {
 
 // copyTasks copies the scheduling state and the edges, and finds which tasks begin.
 func (st *store) copyTasks(ctx context.Context, c *pgx.Conn) error {
-	dependents := make([]int32, len(st.g.IDs))
-	for _, e := range st.g.Dep {
-		dependents[e.Task]++
-	}
+	dependents := st.dependents()
 	if _, err := c.CopyFrom(ctx, pgx.Identifier{"task"}, []string{"key", "state", "flags", "priority", "pool", "remaining"},
 		pgx.CopyFromSlice(len(st.g.IDs), func(i int) ([]any, error) {
 			r := st.begin(i, dependents[i])
@@ -447,6 +478,15 @@ func (st *store) copyTasks(ctx context.Context, c *pgx.Conn) error {
 		return fmt.Errorf("copy edges: %w", err)
 	}
 	return nil
+}
+
+// dependents counts them, by task.
+func (st *store) dependents() []int32 {
+	n := make([]int32, len(st.g.IDs))
+	for _, e := range st.g.Dep {
+		n[e.Task]++
+	}
+	return n
 }
 
 // begin is the first state of task i.
@@ -515,13 +555,17 @@ func (st *store) run(r *dag.Row) {
 
 // finish writes the tree's row and what begins at once, and commits.
 func (st *store) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) {
+	return st.finishBatch(ctx, c, &pgx.Batch{})
+}
+
+// finishBatch is finish, after what was queued before.
+func (st *store) finishBatch(ctx context.Context, c *pgx.Conn, b *pgx.Batch) (*Effects, error) {
 	n := len(st.g.IDs)
 	execution, sequence, held, unfinished := 1, 1, 0, n
 	if st.sub.Hold {
 		execution, sequence, held, unfinished = 0, 0, n, 0
 	}
 	eff := &Effects{Chores: len(st.releases)}
-	b := &pgx.Batch{}
 	root := st.tree.Key(int(st.g.Root))
 	b.Queue(sql("InsertTree"), st.tree, root, st.g.IDs[st.g.Root], st.in.tasks[st.g.Root].name, st.g.UserID,
 		st.sub.Timeout.Milliseconds(), execution, sequence, n, st.leaves, held, unfinished)

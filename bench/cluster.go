@@ -68,12 +68,18 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 		}
 		address = r.said["grpc"]
 	}
-	if _, err = c.start("worker", o, "BENCH_NATS="+nats.said["worker"], "BENCH_CONCURRENCY="+strconv.Itoa(o.concurrency)); err != nil {
+	if err = c.addWorker(0, o); err != nil {
 		return c, err
 	}
 	c.address = address
 	c.client, err = client.New(address)
 	return c, err
+}
+
+// addWorker starts the worker of that number; all have as many slots.
+func (c *cluster) addWorker(i int, o options) error {
+	_, err := c.start("worker", o, "BENCH_WORKER="+workerID(i), "BENCH_NATS="+c.roles[0].said[workerID(i)], "BENCH_CONCURRENCY="+strconv.Itoa(o.concurrency))
+	return err
 }
 
 // start starts a role and waits for its line.

@@ -28,6 +28,7 @@ type options struct {
 	runs, tasks, hops, wide int
 	concurrency             int
 	coordinators            int
+	largest, curve          int
 	only                    string
 	limits                  string   // directory of the limits programs; empty: not measured
 	out                     string   // markdown file; empty: none
@@ -59,14 +60,21 @@ func main() {
 	flag.IntVar(&o.wide, "wide", 100_000, "tasks that one task waits for in the fan-in")
 	flag.IntVar(&o.concurrency, "concurrency", 1000, "slots of the worker's pool")
 	flag.IntVar(&o.coordinators, "coordinators", 1, "coordinator processes")
+	flag.IntVar(&o.largest, "largest", 1_000_000, "tasks of the curve's largest tree")
+	flag.IntVar(&o.curve, "curve", 20_000, "tasks of each point of the other curves")
 	flag.StringVar(&o.only, "only", "", "suites, separated by commas: "+strings.Join(suiteNames(), ", "))
 	flag.StringVar(&o.limits, "limits", "../shared/limits", "directory of the limits programs")
 	flag.StringVar(&o.out, "out", "docs/performance.md", "report; empty for none")
 	flag.StringVar(&o.results, "results", "bench/results", "directory for the raw figures; empty for none")
 	flag.StringVar(&o.dir, "dir", os.TempDir(), "parent of the data directories")
 	flag.StringVar(&o.profile, "profile", "", "directory for CPU profiles")
+	quick := flag.Bool("quick", false, "one run at small size, to see that every suite works; its figures say little")
 	with := flag.String("with", "", "raw results of other runs, separated by commas, to be reported beside these")
 	flag.Parse()
+	if *quick {
+		o.runs, o.tasks, o.hops, o.wide, o.largest, o.curve = 1, 5000, 100, 5000, 10_000, 2000
+		o.limits, o.out, o.results = "", "", ""
+	}
 	if *with != "" {
 		o.with = strings.Split(*with, ",")
 	}
@@ -102,6 +110,9 @@ func run(ctx context.Context, o options) error {
 			for _, f := range figures {
 				r.add(f)
 				fmt.Printf("%-60s %12.4g %s\n", f.Name, f.Value, f.Unit)
+			}
+			if err := r.writeRaw(); err != nil { // an interrupted run loses nothing
+				return err
 			}
 		}
 	}

@@ -86,11 +86,6 @@ func (r *report) read(name string) error {
 }
 
 func (r *report) write() error {
-	if r.options.results != "" && len(r.order) > 0 {
-		if err := r.writeRaw(); err != nil {
-			return err
-		}
-	}
 	for _, name := range r.order {
 		fmt.Printf("median %-53s %12.4g %-8s %s\n", name, median(r.values[name]), r.unit[name], r.ratio(name))
 	}
@@ -100,7 +95,11 @@ func (r *report) write() error {
 	return r.writeReport()
 }
 
+// writeRaw saves what was measured so far.
 func (r *report) writeRaw() error {
+	if r.options.results == "" || len(r.order) == 0 {
+		return nil
+	}
 	if err := os.MkdirAll(r.options.results, 0o755); err != nil {
 		return err
 	}
@@ -123,11 +122,16 @@ func (r *report) writeReport() error {
 	var b strings.Builder
 	b.WriteString(beginMark + "\n")
 	if len(r.order) > 0 {
-		r.section(&b)
+		if err := r.section(&b); err != nil {
+			return err
+		}
 	}
 	for _, o := range r.others {
 		at, _ := time.Parse(time.RFC3339, o.At)
-		(&report{started: at, limits: o.Limits, order: o.Order, values: o.Runs, unit: o.Units}).section(&b)
+		other := &report{options: r.options, started: at, limits: o.Limits, order: o.Order, values: o.Runs, unit: o.Units}
+		if err := other.section(&b); err != nil {
+			return err
+		}
 	}
 	b.WriteString("\n" + endMark)
 	old, err := os.ReadFile(r.options.out)
@@ -148,7 +152,7 @@ func (r *report) writeReport() error {
 }
 
 // section writes the figures of one run.
-func (r *report) section(b *strings.Builder) {
+func (r *report) section(b *strings.Builder) error {
 	fmt.Fprintf(b, "\nMeasured on %s at %s, %s, with `make bench`.\n\n", r.started.UTC().Format("2006-01-02"), r.started.UTC().Format("15:04"), machine())
 	b.WriteString("| what | median | unit | ratio | runs |\n|---|---:|---|---|---|\n")
 	for _, name := range r.order {
@@ -158,12 +162,42 @@ func (r *report) section(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", name, human(median(r.values[name])), r.unit[name], r.ratio(name), strings.Join(runs, " "))
 	}
+	if err := r.plots(b); err != nil {
+		return err
+	}
 	if len(r.limits) > 0 {
 		b.WriteString("\nThe floors, from the limits programs in the same run:\n\n| floor | median |\n|---|---:|\n")
 		for _, name := range []string{floorRate, floorHop, floorCopy} {
 			fmt.Fprintf(b, "| %s | %s |\n", name, human(r.limits[name]))
 		}
 	}
+	return nil
+}
+
+// plots draws the curves that were measured, next to the report.
+func (r *report) plots(b *strings.Builder) error {
+	for _, curve := range []string{curveTasks, curveWorkers, curveEdges, curveBytes} {
+		var xs, ys []float64
+		for _, name := range r.order {
+			if x, ok := strings.CutPrefix(name, "curve, "+curve+": "); ok {
+				n, _ := strconv.Atoi(x)
+				xs, ys = append(xs, float64(n)), append(ys, median(r.values[name]))
+			}
+		}
+		if len(xs) < 2 || r.options.out == "" {
+			continue
+		}
+		dir := strings.TrimSuffix(r.options.out, ".md")
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		file := strings.ReplaceAll(curve, " ", "-") + ".svg"
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(plot(curve, xs, ys)), 0o644); err != nil {
+			return err
+		}
+		fmt.Fprintf(b, "\n![cost per task by %s](%s/%s)\n", curve, filepath.Base(dir), file)
+	}
+	return nil
 }
 
 func human(v float64) string {

@@ -60,8 +60,11 @@ func runRole(name string) error {
 
 func say(facts map[string]string) error { return json.NewEncoder(os.Stdout).Encode(facts) }
 
-// workerID is the id of the one worker.
-const workerID = "bench-worker"
+// maxWorkers is how many worker processes there may be.
+const maxWorkers = 16
+
+// workerID is the id of a worker, counted from 0.
+func workerID(i int) string { return fmt.Sprintf("bench-worker-%d", i) }
 
 func runNATS(ctx context.Context) error {
 	s, err := natsserver.Start(natsserver.Config{StoreDir: os.Getenv("BENCH_DIR")})
@@ -69,7 +72,11 @@ func runNATS(ctx context.Context) error {
 		return err
 	}
 	defer s.Shutdown()
-	if err := say(map[string]string{"coordinator": s.CoordinatorURL(), "worker": s.WorkerURL(workerID)}); err != nil {
+	urls := map[string]string{"coordinator": s.CoordinatorURL()}
+	for i := range maxWorkers {
+		urls[workerID(i)] = s.WorkerURL(workerID(i))
+	}
+	if err := say(urls); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -106,7 +113,8 @@ func runCoordinator(ctx context.Context) error {
 }
 
 func runWorker(ctx context.Context) error {
-	conn, err := queue.Connect(ctx, queue.Config{URL: os.Getenv("BENCH_NATS"), Name: workerID, Worker: workerID})
+	id := os.Getenv("BENCH_WORKER")
+	conn, err := queue.Connect(ctx, queue.Config{URL: os.Getenv("BENCH_NATS"), Name: id, Worker: id})
 	if err != nil {
 		return err
 	}
@@ -115,7 +123,7 @@ func runWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := worker.New(worker.Config{ID: workerID, Validate: inputs.NewChecker(1000).Check, Pools: []worker.Pool{
+	w, err := worker.New(worker.Config{ID: id, Validate: inputs.NewChecker(1000).Check, Pools: []worker.Pool{
 		{Name: "noop_executor", Concurrency: concurrency}, {Name: "noop_repeatable_executor", Concurrency: concurrency},
 	}}, conn, builtin.Registry(builtin.Config{}))
 	if err != nil {
@@ -126,7 +134,7 @@ func runWorker(ctx context.Context) error {
 	for w.Ready() != nil && ctx.Err() == nil {
 		time.Sleep(5 * time.Millisecond)
 	}
-	if err := say(map[string]string{"id": workerID}); err != nil {
+	if err := say(map[string]string{"id": id}); err != nil {
 		return err
 	}
 	return <-done

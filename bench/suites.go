@@ -39,6 +39,10 @@ var suites = []suite{
 	{name: "million", run: million},
 	{name: "history", run: history},
 	{name: "idle", run: idle},
+	{name: "curve-tasks", run: curveOfTasks},
+	{name: "curve-workers", run: curveOfWorkers},
+	{name: "curve-dependencies", run: curveOfEdges},
+	{name: "curve-results", run: curveOfBytes},
 }
 
 func suiteNames() (names []string) {

@@ -3,14 +3,17 @@
 select pg_try_advisory_xact_lock(7238, 1)
 
 -- name: AuditOpenTrees
--- Trees after $1 that have not ended, by key, at most $3; gone: old enough to be deleted now, $2 seconds after its end.
+-- Trees after $1 that have not ended, by key, but for very large ones: a snapshot that is held for seconds while their
+-- tasks change costs them half their speed. They are looked at when they have ended. Those with up to 100 000 tasks, at most $3; gone: old enough to be deleted now, $2 seconds after its end.
 select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) as gone
-from tree where key > $1 and finished_at is null order by key limit $3
+from tree where key > $1 and finished_at is null and tasks <= 100000 order by key limit $3
 
 -- name: AuditAllTrees
--- As AuditOpenTrees, of all trees.
-select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) as gone
-from tree where key > $1 and ($3::integer > 0) order by key limit $3
+-- As AuditOpenTrees, of all trees; the very large open ones are among them, to be left out, so that their tasks are not
+-- taken for what belongs to no tree.
+select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false)
+  or finished_at is null and tasks > 100000 as gone
+from tree where key > $1 order by key limit $3
 
 -- name: AuditOneTree
 select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) as gone
@@ -18,7 +21,8 @@ from tree where key = $1 and ($3::integer > 0)
 
 -- All that follow give (kind, tree, task, text), at most as many rows as their last parameter says. AuditTree* take tree
 -- keys ($1) and read whole trees; AuditTask* take ranges of task keys, each of one tree ($1 first, $2 end); AuditAny* take
--- one range of task keys and what is too long, in seconds ($3). No locks.
+-- one range of task keys and what is too long, in seconds ($3). No locks. Ranges are read as such, by the index, whatever the
+-- planner thinks of a table's size (offset 0).
 
 -- name: AuditTreeCounts
 -- The aggregate of a tree is what its tasks add up to.
@@ -122,7 +126,7 @@ select case when t.state not between 0 and 8 or t.attempt < 1 or t.priority not 
   t.key >> 24 as tree, t.key as task,
   format('state %s, attempt %s, priority %s, worker %s, started at %s, blocked by %s', t.state, t.attempt, t.priority, coalesce(t.worker::text, 'none'),
     coalesce(t.started_at::text, 'no time'), coalesce(t.blocked_by::text, 'none')) as text
-from unnest($1::bigint[], $2::bigint[]) r(first, last) join task t on t.key >= r.first and t.key < r.last
+from unnest($1::bigint[], $2::bigint[]) r(first, last) cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t
 where t.state not between 0 and 8 or t.attempt < 1 or t.priority not between 0 and 3
   or t.state = 4 and (t.worker is null or t.started_at is null)
   or t.worker is not null and t.state not in (4, 8)
@@ -135,7 +139,7 @@ limit $3
 select 'blocked_cause' as kind, t.key >> 24 as tree, t.key as task,
   format('blocked by task %s, whose state is %s', t.blocked_by, coalesce(c.state::text, 'missing')) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24
-join task t on t.key >= r.first and t.key < r.last and t.state = 5
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = 5 offset 0) t
 left join task c on c.key = t.blocked_by
 where c.key is null or tree.execution <= 1 and (c.state not in (7, 8) or not exists (
   select from spec s, unnest(s.deps) i(i) join task d on d.key = (t.key >> 24 << 24) + i.i - 1 and d.state in (5, 7, 8)
@@ -149,7 +153,7 @@ select case when d.failed > 0 then 'waits_for_failed' when t.remaining <> d.open
   t.key >> 24 as tree, t.key as task,
   format('waits for %s dependencies by its row, for %s by theirs; %s required ones did not complete', t.remaining, d.open, d.failed) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24 and tree.cancelled_at is null
-join task t on t.key >= r.first and t.key < r.last and t.state = 1
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = 1 offset 0) t
 left join spec s on s.key = t.key
 cross join lateral (
   select count(*) filter (where d.state < 5 or u.task is not null) as open,
@@ -165,7 +169,7 @@ limit $3
 select case when t.state = 2 then 'delayed_without_timer' else 'timeout_without_timer' end as kind, t.key >> 24 as tree, t.key as task,
   format('state %s, attempt %s, and no timer for it', t.state, t.attempt) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last)
-join task t on t.key >= r.first and t.key < r.last and (t.state = 2 or t.state = 4 and t.flags & 64 <> 0)
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and (t.state = 2 or t.state = 4 and t.flags & 64 <> 0) offset 0) t
 left join spec s on s.key = t.key and t.state = 4
 where (t.state = 2 or s.timeout_ms > 0)
   and not exists (select from timer m where m.task = t.key and m.attempt = t.attempt and m.kind = case when t.state = 2 then 1 else 3 end)
@@ -175,7 +179,7 @@ limit $3
 -- A timer names a task that is there; one that lets a task go, a delayed one (or one that was cancelled).
 select 'stray_timer' as kind, m.task >> 24 as tree, m.task, format('a timer of kind %s for attempt %s at %s; the task''s state is %s', m.kind, m.attempt, m.at,
   coalesce(t.state::text, 'missing')) as text
-from unnest($1::bigint[], $2::bigint[]) r(first, last) join timer m on m.task >= r.first and m.task < r.last
+from unnest($1::bigint[], $2::bigint[]) r(first, last) cross join lateral (select * from timer m where m.task >= r.first and m.task < r.last offset 0) m
 left join task t on t.key = m.task
 where t.key is null or m.kind not between 1 and 4 or m.kind = 1 and m.attempt = t.attempt and t.state not in (2, 8)
 limit $3
@@ -185,7 +189,7 @@ limit $3
 select case when w.key is null then 'worker_missing' when w.state in (1, 2) and w.lease_until >= now() - $3 * interval '1 second' then 'attempt_unlisted'
   else 'worker_departed' end as kind, t.key >> 24 as tree, t.key as task,
   format('attempt %s is open at worker %s, state %s, lease until %s', t.attempt, coalesce(w.id, t.worker::text), coalesce(w.state::text, 'missing'), w.lease_until) as text
-from unnest($1::bigint[], $2::bigint[]) r(first, last) join task t on t.key >= r.first and t.key < r.last and t.worker is not null
+from unnest($1::bigint[], $2::bigint[]) r(first, last) cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.worker is not null offset 0) t
 left join worker w on w.key = t.worker
 where w.key is null or w.state in (3, 4) and w.attempts = '{-1}' or w.lease_until < now() - $3::double precision * interval '1 second'
   or t.state = 4 and w.state in (1, 2) and t.started_at < now() - $3 * interval '1 second' and not t.key = any(w.attempts)
@@ -203,7 +207,7 @@ select case when a.last > t.attempt then 'attempt_number'
   t.key >> 24 as tree, t.key as task,
   format('state %s at attempt %s; %s attempts have ended, up to number %s, this one with outcome %s', t.state, t.attempt, a.n, a.last, coalesce(a.outcome::text, 'none')) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24
-join task t on t.key >= r.first and t.key < r.last
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t
 cross join lateral (
   select count(*) as n, coalesce(max(number), 0) as last, count(*) filter (where number < t.attempt and outcome in (1, 3)) as early,
     max(outcome) filter (where number = t.attempt) as outcome
@@ -221,16 +225,16 @@ limit $3
 select 'orphan' as kind, x.key >> 24 as tree, x.key as task, x.text
 from (
   select t.key, 'a task without a specification' as text from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  join task t on t.key >= r.first and t.key < r.last where not exists (select from spec s where s.key = t.key)
+  cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t where not exists (select from spec s where s.key = t.key)
   union all
   select s.key, 'a specification without a task' from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  join spec s on s.key >= r.first and s.key < r.last where not exists (select from task t where t.key = s.key)
+  cross join lateral (select * from spec s where s.key >= r.first and s.key < r.last offset 0) s where not exists (select from task t where t.key = s.key)
   union all
   select p.key, 'a payload without a task' from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  join payload p on p.key >= r.first and p.key < r.last where not exists (select from task t where t.key = p.key)
+  cross join lateral (select * from payload p where p.key >= r.first and p.key < r.last offset 0) p where not exists (select from task t where t.key = p.key)
   union all
   select a.task, format('attempt %s without a task', a.number) from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  join attempt a on a.task >= r.first and a.task < r.last where not exists (select from task t where t.key = a.task)
+  cross join lateral (select * from attempt a where a.task >= r.first and a.task < r.last offset 0) a where not exists (select from task t where t.key = a.task)
 ) x limit $3
 
 -- name: AuditTaskEdges
@@ -238,10 +242,10 @@ from (
 select 'edge' as kind, x.key >> 24 as tree, x.key as task, x.text
 from (
   select e.dependency as key, format('an edge leads to task %s of another tree', e.dependent) as text from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  join edge e on e.dependency >= r.first and e.dependency < r.last where e.dependent >> 24 <> e.dependency >> 24
+  cross join lateral (select * from edge e where e.dependency >= r.first and e.dependency < r.last offset 0) e where e.dependent >> 24 <> e.dependency >> 24
   union all
   select t.key, format('flags %s: they say wrongly whether anything depends on it', t.flags) from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  join task t on t.key >= r.first and t.key < r.last
+  cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t
   left join lateral (select true as found from edge e where e.dependency = t.key limit 1) e on true
   where (t.flags & 8 <> 0) <> (e.found is not null)
 ) x limit $3

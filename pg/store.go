@@ -65,6 +65,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	params["enable_hashjoin"] = "off"
 	params["enable_mergejoin"] = "off"
 	params["enable_seqscan"] = "off"
+	params["enable_bitmapscan"] = "off" // it reads all that matches, and sorts it, where a walk in order ends at the limit
 	params["jit"] = "off"
 	params["plan_cache_mode"] = "force_generic_plan"
 	params["application_name"] = "taskgrove"

@@ -59,7 +59,7 @@ order by s.key, d.ord
 -- name: Backlog
 -- Which of the pools and priorities have ready tasks that wait.
 select p.id, x.priority from pool p cross join generate_series(0, 3) x(priority)
-where exists (select from ready r where r.pool = p.id and r.priority = x.priority)
+where (select true from ready r where r.pool = p.id and r.priority = x.priority limit 1) -- exists would be joined
 
 -- name: StalePublished
 -- Up to $2 runs that were published, or looked at, over $1 seconds ago, oldest first, each with those of its tasks that

@@ -10,17 +10,20 @@ select * from shown where key >= $1 and key < $2 and ($3::smallint[] is null or 
 order by key limit $5 offset $6
 
 -- name: TasksDown
--- Tasks of keys below $1, newest tree first. $2 states or null, $3 name or null, $4 user or null.
-select * from shown where key < $1 and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
-  and ($4::text is null or user_id = $4)
-order by key desc limit $5 offset $6
+-- Tasks of keys below $1, newest tree first. $2 states or null, $3 name or null, $4 user or null. A walk down the key that
+-- looks each task up, whatever the planner thinks of the tables' sizes (offset 0): the limit ends it.
+select v.* from (select key from task where key < $1 and ($2::smallint[] is null or state = any($2)) order by key desc offset 0) k
+cross join lateral (
+  select * from shown where shown.key = k.key and ($3::text is null or name = $3) and ($4::text is null or user_id = $4) offset 0) v
+order by k.key desc limit $5 offset $6
 
 -- name: RootsDown
--- Root tasks of trees below $1, newest first. $2 states or null, $3 name or null, $4 user or null.
-select shown.* from tree join shown on shown.key = tree.root
-where tree.key < $1 and ($2::smallint[] is null or shown.state = any($2)) and ($3::text is null or shown.name = $3)
-  and ($4::text is null or tree.user_id = $4)
-order by tree.key desc limit $5 offset $6
+-- Root tasks of trees below $1, newest first. $2 states or null, $3 name or null, $4 user or null. As TasksDown.
+select v.* from (select key, root from tree where key < $1 and ($4::text is null or user_id = $4) order by key desc offset 0) k
+cross join lateral (
+  select * from shown where shown.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
+  offset 0) v
+order by k.key desc limit $5 offset $6
 
 -- name: Children
 -- Direct children of a task: of the keys in [$1, $2) those whose parent has the index $3, by priority, then submission

@@ -67,15 +67,18 @@ with mine as (
   select r.n from ready r, mine
   where r.pool = $1 and (r.priority < $2 or r.priority = $2 and not mine.sent and r.id < mine.id) limit $6 + 1
 ), started as (
-  select count(t.key) as n from late p, mine, task t
+  select count(t.key) as n from late p cross join mine
+  cross join lateral ( -- as in Dispatch
+    select * from task t where t.key >= p.first and t.key < p.first + p.n and t.attempt = p.attempt and t.state = 3 offset 0) t
   where (p.priority < $2 or p.priority = $2 and (not mine.sent or (p.sent, p.id) <= (mine.at, mine.id)))
-    and t.key >= p.first and t.key < p.first + p.n and t.attempt = p.attempt and t.state = 3
     and not (mine.sent and p.id = mine.id and t.key >= $3)
 ), busy as (
-  select t.key from worker w cross join lateral unnest(w.attempts) l(key) join task t on t.key = l.key and t.worker = w.key and t.pool = $1
+  select t.key from worker w cross join lateral unnest(w.attempts) l(key)
+  cross join lateral (select * from task t where t.key = l.key and t.worker = w.key and t.pool = $1 offset 0) t
   where w.state = 1 and w.lease_until > now()
   union
-  select t.key from late p join task t on t.key >= p.first and t.key < p.first + p.n and t.attempt = p.attempt
+  select t.key from late p
+  cross join lateral (select * from task t where t.key >= p.first and t.key < p.first + p.n and t.attempt = p.attempt offset 0) t
   join worker w on w.key = t.worker and w.state = 1 and w.lease_until > now()
 )
 select case when mine.sent then mine.at end as sent,

@@ -1,0 +1,165 @@
+package pg
+
+import (
+	"fmt"
+	"strings"
+)
+
+// big are the tables that grow with the work, of which no hot statement may read more than it asked for.
+var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "chore", "event", "submission", "chunk"}
+
+// explained is how a statement is tried on the store of [fillStore].
+type explained struct {
+	args string // of EXECUTE
+	rows int    // the most rows that one scan or sort of it may read; 0: 2000, twice a tree's tasks
+	// whole are big tables that it reads all of, by design; its comment says why.
+	whole []string
+}
+
+// keys are n keys of a tree, from an index on.
+func keys(tree, first, n int) string { return fmt.Sprintf("keys(%d, %d, %d)", tree, first, n) }
+
+// fill is an array of n times the value.
+func fill(value string, n int) string { return fmt.Sprintf("array_fill(%s, array[%d])", value, n) }
+
+// of joins arguments.
+func of(args ...string) string { return strings.Join(args, ", ") }
+
+// In the store, tree 295 runs: 0-99 are running, 100-149 published, 150-199 ready, the others wait. In tree 300 all after 5
+// depend on 5, in others each task depends on the one before. Trees up to 290 have ended.
+var (
+	aTree = "295::bigint << 24, 296::bigint << 24"
+	first = "295::bigint << 24"
+	trees = "'{295}'"
+)
+
+// runs are the places of two ready runs.
+var runs = of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{10,10}'", "'{1,1}'")
+
+var hot = map[string]explained{
+	// transitions
+	"LockTasks":               {args: of(keys(295, 0, 500), "'{}'")},
+	"LockTasksAndDependents":  {args: of(keys(295, 0, 500), keys(295, 0, 10))},
+	"DependentsOf":            {args: keys(295, 0, 500)},
+	"DependentsAfter":         {args: "(300::bigint << 24) + 5, (300::bigint << 24) + 400, 100"},
+	"ApplyRows":               {args: of(keys(295, 0, 100), fill("4::smallint", 100), fill("1", 100), fill("6::smallint", 100), fill("1", 100), fill("0", 100), fill("0", 100), fill("0", 100), fill("1::bigint", 100), fill("now()", 100), fill("0::bigint", 100), "100")},
+	"FinishCancelledAttempts": {args: of(keys(200, 0, 500), fill("1", 500), fill("'{}'::text", 500))},
+	"AssembleChunks":          {args: of(keys(100, 0, 20), fill("1", 20))},
+	"DeleteChunks":            {args: of(keys(100, 0, 20), fill("1", 20))},
+	"InsertTimers":            {args: of(keys(295, 0, 100), fill("2", 100), fill("3::smallint", 100), fill("1000::double precision", 100), fill("null::timestamptz", 100))},
+	"InsertChores":            {args: of(fill("3::smallint", 100), keys(295, 0, 100))},
+	"LockTrees":               {args: "'{291,292,293,294,295}'"},
+	"ApplyTrees":              {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},
+	"PlaceRuns":               {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'")},
+	// dispatch
+	"Dispatch":              {args: "1, 1::smallint, 300"},
+	"LoadWork":              {args: of(runs, "3::smallint")},
+	"WaitingOf":             {args: keys(295, 0, 500)},
+	"LoadDependencyResults": {args: of(keys(200, 100, 500), "64")},
+	"Backlog":               {},
+	"StalePublished":        {args: "15, 100", rows: 30_000, whole: []string{"published"}}, // in the order of its key; a row stays some 15 s in it
+	"DeletePublished":       {args: "'{1,2,3,4,5}'"},
+	"LoadOneWork":           {args: "(295::bigint << 24) + 100, 1"},
+	// claims and workers
+	"ShareWorkers":      {args: "'{1,2,3}'"},
+	"LookAt":            {args: keys(295, 0, 500)},
+	"OpenAttempts":      {args: of(aTree, "100")},
+	"TreesWithAttempts": {args: "0, 100", rows: 30_000, whole: []string{"tree"}}, // a walk when a worker was lost
+	"PutChunk":          {args: `(295::bigint << 24) + 1, 1, 0, 1, '\x00'`},
+	// submission
+	"FindSubmission": {args: "'key-77'"},
+	"TakenIDs":       {args: "array['t100-7', 'new']"},
+	// reads
+	"KeyOf":          {args: "'t100-7'"},
+	"TaskByID":       {args: "'t100-7'"},
+	"TasksUp":        {args: of(aTree, "null, null, 50, 0")},
+	"TasksDown":      {args: "(290::bigint << 24) + 500, null, null, null, 50, 0"},
+	"RootsDown":      {args: "250, null, null, null, 50, 0"},
+	"Children":       {args: of(aTree, "0, 0::smallint, 0, null, 50, 0")},
+	"IDsOf":          {args: keys(200, 0, 500)},
+	"TreeByKey":      {args: "200"},
+	"TreesDown":      {args: "20000, null, 50"},
+	"OpenTreesDown":  {args: "20000, null, 50"},
+	"CountOpenTrees": {args: "null"},
+	"AttemptsOf":     {args: "(200::bigint << 24) + 7"},
+	"EventsAfter":    {args: "300, 10000, 20"},
+	"EventDetails":   {args: of(keys(200, 0, 500), fill("1", 500))},
+	"PoolDepths":     {rows: 30_000, whole: []string{"ready"}}, // for operators, every few seconds: runs, not tasks
+	"SetProgress":    {args: of(keys(295, 0, 100), fill("1", 100), fill("0.5::real", 100))},
+	// executions and cancellations
+	"PlanRows":          {args: aTree},
+	"StartExecution":    {args: "200, 0, 10, 0, 0, 0, 0, 0"},
+	"ForgetChores":      {args: aTree, rows: 3000, whole: []string{"chore"}}, // once an execution; a chore is short-lived
+	"RestartRows":       {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500")},
+	"Relations":         {args: aTree},
+	"UnfinishedAfter":   {args: of(aTree, "100")},
+	"CancelTree":        {args: "295, 'stop', 0"},
+	"CancelTreeChore":   {args: first},
+	"CancelTreeChoreOf": {args: "295"},
+	// the clock
+	"DueTimers":         {args: "100"},
+	"NextTimer":         {},
+	"TakeChores":        {args: "100"},
+	"HasChores":         {},
+	"DeleteChore":       {args: "1::smallint, 16777217"},
+	"MoveChore":         {args: "1::smallint, 16777217, 5"},
+	"FinishedTrees":     {args: "3600, 100"},
+	"DeleteAttempts":    {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteEdges":       {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeletePayloads":    {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteSpecs":       {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteTasks":       {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteTimers":      {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteTaskChunks":  {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteEvents":      {args: "200"},
+	"DeleteSubmissions": {args: "200"},
+	"DeleteTree":        {args: "200"},
+	// why
+	"WhyTask":         {args: "'t295-300'"},
+	"WhyDependencies": {args: "(295::bigint << 24) + 300, 20"},
+	"WhyAhead":        {args: "1, 1::smallint, (295::bigint << 24) + 155, 1, 1000, 1000", rows: 30_000, whole: []string{"published"}}, // as StalePublished
+	// the auditor
+	"AuditOpenTrees":       {args: "0, null, 100"},
+	"AuditAllTrees":        {args: "100, 86400, 100"},
+	"AuditOneTree":         {args: "200, 86400, 1"},
+	"AuditTreeCounts":      {args: of(trees, "100")},
+	"AuditTreeRows":        {args: of(trees, "100")},
+	"AuditTreeEdges":       {args: of(trees, "100")},
+	"AuditTreeRuns":        {args: of(trees, "100"), rows: 30_000, whole: []string{"ready", "published"}},
+	"AuditTreeRunRows":     {args: of(trees, "100"), rows: 30_000, whole: []string{"ready", "published"}},
+	"AuditTaskRows":        {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
+	"AuditTaskBlocked":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
+	"AuditTaskWaiting":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
+	"AuditTaskTimers":      {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
+	"AuditTaskStrayTimers": {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
+	"AuditTaskWorkers":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "60", "100")},
+	"AuditTaskAttempts":    {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
+	"AuditTaskParts":       {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
+	"AuditTaskEdges":       {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
+	"AuditGaps":            {args: "'{100,101,102}', '{101,102,103}', 100"},
+	"AuditEvents":          {args: "'{200,201}'"},
+	"AuditAnyTimers":       {args: of(aTree, "3600", "100")},
+	"AuditAnyPublished":    {args: of(aTree, "3600", "100"), rows: 30_000, whole: []string{"published"}},
+	"AuditChores":          {args: "100"},
+	"AuditNames":           {args: of("'{200,201}'", keys(200, 0, 2))},
+}
+
+// What unexplained ones have in common.
+const (
+	insertsOnly = "inserts the rows that it is given"
+	fewWorkers  = "reads workers, of which there are few: rows go after a day"
+	fewNames    = "reads a table of names, or of one row"
+	noTable     = "reads no table"
+)
+
+// unexplained are the statements without a case, and why.
+var unexplained = map[string]string{
+	"InsertAttempts": insertsOnly, "InsertPublished": insertsOnly, "InsertTree": insertsOnly, "InsertFirstEvent": insertsOnly,
+	"InsertSubmission": insertsOnly,
+	"InsertTasks":      insertsOnly, "InsertSpecs": insertsOnly, "InsertPayloads": insertsOnly, "InsertEdges": insertsOnly,
+	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "LostWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
+	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
+	"ClusterSecret": fewNames, "PoolIDs": fewNames, "EnsurePools": fewNames, "EnsureExecutors": fewNames, "ExecutorIDs": fewNames,
+	"NextTree": noTable, "LockExecution": noTable, "AuditTurn": noTable,
+	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",
+}

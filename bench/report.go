@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,6 +82,9 @@ func (r *report) read(name string) error {
 	if err := json.Unmarshal(data, &raw); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
+	if len(raw.Order) == 0 {
+		raw.Order = slices.Sorted(maps.Keys(raw.Runs))
+	}
 	r.others = append(r.others, raw)
 	return nil
 }
@@ -108,9 +112,12 @@ func (r *report) writeRaw() error {
 	if err != nil {
 		return err
 	}
-	name := r.started.UTC().Format("2006-01-02T150405") + ".json"
+	name := r.started.UTC().Format(rawName)
 	return os.WriteFile(filepath.Join(r.options.results, name), append(data, '\n'), 0o644)
 }
+
+// rawName is the raw figures' file name, as a time's layout.
+const rawName = "2006-01-02T150405.json"
 
 // marks of the generated part of the report; what stands around it is kept.
 const (
@@ -151,16 +158,74 @@ func (r *report) writeReport() error {
 	return os.WriteFile(r.options.out, []byte(text), 0o644)
 }
 
+// bars are what is asked of figures (the prefix of their names), as it stands in the issue.
+var bars = []struct{ prefix, text string }{
+	{"flat 1000000, claimed: peak memory of coordinator", "under 512 MiB"},
+	{"flat 1000000, claimed: peak memory of worker", "under 128 MiB"},
+	{"flat 1000000, claimed: cpu", ""},
+	{"flat 1000000, claimed: peak", ""},
+	{"flat 1000000, claimed", "within 20 % of flat 100000"},
+	{"flat 100000, claimed: ", ""},
+	{"flat 100000, repeatable: ", ""},
+	{"flat 100000, claimed", "0.4 of the combined floor"},
+	{"flat 100000, repeatable", "0.5 of the combined floor"},
+	{"submit 100000, claimed", "0.5 of the COPY rate"},
+	{"1000 trees of 100 tasks: ", ""},
+	{"1000 trees of 100 tasks", "0.8 of flat 100000"},
+	{"hop at half load p99", "under 100 ms"},
+	{"hop p50", "within 2.5 × the hop floor"},
+	{"hop p99", "under 10 ms"},
+	{"fan-in of 100000", "at least 1/1.3 of flat 100000"},
+	{"idle: cpu of postgres", ""},
+	{"idle: cpu", "under 1 %"},
+}
+
+// bar is what is asked of a figure; several coordinators and reads are held against other figures of the same run.
+func (r *report) bar(name string) string {
+	for _, b := range bars {
+		if strings.HasPrefix(name, b.prefix) {
+			return b.text
+		}
+	}
+	switch {
+	case strings.HasSuffix(name, "coordinators"):
+		return "at least 0.9 of one coordinator"
+	case strings.HasSuffix(name, "deadlocks"):
+		return "0"
+	case strings.HasPrefix(name, "read, 10000 trees"):
+		return "within 20 % of 100 trees"
+	}
+	return ""
+}
+
+// beside is a figure's ratio to the figure of ours that its bar names.
+func (r *report) beside(name string) string {
+	other := ""
+	switch {
+	case name == "flat 1000000, claimed", name == "1000 trees of 100 tasks", name == "fan-in of 100000", strings.HasSuffix(name, "coordinators"):
+		other = "flat 100000, claimed"
+	case strings.HasPrefix(name, "read, 10000 trees"):
+		other = strings.Replace(name, "10000", "100", 1)
+	}
+	if len(r.values[other]) == 0 || median(r.values[other]) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f × %s", median(r.values[name])/median(r.values[other]), other)
+}
+
 // section writes the figures of one run.
 func (r *report) section(b *strings.Builder) error {
-	fmt.Fprintf(b, "\nMeasured on %s at %s, %s, with `make bench`.\n\n", r.started.UTC().Format("2006-01-02"), r.started.UTC().Format("15:04"), machine())
-	b.WriteString("| what | median | unit | ratio | runs |\n|---|---:|---|---|---|\n")
+	fmt.Fprintf(b, "\nMeasured on %s at %s, %s, with `make bench`. Raw figures: %s.\n\n", r.started.UTC().Format("2006-01-02"), r.started.UTC().Format("15:04"),
+		machine(), r.started.UTC().Format(rawName))
+	b.WriteString("| what | median | unit | ratio | bar | spread | runs |\n|---|---:|---|---|---|---|---|\n")
 	for _, name := range r.order {
 		var runs []string
 		for _, v := range r.values[name] {
 			runs = append(runs, human(v))
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", name, human(median(r.values[name])), r.unit[name], r.ratio(name), strings.Join(runs, " "))
+		ratios := slices.DeleteFunc([]string{r.ratio(name), r.beside(name)}, func(s string) bool { return s == "" })
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s–%s | %s |\n", name, human(median(r.values[name])), r.unit[name], strings.Join(ratios, "; "), r.bar(name),
+			human(slices.Min(r.values[name])), human(slices.Max(r.values[name])), strings.Join(runs, " "))
 	}
 	if err := r.plots(b); err != nil {
 		return err

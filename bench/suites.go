@@ -39,6 +39,7 @@ var suites = []suite{
 	{name: "million", run: million},
 	{name: "history", run: history},
 	{name: "idle", run: idle},
+	{name: "copy", run: copyIDs},
 	{name: "curve-tasks", run: curveOfTasks},
 	{name: "curve-workers", run: curveOfWorkers},
 	{name: "curve-dependencies", run: curveOfEdges},

@@ -59,7 +59,7 @@ const (
 func (r *report) ratio(name string) string {
 	value, floor, what := median(r.values[name]), 0.0, ""
 	switch {
-	case strings.HasPrefix(name, "hop"):
+	case strings.HasPrefix(name, "hop") && r.unit[name] == "ms":
 		floor, what = r.limits[floorHop], "× the hop floor"
 	case strings.HasPrefix(name, "submit"):
 		floor, what = r.limits[floorCopy], "of the COPY rate"

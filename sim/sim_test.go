@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"fmt"
 	"os"
 	"runtime"
 	"strconv"
@@ -127,7 +126,7 @@ func FuzzSimulation(f *testing.F) {
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		if r := Run(Random(seed)); r.Broken != "" {
-			t.Error(fmt.Sprintf("seed %d: %s", seed, r.Broken))
+			t.Errorf("seed %d: %s", seed, r.Broken)
 		}
 	})
 }

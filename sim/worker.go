@@ -32,7 +32,6 @@ const (
 // worker is a process without state: what it knows of attempts dies with it.
 type worker struct {
 	process
-	sessions  int // names given to instances, of all workers: the first is 1
 	session   *session
 	ledger    []*attempt
 	taker     *ticker
@@ -65,7 +64,6 @@ type attempt struct {
 	sends               int
 	sendAfter           time.Duration
 	exec                *execution
-	skipped             bool // started early and done before anybody was asked
 }
 
 func (wk *worker) start() {

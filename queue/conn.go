@@ -21,6 +21,9 @@ type Config struct {
 	Replicas  int           // of streams; 1 in dev, 3 in production; default 1
 	LogsAge   time.Duration // how long LOGS keeps lines; default 24 h
 	LogsBytes int64         // how much LOGS keeps; default 1 GiB
+	// AckWait is after how long an unacknowledged message is given to somebody else; default 30 s. Claims are acked within
+	// milliseconds: what waits longer belongs to a process that has died or stalls. All processes must have the same.
+	AckWait time.Duration
 	Worker    string        // a worker's id: subjects and inboxes are then its own; empty for a coordinator
 	Logger    *slog.Logger  // of what happens to the connection; default slog.Default
 }
@@ -80,6 +83,9 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	if cfg.LogsBytes == 0 {
 		cfg.LogsBytes = 1 << 30
+	}
+	if cfg.AckWait == 0 {
+		cfg.AckWait = 30 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()

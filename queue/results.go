@@ -244,7 +244,7 @@ func (r *resultsReader) forget() {
 	gone := 0
 	for _, m := range r.kept {
 		if !m.done.Load() {
-			if time.Since(m.at) < ackWait {
+			if time.Since(m.at) < r.conn.cfg.AckWait {
 				break
 			}
 			if m.done.CompareAndSwap(false, true) {

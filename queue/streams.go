@@ -13,9 +13,6 @@ import (
 )
 
 const (
-	// ackWait is after how long an unacknowledged message is given to somebody else. Claims are acked within
-	// milliseconds; what waits longer belongs to a process that has died or stalls.
-	ackWait = 30 * time.Second
 	// maxAckPending must never cap a pool; JetStream's default of 1000 would.
 	maxAckPending = 1 << 20
 	// maxWaiting must exceed the workers of a pool, each with one pull; JetStream's default is 512.
@@ -97,7 +94,7 @@ func (c *Conn) resultsConsumerConfig() jetstream.ConsumerConfig {
 		Durable:       resultsConsumer,
 		FilterSubject: c.names.subject(result, ">"),
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       ackWait,
+		AckWait:       c.cfg.AckWait,
 		MaxDeliver:    -1,
 		MaxAckPending: maxAckPending,
 		MaxWaiting:    maxWaiting,
@@ -128,7 +125,7 @@ func (c *Conn) ensurePool(ctx context.Context, pool string) error {
 			Durable:       consumerName(pool, priority),
 			FilterSubject: c.names.workSubject(pool, priority),
 			AckPolicy:     jetstream.AckExplicitPolicy,
-			AckWait:       ackWait,
+			AckWait:       c.cfg.AckWait,
 			MaxDeliver:    -1, // what exceeds a limit would stay stored and be invisible
 			MaxAckPending: maxAckPending,
 			MaxWaiting:    maxWaiting,

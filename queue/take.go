@@ -16,7 +16,7 @@ const (
 	answerTime = 2 * time.Second
 	// fullGrace is how long a worker without a free slot leaves its waiting requests standing: what comes meanwhile
 	// is naked. It is longer than a cluster's servers need to tell each other of a lost interest, so that messages
-	// of a burst that were on their way are not dropped there, to be missed until ackWait.
+	// of a burst that were on their way are not dropped there, to be missed until its AckWait.
 	fullGrace = 2 * time.Millisecond
 	// idleGrace is the same for a worker that has free slots and will come back: messages that arrive are kept for
 	// the next take.

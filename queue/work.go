@@ -250,7 +250,7 @@ func (d *WorkDelivery) Ack() { respond(d.msg, ackBody) }
 // Nak gives it back at once, for another worker; fire and forget.
 func (d *WorkDelivery) Nak() { respond(d.msg, nakBody) }
 
-// respond answers a delivery. An answer that is lost, or can't be sent, is made good by redelivery after ackWait.
+// respond answers a delivery. An answer that is lost, or can't be sent, is made good by redelivery after AckWait.
 func respond(m *nats.Msg, body []byte) { _ = m.Respond(body) }
 
 // deliveryInfo is what the reply subject of a delivery tells: $JS.ACK.<...>.<delivered>.<stream seq>.<consumer

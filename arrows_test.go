@@ -43,7 +43,7 @@ var arrows = []arrow{
 	{"executors/...", []string{"executors/..."}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
 
-	{"worker", []string{"queue", "executors", "proto/...", "failpoint"}, nil, "a worker has no database and no rules of its own"},
+	{"worker", []string{"dag", "queue", "executors", "proto/...", "failpoint"}, nil, "a worker has no database, and no rules but those that dag says"},
 	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "failpoint"}, nil, "a coordinator never runs a task, and serves no protocol"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/..."}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},

@@ -161,6 +161,16 @@ type Stop struct {
 // TimeoutGrace is how long after an attempt's own timeout its worker has to report it, before it is settled without.
 const TimeoutGrace = 15 * time.Second
 
+// StartWithin is how long after its worker first asked for it an attempt with a timeout of its own may start. The rest
+// of [TimeoutGrace] is for stopping.
+const StartWithin = 10 * time.Second
+
+// TooLate reports whether a granted attempt must be handed back, unstarted and uncounted: the store counts its timeout
+// from the claim, which may be as old as the first request for it, so that it could be timed out, and the next attempt
+// started, while it ran. timeout is the task's own, 0 for none; waited is the time since the attempt was first asked for,
+// or since the offer that it was handed over for was made.
+func TooLate(timeout, waited time.Duration) bool { return timeout > 0 && waited > StartWithin }
+
 // Decision is the pure core of one transaction: the locked rows go in, then what happened, and what is to be written
 // comes out. It knows no clock: now is the store's. One goroutine.
 type Decision struct {

@@ -40,7 +40,7 @@ type execution struct {
 	session    *session
 	begun      time.Duration
 	repeatable bool
-	frozen     bool // with its process, past the fence
+	frozen     bool // with its process, past the fence or past its own timeout
 	over       bool
 }
 
@@ -59,7 +59,7 @@ func (w *world) begin(wk *worker, a *attempt) *execution {
 		if o.task != t {
 			continue
 		}
-		if !o.repeatable && !o.frozen && !w.timedOut(t, o.number) {
+		if !o.repeatable && !o.frozen {
 			w.broken("task %d: attempt %d starts while attempt %d runs", t.row.Key.Index(), e.number, o.number)
 		}
 		w.report.Overlapping++
@@ -78,7 +78,7 @@ func (w *world) begin(wk *worker, a *attempt) *execution {
 		w.broken("task %d: attempt %d starts after it was cancelled", t.row.Key.Index(), e.number)
 	}
 	holder := w.store.worker(t.row.Worker)
-	if t.policy.Timeout == 0 && (t.row.Attempt != e.number || holder == nil || holder.session != a.session.name) {
+	if t.row.Attempt != e.number || holder == nil || holder.session != a.session.name {
 		w.broken("task %d: attempt %d starts without a claim on record", t.row.Key.Index(), e.number)
 	}
 	for _, d := range t.deps {
@@ -87,13 +87,6 @@ func (w *world) begin(wk *worker, a *attempt) *execution {
 		}
 	}
 	return e
-}
-
-// timedOut reports whether the store ended an attempt by its start-to-close timer, which does not wait for the worker: one
-// that was frozen, or learned late of its claim, may still be at it.
-func (w *world) timedOut(t *task, number int32) bool {
-	a := w.store.attempts[attemptKey{t.row.Key, number}]
-	return a != nil && a.Outcome == dag.OutcomeTimedOut
 }
 
 // end notes that an executor has ended.

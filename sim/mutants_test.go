@@ -44,6 +44,8 @@ var mutants = []mutant.Mutant{
 	{Name: "no-fence", File: "sim/worker.go", What: "a worker stops its executors before its lease ends",
 		Old: "fence := end - killGrace", New: "fence := end + time.Minute"},
 
+	{Name: "late-claims-start", File: "dag/decide.go", What: "what was granted too late for its timeout is handed back",
+		Old: "return timeout > 0 && waited > StartWithin }", New: "return timeout > 0 && waited > time.Hour }"},
 	{Name: "blocked-counts-down", File: "dag/decide.go", What: "a failed required dependency blocks",
 		Old: "if dep.Required && state != Completed {", New: "if dep.Required && state == Blocked {"},
 	{Name: "optional-blocks", File: "dag/decide.go", What: "a failed optional dependency does not block",

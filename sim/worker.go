@@ -58,7 +58,8 @@ type attempt struct {
 	early, asked, yes   bool
 	cancelled, disowned bool
 	stopping            bool
-	listed              int // number of the first beat of its session that listed it as running
+	listed              int           // number of the first beat of its session that listed it as running
+	askedAt             time.Duration // when a claim of it may have been granted at the earliest
 	result              result
 	sending             bool
 	sends               int
@@ -316,7 +317,9 @@ func (wk *worker) ask(a *attempt, tries int) {
 	if a.phase == forgotten || a.phase == reported || a.yes {
 		return
 	}
-	a.asked = true
+	if !a.asked {
+		a.asked, a.askedAt = true, wk.w.now
+	}
 	answered, life := false, wk.life
 	grants := []grant{{a.key, a.token}}
 	session := a.session.name
@@ -377,6 +380,11 @@ func (wk *worker) verdict(a *attempt, v dag.Verdict, tries int) {
 // run starts the executor.
 func (wk *worker) run(a *attempt) {
 	t := wk.w.store.task(a.key.task)
+	if !a.early && dag.TooLate(t.policy.Timeout, wk.w.now-a.askedAt) {
+		a.result = result{key: a.key, token: a.token, outcome: dag.OutcomeReturned, started: wk.w.now}
+		wk.report(a)
+		return
+	}
 	script := wk.w.script(a.key.task)
 	a.phase = running
 	a.exec = wk.w.begin(wk, a)
@@ -393,6 +401,9 @@ func (wk *worker) run(a *attempt) {
 	}
 	if limit := t.policy.Timeout; limit > 0 && d >= limit {
 		d, res.outcome, res.permanent = limit, dag.OutcomeTimedOut, false
+	}
+	if res.outcome == dag.OutcomeTimedOut { // told to stop, which takes its time
+		d += wk.w.between(0, stopWithin)
 	}
 	deadly := t.deadly && wk.w.chance(0.9)
 	wk.then(d, func() {

@@ -238,7 +238,7 @@ func (w *world) furnish(row *dag.Row, t *task, st oracle.Task, sc *oracle.Script
 		t.policy.ScheduleToStart = w.between(10*time.Second, 120*time.Second)
 	case 6:
 		row.Flags |= dag.FlagTimeout
-		t.policy.Timeout = 60 * time.Second
+		t.policy.Timeout = w.between(2*time.Second, 60*time.Second)
 	case 7:
 		t.deadly = w.rng.IntN(3) == 0
 	case 8:
@@ -336,7 +336,7 @@ func (w *world) freeze(p *process, d time.Duration) {
 	p.frozen = max(p.frozen, w.now+d)
 	if p.id >= 100 {
 		for _, e := range w.open {
-			if e.worker == p.id-100 && p.frozen > e.session.fence {
+			if e.worker == p.id-100 && (p.frozen > e.session.fence || e.task.policy.Timeout > 0 && p.frozen > e.begun+e.task.policy.Timeout) {
 				e.frozen = true
 			}
 		}

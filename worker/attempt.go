@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -51,6 +52,7 @@ type attempt struct {
 	kind    *kind // nil: no such executor here
 	early   bool  // repeatable, first delivery: starts beside its claim
 	taken   time.Time
+	asked   time.Time // when a claim of it may have been granted at the earliest; zero: never asked. Set once, before it starts unless early
 
 	ctx  context.Context // ends by stop only; a timeout is added where it runs
 	stop context.CancelCauseFunc
@@ -69,6 +71,7 @@ type attempt struct {
 	sends     int
 	sendAfter time.Time // when it is sent again without a receipt
 	offers    bool      // its result offers its slot, which it holds until the receipt
+	offered   time.Time // since when
 
 	claimTries int // the claimer's: one request at a time holds the attempt
 
@@ -99,6 +102,16 @@ func (a *attempt) unstarted(outcome workerv1.Outcome, why error) *workerv1.Resul
 	r := a.newResult(outcome, now, now)
 	r.Error = why.Error()
 	return r
+}
+
+// Late is the error of an attempt that was granted so late that it could be timed out while it ran; see [dag.TooLate].
+const Late = "the answer to its claim came too late for its timeout"
+
+var errLate = errors.New(Late)
+
+// late reports whether the attempt may not start any more. One that starts before its claim is never late.
+func (a *attempt) late(now time.Time) bool {
+	return !a.early && dag.TooLate(time.Duration(a.work.TimeoutMs)*time.Millisecond, now.Sub(a.asked))
 }
 
 // outcomeOf decides what an ended attempt is reported as. cause is why its context ended, nil if it did not; err is

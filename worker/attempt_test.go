@@ -6,8 +6,10 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
@@ -97,4 +99,57 @@ func TestConfigFaults(t *testing.T) {
 	if err := cfg.validate(); err != nil {
 		t.Errorf("validate() = %v, want nil", err)
 	}
+}
+
+// TestLateAttemptsAreHandedBack: the store counts an attempt's own timeout from a claim that may be as old as the first
+// request for it.
+func TestLateAttemptsAreHandedBack(t *testing.T) {
+	for _, tt := range []struct {
+		fact          string
+		timeout, wait time.Duration
+		early         bool
+		want          bool
+	}{
+		{"an answer in time lets it start", time.Minute, dag.StartWithin / 2, false, false},
+		{"one that comes late does not", time.Minute, dag.StartWithin + time.Second, false, true},
+		{"without a timeout there is nothing to overrun", 0, time.Hour, false, false},
+		{"what starts beside its claim is never late", time.Minute, time.Hour, true, false},
+	} {
+		t.Run(tt.fact, func(t *testing.T) {
+			d := newDesk(t)
+			a := d.taken(tt.early, true)
+			a.work.TimeoutMs = tt.timeout.Milliseconds()
+			if got := a.late(a.asked.Add(tt.wait)); got != tt.want {
+				t.Errorf("late is %v", got)
+			}
+		})
+	}
+	t.Run("its executor never starts", func(t *testing.T) {
+		d := newDesk(t)
+		d.session.lease = newLease(time.Second)
+		d.session.lease.extend(time.Now(), time.Minute)
+		a := d.taken(false, true)
+		a.work.TimeoutMs = 60_000
+		a.asked = a.asked.Add(-2 * dag.StartWithin)
+		d.verdict(a, yes)
+		if r := (&Worker{}).work(a); r.Outcome != workerv1.Outcome_OUTCOME_RETURNED || r.Error != Late {
+			t.Errorf("got %v", r)
+		}
+	})
+	t.Run("asking again makes it no younger", func(t *testing.T) {
+		d := newDesk(t)
+		a := d.taken(false, true)
+		first := a.asked
+		d.asking([]*attempt{a})
+		if first.IsZero() || a.asked != first {
+			t.Errorf("asked at %v, then at %v", first, a.asked)
+		}
+	})
+	t.Run("what is handed over is as old as the offer", func(t *testing.T) {
+		d := newDesk(t)
+		a, b := d.offered(), d.handed()
+		if got := d.accept(b, a.key, nil); got != acceptStart || b.asked.IsZero() || b.asked != a.offered {
+			t.Errorf("accepted as %v, asked at %v, offered at %v", got, b.asked, a.offered)
+		}
+	})
 }

@@ -96,6 +96,7 @@ func (l *ledger) accept(a *attempt, after key, whyNot error) acceptance {
 		l.report(a, a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, whyNot))
 		return acceptReport
 	}
+	a.asked = from.offered
 	from.offers = false
 	from.holdsSlot, a.holdsSlot = false, true // it passes on, and is never free in between
 	a.phase = running

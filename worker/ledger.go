@@ -112,7 +112,7 @@ func (l *ledger) report(a *attempt, r *workerv1.Result) {
 	l.kept++
 	l.keptBytes += a.size()
 	if r.Offer {
-		a.offers = true
+		a.offers, a.offered = true, time.Now()
 		return
 	}
 	l.dropSlot(a)
@@ -169,7 +169,9 @@ func (l *ledger) asking(batch []*attempt) []*attempt {
 		if a.phase == gone || a.phase == reported || a.claim == claimYes {
 			return true
 		}
-		a.claim = claimSent
+		if a.claim = claimSent; a.asked.IsZero() {
+			a.asked = time.Now()
+		}
 		return false
 	})
 }

@@ -52,6 +52,9 @@ func (w *Worker) work(a *attempt) *workerv1.Result {
 		return a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, executors.ErrLeaseLost)
 	}
 	started := time.Now()
+	if a.late(started) {
+		return a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, errLate)
+	}
 	ctx, span := w.trace(a)
 	timeout := time.Duration(a.work.TimeoutMs) * time.Millisecond
 	if timeout <= 0 && a.kind != nil {

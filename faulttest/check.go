@@ -167,7 +167,7 @@ func CheckEvents(ctx context.Context, s coordinator.Service, id string) error {
 
 // CheckRuns holds the journal's runs against the tree: one run at a time for each task, each attempt once, and none
 // before what the task depends on had ended. ends are how the tasks ended; exempt tasks may overlap.
-func CheckRuns(runs map[string][]*run, tree oracle.Tree, states []dag.State, exempt func(i int) bool) error {
+func CheckRuns(runs map[string][]*Run, tree oracle.Tree, states []dag.State, exempt func(i int) bool) error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	for i, t := range tree.Tasks {
@@ -186,10 +186,10 @@ func CheckRuns(runs map[string][]*run, tree oracle.Tree, states []dag.State, exe
 				continue
 			}
 			before := mine[n-1]
-			if before.end == 0 || before.end > r.start {
+			if before.over() == 0 || before.over() > r.Start {
 				fault("task %s ran twice at once: %s", t.ID, show(mine))
 			}
-			if r.attempt <= before.attempt {
+			if r.Attempt <= before.Attempt {
 				fault("task %s: an attempt ran twice: %s", t.ID, show(mine))
 			}
 		}
@@ -198,8 +198,8 @@ func CheckRuns(runs map[string][]*run, tree oracle.Tree, states []dag.State, exe
 				continue // settled at once; what runs of it is being stopped
 			}
 			for _, r := range runs[tree.Tasks[d.On].ID] {
-				if !exempt(d.On) && (r.end == 0 || r.end > mine[0].start) {
-					fault("task %s started at line %d, before its dependency %s had ended: %s", t.ID, mine[0].start, tree.Tasks[d.On].ID, r)
+				if !exempt(d.On) && (r.over() == 0 || r.over() > mine[0].Start) {
+					fault("task %s started at line %d, before its dependency %s had ended: %s", t.ID, mine[0].Start, tree.Tasks[d.On].ID, r)
 				}
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 )
 
 // Journal is what executors note of their runs, outside of the system: one line for each start and end in one file that
@@ -24,57 +25,77 @@ func OpenJournal(path string) (*Journal, error) {
 func (j *Journal) Close() error { return j.file.Close() }
 
 // note writes one line in one call, which the kernel appends as a whole.
-func (j *Journal) note(what, task string, attempt int) error {
-	_, err := j.file.WriteString(fmt.Sprintf("%s %s %d %d\n", what, task, attempt, os.Getpid()))
+func (j *Journal) note(what, task string, attempt, pid int) error {
+	_, err := j.file.WriteString(fmt.Sprintf("%s %s %d %d %d\n", what, task, attempt, pid, time.Now().UnixNano()))
 	return err
 }
 
-// Gone notes that a process was ended or frozen: its runs no longer count as alive.
-func (j *Journal) Gone(pid int) error {
-	_, err := j.file.WriteString(fmt.Sprintf("gone - 0 %d\n", pid))
+// Gone notes that a process has ended: its runs no longer count as alive.
+func (j *Journal) Gone(pid int) error { return j.note("gone", "-", 0, pid) }
+
+// Frozen notes that a process stands still: after its lease's end others may have what it runs.
+func (j *Journal) Frozen(pid int) error { return j.note("frozen", "-", 0, pid) }
+
+// Remark notes what somebody else did, for people who read the journal.
+func (j *Journal) Remark(format string, args ...any) error {
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
+	_, err := j.file.WriteString(fmt.Sprintf("# %d %s\n", time.Now().UnixNano(), text))
 	return err
 }
 
-// run is one run of an attempt, by line numbers of the journal.
-type run struct {
-	attempt, pid int
-	start, end   int    // end 0: still alive
-	how          string // done, failed or cut; gone with its process; empty while alive
+// Run is one run of an attempt. Places are line numbers of the journal, from 1, which are in order across all processes.
+type Run struct {
+	Task        string
+	Attempt     int
+	Process     int
+	Start, End  int       // places; End 0: still alive
+	Began       time.Time // by the machine's clock
+	Ended       time.Time // zero: still alive
+	How         string    // done, failed or cut; gone with its process; empty while alive
+	FrozenSince int       // place where its process was frozen while it ran; 0: never
 }
 
 // ReadJournal reads the runs of each task, in order of their starts.
-func ReadJournal(path string) (map[string][]*run, error) {
+func ReadJournal(path string) (map[string][]*Run, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	runs := map[string][]*run{}
-	alive := map[int]map[*run]bool{}
+	runs := map[string][]*Run{}
+	alive := map[int]map[*Run]bool{} // by process
 	scanner := bufio.NewScanner(f)
 	for line := 1; scanner.Scan(); line++ {
+		if strings.HasPrefix(scanner.Text(), "#") {
+			continue
+		}
 		var what, task string
 		var attempt, pid int
-		if n, err := fmt.Sscan(scanner.Text(), &what, &task, &attempt, &pid); n != 4 {
+		var at int64
+		if n, err := fmt.Sscan(scanner.Text(), &what, &task, &attempt, &pid, &at); n != 5 {
 			return nil, fmt.Errorf("journal line %d: %q: %w", line, scanner.Text(), err)
 		}
 		switch what {
 		case "start":
-			r := &run{attempt: attempt, pid: pid, start: line}
+			r := &Run{Task: task, Attempt: attempt, Process: pid, Start: line, Began: time.Unix(0, at)}
 			runs[task] = append(runs[task], r)
 			if alive[pid] == nil {
-				alive[pid] = map[*run]bool{}
+				alive[pid] = map[*Run]bool{}
 			}
 			alive[pid][r] = true
+		case "frozen":
+			for r := range alive[pid] {
+				r.FrozenSince = line
+			}
 		case "gone":
 			for r := range alive[pid] {
-				r.end, r.how = line, what
+				r.End, r.Ended, r.How = line, time.Unix(0, at), what
 			}
 			delete(alive, pid)
 		default:
 			for _, r := range runs[task] {
-				if r.attempt == attempt && r.pid == pid && r.end == 0 {
-					r.end, r.how = line, what
+				if r.Attempt == attempt && r.Process == pid && r.End == 0 {
+					r.End, r.Ended, r.How = line, time.Unix(0, at), what
 					delete(alive[pid], r)
 					break
 				}
@@ -84,11 +105,19 @@ func ReadJournal(path string) (map[string][]*run, error) {
 	return runs, scanner.Err()
 }
 
-func (r *run) String() string {
-	return fmt.Sprintf("attempt %d pid %d lines %d-%d %s", r.attempt, r.pid, r.start, r.end, r.how)
+// over is where the run no longer counted as alive: its end, or where its process was frozen. 0: it still does.
+func (r *Run) over() int {
+	if r.FrozenSince > 0 {
+		return r.FrozenSince
+	}
+	return r.End
 }
 
-func show(runs []*run) string {
+func (r *Run) String() string {
+	return fmt.Sprintf("attempt %d pid %d lines %d-%d %s", r.Attempt, r.Process, r.Start, r.End, r.How)
+}
+
+func show(runs []*Run) string {
 	var lines []string
 	for _, r := range runs {
 		lines = append(lines, r.String())

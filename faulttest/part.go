@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/builtin"
@@ -26,7 +29,11 @@ const (
 	CoordinatorRole Role = "coordinator"
 	WorkerRole      Role = "worker"
 	SubmitRole      Role = "submit" // a coordinator without loops that submits one tree and ends
+	NATSRole        Role = "nats"   // a server with [Password] for everybody
 )
+
+// Password is what all users of a NATSRole have.
+const Password = "fault"
 
 // Settings are all that a part needs to know. A process of its own gets them as JSON in its environment.
 type Settings struct {
@@ -37,11 +44,16 @@ type Settings struct {
 	Lease          time.Duration
 	Republish      time.Duration
 	Concurrency    int
-	Window         int    // of a coordinator; 0: its default
-	Seed           uint64 // of the tree that SubmitRole submits
+	AckWait        time.Duration // of the queue; 0: its default
+	Window         int           // of a coordinator; 0: its default
+	GRPC           string        // host:port where a coordinator serves clients; empty: nowhere
+	Store          string        // directory of NATSRole's streams
+	Port           int           // of NATSRole; 0: a free one
+	Seed           uint64        // of the tree that SubmitRole submits
 }
 
-func (s Settings) journal() string { return filepath.Join(s.Dir, "journal") }
+// JournalFile is where all parts of a cluster note what they run.
+func (s Settings) JournalFile() string { return filepath.Join(s.Dir, "journal") }
 
 func (s Settings) log() *slog.Logger {
 	level := slog.LevelError
@@ -58,6 +70,7 @@ type Part struct {
 	Queue       *queue.Conn
 	Store       *pg.Store // a coordinator's
 	journal     *Journal
+	api         *grpcserver.Server // a coordinator's, nil when it serves no one
 }
 
 // known are the executors that coordinators know of before any worker comes.
@@ -72,7 +85,7 @@ func known() (k dag.Known) {
 // Open makes the part and its connections; nothing runs yet.
 func (s Settings) Open(ctx context.Context) (*Part, error) {
 	p := &Part{}
-	cfg := queue.Config{URL: s.NATS, Name: s.Name, Logger: s.log()}
+	cfg := queue.Config{URL: s.NATS, Name: s.Name, AckWait: s.AckWait, Logger: s.log()}
 	if s.Role == WorkerRole {
 		cfg.Worker = s.Name
 	}
@@ -98,11 +111,14 @@ func (s Settings) openCoordinator(ctx context.Context, p *Part) (err error) {
 	}
 	cfg := coordinator.Config{Name: s.Name, Lease: s.Lease, Republish: s.Republish, Window: s.Window, Known: known(), Repeatable: builtin.Repeatable(), Log: s.log()}
 	p.Coordinator = coordinator.New(cfg, p.Store, p.Queue)
-	return nil
+	if s.GRPC != "" {
+		p.api, err = grpcserver.Listen(p.Coordinator, grpcserver.Config{Addr: s.GRPC, Known: cfg.Known, Log: s.log()})
+	}
+	return err
 }
 
 func (s Settings) openWorker(p *Part) (err error) {
-	if p.journal, err = OpenJournal(s.journal()); err != nil {
+	if p.journal, err = OpenJournal(s.JournalFile()); err != nil {
 		return err
 	}
 	registry := builtin.Registry(builtin.Config{Command: command.Config{Allow: true, KeepEnv: []string{"FAULT_MARK"}, Grace: 200 * time.Millisecond}})
@@ -122,7 +138,13 @@ func (p *Part) Run(ctx context.Context) error {
 	if p.Worker != nil {
 		return p.Worker.Run(ctx)
 	}
-	return p.Coordinator.Run(ctx)
+	if p.api == nil {
+		return p.Coordinator.Run(ctx)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return p.Coordinator.Run(ctx) })
+	group.Go(func() error { return p.api.Run(ctx) })
+	return group.Wait()
 }
 
 // Ready is nil when the part takes work.

@@ -46,7 +46,7 @@ func TestUrgentTaskStartsNext(t *testing.T) {
 	submit(busy)
 	started := func(id string) func() error {
 		return func() error {
-			runs, err := ReadJournal(s.journal())
+			runs, err := ReadJournal(s.JournalFile())
 			if err == nil && len(runs[id]) == 0 {
 				err = fmt.Errorf("%s has not started", id)
 			}
@@ -89,13 +89,13 @@ func TestUrgentTaskStartsNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the urgent task runs", started("urgent"))
-	runs, err := ReadJournal(s.journal())
+	runs, err := ReadJournal(s.JournalFile())
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := 0
 	for id, r := range runs {
-		if id != "busy" && id != "urgent" && r[0].start < runs["urgent"][0].start {
+		if id != "busy" && id != "urgent" && r[0].Start < runs["urgent"][0].Start {
 			before++
 		}
 	}

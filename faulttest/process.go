@@ -10,12 +10,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/failpoint"
 	"github.com/taskgrove/taskgrove/oracle"
+	"github.com/taskgrove/taskgrove/queue/natsserver"
 )
 
 // partVariable holds the settings of a process that is a part; a test binary with it runs no tests.
@@ -40,11 +42,11 @@ func StartProcess(s Settings, point string) (*Process, error) {
 	}
 	p := &Process{Settings: s, ended: make(chan struct{})}
 	_ = os.Remove(s.readyFile())
-	if p.journal, err = OpenJournal(s.journal()); err != nil {
+	if p.journal, err = OpenJournal(s.JournalFile()); err != nil {
 		return nil, err
 	}
 	p.cmd = exec.Command("/proc/self/exe")
-	p.cmd.Env = append(os.Environ(), partVariable+"="+string(text), failpoint.Variable+"="+point)
+	p.cmd.Env = append(honestTime(os.Environ()), partVariable+"="+string(text), failpoint.Variable+"="+point)
 	p.cmd.Stdout, p.cmd.Stderr = os.Stderr, os.Stderr
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -63,6 +65,16 @@ func StartProcess(s Settings, point string) (*Process, error) {
 	return p, nil
 }
 
+// honestTime is an environment without what makes a program see another clock (libfaketime): that is for servers.
+func honestTime(env []string) (out []string) {
+	for _, v := range env {
+		if !strings.HasPrefix(v, "LD_PRELOAD=") && !strings.HasPrefix(v, "FAKETIME") {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 func (s Settings) readyFile() string { return filepath.Join(s.Dir, "ready-"+s.Name) }
 
 // Ready is nil once the part takes work.
@@ -76,6 +88,12 @@ func (p *Process) Ready() error {
 	return err
 }
 
+// PID is the process's number.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Ended is closed when the process has ended.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
 // Kill ends the process as kill -9 does.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
@@ -88,7 +106,7 @@ func (p *Process) Freeze() error {
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	return p.journal.Gone(p.cmd.Process.Pid)
+	return p.journal.Frozen(p.cmd.Process.Pid)
 }
 
 // Thaw lets it go on.
@@ -133,6 +151,9 @@ func RunPart() (code int, part bool) {
 func (s Settings) main() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if s.Role == NATSRole {
+		return s.serveNATS(ctx)
+	}
 	p, err := s.Open(ctx)
 	if err != nil {
 		return err
@@ -150,6 +171,20 @@ func (s Settings) main() error {
 		}
 	}()
 	return p.Run(ctx)
+}
+
+// serveNATS is a NATS server until ctx ends.
+func (s Settings) serveNATS(ctx context.Context) error {
+	server, err := natsserver.Start(natsserver.Config{StoreDir: s.Store, Port: s.Port, CoordinatorPassword: Password, WorkerPassword: Password, Logger: s.log()})
+	if err != nil {
+		return err
+	}
+	defer server.Shutdown()
+	if err := os.WriteFile(s.readyFile(), nil, 0o600); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // submit submits the tree of the seed under an idempotency key.

@@ -139,7 +139,7 @@ func (l *life) run(ctx context.Context, services []coordinator.Service, dir stri
 	if l.story == gated {
 		for _, t := range l.tree.Tasks {
 			if t.Script.Gate {
-				if err := os.WriteFile(gateFile(dir, t.ID), nil, 0o600); err != nil {
+				if err := OpenGate(dir, t.ID); err != nil {
 					return err
 				}
 			}
@@ -324,14 +324,14 @@ func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
 		t.Error("nothing was delivered twice")
 	}
 	eventually(t, "nothing is left over", func() error { return CheckSettled(t.Context(), s.Postgres) })
-	runs, err := ReadJournal(s.journal())
+	runs, err := ReadJournal(s.JournalFile())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n, l := range lives {
 		states, err := l.states(t.Context(), services[0])
 		if err == nil {
-			err = CheckRuns(runs, l.tree, states, repeatable)
+			err = CheckRuns(runs, l.tree, states, Repeatable)
 		}
 		if err != nil {
 			t.Errorf("tree %d (%s) of seed %d: %v", n, l.story, seed, err)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,11 +16,13 @@ import (
 type Proxy struct {
 	listener net.Listener
 	to       string
-	delay    time.Duration
+	delay    atomic.Int64 // a duration
 
-	mu    sync.Mutex
-	conns map[net.Conn]bool
-	done  bool
+	mu      sync.Mutex
+	conns   map[net.Conn]bool
+	refuses bool
+	flows   chan struct{} // closed while bytes pass
+	done    bool
 
 	running sync.WaitGroup
 }
@@ -31,7 +34,9 @@ func NewProxy(to string, delay time.Duration) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{listener: l, to: to, delay: delay, conns: map[net.Conn]bool{}}
+	p := &Proxy{listener: l, to: to, conns: map[net.Conn]bool{}, flows: make(chan struct{})}
+	close(p.flows)
+	p.SetDelay(delay)
 	p.running.Go(p.accept)
 	return p, nil
 }
@@ -55,11 +60,50 @@ func (p *Proxy) Cut() {
 	}
 }
 
+// SetDelay changes how long pieces of data are held back at most, see [NewProxy].
+func (p *Proxy) SetDelay(delay time.Duration) { p.delay.Store(int64(delay)) }
+
+// Refuse breaks all connections, and new ones at once, until it is called with false.
+func (p *Proxy) Refuse(refuse bool) {
+	p.mu.Lock()
+	p.refuses = refuse
+	p.mu.Unlock()
+	if refuse {
+		p.Cut()
+	}
+}
+
+// Hold keeps everything that is sent, either way, until it is called with false; connections stay open. It is what a
+// network does that drops packets without a word.
+func (p *Proxy) Hold(hold bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.flows:
+		if hold && !p.done {
+			p.flows = make(chan struct{})
+		}
+	default:
+		if !hold {
+			close(p.flows)
+		}
+	}
+}
+
+// flow returns when bytes may pass.
+func (p *Proxy) flow() {
+	p.mu.Lock()
+	flows := p.flows
+	p.mu.Unlock()
+	<-flows
+}
+
 // Close breaks all connections and ends the proxy.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.done = true
 	p.mu.Unlock()
+	p.Hold(false)
 	p.listener.Close()
 	p.Cut()
 	p.running.Wait()
@@ -70,6 +114,13 @@ func (p *Proxy) accept() {
 		client, err := p.listener.Accept()
 		if err != nil {
 			return // closed
+		}
+		p.mu.Lock()
+		refuses := p.refuses
+		p.mu.Unlock()
+		if refuses {
+			client.Close()
+			continue
 		}
 		server, err := net.Dial("tcp", p.to)
 		if err != nil {
@@ -114,6 +165,7 @@ func (p *Proxy) pass(from, to net.Conn) {
 				continue // drain
 			}
 			time.Sleep(time.Until(piece.due))
+			p.flow()
 			_, err = to.Write(piece.data)
 		}
 		to.Close()
@@ -141,10 +193,11 @@ func (p *Proxy) pass(from, to net.Conn) {
 }
 
 func (p *Proxy) lag() time.Duration {
-	if p.delay <= 0 {
+	delay := time.Duration(p.delay.Load())
+	if delay <= 0 {
 		return 0
 	}
-	lag := rand.N(p.delay)
+	lag := rand.N(delay)
 	if rand.IntN(100) == 0 {
 		lag *= 10
 	}

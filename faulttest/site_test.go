@@ -32,8 +32,6 @@ type site struct {
 	made  int // names given
 }
 
-const password = "fault"
-
 func newSite(t *testing.T, postgres string) *site {
 	t.Helper()
 	s := &site{t: t, store: t.TempDir(), base: Settings{Postgres: postgres, Dir: t.TempDir(), Lease: 3 * time.Second, Republish: time.Second, Concurrency: 8}}
@@ -61,7 +59,7 @@ func newSharedSite(t *testing.T) *site {
 
 func (s *site) startNATS(port int) {
 	s.t.Helper()
-	server, err := natsserver.Start(natsserver.Config{StoreDir: s.store, Port: port, CoordinatorPassword: password, WorkerPassword: password,
+	server, err := natsserver.Start(natsserver.Config{StoreDir: s.store, Port: port, CoordinatorPassword: Password, WorkerPassword: Password,
 		Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
@@ -147,7 +145,7 @@ func (s *site) check() {
 	if err := CheckStore(s.t.Context(), s.base.Postgres); err != nil {
 		s.t.Error(err)
 	}
-	runs, err := ReadJournal(s.base.journal())
+	runs, err := ReadJournal(s.base.JournalFile())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -156,7 +154,7 @@ func (s *site) check() {
 		for i, end := range tree.Run() {
 			states[i] = end.State
 		}
-		if err := CheckRuns(runs, tree, states, repeatable); err != nil {
+		if err := CheckRuns(runs, tree, states, Repeatable); err != nil {
 			s.t.Errorf("tree %s: %v", tree.Tasks[0].ID, err)
 		}
 	}
@@ -197,7 +195,7 @@ func (s *site) depths() (out string) {
 func (s *site) ran(n int) {
 	s.t.Helper()
 	eventually(s.t, fmt.Sprintf("%d attempts were started", n), func() error {
-		text, err := os.ReadFile(s.base.journal())
+		text, err := os.ReadFile(s.base.JournalFile())
 		if err != nil {
 			return err
 		}

@@ -61,19 +61,19 @@ func Check(h History, trees []oracle.Tree) ([]Problem, Excused) {
 	for _, runs := range c.runs {
 		slices.SortFunc(runs, func(a, b Run) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Attempt, b.Attempt)) })
 	}
-	answers := map[string]Answer{}
+	submits := map[string]Submit{}
 	for _, s := range h.Submits {
-		answers[s.Root] = s.Answer
+		submits[s.Root] = s
 	}
 	for _, t := range trees {
 		root := t.Tasks[0].ID
-		answer, called := answers[root]
+		submit, called := submits[root]
 		_, there := h.Ends[root]
 		switch {
-		case !called || answer == Refused:
+		case !called || submit.Answer == Refused:
 			c.absent(t)
-		case there || answer == Accepted:
-			c.tree(t)
+		case there || submit.Answer == Accepted:
+			c.tree(t, submit.Steered)
 		default:
 			c.absent(t)
 		}
@@ -98,11 +98,17 @@ func (c *checker) absent(t oracle.Tree) {
 	}
 }
 
-func (c *checker) tree(t oracle.Tree) {
+func (c *checker) tree(t oracle.Tree, steered bool) {
 	ends := t.Run()
+	if steered {
+		ends = c.ends(t)
+	}
 	for i, task := range t.Tasks {
 		got, there := c.h.Ends[task.ID]
 		c.end(task, got, there, ends[i])
+		if steered {
+			c.follows(t, i)
+		}
 		c.attempts(task.ID, got.State, ends[i])
 		c.overlaps(task.ID)
 		if len(c.runs[task.ID]) == 0 {
@@ -112,7 +118,7 @@ func (c *checker) tree(t oracle.Tree) {
 			continue
 		}
 		switch {
-		case task.Cancelled:
+		case task.Cancelled, steered && got.State == dag.Cancelled && len(c.h.Attempts[task.ID]) == 0 && !c.runs[task.ID][0].Repeatable:
 			c.broke(NeverStarts, task.ID, "%v", c.runs[task.ID])
 		case ends[i].State == dag.Blocked:
 			c.broke(Order, task.ID, "it must be blocked, and ran: %v", c.runs[task.ID])
@@ -120,6 +126,36 @@ func (c *checker) tree(t oracle.Tree) {
 		c.order(t, ends, i)
 	}
 	c.events(t.Tasks[0].ID)
+}
+
+// ends takes what the system says of a steered tree for how it had to end; whether that is possible, follows checks.
+func (c *checker) ends(t oracle.Tree) []oracle.End {
+	ends := make([]oracle.End, len(t.Tasks))
+	for i, task := range t.Tasks {
+		got := c.h.Ends[task.ID]
+		ends[i] = oracle.End{State: got.State, Result: got.Result, Attempts: task.MaxAttempts}
+	}
+	return ends
+}
+
+// follows checks that a task of a steered tree ended in a way that its dependencies and its script allow.
+func (c *checker) follows(t oracle.Tree, i int) {
+	task := t.Tasks[i]
+	blocked := false
+	for _, d := range task.Deps {
+		blocked = blocked || !d.Optional && c.h.Ends[t.Tasks[d.On].ID].State != dag.Completed
+	}
+	fails := task.Script.Hang || task.Script.Fail < 0
+	switch state := c.h.Ends[task.ID].State; {
+	case (state == dag.Completed || state == dag.Failed) && blocked:
+		c.broke(Outcomes, task.ID, "it is %s, though a required dependency did not complete", state)
+	case state == dag.Blocked && !blocked:
+		c.broke(Outcomes, task.ID, "it is blocked by nothing")
+	case state == dag.Completed && fails:
+		c.broke(Outcomes, task.ID, "it completed, though all its attempts fail")
+	case state == dag.Failed && !fails:
+		c.broke(Outcomes, task.ID, "it failed, though it is bound to succeed")
+	}
 }
 
 func (c *checker) end(task oracle.Task, got End, there bool, want oracle.End) {

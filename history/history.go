@@ -35,8 +35,9 @@ const (
 
 // Submit is a client's call that submits and starts a tree.
 type Submit struct {
-	Root   string // id of the tree's root
-	Answer Answer
+	Root    string // id of the tree's root
+	Answer  Answer
+	Steered bool // tasks were cancelled while others ran: the oracle can't know how they end
 }
 
 // Run is one execution of an attempt by an executor.

@@ -43,6 +43,8 @@ type Config struct {
 	// Settings are server settings by name ("shared_buffers": "1GB"), over the defaults: shared_buffers 256MB,
 	// max_wal_size 2GB, fsync on, synchronous_commit on. Addresses, port and directories can't be set.
 	Settings map[string]string
+	// Env is added to the server's environment ("LD_PRELOAD=..."), for tests that show it another clock.
+	Env []string
 }
 
 // defaults are the settings of every server; fsync and synchronous_commit are Postgres's own defaults, said aloud
@@ -65,6 +67,7 @@ type Server struct {
 	as       *account // nil: as ourselves
 	bin      binaries
 	settings map[string]string
+	env      []string
 	fixed    bool // the port was asked for
 	password string
 
@@ -96,7 +99,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("start postgres: setting %s can't be set", name)
 		}
 	}
-	s := &Server{port: cfg.Port, fixed: cfg.Port != 0, settings: maps.Clone(defaults)}
+	s := &Server{port: cfg.Port, fixed: cfg.Port != 0, settings: maps.Clone(defaults), env: cfg.Env}
 	maps.Copy(s.settings, cfg.Settings)
 	if err := s.prepare(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("start postgres in %s: %w", cfg.DataDir, err)
@@ -188,7 +191,9 @@ func (s *Server) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := startChild(command(s.as, s.dir.root, filepath.Join(s.bin.dir, "postgres"), args...), log)
+	cmd := command(s.as, s.dir.root, filepath.Join(s.bin.dir, "postgres"), args...)
+	cmd.Env = append(cmd.Env, s.env...)
+	c, err := startChild(cmd, log)
 	if err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func curveOfEdges(ctx context.Context, c *cluster, o options) (out []figure, err
 // curveOfBytes are flat trees whose tasks return more and more; the no-op returns what it was given, so that it goes both
 // ways.
 func curveOfBytes(ctx context.Context, c *cluster, o options) (out []figure, err error) {
-	for _, kib := range []int{0, 1, 4, 16, 64, 256} {
+	for _, kib := range []int{0, 1, 4, 16, 64, 256, 1000} {
 		n := min(o.curve, max(200, o.curve*4/max(kib, 1))) // a bounded volume
 		inputs := json.RawMessage(`{"value":{"ok":true,"output":"` + strings.Repeat("r", kib<<10) + `"}}`)
 		_, total, _, err := submit(ctx, c, flatTree("b"+strconv.Itoa(kib), n, inputs))

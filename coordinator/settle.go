@@ -19,11 +19,15 @@ import (
 // pendingMessages is how many messages of results may be in hand, unacked.
 const pendingMessages = 256
 
+// settleBytes is how large the values of one transaction may be: a single larger one goes alone.
+const settleBytes = 4 << 20
+
 // delivery is a message of results, decoded.
 type delivery struct {
 	message  *queue.ResultMessage
 	instance string // of the worker that sent it
 	results  []dag.Result
+	bytes    int // of their values
 }
 
 // runSettle takes results from RESULTS and records them, until ctx ends, and those in hand even then.
@@ -35,6 +39,8 @@ func (c *Coordinator) runSettle(ctx context.Context) error {
 		return c.queue.ConsumeResults(ctx, pendingMessages, func(m *queue.ResultMessage) {
 			d := delivery{message: m}
 			d.instance, d.results = c.decodeResults(ctx, m)
+			d.bytes = len(m.Data)
+			m.Data = nil // decoded values are copies
 			select {
 			case arrived <- d:
 			case <-ctx.Done(): // not acked: it comes again
@@ -53,15 +59,15 @@ func (c *Coordinator) runSettle(ctx context.Context) error {
 
 // gather takes what has arrived, up to a batch; while there is a queue, and only then, it lingers a little for more.
 func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery {
-	batch, n := []delivery{first}, len(first.results)
+	batch, n, bytes := []delivery{first}, len(first.results), first.bytes
 	var linger <-chan time.Time
-	for n < c.cfg.Batch {
+	for n < c.cfg.Batch && bytes < settleBytes {
 		select {
 		case d, ok := <-arrived:
 			if !ok {
 				return batch
 			}
-			batch, n = append(batch, d), n+len(d.results)
+			batch, n, bytes = append(batch, d), n+len(d.results), bytes+d.bytes
 			continue
 		default:
 		}
@@ -76,7 +82,7 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 			if !ok {
 				return batch
 			}
-			batch, n = append(batch, d), n+len(d.results)
+			batch, n, bytes = append(batch, d), n+len(d.results), bytes+d.bytes
 		case <-linger:
 			return batch
 		}
@@ -97,8 +103,9 @@ func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(settleGrace, cancel) })
 	defer stop()
 	handed := map[attemptKey]pg.Handover{}
-	for from := 0; from < len(results); from += c.cfg.Batch {
-		if err := c.settle(grace, results[from:min(from+c.cfg.Batch, len(results))], handed); err != nil {
+	for from, to := 0, 0; from < len(results); from = to {
+		to = c.cut(results, from)
+		if err := c.settle(grace, results[from:to], handed); err != nil {
 			c.log.Warn("results were not recorded and will come again", "results", len(results), "error", err)
 			for _, d := range batch {
 				d.message.Nak(time.Second)
@@ -112,6 +119,18 @@ func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
 		d.message.Ack()
 	}
 	c.meter.settled(len(results), time.Since(begin))
+}
+
+// cut tells where the transaction ends that begins with results[from].
+func (c *Coordinator) cut(results []dag.Result, from int) int {
+	to, bytes := from+1, len(results[from].Value)
+	for to < min(len(results), from+c.cfg.Batch) {
+		if bytes += len(results[to].Value); bytes > settleBytes {
+			break
+		}
+		to++
+	}
+	return to
 }
 
 // settleGrace is how long results in hand may take to be recorded after the process was told to stop.

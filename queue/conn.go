@@ -24,8 +24,11 @@ type Config struct {
 	// AckWait is after how long an unacknowledged message is given to somebody else; default 30 s. Claims are acked within
 	// milliseconds: what waits longer belongs to a process that has died or stalls. All processes must have the same.
 	AckWait time.Duration
-	Worker    string        // a worker's id: subjects and inboxes are then its own; empty for a coordinator
-	Logger    *slog.Logger  // of what happens to the connection; default slog.Default
+	// ResultsBytes bounds the results that one [Conn.ConsumeResults] has in hand. Default 64 MiB, at least twice NATS's
+	// largest message.
+	ResultsBytes int64
+	Worker       string       // a worker's id: subjects and inboxes are then its own; empty for a coordinator
+	Logger       *slog.Logger // of what happens to the connection; default slog.Default
 }
 
 // Errors that callers branch on.
@@ -86,6 +89,9 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	if cfg.AckWait == 0 {
 		cfg.AckWait = 30 * time.Second
+	}
+	if cfg.ResultsBytes == 0 {
+		cfg.ResultsBytes = 64 << 20
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()

@@ -19,6 +19,8 @@ const (
 	resultsBeat = 2 * time.Second
 	// resultsPoll is how long a request for results stands in the server.
 	resultsPoll = 30 * time.Second
+	// messageOverhead is what the server counts for a message beside its data, at most: subjects and headers.
+	messageOverhead = 1 << 10
 )
 
 // PublishResults stores a batch of results in RESULTS; nil means stored.
@@ -61,10 +63,12 @@ type ResultMessage struct {
 	Data        []byte
 	Redelivered bool
 
-	msg  *nats.Msg
-	from *resultsReader
-	at   time.Time   // of arrival
-	done atomic.Bool // answered, or no longer ours
+	msg      *nats.Msg // without its data
+	from     *resultsReader
+	at       time.Time   // of arrival
+	done     atomic.Bool // answered, or no longer ours
+	size     int64
+	released atomic.Bool // its size no longer counts
 }
 
 // Ack drops the message from the stream; fire and forget. Only the first of Ack and Nak does anything.
@@ -77,15 +81,22 @@ func (m *ResultMessage) Nak(after time.Duration) {
 }
 
 func (m *ResultMessage) answer(body []byte) {
+	if m.released.CompareAndSwap(false, true) {
+		m.from.held.Add(-m.size)
+		defer m.from.nudge()
+	}
 	if m.done.CompareAndSwap(false, true) {
 		respond(m.msg, body)
-		m.from.settled()
+		m.from.unanswered.Add(-1)
 	}
 }
 
 // ConsumeResults calls handle, in one goroutine, for every message until ctx ends; at most maxPending are unacked. It
 // survives a deleted stream or consumer by making it again. A message that was neither acked nor naked for 30 s is
 // somebody else's and no longer counts.
+//
+// The sizes of those that were handed over and those that were asked for are at most [Config.ResultsBytes] together. A
+// size counts until Ack or Nak, however late: each message must be answered.
 func (c *Conn) ConsumeResults(ctx context.Context, maxPending int, handle func(*ResultMessage)) error {
 	if maxPending <= 0 {
 		return fmt.Errorf("consume results: max pending is %d", maxPending)
@@ -93,6 +104,7 @@ func (c *Conn) ConsumeResults(ctx context.Context, maxPending int, handle func(*
 	r := &resultsReader{
 		conn:    c,
 		most:    maxPending,
+		bytes:   max(c.cfg.ResultsBytes, 2*(c.nc.MaxPayload()+messageOverhead)),
 		subject: nextSubject(c.names.results, resultsConsumer),
 		prefix:  c.names.subject(result, ""),
 		room:    make(chan struct{}, 1),
@@ -137,21 +149,23 @@ var (
 type resultsReader struct {
 	conn    *Conn
 	most    int
+	bytes   int64  // likewise, of their sizes
 	subject string // where messages are asked for
 	prefix  string // of the subjects of results
 	handle  func(*ResultMessage)
 
 	unanswered atomic.Int64
-	room       chan struct{} // capacity 1: unanswered went down
+	held       atomic.Int64  // bytes of what was handed over
+	room       chan struct{} // capacity 1: unanswered or held went down
 
 	// Used by run's goroutine only.
-	asked int              // messages asked for and not come
-	kept  []*ResultMessage // in order of arrival; some may be answered
-	heard time.Time        // when the server last gave a sign of life
+	asked      int              // messages asked for and not come
+	askedBytes int64            // how large those may be
+	kept       []*ResultMessage // in order of arrival; some may be answered
+	heard      time.Time        // when the server last gave a sign of life
 }
 
-func (r *resultsReader) settled() {
-	r.unanswered.Add(-1)
+func (r *resultsReader) nudge() {
 	select {
 	case r.room <- struct{}{}:
 	default:
@@ -182,7 +196,7 @@ func (r *resultsReader) run(ctx context.Context) error {
 			}
 		}
 	}()
-	r.asked = 0
+	r.asked, r.askedBytes = 0, 0
 	r.heard = time.Now()
 	clock := time.NewTicker(resultsBeat)
 	defer clock.Stop()
@@ -221,14 +235,20 @@ func (r *resultsReader) run(ctx context.Context) error {
 	}
 }
 
-// ask sends a request when there is room for a worthwhile number of messages.
+// ask sends a request when there is room for a worthwhile number of messages, or none stands.
 func (r *resultsReader) ask(inbox string) error {
 	r.forget()
-	n := r.most - r.asked - int(r.unanswered.Load())
-	if n < max(1, r.most/4) && !(n > 0 && r.asked == 0) {
+	if r.asked == 0 {
+		r.askedBytes = 0
+	}
+	n, bytes := r.most-r.asked-int(r.unanswered.Load()), r.bytes-r.askedBytes-r.held.Load()
+	least := r.conn.nc.MaxPayload() + messageOverhead // so that the next message fits, whatever it is
+	part := max(least, r.bytes/4)
+	if n <= 0 || bytes < least || r.asked > 0 && (n < r.most/4 || bytes < part) {
 		return nil
 	}
-	body := fmt.Appendf(nil, `{"batch":%d,"expires":%d,"idle_heartbeat":%d}`, n, resultsPoll, resultsBeat)
+	bytes = min(bytes, part) // so that several can stand
+	body := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`, n, bytes, resultsPoll, resultsBeat)
 	if err := r.conn.nc.PublishRequest(r.subject, inbox, body); err != nil {
 		return closedErr(err)
 	}
@@ -236,6 +256,7 @@ func (r *resultsReader) ask(inbox string) error {
 		r.heard = time.Now()
 	}
 	r.asked += n
+	r.askedBytes += bytes
 	return nil
 }
 
@@ -266,7 +287,8 @@ func (r *resultsReader) take(m *nats.Msg) error {
 	if m.Reply == "" {
 		return r.status(m)
 	}
-	r.asked = max(0, r.asked-1)
+	size := int64(len(m.Data) + len(m.Subject) + len(m.Reply))
+	r.asked, r.askedBytes = max(0, r.asked-1), max(0, r.askedBytes-size)
 	worker, ok := strings.CutPrefix(m.Subject, r.prefix)
 	if !ok || !ValidName(worker) {
 		respond(m, []byte("+TERM")) // only a mistaken operator can have put it there
@@ -279,8 +301,11 @@ func (r *resultsReader) take(m *nats.Msg) error {
 		msg:         m,
 		from:        r,
 		at:          r.heard,
+		size:        size,
 	}
+	m.Data = nil // the receiver's alone, to be let go of when it is decoded
 	r.unanswered.Add(1)
+	r.held.Add(size)
 	r.kept = append(r.kept, message)
 	r.handle(message)
 	return nil
@@ -292,17 +317,31 @@ func (r *resultsReader) status(m *nats.Msg) error {
 	case "100": // alive
 		return nil
 	case "404", "408":
-		left, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
-		if err != nil {
-			left = r.asked
-		}
-		r.asked = max(0, r.asked-left)
+		r.ended(m)
 		return nil
 	case "503":
 		return fmt.Errorf("%w: nobody answers for it", errConsumerGone)
 	case "409":
+		switch m.Header.Get("Description") {
+		case "Message Size Exceeds MaxBytes", "Batch Completed": // in bytes; in messages
+			r.ended(m)
+			return nil
+		}
 		return fmt.Errorf("%w: %s", errConsumerGone, m.Header.Get("Description"))
 	default:
 		return fmt.Errorf("request for results: status %s: %s", status, m.Header.Get("Description"))
 	}
+}
+
+// ended takes back what a request left over.
+func (r *resultsReader) ended(m *nats.Msg) {
+	left, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
+	if err != nil {
+		left = r.asked
+	}
+	bytes, err := strconv.ParseInt(m.Header.Get("Nats-Pending-Bytes"), 10, 64)
+	if err != nil {
+		bytes = r.askedBytes
+	}
+	r.asked, r.askedBytes = max(0, r.asked-left), max(0, r.askedBytes-bytes)
 }

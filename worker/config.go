@@ -34,7 +34,7 @@ type Config struct {
 	MaxKeptBytes   int // their size, beyond which nothing is taken; default 128 MiB
 	MaxResultBytes int // a larger result fails its attempt for good; default 16 MiB
 	MaxInputBytes  int // larger inputs fail their attempt for good; default 64 MiB
-	InlineBytes    int // a larger result travels as chunks; default 128 KiB, at most half of NATS's maximum
+	InlineBytes    int // a larger result travels as chunks; default 1 MiB, at most half of NATS's maximum
 	MaxLogBytes    int // log text of one attempt; the rest is dropped, and a last line says so; default 1 MiB
 
 	Resend    time.Duration // after which a result without receipt is sent again, doubling up to six times this; default 10 s
@@ -71,7 +71,7 @@ func (c *Config) setDefaults() {
 	orDefault(&c.MaxKeptBytes, 128<<20)
 	orDefault(&c.MaxResultBytes, 16<<20)
 	orDefault(&c.MaxInputBytes, 64<<20)
-	orDefault(&c.InlineBytes, 128<<10)
+	orDefault(&c.InlineBytes, 1<<20)
 	orDefault(&c.MaxLogBytes, 1<<20)
 	orDefault(&c.Resend, 10*time.Second)
 	orDefault(&c.AskWithin, 5*time.Second)

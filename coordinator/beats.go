@@ -31,50 +31,65 @@ type beating struct {
 
 func (c *Coordinator) beats(ctx context.Context, batch []request) {
 	var list []*beating
-	byInstance := map[string]*beating{}
 	for _, r := range batch {
-		m := &workerv1.Beat{}
-		if err := proto.Unmarshal(r.data, m); err != nil {
+		b, err := decodeBeat(r)
+		if err != nil {
 			c.log.Warn("beat can't be read", "worker", r.worker, "error", err)
 			continue
 		}
-		b := &beating{request: r, m: m, reply: &workerv1.BeatReply{Number: m.Number}}
 		list = append(list, b)
-		if m.Version > protocol+1 {
-			b.reply.Error = "this coordinator is too old for the worker"
-			continue
-		}
-		if b.reply.Error = fault(m); b.reply.Error != "" { // one that can't be stored would take those beside it along
-			continue
-		}
-		// Of several beats of one instance the newest counts, but for the one that says farewell: what another goroutine
-		// of the worker sent beside it must not hide that.
-		old := byInstance[m.Instance]
-		if old != nil && old.worker != b.worker { // somebody beats for another's instance: whose it is, counts
-			if c.instances.of(ctx, b.worker, m.Instance).key != 0 {
-				old.reply.Error = errNotYours
-				byInstance[m.Instance] = b
-			} else {
-				b.reply.Error = errNotYours
-			}
-			continue
-		}
-		if old == nil || m.Leaving || !old.m.Leaving && old.m.Number < m.Number {
-			byInstance[m.Instance] = b
-		}
 	}
+	byInstance := newest(list, func(worker, instance string) bool { return c.instances.of(ctx, worker, instance).key != 0 })
 	if err := c.extend(ctx, byInstance); err != nil {
 		c.log.Warn("beats", "workers", len(byInstance), "error", err)
 		return // unanswered: the workers ask again
 	}
 	for _, b := range list {
-		if newest := byInstance[b.m.Instance]; newest != nil && newest != b && newest.worker == b.worker {
-			b.reply.LeaseMs, b.reply.Error = newest.reply.LeaseMs, newest.reply.Error
+		if n := byInstance[b.m.Instance]; n != nil && n != b && n.worker == b.worker && b.reply.Error == "" {
+			b.reply.LeaseMs, b.reply.Error = n.reply.LeaseMs, n.reply.Error
 		}
 		if data, err := proto.Marshal(b.reply); err == nil {
 			b.request.reply(data)
 		}
 	}
+}
+
+// decodeBeat reads a beat. The reply's error is set when it can't be taken.
+func decodeBeat(r request) (*beating, error) {
+	m := &workerv1.Beat{}
+	if err := proto.Unmarshal(r.data, m); err != nil {
+		return nil, err
+	}
+	b := &beating{request: r, m: m, reply: &workerv1.BeatReply{Number: m.Number}}
+	if m.Version > protocol+1 {
+		b.reply.Error = "this coordinator is too old for the worker"
+	} else { // one that can't be stored would take those beside it along
+		b.reply.Error = fault(m)
+	}
+	return b, nil
+}
+
+// newest picks the beat that counts of each instance, out of those that can be taken: the newest, but for the one that
+// says farewell, as what another goroutine of the worker sent beside it must not hide that. Of two workers who beat for
+// one instance, the one that does not own it is refused.
+func newest(list []*beating, owns func(worker, instance string) bool) map[string]*beating {
+	byInstance := map[string]*beating{}
+	for _, b := range list {
+		if b.reply.Error != "" {
+			continue
+		}
+		old := byInstance[b.m.Instance]
+		switch {
+		case old != nil && old.worker != b.worker && owns(b.worker, b.m.Instance):
+			old.reply.Error = errNotYours
+			byInstance[b.m.Instance] = b
+		case old != nil && old.worker != b.worker:
+			b.reply.Error = errNotYours
+		case old == nil || b.m.Leaving && !old.m.Leaving || b.m.Leaving == old.m.Leaving && old.m.Number < b.m.Number:
+			byInstance[b.m.Instance] = b
+		}
+	}
+	return byInstance
 }
 
 // errNotYours refuses a beat for an instance that another worker registered.
@@ -127,22 +142,7 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 	var listed []dag.Key
 	for _, b := range beats {
 		c.learn(ctx, b.m)
-		row := pg.Beat{Instance: b.m.Instance, ID: b.worker, Host: clean(b.m.Host), Build: clean(b.m.Build), Pools: map[string]int{},
-			State: pg.WorkerAlive, Number: int64(b.m.Number)}
-		for _, p := range b.m.Pools {
-			row.Pools[p.Pool] = int(p.Concurrency)
-		}
-		switch {
-		case b.m.Leaving:
-			row.State = pg.WorkerGone
-		case b.m.Draining:
-			row.State = pg.WorkerDraining
-		}
-		for _, part := range [][]*workerv1.Attempt{b.m.Asked, b.m.Running, b.m.Reported} {
-			for _, a := range part {
-				row.Attempts = append(row.Attempts, dag.Key(a.Task))
-			}
-		}
+		row := b.row()
 		listed = append(listed, row.Attempts...)
 		rows = append(rows, row)
 	}
@@ -174,6 +174,27 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 		wake(c.wakeWorkers)
 	}
 	return nil
+}
+
+// row is what the store is told.
+func (b *beating) row() pg.Beat {
+	row := pg.Beat{Instance: b.m.Instance, ID: b.worker, Host: clean(b.m.Host), Build: clean(b.m.Build), Pools: map[string]int{},
+		State: pg.WorkerAlive, Number: int64(b.m.Number)}
+	for _, p := range b.m.Pools {
+		row.Pools[p.Pool] = int(p.Concurrency)
+	}
+	switch {
+	case b.m.Leaving:
+		row.State = pg.WorkerGone
+	case b.m.Draining:
+		row.State = pg.WorkerDraining
+	}
+	for _, part := range [][]*workerv1.Attempt{b.m.Asked, b.m.Running, b.m.Reported} {
+		for _, a := range part {
+			row.Attempts = append(row.Attempts, dag.Key(a.Task))
+		}
+	}
+	return row
 }
 
 func compare(a, b string) int {

@@ -336,11 +336,11 @@ func (r *resultsReader) status(m *nats.Msg) error {
 // ended takes back what a request left over.
 func (r *resultsReader) ended(m *nats.Msg) {
 	left, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
-	if err != nil {
+	if err != nil || left < 0 {
 		left = r.asked
 	}
 	bytes, err := strconv.ParseInt(m.Header.Get("Nats-Pending-Bytes"), 10, 64)
-	if err != nil {
+	if err != nil || bytes < 0 {
 		bytes = r.askedBytes
 	}
 	r.asked, r.askedBytes = max(0, r.asked-left), max(0, r.askedBytes-bytes)

@@ -30,15 +30,15 @@ func (c *Coordinator) serve(ctx context.Context, kind queue.Kind, most int, hand
 	var done sync.WaitGroup
 	done.Go(func() {
 		for first := range waiting {
-			batch := []request{first}
+			batch, bytes := []request{first}, len(first.data)
 		fill:
-			for len(batch) < most {
+			for len(batch) < most && bytes < batchBytes {
 				select {
 				case r, ok := <-waiting:
 					if !ok {
 						break fill
 					}
-					batch = append(batch, r)
+					batch, bytes = append(batch, r), bytes+len(r.data)
 				default:
 					break fill
 				}
@@ -54,6 +54,7 @@ func (c *Coordinator) serve(ctx context.Context, kind queue.Kind, most int, hand
 	err := c.queue.Serve(ctx, kind, func(worker string, data []byte, reply func([]byte)) {
 		if !room.take(worker, len(data)) {
 			c.meter.dropped(kind)
+			busy(kind, reply)
 			return
 		}
 		select {
@@ -61,6 +62,7 @@ func (c *Coordinator) serve(ctx context.Context, kind queue.Kind, most int, hand
 		default:
 			room.give(worker, len(data))
 			c.meter.dropped(kind)
+			busy(kind, reply)
 		}
 	})
 	close(waiting)

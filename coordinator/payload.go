@@ -10,48 +10,80 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
 
-// runChunks stores parts of large results.
+// partsAtOnce is the most parts of results in one transaction.
+const partsAtOnce = 64
+
+// runChunks stores parts of large results, those that wait in one transaction.
 func (c *Coordinator) runChunks(ctx context.Context) error {
-	return c.serve(ctx, queue.Chunk, 1, func(ctx context.Context, batch []request) {
-		for _, r := range batch {
-			reply := c.chunk(ctx, r)
+	return c.serve(ctx, queue.Chunk, partsAtOnce, func(ctx context.Context, batch []request) {
+		for i, reply := range c.chunks(ctx, batch) {
 			if data, err := proto.Marshal(reply); err == nil {
-				r.reply(data)
+				batch[i].reply(data)
 			}
 		}
 	})
 }
 
-func (c *Coordinator) chunk(ctx context.Context, r request) *workerv1.ChunkReply {
+// chunks stores the parts that are fit to be stored and answers all.
+func (c *Coordinator) chunks(ctx context.Context, batch []request) []*workerv1.ChunkReply {
+	replies := make([]*workerv1.ChunkReply, len(batch))
+	var parts []pg.Chunk
+	var at []int // in batch
+	for i, r := range batch {
+		part, refusal := c.decodeChunk(r)
+		if refusal != nil {
+			replies[i] = refusal
+			continue
+		}
+		parts, at = append(parts, part), append(at, i)
+	}
+	if len(parts) == 0 {
+		return replies
+	}
+	failpoint.Hit("coordinator.before-chunk-commit")
+	stored, err := c.store.PutChunks(ctx, parts)
+	if err == nil {
+		failpoint.Hit("coordinator.after-chunk-commit")
+	} else {
+		c.log.Warn("parts of results", "parts", len(parts), "error", err)
+	}
+	for j, i := range at {
+		switch {
+		case err != nil:
+			replies[i] = &workerv1.ChunkReply{Error: "not stored, try again", Busy: pg.Unreachable(err)}
+		case !stored[j]:
+			replies[i] = &workerv1.ChunkReply{Error: "the attempt is over", Final: true}
+		default:
+			replies[i] = &workerv1.ChunkReply{}
+		}
+	}
+	return replies
+}
+
+// decodeChunk reads a part, or says why it is refused.
+func (c *Coordinator) decodeChunk(r request) (pg.Chunk, *workerv1.ChunkReply) {
 	m := &workerv1.ChunkRequest{}
 	if err := proto.Unmarshal(r.data, m); err != nil {
-		return &workerv1.ChunkReply{Error: "the request can't be read", Final: true}
+		return pg.Chunk{}, &workerv1.ChunkReply{Error: "the request can't be read", Final: true}
 	}
 	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
 	if !c.tokens.valid(k, n, m.GetGrant().GetToken()) {
-		return &workerv1.ChunkReply{Error: "wrong token", Final: true}
+		return pg.Chunk{}, &workerv1.ChunkReply{Error: "wrong token", Final: true}
 	}
 	// Parts of one size, as workers send them, make up a result of at most that many bytes.
 	if size := uint64(len(m.Data)); m.Index >= m.Count || uint64(m.Count-1)*size > uint64(c.cfg.MaxResult) {
-		return &workerv1.ChunkReply{Error: fmt.Sprintf("part %d of %d with %d bytes: a result has at most %d bytes in all", m.Index, m.Count, size, c.cfg.MaxResult), Final: true}
+		return pg.Chunk{}, &workerv1.ChunkReply{Error: fmt.Sprintf("part %d of %d with %d bytes: a result has at most %d bytes in all", m.Index, m.Count, size, c.cfg.MaxResult), Final: true}
 	}
 	if len(m.Data) == 0 && m.Count > 1 || m.Count > maxParts {
-		return &workerv1.ChunkReply{Error: fmt.Sprintf("%d parts of %d bytes: send at most %d, none of them empty", m.Count, len(m.Data), maxParts), Final: true}
+		return pg.Chunk{}, &workerv1.ChunkReply{Error: fmt.Sprintf("%d parts of %d bytes: send at most %d, none of them empty", m.Count, len(m.Data), maxParts), Final: true}
 	}
-	err := c.store.PutChunk(ctx, k, n, int32(m.Index), int32(m.Count), m.Data)
-	switch {
-	case errors.Is(err, pg.ErrNotFound):
-		return &workerv1.ChunkReply{Error: "the attempt is over", Final: true}
-	case err != nil:
-		c.log.Warn("part of a result", "task", int64(k), "error", err)
-		return &workerv1.ChunkReply{Error: "not stored, try again"}
-	}
-	return &workerv1.ChunkReply{}
+	return pg.Chunk{Task: k, Attempt: n, Index: int32(m.Index), Count: int32(m.Count), Data: m.Data}, nil
 }
 
 // maxParts bounds the rows that one result may take; 1 GiB in parts of workers' usual size are 2048.

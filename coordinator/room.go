@@ -1,6 +1,16 @@
 package coordinator
 
-import "sync"
+import (
+	"sync"
+
+	"google.golang.org/protobuf/proto"
+
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// batchBytes is how large a batch of requests gets: one more than fits is in it at most.
+const batchBytes = 8 << 20
 
 // Bounds of what waits of one kind of requests. A worker may fill a quarter, so that others are heard beside it.
 const (
@@ -42,6 +52,23 @@ func (r *room) give(worker string, size int) {
 		r.of[worker] = held{h.bytes - size, h.requests - 1}
 	} else {
 		delete(r.of, worker)
+	}
+}
+
+// busyReplies tell workers at once that there is no room, in place of a silence that they would have to wait out. Others
+// are asked for again anyway.
+var busyReplies = map[queue.Kind]proto.Message{
+	queue.Chunk:  &workerv1.ChunkReply{Error: busyText, Busy: true},
+	queue.Inputs: &workerv1.InputsReply{Error: busyText, Busy: true},
+}
+
+const busyText = "the coordinator is busy"
+
+func busy(kind queue.Kind, reply func([]byte)) {
+	if m := busyReplies[kind]; m != nil {
+		if data, err := proto.Marshal(m); err == nil {
+			reply(data)
+		}
 	}
 }
 

@@ -19,8 +19,12 @@ import (
 // pendingMessages is how many messages of results may be in hand, unacked.
 const pendingMessages = 256
 
-// settleBytes is how large the values of one transaction may be: a single larger one goes alone.
-const settleBytes = 4 << 20
+// settleBytes is how large the values of one transaction may be: a single larger one goes alone. One that came in parts
+// counts for chunkedBytes: it stays in Postgres.
+const (
+	settleBytes  = 4 << 20
+	chunkedBytes = 1 << 20
+)
 
 // delivery is a message of results, decoded.
 type delivery struct {
@@ -123,14 +127,17 @@ func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
 
 // cut tells where the transaction ends that begins with results[from].
 func (c *Coordinator) cut(results []dag.Result, from int) int {
-	to, bytes := from+1, len(results[from].Value)
-	for to < min(len(results), from+c.cfg.Batch) {
-		if bytes += len(results[to].Value); bytes > settleBytes {
-			break
+	bytes := 0
+	for to := from; to < min(len(results), from+c.cfg.Batch); to++ {
+		bytes += len(results[to].Value)
+		if results[to].Chunked {
+			bytes += chunkedBytes
 		}
-		to++
+		if bytes > settleBytes && to > from {
+			return to
+		}
 	}
-	return to
+	return min(len(results), from+c.cfg.Batch)
 }
 
 // settleGrace is how long results in hand may take to be recorded after the process was told to stop.

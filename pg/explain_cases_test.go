@@ -154,7 +154,7 @@ const (
 
 // unexplained are the statements without a case, and why.
 var unexplained = map[string]string{
-	"InsertAttempts": insertsOnly, "InsertPublished": insertsOnly, "InsertTree": insertsOnly, "InsertFirstEvent": insertsOnly,
+	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTree": insertsOnly, "InsertFirstEvent": insertsOnly,
 	"InsertSubmission": insertsOnly,
 	"InsertTasks":      insertsOnly, "InsertSpecs": insertsOnly, "InsertPayloads": insertsOnly, "InsertEdges": insertsOnly,
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "LostWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,

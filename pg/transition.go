@@ -258,6 +258,9 @@ func timestamp(t time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
 }
 
+// largeResult is from how many bytes on a result is worth a statement of its own.
+const largeResult = 8 << 10
+
 func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 	var (
 		keys, workers       []int64
@@ -272,6 +275,11 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 		doneResults         []*string
 	)
 	for _, e := range ended {
+		if len(e.Result) > largeResult && !e.Chunked && !e.Receipt {
+			b.Queue(sql("InsertLargeAttempt"), e.Task, e.Attempt, int16(e.Outcome), e.Counted, int64(e.Worker), timestamp(e.StartedAt),
+				[]byte(e.Result), e.Error, e.Detail)
+			continue
+		}
 		var result *string
 		if e.Result != nil && !e.Chunked {
 			s := string(e.Result)

@@ -280,16 +280,31 @@ func (s *Store) ListWorkers(ctx context.Context) ([]WorkerInfo, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[WorkerInfo])
 }
 
-// PutChunk stores a part of a large result. [ErrNotFound]: the attempt is not open (any more).
-func (s *Store) PutChunk(ctx context.Context, k dag.Key, attempt int32, index, count int32, data []byte) error {
-	ctx, cancel := s.deadline(ctx)
-	defer cancel()
-	tag, err := s.pool.Exec(ctx, sql("PutChunk"), k, attempt, index, count, data)
+// Chunk is a part of a large result.
+type Chunk struct {
+	Task         dag.Key
+	Attempt      int32
+	Index, Count int32 // from 0; parts in all
+	Data         []byte
+}
+
+// PutChunks stores parts of large results in one transaction and one trip; the first copy of a part stays. It tells which
+// belong to attempts that are open.
+func (s *Store) PutChunks(ctx context.Context, parts []Chunk) (stored []bool, err error) {
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		stored = make([]bool, len(parts))
+		b := &pgx.Batch{}
+		b.Queue("begin")
+		for i, p := range parts {
+			b.Queue(sql("PutChunk"), p.Task, p.Attempt, p.Index, p.Count, p.Data).QueryRow(func(row pgx.Row) error {
+				return row.Scan(&stored[i])
+			})
+		}
+		b.Queue("commit")
+		return c.SendBatch(ctx, b).Close()
+	})
 	if err != nil {
-		return fmt.Errorf("store part %d of a result: %w", index, err)
+		return nil, fmt.Errorf("store %d parts of results: %w", len(parts), err)
 	}
-	if tag.RowsAffected() == 0 {
-		return ErrNotFound
-	}
-	return nil
+	return stored, nil
 }

@@ -87,11 +87,15 @@ func (s *session) ask(ctx context.Context, batch []*attempt) ([]*attempt, time.D
 
 // request asks a coordinator once, within [Config.AskWithin], and decodes the answer.
 func (w *Worker) request(ctx context.Context, kind queue.Kind, request, reply proto.Message) error {
+	return w.requestWithin(ctx, w.cfg.AskWithin, kind, request, reply)
+}
+
+func (w *Worker) requestWithin(ctx context.Context, within time.Duration, kind queue.Kind, request, reply proto.Message) error {
 	data, err := proto.Marshal(request)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.AskWithin)
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	answer, err := w.conn.Request(ctx, kind, data)
 	if err != nil {

@@ -38,7 +38,7 @@ type Config struct {
 	MaxLogBytes    int // log text of one attempt; the rest is dropped, and a last line says so; default 1 MiB
 
 	Resend    time.Duration // after which a result without receipt is sent again, doubling up to six times this; default 10 s
-	AskWithin time.Duration // how long one request (claim, chunk, inputs) may take before it is repeated; default 5 s
+	AskWithin time.Duration // how long one request may take before it is repeated, four times as long for a part of a payload; default 5 s
 
 	// Validate checks a call's inputs before its executor runs; an error fails the attempt for good. nil: no check.
 	Validate func(executors.Description, *executors.Call) error

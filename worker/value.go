@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/taskgrove/taskgrove/executors"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -16,6 +18,17 @@ import (
 
 // chunkBytes is the most that one chunk of a large result carries.
 const chunkBytes = 512 << 10
+
+// partsInFlight bounds the requests for parts of payloads of the whole process: 4 MiB or so, a quarter of what a
+// coordinator keeps waiting for one worker.
+const partsInFlight = 8
+
+// partWithin is how long one of them may take before it is repeated. Coordinators answer at once when they have no room;
+// only one that died says nothing.
+func (w *Worker) partWithin() time.Duration { return 4 * w.cfg.AskWithin }
+
+// errBusy: a coordinator has no room now. It does not count as a failure.
+var errBusy = errors.New("coordinators are busy")
 
 // insistFor bounds the repetition of a request for one part of a payload.
 const insistFor = 2 * time.Minute
@@ -82,7 +95,7 @@ func (w *Worker) attach(a *attempt, r *workerv1.Result, value []byte) {
 	r.Error = err.Error()
 }
 
-// upload sends a large value in chunks until all are confirmed. It gives up when a coordinator refuses for good, and
+// upload sends a large value in chunks, some at a time, until all are confirmed. It gives up when a coordinator refuses for good, and
 // when the attempt is cancelled or no longer ours. A drain lets it go on until the drain's end.
 func (w *Worker) upload(a *attempt, value []byte) error {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(a.ctx))
@@ -100,29 +113,65 @@ func (w *Worker) upload(a *attempt, value []byte) error {
 	})()
 	part := min(chunkBytes, w.conn.MaxPayload()*3/4)
 	count := (len(value) + part - 1) / part
+	group, gctx := errgroup.WithContext(ctx)
 	for i := range count {
-		request := &workerv1.ChunkRequest{
-			Version: version, Grant: a.grant(), Index: uint32(i), Count: uint32(count),
-			Data: value[i*part : min((i+1)*part, len(value))],
+		if w.enter(gctx) != nil {
+			break // the group or ctx knows why
 		}
-		err := w.insist(ctx, func() error {
-			reply := &workerv1.ChunkReply{}
-			if err := w.request(ctx, queue.Chunk, request, reply); err != nil {
-				return err
+		group.Go(func() error {
+			defer w.leave()
+			request := &workerv1.ChunkRequest{
+				Version: version, Grant: a.grant(), Index: uint32(i), Count: uint32(count),
+				Data: value[i*part : min((i+1)*part, len(value))],
 			}
-			switch {
-			case reply.Error != "" && reply.Final:
-				return executors.Permanent(errors.New(reply.Error))
-			case reply.Error != "":
-				return errors.New(reply.Error)
+			if err := w.sendPart(gctx, request); err != nil {
+				return fmt.Errorf("store result of %d bytes, chunk %d of %d: %w", len(value), i+1, count, err)
 			}
 			return nil
 		})
-		if err != nil {
-			return fmt.Errorf("store result of %d bytes, chunk %d of %d: %w", len(value), i+1, count, err)
-		}
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("store result of %d bytes: %w", len(value), context.Cause(ctx))
 	}
 	return nil
+}
+
+// enter waits for a turn to request a part.
+func (w *Worker) enter(ctx context.Context) error {
+	select {
+	case w.parts <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (w *Worker) leave() { <-w.parts }
+
+func (w *Worker) sendPart(ctx context.Context, request *workerv1.ChunkRequest) error {
+	return w.insist(ctx, func() error {
+		reply := &workerv1.ChunkReply{}
+		if err := w.requestWithin(ctx, w.partWithin(), queue.Chunk, request, reply); err != nil {
+			return err
+		}
+		return refusal(reply.Error, reply.Final, reply.Busy)
+	})
+}
+
+// refusal is the error in an answer.
+func refusal(text string, final, busy bool) error {
+	switch {
+	case text == "":
+		return nil
+	case final:
+		return executors.Permanent(errors.New(text))
+	case busy:
+		return fmt.Errorf("%w: %s", errBusy, text)
+	}
+	return errors.New(text)
 }
 
 // inputs are the attempt's inputs, fetched in parts when they are too large for its message.
@@ -143,14 +192,17 @@ func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (json.RawMessage, 
 		request := &workerv1.InputsRequest{Version: version, Grant: a.grant(), Offset: uint64(len(data))}
 		err := w.insist(ctx, func() error {
 			reply := &workerv1.InputsReply{}
-			if err := w.request(ctx, queue.Inputs, request, reply); err != nil {
-				return err
+			err := w.enter(ctx)
+			if err == nil {
+				err = w.requestWithin(ctx, w.partWithin(), queue.Inputs, request, reply)
+				w.leave()
+			}
+			if err == nil {
+				err = refusal(reply.Error, reply.Final, reply.Busy)
 			}
 			switch {
-			case reply.Error != "" && reply.Final:
-				return executors.Permanent(errors.New(reply.Error))
-			case reply.Error != "":
-				return errors.New(reply.Error)
+			case err != nil:
+				return err
 			case reply.Size > uint64(w.cfg.MaxInputBytes):
 				return executors.Permanent(fmt.Errorf("inputs have %d bytes, the most is %d", reply.Size, w.cfg.MaxInputBytes))
 			case !first && reply.Size != size:
@@ -170,12 +222,15 @@ func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (json.RawMessage, 
 }
 
 // insist repeats an operation, with back-off, until it succeeds, fails for good, or ctx ends; then it returns ctx's
-// cause. After [insistFor] the last error stands: an outage of that length would have ended the lease, so that the
+// cause. After [insistFor] without a word, or with refusals only, the last error stands: an outage of that length would have ended the lease, so that the
 // fault lies with the attempt.
 func (w *Worker) insist(ctx context.Context, operation func() error) error {
 	begin := time.Now()
 	for tries := 1; ; tries++ {
 		err := operation()
+		if errors.Is(err, errBusy) {
+			begin = time.Now()
+		}
 		if err == nil || executors.IsPermanent(err) || time.Since(begin) > insistFor {
 			return err
 		}

@@ -28,6 +28,7 @@ type Worker struct {
 	ledger   *ledger
 	results  *batcher[*attempt]
 	voices   voices
+	parts    chan struct{} // a place for each request for a part of a payload
 	metrics  *metrics
 	log      *slog.Logger
 	quiet    *quietLog
@@ -56,6 +57,7 @@ func New(cfg Config, conn *queue.Conn, registry *executors.Registry) (*Worker, e
 	w := &Worker{
 		cfg: cfg, conn: conn, registry: registry, kinds: map[string]*kind{},
 		log: cfg.Log.With("worker", cfg.ID), draining: make(chan struct{}),
+		parts: make(chan struct{}, partsInFlight),
 	}
 	w.quiet = &quietLog{log: w.log}
 	for _, p := range cfg.Pools {

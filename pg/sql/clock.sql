@@ -73,4 +73,6 @@ delete from submission where tree = $1
 delete from tree where key = $1
 
 -- name: DeleteOldChunks
-delete from chunk where at < now() - interval '1 day'
+-- Parts of results of attempts that have ended without them: nobody can ever ask for them.
+delete from chunk c where not exists (
+  select from task t where t.key = c.task and t.attempt = c.attempt and (t.worker is not null or t.state = 3))

@@ -63,6 +63,11 @@ from unnest($1::bigint[], $2::integer[], $3::smallint[], $4::boolean[], $5::bigi
   $8::text[], $9::text[])
   u(task, number, outcome, counted, worker, started_at, result, error, detail)
 
+-- name: InsertLargeAttempt
+-- One attempt of those that InsertAttempts is not for: in an array, a large result would be copied several times over.
+insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail)
+values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, now(), $7, nullif($8, ''), nullif($9, ''))
+
 -- name: FinishCancelledAttempts
 -- Adds what the workers of cancelled attempts brought back. Expects: the row that the cancellation wrote.
 update attempt a set finished_at = now(), result = coalesce(u.result::json, a.result)

@@ -51,10 +51,14 @@ from worker w where w.state in (1, 2) or w.lease_until > now() - interval '1 hou
 delete from worker where state in (3, 4) and attempts = '{-1}' and lease_until < now() - interval '1 day'
 
 -- name: PutChunk
--- Stores a part of a large result. Expects: the attempt is open, or cancelled and not yet stopped.
-insert into chunk (task, attempt, index, count, data)
-select $1, $2, $3, $4, $5 from task where key = $1 and attempt = $2 and (worker is not null or state = 3)
-on conflict (task, attempt, index) do update set data = excluded.data, count = excluded.count, at = now()
+-- Stores a part of a large result, and tells whether its attempt is open, or cancelled and not yet stopped; if not, nothing
+-- is stored. A part that is there already stays as it is.
+with open as (
+  select from task where key = $1 and attempt = $2 and (worker is not null or state = 3)
+), part as (
+  insert into chunk (task, attempt, index, count, data) select $1, $2, $3, $4, $5 from open on conflict do nothing
+)
+select exists (select from open)
 
 -- name: Instances
 select b.key, b.id, b.instance from worker a join worker b on b.id = a.id where a.instance = $1 order by b.key desc limit 100

@@ -1459,6 +1459,7 @@ type ChunkReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Error         string                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`  // empty: stored
 	Final         bool                   `protobuf:"varint,2,opt,name=final,proto3" json:"final,omitempty"` // with error: don't try again
+	Busy          bool                   `protobuf:"varint,3,opt,name=busy,proto3" json:"busy,omitempty"`   // with error: nothing is wrong but the load; try again, however often
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1503,6 +1504,13 @@ func (x *ChunkReply) GetError() string {
 func (x *ChunkReply) GetFinal() bool {
 	if x != nil {
 		return x.Final
+	}
+	return false
+}
+
+func (x *ChunkReply) GetBusy() bool {
+	if x != nil {
+		return x.Busy
 	}
 	return false
 }
@@ -1574,6 +1582,7 @@ type InputsReply struct {
 	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"` // of the whole
 	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
 	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"` // with error: don't try again, the attempt fails for good
+	Busy          bool                   `protobuf:"varint,5,opt,name=busy,proto3" json:"busy,omitempty"`   // with error: as in ChunkReply
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1632,6 +1641,13 @@ func (x *InputsReply) GetError() string {
 func (x *InputsReply) GetFinal() bool {
 	if x != nil {
 		return x.Final
+	}
+	return false
+}
+
+func (x *InputsReply) GetBusy() bool {
+	if x != nil {
+		return x.Busy
 	}
 	return false
 }
@@ -1756,20 +1772,22 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\rR\x05index\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\rR\x05count\x12\x12\n" +
-	"\x04data\x18\x05 \x01(\fR\x04data\"8\n" +
+	"\x04data\x18\x05 \x01(\fR\x04data\"L\n" +
 	"\n" +
 	"ChunkReply\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x14\n" +
-	"\x05final\x18\x02 \x01(\bR\x05final\"s\n" +
+	"\x05final\x18\x02 \x01(\bR\x05final\x12\x12\n" +
+	"\x04busy\x18\x03 \x01(\bR\x04busy\"s\n" +
 	"\rInputsRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x04R\x06offset\"a\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\"u\n" +
 	"\vInputsReply\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final*C\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\x12\x12\n" +
+	"\x04busy\x18\x05 \x01(\bR\x04busy*C\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERDICT_YES\x10\x01\x12\x0e\n" +

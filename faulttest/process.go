@@ -88,8 +88,11 @@ func (p *Process) Ready() error {
 	return err
 }
 
-// PID is the process's number.
-func (p *Process) PID() int { return p.cmd.Process.Pid }
+// WasReady reports whether the part has ever taken work.
+func (p *Process) WasReady() bool {
+	_, err := os.Stat(p.Settings.readyFile())
+	return err == nil
+}
 
 // Ended is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }

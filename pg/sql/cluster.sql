@@ -1,7 +1,7 @@
 -- name: ClusterSecret
--- The cluster's secret; the first process offers $1.
-with made as (insert into cluster (secret) values ($1) on conflict do nothing returning secret)
-select secret from made union all select secret from cluster limit 1
+-- The cluster's secret; the first process offers $1. An update that changes nothing, because a row that somebody else has
+-- inserted since this statement began is seen by no select in it.
+insert into cluster (secret) values ($1) on conflict (only_one) do update set secret = cluster.secret returning secret
 
 -- name: PoolIDs
 select id, name from pool

@@ -210,7 +210,7 @@ func (c *coordinator) settle() {
 				continue
 			}
 			results = append(results, dag.Result{Task: r.key.task, Attempt: r.key.number, Worker: key, Before: before, Outcome: r.outcome,
-				Permanent: r.permanent, Early: r.early, StartedAt: epoch.Add(r.started)})
+				Permanent: r.permanent, Early: r.early, Offer: r.offer, StartedAt: epoch.Add(r.started)})
 		}
 	}
 	var eff *effects
@@ -224,16 +224,15 @@ func (c *coordinator) settle() {
 		}
 		c.after(eff)
 		for _, a := range list {
-			c.then(c.w.pause(), func() { c.receipt(a) })
+			c.then(c.w.pause(), func() { c.receipt(a, eff.handed) })
 		}
 	})
 }
 
-func (c *coordinator) receipt(a arrived) {
-	wk := c.w.workers[a.batch.worker]
-	for _, r := range a.batch.results {
-		c.w.send(func() { wk.receipt(r.key) })
-	}
+// receipt tells a worker that its results are recorded; what it was handed over with them goes along.
+func (c *coordinator) receipt(a arrived, handed []dag.Handover) {
+	wk, n := c.w.workers[a.batch.worker], c.w.store.newsFor(a.batch, handed)
+	c.w.send(func() { wk.hear(n) })
 	c.w.send(func() {
 		if a.created == c.w.nats.created {
 			c.w.nats.ackResults(a.batch)

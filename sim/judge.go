@@ -277,6 +277,7 @@ func (w *world) judgeCounts(t *tree, n dag.TreeDelta) {
 
 // judgeEnding holds the end of the history against the oracle.
 func (w *world) judgeEnding() {
+	w.judgeSlots()
 	for _, t := range w.store.trees {
 		var n dag.TreeDelta
 		expect := oracle.Tree{Tasks: slices.Clone(t.script.Tasks)}

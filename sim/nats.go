@@ -43,6 +43,7 @@ type result struct {
 	token            uint64
 	outcome          dag.Outcome
 	permanent, early bool
+	offer            bool // its slot waits for a task that it unlocks
 	started          time.Duration
 }
 

@@ -46,7 +46,7 @@ func TestSimulation(t *testing.T) {
 	first := number(t, "TASKGROVE_FIRST", uint64(time.Now().UnixNano())&0xffffffff)
 	t.Logf("histories %d, seeds from %d", histories, first)
 	begin := time.Now()
-	var next, starts, overlaps, killed, back, early atomic.Int64
+	var next, starts, overlaps, killed, back, early, handed atomic.Int64
 	var virtual atomic.Int64
 	var mu sync.Mutex
 	failed := -1
@@ -67,6 +67,7 @@ func TestSimulation(t *testing.T) {
 				killed.Add(int64(r.Killed))
 				back.Add(int64(r.TakenBack))
 				early.Add(int64(r.Early))
+				handed.Add(int64(r.HandedOver))
 				virtual.Add(int64(r.Time))
 				if r.Broken != "" {
 					mu.Lock()
@@ -80,9 +81,9 @@ func TestSimulation(t *testing.T) {
 	}
 	wg.Wait()
 	took := time.Since(begin)
-	t.Logf("%d histories in %s, %.0f a minute; %s of virtual time, %d starts (%d early, %d beside another that may), %d kills, %d attempts taken back",
+	t.Logf("%d histories in %s, %.0f a minute; %s of virtual time, %d starts (%d early, %d handed over, %d beside another that may), %d kills, %d attempts taken back",
 		histories, took.Round(time.Millisecond), float64(histories)/took.Minutes(), time.Duration(virtual.Load()).Round(time.Second),
-		starts.Load(), early.Load(), overlaps.Load(), killed.Load(), back.Load())
+		starts.Load(), early.Load(), handed.Load(), overlaps.Load(), killed.Load(), back.Load())
 	if failed < 0 {
 		return
 	}

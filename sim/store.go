@@ -164,6 +164,7 @@ func (s *store) load(keys, policies []dag.Key, dependents bool) *dag.Decision {
 type effects struct {
 	publish []*message
 	stops   []dag.Stop
+	handed  []dag.Handover
 	chores  bool
 	timers  bool
 }
@@ -171,7 +172,7 @@ type effects struct {
 // apply writes what the decision says.
 func (s *store) apply(d *dag.Decision, room func(pool int32, n int) bool) *effects {
 	w := s.w
-	eff := &effects{stops: d.Stops, chores: len(d.Unlock) > 0, timers: len(d.Timers) > 0}
+	eff := &effects{stops: d.Stops, handed: d.Handovers, chores: len(d.Unlock) > 0, timers: len(d.Timers) > 0}
 	for _, r := range d.Changed() {
 		t := s.task(r.Key)
 		if state, number := r.Expected(); t.row.State != state || t.row.Attempt != number {

@@ -19,12 +19,14 @@ func (s *store) settle(results []dag.Result, room func(int32, int) bool) *effect
 		}
 	}
 	d := s.load(keys, policies, true)
-	for _, r := range results {
+	changed := make([]bool, len(results))
+	for i, r := range results {
 		before := s.task(r.Task).row
-		if d.Settle(r) {
+		if changed[i] = d.Settle(r); changed[i] {
 			s.w.judgeSettle(before, r)
 		}
 	}
+	s.handOver(d, results, changed)
 	return s.apply(d, room)
 }
 

@@ -34,6 +34,7 @@ type worker struct {
 	process
 	session   *session
 	ledger    []*attempt
+	inHand    [pools]int // slots that are held
 	taker     *ticker
 	cut       time.Duration // its network is cut until then
 	leaving   bool
@@ -65,13 +66,16 @@ type attempt struct {
 	sends               int
 	sendAfter           time.Duration
 	exec                *execution
+	holdsSlot           bool
+	offers              bool          // its result offers its slot, which it holds until the receipt
+	offered             time.Duration // since when
 }
 
 func (wk *worker) start() {
 	wk.up = true
 	wk.life++
 	wk.frozen, wk.leaving, wk.stopGrace = 0, false, false
-	wk.ledger = nil
+	wk.ledger, wk.inHand = nil, [pools]int{}
 	wk.taker = wk.tick(time.Second, wk.take)
 	wk.newSession()
 	wk.tick(time.Second, wk.resend)
@@ -143,9 +147,7 @@ func (wk *worker) answered(s *session, sent time.Duration, an answer) {
 		return
 	}
 	s.answered = an.number
-	for _, k := range an.settled {
-		wk.receipt(k)
-	}
+	wk.receipts(an.settled)
 	for _, k := range an.cancel {
 		wk.cancel(k)
 	}
@@ -204,6 +206,11 @@ func (wk *worker) watchFence(s *session) {
 // endSession stops what runs; nothing of the session starts any more.
 func (wk *worker) endSession(s *session) {
 	s.ended = true
+	for _, a := range wk.ledger {
+		if a.session == s {
+			wk.endOffer(a)
+		}
+	}
 	wk.interrupt(s)
 }
 
@@ -236,16 +243,17 @@ func (wk *worker) find(k attemptKey) *attempt {
 func (wk *worker) forget(a *attempt) {
 	a.phase = forgotten
 	wk.ledger = slices.DeleteFunc(wk.ledger, func(o *attempt) bool { return o == a })
-	wk.taker.wake()
+	wk.endOffer(a)
+	wk.dropSlot(a)
 }
 
-func (wk *worker) used(pool int32) (n int) {
-	for _, a := range wk.ledger {
-		if a.lane.pool == pool && a.phase != reported {
-			n++
-		}
+// dropSlot ends an attempt's hold on its slot.
+func (wk *worker) dropSlot(a *attempt) {
+	if a.holdsSlot {
+		a.holdsSlot = false
+		wk.inHand[a.lane.pool]--
 	}
-	return n
+	wk.taker.wake()
 }
 
 // take asks for as much work as there are free slots.
@@ -257,7 +265,7 @@ func (wk *worker) take(done func()) {
 	}
 	life := wk.life
 	for pool := range int32(pools) {
-		n := slots - wk.used(pool)
+		n := slots - wk.inHand[pool]
 		if n <= 0 {
 			continue
 		}
@@ -284,11 +292,13 @@ func (wk *worker) arrive(s *session, m message, created int) {
 		}
 		return
 	}
-	if s.ended || wk.leaving || wk.used(m.lane.pool) >= slots {
+	if s.ended || wk.leaving || wk.inHand[m.lane.pool] >= slots {
 		wk.nak(a)
 		return
 	}
 	wk.ledger = append(wk.ledger, a)
+	wk.inHand[m.lane.pool]++
+	a.holdsSlot = true
 	a.early = m.repeatable && m.delivered == 1
 	if a.early {
 		wk.run(a)
@@ -359,8 +369,7 @@ func (wk *worker) verdict(a *attempt, v dag.Verdict, tries int) {
 			wk.report(a)
 		case a.phase != waiting: // started early
 		case a.cancelled, wk.leaving, !a.session.holds(wk.w.now):
-			a.result = result{key: a.key, token: a.token, outcome: dag.OutcomeReturned, started: wk.w.now}
-			wk.report(a)
+			wk.handBack(a)
 		default:
 			wk.run(a)
 		}
@@ -381,8 +390,7 @@ func (wk *worker) verdict(a *attempt, v dag.Verdict, tries int) {
 func (wk *worker) run(a *attempt) {
 	t := wk.w.store.task(a.key.task)
 	if !a.early && dag.TooLate(t.policy.Timeout, wk.w.now-a.askedAt) {
-		a.result = result{key: a.key, token: a.token, outcome: dag.OutcomeReturned, started: wk.w.now}
-		wk.report(a)
+		wk.handBack(a)
 		return
 	}
 	script := wk.w.script(a.key.task)
@@ -452,6 +460,7 @@ func (wk *worker) finish(a *attempt, r result) {
 		return
 	}
 	a.result.early = !a.yes
+	a.result.offer = a.yes && r.outcome == dag.OutcomeCompleted && !a.session.ended && wk.mayOffer(a)
 	wk.report(a)
 }
 
@@ -459,7 +468,12 @@ func (wk *worker) finish(a *attempt, r result) {
 func (wk *worker) report(a *attempt) {
 	a.phase = reported
 	a.sending = true
-	wk.taker.wake()
+	if a.result.offer {
+		a.offers, a.offered = true, wk.w.now
+		wk.w.offers[a.key] = wk.id - 100
+	} else {
+		wk.dropSlot(a)
+	}
 	wk.then(wk.w.pause(), func() { wk.sendResult(a) })
 }
 
@@ -488,19 +502,12 @@ func (wk *worker) sendResult(a *attempt) {
 func (wk *worker) resend(done func()) {
 	for _, a := range slices.Clone(wk.ledger) {
 		if a.phase == reported && a.sendAfter <= wk.w.now {
+			wk.endOffer(a)
+			a.result.offer = false
 			wk.sendResult(a)
 		}
 	}
 	done()
-}
-
-// receipt forgets a result that is settled. Called from the network.
-func (wk *worker) receipt(k attemptKey) {
-	wk.reach(wk.life, func() {
-		if a := wk.find(k); a != nil && a.phase == reported {
-			wk.forget(a)
-		}
-	})
 }
 
 // cancel stops an attempt. Called from the network.

@@ -24,6 +24,7 @@ type Report struct {
 	TakenBack   int // attempts, from workers that were lost or did not know them
 	Overlapping int // starts beside another one, of those that may: repeatable, or frozen past the lease
 	Early       int // starts before the claim was confirmed
+	HandedOver  int // claims together with the result that unlocked the task
 }
 
 type world struct {
@@ -37,12 +38,13 @@ type world struct {
 	dbDown       time.Duration
 	pending      int // what users still want
 	open         []*execution
+	offers       map[attemptKey]int // results that ever offered a slot, until a task is handed over for it: by which worker
 	report       Report
 }
 
 // Run plays the history.
 func Run(par Params) Report {
-	w := &world{par: par}
+	w := &world{par: par, offers: map[attemptKey]int{}}
 	w.rng = rand.New(rand.NewPCG(par.Seed, 2))
 	if par.Trace {
 		w.keep = 400

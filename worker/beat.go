@@ -16,6 +16,7 @@ const (
 	beatsInFlight = 3 // a slow answer does not delay the next beat
 	beatRetry     = 250 * time.Millisecond
 	leaveWithin   = 2 * time.Second
+	maxLease      = 24 * time.Hour // an answer that grants more is taken to mean this
 )
 
 // beats sends a beat at once and every [Config.Beat] until ctx ends; sooner after a failure, after a reconnection and
@@ -125,6 +126,7 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 	if old {
 		return true // nothing failed
 	}
+	s.missed(reply.Missed)
 	w.ledger.receipts(reply.Settled)
 	w.ledger.cancel(reply.Cancel)
 	if n := w.ledger.disown(s, number, reply.Disowned); n > 0 {
@@ -135,5 +137,5 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 		s.lease.refuse()
 		return false
 	}
-	return s.lease.extend(sent, time.Duration(reply.LeaseMs)*time.Millisecond)
+	return s.lease.extend(sent, time.Duration(min(reply.LeaseMs, maxLease.Milliseconds()))*time.Millisecond)
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -84,15 +85,15 @@ func (s *session) arrive(p *pool, deliveries []*queue.WorkDelivery) {
 // read makes an attempt of a message. nil: it can't be understood, and was dealt with.
 func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) *attempt {
 	w := s.w
-	work := &workerv1.Work{}
-	if err := proto.Unmarshal(d.Data, work); err != nil || work.Attempt == nil {
-		w.log.Error("work message can't be read; dropped", "pool", p.name, "bytes", len(d.Data), "error", err)
-		d.Ack() // the coordinator offers its attempt again
-		return nil
-	}
-	if work.Version > version+1 {
+	work, err := readWork(d.Data)
+	switch {
+	case errors.Is(err, errTooNew):
 		// Not acknowledged: after the ack wait a newer worker may get it.
 		w.log.Error("work message is too new for this worker", "pool", p.name, "version", work.Version, "task", work.TaskId)
+		return nil
+	case err != nil:
+		w.log.Error("work message can't be read; dropped", "pool", p.name, "bytes", len(d.Data), "error", err)
+		d.Ack() // the coordinator offers its attempt again
 		return nil
 	}
 	if d.Delivered > 1 {
@@ -101,6 +102,23 @@ func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) *attempt {
 	a := s.newAttempt(p, work, d.Header, now)
 	a.delivery, a.early = d, work.Repeatable && d.Delivered == 1
 	return a
+}
+
+// errTooNew: the message is of a version that we may not understand.
+var errTooNew = errors.New("too new")
+
+// readWork decodes a message.
+func readWork(data []byte) (*workerv1.Work, error) {
+	work := &workerv1.Work{}
+	switch err := proto.Unmarshal(data, work); {
+	case err != nil:
+		return nil, err
+	case work.Attempt == nil:
+		return nil, errors.New("it names no attempt")
+	case work.Version > version+1:
+		return work, errTooNew
+	}
+	return work, nil
 }
 
 func (s *session) newAttempt(p *pool, work *workerv1.Work, header nats.Header, now time.Time) *attempt {

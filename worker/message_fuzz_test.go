@@ -1,0 +1,238 @@
+package worker
+
+import (
+	"log/slog"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskgrove/taskgrove/executors"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/queue/natsserver"
+)
+
+// closed is a connection that was one: it knows the server's bounds, and sends nothing.
+func closed(f *testing.F) *queue.Conn {
+	server, err := natsserver.Start(natsserver.Config{StoreDir: f.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer server.Shutdown()
+	conn, err := queue.Connect(f.Context(), queue.Config{URL: server.WorkerURL("w"), Name: "w", Worker: "w"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	conn.Close()
+	return conn
+}
+
+// deafWorker hears nothing over its connection: what it is told reaches it by calls. Its session is "i1", its lease holds
+// or not.
+func deafWorker(t testing.TB, conn *queue.Conn, leased bool) (*Worker, *session) {
+	w, err := New(Config{ID: "w", Pools: []Pool{{"p", 2}}, Log: slog.New(slog.DiscardHandler)}, conn, executors.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.metrics.stop)
+	s := newSession(w)
+	s.instance = "i1"
+	if leased {
+		s.lease.extend(time.Now(), time.Hour)
+	}
+	w.session.Store(s)
+	return w, s
+}
+
+// books fails unless the ledger's counts are those of what it lists, and no pool is over its slots.
+func books(t *testing.T, w *Worker) {
+	t.Helper()
+	l := w.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slots, kept, bytes := 0, 0, 0
+	for k, a := range l.attempts {
+		if a.key != k || a.phase == gone {
+			t.Fatalf("attempt %v is listed as %v in phase %d", a.key, k, a.phase)
+		}
+		if a.holdsSlot {
+			slots++
+		}
+		if a.phase == reported {
+			kept++
+			bytes += a.size()
+		}
+	}
+	if slots != l.inHand || kept != l.kept || bytes != l.keptBytes {
+		t.Fatalf("counts %d slots, %d kept, %d bytes; has %d, %d, %d", l.inHand, l.kept, l.keptBytes, slots, kept, bytes)
+	}
+	for _, p := range w.pools {
+		if used := p.used.Load(); used < 0 || used > int64(p.slots) {
+			t.Fatalf("pool %s has %d of %d slots in use", p.name, used, p.slots)
+		}
+	}
+}
+
+func pieces(f *testing.F, messages ...proto.Message) {
+	for _, m := range messages {
+		data, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+		f.Add(data[:len(data)/2])
+	}
+	f.Add([]byte{})
+}
+
+// FuzzNews: receipts, cancellations and handovers, whatever they name, leave the books right; nothing starts that was
+// not granted to this session, and nothing without a slot that was offered.
+func FuzzNews(f *testing.F) {
+	one, two := &workerv1.Attempt{Task: 1, Number: 1}, &workerv1.Attempt{Task: 2, Number: 1}
+	next := &workerv1.Work{Version: 1, Attempt: two, Token: []byte("t"), Executor: "none", Inputs: []byte("{}")}
+	pieces(f,
+		&workerv1.News{Receipts: []*workerv1.Attempt{one, two, {}}, Cancel: []*workerv1.Attempt{one, {Task: -1, Number: math.MaxUint32}}},
+		&workerv1.News{Handovers: []*workerv1.Handover{{After: one, Instance: "i1", Pool: "p", Work: next, Header: map[string]string{"a\r\nb": "c\x00"}}}},
+		&workerv1.News{Handovers: []*workerv1.Handover{{After: two, Instance: "i1", Pool: "p", Work: next}, {Instance: "i1", Pool: "p", Work: next}}},
+		&workerv1.News{Handovers: []*workerv1.Handover{{Instance: "other", Pool: "p", Work: next}, {Instance: "i1", Pool: "q", Work: next}, {Instance: "i1", Pool: "p"}}},
+	)
+	conn := closed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		w, s := deafWorker(t, conn, true)
+		a := s.newAttempt(w.pools[0], &workerv1.Work{Attempt: &workerv1.Attempt{Task: 1, Number: 1}, Token: []byte("t"), Unlocks: true}, nil, time.Now())
+		w.pools[0].used.Add(1)
+		w.ledger.take(s, []*attempt{a})
+		w.ledger.asking([]*attempt{a})
+		w.ledger.answer([]*attempt{a}, []workerv1.Verdict{workerv1.Verdict_VERDICT_YES}, true, nil)
+		w.ledger.finish(a, &workerv1.Result{Attempt: a.work.Attempt, Outcome: workerv1.Outcome_OUTCOME_COMPLETED, Value: []byte("1")}, true)
+		books(t, w)
+		for range 2 { // news may be repeated
+			w.news(data)
+		}
+		w.working.Wait() // no executor: what starts fails at once
+		books(t, w)
+		news := &workerv1.News{}
+		if proto.Unmarshal(data, news) != nil {
+			return
+		}
+		named := map[key]bool{{1, 1}: true}
+		for _, h := range news.Handovers {
+			if h.Instance == "i1" && h.Pool == "p" {
+				named[keyOf(h.Work.GetAttempt())] = true
+			}
+		}
+		w.ledger.mu.Lock()
+		defer w.ledger.mu.Unlock()
+		for k := range w.ledger.attempts {
+			if !named[k] {
+				t.Fatalf("attempt %v was handed to nobody here", k)
+			}
+		}
+	})
+}
+
+// FuzzWork: a message of work that can be read becomes the attempt that it names; others become nothing.
+func FuzzWork(f *testing.F) {
+	pieces(f,
+		&workerv1.Work{Version: 1, Attempt: &workerv1.Attempt{Task: 5, Number: 2}, Token: []byte("t"), Executor: "none", Repeatable: true},
+		&workerv1.Work{Version: 9, Attempt: &workerv1.Attempt{Task: 5, Number: 2}}, &workerv1.Work{Version: 1},
+		&workerv1.Work{Version: 1, Attempt: &workerv1.Attempt{}, InputsSize: math.MaxUint64, TimeoutMs: math.MinInt64, Schemas: []byte("{")})
+	conn := closed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for delivered := 1; delivered < 3; delivered++ {
+			w, s := deafWorker(t, conn, true)
+			d := &queue.WorkDelivery{Pool: "p", Data: data, Delivered: delivered, Header: nats.Header{"Traceparent": {string(data)}}}
+			work, problem := readWork(data)
+			a := s.read(w.pools[0], d, time.Now())
+			if (a != nil) != (problem == nil) {
+				t.Fatalf("got an attempt: %v; the message: %v", a != nil, problem)
+			}
+			if a == nil {
+				return
+			}
+			if a.key != keyOf(work.Attempt) || !proto.Equal(a.work, work) || a.early != (work.Repeatable && delivered == 1) {
+				t.Fatalf("got attempt %v, early %v, of %v", a.key, a.early, work)
+			}
+			back, err := proto.Marshal(a.work)
+			if again, problem := readWork(back); err != nil || problem != nil || !proto.Equal(again, work) {
+				t.Fatalf("does not survive being written: %v, %v", err, problem)
+			}
+			if err := w.unknownExecutor(a.work); err == nil {
+				t.Fatal("an executor that does not exist is known")
+			}
+			w.trace(a)
+			w.pools[0].used.Add(1)
+			w.ledger.take(s, []*attempt{a})
+			books(t, w)
+		}
+	})
+}
+
+// FuzzClaimAnswers: verdicts too many, too few or unknown decide nothing but what they name.
+func FuzzClaimAnswers(f *testing.F) {
+	pieces(f, &workerv1.ClaimReply{Verdicts: []workerv1.Verdict{1, 2, 0, 1, 77}}, &workerv1.ClaimReply{Verdicts: []workerv1.Verdict{1}},
+		&workerv1.ClaimReply{Error: "no", Verdicts: []workerv1.Verdict{-1, 1, 2}})
+	conn := closed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		w, s := deafWorker(t, conn, true)
+		reply := &workerv1.ClaimReply{}
+		if proto.Unmarshal(data, reply) != nil {
+			return
+		}
+		var batch []*attempt
+		for task := range int64(2) {
+			batch = append(batch, s.newAttempt(w.pools[0], &workerv1.Work{Attempt: &workerv1.Attempt{Task: task, Number: 1}, Token: []byte("t")}, nil, time.Now()))
+		}
+		w.pools[0].used.Add(2)
+		w.ledger.take(s, batch)
+		w.ledger.asking(batch)
+		out := w.ledger.answer(batch, reply.Verdicts, len(data)%2 == 0, executors.ErrLeaseLost)
+		books(t, w)
+		want := map[workerv1.Verdict]int{}
+		for i := range batch {
+			v := workerv1.Verdict_VERDICT_UNSPECIFIED
+			if i < len(reply.Verdicts) {
+				v = reply.Verdicts[i]
+			}
+			if v != workerv1.Verdict_VERDICT_YES && v != workerv1.Verdict_VERDICT_NO {
+				v = workerv1.Verdict_VERDICT_UNSPECIFIED
+			}
+			want[v]++
+		}
+		if len(out.start)+len(out.report) != want[workerv1.Verdict_VERDICT_YES] || len(out.again) != want[workerv1.Verdict_VERDICT_UNSPECIFIED] {
+			t.Fatalf("verdicts %v: got %d to start, %d to report, %d to ask again", reply.Verdicts, len(out.start), len(out.report), len(out.again))
+		}
+	})
+}
+
+// FuzzBeatAnswers: no answer makes a lease longer than the coordinator can have meant, nor an older answer undo a newer
+// one; the books stay right.
+func FuzzBeatAnswers(f *testing.F) {
+	one := []*workerv1.Attempt{{Task: 1, Number: 1}, {}}
+	pieces(f, &workerv1.BeatReply{Number: 1, LeaseMs: 30_000, Cancel: one}, &workerv1.BeatReply{Number: 1, LeaseMs: math.MaxInt64, Disowned: one},
+		&workerv1.BeatReply{Number: 1, LeaseMs: math.MinInt64, Settled: one}, &workerv1.BeatReply{Number: 9, LeaseMs: 1}, &workerv1.BeatReply{Number: 1, Error: "no"})
+	conn := closed(f)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		w, s := deafWorker(t, conn, false)
+		reply := &workerv1.BeatReply{}
+		if proto.Unmarshal(data, reply) != nil {
+			return
+		}
+		beat := s.nextBeat(false)
+		sent := time.Now()
+		s.answeredBeat(beat.Number, sent, reply)
+		books(t, w)
+		if reply.Number != beat.Number && !s.lease.Until().IsZero() {
+			t.Fatalf("an answer to beat %d was taken for that to %d", reply.Number, beat.Number)
+		}
+		if until := s.lease.Until(); until.After(sent.Add(maxLease)) {
+			t.Fatalf("lease of %d ms: lasts until %s", reply.LeaseMs, until)
+		}
+		if s.answeredBeat(beat.Number, sent, &workerv1.BeatReply{Number: beat.Number, LeaseMs: 1 << 40}); s.answered > beat.Number {
+			t.Fatalf("answered %d of %d beats", s.answered, beat.Number)
+		}
+	})
+}

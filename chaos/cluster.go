@@ -46,6 +46,7 @@ type cluster struct {
 	parts    map[string][]*part
 	clients  []*client.Client
 	journal  *faulttest.Journal
+	trees    int // that all histories so far have stored
 
 	mu    sync.Mutex
 	jumps []time.Time // when Postgres's clock went ahead

@@ -18,9 +18,8 @@ import (
 	"github.com/taskgrove/taskgrove/oracle"
 )
 
-// patience is how long after the last fault everything must have settled. The slowest recovery is that of two looks, 30 s
-// apart, at what live workers do not list.
-const patience = 3 * time.Minute
+// patience is how long after the last fault everything must have settled; a flag.
+var patience = 3 * time.Minute
 
 // Played is what came of a plan.
 type Played struct {
@@ -310,6 +309,9 @@ func (g *game) settle(ctx context.Context) {
 		g.problem("%s: %v%s", history.Settles, err, faulttest.Explain(context.WithoutCancel(ctx), g.c.direct))
 		return
 	}
+	if err := g.countTrees(ctx); err != nil {
+		g.problem("%v", err)
+	}
 	if err := faulttest.CheckStore(ctx, g.c.direct); err != nil {
 		g.problem("the store: %v", err)
 	}
@@ -320,6 +322,29 @@ func (g *game) settle(ctx context.Context) {
 		}
 		g.problem("the auditor: %s: tree %s, task %s: %s", v.Kind, v.TreeID, v.TaskID, v.Text)
 	}
+}
+
+// countTrees checks that submissions which were repeated stored one tree each.
+func (g *game) countTrees(ctx context.Context) error {
+	stored := g.c.trees
+	for _, s := range g.plan.Trees {
+		if _, err := g.c.clients[0].Tree(ctx, s.root()); err == nil {
+			g.c.trees++
+		} else if !errors.Is(err, client.ErrNotFound) {
+			return fmt.Errorf("tree %s: %w", s.root(), err)
+		}
+	}
+	got := 0
+	for _, err := range g.c.clients[0].Trees(ctx, client.TreeFilter{}) {
+		if err != nil {
+			return fmt.Errorf("list trees: %w", err)
+		}
+		got++
+	}
+	if got != g.c.trees {
+		return fmt.Errorf("%d trees are stored by submissions of %d", got-stored, g.c.trees-stored)
+	}
+	return nil
 }
 
 // judge reads what happened and holds it against the rules.

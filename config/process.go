@@ -150,7 +150,7 @@ type Scheduling struct {
 	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"ready tasks of a pool and priority that lie in NATS when the pool has little capacity; twice its capacity when that is more"`
 	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"claims or results in one transaction"`
 	Linger      time.Duration `envconfig:"LINGER" default:"2ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
-	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"submissions that are stored at once; more wait"`
+	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"submissions of large trees that are stored at once, and a fourth of the submissions that are read at once; more wait"`
 }
 
 // Limits bound what clients may send. See dag.Limits.

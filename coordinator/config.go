@@ -22,7 +22,7 @@ type Config struct {
 
 	Window      int           // ready tasks published per lane when its pool has little capacity; default 256
 	Batch       int           // the most claims or results in one transaction; default 4096
-	Submissions int           // at once; more wait; default 8
+	Submissions int           // of large trees at once, each with a connection of its own, and four times as many in all; more wait; default 8
 	Linger      time.Duration // how long a settle waits for more results while there is a queue; default 2 ms
 	Republish   time.Duration // after which a published task that nobody claimed is looked after; default 15 s
 	// Audit is the pause between two passes of the auditor; default 20 s; below 0: this process does not audit.

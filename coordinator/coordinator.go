@@ -33,6 +33,7 @@ type Coordinator struct {
 	executors  *executorIDs
 	inputs     *inputsCache
 	submitting chan struct{} // one slot for each submission under way
+	copying    chan struct{} // one for each that takes a connection of its own
 	ensured    sync.Map      // pool names whose consumers were made
 	meter      *meter
 	prepared   atomic.Bool // streams and consumers are there
@@ -52,7 +53,8 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		tokens:      tokens{secret: store.Secret()},
 		instances:   newInstances(store),
 		inputs:      newInputsCache(),
-		submitting:  make(chan struct{}, cfg.Submissions),
+		submitting:  make(chan struct{}, readers*cfg.Submissions),
+		copying:     make(chan struct{}, cfg.Submissions),
 		wakeTimers:  make(chan struct{}, 1),
 		wakeChores:  make(chan struct{}, 1),
 		wakeWorkers: make(chan struct{}, 1),

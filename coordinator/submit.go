@@ -14,25 +14,31 @@ import (
 	"github.com/taskgrove/taskgrove/pg"
 )
 
+// readers is how many submissions there may be at once for each that may be large: one that is being read, or waits for
+// its group, holds a small tree in memory, and no connection.
+const readers = 4
+
 // Submit stores a tree and, unless it is held, starts it; see [Service].
 func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	select {
-	case c.submitting <- struct{}{}:
-		defer func() { <-c.submitting }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: too many submissions are under way", ErrUnavailable)
+	done, err := slot(ctx, c.submitting)
+	if err != nil {
+		return nil, err
 	}
+	defer done()
 	begin := time.Now()
 	out, err := c.store.Submit(ctx, pg.Submission{
 		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Timeout: opts.Timeout, Limits: c.cfg.Limits,
 		Known:      func(id string) bool { return c.executors.has(ctx, id) },
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
 		Tasks:      tasks, Room: c.lanes.room,
+		Large: func(ctx context.Context) (func(), error) { return slot(ctx, c.copying) },
 	})
 	switch {
+	case errors.Is(err, ErrUnavailable): // no slot
+		return nil, err
 	case errors.Is(err, pg.ErrDigest):
 		return nil, &InvalidArgumentError{Field: "idempotency_key", Reason: "was used for a different submission"}
 	case err != nil:
@@ -42,6 +48,16 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	c.traceSubmit(ctx, out.Tree, out.Tasks, begin)
 	c.after(ctx, out.Effects)
 	return &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap}, nil
+}
+
+// slot waits for a place of a submission, and gives what frees it.
+func slot(ctx context.Context, slots chan struct{}) (free func(), err error) {
+	select {
+	case slots <- struct{}{}:
+		return func() { <-slots }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: too many submissions are under way", ErrUnavailable)
+	}
 }
 
 func (o SubmitOptions) validate() error {

@@ -67,8 +67,8 @@ var hot = map[string]explained{
 	"TreesWithAttempts": {args: "0, 100", rows: 30_000, whole: []string{"tree"}}, // a walk when a worker was lost
 	"PutChunk":          {args: `(295::bigint << 24) + 1, 1, 0, 1, '\x00'`},
 	// submission
-	"FindSubmission": {args: "'key-77'"},
-	"TakenIDs":       {args: "array['t100-7', 'new']"},
+	"FindSubmissions": {args: "array['key-77', 'new']"},
+	"TakenIDs":        {args: "array['t100-7', 'new']"},
 	// reads
 	"KeyOf":          {args: "'t100-7'"},
 	"TaskByID":       {args: "'t100-7'"},
@@ -154,12 +154,12 @@ const (
 
 // unexplained are the statements without a case, and why.
 var unexplained = map[string]string{
-	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTree": insertsOnly, "InsertFirstEvent": insertsOnly,
-	"InsertSubmission": insertsOnly,
-	"InsertTasks":      insertsOnly, "InsertSpecs": insertsOnly, "InsertPayloads": insertsOnly, "InsertEdges": insertsOnly,
+	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertFirstEvents": insertsOnly,
+	"InsertSubmissions": insertsOnly,
+	"InsertTasks":       insertsOnly, "InsertSpecs": insertsOnly, "InsertPayloads": insertsOnly, "InsertEdges": insertsOnly,
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "LostWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
 	"ClusterSecret": fewNames, "PoolIDs": fewNames, "EnsurePools": fewNames, "EnsureExecutors": fewNames, "ExecutorIDs": fewNames,
-	"NextTree": noTable, "LockExecution": noTable, "AuditTurn": noTable,
+	"NextTrees": noTable, "LockExecution": noTable, "AuditTurn": noTable,
 	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",
 }

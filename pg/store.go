@@ -32,6 +32,7 @@ type Store struct {
 	pool    *pgxpool.Pool
 	timeout time.Duration
 	secret  []byte
+	group   group
 
 	mu    sync.RWMutex
 	pools poolNames

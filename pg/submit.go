@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -31,6 +32,9 @@ type Submission struct {
 	Repeatable func(executor string) bool
 	Tasks      iter.Seq2[*dag.Task, error]
 	Room       Room
+	// Large is called before a tree that is not small is stored, which takes a connection for as long as its tasks take to
+	// arrive: it waits for leave, and gives what is to be called when the tree is stored. nil: any number at once.
+	Large func(context.Context) (done func(), err error)
 }
 
 // Submitted is a stored tree.
@@ -129,49 +133,62 @@ type sourceError struct{ error }
 
 func (e sourceError) Unwrap() error { return e.error }
 
-// Submit validates and stores a tree in one transaction. Payloads flow into it as they are read. Errors: those of the
-// tasks iterator as they are, *dag.InvalidTreeError, [ErrDigest]; nothing is stored then.
+// Submit validates and stores a tree in one transaction. A small one shares its transaction with others that come at the
+// same time (see [group]); the payloads of a large one flow into its own as they are read. Errors: those of the tasks
+// iterator as they are, *dag.InvalidTreeError, [ErrDigest]; nothing is stored then. After another error the tree may be
+// stored: only the idempotency key tells.
 func (s *Store) Submit(ctx context.Context, sub Submission) (*Submitted, error) {
+	small, all, stop := firstTasks(sub.Tasks) // nobody waits, and no connection, while it is read
+	defer stop()
+	sub.Tasks = all
+	if small != nil {
+		out, err := s.submitSmall(ctx, sub, small)
+		if !tryCopy(err) {
+			return out, err
+		}
+	}
+	if sub.Large != nil {
+		done, err := sub.Large(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
+	}
+	return s.submitLarge(ctx, sub)
+}
+
+// submitLarge stores a tree of any size on a connection of its own.
+func (s *Store) submitLarge(ctx context.Context, sub Submission) (*Submitted, error) {
 	in := newIntake(sub.Limits, sub.IdempotencyKey != "")
 	if sub.IdempotencyKey != "" {
 		if found, err := s.replay(ctx, sub, in); found != nil || err != nil {
 			return found, err
 		}
 	}
-	small, all, stop := firstTasks(sub.Tasks) // a small tree needs no connection while it is read
-	defer stop()
-	sub.Tasks = all
 	c, err := s.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Release()
-	rollback := func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		_, _ = c.Exec(ctx, "rollback")
+	out, err := s.submit(ctx, c.Conn(), sub, in)
+	if err == nil {
+		return out, nil
 	}
-	var out *Submitted
-	if small != nil {
-		if out, err = s.submitSmall(ctx, c.Conn(), sub, in, small); tryCopy(err) {
-			rollback()
-			small, in = nil, newIntake(sub.Limits, sub.IdempotencyKey != "")
-		}
+	rollback(ctx, c.Conn())
+	if sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
+		return s.replayed(context.WithoutCancel(ctx), sub.IdempotencyKey, in.digest.Sum(nil))
 	}
-	if small == nil {
-		out, err = s.submit(ctx, c.Conn(), sub, in)
+	if src, ok := errors.AsType[sourceError](err); ok {
+		return nil, src.error
 	}
-	if err != nil {
-		rollback()
-		if sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
-			return s.replayed(context.WithoutCancel(ctx), sub.IdempotencyKey, in.digest.Sum(nil))
-		}
-		if src, ok := errors.AsType[sourceError](err); ok {
-			return nil, src.error
-		}
-		return nil, err
-	}
-	return out, nil
+	return nil, err
+}
+
+// rollback ends a transaction that failed; a connection that can't is destroyed when it is released.
+func rollback(ctx context.Context, c *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_, _ = c.Exec(ctx, "rollback")
 }
 
 // replay answers a submission whose idempotency key is known, after reading it whole to compare. nil, nil: not known.
@@ -198,18 +215,30 @@ func (s *Store) replay(ctx context.Context, sub Submission, in *intake) (*Submit
 func (s *Store) replayed(ctx context.Context, key string, digest []byte) (*Submitted, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	out := &Submitted{Replayed: true}
-	var had []byte
-	err := s.pool.QueryRow(ctx, sql("FindSubmission"), key).Scan(&had, &out.RootID, &out.Tasks)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
+	var had submission
+	err := s.pool.QueryRow(ctx, sql("FindSubmissions"), []string{key}).Scan(nil, &had.digest, &had.rootID, &had.tasks)
+	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotFound
-	case err != nil:
+	}
+	if err != nil {
 		return nil, err
-	case !bytes.Equal(had, digest):
+	}
+	return had.answer(digest)
+}
+
+// submission is what an idempotency key stands for.
+type submission struct {
+	digest []byte
+	rootID string
+	tasks  int
+}
+
+// answer answers another submission with the key.
+func (had submission) answer(digest []byte) (*Submitted, error) {
+	if !bytes.Equal(had.digest, digest) {
 		return nil, ErrDigest
 	}
-	return out, nil
+	return &Submitted{Replayed: true, RootID: had.rootID, Tasks: had.tasks}, nil
 }
 
 func isUnique(err error, constraint string) bool {
@@ -223,7 +252,7 @@ func (s *Store) submit(ctx context.Context, c *pgx.Conn, sub Submission, in *int
 	b.Queue("begin")
 	b.Queue("set local statement_timeout = 0") // the client's pace, and ctx, bound the copy
 	b.Queue("set local idle_in_transaction_session_timeout = '10min'")
-	b.Queue(sql("NextTree")).QueryRow(func(row pgx.Row) error { return row.Scan(&tree) })
+	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree) })
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("begin submission: %w", err)
 	}
@@ -339,9 +368,19 @@ type store struct {
 	sub   Submission
 	pools map[string]int32
 
+	// of one try to store it
 	runs     []Run
 	releases []dag.Key
 	leaves   int
+	given    []string // ids before taken ones were renamed; nil: none was
+}
+
+// again forgets an earlier try.
+func (st *store) again() {
+	if st.given != nil {
+		copy(st.g.IDs, st.given)
+	}
+	st.runs, st.releases, st.leaves, st.given = nil, nil, 0, nil
 }
 
 // copySpecs copies what identifies the tasks. Ids that are taken already get new ones (spec 2.1); when somebody takes
@@ -396,6 +435,9 @@ func (st *store) rename(taken []string, idMap map[string]string) map[string]stri
 	index := make(map[string]int, len(st.g.IDs))
 	for i, id := range st.g.IDs {
 		index[id] = i
+	}
+	if st.given == nil {
+		st.given = slices.Clone(st.g.IDs)
 	}
 	for _, id := range taken {
 		st.g.IDs[index[id]] = uuid.NewString()
@@ -555,46 +597,39 @@ func (st *store) run(r *dag.Row) {
 
 // finish writes the tree's row and what begins at once, and commits.
 func (st *store) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) {
-	return st.finishBatch(ctx, c, &pgx.Batch{})
-}
-
-// finishBatch is finish, after what was queued before.
-func (st *store) finishBatch(ctx context.Context, c *pgx.Conn, b *pgx.Batch) (*Effects, error) {
-	n := len(st.g.IDs)
-	execution, sequence, held, unfinished := 1, 1, 0, n
-	if st.sub.Hold {
-		execution, sequence, held, unfinished = 0, 0, n, 0
-	}
-	eff := &Effects{Chores: len(st.releases)}
-	root := st.tree.Key(int(st.g.Root))
-	b.Queue(sql("InsertTree"), st.tree, root, st.g.IDs[st.g.Root], st.in.tasks[st.g.Root].name, st.g.UserID,
-		st.sub.Timeout.Milliseconds(), execution, sequence, n, st.leaves, held, unfinished)
-	if st.sub.IdempotencyKey != "" {
-		b.Queue(sql("InsertSubmission"), st.sub.IdempotencyKey, st.tree, st.in.digest.Sum(nil))
-	}
+	b := &pgx.Batch{}
+	var rows treeRows
+	rows.add(st)
+	rows.queue(b)
 	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
-	if !st.sub.Hold {
-		b.Queue(sql("InsertFirstEvent"), st.tree)
-		eff.Trees = []TreeSequence{{Tree: st.tree, Sequence: 1}}
-		if st.sub.Timeout > 0 {
-			eff.Timers = []dag.Timer{{Task: root, Attempt: 1, Kind: dag.TimerTree, Delay: st.sub.Timeout}}
-			queueTimers(b, eff.Timers)
-		}
-		if len(st.releases) > 0 {
-			queueChores(b, ChoreRelease, st.releases)
-		}
-		if len(st.runs) > 0 {
-			st.direct()
-			queueRuns(b, st.runs, placed)
-			queueDirectWork(b, st.runs, work)
-		}
+	if len(st.runs) > 0 {
+		st.direct()
+		queueRuns(b, st.runs, placed)
+		queueDirectWork(b, st.runs, work)
 	}
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("write tree: %w", err)
 	}
+	eff := st.effects()
 	eff.place(st.runs, placed, work)
 	return eff, nil
+}
+
+// effects are what is left to do after the commit, but for the runs.
+func (st *store) effects() *Effects {
+	eff := &Effects{}
+	if !st.sub.Hold {
+		eff.Chores, eff.Timers, eff.Trees = len(st.releases), st.timers(), []TreeSequence{{Tree: st.tree, Sequence: 1}}
+	}
+	return eff
+}
+
+func (st *store) timers() []dag.Timer {
+	if st.sub.Hold || st.sub.Timeout <= 0 {
+		return nil
+	}
+	return []dag.Timer{{Task: st.tree.Key(int(st.g.Root)), Attempt: 1, Kind: dag.TimerTree, Delay: st.sub.Timeout}}
 }
 
 func (st *store) direct() {

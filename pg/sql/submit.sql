@@ -1,21 +1,29 @@
--- name: NextTree
-select nextval('tree_key')
+-- name: NextTrees
+-- $1 new trees' keys, in their order.
+select nextval('tree_key') from generate_series(1, $1::integer)
 
--- name: FindSubmission
-select s.digest, t.root_id, t.tasks from submission s join tree t on t.key = s.tree where s.key = $1
+-- name: FindSubmissions
+-- What the idempotency keys $1 stand for, those that are known.
+select s.key, s.digest, t.root_id, t.tasks from submission s
+cross join lateral (select root_id, tasks from tree where tree.key = s.tree offset 0) t
+where s.key = any($1::text[])
 
 -- name: TakenIDs
 select id from spec where id = any($1::text[])
 
--- name: InsertTree
+-- name: InsertTrees
+-- $7 is the execution: 1, with its first event, or 0 of a tree that is held.
 insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished)
-values ($1, $2, $3, $4, nullif($5, ''), nullif($6::bigint, 0), $7, $8, $9, $10, $11, $12)
+select key, root, root_id, name, nullif(user_id, ''), nullif(timeout_ms, 0), execution, execution, tasks, leaves, held, unfinished
+from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
+  $10::integer[], $11::integer[])
+  u(key, root, root_id, name, user_id, timeout_ms, execution, tasks, leaves, held, unfinished)
 
--- name: InsertFirstEvent
-insert into event (tree, last, body) values ($1, 1, '\x01'::bytea)
+-- name: InsertFirstEvents
+insert into event (tree, last, body) select key, 1, '\x01'::bytea from unnest($1::bigint[]) u(key)
 
--- name: InsertSubmission
-insert into submission (key, tree, digest) values ($1, $2, $3)
+-- name: InsertSubmissions
+insert into submission (key, tree, digest) select * from unnest($1::text[], $2::bigint[], $3::bytea[])
 
 -- name: InsertPayloads
 insert into payload (key, inputs, params, schemas, custom)

@@ -173,6 +173,44 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 	if fresh {
 		wake(c.wakeWorkers)
 	}
+	return c.missed(ctx, beats, keys)
+}
+
+// missed names what was handed over to a worker with a receipt that it does not have: its result is settled, and the
+// worker still waits for the receipt a while later. The worker knows best: it hands back what it has not heard of, and
+// never starts that any more.
+func (c *Coordinator) missed(ctx context.Context, beats map[string]*beating, keys map[string]dag.WorkerKey) error {
+	var settled []dag.Key
+	for _, b := range beats {
+		for _, a := range b.reply.Settled {
+			settled = append(settled, dag.Key(a.Task))
+		}
+	}
+	if len(settled) == 0 {
+		return nil
+	}
+	held, err := c.store.HandedOver(ctx, settled)
+	if err != nil || len(held) == 0 {
+		return err
+	}
+	for name, b := range beats {
+		key, ok := keys[name]
+		if !ok {
+			continue
+		}
+		listed := map[dag.Key]bool{}
+		for _, part := range [][]*workerv1.Attempt{b.m.Asked, b.m.Running, b.m.Reported} {
+			for _, a := range part {
+				listed[dag.Key(a.Task)] = true
+			}
+		}
+		for _, h := range held {
+			if h.Worker == key && !listed[h.Key] {
+				listed[h.Key] = true // it may depend on several
+				b.reply.Missed = append(b.reply.Missed, &workerv1.Grant{Attempt: attemptOf(h.Key, h.Attempt), Token: c.tokens.of(h.Key, h.Attempt)})
+			}
+		}
+	}
 	return nil
 }
 

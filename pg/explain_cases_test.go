@@ -63,6 +63,7 @@ var hot = map[string]explained{
 	// claims and workers
 	"ShareWorkers":      {args: "'{1,2,3}'"},
 	"LookAt":            {args: keys(295, 0, 500)},
+	"HandedOver":        {args: keys(295, 0, 500)},
 	"OpenAttempts":      {args: of(aTree, "100")},
 	"TreesWithAttempts": {args: "0, 100", rows: 30_000, whole: []string{"tree"}}, // a walk when a worker was lost
 	"PutChunk":          {args: `(295::bigint << 24) + 1, 1, 0, 1, '\x00'`},

@@ -239,6 +239,18 @@ func (s *Store) openIn(ctx context.Context, tree dag.TreeKey, from dag.Key, limi
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Held])
 }
 
+// HandedOver are open attempts that were claimed over a second ago and that may have been handed over with the result of
+// one of the settled tasks given: what depends on them.
+func (s *Store) HandedOver(ctx context.Context, settled []dag.Key) ([]Held, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("HandedOver"), settled)
+	if err != nil {
+		return nil, fmt.Errorf("look for handovers after %d tasks: %w", len(settled), err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Held])
+}
+
 // LiveWorker is a worker whose lease lives.
 type LiveWorker struct {
 	Key      dag.WorkerKey

@@ -245,6 +245,7 @@ type answer struct {
 	number                    int
 	lease                     time.Duration // 0: it has ended
 	cancel, disowned, settled []attemptKey
+	missed                    []grant // handed over a while ago, and not listed
 }
 
 // beat extends a worker's lease, and tells it what it must stop or may forget.
@@ -291,6 +292,7 @@ func (s *store) compare(a *answer, b beat, key dag.WorkerKey) {
 		waits := row.Attempt == k.number && (row.State == dag.Ready || row.State == dag.Running || owns(row.Worker))
 		if !waits {
 			a.settled = append(a.settled, k)
+			s.missed(a, b, k, key)
 		}
 	}
 }

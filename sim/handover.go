@@ -2,6 +2,7 @@ package sim
 
 import (
 	"slices"
+	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -71,6 +72,33 @@ func (s *store) newsFor(b *batch, handed []dag.Handover) news {
 		}
 	}
 	return n
+}
+
+// missed names what was handed over with a receipt that the worker does not have.
+func (s *store) missed(an *answer, b beat, settled attemptKey, key dag.WorkerKey) {
+	for _, dep := range s.task(settled.task).dependents {
+		row := s.task(dep.Key).row
+		k := attemptKey{row.Key, row.Attempt}
+		listed := slices.Contains(b.asked, k) || slices.Contains(b.running, k) || slices.Contains(b.reported, k)
+		if row.State == dag.Running && row.Worker == key && !listed && epoch.Add(s.w.now-time.Second).After(row.StartedAt) {
+			an.missed = append(an.missed, grant{k, token(k.task, k.number)})
+		}
+	}
+}
+
+// missed hands back what was handed over to the session, of what it does not know.
+func (wk *worker) missed(s *session, grants []grant) {
+	for _, g := range grants {
+		t := wk.w.store.task(g.key.task)
+		t.truth.given = append(t.truth.given, given{g.key.number, wk.id - 100})
+		if wk.find(g.key) != nil || s.ended {
+			continue
+		}
+		wk.w.report.Missed++
+		a := &attempt{message: message{key: g.key, token: g.token}, acked: true, session: s, asked: true, yes: true}
+		wk.ledger = append(wk.ledger, a)
+		wk.handBack(a)
+	}
 }
 
 // mayOffer reports whether the attempt's slot is worth keeping for a task that it unlocks.

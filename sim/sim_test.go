@@ -46,7 +46,7 @@ func TestSimulation(t *testing.T) {
 	first := number(t, "TASKGROVE_FIRST", uint64(time.Now().UnixNano())&0xffffffff)
 	t.Logf("histories %d, seeds from %d", histories, first)
 	begin := time.Now()
-	var next, starts, overlaps, killed, back, early, handed atomic.Int64
+	var next, starts, overlaps, killed, back, early, handed, missed atomic.Int64
 	var virtual atomic.Int64
 	var mu sync.Mutex
 	failed := -1
@@ -68,6 +68,7 @@ func TestSimulation(t *testing.T) {
 				back.Add(int64(r.TakenBack))
 				early.Add(int64(r.Early))
 				handed.Add(int64(r.HandedOver))
+				missed.Add(int64(r.Missed))
 				virtual.Add(int64(r.Time))
 				if r.Broken != "" {
 					mu.Lock()
@@ -81,9 +82,9 @@ func TestSimulation(t *testing.T) {
 	}
 	wg.Wait()
 	took := time.Since(begin)
-	t.Logf("%d histories in %s, %.0f a minute; %s of virtual time, %d starts (%d early, %d handed over, %d beside another that may), %d kills, %d attempts taken back",
+	t.Logf("%d histories in %s, %.0f a minute; %s of virtual time, %d starts (%d early, %d handed over and %d of those in vain, %d beside another that may), %d kills, %d attempts taken back",
 		histories, took.Round(time.Millisecond), float64(histories)/took.Minutes(), time.Duration(virtual.Load()).Round(time.Second),
-		starts.Load(), early.Load(), handed.Load(), overlaps.Load(), killed.Load(), back.Load())
+		starts.Load(), early.Load(), handed.Load(), missed.Load(), overlaps.Load(), killed.Load(), back.Load())
 	if failed < 0 {
 		return
 	}

@@ -147,6 +147,7 @@ func (wk *worker) answered(s *session, sent time.Duration, an answer) {
 		return
 	}
 	s.answered = an.number
+	wk.missed(s, an.missed)
 	wk.receipts(an.settled)
 	for _, k := range an.cancel {
 		wk.cancel(k)

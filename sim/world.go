@@ -25,6 +25,7 @@ type Report struct {
 	Overlapping int // starts beside another one, of those that may: repeatable, or frozen past the lease
 	Early       int // starts before the claim was confirmed
 	HandedOver  int // claims together with the result that unlocked the task
+	Missed      int // of those, handed back as the message was lost
 }
 
 type world struct {

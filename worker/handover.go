@@ -70,6 +70,26 @@ func (w *Worker) accept(h *workerv1.Handover) {
 	}
 }
 
+// Missed is the error of an attempt that was handed over in a message that never came.
+const Missed = "the message that handed it over was lost"
+
+var errMissed = errors.New(Missed)
+
+// missed hands back attempts that were handed over to this session, of those that it does not know. Their messages may
+// still come: they start nothing, as the slots that they were for are given up by the receipts that follow.
+func (s *session) missed(grants []*workerv1.Grant) {
+	for _, g := range grants {
+		if g.GetAttempt() == nil {
+			continue
+		}
+		a := s.newAttempt(s.w.pools[0], &workerv1.Work{Attempt: g.Attempt, Token: g.Token}, nil, time.Now())
+		if s.w.ledger.accept(a, key{}, errMissed) == acceptReport {
+			s.w.results.add(a)
+		}
+		a.stop(nil)
+	}
+}
+
 // acceptance says what becomes of a handover.
 type acceptance uint8
 

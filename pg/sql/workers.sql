@@ -19,6 +19,16 @@ returning key, instance
 -- Where the tasks stand that workers listed in their beats. No locks.
 select key, state, attempt, coalesce(worker, 0) from task where key = any($1::bigint[])
 
+-- name: HandedOver
+-- What was claimed for a worker over a second ago and depends on one of the settled tasks $1, not wide: it may have been
+-- handed over together with its result. No locks.
+select t.key, t.attempt, t.worker
+from unnest($1::bigint[]) u(key)
+cross join lateral (select from task r where r.key = u.key and r.flags & 24 = 8 offset 0) r
+cross join lateral (select dependent from edge where dependency = u.key offset 0) e
+cross join lateral (select key, attempt, worker from task where key = e.dependent and state = 4
+  and started_at < now() - interval '1 second' offset 0) t
+
 -- name: EndWorkers
 -- Ends the leases that have run out. The one guarded write that makes a worker lost.
 update worker set state = 4 where state in (1, 2) and lease_until < clock_timestamp() returning key, id, instance

@@ -904,6 +904,7 @@ type BeatReply struct {
 	Disowned      []*Attempt             `protobuf:"bytes,4,rep,name=disowned,proto3" json:"disowned,omitempty"`               // stop these, they are no longer this worker's; no receipt will come
 	Settled       []*Attempt             `protobuf:"bytes,5,rep,name=settled,proto3" json:"settled,omitempty"`                 // receipts repeated: forget their results
 	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`                     // set: the beat was refused and why
+	Missed        []*Grant               `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"`                   // handed over to this instance a while ago and not listed in the beat: hand back what you don't know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -980,6 +981,13 @@ func (x *BeatReply) GetError() string {
 	return ""
 }
 
+func (x *BeatReply) GetMissed() []*Grant {
+	if x != nil {
+		return x.Missed
+	}
+	return nil
+}
+
 // News goes to one worker, core NATS, at most once; beat replies repeat what matters.
 type News struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1042,7 +1050,7 @@ func (x *News) GetHandovers() []*Handover {
 }
 
 // Handover is an attempt that was claimed for a worker when its result unlocked the task. It takes the slot that the
-// result offered. One that gets lost is taken back as an attempt that its worker does not know.
+// result offered. One that gets lost is handed back by the worker when the answer to a beat names it.
 type Handover struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	After         *Attempt               `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`       // the result that offered the slot
@@ -1728,14 +1736,15 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x04host\x18\n" +
 	" \x01(\tR\x04host\x12\x14\n" +
 	"\x05build\x18\v \x01(\tR\x05build\x12\x1c\n" +
-	"\texecutors\x18\f \x03(\tR\texecutors\"\xfc\x01\n" +
+	"\texecutors\x18\f \x03(\tR\texecutors\"\xb0\x02\n" +
 	"\tBeatReply\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
 	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\x124\n" +
 	"\x06cancel\x18\x03 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\x06cancel\x128\n" +
 	"\bdisowned\x18\x04 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\bdisowned\x126\n" +
 	"\asettled\x18\x05 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\asettled\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error\"\xb3\x01\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\x122\n" +
+	"\x06missed\x18\a \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06missed\"\xb3\x01\n" +
 	"\x04News\x128\n" +
 	"\breceipts\x18\x01 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\breceipts\x124\n" +
 	"\x06cancel\x18\x02 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\x06cancel\x12;\n" +
@@ -1855,23 +1864,24 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 11: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 12: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 13: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 14: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 15: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	13, // 16: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
-	3,  // 17: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
-	2,  // 18: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	22, // 19: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	15, // 20: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	3,  // 21: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	17, // 22: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	3,  // 23: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 24: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 25: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	4,  // 14: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
+	3,  // 15: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 16: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
+	13, // 17: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	3,  // 18: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	2,  // 19: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
+	22, // 20: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	15, // 21: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	3,  // 22: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	17, // 23: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	3,  // 24: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 25: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 26: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }

@@ -203,7 +203,10 @@ func endPostgres(kill bool) func(context.Context, *cluster, Fault) (func(context
 		if kill {
 			end = c.postgres.Kill
 		}
-		return c.postgres.Start, end()
+		if err := end(); err != nil { // it is down, however it went
+			_ = c.journal.Remark("end of Postgres: %v", err)
+		}
+		return c.postgres.Start, nil
 	}
 }
 

@@ -181,6 +181,9 @@ func (s settings) play(ctx context.Context, out io.Writer) (*Report, error) {
 		r.add(p, got)
 		fmt.Fprintf(out, "history %d of %d, seed %d: %d trees, %d tasks, %d faults, %s%s\n", r.Histories, s.histories, p.Seed, got.Counts.Trees, got.Counts.Tasks,
 			len(p.Faults), got.Took.Round(100*time.Millisecond), strings.Repeat(": BROKEN", min(1, len(got.Problems))))
+		for _, problem := range got.Problems[:min(3, len(got.Problems))] {
+			fmt.Fprintf(out, "  %s\n", problem)
+		}
 	}
 	var players sync.WaitGroup
 	for range s.clusters {

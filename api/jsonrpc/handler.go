@@ -242,22 +242,23 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) (body []byte, rel
 	if size > h.cfg.MaxBodyBytes {
 		return nil, func() {}, tooLarge
 	}
-	share := size
-	if size < 0 {
-		share = h.cfg.MaxBodyBytes
-	}
-	if !h.bodies.TryAcquire(share) {
-		return nil, func() {}, &rpcError{code: codeOverload, data: api.ErrOverload.Error()}
-	}
-	released := false
-	release = func() {
-		if !released {
-			released = true
-			h.bodies.Release(share)
+	share := int64(0) // of the memory for all bodies: what has come, never what was merely announced
+	grow := func(to int64) bool {
+		if !h.bodies.TryAcquire(to - share) {
+			return false
 		}
+		share = to
+		return true
 	}
-	body, err := readAll(http.MaxBytesReader(w, r.Body, h.cfg.MaxBodyBytes), size)
+	release = func() {
+		h.bodies.Release(share)
+		share = 0
+	}
+	body, err := readAll(http.MaxBytesReader(w, r.Body, h.cfg.MaxBodyBytes), size, h.cfg.MaxBodyBytes, grow)
 	if err != nil {
+		if errors.Is(err, errNoRoom) {
+			return nil, release, &rpcError{code: codeOverload, data: api.ErrOverload.Error()}
+		}
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, release, tooLarge
 		}
@@ -266,15 +267,42 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) (body []byte, rel
 	return body, release, nil
 }
 
-// readAll is io.ReadAll into a slice of the size that was announced, if any. It always sees the body's end, which lets
-// the server watch for the client's going away.
-func readAll(r io.Reader, size int64) ([]byte, error) {
-	if size < 0 {
-		return io.ReadAll(r)
+// errNoRoom: the bodies that are worked on fill the memory for them.
+var errNoRoom = errors.New("no room for another body")
+
+// firstBytes is how much room a body gets before any of it has come.
+const firstBytes = 64 << 10
+
+// readAll reads a body of the size that was announced, below 0 when none was, and at most that many bytes. grow makes room
+// for so many bytes in all; it is asked for twice as much as has come, or the rest. readAll always sees the body's end,
+// which lets the server watch for the client's going away.
+func readAll(r io.Reader, size, most int64, grow func(to int64) bool) ([]byte, error) {
+	if size >= 0 {
+		most = size
 	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, err
+	body := []byte(nil)
+	for room := min(firstBytes, most); ; room = min(2*room, most) {
+		if !grow(room) {
+			return nil, errNoRoom
+		}
+		larger := make([]byte, len(body), room)
+		copy(larger, body)
+		body = larger
+		for int64(len(body)) < room {
+			n, err := r.Read(body[len(body):room])
+			body = body[:len(body)+n]
+			switch {
+			case err == io.EOF && int64(len(body)) < size:
+				return nil, io.ErrUnexpectedEOF
+			case err == io.EOF:
+				return body, nil
+			case err != nil:
+				return nil, err
+			}
+		}
+		if room == most {
+			break
+		}
 	}
 	var more [1]byte
 	if _, err := r.Read(more[:]); err != nil && err != io.EOF {

@@ -42,6 +42,7 @@ type Config struct {
 	RequestTimeout  time.Duration // of a call that is no stream; default 1 min
 	SubmitTimeout   time.Duration // of a whole submission; default 10 min
 	IdleTimeout     time.Duration // for the next message of a submission, and for the first one of any call; default 30 s
+	MaxIdle         time.Duration // how long a connection may be without any call; default 15 min
 	MinPing         time.Duration // clients that ping more often are cut off; default 10 s
 	HealthPeriod    time.Duration // between two looks at whether the service is ready; default 5 s
 	// Grace is how long calls in hand may go on after Run's context has ended. Watches and followed logs end at once,
@@ -60,6 +61,7 @@ func (c Config) withDefaults() Config {
 	def(&c.RequestTimeout, time.Minute)
 	def(&c.SubmitTimeout, 10*time.Minute)
 	def(&c.IdleTimeout, 30*time.Second)
+	def(&c.MaxIdle, 15*time.Minute)
 	def(&c.MinPing, 10*time.Second)
 	def(&c.HealthPeriod, 5*time.Second)
 	def(&c.Grace, 10*time.Second)
@@ -101,8 +103,9 @@ func Listen(svc coordinator.Service, cfg Config) (*Server, error) {
 		grpc.MaxHeaderListSize(64 << 10),
 		grpc.ConnectionTimeout(10 * time.Second),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: cfg.MinPing, PermitWithoutStream: true}),
-		// A client that vanished is noticed within a minute, so that its streams end.
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 40 * time.Second, Timeout: 20 * time.Second}),
+		// A client that vanished is noticed within a minute, so that its streams end. One without streams is asked to
+		// connect again when it needs to, so that nobody keeps others out for nothing.
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 40 * time.Second, Timeout: 20 * time.Second, MaxConnectionIdle: cfg.MaxIdle}),
 		grpc.InTapHandle(s.tap),
 		grpc.UnaryInterceptor(s.unary),
 		grpc.StreamInterceptor(s.stream),

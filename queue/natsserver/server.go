@@ -26,6 +26,13 @@ const coordinatorUser = "coordinator"
 // startTimeout bounds the wait for the listener and for JetStream's recovery of what is stored.
 const startTimeout = 30 * time.Second
 
+// Bounds of what clients may hold. A coordinator subscribes once for each watcher of a tree, workers a few times in all.
+// The server's own bounds are left as they are: 2 s to log in, 4 KiB for a command, 10 s to take what is sent.
+const (
+	maxConnections   = 10_000
+	maxSubscriptions = 100_000 // of one connection
+)
+
 // Config says where a server keeps its streams and who may connect. Zero fields take the defaults that are named.
 type Config struct {
 	StoreDir            string       // directory of the streams; required; created when missing
@@ -80,6 +87,8 @@ func Start(cfg Config) (*Server, error) {
 		JetStreamMaxStore: cfg.MaxStoreBytes,
 		SyncAlways:        cfg.SyncAlways,
 		MaxPayload:        int32(cfg.MaxPayloadBytes),
+		MaxConn:           maxConnections,
+		MaxSubs:           maxSubscriptions,
 		NoSigs:            true,
 		CustomClientAuthentication: &authentication{
 			prefix:      cfg.Prefix,

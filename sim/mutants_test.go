@@ -60,6 +60,8 @@ var mutants = []mutant.Mutant{
 		Old: "from == nil || !from.offers ||", New: "from == nil ||"},
 	{Name: "handed-over-copy-starts", File: "sim/handover.go", What: "a second copy of a handover starts nothing",
 		Old: "wk.find(h.work.key) != nil || s.ended", New: "s.ended"},
+	{Name: "missed-though-known", File: "sim/handover.go", What: "only a handover that the worker does not know is handed back",
+		Old: "if wk.find(g.key) != nil || s.ended {", New: "if s.ended {"},
 	{Name: "late-claims-start", File: "dag/decide.go", What: "what was granted too late for its timeout is handed back",
 		Old: "return timeout > 0 && waited > StartWithin }", New: "return timeout > 0 && waited > time.Hour }"},
 	{Name: "blocked-counts-down", File: "dag/decide.go", What: "a failed required dependency blocks",

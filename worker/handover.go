@@ -15,8 +15,9 @@ import (
 // A handover is the short way of a task to the worker whose result unlocked it: while nothing waits for its pool, a
 // worker keeps the slot of a completed attempt until the receipt, which beats repeat, and offers it with the result. The coordinator may
 // claim one of the unlocked tasks for it in the transaction that settles the result, and sends it along with the receipt.
-// Everything else about the attempt is as after a claim. When the message gets lost, beats do not list the attempt, and
-// coordinators take it back.
+// Everything else about the attempt is as after a claim. When the message gets lost, the answer to the next
+// beat, which repeats the receipt, names the attempt too, and it is handed back; should that be lost as well, coordinators
+// take back what beats do not list.
 
 // NoSlot is the error of an attempt that was handed over and handed back: the receipt was repeated by another way, and so
 // its slot was free, before it came.

@@ -534,3 +534,33 @@ func TestGarbageIsDropped(t *testing.T) {
 	h.wantResult(1, completed)
 	h.noneStored()
 }
+
+// TestMissedHandoversAreHandedBack: what a coordinator claimed for the worker, in a message that never came, goes back
+// when the answer to a beat names it; what the worker knows goes on.
+func TestMissedHandoversAreHandedBack(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	running, may := make(chan struct{}), make(chan struct{})
+	h.runWorker(does(func(context.Context, *executors.Call) (any, error) {
+		close(running)
+		<-may
+		return nil, nil
+	}))
+	h.offer(work(1))
+	next(h, running, "the start")
+	h.script(func() {
+		h.onBeat = func(b *workerv1.Beat) *workerv1.BeatReply {
+			reply := granted(b)
+			for _, w := range []*workerv1.Work{work(1), work(2)} {
+				reply.Missed = append(reply.Missed, &workerv1.Grant{Attempt: w.Attempt, Token: w.Token})
+			}
+			h.onBeat = nil
+			return reply
+		}
+	})
+	if r := h.wantResult(2, returned); r.Error != worker.Missed {
+		t.Errorf("handed back because of %q", r.Error)
+	}
+	close(may)
+	h.wantResult(1, completed)
+}

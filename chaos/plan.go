@@ -72,7 +72,7 @@ func newPlan(seed uint64, kinds []kind) Plan {
 	if rng.IntN(3) == 0 {
 		p.Trees = append(p.Trees, Story{How: Commands, Prefix: fmt.Sprintf("h%d-c", seed), Commands: 4, At: upTo(rng, window/2)})
 	}
-	p.Faults = schedule(rng, kinds, 1+rng.IntN(5))
+	p.Faults = schedule(rng, kinds, int(seed%uint64(len(kinds))), 1+rng.IntN(5))
 	return p
 }
 
@@ -105,14 +105,18 @@ func newStory(rng *rand.Rand, prefix string) Story {
 // the design wants it, and the oracle does not know of that.
 const losses = 2
 
-// schedule draws faults. No two are done to the same thing at a time.
-func schedule(rng *rand.Rand, kinds []kind, n int) (faults []Fault) {
+// schedule draws n faults, or a few less when they don't fit. The kind of one of them is given, so that a run of many seeds
+// has them all. No two are done to the same thing at a time.
+func schedule(rng *rand.Rand, kinds []kind, first, n int) (faults []Fault) {
 	lost := 0
 	for range 20 * n {
 		if len(faults) == n {
 			break
 		}
 		k := kinds[rng.IntN(len(kinds))]
+		if len(faults) == 0 {
+			k = kinds[first]
+		}
 		f := Fault{Kind: k.name, Target: rng.IntN(k.targets), At: 100*time.Millisecond + upTo(rng, window-100*time.Millisecond)}
 		if k.longest > 0 {
 			f.For = 20*time.Millisecond + upTo(rng, k.longest-20*time.Millisecond)

@@ -9,7 +9,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build test testfull demo bench fuzz fmt lint vuln generate generated check clean
+.PHONY: help build test testfull chaos demo bench fuzz fmt lint vuln generate generated check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -26,6 +26,10 @@ test: ## run all tests with the race detector, on real Postgres and NATS servers
 testfull: ## run the property test at its full size: 500 random trees
 	@tools/need.sh go cc postgres
 	TASKGROVE_FULL=1 go test -race -timeout 60m -run RandomTrees -v ./faulttest
+
+chaos: ## play histories of a real cluster under faults and check each (CHAOSFLAGS='-histories 500 -clusters 4'; -help lists the flags)
+	@tools/need.sh go postgres
+	go run ./chaos $(CHAOSFLAGS)
 
 demo: build ## run a real task tree on a cluster of this machine and show its result
 	@tools/need.sh postgres

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -147,6 +148,9 @@ func (l *life) run(ctx context.Context, services []coordinator.Service, dir stri
 	}
 	if err := settled(ctx, s(), out.TreeID); err != nil {
 		return err
+	}
+	if l.story == held && !slices.ContainsFunc(l.tree.Tasks, func(t oracle.Task) bool { return !t.Cancelled }) {
+		return CheckEnds(ctx, s(), l.tree, true) // nothing was left to start: there was no execution to tell of
 	}
 	if err := CheckEvents(ctx, s(), out.TreeID); err != nil && !errors.Is(err, coordinator.ErrUnavailable) { // cut off
 		return err

@@ -12,9 +12,13 @@ func (s *Server) paced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = &pacedBody{
+			// The server reads the rest of a body that was refused before it lets the answer out: that has a deadline, too.
+			_ = rc.SetReadDeadline(time.Now().Add(s.cfg.ChunkTimeout))
+			body := &pacedBody{
 				ReadCloser: r.Body, rc: rc, chunk: s.cfg.ChunkTimeout, end: time.Now().Add(s.cfg.BodyTimeout),
 			}
+			r = r.WithContext(r.Context()) // the server must know its own body again, or it waits for all that was announced
+			r.Body = body
 		}
 		// What the server flushes after the handler has returned needs a deadline too.
 		defer func() { _ = rc.SetWriteDeadline(time.Now().Add(s.cfg.ChunkTimeout)) }()
@@ -36,7 +40,7 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	}
 	_ = b.rc.SetReadDeadline(deadline)
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
+	if err == io.EOF {
 		// The server now waits in the background for the client to go away; a deadline would look like that.
 		_ = b.rc.SetReadDeadline(time.Time{})
 	}

@@ -240,3 +240,35 @@ func TestTraceContextIsRead(t *testing.T) {
 		t.Errorf("got trace %s", id)
 	}
 }
+
+// TestRefusedBodyIsNotWaitedFor: who announces a large body that nobody wants and sends none of it is answered at once; a
+// small one is waited for, so that the connection can be used again, but not for ever.
+func TestRefusedBodyIsNotWaitedFor(t *testing.T) {
+	for size, want := range map[string]string{"100": "", "1099511627776": "413"} {
+		server, err := httpserver.Listen(httpserver.Config{
+			Addr: "127.0.0.1:0", ChunkTimeout: time.Second, Ready: func(context.Context) error { return nil },
+			API: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusRequestEntityTooLarge) }),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- server.Run(ctx) }()
+		conn, err := net.Dial("tcp", server.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
+		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: "+size+"\r\n\r\n")
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.Contains(string(answer), want) {
+			t.Errorf("%s bytes announced: got %q, %v", size, answer, err)
+		}
+		_ = conn.Close()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -24,8 +24,6 @@ type bug struct {
 
 // bugs are built into the engine's processes one at a time, to show that the checker finds them.
 var bugs = []bug{
-	{mutant.Mutant{Name: "settle-takes-old-attempts", File: "dag/decide.go", What: "an old attempt's result changes nothing",
-		Old: "if r == nil || r.Attempt != res.Attempt {\n\t\treturn false", New: "if r == nil {\n\t\treturn false"}, "worker-freeze,worker-nats-hold,worker-nats-refuse"},
 	{mutant.Mutant{Name: "attempt-number-stays", File: "dag/decide.go", What: "every return of an attempt makes a new number",
 		Old: "\tr.Attempt++\n\tr.StartedAt = time.Time{}", New: "\tr.StartedAt = time.Time{}"}, "worker-kill,worker-restart"},
 	{mutant.Mutant{Name: "claim-from-the-holder", File: "dag/decide.go", What: "an attempt that is held is no one else's",
@@ -34,6 +32,10 @@ var bugs = []bug{
 		Old: "e.Counted = fails\n\td.end(r, e)", New: "e.Counted = fails\n\tr.Failures++\n\td.end(r, e)"}, "worker-kill"},
 	{mutant.Mutant{Name: "cancelled-attempt-let-go", File: "dag/decide.go", What: "a cancelled attempt of a lost worker is closed",
 		Old: "StartedAt: r.StartedAt, Receipt: true})\n\t\td.hold(r, 0)", New: "StartedAt: r.StartedAt, Receipt: true})"}, "worker-kill,worker-freeze"},
+	{mutant.Mutant{Name: "early-result-does-not-start", File: "dag/decide.go", What: "an early result starts the attempt and ends it",
+		Old: "case r.State == Ready && repeatable && res.Early && !r.cancelled:\n\t\td.start(r, res.Worker)", New: "case r.State == Ready && repeatable && res.Early && !r.cancelled:"}, "coordinator-kill"},
+	{mutant.Mutant{Name: "take-back-forgets", File: "coordinator/workers.go", What: "all attempts of a lost worker are taken back",
+		Old: "slices.Chunk(keys, takeBackAtOnce)", New: "slices.Chunk(keys[:1], takeBackAtOnce)"}, "worker-kill"},
 	{mutant.Mutant{Name: "lease-never-ends", File: "pg/sql/workers.sql", What: "a lease that is not extended ends",
 		Old: "where state in (1, 2) and lease_until < clock_timestamp() returning", New: "where state in (1, 2) and lease_until < clock_timestamp() - interval '1 day' returning"}, "worker-kill"},
 	{mutant.Mutant{Name: "no-fence", File: "worker/lease.go", What: "a worker stops its executors before its lease ends",

@@ -52,6 +52,8 @@ var bugs = []bug{
 		Old: "return p.slots - int(p.used.Load())", New: "return p.slots + 2 - int(p.used.Load())"}, "copies"},
 	{mutant.Mutant{Name: "acknowledged-before-commit", File: "coordinator/settle.go", What: "a receipt says that a result is recorded",
 		Old: "\thanded := map[attemptKey]pg.Handover{}\n", New: "\thanded := map[attemptKey]pg.Handover{}\n\tfor _, d := range batch {\n\t\tc.receipt(grace, d, handed)\n\t\td.message.Ack()\n\t}\n"}, "postgres-,coordinator-kill"},
+	{mutant.Mutant{Name: "idempotency-ignored", File: "coordinator/submit.go", What: "a repeated submission stores one tree",
+		Old: "IdempotencyKey: opts.IdempotencyKey, UserID", New: "IdempotencyKey: \"\", UserID"}, "coordinator-clients-,coordinator-kill,postgres-"},
 	{mutant.Mutant{Name: "guardian-ends-nothing", File: "executors/guardian/internal/guard/guard.go", What: "no process outlives its attempt",
 		Old: "left := g.endAll()", New: "left := 0"}, "worker-kill"},
 }

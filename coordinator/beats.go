@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -141,7 +142,9 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 	var rows []pg.Beat
 	var listed []dag.Key
 	for _, b := range beats {
-		c.learn(ctx, b.m)
+		if b.reply.Error = c.learn(ctx, b.worker, b.m); b.reply.Error != "" {
+			continue
+		}
 		row := b.row()
 		listed = append(listed, row.Attempts...)
 		rows = append(rows, row)
@@ -157,6 +160,9 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 	}
 	fresh := false
 	for name, b := range beats {
+		if b.reply.Error != "" {
+			continue
+		}
 		key, ok := keys[name]
 		if !ok {
 			b.reply.Error = "the lease of this instance has ended"
@@ -269,23 +275,35 @@ func (b *beating) compare(standing map[dag.Key]pg.Standing, who instance) {
 	}
 }
 
-// learn makes what a worker announces known: its pools get consumers, its executors are no longer unknown.
-func (c *Coordinator) learn(ctx context.Context, m *workerv1.Beat) {
+// learn makes what a worker announces known: its pools get consumers, its executors are no longer unknown. It says why
+// that is too much; what fails otherwise is tried again with the next beat.
+func (c *Coordinator) learn(ctx context.Context, worker string, m *workerv1.Beat) (refusal string) {
+	pools := map[string]bool{}
 	for _, p := range m.Pools {
-		if !dag.ValidPool(p.Pool) {
-			continue
+		if !c.store.HasPool(p.Pool) {
+			pools[p.Pool] = true
 		}
-		if _, err := c.store.PoolID(ctx, p.Pool); err != nil {
-			c.log.Warn("pool", "pool", p.Pool, "error", err)
-			continue
+	}
+	fresh := c.executors.fresh(m.Executors)
+	if refusal := c.newcomers.admit(worker, len(pools), len(fresh)); refusal != "" {
+		return refusal
+	}
+	for _, p := range m.Pools {
+		_, err := c.store.PoolID(ctx, p.Pool)
+		if errors.Is(err, pg.ErrTooManyPools) {
+			return "pools: " + pg.ErrTooManyPools.Error()
 		}
-		if err := c.ensurePool(ctx, p.Pool); err != nil {
+		if err == nil {
+			err = c.ensurePool(ctx, p.Pool)
+		}
+		if err != nil {
 			c.log.Warn("pool", "pool", p.Pool, "error", err)
 		}
 	}
-	if err := c.executors.learn(ctx, m.Executors); err != nil {
+	if err := c.executors.learn(ctx, fresh); err != nil {
 		c.log.Warn("executors", "error", err)
 	}
+	return ""
 }
 
 // executorIDs are the executors that exist: built in, or announced by a worker at any time.
@@ -319,15 +337,19 @@ func (e *executorIDs) has(ctx context.Context, id string) bool {
 	return e.ids[id]
 }
 
-func (e *executorIDs) learn(ctx context.Context, ids []string) error {
-	var fresh []string
+// fresh are the ids that are not known here yet.
+func (e *executorIDs) fresh(ids []string) (fresh []string) {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, id := range ids {
-		if !e.known.Has(id) && !e.ids[id] && len(id) <= 255 {
+		if !e.known.Has(id) && !e.ids[id] && !slices.Contains(fresh, id) {
 			fresh = append(fresh, id)
 		}
 	}
-	e.mu.Unlock()
+	return fresh
+}
+
+func (e *executorIDs) learn(ctx context.Context, fresh []string) error {
 	if len(fresh) == 0 {
 		return nil
 	}

@@ -31,6 +31,7 @@ type Coordinator struct {
 	lanes      *lanes
 	instances  *instances
 	executors  *executorIDs
+	newcomers  newcomers
 	inputs     *inputsCache
 	submitting chan struct{} // one slot for each submission under way
 	copying    chan struct{} // one for each that takes a connection of its own

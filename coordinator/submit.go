@@ -93,6 +93,9 @@ func (c *Coordinator) submitError(err error) error {
 	if _, ok := errors.AsType[*InvalidArgumentError](err); ok {
 		return err
 	}
+	if errors.Is(err, pg.ErrTooManyPools) {
+		return &InvalidArgumentError{Field: "pool", Reason: pg.ErrTooManyPools.Error()}
+	}
 	return c.internal("submit", err)
 }
 

@@ -3,9 +3,17 @@ package pg
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
+
+// MaxPools bounds the pools of a cluster, which are never deleted: each has four consumers in NATS. Coordinators that make
+// pools at the same moment may exceed it by what one transaction makes.
+const MaxPools = 2048
+
+// ErrTooManyPools: the cluster has [MaxPools] pools, and makes no more.
+var ErrTooManyPools = fmt.Errorf("the cluster has its most pools, %d", MaxPools)
 
 // poolNames caches the pools' ids; pools are never deleted.
 type poolNames struct {
@@ -40,6 +48,20 @@ func (s *Store) PoolName(ctx context.Context, id int32) (string, error) {
 	return name, nil
 }
 
+func (s *Store) poolCount() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.pools.id)
+}
+
+// HasPool reports whether this process knows a pool of that name.
+func (s *Store) HasPool(name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, ok := s.pools.id[name]
+	return ok
+}
+
 // Pools are all pools, by id.
 func (s *Store) Pools(ctx context.Context) (map[int32]string, error) {
 	if err := s.loadPools(ctx); err != nil {
@@ -72,6 +94,27 @@ func (s *Store) poolIDs(ctx context.Context, names map[string]bool) (map[string]
 	}
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
+	if n := s.poolCount() + len(missing); n > MaxPools {
+		if err := s.loadPools(ctx); err != nil { // others may have made some of them
+			return nil, err
+		}
+		s.mu.RLock()
+		missing = slices.DeleteFunc(missing, func(name string) bool {
+			id, ok := s.pools.id[name]
+			if ok {
+				out[name] = id
+			}
+			return ok
+		})
+		n = len(s.pools.id) + len(missing)
+		s.mu.RUnlock()
+		if len(missing) == 0 {
+			return out, nil
+		}
+		if n > MaxPools {
+			return nil, fmt.Errorf("make pool %s and %d more: %w", missing[0], len(missing)-1, ErrTooManyPools)
+		}
+	}
 	if _, err := s.pool.Exec(ctx, sql("EnsurePools"), missing); err != nil {
 		return nil, fmt.Errorf("make pools: %w", err)
 	}

@@ -151,7 +151,7 @@ func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 	switch {
 	case err != nil: // the worker hears why when it asks for them, and fails the attempt
 		m.InputsSize = 1
-	case len(inputs)+len(w.Params)+len(w.Schemas) > c.cfg.InlineBytes:
+	case len(inputs)+len(w.Params)+len(w.Schemas) > c.inlineBytes():
 		m.InputsSize = uint64(len(inputs))
 	default:
 		m.Inputs = inputs

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -89,18 +90,37 @@ func (c *Coordinator) decodeChunk(r request) (pg.Chunk, *workerv1.ChunkReply) {
 // maxParts bounds the rows that one result may take; 1 GiB in parts of workers' usual size are 2048.
 const maxParts = 1 << 16
 
-// inputsPart is how much of large inputs one reply carries.
+// inputsPart is how much of large inputs one reply carries, at most.
 const inputsPart = 512 << 10
+
+// Loads of large inputs, each of which takes about twice [Config.MaxInputs] at most.
+const (
+	inputsAtOnce = 2
+	inputsBatch  = 16
+)
+
+// partBytes is the most that a part of inputs may carry through this NATS.
+func (c *Coordinator) partBytes() int { return min(inputsPart, c.queue.MaxPayload()*3/4) }
+
+// inlineBytes is the most of inputs that travels with its work through this NATS.
+func (c *Coordinator) inlineBytes() int { return min(c.cfg.InlineBytes, c.queue.MaxPayload()/2) }
 
 // runInputs hands out inputs that are too large for a message.
 func (c *Coordinator) runInputs(ctx context.Context) error {
-	return c.serve(ctx, queue.Inputs, 1, func(ctx context.Context, batch []request) {
+	return c.serve(ctx, queue.Inputs, inputsBatch, func(ctx context.Context, batch []request) {
+		var g errgroup.Group
+		g.SetLimit(inputsAtOnce)
 		for _, r := range batch {
-			reply := c.inputsFor(ctx, r)
-			if data, err := proto.Marshal(reply); err == nil {
-				r.reply(data)
-			}
+			g.Go(func() error {
+				reply := c.inputsFor(ctx, r)
+				if data, err := proto.Marshal(reply); err == nil {
+					failpoint.Hit("coordinator.before-inputs")
+					r.reply(data)
+				}
+				return nil
+			})
 		}
+		_ = g.Wait() // there are no errors
 	})
 }
 
@@ -113,31 +133,34 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 	if !c.tokens.valid(k, n, m.GetGrant().GetToken()) {
 		return &workerv1.InputsReply{Error: "wrong token", Final: true}
 	}
-	inputs, err := c.inputs.get(k, n, func() ([]byte, error) {
-		w, err := c.store.Work(ctx, k, n)
+	inputs, err := c.inputs.get(k, n, c.partBytes(), func() ([]byte, error) {
+		w, err := c.store.Work(ctx, k, n, c.cfg.MaxInputs)
 		if err != nil {
 			return nil, err
 		}
 		return c.merge(w)
 	})
 	switch {
+	case errors.Is(err, pg.ErrTooLarge):
+		return &workerv1.InputsReply{Error: fmt.Sprintf("merge inputs: more than %d bytes", c.cfg.MaxInputs), Final: true}
 	case errors.Is(err, errMerge):
 		return &workerv1.InputsReply{Error: err.Error(), Final: true}
 	case errors.Is(err, pg.ErrNotFound):
 		return &workerv1.InputsReply{Error: "the attempt is over", Final: true}
 	case err != nil:
 		c.log.Warn("inputs", "task", int64(k), "error", err)
-		return &workerv1.InputsReply{Error: "inputs can't be read, try again"}
+		return &workerv1.InputsReply{Error: "inputs can't be read, try again", Busy: pg.Unreachable(err)}
 	}
 	size := uint64(len(inputs))
 	from := min(m.Offset, size)
-	return &workerv1.InputsReply{Data: inputs[from:min(from+inputsPart, size)], Size: size}
+	return &workerv1.InputsReply{Data: inputs[from:min(from+uint64(c.partBytes()), size)], Size: size}
 }
 
 // inputsCache keeps merged inputs while their parts are asked for: a few, and not for long.
 type inputsCache struct {
-	mu   sync.Mutex
-	kept []keptInputs
+	mu    sync.Mutex
+	kept  []keptInputs // the oldest first
+	bytes int
 }
 
 type keptInputs struct {
@@ -148,23 +171,31 @@ type keptInputs struct {
 }
 
 const (
-	keepInputs    = 8
+	keepInputs    = 64 << 20 // bytes; a single larger one is kept alone
 	keepInputsFor = 30 * time.Second
 )
 
 func newInputsCache() *inputsCache { return &inputsCache{} }
 
-func (ic *inputsCache) get(k dag.Key, attempt int32, load func() ([]byte, error)) ([]byte, error) {
+// drop forgets the oldest n. The caller holds mu.
+func (ic *inputsCache) drop(n int) {
+	for _, kept := range ic.kept[:n] {
+		ic.bytes -= len(kept.data)
+	}
+	left := copy(ic.kept, ic.kept[n:])
+	clear(ic.kept[left:])
+	ic.kept = ic.kept[:left]
+}
+
+// get loads what is not kept; what fits in one part is not.
+func (ic *inputsCache) get(k dag.Key, attempt int32, part int, load func() ([]byte, error)) ([]byte, error) {
 	ic.mu.Lock()
 	now := time.Now()
-	live := ic.kept[:0]
-	for _, kept := range ic.kept {
-		if kept.until.After(now) {
-			live = append(live, kept)
-		}
+	old := 0
+	for old < len(ic.kept) && !ic.kept[old].until.After(now) {
+		old++
 	}
-	clear(ic.kept[len(live):])
-	ic.kept = live
+	ic.drop(old)
 	for _, kept := range ic.kept {
 		if kept.task == k && kept.attempt == attempt {
 			ic.mu.Unlock()
@@ -173,15 +204,16 @@ func (ic *inputsCache) get(k dag.Key, attempt int32, load func() ([]byte, error)
 	}
 	ic.mu.Unlock()
 	data, err := load()
-	if err != nil || len(data) <= inputsPart {
+	if err != nil || len(data) <= part {
 		return data, err
 	}
 	ic.mu.Lock()
 	defer ic.mu.Unlock()
-	if len(ic.kept) >= keepInputs {
-		ic.kept = append(ic.kept[:0], ic.kept[1:]...)
+	for len(ic.kept) > 0 && ic.bytes+len(data) > keepInputs {
+		ic.drop(1)
 	}
 	ic.kept = append(ic.kept, keptInputs{k, attempt, data, now.Add(keepInputsFor)})
+	ic.bytes += len(data)
 	return data, nil
 }
 

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -41,9 +42,13 @@ func (s *Store) collectWork(ctx context.Context, rows pgx.Rows) ([]*Work, error)
 	return work, s.addResults(ctx, work)
 }
 
+// ErrTooLarge: what was asked for has more bytes than the caller can take.
+var ErrTooLarge = errors.New("too large")
+
 // Work loads what is to be published for one ready attempt, whatever its number of dependencies: for a worker that
-// asks for large inputs. [ErrNotFound] when the attempt is neither ready nor open.
-func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32) (*Work, error) {
+// asks for large inputs. [ErrNotFound] when the attempt is neither ready nor open, [ErrTooLarge] when its inputs and the
+// results that they are merged with have more than that many bytes.
+func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*Work, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, sql("LoadOneWork"), k, attempt)
@@ -61,7 +66,19 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32) (*Work, erro
 	if err != nil {
 		return nil, err
 	}
-	return w, scanResults(rows, map[dag.Key]*Work{k: w})
+	defer rows.Close()
+	bytes := len(w.Inputs)
+	for rows.Next() {
+		var r dag.DependencyResult
+		if err := rows.Scan(nil, &r.ID, &r.Result); err != nil {
+			return nil, err
+		}
+		if bytes += len(r.Result); bytes > most {
+			return nil, ErrTooLarge
+		}
+		w.Results = append(w.Results, r)
+	}
+	return w, rows.Err()
 }
 
 // Backlog tells which lanes have waiting tasks.

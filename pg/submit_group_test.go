@@ -177,7 +177,7 @@ func TestTreesThatComeTogetherAreStoredTogether(t *testing.T) {
 		}
 		for _, w := range eff.Publish { // made from memory: as if it had been read
 			got := *w
-			want, err := s.Work(t.Context(), w.Key, w.Attempt)
+			want, err := s.Work(t.Context(), w.Key, w.Attempt, 1<<20)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/failpoint"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -157,7 +158,11 @@ func (w *Worker) sendPart(ctx context.Context, request *workerv1.ChunkRequest) e
 		if err := w.requestWithin(ctx, w.partWithin(), queue.Chunk, request, reply); err != nil {
 			return err
 		}
-		return refusal(reply.Error, reply.Final, reply.Busy)
+		if err := refusal(reply.Error, reply.Final, reply.Busy); err != nil {
+			return err
+		}
+		failpoint.Hit("worker.after-chunk")
+		return nil
 	})
 }
 
@@ -212,6 +217,7 @@ func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (json.RawMessage, 
 			}
 			size = reply.Size
 			data = append(data, reply.Data...)
+			failpoint.Hit("worker.after-inputs-part")
 			return nil
 		})
 		if err != nil {

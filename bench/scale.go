@@ -247,7 +247,7 @@ func idle(ctx context.Context, c *cluster, o options) (out []figure, err error) 
 
 // postgresCPU is the processor time of the server's processes that live.
 func (c *cluster) postgresCPU() (sum time.Duration) {
-	text, err := os.ReadFile(filepath.Join(c.dir, "postgres", "postmaster.pid"))
+	text, err := os.ReadFile(filepath.Join(c.dir, "postgres", "pgdata", "postmaster.pid"))
 	if err != nil {
 		return 0
 	}

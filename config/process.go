@@ -164,7 +164,7 @@ type Limits struct {
 
 // Payloads bound what tasks are given.
 type Payloads struct {
-	InlineBytes    Size `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs and results do not travel in messages but in pieces; under half of NATS's largest message"`
+	InlineBytes    Size `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs do not travel in messages but in pieces; never over half of NATS's largest message"`
 	MaxInputBytes  Size `envconfig:"MAX_INPUT_BYTES" default:"64MiB" min:"1KiB" max:"1GiB" desc:"inputs of one task with the results of its dependencies"`
 	MaxResultBytes Size `envconfig:"MAX_RESULT_BYTES" default:"16MiB" min:"1KiB" max:"1GiB" desc:"a larger result fails its task; workers keep it, coordinators refuse parts beyond it"`
 }
@@ -183,6 +183,7 @@ type Attempts struct {
 	FlushGrace   time.Duration `envconfig:"FLUSH_GRACE" default:"10s" min:"1ms" max:"1h" desc:"how long a stopping worker waits until its results are recorded"`
 	MaxKept      int           `envconfig:"MAX_KEPT_RESULTS" default:"10000" min:"1" max:"20000" desc:"results that are not recorded yet, beyond which the worker takes nothing"`
 	MaxKeptBytes Size          `envconfig:"MAX_KEPT_BYTES" default:"128MiB" min:"1MiB" max:"64GiB" desc:"their size, beyond which the worker takes nothing"`
+	InlineResult Size          `envconfig:"INLINE_RESULT_BYTES" default:"1MiB" min:"1KiB" max:"8MiB" desc:"larger results are stored in pieces before they are reported; never over half of NATS's largest message"`
 	MaxLogBytes  Size          `envconfig:"MAX_LOG_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"what one attempt may log; the rest is dropped"`
 	Resend       time.Duration `envconfig:"RESEND" default:"10s" min:"10ms" max:"1h" desc:"after which a result that was not confirmed is sent again"`
 	AskWithin    time.Duration `envconfig:"ASK_WITHIN" default:"5s" min:"10ms" max:"10m" desc:"how long a request to the coordinators may take before it is repeated"`

@@ -24,6 +24,9 @@ type Config struct {
 	// AckWait is after how long an unacknowledged message is given to somebody else; default 30 s. Claims are acked within
 	// milliseconds: what waits longer belongs to a process that has died or stalls. All processes must have the same.
 	AckWait time.Duration
+	// QueueBytes bounds WORK and RESULTS, each. A full one refuses what is published, and loses nothing that it has taken.
+	// Default 1 GiB; where the server has less room, its own bound holds.
+	QueueBytes int64
 	// ResultsBytes bounds the results that one [Conn.ConsumeResults] has in hand. Default 64 MiB, at least twice NATS's
 	// largest message.
 	ResultsBytes int64
@@ -89,6 +92,9 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	if cfg.AckWait == 0 {
 		cfg.AckWait = 30 * time.Second
+	}
+	if cfg.QueueBytes == 0 {
+		cfg.QueueBytes = 1 << 30
 	}
 	if cfg.ResultsBytes == 0 {
 		cfg.ResultsBytes = 64 << 20

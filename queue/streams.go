@@ -41,9 +41,11 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 		return err
 	}
 	for _, cfg := range c.streamConfigs() {
-		_, err := c.js.CreateOrUpdateStream(ctx, cfg)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another coordinator made it between our two steps
-			_, err = c.js.UpdateStream(ctx, cfg)
+		err := c.ensureStream(ctx, cfg)
+		if bad, ok := errors.AsType[*jetstream.APIError](err); ok && bad.ErrorCode == insufficientStorage && cfg.Discard == jetstream.DiscardNew {
+			c.log.Warn("a stream has no bound of its own: the server has not that much room for it", "stream", cfg.Name, "bytes", cfg.MaxBytes)
+			cfg.MaxBytes = -1 // the server's own bound refuses new messages, too
+			err = c.ensureStream(ctx, cfg)
 		}
 		if err != nil {
 			return fmt.Errorf("ensure stream %s: %w", cfg.Name, closedErr(err))
@@ -60,6 +62,17 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 	return nil
 }
 
+// insufficientStorage is JetStream's code for a stream that may grow beyond what the server has.
+const insufficientStorage = 10047
+
+func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	_, err := c.js.CreateOrUpdateStream(ctx, cfg)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another coordinator made it between our two steps
+		_, err = c.js.UpdateStream(ctx, cfg)
+	}
+	return err
+}
+
 func (c *Conn) streamConfigs() []jetstream.StreamConfig {
 	queue := func(name string, kind Kind, about string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{
@@ -70,6 +83,8 @@ func (c *Conn) streamConfigs() []jetstream.StreamConfig {
 			Storage:     jetstream.FileStorage,
 			Replicas:    c.cfg.Replicas,
 			Duplicates:  dedupWindow,
+			MaxBytes:    c.cfg.QueueBytes,
+			Discard:     jetstream.DiscardNew, // publishers keep what is refused, and come again
 		}
 	}
 	return []jetstream.StreamConfig{

@@ -80,7 +80,7 @@ func startWorker(ctx context.Context, p *process, cfg *config.Worker) (string, e
 		ID: id, Pools: pools(&cfg.Slots), Build: version(), Log: p.log,
 		Beat: cfg.Beat, KillGrace: cfg.KillGrace, DrainGrace: cfg.DrainGrace, FlushGrace: cfg.FlushGrace,
 		MaxKept: cfg.MaxKept, MaxKeptBytes: int(cfg.MaxKeptBytes), MaxResultBytes: int(cfg.MaxResultBytes),
-		MaxInputBytes: int(cfg.MaxInputBytes), InlineBytes: int(cfg.InlineBytes), MaxLogBytes: int(cfg.MaxLogBytes),
+		MaxInputBytes: int(cfg.MaxInputBytes), InlineBytes: int(cfg.InlineResult), MaxLogBytes: int(cfg.MaxLogBytes),
 		Resend: cfg.Resend, AskWithin: cfg.AskWithin, Validate: inputs.NewChecker(inputs.DefaultCapacity).Check,
 	}, conn, registry)
 	if err != nil {

@@ -28,8 +28,8 @@ var bugs = []bug{
 		Old: "\tr.Attempt++\n\tr.StartedAt = time.Time{}", New: "\tr.StartedAt = time.Time{}"}, "worker-kill,worker-restart"},
 	{mutant.Mutant{Name: "claim-from-the-holder", File: "dag/decide.go", What: "an attempt that is held is no one else's",
 		Old: "if r.Worker == w {\n\t\t\treturn Yes\n\t\t}\n\t\treturn No", New: "return Yes"}, "copies,nats-kill"},
-	{mutant.Mutant{Name: "crash-burns-an-attempt", File: "dag/decide.go", What: "a lost worker burns no attempt",
-		Old: "e.Counted = fails\n\td.end(r, e)", New: "e.Counted = fails\n\tr.Failures++\n\td.end(r, e)"}, "worker-kill"},
+	{mutant.Mutant{Name: "crash-fails-the-task", File: "dag/decide.go", What: "a lost worker fails no task before the poison limit",
+		Old: "r.policy().OnLost == FailLost || r.Crashes >= PoisonLimit", New: "r.policy().OnLost == FailLost || r.Crashes >= 1"}, "worker-kill"},
 	{mutant.Mutant{Name: "cancelled-attempt-let-go", File: "dag/decide.go", What: "a cancelled attempt of a lost worker is closed",
 		Old: "StartedAt: r.StartedAt, Receipt: true})\n\t\td.hold(r, 0)", New: "StartedAt: r.StartedAt, Receipt: true})"}, "worker-kill,worker-freeze"},
 	{mutant.Mutant{Name: "early-result-does-not-start", File: "dag/decide.go", What: "an early result starts the attempt and ends it",
@@ -89,9 +89,15 @@ func prove(ctx context.Context, names string, s settings, out io.Writer) (sound 
 		} else {
 			sound = false
 		}
-		fmt.Fprintf(out, "| `%s` | `%s` | %s | %s | %.100s |\n", b.Name, b.File, b.What, found, strings.ReplaceAll(as, "|", "/"))
+		fmt.Fprintf(out, "| `%s` | `%s` | %s | %s | %.100s |\n", b.Name, b.File, b.What, found, plain(as))
 	}
 	return sound, nil
+}
+
+// plain is the first line of a text, fit for a cell of a table.
+func plain(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return strings.ReplaceAll(line, "|", "/")
 }
 
 // hunt plays histories of a program with the bug.

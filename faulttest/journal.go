@@ -113,6 +113,7 @@ func (r *Run) over() int {
 	return r.End
 }
 
+// String is the run for people.
 func (r *Run) String() string {
 	return fmt.Sprintf("attempt %d pid %d lines %d-%d %s", r.Attempt, r.Process, r.Start, r.End, r.How)
 }

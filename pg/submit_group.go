@@ -30,7 +30,7 @@ type group struct {
 }
 
 const (
-	maxStoring = 1 // groups at once
+	maxStoring = 3 // groups at once
 	// Bounds of one group; a single tree may be anything that is small.
 	groupTrees = 64
 	groupTasks = 4000

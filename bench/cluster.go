@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 // cluster is Postgres, NATS, coordinators and a worker, each a process of its own.
 type cluster struct {
 	dir     string
+	queue   string // directory of NATS
 	pg      *pgserver.Server
 	roles   []*role
 	client  *client.Client
@@ -50,13 +52,21 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 	if err = os.Chmod(c.dir, 0o755); err != nil {
 		return c, err
 	}
-	if c.pg, err = pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(c.dir, "postgres"), Settings: map[string]string{"shared_buffers": "1GB"}}); err != nil {
+	settings := map[string]string{"shared_buffers": "1GB"}
+	maps.Copy(settings, o.without.postgres)
+	if c.pg, err = pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(c.dir, "postgres"), Settings: settings}); err != nil {
 		return c, err
 	}
 	if err = pg.Migrate(ctx, c.pg.URL()); err != nil {
 		return c, err
 	}
-	nats, err := c.start("nats", o, "BENCH_DIR="+filepath.Join(c.dir, "nats"))
+	c.queue = filepath.Join(c.dir, "nats")
+	if o.without.natsDir != "" {
+		if c.queue, err = os.MkdirTemp(o.without.natsDir, "taskgrove-bench-"); err != nil {
+			return c, err
+		}
+	}
+	nats, err := c.start("nats", o, "BENCH_DIR="+c.queue)
 	if err != nil {
 		return c, err
 	}
@@ -84,11 +94,14 @@ func (c *cluster) addWorker(i int, o options) error {
 
 // start starts a role and waits for its line.
 func (c *cluster) start(name string, o options, env ...string) (*role, error) {
-	self, err := os.Executable()
+	program, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self)
+	if name == "coordinator" && o.program != "" {
+		program = o.program
+	}
+	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), append(env, roleVariable+"="+name)...)
 	if o.profile != "" {
 		cmd.Env = append(cmd.Env, "BENCH_PROFILE="+filepath.Join(o.profile, name+".pprof"))
@@ -133,6 +146,7 @@ func (c *cluster) stop() {
 		_ = c.pg.Stop()
 	}
 	_ = os.RemoveAll(c.dir)
+	_ = os.RemoveAll(c.queue)
 }
 
 // cpu is the processor time that the role's process has used.

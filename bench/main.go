@@ -36,6 +36,8 @@ type options struct {
 	dir                     string   // parent of the data directories; its disk is measured
 	profile                 string   // directory for CPU profiles of coordinator and worker; empty: none
 	with                    []string // raw results of other runs, reported beside these
+	without                 step     // what is left out
+	program                 string   // of coordinators; empty: this one
 }
 
 // figure is one measured number of one run.

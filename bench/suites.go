@@ -40,6 +40,7 @@ var suites = []suite{
 	{name: "history", run: history},
 	{name: "idle", run: idle},
 	{name: "copy", run: copyIDs},
+	{name: "steps", run: withoutSteps},
 	{name: "curve-tasks", run: curveOfTasks},
 	{name: "curve-workers", run: curveOfWorkers},
 	{name: "curve-dependencies", run: curveOfEdges},

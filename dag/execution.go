@@ -6,6 +6,7 @@ type Node struct {
 	Flags   Flags
 	Attempt int32
 	Open    bool // a cancelled attempt has not stopped yet
+	Untold  bool // settled, and a chore has yet to tell its dependents
 }
 
 // ExecutionOptions steer a start or a re-run (spec 3.7).
@@ -33,6 +34,7 @@ type Plan struct {
 	Restarts []Restart // by index; empty: nothing to do
 	Busy     int       // index of a task that is already running: of the set, or one that waits for a task of it; -1: none
 	Stopping int       // index of a cancelled task that would run, but has not stopped yet; -1: none
+	Untold   int       // index of a task of the set that is untold: its dependents would hear of its end twice, or never; -1: none
 }
 
 // PlanExecution works out which tasks of a stored tree start, and how, when a user asks to execute one of them (spec
@@ -40,7 +42,7 @@ type Plan struct {
 // deps gives a task's dependencies. Linear in tasks and edges.
 func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool, opts ExecutionOptions) Plan {
 	n := len(nodes)
-	plan := Plan{Busy: -1, Stopping: -1}
+	plan := Plan{Busy: -1, Stopping: -1, Untold: -1}
 	in := make([]bool, n) // the set that the call covers
 	if whole {
 		for i := range in {
@@ -77,6 +79,9 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 			plan.Busy = i
 			return plan
 		}
+		if node.Untold {
+			plan.Untold = i
+		}
 		switch node.State {
 		case Held, Failed, Blocked:
 			add(i)
@@ -85,6 +90,9 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 				add(i)
 			}
 		}
+	}
+	if plan.Untold >= 0 {
+		return plan
 	}
 	for len(queue) > 0 {
 		i := queue[len(queue)-1]

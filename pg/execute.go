@@ -19,6 +19,13 @@ const (
 	ExecutionRunning                  // the set overlaps with what is unfinished
 	ExecutionNothing                  // all that the call covers is settled and stays so
 	ExecutionStopping                 // a cancelled attempt has not stopped yet
+	executionUntold                   // follow-up work of the set is on its way; shown as running when it takes too long
+)
+
+// untoldTries and untoldPause are how often and how long follow-up work is waited for.
+const (
+	untoldTries = 100
+	untoldPause = 50 * time.Millisecond
 )
 
 // Execution is the answer to Execute.
@@ -31,6 +38,24 @@ type Execution struct {
 // Execute starts a held tree, or runs again what a user asks for (spec 3.1, 3.7), in one transaction over the tree's
 // tasks: some seconds for a million.
 func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
+	for tries := 1; ; tries++ {
+		out, err := s.tryExecute(ctx, target, opts)
+		if err != nil || out.Status != executionUntold {
+			return out, err
+		}
+		if tries == untoldTries {
+			out.Status = ExecutionRunning
+			return out, nil
+		}
+		select {
+		case <-time.After(untoldPause):
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
 	var out *Execution
 	err := retry(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
@@ -60,6 +85,7 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	b.Queue(sql("LockExecution"), tree)
 	b.Queue("select root from tree where key = $1", tree).QueryRow(func(row pgx.Row) error { return row.Scan(&root) })
 	b.Queue(sql("PlanRows"), first, end).Query(p.scan)
+	b.Queue(sql("ChoresOf"), first, end).Query(p.scanChores) // after the rows: an end that they show is told, or its chore is here
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("read tree %d: %w", tree, err)
 	}
@@ -70,6 +96,8 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	switch {
 	case plan.Busy >= 0:
 		return &Execution{Status: ExecutionRunning}, nil
+	case plan.Untold >= 0 || p.cancelling:
+		return &Execution{Status: executionUntold}, nil
 	case plan.Stopping >= 0:
 		return &Execution{Status: ExecutionStopping}, nil
 	case len(plan.Restarts) == 0:
@@ -84,6 +112,8 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 
 // planner holds a tree while an execution is planned.
 type planner struct {
+	cancelling bool // the tree's cancellation has not reached all its tasks
+
 	nodes []dag.Node
 	lanes []Lane
 	start []int32
@@ -108,6 +138,21 @@ func (p *planner) scan(rows pgx.Rows) error {
 	return err
 }
 
+// scanChores notes whose ends are yet to be told.
+func (p *planner) scanChores(rows pgx.Rows) error {
+	var kind ChoreKind
+	var task dag.Key
+	_, err := pgx.ForEachRow(rows, []any{&kind, &task}, func() error {
+		if kind == ChoreCancel {
+			p.cancelling = true
+		} else if i := task.Index(); i < len(p.nodes) {
+			p.nodes[i].Untold = true
+		}
+		return nil
+	})
+	return err
+}
+
 func (p *planner) dependencies(i int) []dag.Edge { return p.edges[p.start[i]:p.start[i+1]] }
 
 // restartStep is how many rows one statement of a re-run changes.
@@ -115,9 +160,7 @@ const restartStep = 10_000
 
 func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, restarts []dag.Restart) (*Effects, error) {
 	eff := &Effects{}
-	first, end := tree.Range()
 	b := &pgx.Batch{}
-	b.Queue(sql("ForgetChores"), first, end)
 	var ready []*dag.Row
 	var releases []dag.Key
 	var delta dag.TreeDelta

@@ -90,7 +90,7 @@ var hot = map[string]explained{
 	// executions and cancellations
 	"PlanRows":          {args: aTree},
 	"StartExecution":    {args: "200, 0, 10, 0, 0, 0, 0, 0"},
-	"ForgetChores":      {args: aTree, rows: 3000, whole: []string{"chore"}}, // once an execution; a chore is short-lived
+	"ChoresOf":          {args: aTree, rows: 3000, whole: []string{"chore"}}, // once an execution; a chore is short-lived
 	"RestartRows":       {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500")},
 	"Relations":         {args: aTree},
 	"UnfinishedAfter":   {args: of(aTree, "100")},

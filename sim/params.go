@@ -17,6 +17,7 @@ type Params struct {
 	Crashes, Freezes, Wipes int           // planned ones; a wipe is all of NATS
 	Outages, Cuts, Drains   int           // of Postgres; of a worker's network; of a worker
 	Cancels, Forgeries      int
+	Parts                   int  // how many single tasks of each tree users execute, with what they depend on
 	Rerun                   bool // a user executes each tree again when it has ended
 	Trace                   bool
 }
@@ -26,6 +27,9 @@ func Random(seed uint64) Params {
 	r := rand.New(rand.NewPCG(seed, 1))
 	p := Params{Seed: seed, Trees: 1 + r.IntN(3), Tasks: 1 + r.IntN(20), Coordinators: 1 + r.IntN(3), Workers: 1 + r.IntN(3),
 		Faults: time.Duration(20+r.IntN(100)) * time.Second, Cancels: r.IntN(7), Rerun: r.IntN(3) == 0, Forgeries: r.IntN(20)}
+	if r.IntN(3) == 0 {
+		p.Parts = r.IntN(5)
+	}
 	if r.IntN(8) == 0 {
 		return p // a quiet one
 	}
@@ -57,6 +61,7 @@ func (p Params) Smaller() []Params {
 		func(q *Params) *int { return &q.Wipes }, func(q *Params) *int { return &q.Outages },
 		func(q *Params) *int { return &q.Cuts }, func(q *Params) *int { return &q.Drains },
 		func(q *Params) *int { return &q.Cancels }, func(q *Params) *int { return &q.Forgeries },
+		func(q *Params) *int { return &q.Parts },
 	} {
 		less(func(q *Params) { *f(q) = 0 })
 		less(func(q *Params) { *f(q) = max(0, *f(q)-1) })

@@ -39,6 +39,9 @@ type tree struct {
 	cancelled bool
 	execution int
 	finished  bool
+	timeout   time.Duration // of an execution; 0: none
+	due       time.Duration // of the current one
+	partial   bool          // parts of it were executed: the oracle knows only whole trees
 	counts    dag.TreeDelta // Events: of the current execution
 }
 

@@ -105,19 +105,28 @@ func (s *store) cancelTree(t *tree) {
 	s.addChore(choreCancel, t.key.Key(t.root))
 }
 
-// execute starts a tree, or runs it again. It reports whether it did, or there is nothing to do.
-func (s *store) execute(t *tree, force bool) (done bool, eff *effects) {
+// execute starts a tree or a part of it, or runs it again. It reports whether it did, or there is nothing to do.
+func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bool, eff *effects) {
 	defer s.w.panics()
 	nodes := make([]dag.Node, len(t.tasks))
 	for i, task := range t.tasks {
 		nodes[i] = dag.Node{State: task.row.State, Flags: task.row.Flags, Attempt: task.row.Attempt, Open: task.row.Worker != 0}
 	}
-	plan := dag.PlanExecution(nodes, func(i int) []dag.Edge { return t.tasks[i].deps }, t.root, true, dag.ExecutionOptions{Force: force})
-	if plan.Busy >= 0 || plan.Stopping >= 0 || len(plan.Restarts) == 0 {
-		return plan.Busy < 0 && plan.Stopping < 0, &effects{}
+	for _, c := range s.chores {
+		switch {
+		case c.task.Tree() != t.key:
+		case c.kind == choreCancel:
+			return false, &effects{}
+		default:
+			nodes[c.task.Index()].Untold = true
+		}
 	}
-	first, end := t.key.Range()
-	s.chores = slices.DeleteFunc(s.chores, func(c chore) bool { return c.task >= first && c.task < end })
+	plan := dag.PlanExecution(nodes, func(i int) []dag.Edge { return t.tasks[i].deps }, target, target == t.root, opts)
+	if plan.Busy >= 0 || plan.Stopping >= 0 || plan.Untold >= 0 || len(plan.Restarts) == 0 {
+		return plan.Busy < 0 && plan.Stopping < 0 && plan.Untold < 0, &effects{}
+	}
+	t.partial = t.partial || target != t.root
+	beside := t.execution > 0 && !t.finished // another execution goes on
 	var ready []*dag.Row
 	var delta dag.TreeDelta
 	for _, r := range plan.Restarts {
@@ -143,7 +152,16 @@ func (s *store) execute(t *tree, force bool) (done bool, eff *effects) {
 	eff = &effects{chores: true}
 	t.execution++
 	t.cancelled, t.finished = false, false
-	t.counts.Events = nil
+	if !beside {
+		t.counts.Events = nil
+	}
+	t.counts.Events = slices.DeleteFunc(t.counts.Events, func(e dag.Event) bool {
+		return slices.ContainsFunc(plan.Restarts, func(r dag.Restart) bool { return r.Index == e.Task.Index() })
+	})
+	if t.timeout > 0 {
+		t.due = s.w.now + t.timeout
+		s.timers = append(s.timers, timer{dag.Timer{Task: t.key.Key(t.root), Attempt: int32(t.execution), Kind: dag.TimerTree}, t.due})
+	}
 	s.place(ready, nil, eff)
 	s.addTree(t, &delta)
 	s.w.trace("execute", -1, int(t.key), t.execution)
@@ -165,10 +183,30 @@ func (s *store) dueTimers(limit int, room func(int32, int) bool) (eff *effects, 
 		keys = append(keys, t.Task)
 	}
 	d := s.load(slices.Clone(keys), keys, true)
+	cancelled := false
 	for _, t := range due {
+		if t.Kind == dag.TimerTree {
+			cancelled = s.deadline(t) || cancelled
+			continue
+		}
 		d.Due(t.Timer)
 	}
-	return s.apply(d, room), n == limit
+	eff = s.apply(d, room)
+	eff.chores = eff.chores || cancelled
+	return eff, n == limit
+}
+
+// deadline cancels a tree whose current execution has taken too long.
+func (s *store) deadline(t timer) bool {
+	tree := s.trees[t.Task.Tree()-1]
+	if int(t.Attempt) != tree.execution || tree.counts.Unfinished == 0 {
+		return false
+	}
+	if s.w.now < tree.due {
+		s.w.broken("tree %d is cancelled before its deadline", tree.key)
+	}
+	s.cancelTree(tree)
+	return true
 }
 
 // nextTimer is how long it is until the next timer.

@@ -209,10 +209,17 @@ func (w *world) submit(key dag.TreeKey) {
 		}
 	}
 	w.store.trees = append(w.store.trees, t)
-	w.want(w.between(0, w.par.Faults/2), func() bool { return w.execute(t, false) })
+	if w.rng.IntN(6) == 0 {
+		t.timeout = w.between(5*time.Second, 3*time.Minute)
+	}
+	w.want(w.between(0, w.par.Faults/2), func() bool { return w.execute(t, t.root, dag.ExecutionOptions{}) })
+	for range w.par.Parts {
+		target, opts := w.rng.IntN(len(t.tasks)), dag.ExecutionOptions{Force: w.rng.IntN(2) == 0, RerunDependencies: w.rng.IntN(3) == 0}
+		w.want(w.between(0, w.par.Faults), func() bool { return w.execute(t, target, opts) })
+	}
 	if w.par.Rerun {
 		w.want(w.between(0, w.par.Faults), func() bool {
-			return t.counts.Held+t.counts.Unfinished == 0 && w.execute(t, w.rng.IntN(2) == 0)
+			return t.counts.Held+t.counts.Unfinished == 0 && w.execute(t, t.root, dag.ExecutionOptions{Force: w.rng.IntN(2) == 0})
 		})
 	}
 }
@@ -265,12 +272,12 @@ func (w *world) want(d time.Duration, try func() bool) {
 }
 
 // execute asks for it through a coordinator that may die with the answer.
-func (w *world) execute(t *tree, force bool) bool {
+func (w *world) execute(t *tree, target int, opts dag.ExecutionOptions) bool {
 	c := w.anyCoordinator()
 	if c == nil || w.now < w.dbDown {
 		return false
 	}
-	done, eff := w.store.execute(t, force)
+	done, eff := w.store.execute(t, target, opts)
 	c.resume(c.life, func() { c.after(eff) })
 	return done
 }

@@ -68,12 +68,13 @@ type Conn struct {
 
 	ensuring sync.Mutex // serialises the making of streams and consumers; taken before mu
 
-	mu      sync.Mutex
-	epoch   context.Context // see currentEpoch
-	turn    context.CancelCauseFunc
-	pools   map[string]time.Time // when a pool's consumers were last seen to exist
-	watched bool                 // deletions are watched and repaired
-	acks    *ackInbox            // nil until the first PublishWork
+	mu       sync.Mutex
+	epoch    context.Context // see currentEpoch
+	turn     context.CancelCauseFunc
+	pools    map[string]time.Time // when a pool's consumers were last seen to exist
+	watched  bool                 // deletions are watched and repaired
+	refusing map[string]time.Time // by stream: since when it stores nothing; see noted
+	acks     *ackInbox            // nil until the first PublishWork
 
 	workStream jetstream.Stream // nil until the first Depth
 }
@@ -115,6 +116,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		reconnected: make(chan struct{}, 1),
 		closed:      make(chan struct{}),
 		pools:       make(map[string]time.Time),
+		refusing:    make(map[string]time.Time),
 	}
 	c.epoch, c.turn = context.WithCancelCause(context.Background())
 	if err := c.dial(ctx); err != nil {

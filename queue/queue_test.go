@@ -28,8 +28,13 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
+	return newHouseIn(t, t.TempDir())
+}
+
+func newHouseIn(t testing.TB, store string) *house {
+	t.Helper()
 	h := &house{t: t, config: natsserver.Config{
-		StoreDir:            t.TempDir(),
+		StoreDir:            store,
 		CoordinatorPassword: "coordinator-secret",
 		WorkerPassword:      "worker-secret",
 		Logger:              quiet,

@@ -294,6 +294,10 @@ func (r *resultsReader) take(m *nats.Msg) error {
 		respond(m, []byte("+TERM")) // only a mistaken operator can have put it there
 		return nil
 	}
+	if len(m.Data) == 0 { // it was to be stored, that is all
+		respond(m, []byte("+ACK"))
+		return nil
+	}
 	message := &ResultMessage{
 		Worker:      worker,
 		Data:        m.Data,

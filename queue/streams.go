@@ -27,7 +27,7 @@ const (
 )
 
 // EnsureStreams creates or updates WORK, RESULTS and LOGS, the RESULTS consumer, and the consumers of every pool that
-// EnsurePool was called for. Idempotent, and safe from several processes at once; a setting that can't be changed is
+// EnsurePool was called for. A stream that has stored nothing for long is made anew. Idempotent, and safe from several processes at once; a setting that can't be changed is
 // reported. From then on the connection makes again what it is told was deleted; call it now and then all the same,
 // for what happened while nobody listened.
 func (c *Conn) EnsureStreams(ctx context.Context) error {
@@ -38,6 +38,9 @@ func (c *Conn) EnsureStreams(ctx context.Context) error {
 
 func (c *Conn) ensureStreams(ctx context.Context) error {
 	if err := c.watchDeletions(); err != nil {
+		return err
+	}
+	if err := c.deleteBroken(ctx); err != nil {
 		return err
 	}
 	for _, cfg := range c.streamConfigs() {

@@ -47,7 +47,7 @@ func (c *Conn) PublishWork(ctx context.Context, messages []WorkMessage) error {
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, errStalled) {
 		err = c.publishWorkAgain(ctx, messages)
 	}
-	if err != nil {
+	if c.noted(c.names.work, err) != nil {
 		return fmt.Errorf("publish %d work messages: %w", len(messages), err)
 	}
 	return nil

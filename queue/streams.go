@@ -33,14 +33,21 @@ const (
 func (c *Conn) EnsureStreams(ctx context.Context) error {
 	c.ensuring.Lock()
 	defer c.ensuring.Unlock()
+	if err := c.call(ctx, c.deleteBroken); err != nil {
+		return err
+	}
+	return c.call(ctx, c.ensureStreams)
+}
+
+// makeAgain makes what is missing.
+func (c *Conn) makeAgain(ctx context.Context) error {
+	c.ensuring.Lock()
+	defer c.ensuring.Unlock()
 	return c.call(ctx, c.ensureStreams)
 }
 
 func (c *Conn) ensureStreams(ctx context.Context) error {
 	if err := c.watchDeletions(); err != nil {
-		return err
-	}
-	if err := c.deleteBroken(ctx); err != nil {
 		return err
 	}
 	for _, cfg := range c.streamConfigs() {
@@ -270,7 +277,7 @@ func (c *Conn) repair(deleted chan struct{}) {
 		case <-time.After(pause):
 		}
 		c.log.Warn("making again what was deleted in nats")
-		err := c.EnsureStreams(context.Background())
+		err := c.makeAgain(context.Background())
 		if err == nil {
 			pause = deletionTime
 			continue

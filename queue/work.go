@@ -62,7 +62,7 @@ func (c *Conn) publishWorkAgain(ctx context.Context, messages []WorkMessage) err
 		return ErrClosed
 	case <-time.After(deletionTime):
 	}
-	if err := c.EnsureStreams(ctx); err != nil {
+	if err := c.makeAgain(ctx); err != nil {
 		return err
 	}
 	return c.publishWork(ctx, messages)

@@ -64,8 +64,6 @@ var mutants = []mutant.Mutant{
 		Old: "if wk.find(g.key) != nil || s.ended {", New: "if s.ended {"},
 	{Name: "executions-forget-chores", File: "sim/transactions.go", What: "an execution leaves others' follow-up work alone",
 		Old: "nodes[c.task.Index()].Untold = true\n\t\t}\n\t}\n", New: "}\n\t}\n\ts.chores = slices.DeleteFunc(s.chores, func(c chore) bool { return c.task.Tree() == t.key })\n"},
-	{Name: "restart-of-the-untold", File: "dag/execution.go", What: "nothing restarts beside an end that is yet to be told",
-		Old: "if node.Untold {", New: "if false {"},
 	{Name: "restart-above-the-waiting", File: "dag/execution.go", What: "nothing restarts that somebody under way depends on",
 		Old: "if !run[j] && nodes[j].State.Unfinished() {", New: "if false {"},
 	{Name: "restart-waits-for-the-settled", File: "dag/execution.go", What: "a restarted task waits for those that restart with it, and no others",

@@ -27,11 +27,11 @@ const (
 	maxDetailBytes = 64 << 10
 )
 
-// start runs an attempt in a goroutine of its own, which ends when its executor has returned and its result is the
+// start runs an attempt in a goroutine of the crew, which has it until its executor has returned and its result is the
 // reporter's.
 func (w *Worker) start(a *attempt) {
 	w.working.Add(1)
-	go func() {
+	w.crew.do(func() {
 		defer w.working.Done()
 		r := w.work(a)
 		what := w.ledger.finish(a, r, w.mayOffer(a))
@@ -43,7 +43,7 @@ func (w *Worker) start(a *attempt) {
 		case endGiveBack:
 			a.delivery.Nak()
 		}
-	}()
+	})
 }
 
 // work runs an attempt to its end and says how it went. The executor has returned, and large values are stored.

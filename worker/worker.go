@@ -37,6 +37,7 @@ type Worker struct {
 	drainOnce sync.Once
 	session   atomic.Pointer[session] // nil: not running
 	working   sync.WaitGroup          // attempts whose work has not stopped
+	crew      crew                    // runs them
 }
 
 // kind is one executor with what was asked of it once.
@@ -85,6 +86,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	defer w.metrics.stop()
+	defer w.crew.end()
 	group, life := errgroup.WithContext(life)
 	news := func() error {
 		if err := w.conn.News(life, w.news); err != nil && life.Err() == nil {

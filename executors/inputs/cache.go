@@ -3,8 +3,6 @@ package inputs
 import (
 	"container/list"
 	"sync"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // maxCachedBytes is the largest schema that is kept compiled; larger ones are compiled each time, so that the cache is
@@ -22,7 +20,7 @@ type cache struct {
 
 type entry struct {
 	key    string // form and text
-	schema *jsonschema.Schema
+	schema *compiled
 	err    error
 }
 
@@ -31,7 +29,7 @@ func newCache(capacity int) *cache {
 }
 
 // get compiles outside the lock: two attempts with a new schema may both do it.
-func (c *cache) get(f form, text []byte) (*jsonschema.Schema, error) {
+func (c *cache) get(f form, text []byte) (*compiled, error) {
 	if len(text) > maxCachedBytes {
 		return compile(f, text)
 	}

@@ -40,40 +40,49 @@ func (c *Checker) Check(d executors.Description, call *executors.Call) error {
 	if len(d.Inputs) == 0 && len(own) == 0 {
 		return nil
 	}
+	standards, err := c.compiled(standard, d.Inputs)
+	if err != nil {
+		return failed(d, fmt.Errorf("the executor's own schema can't be used: %w", err))
+	}
+	owns, err := c.compiled(either, own)
+	if err != nil {
+		return failed(d, fmt.Errorf("schemas.input_schema can't be used: %w", err))
+	}
+	if standards.keeps(call.Inputs) && owns.keeps(call.Inputs) {
+		return nil
+	}
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(call.Inputs))
 	if err != nil {
 		return failed(d, errors.New("inputs are not valid JSON"))
 	}
-	if len(d.Inputs) > 0 {
-		schema, err := c.schemas.get(standard, d.Inputs)
-		if err != nil {
-			return failed(d, fmt.Errorf("the executor's own schema can't be used: %w", err))
-		}
-		missing, other := violations(schema, value)
-		if len(missing) > 0 { // spec 8.2, 8.3 and their like
-			return executors.Invalid(d.ID, missing[0]+" is required in inputs")
-		}
-		if len(other) > 0 {
-			return failed(d, errors.New(strings.Join(other, "; ")))
-		}
+	missing, other := violations(standards.schema, value)
+	if len(missing) > 0 { // spec 8.2, 8.3 and their like
+		return executors.Invalid(d.ID, missing[0]+" is required in inputs")
 	}
-	if len(own) > 0 {
-		schema, err := c.schemas.get(either, own)
-		if err != nil {
-			return failed(d, fmt.Errorf("schemas.input_schema can't be used: %w", err))
+	if len(other) > 0 {
+		return failed(d, errors.New(strings.Join(other, "; ")))
+	}
+	missing, reasons := violations(owns.schema, value)
+	if len(missing) > 0 {
+		for i, name := range missing {
+			missing[i] = "'" + name + "'"
 		}
-		missing, reasons := violations(schema, value)
-		if len(missing) > 0 {
-			for i, name := range missing {
-				missing[i] = "'" + name + "'"
-			}
-			reasons = slices.Insert(reasons, 0, "Missing required parameters: ["+strings.Join(missing, ", ")+"]")
-		}
-		if len(reasons) > 0 {
-			return failed(d, errors.New(strings.Join(reasons, "; ")))
-		}
+		reasons = slices.Insert(reasons, 0, "Missing required parameters: ["+strings.Join(missing, ", ")+"]")
+	}
+	if len(reasons) > 0 {
+		return failed(d, errors.New(strings.Join(reasons, "; ")))
 	}
 	return nil
+}
+
+// anything is a schema that says nothing.
+var anything = json.RawMessage("{}")
+
+func (c *Checker) compiled(f form, text json.RawMessage) (*compiled, error) {
+	if len(text) == 0 {
+		text = anything
+	}
+	return c.schemas.get(f, text)
 }
 
 // taskSchema is schemas.input_schema, or nil.

@@ -20,7 +20,7 @@ const (
 const location = "urn:taskgrove:schema"
 
 // compile makes a schema ready for use. Its errors are safe to show.
-func compile(f form, text []byte) (schema *jsonschema.Schema, err error) {
+func compile(f form, text []byte) (out *compiled, err error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return nil, errors.New("it is not valid JSON")
@@ -36,7 +36,7 @@ func compile(f form, text []byte) (schema *jsonschema.Schema, err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			schema, err = nil, errors.New("it can't be compiled")
+			out, err = nil, errors.New("it can't be compiled")
 		}
 	}()
 	c := jsonschema.NewCompiler()
@@ -48,7 +48,19 @@ func compile(f form, text []byte) (schema *jsonschema.Schema, err error) {
 	if err := c.AddResource(location, doc); err != nil {
 		return nil, err
 	}
-	return c.Compile(location)
+	out = &compiled{}
+	if out.schema, err = c.Compile(location); err != nil {
+		return nil, err
+	}
+	out.members, out.shallow = members(doc)
+	return out, nil
+}
+
+// compiled is a schema to check with.
+type compiled struct {
+	schema  *jsonschema.Schema
+	shallow bool     // it is about members only
+	members [][]byte // their names in JSON, when it is shallow
 }
 
 // noLoader loads nothing: a schema of a user's must not make us fetch URLs or read files.

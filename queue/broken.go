@@ -16,8 +16,10 @@ import (
 // what is gone, and workers keep results until the receipt.
 
 const (
-	// storeFailed is JetStream's code for a message that could not be stored; also of a stream that is full.
-	storeFailed = 10077
+	// JetStream's codes for a message that could not be stored, also in a stream that is full, and for settings that could
+	// not be.
+	storeFailed  = 10077
+	updateFailed = 10069
 	// brokenAfter is how long a stream must have stored nothing that was published before it is made again: a server may
 	// be slow, and a disk full for a moment only.
 	brokenAfter = 10 * time.Second
@@ -29,13 +31,17 @@ const (
 // noted keeps books on what publishing to a stream came to, and returns err.
 func (c *Conn) noted(stream string, err error) error {
 	bad, answered := errors.AsType[*jetstream.APIError](err)
-	refused := answered && bad.ErrorCode == storeFailed && !strings.HasPrefix(bad.Description, "maximum") // full: it has room again some day
+	refused := errors.Is(err, errStalled) || errors.Is(err, context.DeadlineExceeded)
+	if answered {
+		full := strings.HasPrefix(bad.Description, "maximum") // it has room again some day
+		refused = bad.ErrorCode == storeFailed && !full || bad.ErrorCode == updateFailed
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case err == nil:
 		delete(c.refusing, stream)
-	case (refused || errors.Is(err, context.DeadlineExceeded)) && c.refusing[stream].IsZero():
+	case refused && c.refusing[stream].IsZero():
 		c.refusing[stream] = time.Now()
 	}
 	return err

@@ -43,13 +43,13 @@ func TestFullDisk(t *testing.T) {
 	must(t, unix.Statfs(disk, &fs))
 	used := (fs.Blocks - fs.Bfree) * uint64(fs.Bsize)
 	must(t, unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, "size="+strconv.FormatUint(used+64<<10, 10)))
-	eventually(t, "work is refused", func() bool { return c.PublishWork(h.soon(), work) != nil })
+	eventually(t, "work is refused", func() bool { return c.PublishWork(h.context(), work) != nil })
 	eventually(t, "results are refused", func() bool { return w.PublishResults(h.soon(), make([]byte, 10<<10)) != nil })
 	must(t, unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, "size=8g"))
 
 	eventually(t, "both are stored again", func() bool {
 		_ = c.EnsureStreams(h.context()) // as coordinators do all the time
-		return c.PublishWork(h.soon(), work) == nil && w.PublishResults(h.soon(), []byte("after")) == nil
+		return c.PublishWork(h.context(), work) == nil && w.PublishResults(h.soon(), []byte("after")) == nil
 	})
 	for {
 		m := want(t, "a result", arrived)

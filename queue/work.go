@@ -43,7 +43,7 @@ func (c *Conn) PublishWork(ctx context.Context, messages []WorkMessage) error {
 	if err := c.ensurePoolsOf(ctx, messages); err != nil {
 		return fmt.Errorf("publish %d work messages: %w", len(messages), err)
 	}
-	err := c.publishWork(ctx, messages)
+	err := c.noted(c.names.work, c.publishWork(ctx, messages))
 	if errors.Is(err, nats.ErrNoResponders) || errors.Is(err, errStalled) {
 		err = c.publishWorkAgain(ctx, messages)
 	}

@@ -56,8 +56,17 @@ type cluster struct {
 // part is a process that can be ended and started again.
 type part struct {
 	settings faulttest.Settings
-	process  *faulttest.Process // replaced by faults, one at a time
 	links    map[string]*faulttest.Proxy
+
+	mu      sync.Mutex
+	process *faulttest.Process // nil: never started; see running
+}
+
+// running is the process of now: faults replace it.
+func (p *part) running() *faulttest.Process {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.process
 }
 
 // The names of links, by who opens them.
@@ -138,7 +147,7 @@ func (c *cluster) startServers(ctx context.Context) (err error) {
 	if err := c.nats.launch(); err != nil {
 		return err
 	}
-	return until(ctx, startTime, "nats is ready", c.nats.process.Ready)
+	return until(ctx, startTime, "nats is ready", c.nats.running().Ready)
 }
 
 // setClock shows Postgres a clock that is ahead of the machine's.
@@ -192,8 +201,18 @@ func (c *cluster) addWorker(n int) error {
 	return p.launch()
 }
 
-// launch starts the process, and does not wait until it is ready.
+// launch starts the process, and does not wait until it is ready. One that runs is left alone: a part that is slow to stop
+// may be killed meanwhile, and two faults heal it.
 func (p *part) launch() (err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.process != nil {
+		select {
+		case <-p.process.Ended():
+		default:
+			return nil
+		}
+	}
 	p.process, err = faulttest.StartProcess(p.settings, "")
 	return err
 }
@@ -212,10 +231,11 @@ func (c *cluster) ready(ctx context.Context) error {
 }
 
 func (p *part) ready() error {
-	err := p.process.Ready()
+	process := p.running()
+	err := process.Ready()
 	select {
-	case <-p.process.Ended():
-		if !p.process.WasReady() {
+	case <-process.Ended():
+		if !process.WasReady() {
 			return errors.Join(err, p.launch())
 		}
 	default:
@@ -244,8 +264,8 @@ func (c *cluster) close() {
 	}
 	for _, name := range []string{"worker", "coordinator", "nats"} {
 		for _, p := range c.parts[name] {
-			if p.process != nil {
-				p.process.Kill()
+			if process := p.running(); process != nil {
+				process.Kill()
 			}
 			for _, link := range p.links {
 				link.Close()

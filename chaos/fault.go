@@ -72,18 +72,23 @@ func processes(role string, n int, lost, frozen func(Fault) bool) []kind {
 		{name: role + "-kill", on: role, targets: n, longest: 4 * time.Second, loses: lost, what: "a " + role + " is killed (SIGKILL), and started again",
 			inject: func(_ context.Context, c *cluster, f Fault) (func(context.Context) error, error) {
 				p := c.parts[role][f.Target]
-				p.process.Kill()
+				p.running().Kill()
 				return func(context.Context) error { return p.launch() }, nil
 			}},
 		{name: role + "-freeze", on: role, targets: n, longest: 6 * time.Second, loses: frozen, what: "a " + role + " is stopped (SIGSTOP), and goes on (SIGCONT), before or after its lease's end",
 			inject: func(_ context.Context, c *cluster, f Fault) (func(context.Context) error, error) {
 				p := c.parts[role][f.Target]
-				return func(context.Context) error { return p.process.Thaw() }, p.process.Freeze()
+				process := p.running()
+				return func(context.Context) error { _ = process.Thaw(); return nil }, process.Freeze() // it may have been killed
 			}},
 		{name: role + "-restart", on: role, targets: n, longest: time.Second, what: "a " + role + " is stopped in order (SIGTERM), and started again",
 			inject: func(_ context.Context, c *cluster, f Fault) (func(context.Context) error, error) {
 				p := c.parts[role][f.Target]
-				return func(context.Context) error { return p.launch() }, p.process.Stop()
+				err := p.running().Stop()
+				if err != nil && strings.Contains(err.Error(), "signal: killed") { // another fault was quicker
+					err = nil
+				}
+				return func(context.Context) error { return p.launch() }, err
 			}},
 	}
 }
@@ -154,7 +159,7 @@ func (c *cluster) operate(ctx context.Context, f func(context.Context, jetstream
 
 func killNATS(wipe bool) func(context.Context, *cluster, Fault) (func(context.Context) error, error) {
 	return func(_ context.Context, c *cluster, _ Fault) (func(context.Context) error, error) {
-		c.nats.process.Kill()
+		c.nats.running().Kill()
 		return func(context.Context) error {
 			if wipe {
 				if err := os.RemoveAll(c.nats.settings.Store); err != nil {
@@ -192,7 +197,7 @@ func fillNATS(_ context.Context, c *cluster, _ Fault) (func(context.Context) err
 		if err == nil {
 			return nil
 		}
-		c.nats.process.Kill()
+		c.nats.running().Kill()
 		return c.nats.launch()
 	}, nil
 }

@@ -146,6 +146,10 @@ func (w *Worker) call(ctx context.Context, a *attempt) finished {
 			return finished{err: executors.Permanent(err)}
 		}
 	}
+	if !a.session.lease.holds() { // all that took time; the fence may not have been noticed yet
+		a.stop(executors.ErrLeaseLost)
+		return finished{err: executors.ErrLeaseLost}
+	}
 	failpoint.Hit("worker.mid-task")
 	value, err := a.kind.executor.Run(ctx, call)
 	if err != nil && value == nil {

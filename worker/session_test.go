@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,37 @@ func TestBeatsTellWhatTheWorkerIs(t *testing.T) {
 	}
 	if again := next(h, h.beats, "a beat"); again.Number <= b.Number || again.Instance != b.Instance {
 		t.Errorf("second beat is %v", again)
+	}
+}
+
+// TestNothingStartsAfterTheLease: what was claimed in time, and got to its start too late, does not start.
+func TestNothingStartsAfterTheLease(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	var once sync.Once
+	h.script(func() {
+		h.onBeat = func(b *workerv1.Beat) (reply *workerv1.BeatReply) {
+			once.Do(func() { reply = &workerv1.BeatReply{Number: b.Number, LeaseMs: 2000} })
+			return reply // the others have no answer
+		}
+	})
+	ran := make(chan struct{}, 1)
+	checking := make(chan struct{})
+	w := h.runWorker(does(func(context.Context, *executors.Call) (any, error) {
+		ran <- struct{}{}
+		return nil, nil
+	}), func(c *worker.Config) {
+		c.Validate = func(_ executors.Description, call *executors.Call) error {
+			close(checking)
+			time.Sleep(time.Until(call.Lease.Until())) // as in a process that stood still
+			return nil
+		}
+	})
+	h.offer(work(1))
+	<-checking
+	h.until("the attempt is let go", func() bool { return len(ran) > 0 || w.Stats().InHand == 0 })
+	if len(ran) > 0 {
+		t.Error("it ran")
 	}
 }
 

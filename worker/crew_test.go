@@ -55,6 +55,9 @@ func TestCrewLeaves(t *testing.T) {
 			c.do(func() {})
 		}
 		time.Sleep(2 * crewStays)
+		synctest.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if c.idle == nil || len(c.idle) > 0 {
 			t.Errorf("%d wait after their time, of three", len(c.idle))
 		}

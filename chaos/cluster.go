@@ -27,7 +27,7 @@ import (
 const (
 	coordinators = 3
 	workers      = 3
-	slots        = 8 // of each pool and worker
+	slots        = 3 // of each pool and worker
 	lease        = 3 * time.Second
 	ackWait      = 3 * time.Second
 	startTime    = 60 * time.Second // of a part, at most
@@ -228,6 +228,22 @@ func (c *cluster) ready(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// restart starts parts again that ended before they were ready, as whoever runs them would, until ctx ends.
+func (c *cluster) restart(ctx context.Context) {
+	for {
+		for _, parts := range c.parts {
+			for _, p := range parts {
+				_ = p.ready() // what can't be started now can be the next time, or is reported in the end
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 func (p *part) ready() error {

@@ -72,6 +72,12 @@ func newPlan(seed uint64, kinds []kind) Plan {
 	if rng.IntN(3) == 0 {
 		p.Trees = append(p.Trees, Story{How: Commands, Prefix: fmt.Sprintf("h%d-c", seed), Commands: 4, At: upTo(rng, window/2)})
 	}
+	long := rand.New(rand.NewPCG(seed, 0x10e6))
+	for _, s := range p.Trees { // work that takes longer than a lease
+		if s.How == Straight && long.IntN(2) == 0 {
+			s.Tree.Tasks[long.IntN(len(s.Tree.Tasks))].Script.Millis = 3000 + long.IntN(3000)
+		}
+	}
 	p.Faults = schedule(rng, kinds, int(seed%uint64(len(kinds))), 1+rng.IntN(5))
 	return p
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -58,6 +59,9 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 	g.remark("history of seed %d begins", plan.Seed)
 	ctx, cancel := context.WithTimeout(ctx, window+patience)
 	defer cancel()
+	restless, rest := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { c.restart(restless) })
 	broken := make(chan error, len(plan.Faults))
 	var parties sync.WaitGroup
 	for _, f := range plan.Faults {
@@ -71,6 +75,8 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 		parties.Go(func() { g.story(ctx, n, began) })
 	}
 	parties.Wait()
+	rest()
+	watching.Wait()
 	close(broken)
 	for err := range broken {
 		g.problem("%v", err)
@@ -245,6 +251,9 @@ func (s Story) top() string {
 	return s.Tree.Tasks[i].ID
 }
 
+// mark is in the command line of every process that the story's commands start, and of no other on this machine.
+func (s Story) mark() string { return fmt.Sprintf("%s@%d", s.Prefix, os.Getpid()) }
+
 // tasks are the story's tasks as a client submits them.
 func (s Story) tasks() (out []client.NewTask) {
 	if s.How == Commands {
@@ -275,7 +284,7 @@ func (s Story) tasks() (out []client.NewTask) {
 func (s Story) commands() (out []client.NewTask) {
 	for n := range s.Commands {
 		t := client.NewTask{ID: fmt.Sprintf("%s-%d", s.Prefix, n), Name: "command", Schemas: map[string]any{"method": command.ID}, Inputs: map[string]any{
-			"timeout": 60, "command": fmt.Sprintf("sh -c 'sleep 600; : %[1]s' & setsid sh -c 'sleep 600; : %[1]s' & sleep 0.4; : %[1]s", s.Prefix),
+			"timeout": 60, "command": fmt.Sprintf("sh -c 'sleep 600; : %[1]s' & setsid sh -c 'sleep 600; : %[1]s' & sleep 0.4; : %[1]s", s.mark()),
 		}}
 		if n > 0 {
 			t.Parent, t.Dependencies = fmt.Sprintf("%s-%d", s.Prefix, 0), client.After(out[n-1].ID)

@@ -177,7 +177,7 @@ func (g *game) readCommands(ctx context.Context, s Story, h *history.History) er
 	}
 	var left []int
 	gone := func() error {
-		if left = processesWith(s.Prefix); len(left) > 0 {
+		if left = processesWith(s.mark()); len(left) > 0 {
 			return errors.New("processes are there")
 		}
 		return nil

@@ -97,6 +97,27 @@ func TestCheckFindsEachRuleBroken(t *testing.T) {
 		{"a cancelled task starts", history.NeverStarts, func(h *history.History) {
 			h.Runs = append(h.Runs, history.Run{Task: "c", Attempt: 1, Process: 2, Start: 9, End: 10})
 		}},
+		{"a steered task completed below one that did not", history.Outcomes, func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["d"] = history.End{State: dag.Completed}
+			h.Runs = append(h.Runs, history.Run{Task: "d", Attempt: 1, Process: 2, Start: 9, End: 10})
+		}},
+		{"a steered task is blocked by nothing", history.Outcomes, func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["b"] = history.End{State: dag.Blocked}
+			h.Runs = h.Runs[:3]
+			delete(h.Attempts, "b")
+		}},
+		{"a steered task that always fails completed", history.Outcomes, func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["f"], h.Ends["d"] = history.End{State: dag.Completed}, history.End{State: dag.Cancelled}
+			delete(h.Attempts, "f")
+		}},
+		{"a steered task ran though it was cancelled before", history.NeverStarts, func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["b"] = history.End{State: dag.Cancelled}
+			delete(h.Attempts, "b")
+		}},
 		{"a process is left", history.NothingLeft, func(h *history.History) { h.Left = []history.Leftover{{Task: "a", Process: 7}} }},
 		{"a pool has more than its slots", history.Concurrency, func(h *history.History) { h.Slots["p"] = 1 }},
 		{"an event is missing", history.EventsInLine, func(h *history.History) { h.Events["root"] = h.Events["root"][1:] }},
@@ -137,6 +158,11 @@ func TestCheckAllows(t *testing.T) {
 		}, history.Excused{}},
 		{"a lost attempt before the one that completes", func(h *history.History) {
 			h.Attempts["b"] = []history.Ended{{Number: 1, Lost: true}, {Number: 2, Outcome: dag.Completed, Counted: true}}
+		}, history.Excused{}},
+		{"a steered task that was cancelled as it ran", func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["b"] = history.End{State: dag.Cancelled}
+			h.Attempts["b"] = []history.Ended{{Number: 1, Outcome: dag.Cancelled}}
 		}, history.Excused{}},
 		{"nobody looked at the events", func(h *history.History) { h.Events = nil }, history.Excused{}},
 		{"a slot is taken at once after it was given back", func(h *history.History) {

@@ -50,10 +50,10 @@ func TestAHugeTreeBesideSmallOnes(t *testing.T) {
 		t.Errorf("%d MiB resident, want at most %d", memory, devMemory)
 	}
 	// A small tree's tasks wait for their turn among the huge one's that are in NATS, not for all of them.
-	if got, most := beside[len(beside)/2], max(5*time.Second, 20*alone[len(alone)/2]); got > most {
+	if got, most := beside[len(beside)/2], max(30*time.Second, 20*alone[len(alone)/2]); got > most {
 		t.Errorf("half of the small trees took over %s, want %s", got, most)
 	}
-	if got := beside[len(beside)-1]; got > time.Minute {
+	if got := beside[len(beside)-1]; got > 3*time.Minute {
 		t.Errorf("a small tree took %s", got)
 	}
 }

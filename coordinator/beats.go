@@ -99,7 +99,7 @@ const errNotYours = "the instance belongs to another worker"
 // Bounds of what one worker may announce. They bound what a beat makes coordinators store and create.
 const (
 	maxName        = 128     // bytes of an instance's name and of an executor's
-	maxPools       = 256     // of one worker; each has four consumers in NATS
+	maxPools       = 64      // of one worker; each has four consumers in NATS
 	maxConcurrency = 100_000 // of one worker's pool
 	maxAnnounced   = 1000    // executors
 	maxListed      = 250_000 // attempts in one beat

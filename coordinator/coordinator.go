@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,22 +113,27 @@ func (c *Coordinator) tryPrepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range pools {
-		if err := c.ensurePool(ctx, name); err != nil {
-			return err
-		}
+	names := slices.Collect(maps.Values(pools))
+	if err := c.queue.EnsurePools(ctx, names...); err != nil {
+		return err
+	}
+	for _, name := range names {
+		c.ensured.Store(name, true)
 	}
 	c.refreshCapacity(ctx)
 	c.prepared.Store(true)
 	return nil
 }
 
+// NATS has room for the pools that Postgres allows, and some: coordinators may exceed its bound a little.
+var _ [queue.MaxPools - pg.MaxPools - 100]struct{}
+
 // ensurePool makes a pool's consumers, once in the life of this process; the queue makes them again when they vanish.
 func (c *Coordinator) ensurePool(ctx context.Context, name string) error {
 	if _, done := c.ensured.Load(name); done {
 		return nil
 	}
-	if err := c.queue.EnsurePool(ctx, name); err != nil {
+	if err := c.queue.EnsurePools(ctx, name); err != nil {
 		return err
 	}
 	c.ensured.Store(name, true)

@@ -108,8 +108,8 @@ func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact bool) 
 			counted++
 		}
 		ends[a.Outcome]++
-		// A handover that was lost in a cut, or came too late for its slot, went back, and its script counts numbers.
-		exact = exact && a.Error != worker.NoSlot && a.Error != dag.Disowned
+		// A grant that was lost in a cut, or came too late for its slot or its timeout, went back, and its script counts numbers.
+		exact = exact && a.Error != worker.NoSlot && a.Error != worker.Late && a.Error != dag.Disowned
 	}
 	wantCompleted, wantCancelled := 0, 0
 	switch want.State {
@@ -124,7 +124,7 @@ func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact bool) 
 	case counted != want.Attempts && (exact || want.State != dag.Completed && counted > want.Attempts):
 		return fmt.Errorf("%d counted attempts %v, want %d", counted, ends, want.Attempts)
 	case exact && len(attempts) != counted+wantCancelled:
-		return fmt.Errorf("outcomes of attempts: got %v, nothing was lost", ends)
+		return fmt.Errorf("outcomes of attempts: got %v, nothing was lost: %+v", ends, attempts)
 	}
 	return nil
 }

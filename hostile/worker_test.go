@@ -254,7 +254,7 @@ func TestLyingBeats(t *testing.T) {
 		t.Errorf("after a farewell in its name: got %v, %v, want its lease", reply, err)
 	}
 
-	many := make([]*workerv1.PoolCapacity, 257)
+	many := make([]*workerv1.PoolCapacity, 65)
 	for i := range many {
 		many[i] = &workerv1.PoolCapacity{Pool: fmt.Sprint("lie", i), Concurrency: 1}
 	}
@@ -271,7 +271,7 @@ func TestLyingBeats(t *testing.T) {
 		{"no instance", func(m *workerv1.Beat) { m.Instance = "" }, "instance"},
 		{"a long instance", func(m *workerv1.Beat) { m.Instance = strings.Repeat("x", 1<<20) }, "instance"},
 		{"a number that no column holds", func(m *workerv1.Beat) { m.Number = math.MaxUint64 }, "number"},
-		{"257 pools", func(m *workerv1.Beat) { m.Pools = many }, "pools: 257, the most is 256"},
+		{"65 pools", func(m *workerv1.Beat) { m.Pools = many }, "pools: 65, the most is 64"},
 		{"a pool that is no name", func(m *workerv1.Beat) { m.Pools = []*workerv1.PoolCapacity{{Pool: "a.>\x00"}} }, "no name of a pool"},
 		{"four billion slots", func(m *workerv1.Beat) {
 			m.Pools = []*workerv1.PoolCapacity{{Pool: "noop_executor", Concurrency: math.MaxUint32}}

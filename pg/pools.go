@@ -10,7 +10,7 @@ import (
 
 // MaxPools bounds the pools of a cluster, which are never deleted: each has four consumers in NATS. Coordinators that make
 // pools at the same moment may exceed it by what one transaction makes.
-const MaxPools = 2048
+const MaxPools = 500
 
 // ErrTooManyPools: the cluster has [MaxPools] pools, and makes no more.
 var ErrTooManyPools = fmt.Errorf("the cluster has its most pools, %d", MaxPools)

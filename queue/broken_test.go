@@ -34,7 +34,7 @@ func TestFullDisk(t *testing.T) {
 	h := newHouseIn(t, filepath.Join(disk, "store"))
 	c := h.connect(queue.Config{Name: "coordinator"})
 	must(t, c.EnsureStreams(h.context()))
-	must(t, c.EnsurePool(h.context(), "p"))
+	must(t, c.EnsurePools(h.context(), "p"))
 	w := h.worker("w1")
 	work := []queue.WorkMessage{{Pool: "p", Data: make([]byte, 10<<10)}}
 	arrived := consume(t, c, 10)

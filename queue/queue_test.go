@@ -126,7 +126,7 @@ func (h *house) coordinator(pools ...string) *queue.Conn {
 		h.t.Fatal(err)
 	}
 	for _, pool := range pools {
-		if err := c.EnsurePool(ctx, pool); err != nil {
+		if err := c.EnsurePools(ctx, pool); err != nil {
 			h.t.Fatal(err)
 		}
 	}

@@ -12,11 +12,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// MaxPools is how many pools the streams have room for.
+const MaxPools = 1000
+
 const (
 	// maxAckPending must never cap a pool; JetStream's default of 1000 would.
 	maxAckPending = 1 << 20
 	// maxWaiting must exceed the workers of a pool, each with one pull; JetStream's default is 512.
 	maxWaiting = 1 << 16
+	// maxConsumers is how many consumers WORK may have: [priorities] for each pool. A server's default is 1000.
+	maxConsumers = priorities * MaxPools
 	// dedupWindow is the least that JetStream takes: nothing of ours relies on it, and it costs memory.
 	dedupWindow = 100 * time.Millisecond
 	// deletionTime is how long a server may take to remove a stream's files after it has announced the deletion or has
@@ -27,8 +32,8 @@ const (
 )
 
 // EnsureStreams creates or updates WORK, RESULTS and LOGS, the RESULTS consumer, and the consumers of every pool that
-// EnsurePool was called for. A stream that has stored nothing for long is made anew. Idempotent, and safe from several processes at once; a setting that can't be changed is
-// reported. From then on the connection makes again what it is told was deleted; call it now and then all the same,
+// EnsurePools was called for. A stream that has stored nothing for long is made anew. Idempotent, and safe from several
+// processes at once; a setting that can't be changed is reported. From then on the connection makes again what it is told was deleted; call it now and then all the same,
 // for what happened while nobody listened.
 func (c *Conn) EnsureStreams(ctx context.Context) error {
 	c.ensuring.Lock()
@@ -64,12 +69,7 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 	if err := c.ensureConsumer(ctx, c.names.results, c.resultsConsumerConfig()); err != nil {
 		return err
 	}
-	for _, pool := range c.knownPools() {
-		if err := c.ensurePool(ctx, pool); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.ensurePools(ctx, c.knownPools())
 }
 
 // insufficientStorage is JetStream's code for a stream that may grow beyond what the server has.
@@ -97,8 +97,10 @@ func (c *Conn) streamConfigs() []jetstream.StreamConfig {
 			Discard:     jetstream.DiscardNew, // publishers keep what is refused, and come again
 		}
 	}
+	workConfig := queue(c.names.work, work, "attempts offered to workers")
+	workConfig.MaxConsumers = maxConsumers
 	return []jetstream.StreamConfig{
-		queue(c.names.work, work, "attempts offered to workers"),
+		workConfig,
 		queue(c.names.results, result, "outcomes of attempts, until they are settled"),
 		{
 			Name:        c.names.logs,
@@ -126,17 +128,21 @@ func (c *Conn) resultsConsumerConfig() jetstream.ConsumerConfig {
 	}
 }
 
-// EnsurePool creates a pool's consumers, one for each priority. Idempotent, and safe from several processes at once.
-// A missing WORK is made first. The connection remembers the pool.
-func (c *Conn) EnsurePool(ctx context.Context, pool string) error {
-	if !ValidName(pool) {
-		return fmt.Errorf("ensure pool %q: want 1 to 64 letters, digits, _ and -", pool)
+// EnsurePools creates the consumers of pools, one for each priority. Idempotent, and safe from several processes at once.
+// A missing WORK is made first. The connection remembers the pools. What was made stays made when the rest fails.
+func (c *Conn) EnsurePools(ctx context.Context, pools ...string) error {
+	for _, pool := range pools {
+		if !ValidName(pool) {
+			return fmt.Errorf("ensure pool %q: want 1 to 64 letters, digits, _ and -", pool)
+		}
 	}
 	c.ensuring.Lock()
 	defer c.ensuring.Unlock()
-	c.markPool(pool, time.Time{}) // known from now on, also when it can't be made yet
+	for _, pool := range pools {
+		c.markPool(pool, time.Time{}) // known from now on, also when it can't be made yet
+	}
 	return c.call(ctx, func(ctx context.Context) error {
-		err := c.ensurePool(ctx, pool)
+		err := c.ensurePools(ctx, pools)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
 			err = c.ensureStreams(ctx) // which makes the known pools too
 		}
@@ -144,23 +150,55 @@ func (c *Conn) EnsurePool(ctx context.Context, pool string) error {
 	})
 }
 
-func (c *Conn) ensurePool(ctx context.Context, pool string) error {
-	for priority := range priorities {
-		err := c.ensureConsumer(ctx, c.names.work, jetstream.ConsumerConfig{
-			Durable:       consumerName(pool, priority),
-			FilterSubject: c.names.workSubject(pool, priority),
-			AckPolicy:     jetstream.AckExplicitPolicy,
-			AckWait:       c.cfg.AckWait,
-			MaxDeliver:    -1, // what exceeds a limit would stay stored and be invisible
-			MaxAckPending: maxAckPending,
-			MaxWaiting:    maxWaiting,
-		})
+// ensurePools makes what is missing or set otherwise. For more than one pool it first asks what there is, a page of 256
+// consumers a request: a look at 500 pools takes 0.1 s, to make them 10 s.
+func (c *Conn) ensurePools(ctx context.Context, pools []string) error {
+	there := map[string]jetstream.ConsumerConfig{}
+	if len(pools) > 1 {
+		stream, err := c.js.Stream(ctx, c.names.work)
 		if err != nil {
-			return err
+			return fmt.Errorf("look at stream %s: %w", c.names.work, closedErr(err))
+		}
+		all := stream.ListConsumers(ctx)
+		for info := range all.Info() {
+			there[info.Name] = info.Config
+		}
+		if err := all.Err(); err != nil {
+			return fmt.Errorf("list the consumers of %s: %w", c.names.work, closedErr(err))
 		}
 	}
-	c.markPool(pool, time.Now())
+	for _, pool := range pools {
+		for priority := range priorities {
+			cfg := c.takingConfig(pool, priority)
+			if is, ok := there[cfg.Durable]; ok && sameConsumer(is, cfg) {
+				continue
+			}
+			if err := c.ensureConsumer(ctx, c.names.work, cfg); err != nil {
+				return err
+			}
+		}
+		c.markPool(pool, time.Now())
+	}
 	return nil
+}
+
+// takingConfig is the consumer that workers take a pool's tasks of one priority from.
+func (c *Conn) takingConfig(pool string, priority int) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable:       consumerName(pool, priority),
+		FilterSubject: c.names.workSubject(pool, priority),
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       c.cfg.AckWait,
+		MaxDeliver:    -1, // what exceeds a limit would stay stored and be invisible
+		MaxAckPending: maxAckPending,
+		MaxWaiting:    maxWaiting,
+	}
+}
+
+// sameConsumer compares what takingConfig sets; a server adds the rest.
+func sameConsumer(a, b jetstream.ConsumerConfig) bool {
+	return a.FilterSubject == b.FilterSubject && a.AckPolicy == b.AckPolicy && a.AckWait == b.AckWait &&
+		a.MaxDeliver == b.MaxDeliver && a.MaxAckPending == b.MaxAckPending && a.MaxWaiting == b.MaxWaiting
 }
 
 func (c *Conn) ensureConsumer(ctx context.Context, stream string, cfg jetstream.ConsumerConfig) error {

@@ -81,7 +81,7 @@ func (c *Conn) ensurePoolsOf(ctx context.Context, messages []WorkMessage) error 
 		}
 		last = m.Pool
 		if c.poolSeen(m.Pool) == never {
-			if err := c.EnsurePool(ctx, m.Pool); err != nil {
+			if err := c.EnsurePools(ctx, m.Pool); err != nil {
 				return err
 			}
 		}
@@ -154,7 +154,7 @@ func (c *Conn) Depth(ctx context.Context, pool string, priority int) (messages i
 		return 0, time.Time{}, fmt.Errorf("depth of %s: %w", subject, err)
 	}
 	if messages > 0 && c.poolSeen(pool) > poolTrust {
-		if err := c.EnsurePool(ctx, pool); err != nil {
+		if err := c.EnsurePools(ctx, pool); err != nil {
 			return 0, time.Time{}, fmt.Errorf("depth of %s: %w", subject, err)
 		}
 	}

@@ -133,13 +133,39 @@ func TestEnsureIsSafeFromManyAtOnce(t *testing.T) {
 				if err := c.EnsureStreams(t.Context()); err != nil {
 					t.Errorf("ensure streams: %v", err)
 				}
-				if err := c.EnsurePool(t.Context(), "rest"); err != nil {
+				if err := c.EnsurePools(t.Context(), "rest"); err != nil {
 					t.Errorf("ensure pool: %v", err)
 				}
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// A server's own bound is 1000 consumers of a stream: 250 pools. A look at pools that are there makes nothing, however
+// many they are, and what is missing among them is made.
+func TestManyPools(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.coordinator()
+	pools := numbered("p", 260)
+	long, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	must(t, c.EnsurePools(long, pools...))
+	js := h.vandal()
+	must(t, js.DeleteConsumer(h.context(), "TG_WORK", "p7_p2"))
+	made := func() time.Time {
+		consumer, err := js.Consumer(h.context(), "TG_WORK", "p8_p2")
+		must(t, err)
+		return consumer.CachedInfo().Created
+	}
+	before := made()
+	must(t, h.connect(queue.Config{Name: "other"}).EnsurePools(h.context(), pools...))
+	_, err := js.Consumer(h.context(), "TG_WORK", "p7_p2")
+	must(t, err)
+	if !made().Equal(before) {
+		t.Error("a consumer that was there was made anew")
+	}
 }
 
 func TestPrefixesKeepInstallationsApart(t *testing.T) {

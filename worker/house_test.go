@@ -72,7 +72,7 @@ func newHouse(t testing.TB) *house {
 	if err := h.conn.EnsureStreams(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.conn.EnsurePool(ctx, pool); err != nil {
+	if err := h.conn.EnsurePools(ctx, pool); err != nil {
 		t.Fatal(err)
 	}
 	for kind, handle := range map[queue.Kind]func(worker string, data []byte) proto.Message{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,6 +97,10 @@ func sameInputs(got json.RawMessage, want map[string]any) error {
 	return nil
 }
 
+// ungranted are the errors of attempts whose grant was lost in a cut, or came too late for its slot or its timeout: they
+// went back uncounted, and the task's script, which counts numbers, is one off.
+var ungranted = []string{worker.NoSlot, worker.Late, worker.Missed, dag.Disowned}
+
 // checkAttempts holds a task's history against its end: numbers without gaps, only the last one successful, as many
 // counted as the policy allows.
 func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact bool) error {
@@ -108,8 +113,7 @@ func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact bool) 
 			counted++
 		}
 		ends[a.Outcome]++
-		// A grant that was lost in a cut, or came too late for its slot or its timeout, went back, and its script counts numbers.
-		exact = exact && a.Error != worker.NoSlot && a.Error != worker.Late && a.Error != dag.Disowned
+		exact = exact && !slices.Contains(ungranted, a.Error)
 	}
 	wantCompleted, wantCancelled := 0, 0
 	switch want.State {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,12 +76,33 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 // insufficientStorage is JetStream's code for a stream that may grow beyond what the server has.
 const insufficientStorage = 10047
 
+// ensureStream leaves a stream alone that is as it should be: an update of it writes files, and up to 2.15 a server reads
+// what it changes without a lock while it makes a consumer.
 func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
-	_, err := c.js.CreateOrUpdateStream(ctx, cfg)
-	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another coordinator made it between our two steps
-		_, err = c.js.UpdateStream(ctx, cfg)
+	is, err := c.js.Stream(ctx, cfg.Name)
+	if err == nil && sameStream(is.CachedInfo().Config, cfg) {
+		return nil
 	}
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = c.js.CreateStream(ctx, cfg) // no error when another coordinator has just made the same
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return err
+		}
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = c.js.UpdateStream(ctx, cfg)
 	return err
+}
+
+// sameStream compares what streamConfigs sets; a server adds the rest, and writes "no bound" as -1.
+func sameStream(a, b jetstream.StreamConfig) bool {
+	bound := func(n int64) int64 { return max(n, 0) }
+	return a.Description == b.Description && slices.Equal(a.Subjects, b.Subjects) && a.Retention == b.Retention && a.Storage == b.Storage &&
+		a.Replicas == max(b.Replicas, 1) && a.Duplicates == b.Duplicates && a.Discard == b.Discard && a.MaxAge == b.MaxAge &&
+		bound(a.MaxBytes) == bound(b.MaxBytes) && bound(int64(a.MaxConsumers)) == bound(int64(b.MaxConsumers))
 }
 
 func (c *Conn) streamConfigs() []jetstream.StreamConfig {

@@ -81,6 +81,15 @@ func grove(prefix string, shape int) []client.NewTask {
 	return tasks
 }
 
+// meadow is a tree without dependencies: the load at half of what flat trees of such tasks run at.
+func meadow(prefix string, n int) []client.NewTask {
+	tasks := []client.NewTask{*newTask(prefix, "", claimed)}
+	for i := range n - 1 {
+		tasks = append(tasks, *newTask(prefix+"-"+strconv.Itoa(i), prefix, claimed))
+	}
+	return tasks
+}
+
 // submitMany submits n trees from several clients.
 func (c *cluster) submitMany(ctx context.Context, n int, tree func(i int) []client.NewTask) error {
 	var next atomic.Int64
@@ -145,7 +154,7 @@ func loaded(ctx context.Context, c *cluster, o options) ([]figure, error) {
 			case <-ticker.C:
 			}
 			g.Go(func() error {
-				_, err := c.client.Submit(ctx, grove("load"+strconv.Itoa(i), 0))
+				_, err := c.client.Submit(ctx, meadow("load"+strconv.Itoa(i), tasks))
 				return err
 			})
 		}
@@ -160,14 +169,7 @@ func loaded(ctx context.Context, c *cluster, o options) ([]figure, error) {
 
 // history is how long reads take in an almost empty store, and in one with 10 000 finished trees.
 func history(ctx context.Context, c *cluster, o options) ([]figure, error) {
-	small := func(prefix string) []client.NewTask {
-		out := []client.NewTask{*newTask(prefix, "", claimed)}
-		for i := range 4 {
-			out = append(out, *newTask(prefix+"-"+strconv.Itoa(i), prefix, claimed))
-		}
-		return out
-	}
-	if err := c.submitMany(ctx, 100, func(i int) []client.NewTask { return small("a" + strconv.Itoa(i)) }); err != nil {
+	if err := c.submitMany(ctx, 100, func(i int) []client.NewTask { return meadow("a"+strconv.Itoa(i), 5) }); err != nil {
 		return nil, err
 	}
 	if err := c.allEnded(ctx); err != nil {
@@ -177,7 +179,7 @@ func history(ctx context.Context, c *cluster, o options) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.submitMany(ctx, 10_000, func(i int) []client.NewTask { return small("b" + strconv.Itoa(i)) }); err != nil {
+	if err := c.submitMany(ctx, 10_000, func(i int) []client.NewTask { return meadow("b"+strconv.Itoa(i), 5) }); err != nil {
 		return nil, err
 	}
 	if err := c.allEnded(ctx); err != nil {
@@ -205,7 +207,7 @@ func (c *cluster) reads(ctx context.Context, store string) (out []figure, err er
 		}},
 		{"newest 20 trees", func(int) error {
 			n := 0
-			for _, err := range c.client.Trees(ctx, client.TreeFilter{}) {
+			for _, err := range c.client.Trees(ctx, client.TreeFilter{PageSize: 20}) {
 				if n++; err != nil || n == 20 {
 					return err
 				}

@@ -53,7 +53,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	cfg = cfg.orDefaults()
 	c := &Coordinator{
 		cfg: cfg, store: store, queue: conn, log: cfg.Log,
-		tokens:      tokens{secret: store.Secret()},
+		tokens:      newTokens(store.Secret()),
 		instances:   newInstances(store),
 		inputs:      newInputsCache(),
 		submitting:  make(chan struct{}, readers*cfg.Submissions),

@@ -35,7 +35,7 @@ func (c *Coordinator) recording() bool {
 // inTree gives ctx the tree's trace as its parent.
 func (c *Coordinator) inTree(ctx context.Context, t dag.TreeKey) context.Context {
 	h := sha256.New()
-	h.Write(c.tokens.secret)
+	h.Write(c.store.Secret())
 	_ = binary.Write(h, binary.BigEndian, int64(t))
 	sum := h.Sum([]byte("trace"))[5:]
 	return trace.ContextWithRemoteSpanContext(ctx, trace.NewSpanContext(trace.SpanContextConfig{

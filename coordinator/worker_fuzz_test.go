@@ -20,7 +20,7 @@ import (
 // deaf is a coordinator that has neither a store nor a bus: it can decode. The instance "i" belongs to the worker "w".
 func deaf() *Coordinator {
 	return &Coordinator{
-		cfg: Config{MaxResult: 1 << 20}, log: slog.New(slog.DiscardHandler), tokens: tokens{secret: []byte("secret")},
+		cfg: Config{MaxResult: 1 << 20}, log: slog.New(slog.DiscardHandler), tokens: newTokens([]byte("secret")),
 		instances: &instances{known: map[string]instance{"i": {key: 7, worker: "w"}}},
 	}
 }

@@ -60,7 +60,7 @@ func main() {
 	flag.IntVar(&o.tasks, "tasks", 100_000, "tasks of the large flat tree")
 	flag.IntVar(&o.hops, "hops", 1000, "steps of the chain")
 	flag.IntVar(&o.wide, "wide", 100_000, "tasks that one task waits for in the fan-in")
-	flag.IntVar(&o.concurrency, "concurrency", 1000, "slots of the worker's pool")
+	flag.IntVar(&o.concurrency, "concurrency", 4000, "slots of the worker's pool")
 	flag.IntVar(&o.coordinators, "coordinators", 1, "coordinator processes")
 	flag.IntVar(&o.largest, "largest", 1_000_000, "tasks of the curve's largest tree")
 	flag.IntVar(&o.curve, "curve", 20_000, "tasks of each point of the other curves")

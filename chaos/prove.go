@@ -38,8 +38,6 @@ var bugs = []bug{
 		Old: "slices.Chunk(keys, takeBackAtOnce)", New: "slices.Chunk(keys[:1], takeBackAtOnce)"}, "worker-kill"},
 	{mutant.Mutant{Name: "lease-never-ends", File: "pg/sql/workers.sql", What: "a lease that is not extended ends",
 		Old: "where state in (1, 2) and lease_until < clock_timestamp() returning", New: "where state in (1, 2) and lease_until < clock_timestamp() - interval '1 day' returning"}, "worker-kill"},
-	{mutant.Mutant{Name: "no-fence", File: "worker/lease.go", What: "a worker stops its executors before its lease ends",
-		Old: "fence := end.Add(-min(l.grace, length/2))", New: "fence := end.Add(time.Minute)"}, "worker-nats-hold,worker-nats-refuse"},
 	{mutant.Mutant{Name: "result-sent-once", File: "worker/report.go", What: "a result is sent until its receipt comes",
 		Old: "if overdue := w.ledger.overdue(); len(overdue) > 0 {", New: "if overdue := w.ledger.overdue(); false {"}, "nats-lost,delete-results"},
 	{mutant.Mutant{Name: "copies-start-early", File: "worker/take.go", What: "only repeatable tasks start before their claim",

@@ -30,7 +30,7 @@ const roleVariable = "BENCH_ROLE"
 
 // runRole runs until standard input ends.
 func runRole(name string) error {
-	config.TuneGC()
+	config.TuneGC(config.GCCoordinator)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -53,6 +53,7 @@ func runRole(name string) error {
 	case "coordinator":
 		return runCoordinator(ctx)
 	case "worker":
+		config.TuneGC(config.GCWorker)
 		return runWorker(ctx)
 	}
 	return fmt.Errorf("no such role")

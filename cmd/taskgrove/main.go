@@ -20,7 +20,7 @@ import (
 
 func main() {
 	guardian.Hook() // a guardian of commands ends here
-	config.TuneGC()
+	config.TuneGC(config.GCCoordinator)
 	os.Exit(run(os.Args[1:], os.Stderr))
 }
 

@@ -32,6 +32,7 @@ func workerCommand() *cobra.Command {
 	var cfg config.Worker
 	bind(cmd, config.Variables(&cfg))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		config.TuneGC(config.GCWorker)
 		return serve(cmd, &cfg, &cfg.Log, func(ctx context.Context, p *process) error {
 			at, err := startWorkerProbes(ctx, p, cfg.HTTPAddr)
 			if err != nil {

@@ -27,7 +27,7 @@ func point(curve string, x int, n int, seconds float64) figure {
 // curveOfTasks are flat trees from a thousand tasks to a million, one after the other in one cluster.
 func curveOfTasks(ctx context.Context, c *cluster, o options) (out []figure, err error) {
 	for n := 1000; n <= o.largest; n *= 10 {
-		_, total, _, err := submit(ctx, c, flatTree("n"+strconv.Itoa(n), n, payload))
+		_, total, _, err := submit(ctx, c, flatTree("n"+strconv.Itoa(n), claimed, n, payload))
 		if err != nil {
 			return out, fmt.Errorf("%d tasks: %w", n, err)
 		}
@@ -44,7 +44,7 @@ func curveOfWorkers(ctx context.Context, c *cluster, o options) (out []figure, e
 				return out, err
 			}
 		}
-		_, total, _, err := submit(ctx, c, flatTree("w"+strconv.Itoa(want), o.curve, payload))
+		_, total, _, err := submit(ctx, c, flatTree("w"+strconv.Itoa(want), claimed, o.curve, payload))
 		if err != nil {
 			return out, fmt.Errorf("%d workers: %w", want, err)
 		}
@@ -89,28 +89,13 @@ func curveOfBytes(ctx context.Context, c *cluster, o options) (out []figure, err
 	for _, kib := range []int{0, 1, 4, 16, 64, 256, 1000} {
 		n := min(o.curve, max(200, o.curve*4/max(kib, 1))) // a bounded volume
 		inputs := json.RawMessage(`{"value":{"ok":true,"output":"` + strings.Repeat("r", kib<<10) + `"}}`)
-		_, total, _, err := submit(ctx, c, flatTree("b"+strconv.Itoa(kib), n, inputs))
+		_, total, _, err := submit(ctx, c, flatTree("b"+strconv.Itoa(kib), claimed, n, inputs))
 		if err != nil {
 			return out, fmt.Errorf("%d KiB: %w", kib, err)
 		}
 		out = append(out, point(curveBytes, kib, n, total.Seconds()))
 	}
 	return out, nil
-}
-
-// flatTree is a tree of n tasks without dependencies, with the ids and inputs given.
-func flatTree(prefix string, n int, inputs json.RawMessage) func(func(*client.NewTask) bool) {
-	return func(yield func(*client.NewTask) bool) {
-		for i := range n {
-			t := newTask(prefix, "", claimed)
-			if i > 0 {
-				t = newTask(prefix+"-"+strconv.Itoa(i), prefix, claimed)
-			}
-			if t.Inputs = inputs; !yield(t) {
-				return
-			}
-		}
-	}
 }
 
 // plot draws a curve: x and y from 0, x on a logarithmic scale where it spans more than two decades.

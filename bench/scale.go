@@ -81,11 +81,10 @@ func grove(prefix string, shape int) []client.NewTask {
 	return tasks
 }
 
-// meadow is a tree without dependencies: the load at half of what flat trees of such tasks run at.
-func meadow(prefix string, n int) []client.NewTask {
-	tasks := []client.NewTask{*newTask(prefix, "", claimed)}
-	for i := range n - 1 {
-		tasks = append(tasks, *newTask(prefix+"-"+strconv.Itoa(i), prefix, claimed))
+// meadow is a small flat tree, whole.
+func meadow(root string, n int) (tasks []client.NewTask) {
+	for t := range flatTree(root, claimed, n, payload) {
+		tasks = append(tasks, *t)
 	}
 	return tasks
 }

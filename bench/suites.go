@@ -72,6 +72,21 @@ func newTask(id, parent, executor string) *client.NewTask {
 	return &client.NewTask{ID: id, Name: "resize-image", Parent: parent, Schemas: methods[executor], Inputs: payload}
 }
 
+// flatTree is a tree of n tasks without dependencies: the root, of the id given, and its children.
+func flatTree(root, executor string, n int, inputs json.RawMessage) iter.Seq[*client.NewTask] {
+	return func(yield func(*client.NewTask) bool) {
+		for i := range n {
+			t := newTask(root, "", executor)
+			if i > 0 {
+				t = newTask(root+"-"+strconv.Itoa(i), root, executor)
+			}
+			if t.Inputs = inputs; !yield(t) {
+				return
+			}
+		}
+	}
+}
+
 // submit submits tasks and waits for the end of their tree.
 func submit(ctx context.Context, c *cluster, tasks iter.Seq[*client.NewTask]) (submitted, total time.Duration, tree *client.Tree, err error) {
 	begin := time.Now()
@@ -103,16 +118,7 @@ func submit(ctx context.Context, c *cluster, tasks iter.Seq[*client.NewTask]) (s
 }
 
 func flat(ctx context.Context, c *cluster, n int, executor string) ([]figure, error) {
-	submitted, total, _, err := submit(ctx, c, func(yield func(*client.NewTask) bool) {
-		if !yield(newTask("root", "", executor)) {
-			return
-		}
-		for i := range n - 1 {
-			if !yield(newTask("task-"+strconv.Itoa(i), "root", executor)) {
-				return
-			}
-		}
-	})
+	submitted, total, _, err := submit(ctx, c, flatTree("root", executor, n, payload))
 	if err != nil {
 		return nil, err
 	}

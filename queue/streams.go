@@ -34,8 +34,8 @@ const (
 
 // EnsureStreams creates or updates WORK, RESULTS and LOGS, the RESULTS consumer, and the consumers of every pool that
 // EnsurePools was called for. A stream that has stored nothing for long is made anew. Idempotent, and safe from several
-// processes at once; a setting that can't be changed is reported. From then on the connection makes again what it is told was deleted; call it now and then all the same,
-// for what happened while nobody listened.
+// processes at once; a setting that can't be changed is reported. From then on the connection makes again what it is told
+// was deleted; call it now and then all the same, for what happened while nobody listened.
 func (c *Conn) EnsureStreams(ctx context.Context) error {
 	c.ensuring.Lock()
 	defer c.ensuring.Unlock()
@@ -173,7 +173,7 @@ func (c *Conn) EnsurePools(ctx context.Context, pools ...string) error {
 }
 
 // ensurePools makes what is missing or set otherwise. For more than one pool it first asks what there is, a page of 256
-// consumers a request: a look at 500 pools takes 0.1 s, to make them 10 s.
+// consumers a request: a look at 500 pools takes 0.1 s, to make them 5 s.
 func (c *Conn) ensurePools(ctx context.Context, pools []string) error {
 	there := map[string]jetstream.ConsumerConfig{}
 	if len(pools) > 1 {

@@ -5,7 +5,6 @@
 package noop
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,22 +54,12 @@ func (e *Executor) Describe() executors.Description {
 
 var nothing = json.RawMessage("{}")
 
-// told reports whether inputs may say anything to these executors.
-func told(inputs []byte) bool {
-	for _, member := range [...]string{"value", "fail", "permanent"} {
-		if bytes.Contains(inputs, []byte(member)) {
-			return true
-		}
-	}
-	return bytes.IndexByte(inputs, '\\') >= 0 // an escape may hide a name
-}
-
 // Run implements [executors.Executor].
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if !told(call.Inputs) {
+	if len(call.Inputs) <= len(nothing) {
 		return nothing, nil
 	}
 	var in struct {

@@ -62,6 +62,9 @@ func (w *world) judgeHandover(h dag.Handover) {
 func (s *store) newsFor(b *batch, handed []dag.Handover) news {
 	var n news
 	for _, r := range b.results {
+		if r.token != token(r.key.task, r.key.number) {
+			continue // it was not looked at, and may be of an attempt whose result still comes
+		}
 		n.receipts = append(n.receipts, r.key)
 		for _, h := range handed {
 			if (attemptKey{h.After, h.AfterAttempt}) == r.key {

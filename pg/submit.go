@@ -2,6 +2,7 @@ package pg
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -143,7 +144,7 @@ func (s *Store) Submit(ctx context.Context, sub Submission) (*Submitted, error) 
 	sub.Tasks = all
 	if small != nil {
 		out, err := s.submitSmall(ctx, sub, small)
-		if !tryCopy(err) {
+		if !isUnique(err, "spec_id") { // somebody took one of its ids meanwhile: a large one looks again
 			return out, err
 		}
 	}
@@ -327,37 +328,27 @@ func copyPayloads(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, tasks iter
 				fault = err
 				return nil, 0, false
 			}
-			if t.Inputs != nil || t.Params != nil || t.Schemas != nil || t.Custom != nil {
+			if carries(t) {
 				return t, i, true
 			}
 		}
 	}
 	t, i, ok := read()
-	if ok {
-		first := true
-		_, err := c.CopyFrom(ctx, pgx.Identifier{"payload"}, []string{"key", "inputs", "params", "schemas", "custom"},
-			pgx.CopyFromFunc(func() ([]any, error) {
-				if !first {
-					if t, i, ok = read(); !ok {
-						return nil, fault
-					}
-				}
-				first = false
-				return []any{int64(tree.Key(i)), text(t.Inputs), text(t.Params), text(t.Schemas), text(t.Custom)}, nil
-			}))
-		if fault == nil && err != nil {
-			return fmt.Errorf("copy payloads: %w", err)
+	if !ok {
+		return fault
+	}
+	err := copyRows(ctx, c, sql("CopyPayloads"), func(w *rowWriter) (bool, error) {
+		if !ok {
+			return false, fault
 		}
+		putPayload(w, tree.Key(i), t)
+		t, i, ok = read()
+		return true, nil
+	})
+	if err != nil && fault == nil {
+		return fmt.Errorf("copy payloads: %w", err)
 	}
-	return fault
-}
-
-// text gives JSON to pgx as text, nil as null.
-func text(raw []byte) any {
-	if raw == nil {
-		return nil
-	}
-	return string(raw)
+	return cmp.Or(fault, err)
 }
 
 // store writes a validated tree.
@@ -367,6 +358,8 @@ type store struct {
 	in    *intake
 	sub   Submission
 	pools map[string]int32
+
+	dependents []int32 // how many, by task; counted when it is needed
 
 	// of one try to store it
 	runs     []Run
@@ -393,9 +386,7 @@ func (st *store) copySpecs(ctx context.Context, c *pgx.Conn) (idMap map[string]s
 		if _, err := c.Exec(ctx, "savepoint specs"); err != nil {
 			return nil, err
 		}
-		_, err = c.CopyFrom(ctx, pgx.Identifier{"spec"}, []string{"key", "id", "parent", "name", "executor", "deps", "dep_types",
-			"max_attempts", "backoff", "initial_delay_ms", "max_delay_ms", "timeout_ms", "schedule_to_start_ms", "not_before", "on_lost"},
-			pgx.CopyFromSlice(len(st.g.IDs), st.spec))
+		err = copyRows(ctx, c, sql("CopySpecs"), eachTask([]*store{st}, (*store).putSpec))
 		if err == nil {
 			return idMap, nil
 		}
@@ -446,100 +437,27 @@ func (st *store) rename(taken []string, idMap map[string]string) map[string]stri
 	return idMap
 }
 
-func (st *store) spec(i int) ([]any, error) {
-	p := &st.in.tasks[i]
-	row := make([]any, 15)
-	row[0], row[1], row[2], row[3], row[4] = int64(st.tree.Key(i)), st.g.IDs[i], st.g.Parent[i], p.name, p.executor
-	if edges := st.g.Dependencies(i); len(edges) > 0 {
-		deps := make([]int32, len(edges))
-		var types []string
-		for n, e := range edges {
-			deps[n] = e.Task + 1
-			if !e.Required {
-				deps[n] = -deps[n]
-			}
-			if e.Type != "" && e.Type != "result" && types == nil {
-				types = make([]string, len(edges))
-			}
-		}
-		row[5] = deps
-		if types != nil {
-			for n, e := range edges {
-				types[n] = e.Type
-			}
-			row[6] = types
-		}
-	}
-	if d := p.custom; d != nil {
-		row[7], row[8] = nonZero(int32(d.retry.MaxAttempts)), nonZero(string(d.retry.Backoff))
-		row[9], row[10] = nonZero(d.retry.InitialDelay.Milliseconds()), nonZero(d.retry.MaxDelay.Milliseconds())
-		row[11], row[12] = nonZero(d.timeout.Milliseconds()), nonZero(d.scheduleToStart.Milliseconds())
-		if !d.notBefore.IsZero() {
-			row[13] = d.notBefore
-		}
-		row[14] = nonZero(int16(d.onLost))
-	}
-	return row, nil
-}
-
-func nonZero[T comparable](v T) any {
-	var zero T
-	if v == zero {
-		return nil
-	}
-	return v
-}
-
 // copyTasks copies the scheduling state and the edges, and finds which tasks begin.
 func (st *store) copyTasks(ctx context.Context, c *pgx.Conn) error {
-	dependents := st.dependents()
-	if _, err := c.CopyFrom(ctx, pgx.Identifier{"task"}, []string{"key", "state", "flags", "priority", "pool", "remaining"},
-		pgx.CopyFromSlice(len(st.g.IDs), func(i int) ([]any, error) {
-			r := st.begin(i, dependents[i])
-			return []any{int64(r.Key), int16(r.State), int16(r.Flags), int16(r.Priority), r.Pool, r.Remaining}, nil
-		})); err != nil {
+	stores := []*store{st}
+	if err := copyRows(ctx, c, sql("CopyTasks"), eachTask(stores, (*store).putTask)); err != nil {
 		return fmt.Errorf("copy tasks: %w", err)
 	}
 	if len(st.g.Dep) == 0 {
 		return nil
 	}
-	i, n := 0, 0
-	_, err := c.CopyFrom(ctx, pgx.Identifier{"edge"}, []string{"dependency", "dependent", "required"},
-		pgx.CopyFromFunc(func() ([]any, error) {
-			for i < len(st.g.IDs) && n == len(st.g.Dependencies(i)) {
-				i, n = i+1, 0
-			}
-			if i == len(st.g.IDs) {
-				return nil, nil
-			}
-			e := st.g.Dependencies(i)[n]
-			n++
-			return []any{int64(st.tree.Key(int(e.Task))), int64(st.tree.Key(i)), e.Required}, nil
-		}))
-	if err != nil {
+	if err := copyRows(ctx, c, sql("CopyEdges"), eachEdge(stores)); err != nil {
 		return fmt.Errorf("copy edges: %w", err)
 	}
 	return nil
 }
 
-// dependents counts them, by task.
-func (st *store) dependents() []int32 {
-	n := make([]int32, len(st.g.IDs))
-	for _, e := range st.g.Dep {
-		n[e.Task]++
-	}
-	return n
-}
-
 // begin is the first state of task i.
-func (st *store) begin(i int, dependents int32) dag.Row {
+func (st *store) begin(i int) dag.Row {
 	p := &st.in.tasks[i]
 	r := dag.Row{Key: st.tree.Key(i), State: dag.Waiting, Priority: p.priority, Pool: st.pools[p.pool], Attempt: 1,
 		Remaining: int32(len(st.g.Dependencies(i)))}
-	r.Flags = flags(p, st.g.Leaf[i], dependents, st.sub.Known)
-	if st.sub.Repeatable != nil && st.sub.Repeatable(p.executor) {
-		r.Flags |= dag.FlagRepeatable
-	}
+	r.Flags = st.flags(i)
 	if r.Flags&dag.FlagLeaf != 0 {
 		st.leaves++
 	}
@@ -556,19 +474,27 @@ func (st *store) begin(i int, dependents int32) dag.Row {
 	return r
 }
 
-func flags(p *pending, leaf bool, dependents int32, known func(string) bool) (f dag.Flags) {
+// flags are the facts of task i that scheduling needs.
+func (st *store) flags(i int) (f dag.Flags) {
+	if st.dependents == nil {
+		st.dependents = make([]int32, len(st.g.IDs))
+		for _, e := range st.g.Dep {
+			st.dependents[e.Task]++
+		}
+	}
+	p, dependents := &st.in.tasks[i], st.dependents[i]
 	for _, fact := range []struct {
 		flag dag.Flags
 		set  bool
 	}{
-		{dag.FlagLeaf, leaf},
+		{dag.FlagLeaf, st.g.Leaf[i]},
 		{dag.FlagGroup, p.executor == ""},
-		{dag.FlagRepeatable, p.repeatable},
+		{dag.FlagRepeatable, p.repeatable || st.sub.Repeatable != nil && st.sub.Repeatable(p.executor)},
 		{dag.FlagDependents, dependents > 0},
 		{dag.FlagWide, dependents > dag.InlineDependents},
 		{dag.FlagTimed, p.custom != nil && (!p.custom.notBefore.IsZero() || p.custom.scheduleToStart > 0)},
 		{dag.FlagTimeout, p.custom != nil && p.custom.timeout > 0},
-		{dag.FlagUnknown, unknown(p, known)},
+		{dag.FlagUnknown, unknown(p, st.sub.Known)},
 	} {
 		if fact.set {
 			f |= fact.flag

@@ -14,7 +14,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// group collects small trees that come while others are being stored, and stores them together: one transaction, of two
+// group collects small trees that come while others are being stored, and stores them together: one transaction, of three
 // round trips, for all that came meanwhile. The first one waits for nobody. Whoever is to store a group is one of its
 // members, so that there is no goroutine of its own.
 //
@@ -45,7 +45,6 @@ type member struct {
 	st    *store
 	tasks []*dag.Task
 	size  int // bytes
-	flags []dag.Flags
 
 	leads bool          // it was told to store a group; guarded by group.mu
 	lead  chan struct{} // closed then
@@ -56,7 +55,7 @@ type member struct {
 }
 
 func newMember(st *store, tasks []*dag.Task) *member {
-	m := &member{st: st, tasks: tasks, flags: make([]dag.Flags, len(tasks)), lead: make(chan struct{}), done: make(chan struct{}),
+	m := &member{st: st, tasks: tasks, lead: make(chan struct{}), done: make(chan struct{}),
 		err: errors.New("the submission was given up")}
 	for _, t := range tasks {
 		m.size += len(t.ID) + len(t.Name) + len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom)
@@ -226,23 +225,24 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 		_, err := c.Exec(ctx, "rollback")
 		return err
 	}
+	renamed := make([]map[string]string, len(fresh))
+	stores := make([]*store, len(fresh))
+	for i, m := range fresh {
+		renamed[i], stores[i] = found.rename(m.st), m.st
+	}
+	if err := copyAll(ctx, c, copies(fresh, stores)); err != nil {
+		return fmt.Errorf("copy %d trees: %w", len(fresh), err)
+	}
 	b := &pgx.Batch{}
 	var trees treeRows
-	var tasks taskRows
 	var runs []Run
 	work, placed := map[dag.Key]*Work{}, map[dag.Key]bool{}
-	renamed := make([]map[string]string, len(fresh))
-	for i, m := range fresh {
-		renamed[i] = found.rename(m.st)
-		if err := tasks.add(m); err != nil {
-			return err
-		}
+	for _, m := range fresh {
 		trees.add(m.st)
 		m.st.direct()
 		m.work(work)
 		runs = append(runs, m.st.runs...)
 	}
-	tasks.queue(b)
 	trees.queue(b)
 	if len(runs) > 0 {
 		queueRuns(b, runs, placed)
@@ -257,6 +257,35 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 		m.out, m.err = m.st.submitted(renamed[i], eff), nil
 	}
 	return nil
+}
+
+// copies are the rows of the members' tasks.
+func copies(members []*member, stores []*store) []copying {
+	all := []copying{{sql("CopySpecs"), eachTask(stores, (*store).putSpec)}, {sql("CopyTasks"), eachTask(stores, (*store).putTask)}}
+	if slices.ContainsFunc(members, func(m *member) bool { return slices.ContainsFunc(m.tasks, carries) }) {
+		all = append(all, copying{sql("CopyPayloads"), eachPayload(members)})
+	}
+	if slices.ContainsFunc(stores, func(st *store) bool { return len(st.g.Dep) > 0 }) {
+		all = append(all, copying{sql("CopyEdges"), eachEdge(stores)})
+	}
+	return all
+}
+
+// eachPayload puts what the members' tasks carry, a member a call.
+func eachPayload(members []*member) rowSource {
+	return func(w *rowWriter) (bool, error) {
+		if len(members) == 0 {
+			return false, nil
+		}
+		m := members[0]
+		members = members[1:]
+		for i, t := range m.tasks {
+			if carries(t) {
+				putPayload(w, m.st.tree.Key(i), t)
+			}
+		}
+		return true, nil
+	}
 }
 
 // beginMembers begins their transaction, gives them keys, and looks for what is there already.

@@ -1,10 +1,10 @@
 package pg
 
 import (
-	"strconv"
-	"time"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -58,113 +58,121 @@ func (r *treeRows) queue(b *pgx.Batch) {
 	}
 }
 
-// taskRows are the rows of small trees' tasks, table by table and column by column.
-type taskRows struct {
-	payloads struct {
-		keys    []int64
-		columns [4][]*string
-	}
-	specs struct {
-		rows [][]any
-		deps []*string
-	}
-	tasks struct {
-		keys                      []int64
-		states, flags, priorities []int16
-		pools, remaining          []int32
-	}
-	edges struct {
-		from, to []int64
-		required []bool
-	}
-}
-
-func (r *taskRows) add(m *member) error {
-	for i, t := range m.tasks {
-		r.addPayload(int64(m.st.tree.Key(i)), t)
-	}
-	dependents := m.st.dependents()
-	for i := range m.st.g.IDs {
-		if err := r.addSpec(m.st, i); err != nil {
-			return err
+// eachTask puts the tasks of the trees, one a call.
+func eachTask(trees []*store, put func(st *store, w *rowWriter, i int)) rowSource {
+	i := 0
+	return func(w *rowWriter) (bool, error) {
+		for len(trees) > 0 && i == len(trees[0].g.IDs) {
+			trees, i = trees[1:], 0
 		}
-		m.flags[i] = r.addTask(m.st, i, dependents[i])
+		if len(trees) == 0 {
+			return false, nil
+		}
+		put(trees[0], w, i)
+		i++
+		return true, nil
 	}
-	return nil
 }
 
-func (r *taskRows) addPayload(key int64, t *dag.Task) {
-	if t.Inputs == nil && t.Params == nil && t.Schemas == nil && t.Custom == nil {
+// eachEdge puts the edges of the trees, one a call.
+func eachEdge(trees []*store) rowSource {
+	i, n := 0, 0
+	return func(w *rowWriter) (bool, error) {
+		for len(trees) > 0 && n == len(trees[0].g.Dependencies(i)) {
+			if i, n = i+1, 0; i == len(trees[0].g.IDs) {
+				trees, i = trees[1:], 0
+			}
+		}
+		if len(trees) == 0 {
+			return false, nil
+		}
+		st := trees[0]
+		e := st.g.Dependencies(i)[n]
+		n++
+		w.row(3)
+		w.key(st.tree.Key(int(e.Task)))
+		w.key(st.tree.Key(i))
+		w.boolean(e.Required)
+		return true, nil
+	}
+}
+
+// putPayload puts what a task carries.
+func putPayload(w *rowWriter, k dag.Key, t *dag.Task) {
+	w.row(5)
+	w.key(k)
+	for _, raw := range [...][]byte{t.Inputs, t.Params, t.Schemas, t.Custom} {
+		w.json(raw)
+	}
+}
+
+// carries reports whether a task has a payload.
+func carries(t *dag.Task) bool {
+	return t.Inputs != nil || t.Params != nil || t.Schemas != nil || t.Custom != nil
+}
+
+// putSpec puts what identifies task i, and its policy.
+func (st *store) putSpec(w *rowWriter, i int) {
+	p := &st.in.tasks[i]
+	w.row(15)
+	w.key(st.tree.Key(i))
+	w.text(st.g.IDs[i])
+	w.integer(st.g.Parent[i])
+	w.text(p.name)
+	w.text(p.executor)
+	putDependencies(w, st.g.Dependencies(i))
+	d := p.custom
+	if d == nil {
+		for range 8 {
+			w.null()
+		}
 		return
 	}
-	p := &r.payloads
-	p.keys = append(p.keys, key)
-	for i, raw := range [...][]byte{t.Inputs, t.Params, t.Schemas, t.Custom} {
-		var value *string
-		if raw != nil {
-			s := string(raw)
-			value = &s
+	unlessZero(w, int32(d.retry.MaxAttempts), w.integer)
+	unlessZero(w, string(d.retry.Backoff), w.text)
+	unlessZero(w, d.retry.InitialDelay.Milliseconds(), w.bigint)
+	unlessZero(w, d.retry.MaxDelay.Milliseconds(), w.bigint)
+	unlessZero(w, d.timeout.Milliseconds(), w.bigint)
+	unlessZero(w, d.scheduleToStart.Milliseconds(), w.bigint)
+	if d.notBefore.IsZero() {
+		w.null()
+	} else {
+		w.timestamp(d.notBefore)
+	}
+	unlessZero(w, int16(d.onLost), w.smallint)
+}
+
+// putDependencies puts the columns deps and dep_types.
+func putDependencies(w *rowWriter, edges []dag.Edge) {
+	if len(edges) == 0 {
+		w.null()
+		w.null()
+		return
+	}
+	w.array(pgtype.Int4OID, len(edges), func(n int) {
+		dep := edges[n].Task + 1
+		if !edges[n].Required {
+			dep = -dep
 		}
-		p.columns[i] = append(p.columns[i], value)
+		w.integer(dep)
+	})
+	if !slices.ContainsFunc(edges, func(e dag.Edge) bool { return e.Type != "" && e.Type != "result" }) {
+		w.null()
+		return
 	}
+	w.array(pgtype.TextOID, len(edges), func(n int) { w.text(edges[n].Type) })
 }
 
-func (r *taskRows) addSpec(st *store, i int) error {
-	row, err := st.spec(i)
-	if err != nil {
-		return err
-	}
-	var deps *string
-	if list, ok := row[5].([]int32); ok {
-		text := []byte{'{'}
-		for n, d := range list {
-			if n > 0 {
-				text = append(text, ',')
-			}
-			text = strconv.AppendInt(text, int64(d), 10)
-		}
-		s := string(append(text, '}'))
-		deps = &s
-	}
-	r.specs.rows, r.specs.deps = append(r.specs.rows, row), append(r.specs.deps, deps)
-	return nil
-}
-
-// addTask also gives the task's flags.
-func (r *taskRows) addTask(st *store, i int, dependents int32) dag.Flags {
-	row, t := st.begin(i, dependents), &r.tasks
-	t.keys, t.states, t.flags = append(t.keys, int64(row.Key)), append(t.states, int16(row.State)), append(t.flags, int16(row.Flags))
-	t.priorities, t.pools, t.remaining = append(t.priorities, int16(row.Priority)), append(t.pools, row.Pool), append(t.remaining, row.Remaining)
-	for _, e := range st.g.Dependencies(i) {
-		r.edges.from, r.edges.to = append(r.edges.from, int64(st.tree.Key(int(e.Task)))), append(r.edges.to, int64(row.Key))
-		r.edges.required = append(r.edges.required, e.Required)
-	}
-	return row.Flags
-}
-
-func (r *taskRows) queue(b *pgx.Batch) {
-	if p := r.payloads; len(p.keys) > 0 {
-		b.Queue(sql("InsertPayloads"), p.keys, p.columns[0], p.columns[1], p.columns[2], p.columns[3])
-	}
-	rows := r.specs.rows
-	b.Queue(sql("InsertSpecs"), column[int64](rows, 0), column[string](rows, 1), column[int32](rows, 2), column[string](rows, 3),
-		column[string](rows, 4), r.specs.deps, column[int32](rows, 7), column[string](rows, 8), column[int64](rows, 9), column[int64](rows, 10),
-		column[int64](rows, 11), column[int64](rows, 12), column[time.Time](rows, 13), column[int16](rows, 14))
-	b.Queue(sql("InsertTasks"), r.tasks.keys, r.tasks.states, r.tasks.flags, r.tasks.priorities, r.tasks.pools, r.tasks.remaining)
-	if len(r.edges.from) > 0 {
-		b.Queue(sql("InsertEdges"), r.edges.from, r.edges.to, r.edges.required)
-	}
-}
-
-// column is one column of the rows; nil is null.
-func column[T any](rows [][]any, i int) []*T {
-	out := make([]*T, len(rows))
-	for n, row := range rows {
-		if v, ok := row[i].(T); ok {
-			out[n] = &v
-		}
-	}
-	return out
+// putTask puts the scheduling state that task i begins with.
+func (st *store) putTask(w *rowWriter, i int) {
+	r := st.begin(i)
+	w.row(6)
+	w.key(r.Key)
+	w.smallint(int16(r.State))
+	w.smallint(int16(r.Flags))
+	w.smallint(int16(r.Priority))
+	w.integer(r.Pool)
+	w.integer(r.Remaining)
 }
 
 // work is what is to be published for the runs that the caller has room for. Of a tree that is stored just now, all of it
@@ -178,7 +186,7 @@ func (m *member) work(into map[dag.Key]*Work) {
 		for k := r.First; k < r.First+dag.Key(r.N); k++ {
 			i := k.Index()
 			t, p := m.tasks[i], &st.in.tasks[i]
-			w := &Work{Key: k, Attempt: 1, Priority: r.Priority, Pool: r.Pool, Flags: m.flags[i], TreeID: st.g.IDs[st.g.Root], UserID: st.g.UserID,
+			w := &Work{Key: k, Attempt: 1, Priority: r.Priority, Pool: r.Pool, Flags: st.flags(i), TreeID: st.g.IDs[st.g.Root], UserID: st.g.UserID,
 				Execution: 1, ID: st.g.IDs[i], Name: p.name, Executor: p.executor, Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas}
 			if p.custom != nil {
 				w.TimeoutMS = p.custom.timeout.Milliseconds()

@@ -3,7 +3,6 @@ package pg
 import (
 	"bytes"
 	"context"
-	"errors"
 	"iter"
 	"slices"
 
@@ -64,12 +63,6 @@ func keep(t *dag.Task) *dag.Task {
 	return &kept
 }
 
-// errCopy: a small tree that is to be stored as a large one is: its dependencies have types of their own, which are not
-// worth a shape here, or somebody took one of its ids meanwhile.
-var errCopy = errors.New("to be copied")
-
-func tryCopy(err error) bool { return errors.Is(err, errCopy) || isUnique(err, "spec_id") }
-
 // submitSmall validates a tree that was read whole and stores it, with others or by itself.
 func (s *Store) submitSmall(ctx context.Context, sub Submission, tasks []*dag.Task) (*Submitted, error) {
 	in := newIntake(sub.Limits, sub.IdempotencyKey != "")
@@ -81,11 +74,6 @@ func (s *Store) submitSmall(ctx context.Context, sub Submission, tasks []*dag.Ta
 	st, err := s.build(ctx, sub, in)
 	if err != nil {
 		return nil, err
-	}
-	for _, e := range st.g.Dep {
-		if e.Type != "" && e.Type != "result" {
-			return nil, errCopy
-		}
 	}
 	return s.group.submit(ctx, s, newMember(st, tasks))
 }

@@ -25,24 +25,15 @@ insert into event (tree, last, body) select key, 1, '\x01'::bytea from unnest($1
 -- name: InsertSubmissions
 insert into submission (key, tree, digest) select * from unnest($1::text[], $2::bigint[], $3::bytea[])
 
--- name: InsertPayloads
-insert into payload (key, inputs, params, schemas, custom)
-select u.key, u.inputs::json, u.params::json, u.schemas::json, u.custom::json
-from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) u(key, inputs, params, schemas, custom)
+-- name: CopyPayloads
+copy payload (key, inputs, params, schemas, custom) from stdin (format binary)
 
--- name: InsertSpecs
-insert into spec (key, id, parent, name, executor, deps, max_attempts, backoff, initial_delay_ms, max_delay_ms, timeout_ms,
-  schedule_to_start_ms, not_before, on_lost)
-select u.key, u.id, u.parent, u.name, u.executor, u.deps::integer[], u.max_attempts, u.backoff, u.initial_delay_ms, u.max_delay_ms,
-  u.timeout_ms, u.schedule_to_start_ms, u.not_before, u.on_lost
-from unnest($1::bigint[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::text[], $7::integer[], $8::text[], $9::bigint[],
-  $10::bigint[], $11::bigint[], $12::bigint[], $13::timestamptz[], $14::smallint[])
-  u(key, id, parent, name, executor, deps, max_attempts, backoff, initial_delay_ms, max_delay_ms, timeout_ms,
-  schedule_to_start_ms, not_before, on_lost)
+-- name: CopySpecs
+copy spec (key, id, parent, name, executor, deps, dep_types, max_attempts, backoff, initial_delay_ms, max_delay_ms, timeout_ms,
+  schedule_to_start_ms, not_before, on_lost) from stdin (format binary)
 
--- name: InsertTasks
-insert into task (key, state, flags, priority, pool, remaining)
-select * from unnest($1::bigint[], $2::smallint[], $3::smallint[], $4::smallint[], $5::integer[], $6::integer[])
+-- name: CopyTasks
+copy task (key, state, flags, priority, pool, remaining) from stdin (format binary)
 
--- name: InsertEdges
-insert into edge (dependency, dependent, required) select * from unnest($1::bigint[], $2::bigint[], $3::boolean[])
+-- name: CopyEdges
+copy edge (dependency, dependent, required) from stdin (format binary)

@@ -149,7 +149,7 @@ func (l load) run(ctx context.Context, c *pgx.Conn) (*dag.Decision, error) {
 	}
 	slices.Sort(l.keys)
 	l.keys = slices.Compact(l.keys) // a key that stands twice would tell its dependents twice
-	b.Queue(sql(lock), l.keys, l.policies).Query(func(rows pgx.Rows) error { return scanLocked(rows, d) })
+	b.Queue(sql(lock), l.keys, l.policies, treesOf(l.keys)).Query(func(rows pgx.Rows) error { return scanLocked(rows, d) })
 	if l.dependents {
 		b.Queue(sql("DependentsOf"), l.keys).Query(func(rows pgx.Rows) error {
 			var from dag.Key
@@ -165,6 +165,16 @@ func (l load) run(ctx context.Context, c *pgx.Conn) (*dag.Decision, error) {
 		return nil, fmt.Errorf("lock %d tasks: %w", len(l.keys), err)
 	}
 	return d, nil
+}
+
+// treesOf gives the trees of tasks, each once; keys are sorted.
+func treesOf(keys []dag.Key) (trees []dag.TreeKey) {
+	for _, k := range keys {
+		if n := len(trees); n == 0 || trees[n-1] != k.Tree() {
+			trees = append(trees, k.Tree())
+		}
+	}
+	return trees
 }
 
 // apply writes what the decision says and commits, in one trip. extra, if any, queues further writes first.

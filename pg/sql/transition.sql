@@ -1,10 +1,13 @@
 -- Joins here are lateral, and fenced by offset 0: young tables have no statistics, and a plan must not depend on them.
 
 -- name: LockTasks
--- The scheduling state of the tasks $1; policies where the flags ask for it (224: FlagPolicy) or the task is in $2.
+-- The scheduling state of the tasks $1, of the trees $3; policies where the flags ask for it (224: FlagPolicy) or the
+-- task is in $2.
 -- Locks: tasks, by key. One index probe a task.
 select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
-  t.blocked_by, (select tree.cancelled_at is not null from tree where tree.key = t.key >> 24),
+  t.blocked_by, t.key >> 24 = any(array( -- looked up once a tree, not once a task
+    select c.key from unnest($3::bigint[]) u(key)
+    cross join lateral (select key from tree where tree.key = u.key and cancelled_at is not null offset 0) c)),
   s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
   s.schedule_to_start_ms, s.not_before, s.on_lost
 from task t
@@ -17,7 +20,9 @@ for update of t
 -- As LockTasks, with the dependents of $1 that are unlocked at once (flags 8 dependents, not 16 wide).
 -- Locks: tasks, by key, results and dependents in one order.
 select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
-  t.blocked_by, (select tree.cancelled_at is not null from tree where tree.key = t.key >> 24),
+  t.blocked_by, t.key >> 24 = any(array( -- looked up once a tree, not once a task
+    select c.key from unnest($3::bigint[]) u(key)
+    cross join lateral (select key from tree where tree.key = u.key and cancelled_at is not null offset 0) c)),
   s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
   s.schedule_to_start_ms, s.not_before, s.on_lost
 from task t

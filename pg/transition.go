@@ -34,7 +34,7 @@ type Work struct {
 // asks for its inputs.
 const MaxInlineDeps = 256
 
-// Run is a stretch of adjacent ready tasks.
+// Run is a stretch of adjacent ready tasks of one tree.
 type Run struct {
 	Pool     int32
 	Priority dag.Priority
@@ -488,7 +488,8 @@ func Runs(rows []*dag.Row, room Room) []Run {
 	for _, r := range rows {
 		if n := len(out); n > 0 {
 			last := &out[n-1]
-			if last.Pool == r.Pool && last.Priority == r.Priority && last.Attempt == r.Attempt && last.First+dag.Key(last.N) == r.Key && last.N < maxRun {
+			if last.Pool == r.Pool && last.Priority == r.Priority && last.Attempt == r.Attempt && last.First+dag.Key(last.N) == r.Key &&
+				last.N < maxRun && last.First.Tree() == r.Key.Tree() {
 				last.N++
 				continue
 			}

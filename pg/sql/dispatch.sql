@@ -19,10 +19,10 @@ with c as (
 select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
 from taken
+cross join lateral (select * from tree where tree.key = taken.first >> 24 and cancelled_at is null offset 0) tree -- a run is of one
 cross join lateral ( -- offset 0: a range of the index for each run, whatever the planner thinks of the table's size
   select * from task t where t.key >= taken.first and t.key < taken.first + taken.k and t.attempt = taken.attempt and t.state = 3
   offset 0) t
-cross join lateral (select * from tree where tree.key = t.key >> 24 and cancelled_at is null offset 0) tree
 cross join lateral (select * from spec where spec.key = t.key offset 0) s
 left join lateral (select * from payload where payload.key = t.key offset 0) p on true
 
@@ -31,10 +31,10 @@ left join lateral (select * from payload where payload.key = t.key offset 0) p o
 select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
 from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
+cross join lateral (select * from tree where tree.key = r.first >> 24 and cancelled_at is null offset 0) tree
 cross join lateral ( -- as in Dispatch
   select * from task t where t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = $4::smallint
   offset 0) t
-cross join lateral (select * from tree where tree.key = t.key >> 24 and cancelled_at is null offset 0) tree
 cross join lateral (select * from spec where spec.key = t.key offset 0) s
 left join lateral (select * from payload where payload.key = t.key offset 0) p on true
 

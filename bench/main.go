@@ -90,14 +90,18 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	r := report{options: o, started: time.Now(), values: map[string][]float64{}, unit: map[string]string{}}
-	if o.limits != "" {
-		if err := r.measureLimits(ctx); err != nil {
-			return err
-		}
+	r := report{options: o, started: time.Now(), values: map[string][]float64{}, unit: map[string]string{},
+		limits: map[string]float64{}, limitRuns: map[string][]float64{}}
+	limits, cleanup, err := buildLimits(ctx, o.limits)
+	if err != nil {
+		return err
 	}
+	defer cleanup()
 	var failed error
 	for range o.runs {
+		if err := r.measureLimits(ctx, limits); err != nil {
+			return err
+		}
 		for _, s := range suites {
 			if o.only != "" && !slices.Contains(strings.Split(o.only, ","), s.name) {
 				continue
@@ -139,32 +143,49 @@ func measure(ctx context.Context, o options, s suite) ([]figure, error) {
 	return s.run(ctx, c, o)
 }
 
-// measureLimits runs the limits programs, in this run, so that a slow machine moves both sides alike.
-func (r *report) measureLimits(ctx context.Context) error {
-	dir, err := filepath.Abs(r.options.limits)
-	if err != nil {
-		return err
+// buildLimits builds the limits programs. program is empty when there are none to be measured.
+func buildLimits(ctx context.Context, dir string) (program string, cleanup func(), err error) {
+	cleanup = func() {}
+	if dir == "" {
+		return "", cleanup, nil
 	}
 	if _, err := os.Stat(dir); err != nil {
-		fmt.Fprintf(os.Stderr, "bench: no limits at %s: figures come without ratios\n", r.options.limits)
-		return nil
+		fmt.Fprintf(os.Stderr, "bench: no limits at %s: figures come without ratios\n", dir)
+		return "", cleanup, nil
 	}
 	tmp, err := os.MkdirTemp("", "bench-limits-")
 	if err != nil {
-		return err
+		return "", cleanup, err
 	}
-	defer os.RemoveAll(tmp)
-	binary := filepath.Join(tmp, "limits")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
+	cleanup = func() { os.RemoveAll(tmp) }
+	program = filepath.Join(tmp, "limits")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, ".")
 	build.Dir, build.Stderr = dir, os.Stderr
 	if err := build.Run(); err != nil {
-		return fmt.Errorf("build limits: %w", err)
+		return "", cleanup, fmt.Errorf("build limits: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, binary, "-json", "-runs", fmt.Sprint(r.options.runs), "-dir", r.options.dir, "combined", "hop", "postgres")
+	return program, cleanup, nil
+}
+
+// measureLimits runs the limits programs once, beside each run of the suites, so that an hour in which the machine is slow
+// moves both sides alike.
+func (r *report) measureLimits(ctx context.Context, program string) error {
+	if program == "" {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, program, "-json", "-runs", "1", "-dir", r.options.dir, "combined", "hop", "postgres")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
-	return json.Unmarshal(out, &r.limits)
+	var figures map[string]float64
+	if err := json.Unmarshal(out, &figures); err != nil {
+		return fmt.Errorf("limits: %w", err)
+	}
+	for name, v := range figures {
+		r.limitRuns[name] = append(r.limitRuns[name], v)
+		r.limits[name] = median(r.limitRuns[name])
+	}
+	return nil
 }

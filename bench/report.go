@@ -23,6 +23,8 @@ type report struct {
 	values  map[string][]float64
 	unit    map[string]string
 	others  []rawResults
+
+	limitRuns map[string][]float64 // of which limits are the medians
 }
 
 // rawResults is what a run leaves in bench/results.
@@ -33,6 +35,8 @@ type rawResults struct {
 	Order   []string             `json:"order"`
 	Units   map[string]string    `json:"units"`
 	Runs    map[string][]float64 `json:"runs"`
+
+	LimitRuns map[string][]float64 `json:"limit_runs,omitempty"`
 }
 
 func (r *report) add(f figure) {
@@ -55,21 +59,29 @@ const (
 	floorCopy = "postgres/insert task+edge (COPY), split, 1 conn"
 )
 
-// ratio is what a figure is of its floor, as text.
+// ratio is what a figure is of its floor, as text: the median of the runs' ratios, each to the floor of that run.
 func (r *report) ratio(name string) string {
-	value, floor, what := median(r.values[name]), 0.0, ""
+	values, floor, what := r.values[name], "", ""
 	switch {
 	case strings.HasPrefix(name, "hop") && r.unit[name] == "ms":
-		floor, what = r.limits[floorHop], "× the hop floor"
+		floor, what = floorHop, "× the hop floor"
 	case strings.HasPrefix(name, "submit"):
-		floor, what = r.limits[floorCopy], "of the COPY rate"
+		floor, what = floorCopy, "of the COPY rate"
 	case r.unit[name] == "tasks/s":
-		floor, what = r.limits[floorRate], "of the combined floor"
+		floor, what = floorRate, "of the combined floor"
 	}
-	if floor == 0 {
+	if r.limits[floor] == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.2f %s", value/floor, what)
+	ratios := slices.Clone(values)
+	for i := range ratios {
+		if floors := r.limitRuns[floor]; len(floors) == len(values) {
+			ratios[i] /= floors[i]
+		} else { // a run of which only the medians were kept, or that did not play all suites as often
+			ratios[i] /= r.limits[floor]
+		}
+	}
+	return fmt.Sprintf("%.2f %s", median(ratios), what)
 }
 
 // read adds the figures of another run, as ratios to the floors of that run where they have one.
@@ -108,7 +120,7 @@ func (r *report) writeRaw() error {
 		return err
 	}
 	data, err := json.MarshalIndent(rawResults{At: r.started.UTC().Format(time.RFC3339), Machine: machine(), Limits: r.limits,
-		Order: r.order, Units: r.unit, Runs: r.values}, "", "  ")
+		Order: r.order, Units: r.unit, Runs: r.values, LimitRuns: r.limitRuns}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -135,7 +147,7 @@ func (r *report) writeReport() error {
 	}
 	for _, o := range r.others {
 		at, _ := time.Parse(time.RFC3339, o.At)
-		other := &report{options: r.options, started: at, limits: o.Limits, order: o.Order, values: o.Runs, unit: o.Units}
+		other := &report{options: r.options, started: at, limits: o.Limits, limitRuns: o.LimitRuns, order: o.Order, values: o.Runs, unit: o.Units}
 		if err := other.section(&b); err != nil {
 			return err
 		}

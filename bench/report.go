@@ -73,15 +73,20 @@ func (r *report) ratio(name string) string {
 	if r.limits[floor] == 0 {
 		return ""
 	}
-	ratios := slices.Clone(values)
-	for i := range ratios {
-		if floors := r.limitRuns[floor]; len(floors) == len(values) {
-			ratios[i] /= floors[i]
-		} else { // a run of which only the medians were kept, or that did not play all suites as often
-			ratios[i] /= r.limits[floor]
-		}
+	floors := r.limitRuns[floor]
+	if len(floors) != len(values) { // a run of which only the medians were kept, or that did not play all suites as often
+		floors = []float64{r.limits[floor]}
 	}
-	return fmt.Sprintf("%.2f %s", median(ratios), what)
+	return fmt.Sprintf("%.2f %s", ratios(values, floors), what)
+}
+
+// ratios is the median of the runs' ratios; one value stands for all runs.
+func ratios(values, to []float64) float64 {
+	each := slices.Clone(values)
+	for i := range each {
+		each[i] /= to[i%len(to)]
+	}
+	return median(each)
 }
 
 // read adds the figures of another run, as ratios to the floors of that run where they have one.
@@ -219,10 +224,14 @@ func (r *report) beside(name string) string {
 	case strings.HasPrefix(name, "read, 10000 trees"):
 		other = strings.Replace(name, "10000", "100", 1)
 	}
-	if len(r.values[other]) == 0 || median(r.values[other]) == 0 {
+	to := r.values[other]
+	if len(to) == 0 || median(to) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.2f × %s", median(r.values[name])/median(r.values[other]), other)
+	if len(to) != len(r.values[name]) {
+		to = []float64{median(to)}
+	}
+	return fmt.Sprintf("%.2f × %s", ratios(r.values[name], to), other)
 }
 
 // section writes the figures of one run.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -65,7 +66,7 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 				continue
 			}
 			n := min(l.room, maxDispatch)
-			work, err := d.store.Dispatch(ctx, l.id, n)
+			work, err := d.store.Dispatch(ctx, l.id, n, rand.IntN(2) == 0) // half in order, half fair
 			if err != nil {
 				if ctx.Err() == nil {
 					d.log.Warn("dispatch", "error", err)

@@ -12,18 +12,21 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// Lane is a pool and a priority: tasks of one lane start in the order in which they got ready.
+// Lane is a pool and a priority: tasks of one lane and tree start in the order in which they got ready; of different trees,
+// about in that order (see [Store.Dispatch]).
 type Lane struct {
 	Pool     int32
 	Priority dag.Priority
 }
 
 // Dispatch moves up to n waiting tasks of a lane to published and returns them, to be sent: one round trip, two when
-// some of them have dependencies. Empty: nothing waits, or another coordinator has it.
-func (s *Store) Dispatch(ctx context.Context, lane Lane, n int) ([]*Work, error) {
+// some of them have dependencies. Those that got ready first; or, if shared, at most an equal share for each tree of
+// the oldest that wait, so that a tree of very many tasks does not hold up the others; what they leave is for the next
+// call. Empty: nothing waits, or another coordinator has it.
+func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) ([]*Work, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("Dispatch"), lane.Pool, int16(lane.Priority), n)
+	rows, err := s.pool.Query(ctx, sql("Dispatch"), lane.Pool, int16(lane.Priority), n, shared)
 	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}

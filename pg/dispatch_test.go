@@ -1,6 +1,8 @@
 package pg
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -46,6 +48,135 @@ func TestLostMessageIsFoundWhileItsLaneIsBusy(t *testing.T) {
 		again, looked, err := s.ReconcilePublished(t.Context(), 0, 10, func(Lane) (time.Time, bool) { return look.oldest, look.known })
 		if err != nil || looked != 1 || len(again) != look.again {
 			t.Errorf("%s: %d of %d published again, %v; want %d of 1", look.fact, len(again), looked, err, look.again)
+		}
+	}
+}
+
+// TestAHugeTreeSharesItsLane: calls that share give each tree as much, and each tree's tasks keep their order; the others
+// give what got ready first. Every task is given once.
+func TestAHugeTreeSharesItsLane(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	sizes := map[dag.TreeKey]int{}
+	var trees []dag.TreeKey
+	for i, size := range []int{10_000, 30, 7} { // the first one is of three runs
+		out, err := s.Submit(t.Context(), Submission{
+			Known: func(string) bool { return true },
+			Tasks: func(yield func(*dag.Task, error) bool) {
+				for n := range size {
+					task := &dag.Task{ID: fmt.Sprintf("%d.%d", i, n), Name: "a", Executor: "e"}
+					if n > 0 {
+						task.ParentRef = fmt.Sprintf("%d.0", i)
+					}
+					if !yield(task, nil) {
+						return
+					}
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		trees, sizes[out.Tree] = append(trees, out.Tree), size
+	}
+	lanes, err := s.Backlog(t.Context())
+	if err != nil || len(lanes) != 1 {
+		t.Fatal(lanes, err)
+	}
+	given := map[dag.TreeKey]int{}
+	take := func(n int, shared bool) map[dag.TreeKey]int {
+		work, err := s.Dispatch(t.Context(), lanes[0], n, shared)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(work, func(a, b *Work) int { return int(a.Key - b.Key) })
+		took := map[dag.TreeKey]int{}
+		for _, w := range work {
+			tree := w.Key.Tree()
+			if w.Key.Index() != given[tree] {
+				t.Fatalf("task %d of a tree comes after %d of them", w.Key.Index(), given[tree])
+			}
+			given[tree]++
+			took[tree]++
+		}
+		return took
+	}
+	for _, step := range []struct {
+		n      int
+		shared bool
+		want   [3]int // of each tree
+	}{
+		{5, false, [3]int{5, 0, 0}},
+		{12, true, [3]int{4, 4, 4}},
+		{12, true, [3]int{4, 4, 3}}, // the third one has no more
+		{12, true, [3]int{6, 6, 0}},
+		{5000, false, [3]int{5000, 0, 0}}, // beyond its first run
+		{100, true, [3]int{50, 16, 0}},
+		{100, true, [3]int{100, 0, 0}},
+		{100_000, true, [3]int{10_000 - 5 - 4 - 4 - 6 - 5000 - 50 - 100, 0, 0}},
+		{100, true, [3]int{}},
+	} {
+		took := take(step.n, step.shared)
+		if got := [3]int{took[trees[0]], took[trees[1]], took[trees[2]]}; got != step.want {
+			t.Errorf("of %d, shared %t: %v, want %v", step.n, step.shared, got, step.want)
+		}
+	}
+	for tree, n := range sizes {
+		if given[tree] != n {
+			t.Errorf("%d of %d tasks of a tree were given", given[tree], n)
+		}
+	}
+}
+
+// TestASlotAtATimeIsShared: where one task at a time is taken, every tree gets its turn.
+func TestASlotAtATimeIsShared(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Submit(t.Context(), Submission{Known: func(string) bool { return true },
+		Tasks: func(yield func(*dag.Task, error) bool) { yield(&dag.Task{ID: "a", Name: "a", Executor: "e"}, nil) }}); err != nil {
+		t.Fatal(err)
+	}
+	lanes, err := s.Backlog(t.Context())
+	if err != nil || len(lanes) != 1 {
+		t.Fatal(lanes, err)
+	}
+	// 1000 tasks of one tree and one of another, as far as the queue knows.
+	if _, err := s.pool.Exec(t.Context(), "delete from ready"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool.Exec(t.Context(), `insert into ready (pool, priority, first, n, attempt)
+		values ($1, $2, 7::bigint << 24, 1000, 1), ($1, $2, 8::bigint << 24, 1, 1)`, lanes[0].Pool, int16(lanes[0].Priority)); err != nil {
+		t.Fatal(err)
+	}
+	for calls := 1; ; calls++ {
+		if _, err := s.Dispatch(t.Context(), lanes[0], 1, true); err != nil {
+			t.Fatal(err)
+		}
+		var waits bool
+		if err := s.pool.QueryRow(t.Context(), "select exists (select from ready where first = 8::bigint << 24)").Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+		if !waits {
+			return
+		}
+		if calls == 100 { // each is a throw of a coin
+			t.Fatal("the other tree never gets its turn")
 		}
 	}
 }

@@ -52,7 +52,7 @@ var hot = map[string]explained{
 	"ApplyTrees":              {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},
 	"PlaceRuns":               {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'")},
 	// dispatch
-	"Dispatch":              {args: "1, 1::smallint, 300"},
+	"Dispatch":              {args: "1, 1::smallint, 300, true"},
 	"LoadWork":              {args: of(runs, "3::smallint")},
 	"WaitingOf":             {args: keys(295, 0, 500)},
 	"LoadDependencyResults": {args: of(keys(200, 100, 500), "64")},

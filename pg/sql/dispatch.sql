@@ -1,13 +1,22 @@
 -- name: Dispatch
--- Takes up to $3 ready tasks of pool $1 and priority $2, oldest first, moves them to published, and gives what is to
--- be published. Tasks that were cancelled meanwhile, or whose tree was, are taken but not given.
+-- Takes up to $3 ready tasks of pool $1 and priority $2, moves them to published, and gives what is to be published: the
+-- oldest, or, if $4, an equal share of each tree that one of the 256 oldest runs is of, trees in any order and the tasks of
+-- each in theirs. Tasks that were cancelled meanwhile, or whose tree was, are taken but not given.
 -- Locks: ready rows, skipping those that another coordinator is taking. One trip, one commit.
 with c as (
-  select id, first, n, attempt from ready where pool = $1 and priority = $2 order by id limit 256 for update skip locked
+  select id, first, n, attempt, first >> 24 as tree, random() as luck from ready
+  where pool = $1 and priority = $2 order by id limit 256 for update skip locked
 ), s as (
-  select *, sum(n) over (order by id) - n as before from c
+  select *, sum(n) over w - n as before, case when $4::boolean then first_value(luck) over w else 0 end as turn
+  from c window w as (partition by tree order by id)
+), share as (
+  select case when $4 then greatest(1, $3::integer / greatest(1, count(distinct tree))) else $3 end as n from s
+), f as (
+  select s.*, least(s.n, greatest(0, share.n - s.before)) as most from s, share
+), o as (
+  select *, sum(most) over (order by turn, id) - most as ahead from f where most > 0
 ), taken as (
-  select *, least(n, $3::integer - before)::integer as k from s where before < $3::integer
+  select *, least(most, $3 - ahead)::integer as k from o where ahead < $3
 ), d as (
   delete from ready r using taken where r.pool = $1 and r.priority = $2 and r.id = taken.id and taken.k = taken.n
 ), m as (

@@ -49,8 +49,71 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 		if n := byInstance[b.m.Instance]; n != nil && n != b && n.worker == b.worker && b.reply.Error == "" {
 			b.reply.LeaseMs, b.reply.Error = n.reply.LeaseMs, n.reply.Error
 		}
-		if data, err := proto.Marshal(b.reply); err == nil {
-			b.request.reply(data)
+		data, err := proto.Marshal(b.reply)
+		if err != nil {
+			continue
+		}
+		answer := func() { b.request.reply(data) }
+		// A new worker takes at once: its pools should be there by then. Others know how to wait.
+		if b.reply.Error != "" || !c.announcePools(b.m, answer) {
+			answer()
+		}
+	}
+}
+
+// announcement is that of pools whose consumers this process has not made yet.
+type announcement struct {
+	pools []string
+	made  func() // called when they are made, or can't be
+}
+
+// maxAnnouncements is how many may wait; what comes then is announced by a later beat.
+const maxAnnouncements = 1000
+
+// announcePools has the consumers made of a worker's pools. It reports whether answer will be called by then, which is
+// the case of the first beat of an instance.
+func (c *Coordinator) announcePools(m *workerv1.Beat, answer func()) bool {
+	a := announcement{made: func() {}}
+	for _, p := range m.Pools {
+		if _, done := c.ensured.Load(p.Pool); !done {
+			a.pools = append(a.pools, p.Pool)
+		}
+	}
+	first := m.Number == 1
+	if first {
+		a.made = answer
+	}
+	if len(a.pools) == 0 {
+		return false
+	}
+	select {
+	case c.announced <- a:
+		return first
+	default:
+		return false
+	}
+}
+
+// runPools makes the consumers of pools that workers announce, beside the beats: NATS may take its time, and leases must
+// not wait for it.
+func (c *Coordinator) runPools(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case a := <-c.announced:
+			c.makePools(ctx, a)
+		}
+	}
+}
+
+func (c *Coordinator) makePools(ctx context.Context, a announcement) {
+	defer a.made()
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	for _, name := range a.pools {
+		if err := c.ensurePool(ctx, name); err != nil {
+			c.log.Warn("pool", "pool", name, "error", err)
 		}
 	}
 }
@@ -275,7 +338,7 @@ func (b *beating) compare(standing map[dag.Key]pg.Standing, who instance) {
 	}
 }
 
-// learn makes what a worker announces known: its pools get consumers, its executors are no longer unknown. It says why
+// learn makes what a worker announces known: its pools get numbers, its executors are no longer unknown. It says why
 // that is too much; what fails otherwise is tried again with the next beat.
 func (c *Coordinator) learn(ctx context.Context, worker string, m *workerv1.Beat) (refusal string) {
 	pools := map[string]bool{}
@@ -292,9 +355,6 @@ func (c *Coordinator) learn(ctx context.Context, worker string, m *workerv1.Beat
 		_, err := c.store.PoolID(ctx, p.Pool)
 		if errors.Is(err, pg.ErrTooManyPools) {
 			return "pools: " + pg.ErrTooManyPools.Error()
-		}
-		if err == nil {
-			err = c.ensurePool(ctx, p.Pool)
 		}
 		if err != nil {
 			c.log.Warn("pool", "pool", p.Pool, "error", err)

@@ -44,6 +44,7 @@ type Coordinator struct {
 	records    bool // spans go somewhere; set once by recordOnce
 
 	wakeTimers, wakeChores, wakeWorkers chan struct{} // capacity 1: there may be work
+	announced                           chan announcement
 }
 
 var _ Service = (*Coordinator)(nil)
@@ -61,6 +62,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		wakeTimers:  make(chan struct{}, 1),
 		wakeChores:  make(chan struct{}, 1),
 		wakeWorkers: make(chan struct{}, 1),
+		announced:   make(chan announcement, maxAnnouncements),
 	}
 	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}}
 	c.lanes = newLanes(cfg.Window)
@@ -75,7 +77,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	for name, run := range map[string]func(context.Context) error{
-		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "dispatcher": c.runDispatch,
+		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress,
 		"timers": c.runTimers, "chores": c.runChores, "reconcile": c.runReconcile, "workers": c.runWorkers,
 		"retention": c.runRetention, "audit": c.runAudit,

@@ -66,7 +66,7 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 				continue
 			}
 			n := min(l.room, maxDispatch)
-			work, err := d.store.Dispatch(ctx, l.id, n, rand.IntN(2) == 0) // half in order, half fair
+			work, err := d.store.Dispatch(ctx, l.id, n, rand.IntN(8) == 0) // one call in eight is shared: more would leave more trees unfinished at once, each of which costs
 			if err != nil {
 				if ctx.Err() == nil {
 					d.log.Warn("dispatch", "error", err)

@@ -23,6 +23,7 @@ const (
 	maxDispatch    = 2048                  // tasks in one dispatch
 	backlogEvery   = 2 * time.Second       // how often Postgres is asked for backlogs that nobody told us of
 	correctEvery   = 25 * time.Millisecond // how often at most NATS is asked how much of a lane it holds
+	shareEvery     = 8                     // one dispatch in so many is shared among trees: the more are unfinished at once, the more each task costs
 	publishTimeout = 10 * time.Second      // for one batch; what did not get through is republished by reconcile
 )
 
@@ -66,7 +67,7 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 				continue
 			}
 			n := min(l.room, maxDispatch)
-			work, err := d.store.Dispatch(ctx, l.id, n, rand.IntN(8) == 0) // one call in eight is shared: more would leave more trees unfinished at once, each of which costs
+			work, err := d.store.Dispatch(ctx, l.id, n, rand.IntN(shareEvery) == 0)
 			if err != nil {
 				if ctx.Err() == nil {
 					d.log.Warn("dispatch", "error", err)

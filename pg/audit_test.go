@@ -10,21 +10,12 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
 // TestAuditReadsByIndex: no statement of the audit goes through a whole table or index, but for runs and chores, of which
 // there are few.
 func TestAuditReadsByIndex(t *testing.T) {
-	url := pgtest.Database(t)
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s, _ := openStore(t)
 	trees, first, end := []dag.TreeKey{1}, []dag.Key{1 << 24}, []dag.Key{2 << 24}
 	args := map[string][]any{"AuditOpenTrees": {0, 0, 10}, "AuditAllTrees": {0, 0, 10}, "AuditOneTree": {1, 0, 10},
 		"AuditTaskWorkers": {first, end, 60, 10}, "AuditGaps": {trees, trees, 10}, "AuditEvents": {trees},

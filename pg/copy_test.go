@@ -45,8 +45,8 @@ func connectToCopy(t *testing.T) *pgx.Conn {
 }
 
 const (
-	copyFew  = "copy few from stdin (format binary)"
-	copyRow  = "copy rows from stdin (format binary)"
+	intoFew  = "copy few from stdin (format binary)"
+	intoRows = "copy rows from stdin (format binary)"
 	readRows = "select key, s, i, t, b, j::text, at, deps, ts from rows order by key"
 )
 
@@ -116,8 +116,8 @@ func TestCopiedRowsAreReadBack(t *testing.T) {
 		{Key: math.MaxInt64, T: new(strings.Repeat("long ", 100_000))}, // longer than what is read at once
 	}
 	for way, send := range map[string]func() error{
-		"as they come": func() error { return copyRows(t.Context(), c, copyRow, listed(rows)) },
-		"at once":      func() error { return copyAll(t.Context(), c, []copying{{copyRow, listed(rows)}}) },
+		"as they come": func() error { return copyRows(t.Context(), c, intoRows, listed(rows)) },
+		"at once":      func() error { return copyAll(t.Context(), c, []copying{{intoRows, listed(rows)}}) },
 	} {
 		if _, err := c.Exec(t.Context(), "truncate rows"); err != nil {
 			t.Fatal(err)
@@ -158,18 +158,18 @@ func TestRefusedCopies(t *testing.T) {
 		says string
 	}{
 		{"twice the same key, then others", func() error {
-			return copyAll(t.Context(), c, []copying{{copyFew, ofKeys(1, 2)}, {copyFew, ofKeys(3, 3)}, {copyFew, ofKeys(4)}})
+			return copyAll(t.Context(), c, []copying{{intoFew, ofKeys(1, 2)}, {intoFew, ofKeys(3, 3)}, {intoFew, ofKeys(4)}})
 		}, "few_pkey"},
 		{"no JSON", func() error {
-			return copyAll(t.Context(), c, []copying{{copyRow, listed([]copied{{J: new("{")}})}, {copyFew, ofKeys(5)}})
+			return copyAll(t.Context(), c, []copying{{intoRows, listed([]copied{{J: new("{")}})}, {intoFew, ofKeys(5)}})
 		}, "invalid input syntax for type json"},
-		{"no JSON, as they come", func() error { return copyRows(t.Context(), c, copyRow, listed([]copied{{J: new("{")}})) },
+		{"no JSON, as they come", func() error { return copyRows(t.Context(), c, intoRows, listed([]copied{{J: new("{")}})) },
 			"invalid input syntax for type json"},
 		{"no such table", func() error {
-			return copyAll(t.Context(), c, []copying{{"copy nothing from stdin (format binary)", ofKeys(6)}, {copyFew, ofKeys(7)}})
+			return copyAll(t.Context(), c, []copying{{"copy nothing from stdin (format binary)", ofKeys(6)}, {intoFew, ofKeys(7)}})
 		}, `"nothing" does not exist`},
 		{"a source that fails", func() error {
-			return copyRows(t.Context(), c, copyFew, func(*rowWriter) (bool, error) { return false, fault })
+			return copyRows(t.Context(), c, intoFew, func(*rowWriter) (bool, error) { return false, fault })
 		}, fault.Error()},
 	} {
 		if _, err := c.Exec(t.Context(), "begin"); err != nil {
@@ -195,7 +195,7 @@ func TestCopyThatTakesTooLong(t *testing.T) {
 		"as they come": func(ctx context.Context, c *pgx.Conn) error {
 			ended := false
 			defer func() { ended = true }()
-			return copyRows(ctx, c, copyFew, func(w *rowWriter) (bool, error) {
+			return copyRows(ctx, c, intoFew, func(w *rowWriter) (bool, error) {
 				if ended {
 					panic("called after its end")
 				}
@@ -204,7 +204,7 @@ func TestCopyThatTakesTooLong(t *testing.T) {
 			})
 		},
 		"at once": func(ctx context.Context, c *pgx.Conn) error {
-			return copyAll(ctx, c, []copying{{copyFew, ofKeys(1)}})
+			return copyAll(ctx, c, []copying{{intoFew, ofKeys(1)}})
 		},
 	} {
 		t.Run(way, func(t *testing.T) {

@@ -7,27 +7,13 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
 // TestLostMessageIsFoundWhileItsLaneIsBusy: a run counts from when it was published, however often it was looked at, so
 // that its messages are missed as soon as all that its lane holds is younger.
 func TestLostMessageIsFoundWhileItsLaneIsBusy(t *testing.T) {
-	url := pgtest.Database(t)
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	_, err = s.Submit(t.Context(), Submission{
-		Known: func(string) bool { return true },
-		Room:  func(int32, dag.Priority, int32) bool { return true },
-		Tasks: func(yield func(*dag.Task, error) bool) { yield(&dag.Task{ID: "a", Name: "a", Executor: "e"}, nil) },
-	})
-	if err != nil {
+	s, _ := openStore(t)
+	if _, err := s.Submit(t.Context(), treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e"})); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.pool.Exec(t.Context(), "update published set at = now() - interval '1 minute', sent = now() - interval '1 minute'"); err != nil {
@@ -56,32 +42,20 @@ func TestLostMessageIsFoundWhileItsLaneIsBusy(t *testing.T) {
 // give what got ready first. Every task is given once.
 func TestAHugeTreeSharesItsLane(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Database(t)
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s, _ := openStore(t)
 	sizes := map[dag.TreeKey]int{}
 	var trees []dag.TreeKey
 	for i, size := range []int{10_000, 30, 7} { // the first one is of three runs
-		out, err := s.Submit(t.Context(), Submission{
-			Known: func(string) bool { return true },
-			Tasks: func(yield func(*dag.Task, error) bool) {
-				for n := range size {
-					task := &dag.Task{ID: fmt.Sprintf("%d.%d", i, n), Name: "a", Executor: "e"}
-					if n > 0 {
-						task.ParentRef = fmt.Sprintf("%d.0", i)
-					}
-					if !yield(task, nil) {
-						return
-					}
-				}
-			},
-		})
+		tasks := make([]*dag.Task, size)
+		for n := range tasks {
+			tasks[n] = &dag.Task{ID: fmt.Sprintf("%d.%d", i, n), Name: "a", Executor: "e"}
+			if n > 0 {
+				tasks[n].ParentRef = tasks[0].ID
+			}
+		}
+		sub := treeOf(tasks...)
+		sub.Room = nil // all of them wait
+		out, err := s.Submit(t.Context(), sub)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,33 +113,14 @@ func TestAHugeTreeSharesItsLane(t *testing.T) {
 // TestASlotAtATimeIsShared: where one task at a time is taken, every tree gets its turn.
 func TestASlotAtATimeIsShared(t *testing.T) {
 	t.Parallel()
-	url := pgtest.Database(t)
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := s.Submit(t.Context(), Submission{Known: func(string) bool { return true },
-		Tasks: func(yield func(*dag.Task, error) bool) { yield(&dag.Task{ID: "a", Name: "a", Executor: "e"}, nil) }}); err != nil {
-		t.Fatal(err)
-	}
-	lanes, err := s.Backlog(t.Context())
-	if err != nil || len(lanes) != 1 {
-		t.Fatal(lanes, err)
-	}
+	s, _ := openStore(t)
 	// 1000 tasks of one tree and one of another, as far as the queue knows.
-	if _, err := s.pool.Exec(t.Context(), "delete from ready"); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := s.pool.Exec(t.Context(), `insert into ready (pool, priority, first, n, attempt)
-		values ($1, $2, 7::bigint << 24, 1000, 1), ($1, $2, 8::bigint << 24, 1, 1)`, lanes[0].Pool, int16(lanes[0].Priority)); err != nil {
+		values (1, 2, 7::bigint << 24, 1000, 1), (1, 2, 8::bigint << 24, 1, 1)`); err != nil {
 		t.Fatal(err)
 	}
 	for calls := 1; ; calls++ {
-		if _, err := s.Dispatch(t.Context(), lanes[0], 1, true); err != nil {
+		if _, err := s.Dispatch(t.Context(), Lane{Pool: 1, Priority: dag.Normal}, 1, true); err != nil {
 			t.Fatal(err)
 		}
 		var waits bool

@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
 // filling is a store with 300 000 tasks in 300 trees, 20 000 more trees that are only rows, and as much in the tables
@@ -66,15 +64,7 @@ func TestHotStatementsReadWhatTheyAskFor(t *testing.T) {
 			t.Errorf("%s: a statement has either a case in hot or a reason in unexplained", name)
 		}
 	}
-	url := pgtest.Database(t)
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close) // after the connections were given back
+	s, url := openStore(t)
 	do := func(c *pgx.Conn, statement string) {
 		t.Helper()
 		if _, err := c.Exec(t.Context(), statement); err != nil {

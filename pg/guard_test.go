@@ -7,20 +7,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
 // TestAWriteThatFindsAnotherStateIsGivenUp: the commit travels with the writes, so that the server must refuse it.
 func TestAWriteThatFindsAnotherStateIsGivenUp(t *testing.T) {
-	url := pgtest.Database(t)
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s, _ := openStore(t)
 	out, err := s.Submit(t.Context(), Submission{Known: func(string) bool { return true },
 		Tasks: func(yield func(*dag.Task, error) bool) { yield(&dag.Task{ID: "a", Name: "a", Executor: "e"}, nil) }})
 	if err != nil {

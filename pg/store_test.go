@@ -8,6 +8,21 @@ import (
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
+// openStore opens an empty store, until the end of the test.
+func openStore(t *testing.T) (s *Store, url string) {
+	t.Helper()
+	url = pgtest.Database(t)
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), Config{URL: url, MaxConns: 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s, url
+}
+
 // TestProcessesThatStartAtOnceShareASecret: the first ones of a new cluster all ask for its secret, and agree.
 func TestProcessesThatStartAtOnceShareASecret(t *testing.T) {
 	t.Parallel()

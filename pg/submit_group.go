@@ -226,11 +226,10 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 		return err
 	}
 	renamed := make([]map[string]string, len(fresh))
-	stores := make([]*store, len(fresh))
 	for i, m := range fresh {
-		renamed[i], stores[i] = found.rename(m.st), m.st
+		renamed[i] = found.rename(m.st)
 	}
-	if err := copyAll(ctx, c, copies(fresh, stores)); err != nil {
+	if err := copyAll(ctx, c, copies(fresh)); err != nil {
 		return fmt.Errorf("copy %d trees: %w", len(fresh), err)
 	}
 	b := &pgx.Batch{}
@@ -260,7 +259,11 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 }
 
 // copies are the rows of the members' tasks.
-func copies(members []*member, stores []*store) []copying {
+func copies(members []*member) []copying {
+	stores := make([]*store, len(members))
+	for i, m := range members {
+		stores[i] = m.st
+	}
 	all := []copying{{sql("CopySpecs"), eachTask(stores, (*store).putSpec)}, {sql("CopyTasks"), eachTask(stores, (*store).putTask)}}
 	if slices.ContainsFunc(members, func(m *member) bool { return slices.ContainsFunc(m.tasks, carries) }) {
 		all = append(all, copying{sql("CopyPayloads"), eachPayload(members)})

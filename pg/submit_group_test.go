@@ -13,22 +13,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
 // openGroups opens an empty store, and a connection to look at it from outside.
 func openGroups(t *testing.T) (s *Store, admin *pgx.Conn) {
 	t.Helper()
-	url := pgtest.Database(t)
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), Config{URL: url, MaxConns: 6})
+	s, url := openStore(t)
+	admin, err := pgx.Connect(t.Context(), url)
 	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	if admin, err = pgx.Connect(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = admin.Close(context.Background()) })

@@ -10,20 +10,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
 // TestWhyIsBounded explains the last of many that wait: one count is given up at its bound, and no table is scanned.
 func TestWhyIsBounded(t *testing.T) {
-	url := pgtest.Database(t)
-	if err := Migrate(t.Context(), url); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s, _ := openStore(t)
 	pool, err := s.PoolID(t.Context(), "e")
 	if err != nil {
 		t.Fatal(err)

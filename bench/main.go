@@ -91,7 +91,7 @@ func main() {
 
 func run(ctx context.Context, o options) error {
 	r := report{options: o, started: time.Now(), values: map[string][]float64{}, unit: map[string]string{},
-		limits: map[string]float64{}, limitRuns: map[string][]float64{}}
+		limits: map[string][]float64{}}
 	limits, cleanup, err := buildLimits(ctx, o.limits)
 	if err != nil {
 		return err
@@ -184,8 +184,7 @@ func (r *report) measureLimits(ctx context.Context, program string) error {
 		return fmt.Errorf("limits: %w", err)
 	}
 	for name, v := range figures {
-		r.limitRuns[name] = append(r.limitRuns[name], v)
-		r.limits[name] = median(r.limitRuns[name])
+		r.limits[name] = append(r.limits[name], v)
 	}
 	return nil
 }

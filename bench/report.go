@@ -18,13 +18,11 @@ import (
 type report struct {
 	options options
 	started time.Time
-	limits  map[string]float64 // medians of the limits programs, by suite/figure
+	limits  map[string][]float64 // of the limits programs, by suite/figure; one a run, or only their median
 	order   []string
 	values  map[string][]float64
 	unit    map[string]string
 	others  []rawResults
-
-	limitRuns map[string][]float64 // of which limits are the medians
 }
 
 // rawResults is what a run leaves in bench/results.
@@ -70,21 +68,20 @@ func (r *report) ratio(name string) string {
 	case r.unit[name] == "tasks/s":
 		floor, what = floorRate, "of the combined floor"
 	}
-	if r.limits[floor] == 0 {
+	if len(r.limits[floor]) == 0 {
 		return ""
 	}
-	floors := r.limitRuns[floor]
-	if len(floors) != len(values) { // a run of which only the medians were kept, or that did not play all suites as often
-		floors = []float64{r.limits[floor]}
-	}
-	return fmt.Sprintf("%.2f %s", ratios(values, floors), what)
+	return fmt.Sprintf("%.2f %s", ratios(values, r.limits[floor]), what)
 }
 
-// ratios is the median of the runs' ratios; one value stands for all runs.
+// ratios is the median of the runs' ratios. Where the one was not measured as often as the other, its median stands for all.
 func ratios(values, to []float64) float64 {
+	if len(to) != len(values) {
+		return median(values) / median(to)
+	}
 	each := slices.Clone(values)
 	for i := range each {
-		each[i] /= to[i%len(to)]
+		each[i] /= to[i]
 	}
 	return median(each)
 }
@@ -101,6 +98,12 @@ func (r *report) read(name string) error {
 	}
 	if len(raw.Order) == 0 {
 		raw.Order = slices.Sorted(maps.Keys(raw.Runs))
+	}
+	if raw.LimitRuns == nil { // an older run, of which only the medians were kept
+		raw.LimitRuns = map[string][]float64{}
+		for name, v := range raw.Limits {
+			raw.LimitRuns[name] = []float64{v}
+		}
 	}
 	r.others = append(r.others, raw)
 	return nil
@@ -124,8 +127,12 @@ func (r *report) writeRaw() error {
 	if err := os.MkdirAll(r.options.results, 0o755); err != nil {
 		return err
 	}
-	data, err := json.MarshalIndent(rawResults{At: r.started.UTC().Format(time.RFC3339), Machine: machine(), Limits: r.limits,
-		Order: r.order, Units: r.unit, Runs: r.values, LimitRuns: r.limitRuns}, "", "  ")
+	limits := map[string]float64{}
+	for name, runs := range r.limits {
+		limits[name] = median(runs)
+	}
+	data, err := json.MarshalIndent(rawResults{At: r.started.UTC().Format(time.RFC3339), Machine: machine(), Limits: limits,
+		Order: r.order, Units: r.unit, Runs: r.values, LimitRuns: r.limits}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -152,7 +159,7 @@ func (r *report) writeReport() error {
 	}
 	for _, o := range r.others {
 		at, _ := time.Parse(time.RFC3339, o.At)
-		other := &report{options: r.options, started: at, limits: o.Limits, limitRuns: o.LimitRuns, order: o.Order, values: o.Runs, unit: o.Units}
+		other := &report{options: r.options, started: at, limits: o.LimitRuns, order: o.Order, values: o.Runs, unit: o.Units}
 		if err := other.section(&b); err != nil {
 			return err
 		}
@@ -228,9 +235,6 @@ func (r *report) beside(name string) string {
 	if len(to) == 0 || median(to) == 0 {
 		return ""
 	}
-	if len(to) != len(r.values[name]) {
-		to = []float64{median(to)}
-	}
 	return fmt.Sprintf("%.2f × %s", ratios(r.values[name], to), other)
 }
 
@@ -244,8 +248,8 @@ func (r *report) section(b *strings.Builder) error {
 		for _, v := range r.values[name] {
 			runs = append(runs, human(v))
 		}
-		ratios := slices.DeleteFunc([]string{r.ratio(name), r.beside(name)}, func(s string) bool { return s == "" })
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s–%s | %s |\n", name, human(median(r.values[name])), r.unit[name], strings.Join(ratios, "; "), r.bar(name),
+		held := slices.DeleteFunc([]string{r.ratio(name), r.beside(name)}, func(s string) bool { return s == "" })
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s–%s | %s |\n", name, human(median(r.values[name])), r.unit[name], strings.Join(held, "; "), r.bar(name),
 			human(slices.Min(r.values[name])), human(slices.Max(r.values[name])), strings.Join(runs, " "))
 	}
 	if err := r.plots(b); err != nil {
@@ -254,7 +258,7 @@ func (r *report) section(b *strings.Builder) error {
 	if len(r.limits) > 0 {
 		b.WriteString("\nThe floors, from the limits programs in the same run:\n\n| floor | median |\n|---|---:|\n")
 		for _, name := range []string{floorRate, floorHop, floorCopy} {
-			fmt.Fprintf(b, "| %s | %s |\n", name, human(r.limits[name]))
+			fmt.Fprintf(b, "| %s | %s |\n", name, human(median(r.limits[name])))
 		}
 	}
 	return nil

@@ -37,8 +37,8 @@ func tasksOf(ctx context.Context, s coordinator.Service, id string) (map[string]
 }
 
 // CheckEnds holds a settled tree against the oracle. exact: attempts that count are as many as the oracle says, and no
-// other kind is there; else workers were lost, and more may be. Nothing is exact once a worker is on record as lost: on a
-// machine that is too busy leases end without a fault.
+// other kind is there; else workers were lost, and more may be. Once a worker is on record as lost, as leases end without a fault
+// on a machine that is too busy, that does not hold for a task with attempts that do not count.
 func CheckEnds(ctx context.Context, s coordinator.Service, tree oracle.Tree, exact bool) error {
 	got, err := tasksOf(ctx, s, tree.Tasks[0].ID)
 	if err != nil {
@@ -48,7 +48,7 @@ func CheckEnds(ctx context.Context, s coordinator.Service, tree oracle.Tree, exa
 	if err != nil {
 		return err
 	}
-	exact = exact && !slices.ContainsFunc(workers, func(w coordinator.Worker) bool { return w.State == "lost" })
+	lost := slices.ContainsFunc(workers, func(w coordinator.Worker) bool { return w.State == "lost" })
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if len(got) != len(tree.Tasks) {
@@ -76,7 +76,7 @@ func CheckEnds(ctx context.Context, s coordinator.Service, tree oracle.Tree, exa
 		if err != nil {
 			return err
 		}
-		if err := checkAttempts(attempts, want, exact); err != nil {
+		if err := checkAttempts(attempts, want, exact, lost); err != nil {
 			fault("task %s: %w", t.ID, err)
 		}
 	}
@@ -109,7 +109,7 @@ var ungranted = []string{worker.NoSlot, worker.Late, worker.Missed, dag.Disowned
 
 // checkAttempts holds a task's history against its end: numbers without gaps, only the last one successful, as many
 // counted as the policy allows.
-func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact bool) error {
+func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact, lost bool) error {
 	counted, ends := 0, map[string]int{}
 	for i, a := range attempts {
 		if a.Number != i+1 {
@@ -119,7 +119,7 @@ func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact bool) 
 			counted++
 		}
 		ends[a.Outcome]++
-		exact = exact && !slices.Contains(ungranted, a.Error)
+		exact = exact && !slices.Contains(ungranted, a.Error) && !(lost && !a.Counted)
 	}
 	wantCompleted, wantCancelled := 0, 0
 	switch want.State {

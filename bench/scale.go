@@ -55,8 +55,9 @@ func trees(ctx context.Context, c *cluster, o options) ([]figure, error) {
 	if err := c.allEnded(ctx); err != nil {
 		return nil, err
 	}
-	return []figure{{"1000 trees of 100 tasks", "tasks/s", 100 * n / time.Since(begin).Seconds()},
-		{"1000 trees of 100 tasks: submitting", "trees/s", n / submitted.Seconds()}}, nil
+	figures := []figure{{"1000 trees of 100 tasks", "tasks/s", 100 * n / time.Since(begin).Seconds()},
+		{"1000 trees of 100 tasks: submitting", "trees/s", n / submitted.Seconds()}}
+	return append(figures, c.costs("1000 trees of 100 tasks", 100*n)...), nil
 }
 
 // grove is a tree of 100 tasks: 0 flat, 1 chains, 2 layers. The root waits for the last ones.

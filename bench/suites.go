@@ -135,7 +135,7 @@ func (c *cluster) costs(name string, n int) (out []figure) {
 	for _, r := range c.roles {
 		out = append(out, figure{name + ": cpu of " + r.name, "µs/task", float64(r.cpu().Microseconds()) / float64(n)})
 	}
-	return out
+	return append(out, figure{name + ": cpu of postgres, all processes", "µs/task", float64(c.postgresCPU().Microseconds()) / float64(n)})
 }
 
 func chain(ctx context.Context, c *cluster, o options) ([]figure, error) {

@@ -43,11 +43,11 @@ func (s *Store) Chores(ctx context.Context, room Room) (eff *Effects, more bool,
 		if err := p.expand(ctx, c); err != nil {
 			return err
 		}
-		d, err := load{keys: p.lock, policies: p.lock, joined: true}.run(ctx, c)
+		d, err := load{keys: p.lock, policies: p.lock, joined: true}.run(ctx, c, s.keeper)
 		if err != nil {
 			return err
 		}
-		p.decide(d)
+		p.decide(d.Decision)
 		eff, err = apply(ctx, c, d, room, p.queue)
 		return err
 	})
@@ -204,7 +204,7 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 		for i, t := range due {
 			keys[i] = t.Task
 		}
-		d, err := load{keys: keys, policies: keys, dependents: true, joined: true}.run(ctx, c)
+		d, err := load{keys: keys, policies: keys, dependents: true, joined: true}.run(ctx, c, s.keeper)
 		if err != nil {
 			return err
 		}

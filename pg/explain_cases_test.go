@@ -39,7 +39,8 @@ var runs = of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{
 var hot = map[string]explained{
 	// transitions
 	"LockTasks":               {args: of(keys(295, 0, 500), "'{}'", "'{295}'")},
-	"LockTasksAndDependents":  {args: of(keys(295, 0, 500), keys(295, 0, 10), "'{295}'")},
+	"LockTasksAndDependents":  {args: of(keys(295, 0, 500), keys(295, 0, 10), "'{295}'", keys(294, 0, 10))},
+	"SeeTrees":                {args: "'{291,292,293,294,295}'"},
 	"DependentsOf":            {args: keys(295, 0, 500)},
 	"DependentsAfter":         {args: "(300::bigint << 24) + 5, (300::bigint << 24) + 400, 100"},
 	"ApplyRows":               {args: of(keys(295, 0, 100), fill("4::smallint", 100), fill("1", 100), fill("6::smallint", 100), fill("1", 100), fill("0", 100), fill("0", 100), fill("0", 100), fill("1::bigint", 100), fill("now()", 100), fill("0::bigint", 100), "100")},

@@ -31,7 +31,7 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		l.before = offers.queue
 	}
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		d, err := l.run(ctx, c)
+		d, err := l.run(ctx, c, s.keeper)
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (s *Store) Claim(ctx context.Context, claims []Claim) (verdicts []dag.Verdi
 	}
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		alive := map[dag.WorkerKey]bool{}
-		d, err := load{keys: keys, before: func(b *pgx.Batch) { queueShareWorkers(b, workers, alive) }}.run(ctx, c)
+		d, err := load{keys: keys, before: func(b *pgx.Batch) { queueShareWorkers(b, workers, alive) }}.run(ctx, c, s.keeper)
 		if err != nil {
 			return err
 		}
@@ -143,11 +143,11 @@ func (s *Store) TakeBack(ctx context.Context, w dag.WorkerKey, keys []dag.Key, c
 // decide is the frame of every simple transaction: lock, decide, write.
 func (s *Store) decide(ctx context.Context, l load, room Room, f func(*dag.Decision)) (eff *Effects, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		d, err := l.run(ctx, c)
+		d, err := l.run(ctx, c, s.keeper)
 		if err != nil {
 			return err
 		}
-		f(d)
+		f(d.Decision)
 		eff, err = apply(ctx, c, d, room, nil)
 		return err
 	})

@@ -33,6 +33,7 @@ type Store struct {
 	timeout time.Duration
 	secret  []byte
 	group   group
+	keeper  *keeper
 
 	mu    sync.RWMutex
 	pools poolNames
@@ -76,7 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{pool: pool, timeout: cfg.StatementTimeout, pools: newPoolNames()}
+	s := &Store{pool: pool, timeout: cfg.StatementTimeout, pools: newPoolNames(), keeper: newKeeper()}
 	if err := pool.QueryRow(ctx, sql("ClusterSecret"), randomSecret()).Scan(&s.secret); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("read cluster row: %w", err)

@@ -253,7 +253,7 @@ func (s *Store) submit(ctx context.Context, c *pgx.Conn, sub Submission, in *int
 	b.Queue("begin")
 	b.Queue("set local statement_timeout = 0") // the client's pace, and ctx, bound the copy
 	b.Queue("set local idle_in_transaction_session_timeout = '10min'")
-	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree) })
+	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree, nil) })
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("begin submission: %w", err)
 	}
@@ -531,7 +531,7 @@ func (st *store) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) {
 	if len(st.runs) > 0 {
 		st.direct()
 		queueRuns(b, st.runs, placed)
-		queueDirectWork(b, st.runs, work)
+		queueWork(b, directOf(st.runs), dag.Ready, work)
 	}
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {

@@ -208,14 +208,14 @@ func (s *Store) storeMembers(ctx context.Context, members []*member, wait time.D
 		return err
 	}
 	defer c.Release()
-	if err := storeMembers(ctx, c.Conn(), members, wait); err != nil {
+	if err := s.keeper.storeMembers(ctx, c.Conn(), members, wait); err != nil {
 		rollback(ctx, c.Conn())
 		return err
 	}
 	return nil
 }
 
-func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time.Duration) error {
+func (k *keeper) storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time.Duration) error {
 	found, err := beginMembers(ctx, c, members, wait)
 	if err != nil {
 		return fmt.Errorf("begin submission of %d trees: %w", len(members), err)
@@ -236,10 +236,12 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 	var trees treeRows
 	var runs []Run
 	work, placed := map[dag.Key]*Work{}, map[dag.Key]bool{}
-	for _, m := range fresh {
+	kept := make([]*keptTree, len(fresh))
+	for i, m := range fresh {
 		trees.add(m.st)
 		m.st.direct()
-		m.work(work)
+		kept[i] = newKeptTree(m, found.now)
+		m.begun(kept[i], work)
 		runs = append(runs, m.st.runs...)
 	}
 	trees.queue(b)
@@ -254,6 +256,9 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 		eff := m.st.effects()
 		eff.place(m.st.runs, placed, work)
 		m.out, m.err = m.st.submitted(renamed[i], eff), nil
+		if !m.st.sub.Hold {
+			k.keep(m.st.tree, kept[i])
+		}
 	}
 	return nil
 }
@@ -292,8 +297,8 @@ func eachPayload(members []*member) rowSource {
 }
 
 // beginMembers begins their transaction, gives them keys, and looks for what is there already.
-func beginMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time.Duration) (known, error) {
-	found := known{ids: map[string]bool{}, keys: map[string]submission{}}
+func beginMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time.Duration) (*known, error) {
+	found := &known{ids: map[string]bool{}, keys: map[string]submission{}}
 	var ids, keys []string
 	for _, m := range members {
 		m.st.again()
@@ -308,10 +313,13 @@ func beginMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 		b.Queue(fmt.Sprintf("set local lock_timeout = %d", wait.Milliseconds()))
 	}
 	b.Queue(sql("NextTrees"), len(members)).Query(func(rows pgx.Rows) error {
-		next, err := pgx.CollectRows(rows, pgx.RowTo[dag.TreeKey])
-		for i := range min(len(next), len(members)) {
-			members[i].st.tree = next[i]
-		}
+		var key dag.TreeKey
+		i := 0
+		_, err := pgx.ForEachRow(rows, []any{&key, &found.now}, func() error {
+			members[i].st.tree = key
+			i++
+			return nil
+		})
 		return err
 	})
 	b.Queue(sql("TakenIDs"), ids).Query(func(rows pgx.Rows) error {
@@ -341,10 +349,11 @@ func beginMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 type known struct {
 	ids  map[string]bool // taken; those of the group's trees are added
 	keys map[string]submission
+	now  time.Time // of the transaction: when its trees are created
 }
 
 // answer answers a member whose idempotency key is known.
-func (k known) answer(m *member) bool {
+func (k *known) answer(m *member) bool {
 	had, ok := k.keys[m.st.sub.IdempotencyKey]
 	if ok {
 		m.out, m.err = had.answer(m.st.in.digest.Sum(nil))
@@ -353,7 +362,7 @@ func (k known) answer(m *member) bool {
 }
 
 // rename gives new ids to the tree's tasks whose own are taken, by trees that are stored or by others of the group.
-func (k known) rename(st *store) map[string]string {
+func (k *known) rename(st *store) map[string]string {
 	var taken []string
 	for _, id := range st.g.IDs {
 		if k.ids[id] {

@@ -175,23 +175,29 @@ func (st *store) putTask(w *rowWriter, i int) {
 	w.integer(r.Remaining)
 }
 
-// work is what is to be published for the runs that the caller has room for. Of a tree that is stored just now, all of it
-// is in memory: its ready tasks wait for nothing, so that they have no results to be given.
-func (m *member) work(into map[dag.Key]*Work) {
+// work is what a worker is sent of task i, but for what its row and its tree's say.
+func (m *member) work(i int) Work {
 	st := m.st
-	for _, r := range st.runs {
+	t, p := m.tasks[i], &st.in.tasks[i]
+	w := Work{TreeID: st.g.IDs[st.g.Root], UserID: st.g.UserID, ID: st.g.IDs[i], Name: p.name, Executor: p.executor,
+		Deps: int32(len(st.g.Dependencies(i))), Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas}
+	if p.custom != nil {
+		w.TimeoutMS = p.custom.timeout.Milliseconds()
+	}
+	return w
+}
+
+// begun gives what is to be published at once of the tree's first execution: its ready tasks wait for nothing, so that
+// they have no results to be given.
+func (m *member) begun(t *keptTree, into map[dag.Key]*Work) {
+	for _, r := range m.st.runs {
 		if !r.Direct {
 			continue
 		}
 		for k := r.First; k < r.First+dag.Key(r.N); k++ {
-			i := k.Index()
-			t, p := m.tasks[i], &st.in.tasks[i]
-			w := &Work{Key: k, Attempt: 1, Priority: r.Priority, Pool: r.Pool, Flags: st.flags(i), TreeID: st.g.IDs[st.g.Root], UserID: st.g.UserID,
-				Execution: 1, ID: st.g.IDs[i], Name: p.name, Executor: p.executor, Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas}
-			if p.custom != nil {
-				w.TimeoutMS = p.custom.timeout.Milliseconds()
-			}
-			into[k] = w
+			w := t.work[k.Index()]
+			w.Key, w.Attempt, w.Priority, w.Pool, w.Flags, w.Execution = k, r.Attempt, r.Priority, r.Pool, m.st.flags(k.Index()), 1
+			into[k] = &w
 		}
 	}
 }

@@ -116,7 +116,7 @@ func deref[T any](p *T) (v T) {
 
 func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// load locks tasks and begins the transaction on c; the decision that it returns holds them.
+// load locks tasks and begins the transaction on c; what it returns holds them.
 type load struct {
 	keys       []dag.Key
 	policies   []dag.Key // of which the policy is needed whatever their flags say
@@ -125,8 +125,36 @@ type load struct {
 	before     func(b *pgx.Batch) // queued before the locks, each with its own callback
 }
 
-func (l load) run(ctx context.Context, c *pgx.Conn) (*dag.Decision, error) {
-	var d *dag.Decision
+// locked is a decision about tasks that are locked.
+type locked struct {
+	*dag.Decision
+	recall
+}
+
+func (l load) run(ctx context.Context, c *pgx.Conn, k *keeper) (locked, error) {
+	if l.policies == nil {
+		l.policies = []dag.Key{}
+	}
+	slices.Sort(l.keys)
+	l.keys = slices.Compact(l.keys) // a key that stands twice would tell its dependents twice
+	trees := treesOf(l.keys)
+	kept := recall{keeper: k}
+	if l.dependents {
+		kept = k.recall(trees)
+	}
+	d, changed, err := l.lock(ctx, c, trees, kept)
+	if err == nil && changed { // what was kept of a tree is of another one: the locks stay, the rest is read anew
+		l.joined, l.before = true, nil
+		d, _, err = l.lock(ctx, c, trees, recall{keeper: k})
+	}
+	if err != nil {
+		return locked{}, fmt.Errorf("lock %d tasks: %w", len(l.keys), err)
+	}
+	return d, nil
+}
+
+// lock locks the tasks of the trees. It reports whether a tree turned out to be another one than is kept.
+func (l load) lock(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, kept recall) (d locked, changed bool, err error) {
 	b := &pgx.Batch{}
 	if !l.joined {
 		b.Queue("begin")
@@ -134,24 +162,22 @@ func (l load) run(ctx context.Context, c *pgx.Conn) (*dag.Decision, error) {
 	b.Queue("select clock_timestamp()").QueryRow(func(row pgx.Row) error {
 		var now time.Time
 		err := row.Scan(&now)
-		d = dag.NewDecision(now, rand.Float64)
+		d = locked{dag.NewDecision(now, rand.Float64), kept}
 		return err
 	})
 	if l.before != nil {
 		l.before(b)
 	}
-	lock := "LockTasks"
+	all, ask := l.keys, []dag.Key(nil) // ask: whose dependents only Postgres knows
 	if l.dependents {
-		lock = "LockTasksAndDependents"
+		all, ask = kept.withDependents(l.keys)
 	}
-	if l.policies == nil {
-		l.policies = []dag.Key{}
-	}
-	slices.Sort(l.keys)
-	l.keys = slices.Compact(l.keys) // a key that stands twice would tell its dependents twice
-	b.Queue(sql(lock), l.keys, l.policies, treesOf(l.keys)).Query(func(rows pgx.Rows) error { return scanLocked(rows, d) })
-	if l.dependents {
-		b.Queue(sql("DependentsOf"), l.keys).Query(func(rows pgx.Rows) error {
+	scan := func(rows pgx.Rows) error { return scanLocked(rows, d.Decision) }
+	if len(ask) == 0 {
+		b.Queue(sql("LockTasks"), all, l.policies, trees).Query(scan)
+	} else {
+		b.Queue(sql("LockTasksAndDependents"), ask, l.policies, trees, all).Query(scan)
+		b.Queue(sql("DependentsOf"), ask).Query(func(rows pgx.Rows) error {
 			var from dag.Key
 			var dep dag.Dependent
 			_, err := pgx.ForEachRow(rows, []any{&from, &dep.Key, &dep.Required}, func() error {
@@ -161,10 +187,16 @@ func (l load) run(ctx context.Context, c *pgx.Conn) (*dag.Decision, error) {
 			return err
 		})
 	}
-	if err := c.SendBatch(ctx, b).Close(); err != nil {
-		return nil, fmt.Errorf("lock %d tasks: %w", len(l.keys), err)
+	if len(kept.trees) > 0 {
+		kept.see(b, func() { changed = true })
 	}
-	return d, nil
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return locked{}, false, err
+	}
+	if l.dependents {
+		kept.eachDependent(l.keys, d.AddDependent)
+	}
+	return d, changed, nil
 }
 
 // treesOf gives the trees of tasks, each once; keys are sorted.
@@ -178,7 +210,7 @@ func treesOf(keys []dag.Key) (trees []dag.TreeKey) {
 }
 
 // apply writes what the decision says and commits, in one trip. extra, if any, queues further writes first.
-func apply(ctx context.Context, c *pgx.Conn, d *dag.Decision, room Room, extra func(b *pgx.Batch)) (*Effects, error) {
+func apply(ctx context.Context, c *pgx.Conn, d locked, room Room, extra func(b *pgx.Batch)) (*Effects, error) {
 	eff := &Effects{Stops: d.Stops, Chores: len(d.Unlock), Timers: d.Timers}
 	b := &pgx.Batch{}
 	if extra != nil {
@@ -196,17 +228,18 @@ func apply(ctx context.Context, c *pgx.Conn, d *dag.Decision, room Room, extra f
 		queueChores(b, ChoreUnlock, d.Unlock)
 	}
 	runs := Runs(d.Readied(), room)
+	completed := d.completed(d.Ended)
 	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
 	if len(runs) > 0 {
 		queueRuns(b, runs, placed)
-		queueDirectWork(b, runs, work)
+		queueWork(b, d.unknown(directOf(runs), completed, work), dag.Ready, work)
 	}
 	if len(d.Handovers) > 0 {
 		handed := make([]Run, len(d.Handovers))
 		for i, h := range d.Handovers {
 			handed[i] = Run{First: h.Task, N: 1, Attempt: h.Attempt}
 		}
-		queueWork(b, handed, dag.Running, work)
+		queueWork(b, d.unknown(handed, completed, work), dag.Running, work)
 	}
 	if len(d.Trees) > 0 {
 		queueTrees(b, d.Trees, eff)
@@ -215,6 +248,7 @@ func apply(ctx context.Context, c *pgx.Conn, d *dag.Decision, room Room, extra f
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("write %d tasks: %w", len(changed), err)
 	}
+	d.committed(completed, eff)
 	eff.place(runs, placed, work)
 	for _, h := range d.Handovers {
 		if w := work[h.Task]; w != nil {
@@ -355,16 +389,16 @@ func queueRuns(b *pgx.Batch, runs []Run, placed map[dag.Key]bool) {
 	})
 }
 
-// queueDirectWork loads what is to be published for the runs that are placed at once.
-func queueDirectWork(b *pgx.Batch, runs []Run, work map[dag.Key]*Work) {
-	direct := slices.DeleteFunc(slices.Clone(runs), func(r Run) bool { return !r.Direct })
-	if len(direct) > 0 {
-		queueWork(b, direct, dag.Ready, work)
-	}
+// directOf are the runs that the caller has room for.
+func directOf(runs []Run) []Run {
+	return slices.DeleteFunc(slices.Clone(runs), func(r Run) bool { return !r.Direct })
 }
 
 // queueWork loads what a worker needs of the tasks of the runs that are in the state.
 func queueWork(b *pgx.Batch, runs []Run, state dag.State, work map[dag.Key]*Work) {
+	if len(runs) == 0 {
+		return
+	}
 	var keys []dag.Key
 	first, ns, attempts := make([]int64, len(runs)), make([]int32, len(runs)), make([]int32, len(runs))
 	for i, r := range runs {

@@ -17,7 +17,7 @@ order by t.key
 for update of t
 
 -- name: LockTasksAndDependents
--- As LockTasks, with the dependents of $1 that are unlocked at once (flags 8 dependents, not 16 wide).
+-- As LockTasks, with the dependents of $1 that are unlocked at once (flags 8 dependents, not 16 wide), and the tasks $4.
 -- Locks: tasks, by key, results and dependents in one order.
 select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
   t.blocked_by, t.key >> 24 = any(array( -- looked up once a tree, not once a task
@@ -28,13 +28,18 @@ select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.fa
 from task t
 left join lateral (select * from spec where spec.key = t.key and (t.flags & 224 <> 0 or t.key = any($2::bigint[])) offset 0) s on true
 where t.key = any(array(
-  select unnest($1::bigint[])
+  select unnest($1::bigint[] || $4::bigint[])
   union
   select e.dependent from unnest($1::bigint[]) u(key)
   cross join lateral (select from task r where r.key = u.key and r.flags & 24 = 8 offset 0) r
   cross join lateral (select dependent from edge where dependency = u.key offset 0) e))
 order by t.key
 for update of t
+
+-- name: SeeTrees
+-- Those of the trees $1 that are not cancelled, when they were created and which execution they are in. No locks.
+select t.key, t.created_at, t.execution from unnest($1::bigint[]) u(key)
+cross join lateral (select key, created_at, execution from tree where tree.key = u.key and cancelled_at is null offset 0) t
 
 -- name: DependentsOf
 -- The edges that lead from $1 to the dependents which LockTasksAndDependents locks.

@@ -1,0 +1,297 @@
+package pg
+
+import (
+	"slices"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// keeper holds small trees that this process stored, from their submission to their end, so that Postgres need not be
+// asked for what it was told a moment ago: who depends on a task, what a worker is sent of it, and the results that it
+// starts from. None of it is state: a tree's tasks and edges never change, and a result holds for the execution that it
+// came in. What isn't here is asked for; trees that other processes stored never are.
+//
+// A key may come to stand for another tree, when Postgres is restored from a backup while this process runs. So each
+// transaction compares when the tree was created, after its locks and before its writes.
+type keeper struct {
+	mu    sync.Mutex
+	trees map[dag.TreeKey]*keptTree
+	size  int // bytes of all
+	swept time.Time
+}
+
+const (
+	keptBytes  = 64 << 20         // of all trees; then the newest are not kept, as the oldest are what runs
+	keptResult = 16 << 10         // the largest result that is kept
+	keptIdle   = 30 * time.Second // how long an unused tree may keep its place when there is no other
+)
+
+// keptTree is one tree. What its results hold is guarded by the keeper's mutex, the rest never changes.
+type keptTree struct {
+	created time.Time
+	graph   *dag.Graph
+	work    []Work // by index, without what a task's row or its tree's says
+
+	dependents []dag.Dependent // by the index of the dependency, from start[i] to start[i+1]
+	start      []int32
+
+	results []keptResultOf // by index; nil: none yet
+	size    int
+	used    time.Time
+}
+
+// keptResultOf is what a task completed with in an execution of its tree; 0: it is not known to have completed.
+type keptResultOf struct {
+	execution int32
+	value     []byte // nil: null
+}
+
+func newKeeper() *keeper { return &keeper{trees: map[dag.TreeKey]*keptTree{}} }
+
+// newKeptTree is the tree that a member stores, created at that time by Postgres's clock.
+func newKeptTree(m *member, created time.Time) *keptTree {
+	g := m.st.g
+	n := len(g.IDs)
+	t := &keptTree{created: created, graph: g, work: make([]Work, n), start: make([]int32, n+1), dependents: make([]dag.Dependent, len(g.Dep)), size: m.size}
+	t.size += n*int(unsafe.Sizeof(Work{})+unsafe.Sizeof(keptResultOf{})) + len(g.Dep)*int(unsafe.Sizeof(dag.Edge{})+unsafe.Sizeof(dag.Dependent{}))
+	for i := range n {
+		t.work[i] = m.work(i)
+	}
+	for _, e := range g.Dep {
+		t.start[e.Task+1]++
+	}
+	for i := range n {
+		t.start[i+1] += t.start[i]
+	}
+	next := append([]int32(nil), t.start[:n]...)
+	for i := range n {
+		for _, e := range g.Dependencies(i) {
+			t.dependents[next[e.Task]] = dag.Dependent{Key: m.st.tree.Key(i), Required: e.Required}
+			next[e.Task]++
+		}
+	}
+	return t
+}
+
+// of are the dependents of a task that are unlocked at once, as LockTasksAndDependents finds them.
+func (t *keptTree) of(k dag.Key) []dag.Dependent {
+	i := k.Index()
+	if i >= len(t.work) {
+		return nil
+	}
+	if all := t.dependents[t.start[i]:t.start[i+1]]; len(all) <= dag.InlineDependents {
+		return all
+	}
+	return nil
+}
+
+// keep adds a tree, if there is room for it.
+func (k *keeper) keep(key dag.TreeKey, t *keptTree) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := time.Now()
+	if k.size+t.size > keptBytes && now.Sub(k.swept) > keptIdle/10 {
+		k.swept = now
+		for old, o := range k.trees {
+			if now.Sub(o.used) > keptIdle {
+				k.drop(old)
+			}
+		}
+	}
+	if k.size+t.size > keptBytes {
+		return
+	}
+	k.drop(key)
+	t.used = now
+	k.trees[key] = t
+	k.size += t.size
+}
+
+// drop forgets a tree. k.mu is held.
+func (k *keeper) drop(key dag.TreeKey) {
+	if t := k.trees[key]; t != nil {
+		delete(k.trees, key)
+		k.size -= t.size
+	}
+}
+
+// recall is what one transaction need not ask for.
+type recall struct {
+	keeper *keeper
+	trees  map[dag.TreeKey]recalled
+}
+
+// recalled is a tree and the execution that it is in, as the transaction finds it.
+type recalled struct {
+	*keptTree
+	execution int32 // 0: not seen (yet), or cancelled: nothing of it is published
+}
+
+// recall finds the trees that are kept of those given.
+func (k *keeper) recall(trees []dag.TreeKey) recall {
+	r := recall{k, nil}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.trees) == 0 {
+		return r
+	}
+	now := time.Now()
+	for _, key := range trees {
+		if t := k.trees[key]; t != nil {
+			if r.trees == nil {
+				r.trees = make(map[dag.TreeKey]recalled, len(trees))
+			}
+			t.used = now
+			r.trees[key] = recalled{t, 0}
+		}
+	}
+	return r
+}
+
+// withDependents gives tasks and those that they unlock, of kept trees; ask are those of other trees. keys are sorted.
+func (r recall) withDependents(keys []dag.Key) (all, ask []dag.Key) {
+	if len(r.trees) == 0 {
+		return keys, keys
+	}
+	all = slices.Clone(keys)
+	r.eachDependent(keys, func(_ dag.Key, d dag.Dependent) { all = append(all, d.Key) })
+	slices.Sort(all)
+	for _, k := range keys {
+		if _, kept := r.trees[k.Tree()]; !kept {
+			ask = append(ask, k)
+		}
+	}
+	return slices.Compact(all), ask
+}
+
+// eachDependent gives the dependents of tasks of kept trees.
+func (r recall) eachDependent(keys []dag.Key, f func(dag.Key, dag.Dependent)) {
+	if len(r.trees) == 0 {
+		return
+	}
+	for _, k := range keys {
+		if t, kept := r.trees[k.Tree()]; kept {
+			for _, d := range t.of(k) {
+				f(k, d)
+			}
+		}
+	}
+}
+
+// see queues a look at the trees in Postgres. Those that turn out to be others are forgotten, and changed is called.
+func (r recall) see(b *pgx.Batch, changed func()) {
+	keys := make([]dag.TreeKey, 0, len(r.trees))
+	for key := range r.trees {
+		keys = append(keys, key)
+	}
+	b.Queue(sql("SeeTrees"), keys).Query(func(rows pgx.Rows) error {
+		var key dag.TreeKey
+		var created time.Time
+		var execution int32
+		_, err := pgx.ForEachRow(rows, []any{&key, &created, &execution}, func() error {
+			t := r.trees[key]
+			if !t.created.Equal(created) {
+				r.keeper.mu.Lock()
+				r.keeper.drop(key)
+				r.keeper.mu.Unlock()
+				changed()
+			}
+			r.trees[key] = recalled{t.keptTree, execution}
+			return nil
+		})
+		return err
+	})
+}
+
+// work is what is to be published for a task whose row is locked, with the results that it starts from: those that are
+// kept, and those of this transaction. nil: ask for it.
+func (r recall) work(row *dag.Row, now map[dag.Key][]byte) *Work {
+	tree := row.Key.Tree()
+	t, i := r.trees[tree], row.Key.Index()
+	if t.execution == 0 || i >= len(t.keptTree.work) {
+		return nil
+	}
+	w := t.keptTree.work[i]
+	w.Key, w.Attempt, w.Priority, w.Pool, w.Flags, w.Execution = row.Key, row.Attempt, row.Priority, row.Pool, row.Flags, t.execution
+	if w.Deps == 0 || w.Deps > MaxInlineDeps {
+		return &w
+	}
+	r.keeper.mu.Lock()
+	defer r.keeper.mu.Unlock()
+	for _, e := range t.graph.Dependencies(i) {
+		value, known := now[tree.Key(int(e.Task))]
+		if !known && t.results != nil {
+			had := t.results[e.Task]
+			value, known = had.value, had.execution == t.execution
+		}
+		if !known {
+			return nil
+		}
+		if value != nil {
+			w.Results = append(w.Results, dag.DependencyResult{ID: t.graph.IDs[e.Task], Result: value})
+		}
+	}
+	return &w
+}
+
+// unknown fills work with what is known of runs of tasks, and gives the runs that have to be asked for.
+func (d locked) unknown(runs []Run, now map[dag.Key][]byte, work map[dag.Key]*Work) []Run {
+	if len(d.trees) == 0 {
+		return runs
+	}
+	return slices.DeleteFunc(runs, func(r Run) bool {
+		for k := r.First; k < r.First+dag.Key(r.N); k++ {
+			w := d.work(d.Row(k), now)
+			if w == nil {
+				return false
+			}
+			work[k] = w
+		}
+		return true
+	})
+}
+
+// completed are the results of this transaction, of tasks of kept trees.
+func (r recall) completed(ended []dag.Ended) map[dag.Key][]byte {
+	if len(r.trees) == 0 {
+		return nil
+	}
+	out := map[dag.Key][]byte{}
+	for _, e := range ended {
+		if t := r.trees[e.Task.Tree()]; e.Outcome == dag.OutcomeCompleted && !e.Chunked && !e.Receipt && t.execution > 0 && len(t.of(e.Task)) > 0 {
+			out[e.Task] = e.Result
+		}
+	}
+	return out
+}
+
+// committed keeps what the transaction brought, and forgets the trees that it ended.
+func (r recall) committed(completed map[dag.Key][]byte, eff *Effects) {
+	if len(r.trees) == 0 {
+		return
+	}
+	r.keeper.mu.Lock()
+	defer r.keeper.mu.Unlock()
+	for key, value := range completed {
+		t := r.trees[key.Tree()]
+		if len(value) > keptResult || r.keeper.trees[key.Tree()] != t.keptTree || r.keeper.size+len(value) > keptBytes {
+			continue
+		}
+		if t.results == nil {
+			t.keptTree.results = make([]keptResultOf, len(t.keptTree.work))
+		}
+		t.results[key.Index()] = keptResultOf{t.execution, value}
+		t.size += len(value)
+		r.keeper.size += len(value)
+	}
+	for _, t := range eff.Trees {
+		if t.Final {
+			r.keeper.drop(t.Tree)
+		}
+	}
+}

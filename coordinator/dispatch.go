@@ -68,11 +68,11 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 			}
 			n := min(l.room, maxDispatch)
 			work, err := d.store.Dispatch(ctx, l.id, n, rand.IntN(shareEvery) == 0)
-			if err != nil {
-				if ctx.Err() == nil {
-					d.log.Warn("dispatch", "error", err)
-					sleep(ctx, 100*time.Millisecond)
-				}
+			if err != nil && ctx.Err() == nil {
+				d.log.Warn("dispatch", "error", err)
+				sleep(ctx, 100*time.Millisecond)
+			}
+			if err != nil && len(work) == 0 {
 				return true
 			}
 			d.lanes.published(l.id, len(work), len(work) == 0)

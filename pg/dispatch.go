@@ -19,30 +19,61 @@ type Lane struct {
 	Priority dag.Priority
 }
 
-// Dispatch moves up to n waiting tasks of a lane to published and returns them, to be sent: one round trip, two when
-// some of them have dependencies. Those that got ready first; or, if shared, at most an equal share for each tree of
-// the oldest that wait, so that a tree of very many tasks does not hold up the others; what they leave is for the next
-// call. Empty: nothing waits, or another coordinator has it.
-func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) ([]*Work, error) {
+// Dispatch moves up to n waiting tasks of a lane to published and returns them, to be sent, in one round trip and those
+// that it takes to load what is not kept (see [keeper]). Those that got ready first; or, if shared, at most an equal share
+// for each tree of the oldest that wait, so that a tree of very many tasks does not hold up the others; what they leave is
+// for the next call. Empty: nothing waits, or another coordinator has it. What is returned along with an error is to be sent
+// too; the rest, if there is any, is found by reconcile.
+func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) (work []*Work, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, sql("Dispatch"), lane.Pool, int16(lane.Priority), n, shared)
 	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	work, err := s.collectWork(ctx, rows)
-	if err != nil {
+	var ask []Run
+	r := Run{Pool: lane.Pool, Priority: lane.Priority}
+	var created time.Time
+	var execution int32
+	if _, err := pgx.ForEachRow(rows, []any{&r.First, &r.N, &r.Attempt, &created, &execution}, func() error {
+		known := s.keeper.run(r, created, execution)
+		if known == nil {
+			ask = append(ask, r)
+		}
+		work = append(work, known...)
+		return nil
+	}); err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	return work, nil
+	asked, err := s.load(ctx, ask)
+	if err != nil {
+		return work, fmt.Errorf("load what was dispatched: %w", err)
+	}
+	return append(work, asked...), nil
 }
 
-func (s *Store) collectWork(ctx context.Context, rows pgx.Rows) ([]*Work, error) {
-	var work []*Work
+// load loads what is to be published for ready tasks.
+func (s *Store) load(ctx context.Context, runs []Run) (work []*Work, err error) {
+	if len(runs) == 0 {
+		return nil, nil
+	}
+	first, ns, attempts := columns(runs)
+	rows, err := s.pool.Query(ctx, sql("LoadWork"), first, ns, attempts, int16(dag.Ready))
+	if err != nil {
+		return nil, err
+	}
 	if err := scanWork(rows, func(w *Work) { work = append(work, w) }); err != nil {
 		return nil, err
 	}
 	return work, s.addResults(ctx, work)
+}
+
+// columns are runs as LoadWork takes them.
+func columns(runs []Run) (first []int64, n, attempts []int32) {
+	for _, r := range runs {
+		first, n, attempts = append(first, int64(r.First)), append(n, r.N), append(attempts, r.Attempt)
+	}
+	return first, n, attempts
 }
 
 // ErrTooLarge: what was asked for has more bytes than the caller can take.
@@ -121,14 +152,14 @@ func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit
 		b = &pgx.Batch{}
 		b.Queue(sql("DeletePublished"), st.ids)
 		queuePublished(b, st.runs)
-		var first []int64
-		var ns, attempts []int32
+		var gone []Run
 		for _, r := range st.runs {
 			if r.sent.IsZero() {
-				first, ns, attempts = append(first, int64(r.First)), append(ns, r.N), append(attempts, r.Attempt)
+				gone = append(gone, r.Run)
 			}
 		}
-		if len(first) > 0 {
+		if len(gone) > 0 {
+			first, ns, attempts := columns(gone)
 			b.Queue(sql("LoadWork"), first, ns, attempts, int16(dag.Ready)).Query(func(rows pgx.Rows) error {
 				return scanWork(rows, func(w *Work) { again = append(again, w) })
 			})

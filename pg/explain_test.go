@@ -43,7 +43,7 @@ var filling = []string{
 		from generate_series(291::bigint, 300) x(t), generate_series(150, 190, 10) y(i)`,
 	`insert into published (pool, priority, first, n, attempt) select 3, 2, (t << 24) + i, 1, 99
 		from generate_series(1::bigint, 200) x(t), generate_series(100, 199) y(i)`,
-	`insert into ready (pool, priority, first, n, attempt) select 3, 2, (t << 24) + i, 1, 99
+	`insert into ready (pool, priority, first, n, attempt) select case when t > 100 then 3 else 1 end, case when t > 100 then 2 else 1 end, (t << 24) + i, 1, 99
 		from generate_series(1::bigint, 200) x(t), generate_series(100, 199) y(i)`,
 	`insert into timer select now() + i * interval '1 second', (i << 24) / 1000 + i % 1000, 1, 1 from generate_series(1::bigint, 50000) y(i)`,
 	`insert into timer select now() - i * interval '1 second', (300::bigint << 24) + i, 1, 3 from generate_series(1, 300) y(i)`,

@@ -35,7 +35,7 @@ const (
 type keptTree struct {
 	created time.Time
 	graph   *dag.Graph
-	work    []Work // by index, without what a task's row or its tree's says
+	work    []Work // by index, but for what changes: attempt, lane, execution, results
 
 	dependents []dag.Dependent // by the index of the dependency, from start[i] to start[i+1]
 	start      []int32
@@ -208,51 +208,69 @@ func (r recall) see(b *pgx.Batch, changed func()) {
 	})
 }
 
-// work is what is to be published for a task whose row is locked, with the results that it starts from: those that are
-// kept, and those of this transaction. nil: ask for it.
-func (r recall) work(row *dag.Row, now map[dag.Key][]byte) *Work {
-	tree := row.Key.Tree()
-	t, i := r.trees[tree], row.Key.Index()
-	if t.execution == 0 || i >= len(t.keptTree.work) {
-		return nil
-	}
-	w := t.keptTree.work[i]
-	w.Key, w.Attempt, w.Priority, w.Pool, w.Flags, w.Execution = row.Key, row.Attempt, row.Priority, row.Pool, row.Flags, t.execution
-	if w.Deps == 0 || w.Deps > MaxInlineDeps {
-		return &w
-	}
-	r.keeper.mu.Lock()
-	defer r.keeper.mu.Unlock()
-	for _, e := range t.graph.Dependencies(i) {
-		value, known := now[tree.Key(int(e.Task))]
-		if !known && t.results != nil {
-			had := t.results[e.Task]
-			value, known = had.value, had.execution == t.execution
-		}
-		if !known {
-			return nil
-		}
-		if value != nil {
-			w.Results = append(w.Results, dag.DependencyResult{ID: t.graph.IDs[e.Task], Result: value})
-		}
-	}
+// task is what is to be published for a task of a run, but for the results that it starts from.
+func (t *keptTree) task(k dag.Key, r Run, execution int32) *Work {
+	w := t.work[k.Index()]
+	w.Attempt, w.Priority, w.Pool, w.Execution = r.Attempt, r.Priority, r.Pool, execution
 	return &w
 }
 
+// run is what is to be published for a run: with the results that are kept, and those in now. nil: ask for it. The
+// keeper's mutex is held.
+func (t recalled) run(r Run, now map[dag.Key][]byte) []*Work {
+	tree, from := r.First.Tree(), r.First.Index()
+	if t.execution == 0 || from+int(r.N) > len(t.keptTree.work) {
+		return nil
+	}
+	out := make([]*Work, r.N)
+	for n := range out {
+		w := t.task(r.First+dag.Key(n), r, t.execution)
+		out[n] = w
+		if w.Deps == 0 || w.Deps > MaxInlineDeps {
+			continue
+		}
+		for _, e := range t.graph.Dependencies(from + n) {
+			value, known := now[tree.Key(int(e.Task))]
+			if !known && t.results != nil {
+				had := t.results[e.Task]
+				value, known = had.value, had.execution == t.execution
+			}
+			if !known {
+				return nil
+			}
+			if value != nil {
+				w.Results = append(w.Results, dag.DependencyResult{ID: t.graph.IDs[e.Task], Result: value})
+			}
+		}
+	}
+	return out
+}
+
+// run is what is to be published for a run of a tree that was created then and is in that execution. nil: ask for it.
+func (k *keeper) run(r Run, created time.Time, execution int32) []*Work {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	t := k.trees[r.First.Tree()]
+	if t == nil || !t.created.Equal(created) {
+		return nil
+	}
+	t.used = time.Now()
+	return recalled{t, execution}.run(r, nil)
+}
+
 // unknown fills work with what is known of runs of tasks, and gives the runs that have to be asked for.
-func (d locked) unknown(runs []Run, now map[dag.Key][]byte, work map[dag.Key]*Work) []Run {
-	if len(d.trees) == 0 {
+func (r recall) unknown(runs []Run, now map[dag.Key][]byte, work map[dag.Key]*Work) []Run {
+	if len(r.trees) == 0 {
 		return runs
 	}
-	return slices.DeleteFunc(runs, func(r Run) bool {
-		for k := r.First; k < r.First+dag.Key(r.N); k++ {
-			w := d.work(d.Row(k), now)
-			if w == nil {
-				return false
-			}
-			work[k] = w
+	r.keeper.mu.Lock()
+	defer r.keeper.mu.Unlock()
+	return slices.DeleteFunc(runs, func(run Run) bool {
+		known := r.trees[run.First.Tree()].run(run, now)
+		for _, w := range known {
+			work[w.Key] = w
 		}
-		return true
+		return known != nil
 	})
 }
 

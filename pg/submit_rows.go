@@ -175,11 +175,11 @@ func (st *store) putTask(w *rowWriter, i int) {
 	w.integer(r.Remaining)
 }
 
-// work is what a worker is sent of task i, but for what its row and its tree's say.
+// work is what a worker is sent of task i, but for what changes.
 func (m *member) work(i int) Work {
 	st := m.st
 	t, p := m.tasks[i], &st.in.tasks[i]
-	w := Work{TreeID: st.g.IDs[st.g.Root], UserID: st.g.UserID, ID: st.g.IDs[i], Name: p.name, Executor: p.executor,
+	w := Work{Key: st.tree.Key(i), Flags: st.flags(i), TreeID: st.g.IDs[st.g.Root], UserID: st.g.UserID, ID: st.g.IDs[i], Name: p.name, Executor: p.executor,
 		Deps: int32(len(st.g.Dependencies(i))), Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas}
 	if p.custom != nil {
 		w.TimeoutMS = p.custom.timeout.Milliseconds()
@@ -195,9 +195,7 @@ func (m *member) begun(t *keptTree, into map[dag.Key]*Work) {
 			continue
 		}
 		for k := r.First; k < r.First+dag.Key(r.N); k++ {
-			w := t.work[k.Index()]
-			w.Key, w.Attempt, w.Priority, w.Pool, w.Flags, w.Execution = k, r.Attempt, r.Priority, r.Pool, m.st.flags(k.Index()), 1
-			into[k] = &w
+			into[k] = t.task(k, r, 1)
 		}
 	}
 }

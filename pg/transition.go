@@ -237,7 +237,8 @@ func apply(ctx context.Context, c *pgx.Conn, d locked, room Room, extra func(b *
 	if len(d.Handovers) > 0 {
 		handed := make([]Run, len(d.Handovers))
 		for i, h := range d.Handovers {
-			handed[i] = Run{First: h.Task, N: 1, Attempt: h.Attempt}
+			row := d.Row(h.Task)
+			handed[i] = Run{Pool: row.Pool, Priority: row.Priority, First: h.Task, N: 1, Attempt: h.Attempt}
 		}
 		queueWork(b, d.unknown(handed, completed, work), dag.Running, work)
 	}
@@ -400,9 +401,8 @@ func queueWork(b *pgx.Batch, runs []Run, state dag.State, work map[dag.Key]*Work
 		return
 	}
 	var keys []dag.Key
-	first, ns, attempts := make([]int64, len(runs)), make([]int32, len(runs)), make([]int32, len(runs))
-	for i, r := range runs {
-		first[i], ns[i], attempts[i] = int64(r.First), r.N, r.Attempt
+	first, ns, attempts := columns(runs)
+	for _, r := range runs {
 		for k := r.First; k < r.First+dag.Key(r.N); k++ {
 			keys = append(keys, k)
 		}

@@ -1,15 +1,16 @@
 -- name: Dispatch
--- Takes up to $3 ready tasks of pool $1 and priority $2, moves them to published, and gives what is to be published: the
--- oldest, or, if $4, an equal share of each tree that one of the 256 oldest runs is of, trees in any order and the tasks of
--- each in theirs. Tasks that were cancelled meanwhile, or whose tree was, are taken but not given.
--- Locks: ready rows, skipping those that another coordinator is taking. One trip, one commit.
+-- Takes up to $3 ready tasks of pool $1 and priority $2, moves them to published, and gives their runs: the oldest, or, if
+-- $4, an equal share of each tree that one of the 256 oldest runs is of, trees in any order and the tasks of each in theirs.
+-- Those of a tree that was cancelled are taken but not given.
+-- Locks: ready rows, skipping those that another coordinator is taking. One trip, one commit. What is locked stays in its
+-- place, so that it is changed there, without a look through the lane.
 with c as (
-  select id, first, n, attempt, first >> 24 as tree, random() as luck from ready
+  select ctid as place, id, first, n, attempt, first >> 24 as tree, random() as luck from ready
   where pool = $1 and priority = $2 order by id limit 256 for update skip locked
 ), s as (
   select *, sum(n) over w - n as before, case when $4::boolean then first_value(luck) over w else 0 end as turn
   from c window w as (partition by tree order by id)
-), share as (
+), share as materialized (
   select case when $4 then greatest(1, $3::integer / greatest(1, count(distinct tree))) else $3 end as n from s
 ), f as (
   select s.*, least(s.n, greatest(0, share.n - s.before)) as most from s, share
@@ -18,30 +19,22 @@ with c as (
 ), taken as (
   select *, least(most, $3 - ahead)::integer as k from o where ahead < $3
 ), d as (
-  delete from ready r using taken where r.pool = $1 and r.priority = $2 and r.id = taken.id and taken.k = taken.n
+  delete from ready where ctid = any(array(select place from taken where k = n))
 ), m as (
-  update ready r set first = r.first + taken.k, n = r.n - taken.k from taken
-  where r.pool = $1 and r.priority = $2 and r.id = taken.id and taken.k < taken.n
+  update ready r set first = r.first + taken.k, n = r.n - taken.k from taken where r.ctid = taken.place and taken.k < taken.n
 ), p as (
   insert into published (pool, priority, first, n, attempt) select $1, $2, first, k, attempt from taken
 )
-select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
-  s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
-from taken
-cross join lateral (select * from tree where tree.key = taken.first >> 24 and cancelled_at is null offset 0) tree -- a run is of one
-cross join lateral ( -- offset 0: a range of the index for each run, whatever the planner thinks of the table's size
-  select * from task t where t.key >= taken.first and t.key < taken.first + taken.k and t.attempt = taken.attempt and t.state = 3
-  offset 0) t
-cross join lateral (select * from spec where spec.key = t.key offset 0) s
-left join lateral (select * from payload where payload.key = t.key offset 0) p on true
+select taken.first, taken.k, taken.attempt, tree.created_at, tree.execution from taken
+cross join lateral (select created_at, execution from tree where tree.key = taken.first >> 24 and cancelled_at is null offset 0) tree
 
 -- name: LoadWork
 -- What a worker needs for the runs ($1 first, $2 n, $3 attempt), of those tasks that are in state $4.
 select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
 from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
-cross join lateral (select * from tree where tree.key = r.first >> 24 and cancelled_at is null offset 0) tree
-cross join lateral ( -- as in Dispatch
+cross join lateral (select * from tree where tree.key = r.first >> 24 and cancelled_at is null offset 0) tree -- a run is of one
+cross join lateral ( -- offset 0: a range of the index for each run, whatever the planner thinks of the table's size
   select * from task t where t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = $4::smallint
   offset 0) t
 cross join lateral (select * from spec where spec.key = t.key offset 0) s
@@ -79,7 +72,7 @@ with c as (
   order by id limit $2 for update skip locked
 )
 select c.id, c.pool, c.priority, c.attempt, c.sent, t.key
-from c left join lateral ( -- as in Dispatch
+from c left join lateral ( -- as in LoadWork
   select * from task t where t.key >= c.first and t.key < c.first + c.n and t.state = 3 and t.attempt = c.attempt
   offset 0) t on true
 order by c.id, t.key

@@ -281,7 +281,7 @@ func (r recall) completed(ended []dag.Ended) map[dag.Key][]byte {
 	}
 	out := map[dag.Key][]byte{}
 	for _, e := range ended {
-		if t := r.trees[e.Task.Tree()]; e.Outcome == dag.OutcomeCompleted && !e.Chunked && !e.Receipt && t.execution > 0 && len(t.of(e.Task)) > 0 {
+		if t := r.trees[e.Task.Tree()]; e.Outcome == dag.OutcomeCompleted && !e.Chunked && t.execution > 0 && len(t.of(e.Task)) > 0 {
 			out[e.Task] = e.Result
 		}
 	}

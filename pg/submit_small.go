@@ -11,7 +11,7 @@ import (
 
 // A small tree is read whole before it is stored; larger ones flow through COPY.
 const (
-	smallTasks = 500
+	smallTasks = 2000
 	smallBytes = 512 << 10 // of their JSON
 )
 

@@ -1,0 +1,390 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// keptHouse is a store that keeps trees, another process's on the same database, and a worker.
+type keptHouse struct {
+	t       *testing.T
+	s       *Store // stores the trees
+	other   *Store
+	worker  dag.WorkerKey
+	random  *rand.Rand
+	waiting []*Work // sent, and not claimed
+	running []*Work
+	fromS   int // how many tasks with dependencies were sent as s keeps them
+}
+
+func newKeptHouse(t *testing.T, seed uint64) *keptHouse {
+	t.Helper()
+	s, url := openStore(t)
+	other, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	h := &keptHouse{t: t, s: s, other: other, random: rand.New(rand.NewPCG(seed, 1))}
+	if err := s.pool.QueryRow(t.Context(), `insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts)
+		values ('i', 'w', '', '', '{}', 1, 1, now() + interval '1 hour', '{}') returning key`).Scan(&h.worker); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// either is s or, less often, the other store.
+func (h *keptHouse) either() *Store {
+	if h.random.IntN(5) == 0 {
+		return h.other
+	}
+	return h.s
+}
+
+// sent checks what is to be sent against what Postgres says, and takes it over.
+func (h *keptHouse) sent(eff *Effects) {
+	h.t.Helper()
+	for _, w := range eff.Publish {
+		h.check(w)
+		h.waiting = append(h.waiting, w)
+	}
+	for _, handed := range eff.Handed {
+		h.check(handed.Work)
+		h.running = append(h.running, handed.Work)
+	}
+}
+
+func (h *keptHouse) check(got *Work) {
+	h.t.Helper()
+	want, err := h.other.Work(h.t.Context(), got.Key, got.Attempt, 1<<30)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if g, w := asJSON(*got), asJSON(*want); g != w {
+		h.t.Fatalf("task %s is sent as\n%s, not as\n%s", got.ID, g, w)
+	}
+	if got.Deps > 0 {
+		h.fromS++
+	}
+}
+
+func (h *keptHouse) dispatch() {
+	h.t.Helper()
+	lanes, err := h.s.Backlog(h.t.Context())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	for _, lane := range lanes {
+		work, err := h.s.Dispatch(h.t.Context(), lane, 5, h.random.IntN(2) == 0)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		h.sent(&Effects{Publish: work})
+	}
+}
+
+// step claims something or settles something. It reports false when there is nothing left.
+func (h *keptHouse) step() bool {
+	h.t.Helper()
+	for more := true; more; {
+		var eff *Effects
+		var err error
+		if eff, more, err = h.either().Chores(h.t.Context(), nil); err != nil {
+			h.t.Fatal(err)
+		}
+		if eff != nil {
+			h.sent(eff)
+		}
+	}
+	h.dispatch()
+	if n := len(h.waiting); n > 0 && (h.random.IntN(2) == 0 || len(h.running) == 0) {
+		some := h.waiting[:1+h.random.IntN(n)]
+		h.waiting = h.waiting[len(some):]
+		claims := make([]Claim, len(some))
+		for i, w := range some {
+			claims[i] = Claim{w.Key, w.Attempt, h.worker}
+		}
+		verdicts, eff, err := h.either().Claim(h.t.Context(), claims)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		h.sent(eff)
+		for i, v := range verdicts {
+			if v == dag.Yes {
+				h.running = append(h.running, some[i])
+			}
+		}
+		return true
+	}
+	if len(h.running) == 0 {
+		return false
+	}
+	some := h.running[:1+h.random.IntN(len(h.running))]
+	h.running = h.running[len(some):]
+	h.settle(h.either(), some)
+	return true
+}
+
+func (h *keptHouse) settle(s *Store, some []*Work) {
+	h.t.Helper()
+	results := make([]dag.Result, len(some))
+	for i, w := range some {
+		results[i] = dag.Result{Task: w.Key, Attempt: w.Attempt, Worker: h.worker, Outcome: dag.OutcomeCompleted, Offer: h.random.IntN(2) == 0}
+		switch h.random.IntN(10) {
+		case 0: // null
+		case 1:
+			results[i].Value = fmt.Appendf(nil, `{"large":%q}`, strings.Repeat("x", keptResult))
+		case 2:
+			results[i].Outcome, results[i].Permanent, results[i].Error = dag.OutcomeFailed, true, "no"
+		case 3:
+			results[i].Outcome = dag.OutcomeReturned
+		case 4:
+			results[i].Chunked = true
+			if _, err := h.s.pool.Exec(h.t.Context(), "insert into chunk (task, attempt, index, count, data) values ($1, $2, 0, 1, '{\"parts\":1}')", w.Key, w.Attempt); err != nil {
+				h.t.Fatal(err)
+			}
+		default:
+			results[i].Value = fmt.Appendf(nil, `{"of": %d, "attempt":%d}`, w.Key, w.Attempt)
+		}
+	}
+	room := func(int32, dag.Priority, int32) bool { return h.random.IntN(3) > 0 }
+	_, eff, err := s.Settle(h.t.Context(), results, room)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.sent(eff)
+}
+
+// grove is a random tree.
+func (h *keptHouse) grove(name string) Submission {
+	tasks := make([]*dag.Task, 2+h.random.IntN(40))
+	for i := range tasks {
+		t := &dag.Task{ID: fmt.Sprint(name, "-", i), Name: fmt.Sprint("task ", i), Executor: "e", Inputs: fmt.Appendf(nil, `{"i": %d}`, i)}
+		if i > 0 {
+			t.ParentRef = tasks[0].ID
+		}
+		for j := range i {
+			if h.random.IntN(i) < 2 {
+				t.Dependencies = append(t.Dependencies, dag.Dependency{Ref: tasks[j].ID, Optional: h.random.IntN(3) > 0})
+			}
+		}
+		switch h.random.IntN(6) {
+		case 0:
+			t.Inputs, t.Params = nil, []byte(`{"p":[1, 2]}`)
+		case 1:
+			t.Schemas, t.Timeout, t.Repeatable = []byte(`{"method":"m"}`), time.Minute, true
+		case 2:
+			t.Executor, t.Pool = "f", "apart"
+		case 3:
+			t.Priority = dag.High
+		}
+		tasks[i] = t
+	}
+	sub := treeOf(tasks...)
+	sub.Room = func(int32, dag.Priority, int32) bool { return h.random.IntN(2) == 0 }
+	return sub
+}
+
+// TestWhatIsKeptIsWhatPostgresHas: random trees, settled by two processes of which one keeps them, with tasks that fail and
+// are run again in between. Whatever is sent to workers equals what is stored, and ended trees leave nothing behind.
+func TestWhatIsKeptIsWhatPostgresHas(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Log("seed", seed)
+	h := newKeptHouse(t, seed)
+	const most = 20_000 // steps; some hundreds are usual
+	var targets []dag.Key
+	for i := range 25 {
+		out, err := h.s.Submit(t.Context(), h.grove(fmt.Sprint("t", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.sent(out.Effects)
+		for n := range out.Tasks {
+			if out.Tree%2 == 0 { // what is blocked may stay so, when others run again
+				targets = append(targets, out.Tree.Key(n))
+			}
+		}
+	}
+	if n := len(h.s.keeper.trees); n == 0 {
+		t.Fatal("nothing is kept")
+	}
+	again := 0
+	for steps := 0; h.step(); steps++ {
+		if steps == most {
+			t.Fatal("it never ends")
+		}
+		if again < 200 && h.random.IntN(3) == 0 { // run a part again
+			again++
+			out, err := h.either().Execute(t.Context(), targets[h.random.IntN(len(targets))], dag.ExecutionOptions{Force: h.random.IntN(2) == 0, RerunDependencies: h.random.IntN(2) == 0})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out.Effects != nil {
+				h.sent(out.Effects)
+			}
+		}
+	}
+	if h.fromS == 0 {
+		t.Error("no task had dependencies")
+	}
+	var open int
+	if err := h.s.pool.QueryRow(t.Context(), "select count(*) from tree where unfinished > 0").Scan(&open); err != nil || open > 0 {
+		t.Errorf("%d trees did not end (%v)", open, err)
+	}
+	var wrong int
+	if err := h.s.pool.QueryRow(t.Context(), `select count(*) from task t where t.key >> 24 & 1 = 1 and t.state in (5, 6, 7) and (t.state = 5) <> exists (
+		select from edge e join task d on d.key = e.dependency where e.dependent = t.key and e.required and d.state in (5, 7, 8))`).Scan(&wrong); err != nil || wrong > 0 {
+		t.Errorf("%d tasks are blocked by nothing, or are not (%v)", wrong, err)
+	}
+	// The other process may have ended some; what is idle goes when there is need.
+	h.s.keeper.mu.Lock()
+	defer h.s.keeper.mu.Unlock()
+	size := 0
+	for _, kept := range h.s.keeper.trees {
+		size += kept.size
+	}
+	if size != h.s.keeper.size {
+		t.Errorf("the trees that are kept have %d bytes, %d are counted", size, h.s.keeper.size)
+	}
+}
+
+// chainOfTwo is a task and one that waits for it.
+func chainOfTwo(id string) Submission {
+	return treeOf(&dag.Task{ID: id, Name: "last", Executor: "e", Inputs: []byte(`{"n": 2}`), Dependencies: []dag.Dependency{{Ref: id + "-first"}}},
+		&dag.Task{ID: id + "-first", Name: "first", Executor: "e", ParentRef: id, Inputs: []byte(`{"n": 1}`)})
+}
+
+// begin submits a chain of two and claims its first task.
+func (h *keptHouse) begin(id string) (first *Work) {
+	h.t.Helper()
+	out, err := h.s.Submit(h.t.Context(), chainOfTwo(id))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	first = out.Effects.Publish[0]
+	verdicts, _, err := h.s.Claim(h.t.Context(), []Claim{{first.Key, first.Attempt, h.worker}})
+	if err != nil || verdicts[0] != dag.Yes {
+		h.t.Fatal(verdicts, err)
+	}
+	return first
+}
+
+// complete settles a task and gives what that sends.
+func (h *keptHouse) complete(w *Work) *Work {
+	h.t.Helper()
+	_, eff, err := h.s.Settle(h.t.Context(), []dag.Result{{Task: w.Key, Attempt: w.Attempt, Worker: h.worker, Outcome: dag.OutcomeCompleted, Value: []byte(`{"r":1}`)}},
+		func(int32, dag.Priority, int32) bool { return true })
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if len(eff.Publish) == 0 {
+		return nil
+	}
+	return eff.Publish[0]
+}
+
+// TestWhatIsKeptIsNotAskedFor: a task is sent though its payload, its dependency's result and its edges are gone.
+func TestWhatIsKeptIsNotAskedFor(t *testing.T) {
+	t.Parallel()
+	h := newKeptHouse(t, 1)
+	first := h.begin("t")
+	for _, table := range []string{"payload", "edge"} {
+		if _, err := h.s.pool.Exec(t.Context(), "delete from "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := h.complete(first)
+	if last == nil || string(last.Inputs) != `{"n": 2}` || len(last.Results) != 1 || last.Results[0].ID != "t-first" || string(last.Results[0].Result) != `{"r":1}` {
+		t.Fatalf("sent was %v", last)
+	}
+	if _, _, err := h.s.Claim(t.Context(), []Claim{{last.Key, 1, h.worker}}); err != nil {
+		t.Fatal(err)
+	}
+	h.complete(last)
+	if k := h.s.keeper; len(k.trees) != 0 || k.size != 0 {
+		t.Errorf("%d trees of %d bytes are kept, though all have ended", len(k.trees), k.size)
+	}
+}
+
+// TestAKeyOfAnotherTree: after Postgres came back from a backup, a key that was given stands for another tree.
+func TestAKeyOfAnotherTree(t *testing.T) {
+	t.Parallel()
+	h := newKeptHouse(t, 1)
+	first, second := h.begin("t"), h.begin("u")
+	// The first tree is another one now: its tasks have other ids, and wait for one another no more.
+	for _, change := range []string{
+		"update tree set created_at = created_at - interval '1 second' where key = $1",
+		"delete from edge where dependency >> 24 = $1",
+		"update task set state = 6, attempt = 1 where key >> 24 = $1 and remaining > 0",
+	} {
+		if _, err := h.s.pool.Exec(t.Context(), change, first.Key.Tree()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sent := h.complete(first); sent != nil {
+		t.Errorf("%s was sent, which waited for nothing", sent.ID)
+	}
+	if h.s.keeper.trees[first.Key.Tree()] != nil {
+		t.Error("the tree that was is still kept")
+	}
+	if sent := h.complete(second); sent == nil || sent.ID != "u" {
+		t.Errorf("sent was %v, want the other tree's last task", sent)
+	}
+}
+
+// TestKeptTreesAreBounded: when there is no room a new tree is not kept, unless others have not been used for long.
+func TestKeptTreesAreBounded(t *testing.T) {
+	t.Parallel()
+	k := newKeeper()
+	tree := func() *keptTree { return &keptTree{size: keptBytes / 4} }
+	for key := range dag.TreeKey(6) {
+		k.keep(key, tree())
+	}
+	k.keep(1, tree()) // again, as after a restored backup
+	if len(k.trees) != 4 || k.size != keptBytes || k.trees[5] != nil {
+		t.Fatalf("%d trees of %d bytes are kept, want the first 4", len(k.trees), k.size)
+	}
+	for key, kept := range k.trees {
+		if key != 2 {
+			kept.used = time.Now().Add(-2 * keptIdle)
+		}
+	}
+	k.swept = time.Time{}
+	k.keep(7, tree())
+	if len(k.trees) != 2 || k.size != keptBytes/2 || k.trees[2] == nil || k.trees[7] == nil {
+		t.Errorf("%d trees of %d bytes are kept, want the one in use and the new one", len(k.trees), k.size)
+	}
+}
+
+// TestAResultCountsWhenItIsCommitted: what a transaction found out counts only when it has committed.
+func TestAResultCountsWhenItIsCommitted(t *testing.T) {
+	t.Parallel()
+	h := newKeptHouse(t, 1)
+	first := h.begin("t")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := h.s.Settle(ctx, []dag.Result{{Task: first.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Value: []byte("1")}}, nil); err == nil {
+		t.Fatal("settled without a connection")
+	}
+	if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Value: []byte("{")}}, nil); !Lasting(err) {
+		t.Fatalf("settled what is not JSON: %v", err)
+	}
+	kept := h.s.keeper.trees[first.Key.Tree()]
+	if kept == nil || kept.results != nil {
+		t.Error("a result is kept that was not recorded")
+	}
+	large := fmt.Appendf(nil, "%q", strings.Repeat("x", keptResult))
+	if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Value: large}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if kept.results != nil {
+		t.Error("a large result is kept")
+	}
+}

@@ -124,14 +124,30 @@ func (c *Coordinator) runInputs(ctx context.Context) error {
 	})
 }
 
-func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.InputsReply {
+// decodeInputs reads a request for a part of inputs. refusal: why it is none.
+func (c *Coordinator) decodeInputs(data []byte) (k dag.Key, attempt int32, offset uint64, refusal *workerv1.InputsReply) {
 	m := &workerv1.InputsRequest{}
-	if err := proto.Unmarshal(r.data, m); err != nil {
-		return &workerv1.InputsReply{Error: "the request can't be read", Final: true}
+	if err := proto.Unmarshal(data, m); err != nil {
+		return 0, 0, 0, &workerv1.InputsReply{Error: "the request can't be read", Final: true}
 	}
-	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
-	if !c.tokens.valid(k, n, m.GetGrant().GetToken()) {
-		return &workerv1.InputsReply{Error: "wrong token", Final: true}
+	k, attempt = dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
+	if !c.tokens.valid(k, attempt, m.GetGrant().GetToken()) {
+		return 0, 0, 0, &workerv1.InputsReply{Error: "wrong token", Final: true}
+	}
+	return k, attempt, m.Offset, nil
+}
+
+// partOf is the part of inputs from an offset on, of so many bytes at most.
+func partOf(inputs []byte, offset uint64, most int) *workerv1.InputsReply {
+	size := uint64(len(inputs))
+	from := min(offset, size)
+	return &workerv1.InputsReply{Data: inputs[from:min(from+uint64(most), size)], Size: size}
+}
+
+func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.InputsReply {
+	k, n, offset, refusal := c.decodeInputs(r.data)
+	if refusal != nil {
+		return refusal
 	}
 	inputs, err := c.inputs.get(k, n, c.partBytes(), func() ([]byte, error) {
 		w, err := c.store.Work(ctx, k, n, c.cfg.MaxInputs)
@@ -151,9 +167,7 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 		c.log.Warn("inputs", "task", int64(k), "error", err)
 		return &workerv1.InputsReply{Error: "inputs can't be read, try again", Busy: pg.Unreachable(err)}
 	}
-	size := uint64(len(inputs))
-	from := min(m.Offset, size)
-	return &workerv1.InputsReply{Data: inputs[from:min(from+uint64(c.partBytes()), size)], Size: size}
+	return partOf(inputs, offset, c.partBytes())
 }
 
 // inputsCache keeps merged inputs while their parts are asked for: a few, and not for long.
@@ -222,16 +236,7 @@ func (c *Coordinator) runProgress(ctx context.Context) error {
 	return c.serve(ctx, queue.Progress, 256, func(ctx context.Context, batch []request) {
 		latest := map[dag.Key]*workerv1.Progress{}
 		for _, r := range batch {
-			m := &workerv1.ProgressBatch{}
-			if err := proto.Unmarshal(r.data, m); err != nil {
-				continue
-			}
-			for _, p := range m.Progress {
-				k, n := dag.Key(p.GetAttempt().GetTask()), int32(p.GetAttempt().GetNumber())
-				if c.tokens.valid(k, n, p.Token) && p.Fraction >= 0 && p.Fraction <= 1 {
-					latest[k] = p
-				}
-			}
+			c.decodeProgress(r.data, latest)
 		}
 		var all []pg.Progress
 		for k, p := range latest {
@@ -245,4 +250,18 @@ func (c *Coordinator) runProgress(ctx context.Context) error {
 			c.log.Warn("progress", "error", err)
 		}
 	})
+}
+
+// decodeProgress adds what a message reports, if it may, in place of what was reported of the same tasks before.
+func (c *Coordinator) decodeProgress(data []byte, latest map[dag.Key]*workerv1.Progress) {
+	m := &workerv1.ProgressBatch{}
+	if err := proto.Unmarshal(data, m); err != nil {
+		return
+	}
+	for _, p := range m.Progress {
+		k, n := dag.Key(p.GetAttempt().GetTask()), int32(p.GetAttempt().GetNumber())
+		if c.tokens.valid(k, n, p.Token) && p.Fraction >= 0 && p.Fraction <= 1 {
+			latest[k] = p
+		}
+	}
 }

@@ -217,6 +217,72 @@ func FuzzResults(f *testing.F) {
 	})
 }
 
+// FuzzProgress: only what comes with its token and lies between 0 and 1 is taken, of each task the last.
+func FuzzProgress(f *testing.F) {
+	c := deaf()
+	of := func(task int64, fraction float64) *workerv1.Progress {
+		g := own(c, task)
+		return &workerv1.Progress{Attempt: g.Attempt, Token: g.Token, Fraction: fraction}
+	}
+	forged := of(1, 1)
+	forged.Attempt.Task = 2
+	seed(f, &workerv1.ProgressBatch{Progress: []*workerv1.Progress{of(1, .5), of(2, 0), of(1, 1), {}, of(3, -1), of(4, math.NaN()), of(5, math.Inf(1))}},
+		&workerv1.ProgressBatch{Progress: []*workerv1.Progress{forged}})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := deaf()
+		before := of(1<<40, .25)
+		latest := map[dag.Key]*workerv1.Progress{1 << 40: before}
+		c.decodeProgress(data, latest)
+		m := &workerv1.ProgressBatch{}
+		want := map[dag.Key]float64{1 << 40: .25}
+		if proto.Unmarshal(data, m) == nil {
+			for _, p := range m.Progress {
+				if c.holds(p.Attempt, p.Token) && p.Fraction >= 0 && p.Fraction <= 1 {
+					want[dag.Key(p.Attempt.GetTask())] = p.Fraction
+				}
+			}
+		}
+		if len(latest) != len(want) {
+			t.Fatalf("got progress of %d tasks, want %d", len(latest), len(want))
+		}
+		for k, p := range latest {
+			if fraction, ok := want[k]; !ok || p.Fraction != fraction {
+				t.Fatalf("task %d: got %v, want %v", k, p.Fraction, fraction)
+			}
+		}
+	})
+}
+
+// FuzzInputs: only who holds an attempt's token gets a part of its inputs, and parts together are the whole.
+func FuzzInputs(f *testing.F) {
+	c := deaf()
+	forged := own(c, 1)
+	forged.Attempt.Number = 2
+	inputs := []byte(strings.Repeat("0123456789", 100))
+	seed(f, &workerv1.InputsRequest{Grant: own(c, 1)}, &workerv1.InputsRequest{Grant: own(c, -1), Offset: 990},
+		&workerv1.InputsRequest{Grant: own(c, 1), Offset: math.MaxUint64}, &workerv1.InputsRequest{Grant: forged}, &workerv1.InputsRequest{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := deaf()
+		m := &workerv1.InputsRequest{}
+		may := proto.Unmarshal(data, m) == nil && c.holds(m.GetGrant().GetAttempt(), m.GetGrant().GetToken())
+		k, attempt, offset, refusal := c.decodeInputs(data)
+		if (refusal == nil) != may || refusal != nil && (refusal.Error == "" || !refusal.Final) {
+			t.Fatalf("got %v for a request that may be answered: %v", refusal, may)
+		}
+		if !may {
+			return
+		}
+		if k != dag.Key(m.Grant.Attempt.Task) || attempt != int32(m.Grant.Attempt.Number) || offset != m.Offset {
+			t.Fatalf("got %d/%d from %d on", k, attempt, offset)
+		}
+		part := partOf(inputs, offset, 300)
+		from := min(offset, uint64(len(inputs)))
+		if part.Size != uint64(len(inputs)) || len(part.Data) > 300 || !bytes.HasPrefix(inputs[from:], part.Data) || len(part.Data) == 0 && from < part.Size {
+			t.Fatalf("got %d bytes of %d from %d on", len(part.Data), part.Size, offset)
+		}
+	})
+}
+
 // FuzzClean: whatever a text is, it can be stored, is bounded, and is left alone when it could be stored before.
 func FuzzClean(f *testing.F) {
 	for _, s := range []string{"", "fine", "a\x00b", "\xff\xfe", strings.Repeat("é", 40_000), strings.Repeat("\xc3", 70_000)} {

@@ -36,7 +36,7 @@ func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) (wo
 	var created time.Time
 	var execution int32
 	if _, err := pgx.ForEachRow(rows, []any{&r.First, &r.N, &r.Attempt, &created, &execution}, func() error {
-		known := s.keeper.run(r, created, execution)
+		known := s.keeper.waited(r, created, execution)
 		if known == nil {
 			ask = append(ask, r)
 		}

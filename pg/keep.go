@@ -129,7 +129,7 @@ type recall struct {
 // recalled is a tree and the execution that it is in, as the transaction finds it.
 type recalled struct {
 	*keptTree
-	execution int32 // 0: not seen (yet), or cancelled: nothing of it is published
+	execution int32 // 0: nothing of it is published from here: it is cancelled, or not there any more
 }
 
 // recall finds the trees that are kept of those given.
@@ -246,8 +246,9 @@ func (t recalled) run(r Run, now map[dag.Key][]byte) []*Work {
 	return out
 }
 
-// run is what is to be published for a run of a tree that was created then and is in that execution. nil: ask for it.
-func (k *keeper) run(r Run, created time.Time, execution int32) []*Work {
+// waited is what is to be published for a run that waited, of a tree that was created then and is in that execution. nil:
+// ask for it, as for repeatable tasks: some may be cancelled by now, and a worker that starts them early finds out too late.
+func (k *keeper) waited(r Run, created time.Time, execution int32) []*Work {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.trees[r.First.Tree()]
@@ -255,7 +256,11 @@ func (k *keeper) run(r Run, created time.Time, execution int32) []*Work {
 		return nil
 	}
 	t.used = time.Now()
-	return recalled{t, execution}.run(r, nil)
+	work := recalled{t, execution}.run(r, nil)
+	if slices.ContainsFunc(work, func(w *Work) bool { return w.Flags&dag.FlagRepeatable != 0 }) {
+		return nil
+	}
+	return work
 }
 
 // unknown fills work with what is known of runs of tasks, and gives the runs that have to be asked for.

@@ -316,6 +316,12 @@ func TestWhatIsKeptIsNotAskedFor(t *testing.T) {
 // TestAKeyOfAnotherTree: after Postgres came back from a backup, a key that was given stands for another tree.
 func TestAKeyOfAnotherTree(t *testing.T) {
 	t.Parallel()
+	for _, cancelled := range []bool{false, true} {
+		t.Run(fmt.Sprint("cancelled ", cancelled), func(t *testing.T) { aKeyOfAnotherTree(t, cancelled) })
+	}
+}
+
+func aKeyOfAnotherTree(t *testing.T, cancelled bool) {
 	h := newKeptHouse(t, 1)
 	first, second := h.begin("t"), h.begin("u")
 	// The first tree is another one now: its tasks have other ids, and wait for one another no more.
@@ -328,6 +334,11 @@ func TestAKeyOfAnotherTree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if cancelled {
+		if _, err := h.s.pool.Exec(t.Context(), "update tree set cancelled_at = now() where key = $1", first.Key.Tree()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if sent := h.complete(first); sent != nil {
 		t.Errorf("%s was sent, which waited for nothing", sent.ID)
 	}
@@ -336,6 +347,44 @@ func TestAKeyOfAnotherTree(t *testing.T) {
 	}
 	if sent := h.complete(second); sent == nil || sent.ID != "u" {
 		t.Errorf("sent was %v, want the other tree's last task", sent)
+	}
+}
+
+// TestCancelledWhileItWaited: a repeatable task that was cancelled before it was sent is not sent; its worker would start it
+// without asking. Of others, the claim says no.
+func TestCancelledWhileItWaited(t *testing.T) {
+	t.Parallel()
+	for _, repeatable := range []bool{true, false} {
+		h := newKeptHouse(t, 1)
+		sub := treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e", Repeatable: repeatable}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "a", Repeatable: repeatable})
+		sub.Room = nil
+		out, err := h.s.Submit(t.Context(), sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancelled := out.Tree.Key(1)
+		if done, _, err := h.s.Cancel(t.Context(), []dag.Key{cancelled}, "no", nil); err != nil || !done[cancelled] {
+			t.Fatal(done, err)
+		}
+		lanes, err := h.s.Backlog(t.Context())
+		if err != nil || len(lanes) != 1 {
+			t.Fatal(lanes, err)
+		}
+		work, err := h.s.Dispatch(t.Context(), lanes[0], 10, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range work {
+			if w.Key != cancelled {
+				continue
+			}
+			if repeatable {
+				t.Error("a cancelled task is sent that starts before its claim is answered")
+			}
+			if verdicts, _, err := h.s.Claim(t.Context(), []Claim{{w.Key, w.Attempt, h.worker}}); err != nil || verdicts[0] != dag.No {
+				t.Errorf("the claim of a cancelled task: %v, %v", verdicts, err)
+			}
+		}
 	}
 }
 

@@ -37,9 +37,9 @@ order by t.key
 for update of t
 
 -- name: SeeTrees
--- Those of the trees $1 that are not cancelled, when they were created and which execution they are in. No locks.
-select t.key, t.created_at, t.execution from unnest($1::bigint[]) u(key)
-cross join lateral (select key, created_at, execution from tree where tree.key = u.key and cancelled_at is null offset 0) t
+-- When the trees $1 were created, and which execution they are in, 0 of those that are cancelled. No locks.
+select t.key, t.created_at, case when t.cancelled_at is null then t.execution else 0 end from unnest($1::bigint[]) u(key)
+cross join lateral (select key, created_at, cancelled_at, execution from tree where tree.key = u.key offset 0) t
 
 -- name: DependentsOf
 -- The edges that lead from $1 to the dependents which LockTasksAndDependents locks.

@@ -68,18 +68,20 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 			}
 			n := min(l.room, maxDispatch)
 			work, err := d.store.Dispatch(ctx, l.id, n, rand.IntN(shareEvery) == 0)
-			if err != nil && ctx.Err() == nil {
-				d.log.Warn("dispatch", "error", err)
-				sleep(ctx, 100*time.Millisecond)
+			if err == nil || len(work) > 0 {
+				d.lanes.published(l.id, len(work), len(work) == 0)
 			}
-			if err != nil && len(work) == 0 {
-				return true
-			}
-			d.lanes.published(l.id, len(work), len(work) == 0)
 			if len(work) > 0 {
 				failpoint.Hit("coordinator.after-dispatch-commit")
 				more = true
 				d.publish(ctx, work)
+			}
+			if err != nil {
+				if ctx.Err() == nil {
+					d.log.Warn("dispatch", "error", err)
+					sleep(ctx, 100*time.Millisecond)
+				}
+				return true
 			}
 		}
 	}

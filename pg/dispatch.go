@@ -31,29 +31,39 @@ func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) (wo
 	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	var ask []Run
+	var runs, ask []Run
+	var known [][]*Work // of each run; nil: it is asked for
 	r := Run{Pool: lane.Pool, Priority: lane.Priority}
-	var created time.Time
+	var o origin
 	var execution int32
-	if _, err := pgx.ForEachRow(rows, []any{&r.First, &r.N, &r.Attempt, &created, &execution}, func() error {
-		known := s.keeper.waited(r, created, execution)
-		if known == nil {
+	if _, err := pgx.ForEachRow(rows, []any{&r.First, &r.N, &r.Attempt, &o.created, &o.server, &execution}, func() error {
+		runs, known = append(runs, r), append(known, s.keeper.waited(r, o, execution))
+		if known[len(known)-1] == nil {
 			ask = append(ask, r)
 		}
-		work = append(work, known...)
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	asked, err := s.load(ctx, ask)
-	if err != nil {
-		return work, fmt.Errorf("load what was dispatched: %w", err)
+	asked, err := s.loadRuns(ctx, ask)
+	if err != nil { // they are taken already: once more, before reconcile has to find them
+		if asked, err = s.loadRuns(ctx, ask); err != nil {
+			err = fmt.Errorf("load what was dispatched: %w", err)
+		}
 	}
-	return append(work, asked...), nil
+	for i, r := range runs {
+		work = append(work, known[i]...)
+		for k := r.First; known[i] == nil && k < r.First+dag.Key(r.N); k++ {
+			if w := asked[k]; w != nil {
+				work = append(work, w)
+			}
+		}
+	}
+	return work, err
 }
 
-// load loads what is to be published for ready tasks.
-func (s *Store) load(ctx context.Context, runs []Run) (work []*Work, err error) {
+// loadRuns loads what is to be published for ready tasks.
+func (s *Store) loadRuns(ctx context.Context, runs []Run) (map[dag.Key]*Work, error) {
 	if len(runs) == 0 {
 		return nil, nil
 	}
@@ -62,10 +72,15 @@ func (s *Store) load(ctx context.Context, runs []Run) (work []*Work, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := scanWork(rows, func(w *Work) { work = append(work, w) }); err != nil {
+	var work []*Work
+	byKey := map[dag.Key]*Work{}
+	if err := scanWork(rows, func(w *Work) { work, byKey[w.Key] = append(work, w), w }); err != nil {
 		return nil, err
 	}
-	return work, s.addResults(ctx, work)
+	if err := s.addResults(ctx, work); err != nil {
+		return nil, err
+	}
+	return byKey, nil
 }
 
 // columns are runs as LoadWork takes them.

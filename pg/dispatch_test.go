@@ -3,8 +3,11 @@ package pg
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -107,6 +110,73 @@ func TestAHugeTreeSharesItsLane(t *testing.T) {
 		if given[tree] != n {
 			t.Errorf("%d of %d tasks of a tree were given", given[tree], n)
 		}
+	}
+}
+
+// TestTwoWhoDispatchAtOnce: whatever two processes take from one lane at once, each task is given once.
+func TestTwoWhoDispatchAtOnce(t *testing.T) {
+	t.Parallel()
+	s, _ := openStore(t)
+	const size = 600
+	for i := range 3 {
+		tasks := make([]*dag.Task, size)
+		for n := range tasks {
+			tasks[n] = &dag.Task{ID: fmt.Sprintf("%d.%d", i, n), Name: "a", Executor: "e"}
+			if n > 0 {
+				tasks[n].ParentRef = tasks[0].ID
+			}
+		}
+		sub := treeOf(tasks...)
+		sub.Room = nil
+		if _, err := s.Submit(t.Context(), sub); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lanes, err := s.Backlog(t.Context())
+	if err != nil || len(lanes) != 1 {
+		t.Fatal(lanes, err)
+	}
+	var mu sync.Mutex
+	given := map[dag.Key]int{}
+	total := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(given)
+	}
+	var g errgroup.Group
+	for range 4 {
+		g.Go(func() error {
+			for calls := 0; total() < 3*size && calls < 10_000; calls++ {
+				work, err := s.Dispatch(t.Context(), lanes[0], 3, calls%2 == 0)
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				for _, w := range work {
+					given[w.Key]++
+				}
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if len(given) != 3*size {
+		t.Errorf("%d of %d tasks were given", len(given), 3*size)
+	}
+	for k, n := range given {
+		if n != 1 {
+			t.Fatalf("task %d was given %d times", k.Index(), n)
+		}
+	}
+	var left, published int
+	if err := s.pool.QueryRow(t.Context(), "select (select count(*) from ready), (select sum(n) from published)").Scan(&left, &published); err != nil {
+		t.Fatal(err)
+	}
+	if left != 0 || published != 3*size {
+		t.Errorf("%d runs are left and %d tasks published, want all", left, published)
 	}
 }
 

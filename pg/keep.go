@@ -16,8 +16,8 @@ import (
 // starts from. None of it is state: a tree's tasks and edges never change, and a result holds for the execution that it
 // came in. What isn't here is asked for; trees that other processes stored never are.
 //
-// A key may come to stand for another tree, when Postgres is restored from a backup while this process runs. So each
-// transaction compares when the tree was created, after its locks and before its writes.
+// After Postgres came back from a backup, or from a replica that lacks the last commits, a key may stand for another tree,
+// or a result be lost. So each transaction compares the tree's [origin], after its locks and before its writes.
 type keeper struct {
 	mu    sync.Mutex
 	trees map[dag.TreeKey]*keptTree
@@ -28,17 +28,23 @@ type keeper struct {
 const (
 	keptBytes  = 64 << 20         // of all trees; then the newest are not kept, as the oldest are what runs
 	keptResult = 16 << 10         // the largest result that is kept
-	keptIdle   = 30 * time.Second // how long an unused tree may keep its place when there is no other
+	keptIdle   = 10 * time.Second // then an unused tree may make room: other processes ended it, or it waits for long
 )
+
+// origin tells a tree from another one of its key, and the server that it is on from an older one with more commits.
+type origin struct{ created, server time.Time } // when each began, by Postgres's clock
+
+func (o origin) is(p origin) bool { return o.created.Equal(p.created) && o.server.Equal(p.server) }
 
 // keptTree is one tree. What its results hold is guarded by the keeper's mutex, the rest never changes.
 type keptTree struct {
-	created time.Time
-	graph   *dag.Graph
-	work    []Work // by index, but for what changes: attempt, lane, execution, results
+	origin
+	work []Work // by index, but for what changes: attempt, lane, execution, results
 
-	dependents []dag.Dependent // by the index of the dependency, from start[i] to start[i+1]
-	start      []int32
+	dependencies []int32 // of task i, by index, in their order: from needs[i] to needs[i+1]
+	needs        []int32
+	dependents   []dag.Dependent // likewise, of the task that they wait for
+	unlocks      []int32
 
 	results []keptResultOf // by index; nil: none yet
 	size    int
@@ -53,22 +59,25 @@ type keptResultOf struct {
 
 func newKeeper() *keeper { return &keeper{trees: map[dag.TreeKey]*keptTree{}} }
 
-// newKeptTree is the tree that a member stores, created at that time by Postgres's clock.
-func newKeptTree(m *member, created time.Time) *keptTree {
+// newKeptTree is the tree that a member stores.
+func newKeptTree(m *member, o origin) *keptTree {
 	g := m.st.g
 	n := len(g.IDs)
-	t := &keptTree{created: created, graph: g, work: make([]Work, n), start: make([]int32, n+1), dependents: make([]dag.Dependent, len(g.Dep)), size: m.size}
-	t.size += n*int(unsafe.Sizeof(Work{})+unsafe.Sizeof(keptResultOf{})) + len(g.Dep)*int(unsafe.Sizeof(dag.Edge{})+unsafe.Sizeof(dag.Dependent{}))
+	t := &keptTree{origin: o, work: make([]Work, n), dependencies: make([]int32, len(g.Dep)), needs: g.DepStart,
+		dependents: make([]dag.Dependent, len(g.Dep)), unlocks: make([]int32, n+1), size: m.size}
 	for i := range n {
 		t.work[i] = m.work(i)
+		t.size += len(t.work[i].ID) + int(unsafe.Sizeof(Work{})+unsafe.Sizeof(keptResultOf{})) + 2*4
 	}
-	for _, e := range g.Dep {
-		t.start[e.Task+1]++
+	t.size += len(g.Dep) * (4 + int(unsafe.Sizeof(dag.Dependent{})))
+	for n, e := range g.Dep {
+		t.dependencies[n] = e.Task
+		t.unlocks[e.Task+1]++
 	}
 	for i := range n {
-		t.start[i+1] += t.start[i]
+		t.unlocks[i+1] += t.unlocks[i]
 	}
-	next := append([]int32(nil), t.start[:n]...)
+	next := slices.Clone(t.unlocks[:n])
 	for i := range n {
 		for _, e := range g.Dependencies(i) {
 			t.dependents[next[e.Task]] = dag.Dependent{Key: m.st.tree.Key(i), Required: e.Required}
@@ -84,7 +93,7 @@ func (t *keptTree) of(k dag.Key) []dag.Dependent {
 	if i >= len(t.work) {
 		return nil
 	}
-	if all := t.dependents[t.start[i]:t.start[i+1]]; len(all) <= dag.InlineDependents {
+	if all := t.dependents[t.unlocks[i]:t.unlocks[i+1]]; len(all) <= dag.InlineDependents {
 		return all
 	}
 	return nil
@@ -94,6 +103,7 @@ func (t *keptTree) of(k dag.Key) []dag.Dependent {
 func (k *keeper) keep(key dag.TreeKey, t *keptTree) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.drop(key)
 	now := time.Now()
 	if k.size+t.size > keptBytes && now.Sub(k.swept) > keptIdle/10 {
 		k.swept = now
@@ -106,7 +116,6 @@ func (k *keeper) keep(key dag.TreeKey, t *keptTree) {
 	if k.size+t.size > keptBytes {
 		return
 	}
-	k.drop(key)
 	t.used = now
 	k.trees[key] = t
 	k.size += t.size
@@ -123,7 +132,7 @@ func (k *keeper) drop(key dag.TreeKey) {
 // recall is what one transaction need not ask for.
 type recall struct {
 	keeper *keeper
-	trees  map[dag.TreeKey]recalled
+	kept   map[dag.TreeKey]recalled
 }
 
 // recalled is a tree and the execution that it is in, as the transaction finds it.
@@ -143,11 +152,11 @@ func (k *keeper) recall(trees []dag.TreeKey) recall {
 	now := time.Now()
 	for _, key := range trees {
 		if t := k.trees[key]; t != nil {
-			if r.trees == nil {
-				r.trees = make(map[dag.TreeKey]recalled, len(trees))
+			if r.kept == nil {
+				r.kept = make(map[dag.TreeKey]recalled, len(trees))
 			}
 			t.used = now
-			r.trees[key] = recalled{t, 0}
+			r.kept[key] = recalled{t, 0}
 		}
 	}
 	return r
@@ -155,14 +164,14 @@ func (k *keeper) recall(trees []dag.TreeKey) recall {
 
 // withDependents gives tasks and those that they unlock, of kept trees; ask are those of other trees. keys are sorted.
 func (r recall) withDependents(keys []dag.Key) (all, ask []dag.Key) {
-	if len(r.trees) == 0 {
+	if len(r.kept) == 0 {
 		return keys, keys
 	}
 	all = slices.Clone(keys)
 	r.eachDependent(keys, func(_ dag.Key, d dag.Dependent) { all = append(all, d.Key) })
 	slices.Sort(all)
 	for _, k := range keys {
-		if _, kept := r.trees[k.Tree()]; !kept {
+		if _, kept := r.kept[k.Tree()]; !kept {
 			ask = append(ask, k)
 		}
 	}
@@ -171,11 +180,11 @@ func (r recall) withDependents(keys []dag.Key) (all, ask []dag.Key) {
 
 // eachDependent gives the dependents of tasks of kept trees.
 func (r recall) eachDependent(keys []dag.Key, f func(dag.Key, dag.Dependent)) {
-	if len(r.trees) == 0 {
+	if len(r.kept) == 0 {
 		return
 	}
 	for _, k := range keys {
-		if t, kept := r.trees[k.Tree()]; kept {
+		if t, kept := r.kept[k.Tree()]; kept {
 			for _, d := range t.of(k) {
 				f(k, d)
 			}
@@ -185,23 +194,23 @@ func (r recall) eachDependent(keys []dag.Key, f func(dag.Key, dag.Dependent)) {
 
 // see queues a look at the trees in Postgres. Those that turn out to be others are forgotten, and changed is called.
 func (r recall) see(b *pgx.Batch, changed func()) {
-	keys := make([]dag.TreeKey, 0, len(r.trees))
-	for key := range r.trees {
+	keys := make([]dag.TreeKey, 0, len(r.kept))
+	for key := range r.kept {
 		keys = append(keys, key)
 	}
 	b.Queue(sql("SeeTrees"), keys).Query(func(rows pgx.Rows) error {
 		var key dag.TreeKey
-		var created time.Time
+		var o origin
 		var execution int32
-		_, err := pgx.ForEachRow(rows, []any{&key, &created, &execution}, func() error {
-			t := r.trees[key]
-			if !t.created.Equal(created) {
+		_, err := pgx.ForEachRow(rows, []any{&key, &o.created, &o.server, &execution}, func() error {
+			t := r.kept[key]
+			if !t.is(o) {
 				r.keeper.mu.Lock()
 				r.keeper.drop(key)
 				r.keeper.mu.Unlock()
 				changed()
 			}
-			r.trees[key] = recalled{t.keptTree, execution}
+			r.kept[key] = recalled{t.keptTree, execution}
 			return nil
 		})
 		return err
@@ -219,7 +228,7 @@ func (t *keptTree) task(k dag.Key, r Run, execution int32) *Work {
 // keeper's mutex is held.
 func (t recalled) run(r Run, now map[dag.Key][]byte) []*Work {
 	tree, from := r.First.Tree(), r.First.Index()
-	if t.execution == 0 || from+int(r.N) > len(t.keptTree.work) {
+	if t.execution == 0 || from+int(r.N) > len(t.work) {
 		return nil
 	}
 	out := make([]*Work, r.N)
@@ -229,30 +238,30 @@ func (t recalled) run(r Run, now map[dag.Key][]byte) []*Work {
 		if w.Deps == 0 || w.Deps > MaxInlineDeps {
 			continue
 		}
-		for _, e := range t.graph.Dependencies(from + n) {
-			value, known := now[tree.Key(int(e.Task))]
+		for _, on := range t.dependencies[t.needs[from+n]:t.needs[from+n+1]] {
+			value, known := now[tree.Key(int(on))]
 			if !known && t.results != nil {
-				had := t.results[e.Task]
+				had := t.results[on]
 				value, known = had.value, had.execution == t.execution
 			}
 			if !known {
 				return nil
 			}
 			if value != nil {
-				w.Results = append(w.Results, dag.DependencyResult{ID: t.graph.IDs[e.Task], Result: value})
+				w.Results = append(w.Results, dag.DependencyResult{ID: t.work[on].ID, Result: value})
 			}
 		}
 	}
 	return out
 }
 
-// waited is what is to be published for a run that waited, of a tree that was created then and is in that execution. nil:
-// ask for it, as for repeatable tasks: some may be cancelled by now, and a worker that starts them early finds out too late.
-func (k *keeper) waited(r Run, created time.Time, execution int32) []*Work {
+// waited is what is to be published for a run that waited, of a tree of that origin and in that execution. nil: ask for it, as
+// for repeatable tasks: some may be cancelled by now, and a worker that starts them early finds out too late.
+func (k *keeper) waited(r Run, o origin, execution int32) []*Work {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.trees[r.First.Tree()]
-	if t == nil || !t.created.Equal(created) {
+	if t == nil || !t.is(o) {
 		return nil
 	}
 	t.used = time.Now()
@@ -263,15 +272,15 @@ func (k *keeper) waited(r Run, created time.Time, execution int32) []*Work {
 	return work
 }
 
-// unknown fills work with what is known of runs of tasks, and gives the runs that have to be asked for.
-func (r recall) unknown(runs []Run, now map[dag.Key][]byte, work map[dag.Key]*Work) []Run {
-	if len(r.trees) == 0 {
+// fill puts what is known of runs of tasks into work, and gives the runs that have to be asked for.
+func (r recall) fill(runs []Run, now map[dag.Key][]byte, work map[dag.Key]*Work) []Run {
+	if len(r.kept) == 0 {
 		return runs
 	}
 	r.keeper.mu.Lock()
 	defer r.keeper.mu.Unlock()
 	return slices.DeleteFunc(runs, func(run Run) bool {
-		known := r.trees[run.First.Tree()].run(run, now)
+		known := r.kept[run.First.Tree()].run(run, now)
 		for _, w := range known {
 			work[w.Key] = w
 		}
@@ -281,12 +290,12 @@ func (r recall) unknown(runs []Run, now map[dag.Key][]byte, work map[dag.Key]*Wo
 
 // completed are the results of this transaction, of tasks of kept trees.
 func (r recall) completed(ended []dag.Ended) map[dag.Key][]byte {
-	if len(r.trees) == 0 {
+	if len(r.kept) == 0 {
 		return nil
 	}
 	out := map[dag.Key][]byte{}
 	for _, e := range ended {
-		if t := r.trees[e.Task.Tree()]; e.Outcome == dag.OutcomeCompleted && !e.Chunked && t.execution > 0 && len(t.of(e.Task)) > 0 {
+		if t := r.kept[e.Task.Tree()]; e.Outcome == dag.OutcomeCompleted && !e.Chunked && t.execution > 0 && len(t.of(e.Task)) > 0 {
 			out[e.Task] = e.Result
 		}
 	}
@@ -295,22 +304,27 @@ func (r recall) completed(ended []dag.Ended) map[dag.Key][]byte {
 
 // committed keeps what the transaction brought, and forgets the trees that it ended.
 func (r recall) committed(completed map[dag.Key][]byte, eff *Effects) {
-	if len(r.trees) == 0 {
+	if len(completed)+len(eff.Trees) == 0 {
 		return
 	}
 	r.keeper.mu.Lock()
 	defer r.keeper.mu.Unlock()
 	for key, value := range completed {
-		t := r.trees[key.Tree()]
-		if len(value) > keptResult || r.keeper.trees[key.Tree()] != t.keptTree || r.keeper.size+len(value) > keptBytes {
+		t := r.kept[key.Tree()]
+		if r.keeper.trees[key.Tree()] != t.keptTree {
 			continue
 		}
-		if t.results == nil {
-			t.keptTree.results = make([]keptResultOf, len(t.keptTree.work))
+		result := keptResultOf{t.execution, value}
+		if len(value) > keptResult || r.keeper.size+len(value) > keptBytes {
+			result = keptResultOf{} // what was there before does not count any more
 		}
-		t.results[key.Index()] = keptResultOf{t.execution, value}
-		t.size += len(value)
-		r.keeper.size += len(value)
+		if t.results == nil {
+			t.results = make([]keptResultOf, len(t.work))
+		}
+		more := len(result.value) - len(t.results[key.Index()].value)
+		t.results[key.Index()] = result
+		t.size += more
+		r.keeper.size += more
 	}
 	for _, t := range eff.Trees {
 		if t.Final {

@@ -51,7 +51,8 @@ type member struct {
 	done  chan struct{} // closed when what is below is set
 	out   *Submitted
 	err   error
-	alone bool // it is to store itself
+	alone bool      // it is to store itself
+	kept  *keptTree // what was stored of a tree that has begun
 }
 
 func newMember(st *store, tasks []*dag.Task) *member {
@@ -208,14 +209,19 @@ func (s *Store) storeMembers(ctx context.Context, members []*member, wait time.D
 		return err
 	}
 	defer c.Release()
-	if err := s.keeper.storeMembers(ctx, c.Conn(), members, wait); err != nil {
+	if err := storeMembers(ctx, c.Conn(), members, wait); err != nil {
 		rollback(ctx, c.Conn())
 		return err
+	}
+	for _, m := range members {
+		if m.kept != nil {
+			s.keeper.keep(m.st.tree, m.kept)
+		}
 	}
 	return nil
 }
 
-func (k *keeper) storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time.Duration) error {
+func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time.Duration) error {
 	found, err := beginMembers(ctx, c, members, wait)
 	if err != nil {
 		return fmt.Errorf("begin submission of %d trees: %w", len(members), err)
@@ -236,12 +242,13 @@ func (k *keeper) storeMembers(ctx context.Context, c *pgx.Conn, members []*membe
 	var trees treeRows
 	var runs []Run
 	work, placed := map[dag.Key]*Work{}, map[dag.Key]bool{}
-	kept := make([]*keptTree, len(fresh))
-	for i, m := range fresh {
+	for _, m := range fresh {
 		trees.add(m.st)
 		m.st.direct()
-		kept[i] = newKeptTree(m, found.now)
-		m.begun(kept[i], work)
+		if m.kept = nil; !m.st.sub.Hold {
+			m.kept = newKeptTree(m, found.origin)
+			m.begun(work)
+		}
 		runs = append(runs, m.st.runs...)
 	}
 	trees.queue(b)
@@ -256,9 +263,6 @@ func (k *keeper) storeMembers(ctx context.Context, c *pgx.Conn, members []*membe
 		eff := m.st.effects()
 		eff.place(m.st.runs, placed, work)
 		m.out, m.err = m.st.submitted(renamed[i], eff), nil
-		if !m.st.sub.Hold {
-			k.keep(m.st.tree, kept[i])
-		}
 	}
 	return nil
 }
@@ -315,7 +319,7 @@ func beginMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 	b.Queue(sql("NextTrees"), len(members)).Query(func(rows pgx.Rows) error {
 		var key dag.TreeKey
 		i := 0
-		_, err := pgx.ForEachRow(rows, []any{&key, &found.now}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&key, &found.created, &found.server}, func() error {
 			members[i].st.tree = key
 			i++
 			return nil
@@ -349,7 +353,7 @@ func beginMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 type known struct {
 	ids  map[string]bool // taken; those of the group's trees are added
 	keys map[string]submission
-	now  time.Time // of the transaction: when its trees are created
+	origin
 }
 
 // answer answers a member whose idempotency key is known.

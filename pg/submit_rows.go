@@ -189,13 +189,13 @@ func (m *member) work(i int) Work {
 
 // begun gives what is to be published at once of the tree's first execution: its ready tasks wait for nothing, so that
 // they have no results to be given.
-func (m *member) begun(t *keptTree, into map[dag.Key]*Work) {
+func (m *member) begun(into map[dag.Key]*Work) {
 	for _, r := range m.st.runs {
 		if !r.Direct {
 			continue
 		}
 		for k := r.First; k < r.First+dag.Key(r.N); k++ {
-			into[k] = t.task(k, r, 1)
+			into[k] = m.kept.task(k, r, 1)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// A small tree is read whole before it is stored; larger ones flow through COPY.
+// A small tree has fewer tasks and bytes than these. It is read whole before it is stored; larger ones flow through COPY.
 const (
 	smallTasks = 2000
 	smallBytes = 512 << 10 // of their JSON

@@ -187,7 +187,7 @@ func (l load) lock(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, kept r
 			return err
 		})
 	}
-	if len(kept.trees) > 0 {
+	if len(kept.kept) > 0 {
 		kept.see(b, func() { changed = true })
 	}
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
@@ -232,7 +232,7 @@ func apply(ctx context.Context, c *pgx.Conn, d locked, room Room, extra func(b *
 	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
 	if len(runs) > 0 {
 		queueRuns(b, runs, placed)
-		queueWork(b, d.unknown(directOf(runs), completed, work), dag.Ready, work)
+		queueWork(b, d.fill(directOf(runs), completed, work), dag.Ready, work)
 	}
 	if len(d.Handovers) > 0 {
 		handed := make([]Run, len(d.Handovers))
@@ -240,7 +240,7 @@ func apply(ctx context.Context, c *pgx.Conn, d locked, room Room, extra func(b *
 			row := d.Row(h.Task)
 			handed[i] = Run{Pool: row.Pool, Priority: row.Priority, First: h.Task, N: 1, Attempt: h.Attempt}
 		}
-		queueWork(b, d.unknown(handed, completed, work), dag.Running, work)
+		queueWork(b, d.fill(handed, completed, work), dag.Running, work)
 	}
 	if len(d.Trees) > 0 {
 		queueTrees(b, d.Trees, eff)

@@ -2,8 +2,9 @@
 -- Takes up to $3 ready tasks of pool $1 and priority $2, moves them to published, and gives their runs: the oldest, or, if
 -- $4, an equal share of each tree that one of the 256 oldest runs is of, trees in any order and the tasks of each in theirs.
 -- Those of a tree that was cancelled are taken but not given.
--- Locks: ready rows, skipping those that another coordinator is taking. One trip, one commit. What is locked stays in its
--- place, so that it is changed there, without a look through the lane.
+-- Locks: ready rows, skipping those that another coordinator is taking. One trip, one commit. They are changed in their
+-- place, as a join would look through the whole lane. A row that another coordinator changed after this statement began has
+-- a place that the statement can lock, but not see: it stays as it is, for the next call. What was not changed is not given.
 with c as (
   select ctid as place, id, first, n, attempt, first >> 24 as tree, random() as luck from ready
   where pool = $1 and priority = $2 order by id limit 256 for update skip locked
@@ -19,14 +20,18 @@ with c as (
 ), taken as (
   select *, least(most, $3 - ahead)::integer as k from o where ahead < $3
 ), d as (
-  delete from ready where ctid = any(array(select place from taken where k = n))
+  delete from ready where ctid = any(array(select place from taken where k = n)) returning id
 ), m as (
   update ready r set first = r.first + taken.k, n = r.n - taken.k from taken where r.ctid = taken.place and taken.k < taken.n
+  returning r.id
+), moved as (
+  select * from taken where id = any(array(select id from d union all select id from m))
 ), p as (
-  insert into published (pool, priority, first, n, attempt) select $1, $2, first, k, attempt from taken
+  insert into published (pool, priority, first, n, attempt) select $1, $2, first, k, attempt from moved
 )
-select taken.first, taken.k, taken.attempt, tree.created_at, tree.execution from taken
-cross join lateral (select created_at, execution from tree where tree.key = taken.first >> 24 and cancelled_at is null offset 0) tree
+select moved.first, moved.k, moved.attempt, tree.created_at, pg_postmaster_start_time(), tree.execution from moved
+cross join lateral (select created_at, execution from tree where tree.key = moved.first >> 24 and cancelled_at is null offset 0) tree
+order by moved.turn, moved.id
 
 -- name: LoadWork
 -- What a worker needs for the runs ($1 first, $2 n, $3 attempt), of those tasks that are in state $4.

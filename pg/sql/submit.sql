@@ -1,6 +1,6 @@
 -- name: NextTrees
--- $1 new trees' keys, in their order, and when they are created.
-select nextval('tree_key'), now() from generate_series(1, $1::integer)
+-- $1 new trees' keys, in their order, when they are created, and when this server started.
+select nextval('tree_key'), now(), pg_postmaster_start_time() from generate_series(1, $1::integer)
 
 -- name: FindSubmissions
 -- What the idempotency keys $1 stand for, those that are known.

@@ -37,8 +37,9 @@ order by t.key
 for update of t
 
 -- name: SeeTrees
--- When the trees $1 were created, and which execution they are in, 0 of those that are cancelled. No locks.
-select t.key, t.created_at, case when t.cancelled_at is null then t.execution else 0 end from unnest($1::bigint[]) u(key)
+-- When the trees $1 were created, and this server started, and which execution they are in, 0 of those that are cancelled.
+-- No locks.
+select t.key, t.created_at, pg_postmaster_start_time(), case when t.cancelled_at is null then t.execution else 0 end from unnest($1::bigint[]) u(key)
 cross join lateral (select key, created_at, cancelled_at, execution from tree where tree.key = u.key offset 0) t
 
 -- name: DependentsOf

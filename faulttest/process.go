@@ -109,7 +109,26 @@ func (p *Process) Freeze() error {
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
+	for !p.stopped() { // what it still starts meanwhile must come before the note
+		time.Sleep(100 * time.Microsecond)
+	}
 	return p.journal.Frozen(p.cmd.Process.Pid)
+}
+
+// stopped reports whether all threads of the process stand still, or are gone.
+func (p *Process) stopped() bool {
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid)) // the pattern is sound
+	for _, name := range stats {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it is gone
+		}
+		_, state, _ := strings.Cut(string(text), ") ") // proc(5): the name in parentheses, then the state
+		if !strings.HasPrefix(state, "T") && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X") {
+			return false
+		}
+	}
+	return true
 }
 
 // Thaw lets it go on.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -292,5 +294,35 @@ func TestNoProcessOutlivesItsAttempt(t *testing.T) {
 		}
 		cancel()
 		w.Kill()
+	}
+}
+
+// TestAFrozenProcessStandsStill: when Freeze returns nothing of the process runs any more, so that whatever it notes comes
+// before the note that it is frozen.
+func TestAFrozenProcessStandsStill(t *testing.T) {
+	t.Parallel()
+	journal, err := OpenJournal(filepath.Join(t.TempDir(), "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", "while :; do :; done")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	p := &Process{cmd: cmd, journal: journal}
+	for range 50 {
+		if err := p.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		if !p.stopped() {
+			t.Fatal("it runs after Freeze")
+		}
+		if err := p.Thaw(); err != nil {
+			t.Fatal(err)
+		}
+		for p.stopped() {
+			time.Sleep(time.Millisecond)
+		}
 	}
 }

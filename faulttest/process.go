@@ -109,7 +109,8 @@ func (p *Process) Freeze() error {
 	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	for !p.stopped() { // what it still starts meanwhile must come before the note
+	// What it still starts meanwhile must come before the note. Somebody else may let it go on meanwhile.
+	for begin := time.Now(); !p.stopped() && time.Since(begin) < time.Second; {
 		time.Sleep(100 * time.Microsecond)
 	}
 	return p.journal.Frozen(p.cmd.Process.Pid)

@@ -311,7 +311,7 @@ func TestAFrozenProcessStandsStill(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	p := &Process{cmd: cmd, journal: journal}
-	for range 50 {
+	for range 1000 {
 		if err := p.Freeze(); err != nil {
 			t.Fatal(err)
 		}

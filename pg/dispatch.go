@@ -12,8 +12,8 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// Lane is a pool and a priority: tasks of one lane and tree start in the order in which they got ready; of different trees,
-// about in that order (see [Store.Dispatch]).
+// Lane is a pool and a priority: tasks of one lane and tree are given in the order in which they got ready, by each
+// coordinator; of different trees, about in that order (see [Store.Dispatch]).
 type Lane struct {
 	Pool     int32
 	Priority dag.Priority
@@ -32,55 +32,55 @@ func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) (wo
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
 	var runs, ask []Run
-	var known [][]*Work // of each run; nil: it is asked for
+	all := map[dag.Key]*Work{}
 	r := Run{Pool: lane.Pool, Priority: lane.Priority}
 	var o origin
 	var execution int32
 	if _, err := pgx.ForEachRow(rows, []any{&r.First, &r.N, &r.Attempt, &o.created, &o.server, &execution}, func() error {
-		runs, known = append(runs, r), append(known, s.keeper.waited(r, o, execution))
-		if known[len(known)-1] == nil {
+		runs = append(runs, r)
+		known := s.keeper.waited(r, o, execution)
+		for _, w := range known {
+			all[w.Key] = w
+		}
+		if known == nil {
 			ask = append(ask, r)
 		}
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	asked, err := s.loadRuns(ctx, ask)
-	if err != nil { // they are taken already: once more, before reconcile has to find them
-		if asked, err = s.loadRuns(ctx, ask); err != nil {
+	if err = s.loadRuns(ctx, ask, all); err != nil { // they are taken already: once more, before reconcile has to find them
+		if err = s.loadRuns(ctx, ask, all); err != nil {
 			err = fmt.Errorf("load what was dispatched: %w", err)
 		}
 	}
-	for i, r := range runs {
-		work = append(work, known[i]...)
-		for k := r.First; known[i] == nil && k < r.First+dag.Key(r.N); k++ {
-			if w := asked[k]; w != nil {
-				work = append(work, w)
-			}
-		}
+	for _, r := range runs {
+		work = append(work, r.among(all)...)
 	}
 	return work, err
 }
 
-// loadRuns loads what is to be published for ready tasks.
-func (s *Store) loadRuns(ctx context.Context, runs []Run) (map[dag.Key]*Work, error) {
+// loadRuns loads what is to be published for ready tasks into work: all of it, or, with an error, nothing.
+func (s *Store) loadRuns(ctx context.Context, runs []Run, work map[dag.Key]*Work) error {
 	if len(runs) == 0 {
-		return nil, nil
+		return nil
 	}
 	first, ns, attempts := columns(runs)
 	rows, err := s.pool.Query(ctx, sql("LoadWork"), first, ns, attempts, int16(dag.Ready))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var work []*Work
-	byKey := map[dag.Key]*Work{}
-	if err := scanWork(rows, func(w *Work) { work, byKey[w.Key] = append(work, w), w }); err != nil {
-		return nil, err
+	var loaded []*Work
+	if err := scanWork(rows, func(w *Work) { loaded = append(loaded, w) }); err != nil {
+		return err
 	}
-	if err := s.addResults(ctx, work); err != nil {
-		return nil, err
+	if err := s.addResults(ctx, loaded); err != nil {
+		return err
 	}
-	return byKey, nil
+	for _, w := range loaded {
+		work[w.Key] = w
+	}
+	return nil
 }
 
 // columns are runs as LoadWork takes them.

@@ -2,7 +2,6 @@ package pg
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -41,6 +40,20 @@ func TestLostMessageIsFoundWhileItsLaneIsBusy(t *testing.T) {
 	}
 }
 
+// waitingTree is a root and its children, all of which wait for room.
+func waitingTree(id string, size int) Submission {
+	tasks := make([]*dag.Task, size)
+	for n := range tasks {
+		tasks[n] = &dag.Task{ID: fmt.Sprintf("%s.%d", id, n), Name: "a", Executor: "e"}
+		if n > 0 {
+			tasks[n].ParentRef = tasks[0].ID
+		}
+	}
+	sub := treeOf(tasks...)
+	sub.Room = nil
+	return sub
+}
+
 // TestAHugeTreeSharesItsLane: calls that share give each tree as much, and each tree's tasks keep their order; the others
 // give what got ready first. Every task is given once.
 func TestAHugeTreeSharesItsLane(t *testing.T) {
@@ -49,16 +62,7 @@ func TestAHugeTreeSharesItsLane(t *testing.T) {
 	sizes := map[dag.TreeKey]int{}
 	var trees []dag.TreeKey
 	for i, size := range []int{10_000, 30, 7} { // the first one is of three runs
-		tasks := make([]*dag.Task, size)
-		for n := range tasks {
-			tasks[n] = &dag.Task{ID: fmt.Sprintf("%d.%d", i, n), Name: "a", Executor: "e"}
-			if n > 0 {
-				tasks[n].ParentRef = tasks[0].ID
-			}
-		}
-		sub := treeOf(tasks...)
-		sub.Room = nil // all of them wait
-		out, err := s.Submit(t.Context(), sub)
+		out, err := s.Submit(t.Context(), waitingTree(fmt.Sprint(i), size))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +78,6 @@ func TestAHugeTreeSharesItsLane(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		slices.SortFunc(work, func(a, b *Work) int { return int(a.Key - b.Key) })
 		took := map[dag.TreeKey]int{}
 		for _, w := range work {
 			tree := w.Key.Tree()
@@ -113,22 +116,13 @@ func TestAHugeTreeSharesItsLane(t *testing.T) {
 	}
 }
 
-// TestTwoWhoDispatchAtOnce: whatever two processes take from one lane at once, each task is given once.
+// TestTwoWhoDispatchAtOnce: whatever several take from one lane at once, each task is given once.
 func TestTwoWhoDispatchAtOnce(t *testing.T) {
 	t.Parallel()
 	s, _ := openStore(t)
 	const size = 600
 	for i := range 3 {
-		tasks := make([]*dag.Task, size)
-		for n := range tasks {
-			tasks[n] = &dag.Task{ID: fmt.Sprintf("%d.%d", i, n), Name: "a", Executor: "e"}
-			if n > 0 {
-				tasks[n].ParentRef = tasks[0].ID
-			}
-		}
-		sub := treeOf(tasks...)
-		sub.Room = nil
-		if _, err := s.Submit(t.Context(), sub); err != nil {
+		if _, err := s.Submit(t.Context(), waitingTree(fmt.Sprint(i), size)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// keeper holds small trees that this process stored, from their submission to their end, so that Postgres need not be
-// asked for what it was told a moment ago: who depends on a task, what a worker is sent of it, and the results that it
+// keeper holds small trees that this process stored, until it ends them or others need the room, so that Postgres need not
+// be asked for what it was told a moment ago: who depends on a task, what a worker is sent of it, and the results that it
 // starts from. None of it is state: a tree's tasks and edges never change, and a result holds for the execution that it
 // came in. What isn't here is asked for; trees that other processes stored never are.
 //
@@ -36,7 +36,7 @@ type origin struct{ created, server time.Time } // when each began, by Postgres'
 
 func (o origin) is(p origin) bool { return o.created.Equal(p.created) && o.server.Equal(p.server) }
 
-// keptTree is one tree. What its results hold is guarded by the keeper's mutex, the rest never changes.
+// keptTree is one tree. results, size and used are guarded by the keeper's mutex, the rest never changes.
 type keptTree struct {
 	origin
 	work []Work // by index, but for what changes: attempt, lane, execution, results
@@ -162,20 +162,22 @@ func (k *keeper) recall(trees []dag.TreeKey) recall {
 	return r
 }
 
-// withDependents gives tasks and those that they unlock, of kept trees; ask are those of other trees. keys are sorted.
-func (r recall) withDependents(keys []dag.Key) (all, ask []dag.Key) {
+// withDependents gives those of the tasks that are of kept trees, with what they unlock; ask are the others. keys are sorted.
+func (r recall) withDependents(keys []dag.Key) (known, ask []dag.Key) {
 	if len(r.kept) == 0 {
-		return keys, keys
+		return []dag.Key{}, keys
 	}
-	all = slices.Clone(keys)
-	r.eachDependent(keys, func(_ dag.Key, d dag.Dependent) { all = append(all, d.Key) })
-	slices.Sort(all)
+	known = make([]dag.Key, 0, 2*len(keys))
 	for _, k := range keys {
-		if _, kept := r.kept[k.Tree()]; !kept {
+		if _, kept := r.kept[k.Tree()]; kept {
+			known = append(known, k)
+		} else {
 			ask = append(ask, k)
 		}
 	}
-	return slices.Compact(all), ask
+	r.eachDependent(known, func(_ dag.Key, d dag.Dependent) { known = append(known, d.Key) })
+	slices.Sort(known)
+	return slices.Compact(known), ask
 }
 
 // eachDependent gives the dependents of tasks of kept trees.

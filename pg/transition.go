@@ -44,6 +44,17 @@ type Run struct {
 	Direct   bool // the caller has room to publish it at once
 }
 
+// among are the run's tasks of those that are to be published, by key.
+func (r Run) among(work map[dag.Key]*Work) []*Work {
+	out := make([]*Work, 0, r.N)
+	for k := r.First; k < r.First+dag.Key(r.N); k++ {
+		if w := work[k]; w != nil {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
 // Effects are what is left to do after a commit.
 type Effects struct {
 	Publish []*Work    // published on record: send them now
@@ -168,15 +179,15 @@ func (l load) lock(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, kept r
 	if l.before != nil {
 		l.before(b)
 	}
-	all, ask := l.keys, []dag.Key(nil) // ask: whose dependents only Postgres knows
+	known, ask := l.keys, []dag.Key(nil) // ask: whose dependents only Postgres knows
 	if l.dependents {
-		all, ask = kept.withDependents(l.keys)
+		known, ask = kept.withDependents(l.keys)
 	}
 	scan := func(rows pgx.Rows) error { return scanLocked(rows, d.Decision) }
 	if len(ask) == 0 {
-		b.Queue(sql("LockTasks"), all, l.policies, trees).Query(scan)
+		b.Queue(sql("LockTasks"), known, l.policies, trees).Query(scan)
 	} else {
-		b.Queue(sql("LockTasksAndDependents"), ask, l.policies, trees, all).Query(scan)
+		b.Queue(sql("LockTasksAndDependents"), ask, l.policies, trees, known).Query(scan)
 		b.Queue(sql("DependentsOf"), ask).Query(func(rows pgx.Rows) error {
 			var from dag.Key
 			var dep dag.Dependent
@@ -266,11 +277,7 @@ func (eff *Effects) place(runs []Run, placed map[dag.Key]bool, work map[dag.Key]
 			eff.Waiting = append(eff.Waiting, r)
 			continue
 		}
-		for k := r.First; k < r.First+dag.Key(r.N); k++ {
-			if w := work[k]; w != nil {
-				eff.Publish = append(eff.Publish, w)
-			}
-		}
+		eff.Publish = append(eff.Publish, r.among(work)...)
 	}
 }
 

@@ -175,11 +175,7 @@ func (s *Store) AuditNames(ctx context.Context, found []Violation) (trees, tasks
 	if err != nil {
 		return nil, nil, fmt.Errorf("read names: %w", err)
 	}
-	var tree, task *string
-	_, err = pgx.ForEachRow(rows, []any{&tree, &task}, func() error {
-		trees, tasks = append(trees, deref(tree)), append(tasks, deref(task))
-		return nil
-	})
+	err = eachRow(rows, func(v *values) { trees, tasks = append(trees, v.text()), append(tasks, v.text()) })
 	return trees, tasks, err
 }
 

@@ -3,7 +3,6 @@ package pg
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"io"
 	"sync"
 	"time"
@@ -11,94 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-
-	"github.com/taskgrove/taskgrove/dag"
 )
-
-// rowWriter writes rows in the binary format of COPY. Each begins with row, which tells how many values follow.
-type rowWriter struct{ buf []byte }
-
-func (w *rowWriter) start() {
-	w.buf = append(w.buf, "PGCOPY\n\377\r\n\000\000\000\000\000\000\000\000\000"...)
-}
-func (w *rowWriter) end() { w.row(-1) }
-
-func (w *rowWriter) row(values int16) { w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(values)) }
-
-// word is what lengths and counts are written as.
-func (w *rowWriter) word(v int32) { w.buf = binary.BigEndian.AppendUint32(w.buf, uint32(v)) }
-
-func (w *rowWriter) null() { w.word(-1) }
-
-func (w *rowWriter) smallint(v int16) {
-	w.word(2)
-	w.buf = binary.BigEndian.AppendUint16(w.buf, uint16(v))
-}
-
-func (w *rowWriter) integer(v int32) {
-	w.word(4)
-	w.word(v)
-}
-
-func (w *rowWriter) bigint(v int64) {
-	w.word(8)
-	w.buf = binary.BigEndian.AppendUint64(w.buf, uint64(v))
-}
-
-func (w *rowWriter) key(k dag.Key) { w.bigint(int64(k)) }
-
-func (w *rowWriter) boolean(v bool) {
-	w.word(1)
-	if v {
-		w.buf = append(w.buf, 1)
-	} else {
-		w.buf = append(w.buf, 0)
-	}
-}
-
-func (w *rowWriter) text(s string) {
-	w.word(int32(len(s)))
-	w.buf = append(w.buf, s...)
-}
-
-// json writes a document; nil is null.
-func (w *rowWriter) json(raw []byte) {
-	if raw == nil {
-		w.null()
-		return
-	}
-	w.word(int32(len(raw)))
-	w.buf = append(w.buf, raw...)
-}
-
-// timestamp writes a time, in microseconds since Postgres's epoch.
-func (w *rowWriter) timestamp(t time.Time) {
-	const epoch = 946_684_800_000_000 // 2000-01-01 in microseconds since 1970
-	w.bigint(t.UnixMicro() - epoch)
-}
-
-// array writes n elements of a type, known by its oid, each written by element.
-func (w *rowWriter) array(oid uint32, n int, element func(i int)) {
-	at := len(w.buf)
-	w.word(0)
-	for _, v := range [...]int32{1, 0, int32(oid), int32(n), 1} { // dimensions, nulls, type, length, index of the first
-		w.word(v)
-	}
-	for i := range n {
-		element(i)
-	}
-	binary.BigEndian.PutUint32(w.buf[at:], uint32(len(w.buf)-at-4))
-}
-
-// unlessZero writes a value, or null when it is the zero one.
-func unlessZero[T comparable](w *rowWriter, v T, write func(T)) {
-	var zero T
-	if v == zero {
-		w.null()
-		return
-	}
-	write(v)
-}
 
 // rowSource writes the next rows, few of them. It reports false when there are none left.
 type rowSource func(w *rowWriter) (more bool, err error)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -33,19 +32,16 @@ func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) (wo
 	}
 	var runs, ask []Run
 	all := map[dag.Key]*Work{}
-	r := Run{Pool: lane.Pool, Priority: lane.Priority}
-	var o origin
-	var execution int32
-	if _, err := pgx.ForEachRow(rows, []any{&r.First, &r.N, &r.Attempt, &o.created, &o.server, &execution}, func() error {
+	if err := eachRow(rows, func(v *values) {
+		r := Run{Pool: lane.Pool, Priority: lane.Priority, First: v.key(), N: v.integer(), Attempt: v.integer()}
 		runs = append(runs, r)
-		known := s.keeper.waited(r, o, execution)
+		known := s.keeper.waited(r, origin{v.timestamp(), v.timestamp()}, v.integer())
 		for _, w := range known {
 			all[w.Key] = w
 		}
 		if known == nil {
 			ask = append(ask, r)
 		}
-		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
@@ -274,9 +270,9 @@ func queuePublished(b *pgx.Batch, runs []sentRun) {
 	}
 	n := len(runs)
 	pools, prios, first := make([]int32, n), make([]int16, n), make([]int64, n)
-	ns, attempts, sent := make([]int32, n), make([]int32, n), make([]pgtype.Timestamptz, n)
+	ns, attempts, sent := make([]int32, n), make([]int32, n), make([]time.Time, n)
 	for i, r := range runs {
-		pools[i], prios[i], first[i], ns[i], attempts[i], sent[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt, timestamp(r.sent)
+		pools[i], prios[i], first[i], ns[i], attempts[i], sent[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt, r.sent
 	}
 	b.Queue(sql("InsertPublished"), pools, prios, first, ns, attempts, sent)
 }

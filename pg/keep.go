@@ -201,21 +201,17 @@ func (r recall) see(b *pgx.Batch, changed func()) {
 		keys = append(keys, key)
 	}
 	b.Queue(sql("SeeTrees"), keys).Query(func(rows pgx.Rows) error {
-		var key dag.TreeKey
-		var o origin
-		var execution int32
-		_, err := pgx.ForEachRow(rows, []any{&key, &o.created, &o.server, &execution}, func() error {
+		return eachRow(rows, func(v *values) {
+			key := dag.TreeKey(v.bigint())
 			t := r.kept[key]
-			if !t.is(o) {
+			if !t.is(origin{v.timestamp(), v.timestamp()}) {
 				r.keeper.mu.Lock()
 				r.keeper.drop(key)
 				r.keeper.mu.Unlock()
 				changed()
 			}
-			r.kept[key] = recalled{t.keptTree, execution}
-			return nil
+			r.kept[key] = recalled{t.keptTree, v.integer()}
 		})
-		return err
 	})
 }
 

@@ -116,11 +116,12 @@ func (f Filter) states() (out []int16) {
 	return out
 }
 
-func orNull(s string) any {
-	if s == "" {
+func orNull[T comparable](v T) any {
+	var zero T
+	if v == zero {
 		return nil
 	}
-	return s
+	return v
 }
 
 // TreeTasks lists a tree's tasks in submission order, from a key on. User is not looked at.

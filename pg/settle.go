@@ -69,13 +69,10 @@ func (o *offers) queue(b *pgx.Batch) {
 	o.alive, o.waiting = map[dag.WorkerKey]bool{}, map[int32]dag.Priority{}
 	queueShareWorkers(b, o.workers, o.alive)
 	b.Queue(sql("WaitingOf"), o.tasks).Query(func(rows pgx.Rows) error {
-		var pool int32
-		var p dag.Priority
-		_, err := pgx.ForEachRow(rows, []any{&pool, &p}, func() error {
-			o.waiting[pool] = p
-			return nil
+		return eachRow(rows, func(v *values) {
+			pool := v.integer()
+			o.waiting[pool] = dag.Priority(v.smallint())
 		})
-		return err
 	})
 }
 
@@ -88,12 +85,7 @@ func (o *offers) may(r *dag.Row) bool {
 // queueShareWorkers finds out which workers are alive, and holds them so until the end of the transaction.
 func queueShareWorkers(b *pgx.Batch, workers []dag.WorkerKey, alive map[dag.WorkerKey]bool) {
 	b.Queue(sql("ShareWorkers"), workers).Query(func(rows pgx.Rows) error {
-		var w dag.WorkerKey
-		_, err := pgx.ForEachRow(rows, []any{&w}, func() error {
-			alive[w] = true
-			return nil
-		})
-		return err
+		return eachRow(rows, func(v *values) { alive[dag.WorkerKey(v.bigint())] = true })
 	})
 }
 

@@ -59,6 +59,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgres url: %w", err)
 	}
+	switch mode := pc.ConnConfig.DefaultQueryExecMode; mode {
+	case pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec:
+	default: // values would come as text, see binary.go
+		return nil, fmt.Errorf("postgres url: default_query_exec_mode is %s: want cache_statement, cache_describe or describe_exec", mode)
+	}
 	pc.MaxConns = int32(cfg.MaxConns)
 	pc.MaxConnIdleTime = 5 * time.Minute
 	params := pc.ConnConfig.RuntimeParams
@@ -73,6 +78,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	params["application_name"] = "taskgrove"
 	params["idle_in_transaction_session_timeout"] = "60000"
 	params["statement_timeout"] = fmt.Sprint(cfg.StatementTimeout.Milliseconds())
+	pc.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
+		registerArrays(c.TypeMap())
+		return nil
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)

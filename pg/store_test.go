@@ -2,6 +2,7 @@ package pg
 
 import (
 	"bytes"
+	"strings"
 	"sync"
 	"testing"
 
@@ -21,6 +22,32 @@ func openStore(t *testing.T) (s *Store, url string) {
 	}
 	t.Cleanup(s.Close)
 	return s, url
+}
+
+// TestExecModes: connections answer in the binary format, or are refused.
+func TestExecModes(t *testing.T) {
+	_, url := openStore(t)
+	for mode, works := range map[string]bool{"cache_statement": true, "cache_describe": true, "describe_exec": true, "exec": false, "simple_protocol": false} {
+		s, err := Open(t.Context(), Config{URL: url + "&default_query_exec_mode=" + mode})
+		if !works {
+			if err == nil || !strings.Contains(err.Error(), "default_query_exec_mode") {
+				t.Errorf("%s: opened with %v, want a refusal", mode, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", mode, err)
+		}
+		rows, err := s.pool.Query(t.Context(), "select unnest($1::bigint[])", []int64{5})
+		if err != nil {
+			t.Fatalf("%s: %v", mode, err)
+		}
+		var got int64
+		if err := eachRow(rows, func(v *values) { got = v.bigint() }); err != nil || got != 5 {
+			t.Errorf("%s: %d, %v, want 5", mode, got, err)
+		}
+		s.Close()
+	}
 }
 
 // TestProcessesThatStartAtOnceShareASecret: the first ones of a new cluster all ask for its secret, and agree.

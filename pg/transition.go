@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -86,43 +85,24 @@ type Room func(pool int32, priority dag.Priority, n int32) bool
 func noRoom(int32, dag.Priority, int32) bool { return false }
 
 func scanLocked(rows pgx.Rows, d *dag.Decision) error {
-	var (
-		r                               dag.Row
-		worker, blocked                 *int64
-		started                         *time.Time
-		cancelled, policy               bool
-		executor, backoff               *string
-		maxAttempts                     *int32
-		initial, maxDelay, timeout, sts *int64
-		notBefore                       *time.Time
-		onLost                          *int16
-	)
-	_, err := pgx.ForEachRow(rows, []any{&r.Key, &r.State, &r.Flags, &r.Priority, &r.Pool, &r.Attempt, &r.Remaining, &r.Failures,
-		&r.Crashes, &worker, &started, &blocked, &cancelled,
-		&policy, &executor, &maxAttempts, &backoff, &initial, &maxDelay, &timeout, &sts, &notBefore, &onLost}, func() error {
-		r.Worker, r.BlockedBy = dag.WorkerKey(deref(worker)), dag.Key(deref(blocked))
-		r.StartedAt = deref(started)
-		r.Policy = nil
-		if policy {
+	return eachRow(rows, func(v *values) {
+		r := dag.Row{
+			Key: v.key(), State: dag.State(v.smallint()), Flags: dag.Flags(v.smallint()), Priority: dag.Priority(v.smallint()),
+			Pool: v.integer(), Attempt: v.integer(), Remaining: v.integer(), Failures: v.integer(), Crashes: v.integer(),
+			Worker: dag.WorkerKey(v.bigint()), StartedAt: v.timestamp(), BlockedBy: v.key(),
+		}
+		cancelled := v.boolean()
+		if specified := v.boolean(); specified {
 			r.Policy = &dag.Policy{
-				Executor: deref(executor),
-				Retry: dag.RetryPolicy{MaxAttempts: int(deref(maxAttempts)), Backoff: dag.Backoff(deref(backoff)),
-					InitialDelay: millis(deref(initial)), MaxDelay: millis(deref(maxDelay))},
-				OnLost: dag.OnLost(deref(onLost)), Timeout: millis(deref(timeout)), ScheduleToStart: millis(deref(sts)),
-				NotBefore: deref(notBefore),
+				Executor: v.text(),
+				Retry: dag.RetryPolicy{MaxAttempts: int(v.integer()), Backoff: dag.Backoff(v.text()),
+					InitialDelay: millis(v.bigint()), MaxDelay: millis(v.bigint())},
+				Timeout: millis(v.bigint()), ScheduleToStart: millis(v.bigint()), NotBefore: v.timestamp(),
+				OnLost: dag.OnLost(v.smallint()),
 			}
 		}
 		d.Add(r, cancelled)
-		return nil
 	})
-	return err
-}
-
-func deref[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
 }
 
 func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -189,13 +169,9 @@ func (l load) lock(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, kept r
 	} else {
 		b.Queue(sql("LockTasksAndDependents"), ask, l.policies, trees, known).Query(scan)
 		b.Queue(sql("DependentsOf"), ask).Query(func(rows pgx.Rows) error {
-			var from dag.Key
-			var dep dag.Dependent
-			_, err := pgx.ForEachRow(rows, []any{&from, &dep.Key, &dep.Required}, func() error {
-				d.AddDependent(from, dep)
-				return nil
+			return eachRow(rows, func(v *values) {
+				d.AddDependent(v.key(), dag.Dependent{Key: v.key(), Required: v.boolean()})
 			})
-			return err
 		})
 	}
 	if len(kept.kept) > 0 {
@@ -286,7 +262,7 @@ func queueRows(b *pgx.Batch, changed []*dag.Row, eff *Effects) {
 	keys, was, wasAttempt := make([]int64, n), make([]int16, n), make([]int32, n)
 	state, attempt, remaining := make([]int16, n), make([]int32, n), make([]int32, n)
 	failures, crashes, worker := make([]int32, n), make([]int32, n), make([]int64, n)
-	started, blocked := make([]pgtype.Timestamptz, n), make([]int64, n)
+	started, blocked := make([]time.Time, n), make([]int64, n)
 	for i, r := range changed {
 		s, a := r.Expected()
 		keys[i], was[i], wasAttempt[i] = int64(r.Key), int16(s), a
@@ -295,7 +271,7 @@ func queueRows(b *pgx.Batch, changed []*dag.Row, eff *Effects) {
 		if r.State == dag.Blocked {
 			blocked[i] = int64(r.BlockedBy)
 		}
-		started[i] = timestamp(r.StartedAt)
+		started[i] = r.StartedAt
 		if s == dag.Ready && (r.State != dag.Ready || a != r.Attempt) {
 			if eff.Taken == nil {
 				eff.Taken = map[Lane]int{}
@@ -304,10 +280,6 @@ func queueRows(b *pgx.Batch, changed []*dag.Row, eff *Effects) {
 		}
 	}
 	b.Queue(sql("ApplyRows"), keys, was, wasAttempt, state, attempt, remaining, failures, crashes, worker, started, blocked, n)
-}
-
-func timestamp(t time.Time) pgtype.Timestamptz {
-	return pgtype.Timestamptz{Time: t, Valid: !t.IsZero()}
 }
 
 // largeResult is from how many bytes on a result is worth a statement of its own.
@@ -319,7 +291,7 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 		numbers             []int32
 		outcomes            []int16
 		counted             []bool
-		started             []pgtype.Timestamptz
+		started             []time.Time
 		results             []*string
 		errs, details       []string
 		doneKeys, chunkKeys []int64
@@ -328,7 +300,7 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 	)
 	for _, e := range ended {
 		if len(e.Result) > largeResult && !e.Chunked && !e.Receipt {
-			b.Queue(sql("InsertLargeAttempt"), e.Task, e.Attempt, int16(e.Outcome), e.Counted, int64(e.Worker), timestamp(e.StartedAt),
+			b.Queue(sql("InsertLargeAttempt"), e.Task, e.Attempt, int16(e.Outcome), e.Counted, int64(e.Worker), orNull(e.StartedAt),
 				[]byte(e.Result), e.Error, e.Detail)
 			continue
 		}
@@ -346,7 +318,7 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 		}
 		keys, numbers, outcomes = append(keys, int64(e.Task)), append(numbers, e.Attempt), append(outcomes, int16(e.Outcome))
 		counted, workers = append(counted, e.Counted), append(workers, int64(e.Worker))
-		started, results = append(started, timestamp(e.StartedAt)), append(results, result)
+		started, results = append(started, e.StartedAt), append(results, result)
 		errs, details = append(errs, e.Error), append(details, e.Detail)
 	}
 	if len(keys) > 0 {
@@ -364,10 +336,10 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 func queueTimers(b *pgx.Batch, timers []dag.Timer) {
 	n := len(timers)
 	keys, attempts, kinds := make([]int64, n), make([]int32, n), make([]int16, n)
-	delays, at := make([]float64, n), make([]pgtype.Timestamptz, n)
+	delays, at := make([]float64, n), make([]time.Time, n)
 	for i, t := range timers {
 		keys[i], attempts[i], kinds[i] = int64(t.Task), t.Attempt, int16(t.Kind)
-		delays[i], at[i] = float64(t.Delay)/float64(time.Millisecond), timestamp(t.At)
+		delays[i], at[i] = float64(t.Delay)/float64(time.Millisecond), t.At
 	}
 	b.Queue(sql("InsertTimers"), keys, attempts, kinds, delays, at)
 }
@@ -388,12 +360,7 @@ func queueRuns(b *pgx.Batch, runs []Run, placed map[dag.Key]bool) {
 		pools[i], prios[i], first[i], ns[i], attempts[i], direct[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt, r.Direct
 	}
 	b.Queue(sql("PlaceRuns"), pools, prios, first, ns, attempts, direct).Query(func(rows pgx.Rows) error {
-		var k dag.Key
-		_, err := pgx.ForEachRow(rows, []any{&k}, func() error {
-			placed[k] = true
-			return nil
-		})
-		return err
+		return eachRow(rows, func(v *values) { placed[v.key()] = true })
 	})
 }
 
@@ -423,31 +390,22 @@ func queueWork(b *pgx.Batch, runs []Run, state dag.State, work map[dag.Key]*Work
 }
 
 func scanWork(rows pgx.Rows, each func(*Work)) error {
-	defer rows.Close()
-	for rows.Next() {
-		w := &Work{}
-		if err := rows.Scan(&w.Key, &w.Attempt, &w.Priority, &w.Pool, &w.Flags, &w.TreeID, &w.UserID, &w.Execution, &w.ID,
-			&w.Name, &w.Executor, &w.TimeoutMS, &w.Deps, &w.Inputs, &w.Params, &w.Schemas); err != nil {
-			return err
-		}
-		each(w)
-	}
-	return rows.Err()
+	return eachRow(rows, func(v *values) {
+		each(&Work{
+			Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.smallint()),
+			TreeID: v.text(), UserID: v.text(), Execution: v.integer(), ID: v.text(), Name: v.text(), Executor: v.text(),
+			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(),
+		})
+	})
 }
 
 func scanResults(rows pgx.Rows, work map[dag.Key]*Work) error {
-	defer rows.Close()
-	for rows.Next() {
-		var k dag.Key
-		var r dag.DependencyResult
-		if err := rows.Scan(&k, &r.ID, &r.Result); err != nil {
-			return err
-		}
-		if w := work[k]; w != nil {
+	return eachRow(rows, func(v *values) {
+		key, r := v.key(), dag.DependencyResult{ID: v.text(), Result: v.json()}
+		if w := work[key]; w != nil {
 			w.Results = append(w.Results, r)
 		}
-	}
-	return rows.Err()
+	})
 }
 
 func queueTrees(b *pgx.Batch, trees map[dag.TreeKey]*dag.TreeDelta, eff *Effects) {
@@ -475,12 +433,9 @@ func queueTrees(b *pgx.Batch, trees map[dag.TreeKey]*dag.TreeDelta, eff *Effects
 	}
 	b.Queue(sql("ApplyTrees"), keys, cols[0], cols[1], cols[2], cols[3], cols[4], cols[5], cols[6], cols[7], cols[8], started, bodies).
 		Query(func(rows pgx.Rows) error {
-			var t TreeSequence
-			_, err := pgx.ForEachRow(rows, []any{&t.Tree, &t.Sequence, &t.Final}, func() error {
-				eff.Trees = append(eff.Trees, t)
-				return nil
+			return eachRow(rows, func(v *values) {
+				eff.Trees = append(eff.Trees, TreeSequence{Tree: dag.TreeKey(v.bigint()), Sequence: v.bigint(), Final: v.boolean()})
 			})
-			return err
 		})
 }
 

@@ -109,7 +109,7 @@ func submit(ctx context.Context, c *cluster, tasks iter.Seq[*client.NewTask]) (s
 			total = time.Since(begin)
 			break
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond) // each look is work for Postgres
 	}
 	if tree.Completed != tree.Tasks {
 		return 0, 0, nil, fmt.Errorf("%d of %d tasks completed", tree.Completed, tree.Tasks)

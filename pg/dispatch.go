@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -107,23 +108,105 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*
 	if w == nil {
 		return nil, ErrNotFound
 	}
-	rows, err = s.pool.Query(ctx, sql("LoadDependencyResults"), []dag.Key{k}, dag.MaxTreeTasks)
+	if err := s.dependencyResults(ctx, w, most-len(w.Inputs)); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// dependencyResults adds the results of the task's dependencies, of so many bytes at most: [ErrTooLarge].
+func (s *Store) dependencyResults(ctx context.Context, w *Work, most int) error {
+	result := func(v *values) []byte {
+		r := v.json()
+		if most -= len(r); most < 0 {
+			v.fail(ErrTooLarge)
+		}
+		return r
+	}
+	if w.Deps > MaxInlineDeps {
+		sw, err := s.sweepOf(ctx, w.Key)
+		if err != nil {
+			return err
+		}
+		if len(sw.places) <= 4*len(sw.order) { // few of those that it walks past are of no use
+			w.Results, err = sw.run(ctx, s, result)
+			return err
+		}
+	}
+	rows, err := s.pool.Query(ctx, sql("LoadDependencyResults"), []dag.Key{w.Key}, dag.MaxTreeTasks)
+	if err != nil {
+		return err
+	}
+	return eachRow(rows, func(v *values) {
+		_ = v.key() // the task's own
+		w.Results = append(w.Results, dag.DependencyResult{ID: v.text(), Result: result(v)})
+	})
+}
+
+// sweep reads the results of many dependencies by walks along the tables, where to look up each costs five times as much.
+type sweep struct {
+	first  dag.Key
+	order  []int32 // the dependencies, by their distance from the first one
+	places []sweptTask
+}
+
+type sweptTask struct {
+	wanted bool
+	id     string
+	number int32 // of the attempt that completed; 0: none
+	result []byte
+}
+
+// sweepOf prepares to read the results of the task's dependencies, of which there are some.
+func (s *Store) sweepOf(ctx context.Context, k dag.Key) (*sweep, error) {
+	rows, err := s.pool.Query(ctx, sql("DependenciesOf"), k)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	bytes := len(w.Inputs)
-	for rows.Next() {
-		var r dag.DependencyResult
-		if err := rows.Scan(nil, &r.ID, &r.Result); err != nil {
-			return nil, err
-		}
-		if bytes += len(r.Result); bytes > most {
-			return nil, ErrTooLarge
-		}
-		w.Results = append(w.Results, r)
+	sw := &sweep{}
+	if err := eachRow(rows, func(v *values) { sw.order = append(sw.order, v.integer()) }); err != nil {
+		return nil, err
 	}
-	return w, rows.Err()
+	least, most := slices.Min(sw.order), slices.Max(sw.order)
+	sw.first = k.Tree().Key(int(least))
+	sw.places = make([]sweptTask, most-least+1)
+	for i := range sw.order {
+		sw.order[i] -= least
+		sw.places[sw.order[i]].wanted = true
+	}
+	return sw, nil
+}
+
+// run gives the results of those dependencies that completed with one, in order. result reads one.
+func (sw *sweep) run(ctx context.Context, s *Store, result func(v *values) []byte) ([]dag.DependencyResult, error) {
+	end := sw.first + dag.Key(len(sw.places))
+	b := &pgx.Batch{}
+	walk := func(name string, each func(v *values, i int)) {
+		b.Queue(sql(name), sw.first, end).Query(func(rows pgx.Rows) error {
+			return eachRow(rows, func(v *values) {
+				if i := int(v.key() - sw.first); sw.places[i].wanted {
+					each(v, i)
+				}
+			})
+		})
+	}
+	walk("SweepIDs", func(v *values, i int) { sw.places[i].id = v.text() })
+	walk("SweepCompleted", func(v *values, i int) { sw.places[i].number = v.integer() })
+	walk("SweepResults", func(v *values, i int) {
+		if v.integer() == sw.places[i].number {
+			sw.places[i].result = result(v)
+		}
+	})
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	out := make([]dag.DependencyResult, 0, len(sw.order))
+	for _, i := range sw.order {
+		if p := sw.places[i]; p.result != nil {
+			out = append(out, dag.DependencyResult{ID: p.id, Result: p.result})
+		}
+	}
+	return out, nil
 }
 
 // Backlog tells which lanes have waiting tasks.

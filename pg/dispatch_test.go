@@ -1,7 +1,10 @@
 package pg
 
 import (
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -196,6 +199,86 @@ func TestASlotAtATimeIsShared(t *testing.T) {
 		}
 		if calls == 100 { // each is a throw of a coin
 			t.Fatal("the other tree never gets its turn")
+		}
+	}
+}
+
+// TestResultsOfManyDependencies: what a task with many dependencies starts from is what is looked up one by one, whether they
+// lie close together, and are read by a sweep, or far apart.
+func TestResultsOfManyDependencies(t *testing.T) {
+	t.Parallel()
+	s, _ := openStore(t)
+	const size = 2000
+	order := rand.Perm(size)
+	for _, c := range []struct {
+		name  string
+		n     int // dependencies
+		span  int // among so many tasks
+		sweep bool
+	}{
+		{"close", MaxInlineDeps + 1, 400, true},
+		{"just close enough", 300, 1200, true},
+		{"too far apart", 300, 1201, false},
+		{"few", MaxInlineDeps, 400, false},
+	} {
+		id := func(i int) string { return fmt.Sprintf("%s %d", c.name, i) }
+		tasks := make([]*dag.Task, size)
+		for i := range tasks {
+			tasks[i] = &dag.Task{ID: id(i), Name: "a", Executor: "e", ParentRef: id(0)}
+		}
+		tasks[0].ParentRef = ""
+		last := tasks[size-1]
+		refs := []int{c.span, 1}
+		for _, i := range order {
+			if i > 1 && i < c.span && len(refs) < c.n {
+				refs = append(refs, i)
+			}
+		}
+		for _, i := range refs {
+			last.Dependencies = append(last.Dependencies, dag.Dependency{Ref: id(i), Optional: i%5 == 0})
+		}
+		out, err := s.Submit(t.Context(), treeOf(tasks...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, k := out.Tree.Key(0), out.Tree.Key(size-1)
+		// Two of three completed, each in its second attempt at most, and some without a result.
+		if _, err := s.pool.Exec(t.Context(), `
+			with a as (insert into attempt (task, number, outcome, counted, finished_at, result)
+				select key, n, 1, true, now(), case when key % 7 <> 0 then json_build_object('of', key, 'attempt', n) end
+				from task cross join generate_series(1, 2) n where key between $1 and $2)
+			update task set attempt = 1 + key % 2, state = case when key % 3 <> 0 then 6 else 7 end where key between $1 and $2`, first, k-1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.pool.Exec(t.Context(), "update task set attempt = 1, state = 4 where key = $1", k); err != nil {
+			t.Fatal(err)
+		}
+		sw, err := s.sweepOf(t.Context(), k)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(sw.order) > MaxInlineDeps && len(sw.places) <= 4*len(sw.order); got != c.sweep {
+			t.Fatalf("%s: %d dependencies among %d tasks: read by a sweep: %v", c.name, len(sw.order), len(sw.places), got)
+		}
+		rows, err := s.pool.Query(t.Context(), sql("LoadDependencyResults"), []dag.Key{k}, dag.MaxTreeTasks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []dag.DependencyResult
+		bytes := 0
+		if err := eachRow(rows, func(v *values) {
+			v.key()
+			r := dag.DependencyResult{ID: v.text(), Result: v.json()}
+			want, bytes = append(want, r), bytes+len(r.Result)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Work(t.Context(), k, 1, bytes)
+		if err != nil || !reflect.DeepEqual(got.Results, want) {
+			t.Errorf("%s: %d results, %v, not the same as %d looked up one by one", c.name, len(got.Results), err, len(want))
+		}
+		if _, err := s.Work(t.Context(), k, 1, bytes-1); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%s: one byte too many: %v, want %v", c.name, err, ErrTooLarge)
 		}
 	}
 }

@@ -60,6 +60,10 @@ var hot = map[string]explained{
 	"Backlog":               {},
 	"StalePublished":        {args: "15, 100", rows: 30_000, whole: []string{"published"}}, // in the order of its key; a row stays some 15 s in it
 	"DeletePublished":       {args: "'{1,2,3,4,5}'"},
+	"DependenciesOf":        {args: "(300::bigint << 24) + 5"},
+	"SweepIDs":              {args: "(200::bigint << 24) + 100, (200::bigint << 24) + 400"},
+	"SweepCompleted":        {args: "(200::bigint << 24) + 100, (200::bigint << 24) + 400"},
+	"SweepResults":          {args: "(200::bigint << 24) + 100, (200::bigint << 24) + 400"},
 	"LoadOneWork":           {args: "(295::bigint << 24) + 100, 1"},
 	// claims and workers
 	"ShareWorkers":      {args: "'{1,2,3}'"},

@@ -92,6 +92,25 @@ select pool, priority, first, n, attempt, coalesce(sent, now())
 from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::timestamptz[])
   u(pool, priority, first, n, attempt, sent)
 
+-- name: DependenciesOf
+-- The indexes of the dependencies of the task $1, in their order.
+select abs(d.i) - 1
+from (select deps from spec where key = $1 offset 0) s cross join lateral unnest(s.deps) with ordinality d(i, ord)
+order by d.ord
+
+-- name: SweepIDs
+-- Of the tasks from $1 on and before $2: their ids. This and the next two read all of that range, for a task that depends on
+-- a good part of it.
+select key, id from spec where key >= $1 and key < $2
+
+-- name: SweepCompleted
+-- Of the tasks from $1 on and before $2 that have completed: in which attempt.
+select key, attempt from task where key >= $1 and key < $2 and state = 6
+
+-- name: SweepResults
+-- The results of attempts of the tasks from $1 on and before $2.
+select task, number, result from attempt where task >= $1 and task < $2 and result is not null
+
 -- name: LoadOneWork
 -- As LoadWork, for one attempt that is ready or open.
 select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,

@@ -11,9 +11,9 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// keeper holds small trees that this process stored, until it ends them or others need the room, so that Postgres need not
-// be asked for what it was told a moment ago: who depends on a task, what a worker is sent of it, and the results that it
-// starts from. None of it is state: a tree's tasks and edges never change, and a result holds for the execution that it
+// keeper holds trees that this process stored, until it ends them or others need the room, so that Postgres need not be asked
+// for what it was told a moment ago: who depends on a task, and, of small trees, what a worker is sent of it and the results
+// that it starts from. None of it is state: a tree's tasks and edges never change, and a result holds for the execution that it
 // came in. What isn't here is asked for; trees that other processes stored never are.
 //
 // After Postgres came back from a backup, or from a replica that lacks the last commits, a key may stand for another tree,
@@ -27,6 +27,7 @@ type keeper struct {
 
 const (
 	keptBytes  = 64 << 20         // of all trees; then the newest are not kept, as the oldest are what runs
+	keptEdges  = keptBytes / 4    // of one large tree
 	keptResult = 16 << 10         // the largest result that is kept
 	keptIdle   = 10 * time.Second // then an unused tree may make room: other processes ended it, or it waits for long
 )
@@ -39,12 +40,13 @@ func (o origin) is(p origin) bool { return o.created.Equal(p.created) && o.serve
 // keptTree is one tree. results, size and used are guarded by the keeper's mutex, the rest never changes.
 type keptTree struct {
 	origin
-	work []Work // by index, but for what changes: attempt, lane, execution, results
+	dependents []dag.Dependent // of task i: from unlocks[i] to unlocks[i+1]
+	unlocks    []int32         // nil: the tree has no edges
 
+	// Of small trees only:
+	work         []Work  // by index, but for what changes: attempt, lane, execution, results
 	dependencies []int32 // of task i, by index, in their order: from needs[i] to needs[i+1]
 	needs        []int32
-	dependents   []dag.Dependent // likewise, of the task that they wait for
-	unlocks      []int32
 
 	results []keptResultOf // by index; nil: none yet
 	size    int
@@ -61,17 +63,39 @@ func newKeeper() *keeper { return &keeper{trees: map[dag.TreeKey]*keptTree{}} }
 
 // newKeptTree is the tree that a member stores.
 func newKeptTree(m *member, o origin) *keptTree {
+	t := newKeptEdges(m.st.g, m.st.tree, o)
 	g := m.st.g
-	n := len(g.IDs)
-	t := &keptTree{origin: o, work: make([]Work, n), dependencies: make([]int32, len(g.Dep)), needs: g.DepStart,
-		dependents: make([]dag.Dependent, len(g.Dep)), unlocks: make([]int32, n+1), size: m.size}
-	for i := range n {
+	t.work, t.dependencies, t.needs = make([]Work, len(g.IDs)), make([]int32, len(g.Dep)), g.DepStart
+	t.size += m.size
+	for i := range t.work {
 		t.work[i] = m.work(i)
-		t.size += len(t.work[i].ID) + int(unsafe.Sizeof(Work{})+unsafe.Sizeof(keptResultOf{})) + 2*4
+		t.size += len(t.work[i].ID) + int(unsafe.Sizeof(Work{})+unsafe.Sizeof(keptResultOf{})) + 4
 	}
-	t.size += len(g.Dep) * (4 + int(unsafe.Sizeof(dag.Dependent{})))
 	for n, e := range g.Dep {
 		t.dependencies[n] = e.Task
+		t.size += 4
+	}
+	return t
+}
+
+// edgesSize is the size of what newKeptEdges gives.
+func edgesSize(g *dag.Graph) int {
+	size := int(unsafe.Sizeof(keptTree{}))
+	if len(g.Dep) > 0 {
+		size += len(g.Dep)*int(unsafe.Sizeof(dag.Dependent{})) + (len(g.IDs)+1)*4
+	}
+	return size
+}
+
+// newKeptEdges is what is kept of a large tree.
+func newKeptEdges(g *dag.Graph, tree dag.TreeKey, o origin) *keptTree {
+	t := &keptTree{origin: o, size: edgesSize(g)}
+	if len(g.Dep) == 0 {
+		return t
+	}
+	n := len(g.IDs)
+	t.dependents, t.unlocks = make([]dag.Dependent, len(g.Dep)), make([]int32, n+1)
+	for _, e := range g.Dep {
 		t.unlocks[e.Task+1]++
 	}
 	for i := range n {
@@ -80,7 +104,7 @@ func newKeptTree(m *member, o origin) *keptTree {
 	next := slices.Clone(t.unlocks[:n])
 	for i := range n {
 		for _, e := range g.Dependencies(i) {
-			t.dependents[next[e.Task]] = dag.Dependent{Key: m.st.tree.Key(i), Required: e.Required}
+			t.dependents[next[e.Task]] = dag.Dependent{Key: tree.Key(i), Required: e.Required}
 			next[e.Task]++
 		}
 	}
@@ -90,7 +114,7 @@ func newKeptTree(m *member, o origin) *keptTree {
 // of are the dependents of a task that are unlocked at once, as LockTasksAndDependents finds them.
 func (t *keptTree) of(k dag.Key) []dag.Dependent {
 	i := k.Index()
-	if i >= len(t.work) {
+	if i+1 >= len(t.unlocks) {
 		return nil
 	}
 	if all := t.dependents[t.unlocks[i]:t.unlocks[i+1]]; len(all) <= dag.InlineDependents {
@@ -293,7 +317,8 @@ func (r recall) completed(ended []dag.Ended) map[dag.Key][]byte {
 	}
 	out := map[dag.Key][]byte{}
 	for _, e := range ended {
-		if t := r.kept[e.Task.Tree()]; e.Outcome == dag.OutcomeCompleted && !e.Chunked && t.execution > 0 && len(t.of(e.Task)) > 0 {
+		t := r.kept[e.Task.Tree()]
+		if e.Outcome == dag.OutcomeCompleted && !e.Chunked && t.execution > 0 && t.work != nil && len(t.of(e.Task)) > 0 {
 			out[e.Task] = e.Result
 		}
 	}

@@ -249,11 +249,12 @@ func isUnique(err error, constraint string) bool {
 
 func (s *Store) submit(ctx context.Context, c *pgx.Conn, sub Submission, in *intake) (*Submitted, error) {
 	var tree dag.TreeKey
+	var o origin
 	b := &pgx.Batch{}
 	b.Queue("begin")
 	b.Queue("set local statement_timeout = 0") // the client's pace, and ctx, bound the copy
 	b.Queue("set local idle_in_transaction_session_timeout = '10min'")
-	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree, nil, nil) })
+	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree, &o.created, &o.server) })
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("begin submission: %w", err)
 	}
@@ -275,6 +276,9 @@ func (s *Store) submit(ctx context.Context, c *pgx.Conn, sub Submission, in *int
 	eff, err := st.finish(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	if !sub.Hold && edgesSize(st.g) <= keptEdges {
+		s.keeper.keep(tree, newKeptEdges(st.g, tree, o))
 	}
 	return st.submitted(idMap, eff), nil
 }

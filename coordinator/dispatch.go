@@ -145,7 +145,7 @@ func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 		Token: c.tokens.of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
 		IdempotencyKey: fmt.Sprintf("%s.%d", w.ID, w.Execution), UserId: w.UserID,
-		Unlocks: w.Flags&(dag.FlagDependents|dag.FlagWide) == dag.FlagDependents,
+		Unlocks: w.Flags.Unlocks(),
 	}
 	if w.Deps > pg.MaxInlineDeps {
 		m.InputsSize = 1 // not known before it is asked for

@@ -30,6 +30,9 @@ const FlagPolicy = FlagTimed | FlagTimeout | FlagUnknown
 // InlineDependents is the most dependents of one task that are unlocked in the transaction that settles it.
 const InlineDependents = 1000
 
+// Unlocks reports whether tasks depend on it, few enough to be unlocked in the transaction that ends it.
+func (f Flags) Unlocks() bool { return f&(FlagDependents|FlagWide) == FlagDependents }
+
 // Row is a task's scheduling state, as locked.
 type Row struct {
 	Key       Key
@@ -422,6 +425,7 @@ type Result struct {
 	Permanent bool
 	Early     bool // started before its claim was confirmed
 	Offer     bool // its slot waits for a task that it unlocks
+	Alone     bool // its worker was told that it unlocks nothing: a hint which rows to load; a chore tells dependents that are not
 	StartedAt time.Time
 }
 

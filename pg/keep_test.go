@@ -137,6 +137,7 @@ func (h *keptHouse) settle(s *Store, some []*Work) {
 	results := make([]dag.Result, len(some))
 	for i, w := range some {
 		results[i] = dag.Result{Task: w.Key, Attempt: w.Attempt, Worker: h.worker, Outcome: dag.OutcomeCompleted, Offer: h.random.IntN(2) == 0}
+		results[i].Alone = !w.Flags.Unlocks() || h.random.IntN(20) == 0 // old workers and false ones say what is not so
 		switch h.random.IntN(10) {
 		case 0: // null
 		case 1:

@@ -23,6 +23,9 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		if r.Offer {
 			offers.add(r)
 		}
+		if r.Alone {
+			l.alone = append(l.alone, r.Task)
+		}
 		if r.Outcome != dag.OutcomeCompleted {
 			l.policies = append(l.policies, r.Task)
 		}

@@ -112,6 +112,7 @@ type load struct {
 	keys       []dag.Key
 	policies   []dag.Key // of which the policy is needed whatever their flags say
 	dependents bool
+	alone      []dag.Key          // of which none are needed: should there be any, a chore tells them
 	joined     bool               // the transaction has begun already
 	before     func(b *pgx.Batch) // queued before the locks, each with its own callback
 }
@@ -162,6 +163,9 @@ func (l load) lock(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, kept r
 	known, ask := l.keys, []dag.Key(nil) // ask: whose dependents only Postgres knows
 	if l.dependents {
 		known, ask = kept.withDependents(l.keys)
+		var alone []dag.Key
+		ask, alone = l.without(ask)
+		known = append(known, alone...)
 	}
 	scan := func(rows pgx.Rows) error { return scanLocked(rows, d.Decision) }
 	if len(ask) == 0 {
@@ -184,6 +188,22 @@ func (l load) lock(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, kept r
 		kept.eachDependent(l.keys, d.AddDependent)
 	}
 	return d, changed, nil
+}
+
+// without gives those of the tasks that are not said to be alone, and those that are.
+func (l load) without(keys []dag.Key) (others, alone []dag.Key) {
+	if len(l.alone) == 0 {
+		return keys, nil
+	}
+	slices.Sort(l.alone)
+	for _, k := range keys {
+		if _, said := slices.BinarySearch(l.alone, k); said {
+			alone = append(alone, k)
+		} else {
+			others = append(others, k)
+		}
+	}
+	return others, alone
 }
 
 // treesOf gives the trees of tasks, each once; keys are sorted.

@@ -107,7 +107,7 @@ func (wk *worker) missed(s *session, grants []grant) {
 // mayOffer reports whether the attempt's slot is worth keeping for a task that it unlocks.
 func (wk *worker) mayOffer(a *attempt) bool {
 	flags := wk.w.store.task(a.key.task).row.Flags
-	return flags&(dag.FlagDependents|dag.FlagWide) == dag.FlagDependents && !wk.leaving && wk.w.chance(0.8)
+	return flags.Unlocks() && !wk.leaving && wk.w.chance(0.8)
 }
 
 // endOffer gives up a slot that nobody came for.

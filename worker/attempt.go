@@ -91,7 +91,7 @@ func (a *attempt) grant() *workerv1.Grant {
 // newResult is a result of the attempt that lacks its value.
 func (a *attempt) newResult(outcome workerv1.Outcome, started, finished time.Time) *workerv1.Result {
 	return &workerv1.Result{
-		Attempt: a.work.Attempt, Token: a.work.Token, Outcome: outcome,
+		Attempt: a.work.Attempt, Token: a.work.Token, Outcome: outcome, Alone: !a.work.Unlocks,
 		StartedUnixUs: started.UnixMicro(), FinishedUnixUs: finished.UnixMicro(),
 	}
 }

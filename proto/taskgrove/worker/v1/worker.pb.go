@@ -532,6 +532,7 @@ type Result struct {
 	FinishedUnixUs int64                  `protobuf:"varint,10,opt,name=finished_unix_us,json=finishedUnixUs,proto3" json:"finished_unix_us,omitempty"`
 	Early          bool                   `protobuf:"varint,11,opt,name=early,proto3" json:"early,omitempty"` // started before its claim was confirmed (repeatable only)
 	Offer          bool                   `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"` // its slot waits for the receipt: a task of its pool that it unlocks may come along
+	Alone          bool                   `protobuf:"varint,13,opt,name=alone,proto3" json:"alone,omitempty"` // its Work did not say that it unlocks others: a hint, coordinators look for themselves
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -646,6 +647,13 @@ func (x *Result) GetEarly() bool {
 func (x *Result) GetOffer() bool {
 	if x != nil {
 		return x.Offer
+	}
+	return false
+}
+
+func (x *Result) GetAlone() bool {
+	if x != nil {
+		return x.Alone
 	}
 	return false
 }
@@ -1700,7 +1708,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\x8d\x03\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xa3\x03\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x126\n" +
@@ -1715,7 +1723,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x10finished_unix_us\x18\n" +
 	" \x01(\x03R\x0efinishedUnixUs\x12\x14\n" +
 	"\x05early\x18\v \x01(\bR\x05early\x12\x14\n" +
-	"\x05offer\x18\f \x01(\bR\x05offer\"z\n" +
+	"\x05offer\x18\f \x01(\bR\x05offer\x12\x14\n" +
+	"\x05alone\x18\r \x01(\bR\x05alone\"z\n" +
 	"\vResultBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x125\n" +

@@ -425,7 +425,7 @@ type Result struct {
 	Permanent bool
 	Early     bool // started before its claim was confirmed
 	Offer     bool // its slot waits for a task that it unlocks
-	Alone     bool // its worker was told that it unlocks nothing: a hint which rows to load; a chore tells dependents that are not
+	Alone     bool // its worker was not told that it unlocks anything: a hint which rows to load; a chore tells dependents that are not
 	StartedAt time.Time
 }
 

@@ -111,7 +111,7 @@ func unlessZero[T comparable](w *rowWriter, v T, write func(T)) {
 // arrayCodec writes those arrays that statements are given; the rest is pgx's.
 type arrayCodec struct{ *pgtype.ArrayCodec }
 
-// PlanEncode is for slices whose elements are of the array's type. A nil slice is null, and so are nil and zero times in one.
+// PlanEncode is for slices whose elements are of the array's type. Zero times in one are null.
 func (c arrayCodec) PlanEncode(m *pgtype.Map, oid uint32, format int16, value any) pgtype.EncodePlan {
 	if format == pgtype.BinaryFormatCode {
 		for _, plan := range arrayPlans[c.ElementType.OID] {
@@ -134,7 +134,11 @@ var arrayPlans = map[uint32][]interface {
 	pgtype.BoolOID: {arrayPlan[bool]{pgtype.BoolOID, (*rowWriter).boolean}},
 	pgtype.TextOID: {arrayPlan[string]{pgtype.TextOID, (*rowWriter).text}},
 	pgtype.TimestamptzOID: {arrayPlan[time.Time]{pgtype.TimestamptzOID, func(w *rowWriter, t time.Time) {
-		unlessZero(w, t, w.timestamp)
+		if t.IsZero() {
+			w.null()
+		} else {
+			w.timestamp(t)
+		}
 	}}},
 }
 
@@ -156,9 +160,6 @@ func (arrayPlan[T]) fits(value any) bool {
 // Encode appends the array.
 func (p arrayPlan[T]) Encode(value any, buf []byte) ([]byte, error) {
 	all := value.([]T)
-	if all == nil {
-		return nil, nil
-	}
 	w := rowWriter{buf}
 	w.elements(p.oid, len(all), func(i int) { p.write(&w, all[i]) })
 	return w.buf, nil
@@ -179,14 +180,18 @@ func eachRow(rows pgx.Rows, each func(v *values)) error {
 	var v values
 	for rows.Next() {
 		v.columns, v.raw, v.at = rows.FieldDescriptions(), rows.RawValues(), 0
-		if each(&v); v.fault != nil {
+		each(&v)
+		if v.at < len(v.raw) {
+			v.fail(fmt.Errorf("column %s was not read", v.columns[v.at].Name))
+		}
+		if v.fault != nil {
 			return v.fault
 		}
 	}
 	return rows.Err()
 }
 
-// values are those of a row, to be read from left to right. Null is read as the zero value. What is read of a column of
+// values are those of a row, all to be read, from left to right. Null is read as the zero value. What is read of a column of
 // another type is a fault.
 type values struct {
 	columns []pgconn.FieldDescription
@@ -203,15 +208,15 @@ func (v *values) next(oid uint32, size int) []byte {
 	}
 	raw, c := v.raw[v.at], v.columns[v.at]
 	v.at++
-	if raw == nil {
-		return nil
-	}
-	if c.DataTypeOID != oid || size > 0 && (c.Format != pgtype.BinaryFormatCode || len(raw) != size) {
+	if c.DataTypeOID != oid || raw != nil && size > 0 && (c.Format != pgtype.BinaryFormatCode || len(raw) != size) {
 		v.fail(fmt.Errorf("column %s: %d bytes in format %d of the type with oid %d, want oid %d", c.Name, len(raw), c.Format, c.DataTypeOID, oid))
 		return nil
 	}
 	return raw
 }
+
+// ignore is for the columns that follow.
+func (v *values) ignore() { v.at = len(v.raw) }
 
 func (v *values) fail(err error) {
 	if v.fault == nil {

@@ -99,6 +99,8 @@ func TestValuesOfAnotherTypeAreAFault(t *testing.T) {
 		"another type":      {"select 1::integer as n", func(v *values) { v.bigint() }, "column n"},
 		"of the same size":  {"select 1.5::double precision as n", func(v *values) { v.bigint() }, "column n"},
 		"text of eight":     {"select '12345678' as n", func(v *values) { v.bigint() }, "column n"},
+		"null":              {"select null::integer as n", func(v *values) { v.bigint() }, "column n"},
+		"one not read":      {"select 1::bigint as a, 2::bigint as b", func(v *values) { v.bigint() }, "column b was not read"},
 		"too few columns":   {"select 1::bigint", func(v *values) { v.bigint(); v.bigint() }, "only 1 columns"},
 		"an error of later": {"select 1 / (3 - n) from generate_series(1, 5) n", func(v *values) { v.integer() }, "division by zero"},
 		"the first counts":  {"select 1::bigint as a, 2::bigint as b", func(v *values) { v.integer(); v.integer() }, "column a"},

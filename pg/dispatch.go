@@ -123,15 +123,13 @@ func (s *Store) dependencyResults(ctx context.Context, w *Work, most int) error 
 		}
 		return r
 	}
-	if w.Deps > MaxInlineDeps {
-		sw, err := s.sweepOf(ctx, w.Key)
-		if err != nil {
-			return err
-		}
-		if len(sw.places) <= 4*len(sw.order) { // few of those that it walks past are of no use
-			w.Results, err = sw.run(ctx, s, result)
-			return err
-		}
+	sw, err := s.sweepOf(ctx, w)
+	if err != nil {
+		return err
+	}
+	if sw != nil {
+		w.Results, err = sw.run(ctx, s, result)
+		return err
 	}
 	rows, err := s.pool.Query(ctx, sql("LoadDependencyResults"), []dag.Key{w.Key}, dag.MaxTreeTasks)
 	if err != nil {
@@ -143,7 +141,8 @@ func (s *Store) dependencyResults(ctx context.Context, w *Work, most int) error 
 	})
 }
 
-// sweep reads the results of many dependencies by walks along the tables, where to look up each costs five times as much.
+// sweep reads the results of many dependencies that lie close together: ids and states by walks along the tables, where to
+// look up each costs several times as much.
 type sweep struct {
 	first  dag.Key
 	order  []int32 // the dependencies, by their distance from the first one
@@ -157,9 +156,12 @@ type sweptTask struct {
 	result []byte
 }
 
-// sweepOf prepares to read the results of the task's dependencies, of which there are some.
-func (s *Store) sweepOf(ctx context.Context, k dag.Key) (*sweep, error) {
-	rows, err := s.pool.Query(ctx, sql("DependenciesOf"), k)
+// sweepOf prepares to read the results of the task's dependencies. nil: they are few, or too far apart.
+func (s *Store) sweepOf(ctx context.Context, w *Work) (*sweep, error) {
+	if w.Deps <= MaxInlineDeps {
+		return nil, nil
+	}
+	rows, err := s.pool.Query(ctx, sql("DependenciesOf"), w.Key)
 	if err != nil {
 		return nil, err
 	}
@@ -167,9 +169,15 @@ func (s *Store) sweepOf(ctx context.Context, k dag.Key) (*sweep, error) {
 	if err := eachRow(rows, func(v *values) { sw.order = append(sw.order, v.integer()) }); err != nil {
 		return nil, err
 	}
-	least, most := slices.Min(sw.order), slices.Max(sw.order)
-	sw.first = k.Tree().Key(int(least))
-	sw.places = make([]sweptTask, most-least+1)
+	if len(sw.order) == 0 { // the task is gone since
+		return nil, ErrNotFound
+	}
+	least := slices.Min(sw.order)
+	span := int(slices.Max(sw.order)-least) + 1
+	if span > 4*len(sw.order) {
+		return nil, nil
+	}
+	sw.first, sw.places = w.Key.Tree().Key(int(least)), make([]sweptTask, span)
 	for i := range sw.order {
 		sw.order[i] -= least
 		sw.places[sw.order[i]].wanted = true
@@ -179,28 +187,33 @@ func (s *Store) sweepOf(ctx context.Context, k dag.Key) (*sweep, error) {
 
 // run gives the results of those dependencies that completed with one, in order. result reads one.
 func (sw *sweep) run(ctx context.Context, s *Store, result func(v *values) []byte) ([]dag.DependencyResult, error) {
+	place := func(v *values) *sweptTask { return &sw.places[v.key()-sw.first] }
 	end := sw.first + dag.Key(len(sw.places))
 	b := &pgx.Batch{}
-	walk := func(name string, each func(v *values, i int)) {
-		b.Queue(sql(name), sw.first, end).Query(func(rows pgx.Rows) error {
-			return eachRow(rows, func(v *values) {
-				if i := int(v.key() - sw.first); sw.places[i].wanted {
-					each(v, i)
-				}
-			})
-		})
-	}
-	walk("SweepIDs", func(v *values, i int) { sw.places[i].id = v.text() })
-	walk("SweepCompleted", func(v *values, i int) { sw.places[i].number = v.integer() })
-	walk("SweepResults", func(v *values, i int) {
-		if v.integer() == sw.places[i].number {
-			sw.places[i].result = result(v)
-		}
+	b.Queue(sql("SweepIDs"), sw.first, end).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func(v *values) { place(v).id = v.text() })
+	})
+	b.Queue(sql("SweepCompleted"), sw.first, end).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func(v *values) { place(v).number = v.integer() })
 	})
 	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return nil, err
 	}
-	out := make([]dag.DependencyResult, 0, len(sw.order))
+	var keys []dag.Key
+	var numbers []int32
+	for i, p := range sw.places {
+		if p.wanted && p.number > 0 {
+			keys, numbers = append(keys, sw.first+dag.Key(i)), append(numbers, p.number)
+		}
+	}
+	rows, err := s.pool.Query(ctx, sql("ResultsOf"), keys, numbers) // none but those: they may be large
+	if err != nil {
+		return nil, err
+	}
+	if err := eachRow(rows, func(v *values) { place(v).result = result(v) }); err != nil {
+		return nil, err
+	}
+	var out []dag.DependencyResult
 	for _, i := range sw.order {
 		if p := sw.places[i]; p.result != nil {
 			out = append(out, dag.DependencyResult{ID: p.id, Result: p.result})

@@ -63,7 +63,7 @@ var hot = map[string]explained{
 	"DependenciesOf":        {args: "(300::bigint << 24) + 5"},
 	"SweepIDs":              {args: "(200::bigint << 24) + 100, (200::bigint << 24) + 400"},
 	"SweepCompleted":        {args: "(200::bigint << 24) + 100, (200::bigint << 24) + 400"},
-	"SweepResults":          {args: "(200::bigint << 24) + 100, (200::bigint << 24) + 400"},
+	"ResultsOf":             {args: of(keys(200, 100, 300), fill("1", 300))},
 	"LoadOneWork":           {args: "(295::bigint << 24) + 100, 1"},
 	// claims and workers
 	"ShareWorkers":      {args: "'{1,2,3}'"},

@@ -22,12 +22,13 @@ type keeper struct {
 	mu    sync.Mutex
 	trees map[dag.TreeKey]*keptTree
 	size  int // bytes of all
+	edges int // bytes of large trees
 	swept time.Time
 }
 
 const (
 	keptBytes  = 64 << 20         // of all trees; then the newest are not kept, as the oldest are what runs
-	keptEdges  = keptBytes / 4    // of one large tree
+	keptEdges  = keptBytes / 4    // of all large trees
 	keptResult = 16 << 10         // the largest result that is kept
 	keptIdle   = 10 * time.Second // then an unused tree may make room: other processes ended it, or it waits for long
 )
@@ -111,6 +112,9 @@ func newKeptEdges(g *dag.Graph, tree dag.TreeKey, o origin) *keptTree {
 	return t
 }
 
+// large reports whether only the edges are kept.
+func (t *keptTree) large() bool { return t.work == nil }
+
 // of are the dependents of a task that are unlocked at once, as LockTasksAndDependents finds them.
 func (t *keptTree) of(k dag.Key) []dag.Dependent {
 	i := k.Index()
@@ -129,7 +133,7 @@ func (k *keeper) keep(key dag.TreeKey, t *keptTree) {
 	defer k.mu.Unlock()
 	k.drop(key)
 	now := time.Now()
-	if k.size+t.size > keptBytes && now.Sub(k.swept) > keptIdle/10 {
+	if (k.size+t.size > keptBytes || k.edges+t.size > keptEdges) && now.Sub(k.swept) > keptIdle/10 {
 		k.swept = now
 		for old, o := range k.trees {
 			if now.Sub(o.used) > keptIdle {
@@ -137,12 +141,15 @@ func (k *keeper) keep(key dag.TreeKey, t *keptTree) {
 			}
 		}
 	}
-	if k.size+t.size > keptBytes {
+	if k.size+t.size > keptBytes || t.large() && k.edges+t.size > keptEdges {
 		return
 	}
 	t.used = now
 	k.trees[key] = t
 	k.size += t.size
+	if t.large() {
+		k.edges += t.size
+	}
 }
 
 // drop forgets a tree. k.mu is held.
@@ -150,6 +157,9 @@ func (k *keeper) drop(key dag.TreeKey) {
 	if t := k.trees[key]; t != nil {
 		delete(k.trees, key)
 		k.size -= t.size
+		if t.large() {
+			k.edges -= t.size
+		}
 	}
 }
 
@@ -318,7 +328,7 @@ func (r recall) completed(ended []dag.Ended) map[dag.Key][]byte {
 	out := map[dag.Key][]byte{}
 	for _, e := range ended {
 		t := r.kept[e.Task.Tree()]
-		if e.Outcome == dag.OutcomeCompleted && !e.Chunked && t.execution > 0 && t.work != nil && len(t.of(e.Task)) > 0 {
+		if e.Outcome == dag.OutcomeCompleted && !e.Chunked && t.execution > 0 && !t.large() && len(t.of(e.Task)) > 0 {
 			out[e.Task] = e.Result
 		}
 	}

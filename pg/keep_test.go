@@ -70,7 +70,7 @@ func (h *keptHouse) check(got *Work) {
 		h.t.Fatalf("task %s is sent as\n%s, not as\n%s", got.ID, g, w)
 	}
 	kept := h.s.keeper.trees[got.Key.Tree()]
-	if kept != nil && kept.work != nil && got.Deps > 0 && len(got.Inputs) > 0 && &got.Inputs[0] == &kept.work[got.Key.Index()].Inputs[0] {
+	if kept != nil && !kept.large() && got.Deps > 0 && len(got.Inputs) > 0 && &got.Inputs[0] == &kept.work[got.Key.Index()].Inputs[0] {
 		h.known++
 	}
 }
@@ -214,7 +214,7 @@ func TestWhatIsKeptIsWhatPostgresHas(t *testing.T) {
 		}
 		h.sent(out.Effects)
 		kept := h.s.keeper.trees[out.Tree]
-		if kept == nil || large != (kept.work == nil) {
+		if kept == nil || large != kept.large() {
 			t.Fatalf("tree %d, large: %v, is kept as %+v", i, large, kept)
 		}
 		bare[out.Tree] = kept.size
@@ -415,11 +415,55 @@ func TestCancelledWhileItWaited(t *testing.T) {
 	}
 }
 
+// TestLargeTreesLeaveRoom: the edges of large trees do not take the room of small ones.
+func TestLargeTreesLeaveRoom(t *testing.T) {
+	t.Parallel()
+	k := newKeeper()
+	for key := range dag.TreeKey(6) {
+		k.keep(key, &keptTree{size: keptEdges / 4})
+	}
+	k.keep(3, &keptTree{size: keptEdges / 4})
+	if len(k.trees) != 4 || k.edges != keptEdges || k.trees[5] != nil {
+		t.Fatalf("%d large trees of %d bytes are kept, want the first 4", len(k.trees), k.edges)
+	}
+	k.keep(10, &keptTree{size: keptBytes - keptEdges, work: []Work{}})
+	if k.trees[10] == nil || k.size != keptBytes {
+		t.Errorf("%d bytes are kept, want a small tree beside the large ones", k.size)
+	}
+	k.trees[2].used, k.swept = time.Now().Add(-2*keptIdle), time.Time{}
+	k.keep(7, &keptTree{size: 1})
+	if k.trees[2] != nil || k.trees[7] == nil || k.edges != keptEdges*3/4+1 {
+		t.Errorf("an idle large tree stays, though another one needs its room: %d bytes", k.edges)
+	}
+}
+
+// TestAHintOnly: what a result wrongly says to unlock nothing is told by a chore, else at once.
+func TestAHintOnly(t *testing.T) {
+	t.Parallel()
+	for _, alone := range []bool{false, true} {
+		h := newKeptHouse(t, 1)
+		first := h.begin("chain")
+		_, eff, err := h.other.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: first.Attempt, Worker: h.worker, Outcome: dag.OutcomeCompleted, Alone: alone}}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if alone != (eff.Chores == 1) || alone == (len(eff.Waiting) == 1) {
+			t.Errorf("alone: %v: %d chores, %d runs get ready", alone, eff.Chores, len(eff.Waiting))
+		}
+		if !alone {
+			continue
+		}
+		if eff, _, err = h.other.Chores(t.Context(), nil); err != nil || eff == nil || len(eff.Waiting) != 1 {
+			t.Errorf("the chore: %+v, %v; want it to unlock a task", eff, err)
+		}
+	}
+}
+
 // TestKeptTreesAreBounded: when there is no room a new tree is not kept, unless others have not been used for long.
 func TestKeptTreesAreBounded(t *testing.T) {
 	t.Parallel()
 	k := newKeeper()
-	tree := func() *keptTree { return &keptTree{size: keptBytes / 4} }
+	tree := func() *keptTree { return &keptTree{size: keptBytes / 4, work: []Work{}} }
 	for key := range dag.TreeKey(6) {
 		k.keep(key, tree())
 	}

@@ -100,6 +100,8 @@ func scanLocked(rows pgx.Rows, d *dag.Decision) error {
 				Timeout: millis(v.bigint()), ScheduleToStart: millis(v.bigint()), NotBefore: v.timestamp(),
 				OnLost: dag.OnLost(v.smallint()),
 			}
+		} else {
+			v.ignore()
 		}
 		d.Add(r, cancelled)
 	})

@@ -404,3 +404,13 @@ func TestLedger(t *testing.T) {
 		t.Run(tt.fact, func(t *testing.T) { tt.run(t, newDesk(t)) })
 	}
 }
+
+// TestResultsSayWhetherTheyUnlock: a result says that nothing waits for it unless its work said otherwise.
+func TestResultsSayWhetherTheyUnlock(t *testing.T) {
+	for _, unlocks := range []bool{false, true} {
+		a := &attempt{work: &workerv1.Work{Unlocks: unlocks}}
+		if r := a.newResult(workerv1.Outcome_OUTCOME_COMPLETED, time.Now(), time.Now()); r.Alone == unlocks {
+			t.Errorf("unlocks %v: the result says alone %v", unlocks, r.Alone)
+		}
+	}
+}

@@ -99,17 +99,18 @@ from (select deps from spec where key = $1 offset 0) s cross join lateral unnest
 order by d.ord
 
 -- name: SweepIDs
--- Of the tasks from $1 on and before $2: their ids. This and the next two read all of that range, for a task that depends on
--- a good part of it.
+-- The ids of the tasks from $1 on and before $2. This and the next read all of that range, for a task that depends on a good
+-- part of it.
 select key, id from spec where key >= $1 and key < $2
 
 -- name: SweepCompleted
 -- Of the tasks from $1 on and before $2 that have completed: in which attempt.
 select key, attempt from task where key >= $1 and key < $2 and state = 6
 
--- name: SweepResults
--- The results of attempts of the tasks from $1 on and before $2.
-select task, number, result from attempt where task >= $1 and task < $2 and result is not null
+-- name: ResultsOf
+-- The results of the attempts $2 of the tasks $1, those that have one.
+select u.task, a.result from unnest($1::bigint[], $2::integer[]) u(task, number)
+cross join lateral (select result from attempt where task = u.task and number = u.number and result is not null offset 0) a
 
 -- name: LoadOneWork
 -- As LoadWork, for one attempt that is ready or open.

@@ -532,7 +532,7 @@ type Result struct {
 	FinishedUnixUs int64                  `protobuf:"varint,10,opt,name=finished_unix_us,json=finishedUnixUs,proto3" json:"finished_unix_us,omitempty"`
 	Early          bool                   `protobuf:"varint,11,opt,name=early,proto3" json:"early,omitempty"` // started before its claim was confirmed (repeatable only)
 	Offer          bool                   `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"` // its slot waits for the receipt: a task of its pool that it unlocks may come along
-	Alone          bool                   `protobuf:"varint,13,opt,name=alone,proto3" json:"alone,omitempty"` // its Work did not say that it unlocks others: a hint, coordinators look for themselves
+	Alone          bool                   `protobuf:"varint,13,opt,name=alone,proto3" json:"alone,omitempty"` // its Work did not say that it unlocks others: a hint; where it is wrong, a chore tells them
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }

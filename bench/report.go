@@ -52,15 +52,18 @@ func median(values []float64) float64 {
 
 // The figures of the limits programs that ours are held against.
 const (
-	floorRate = "combined/END TO END, split"
-	floorHop  = "hop/hop p50"
-	floorCopy = "postgres/insert task+edge (COPY), split, 1 conn"
+	floorRate   = "combined/END TO END, split"
+	floorHop    = "hop/hop p50"
+	floorHopP99 = "hop/hop p99"
+	floorCopy   = "postgres/insert task+edge (COPY), split, 1 conn"
 )
 
 // ratio is what a figure is of its floor, as text: the median of the runs' ratios, each to the floor of that run.
 func (r *report) ratio(name string) string {
 	values, floor, what := r.values[name], "", ""
 	switch {
+	case name == "hop p99":
+		floor, what = floorHopP99, "× the hop floor's p99"
 	case strings.HasPrefix(name, "hop") && r.unit[name] == "ms":
 		floor, what = floorHop, "× the hop floor"
 	case strings.HasPrefix(name, "submit"):
@@ -257,7 +260,7 @@ func (r *report) section(b *strings.Builder) error {
 	}
 	if len(r.limits) > 0 {
 		b.WriteString("\nThe floors, from the limits programs in the same run:\n\n| floor | median |\n|---|---:|\n")
-		for _, name := range []string{floorRate, floorHop, floorCopy} {
+		for _, name := range []string{floorRate, floorHop, floorHopP99, floorCopy} {
 			fmt.Fprintf(b, "| %s | %s |\n", name, human(median(r.limits[name])))
 		}
 	}

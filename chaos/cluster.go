@@ -60,6 +60,7 @@ type part struct {
 
 	mu      sync.Mutex
 	process *faulttest.Process // nil: never started; see running
+	crashes int                // of NATS, that we did nothing to
 }
 
 // running is the process of now: faults replace it.
@@ -212,13 +213,28 @@ func (p *part) launch() (err error) {
 		default:
 			return nil
 		}
+		if p.fell(p.process) {
+			p.crashes++
+		}
 	}
 	p.process, err = faulttest.StartProcess(p.settings, "")
 	return err
 }
 
+// fell reports whether it is the NATS server, and crashed: it is not ours to mend. Our processes must not.
+func (p *part) fell(process *faulttest.Process) bool {
+	return p.settings.Role == faulttest.NATSRole && process.Crashed()
+}
+
+// crashed is how often NATS did.
+func (c *cluster) crashed() int {
+	c.nats.mu.Lock()
+	defer c.nats.mu.Unlock()
+	return c.nats.crashes
+}
+
 // ready waits until every part takes work. One that ended before it was ready, as a server was away, is started again; one
-// that ended by itself later is an error.
+// that ended by itself later is an error, but for NATS: the server may crash after its disk was full.
 func (c *cluster) ready(ctx context.Context) error {
 	for _, parts := range c.parts {
 		for _, p := range parts {
@@ -230,7 +246,8 @@ func (c *cluster) ready(ctx context.Context) error {
 	return nil
 }
 
-// restart starts parts again that ended before they were ready, as whoever runs them would, until ctx ends.
+// restart starts parts again that ended before they were ready, and NATS when it crashed, as whoever runs them would, until
+// ctx ends.
 func (c *cluster) restart(ctx context.Context) {
 	for {
 		for _, parts := range c.parts {
@@ -251,7 +268,7 @@ func (p *part) ready() error {
 	err := process.Ready()
 	select {
 	case <-process.Ended():
-		if !process.WasReady() {
+		if !process.WasReady() || p.fell(process) {
 			return errors.Join(err, p.launch())
 		}
 	default:

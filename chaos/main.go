@@ -334,6 +334,9 @@ func (r *Report) String() string {
 	fmt.Fprintf(&out, "%d calls of clients, %d of them without an answer\n", c.Calls, c.Unanswered)
 	fmt.Fprintf(&out, "excused: %d overlaps of repeatable tasks, %d of work in frozen processes or below a jump of the clock, %d tasks that failed by lost workers\n",
 		r.Excused.Repeatable, r.Excused.Frozen, c.Poisoned)
+	if c.Crashes > 0 {
+		fmt.Fprintf(&out, "the NATS server crashed %d times by itself, and was started again\n", c.Crashes)
+	}
 	for _, k := range kinds {
 		if n, not := r.Injected[k.name], r.Skipped[k.name]; n+not > 0 {
 			fmt.Fprintf(&out, "  %-28s %5d", k.name, n)

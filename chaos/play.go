@@ -38,6 +38,7 @@ type Counts struct {
 	Trees, Tasks, Runs, Attempts, Lost int
 	Calls, Unanswered                  int // of clients; Unanswered: it had no answer, or an error of the server
 	Poisoned                           int // tasks that failed as their workers were lost too often; their trees are not judged
+	Crashes                            int // of the NATS server, by itself
 }
 
 // game is a plan that is being played.
@@ -55,13 +56,15 @@ type game struct {
 func play(ctx context.Context, c *cluster, plan Plan) Played {
 	g := &game{c: c, plan: plan, submits: map[string]history.Submit{}}
 	g.out.Injected, g.out.Skipped = map[string]int{}, map[string]int{}
-	began := time.Now()
+	began, crashed := time.Now(), c.crashed()
 	g.remark("history of seed %d begins", plan.Seed)
 	ctx, cancel := context.WithTimeout(ctx, window+patience)
 	defer cancel()
 	restless, rest := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() { c.restart(restless) })
+	defer watching.Wait()
+	defer rest()
 	broken := make(chan error, len(plan.Faults))
 	var parties sync.WaitGroup
 	for _, f := range plan.Faults {
@@ -75,8 +78,6 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 		parties.Go(func() { g.story(ctx, n, began) })
 	}
 	parties.Wait()
-	rest()
-	watching.Wait()
 	close(broken)
 	for err := range broken {
 		g.problem("%v", err)
@@ -91,6 +92,7 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 			g.problem("the history can't be read: %v", err)
 		}
 	}
+	g.out.Counts.Crashes = c.crashed() - crashed
 	g.out.Took = time.Since(began)
 	return g.out
 }
@@ -389,6 +391,7 @@ func (a *Counts) sum(b Counts) {
 	a.Calls += b.Calls
 	a.Unanswered += b.Unanswered
 	a.Poisoned += b.Poisoned
+	a.Crashes += b.Crashes
 }
 
 func addAll(to, from map[string]int) {

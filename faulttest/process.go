@@ -3,6 +3,7 @@ package faulttest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -96,6 +97,17 @@ func (p *Process) WasReady() bool {
 
 // Ended is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Crashed reports whether the process has ended by itself, in failure: not by a signal.
+func (p *Process) Crashed() bool {
+	select {
+	case <-p.ended:
+	default:
+		return false
+	}
+	e, ok := errors.AsType[*exec.ExitError](p.err)
+	return ok && e.Exited()
+}
 
 // Kill ends the process as kill -9 does.
 func (p *Process) Kill() {

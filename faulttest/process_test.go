@@ -326,3 +326,19 @@ func TestAFrozenProcessStandsStill(t *testing.T) {
 		}
 	}
 }
+
+// TestCrashed tells a process that failed by itself from one that was killed, and one that was asked to end.
+func TestCrashed(t *testing.T) {
+	t.Parallel()
+	for script, want := range map[string]bool{"exit 2": true, "kill -9 $$": false, "exit 0": false} {
+		p := &Process{cmd: exec.Command("sh", "-c", script), ended: make(chan struct{})}
+		if p.Crashed() {
+			t.Errorf("%s: crashed before it ended", script)
+		}
+		p.err = p.cmd.Run()
+		close(p.ended)
+		if got := p.Crashed(); got != want {
+			t.Errorf("%s: crashed %v (%v), want %v", script, got, p.err, want)
+		}
+	}
+}

@@ -24,6 +24,7 @@ import (
 type gate struct {
 	mu     sync.Mutex
 	closed map[string]chan struct{}
+	begun  sync.Map // ids of tasks that an attempt of runs, or ran
 }
 
 func (g *gate) of(id string) chan struct{} {
@@ -59,6 +60,7 @@ func (g *gate) Run(ctx context.Context, call *executors.Call) (any, error) {
 	if in.Stubborn {
 		ctx = context.WithoutCancel(ctx)
 	}
+	g.begun.Store(call.TaskID, true)
 	select {
 	case <-g.of(call.TaskID):
 		return map[string]any{}, nil
@@ -149,6 +151,17 @@ func (w *whyTest) starts(id string) {
 			err = fmt.Errorf("%s", task.State)
 		}
 		return err
+	})
+}
+
+// begins waits for the executor to run: a worker that drains hands back what was claimed and has not begun.
+func (w *whyTest) begins(id string) {
+	w.Helper()
+	w.Eventually(id+" begins", func() error {
+		if _, begun := w.gate.begun.Load(id); !begun {
+			return errors.New("not begun")
+		}
+		return nil
 	})
 }
 
@@ -342,7 +355,7 @@ func whyPoolDrains(w *whyTest) {
 	worker := w.AddWorkerOf(1, "why-drains")
 	w.Submit(coordinator.SubmitOptions{}, gated("drains", "", "why-drains", `{"stubborn":true}`))
 	defer w.gate.open("drains")
-	w.starts("drains")
+	w.begins("drains")
 	worker.P.Drain()
 	w.Submit(coordinator.SubmitOptions{}, pooled("drains-2", "", "why-drains"))
 	if e := w.why("drains-2", "pool why-drains"); !strings.Contains(e.Waits[0].Text, "draining") {

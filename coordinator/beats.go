@@ -351,14 +351,12 @@ func (c *Coordinator) learn(ctx context.Context, worker string, m *workerv1.Beat
 	if refusal := c.newcomers.admit(worker, len(pools), len(fresh)); refusal != "" {
 		return refusal
 	}
-	for _, p := range m.Pools {
-		_, err := c.store.PoolID(ctx, p.Pool)
-		if errors.Is(err, pg.ErrTooManyPools) {
-			return "pools: " + pg.ErrTooManyPools.Error()
-		}
-		if err != nil {
-			c.log.Warn("pool", "pool", p.Pool, "error", err)
-		}
+	err := c.store.EnsurePools(ctx, pools)
+	if errors.Is(err, pg.ErrTooManyPools) {
+		return "pools: " + pg.ErrTooManyPools.Error()
+	}
+	if err != nil {
+		c.log.Warn("pools", "worker", worker, "error", err)
 	}
 	if err := c.executors.learn(ctx, fresh); err != nil {
 		c.log.Warn("executors", "error", err)

@@ -377,6 +377,14 @@ func (c *Coordinator) Pools(ctx context.Context) ([]Pool, error) {
 	if err != nil {
 		return nil, c.internal("list pools", err)
 	}
+	names := make([]string, len(depths))
+	for i, d := range depths {
+		names[i] = d.Name
+	}
+	waits, err := c.queue.Waits(ctx, names)
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	var out []Pool
 	for _, d := range depths {
 		p := Pool{Name: d.Name, Ready: d.Ready, Oldest: d.Oldest}
@@ -385,15 +393,8 @@ func (c *Coordinator) Pools(ctx context.Context) ([]Pool, error) {
 				p.Capacity, p.Workers = p.Capacity+n, p.Workers+1
 			}
 		}
-		for priority := range dag.Priorities {
-			n, oldest, err := c.queue.Depth(ctx, d.Name, priority)
-			if err != nil {
-				return nil, unavailable(err)
-			}
-			p.Queued += n
-			if !oldest.IsZero() {
-				p.Oldest = max(p.Oldest, time.Since(oldest))
-			}
+		if w := waits[d.Name]; w.Messages > 0 {
+			p.Queued, p.Oldest = w.Messages, max(p.Oldest, time.Since(w.Oldest))
 		}
 		out = append(out, p)
 	}

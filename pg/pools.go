@@ -29,6 +29,12 @@ func (s *Store) PoolID(ctx context.Context, name string) (int32, error) {
 	return ids[name], err
 }
 
+// EnsurePools makes those of the pools that don't exist, in one trip for all; none of them when they would be too many.
+func (s *Store) EnsurePools(ctx context.Context, names map[string]bool) error {
+	_, err := s.poolIDs(ctx, names)
+	return err
+}
+
 // PoolName is the name of a pool.
 func (s *Store) PoolName(ctx context.Context, id int32) (string, error) {
 	s.mu.RLock()

@@ -30,6 +30,7 @@ var arrows = []arrow{
 	{"dag", nil, all, "rules are decided without a clock, a disk or a network, so that they can be replayed"},
 	{"dag/treedoc", []string{"dag"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
 	{"failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
+	{"rawjson", nil, nil, "a text is JSON or not, whoever asks"},
 	{"config", nil, nil, "settings are read once and handed on; what they are for, cmd knows"},
 	{"config/docgen", []string{"config"}, nil, "the manual of the settings is made of the settings"},
 
@@ -40,12 +41,12 @@ var arrows = []arrow{
 	{"queue", nil, nil, "messages are bytes: transport must not know what a task is"},
 	{"proto/...", nil, nil, "contracts are generated, and depend on no one who uses them"},
 
-	{"executors/...", []string{"executors/..."}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
+	{"executors/...", []string{"executors/...", "rawjson"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
 
-	{"worker", []string{"dag", "queue", "executors", "proto/...", "failpoint"}, nil, "a worker has no database, and no rules but those that dag says"},
-	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "failpoint"}, nil, "a coordinator never runs a task, and serves no protocol"},
-	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/..."}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
+	{"worker", []string{"dag", "queue", "executors", "proto/...", "failpoint", "rawjson"}, nil, "a worker has no database, and no rules but those that dag says"},
+	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "failpoint", "rawjson"}, nil, "a coordinator never runs a task, and serves no protocol"},
+	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
 	{"oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 

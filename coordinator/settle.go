@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/rawjson"
 )
 
 // pendingMessages is how many messages of results may be in hand, unacked.
@@ -230,7 +230,7 @@ func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Re
 		res.Outcome = dag.OutcomeReturned
 	}
 	if len(r.Value) > 0 {
-		if !json.Valid(r.Value) {
+		if !rawjson.Valid(r.Value) {
 			res.Outcome, res.Permanent, res.Error = dag.OutcomeFailed, true, "the result is not JSON"
 			return res
 		}

@@ -1,9 +1,8 @@
 package dag
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -18,19 +17,25 @@ func (m member) name() string { return unquote(m.key) }
 
 // is reports whether the key, decoded, is name.
 func (m member) is(name string) bool {
-	return string(m.key[1:len(m.key)-1]) == name || bytes.IndexByte(m.key, '\\') >= 0 && m.name() == name
+	if isPlain(m.key) {
+		return string(m.key[1:len(m.key)-1]) == name
+	}
+	return m.name() == name
 }
 
 // unquote decodes a JSON string given with its quotes.
 func unquote(quoted []byte) string {
-	for _, c := range quoted {
-		if c == '\\' || c >= utf8.RuneSelf {
-			var s string
-			_ = json.Unmarshal(quoted, &s) // callers pass strings out of valid JSON
-			return s
-		}
+	if isPlain(quoted) {
+		return string(quoted[1 : len(quoted)-1])
 	}
-	return string(quoted[1 : len(quoted)-1])
+	var s string
+	_ = json.Unmarshal(quoted, &s) // callers pass strings out of valid JSON
+	return s
+}
+
+// isPlain reports whether a JSON string stands for the bytes between its quotes.
+func isPlain(quoted []byte) bool {
+	return !slices.ContainsFunc(quoted, func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf })
 }
 
 // isObject reports whether valid JSON is an object.
@@ -169,5 +174,3 @@ func appendQuoted(b []byte, s string) []byte {
 	}
 	return append(b, '"')
 }
-
-var errNotJSON = errors.New("not valid JSON")

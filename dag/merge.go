@@ -3,7 +3,7 @@ package dag
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"slices"
 )
 
@@ -20,7 +20,7 @@ type DependencyResult struct {
 // loses a digit.
 //
 // Empty or null inputs are {}. Without results the inputs come back as they are; the caller must not change them.
-// The error says which of the arguments is not JSON, or that inputs is no object.
+// All arguments must be valid JSON, as what comes from the store is. The error says that inputs is no object.
 func Merge(inputs, schemas json.RawMessage, deps []DependencyResult) (json.RawMessage, error) {
 	deps = withResult(deps)
 	if len(deps) == 0 {
@@ -33,14 +33,8 @@ func Merge(inputs, schemas json.RawMessage, deps []DependencyResult) (json.RawMe
 	if err != nil {
 		return nil, err
 	}
-	properties, mapped, err := schemaProperties(schemas)
-	if err != nil {
-		return nil, err
-	}
+	properties, mapped := schemaProperties(schemas)
 	for _, dep := range deps {
-		if !json.Valid(dep.Result) {
-			return nil, fmt.Errorf("merge result of dependency %q: %w", dep.ID, errNotJSON)
-		}
 		switch object := isObject(dep.Result); {
 		case object && dep.Legacy:
 			for v := range members(dep.Result) {
@@ -66,16 +60,10 @@ func withResult(deps []DependencyResult) []DependencyResult {
 
 // schemaProperties numbers the keys of input_schema.properties in their order. mapped tells whether that exists, even
 // if it is empty.
-func schemaProperties(schemas json.RawMessage) (numbers map[string]int, mapped bool, err error) {
-	if isNull(schemas) {
-		return nil, false, nil
-	}
-	if !json.Valid(schemas) {
-		return nil, false, fmt.Errorf("merge by schemas: %w", errNotJSON)
-	}
+func schemaProperties(schemas json.RawMessage) (numbers map[string]int, mapped bool) {
 	properties := lookup(lookup(schemas, "input_schema"), "properties")
 	if !isObject(properties) {
-		return nil, false, nil
+		return nil, false
 	}
 	numbers = map[string]int{}
 	for p := range members(properties) {
@@ -84,26 +72,23 @@ func schemaProperties(schemas json.RawMessage) (numbers map[string]int, mapped b
 			numbers[name] = len(numbers)
 		}
 	}
-	return numbers, true, nil
+	return numbers, true
 }
 
 // merged is an object under construction, its keys in the order of their first arrival.
 type merged struct {
 	members []member
-	at      map[string]int // index in members by decoded key
+	at      map[string]int // index in members by decoded key; nil while they are few
 	picked  map[int]member // scratch of pick
 }
 
 func newMerged(inputs json.RawMessage) (*merged, error) {
-	m := &merged{at: map[string]int{}}
+	m := &merged{members: make([]member, 0, few)}
 	if isNull(inputs) {
 		return m, nil
 	}
-	if !json.Valid(inputs) {
-		return nil, fmt.Errorf("merge into inputs: %w", errNotJSON)
-	}
 	if !isObject(inputs) {
-		return nil, fmt.Errorf("merge into inputs: not an object")
+		return nil, errors.New("merge into inputs: not an object")
 	}
 	for v := range members(inputs) {
 		m.set(v.name(), v)
@@ -111,13 +96,35 @@ func newMerged(inputs json.RawMessage) (*merged, error) {
 	return m, nil
 }
 
+// few is how many members are looked through one by one.
+const few = 8
+
 func (m *merged) set(name string, v member) {
-	if i, known := m.at[name]; known {
+	if i := m.find(name); i >= 0 {
 		m.members[i].value = v.value
 		return
 	}
-	m.at[name] = len(m.members)
 	m.members = append(m.members, v)
+	if m.at != nil {
+		m.at[name] = len(m.members) - 1
+	}
+}
+
+// find is the index of a key in members, or -1.
+func (m *merged) find(name string) int {
+	if len(m.members) <= few {
+		return slices.IndexFunc(m.members, func(v member) bool { return v.is(name) })
+	}
+	if m.at == nil {
+		m.at = make(map[string]int, 2*len(m.members))
+		for i, v := range m.members {
+			m.at[v.name()] = i
+		}
+	}
+	if i, known := m.at[name]; known {
+		return i
+	}
+	return -1
 }
 
 // pick copies the numbered keys of the object's "result" member, if that is an object, else of the object itself.

@@ -15,6 +15,7 @@ import (
 	"github.com/taskgrove/taskgrove/failpoint"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/rawjson"
 )
 
 // chunkBytes is the most that one chunk of a large result carries.
@@ -43,10 +44,10 @@ func encode(value any) ([]byte, error) {
 		if len(v) == 0 || string(v) == "null" {
 			return nil, nil
 		}
-		if !json.Valid(v) {
+		if !rawjson.Valid(v) {
 			return nil, errors.New("the executor's raw JSON is not valid")
 		}
-		if !utf8.Valid(v) { // json.Valid does not look into strings
+		if !utf8.Valid(v) { // which Valid does not look for
 			v = bytes.ToValidUTF8(v, []byte("\uFFFD"))
 		}
 		return v, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+	"github.com/taskgrove/taskgrove/rawjson"
 )
 
 // Submit passes tasks on as they come; no message is kept longer than its tasks take to be stored.
@@ -234,11 +235,11 @@ func compactObject(raw []byte) (json.RawMessage, error) {
 	if raw[0] != '{' {
 		return nil, errNotObject
 	}
-	out := bytes.NewBuffer(make([]byte, 0, len(raw)))
-	if err := json.Compact(out, raw); err != nil {
+	out, err := rawjson.Compact(raw)
+	if err != nil {
 		return nil, errNotJSON
 	}
-	return out.Bytes(), nil
+	return out, nil
 }
 
 // span is a duration that may be absent, or why it can't be accepted.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/rawjson"
 )
 
 // The functions below cut a request into parts without copying it, so that a large tree is in memory once. They expect
@@ -15,10 +17,10 @@ func check(body []byte, maxDepth int) error {
 	if !utf8.Valid(body) {
 		return fmt.Errorf("request body is not valid UTF-8")
 	}
-	if depth(body) > maxDepth { // before json.Valid, whose own bound is far higher
+	if depth(body) > maxDepth { // before Valid, whose own bound is far higher
 		return fmt.Errorf("request body is nested deeper than %d levels", maxDepth)
 	}
-	if !json.Valid(body) {
+	if !rawjson.Valid(body) {
 		var value json.RawMessage // asked again for the reason alone
 		return fmt.Errorf("request body is not valid JSON: %w", json.Unmarshal(body, &value))
 	}

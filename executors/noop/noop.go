@@ -11,6 +11,7 @@ import (
 	"fmt"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/rawjson"
 )
 
 // The executors' ids. The repeatable one may start before its claim is confirmed.
@@ -67,7 +68,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 		Fail      *string         `json:"fail"`
 		Permanent bool            `json:"permanent"`
 	}
-	if err := json.Unmarshal(call.Inputs, &in); err != nil {
+	if err := rawjson.Unmarshal(call.Inputs, &in); err != nil {
 		return nil, executors.Invalid(e.Describe().ID, fmt.Sprintf("inputs: %v", err))
 	}
 	switch {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/rawjson"
 )
 
 // Result is an answer (spec 8.3). Header names are in lower case; repeated headers are joined by ", ".
@@ -78,7 +79,7 @@ func decode(body []byte, contentType string) []byte {
 // becomes U+FFFD, as it does in the body.
 func parsed(body []byte) json.RawMessage {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\uFEFF")))
-	if len(body) == 0 || !json.Valid(body) {
+	if len(body) == 0 || !rawjson.Valid(body) {
 		return nil
 	}
 	if !bytes.Contains(body, []byte(`\u0000`)) {

@@ -149,7 +149,7 @@ type Scheduling struct {
 	Audit       time.Duration `envconfig:"AUDIT" default:"20s" min:"0s" max:"1h" desc:"pause between two passes of the auditor, which works in one coordinator at a time; 0: this one does not audit"`
 	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"ready tasks of a pool and priority that lie in NATS when the pool has little capacity; twice its capacity when that is more"`
 	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"claims or results in one transaction"`
-	Linger      time.Duration `envconfig:"LINGER" default:"2ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
+	Linger      time.Duration `envconfig:"LINGER" default:"5ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
 	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"submissions of large trees that are stored at once, and a fourth of the submissions that are read at once; more wait"`
 }
 

@@ -118,3 +118,14 @@ func TestJumpsExcuse(t *testing.T) {
 		}
 	}
 }
+
+func TestCrashesInALog(t *testing.T) {
+	const log = `2026-11-22 04:21:29 UTC [90] LOG:  server process (PID 118) was terminated by signal 6: Aborted
+2026-11-22 04:21:30 UTC [90] LOG:  checkpointer process (PID 91) was terminated by signal 11: Segmentation fault
+2026-11-22 04:21:30 UTC [90] LOG:  server process (PID 119) was terminated by signal 9: Killed
+2026-11-22 04:21:30 UTC [90] LOG:  server process (PID 120) exited with exit code 2
+`
+	if got := crashesIn([]byte(log)); got != 2 {
+		t.Errorf("got %d crashes, want 2", got)
+	}
+}

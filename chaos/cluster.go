@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -231,6 +232,22 @@ func (c *cluster) crashed() int {
 	c.nats.mu.Lock()
 	defer c.nats.mu.Unlock()
 	return c.nats.crashes
+}
+
+// fallen is how often a process of Postgres crashed, after which Postgres ends all sessions and recovers. libfaketime brings
+// that about now and then: it reads its file, and for that calls malloc, also in signal handlers.
+func (c *cluster) fallen() int {
+	n := 0
+	for _, name := range []string{"log.1", "log"} {
+		text, _ := os.ReadFile(filepath.Join(c.dir, "postgres", name))
+		n += crashesIn(text)
+	}
+	return n
+}
+
+// crashesIn counts them in what Postgres logged: SIGABRT and SIGSEGV. Nothing of ours sends these.
+func crashesIn(log []byte) int {
+	return bytes.Count(log, []byte(") was terminated by signal 6:")) + bytes.Count(log, []byte(") was terminated by signal 11:"))
 }
 
 // ready waits until every part takes work. One that ended before it was ready, as a server was away, is started again; one

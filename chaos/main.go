@@ -337,6 +337,9 @@ func (r *Report) String() string {
 	if c.Crashes > 0 {
 		fmt.Fprintf(&out, "the NATS server crashed %d times by itself, and was started again\n", c.Crashes)
 	}
+	if c.Fallen > 0 {
+		fmt.Fprintf(&out, "processes of Postgres crashed %d times by themselves\n", c.Fallen)
+	}
 	for _, k := range kinds {
 		if n, not := r.Injected[k.name], r.Skipped[k.name]; n+not > 0 {
 			fmt.Fprintf(&out, "  %-28s %5d", k.name, n)

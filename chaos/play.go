@@ -39,6 +39,7 @@ type Counts struct {
 	Calls, Unanswered                  int // of clients; Unanswered: it had no answer, or an error of the server
 	Poisoned                           int // tasks that failed as their workers were lost too often; their trees are not judged
 	Crashes                            int // of the NATS server, by itself
+	Fallen                             int // processes of Postgres that crashed by themselves
 }
 
 // game is a plan that is being played.
@@ -56,7 +57,7 @@ type game struct {
 func play(ctx context.Context, c *cluster, plan Plan) Played {
 	g := &game{c: c, plan: plan, submits: map[string]history.Submit{}}
 	g.out.Injected, g.out.Skipped = map[string]int{}, map[string]int{}
-	began, crashed := time.Now(), c.crashed()
+	began, crashed, fallen := time.Now(), c.crashed(), c.fallen()
 	g.remark("history of seed %d begins", plan.Seed)
 	ctx, cancel := context.WithTimeout(ctx, window+patience)
 	defer cancel()
@@ -88,10 +89,16 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 	}
 	g.settle(ctx)
 	if len(g.out.Problems) == 0 {
-		if err := g.judge(ctx); err != nil {
+		err := g.judge(ctx)
+		if err != nil && c.fallen() > fallen {
+			g.remark("Postgres crashed while the history was read: %v", err)
+			err = until(ctx, startTime, "the history is read", func() error { return g.judge(ctx) })
+		}
+		if err != nil {
 			g.problem("the history can't be read: %v", err)
 		}
 	}
+	g.out.Counts.Fallen = c.fallen() - fallen
 	g.out.Counts.Crashes = c.crashed() - crashed
 	g.out.Took = time.Since(began)
 	return g.out
@@ -360,8 +367,10 @@ func (g *game) countTrees(ctx context.Context) error {
 
 // judge reads what happened and holds it against the rules.
 func (g *game) judge(ctx context.Context) error {
+	counts := g.out.Counts
 	h, trees, err := g.read(ctx)
 	if err != nil {
+		g.out.Counts = counts
 		return err
 	}
 	problems, excused := history.Check(h, trees)
@@ -392,6 +401,7 @@ func (a *Counts) sum(b Counts) {
 	a.Unanswered += b.Unanswered
 	a.Poisoned += b.Poisoned
 	a.Crashes += b.Crashes
+	a.Fallen += b.Fallen
 }
 
 func addAll(to, from map[string]int) {

@@ -227,16 +227,16 @@ func (p *part) fell(process *faulttest.Process) bool {
 	return p.settings.Role == faulttest.NATSRole && process.Crashed()
 }
 
-// crashed is how often NATS did.
-func (c *cluster) crashed() int {
+// natsCrashes is how often the NATS server crashed.
+func (c *cluster) natsCrashes() int {
 	c.nats.mu.Lock()
 	defer c.nats.mu.Unlock()
 	return c.nats.crashes
 }
 
-// fallen is how often a process of Postgres crashed, after which Postgres ends all sessions and recovers. libfaketime brings
-// that about now and then: it reads its file, and for that calls malloc, also in signal handlers.
-func (c *cluster) fallen() int {
+// postgresCrashes is how often a process of Postgres crashed, after which Postgres ends all sessions and recovers. libfaketime
+// probably brings that about: it reads its file, and for that calls malloc, also in signal handlers.
+func (c *cluster) postgresCrashes() int {
 	n := 0
 	for _, name := range []string{"log.1", "log"} {
 		text, _ := os.ReadFile(filepath.Join(c.dir, "postgres", name))

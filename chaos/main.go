@@ -337,8 +337,8 @@ func (r *Report) String() string {
 	if c.Crashes > 0 {
 		fmt.Fprintf(&out, "the NATS server crashed %d times by itself, and was started again\n", c.Crashes)
 	}
-	if c.Fallen > 0 {
-		fmt.Fprintf(&out, "processes of Postgres crashed %d times by themselves\n", c.Fallen)
+	if c.PostgresCrashes > 0 {
+		fmt.Fprintf(&out, "processes of Postgres crashed %d times by themselves\n", c.PostgresCrashes)
 	}
 	for _, k := range kinds {
 		if n, not := r.Injected[k.name], r.Skipped[k.name]; n+not > 0 {

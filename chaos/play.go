@@ -39,7 +39,7 @@ type Counts struct {
 	Calls, Unanswered                  int // of clients; Unanswered: it had no answer, or an error of the server
 	Poisoned                           int // tasks that failed as their workers were lost too often; their trees are not judged
 	Crashes                            int // of the NATS server, by itself
-	Fallen                             int // processes of Postgres that crashed by themselves
+	PostgresCrashes                    int // processes of Postgres that crashed by themselves
 }
 
 // game is a plan that is being played.
@@ -57,7 +57,7 @@ type game struct {
 func play(ctx context.Context, c *cluster, plan Plan) Played {
 	g := &game{c: c, plan: plan, submits: map[string]history.Submit{}}
 	g.out.Injected, g.out.Skipped = map[string]int{}, map[string]int{}
-	began, crashed, fallen := time.Now(), c.crashed(), c.fallen()
+	began, ofNATS, ofPostgres := time.Now(), c.natsCrashes(), c.postgresCrashes()
 	g.remark("history of seed %d begins", plan.Seed)
 	ctx, cancel := context.WithTimeout(ctx, window+patience)
 	defer cancel()
@@ -90,7 +90,7 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 	g.settle(ctx)
 	if len(g.out.Problems) == 0 {
 		err := g.judge(ctx)
-		if err != nil && c.fallen() > fallen {
+		if err != nil && c.postgresCrashes() > ofPostgres {
 			g.remark("Postgres crashed while the history was read: %v", err)
 			err = until(ctx, startTime, "the history is read", func() error { return g.judge(ctx) })
 		}
@@ -98,8 +98,8 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 			g.problem("the history can't be read: %v", err)
 		}
 	}
-	g.out.Counts.Fallen = c.fallen() - fallen
-	g.out.Counts.Crashes = c.crashed() - crashed
+	g.out.Counts.PostgresCrashes = c.postgresCrashes() - ofPostgres
+	g.out.Counts.Crashes = c.natsCrashes() - ofNATS
 	g.out.Took = time.Since(began)
 	return g.out
 }
@@ -401,7 +401,7 @@ func (a *Counts) sum(b Counts) {
 	a.Unanswered += b.Unanswered
 	a.Poisoned += b.Poisoned
 	a.Crashes += b.Crashes
-	a.Fallen += b.Fallen
+	a.PostgresCrashes += b.PostgresCrashes
 }
 
 func addAll(to, from map[string]int) {

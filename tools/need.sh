@@ -39,6 +39,18 @@ postgres_server() {
   return 1
 }
 
+# contracts_compile: is there a protoc, with the contracts that come with it?
+contracts_compile() {
+  local dir
+  command -v protoc >/dev/null || return 1
+  dir=$(mktemp -d)
+  echo 'syntax = "proto3"; import "google/protobuf/timestamp.proto"; message M { google.protobuf.Timestamp t = 1; }' >"$dir/m.proto"
+  protoc -I "$dir" --descriptor_set_out="$dir/m" m.proto 2>/dev/null
+  local answer=$?
+  rm -r "$dir"
+  return $answer
+}
+
 for thing in "$@"; do
   case $thing in
     go)
@@ -50,8 +62,8 @@ for thing in "$@"; do
       postgres_server || install postgresql ||
         echo "need: no Postgres server (15 or newer) is installed, so one will be fetched; to install one: apt-get install postgresql, dnf install postgresql-server or brew install postgresql" ;;
     protoc)
-      command -v protoc >/dev/null || install protobuf-compiler ||
-        missing "protoc is missing: apt-get install protobuf-compiler, dnf install protobuf-compiler or brew install protobuf" ;;
+      contracts_compile || install protobuf-compiler libprotobuf-dev ||
+        missing "protoc or google/protobuf/*.proto is missing: apt-get install protobuf-compiler libprotobuf-dev, dnf install protobuf-compiler protobuf-devel or brew install protobuf" ;;
     *)
       missing "don't know how to look for $thing" ;;
   esac

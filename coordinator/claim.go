@@ -154,7 +154,7 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 		case who.key == 0: // not registered: its beat comes first
 		default:
 			a.index[i] = base + len(claims)
-			claims = append(claims, pg.Claim{Task: k, Attempt: n, Worker: who.key})
+			claims = append(claims, pg.Claim{Task: k, Attempt: n, Worker: who.key, Facts: dag.Facts(g.GetFacts())})
 		}
 	}
 	return a, claims

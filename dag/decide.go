@@ -49,10 +49,21 @@ type Row struct {
 	BlockedBy Key       // Blocked: the task whose end is the cause
 	Policy    *Policy   // loaded where a decision may need it, else nil
 
-	was       State // as loaded, with wasNumber: the guard of the write
-	wasNumber int32
+	was       Guard // as it was handed in
 	changed   bool
 	cancelled bool // its tree was cancelled
+}
+
+// Guard is what a write compares: what of a row was handed in must still be there.
+type Guard struct {
+	State                                 State
+	Attempt, Remaining, Failures, Crashes int32
+	Worker                                WorkerKey
+}
+
+// Guard is the row as it is now.
+func (r *Row) Guard() Guard {
+	return Guard{r.State, r.Attempt, r.Remaining, r.Failures, r.Crashes, r.Worker}
 }
 
 // Policy is the part of a task's specification that decisions read. All zero: the defaults.
@@ -65,8 +76,8 @@ type Policy struct {
 	NotBefore       time.Time
 }
 
-// Expected is the state and attempt that a write of the row must find.
-func (r *Row) Expected() (State, int32) { return r.was, r.wasNumber }
+// Expected is what a write of the row must find. Flags, Priority and Pool never change.
+func (r *Row) Expected() Guard { return r.was }
 
 // Outcome is how an attempt ended. The numbers are stored.
 type Outcome int16
@@ -176,6 +187,9 @@ func TooLate(timeout, waited time.Duration) bool { return timeout > 0 && waited 
 
 // Decision is the pure core of one transaction: the locked rows go in, then what happened, and what is to be written
 // comes out. It knows no clock: now is the store's. One goroutine.
+//
+// Rows may also be what is thought to be there. Then the time is not known either, and the write has to find out whether they
+// are; so nothing may be handed in that needs a time: no policy, no group, no result of work that started early.
 type Decision struct {
 	now    time.Time
 	random func() float64 // [0,1), for jitter
@@ -200,15 +214,15 @@ type Dependent struct {
 	Required bool
 }
 
-// NewDecision starts one. random must give numbers in [0,1).
+// NewDecision starts one; now is zero when it is not known. random must give numbers in [0,1).
 func NewDecision(now time.Time, random func() float64) *Decision {
 	return &Decision{now: now, random: random, rows: map[Key]*Row{}, deps: map[Key][]Dependent{}, Trees: map[TreeKey]*TreeDelta{}}
 }
 
-// Add hands in a locked row; treeCancelled tells whether its tree's cancellation is on record.
+// Add hands in a row; treeCancelled tells whether its tree's cancellation is on record.
 func (d *Decision) Add(r Row, treeCancelled bool) *Row {
 	row := &r
-	row.was, row.wasNumber = r.State, r.Attempt
+	row.was = r.Guard()
 	row.cancelled = treeCancelled
 	d.rows[r.Key] = row
 	return row
@@ -232,7 +246,7 @@ func (d *Decision) Changed() []*Row {
 func (d *Decision) Readied() []*Row {
 	var out []*Row
 	for _, r := range d.Changed() {
-		if r.State == Ready && (r.was != Ready || r.wasNumber != r.Attempt) {
+		if r.State == Ready && (r.was.State != Ready || r.was.Attempt != r.Attempt) {
 			out = append(out, r)
 		}
 	}
@@ -391,7 +405,7 @@ func (d *Decision) HandOver(res Result, may func(*Row) bool) {
 	}
 	for _, dep := range d.deps[res.Task] {
 		r := d.rows[dep.Key]
-		if r == nil || r.State != Ready || r.was == Ready || r.Pool != from.Pool || !may(r) {
+		if r == nil || r.State != Ready || r.was.State == Ready || r.Pool != from.Pool || !may(r) {
 			continue
 		}
 		if d.Claim(r.Key, r.Attempt, res.Worker) == Yes {
@@ -426,6 +440,7 @@ type Result struct {
 	Early     bool // started before its claim was confirmed
 	Offer     bool // its slot waits for a task that it unlocks
 	Alone     bool // its worker was not told that it unlocks anything: a hint which rows to load; a chore tells dependents that are not
+	Facts     Facts
 	StartedAt time.Time
 }
 

@@ -254,6 +254,14 @@ func (v *values) boolean() bool {
 
 func (v *values) text() string { return string(v.next(pgtype.TextOID, 0)) }
 
+// textLike is text, and the other one itself where both are the same.
+func (v *values) textLike(other string) string {
+	if raw := v.next(pgtype.TextOID, 0); string(raw) != other { // compared without a copy
+		return string(raw)
+	}
+	return other
+}
+
 // json is a copy of a document; null in Postgres is nil.
 func (v *values) json() []byte { return bytes.Clone(v.next(pgtype.JSONOID, 0)) }
 

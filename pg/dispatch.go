@@ -62,13 +62,10 @@ func (s *Store) loadRuns(ctx context.Context, runs []Run, work map[dag.Key]*Work
 	if len(runs) == 0 {
 		return nil
 	}
-	first, ns, attempts := columns(runs)
-	rows, err := s.pool.Query(ctx, sql("LoadWork"), first, ns, attempts, int16(dag.Ready))
-	if err != nil {
-		return err
-	}
 	var loaded []*Work
-	if err := scanWork(rows, func(w *Work) { loaded = append(loaded, w) }); err != nil {
+	b := &pgx.Batch{}
+	queueTasks(b, runs, dag.Ready, func(w *Work) { loaded = append(loaded, w) })
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
 	if err := s.addResults(ctx, loaded); err != nil {
@@ -78,14 +75,6 @@ func (s *Store) loadRuns(ctx context.Context, runs []Run, work map[dag.Key]*Work
 		work[w.Key] = w
 	}
 	return nil
-}
-
-// columns are runs as LoadWork takes them.
-func columns(runs []Run) (first []int64, n, attempts []int32) {
-	for _, r := range runs {
-		first, n, attempts = append(first, int64(r.First)), append(n, r.N), append(attempts, r.Attempt)
-	}
-	return first, n, attempts
 }
 
 // ErrTooLarge: what was asked for has more bytes than the caller can take.
@@ -102,7 +91,13 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*
 		return nil, err
 	}
 	var w *Work
-	if err := scanWork(rows, func(one *Work) { w = one }); err != nil {
+	if err := eachRow(rows, func(v *values) {
+		w = &Work{
+			Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.smallint()),
+			TreeID: v.text(), UserID: v.text(), Execution: v.integer(), ID: v.text(), Name: v.text(), Executor: v.text(),
+			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(),
+		}
+	}); err != nil {
 		return nil, err
 	}
 	if w == nil {
@@ -266,10 +261,7 @@ func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit
 			}
 		}
 		if len(gone) > 0 {
-			first, ns, attempts := columns(gone)
-			b.Queue(sql("LoadWork"), first, ns, attempts, int16(dag.Ready)).Query(func(rows pgx.Rows) error {
-				return scanWork(rows, func(w *Work) { again = append(again, w) })
-			})
+			queueTasks(b, gone, dag.Ready, func(w *Work) { again = append(again, w) })
 		}
 		b.Queue("commit")
 		return c.SendBatch(ctx, b).Close()

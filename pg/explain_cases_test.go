@@ -38,12 +38,16 @@ var runs = of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{
 
 var hot = map[string]explained{
 	// transitions
-	"LockTasks":               {args: of(keys(295, 0, 500), "'{}'", "'{295}'")},
-	"LockTasksAndDependents":  {args: of(keys(295, 0, 500), keys(295, 0, 10), "'{295}'", keys(294, 0, 10))},
-	"SeeTrees":                {args: "'{291,292,293,294,295}'"},
-	"DependentsOf":            {args: keys(295, 0, 500)},
-	"DependentsAfter":         {args: "(300::bigint << 24) + 5, (300::bigint << 24) + 400, 100"},
-	"ApplyRows":               {args: of(keys(295, 0, 100), fill("4::smallint", 100), fill("1", 100), fill("6::smallint", 100), fill("1", 100), fill("0", 100), fill("0", 100), fill("0", 100), fill("1::bigint", 100), fill("now()", 100), fill("0::bigint", 100), "100")},
+	"LockTasks":              {args: of(keys(295, 0, 500), "'{}'", "'{295}'")},
+	"LockTasksAndDependents": {args: of(keys(295, 0, 500), keys(295, 0, 10), "'{295}'", keys(294, 0, 10))},
+	"SeeTrees":               {args: "'{291,292,293,294,295}'"},
+	"DependentsOf":           {args: keys(295, 0, 500)},
+	"DependentsAfter":        {args: "(300::bigint << 24) + 5, (300::bigint << 24) + 400, 100"},
+	"ApplyRows":              {args: of(keys(295, 0, 100), fill("4::smallint", 100), fill("1", 100), fill("6::smallint", 100), fill("1", 100), fill("0", 100), fill("0", 100), fill("0", 100), fill("1::bigint", 100), fill("now()", 100), fill("0::bigint", 100), "100")},
+	"ApplySupposed": {args: of(keys(295, 1, 99), fill("(1::bigint << 18) + (1 << 16) + 9", 99), fill("4::smallint", 99), fill("0", 99), fill("1::bigint", 99),
+		fill("6::smallint", 99), fill("0", 99), fill("0::bigint", 99), fill("'{}'::text", 99), "99")},
+	"TreesStand":              {args: "'{294,295}', array[null,null]::timestamptz[], array[null,null]::timestamptz[], '{0,0}'"},
+	"NothingWaits":            {args: "'{2,3}', '{1,1}'"},
 	"FinishCancelledAttempts": {args: of(keys(200, 0, 500), fill("1", 500), fill("'{}'::text", 500))},
 	"AssembleChunks":          {args: of(keys(100, 0, 20), fill("1", 20))},
 	"DeleteChunks":            {args: of(keys(100, 0, 20), fill("1", 20))},
@@ -54,7 +58,9 @@ var hot = map[string]explained{
 	"PlaceRuns":               {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'")},
 	// dispatch
 	"Dispatch":              {args: "1, 1::smallint, 300, true"},
-	"LoadWork":              {args: of(runs, "3::smallint")},
+	"LoadTasks":             {args: of(runs, "3::smallint")},
+	"LoadSpecs":             {args: of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{10,10}'")},
+	"LoadPayloads":          {args: of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{10,10}'")},
 	"WaitingOf":             {args: keys(295, 0, 500)},
 	"LoadDependencyResults": {args: of(keys(200, 100, 500), "64")},
 	"Backlog":               {},
@@ -67,6 +73,7 @@ var hot = map[string]explained{
 	"LoadOneWork":           {args: "(295::bigint << 24) + 100, 1"},
 	// claims and workers
 	"ShareWorkers":      {args: "'{1,2,3}'"},
+	"HoldWorkers":       {args: "'{1}'"},
 	"LookAt":            {args: keys(295, 0, 500)},
 	"HandedOver":        {args: keys(295, 0, 500)},
 	"OpenAttempts":      {args: of(aTree, "100")},

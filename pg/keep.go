@@ -38,20 +38,22 @@ type origin struct{ created, server time.Time } // when each began, by Postgres'
 
 func (o origin) is(p origin) bool { return o.created.Equal(p.created) && o.server.Equal(p.server) }
 
-// keptTree is one tree. results, size and used are guarded by the keeper's mutex, the rest never changes.
+// keptTree is one tree that began as it was stored. It never changes but for what the keeper's mutex guards.
 type keptTree struct {
 	origin
 	dependents []dag.Dependent // of task i: from unlocks[i] to unlocks[i+1]
 	unlocks    []int32         // nil: the tree has no edges
 
 	// Of small trees only:
-	work         []Work  // by index, but for what changes: attempt, lane, execution, results
+	work         []Work  // by index, but for what changes: attempt, execution, results
 	dependencies []int32 // of task i, by index, in their order: from needs[i] to needs[i+1]
 	needs        []int32
 
+	// Guarded by the keeper's mutex:
 	results []keptResultOf // by index; nil: none yet
 	size    int
 	used    time.Time
+	supposed
 }
 
 // keptResultOf is what a task completed with in an execution of its tree; 0: it is not known to have completed.
@@ -68,9 +70,10 @@ func newKeptTree(m *member, o origin) *keptTree {
 	g := m.st.g
 	t.work, t.dependencies, t.needs = make([]Work, len(g.IDs)), make([]int32, len(g.Dep)), g.DepStart
 	t.size += m.size
+	t.remaining = make([]int32, len(g.IDs))
 	for i := range t.work {
-		t.work[i] = m.work(i)
-		t.size += len(t.work[i].ID) + int(unsafe.Sizeof(Work{})+unsafe.Sizeof(keptResultOf{})) + 4
+		t.work[i], t.remaining[i] = m.work(i), int32(len(g.Dependencies(i)))
+		t.size += len(t.work[i].ID) + int(unsafe.Sizeof(Work{})+unsafe.Sizeof(keptResultOf{})) + 8
 	}
 	for n, e := range g.Dep {
 		t.dependencies[n] = e.Task
@@ -90,7 +93,7 @@ func edgesSize(g *dag.Graph) int {
 
 // newKeptEdges is what is kept of a large tree.
 func newKeptEdges(g *dag.Graph, tree dag.TreeKey, o origin) *keptTree {
-	t := &keptTree{origin: o, size: edgesSize(g)}
+	t := &keptTree{origin: o, size: edgesSize(g), supposed: supposed{execution: 1}}
 	if len(g.Dep) == 0 {
 		return t
 	}
@@ -238,13 +241,16 @@ func (r recall) see(b *pgx.Batch, changed func()) {
 		return eachRow(rows, func(v *values) {
 			key := dag.TreeKey(v.bigint())
 			t := r.kept[key]
-			if !t.is(origin{v.timestamp(), v.timestamp()}) {
-				r.keeper.mu.Lock()
+			same := t.is(origin{v.timestamp(), v.timestamp()})
+			t.execution = v.integer()
+			r.kept[key] = t
+			r.keeper.mu.Lock()
+			defer r.keeper.mu.Unlock()
+			t.supposed.execution = t.execution
+			if !same {
 				r.keeper.drop(key)
-				r.keeper.mu.Unlock()
 				changed()
 			}
-			r.kept[key] = recalled{t.keptTree, v.integer()}
 		})
 	})
 }
@@ -336,12 +342,13 @@ func (r recall) completed(ended []dag.Ended) map[dag.Key][]byte {
 }
 
 // committed keeps what the transaction brought, and forgets the trees that it ended.
-func (r recall) committed(completed map[dag.Key][]byte, eff *Effects) {
-	if len(completed)+len(eff.Trees) == 0 {
+func (r recall) committed(changed []*dag.Row, completed map[dag.Key][]byte, eff *Effects) {
+	if len(changed)+len(completed)+len(eff.Trees) == 0 {
 		return
 	}
 	r.keeper.mu.Lock()
 	defer r.keeper.mu.Unlock()
+	r.keeper.each(changed, (*keptTree).left)
 	for key, value := range completed {
 		t := r.kept[key.Tree()]
 		if r.keeper.trees[key.Tree()] != t.keptTree {

@@ -12,10 +12,18 @@ import (
 
 type pgconnTag = pgconn.CommandTag
 
-// Settle records results and unlocks what waited for them, in one transaction: two round trips whatever their number.
+// Settle records results and unlocks what waited for them, in one transaction: one round trip when the tasks are as is
+// supposed (see [supposition]), else two more, whatever their number.
 // Bounded: a few thousand results at most, each at most once. It returns which results changed anything, in their
 // order. A lasting error (see [Lasting]) means that one of the results can't be stored: halve the batch.
 func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (changed []bool, eff *Effects, err error) {
+	if s.caution.may() {
+		if d, ok := s.keeper.suppose(results, room); ok {
+			if eff, err = s.writeSupposed(ctx, d, room); err != errOtherwise {
+				return slices.Repeat([]bool{true}, len(results)), eff, err
+			}
+		}
+	}
 	l := load{keys: make([]dag.Key, len(results)), dependents: true}
 	var offers offers
 	for i, r := range results {
@@ -97,10 +105,19 @@ type Claim struct {
 	Task    dag.Key
 	Attempt int32
 	Worker  dag.WorkerKey
+	Facts   dag.Facts
 }
 
-// Claim answers claims, in their order, in one transaction. Claims of workers whose lease is not alive stay Undecided.
+// Claim answers claims, in their order, in one transaction, of one round trip or more as [Store.Settle]. Claims of workers
+// whose lease is not alive stay Undecided.
 func (s *Store) Claim(ctx context.Context, claims []Claim) (verdicts []dag.Verdict, eff *Effects, err error) {
+	if s.caution.may() {
+		if d, verdicts, ok := s.keeper.supposeClaims(claims); ok {
+			if eff, err := s.writeSupposed(ctx, d, nil); err != errOtherwise {
+				return verdicts, eff, err
+			}
+		}
+	}
 	keys, workers := make([]dag.Key, len(claims)), make([]dag.WorkerKey, 0, 4)
 	for i, c := range claims {
 		keys[i] = c.Task

@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,6 +35,9 @@ type Store struct {
 	secret  []byte
 	group   group
 	keeper  *keeper
+
+	caution           caution
+	supposed, refused atomic.Int64 // see Suppositions
 
 	mu    sync.RWMutex
 	pools poolNames

@@ -179,7 +179,7 @@ func (st *store) putTask(w *rowWriter, i int) {
 func (m *member) work(i int) Work {
 	st := m.st
 	t, p := m.tasks[i], &st.in.tasks[i]
-	w := Work{Key: st.tree.Key(i), Flags: st.flags(i), TreeID: st.g.IDs[st.g.Root], UserID: st.g.UserID, ID: st.g.IDs[i], Name: p.name, Executor: p.executor,
+	w := Work{Key: st.tree.Key(i), Priority: p.priority, Pool: st.pools[p.pool], Flags: st.flags(i), TreeID: st.g.IDs[st.g.Root], UserID: st.g.UserID, ID: st.g.IDs[i], Name: p.name, Executor: p.executor,
 		Deps: int32(len(st.g.Dependencies(i))), Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas}
 	if p.custom != nil {
 		w.TimeoutMS = p.custom.timeout.Milliseconds()

@@ -119,10 +119,11 @@ type load struct {
 	before     func(b *pgx.Batch) // queued before the locks, each with its own callback
 }
 
-// locked is a decision about tasks that are locked.
+// locked is a decision about tasks that are locked, or whose state is supposed.
 type locked struct {
 	*dag.Decision
 	recall
+	supposition *supposition // nil: they are locked
 }
 
 func (l load) run(ctx context.Context, c *pgx.Conn, k *keeper) (locked, error) {
@@ -156,7 +157,7 @@ func (l load) lock(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, kept r
 	b.Queue("select clock_timestamp()").QueryRow(func(row pgx.Row) error {
 		var now time.Time
 		err := row.Scan(&now)
-		d = locked{dag.NewDecision(now, rand.Float64), kept}
+		d = locked{Decision: dag.NewDecision(now, rand.Float64), recall: kept}
 		return err
 	})
 	if l.before != nil {
@@ -226,10 +227,13 @@ func apply(ctx context.Context, c *pgx.Conn, d locked, room Room, extra func(b *
 		extra(b)
 	}
 	changed := d.Changed()
-	if len(changed) > 0 {
-		queueRows(b, changed, eff)
+	if d.supposition != nil {
+		d.supposition.queue(b, changed, d.Ended)
+	} else {
+		queueRows(b, changed)
+		queueEnded(b, d.Ended)
 	}
-	queueEnded(b, d.Ended)
+	eff.take(changed)
 	if len(d.Timers) > 0 {
 		queueTimers(b, d.Timers)
 	}
@@ -258,7 +262,7 @@ func apply(ctx context.Context, c *pgx.Conn, d locked, room Room, extra func(b *
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("write %d tasks: %w", len(changed), err)
 	}
-	d.committed(completed, eff)
+	d.committed(changed, completed, eff)
 	eff.place(runs, placed, work)
 	for _, h := range d.Handovers {
 		if w := work[h.Task]; w != nil {
@@ -279,29 +283,38 @@ func (eff *Effects) place(runs []Run, placed map[dag.Key]bool, work map[dag.Key]
 	}
 }
 
-func queueRows(b *pgx.Batch, changed []*dag.Row, eff *Effects) {
+func queueRows(b *pgx.Batch, changed []*dag.Row) {
 	n := len(changed)
+	if n == 0 {
+		return
+	}
 	keys, was, wasAttempt := make([]int64, n), make([]int16, n), make([]int32, n)
 	state, attempt, remaining := make([]int16, n), make([]int32, n), make([]int32, n)
 	failures, crashes, worker := make([]int32, n), make([]int32, n), make([]int64, n)
 	started, blocked := make([]time.Time, n), make([]int64, n)
 	for i, r := range changed {
-		s, a := r.Expected()
-		keys[i], was[i], wasAttempt[i] = int64(r.Key), int16(s), a
+		g := r.Expected()
+		keys[i], was[i], wasAttempt[i] = int64(r.Key), int16(g.State), g.Attempt
 		state[i], attempt[i], remaining[i] = int16(r.State), r.Attempt, r.Remaining
 		failures[i], crashes[i], worker[i], blocked[i] = r.Failures, r.Crashes, int64(r.Worker), 0
 		if r.State == dag.Blocked {
 			blocked[i] = int64(r.BlockedBy)
 		}
 		started[i] = r.StartedAt
-		if s == dag.Ready && (r.State != dag.Ready || a != r.Attempt) {
+	}
+	b.Queue(sql("ApplyRows"), keys, was, wasAttempt, state, attempt, remaining, failures, crashes, worker, started, blocked, n)
+}
+
+// take counts the ready tasks that leave their lanes.
+func (eff *Effects) take(changed []*dag.Row) {
+	for _, r := range changed {
+		if g := r.Expected(); g.State == dag.Ready && (r.State != dag.Ready || g.Attempt != r.Attempt) {
 			if eff.Taken == nil {
 				eff.Taken = map[Lane]int{}
 			}
 			eff.Taken[Lane{r.Pool, r.Priority}]++
 		}
 	}
-	b.Queue(sql("ApplyRows"), keys, was, wasAttempt, state, attempt, remaining, failures, crashes, worker, started, blocked, n)
 }
 
 // largeResult is from how many bytes on a result is worth a statement of its own.
@@ -396,27 +409,56 @@ func queueWork(b *pgx.Batch, runs []Run, state dag.State, work map[dag.Key]*Work
 	if len(runs) == 0 {
 		return
 	}
+	queueTasks(b, runs, state, func(w *Work) { work[w.Key] = w })
 	var keys []dag.Key
-	first, ns, attempts := columns(runs)
 	for _, r := range runs {
 		for k := r.First; k < r.First+dag.Key(r.N); k++ {
 			keys = append(keys, k)
 		}
 	}
-	b.Queue(sql("LoadWork"), first, ns, attempts, int16(state)).Query(func(rows pgx.Rows) error {
-		return scanWork(rows, func(w *Work) { work[w.Key] = w })
-	})
 	b.Queue(sql("LoadDependencyResults"), keys, MaxInlineDeps).Query(func(rows pgx.Rows) error {
 		return scanResults(rows, work)
 	})
 }
 
-func scanWork(rows pgx.Rows, each func(*Work)) error {
-	return eachRow(rows, func(v *values) {
-		each(&Work{
-			Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.smallint()),
-			TreeID: v.text(), UserID: v.text(), Execution: v.integer(), ID: v.text(), Name: v.text(), Executor: v.text(),
-			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(),
+// queueTasks is queueWork without the results that the tasks start from. each is called before all of a task is there.
+func queueTasks(b *pgx.Batch, runs []Run, state dag.State, each func(*Work)) {
+	n := len(runs)
+	first, ns, attempts := make([]int64, n), make([]int32, n), make([]int32, n)
+	for i, r := range runs {
+		first[i], ns[i], attempts[i] = int64(r.First), r.N, r.Attempt
+	}
+	tasks := map[dag.Key]*Work{}
+	b.Queue(sql("LoadTasks"), first, ns, attempts, int16(state)).Query(func(rows pgx.Rows) error {
+		last := &Work{}
+		return eachRow(rows, func(v *values) {
+			w := &Work{Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.smallint()),
+				TreeID: v.textLike(last.TreeID), UserID: v.textLike(last.UserID), Execution: v.integer()}
+			tasks[w.Key], last = w, w
+		})
+	})
+	b.Queue(sql("LoadSpecs"), first, ns).Query(func(rows pgx.Rows) error {
+		last := &Work{}
+		return eachRow(rows, func(v *values) {
+			w := tasks[v.key()]
+			if w == nil {
+				v.ignore()
+				return
+			}
+			w.ID, w.Name, w.Executor = v.text(), v.textLike(last.Name), v.textLike(last.Executor)
+			w.TimeoutMS, w.Deps = v.bigint(), v.integer()
+			last = w
+			each(w)
+		})
+	})
+	b.Queue(sql("LoadPayloads"), first, ns).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func(v *values) {
+			w := tasks[v.key()]
+			if w == nil {
+				v.ignore()
+				return
+			}
+			w.Inputs, w.Params, w.Schemas = v.json(), v.json(), v.json()
 		})
 	})
 }

@@ -178,8 +178,8 @@ func (s *store) apply(d *dag.Decision, room func(pool int32, n int) bool) *effec
 	eff := &effects{stops: d.Stops, handed: d.Handovers, chores: len(d.Unlock) > 0, timers: len(d.Timers) > 0}
 	for _, r := range d.Changed() {
 		t := s.task(r.Key)
-		if state, number := r.Expected(); t.row.State != state || t.row.Attempt != number {
-			w.broken("write of task %d expects %s/%d and finds %s/%d", r.Key.Index(), state, number, t.row.State, t.row.Attempt)
+		if want, got := r.Expected(), t.row.Guard(); got != want {
+			w.broken("write of task %d expects %+v and finds %+v", r.Key.Index(), want, got)
 			return eff
 		}
 	}

@@ -85,13 +85,13 @@ func (a *attempt) size() int {
 }
 
 func (a *attempt) grant() *workerv1.Grant {
-	return &workerv1.Grant{Attempt: a.work.Attempt, Token: a.work.Token}
+	return &workerv1.Grant{Attempt: a.work.Attempt, Token: a.work.Token, Facts: a.work.Facts}
 }
 
 // newResult is a result of the attempt that lacks its value.
 func (a *attempt) newResult(outcome workerv1.Outcome, started, finished time.Time) *workerv1.Result {
 	return &workerv1.Result{
-		Attempt: a.work.Attempt, Token: a.work.Token, Outcome: outcome, Alone: !a.work.Unlocks,
+		Attempt: a.work.Attempt, Token: a.work.Token, Outcome: outcome, Alone: !a.work.Unlocks, Facts: a.work.Facts,
 		StartedUnixUs: started.UnixMicro(), FinishedUnixUs: finished.UnixMicro(),
 	}
 }

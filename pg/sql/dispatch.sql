@@ -33,17 +33,27 @@ select moved.first, moved.k, moved.attempt, tree.created_at, pg_postmaster_start
 cross join lateral (select created_at, execution from tree where tree.key = moved.first >> 24 and cancelled_at is null offset 0) tree
 order by moved.turn, moved.id
 
--- name: LoadWork
--- What a worker needs for the runs ($1 first, $2 n, $3 attempt), of those tasks that are in state $4.
-select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
-  s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
+-- name: LoadTasks
+-- The tasks of the runs ($1 first, $2 n, $3 attempt) that are in state $4. This and the next two are what a worker needs: three
+-- walks along the tables, as to look up each task in each costs twice as much.
+select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution
 from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
 cross join lateral (select * from tree where tree.key = r.first >> 24 and cancelled_at is null offset 0) tree -- a run is of one
 cross join lateral ( -- offset 0: a range of the index for each run, whatever the planner thinks of the table's size
   select * from task t where t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = $4::smallint
   offset 0) t
-cross join lateral (select * from spec where spec.key = t.key offset 0) s
-left join lateral (select * from payload where payload.key = t.key offset 0) p on true
+
+-- name: LoadSpecs
+-- What never changes of the tasks of the runs ($1 first, $2 n).
+select s.key, s.id, s.name, s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0)
+from unnest($1::bigint[], $2::integer[]) r(first, n)
+cross join lateral (select * from spec where spec.key >= r.first and spec.key < r.first + r.n offset 0) s
+
+-- name: LoadPayloads
+-- What the tasks of the runs ($1 first, $2 n) carry.
+select p.key, p.inputs, p.params, p.schemas
+from unnest($1::bigint[], $2::integer[]) r(first, n)
+cross join lateral (select * from payload where payload.key >= r.first and payload.key < r.first + r.n offset 0) p
 
 -- name: WaitingOf
 -- For each pool of the tasks $1 of which ready tasks wait in Postgres: the most urgent priority of those. No locks.
@@ -77,7 +87,7 @@ with c as (
   order by id limit $2 for update skip locked
 )
 select c.id, c.pool, c.priority, c.attempt, c.sent, t.key
-from c left join lateral ( -- as in LoadWork
+from c left join lateral ( -- as in LoadTasks
   select * from task t where t.key >= c.first and t.key < c.first + c.n and t.state = 3 and t.attempt = c.attempt
   offset 0) t on true
 order by c.id, t.key
@@ -113,7 +123,7 @@ select u.task, a.result from unnest($1::bigint[], $2::integer[]) u(task, number)
 cross join lateral (select result from attempt where task = u.task and number = u.number and result is not null offset 0) a
 
 -- name: LoadOneWork
--- As LoadWork, for one attempt that is ready or open.
+-- What a worker needs for one attempt that is ready or open.
 select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
 from task t

@@ -42,6 +42,20 @@ for update of t
 select t.key, t.created_at, pg_postmaster_start_time(), case when t.cancelled_at is null then t.execution else 0 end from unnest($1::bigint[]) u(key)
 cross join lateral (select key, created_at, cancelled_at, execution from tree where tree.key = u.key offset 0) t
 
+-- name: TreesStand
+-- Fails unless each of the trees $1 was created at $2, on this server as it started at $3, is in the execution $4, and is not
+-- cancelled; null, null and 0 stand for any. No locks.
+select changed(count(*), cardinality($1::bigint[]), 'see trees')
+from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[]) u(key, created_at, server, execution)
+cross join lateral (select created_at, execution from tree where tree.key = u.key and cancelled_at is null offset 0) t
+where (u.created_at is null or t.created_at = u.created_at) and (u.server is null or pg_postmaster_start_time() = u.server)
+  and (u.execution = 0 or t.execution = u.execution)
+
+-- name: NothingWaits
+-- Fails if a ready task of the pools $1 waits in Postgres that is as urgent as $2, or more. No locks.
+select changed(count(*), 0, 'pass what waits') from unnest($1::integer[], $2::smallint[]) u(pool, priority)
+where exists (select from ready r where r.pool = u.pool and r.priority <= u.priority)
+
 -- name: DependentsOf
 -- The edges that lead from $1 to the dependents which LockTasksAndDependents locks.
 select u.key, e.dependent, e.required
@@ -65,6 +79,24 @@ from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::int
 where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt
 returning t.key)
 select changed(count(*), $12, 'change tasks') from w
+
+-- name: ApplySupposed
+-- Writes the changes to $10 tasks in their first attempts, and the attempts of those that completed. Expects each to be as was
+-- supposed; fails when one is not. facts are packed as dag.Facts are. results: of completed ones, null for null.
+-- Locks: tasks, by key.
+with w as (
+update task t set state = u.state, remaining = u.remaining, worker = nullif(u.worker, 0), progress = null,
+  started_at = case u.state when 4 then now() else t.started_at end
+from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $5::bigint[], $6::smallint[], $7::integer[], $8::bigint[], $9::text[])
+  u(key, facts, was, was_remaining, was_worker, state, remaining, worker, result)
+where t.key = u.key and t.state = u.was and t.remaining = u.was_remaining and coalesce(t.worker, 0) = u.was_worker
+  and (t.pool::bigint << 18) + (t.priority::bigint << 16) + t.flags = u.facts and t.attempt = 1 and t.failures = 0 and t.crashes = 0
+returning t.key, t.state, t.started_at, u.was_worker, u.result
+), a as (
+insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result)
+select key, 1, 1, true, was_worker, started_at, now(), result::json from w where state = 6
+)
+select changed(count(*), $10, 'change tasks') from w
 
 -- name: InsertAttempts
 insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail)

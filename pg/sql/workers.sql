@@ -2,6 +2,12 @@
 -- The workers $1, held alive until the end of the transaction. Locks: workers, shared, by key; before tasks.
 select key from worker where key = any($1::bigint[]) and state in (1, 2) and lease_until > clock_timestamp() order by key for share
 
+-- name: HoldWorkers
+-- As ShareWorkers, but fails unless all of them are alive.
+with w as (
+select key from worker where key = any($1::bigint[]) and state in (1, 2) and lease_until > clock_timestamp() order by key for share)
+select changed(count(*), cardinality($1::bigint[]), 'hold workers') from w
+
 -- name: ExtendLeases
 -- Takes beats: registers new instances, extends the leases of known ones that are not lost or gone. An older beat than
 -- the last changes nothing, nor does one of another worker, but for a farewell, which another beat may have overtaken. Locks: workers.

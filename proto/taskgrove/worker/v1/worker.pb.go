@@ -152,6 +152,7 @@ type Work struct {
 	IdempotencyKey string                 `protobuf:"bytes,14,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // stable across the attempts of one run of the task
 	UserId         string                 `protobuf:"bytes,15,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	Unlocks        bool                   `protobuf:"varint,16,opt,name=unlocks,proto3" json:"unlocks,omitempty"` // tasks depend on it: its result may offer its slot to one of them
+	Facts          uint64                 `protobuf:"varint,17,opt,name=facts,proto3" json:"facts,omitempty"`     // what the coordinator knows of the task, packed; to be given back in Grant and Result
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -298,6 +299,13 @@ func (x *Work) GetUnlocks() bool {
 	return false
 }
 
+func (x *Work) GetFacts() uint64 {
+	if x != nil {
+		return x.Facts
+	}
+	return 0
+}
+
 // Attempt names one try at one task.
 type Attempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -356,6 +364,7 @@ type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       *Attempt               `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Token         []byte                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	Facts         uint64                 `protobuf:"varint,3,opt,name=facts,proto3" json:"facts,omitempty"` // of its Work: a hint; where it is missing or wrong, the task is looked at first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -402,6 +411,13 @@ func (x *Grant) GetToken() []byte {
 		return x.Token
 	}
 	return nil
+}
+
+func (x *Grant) GetFacts() uint64 {
+	if x != nil {
+		return x.Facts
+	}
+	return 0
 }
 
 // ClaimRequest asks to start attempts. The same instance may repeat it and gets the same answers.
@@ -533,6 +549,7 @@ type Result struct {
 	Early          bool                   `protobuf:"varint,11,opt,name=early,proto3" json:"early,omitempty"` // started before its claim was confirmed (repeatable only)
 	Offer          bool                   `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"` // its slot waits for the receipt: a task of its pool that it unlocks may come along
 	Alone          bool                   `protobuf:"varint,13,opt,name=alone,proto3" json:"alone,omitempty"` // its Work did not say that it unlocks others: a hint; where it is wrong, a chore tells them
+	Facts          uint64                 `protobuf:"varint,14,opt,name=facts,proto3" json:"facts,omitempty"` // of its Work: a hint, as in Grant
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -656,6 +673,13 @@ func (x *Result) GetAlone() bool {
 		return x.Alone
 	}
 	return false
+}
+
+func (x *Result) GetFacts() uint64 {
+	if x != nil {
+		return x.Facts
+	}
+	return 0
 }
 
 // ResultBatch travels in the RESULTS stream.
@@ -1672,7 +1696,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xd6\x03\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xec\x03\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -1694,13 +1718,15 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"repeatable\x12'\n" +
 	"\x0fidempotency_key\x18\x0e \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x0f \x01(\tR\x06userId\x12\x18\n" +
-	"\aunlocks\x18\x10 \x01(\bR\aunlocks\"5\n" +
+	"\aunlocks\x18\x10 \x01(\bR\aunlocks\x12\x14\n" +
+	"\x05facts\x18\x11 \x01(\x04R\x05facts\"5\n" +
 	"\aAttempt\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x10R\x04task\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\rR\x06number\"U\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\"k\n" +
 	"\x05Grant\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\fR\x05token\"x\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\x12\x14\n" +
+	"\x05facts\x18\x03 \x01(\x04R\x05facts\"x\n" +
 	"\fClaimRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x122\n" +
@@ -1708,7 +1734,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xa3\x03\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xb9\x03\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x126\n" +
@@ -1724,7 +1750,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	" \x01(\x03R\x0efinishedUnixUs\x12\x14\n" +
 	"\x05early\x18\v \x01(\bR\x05early\x12\x14\n" +
 	"\x05offer\x18\f \x01(\bR\x05offer\x12\x14\n" +
-	"\x05alone\x18\r \x01(\bR\x05alone\"z\n" +
+	"\x05alone\x18\r \x01(\bR\x05alone\x12\x14\n" +
+	"\x05facts\x18\x0e \x01(\x04R\x05facts\"z\n" +
 	"\vResultBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x125\n" +

@@ -1,0 +1,33 @@
+package dag
+
+// Facts are what is known of a task's first attempt before its row is read: flags, priority and pool, which never change. They
+// travel to the worker with the attempt and come back with its claim and its result, so that both can be decided without
+// reading the row. They prove nothing: a write finds out whether the row is as was thought (see [Guard]). 0: not known.
+//
+// Bits, from the lowest: 16 of flags, 2 of priority, the rest of pool.
+type Facts uint64
+
+const (
+	factsFlags    = 16
+	factsPriority = 2
+)
+
+// FactsOf gives those of an attempt of a task; of a later attempt than the first they are not known, since failures and lost
+// workers may have been counted.
+func FactsOf(attempt int32, f Flags, p Priority, pool int32) Facts {
+	if attempt != 1 || pool <= 0 || p < Urgent || p > Low {
+		return 0
+	}
+	return Facts(uint16(f)) | Facts(p)<<factsFlags | Facts(pool)<<(factsFlags+factsPriority)
+}
+
+// Row is the row of a first attempt: as it is when nothing but what the state and the worker tell has happened to its task. Since when it
+// runs is not known. false: there is no such row.
+func (f Facts) Row(k Key, attempt int32, s State, w WorkerKey) (r Row, ok bool) {
+	pool := f >> (factsFlags + factsPriority)
+	if attempt != 1 || pool == 0 || pool > 1<<31-1 {
+		return Row{}, false
+	}
+	return Row{Key: k, State: s, Attempt: attempt, Worker: w, Flags: Flags(uint16(f)), Pool: int32(pool),
+		Priority: Priority(f >> factsFlags & (1<<factsPriority - 1))}, true
+}

@@ -1,0 +1,322 @@
+package pg
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// TestASuppositionThatIsWrong: whatever is otherwise than is supposed, what comes of a claim or a result is what comes of it when
+// its task is read.
+func TestASuppositionThatIsWrong(t *testing.T) {
+	t.Parallel()
+	const (
+		claim  = "claim"
+		settle = "settle"
+	)
+	for _, tc := range []struct {
+		fact string
+		what string
+		sql  string // what another process did: $1 is the tree
+		want string // states of the first and the second task, with attempts; what the claim's verdict is, or what is handed over
+	}{
+		{"all is as is supposed", claim, "", "ready 1, waiting 1: running 1, waiting 1; yes"},
+		{"the lease has ended", claim, "update worker set lease_until = now() - interval '1 second' where $1 > 0", "ready 1, waiting 1: ready 1, waiting 1; undecided"},
+		{"the worker was given up", claim, "update worker set state = 4 where $1 > 0", "ready 1, waiting 1: ready 1, waiting 1; undecided"},
+		{"the tree is cancelled", claim, "update tree set cancelled_at = now() where key = $1", "ready 1, waiting 1: ready 1, waiting 1; no"},
+		{"the task is cancelled", claim, "update task set state = 8 where key = ($1 << 24) + 1", "cancelled 1, waiting 1: cancelled 1, waiting 1; no"},
+		{"another one runs it", claim, "update task set state = 4, worker = 77 where key = ($1 << 24) + 1", "running 1, waiting 1: running 1, waiting 1; no"},
+		{"it was tried before", claim, "update task set attempt = 2 where key = ($1 << 24) + 1", "ready 2, waiting 1: ready 2, waiting 1; no"},
+		{"a failure was counted", claim, "update task set failures = 1 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
+		{"a worker was lost", claim, "update task set crashes = 1 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
+		{"the facts are another task's", claim, "update task set flags = flags # 1 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
+		{"it is in another pool", claim, "update task set pool = pool + 1 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
+		{"it is more urgent", claim, "update task set priority = 3 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
+
+		{"all is as is supposed", settle, "", "running 1, waiting 1: completed 1, running 1; handed over"},
+		{"the attempt was taken back", settle, "update task set state = 3, attempt = 2, worker = null where key = ($1 << 24) + 1", "ready 2, waiting 1: ready 2, waiting 1; nothing"},
+		{"another one runs it", settle, "update task set worker = 77 where key = ($1 << 24) + 1", "running 1, waiting 1: running 1, waiting 1; nothing"},
+		{"it has ended", settle, "update task set state = 6, worker = null where key = ($1 << 24) + 1", "completed 1, waiting 1: completed 1, waiting 1; nothing"},
+		{"it was cancelled, and its worker has not said that it stopped", settle,
+			"with a as (insert into attempt (task, number, outcome, counted, finished_at) values (($1 << 24) + 1, 1, 3, false, now())) update task set state = 8 where key = ($1 << 24) + 1",
+			"cancelled 1, waiting 1: cancelled 1, waiting 1; nothing"},
+		{"the dependent waits for more", settle, "update task set remaining = 2 where key = $1 << 24", "running 1, waiting 1: completed 1, waiting 1; nothing"},
+		{"the dependent is blocked", settle, "update task set state = 5, blocked_by = key where key = $1 << 24", "running 1, blocked 1: completed 1, blocked 1; nothing"},
+		{"the dependent is cancelled", settle, "update task set state = 8 where key = $1 << 24", "running 1, cancelled 1: completed 1, cancelled 1; nothing"},
+		{"the tree is cancelled", settle, "update tree set cancelled_at = now() where key = $1", "running 1, waiting 1: completed 1, ready 1; nothing"},
+		{"the tree is another one", settle, "with e as (delete from edge where dependency >> 24 = $1) update tree set created_at = created_at - interval '1 hour' where key = $1",
+			"running 1, waiting 1: completed 1, waiting 1; nothing"},
+		{"the tree runs again", settle, "update tree set execution = 2 where key = $1", "running 1, waiting 1: completed 1, running 1; handed over in 2"},
+		{"the lease has ended", settle, "update worker set lease_until = now() - interval '1 second' where $1 > 0", "running 1, waiting 1: completed 1, ready 1; nothing"},
+		{"older ones wait in the pool", settle, "insert into ready (pool, priority, first, n, attempt) select pool, priority, key + 7, 1, 1 from task where key = $1 << 24",
+			"running 1, waiting 1: completed 1, ready 1; nothing"},
+		{"older ones wait, which are less urgent", settle, "insert into ready (pool, priority, first, n, attempt) select pool, 3, key + 7, 1, 1 from task where key = $1 << 24",
+			"running 1, waiting 1: completed 1, running 1; handed over"},
+	} {
+		t.Run(tc.what+": "+tc.fact, func(t *testing.T) {
+			h := newKeptHouse(t, 1)
+			out, err := h.s.Submit(t.Context(), chainOfTwo("t"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := out.Effects.Publish[0]
+			facts := dag.FactsOf(1, first.Flags, first.Priority, first.Pool)
+			claims := []Claim{{first.Key, 1, h.worker, facts}}
+			if tc.what == settle {
+				if verdicts, _, err := h.s.Claim(t.Context(), claims); err != nil || verdicts[0] != dag.Yes {
+					t.Fatal(verdicts, err)
+				}
+			}
+			otherwise := tc.sql != ""
+			if otherwise {
+				if _, err := h.s.pool.Exec(t.Context(), tc.sql, pgx.QueryExecModeSimpleProtocol, out.Tree); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tried, refused := h.s.Suppositions()
+			got := h.states(out.Tree) + ": "
+			switch tc.what {
+			case claim:
+				verdicts, _, err := h.s.Claim(t.Context(), claims)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += h.states(out.Tree) + "; " + [...]string{"undecided", "yes", "no"}[verdicts[0]]
+			case settle:
+				_, eff, err := h.s.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Value: []byte(`{"r":1}`), Offer: true, Facts: facts}},
+					func(int32, dag.Priority, int32) bool { return true })
+				if err != nil {
+					t.Fatal(err)
+				}
+				got += h.states(out.Tree) + "; "
+				switch {
+				case len(eff.Handed) == 0:
+					got += "nothing"
+				case eff.Handed[0].Work.Execution != 1:
+					got += fmt.Sprintf("handed over in %d", eff.Handed[0].Work.Execution)
+				default:
+					got += "handed over"
+				}
+			}
+			if got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+			nowTried, nowRefused := h.s.Suppositions()
+			lessUrgent := tc.fact == "older ones wait, which are less urgent"
+			if nowTried != tried+1 || (nowRefused == refused+1) != (otherwise && !lessUrgent) {
+				t.Errorf("%d suppositions more, %d of them refused", nowTried-tried, nowRefused-refused)
+			}
+			var unstarted, odd int
+			if err := h.s.pool.QueryRow(t.Context(), `select count(*) filter (where t.state in (4, 6) and t.started_at is null and t.attempt = 1),
+				count(*) filter (where t.state = 6 and (a.outcome <> 1 or a.started_at is distinct from t.started_at or a.result->>'r' is distinct from '1' or a.worker is distinct from $1))
+				from task t left join attempt a on a.task = t.key`, h.worker).Scan(&unstarted, &odd); err != nil {
+				t.Fatal(err)
+			}
+			if tc.sql == "" && unstarted+odd > 0 {
+				t.Errorf("%d tasks don't say when they started, %d attempts are not as their task says", unstarted, odd)
+			}
+		})
+	}
+}
+
+// states are those of a chain of two, with their attempts.
+func (h *keptHouse) states(tree dag.TreeKey) string {
+	h.t.Helper()
+	var first, second dag.State
+	var n, m int
+	if err := h.s.pool.QueryRow(h.t.Context(), "select a.state, a.attempt, b.state, b.attempt from task a, task b where a.key = $1 and b.key = $2", tree.Key(1), tree.Key(0)).
+		Scan(&first, &n, &second, &m); err != nil {
+		h.t.Fatal(err)
+	}
+	return fmt.Sprintf("%s %d, %s %d", first, n, second, m)
+}
+
+// TestASuppositionIsForgotten: what was wrong is read, and known from then on.
+func TestASuppositionIsForgotten(t *testing.T) {
+	t.Parallel()
+	h := newKeptHouse(t, 1)
+	tasks := []*dag.Task{{ID: "last", Name: "last", Executor: "e"}}
+	for i := range 4 {
+		id := fmt.Sprint("t", i)
+		tasks = append(tasks, &dag.Task{ID: id, Name: id, Executor: "e", ParentRef: "last"})
+		tasks[0].Dependencies = append(tasks[0].Dependencies, dag.Dependency{Ref: id})
+	}
+	out, err := h.s.Submit(t.Context(), treeOf(tasks...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := out.Effects.Publish
+	for _, step := range []struct {
+		by             *Store
+		tried, refused int64 // by h.s, in all
+	}{{h.other, 0, 0}, {h.s, 1, 1}, {h.s, 2, 1}, {h.s, 3, 1}} {
+		w := work[0]
+		work = work[1:]
+		if _, err := h.s.pool.Exec(t.Context(), "update task set state = 4, worker = $2, started_at = now() where key = $1", w.Key, h.worker); err != nil {
+			t.Fatal(err)
+		}
+		h.s.caution = caution{}
+		if _, _, err := step.by.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if tried, refused := h.s.Suppositions(); tried != step.tried || refused != step.refused {
+			t.Fatalf("%d tried, %d refused; want %d and %d", tried, refused, step.tried, step.refused)
+		}
+	}
+	if got := h.states(out.Tree); got != "completed 1, ready 1" {
+		t.Error(got)
+	}
+}
+
+// TestAWrongSuppositionIsNotRepeated: a dependent that turned out not to wait is not supposed to any more.
+func TestAWrongSuppositionIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	h := newKeptHouse(t, 1)
+	last := &dag.Task{ID: "last", Name: "last", Executor: "e", Dependencies: []dag.Dependency{{Ref: "a"}, {Ref: "b"}}}
+	out, err := h.s.Submit(t.Context(), treeOf(last, &dag.Task{ID: "a", Name: "a", Executor: "e", ParentRef: "last"}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "last"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.other.Cancel(t.Context(), []dag.Key{out.Tree.Key(0)}, "no", nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range out.Effects.Publish {
+		if _, err := h.s.pool.Exec(t.Context(), "update task set state = 4, worker = $2, started_at = now() where key = $1", w.Key, h.worker); err != nil {
+			t.Fatal(err)
+		}
+		h.s.caution = caution{}
+		if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tried, refused := h.s.Suppositions(); tried != 1 || refused != 1 {
+		t.Errorf("%d tried, %d refused; want the first of both results", tried, refused)
+	}
+}
+
+// TestCaution: suppositions that fail again and again are hardly tried any more, until they hold again.
+func TestCaution(t *testing.T) {
+	var c caution
+	tried := func(n int, held bool) (tries int) {
+		for range n {
+			if c.may() {
+				tries++
+				c.note(held)
+			}
+		}
+		return tries
+	}
+	if n := tried(1000, true); n != 1000 {
+		t.Errorf("%d of 1000 were tried though all hold", n)
+	}
+	if n := tried(100_000, false); n < 50 || n > 150 {
+		t.Errorf("%d of 100000 were tried though none holds", n)
+	}
+	tried(2000, true)
+	if n := tried(1000, true); n != 1000 {
+		t.Errorf("%d of 1000 were tried though all hold again", n)
+	}
+}
+
+// TestWhatIsNotSupposed: a result that ApplySupposed can't write is not tried.
+func TestWhatIsNotSupposed(t *testing.T) {
+	t.Parallel()
+	for _, r := range []dag.Result{
+		{Outcome: dag.OutcomeFailed, Permanent: true, Error: "no"},
+		{Outcome: dag.OutcomeReturned},
+		{Outcome: dag.OutcomeCompleted, Detail: "what it said"},
+		{Outcome: dag.OutcomeCompleted, Value: fmt.Appendf(nil, "%q", strings.Repeat("x", largeResult))},
+	} {
+		h := newKeptHouse(t, 1)
+		first := h.begin("t")
+		before, _ := h.s.Suppositions()
+		r.Task, r.Attempt, r.Worker, r.Facts = first.Key, 1, h.worker, dag.FactsOf(1, first.Flags, first.Priority, first.Pool)
+		if _, _, err := h.s.Settle(t.Context(), []dag.Result{r}, nil); err != nil {
+			t.Fatal(err)
+		}
+		var outcome dag.Outcome
+		if err := h.s.pool.QueryRow(t.Context(), "select outcome from attempt where task = $1 and number = 1", first.Key).Scan(&outcome); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			t.Fatal(err)
+		}
+		if tried, _ := h.s.Suppositions(); tried != before || outcome != r.Outcome {
+			t.Errorf("%s: %d were tried; on record is %s", r.Outcome, tried-before, outcome)
+		}
+	}
+}
+
+// TestPoliciesAreRead: what a task with a time, a timeout or no executor does when it is unlocked, handed over or claimed.
+func TestPoliciesAreRead(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		task     dag.Task // as it is when it is unlocked
+		unlocked dag.State
+		timers   int // then, and when it was claimed
+	}{
+		"nothing of the kind":    {dag.Task{Executor: "e"}, dag.Running, 0},
+		"a time":                 {dag.Task{Executor: "e", NotBefore: time.Now().Add(time.Hour)}, dag.Delayed, 1},
+		"a time to start within": {dag.Task{Executor: "e", ScheduleToStart: time.Hour}, dag.Running, 1},
+		"a timeout":              {dag.Task{Executor: "e", Timeout: time.Hour}, dag.Running, 1},
+		"no executor":            {dag.Task{}, dag.Completed, 0},
+		"an executor unknown":    {dag.Task{Executor: "what"}, dag.Failed, 0},
+	} {
+		for _, large := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, large: %t", name, large), func(t *testing.T) {
+				h := newKeptHouse(t, 1)
+				task := tc.task
+				task.ID, task.Name, task.Dependencies = "last", "last", []dag.Dependency{{Ref: "a"}, {Ref: "b"}}
+				sub := treeOf(&task, &dag.Task{ID: "a", Name: "a", Executor: "e", ParentRef: "last"}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "last"})
+				sub.Known = func(id string) bool { return id == "e" }
+				submit := h.s.Submit
+				if large { // as if it were
+					submit = h.s.submitLarge
+				}
+				out, err := submit(t.Context(), sub)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, w := range out.Effects.Publish {
+					facts := dag.FactsOf(1, w.Flags, w.Priority, w.Pool)
+					if _, _, err := h.s.Claim(t.Context(), []Claim{{w.Key, 1, h.worker, facts}}); err != nil {
+						t.Fatal(err)
+					}
+					if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Offer: true, Facts: facts}}, sub.Room); err != nil {
+						t.Fatal(err)
+					}
+				}
+				var state dag.State
+				var timers int
+				if err := h.s.pool.QueryRow(t.Context(), "select state, (select count(*) from timer) from task where key = $1", out.Tree.Key(0)).Scan(&state, &timers); err != nil {
+					t.Fatal(err)
+				}
+				if state != tc.unlocked || timers != tc.timers {
+					t.Errorf("it is %s with %d timers, want %s with %d", state, timers, tc.unlocked, tc.timers)
+				}
+				tried, refused := h.s.Suppositions()
+				want := int64(2) // the claims
+				if usual := name == "nothing of the kind"; usual && large {
+					want = 3 // the second result; after the first it is known that one waits
+				} else if usual {
+					want = 4
+				}
+				if tried != want || refused > 0 {
+					t.Errorf("%d transactions did not read, %d of them were refused; want %d, and none", tried, refused, want)
+				}
+			})
+		}
+	}
+	h := newKeptHouse(t, 1)
+	out, err := h.s.Submit(t.Context(), treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e", Timeout: time.Hour}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := out.Effects.Publish[0]
+	if verdicts, eff, err := h.s.Claim(t.Context(), []Claim{{w.Key, 1, h.worker, dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}); err != nil || verdicts[0] != dag.Yes || len(eff.Timers) != 1 {
+		t.Errorf("the claim of a task with a timeout: %v, %+v, %v", verdicts, eff, err)
+	}
+}

@@ -42,7 +42,7 @@ func (l *lanes) window(pool int32) int { return max(l.floor, 2*l.capacity[pool])
 // maxDirect is the most tasks that one transaction publishes beside its own work; more go through the dispatcher.
 const maxDirect = 256
 
-// room reserves room for n tasks, if there is, and no backlog is known. It is a [pg.Room].
+// room reserves room for n tasks, if there is, and no backlog is known; for none it only tells whether there is. It is a [pg.Room].
 func (l *lanes) room(pool int32, priority dag.Priority, n int32) bool {
 	if n > maxDirect {
 		return false

@@ -105,7 +105,7 @@ func (h *keptHouse) step() bool {
 		}
 	}
 	h.dispatch()
-	h.s.caution, h.other.caution = caution{}, caution{} // suppose, however often it fails
+	h.s.settles, h.other.settles, h.s.claims, h.other.claims = caution{}, caution{}, caution{}, caution{} // suppose, however often it fails
 	if n := len(h.waiting); n > 0 && (h.random.IntN(2) == 0 || len(h.running) == 0) {
 		some := h.waiting[:h.some(n)]
 		h.waiting = h.waiting[len(some):]

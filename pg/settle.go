@@ -17,9 +17,10 @@ type pgconnTag = pgconn.CommandTag
 // Bounded: a few thousand results at most, each at most once. It returns which results changed anything, in their
 // order. A lasting error (see [Lasting]) means that one of the results can't be stored: halve the batch.
 func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (changed []bool, eff *Effects, err error) {
-	if s.caution.may() {
-		if d, ok := s.keeper.suppose(results, room); ok {
-			if eff, err = s.writeSupposed(ctx, d, room); err != errOtherwise {
+	granted := newGrants(room)
+	if s.settles.may() {
+		if d, ok := s.keeper.suppose(results, granted); ok {
+			if eff, err = s.writeSupposed(ctx, d, granted, &s.settles); err != errOtherwise {
 				return slices.Repeat([]bool{true}, len(results)), eff, err
 			}
 		}
@@ -42,6 +43,7 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		l.before = offers.queue
 	}
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		granted.again()
 		d, err := l.run(ctx, c, s.keeper)
 		if err != nil {
 			return err
@@ -55,7 +57,7 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 				d.HandOver(r, offers.may)
 			}
 		}
-		eff, err = apply(ctx, c, d, room, nil)
+		eff, err = apply(ctx, c, d, granted.ask, nil)
 		return err
 	})
 	return changed, eff, err
@@ -111,9 +113,9 @@ type Claim struct {
 // Claim answers claims, in their order, in one transaction, of one round trip or more as [Store.Settle]. Claims of workers
 // whose lease is not alive stay Undecided.
 func (s *Store) Claim(ctx context.Context, claims []Claim) (verdicts []dag.Verdict, eff *Effects, err error) {
-	if s.caution.may() {
+	if s.claims.may() {
 		if d, verdicts, ok := s.keeper.supposeClaims(claims); ok {
-			if eff, err := s.writeSupposed(ctx, d, nil); err != errOtherwise {
+			if eff, err := s.writeSupposed(ctx, d, newGrants(nil), &s.claims); err != errOtherwise {
 				return verdicts, eff, err
 			}
 		}

@@ -36,7 +36,7 @@ type Store struct {
 	group   group
 	keeper  *keeper
 
-	caution           caution
+	settles, claims   caution
 	supposed, refused atomic.Int64 // see Suppositions
 
 	mu    sync.RWMutex

@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -24,10 +25,14 @@ import (
 type supposition struct {
 	workers []dag.WorkerKey // are alive
 	lanes   []Lane          // nothing as urgent waits in Postgres
-	trees   []dag.TreeKey   // are not cancelled, and
-	origins []origin        // the ones that are kept; zero: whichever they are
-	inTurn  []int32         // in that execution; 0: in any
-	rows    int             // how many are supposed
+	trees   map[dag.TreeKey]standing
+	rows    int // how many are supposed
+}
+
+// standing is what is supposed of a tree that is not cancelled.
+type standing struct {
+	origin          // the one that is kept; zero: whichever it is
+	execution int32 // 0: any
 }
 
 // queue begins the transaction, compares, and writes the rows and the attempts that ended.
@@ -44,12 +49,14 @@ func (s *supposition) queue(b *pgx.Batch, changed []*dag.Row, ended []dag.Ended)
 		b.Queue(sql("NothingWaits"), pools, priorities)
 	}
 	queueSupposed(b, changed, ended)
-	if len(s.trees) > 0 { // after the rows are locked: a cancellation that this does not see finds them as they are written
-		created, server := make([]time.Time, len(s.trees)), make([]time.Time, len(s.trees))
-		for i, o := range s.origins {
-			created[i], server[i] = o.created, o.server
+	if n := len(s.trees); n > 0 { // after the rows are locked: a cancellation that this does not see finds them as they are written
+		trees, execution := make([]dag.TreeKey, 0, n), make([]int32, 0, n)
+		created, server := make([]time.Time, 0, n), make([]time.Time, 0, n)
+		for k, t := range s.trees {
+			trees, execution = append(trees, k), append(execution, t.execution)
+			created, server = append(created, t.created), append(server, t.server)
 		}
-		b.Queue(sql("TreesStand"), s.trees, created, server, s.inTurn)
+		b.Queue(sql("TreesStand"), trees, created, server, execution)
 	}
 }
 
@@ -75,14 +82,6 @@ func queueSupposed(b *pgx.Batch, changed []*dag.Row, ended []dag.Ended) {
 	b.Queue(sql("ApplySupposed"), keys, facts, was, wasRemaining, wasWorker, state, remaining, worker, results, n)
 }
 
-// tree takes a tree for granted; once is enough.
-func (s *supposition) tree(k dag.TreeKey, o origin, execution int32) {
-	if n := len(s.trees); n > 0 && s.trees[n-1] == k || slices.Contains(s.trees, k) {
-		return
-	}
-	s.trees, s.origins, s.inTurn = append(s.trees, k), append(s.origins, o), append(s.inTurn, execution)
-}
-
 func (s *supposition) worker(k dag.WorkerKey) {
 	if !slices.Contains(s.workers, k) {
 		s.workers = append(s.workers, k)
@@ -96,7 +95,7 @@ func (s *supposition) lane(l Lane) {
 }
 
 // suppose decides about results by what is thought of their tasks and of those that they unlock. false: they have to be read.
-func (k *keeper) suppose(results []dag.Result, room Room) (d locked, ok bool) {
+func (k *keeper) suppose(results []dag.Result, room *grants) (d locked, ok bool) {
 	d = newSupposed(k)
 	if !k.supposeRows(d, results) {
 		return d, false
@@ -106,15 +105,12 @@ func (k *keeper) suppose(results []dag.Result, room Room) (d locked, ok bool) {
 			return d, false
 		}
 	}
-	if room == nil {
-		room = noRoom
-	}
 	for _, r := range results {
 		if !r.Offer {
 			continue
 		}
 		n := len(d.Handovers)
-		d.HandOver(r, func(row *dag.Row) bool { return room(row.Pool, row.Priority, 0) })
+		d.HandOver(r, func(row *dag.Row) bool { return room.ask(row.Pool, row.Priority, 0) })
 		for _, h := range d.Handovers[n:] {
 			row := d.Row(h.Task)
 			d.supposition.worker(h.Worker)
@@ -128,6 +124,7 @@ func (k *keeper) suppose(results []dag.Result, room Room) (d locked, ok bool) {
 func (k *keeper) supposeRows(d locked, results []dag.Result) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	now := time.Now()
 	for _, r := range results {
 		row, ok := r.Facts.Row(r.Task, r.Attempt, dag.Running, r.Worker)
 		if !ok || d.Row(r.Task) != nil || !plain(r) {
@@ -156,8 +153,9 @@ func (k *keeper) supposeRows(d locked, results []dag.Result) bool {
 			}
 			d.AddDependent(r.Task, dep)
 		}
+		t.used = now
 		d.kept[tree] = recalled{t, t.execution}
-		d.supposition.tree(tree, t.origin, t.execution)
+		d.supposition.trees[tree] = standing{t.origin, t.execution}
 	}
 	return true
 }
@@ -178,14 +176,15 @@ func (k *keeper) supposeClaims(claims []Claim) (d locked, verdicts []dag.Verdict
 		}
 		d.suppose(row)
 		d.supposition.worker(c.Worker)
-		d.supposition.tree(c.Task.Tree(), origin{}, 0)
+		d.supposition.trees[c.Task.Tree()] = standing{}
 		verdicts[i] = d.Claim(c.Task, c.Attempt, c.Worker)
 	}
 	return d, verdicts, d.guarded()
 }
 
 func newSupposed(k *keeper) locked {
-	return locked{Decision: dag.NewDecision(time.Time{}, rand.Float64), recall: recall{k, map[dag.TreeKey]recalled{}}, supposition: &supposition{}}
+	return locked{Decision: dag.NewDecision(time.Time{}, rand.Float64), recall: recall{k, map[dag.TreeKey]recalled{}},
+		supposition: &supposition{trees: map[dag.TreeKey]standing{}}}
 }
 
 // suppose hands in a row.
@@ -205,8 +204,8 @@ type supposed struct {
 	waiting   map[dag.Key]dag.Row // of a large tree, at most maxWaiting
 }
 
-// maxWaiting is how many waiting tasks of a large tree are remembered.
-const maxWaiting = 1024
+// maxWaiting is how many waiting tasks of a large tree are remembered, in some 20 KiB that are not counted.
+const maxWaiting = 128
 
 // waits gives the row of a task that waits. false: it has to be read. The keeper's mutex is held.
 func (t *keptTree) waits(k dag.Key) (dag.Row, bool) {
@@ -237,10 +236,7 @@ func (t *keptTree) left(r *dag.Row) {
 			t.remaining[i] = r.Remaining
 		}
 	case r.Flags&(dag.FlagPolicy|dag.FlagGroup) == 0:
-		if _, known := t.waiting[r.Key]; !known && len(t.waiting) == maxWaiting {
-			return
-		}
-		if t.waiting == nil {
+		if _, known := t.waiting[r.Key]; t.waiting == nil || !known && len(t.waiting) == maxWaiting { // other processes may have settled those
 			t.waiting = map[dag.Key]dag.Row{}
 		}
 		t.waiting[r.Key] = dag.Row{Key: r.Key, State: r.State, Flags: r.Flags, Priority: r.Priority, Pool: r.Pool, Attempt: r.Attempt, Remaining: r.Remaining}
@@ -272,7 +268,7 @@ func (k *keeper) each(rows []*dag.Row, f func(*keptTree, *dag.Row)) {
 	}
 }
 
-// caution keeps suppositions from failing often, which costs a round trip each time: after one that did, the next transactions
+// caution keeps suppositions from failing often, which costs two round trips each time: after one that did, the next transactions
 // read first, the more of them the more often it happens.
 type caution struct {
 	mu     sync.Mutex
@@ -308,15 +304,19 @@ func (c *caution) note(held bool) {
 var errOtherwise = errors.New("a task or its surroundings are not as was supposed")
 
 // writeSupposed writes a decision about supposed rows, and commits, in one round trip: [errOtherwise].
-func (s *Store) writeSupposed(ctx context.Context, d locked, room Room) (eff *Effects, err error) {
+func (s *Store) writeSupposed(ctx context.Context, d locked, room *grants, care *caution) (eff *Effects, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
-		eff, err = apply(ctx, c, d, room, nil)
+		if err := prepareSupposed(ctx, c); err != nil {
+			return err
+		}
+		room.again()
+		eff, err = apply(ctx, c, d, room.ask, nil)
 		return err
 	})
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	refused := ok && e.Code == "TG001"
 	if err == nil || refused {
-		s.caution.note(!refused)
+		care.note(!refused)
 		s.supposed.Add(1)
 	}
 	if !refused {
@@ -327,6 +327,62 @@ func (s *Store) writeSupposed(ctx context.Context, d locked, room Room) (eff *Ef
 	defer s.keeper.mu.Unlock()
 	s.keeper.each(d.Changed(), func(t *keptTree, r *dag.Row) { t.forget(r.Key) })
 	return nil, errOtherwise
+}
+
+// supposedStatements are those of transactions that may be refused.
+var supposedStatements = []string{"begin", "commit", sql("HoldWorkers"), sql("NothingWaits"), sql("ApplySupposed"), sql("TreesStand"),
+	sql("InsertChores"), sql("PlaceRuns"), sql("LockTrees"), sql("ApplyTrees"),
+	sql("LoadTasks"), sql("LoadSpecs"), sql("LoadPayloads"), sql("LoadDependencyResults")}
+
+// prepareSupposed prepares statements for good, once for a connection: those that pgx keeps by itself it prepares anew, and
+// Postgres plans anew, after a batch with one of them has failed.
+func prepareSupposed(ctx context.Context, c *pgx.Conn) error {
+	if c.Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement { // the user wants none on the server
+		return nil
+	}
+	for _, text := range supposedStatements {
+		if _, err := c.Prepare(ctx, text, text); err != nil {
+			return fmt.Errorf("prepare: %w", err)
+		}
+	}
+	return nil
+}
+
+// grants ask for room, for a transaction that may be tried again: what was granted to a try that failed is there for the next one.
+type grants struct {
+	room  Room
+	given map[Lane]int32 // to this try
+	left  map[Lane]int32 // of what was given to those before
+}
+
+func newGrants(room Room) *grants {
+	if room == nil {
+		room = noRoom
+	}
+	return &grants{room: room, given: map[Lane]int32{}, left: map[Lane]int32{}}
+}
+
+// ask is a [Room].
+func (g *grants) ask(pool int32, priority dag.Priority, n int32) bool {
+	l := Lane{pool, priority}
+	switch {
+	case n == 0:
+		return g.room(pool, priority, 0)
+	case g.left[l] >= n:
+		g.left[l] -= n
+	case !g.room(pool, priority, n):
+		return false
+	}
+	g.given[l] += n
+	return true
+}
+
+// again begins the next try.
+func (g *grants) again() {
+	for l, n := range g.given {
+		g.left[l] += n
+	}
+	clear(g.given)
 }
 
 // Suppositions counts the transactions that were tried without reading first, and those of them that Postgres refused.

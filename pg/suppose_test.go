@@ -3,6 +3,7 @@ package pg
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,7 +162,7 @@ func TestASuppositionIsForgotten(t *testing.T) {
 		if _, err := h.s.pool.Exec(t.Context(), "update task set state = 4, worker = $2, started_at = now() where key = $1", w.Key, h.worker); err != nil {
 			t.Fatal(err)
 		}
-		h.s.caution = caution{}
+		h.s.settles = caution{}
 		if _, _, err := step.by.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -190,7 +191,7 @@ func TestAWrongSuppositionIsNotRepeated(t *testing.T) {
 		if _, err := h.s.pool.Exec(t.Context(), "update task set state = 4, worker = $2, started_at = now() where key = $1", w.Key, h.worker); err != nil {
 			t.Fatal(err)
 		}
-		h.s.caution = caution{}
+		h.s.settles = caution{}
 		if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -318,5 +319,107 @@ func TestPoliciesAreRead(t *testing.T) {
 	w := out.Effects.Publish[0]
 	if verdicts, eff, err := h.s.Claim(t.Context(), []Claim{{w.Key, 1, h.worker, dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}); err != nil || verdicts[0] != dag.Yes || len(eff.Timers) != 1 {
 		t.Errorf("the claim of a task with a timeout: %v, %+v, %v", verdicts, eff, err)
+	}
+	// Its completion needs no policy.
+	if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if tried, refused := h.s.Suppositions(); tried != 1 || refused != 0 {
+		t.Errorf("%d transactions did not read, %d of them were refused; want the completion", tried, refused)
+	}
+}
+
+// TestGrants: what a try was granted is there for the next one, and no more is asked for.
+func TestGrants(t *testing.T) {
+	asked := int32(0)
+	g := newGrants(func(_ int32, _ dag.Priority, n int32) bool { asked += n; return asked <= 10 })
+	for _, try := range []struct {
+		n, asked int32
+		want     bool
+	}{{4, 4, true}, {4, 4, true}, {0, 4, true}, {3, 4, true}, {6, 10, true}, {7, 10, true}} {
+		g.again()
+		if got := g.ask(1, 1, try.n); got != try.want || asked != try.asked {
+			t.Fatalf("%d: got %t, %d were asked for in all; want %t and %d", try.n, got, asked, try.want, try.asked)
+		}
+	}
+	if g.ask(1, 1, 5) || g.ask(1, 2, 1) {
+		t.Error("more was granted than there is room")
+	}
+}
+
+// TestARefusalPreparesNothingAnew: what pgx would forget of a batch that failed is prepared for good.
+func TestARefusalPreparesNothingAnew(t *testing.T) {
+	t.Parallel()
+	_, url := openStore(t)
+	s, err := Open(t.Context(), Config{URL: url, MaxConns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	var worker dag.WorkerKey
+	if err := s.pool.QueryRow(t.Context(), `insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts)
+		values ('i', 'w', '', '', '{}', 1, 1, now() + interval '1 hour', '{}') returning key`).Scan(&worker); err != nil {
+		t.Fatal(err)
+	}
+	out, err := s.Submit(t.Context(), treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := out.Effects.Publish[0]
+	prepared := func() (at []time.Time) {
+		t.Helper()
+		rows, err := s.pool.Query(t.Context(), "select prepare_time from pg_prepared_statements where statement = any ($1) order by 1",
+			[]string{sql("HoldWorkers"), sql("ApplySupposed"), sql("TreesStand")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, err = pgx.CollectRows(rows, pgx.RowTo[time.Time]); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	claim := func(f dag.Facts) {
+		t.Helper()
+		if verdicts, _, err := s.Claim(t.Context(), []Claim{{w.Key, 1, worker, f}}); err != nil || verdicts[0] != dag.Yes {
+			t.Fatal(verdicts, err)
+		}
+	}
+	facts := dag.FactsOf(1, w.Flags, w.Priority, w.Pool)
+	claim(facts)
+	before := prepared()
+	s.claims = caution{}
+	claim(facts) // it runs already
+	s.claims = caution{}
+	claim(facts)
+	if tried, refused := s.Suppositions(); tried != 3 || refused != 2 {
+		t.Fatalf("%d tried, %d refused", tried, refused)
+	}
+	if after := prepared(); len(before) != 3 || !slices.EqualFunc(before, after, time.Time.Equal) {
+		t.Errorf("prepared at %v, then at %v", before, after)
+	}
+}
+
+// TestTreesThatAreSupposedAreInUse: and what is remembered of large ones is bounded.
+func TestTreesThatAreSupposedAreInUse(t *testing.T) {
+	k := newKeeper()
+	tree := dag.TreeKey(1)
+	kept := &keptTree{supposed: supposed{execution: 1}, unlocks: []int32{0, 1}, dependents: []dag.Dependent{{Key: tree.Key(1)}}}
+	k.keep(tree, kept)
+	for i := range 3*maxWaiting + 1 {
+		row := dag.NewDecision(time.Time{}, nil).Add(dag.Row{Key: tree.Key(1 + i), State: dag.Waiting, Pool: 1, Attempt: 1, Remaining: 2}, false)
+		k.each([]*dag.Row{row, row}, (*keptTree).left)
+		if n := len(kept.waiting); n == 0 || n > maxWaiting {
+			t.Fatalf("%d tasks are remembered", n)
+		}
+		if r, ok := kept.waits(row.Key); !ok || r.Remaining != 2 {
+			t.Fatalf("the last one is not: %+v", r)
+		}
+	}
+	kept.used = time.Now().Add(-time.Hour)
+	row := dag.NewDecision(time.Time{}, nil).Add(dag.Row{Key: tree.Key(1), State: dag.Waiting, Pool: 1, Attempt: 1, Remaining: 2}, false)
+	kept.left(row)
+	result := dag.Result{Task: tree.Key(0), Attempt: 1, Worker: 1, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, dag.FlagDependents, 0, 1)}
+	if _, ok := k.suppose([]dag.Result{result}, newGrants(nil)); !ok || time.Since(kept.used) > time.Minute {
+		t.Errorf("supposed: %t, used %s ago", ok, time.Since(kept.used))
 	}
 }

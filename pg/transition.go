@@ -79,7 +79,8 @@ type TreeSequence struct {
 	Final    bool
 }
 
-// Room tells whether n tasks of a pool and priority may be published at once. Called once for each run, in order.
+// Room tells whether n tasks of a pool and priority may be published at once, and reserves the room for them; with n = 0, whether
+// there is any, as far as is known. Called once for each run, in order.
 type Room func(pool int32, priority dag.Priority, n int32) bool
 
 func noRoom(int32, dag.Priority, int32) bool { return false }
@@ -441,7 +442,7 @@ func queueTasks(b *pgx.Batch, runs []Run, state dag.State, each func(*Work)) {
 		last := &Work{}
 		return eachRow(rows, func(v *values) {
 			w := tasks[v.key()]
-			if w == nil {
+			if w == nil || w.ID != "" { // in another state, or in two runs
 				v.ignore()
 				return
 			}

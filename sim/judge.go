@@ -71,6 +71,9 @@ func (w *world) begin(wk *worker, a *attempt) *execution {
 	if a.early && !a.yes {
 		w.report.Early++
 	}
+	if early := t.policy.NotBefore.Sub(epoch.Add(w.now)); !t.policy.NotBefore.IsZero() && early > 0 {
+		w.broken("task %d starts %s before its time", t.row.Key.Index(), early)
+	}
 	if e.repeatable { // may run twice, and end by the result of either
 		return e
 	}

@@ -109,6 +109,12 @@ var mutants = []mutant.Mutant{
 		Old: "if s.worker(c.worker).live(s.w.now) {", New: "if true {"},
 	{Name: "dispatched-twice", File: "sim/transactions.go", What: "a run that was taken waits no more",
 		Old: "if n == 0 || r.pool != l.pool || r.priority != l.priority {\n\t\t\tleft = append(left, r)\n", New: "left = append(left, r)\n\t\tif n == 0 || r.pool != l.pool || r.priority != l.priority {\n"},
+	{Name: "supposed-without-its-policy", File: "sim/suppose.go", What: "what has a policy is read before it is released",
+		Old: "waits.row.Flags&(dag.FlagPolicy|dag.FlagGroup) != 0", New: "false"},
+	{Name: "supposed-whoever-holds-it", File: "sim/suppose.go", What: "a supposition compares who holds the attempt, and which it is",
+		Old: "Expected() == is.Guard()", New: "Expected().State == is.State"},
+	{Name: "claims-supposed-in-a-cancelled-tree", File: "sim/suppose.go", What: "a supposed claim compares whether the tree is cancelled",
+		Old: "s.trees[k.Tree()-1].cancelled || !s.worker", New: "!s.worker"},
 	{Name: "strays-never-looked-for", File: "sim/coordinator.go", What: "what a live worker does not know goes back",
 		Old: "if c.w.now-c.looked >= leaseTime {", New: "if false {"},
 }

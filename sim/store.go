@@ -193,6 +193,9 @@ func (s *store) apply(d *dag.Decision, room func(pool int32, n int) bool) *effec
 		t.row = dag.Row{Key: r.Key, State: r.State, Flags: t.row.Flags, Priority: t.row.Priority, Pool: t.row.Pool,
 			Attempt: r.Attempt, Remaining: r.Remaining, Failures: r.Failures, Crashes: r.Crashes, Worker: r.Worker,
 			StartedAt: r.StartedAt, BlockedBy: r.BlockedBy, Policy: policy}
+		if r.State == dag.Running && r.StartedAt.IsZero() { // the decision did not know the time
+			t.row.StartedAt = epoch.Add(w.now)
+		}
 		w.trace(r.State.String(), -1, int(r.Key.Tree())*1000+r.Key.Index(), int(r.Attempt))
 	}
 	for _, t := range d.Timers {

@@ -18,7 +18,10 @@ func (s *store) settle(results []dag.Result, room func(int32, int) bool) *effect
 			policies = append(policies, r.Task)
 		}
 	}
-	d := s.load(keys, policies, true)
+	d := s.suppose(results)
+	if d == nil {
+		d = s.load(keys, policies, true)
+	}
 	changed := make([]bool, len(results))
 	for i, r := range results {
 		before := s.task(r.Task).row
@@ -42,7 +45,10 @@ func (s *store) claim(claims []claim) []dag.Verdict {
 	for _, c := range claims {
 		keys = append(keys, c.key.task)
 	}
-	d := s.load(keys, nil, false)
+	d := s.supposeClaims(claims)
+	if d == nil {
+		d = s.load(keys, nil, false)
+	}
 	verdicts := make([]dag.Verdict, len(claims))
 	for i, c := range claims {
 		if s.worker(c.worker).live(s.w.now) {

@@ -54,7 +54,7 @@ type Row struct {
 	cancelled bool // its tree was cancelled
 }
 
-// Guard is what a write compares: what of a row was handed in must still be there.
+// Guard is what decides whether a row still is what was handed in: a write of rows that are not locked compares it.
 type Guard struct {
 	State                                 State
 	Attempt, Remaining, Failures, Crashes int32

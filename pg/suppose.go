@@ -199,7 +199,7 @@ func (d locked) guarded() bool { return len(d.Changed()) == d.supposition.rows }
 // supposed is what is thought of the tasks of a kept tree that wait: those as they began, and as this process left them. Another
 // process's transaction may have left them otherwise.
 type supposed struct {
-	execution int32               // that the tree is in; 0: it is cancelled or gone
+	execution int32               // that the tree is in, as last seen; 0: it is cancelled
 	remaining []int32             // of a small tree, by index: how many dependencies a task waits for; 0: it is not known to
 	waiting   map[dag.Key]dag.Row // of a large tree, at most maxWaiting
 }

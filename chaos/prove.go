@@ -53,7 +53,7 @@ var bugs = []bug{
 }
 
 // hunted is how many histories a bug may live.
-const hunted = 60
+const hunted = 120
 
 // prove builds this program with one bug at a time and plays histories until it is found. sound: all were found.
 func prove(ctx context.Context, names string, s settings, out io.Writer) (sound bool, err error) {

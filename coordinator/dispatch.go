@@ -145,7 +145,7 @@ func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 		Token: c.tokens.of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
 		IdempotencyKey: fmt.Sprintf("%s.%d", w.ID, w.Execution), UserId: w.UserID,
-		Unlocks: w.Flags.Unlocks(), Facts: uint64(dag.FactsOf(w.Attempt, w.Flags, w.Priority, w.Pool)),
+		Unlocks: w.Flags.Unlocks(), Facts: uint64(w.Facts()),
 	}
 	if w.Deps > pg.MaxInlineDeps {
 		m.InputsSize = 1 // not known before it is asked for

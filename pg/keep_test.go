@@ -145,7 +145,7 @@ func (h *keptHouse) some(n int) int {
 
 // facts are those of the work, unless its worker is an old or a false one.
 func (h *keptHouse) facts(w *Work) dag.Facts {
-	switch f := dag.FactsOf(w.Attempt, w.Flags, w.Priority, w.Pool); h.random.IntN(100) {
+	switch f := w.Facts(); h.random.IntN(100) {
 	case 0:
 		return 0
 	case 1:

@@ -67,7 +67,7 @@ func TestASuppositionThatIsWrong(t *testing.T) {
 				t.Fatal(err)
 			}
 			first := out.Effects.Publish[0]
-			facts := dag.FactsOf(1, first.Flags, first.Priority, first.Pool)
+			facts := first.Facts()
 			claims := []Claim{{first.Key, 1, h.worker, facts}}
 			if tc.what == settle {
 				if verdicts, _, err := h.s.Claim(t.Context(), claims); err != nil || verdicts[0] != dag.Yes {
@@ -163,7 +163,7 @@ func TestASuppositionIsForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.s.settles = caution{}
-		if _, _, err := step.by.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}, nil); err != nil {
+		if _, _, err := step.by.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: w.Facts()}}, nil); err != nil {
 			t.Fatal(err)
 		}
 		if tried, refused := h.s.Suppositions(); tried != step.tried || refused != step.refused {
@@ -192,7 +192,7 @@ func TestAWrongSuppositionIsNotRepeated(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.s.settles = caution{}
-		if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}, nil); err != nil {
+		if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: w.Facts()}}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -237,7 +237,7 @@ func TestWhatIsNotSupposed(t *testing.T) {
 		h := newKeptHouse(t, 1)
 		first := h.begin("t")
 		before, _ := h.s.Suppositions()
-		r.Task, r.Attempt, r.Worker, r.Facts = first.Key, 1, h.worker, dag.FactsOf(1, first.Flags, first.Priority, first.Pool)
+		r.Task, r.Attempt, r.Worker, r.Facts = first.Key, 1, h.worker, first.Facts()
 		if _, _, err := h.s.Settle(t.Context(), []dag.Result{r}, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -282,7 +282,7 @@ func TestPoliciesAreRead(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, w := range out.Effects.Publish {
-					facts := dag.FactsOf(1, w.Flags, w.Priority, w.Pool)
+					facts := w.Facts()
 					if _, _, err := h.s.Claim(t.Context(), []Claim{{w.Key, 1, h.worker, facts}}); err != nil {
 						t.Fatal(err)
 					}
@@ -317,11 +317,11 @@ func TestPoliciesAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := out.Effects.Publish[0]
-	if verdicts, eff, err := h.s.Claim(t.Context(), []Claim{{w.Key, 1, h.worker, dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}); err != nil || verdicts[0] != dag.Yes || len(eff.Timers) != 1 {
+	if verdicts, eff, err := h.s.Claim(t.Context(), []Claim{{w.Key, 1, h.worker, w.Facts()}}); err != nil || verdicts[0] != dag.Yes || len(eff.Timers) != 1 {
 		t.Errorf("the claim of a task with a timeout: %v, %+v, %v", verdicts, eff, err)
 	}
 	// Its completion needs no policy.
-	if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, w.Flags, w.Priority, w.Pool)}}, nil); err != nil {
+	if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: w.Facts()}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if tried, refused := h.s.Suppositions(); tried != 1 || refused != 0 {
@@ -384,7 +384,7 @@ func TestARefusalPreparesNothingAnew(t *testing.T) {
 			t.Fatal(verdicts, err)
 		}
 	}
-	facts := dag.FactsOf(1, w.Flags, w.Priority, w.Pool)
+	facts := w.Facts()
 	claim(facts)
 	before := prepared()
 	s.claims = caution{}

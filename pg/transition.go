@@ -29,6 +29,9 @@ type Work struct {
 	Results                 []dag.DependencyResult // of its completed dependencies, unless they are too many (see MaxInlineDeps)
 }
 
+// Facts are what a claim or a result of the attempt can be decided by without its row.
+func (w *Work) Facts() dag.Facts { return dag.FactsOf(w.Attempt, w.Flags, w.Priority, w.Pool) }
+
 // MaxInlineDeps is the most dependencies whose results are loaded to be published with a task; with more, the worker
 // asks for its inputs.
 const MaxInlineDeps = 256

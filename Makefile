@@ -25,11 +25,11 @@ test: ## run all tests with the race detector, on real Postgres and NATS servers
 
 testfull: ## run the property test at its full size: 500 random trees
 	@tools/need.sh go cc postgres
-	TASKGROVE_FULL=1 go test -race -timeout 60m -run RandomTrees -v ./faulttest
+	TASKGROVE_FULL=1 go test -race -timeout 60m -run RandomTrees -v ./tests/faults
 
 chaos: ## play histories of a real cluster under faults and check each (CHAOSFLAGS='-histories 500 -clusters 4'; -help lists the flags)
 	@tools/need.sh go postgres
-	go run ./chaos $(CHAOSFLAGS)
+	go run ./tests/chaos $(CHAOSFLAGS)
 
 demo: build ## run a real task tree on a cluster of this machine and show its result
 	@tools/need.sh postgres
@@ -37,7 +37,7 @@ demo: build ## run a real task tree on a cluster of this machine and show its re
 
 bench: ## measure throughput and latency; writes docs/performance.md (BENCHFLAGS='-help' lists the flags)
 	@tools/need.sh go postgres
-	go run ./bench $(BENCHFLAGS)
+	go run ./tests/bench $(BENCHFLAGS)
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file _ func; do \

@@ -29,10 +29,10 @@ var wired = []string{"..."}
 var arrows = []arrow{
 	{"dag", nil, all, "rules are decided without a clock, a disk or a network, so that they can be replayed"},
 	{"dag/treedoc", []string{"dag"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
-	{"failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
-	{"rawjson", nil, nil, "a text is JSON or not, whoever asks"},
-	{"config", nil, nil, "settings are read once and handed on; what they are for, cmd knows"},
-	{"config/docgen", []string{"config"}, nil, "the manual of the settings is made of the settings"},
+	{"internal/failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
+	{"internal/rawjson", nil, nil, "a text is JSON or not, whoever asks"},
+	{"internal/config", nil, nil, "settings are read once and handed on; what they are for, cmd knows"},
+	{"internal/config/docgen", []string{"internal/config"}, nil, "the manual of the settings is made of the settings"},
 
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
 	{"pg/pgtest", []string{"pg/pgserver"}, nil, "tests of any package may want a database, those of pg too"},
@@ -41,25 +41,20 @@ var arrows = []arrow{
 	{"queue", nil, nil, "messages are bytes: transport must not know what a task is"},
 	{"proto/...", nil, nil, "contracts are generated, and depend on no one who uses them"},
 
-	{"executors/...", []string{"executors/...", "rawjson"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
+	{"executors/...", []string{"executors/...", "internal/rawjson"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
 
-	{"worker", []string{"dag", "queue", "executors", "proto/...", "failpoint", "rawjson"}, nil, "a worker has no database, and no rules but those that dag says"},
-	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "failpoint", "rawjson"}, nil, "a coordinator never runs a task, and serves no protocol"},
-	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
+	{"worker", []string{"dag", "queue", "executors", "proto/...", "internal/failpoint", "internal/rawjson"}, nil, "a worker has no database, and no rules but those that dag says"},
+	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "internal/failpoint", "internal/rawjson"}, nil, "a coordinator never runs a task, and serves no protocol"},
+	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
-	{"oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
-
-	{"mutant", nil, all, "an edit of the source is text, whatever it breaks"},
-	{"history", []string{"oracle", "dag"}, nil, "what happened is judged by who took no part in it"},
-	{"sim", []string{"dag", "oracle", "history", "mutant"}, nil, "the decisions are simulated without a clock, a disk or a network"},
-	{"chaos/...", wired, nil, "wires the parts, to break them"},
+	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
+	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},
+	{"tests/history", []string{"tests/oracle", "dag"}, nil, "what happened is judged by who took no part in it"},
+	{"tests/simulation", []string{"dag", "tests/oracle", "tests/history", "tests/mutation"}, nil, "the decisions are simulated without a clock, a disk or a network"},
+	{"tests/...", wired, nil, "wires the parts, to break, to attack and to time them"},
 
 	{"cmd/...", wired, nil, "wires the parts"},
-	{"testcluster", wired, nil, "wires the parts, for tests"},
-	{"hostile", wired, nil, "wires the parts, to attack them"},
-	{"faulttest/...", wired, nil, "wires the parts, to break them"},
-	{"bench/...", wired, nil, "wires the parts, to time them"},
 	{"examples/...", wired, nil, "wires the parts, to show how"},
 }
 

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
-	"github.com/taskgrove/taskgrove/api/servicetest"
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
@@ -60,9 +60,9 @@ func connect(t testing.TB, addr string) *client.Client {
 	return c
 }
 
-func start(t testing.TB) (*client.Client, *servicetest.Service) {
+func start(t testing.TB) (*client.Client, *apitest.Service) {
 	t.Helper()
-	svc := servicetest.New()
+	svc := apitest.New()
 	addr, _ := run(t, svc, "127.0.0.1:0")
 	return connect(t, addr), svc
 }
@@ -204,7 +204,7 @@ func TestErrors(t *testing.T) {
 
 // The server is replaced by another in the middle: no event is missed, none comes twice.
 func TestWatchResumes(t *testing.T) {
-	svc := servicetest.New()
+	svc := apitest.New()
 	addr, stop := run(t, svc, "127.0.0.1:0")
 	c := connect(t, addr)
 	sub, err := c.Submit(t.Context(), []client.NewTask{{Name: "a"}})

@@ -6,14 +6,14 @@ import (
 	"log"
 	"log/slog"
 
+	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
-	"github.com/taskgrove/taskgrove/api/servicetest"
 	"github.com/taskgrove/taskgrove/client"
 )
 
 // A server stands in for the cluster here, and the example plays the worker.
 func Example() {
-	svc := servicetest.New()
+	svc := apitest.New()
 	server, err := grpcserver.Listen(svc, grpcserver.Config{Addr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		log.Fatal(err)

@@ -18,7 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/queue"
-	"github.com/taskgrove/taskgrove/testcluster"
+	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 // corruptions are what somebody could do to a database behind the system's back, and the kind that tells of it.
@@ -80,7 +80,7 @@ var corruptions = []struct{ fact, kind, sql string }{
 }
 
 // castOfTrees brings trees into every state there is.
-func castOfTrees(c *testcluster.Cluster) {
+func castOfTrees(c *cluster.Cluster) {
 	c.T.Helper()
 	retry := sleeper("au-done-retry", "au-done", `{"seconds":0,"fail_times":1}`)
 	retry.Retry = dag.RetryPolicy{MaxAttempts: 3, InitialDelay: time.Millisecond}
@@ -126,7 +126,7 @@ type stilled struct {
 }
 
 // still stops a cluster in the middle of its work.
-func still(t *testing.T, c *testcluster.Cluster) *stilled {
+func still(t *testing.T, c *cluster.Cluster) *stilled {
 	t.Helper()
 	for _, p := range c.Coordinators {
 		if err := p.Stop(); err != nil {
@@ -197,7 +197,7 @@ func (s *stilled) kinds(t *testing.T, tree string) (kinds []string, all string) 
 // TestAuditorFindsEachCorruption: in a database with trees in every state nothing is found; after each corruption, its
 // kind is.
 func TestAuditorFindsEachCorruption(t *testing.T) {
-	c := testcluster.Start(t, testcluster.Options{Coordinator: coordinator.Config{Audit: -1}})
+	c := cluster.Start(t, cluster.Options{Coordinator: coordinator.Config{Audit: -1}})
 	castOfTrees(c)
 	s := still(t, c)
 	if kinds, all := s.kinds(t, ""); len(kinds) > 0 {
@@ -234,7 +234,7 @@ func TestAuditorFindsEachCorruption(t *testing.T) {
 func TestAuditorCountsAViolationOnce(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
-	c := testcluster.Start(t, testcluster.Options{Coordinators: 2, Coordinator: coordinator.Config{Audit: 5 * time.Millisecond}})
+	c := cluster.Start(t, cluster.Options{Coordinators: 2, Coordinator: coordinator.Config{Audit: 5 * time.Millisecond}})
 	c.Submit(coordinator.SubmitOptions{}, noop("once", "", "once-a"), noop("once-a", "once"))
 	c.Settled("once")
 	conn, err := pgx.Connect(t.Context(), c.URL)

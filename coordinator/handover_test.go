@@ -8,16 +8,16 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/hostile"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
-	"github.com/taskgrove/taskgrove/testcluster"
+	"github.com/taskgrove/taskgrove/tests/cluster"
+	"github.com/taskgrove/taskgrove/tests/hostile"
 )
 
 // TestAChainStaysWithItsWorker: on an idle cluster only the first task of a chain goes through the queue; each other one
 // comes to the worker with the receipt of the one before.
 func TestAChainStaysWithItsWorker(t *testing.T) {
 	const steps = 30
-	c := testcluster.Start(t, testcluster.Options{Concurrency: 1})
+	c := cluster.Start(t, cluster.Options{Concurrency: 1})
 	tasks := []*dag.Task{noop("s0", fmt.Sprintf("s%d", steps-1))}
 	for i := 1; i < steps; i++ {
 		parent := fmt.Sprintf("s%d", steps-1)
@@ -48,7 +48,7 @@ func TestAChainStaysWithItsWorker(t *testing.T) {
 // hands that back, and the task is offered again, uncounted.
 func TestALostHandoverGoesBackWithTheNextBeat(t *testing.T) {
 	t.Parallel()
-	c := testcluster.Start(t, testcluster.Options{Pools: []string{"noop_executor"}})
+	c := cluster.Start(t, cluster.Options{Pools: []string{"noop_executor"}})
 	w, err := hostile.Connect(t.Context(), c.NATS.WorkerURL("deaf"), "deaf", "own") // one that never listens to news
 	if err != nil {
 		t.Fatal(err)

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/taskgrove/taskgrove/testcluster"
+	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 func TestAWorkerThatLeavesIsGoneAndNotLost(t *testing.T) {
-	c := testcluster.Start(t, testcluster.Options{Workers: 2})
+	c := cluster.Start(t, cluster.Options{Workers: 2})
 	if err := c.Workers[0].Stop(); err != nil {
 		t.Fatal(err)
 	}

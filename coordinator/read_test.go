@@ -11,7 +11,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/testcluster"
+	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 // ids pages through a list, two at a time.
@@ -36,7 +36,7 @@ func ids(t *testing.T, svc coordinator.Service, f coordinator.TaskFilter) (out [
 }
 
 func TestLists(t *testing.T) {
-	c := testcluster.Start(t, testcluster.Options{})
+	c := cluster.Start(t, cluster.Options{})
 	svc := c.Service()
 	low := noop("l-low", "l-root")
 	low.Priority = dag.Low
@@ -89,7 +89,7 @@ func TestLists(t *testing.T) {
 }
 
 func TestRetentionLeavesNothingOfATree(t *testing.T) {
-	c := testcluster.Start(t, testcluster.Options{})
+	c := cluster.Start(t, cluster.Options{})
 	c.Submit(coordinator.SubmitOptions{IdempotencyKey: "k"}, noop("old-root", "", "old-a"), with(noop("old-a", "old-root"), `{"value":1}`))
 	c.Settled("old-root")
 	c.Submit(coordinator.SubmitOptions{Hold: true}, noop("kept-root", ""))
@@ -118,7 +118,7 @@ func TestRetentionLeavesNothingOfATree(t *testing.T) {
 
 // TestAnEarlyResultIsAClaimAndAResult runs what is repeatable, which may start before its claim.
 func TestAnEarlyResultIsAClaimAndAResult(t *testing.T) {
-	c := testcluster.Start(t, testcluster.Options{Concurrency: 50})
+	c := cluster.Start(t, cluster.Options{Concurrency: 50})
 	tasks := []*dag.Task{noop("q-root", "")}
 	for i := range 500 {
 		task := noop(fmt.Sprintf("q-%d", i), "q-root")

@@ -11,7 +11,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/testcluster"
+	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 func with(t *dag.Task, inputs string) *dag.Task {
@@ -26,7 +26,7 @@ func sleeper(id, parent, inputs string, deps ...string) *dag.Task {
 }
 
 // states of a tree's tasks, by id.
-func states(c *testcluster.Cluster, id string) map[string]dag.State {
+func states(c *cluster.Cluster, id string) map[string]dag.State {
 	out := map[string]dag.State{}
 	for id, t := range c.Tasks(id) {
 		out[id] = t.State
@@ -34,7 +34,7 @@ func states(c *testcluster.Cluster, id string) map[string]dag.State {
 	return out
 }
 
-func expect(t *testing.T, c *testcluster.Cluster, tree string, want map[string]dag.State) {
+func expect(t *testing.T, c *cluster.Cluster, tree string, want map[string]dag.State) {
 	t.Helper()
 	got := states(c, tree)
 	for id, state := range want {
@@ -44,7 +44,7 @@ func expect(t *testing.T, c *testcluster.Cluster, tree string, want map[string]d
 	}
 }
 
-func running(c *testcluster.Cluster, id string) {
+func running(c *cluster.Cluster, id string) {
 	c.T.Helper()
 	c.Eventually(id+" runs", func() error {
 		task, err := c.Service().Task(c.T.Context(), id)
@@ -56,10 +56,10 @@ func running(c *testcluster.Cluster, id string) {
 }
 
 func TestRules(t *testing.T) {
-	cluster := testcluster.Start(t, testcluster.Options{Coordinators: 2, Workers: 2})
-	svc := cluster.Service()
-	for name, test := range map[string]func(t *testing.T, c *testcluster.Cluster){
-		"a failure blocks what requires it, not what does not": func(t *testing.T, c *testcluster.Cluster) {
+	shared := cluster.Start(t, cluster.Options{Coordinators: 2, Workers: 2})
+	svc := shared.Service()
+	for name, test := range map[string]func(t *testing.T, c *cluster.Cluster){
+		"a failure blocks what requires it, not what does not": func(t *testing.T, c *cluster.Cluster) {
 			after := noop("f-after", "f-root", "f-b")
 			optional := noop("f-opt", "f-root")
 			optional.Dependencies = []dag.Dependency{{Ref: "f-a", Optional: true}}
@@ -78,7 +78,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("error: got %q", got)
 			}
 		},
-		"a retry policy is kept": func(t *testing.T, c *testcluster.Cluster) {
+		"a retry policy is kept": func(t *testing.T, c *cluster.Cluster) {
 			task := sleeper("r-root", "", `{"seconds":0,"fail_times":2}`)
 			task.Retry = dag.RetryPolicy{MaxAttempts: 3, InitialDelay: 10 * time.Millisecond}
 			c.Submit(coordinator.SubmitOptions{}, task)
@@ -89,14 +89,14 @@ func TestRules(t *testing.T) {
 				t.Errorf("attempts: got %+v, %v", attempts, err)
 			}
 		},
-		"attempts end when the policy is exhausted": func(t *testing.T, c *testcluster.Cluster) {
+		"attempts end when the policy is exhausted": func(t *testing.T, c *cluster.Cluster) {
 			task := sleeper("x-root", "", `{"seconds":0,"fail_times":9}`)
 			task.Retry = dag.RetryPolicy{MaxAttempts: 2, InitialDelay: time.Millisecond}
 			c.Submit(coordinator.SubmitOptions{}, task)
 			c.Settled("x-root")
 			expect(t, c, "x-root", map[string]dag.State{"x-root": dag.Failed})
 		},
-		"a group completes with what it depends on": func(t *testing.T, c *testcluster.Cluster) {
+		"a group completes with what it depends on": func(t *testing.T, c *cluster.Cluster) {
 			root := noop("g-root", "", "g-a")
 			root.Executor = ""
 			lone := noop("g-lone", "g-root")
@@ -108,7 +108,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("result of a group: got %s", got)
 			}
 		},
-		"an unknown executor fails its task": func(t *testing.T, c *testcluster.Cluster) {
+		"an unknown executor fails its task": func(t *testing.T, c *cluster.Cluster) {
 			task := noop("u-a", "u-root")
 			task.Executor = "no.such executor"
 			c.Submit(coordinator.SubmitOptions{}, noop("u-root", ""), task)
@@ -118,7 +118,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("error: got %q", got)
 			}
 		},
-		"a held tree waits for its execution": func(t *testing.T, c *testcluster.Cluster) {
+		"a held tree waits for its execution": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{Hold: true}, noop("h-root", "", "h-a"), noop("h-a", "h-root"), noop("h-b", "h-root"))
 			expect(t, c, "h-root", map[string]dag.State{"h-root": dag.Held, "h-a": dag.Held})
 			if got := watch(t, svc, "h-root", 0); len(got) != 0 {
@@ -143,7 +143,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("attempt after a second execution: got %d, want 2", got)
 			}
 		},
-		"a child runs with what it depends on, and nothing else": func(t *testing.T, c *testcluster.Cluster) {
+		"a child runs with what it depends on, and nothing else": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{Hold: true}, noop("c-root", ""), noop("c-a", "c-root"), noop("c-b", "c-root", "c-a"), noop("c-c", "c-root"))
 			if _, err := svc.Execute(t.Context(), "c-b", coordinator.ExecuteOptions{}); err != nil {
 				t.Fatal(err)
@@ -151,7 +151,7 @@ func TestRules(t *testing.T) {
 			c.Settled("c-root")
 			expect(t, c, "c-root", map[string]dag.State{"c-root": dag.Held, "c-a": dag.Completed, "c-b": dag.Completed, "c-c": dag.Held})
 		},
-		"a re-run takes what failed and what depends on it": func(t *testing.T, c *testcluster.Cluster) {
+		"a re-run takes what failed and what depends on it": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("rr-root", "", "rr-b"), sleeper("rr-a", "rr-root", `{"seconds":0,"fail_times":1}`),
 				noop("rr-b", "rr-root", "rr-a"), noop("rr-c", "rr-root"))
 			c.Settled("rr-root")
@@ -167,7 +167,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("a completed task outside the set ran again: attempt %d", got)
 			}
 		},
-		"a root's cancellation cancels its tree": func(t *testing.T, c *testcluster.Cluster) {
+		"a root's cancellation cancels its tree": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("ct-root", "", "ct-b"), sleeper("ct-a", "ct-root", `{"seconds":60}`), noop("ct-b", "ct-root", "ct-a"))
 			running(c, "ct-a")
 			out, err := svc.Cancel(t.Context(), "ct-root", coordinator.CancelOptions{})
@@ -204,7 +204,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("cancel again: got %+v, %v", again, err)
 			}
 		},
-		"a child's cancellation blocks what requires it": func(t *testing.T, c *testcluster.Cluster) {
+		"a child's cancellation blocks what requires it": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("cc-root", ""), sleeper("cc-a", "cc-root", `{"seconds":60}`), noop("cc-b", "cc-root", "cc-a"))
 			running(c, "cc-a")
 			if out, err := svc.Cancel(t.Context(), "cc-a", coordinator.CancelOptions{Message: "enough"}); err != nil || out.Status != "cancelled" {
@@ -216,7 +216,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("error: got %q", got)
 			}
 		},
-		"a task waits for its time": func(t *testing.T, c *testcluster.Cluster) {
+		"a task waits for its time": func(t *testing.T, c *cluster.Cluster) {
 			task := noop("nb-root", "")
 			task.NotBefore = time.Now().Add(400 * time.Millisecond)
 			c.Submit(coordinator.SubmitOptions{}, task)
@@ -225,21 +225,21 @@ func TestRules(t *testing.T) {
 				t.Errorf("started at %s, not before %s", got, task.NotBefore)
 			}
 		},
-		"a task that is not started in time fails": func(t *testing.T, c *testcluster.Cluster) {
+		"a task that is not started in time fails": func(t *testing.T, c *cluster.Cluster) {
 			task := noop("sts-root", "")
 			task.Pool, task.ScheduleToStart = "nobody-serves-this", 50*time.Millisecond
 			c.Submit(coordinator.SubmitOptions{}, task)
 			c.Settled("sts-root")
 			expect(t, c, "sts-root", map[string]dag.State{"sts-root": dag.Failed})
 		},
-		"an attempt's timeout fails it": func(t *testing.T, c *testcluster.Cluster) {
+		"an attempt's timeout fails it": func(t *testing.T, c *cluster.Cluster) {
 			task := sleeper("to-root", "", `{"seconds":60}`)
 			task.Timeout = 50 * time.Millisecond
 			c.Submit(coordinator.SubmitOptions{}, task)
 			c.Settled("to-root")
 			expect(t, c, "to-root", map[string]dag.State{"to-root": dag.Failed})
 		},
-		"a tree's timeout cancels it": func(t *testing.T, c *testcluster.Cluster) {
+		"a tree's timeout cancels it": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{Timeout: 300 * time.Millisecond}, sleeper("tt-root", "", `{"seconds":60}`))
 			c.Settled("tt-root")
 			expect(t, c, "tt-root", map[string]dag.State{"tt-root": dag.Cancelled})
@@ -247,7 +247,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("error: got %q", got)
 			}
 		},
-		"an idempotency key gives the first answer": func(t *testing.T, c *testcluster.Cluster) {
+		"an idempotency key gives the first answer": func(t *testing.T, c *cluster.Cluster) {
 			opts := coordinator.SubmitOptions{IdempotencyKey: "once"}
 			tree := func() []*dag.Task {
 				return []*dag.Task{{Name: "root", Executor: "noop_executor", Priority: dag.Normal}}
@@ -259,12 +259,12 @@ func TestRules(t *testing.T) {
 			}
 			other := tree()
 			other[0].Name = "another"
-			_, err := svc.Submit(t.Context(), opts, testcluster.Seq(other))
+			_, err := svc.Submit(t.Context(), opts, cluster.Seq(other))
 			if _, ok := errors.AsType[*coordinator.InvalidArgumentError](err); !ok {
 				t.Errorf("another tree under the key: got %v", err)
 			}
 		},
-		"ids that are taken get new ones": func(t *testing.T, c *testcluster.Cluster) {
+		"ids that are taken get new ones": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("id-root", ""), noop("id-a", "id-root"))
 			out := c.Submit(coordinator.SubmitOptions{}, noop("id-root", "", "id-a"), noop("id-a", "id-root"))
 			if len(out.IDMap) != 2 || out.TreeID != out.IDMap["id-root"] {
@@ -274,7 +274,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("got %+v", *st)
 			}
 		},
-		"large results and inputs get through": func(t *testing.T, c *testcluster.Cluster) {
+		"large results and inputs get through": func(t *testing.T, c *cluster.Cluster) {
 			big, err := json.Marshal(map[string]any{"value": map[string]string{"text": strings.Repeat("x", 900<<10)}})
 			if err != nil {
 				t.Fatal(err)
@@ -290,7 +290,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("merged inputs: got %d bytes, %s %s", got, tasks["big-root"].State, tasks["big-root"].Error)
 			}
 		},
-		"many dependents are unlocked, and blocked, in batches": func(t *testing.T, c *testcluster.Cluster) {
+		"many dependents are unlocked, and blocked, in batches": func(t *testing.T, c *cluster.Cluster) {
 			tasks := []*dag.Task{noop("w-root", ""), noop("w-ok", "w-root"), with(noop("w-bad", "w-root"), `{"fail":"x"}`)}
 			for i := range 3000 {
 				tasks = append(tasks, noop(fmt.Sprintf("w-a%d", i), "w-root", "w-ok"), noop(fmt.Sprintf("w-b%d", i), "w-root", "w-bad"))
@@ -300,8 +300,8 @@ func TestRules(t *testing.T) {
 				t.Errorf("got %+v", *st)
 			}
 		},
-		"a bad tree leaves nothing behind": func(t *testing.T, c *testcluster.Cluster) {
-			_, err := svc.Submit(t.Context(), coordinator.SubmitOptions{}, testcluster.Seq([]*dag.Task{noop("bad-root", "", "bad-a"), noop("bad-a", "bad-root", "bad-root")}))
+		"a bad tree leaves nothing behind": func(t *testing.T, c *cluster.Cluster) {
+			_, err := svc.Submit(t.Context(), coordinator.SubmitOptions{}, cluster.Seq([]*dag.Task{noop("bad-root", "", "bad-a"), noop("bad-a", "bad-root", "bad-root")}))
 			bad, ok := errors.AsType[*dag.InvalidTreeError](err)
 			if !ok || bad.Problems[0].Code != dag.CircularDependency {
 				t.Errorf("got %v", err)
@@ -310,7 +310,7 @@ func TestRules(t *testing.T) {
 				t.Errorf("task of a rejected tree: got %v", err)
 			}
 		},
-		"a watch tells everything once, in order, from where it is asked": func(t *testing.T, c *testcluster.Cluster) {
+		"a watch tells everything once, in order, from where it is asked": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{Hold: true}, noop("e-root", "", "e-a"), noop("e-a", "e-root"))
 			if _, err := svc.Execute(t.Context(), "e-root", coordinator.ExecuteOptions{}); err != nil {
 				t.Fatal(err)
@@ -326,7 +326,7 @@ func TestRules(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test(t, cluster.For(t))
+			test(t, shared.For(t))
 		})
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/testcluster"
+	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 func noop(id, parent string, deps ...string) *dag.Task {
@@ -19,7 +19,7 @@ func noop(id, parent string, deps ...string) *dag.Task {
 }
 
 func TestATreeRunsToItsEnd(t *testing.T) {
-	c := testcluster.Start(t, testcluster.Options{})
+	c := cluster.Start(t, cluster.Options{})
 	root := noop("root", "", "b", "c")
 	root.Inputs = json.RawMessage(`{"value":{"sum":1}}`)
 	out := c.Submit(coordinator.SubmitOptions{}, root, noop("a", "root"), noop("b", "root", "a"), noop("c", "root", "a"))
@@ -37,7 +37,7 @@ func TestATreeRunsToItsEnd(t *testing.T) {
 }
 
 func TestManyTasks(t *testing.T) {
-	c := testcluster.Start(t, testcluster.Options{Concurrency: 200})
+	c := cluster.Start(t, cluster.Options{Concurrency: 200})
 	tasks := []*dag.Task{noop("root", "")}
 	for i := range 5000 {
 		tasks = append(tasks, noop(fmt.Sprintf("t%d", i), "root"))

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/failpoint"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 )
 

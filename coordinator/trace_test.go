@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskgrove/taskgrove/coordinator"
-	"github.com/taskgrove/taskgrove/testcluster"
+	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 func TestATreeIsOneTrace(t *testing.T) {
@@ -23,7 +23,7 @@ func TestATreeIsOneTrace(t *testing.T) {
 		otel.SetTracerProvider(before)
 		otel.SetTextMapPropagator(propagator)
 	}()
-	c := testcluster.Start(t, testcluster.Options{})
+	c := cluster.Start(t, cluster.Options{})
 	c.Submit(coordinator.SubmitOptions{}, noop("trace-root", "", "trace-a"), noop("trace-a", "trace-root"))
 	c.Settled("trace-root")
 	for _, w := range c.Workers {

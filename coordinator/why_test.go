@@ -17,7 +17,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/builtin"
-	"github.com/taskgrove/taskgrove/testcluster"
+	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 // gate is an executor whose attempts end when the test says so.
@@ -115,7 +115,7 @@ func causes(e *coordinator.Explanation) string {
 
 // whyTest is what each story of TestWhy works with.
 type whyTest struct {
-	*testcluster.Cluster
+	*cluster.Cluster
 	*testing.T
 	gate *gate
 	db   *pgx.Conn
@@ -179,9 +179,9 @@ func TestWhy(t *testing.T) {
 	for d := range builtin.Catalogue() {
 		pools = append(pools, d.ID)
 	}
-	cluster := testcluster.Start(t, testcluster.Options{Pools: pools, Executors: func() []executors.Executor { return []executors.Executor{g} },
+	shared := cluster.Start(t, cluster.Options{Pools: pools, Executors: func() []executors.Executor { return []executors.Executor{g} },
 		Coordinator: coordinator.Config{Window: 2}})
-	db, err := pgx.Connect(t.Context(), cluster.URL)
+	db, err := pgx.Connect(t.Context(), shared.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,10 +208,10 @@ func TestWhy(t *testing.T) {
 		{"a cancelled tree", whyCancelledTree},
 		{"what runs or has ended waits for nothing", whyNothing},
 	} {
-		t.Run(story.name, func(t *testing.T) { story.run(&whyTest{Cluster: cluster.For(t), T: t, gate: g, db: db}) })
+		t.Run(story.name, func(t *testing.T) { story.run(&whyTest{Cluster: shared.For(t), T: t, gate: g, db: db}) })
 	}
 	for _, id := range []string{"no-such-task", "", "a\x00b"} {
-		if _, err := cluster.Service().Why(t.Context(), id); !errors.Is(err, coordinator.ErrNotFound) {
+		if _, err := shared.Service().Why(t.Context(), id); !errors.Is(err, coordinator.ErrNotFound) {
 			t.Errorf("why %q: got %v, want not found", id, err)
 		}
 	}

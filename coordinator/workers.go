@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/failpoint"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 )
 

@@ -19,7 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/examples/etl/sources"
 	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/executors/command"
-	"github.com/taskgrove/taskgrove/testcluster"
+	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 // sourcesURL is where the ETL tree looks for its sources; the test and the demo put a free port in its place.
@@ -37,7 +37,7 @@ type expectation struct {
 func TestExamplesGiveWhatTheyMust(t *testing.T) {
 	server := httptest.NewServer(sources.Handler())
 	defer server.Close()
-	c := testcluster.Start(t, testcluster.Options{Builtin: builtin.Config{Command: command.Config{Allow: true}}})
+	c := cluster.Start(t, cluster.Options{Builtin: builtin.Config{Command: command.Config{Allow: true}}})
 	for tree, expected := range map[string]string{
 		"etl/tree.json":          "etl/expected.json",
 		"inventory/tree.json":    "inventory/expected.json",
@@ -59,7 +59,7 @@ func TestExamplesGiveWhatTheyMust(t *testing.T) {
 				text = string(document)
 			}
 			out, err := c.Service().Submit(t.Context(), coordinator.SubmitOptions{},
-				treedoc.Read(strings.NewReader(text), treedoc.Options{Executors: testcluster.Known()}))
+				treedoc.Read(strings.NewReader(text), treedoc.Options{Executors: cluster.Known()}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/taskgrove/taskgrove/executors"
-	"github.com/taskgrove/taskgrove/failpoint"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 

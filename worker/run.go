@@ -18,7 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskgrove/taskgrove/executors"
-	"github.com/taskgrove/taskgrove/failpoint"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/taskgrove/taskgrove/executors"
-	"github.com/taskgrove/taskgrove/failpoint"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
-	"github.com/taskgrove/taskgrove/rawjson"
 )
 
 // chunkBytes is the most that one chunk of a large result carries.

@@ -24,8 +24,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
-	"github.com/taskgrove/taskgrove/api/servicetest"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
@@ -34,7 +34,7 @@ import (
 // site is a server that runs, on a service in memory, and a connection to it.
 type site struct {
 	*testing.T
-	svc  *servicetest.Service
+	svc  *apitest.Service
 	conn *grpc.ClientConn
 	rpc  pb.TaskgroveClient
 	stop func()
@@ -61,7 +61,7 @@ func (b *logBuffer) String() string {
 
 func serve(t *testing.T, cfg grpcserver.Config) *site {
 	t.Helper()
-	svc := servicetest.New()
+	svc := apitest.New()
 	s := serveService(t, svc, cfg)
 	s.svc = svc
 	return s
@@ -263,12 +263,12 @@ func TestStatusOfEachError(t *testing.T) {
 func second[T any](_ T, err error) error { return err }
 
 // panicking is a service that panics.
-type panicking struct{ *servicetest.Service }
+type panicking struct{ *apitest.Service }
 
 func (panicking) Pools(context.Context) ([]coordinator.Pool, error) { panic("secret cause") }
 
 func TestPanicsBecomeInternalErrors(t *testing.T) {
-	s := serveService(t, panicking{servicetest.New()}, grpcserver.Config{})
+	s := serveService(t, panicking{apitest.New()}, grpcserver.Config{})
 	_, err := s.rpc.ListPools(t.Context(), &pb.ListPoolsRequest{})
 	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") || !strings.Contains(s.log.String(), "secret cause") {
 		t.Errorf("got %v, log %s", err, s.log)
@@ -302,7 +302,7 @@ func TestLongSubmissionIsEnded(t *testing.T) {
 
 // gated is a service whose submissions say that they are in hand, and wait.
 type gated struct {
-	*servicetest.Service
+	*apitest.Service
 	entered chan struct{}
 	leave   chan struct{}
 }
@@ -314,7 +314,7 @@ func (g gated) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks
 }
 
 func TestSubmissionsAreBounded(t *testing.T) {
-	svc := gated{servicetest.New(), make(chan struct{}), make(chan struct{})}
+	svc := gated{apitest.New(), make(chan struct{}), make(chan struct{})}
 	s := serveService(t, svc, grpcserver.Config{MaxSubmissions: 1})
 	first, err := s.rpc.Submit(t.Context())
 	if err != nil {

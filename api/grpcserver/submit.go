@@ -17,8 +17,8 @@ import (
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
-	"github.com/taskgrove/taskgrove/rawjson"
 )
 
 // Submit passes tasks on as they come; no message is kept longer than its tasks take to be stored.

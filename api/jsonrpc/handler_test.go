@@ -10,22 +10,22 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
-	"github.com/taskgrove/taskgrove/api/servicetest"
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
 // site is a handler that listens, on a service in memory.
 type site struct {
 	*testing.T
-	svc *servicetest.Service
+	svc *apitest.Service
 	url string
 	log *bytes.Buffer
 }
 
 func serve(t *testing.T, cfg jsonrpc.Config) *site {
 	t.Helper()
-	s := &site{T: t, svc: servicetest.New(), log: &bytes.Buffer{}}
+	s := &site{T: t, svc: apitest.New(), log: &bytes.Buffer{}}
 	cfg.Log = slog.New(slog.NewTextHandler(s.log, nil))
 	server := httptest.NewServer(jsonrpc.New(s.svc, cfg))
 	t.Cleanup(server.Close)

@@ -6,7 +6,7 @@ import (
 	"iter"
 	"unicode/utf8"
 
-	"github.com/taskgrove/taskgrove/rawjson"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // The functions below cut a request into parts without copying it, so that a large tree is in memory once. They expect

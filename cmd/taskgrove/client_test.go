@@ -12,17 +12,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
-	"github.com/taskgrove/taskgrove/api/servicetest"
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 )
 
 // double serves the service in memory and makes it the server of client commands.
-func double(t *testing.T) *servicetest.Service {
+func double(t *testing.T) *apitest.Service {
 	t.Helper()
-	svc := servicetest.New()
+	svc := apitest.New()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -187,12 +187,12 @@ func TestOutputThatCannotBeWrittenIsAnError(t *testing.T) {
 
 func TestTheExitCodeTellsHowATreeEnded(t *testing.T) {
 	for name, tc := range map[string]struct {
-		end  func(svc *servicetest.Service)
+		end  func(svc *apitest.Service)
 		code int
 	}{
-		"completed": {func(svc *servicetest.Service) { svc.Complete("r", `1`) }, exitOK},
-		"failed":    {func(svc *servicetest.Service) { svc.Fail("r", "no luck") }, exitTreeFailed},
-		"cancelled": {func(*servicetest.Service) { _, _, _ = runCommand(t, "cancel", "r") }, exitTreeCancelled},
+		"completed": {func(svc *apitest.Service) { svc.Complete("r", `1`) }, exitOK},
+		"failed":    {func(svc *apitest.Service) { svc.Fail("r", "no luck") }, exitTreeFailed},
+		"cancelled": {func(*apitest.Service) { _, _, _ = runCommand(t, "cancel", "r") }, exitTreeCancelled},
 	} {
 		t.Run(name, func(t *testing.T) {
 			svc := double(t)

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/taskgrove/taskgrove/config"
+	"github.com/taskgrove/taskgrove/internal/config"
 )
 
 // newLogger makes the logger of a process: JSON, or text on a terminal.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/taskgrove/taskgrove/config"
+	"github.com/taskgrove/taskgrove/internal/config"
 )
 
 // newRoot makes the command tree. It sets started once the command line was understood.

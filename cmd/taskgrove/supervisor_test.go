@@ -10,7 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/taskgrove/taskgrove/config"
+	"github.com/taskgrove/taskgrove/internal/config"
 )
 
 func TestPartsStopOneAfterTheOtherLastFirst(t *testing.T) {

@@ -11,11 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/api/httpserver"
-	"github.com/taskgrove/taskgrove/config"
 	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/rest"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/worker"
 )

@@ -11,7 +11,7 @@ import (
 	"fmt"
 
 	"github.com/taskgrove/taskgrove/executors"
-	"github.com/taskgrove/taskgrove/rawjson"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // The executors' ids. The repeatable one may start before its claim is confirmed.

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/taskgrove/taskgrove/executors"
-	"github.com/taskgrove/taskgrove/rawjson"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // Result is an answer (spec 8.3). Header names are in lower case; repeated headers are joined by ", ".

@@ -1,0 +1,249 @@
+package apitest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// show is the tree's aggregate. The caller holds mu.
+func (tr *tree) show() *coordinator.TreeStatus {
+	out := tr.status
+	out.Tasks = len(tr.tasks)
+	leaves, done := 0, 0.0
+	for _, t := range tr.tasks {
+		switch t.State {
+		case dag.Held:
+			out.Held++
+		case dag.Running:
+			out.Running++
+		case dag.Completed:
+			out.Completed++
+		case dag.Failed:
+			out.Failed++
+		case dag.Cancelled:
+			out.Cancelled++
+		case dag.Blocked:
+			out.Blocked++
+		}
+		if t.State.Unfinished() {
+			out.Unfinished++
+		}
+		if !t.HasChildren {
+			leaves++
+			done += t.Progress
+		}
+	}
+	out.Progress = done / float64(leaves)
+	switch {
+	case out.Failed > 0:
+		out.Status = dag.StatusFailed
+	case out.Cancelled > 0:
+		out.Status = dag.StatusCancelled
+	case out.Completed == out.Tasks:
+		out.Status = dag.StatusCompleted
+	case out.Unfinished > 0 && out.Running+out.Completed > 0:
+		out.Status = dag.StatusInProgress
+	default:
+		out.Status = dag.StatusPending
+	}
+	return &out
+}
+
+// add records an event and wakes those who watch. The caller holds mu.
+func (s *Service) add(tr *tree, e coordinator.Event) {
+	tr.status.Sequence++
+	e.Sequence, e.TreeID, e.At = tr.status.Sequence, tr.status.ID, time.Now()
+	if e.TaskID == "" {
+		e.TaskID = tr.status.ID
+	}
+	e.Progress = tr.show().Progress
+	tr.events = append(tr.events, &e)
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// settle changes a task and says so. The caller holds mu.
+func (s *Service) settle(t *task, state dag.State, e coordinator.Event) {
+	t.State, t.UpdatedAt = state, time.Now()
+	switch state {
+	case dag.Running:
+		t.StartedAt = t.UpdatedAt
+	case dag.Completed:
+		t.Progress = 1
+		fallthrough
+	default:
+		t.CompletedAt = t.UpdatedAt
+	}
+	e.TaskID, e.Name, e.Status, e.Attempt = t.ID, t.Name, state.Status(), t.Attempt
+	s.add(t.tree, e)
+	if shown := t.tree.show(); shown.Unfinished == 0 {
+		t.tree.status.FinishedAt = time.Now()
+		shown.FinishedAt = t.tree.status.FinishedAt
+		s.add(t.tree, coordinator.Event{Type: coordinator.EventFinal, Status: shown.Status, Tree: shown})
+	}
+}
+
+// must is the task of the id.
+func (s *Service) must(id string) *task {
+	t, ok := s.tasks[id]
+	if !ok {
+		panic("servicetest: no task " + id)
+	}
+	return t
+}
+
+// Start makes a task running, as a worker's claim does. It panics when there is no such task, as do the next two.
+func (s *Service) Start(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(s.must(id), dag.Running, coordinator.Event{Type: coordinator.EventStart})
+}
+
+// Complete gives a task its result, which is JSON.
+func (s *Service) Complete(id, result string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.must(id)
+	t.Result = json.RawMessage(result)
+	s.settle(t, dag.Completed, coordinator.Event{Type: coordinator.EventCompleted, Result: t.Result})
+}
+
+// Fail makes a task fail.
+func (s *Service) Fail(id, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.must(id)
+	t.Error = text
+	s.settle(t, dag.Failed, coordinator.Event{Type: coordinator.EventFailed, Error: text})
+}
+
+// Log adds a line to what a task's executor wrote.
+func (s *Service) Log(id, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.must(id)
+	t.lines = append(t.lines, &coordinator.LogLine{
+		Attempt: t.Attempt, Number: int64(len(t.lines)) + 1, Stream: "stdout", Text: text, At: time.Now(),
+	})
+}
+
+// Cancel cancels a task, and the rest of the tree with a root.
+func (s *Service) Cancel(_ context.Context, id string, opts coordinator.CancelOptions) (coordinator.CancelResult, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("Cancel"); err != nil {
+		return coordinator.CancelResult{}, err
+	}
+	t, ok := s.tasks[id]
+	if !ok {
+		return coordinator.CancelResult{NotFound: true, Status: "failed"}, nil
+	}
+	if t.State >= dag.Completed {
+		status := t.State.Status()
+		return coordinator.CancelResult{
+			Status: "failed", Message: fmt.Sprintf("Task %s is already %s, cannot cancel", id, status), CurrentStatus: status,
+		}, nil
+	}
+	text := opts.Message
+	switch {
+	case text != "":
+	case opts.Force:
+		text = "Force cancelled by user"
+	default:
+		text = "Cancelled by user"
+	}
+	all := []*task{t}
+	if cascade := opts.Cascade; cascade == nil && t.ParentID == "" || cascade != nil && *cascade {
+		all = t.tree.tasks
+	}
+	for _, t := range all {
+		if t.State < dag.Completed {
+			t.Error = text
+			s.settle(t, dag.Cancelled, coordinator.Event{Type: coordinator.EventCancelled, Error: text})
+		}
+	}
+	return coordinator.CancelResult{Status: "cancelled", Message: text}, nil
+}
+
+// Watch yields events of the current execution.
+func (s *Service) Watch(ctx context.Context, id string, after int64) iter.Seq2[*coordinator.Event, error] {
+	return func(yield func(*coordinator.Event, error) bool) {
+		for first := true; ; first = false {
+			s.mu.Lock()
+			t, ok := s.tasks[id]
+			if first {
+				if err := s.fault("Watch"); err != nil {
+					s.mu.Unlock()
+					yield(nil, err)
+					return
+				}
+			}
+			if !ok {
+				s.mu.Unlock()
+				yield(nil, fmt.Errorf("watch %s: %w", id, coordinator.ErrNotFound))
+				return
+			}
+			after = max(after, t.tree.begun)
+			events := t.tree.events[min(after, int64(len(t.tree.events))):]
+			changed := s.changed
+			s.mu.Unlock()
+			for _, e := range events {
+				after = e.Sequence
+				if !yield(e, nil) || e.Type == coordinator.EventFinal {
+					return
+				}
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				yield(nil, ctx.Err())
+				return
+			}
+		}
+	}
+}
+
+// Logs yields the lines there are; follow makes no difference.
+func (s *Service) Logs(_ context.Context, id string, attempt int, _ bool) iter.Seq2[*coordinator.LogLine, error] {
+	return func(yield func(*coordinator.LogLine, error) bool) {
+		s.mu.Lock()
+		t, ok := s.tasks[id]
+		var lines []*coordinator.LogLine
+		if ok {
+			lines = t.lines
+		}
+		s.mu.Unlock()
+		if !ok {
+			yield(nil, fmt.Errorf("logs of %s: %w", id, coordinator.ErrNotFound))
+			return
+		}
+		for _, line := range lines {
+			if (attempt == 0 || attempt == line.Attempt) && !yield(line, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Workers shows one worker.
+func (s *Service) Workers(context.Context) ([]coordinator.Worker, error) {
+	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: "alive", Pools: map[string]int{"default": 4}}}, nil
+}
+
+// Pools shows one pool.
+func (s *Service) Pools(context.Context) ([]coordinator.Pool, error) {
+	return []coordinator.Pool{{Name: "default", Ready: 1, Queued: 2, Capacity: 4, Workers: 1, Oldest: time.Second}}, nil
+}
+
+// Ready is nil unless told otherwise.
+func (s *Service) Ready(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault("Ready")
+}

@@ -1,0 +1,330 @@
+// Package apitest holds a small coordinator.Service in memory, for the tests of what stands on it.
+//
+// It owns honest answers to every call, with no store, no bus and no workers: tests start, finish and fail tasks by
+// hand. It must not grow rules of its own; validation is dag's, and readiness is left to the test.
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Service keeps trees in memory. Safe for concurrent use.
+type Service struct {
+	mu      sync.Mutex
+	trees   []*tree
+	tasks   map[string]*task
+	byKey   map[string]*coordinator.Submitted
+	faults  map[string][]error
+	changed chan struct{} // closed and replaced whenever an event is added
+	options coordinator.SubmitOptions
+
+	violations []*coordinator.Violation
+	waits      map[string][]coordinator.Wait
+}
+
+type tree struct {
+	status coordinator.TreeStatus
+	tasks  []*task
+	events []*coordinator.Event
+	begun  int64 // sequence before the current execution's first event
+}
+
+type task struct {
+	coordinator.Task
+	tree  *tree
+	lines []*coordinator.LogLine
+}
+
+var _ coordinator.Service = (*Service)(nil)
+
+// New makes an empty one.
+func New() *Service {
+	return &Service{
+		tasks: map[string]*task{}, byKey: map[string]*coordinator.Submitted{}, faults: map[string][]error{},
+		changed: make(chan struct{}),
+	}
+}
+
+// FailNext makes the next call of the operation ("Submit", "Watch") end with err, one call for each FailNext.
+func (s *Service) FailNext(operation string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults[operation] = append(s.faults[operation], err)
+}
+
+// fault takes the next fault of the operation. The caller holds mu.
+func (s *Service) fault(operation string) error {
+	list := s.faults[operation]
+	if len(list) == 0 {
+		return nil
+	}
+	s.faults[operation] = list[1:]
+	return list[0]
+}
+
+// LastSubmit are the options of the last submission.
+func (s *Service) LastSubmit() coordinator.SubmitOptions {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.options
+}
+
+// Submit stores a tree.
+func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	builder := dag.NewBuilder(dag.Limits{}, uuid.NewString)
+	var given []*dag.Task
+	for t, err := range tasks {
+		if err != nil {
+			return nil, err
+		}
+		if _, err := builder.Add(t); err != nil {
+			return nil, err
+		}
+		given = append(given, t)
+	}
+	graph, err := builder.Build()
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.options = opts
+	if err := s.fault("Submit"); err != nil {
+		return nil, err
+	}
+	if first, ok := s.byKey[opts.IdempotencyKey]; ok && opts.IdempotencyKey != "" {
+		again := *first
+		again.Replayed = true
+		return &again, nil
+	}
+	sub := s.store(graph, given, opts)
+	if opts.IdempotencyKey != "" {
+		s.byKey[opts.IdempotencyKey] = sub
+	}
+	if !opts.Hold {
+		s.execute(s.tasks[sub.TreeID], coordinator.ExecuteOptions{})
+	}
+	return sub, nil
+}
+
+// store keeps a valid tree, all held. The caller holds mu.
+func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.SubmitOptions) *coordinator.Submitted {
+	ids := slices.Clone(graph.IDs)
+	sub := &coordinator.Submitted{Tasks: len(ids)}
+	for i, id := range ids {
+		if _, taken := s.tasks[id]; taken {
+			if sub.IDMap == nil {
+				sub.IDMap = map[string]string{}
+			}
+			ids[i] = uuid.NewString()
+			sub.IDMap[id] = ids[i]
+		}
+	}
+	user := graph.UserID
+	if user == "" {
+		user = opts.UserID
+	}
+	key := dag.TreeKey(len(s.trees) + 1)
+	at := time.Now()
+	root := given[graph.Root]
+	tr := &tree{status: coordinator.TreeStatus{Key: key, ID: ids[graph.Root], Name: root.Name, UserID: user, CreatedAt: at}}
+	sub.TreeID = tr.status.ID
+	for i, g := range given {
+		t := &task{tree: tr, Task: coordinator.Task{
+			Key: key.Key(i), ID: ids[i], TreeID: sub.TreeID, UserID: user, Name: g.Name, Priority: g.Priority,
+			Inputs: g.Inputs, Params: g.Params, Schemas: g.Schemas, Custom: g.Custom,
+			Executor: g.Executor, Pool: g.QueueName(), HasChildren: !graph.Leaf[i], CreatedAt: at, UpdatedAt: at,
+		}}
+		if p := graph.Parent[i]; p >= 0 {
+			t.ParentID = ids[p]
+		}
+		for _, e := range graph.Dependencies(i) {
+			t.Dependencies = append(t.Dependencies, coordinator.Dependency{ID: ids[e.Task], Required: e.Required, Type: e.Type})
+		}
+		tr.tasks = append(tr.tasks, t)
+		s.tasks[t.ID] = t
+	}
+	s.trees = append(s.trees, tr)
+	return sub
+}
+
+// Execute starts what is held, and again what failed; with force, all.
+func (s *Service) Execute(_ context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("Execute"); err != nil {
+		return nil, err
+	}
+	t, ok := s.tasks[id]
+	if !ok {
+		return nil, fmt.Errorf("execute %s: %w", id, coordinator.ErrNotFound)
+	}
+	if t.tree.show().Unfinished > 0 {
+		return &coordinator.Execution{TreeID: t.TreeID, Status: "already_running"}, nil
+	}
+	started := s.execute(t, opts)
+	if started == 0 {
+		return &coordinator.Execution{TreeID: t.TreeID, Status: "completed"}, nil
+	}
+	return &coordinator.Execution{TreeID: t.TreeID, Status: "started", Tasks: started}, nil
+}
+
+// execute makes tasks ready. The caller holds mu.
+func (s *Service) execute(t *task, opts coordinator.ExecuteOptions) (started int) {
+	tr := t.tree
+	tr.begun = tr.status.Sequence
+	for _, t := range tr.tasks {
+		if t.State == dag.Completed && !opts.Force || t.State == dag.Cancelled && !opts.Force {
+			continue
+		}
+		t.State, t.Error, t.Result, t.CompletedAt = dag.Ready, "", nil, time.Time{}
+		t.Attempt++
+		started++
+	}
+	if started > 0 {
+		tr.status.StartedAt, tr.status.FinishedAt = time.Now(), time.Time{}
+		s.add(tr, coordinator.Event{Type: coordinator.EventStarted, Status: dag.StatusInProgress, Message: "Task tree execution started"})
+	}
+	return started
+}
+
+// Task shows one task.
+func (s *Service) Task(_ context.Context, id string) (*coordinator.Task, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("Task"); err != nil {
+		return nil, err
+	}
+	t, ok := s.tasks[id]
+	if !ok {
+		return nil, fmt.Errorf("task %s: %w", id, coordinator.ErrNotFound)
+	}
+	shown := t.Task
+	return &shown, nil
+}
+
+// Tasks lists tasks; its cursor is the number of tasks before.
+func (s *Service) Tasks(_ context.Context, f coordinator.TaskFilter) (coordinator.Page[*coordinator.Task], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var page coordinator.Page[*coordinator.Task]
+	if err := s.fault("Tasks"); err != nil {
+		return page, err
+	}
+	trees := slices.Clone(s.trees)
+	slices.Reverse(trees)
+	if f.TreeOf != "" {
+		t, ok := s.tasks[f.TreeOf]
+		if !ok {
+			return page, fmt.Errorf("tasks of %s: %w", f.TreeOf, coordinator.ErrNotFound)
+		}
+		trees = []*tree{t.tree}
+	}
+	var all []*coordinator.Task
+	for _, tr := range trees {
+		for _, t := range tr.tasks {
+			if f.ParentID != "" && t.ParentID != f.ParentID || f.UserID != "" && t.UserID != f.UserID ||
+				f.Name != "" && t.Name != f.Name || f.Status != "" && t.State.Status() != f.Status ||
+				f.RootOnly && t.ParentID != "" {
+				continue
+			}
+			shown := t.Task
+			all = append(all, &shown)
+		}
+	}
+	if f.ParentID != "" {
+		slices.SortStableFunc(all, func(a, b *coordinator.Task) int { return int(a.Priority - b.Priority) })
+	}
+	var err error
+	page.Items, page.Next, err = cut(all, f.Limit, f.Offset, f.Cursor)
+	return page, err
+}
+
+func cut[T any](all []T, limit, offset int, cursor string) (items []T, next string, err error) {
+	if limit == 0 {
+		limit = 100
+	}
+	if limit < 0 || limit > 1000 {
+		return nil, "", &coordinator.InvalidArgumentError{Field: "limit", Reason: "must be from 1 to 1000"}
+	}
+	if cursor != "" {
+		if offset, err = strconv.Atoi(cursor); err != nil {
+			return nil, "", &coordinator.InvalidArgumentError{Field: "cursor", Reason: "is not one of this list"}
+		}
+	}
+	all = all[min(offset, len(all)):]
+	if len(all) > limit {
+		return all[:limit], strconv.Itoa(offset + limit), nil
+	}
+	return all, "", nil
+}
+
+// Attempts shows a task's only attempt.
+func (s *Service) Attempts(_ context.Context, id string) ([]coordinator.Attempt, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, ok := s.tasks[id]
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("attempts of %s: %w", id, coordinator.ErrNotFound)
+	case t.Attempt == 0:
+		return nil, nil
+	}
+	return []coordinator.Attempt{{
+		Number: t.Attempt, Outcome: t.State.String(), Counted: true, Error: t.Error, Result: t.Result, Worker: t.Worker,
+		StartedAt: t.StartedAt, FinishedAt: t.CompletedAt,
+	}}, nil
+}
+
+// Tree shows the tree of a task.
+func (s *Service) Tree(_ context.Context, id string) (*coordinator.TreeStatus, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("Tree"); err != nil {
+		return nil, err
+	}
+	t, ok := s.tasks[id]
+	if !ok {
+		return nil, fmt.Errorf("tree of %s: %w", id, coordinator.ErrNotFound)
+	}
+	return t.tree.show(), nil
+}
+
+// Trees lists trees.
+func (s *Service) Trees(_ context.Context, f coordinator.TreeFilter) (coordinator.Page[*coordinator.TreeStatus], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var page coordinator.Page[*coordinator.TreeStatus]
+	var all []*coordinator.TreeStatus
+	for _, tr := range slices.Backward(s.trees) {
+		shown := tr.show()
+		if f.UserID != "" && shown.UserID != f.UserID || f.Status != "" && shown.Status != f.Status ||
+			f.Running && shown.Unfinished == 0 {
+			continue
+		}
+		all = append(all, shown)
+	}
+	var err error
+	page.Items, page.Next, err = cut(all, f.Limit, 0, f.Cursor)
+	return page, err
+}
+
+// Running counts trees with an execution in progress.
+func (s *Service) Running(ctx context.Context, userID string) (int, error) {
+	page, err := s.Trees(ctx, coordinator.TreeFilter{UserID: userID, Running: true, Limit: 1000})
+	return len(page.Items), err
+}

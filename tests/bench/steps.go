@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/taskgrove/taskgrove/tests/mutation"
+)
+
+// step is something durable that a task pays for, and how to leave it out.
+type step struct {
+	name     string
+	postgres map[string]string // settings
+	natsDir  string            // where NATS keeps its files
+	edit     *mutation.Mutant  // of the coordinator
+}
+
+// steps are left out in turn, to show what each costs. What is left then is no system to use.
+var steps = []step{
+	{name: "waiting for Postgres's disk", postgres: map[string]string{"synchronous_commit": "off"}},
+	{name: "NATS's files (they are in memory)", natsDir: "/dev/shm"},
+	{name: "rows of attempts", edit: &mutation.Mutant{Name: "without-attempts", File: "pg/sql/transition.sql",
+		Old: "  u(task, number, outcome, counted, worker, started_at, result, error, detail)\n",
+		New: "  u(task, number, outcome, counted, worker, started_at, result, error, detail) where u.task = 0\n"}},
+	{name: "events", edit: &mutation.Mutant{Name: "without-events", File: "pg/sql/transition.sql",
+		Old: "body end from t where events > 0 or final", New: "body end from t where final"}},
+}
+
+// withoutSteps measures the flat tree as it is, and with each step left out. It has clusters of its own.
+func withoutSteps(ctx context.Context, _ *cluster, o options) (figures []figure, err error) {
+	for _, s := range append([]step{{name: "nothing"}}, steps...) {
+		f, err := s.flat(ctx, o)
+		if err != nil {
+			return figures, fmt.Errorf("without %s: %w", s.name, err)
+		}
+		figures = append(figures, f)
+	}
+	return figures, nil
+}
+
+func (s step) flat(ctx context.Context, o options) (figure, error) {
+	o.without = s
+	if s.edit != nil {
+		dir, err := os.MkdirTemp("", "bench-step-")
+		if err != nil {
+			return figure{}, err
+		}
+		defer os.RemoveAll(dir)
+		overlay, err := s.edit.Overlay(".", dir)
+		if err != nil {
+			return figure{}, err
+		}
+		o.program = filepath.Join(dir, "bench")
+		if out, err := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", o.program, "./tests/bench").CombinedOutput(); err != nil {
+			return figure{}, fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	c, err := startCluster(ctx, o)
+	if err != nil {
+		return figure{}, err
+	}
+	defer c.stop()
+	all, err := flat(ctx, c, o.tasks, claimed)
+	if err != nil {
+		return figure{}, err
+	}
+	return figure{"flat without " + s.name, all[0].Unit, all[0].Value}, nil
+}

@@ -1,0 +1,411 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/tests/faults"
+	"github.com/taskgrove/taskgrove/tests/history"
+	"github.com/taskgrove/taskgrove/tests/oracle"
+)
+
+// patience is how long after the last fault everything must have settled; a flag.
+var patience = 3 * time.Minute
+
+// Played is what came of a plan.
+type Played struct {
+	Problems []string       // empty: every rule was kept
+	Injected map[string]int // by kind of fault
+	Skipped  map[string]int // could not be done here or then
+	Excused  history.Excused
+	Counts   Counts
+	Took     time.Duration
+	Journal  string // file with all that was done and run, of a history that broke a rule
+}
+
+// Counts say how much a history holds.
+type Counts struct {
+	Trees, Tasks, Runs, Attempts, Lost int
+	Calls, Unanswered                  int // of clients; Unanswered: it had no answer, or an error of the server
+	Poisoned                           int // tasks that failed as their workers were lost too often; their trees are not judged
+	Crashes                            int // of the NATS server, by itself
+	PostgresCrashes                    int // processes of Postgres that crashed by themselves
+}
+
+// game is a plan that is being played.
+type game struct {
+	c    *cluster
+	plan Plan
+
+	mu      sync.Mutex
+	out     Played
+	submits map[string]history.Submit // by root
+}
+
+// play plays a plan on a cluster that is whole, and judges it. The cluster is whole again afterwards, unless there are
+// problems.
+func play(ctx context.Context, c *cluster, plan Plan) Played {
+	g := &game{c: c, plan: plan, submits: map[string]history.Submit{}}
+	g.out.Injected, g.out.Skipped = map[string]int{}, map[string]int{}
+	began, ofNATS, ofPostgres := time.Now(), c.natsCrashes(), c.postgresCrashes()
+	g.remark("history of seed %d begins", plan.Seed)
+	ctx, cancel := context.WithTimeout(ctx, window+patience)
+	defer cancel()
+	restless, rest := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { c.restart(restless) })
+	defer watching.Wait()
+	defer rest()
+	broken := make(chan error, len(plan.Faults))
+	var parties sync.WaitGroup
+	for _, f := range plan.Faults {
+		parties.Go(func() {
+			if err := g.fault(ctx, f, began); err != nil {
+				broken <- fmt.Errorf("%s: %w", f, err)
+			}
+		})
+	}
+	for n := range plan.Trees {
+		parties.Go(func() { g.story(ctx, n, began) })
+	}
+	parties.Wait()
+	close(broken)
+	for err := range broken {
+		g.problem("%v", err)
+	}
+	if err := c.ready(ctx); err != nil {
+		g.problem("the cluster does not come back: %v", err)
+		return g.out
+	}
+	g.settle(ctx)
+	if len(g.out.Problems) == 0 {
+		err := g.judge(ctx)
+		if err != nil && c.postgresCrashes() > ofPostgres {
+			g.remark("Postgres crashed while the history was read: %v", err)
+			err = until(ctx, startTime, "the history is read", func() error { return g.judge(ctx) })
+		}
+		if err != nil {
+			g.problem("the history can't be read: %v", err)
+		}
+	}
+	g.out.Counts.PostgresCrashes = c.postgresCrashes() - ofPostgres
+	g.out.Counts.Crashes = c.natsCrashes() - ofNATS
+	g.out.Took = time.Since(began)
+	return g.out
+}
+
+func (g *game) remark(format string, args ...any) { _ = g.c.journal.Remark(format, args...) }
+
+func (g *game) problem(format string, args ...any) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.out.Problems = append(g.out.Problems, fmt.Sprintf(format, args...))
+}
+
+// fault injects and heals one.
+func (g *game) fault(ctx context.Context, f Fault, began time.Time) error {
+	time.Sleep(time.Until(began.Add(f.At)))
+	g.remark("fault: %s", f)
+	heal, err := kindOf(f.Kind).inject(ctx, g.c, f)
+	g.mu.Lock()
+	if errors.Is(err, errNot) {
+		g.out.Skipped[f.Kind]++
+	} else {
+		g.out.Injected[f.Kind]++
+	}
+	g.mu.Unlock()
+	if errors.Is(err, errNot) {
+		g.remark("skipped: %s: %v", f, err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	time.Sleep(f.For)
+	g.remark("heals: %s", f)
+	return heal(ctx)
+}
+
+// any is a client of one of the coordinators.
+func (g *game) any() *client.Client { return g.c.clients[rand.IntN(len(g.c.clients))] }
+
+// call makes a call until it has an answer, through any coordinator.
+func (g *game) call(ctx context.Context, what string, f func(context.Context, *client.Client) error) error {
+	for {
+		err := g.once(ctx, what, f)
+		if err == nil || !errors.Is(err, client.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (g *game) once(ctx context.Context, what string, f func(context.Context, *client.Client) error) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	g.remark("call: %s", what)
+	err := f(ctx, g.any())
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w: %w", client.ErrUnavailable, err)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.out.Counts.Calls++
+	if err != nil {
+		g.out.Counts.Unanswered++
+		g.remark("answer: %s: %v", what, err)
+	}
+	return err
+}
+
+// story is one client with its tree.
+func (g *game) story(ctx context.Context, n int, began time.Time) {
+	s := g.plan.Trees[n]
+	time.Sleep(time.Until(began.Add(s.At)))
+	if err := g.live(ctx, s); err != nil {
+		g.problem("tree %d: %v", n, err)
+	}
+}
+
+func (g *game) live(ctx context.Context, s Story) error {
+	root := s.root()
+	options := []client.SubmitOption{client.WithIdempotencyKey(root)}
+	if s.How == Held {
+		options = append(options, client.Hold())
+	}
+	tasks := s.tasks()
+	submit := func(ctx context.Context, c *client.Client) error {
+		_, err := c.Submit(ctx, tasks, options...)
+		return err
+	}
+	err := g.once(ctx, "submit "+root, submit)
+	if err != nil && !s.GiveUp {
+		err = g.call(ctx, "submit "+root+" again", submit)
+	}
+	answer := history.Accepted
+	if err != nil {
+		if answer = history.Unknown; !s.GiveUp {
+			return fmt.Errorf("submit: %w", err)
+		}
+	}
+	g.mu.Lock()
+	g.submits[root] = history.Submit{Root: root, Answer: answer, Steered: s.How == Steered}
+	g.mu.Unlock()
+	switch s.How {
+	case Held, Gated:
+		return g.cancelIdle(ctx, s)
+	case Steered:
+		return g.steer(ctx, s)
+	}
+	return nil
+}
+
+func (g *game) cancel(ctx context.Context, id string, cascade bool) error {
+	return g.call(ctx, fmt.Sprintf("cancel %s, cascade %v", id, cascade), func(ctx context.Context, c *client.Client) error {
+		_, err := c.Cancel(ctx, id, client.WithCascade(cascade))
+		return err
+	})
+}
+
+// cancelIdle cancels what can't have started, and lets the rest go.
+func (g *game) cancelIdle(ctx context.Context, s Story) error {
+	for _, i := range s.Tree.Cancellations() {
+		if err := g.cancel(ctx, s.Tree.Tasks[i].ID, false); err != nil {
+			return err
+		}
+	}
+	for _, t := range s.Tree.Tasks {
+		if t.Script.Gate {
+			return faults.OpenGate(g.c.base.Dir, t.ID)
+		}
+	}
+	root := s.root()
+	// An execution whose answer was lost may have ended, and another one would run what failed again.
+	return g.call(ctx, "execute "+root, func(ctx context.Context, c *client.Client) error {
+		tree, err := c.Tree(ctx, root)
+		if err != nil || !tree.StartedAt.IsZero() {
+			return err
+		}
+		_, err = c.Execute(ctx, s.top())
+		return err
+	})
+}
+
+func (g *game) steer(ctx context.Context, s Story) error {
+	for _, step := range s.Steps {
+		time.Sleep(step.After)
+		if err := g.cancel(ctx, s.Tree.Tasks[step.Task].ID, step.Cascade); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// root is what the story's tree is called by: the id of its first task, as package history does it.
+func (s Story) root() string { return s.Prefix + "-0" }
+
+// top is the task that has no parent.
+func (s Story) top() string {
+	i := slices.IndexFunc(s.Tree.Tasks, func(t oracle.Task) bool { return t.Parent < 0 })
+	return s.Tree.Tasks[i].ID
+}
+
+// mark is in the command line of every process that the story's commands start, and of no other on this machine.
+func (s Story) mark() string { return fmt.Sprintf("%s@%d", s.Prefix, os.Getpid()) }
+
+// tasks are the story's tasks as a client submits them.
+func (s Story) tasks() (out []client.NewTask) {
+	if s.How == Commands {
+		return s.commands()
+	}
+	for _, t := range faults.TasksOf(s.Tree, time.Now()) {
+		n := client.NewTask{ID: t.ID, Name: t.Name, Parent: t.ParentRef, Priority: &t.Priority, Pool: t.Pool, Retry: t.Retry, Repeatable: t.Repeatable,
+			Timeout: t.Timeout, ScheduleToStart: t.ScheduleToStart, NotBefore: t.NotBefore}
+		if t.Inputs != nil {
+			n.Inputs = t.Inputs
+		}
+		for _, d := range t.Dependencies {
+			n.Dependencies = append(n.Dependencies, client.Dependency{Ref: d.Ref, Optional: d.Optional})
+		}
+		if t.Executor != "" {
+			schemas := map[string]any{"method": t.Executor}
+			if t.Schemas != nil {
+				schemas["input_schema"] = map[string]any{"properties": map[string]any{"sum": map[string]any{"type": "integer"}, "keys": map[string]any{"type": "array"}}}
+			}
+			n.Schemas = schemas
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// commands start processes that outlive their shell, unless somebody ends them.
+func (s Story) commands() (out []client.NewTask) {
+	for n := range s.Commands {
+		t := client.NewTask{ID: fmt.Sprintf("%s-%d", s.Prefix, n), Name: "command", Schemas: map[string]any{"method": command.ID}, Inputs: map[string]any{
+			"timeout": 60, "command": fmt.Sprintf("sh -c 'sleep 600; : %[1]s' & setsid sh -c 'sleep 600; : %[1]s' & sleep 0.4; : %[1]s", s.mark()),
+		}}
+		if n > 0 {
+			t.Parent, t.Dependencies = fmt.Sprintf("%s-%d", s.Prefix, 0), client.After(out[n-1].ID)
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// settle waits until all that was accepted has ended and nothing is left over.
+func (g *game) settle(ctx context.Context) {
+	for _, s := range g.plan.Trees {
+		root := s.root()
+		err := g.call(ctx, "wait for "+root, func(ctx context.Context, c *client.Client) error {
+			tree, err := c.Tree(ctx, root)
+			if errors.Is(err, client.ErrNotFound) && g.submits[root].Answer == history.Unknown {
+				return nil
+			}
+			if err == nil && tree.Unfinished > 0 {
+				_, err = c.Wait(ctx, root)
+			}
+			return err
+		})
+		if err != nil {
+			g.problem("%s: tree %s: %v%s", history.Settles, root, err, faults.Explain(context.WithoutCancel(ctx), g.c.direct))
+			return
+		}
+	}
+	left := func() error { return faults.CheckSettled(ctx, g.c.direct) }
+	if err := until(ctx, patience, "nothing is left over in the store", left); err != nil {
+		g.problem("%s: %v%s", history.Settles, err, faults.Explain(context.WithoutCancel(ctx), g.c.direct))
+		return
+	}
+	if err := g.countTrees(ctx); err != nil {
+		g.problem("%v", err)
+	}
+	if err := faults.CheckStore(ctx, g.c.direct); err != nil {
+		g.problem("the store: %v", err)
+	}
+	for v, err := range g.c.clients[0].Verify(ctx, "") {
+		if err != nil {
+			g.problem("verify: %v", err)
+			break
+		}
+		g.problem("the auditor: %s: tree %s, task %s: %s", v.Kind, v.TreeID, v.TaskID, v.Text)
+	}
+}
+
+// countTrees checks that submissions which were repeated stored one tree each.
+func (g *game) countTrees(ctx context.Context) error {
+	stored := g.c.trees
+	for _, s := range g.plan.Trees {
+		if _, err := g.c.clients[0].Tree(ctx, s.root()); err == nil {
+			g.c.trees++
+		} else if !errors.Is(err, client.ErrNotFound) {
+			return fmt.Errorf("tree %s: %w", s.root(), err)
+		}
+	}
+	got := 0
+	for _, err := range g.c.clients[0].Trees(ctx, client.TreeFilter{}) {
+		if err != nil {
+			return fmt.Errorf("list trees: %w", err)
+		}
+		got++
+	}
+	if got != g.c.trees {
+		return fmt.Errorf("%d trees are stored by submissions of %d", got-stored, g.c.trees-stored)
+	}
+	return nil
+}
+
+// judge reads what happened and holds it against the rules.
+func (g *game) judge(ctx context.Context) error {
+	counts := g.out.Counts
+	h, trees, err := g.read(ctx)
+	if err != nil {
+		g.out.Counts = counts
+		return err
+	}
+	problems, excused := history.Check(h, trees)
+	g.out.Excused = excused
+	for _, p := range problems {
+		g.problem("%s", p)
+	}
+	return nil
+}
+
+// states are all states by name.
+var states = func() map[string]dag.State {
+	m := map[string]dag.State{}
+	for s := dag.Held; s <= dag.Cancelled; s++ {
+		m[s.String()] = s
+	}
+	return m
+}()
+
+// sum adds what another history holds.
+func (a *Counts) sum(b Counts) {
+	a.Trees += b.Trees
+	a.Tasks += b.Tasks
+	a.Runs += b.Runs
+	a.Attempts += b.Attempts
+	a.Lost += b.Lost
+	a.Calls += b.Calls
+	a.Unanswered += b.Unanswered
+	a.Poisoned += b.Poisoned
+	a.Crashes += b.Crashes
+	a.PostgresCrashes += b.PostgresCrashes
+}
+
+func addAll(to, from map[string]int) {
+	for k, n := range maps.All(from) {
+		to[k] += n
+	}
+}

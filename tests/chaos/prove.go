@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskgrove/taskgrove/tests/mutation"
+)
+
+// bug is a mutant of the engine, and the faults that bring it out.
+type bug struct {
+	mutation.Mutant
+	kinds string // as -kinds takes them; empty: all
+}
+
+// bugs are built into the engine's processes one at a time, to show that the checker finds them.
+var bugs = []bug{
+	{mutation.Mutant{Name: "attempt-number-stays", File: "dag/decide.go", What: "every return of an attempt makes a new number",
+		Old: "\tr.Attempt++\n\tr.StartedAt = time.Time{}", New: "\tr.StartedAt = time.Time{}"}, "worker-kill,worker-restart"},
+	{mutation.Mutant{Name: "claim-from-the-holder", File: "dag/decide.go", What: "an attempt that is held is no one else's",
+		Old: "if r.Worker == w {\n\t\t\treturn Yes\n\t\t}\n\t\treturn No", New: "return Yes"}, "copies,nats-kill"},
+	{mutation.Mutant{Name: "crash-fails-the-task", File: "dag/decide.go", What: "a lost worker fails no task before the poison limit",
+		Old: "r.policy().OnLost == FailLost || r.Crashes >= PoisonLimit", New: "r.policy().OnLost == FailLost || r.Crashes >= 1"}, "worker-kill"},
+	{mutation.Mutant{Name: "cancelled-attempt-let-go", File: "dag/decide.go", What: "a cancelled attempt of a lost worker is closed",
+		Old: "StartedAt: r.StartedAt, Receipt: true})\n\t\td.hold(r, 0)", New: "StartedAt: r.StartedAt, Receipt: true})"}, "worker-kill,worker-freeze"},
+	{mutation.Mutant{Name: "blocked-counts-down", File: "dag/decide.go", What: "a failed required dependency blocks",
+		Old: "if dep.Required && state != Completed {", New: "if dep.Required && state == Blocked {"}, "copies"},
+	{mutation.Mutant{Name: "take-back-forgets", File: "coordinator/workers.go", What: "all attempts of a lost worker are taken back",
+		Old: "slices.Chunk(keys, takeBackAtOnce)", New: "slices.Chunk(keys[:1], takeBackAtOnce)"}, "worker-kill"},
+	{mutation.Mutant{Name: "lease-never-ends", File: "pg/sql/workers.sql", What: "a lease that is not extended ends",
+		Old: "where state in (1, 2) and lease_until < clock_timestamp() returning", New: "where state in (1, 2) and lease_until < clock_timestamp() - interval '1 day' returning"}, "worker-kill"},
+	{mutation.Mutant{Name: "result-sent-once", File: "worker/report.go", What: "a result is sent until its receipt comes",
+		Old: "if overdue := w.ledger.overdue(); len(overdue) > 0 {", New: "if overdue := w.ledger.overdue(); false {"}, "nats-lost,delete-results"},
+	{mutation.Mutant{Name: "copies-start-early", File: "worker/take.go", What: "only repeatable tasks start before their claim",
+		Old: "work.Repeatable && d.Delivered == 1", New: "d.Delivered == 1"}, "copies,nats-kill"},
+	{mutation.Mutant{Name: "reconcile-off", File: "coordinator/clock.go", What: "what was published and is gone is published again",
+		Old: "if len(again) > 0 {", New: "if again = nil; len(again) > 0 {"}, "nats-lost,delete-work"},
+	{mutation.Mutant{Name: "slots-miscounted", File: "worker/pool.go", What: "no more attempts run than the pool has slots",
+		Old: "return p.slots - int(p.used.Load())", New: "return p.slots + 2 - int(p.used.Load())"}, "copies"},
+	{mutation.Mutant{Name: "idempotency-ignored", File: "coordinator/submit.go", What: "a repeated submission stores one tree",
+		Old: "IdempotencyKey: opts.IdempotencyKey, UserID", New: "IdempotencyKey: \"\", UserID"}, "coordinator-clients-,coordinator-kill,postgres-"},
+	{mutation.Mutant{Name: "guardian-ends-nothing", File: "executors/guardian/internal/guard/guard.go", What: "no process outlives its attempt",
+		Old: "left := g.endAll()", New: "left := 0"}, "worker-kill"},
+}
+
+// hunted is how many histories a bug may live.
+const hunted = 120
+
+// prove builds this program with one bug at a time and plays histories until it is found. sound: all were found.
+func prove(ctx context.Context, names string, s settings, out io.Writer) (sound bool, err error) {
+	chosen := bugs
+	if names != "all" {
+		wanted := strings.Split(names, ",")
+		chosen = slices.DeleteFunc(slices.Clone(bugs), func(b bug) bool { return !slices.Contains(wanted, b.Name) })
+		if len(chosen) != len(wanted) {
+			return false, fmt.Errorf("-mutants %s: %d of these are known", names, len(chosen))
+		}
+	}
+	dir, err := os.MkdirTemp("", "taskgrove-mutants-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(dir)
+	sound = true
+	fmt.Fprintf(out, "| bug | in | the rule that it breaks | found in history | as |\n|---|---|---|---|---|\n")
+	for _, b := range chosen {
+		r, err := b.hunt(ctx, dir, s)
+		if err != nil {
+			return false, fmt.Errorf("bug %s: %w", b.Name, err)
+		}
+		found, as := "NOT FOUND", ""
+		if len(r.Failures) > 0 {
+			found, as = fmt.Sprint(r.Histories), r.Failures[0].Problems[0]
+		} else {
+			sound = false
+		}
+		fmt.Fprintf(out, "| `%s` | `%s` | %s | %s | %.100s |\n", b.Name, b.File, b.What, found, plain(as))
+	}
+	return sound, nil
+}
+
+// plain is the first line of a text, fit for a cell of a table.
+func plain(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return strings.ReplaceAll(line, "|", "/")
+}
+
+// hunt plays histories of a program with the bug.
+func (b bug) hunt(ctx context.Context, dir string, s settings) (*Report, error) {
+	overlay, err := b.Overlay(".", dir)
+	if err != nil {
+		return nil, err
+	}
+	program, report := filepath.Join(dir, b.Name), filepath.Join(dir, b.Name+"-report")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", program, "./tests/chaos").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build: %w: %s", err, out)
+	}
+	cmd := exec.CommandContext(ctx, program, "-histories", fmt.Sprint(hunted), "-seed", "1", "-keep", "-shrink=false", "-clusters", fmt.Sprint(s.clusters),
+		"-kinds", b.kinds, "-patience", "75s", "-json", report)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes to end
+	cmd.WaitDelay = time.Minute
+	if out, err := cmd.CombinedOutput(); err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 {
+			return nil, fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	text, err := os.ReadFile(report)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{}
+	return r, json.Unmarshal(text, r)
+}

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/tests/faults"
+	"github.com/taskgrove/taskgrove/tests/history"
+	"github.com/taskgrove/taskgrove/tests/oracle"
+)
+
+// read collects a history that has settled: the journal's runs, and what the cluster tells of tasks, attempts and events.
+func (g *game) read(ctx context.Context) (h history.History, trees []oracle.Tree, err error) {
+	h = history.History{Attempts: map[string][]history.Ended{}, Events: map[string][]history.Event{}, Ends: map[string]history.End{}, Slots: map[string]int{}}
+	for _, pool := range faults.Pools {
+		h.Slots[pool] = slots
+	}
+	runs, err := faults.ReadJournal(g.c.base.JournalFile())
+	if err != nil {
+		return h, nil, err
+	}
+	for _, s := range g.plan.Trees {
+		if s.How == Commands {
+			if err := g.readCommands(ctx, s, &h); err != nil {
+				return h, nil, err
+			}
+			continue
+		}
+		g.readRuns(s.Tree, runs, &h)
+		poisoned, err := g.readTree(ctx, s, &h)
+		if err != nil {
+			return h, nil, err
+		}
+		if poisoned > 0 {
+			g.out.Counts.Poisoned += poisoned
+			continue
+		}
+		trees = append(trees, s.Tree)
+		h.Submits = append(h.Submits, g.submits[s.root()])
+	}
+	return h, trees, nil
+}
+
+// tail keeps the journal from where a history begins, and returns the file.
+func (c *cluster) tail(seed uint64) string {
+	text, err := os.ReadFile(c.base.JournalFile())
+	if err != nil {
+		return ""
+	}
+	if at := bytes.LastIndex(text, fmt.Appendf(nil, "history of seed %d begins", seed)); at >= 0 {
+		text = text[at:]
+	}
+	file, err := os.CreateTemp("", fmt.Sprintf("chaos-%d-*.journal", seed))
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	if _, err := file.Write(text); err != nil {
+		return ""
+	}
+	return file.Name()
+}
+
+// readRuns takes a tree's runs from the journal. Their times are places in it: its order is that of what happened.
+func (g *game) readRuns(tree oracle.Tree, runs map[string][]*faults.Run, h *history.History) {
+	for i, t := range tree.Tasks {
+		g.out.Counts.Runs += len(runs[t.ID])
+		for _, r := range runs[t.ID] {
+			h.Runs = append(h.Runs, history.Run{
+				Task: r.Task, Attempt: r.Attempt, Process: r.Process, Pool: faults.Pools[i%len(faults.Pools)],
+				Start: time.Duration(r.Start), End: time.Duration(r.End), Open: r.End == 0,
+				Repeatable: faults.Repeatable(i), Frozen: r.FrozenSince > 0 || g.c.leapt(r),
+			})
+		}
+	}
+}
+
+// leapt reports whether a run was there when Postgres's clock went ahead, or began before its worker could know: for the
+// store its lease may have ended at that moment.
+func (c *cluster) leapt(r *faults.Run) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, at := range c.jumps {
+		if r.Began.Before(at.Add(lease)) && (r.Ended.IsZero() || r.Ended.After(at)) {
+			return true
+		}
+	}
+	return false
+}
+
+// readTree takes what the cluster tells of a tree. It returns how many of its tasks failed by lost workers.
+func (g *game) readTree(ctx context.Context, s Story, h *history.History) (poisoned int, err error) {
+	root, c := s.root(), g.c.clients[0]
+	if _, err := c.Tree(ctx, root); errors.Is(err, client.ErrNotFound) {
+		return 0, nil
+	}
+	counts := &g.out.Counts
+	counts.Trees++
+	for t, err := range c.Tasks(ctx, client.TaskFilter{TreeOf: root}) {
+		if err != nil {
+			return 0, err
+		}
+		counts.Tasks++
+		end := history.End{State: states[t.State]}
+		if len(t.Result) > 0 {
+			if err := json.Unmarshal(t.Result, &end.Result); err != nil {
+				return 0, err
+			}
+		}
+		if len(t.Inputs) > 0 {
+			if err := json.Unmarshal(t.Inputs, &end.Inputs); err != nil {
+				return 0, err
+			}
+			delete(end.Inputs, oracle.ScriptKey)
+		}
+		h.Ends[t.ID] = end
+		lost, err := g.readAttempts(ctx, t.ID, h)
+		if err != nil {
+			return 0, err
+		}
+		if end.State == dag.Failed && lost >= dag.PoisonLimit {
+			poisoned++
+		}
+	}
+	for e, err := range c.Watch(ctx, root, 0) {
+		if err != nil {
+			return 0, err
+		}
+		if e.Sequence == 0 {
+			continue
+		}
+		ends := e.Type == client.EventCompleted || e.Type == client.EventFailed || e.Type == client.EventCancelled
+		h.Events[root] = append(h.Events[root], history.Event{Sequence: e.Sequence, Task: e.TaskID, Ends: ends, Final: e.Type == client.EventFinal})
+	}
+	return poisoned, nil
+}
+
+func (g *game) readAttempts(ctx context.Context, task string, h *history.History) (crashes int, err error) {
+	attempts, err := g.c.clients[0].Attempts(ctx, task)
+	if err != nil {
+		return 0, err
+	}
+	for _, a := range attempts {
+		lost := a.Outcome == "lost" || a.Outcome == "returned"
+		outcome := states[a.Outcome]
+		if a.Outcome == "timed_out" {
+			outcome = dag.Failed
+		}
+		if lost {
+			g.out.Counts.Lost++
+		}
+		if a.Outcome == "lost" {
+			crashes++
+		}
+		h.Attempts[task] = append(h.Attempts[task], history.Ended{Number: a.Number, Outcome: outcome, Counted: a.Counted, Lost: lost})
+	}
+	g.out.Counts.Attempts += len(attempts)
+	return crashes, nil
+}
+
+// readCommands looks whether commands completed, and for processes of theirs.
+func (g *game) readCommands(ctx context.Context, s Story, h *history.History) error {
+	tree, err := g.c.clients[0].Tree(ctx, s.root())
+	if err != nil {
+		return err
+	}
+	if tree.Completed != s.Commands {
+		g.problem("%s: %d of %d commands completed", history.Outcomes, tree.Completed, s.Commands)
+	}
+	var left []int
+	gone := func() error {
+		if left = processesWith(s.mark()); len(left) > 0 {
+			return errors.New("processes are there")
+		}
+		return nil
+	}
+	if err := until(ctx, 10*time.Second, "no process is left", gone); err != nil {
+		for _, pid := range left {
+			h.Left = append(h.Left, history.Leftover{Task: s.root(), Process: pid})
+		}
+	}
+	return nil
+}
+
+// address is the host and port of a URL.
+func address(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		panic(err)
+	}
+	return u.Host
+}

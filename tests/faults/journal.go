@@ -1,0 +1,127 @@
+package faults
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+)
+
+// Journal is what executors note of their runs, outside of the system: one line for each start and end in one file that
+// all processes append to, so that the order of lines is the order of what happened. A kill -9 loses nothing of it.
+type Journal struct{ file *os.File }
+
+// OpenJournal opens the file for appending. The caller closes it, or ends.
+func OpenJournal(path string) (*Journal, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return &Journal{f}, nil
+}
+
+// Close closes the file.
+func (j *Journal) Close() error { return j.file.Close() }
+
+// note writes one line in one call, which the kernel appends as a whole.
+func (j *Journal) note(what, task string, attempt, pid int) error {
+	_, err := j.file.WriteString(fmt.Sprintf("%s %s %d %d %d\n", what, task, attempt, pid, time.Now().UnixNano()))
+	return err
+}
+
+// Gone notes that a process has ended: its runs no longer count as alive.
+func (j *Journal) Gone(pid int) error { return j.note("gone", "-", 0, pid) }
+
+// Frozen notes that a process stands still: after its lease's end others may have what it runs.
+func (j *Journal) Frozen(pid int) error { return j.note("frozen", "-", 0, pid) }
+
+// Remark notes what somebody else did, for people who read the journal.
+func (j *Journal) Remark(format string, args ...any) error {
+	text := strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", " ")
+	_, err := j.file.WriteString(fmt.Sprintf("# %d %s\n", time.Now().UnixNano(), text))
+	return err
+}
+
+// Run is one run of an attempt. Places are line numbers of the journal, from 1, which are in order across all processes.
+type Run struct {
+	Task        string
+	Attempt     int
+	Process     int
+	Start, End  int       // places; End 0: still alive
+	Began       time.Time // by the machine's clock
+	Ended       time.Time // zero: still alive
+	How         string    // done, failed or cut; gone with its process; empty while alive
+	FrozenSince int       // place where its process was frozen while it ran; 0: never
+}
+
+// ReadJournal reads the runs of each task, in order of their starts.
+func ReadJournal(path string) (map[string][]*Run, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	runs := map[string][]*Run{}
+	alive := map[int]map[*Run]bool{} // by process
+	scanner := bufio.NewScanner(f)
+	for line := 1; scanner.Scan(); line++ {
+		if strings.HasPrefix(scanner.Text(), "#") {
+			continue
+		}
+		var what, task string
+		var attempt, pid int
+		var at int64
+		if n, err := fmt.Sscan(scanner.Text(), &what, &task, &attempt, &pid, &at); n != 5 {
+			return nil, fmt.Errorf("journal line %d: %q: %w", line, scanner.Text(), err)
+		}
+		switch what {
+		case "start":
+			r := &Run{Task: task, Attempt: attempt, Process: pid, Start: line, Began: time.Unix(0, at)}
+			runs[task] = append(runs[task], r)
+			if alive[pid] == nil {
+				alive[pid] = map[*Run]bool{}
+			}
+			alive[pid][r] = true
+		case "frozen":
+			for r := range alive[pid] {
+				r.FrozenSince = line
+			}
+		case "gone":
+			for r := range alive[pid] {
+				r.End, r.Ended, r.How = line, time.Unix(0, at), what
+			}
+			delete(alive, pid)
+		default:
+			for _, r := range runs[task] {
+				if r.Attempt == attempt && r.Process == pid && r.End == 0 {
+					r.End, r.Ended, r.How = line, time.Unix(0, at), what
+					delete(alive[pid], r)
+					break
+				}
+			}
+		}
+	}
+	return runs, scanner.Err()
+}
+
+// over is where the run no longer counted as alive: its end, or where its process was frozen. 0: it still does.
+func (r *Run) over() int {
+	if r.FrozenSince > 0 {
+		return r.FrozenSince
+	}
+	return r.End
+}
+
+// String is the run for people.
+func (r *Run) String() string {
+	return fmt.Sprintf("attempt %d pid %d lines %d-%d %s", r.Attempt, r.Process, r.Start, r.End, r.How)
+}
+
+func show(runs []*Run) string {
+	var lines []string
+	for _, r := range runs {
+		lines = append(lines, r.String())
+	}
+	return strings.Join(lines, "; ")
+}

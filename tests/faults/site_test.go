@@ -1,0 +1,234 @@
+package faults
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/pg/pgtest"
+	"github.com/taskgrove/taskgrove/queue/natsserver"
+	"github.com/taskgrove/taskgrove/tests/oracle"
+)
+
+// site is a cluster of processes: the test's own process holds the servers, and submits and looks as a client would.
+type site struct {
+	t     *testing.T
+	base  Settings
+	nats  *natsserver.Server
+	front coordinator.Service
+	store string // directory of NATS
+	trees []oracle.Tree
+	made  int // names given
+}
+
+func newSite(t *testing.T, postgres string) *site {
+	t.Helper()
+	s := &site{t: t, store: t.TempDir(), base: Settings{Postgres: postgres, Dir: t.TempDir(), Lease: 3 * time.Second, Republish: time.Second, Concurrency: 8}}
+	if err := pg.Migrate(t.Context(), postgres); err != nil {
+		t.Fatal(err)
+	}
+	s.startNATS(0)
+	t.Cleanup(func() { s.nats.Shutdown() })
+	settings := s.settings(SubmitRole)
+	settings.Window = 1 // what is submitted goes by the coordinators' dispatchers
+	part, err := settings.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(part.Close)
+	s.front = part.Coordinator
+	return s
+}
+
+// ownDatabase is a site on the shared Postgres.
+func newSharedSite(t *testing.T) *site {
+	t.Helper()
+	return newSite(t, pgtest.Database(t))
+}
+
+func (s *site) startNATS(port int) {
+	s.t.Helper()
+	server, err := natsserver.Start(natsserver.Config{StoreDir: s.store, Port: port, CoordinatorPassword: Password, WorkerPassword: Password,
+		Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.nats = server
+}
+
+func (s *site) settings(role Role) Settings {
+	s.made++
+	out := s.base
+	out.Role, out.Name = role, fmt.Sprintf("%s-%d", role, s.made)
+	out.NATS = s.nats.CoordinatorURL()
+	if role == WorkerRole {
+		out.NATS = s.nats.WorkerURL(out.Name)
+	}
+	return out
+}
+
+// start starts a process, armed or not, and waits until it takes work.
+func (s *site) start(role Role, point string) *Process {
+	s.t.Helper()
+	p := s.launch(role, point)
+	eventually(s.t, p.Settings.Name+" is ready", p.Ready)
+	return p
+}
+
+func (s *site) launch(role Role, point string) *Process {
+	s.t.Helper()
+	p, err := StartProcess(s.settings(role), point)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(p.Kill)
+	return p
+}
+
+// submit submits a tree; it is held against the oracle by [site.check].
+func (s *site) submit(tree oracle.Tree) {
+	s.t.Helper()
+	tasks := TasksOf(tree, time.Now())
+	eventually(s.t, "submit", func() error { // servers may be away
+		_, err := s.front.Submit(s.t.Context(), coordinator.SubmitOptions{IdempotencyKey: tree.Tasks[0].ID}, each(tasks))
+		return err
+	})
+	s.trees = append(s.trees, tree)
+}
+
+// load submits random trees.
+func (s *site) load(seed uint64, trees, tasks int) {
+	s.t.Helper()
+	for n := range trees {
+		s.submit(randomLoad(seed+uint64(n), fmt.Sprintf("l%d", len(s.trees)), tasks))
+	}
+}
+
+// dies waits until a process has killed itself.
+func (s *site) dies(p *Process) {
+	s.t.Helper()
+	select {
+	case <-p.ended:
+		if p.err == nil || !strings.Contains(p.err.Error(), "killed") {
+			s.t.Errorf("%s ended: %v; want killed", p.Settings.Name, p.err)
+		}
+	case <-time.After(patience):
+		s.t.Fatalf("%s did not come to its fail point", p.Settings.Name)
+	}
+}
+
+// check waits until all trees are settled and nothing is left over, and checks everything there is to check.
+func (s *site) check() {
+	s.t.Helper()
+	s.settle()
+	for _, tree := range s.trees {
+		root := tree.Tasks[0].ID
+		if err := CheckEnds(s.t.Context(), s.front, tree, false); err != nil {
+			s.t.Errorf("tree %s: %v", root, err)
+		}
+		if err := CheckEvents(s.t.Context(), s.front, root); err != nil {
+			s.t.Errorf("tree %s: %v", root, err)
+		}
+	}
+	eventually(s.t, "nothing is left over", func() error { return CheckSettled(s.t.Context(), s.base.Postgres) })
+	if err := CheckStore(s.t.Context(), s.base.Postgres); err != nil {
+		s.t.Error(err)
+	}
+	runs, err := ReadJournal(s.base.JournalFile())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, tree := range s.trees {
+		states := make([]dag.State, len(tree.Tasks))
+		for i, end := range tree.Run() {
+			states[i] = end.State
+		}
+		if err := CheckRuns(runs, tree, states, Repeatable); err != nil {
+			s.t.Errorf("tree %s: %v", tree.Tasks[0].ID, err)
+		}
+	}
+}
+
+// settle waits until all trees are settled.
+func (s *site) settle() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	for _, tree := range s.trees {
+		if err := settled(ctx, s.front, tree.Tasks[0].ID); err != nil {
+			s.t.Fatalf("tree %s: %v%s", tree.Tasks[0].ID, err, Explain(s.t.Context(), s.base.Postgres)+s.depths())
+		}
+	}
+}
+
+// depths tells what lies in NATS.
+func (s *site) depths() (out string) {
+	js := s.jetstream()
+	for _, name := range []string{"TG_WORK", "TG_RESULTS"} {
+		stream, err := js.Stream(s.t.Context(), name)
+		if err != nil {
+			out += fmt.Sprintf("\n%s: %v", name, err)
+			continue
+		}
+		out += fmt.Sprintf("\n%s: %+v", name, stream.CachedInfo().State)
+		for c := range stream.ListConsumers(s.t.Context()).Info() {
+			if c.NumPending > 0 || c.NumAckPending > 0 {
+				out += fmt.Sprintf("\n  %s: pending %d, unacknowledged %d, waiting %d, redelivered %d", c.Name, c.NumPending, c.NumAckPending, c.NumWaiting, c.NumRedelivered)
+			}
+		}
+	}
+	return out
+}
+
+// ran waits until so many attempts were started.
+func (s *site) ran(n int) {
+	s.t.Helper()
+	eventually(s.t, fmt.Sprintf("%d attempts were started", n), func() error {
+		text, err := os.ReadFile(s.base.JournalFile())
+		if err != nil {
+			return err
+		}
+		if got := strings.Count(string(text), "start "); got < n {
+			return fmt.Errorf("%d were", got)
+		}
+		return nil
+	})
+}
+
+// jetstream is an operator's connection to NATS.
+func (s *site) jetstream() jetstream.JetStream {
+	s.t.Helper()
+	nc, err := nats.Connect(s.nats.CoordinatorURL())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return js
+}
+
+// processesWith are the processes that have the text in their command line.
+func processesWith(text string) (found []string) {
+	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range lines {
+		line, err := os.ReadFile(file)
+		if err == nil && strings.Contains(string(line), text) {
+			found = append(found, filepath.Dir(file)+": "+strings.ReplaceAll(string(line), "\x00", " "))
+		}
+	}
+	return found
+}

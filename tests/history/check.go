@@ -1,0 +1,315 @@
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/tests/oracle"
+)
+
+// Rule names what a history broke.
+type Rule string
+
+// The rules, in the words of issue 3.
+const (
+	Settles      Rule = "every accepted tree settles"
+	Outcomes     Rule = "outcomes equal the oracle"
+	SettlesOnce  Rule = "no attempt settles twice"
+	RunsOnce     Rule = "no two runs of a task overlap"
+	Order        Rule = "dependents start after what they require has settled"
+	NeverStarts  Rule = "what was cancelled before its start never starts"
+	NothingLeft  Rule = "no process is left over"
+	Concurrency  Rule = "a pool's concurrency is never exceeded"
+	EventsInLine Rule = "events come without gaps, and one final event last"
+)
+
+// Problem is a rule that a history broke.
+type Problem struct {
+	Rule   Rule
+	Task   string // or the tree's root; empty when a process is at fault
+	Detail string
+}
+
+// String is the problem for people.
+func (p Problem) String() string { return fmt.Sprintf("%s: task %s: %s", p.Rule, p.Task, p.Detail) }
+
+// Excused counts what would break a rule, had it not been allowed: runs of repeatable tasks, and work inside of processes
+// that were frozen past their leases.
+type Excused struct{ Repeatable, Frozen int }
+
+// checker collects what Check finds.
+type checker struct {
+	h        History
+	runs     map[string][]Run // by task, by start
+	problems []Problem
+	excused  Excused
+}
+
+// Check holds a history against the rules, and its ends against what the oracle says of the trees. Trees whose submission
+// was refused, or is not in the history, must not be there at all; one whose answer got lost may be. The problems come in
+// the order of trees and tasks. It returns nil and what was excused when all rules were kept.
+func Check(h History, trees []oracle.Tree) ([]Problem, Excused) {
+	c := &checker{h: h, runs: map[string][]Run{}}
+	for _, r := range h.Runs {
+		c.runs[r.Task] = append(c.runs[r.Task], r)
+	}
+	for _, runs := range c.runs {
+		slices.SortFunc(runs, func(a, b Run) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Attempt, b.Attempt)) })
+	}
+	submits := map[string]Submit{}
+	for _, s := range h.Submits {
+		submits[s.Root] = s
+	}
+	for _, t := range trees {
+		root := t.Tasks[0].ID
+		submit, called := submits[root]
+		_, there := h.Ends[root]
+		switch {
+		case !called || submit.Answer == Refused:
+			c.absent(t)
+		case there || submit.Answer == Accepted:
+			c.tree(t, submit.Steered)
+		default:
+			c.absent(t)
+		}
+	}
+	c.concurrency()
+	for _, l := range h.Left {
+		c.broke(NothingLeft, l.Task, "process %d", l.Process)
+	}
+	return c.problems, c.excused
+}
+
+func (c *checker) broke(r Rule, task, format string, args ...any) {
+	c.problems = append(c.problems, Problem{r, task, fmt.Sprintf(format, args...)})
+}
+
+// absent checks that nothing of a tree was stored or run.
+func (c *checker) absent(t oracle.Tree) {
+	for _, task := range t.Tasks {
+		if _, there := c.h.Ends[task.ID]; there || len(c.runs[task.ID]) > 0 {
+			c.broke(Outcomes, task.ID, "its tree was not accepted, and it is there")
+		}
+	}
+}
+
+func (c *checker) tree(t oracle.Tree, steered bool) {
+	ends := t.Run()
+	if steered {
+		ends = c.ends(t)
+	}
+	for i, task := range t.Tasks {
+		got, there := c.h.Ends[task.ID]
+		c.end(task, got, there, ends[i])
+		if steered {
+			c.follows(t, i)
+		}
+		c.attempts(task.ID, got.State, ends[i])
+		c.overlaps(task.ID)
+		if len(c.runs[task.ID]) == 0 {
+			if there && got.State == dag.Completed && !task.Group {
+				c.broke(Outcomes, task.ID, "it completed and never ran")
+			}
+			continue
+		}
+		switch {
+		case task.Cancelled, steered && got.State == dag.Cancelled && len(c.h.Attempts[task.ID]) == 0 && !c.runs[task.ID][0].Repeatable:
+			c.broke(NeverStarts, task.ID, "%v", c.runs[task.ID])
+		case ends[i].State == dag.Blocked:
+			c.broke(Order, task.ID, "it must be blocked, and ran: %v", c.runs[task.ID])
+		}
+		c.order(t, ends, i)
+	}
+	c.events(t.Tasks[0].ID)
+}
+
+// ends takes what the system says of a steered tree for how it had to end; whether that is possible, follows checks.
+func (c *checker) ends(t oracle.Tree) []oracle.End {
+	ends := make([]oracle.End, len(t.Tasks))
+	for i, task := range t.Tasks {
+		got := c.h.Ends[task.ID]
+		ends[i] = oracle.End{State: got.State, Result: got.Result, Attempts: task.MaxAttempts}
+	}
+	return ends
+}
+
+// follows checks that a task of a steered tree ended in a way that its dependencies and its script allow.
+func (c *checker) follows(t oracle.Tree, i int) {
+	task := t.Tasks[i]
+	blocked := false
+	for _, d := range task.Deps {
+		blocked = blocked || !d.Optional && c.h.Ends[t.Tasks[d.On].ID].State != dag.Completed
+	}
+	fails := task.Script.Hang || task.Script.Fail < 0
+	switch state := c.h.Ends[task.ID].State; {
+	case (state == dag.Completed || state == dag.Failed) && blocked:
+		c.broke(Outcomes, task.ID, "it is %s, though a required dependency did not complete", state)
+	case state == dag.Blocked && !blocked:
+		c.broke(Outcomes, task.ID, "it is blocked by nothing")
+	case state == dag.Completed && fails:
+		c.broke(Outcomes, task.ID, "it completed, though all its attempts fail")
+	case state == dag.Failed && !fails:
+		c.broke(Outcomes, task.ID, "it failed, though it is bound to succeed")
+	}
+}
+
+func (c *checker) end(task oracle.Task, got End, there bool, want oracle.End) {
+	switch {
+	case !there:
+		c.broke(Settles, task.ID, "it is not there")
+	case !slices.Contains([]dag.State{dag.Completed, dag.Failed, dag.Cancelled, dag.Blocked}, got.State):
+		c.broke(Settles, task.ID, "it is %s", got.State)
+	case got.State != want.State:
+		c.broke(Outcomes, task.ID, "got %s, want %s", got.State, want.State)
+	case want.State == dag.Completed && !reflect.DeepEqual(got.Result, want.Result):
+		c.broke(Outcomes, task.ID, "got the result %v, want %v", got.Result, want.Result)
+	case got.Inputs != nil && want.Inputs != nil && !reflect.DeepEqual(got.Inputs, want.Inputs):
+		c.broke(Outcomes, task.ID, "got the inputs %v, want %v", got.Inputs, want.Inputs)
+	}
+}
+
+// attempts checks that each attempt is listed once, that none follows the one that ended the task, and that a task which
+// did not complete used no more of its policy than it has.
+func (c *checker) attempts(task string, state dag.State, want oracle.End) {
+	list, counted := c.h.Attempts[task], 0
+	for i, a := range list {
+		if a.Counted {
+			counted++
+		}
+		if a.Number != i+1 {
+			c.broke(SettlesOnce, task, "attempt %d is number %d of the list", a.Number, i+1)
+		}
+		if ended := !a.Lost && (a.Outcome == dag.Completed || a.Outcome == dag.Cancelled); ended && i < len(list)-1 {
+			c.broke(SettlesOnce, task, "attempt %d %s, and there are later ones", a.Number, a.Outcome)
+		}
+	}
+	if state == want.State && state != dag.Completed && counted > want.Attempts {
+		c.broke(Outcomes, task, "%d attempts count, want %d", counted, want.Attempts)
+	}
+	if n := len(list); state == dag.Completed && n > 0 && (list[n-1].Lost || list[n-1].Outcome != dag.Completed) {
+		c.broke(SettlesOnce, task, "it completed, but its last attempt did not")
+	}
+}
+
+// overlaps checks that a task runs once at a time, and each attempt once.
+func (c *checker) overlaps(task string) {
+	runs := c.runs[task]
+	for i, r := range runs {
+		for _, before := range runs[:i] {
+			if before.over(r.Start) && before.Attempt < r.Attempt {
+				continue
+			}
+			switch {
+			case before.Repeatable && r.Repeatable:
+				c.excused.Repeatable++
+			case before.Frozen && before.Attempt < r.Attempt:
+				c.excused.Frozen++
+			default:
+				c.broke(RunsOnce, task, "%v and %v", before, r)
+			}
+		}
+	}
+}
+
+// order checks that the first run of a task comes after the last one of each of its dependencies. One that was cancelled
+// has settled at once, while its run is still being stopped.
+func (c *checker) order(t oracle.Tree, ends []oracle.End, i int) {
+	task := t.Tasks[i]
+	first := c.runs[task.ID][0]
+	for _, d := range task.Deps {
+		on := t.Tasks[d.On]
+		if ends[d.On].State == dag.Cancelled {
+			continue
+		}
+		ran := c.runs[on.ID]
+		if len(ran) == 0 && !on.Group && ends[d.On].State == dag.Completed {
+			c.broke(Order, task.ID, "it started at %s, and %s never", first.Start, on.ID)
+		}
+		for _, r := range ran {
+			switch {
+			case r.over(first.Start):
+			case r.excused() && slices.ContainsFunc(ran, func(o Run) bool { return o.over(first.Start) }):
+				c.excuse(r) // another run of it had given the result
+			default:
+				c.broke(Order, task.ID, "it started at %s, before %s had ended: %v", first.Start, on.ID, r)
+			}
+		}
+	}
+}
+
+func (c *checker) excuse(r Run) {
+	if r.Repeatable {
+		c.excused.Repeatable++
+	} else {
+		c.excused.Frozen++
+	}
+}
+
+// events checks the order of what a tree told. A history without events of a tree didn't look.
+func (c *checker) events(root string) {
+	list, looked := c.h.Events[root]
+	if !looked {
+		return
+	}
+	ended := map[string]bool{}
+	for i, e := range list {
+		if e.Sequence != int64(i)+1 {
+			c.broke(EventsInLine, root, "event %d has the sequence number %d", i+1, e.Sequence)
+		}
+		if e.Final != (i == len(list)-1) {
+			c.broke(EventsInLine, root, "event %d of %d: final is %v", i+1, len(list), e.Final)
+		}
+		if e.Ends && ended[e.Task] {
+			c.broke(SettlesOnce, e.Task, "event %d ends it again", e.Sequence)
+		}
+		ended[e.Task] = ended[e.Task] || e.Ends
+	}
+	if len(list) == 0 {
+		c.broke(EventsInLine, root, "there is none")
+	}
+}
+
+// concurrency checks, at each start, how many runs of its pool its process has. A run that ends as another starts has ended.
+func (c *checker) concurrency() {
+	type lane struct {
+		process int
+		pool    string
+	}
+	lanes := map[lane][]Run{}
+	for _, r := range c.h.Runs {
+		lanes[lane{r.Process, r.Pool}] = append(lanes[lane{r.Process, r.Pool}], r)
+	}
+	keys := slices.SortedFunc(maps.Keys(lanes), func(a, b lane) int {
+		return cmp.Or(cmp.Compare(a.process, b.process), cmp.Compare(a.pool, b.pool))
+	})
+	for _, k := range keys {
+		limit, limited := c.h.Slots[k.pool]
+		if !limited {
+			continue
+		}
+		if at, n := peak(lanes[k]); n > limit {
+			c.broke(Concurrency, "", "process %d ran %d of pool %s at %s, of at most %d", k.process, n, k.pool, at, limit)
+		}
+	}
+}
+
+// peak is the most runs at a time, and the first moment of it.
+func peak(runs []Run) (at time.Duration, most int) {
+	for _, r := range runs {
+		n := 0
+		for _, o := range runs {
+			if o.Start <= r.Start && !o.over(r.Start) {
+				n++
+			}
+		}
+		if n > most || n == most && r.Start < at {
+			at, most = r.Start, n
+		}
+	}
+	return at, most
+}

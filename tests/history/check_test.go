@@ -1,0 +1,185 @@
+package history_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/tests/history"
+	"github.com/taskgrove/taskgrove/tests/oracle"
+)
+
+// tree is a root group with a, then b that requires a, c that was cancelled, f that fails and d that is blocked by it.
+func tree() oracle.Tree {
+	return oracle.Tree{Tasks: []oracle.Task{
+		{ID: "root", Parent: -1, Group: true, MaxAttempts: 1},
+		{ID: "a", MaxAttempts: 2, Script: oracle.Script{Add: 1, Fail: 1}},
+		{ID: "b", MaxAttempts: 1, Script: oracle.Script{Add: 1}, Deps: []oracle.Dep{{On: 1}}},
+		{ID: "c", MaxAttempts: 1, Cancelled: true},
+		{ID: "f", MaxAttempts: 1, Script: oracle.Script{Fail: -1}},
+		{ID: "d", MaxAttempts: 1, Deps: []oracle.Dep{{On: 4}}},
+	}}
+}
+
+// sound is a history of that tree that breaks nothing.
+func sound() history.History {
+	h := history.History{
+		Submits: []history.Submit{{Root: "root", Answer: history.Accepted}},
+		Runs: []history.Run{
+			{Task: "a", Attempt: 1, Process: 1, Pool: "p", Start: 1, End: 3},
+			{Task: "f", Attempt: 1, Process: 1, Pool: "p", Start: 2, End: 4},
+			{Task: "a", Attempt: 2, Process: 2, Pool: "p", Start: 5, End: 6},
+			{Task: "b", Attempt: 1, Process: 1, Pool: "p", Start: 6, End: 8},
+		},
+		Attempts: map[string][]history.Ended{
+			"a": {{Number: 1, Outcome: dag.Failed, Counted: true}, {Number: 2, Outcome: dag.Completed, Counted: true}},
+			"b": {{Number: 1, Outcome: dag.Completed, Counted: true}},
+			"f": {{Number: 1, Outcome: dag.Failed, Counted: true}},
+		},
+		Events: map[string][]history.Event{"root": {
+			{Sequence: 1, Task: "a", Ends: true}, {Sequence: 2, Task: "b", Ends: true}, {Sequence: 3, Final: true},
+		}},
+		Ends:  map[string]history.End{},
+		Slots: map[string]int{"p": 2},
+	}
+	t := tree()
+	for i, e := range t.Run() {
+		h.Ends[t.Tasks[i].ID] = history.End{State: e.State, Result: e.Result, Inputs: e.Inputs}
+	}
+	return h
+}
+
+func TestCheckFindsEachRuleBroken(t *testing.T) {
+	for _, row := range []struct {
+		fact  string
+		rule  history.Rule
+		spoil func(h *history.History)
+	}{
+		{"an accepted tree is not there", history.Settles, func(h *history.History) { h.Ends = nil; h.Runs = nil; h.Events = nil; h.Attempts = nil }},
+		{"a task is still ready", history.Settles, func(h *history.History) { h.Ends["f"] = history.End{State: dag.Ready} }},
+		{"a failure is told as a success", history.Outcomes, func(h *history.History) {
+			h.Ends["f"] = history.End{State: dag.Completed}
+			delete(h.Attempts, "f")
+		}},
+		{"a failure is tried too often", history.Outcomes, func(h *history.History) {
+			h.Attempts["f"] = append(h.Attempts["f"], history.Ended{Number: 2, Outcome: dag.Failed, Counted: true})
+		}},
+		{"a result is another one", history.Outcomes, func(h *history.History) {
+			h.Ends["b"] = history.End{State: dag.Completed, Result: "else"}
+		}},
+		{"inputs are others", history.Outcomes, func(h *history.History) {
+			e := h.Ends["b"]
+			e.Inputs = map[string]any{"x": 1.0}
+			h.Ends["b"] = e
+		}},
+		{"a task completed and never ran", history.Outcomes, func(h *history.History) { h.Runs = h.Runs[:3] }},
+		{"a refused tree is there", history.Outcomes, func(h *history.History) { h.Submits[0].Answer = history.Refused }},
+		{"an attempt is listed twice", history.SettlesOnce, func(h *history.History) {
+			h.Attempts["a"] = append(h.Attempts["a"][:1], h.Attempts["a"]...)
+		}},
+		{"an attempt follows a success", history.SettlesOnce, func(h *history.History) {
+			h.Attempts["b"] = append(h.Attempts["b"], history.Ended{Number: 2, Lost: true})
+		}},
+		{"a task is told to end twice", history.SettlesOnce, func(h *history.History) { h.Events["root"][1].Task = "a" }},
+		{"two attempts overlap", history.RunsOnce, func(h *history.History) { h.Runs[0].End = 6 }},
+		{"an attempt runs twice, one after the other", history.RunsOnce, func(h *history.History) { h.Runs[2].Attempt = 1 }},
+		{"a lost run never stopped", history.RunsOnce, func(h *history.History) {
+			h.Runs[2].Start, h.Runs[2].End = 4, 5
+			h.Runs = append(h.Runs, history.Run{Task: "f", Attempt: 2, Process: 3, Start: 3, End: 4})
+		}},
+		{"a frozen run is followed by itself", history.RunsOnce, func(h *history.History) {
+			h.Runs[0].Frozen, h.Runs[2].Attempt = true, 1
+		}},
+		{"a dependent starts early", history.Order, func(h *history.History) { h.Runs[3].Start = 5 }},
+		{"a blocked task runs", history.Order, func(h *history.History) {
+			h.Runs = append(h.Runs, history.Run{Task: "d", Attempt: 1, Process: 2, Start: 9, End: 10})
+		}},
+		{"a cancelled task starts", history.NeverStarts, func(h *history.History) {
+			h.Runs = append(h.Runs, history.Run{Task: "c", Attempt: 1, Process: 2, Start: 9, End: 10})
+		}},
+		{"a steered task completed below one that did not", history.Outcomes, func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["d"] = history.End{State: dag.Completed}
+			h.Runs = append(h.Runs, history.Run{Task: "d", Attempt: 1, Process: 2, Start: 9, End: 10})
+		}},
+		{"a steered task is blocked by nothing", history.Outcomes, func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["b"] = history.End{State: dag.Blocked}
+			h.Runs = h.Runs[:3]
+			delete(h.Attempts, "b")
+		}},
+		{"a steered task that always fails completed", history.Outcomes, func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["f"], h.Ends["d"] = history.End{State: dag.Completed}, history.End{State: dag.Cancelled}
+			delete(h.Attempts, "f")
+		}},
+		{"a steered task ran though it was cancelled before", history.NeverStarts, func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["b"] = history.End{State: dag.Cancelled}
+			delete(h.Attempts, "b")
+		}},
+		{"a process is left", history.NothingLeft, func(h *history.History) { h.Left = []history.Leftover{{Task: "a", Process: 7}} }},
+		{"a pool has more than its slots", history.Concurrency, func(h *history.History) { h.Slots["p"] = 1 }},
+		{"an event is missing", history.EventsInLine, func(h *history.History) { h.Events["root"] = h.Events["root"][1:] }},
+		{"the final event is missing", history.EventsInLine, func(h *history.History) { h.Events["root"] = h.Events["root"][:2] }},
+	} {
+		t.Run(row.fact, func(t *testing.T) {
+			h := sound()
+			row.spoil(&h)
+			problems, _ := history.Check(h, []oracle.Tree{tree()})
+			if len(problems) == 0 {
+				t.Fatal("found nothing")
+			}
+			for _, p := range problems {
+				if p.Rule != row.rule {
+					t.Errorf("got %v, want only %q", p, row.rule)
+				}
+			}
+		})
+	}
+}
+
+func TestCheckAllows(t *testing.T) {
+	for _, row := range []struct {
+		fact    string
+		change  func(h *history.History)
+		excused history.Excused
+	}{
+		{"a sound history", func(*history.History) {}, history.Excused{}},
+		{"repeatable runs overlap", func(h *history.History) {
+			h.Runs[0].Repeatable, h.Runs[2].Repeatable, h.Runs[0].End = true, true, 6
+		}, history.Excused{Repeatable: 1}},
+		{"a frozen run goes on past its lease", func(h *history.History) {
+			h.Runs[0].Frozen, h.Runs[0].Open = true, true
+		}, history.Excused{Frozen: 2}}, // beside the next attempt, and as b starts
+		{"a lost answer to a submit that took effect", func(h *history.History) { h.Submits[0].Answer = history.Unknown }, history.Excused{}},
+		{"a lost answer to a submit that did not", func(h *history.History) {
+			*h = history.History{Submits: []history.Submit{{Root: "root"}}}
+		}, history.Excused{}},
+		{"a lost attempt before the one that completes", func(h *history.History) {
+			h.Attempts["b"] = []history.Ended{{Number: 1, Lost: true}, {Number: 2, Outcome: dag.Completed, Counted: true}}
+		}, history.Excused{}},
+		{"a steered task that was cancelled as it ran", func(h *history.History) {
+			h.Submits[0].Steered = true
+			h.Ends["b"] = history.End{State: dag.Cancelled}
+			h.Attempts["b"] = []history.Ended{{Number: 1, Outcome: dag.Cancelled}}
+		}, history.Excused{}},
+		{"nobody looked at the events", func(h *history.History) { h.Events = nil }, history.Excused{}},
+		{"a slot is taken at once after it was given back", func(h *history.History) {
+			h.Runs[1].End, h.Runs[1].Start = time.Duration(4), 3
+			h.Slots["p"] = 1
+		}, history.Excused{}},
+	} {
+		t.Run(row.fact, func(t *testing.T) {
+			h := sound()
+			row.change(&h)
+			problems, excused := history.Check(h, []oracle.Tree{tree()})
+			if len(problems) > 0 {
+				t.Errorf("got %v, want none", problems)
+			}
+			if excused != row.excused {
+				t.Errorf("got %+v excused, want %+v", excused, row.excused)
+			}
+		})
+	}
+}

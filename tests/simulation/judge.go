@@ -1,0 +1,312 @@
+package simulation
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/tests/oracle"
+)
+
+// truth is what the judge knows of a task, from outside of the protocol.
+type truth struct {
+	first     int32         // attempt of the current execution
+	due       time.Duration // when the latest delay is over
+	ready     time.Duration // since when it has been ready
+	barred    int32         // attempts up to this were cancelled before they had started
+	cancelled bool          // a user asked for it
+	forced    bool          // the execution lost or timed out an attempt so that it counts
+	losses    int           // workers lost, in the execution
+	failures  int           // counted ones, in the execution
+	given     []given
+}
+
+// given is a message that reached a worker.
+type given struct {
+	number int32
+	worker int
+}
+
+func (t *truth) restart(number int32, now time.Duration) {
+	*t = truth{first: number, ready: now, given: t.given}
+}
+
+// execution is what an executor does: the journal that is written outside of the system.
+type execution struct {
+	task       *task
+	number     int32
+	worker     int
+	session    *session
+	begun      time.Duration
+	repeatable bool
+	frozen     bool // with its process, past the fence or past its own timeout
+	over       bool
+}
+
+// begin notes that an executor starts, and holds it against what must be true then.
+func (w *world) begin(wk *worker, a *attempt) *execution {
+	t := w.store.task(a.key.task)
+	e := &execution{task: t, number: a.key.number, worker: wk.id - 100, session: a.session, begun: w.now,
+		repeatable: t.row.Flags&dag.FlagRepeatable != 0}
+	w.trace("start", wk.id, int(a.key.task.Tree())*1000+a.key.task.Index(), int(a.key.number))
+	w.report.Starts++
+	inPool := 0
+	for _, o := range w.open {
+		if o.worker == e.worker && o.task.row.Pool == t.row.Pool {
+			inPool++
+		}
+		if o.task != t {
+			continue
+		}
+		if !o.repeatable && !o.frozen {
+			w.broken("task %d: attempt %d starts while attempt %d runs", t.row.Key.Index(), e.number, o.number)
+		}
+		w.report.Overlapping++
+	}
+	if inPool >= slots {
+		w.broken("worker %d runs more than %d of pool %d", e.worker, slots, t.row.Pool)
+	}
+	w.open = append(w.open, e)
+	if a.early && !a.yes {
+		w.report.Early++
+	}
+	if early := t.policy.NotBefore.Sub(epoch.Add(w.now)); !t.policy.NotBefore.IsZero() && early > 0 {
+		w.broken("task %d starts %s before its time", t.row.Key.Index(), early)
+	}
+	if e.repeatable { // may run twice, and end by the result of either
+		return e
+	}
+	if e.number <= t.truth.barred {
+		w.broken("task %d: attempt %d starts after it was cancelled", t.row.Key.Index(), e.number)
+	}
+	holder := w.store.worker(t.row.Worker)
+	if t.row.Attempt != e.number || holder == nil || holder.session != a.session.name {
+		w.broken("task %d: attempt %d starts without a claim on record", t.row.Key.Index(), e.number)
+	}
+	for _, d := range t.deps {
+		if on := w.store.trees[t.row.Key.Tree()-1].tasks[d.Task].row.State; d.Required && on != dag.Completed {
+			w.broken("task %d starts while its dependency %d is %s", t.row.Key.Index(), d.Task, on)
+		}
+	}
+	return e
+}
+
+// end notes that an executor has ended.
+func (w *world) end(e *execution) {
+	e.over = true
+	w.sweep()
+}
+
+func (w *world) sweep() {
+	w.open = slices.DeleteFunc(w.open, func(e *execution) bool { return e.over })
+}
+
+// wasGiven reports whether the message of an attempt ever reached the worker.
+func (w *world) wasGiven(t *task, number int32, key dag.WorkerKey) bool {
+	r := w.store.worker(key)
+	return r != nil && slices.Contains(t.truth.given, given{number, r.worker})
+}
+
+// judgeClaim: only who was given an attempt may claim it.
+func (w *world) judgeClaim(c claim) {
+	if t := w.store.task(c.key.task); !w.wasGiven(t, c.key.number, c.worker) {
+		w.broken("task %d is claimed by a worker that was never given it", t.row.Key.Index())
+	}
+}
+
+// judgeSettle: only who holds an attempt may end it, or who started a repeatable one early.
+func (w *world) judgeSettle(before dag.Row, r dag.Result) {
+	t := w.store.task(r.Task)
+	if r.Worker == 0 { // an instance that is not registered yet: only what it started early counts
+		if !r.Early || before.Flags&dag.FlagRepeatable == 0 {
+			w.broken("task %d is settled by nobody", t.row.Key.Index())
+		}
+		return
+	}
+	if !w.wasGiven(t, r.Attempt, r.Worker) {
+		w.broken("task %d is settled by a worker that was never given it", t.row.Key.Index())
+	}
+	if holder, from := w.store.worker(before.Worker), w.store.worker(r.Worker); holder != nil && holder.worker != from.worker &&
+		before.Flags&dag.FlagRepeatable == 0 {
+		w.broken("task %d is settled by another worker than its holder", t.row.Key.Index())
+	}
+}
+
+// judgeTakeBack: what a worker stored before its lease ended is settled before its attempts are taken back.
+func (w *world) judgeTakeBack(k attemptKey, r *workerRow) {
+	for _, b := range w.nats.results {
+		for _, res := range b.results {
+			if res.key == k && b.at < r.lease && res.token == token(k.task, k.number) {
+				w.broken("task %d is taken back while its result waits", k.task.Index())
+			}
+		}
+	}
+}
+
+// judgeRuns: a ready task is in one run.
+func (w *world) judgeRuns(r run) {
+	for _, list := range [][]run{w.store.ready, w.store.published} {
+		for _, o := range list {
+			if o.id != r.id && o.attempt == r.attempt && o.first < r.first+dag.Key(r.n) && r.first < o.first+dag.Key(o.n) {
+				w.broken("tasks from %d on are in two runs", r.first.Index())
+			}
+		}
+	}
+}
+
+// judgeMove holds a write of a row against the rules of states.
+func (w *world) judgeMove(t *task, r *dag.Row) {
+	old, i := t.row, t.row.Key.Index()
+	switch {
+	case old.State.Settled() && (r.State != old.State || r.Attempt != old.Attempt) && !(old.State == dag.Blocked && r.State == dag.Cancelled):
+		w.broken("settled task %d goes from %s to %s", i, old.State, r.State)
+	case r.Attempt < old.Attempt || r.Attempt > old.Attempt+1:
+		w.broken("attempts of task %d go from %d to %d", i, old.Attempt, r.Attempt)
+	case old.State == dag.Running && (r.State == dag.Ready || r.State == dag.Delayed) && r.Attempt == old.Attempt:
+		w.broken("task %d returns with its old attempt %d", i, r.Attempt)
+	case old.State == dag.Delayed && r.State == dag.Ready && w.now < t.truth.due:
+		w.broken("task %d is ready before its time", i)
+	case old.State != dag.Running && r.State == dag.Running && !w.store.worker(r.Worker).live(w.now):
+		w.broken("task %d is claimed by a worker whose lease has ended", i)
+	case old.Worker != 0 && r.Worker != 0 && old.Worker != r.Worker:
+		w.broken("task %d is claimed while another worker holds it", i)
+	case r.State == dag.Ready && old.Worker != 0 && r.Worker != 0, r.State == dag.Running && r.Worker == 0:
+		w.broken("task %d is %s, worker %d", i, r.State, r.Worker)
+	}
+	if r.State == dag.Ready && (old.State != dag.Ready || r.Attempt != old.Attempt) {
+		t.truth.ready = w.now
+	}
+	if old.State == dag.Waiting && r.State != dag.Waiting && r.State != dag.Cancelled {
+		w.after(0, func() { w.judgeOrder(t, r.State) })
+	}
+}
+
+// judgeOrder: a task moves on when all dependencies have ended and the required ones are completed; else it is blocked.
+func (w *world) judgeOrder(t *task, to dag.State) {
+	bad := false
+	for _, d := range t.deps {
+		st := w.store.trees[t.row.Key.Tree()-1].tasks[d.Task].row.State
+		if to != dag.Blocked && (!st.Settled() || d.Required && st != dag.Completed) {
+			w.broken("task %d goes on while its dependency %d is %s", t.row.Key.Index(), d.Task, st)
+		}
+		bad = bad || d.Required && st.Settled() && st != dag.Completed
+	}
+	if to == dag.Blocked && !bad {
+		w.broken("task %d is blocked, and no required dependency is the cause", t.row.Key.Index())
+	}
+}
+
+// judgeEnd holds the end of an attempt against the policy.
+func (w *world) judgeEnd(t *task, e dag.Ended) {
+	i := t.row.Key.Index()
+	if e.Outcome == dag.OutcomeLost {
+		t.truth.losses++
+	}
+	switch e.Outcome {
+	case dag.OutcomeLost, dag.OutcomeReturned:
+		w.report.TakenBack++
+		fails := t.policy.OnLost == dag.FailLost || t.truth.losses >= dag.PoisonLimit
+		if e.Counted != fails {
+			w.broken("task %d attempt %d was %s; counted is %v", i, e.Attempt, e.Outcome, e.Counted)
+		}
+		t.truth.forced = t.truth.forced || fails
+	case dag.OutcomeTimedOut:
+		t.truth.failures++
+		t.truth.forced = true
+		if strings.HasPrefix(e.Error, "not started") && w.now-t.truth.ready < t.policy.ScheduleToStart ||
+			strings.HasPrefix(e.Error, "timeout after") && epoch.Add(w.now).Sub(e.StartedAt) < t.policy.Timeout+dag.TimeoutGrace {
+			w.broken("task %d attempt %d timed out before its time: %s", i, e.Attempt, e.Error)
+		}
+	case dag.OutcomeFailed:
+		t.truth.failures++
+	}
+	if most := max(1, t.policy.Retry.MaxAttempts); t.truth.failures > most {
+		w.broken("task %d failed %d times of %d", i, t.truth.failures, most)
+	}
+}
+
+// judgeFinal holds a tree that says it has ended against its tasks.
+func (w *world) judgeFinal(t *tree) {
+	var n dag.TreeDelta
+	terminal := make([]int, len(t.tasks))
+	starts := map[attemptKey]int{}
+	finals := 0
+	for _, e := range t.counts.Events {
+		switch e.Type {
+		case dag.EventFinal:
+			finals++
+		case dag.EventStart:
+			starts[attemptKey{e.Task, e.Attempt}]++
+			if starts[attemptKey{e.Task, e.Attempt}] > 1 {
+				w.broken("attempt %d of task %d has two start events", e.Attempt, e.Task.Index())
+			}
+		case dag.EventCompleted:
+			if starts[attemptKey{e.Task, e.Attempt}] == 0 {
+				w.broken("attempt %d of task %d completed without a start event", e.Attempt, e.Task.Index())
+			}
+			terminal[e.Task.Index()]++
+		case dag.EventFailed, dag.EventCancelled:
+			terminal[e.Task.Index()]++
+		}
+	}
+	if finals != 1 {
+		w.broken("tree %d has %d final events", t.key, finals)
+	}
+	for i, task := range t.tasks {
+		row := task.row
+		n.Count(row.State, row.Flags, 1)
+		if row.Worker != 0 {
+			n.Running++
+		}
+		if row.State.Unfinished() {
+			w.broken("tree %d has ended, its task %d is %s", t.key, i, row.State)
+		}
+		if terminal[i] > 1 || terminal[i] == 1 && (row.State == dag.Blocked || row.State == dag.Held) {
+			w.broken("task %d, %s, has %d terminal events", i, row.State, terminal[i])
+		}
+	}
+	w.judgeCounts(t, n)
+}
+
+func (w *world) judgeCounts(t *tree, n dag.TreeDelta) {
+	c := t.counts
+	got := [...]int{c.Held, c.Unfinished, c.Running, c.Completed, c.Failed, c.Cancelled, c.Blocked, c.LeavesCompleted}
+	want := [...]int{n.Held, n.Unfinished, n.Running, n.Completed, n.Failed, n.Cancelled, n.Blocked, n.LeavesCompleted}
+	if got != want {
+		w.broken("tree %d counts %v, its tasks are %v", t.key, got, want)
+	}
+}
+
+// judgeEnding holds the end of the history against the oracle.
+func (w *world) judgeEnding() {
+	w.judgeSlots()
+	for _, t := range w.store.trees {
+		var n dag.TreeDelta
+		expect := oracle.Tree{Tasks: slices.Clone(t.script.Tasks)}
+		for i, task := range t.tasks {
+			n.Count(task.row.State, task.row.Flags, 1)
+			if task.row.State == dag.Cancelled {
+				if !task.truth.cancelled {
+					w.broken("task %d is cancelled, and nobody asked for it", i)
+				}
+				expect.Tasks[i].Cancelled = true
+			}
+			if task.truth.forced && task.row.State == dag.Failed {
+				expect.Tasks[i].Script = oracle.Script{Fail: -1, Permanent: true}
+			}
+		}
+		w.judgeCounts(t, n)
+		if t.execution == 0 || t.partial {
+			continue
+		}
+		for i, end := range expect.Run() {
+			if got := t.tasks[i].row.State; got != end.State {
+				w.broken("task %d of tree %d is %s, the oracle says %s", i, t.key, got, end.State)
+			}
+			if tr := t.tasks[i].truth; end.State == dag.Failed && !expect.Tasks[i].Script.Permanent && tr.failures != end.Attempts {
+				w.broken("task %d of tree %d failed after %d attempts that count, of %d", i, t.key, tr.failures, end.Attempts)
+			}
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/tests/mutation"
+)
+
+// within is how many histories may be played until a bug is found.
+const within = 20_000
+
+// mutants are bugs of the protocol: those in dag are edits of the real decisions, those in sim are edits of the model of
+// what coordinators and workers do around them. The first dozen are built by default.
+var mutants = []mutation.Mutant{
+	{Name: "settle-takes-old-attempts", File: "dag/decide.go", What: "an old attempt's result changes nothing",
+		Old: "if r == nil || r.Attempt != res.Attempt {\n\t\treturn false", New: "if r == nil {\n\t\treturn false"},
+	{Name: "attempt-number-stays", File: "dag/decide.go", What: "every return of an attempt makes a new number",
+		Old: "\tr.Attempt++\n\tr.StartedAt = time.Time{}", New: "\tr.StartedAt = time.Time{}"},
+	{Name: "blocked-tells-nobody", File: "dag/decide.go", What: "what depends on a blocked task is told",
+		Old: "d.move(r, Blocked)\n\t\td.announce(r)", New: "d.move(r, Blocked)"},
+	{Name: "claim-ignores-cancelled-tree", File: "dag/decide.go", What: "a task of a cancelled tree never starts",
+		Old: "if r.cancelled {\n\t\t\treturn No\n\t\t}\n\t\td.start", New: "d.start"},
+	{Name: "crash-burns-an-attempt", File: "dag/decide.go", What: "a lost worker burns no attempt",
+		Old: "e.Counted = fails\n\td.end(r, e)", New: "e.Counted = fails\n\tr.Failures++\n\td.end(r, e)"},
+	{Name: "early-result-does-not-start", File: "dag/decide.go", What: "an early result starts the attempt and ends it",
+		Old: "case r.State == Ready && repeatable && res.Early && !r.cancelled:\n\t\td.start(r, res.Worker)", New: "case r.State == Ready && repeatable && res.Early && !r.cancelled:"},
+	{Name: "token-ignored-by-claim", File: "tests/simulation/coordinator.go", What: "a claim proves that its worker was given the attempt",
+		Old: "case g.token != token(g.key.task, g.key.number):", New: "case g.token == 0:"},
+	{Name: "claim-asked-once", File: "tests/simulation/worker.go", What: "a claim is asked until there is an answer",
+		Old: "wk.then(min(50*time.Millisecond<<min(tries, 6), 2*time.Second), func() { wk.ask(a, tries+1) })", New: ""},
+	{Name: "result-sent-once", File: "tests/simulation/worker.go", What: "a result is sent until its receipt comes",
+		Old: "if a.phase == reported && a.sendAfter <= wk.w.now {", New: "if false {"},
+	{Name: "reconcile-off", File: "tests/simulation/transactions.go", What: "what was published and is gone is published again",
+		Old: "if gone < 0 || gone > r.sent+time.Second {", New: "if gone > time.Hour {"},
+	{Name: "lease-never-ends", File: "tests/simulation/transactions.go", What: "a lease that is not extended ends",
+		Old: "r.lease < s.w.now {\n\t\t\tr.state = lost", New: "r.lease < 0 {\n\t\t\tr.state = lost"},
+	{Name: "no-fence", File: "tests/simulation/worker.go", What: "a worker stops its executors before its lease ends",
+		Old: "fence := end - killGrace", New: "fence := end + time.Minute"},
+
+	{Name: "handed-over-twice", File: "dag/decide.go", What: "one slot takes one task",
+		Old: "Worker: res.Worker})\n\t\t\treturn\n", New: "Worker: res.Worker})\n"},
+	{Name: "handed-over-pool-ignored", File: "dag/decide.go", What: "a slot takes tasks of its pool",
+		Old: "r.Pool != from.Pool || !may(r)", New: "!may(r)"},
+	{Name: "handed-over-past-others", File: "dag/decide.go", What: "an unlocked task passes nobody that waits",
+		Old: "r.Pool != from.Pool || !may(r)", New: "r.Pool != from.Pool"},
+	{Name: "handed-over-unasked", File: "dag/decide.go", What: "who offers no slot is handed nothing",
+		Old: "from == nil || !res.Offer ||", New: "from == nil ||"},
+	{Name: "handed-over-without-lease", File: "tests/simulation/handover.go", What: "only a worker whose lease lives is handed anything",
+		Old: "from != nil && from.live(s.w.now)", New: "from != nil"},
+	{Name: "handed-over-slot-lost", File: "tests/simulation/worker.go", What: "an offered slot is free when the receipt brings nothing",
+		Old: "wk.endOffer(a)\n\twk.dropSlot(a)", New: "if !a.offers {\n\t\twk.dropSlot(a)\n\t}"},
+	{Name: "handed-over-slot-taken", File: "tests/simulation/handover.go", What: "what comes when the slot was given up is handed back",
+		Old: "from == nil || !from.offers ||", New: "from == nil ||"},
+	{Name: "handed-over-copy-starts", File: "tests/simulation/handover.go", What: "a second copy of a handover starts nothing",
+		Old: "wk.find(h.work.key) != nil || s.ended", New: "s.ended"},
+	{Name: "missed-though-known", File: "tests/simulation/handover.go", What: "only a handover that the worker does not know is handed back",
+		Old: "if wk.find(g.key) != nil || s.ended {", New: "if s.ended {"},
+	{Name: "executions-forget-chores", File: "tests/simulation/transactions.go", What: "an execution leaves others' follow-up work alone",
+		Old: "nodes[c.task.Index()].Untold = true\n\t\t}\n\t}\n", New: "}\n\t}\n\ts.chores = slices.DeleteFunc(s.chores, func(c chore) bool { return c.task.Tree() == t.key })\n"},
+	{Name: "restart-above-the-waiting", File: "dag/execution.go", What: "nothing restarts that somebody under way depends on",
+		Old: "if !run[j] && nodes[j].State.Unfinished() {", New: "if false {"},
+	{Name: "restart-waits-for-the-settled", File: "dag/execution.go", What: "a restarted task waits for those that restart with it, and no others",
+		Old: "case run[t] && blocked[t] == 0:", New: "case blocked[t] == 0:"},
+	{Name: "deadline-of-an-old-execution", File: "tests/simulation/transactions.go", What: "a deadline ends its own execution",
+		Old: "int(t.Attempt) != tree.execution || ", New: ""},
+	{Name: "late-claims-start", File: "dag/decide.go", What: "what was granted too late for its timeout is handed back",
+		Old: "return timeout > 0 && waited > StartWithin }", New: "return timeout > 0 && waited > time.Hour }"},
+	{Name: "blocked-counts-down", File: "dag/decide.go", What: "a failed required dependency blocks",
+		Old: "if dep.Required && state != Completed {", New: "if dep.Required && state == Blocked {"},
+	{Name: "optional-blocks", File: "dag/decide.go", What: "a failed optional dependency does not block",
+		Old: "if dep.Required && state != Completed {", New: "if state != Completed {"},
+	{Name: "receipt-reopens", File: "dag/decide.go", What: "a cancelled attempt's receipt changes no state",
+		Old: "StartedAt: r.StartedAt, Result: res.Value, Chunked: res.Chunked, Receipt: true})\n\t\td.hold(r, 0)",
+		New: "StartedAt: r.StartedAt, Result: res.Value, Chunked: res.Chunked, Receipt: true})\n\t\td.count(r, -1)\n\t\tr.State = Running\n\t\td.count(r, 1)\n\t\td.hold(r, 0)"},
+	{Name: "any-worker-settles", File: "dag/decide.go", What: "only its holder ends an attempt",
+		Old: "case r.State == Running && (res.from(r.Worker) || repeatable && res.Early):", New: "case r.State == Running:"},
+	{Name: "claim-from-the-holder", File: "dag/decide.go", What: "an attempt that is held is no one else's",
+		Old: "if r.Worker == w {\n\t\t\treturn Yes\n\t\t}\n\t\treturn No", New: "return Yes"},
+	{Name: "old-timer-obeyed", File: "dag/decide.go", What: "a timer of an old attempt changes nothing",
+		Old: "if r == nil || r.Attempt != t.Attempt {", New: "if r == nil {"},
+	{Name: "poison-limit-ignored", File: "dag/decide.go", What: "a task fails after three lost workers",
+		Old: "r.policy().OnLost == FailLost || r.Crashes >= PoisonLimit", New: "r.policy().OnLost == FailLost"},
+	{Name: "on-lost-ignored", File: "dag/decide.go", What: "on_lost: fail",
+		Old: "r.policy().OnLost == FailLost || r.Crashes >= PoisonLimit", New: "r.Crashes >= PoisonLimit"},
+	{Name: "cancelled-attempt-let-go", File: "dag/decide.go", What: "a cancelled attempt of a lost worker is closed",
+		Old: "StartedAt: r.StartedAt, Receipt: true})\n\t\td.hold(r, 0)", New: "StartedAt: r.StartedAt, Receipt: true})"},
+	{Name: "wide-tells-nobody", File: "dag/decide.go", What: "a wide task's dependents are told by a chore",
+		Old: "\t\td.Unlock = append(d.Unlock, r.Key)\n\t\treturn", New: "\t\treturn"},
+	{Name: "restart-with-the-old-number", File: "dag/execution.go", What: "numbers never restart: a re-run makes a new one",
+		Old: "r.Attempt++", New: "_ = 0"},
+	{Name: "restart-before-the-stop", File: "dag/execution.go", What: "a cancelled attempt that has not stopped bars a new one",
+		Old: "if nodes[i].Open {", New: "if false {"},
+	{Name: "token-ignored-by-settle", File: "tests/simulation/coordinator.go", What: "a result proves that its worker was given the attempt",
+		Old: "if r.token != token(r.key.task, r.key.number) {", New: "if r.token == 0 {"},
+	{Name: "take-back-before-results", File: "tests/simulation/coordinator.go", What: "nothing is taken back before RESULTS is settled",
+		Old: "return c.w.nats.settledTo() >= m.last || c.w.nats.created != m.created", New: "return true"},
+	{Name: "strays-at-first-sight", File: "tests/simulation/coordinator.go", What: "an attempt is a stray only in the second look",
+		Old: "case !again:", New: "case !again && !c.passed(now):"},
+	{Name: "copies-start-early", File: "tests/simulation/worker.go", What: "a redelivered message waits for its claim",
+		Old: "a.early = m.repeatable && m.delivered == 1", New: "a.early = m.delivered == 1"},
+	{Name: "claim-without-lease", File: "tests/simulation/transactions.go", What: "only a worker whose lease lives may claim",
+		Old: "if s.worker(c.worker).live(s.w.now) {", New: "if true {"},
+	{Name: "dispatched-twice", File: "tests/simulation/transactions.go", What: "a run that was taken waits no more",
+		Old: "if n == 0 || r.pool != l.pool || r.priority != l.priority {\n\t\t\tleft = append(left, r)\n", New: "left = append(left, r)\n\t\tif n == 0 || r.pool != l.pool || r.priority != l.priority {\n"},
+	{Name: "supposed-without-its-policy", File: "tests/simulation/suppose.go", What: "what has a policy is read before it is released",
+		Old: "waits.row.Flags&(dag.FlagPolicy|dag.FlagGroup) != 0", New: "false"},
+	{Name: "supposed-whoever-holds-it", File: "tests/simulation/suppose.go", What: "a supposition compares who holds the attempt, and which it is",
+		Old: "Expected() == is.Guard()", New: "Expected().State == is.State"},
+	{Name: "claims-supposed-in-a-cancelled-tree", File: "tests/simulation/suppose.go", What: "a supposed claim compares whether the tree is cancelled",
+		Old: "s.trees[k.Tree()-1].cancelled || !s.worker", New: "!s.worker"},
+	{Name: "strays-never-looked-for", File: "tests/simulation/coordinator.go", What: "what a live worker does not know goes back",
+		Old: "if c.w.now-c.looked >= leaseTime {", New: "if false {"},
+}
+
+// TestMutants: the simulation finds bugs of the protocol that are built in one at a time; a dozen by default, all with
+// TASKGROVE_FULL=1.
+func TestMutants(t *testing.T) {
+	if testing.Short() || os.Getenv("TASKGROVE_MUTANT") != "" {
+		t.Skip("builds a program for each bug")
+	}
+	list := mutants
+	if os.Getenv("TASKGROVE_FULL") == "" {
+		list = list[:12]
+	}
+	dir := t.TempDir()
+	for _, m := range list {
+		t.Run(m.Name, func(t *testing.T) {
+			n, why := hunt(t, m, dir)
+			if n == 0 {
+				t.Fatalf("not found in %d histories: %s", within, m.What)
+			}
+			t.Logf("| `%s` | %s | %d | %s |", m.Name, m.What, n, why)
+		})
+	}
+}
+
+var found = regexp.MustCompile(`history (\d+) is broken: (.*)`)
+
+// hunt builds the simulation with the bug, and plays histories until it is found.
+func hunt(t *testing.T, m mutation.Mutant, dir string) (histories int, why string) {
+	overlay, err := m.Overlay("../..", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	program := filepath.Join(dir, m.Name+".test")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-ldflags=-s -w", "-overlay", overlay, "-o", program, ".")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	defer os.Remove(program)
+	run := exec.CommandContext(ctx, program, "-test.run", "^TestSimulation$", "-test.v")
+	run.Env = append(os.Environ(), "TASKGROVE_MUTANT="+m.Name, "TASKGROVE_NOSHRINK=1", "TASKGROVE_FIRST=1", "TASKGROVE_SEED=",
+		fmt.Sprint("TASKGROVE_HISTORIES=", within))
+	out, _ := run.CombinedOutput()
+	hit := found.FindSubmatch(out)
+	if hit == nil {
+		return 0, string(out)
+	}
+	fmt.Sscan(string(hit[1]), &histories)
+	return histories, string(hit[2])
+}

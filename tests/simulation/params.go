@@ -1,0 +1,95 @@
+package simulation
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// Params are a history's size and how much goes wrong in it. Probabilities are from 0 to 1.
+type Params struct {
+	Seed                    uint64
+	Trees, Tasks            int // Tasks: of each tree, at most
+	Coordinators, Workers   int
+	Faults                  time.Duration // how long things go wrong; then everything must settle
+	Kill                    float64       // of a process, at each of its steps
+	Lose, Copy, Slow        float64       // of a message
+	DBError                 float64       // of a transaction's commit, and of its answer
+	Crashes, Freezes, Wipes int           // planned ones; a wipe is all of NATS
+	Outages, Cuts, Drains   int           // of Postgres; of a worker's network; of a worker
+	Cancels, Forgeries      int
+	Parts                   int  // how many single tasks of each tree users execute, with what they depend on
+	Rerun                   bool // a user executes each tree again when it has ended
+	Trace                   bool
+}
+
+// Random draws the parameters of a history from its seed.
+func Random(seed uint64) Params {
+	r := rand.New(rand.NewPCG(seed, 1))
+	p := Params{Seed: seed, Trees: 1 + r.IntN(3), Tasks: 1 + r.IntN(20), Coordinators: 1 + r.IntN(3), Workers: 1 + r.IntN(3),
+		Faults: time.Duration(20+r.IntN(100)) * time.Second, Cancels: r.IntN(7), Rerun: r.IntN(3) == 0, Forgeries: r.IntN(20)}
+	if r.IntN(3) == 0 {
+		p.Parts = r.IntN(5)
+	}
+	if r.IntN(8) == 0 {
+		return p // a quiet one
+	}
+	rare := func(p float64) float64 { return p * float64(r.IntN(3)) / 2 }
+	p.Kill, p.DBError = rare(0.001), rare(0.03)
+	p.Lose, p.Copy, p.Slow = rare(0.1), rare(0.1), rare(0.1)
+	p.Crashes, p.Freezes, p.Wipes, p.Outages = r.IntN(6), r.IntN(4), r.IntN(3), r.IntN(2)
+	p.Cuts, p.Drains = r.IntN(3), r.IntN(3)
+	return p
+}
+
+// Smaller are variants of the history with less of one thing, for finding the shortest that still fails.
+func (p Params) Smaller() []Params {
+	var out []Params
+	less := func(f func(*Params)) {
+		q := p
+		f(&q)
+		if q != p {
+			out = append(out, q)
+		}
+	}
+	less(func(q *Params) { q.Trees = 1 })
+	less(func(q *Params) { q.Tasks = max(1, q.Tasks/2) })
+	less(func(q *Params) { q.Tasks = max(1, q.Tasks-1) })
+	less(func(q *Params) { q.Coordinators = 1 })
+	less(func(q *Params) { q.Workers = max(1, q.Workers-1) })
+	for _, f := range []func(*Params) *int{
+		func(q *Params) *int { return &q.Crashes }, func(q *Params) *int { return &q.Freezes },
+		func(q *Params) *int { return &q.Wipes }, func(q *Params) *int { return &q.Outages },
+		func(q *Params) *int { return &q.Cuts }, func(q *Params) *int { return &q.Drains },
+		func(q *Params) *int { return &q.Cancels }, func(q *Params) *int { return &q.Forgeries },
+		func(q *Params) *int { return &q.Parts },
+	} {
+		less(func(q *Params) { *f(q) = 0 })
+		less(func(q *Params) { *f(q) = max(0, *f(q)-1) })
+	}
+	for _, f := range []func(*Params) *float64{
+		func(q *Params) *float64 { return &q.Kill }, func(q *Params) *float64 { return &q.DBError },
+		func(q *Params) *float64 { return &q.Lose }, func(q *Params) *float64 { return &q.Copy },
+		func(q *Params) *float64 { return &q.Slow },
+	} {
+		less(func(q *Params) { *f(q) = 0 })
+	}
+	less(func(q *Params) { q.Rerun = false })
+	return out
+}
+
+// Shrink looks for a smaller history that breaks a rule too, playing at most budget histories.
+func Shrink(p Params, budget int) Params {
+	for again := true; again; {
+		again = false
+		for _, q := range p.Smaller() {
+			if budget--; budget < 0 {
+				return p
+			}
+			if Run(q).Broken != "" {
+				p, again = q, true
+				break
+			}
+		}
+	}
+	return p
+}

@@ -1,0 +1,396 @@
+package simulation
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/tests/oracle"
+)
+
+// settleWithin is how long a tree may take when nothing goes wrong any more. Leases, ack waits, republishing, attempts
+// that their worker does not know (two leases) and retries lie within it many times over.
+const settleWithin = 30 * time.Minute
+
+// Report is what a history came to.
+type Report struct {
+	Broken      string // the rule that was broken first; empty: none
+	Hash        uint64 // of all that happened: the same for the same parameters
+	Trace       []string
+	Time        time.Duration // virtual
+	Starts      int           // of executors
+	Killed      int
+	TakenBack   int // attempts, from workers that were lost or did not know them
+	Overlapping int // starts beside another one, of those that may: repeatable, or frozen past the lease
+	Early       int // starts before the claim was confirmed
+	HandedOver  int // claims together with the result that unlocked the task
+	Missed      int // of those, handed back as the message was lost
+}
+
+type world struct {
+	loop
+	par          Params
+	store        *store
+	nats         *nats
+	coordinators []*coordinator
+	workers      []*worker
+	sessions     int
+	dbDown       time.Duration
+	pending      int // what users still want
+	open         []*execution
+	offers       map[attemptKey]int // results that ever offered a slot, until a task is handed over for it: by which worker
+	report       Report
+}
+
+// Run plays the history.
+func Run(par Params) Report {
+	w := &world{par: par, offers: map[attemptKey]int{}}
+	w.rng = rand.New(rand.NewPCG(par.Seed, 2))
+	if par.Trace {
+		w.keep = 400
+	}
+	w.store = &store{w: w, attempts: map[attemptKey]*attemptRow{}}
+	w.nats = &nats{w: w}
+	for i := range par.Coordinators {
+		c := &coordinator{process: process{w: w, id: i}}
+		w.coordinators = append(w.coordinators, c)
+		c.start()
+	}
+	for i := range par.Workers {
+		wk := &worker{process: process{w: w, id: 100 + i}}
+		w.workers = append(w.workers, wk)
+		wk.start()
+	}
+	for i := range par.Trees {
+		w.submit(dag.TreeKey(i + 1))
+	}
+	w.planFaults()
+	end := par.Faults + settleWithin
+	for w.report.Broken == "" && !w.done() {
+		if !w.step(end) {
+			w.broken("not settled %s after the last fault: %s", settleWithin, w.unsettled())
+		}
+	}
+	if w.report.Broken == "" {
+		w.judgeEnding()
+	}
+	w.report.Hash, w.report.Time, w.report.Trace = w.hash, w.now, w.lines
+	return w.report
+}
+
+// broken notes that a rule was broken; the history ends there.
+func (w *world) broken(format string, args ...any) {
+	if w.report.Broken == "" {
+		w.report.Broken = fmt.Sprintf(format, args...)
+		w.trace("BROKEN: "+w.report.Broken, -1, 0, 0)
+	}
+}
+
+func (w *world) faulty() bool { return w.now < w.par.Faults }
+
+// pause is how long a step takes.
+func (w *world) pause() time.Duration {
+	if w.rng.IntN(20) == 0 {
+		return w.between(0, 100*time.Millisecond)
+	}
+	return w.between(100*time.Microsecond, 3*time.Millisecond)
+}
+
+// send carries a message over the network: late, never, or twice.
+func (w *world) send(f func()) {
+	if !w.faulty() {
+		w.after(w.pause(), f)
+		return
+	}
+	n := 1
+	switch {
+	case w.chance(w.par.Lose):
+		n = 0
+	case w.chance(w.par.Copy):
+		n = 2
+	}
+	for range n {
+		d := w.pause()
+		if w.chance(w.par.Slow) {
+			d = w.between(0, 10*time.Second)
+		}
+		w.after(d, f)
+	}
+}
+
+func (w *world) anyCoordinator() *coordinator {
+	var up []*coordinator
+	for _, c := range w.coordinators {
+		if c.up {
+			up = append(up, c)
+		}
+	}
+	if len(up) == 0 {
+		return nil
+	}
+	return up[w.rng.IntN(len(up))]
+}
+
+func (w *world) script(k dag.Key) oracle.Script {
+	return w.store.trees[k.Tree()-1].script.Tasks[k.Index()].Script
+}
+
+// done reports whether nobody wants anything any more and everything is at rest.
+func (w *world) done() bool {
+	if w.pending > 0 || len(w.store.chores) > 0 || len(w.open) > 0 {
+		return false
+	}
+	for _, t := range w.store.trees {
+		if !t.finished && t.execution > 0 || t.counts.Unfinished != 0 || t.counts.Running != 0 {
+			return false
+		}
+	}
+	for _, wk := range w.workers {
+		if len(wk.ledger) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) unsettled() string {
+	if w.pending > 0 {
+		return fmt.Sprintf("%d requests of users", w.pending)
+	}
+	for _, t := range w.store.trees {
+		for i, task := range t.tasks {
+			if task.row.State.Unfinished() || task.row.Worker != 0 {
+				return fmt.Sprintf("task %d of tree %d is %s, attempt %d, remaining %d, worker %d", i, t.key, task.row.State,
+					task.row.Attempt, task.row.Remaining, task.row.Worker)
+			}
+		}
+		if !t.finished {
+			return fmt.Sprintf("tree %d has no final event", t.key)
+		}
+	}
+	for _, wk := range w.workers {
+		for _, a := range wk.ledger {
+			return fmt.Sprintf("worker %d keeps task %d attempt %d", wk.id-100, a.key.task.Index(), a.key.number)
+		}
+	}
+	return fmt.Sprintf("%d chores, %d executions", len(w.store.chores), len(w.open))
+}
+
+// submit stores a tree, held, and plans what users do with it.
+func (w *world) submit(key dag.TreeKey) {
+	script := oracle.Random(w.rng, oracle.Shape{Prefix: fmt.Sprint(key), Tasks: 1 + w.rng.IntN(w.par.Tasks), Fails: 0.3, Optional: 0.3, Group: 0.1, Hang: 0.03})
+	t := &tree{key: key, script: script}
+	for i, st := range script.Tasks {
+		row := dag.Row{Key: key.Key(i), Flags: dag.FlagLeaf, Priority: dag.Priority(w.rng.IntN(dag.Priorities)), Pool: int32(w.rng.IntN(pools)), Attempt: 1}
+		task := &task{policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: st.MaxAttempts, InitialDelay: time.Second, MaxDelay: 10 * time.Second}}}
+		if st.Parent < 0 {
+			t.root = i
+		}
+		for _, d := range st.Deps {
+			task.deps = append(task.deps, dag.Edge{Task: int32(d.On), Required: !d.Optional})
+		}
+		w.furnish(&row, task, st, &script.Tasks[i].Script)
+		task.row = row
+		t.tasks = append(t.tasks, task)
+		t.counts.Held++
+	}
+	for i, task := range t.tasks {
+		if p := script.Tasks[i].Parent; p >= 0 {
+			t.tasks[p].row.Flags &^= dag.FlagLeaf
+		}
+		for _, e := range task.deps {
+			on := t.tasks[e.Task]
+			on.row.Flags |= dag.FlagDependents
+			on.dependents = append(on.dependents, dag.Dependent{Key: key.Key(i), Required: e.Required})
+			if len(on.dependents) == 1 && w.rng.IntN(4) == 0 {
+				on.row.Flags |= dag.FlagWide
+			}
+		}
+	}
+	w.store.trees = append(w.store.trees, t)
+	if w.rng.IntN(6) == 0 {
+		t.timeout = w.between(5*time.Second, 3*time.Minute)
+	}
+	w.want(w.between(0, w.par.Faults/2), func() bool { return w.execute(t, t.root, dag.ExecutionOptions{}) })
+	for range w.par.Parts {
+		target, opts := w.rng.IntN(len(t.tasks)), dag.ExecutionOptions{Force: w.rng.IntN(2) == 0, RerunDependencies: w.rng.IntN(3) == 0}
+		w.want(w.between(0, w.par.Faults), func() bool { return w.execute(t, target, opts) })
+	}
+	if w.par.Rerun {
+		w.want(w.between(0, w.par.Faults), func() bool {
+			return t.counts.Held+t.counts.Unfinished == 0 && w.execute(t, t.root, dag.ExecutionOptions{Force: w.rng.IntN(2) == 0})
+		})
+	}
+}
+
+// furnish gives a task flags and policies.
+func (w *world) furnish(row *dag.Row, t *task, st oracle.Task, sc *oracle.Script) {
+	if st.Group {
+		row.Flags |= dag.FlagGroup
+		return
+	}
+	if st.Script.Hang {
+		row.Flags |= dag.FlagTimeout
+		t.policy.Timeout = w.between(2*time.Second, 30*time.Second)
+		return
+	}
+	switch w.rng.IntN(14) {
+	case 0, 1, 2:
+		row.Flags |= dag.FlagRepeatable
+	case 3:
+		row.Flags |= dag.FlagTimed
+		t.policy.NotBefore = epoch.Add(w.between(0, 60*time.Second))
+	case 4:
+		t.policy.OnLost = dag.FailLost
+	case 5:
+		row.Flags |= dag.FlagTimed
+		t.policy.ScheduleToStart = w.between(10*time.Second, 120*time.Second)
+	case 6:
+		row.Flags |= dag.FlagTimeout
+		t.policy.Timeout = w.between(2*time.Second, 60*time.Second)
+	case 7:
+		t.deadly = w.rng.IntN(3) == 0
+	case 8:
+		row.Flags |= dag.FlagUnknown
+		*sc = oracle.Script{Fail: -1, Permanent: true}
+	}
+}
+
+// want is a user who asks until it is done.
+func (w *world) want(d time.Duration, try func() bool) {
+	w.pending++
+	var ask func()
+	ask = func() {
+		if try() {
+			w.pending--
+			return
+		}
+		w.after(w.between(time.Second, 3*time.Second), ask)
+	}
+	w.after(d, ask)
+}
+
+// execute asks for it through a coordinator that may die with the answer.
+func (w *world) execute(t *tree, target int, opts dag.ExecutionOptions) bool {
+	c := w.anyCoordinator()
+	if c == nil || w.now < w.dbDown {
+		return false
+	}
+	done, eff := w.store.execute(t, target, opts)
+	c.resume(c.life, func() { c.after(eff) })
+	return done
+}
+
+func (w *world) kill(p *process) {
+	if !p.up {
+		return
+	}
+	w.trace("killed", p.id, 0, p.life)
+	w.report.Killed++
+	w.stopProcess(p)
+}
+
+// stopProcess ends a process, and what runs below it; it is started again.
+func (w *world) stopProcess(p *process) {
+	p.up = false
+	p.life++
+	if p.id >= 100 {
+		for _, e := range w.open {
+			if e.worker == p.id-100 {
+				e.over = true
+			}
+		}
+		w.sweep()
+		w.workers[p.id-100].ledger = nil
+	}
+	w.after(w.between(100*time.Millisecond, 40*time.Second), func() {
+		w.trace("started", p.id, 0, p.life)
+		if p.id >= 100 {
+			w.workers[p.id-100].start()
+		} else {
+			w.coordinators[p.id].start()
+		}
+	})
+}
+
+// planFaults draws when what goes wrong.
+func (w *world) planFaults() {
+	plan := func(n int, f func()) {
+		for range n {
+			w.after(w.between(0, w.par.Faults), f)
+		}
+	}
+	someone := func() *process {
+		if i := w.rng.IntN(len(w.coordinators) + len(w.workers)); i < len(w.workers) {
+			return &w.workers[i].process
+		} else {
+			return &w.coordinators[i-len(w.workers)].process
+		}
+	}
+	aWorker := func() *worker { return w.workers[w.rng.IntN(len(w.workers))] }
+	plan(w.par.Crashes, func() { w.kill(someone()) })
+	plan(w.par.Freezes, func() { w.freeze(someone(), w.between(0, 70*time.Second)) })
+	plan(w.par.Wipes, func() { w.nats.wipe() })
+	plan(w.par.Outages, func() { w.dbDown = w.now + w.between(0, 50*time.Second) })
+	plan(w.par.Cuts, func() { aWorker().cut = w.now + w.between(0, 60*time.Second) })
+	plan(w.par.Drains, func() { wk := aWorker(); wk.resume(wk.life, wk.drain) })
+	plan(w.par.Forgeries, func() { w.forge(aWorker()) })
+	for range w.par.Cancels {
+		w.want(w.between(0, w.par.Faults), w.cancelSomething)
+	}
+}
+
+func (w *world) freeze(p *process, d time.Duration) {
+	w.trace("frozen", p.id, int(d.Seconds()), p.life)
+	p.frozen = max(p.frozen, w.now+d)
+	if p.id >= 100 {
+		for _, e := range w.open {
+			if e.worker == p.id-100 && (p.frozen > e.session.fence || e.task.policy.Timeout > 0 && p.frozen > e.begun+e.task.policy.Timeout) {
+				e.frozen = true
+			}
+		}
+	}
+}
+
+func (w *world) cancelSomething() bool {
+	if w.now < w.dbDown {
+		return false
+	}
+	c := w.anyCoordinator()
+	if c == nil {
+		return false
+	}
+	t := w.store.trees[w.rng.IntN(len(w.store.trees))]
+	w.trace("cancel", -1, int(t.key), 0)
+	if w.rng.IntN(3) == 0 {
+		w.store.cancelTree(t)
+		c.resume(c.life, func() { c.chores.wake() })
+		return true
+	}
+	var keys []dag.Key
+	for range 1 + w.rng.IntN(2) {
+		keys = append(keys, t.key.Key(w.rng.IntN(len(t.tasks))))
+	}
+	eff := w.store.cancelTasks(keys, c.room)
+	c.resume(c.life, func() { c.after(eff) })
+	return true
+}
+
+// forge has a worker claim and report what it was never given.
+func (w *world) forge(wk *worker) {
+	c := w.anyCoordinator()
+	if c == nil || wk.session == nil {
+		return
+	}
+	t := w.store.trees[w.rng.IntN(len(w.store.trees))]
+	row := t.tasks[w.rng.IntN(len(t.tasks))].row
+	key := attemptKey{row.Key, row.Attempt}
+	if w.rng.IntN(2) == 0 {
+		session := wk.session.name
+		c.resume(c.life, func() { c.claim(session, []grant{{key, 12}}, func([]dag.Verdict) {}) })
+		return
+	}
+	w.nats.report(batch{worker: wk.id - 100, session: wk.session.name,
+		results: []result{{key: key, token: 12, outcome: dag.OutcomeCompleted, early: w.rng.IntN(2) == 0, started: w.now}}})
+}

@@ -14,11 +14,11 @@ const (
 	auditEndedTasks = 20_000      // tasks of trees that have ended, or may have, looked at in one pass
 	auditShare      = 10          // a pause is at least that many times as long as the step before
 	auditMaxPause   = time.Minute // unless that is longer than this
-	auditChores     = 1000        // chores watched
+	auditFollowups  = 1000        // followups watched
 	auditSeen       = 100_000     // violations that are remembered, so that each is counted once
 )
 
-// Verify derives the rules anew from what is stored; see [Service]. What takes time to be seen, a chore that nobody does,
+// Verify derives the rules anew from what is stored; see [Service]. What takes time to be seen, a followup that nobody does,
 // is left to the auditor that runs all the time.
 func (c *Coordinator) Verify(ctx context.Context, treeOf string) iter.Seq2[*Violation, error] {
 	return func(yield func(*Violation, error) bool) {
@@ -83,7 +83,7 @@ func (c *Coordinator) runAudit(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	a := &auditor{Coordinator: c, seen: map[pg.Violation]bool{}, chores: map[pg.PendingChore]time.Time{}}
+	a := &auditor{Coordinator: c, seen: map[pg.Violation]bool{}, followups: map[pg.PendingFollowup]time.Time{}}
 	defer a.giveUp()
 	for sleep(ctx, max(c.cfg.Audit, a.pause())) {
 		if err := a.pass(ctx); err != nil && ctx.Err() == nil {
@@ -97,11 +97,11 @@ func (c *Coordinator) runAudit(ctx context.Context) error {
 // auditor is what the loop keeps between passes. One goroutine.
 type auditor struct {
 	*Coordinator
-	turn   *pg.AuditTurn // nil: another coordinator audits
-	took   time.Duration // the longest step since the last pause
-	at     dag.TreeKey   // how far the slow walk over all trees got
-	seen   map[pg.Violation]bool
-	chores map[pg.PendingChore]time.Time // since when each has been where it is
+	turn      *pg.AuditTurn // nil: another coordinator audits
+	took      time.Duration // the longest step since the last pause
+	at        dag.TreeKey   // how far the slow walk over all trees got
+	seen      map[pg.Violation]bool
+	followups map[pg.PendingFollowup]time.Time // since when each has been where it is
 }
 
 // pause is how long to rest so that the audit takes a small share of Postgres only.
@@ -128,7 +128,7 @@ func (a *auditor) pass(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	late, err := a.lateChores(ctx)
+	late, err := a.lateFollowups(ctx)
 	if err != nil {
 		return err
 	}
@@ -170,24 +170,24 @@ func (a *auditor) walk(ctx context.Context, from dag.TreeKey, tasks int, step au
 	}
 }
 
-// lateChores are those that have not moved for too long.
-func (a *auditor) lateChores(ctx context.Context) ([]pg.Violation, error) {
-	list, err := a.store.PendingChores(ctx, auditChores)
+// lateFollowups are those that have not moved for too long.
+func (a *auditor) lateFollowups(ctx context.Context) ([]pg.Violation, error) {
+	list, err := a.store.PendingFollowups(ctx, auditFollowups)
 	if err != nil {
 		return nil, err
 	}
-	before := a.chores
-	a.chores = make(map[pg.PendingChore]time.Time, len(list))
+	before := a.followups
+	a.followups = make(map[pg.PendingFollowup]time.Time, len(list))
 	var late []pg.Violation
 	for _, ch := range list {
 		since, known := before[ch]
 		if !known {
 			since = time.Now()
 		}
-		a.chores[ch] = since
+		a.followups[ch] = since
 		if known && time.Since(since) > a.cfg.Stuck {
-			late = append(late, pg.Violation{Kind: "chore_stuck", Tree: ch.Task.Tree(), Task: ch.Task,
-				Text: fmt.Sprintf("a chore of kind %d has not moved on from %d for a long time", ch.Kind, ch.Cursor)})
+			late = append(late, pg.Violation{Kind: "followup_stuck", Tree: ch.Task.Tree(), Task: ch.Task,
+				Text: fmt.Sprintf("a followup of kind %d has not moved on from %d for a long time", ch.Kind, ch.Cursor)})
 		}
 	}
 	return late, nil

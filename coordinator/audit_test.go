@@ -152,7 +152,7 @@ func still(t *testing.T, c *cluster.Cluster) *stilled {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	s := &stilled{conn: conn, svc: coordinator.New(coordinator.Config{Name: "auditor"}, store, nats),
-		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "chore", "event", "worker"}}
+		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker"}}
 	s.exec(t, "create schema saved")
 	for _, table := range s.tables {
 		s.exec(t, fmt.Sprintf("create table saved.%s as table %s", table, table))

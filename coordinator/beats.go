@@ -315,7 +315,7 @@ func compare(a, b string) int {
 }
 
 // compare holds what the worker believes against what is recorded.
-func (b *beating) compare(standing map[dag.Key]pg.Standing, who instance) {
+func (b *beating) compare(standing map[dag.Key]pg.TaskState, who instance) {
 	owns := func(w dag.WorkerKey) bool { return w != 0 && (w == who.key || slices.Contains(who.before, w)) }
 	for _, a := range b.m.Running {
 		st, ok := standing[dag.Key(a.Task)]

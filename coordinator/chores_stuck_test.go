@@ -32,15 +32,15 @@ func TestAuditorMissesAChoreThatStandsStill(t *testing.T) {
 		fact, sql string
 		late      int
 	}{
-		{"two are new", "insert into chore (kind, task) values (1, 16777216), (2, 16777217)", 0},
-		{"one has moved", "update chore set cursor = 7 where kind = 1", 1},
+		{"two are new", "insert into followup (kind, task) values (1, 16777216), (2, 16777217)", 0},
+		{"one has moved", "update followup set cursor = 7 where kind = 1", 1},
 		{"both stand still", "", 2},
-		{"one is done", "delete from chore where kind = 2", 1},
+		{"one is done", "delete from followup where kind = 2", 1},
 	} {
 		if _, err := conn.Exec(t.Context(), step.sql); err != nil {
 			t.Fatal(err)
 		}
-		late, err := a.lateChores(t.Context())
+		late, err := a.lateFollowups(t.Context())
 		if err != nil || len(late) != step.late {
 			t.Errorf("%s: %v, %v; want %d", step.fact, late, err, step.late)
 		}

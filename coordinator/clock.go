@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	timersFallback = 2 * time.Second // how late a timer may be that another, dead coordinator set
-	choresFallback = 2 * time.Second // the same for chores
-	timersAtOnce   = 1000
-	reconcileEvery = 5 * time.Second
-	runsAtOnce     = 1000 // published runs looked after in one transaction
-	retentionEvery = time.Minute
-	treesAtOnce    = 200
+	timersFallback    = 2 * time.Second // how late a timer may be that another, dead coordinator set
+	followupsFallback = 2 * time.Second // the same for followups
+	timersAtOnce      = 1000
+	reconcileEvery    = 5 * time.Second
+	runsAtOnce        = 1000 // published runs looked after in one transaction
+	retentionEvery    = time.Minute
+	treesAtOnce       = 200
 )
 
 // runTimers lets delayed tasks go, and ends what took too long.
@@ -43,28 +43,28 @@ func (c *Coordinator) runTimers(ctx context.Context) error {
 	}
 }
 
-// runChores does follow-up work in bounded batches: telling many dependents, cancelling whole trees.
-func (c *Coordinator) runChores(ctx context.Context) error {
+// runFollowups does follow-up work in bounded batches: telling many dependents, cancelling whole trees.
+func (c *Coordinator) runFollowups(ctx context.Context) error {
 	for {
-		more, err := c.chore(ctx)
+		more, err := c.followup(ctx)
 		if err != nil && ctx.Err() == nil {
-			c.log.Warn("chores", "error", err)
+			c.log.Warn("followups", "error", err)
 			more = false
 		}
 		if more && ctx.Err() == nil {
 			continue
 		}
-		if !wait(ctx, c.wakeChores, choresFallback) {
+		if !wait(ctx, c.wakeFollowups, followupsFallback) {
 			return nil
 		}
 	}
 }
 
-func (c *Coordinator) chore(ctx context.Context) (more bool, err error) {
-	eff, more, err := c.store.Chores(ctx, c.lanes.room)
+func (c *Coordinator) followup(ctx context.Context) (more bool, err error) {
+	eff, more, err := c.store.Followups(ctx, c.lanes.room)
 	if eff != nil {
-		failpoint.Hit("coordinator.after-chore-commit")
-		eff.Chores = 0 // more says it
+		failpoint.Hit("coordinator.after-followup-commit")
+		eff.Followups = 0 // more says it
 		c.after(ctx, eff)
 	}
 	return more, err

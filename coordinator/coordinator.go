@@ -22,7 +22,7 @@ import (
 //	Submit ─┐                       ┌─ claimer ◀─ tg.claim
 //	        ├─▶ pg ─▶ after commit ─┼─ settler ◀─ RESULTS
 //	clock ──┘     (dispatch, news,  ├─ beats   ◀─ tg.beat
-//	               events, chores)  └─ payload ◀─ tg.chunk, tg.inputs, tg.progress
+//	               events, followups)  └─ payload ◀─ tg.chunk, tg.inputs, tg.progress
 type Coordinator struct {
 	cfg   Config
 	store *pg.Store
@@ -43,8 +43,8 @@ type Coordinator struct {
 	recordOnce sync.Once
 	records    bool // spans go somewhere; set once by recordOnce
 
-	wakeTimers, wakeChores, wakeWorkers chan struct{} // capacity 1: there may be work
-	announced                           chan announcement
+	wakeTimers, wakeFollowups, wakeWorkers chan struct{} // capacity 1: there may be work
+	announced                              chan announcement
 }
 
 var _ Service = (*Coordinator)(nil)
@@ -54,15 +54,15 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	cfg = cfg.orDefaults()
 	c := &Coordinator{
 		cfg: cfg, store: store, queue: conn, log: cfg.Log,
-		tokens:      newTokens(store.Secret()),
-		instances:   newInstances(store),
-		inputs:      newInputsCache(),
-		submitting:  make(chan struct{}, readers*cfg.Submissions),
-		copying:     make(chan struct{}, cfg.Submissions),
-		wakeTimers:  make(chan struct{}, 1),
-		wakeChores:  make(chan struct{}, 1),
-		wakeWorkers: make(chan struct{}, 1),
-		announced:   make(chan announcement, maxAnnouncements),
+		tokens:        newTokens(store.Secret()),
+		instances:     newInstances(store),
+		inputs:        newInputsCache(),
+		submitting:    make(chan struct{}, readers*cfg.Submissions),
+		copying:       make(chan struct{}, cfg.Submissions),
+		wakeTimers:    make(chan struct{}, 1),
+		wakeFollowups: make(chan struct{}, 1),
+		wakeWorkers:   make(chan struct{}, 1),
+		announced:     make(chan announcement, maxAnnouncements),
 	}
 	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}}
 	c.lanes = newLanes(cfg.Window)
@@ -79,7 +79,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	for name, run := range map[string]func(context.Context) error{
 		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress,
-		"timers": c.runTimers, "chores": c.runChores, "reconcile": c.runReconcile, "workers": c.runWorkers,
+		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers,
 		"retention": c.runRetention, "audit": c.runAudit,
 	} {
 		g.Go(func() error {

@@ -185,8 +185,8 @@ func (c *Coordinator) after(ctx context.Context, eff *pg.Effects) {
 	}
 	c.lanes.settle(eff.Taken, eff.Waiting)
 	c.publish(ctx, eff.Publish)
-	if eff.Chores > 0 {
-		wake(c.wakeChores)
+	if eff.Followups > 0 {
+		wake(c.wakeFollowups)
 	}
 	if len(eff.Timers) > 0 {
 		wake(c.wakeTimers)

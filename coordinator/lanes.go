@@ -58,7 +58,7 @@ func (l *lanes) room(pool int32, priority dag.Priority, n int32) bool {
 }
 
 // taken notes tasks that left their lanes, and that lanes have a backlog.
-func (l *lanes) settle(taken map[pg.Lane]int, waiting []pg.Run) {
+func (l *lanes) settle(taken map[pg.Lane]int, waiting []pg.Stretch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ready := false

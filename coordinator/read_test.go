@@ -108,7 +108,7 @@ func TestRetentionLeavesNothingOfATree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(t.Context()))
-	for _, table := range []string{"attempt", "edge", "payload", "event", "submission", "timer", "chore", "chunk"} {
+	for _, table := range []string{"attempt", "edge", "payload", "event", "submission", "timer", "followup", "chunk"} {
 		var rows int
 		if err := conn.QueryRow(t.Context(), "select count(*) from "+table).Scan(&rows); err != nil || rows != 0 {
 			t.Errorf("%s: %d rows are left, %v", table, rows, err)

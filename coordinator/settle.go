@@ -215,7 +215,7 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
 	res := dag.Result{Task: k, Attempt: attempt, Worker: who.key, Before: who.before, Chunked: r.ValueSize > 0 && len(r.Value) == 0,
 		Error: clean(r.Error), Detail: clean(r.Detail), Permanent: r.Permanent, Early: r.Early,
-		Offer: r.Offer, Alone: r.Alone, Facts: dag.Facts(r.Facts)}
+		Offer: r.Offer, UnlocksNothing: r.UnlocksNothing, Facts: dag.Facts(r.Facts)}
 	if r.StartedUnixUs > 0 && r.StartedUnixUs < latestStart {
 		res.StartedAt = time.UnixMicro(r.StartedUnixUs)
 	}

@@ -112,16 +112,16 @@ func (c *Coordinator) cancelTask(ctx context.Context, t *pg.Shown, message strin
 	return did, nil
 }
 
-// carryOut does the chores of a tree's cancellation while the client waits, so that a small tree is cancelled when the
+// carryOut does the followups of a tree's cancellation while the client waits, so that a small tree is cancelled when the
 // answer comes. Whatever is left is done in the background.
 func (c *Coordinator) carryOut(ctx context.Context, tree dag.TreeKey) {
-	wake(c.wakeChores)
+	wake(c.wakeFollowups)
 	for end := time.Now().Add(cancelWait); time.Now().Before(end) && ctx.Err() == nil; {
 		st, err := c.store.Tree(ctx, tree)
 		if err != nil || st.Unfinished == 0 && st.Held == 0 && st.Blocked == 0 {
 			return
 		}
-		if more, err := c.chore(ctx); err != nil {
+		if more, err := c.followup(ctx); err != nil {
 			return
 		} else if !more && !sleep(ctx, 2*time.Millisecond) { // another coordinator is at it
 			return

@@ -18,7 +18,7 @@ const (
 	FlagGroup                        // has no executor: completes when its dependencies allow (spec 1.3)
 	FlagRepeatable                   // may start before its claim is confirmed
 	FlagDependents                   // some task depends on it
-	FlagWide                         // more than [InlineDependents] do: they are unlocked by a chore, in batches
+	FlagWide                         // more than [InlineDependents] do: they are unlocked by a followup, in batches
 	FlagTimed                        // has a not-before or schedule-to-start time: look at its policy when it gets ready
 	FlagTimeout                      // has a start-to-close timeout of its own
 	FlagUnknown                      // no worker was ever known to have its executor: fails when it gets ready (spec K13)
@@ -198,7 +198,7 @@ type Decision struct {
 
 	changed []*Row
 	// Ended, Timers, Stops, Unlock and Trees are the effects, in the order they came up. Unlock names tasks whose
-	// dependents are yet to be told, by a chore.
+	// dependents are yet to be told, by a followup.
 	Ended  []Ended
 	Timers []Timer
 	Stops  []Stop
@@ -427,21 +427,21 @@ func (d *Decision) start(r *Row, w WorkerKey) {
 
 // Result is what a worker reports of an attempt. Its token was checked.
 type Result struct {
-	Task      Key
-	Attempt   int32
-	Worker    WorkerKey   // 0: not known (any more)
-	Before    []WorkerKey // earlier runs of the same worker: it reports for them after losing its lease
-	Outcome   Outcome
-	Value     []byte // JSON; nil: null
-	Chunked   bool   // the value waits in the store, in parts
-	Error     string
-	Detail    string
-	Permanent bool
-	Early     bool // started before its claim was confirmed
-	Offer     bool // its slot waits for a task that it unlocks
-	Alone     bool // its worker was not told that it unlocks anything: a hint which rows to load; a chore tells dependents that are not
-	Facts     Facts
-	StartedAt time.Time
+	Task           Key
+	Attempt        int32
+	Worker         WorkerKey   // 0: not known (any more)
+	Before         []WorkerKey // earlier runs of the same worker: it reports for them after losing its lease
+	Outcome        Outcome
+	Value          []byte // JSON; nil: null
+	Chunked        bool   // the value waits in the store, in parts
+	Error          string
+	Detail         string
+	Permanent      bool
+	Early          bool // started before its claim was confirmed
+	Offer          bool // its slot waits for a task that it unlocks
+	UnlocksNothing bool // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
+	Facts          Facts
+	StartedAt      time.Time
 }
 
 // from reports whether the result comes from the worker.
@@ -569,7 +569,7 @@ func (d *Decision) release(r *Row) {
 	d.ready(r)
 }
 
-// Unlocked tells some dependents, whose rows are at hand, of a settled task, whose row is too: for a chore.
+// Unlocked tells some dependents, whose rows are at hand, of a settled task, whose row is too: for a followup.
 func (d *Decision) Unlocked(k Key, dependents []Dependent) {
 	r := d.rows[k]
 	if r == nil || !r.State.Settled() {
@@ -580,7 +580,7 @@ func (d *Decision) Unlocked(k Key, dependents []Dependent) {
 	}
 }
 
-// Release lets a task go that waits for no dependency; for those that a submission or a re-run left to a chore.
+// Release lets a task go that waits for no dependency; for those that a submission or a re-run left to a followup.
 func (d *Decision) Release(k Key) {
 	if r := d.rows[k]; r != nil && r.State == Waiting && r.Remaining == 0 {
 		d.release(r)
@@ -613,7 +613,7 @@ func (d *Decision) finish(r *Row, to State) {
 	d.announce(r)
 }
 
-// announce tells the dependents of a settled task, or leaves it to a chore when they are many or not at hand.
+// announce tells the dependents of a settled task, or leaves it to a followup when they are many or not at hand.
 func (d *Decision) announce(r *Row) {
 	if r.Flags&FlagDependents == 0 {
 		return

@@ -199,7 +199,7 @@ func TestUnlock(t *testing.T) {
 		t.Errorf("after a required failure: got %s by %d", r.State, r.BlockedBy)
 	}
 	if len(d.Unlock) != 1 || d.Unlock[0] != key(2) {
-		t.Errorf("what depends on the blocked task is left to a chore: got %v", d.Unlock)
+		t.Errorf("what depends on the blocked task is left to a followup: got %v", d.Unlock)
 	}
 	end(d, 1, dag.OutcomeCompleted)
 	if r := d.Row(key(2)); r.State != dag.Blocked {

@@ -6,7 +6,7 @@ type Node struct {
 	Flags   Flags
 	Attempt int32
 	Open    bool // a cancelled attempt has not stopped yet
-	Untold  bool // settled, and a chore has yet to tell its dependents
+	Untold  bool // settled, and a followup has yet to tell its dependents
 }
 
 // ExecutionOptions steer a start or a re-run (spec 3.7).
@@ -24,7 +24,7 @@ type Restart struct {
 	Was       int32 // the attempt that the write must find
 	Remaining int32
 	BlockedBy int // index of the cause; Blocked only
-	// Release: a Waiting task that waits for nothing, but is not simply ready (a group, a not-before time): a chore
+	// Release: a Waiting task that waits for nothing, but is not simply ready (a group, a not-before time): a followup
 	// lets it go.
 	Release bool
 }

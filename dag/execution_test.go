@@ -2,7 +2,7 @@ package dag
 
 import "testing"
 
-// TestNothingStartsBesideAnUntoldEnd: the dependents of a task that a chore has yet to tell of its end would hear of it
+// TestNothingStartsBesideAnUntoldEnd: the dependents of a task that a followup has yet to tell of its end would hear of it
 // twice, once by the plan; where the part does not reach, it does not matter.
 func TestNothingStartsBesideAnUntoldEnd(t *testing.T) {
 	// 1 depends on 0, which is completed; 2 stands alone.

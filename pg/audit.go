@@ -146,21 +146,21 @@ func (s *Store) auditAny(ctx context.Context, first, end dag.Key, o AuditOptions
 	return found, nil
 }
 
-// PendingChore is a chore and how far it got.
-type PendingChore struct {
-	Kind         ChoreKind
+// PendingFollowup is a followup and how far it got.
+type PendingFollowup struct {
+	Kind         FollowupKind
 	Task, Cursor dag.Key
 }
 
-// PendingChores are the first chores, at most limit.
-func (s *Store) PendingChores(ctx context.Context, limit int) ([]PendingChore, error) {
+// PendingFollowups are the first followups, at most limit.
+func (s *Store) PendingFollowups(ctx context.Context, limit int) ([]PendingFollowup, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("AuditChores"), limit)
+	rows, err := s.pool.Query(ctx, sql("AuditFollowups"), limit)
 	if err != nil {
-		return nil, fmt.Errorf("read chores: %w", err)
+		return nil, fmt.Errorf("read followups: %w", err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[PendingChore])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[PendingFollowup])
 }
 
 // AuditNames are what the tree and the task of each violation are called, empty where they are not there.

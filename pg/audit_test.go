@@ -12,15 +12,15 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// TestAuditReadsByIndex: no statement of the audit goes through a whole table or index, but for runs and chores, of which
+// TestAuditReadsByIndex: no statement of the audit goes through a whole table or index, but for runs and followups, of which
 // there are few.
 func TestAuditReadsByIndex(t *testing.T) {
 	s, _ := openStore(t)
 	trees, first, end := []dag.TreeKey{1}, []dag.Key{1 << 24}, []dag.Key{2 << 24}
 	args := map[string][]any{"AuditOpenTrees": {0, 0, 10}, "AuditAllTrees": {0, 0, 10}, "AuditOneTree": {1, 0, 10},
 		"AuditTaskWorkers": {first, end, 60, 10}, "AuditGaps": {trees, trees, 10}, "AuditEvents": {trees},
-		"AuditAnyTimers": {0, 1, 60, 10}, "AuditAnyPublished": {0, 1, 60, 10}, "AuditChores": {10}, "AuditNames": {trees, first}}
-	whole := []string{"ready", "published", "chore"}
+		"AuditAnyTimers": {0, 1, 60, 10}, "AuditAnyPublished": {0, 1, 60, 10}, "AuditFollowups": {10}, "AuditNames": {trees, first}}
+	whole := []string{"ready", "published", "followup"}
 	for name := range statements {
 		if !strings.HasPrefix(name, "Audit") || name == "AuditTurn" || name == "AuditWorkers" {
 			continue

@@ -11,31 +11,31 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// ChoreKind numbers what a chore is. The numbers are stored.
-type ChoreKind int16
+// FollowupKind numbers what a followup is. The numbers are stored.
+type FollowupKind int16
 
-// The kinds of chores.
+// The kinds of followups.
 const (
-	ChoreUnlock  ChoreKind = 1 // tell the dependents of a settled task
-	ChoreCancel  ChoreKind = 2 // cancel the unfinished tasks of a tree; its task is the root
-	ChoreRelease ChoreKind = 3 // let a task go that waits for nothing
+	FollowupUnlock  FollowupKind = 1 // tell the dependents of a settled task
+	FollowupCancel  FollowupKind = 2 // cancel the unfinished tasks of a tree; its task is the root
+	FollowupRelease FollowupKind = 3 // let a task go that waits for nothing
 )
 
-// choreBatch is the most tasks that one transaction of chores changes.
-const choreBatch = 5000
+// followupBatch is the most tasks that one transaction of followups changes.
+const followupBatch = 5000
 
-// Chores does up to one batch of follow-up work, in one transaction, and reports whether there may be more.
-func (s *Store) Chores(ctx context.Context, room Room) (eff *Effects, more bool, err error) {
+// Followups does up to one batch of follow-up work, in one transaction, and reports whether there may be more.
+func (s *Store) Followups(ctx context.Context, room Room) (eff *Effects, more bool, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		eff, more, err = nil, false, nil
-		p := &choreBatchPlan{}
+		p := &followupBatchPlan{}
 		b := &pgx.Batch{}
 		b.Queue("begin")
-		b.Queue(sql("TakeChores"), 500).Query(p.scan)
+		b.Queue(sql("TakeFollowups"), 500).Query(p.scan)
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
-			return fmt.Errorf("take chores: %w", err)
+			return fmt.Errorf("take followups: %w", err)
 		}
-		if len(p.chores) == 0 {
+		if len(p.followups) == 0 {
 			_, err := c.Exec(ctx, "rollback")
 			return err
 		}
@@ -54,16 +54,16 @@ func (s *Store) Chores(ctx context.Context, room Room) (eff *Effects, more bool,
 	return eff, more, err
 }
 
-// HasChores reports whether any chore waits.
-func (s *Store) HasChores(ctx context.Context) (has bool, err error) {
+// HasFollowups reports whether any followup waits.
+func (s *Store) HasFollowups(ctx context.Context) (has bool, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	err = s.pool.QueryRow(ctx, sql("HasChores")).Scan(&has)
+	err = s.pool.QueryRow(ctx, sql("HasFollowups")).Scan(&has)
 	return has, err
 }
 
-type chore struct {
-	kind         ChoreKind
+type followup struct {
+	kind         FollowupKind
 	task, cursor dag.Key
 
 	dependents []dag.Dependent // unlock
@@ -71,36 +71,36 @@ type chore struct {
 	last       bool            // done after this batch
 }
 
-// choreBatchPlan is one transaction's worth of chores.
-type choreBatchPlan struct {
-	chores []chore
-	lock   []dag.Key
+// followupBatchPlan is one transaction's worth of followups.
+type followupBatchPlan struct {
+	followups []followup
+	lock      []dag.Key
 }
 
-func (p *choreBatchPlan) scan(rows pgx.Rows) error {
-	var c chore
+func (p *followupBatchPlan) scan(rows pgx.Rows) error {
+	var c followup
 	_, err := pgx.ForEachRow(rows, []any{&c.kind, &c.task, &c.cursor}, func() error {
-		p.chores = append(p.chores, c)
+		p.followups = append(p.followups, c)
 		return nil
 	})
 	return err
 }
 
-// expand finds the tasks that the chores touch, and cuts the chores off where the batch is full.
-func (p *choreBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
-	room := choreBatch
-	for i := 0; i < len(p.chores); i += 100 {
-		part := p.chores[i:min(i+100, len(p.chores))]
+// expand finds the tasks that the followups touch, and cuts the followups off where the batch is full.
+func (p *followupBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
+	room := followupBatch
+	for i := 0; i < len(p.followups); i += 100 {
+		part := p.followups[i:min(i+100, len(p.followups))]
 		b := &pgx.Batch{}
 		for j := range part {
-			part[j].find(b, choreBatch)
+			part[j].find(b, followupBatch)
 		}
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
-			return fmt.Errorf("look up chores: %w", err)
+			return fmt.Errorf("look up followups: %w", err)
 		}
 		for j := range part {
 			if room <= 0 {
-				p.chores = p.chores[:i+j]
+				p.followups = p.followups[:i+j]
 				return nil
 			}
 			ch := &part[j]
@@ -116,15 +116,15 @@ func (p *choreBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
 	return nil
 }
 
-func (ch *chore) find(b *pgx.Batch, limit int) {
+func (ch *followup) find(b *pgx.Batch, limit int) {
 	switch ch.kind {
-	case ChoreUnlock:
+	case FollowupUnlock:
 		b.Queue(sql("DependentsAfter"), ch.task, ch.cursor, limit).Query(func(rows pgx.Rows) (err error) {
 			ch.dependents, err = pgx.CollectRows(rows, pgx.RowToStructByPos[dag.Dependent])
 			ch.last = len(ch.dependents) < limit
 			return err
 		})
-	case ChoreCancel:
+	case FollowupCancel:
 		first, end := ch.task.Tree().Range()
 		b.Queue(sql("UnfinishedAfter"), max(first, ch.cursor+1), end, limit).Query(func(rows pgx.Rows) (err error) {
 			ch.tasks, err = pgx.CollectRows(rows, pgx.RowTo[dag.Key])
@@ -136,7 +136,7 @@ func (ch *chore) find(b *pgx.Batch, limit int) {
 	}
 }
 
-func (ch *chore) cut(n int) {
+func (ch *followup) cut(n int) {
 	if len(ch.dependents) > n {
 		ch.dependents, ch.last = ch.dependents[:n], false
 	}
@@ -145,26 +145,26 @@ func (ch *chore) cut(n int) {
 	}
 }
 
-func (p *choreBatchPlan) decide(d *dag.Decision) {
-	for _, ch := range p.chores {
+func (p *followupBatchPlan) decide(d *dag.Decision) {
+	for _, ch := range p.followups {
 		switch ch.kind {
-		case ChoreUnlock:
+		case FollowupUnlock:
 			d.Unlocked(ch.task, ch.dependents)
-		case ChoreCancel:
+		case FollowupCancel:
 			for _, k := range ch.tasks {
 				d.Cancel(k, "", true)
 			}
-		case ChoreRelease:
+		case FollowupRelease:
 			d.Release(ch.task)
 		}
 	}
 }
 
-// queue deletes the chores that are done, and moves the others on. It runs before the decision adds new chores.
-func (p *choreBatchPlan) queue(b *pgx.Batch) {
-	for _, ch := range p.chores {
+// queue deletes the followups that are done, and moves the others on. It runs before the decision adds new followups.
+func (p *followupBatchPlan) queue(b *pgx.Batch) {
+	for _, ch := range p.followups {
 		if ch.last {
-			b.Queue(sql("DeleteChore"), ch.kind, ch.task)
+			b.Queue(sql("DeleteFollowup"), ch.kind, ch.task)
 			continue
 		}
 		at := ch.cursor
@@ -174,7 +174,7 @@ func (p *choreBatchPlan) queue(b *pgx.Batch) {
 		if n := len(ch.tasks); n > 0 {
 			at = ch.tasks[n-1]
 		}
-		b.Queue(sql("MoveChore"), ch.kind, ch.task, at)
+		b.Queue(sql("MoveFollowup"), ch.kind, ch.task, at)
 	}
 }
 
@@ -224,7 +224,7 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 			}
 		})
 		if err == nil {
-			eff.Chores += len(deadlines)
+			eff.Followups += len(deadlines)
 		}
 		return err
 	})
@@ -243,15 +243,15 @@ func (s *Store) NextTimer(ctx context.Context) (wait time.Duration, ok bool, err
 	return at.Sub(now), err == nil, err
 }
 
-// queueTreeCancel puts a tree's cancellation on record, and the chore that carries it out. execution > 0: only while
+// queueTreeCancel puts a tree's cancellation on record, and the followup that carries it out. execution > 0: only while
 // that execution is the current one.
 func queueTreeCancel(b *pgx.Batch, root dag.Key, message string, execution int32) {
 	b.Queue(sql("CancelTree"), root.Tree(), message, execution)
-	b.Queue(sql("CancelTreeChore"), root)
+	b.Queue(sql("CancelTreeFollowup"), root)
 }
 
 // CancelTree cancels the unfinished tasks of a tree: at once, as a fact that dispatch and claim read; task by task by a
-// chore. It reports whether there was anything to cancel.
+// followup. It reports whether there was anything to cancel.
 func (s *Store) CancelTree(ctx context.Context, tree dag.TreeKey, message string) (bool, error) {
 	var did bool
 	err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
@@ -261,7 +261,7 @@ func (s *Store) CancelTree(ctx context.Context, tree dag.TreeKey, message string
 			did = ct.RowsAffected() > 0
 			return nil
 		})
-		b.Queue(sql("CancelTreeChoreOf"), tree)
+		b.Queue(sql("CancelTreeFollowupOf"), tree)
 		b.Queue("commit")
 		return c.SendBatch(ctx, b).Close()
 	})

@@ -31,10 +31,10 @@ func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) (wo
 	if err != nil {
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
-	var runs, ask []Run
+	var runs, ask []Stretch
 	all := map[dag.Key]*Work{}
 	if err := eachRow(rows, func(v *values) {
-		r := Run{Pool: lane.Pool, Priority: lane.Priority, First: v.key(), N: v.integer(), Attempt: v.integer()}
+		r := Stretch{Pool: lane.Pool, Priority: lane.Priority, First: v.key(), N: v.integer(), Attempt: v.integer()}
 		runs = append(runs, r)
 		known := s.keeper.waited(r, origin{v.timestamp(), v.timestamp()}, v.integer())
 		for _, w := range known {
@@ -58,7 +58,7 @@ func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) (wo
 }
 
 // loadRuns loads what is to be published for ready tasks into work: all of it, or, with an error, nothing.
-func (s *Store) loadRuns(ctx context.Context, runs []Run, work map[dag.Key]*Work) error {
+func (s *Store) loadRuns(ctx context.Context, runs []Stretch, work map[dag.Key]*Work) error {
 	if len(runs) == 0 {
 		return nil
 	}
@@ -254,10 +254,10 @@ func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit
 		b = &pgx.Batch{}
 		b.Queue(sql("DeletePublished"), st.ids)
 		queuePublished(b, st.runs)
-		var gone []Run
+		var gone []Stretch
 		for _, r := range st.runs {
 			if r.sent.IsZero() {
-				gone = append(gone, r.Run)
+				gone = append(gone, r.Stretch)
 			}
 		}
 		if len(gone) > 0 {
@@ -302,7 +302,7 @@ type staleRuns struct {
 
 // sentRun is a run that was published.
 type sentRun struct {
-	Run
+	Stretch
 	sent time.Time // zero: its messages are gone
 }
 

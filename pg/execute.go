@@ -85,7 +85,7 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	b.Queue(sql("LockExecution"), tree)
 	b.Queue("select root from tree where key = $1", tree).QueryRow(func(row pgx.Row) error { return row.Scan(&root) })
 	b.Queue(sql("PlanRows"), first, end).Query(p.scan)
-	b.Queue(sql("ChoresOf"), first, end).Query(p.scanChores) // after the rows: an end that they show is told, or its chore is here
+	b.Queue(sql("FollowupsOf"), first, end).Query(p.scanFollowups) // after the rows: an end that they show is told, or its followup is here
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("read tree %d: %w", tree, err)
 	}
@@ -138,12 +138,12 @@ func (p *planner) scan(rows pgx.Rows) error {
 	return err
 }
 
-// scanChores notes whose ends are yet to be told.
-func (p *planner) scanChores(rows pgx.Rows) error {
-	var kind ChoreKind
+// scanFollowups notes whose ends are yet to be told.
+func (p *planner) scanFollowups(rows pgx.Rows) error {
+	var kind FollowupKind
 	var task dag.Key
 	_, err := pgx.ForEachRow(rows, []any{&kind, &task}, func() error {
-		if kind == ChoreCancel {
+		if kind == FollowupCancel {
 			p.cancelling = true
 		} else if i := task.Index(); i < len(p.nodes) {
 			p.nodes[i].Untold = true
@@ -181,12 +181,12 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, rest
 		}
 	}
 	if len(releases) > 0 {
-		queueChores(b, ChoreRelease, releases)
+		queueFollowups(b, FollowupRelease, releases)
 	}
-	eff.Chores = len(releases)
-	eff.Waiting = Runs(ready, nil)
+	eff.Followups = len(releases)
+	eff.Waiting = Stretches(ready, nil)
 	if len(eff.Waiting) > 0 {
-		queueRuns(b, eff.Waiting, map[dag.Key]bool{})
+		queueStretches(b, eff.Waiting, map[dag.Key]bool{})
 	}
 	b.Queue(sql("StartExecution"), tree, delta.Held, delta.Unfinished, delta.Completed, delta.Failed, delta.Cancelled, delta.Blocked, delta.LeavesCompleted).
 		QueryRow(func(row pgx.Row) error {

@@ -6,7 +6,7 @@ import (
 )
 
 // big are the tables that grow with the work, of which no hot statement may read more than it asked for.
-var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "chore", "event", "submission", "chunk"}
+var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk"}
 
 // explained is how a statement is tried on the store of [fillStore].
 type explained struct {
@@ -52,10 +52,10 @@ var hot = map[string]explained{
 	"AssembleChunks":          {args: of(keys(100, 0, 20), fill("1", 20))},
 	"DeleteChunks":            {args: of(keys(100, 0, 20), fill("1", 20))},
 	"InsertTimers":            {args: of(keys(295, 0, 100), fill("2", 100), fill("3::smallint", 100), fill("1000::double precision", 100), fill("null::timestamptz", 100))},
-	"InsertChores":            {args: of(fill("3::smallint", 100), keys(295, 0, 100))},
+	"InsertFollowups":         {args: of(fill("3::smallint", 100), keys(295, 0, 100))},
 	"LockTrees":               {args: "'{291,292,293,294,295}'"},
 	"ApplyTrees":              {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},
-	"PlaceRuns":               {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'")},
+	"PlaceStretches":          {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'")},
 	// dispatch
 	"Dispatch":              {args: "1, 1::smallint, 300, true"},
 	"LoadTasks":             {args: of(runs, "3::smallint")},
@@ -100,22 +100,22 @@ var hot = map[string]explained{
 	"PoolDepths":     {rows: 30_000, whole: []string{"ready"}}, // for operators, every few seconds: runs, not tasks
 	"SetProgress":    {args: of(keys(295, 0, 100), fill("1", 100), fill("0.5::real", 100))},
 	// executions and cancellations
-	"PlanRows":          {args: aTree},
-	"StartExecution":    {args: "200, 0, 10, 0, 0, 0, 0, 0"},
-	"ChoresOf":          {args: aTree, rows: 3000, whole: []string{"chore"}}, // once an execution; a chore is short-lived
-	"RestartRows":       {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500")},
-	"Relations":         {args: aTree},
-	"UnfinishedAfter":   {args: of(aTree, "100")},
-	"CancelTree":        {args: "295, 'stop', 0"},
-	"CancelTreeChore":   {args: first},
-	"CancelTreeChoreOf": {args: "295"},
+	"PlanRows":             {args: aTree},
+	"StartExecution":       {args: "200, 0, 10, 0, 0, 0, 0, 0"},
+	"FollowupsOf":          {args: aTree, rows: 3000, whole: []string{"followup"}}, // once an execution; a followup is short-lived
+	"RestartRows":          {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500")},
+	"Relations":            {args: aTree},
+	"UnfinishedAfter":      {args: of(aTree, "100")},
+	"CancelTree":           {args: "295, 'stop', 0"},
+	"CancelTreeFollowup":   {args: first},
+	"CancelTreeFollowupOf": {args: "295"},
 	// the clock
 	"DueTimers":         {args: "100"},
 	"NextTimer":         {},
-	"TakeChores":        {args: "100"},
-	"HasChores":         {},
-	"DeleteChore":       {args: "1::smallint, 16777217"},
-	"MoveChore":         {args: "1::smallint, 16777217, 5"},
+	"TakeFollowups":     {args: "100"},
+	"HasFollowups":      {},
+	"DeleteFollowup":    {args: "1::smallint, 16777217"},
+	"MoveFollowup":      {args: "1::smallint, 16777217, 5"},
 	"FinishedTrees":     {args: "3600, 100"},
 	"DeleteAttempts":    {args: "200::bigint << 24, 201::bigint << 24"},
 	"DeleteEdges":       {args: "200::bigint << 24, 201::bigint << 24"},
@@ -153,7 +153,7 @@ var hot = map[string]explained{
 	"AuditEvents":          {args: "'{200,201}'"},
 	"AuditAnyTimers":       {args: of(aTree, "3600", "100")},
 	"AuditAnyPublished":    {args: of(aTree, "3600", "100"), rows: 30_000, whole: []string{"published"}},
-	"AuditChores":          {args: "100"},
+	"AuditFollowups":       {args: "100"},
 	"AuditNames":           {args: of("'{200,201}'", keys(200, 0, 2))},
 }
 

@@ -47,7 +47,7 @@ var filling = []string{
 		from generate_series(1::bigint, 200) x(t), generate_series(100, 199) y(i)`,
 	`insert into timer select now() + i * interval '1 second', (i << 24) / 1000 + i % 1000, 1, 1 from generate_series(1::bigint, 50000) y(i)`,
 	`insert into timer select now() - i * interval '1 second', (300::bigint << 24) + i, 1, 3 from generate_series(1, 300) y(i)`,
-	`insert into chore select 1, (i << 24) + 1, 0 from generate_series(1::bigint, 2000) y(i)`,
+	`insert into followup select 1, (i << 24) + 1, 0 from generate_series(1::bigint, 2000) y(i)`,
 	`insert into submission select 'key-' || i, i, '\x00'::bytea from generate_series(1, 20000) y(i)`,
 	`insert into chunk (task, attempt, index, count, data) select (t << 24) + i, 1, 0, 1, '{}'::bytea
 		from generate_series(1::bigint, 200) x(t), generate_series(0, 19) y(i)`,

@@ -256,7 +256,7 @@ func (r recall) see(b *pgx.Batch, changed func()) {
 }
 
 // task is what is to be published for a task of a run, but for the results that it starts from.
-func (t *keptTree) task(k dag.Key, r Run, execution int32) *Work {
+func (t *keptTree) task(k dag.Key, r Stretch, execution int32) *Work {
 	w := t.work[k.Index()]
 	w.Attempt, w.Priority, w.Pool, w.Execution = r.Attempt, r.Priority, r.Pool, execution
 	return &w
@@ -264,7 +264,7 @@ func (t *keptTree) task(k dag.Key, r Run, execution int32) *Work {
 
 // run is what is to be published for a run: with the results that are kept, and those in now. nil: ask for it. The
 // keeper's mutex is held.
-func (t recalled) run(r Run, now map[dag.Key][]byte) []*Work {
+func (t recalled) run(r Stretch, now map[dag.Key][]byte) []*Work {
 	tree, from := r.First.Tree(), r.First.Index()
 	if t.execution == 0 || from+int(r.N) > len(t.work) {
 		return nil
@@ -295,7 +295,7 @@ func (t recalled) run(r Run, now map[dag.Key][]byte) []*Work {
 
 // waited is what is to be published for a run that waited, of a tree of that origin and in that execution. nil: ask for it, as
 // for repeatable tasks: some may be cancelled by now, and a worker that starts them early finds out too late.
-func (k *keeper) waited(r Run, o origin, execution int32) []*Work {
+func (k *keeper) waited(r Stretch, o origin, execution int32) []*Work {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	t := k.trees[r.First.Tree()]
@@ -311,13 +311,13 @@ func (k *keeper) waited(r Run, o origin, execution int32) []*Work {
 }
 
 // fill puts what is known of runs of tasks into work, and gives the runs that have to be asked for.
-func (r recall) fill(runs []Run, now map[dag.Key][]byte, work map[dag.Key]*Work) []Run {
+func (r recall) fill(runs []Stretch, now map[dag.Key][]byte, work map[dag.Key]*Work) []Stretch {
 	if len(r.kept) == 0 {
 		return runs
 	}
 	r.keeper.mu.Lock()
 	defer r.keeper.mu.Unlock()
-	return slices.DeleteFunc(runs, func(run Run) bool {
+	return slices.DeleteFunc(runs, func(run Stretch) bool {
 		known := r.kept[run.First.Tree()].run(run, now)
 		for _, w := range known {
 			work[w.Key] = w

@@ -97,7 +97,7 @@ func (h *keptHouse) step() bool {
 	for more := true; more; {
 		var eff *Effects
 		var err error
-		if eff, more, err = h.either().Chores(h.t.Context(), nil); err != nil {
+		if eff, more, err = h.either().Followups(h.t.Context(), nil); err != nil {
 			h.t.Fatal(err)
 		}
 		if eff != nil {
@@ -164,7 +164,7 @@ func (h *keptHouse) settle(s *Store, some []*Work) {
 	results := make([]dag.Result, len(some))
 	for i, w := range some {
 		results[i] = dag.Result{Task: w.Key, Attempt: w.Attempt, Worker: h.worker, Outcome: dag.OutcomeCompleted, Offer: h.random.IntN(2) == 0, Facts: h.facts(w)}
-		results[i].Alone = !w.Flags.Unlocks() || h.random.IntN(20) == 0 // old workers and false ones say what is not so
+		results[i].UnlocksNothing = !w.Flags.Unlocks() || h.random.IntN(20) == 0 // old workers and false ones say what is not so
 		kinds := 10
 		if h.plain {
 			kinds *= 3
@@ -516,24 +516,24 @@ func TestLargeTreesLeaveRoom(t *testing.T) {
 	}
 }
 
-// TestAHintOnly: what a result wrongly says to unlock nothing is told by a chore, else at once.
+// TestAHintOnly: what a result wrongly says to unlock nothing is told by a followup, else at once.
 func TestAHintOnly(t *testing.T) {
 	t.Parallel()
 	for _, alone := range []bool{false, true} {
 		h := newKeptHouse(t, 1)
 		first := h.begin("chain")
-		_, eff, err := h.other.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: first.Attempt, Worker: h.worker, Outcome: dag.OutcomeCompleted, Alone: alone}}, nil)
+		_, eff, err := h.other.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: first.Attempt, Worker: h.worker, Outcome: dag.OutcomeCompleted, UnlocksNothing: alone}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if alone != (eff.Chores == 1) || alone == (len(eff.Waiting) == 1) {
-			t.Errorf("alone: %v: %d chores, %d runs get ready", alone, eff.Chores, len(eff.Waiting))
+		if alone != (eff.Followups == 1) || alone == (len(eff.Waiting) == 1) {
+			t.Errorf("alone: %v: %d followups, %d runs get ready", alone, eff.Followups, len(eff.Waiting))
 		}
 		if !alone {
 			continue
 		}
-		if eff, _, err = h.other.Chores(t.Context(), nil); err != nil || eff == nil || len(eff.Waiting) != 1 {
-			t.Errorf("the chore: %+v, %v; want it to unlock a task", eff, err)
+		if eff, _, err = h.other.Followups(t.Context(), nil); err != nil || eff == nil || len(eff.Waiting) != 1 {
+			t.Errorf("the followup: %+v, %v; want it to unlock a task", eff, err)
 		}
 	}
 }

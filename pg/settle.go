@@ -32,7 +32,7 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		if r.Offer {
 			offers.add(r)
 		}
-		if r.Alone {
+		if r.UnlocksNothing {
 			l.alone = append(l.alone, r.Task)
 		}
 		if r.Outcome != dag.OutcomeCompleted {

@@ -366,7 +366,7 @@ type store struct {
 	dependents []int32 // how many, by task; counted when it is needed
 
 	// of one try to store it
-	runs     []Run
+	runs     []Stretch
 	releases []dag.Key
 	leaves   int
 	given    []string // ids before taken ones were renamed; nil: none was
@@ -522,7 +522,7 @@ func (st *store) run(r *dag.Row) {
 			return
 		}
 	}
-	st.runs = append(st.runs, Run{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: 1})
+	st.runs = append(st.runs, Stretch{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: 1})
 }
 
 // finish writes the tree's row and what begins at once, and commits.
@@ -534,7 +534,7 @@ func (st *store) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) {
 	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
 	if len(st.runs) > 0 {
 		st.direct()
-		queueRuns(b, st.runs, placed)
+		queueStretches(b, st.runs, placed)
 		queueWork(b, directOf(st.runs), dag.Ready, work)
 	}
 	b.Queue("commit")
@@ -550,7 +550,7 @@ func (st *store) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) {
 func (st *store) effects() *Effects {
 	eff := &Effects{}
 	if !st.sub.Hold {
-		eff.Chores, eff.Timers, eff.Trees = len(st.releases), st.timers(), []TreeSequence{{Tree: st.tree, Sequence: 1}}
+		eff.Followups, eff.Timers, eff.Trees = len(st.releases), st.timers(), []TreeSequence{{Tree: st.tree, Sequence: 1}}
 	}
 	return eff
 }

@@ -240,7 +240,7 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 	}
 	b := &pgx.Batch{}
 	var trees treeRows
-	var runs []Run
+	var runs []Stretch
 	work, placed := map[dag.Key]*Work{}, map[dag.Key]bool{}
 	for _, m := range fresh {
 		trees.add(m.st)
@@ -253,7 +253,7 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 	}
 	trees.queue(b)
 	if len(runs) > 0 {
-		queueRuns(b, runs, placed)
+		queueStretches(b, runs, placed)
 	}
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {

@@ -54,7 +54,7 @@ func (r *treeRows) queue(b *pgx.Batch) {
 		queueTimers(b, r.timers)
 	}
 	if len(r.releases) > 0 {
-		queueChores(b, ChoreRelease, r.releases)
+		queueFollowups(b, FollowupRelease, r.releases)
 	}
 }
 

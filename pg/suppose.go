@@ -331,7 +331,7 @@ func (s *Store) writeSupposed(ctx context.Context, d locked, room *grants, care 
 
 // supposedStatements are those of transactions that may be refused.
 var supposedStatements = []string{"begin", "commit", sql("HoldWorkers"), sql("NothingWaits"), sql("ApplySupposed"), sql("TreesStand"),
-	sql("InsertChores"), sql("PlaceRuns"), sql("LockTrees"), sql("ApplyTrees"),
+	sql("InsertFollowups"), sql("PlaceStretches"), sql("LockTrees"), sql("ApplyTrees"),
 	sql("LoadTasks"), sql("LoadSpecs"), sql("LoadPayloads"), sql("LoadDependencyResults")}
 
 // prepareSupposed prepares statements for good, once for a connection: those that pgx keeps by itself it prepares anew, and

@@ -36,8 +36,8 @@ func (w *Work) Facts() dag.Facts { return dag.FactsOf(w.Attempt, w.Flags, w.Prio
 // asks for its inputs.
 const MaxInlineDeps = 256
 
-// Run is a stretch of adjacent ready tasks of one tree.
-type Run struct {
+// Stretch is a stretch of adjacent ready tasks of one tree.
+type Stretch struct {
 	Pool     int32
 	Priority dag.Priority
 	First    dag.Key
@@ -47,7 +47,7 @@ type Run struct {
 }
 
 // among are the run's tasks of those that are to be published, by key.
-func (r Run) among(work map[dag.Key]*Work) []*Work {
+func (r Stretch) among(work map[dag.Key]*Work) []*Work {
 	out := make([]*Work, 0, r.N)
 	for k := r.First; k < r.First+dag.Key(r.N); k++ {
 		if w := work[k]; w != nil {
@@ -59,14 +59,14 @@ func (r Run) among(work map[dag.Key]*Work) []*Work {
 
 // Effects are what is left to do after a commit.
 type Effects struct {
-	Publish []*Work    // published on record: send them now
-	Handed  []Handover // claimed for workers that offered a slot: send them now
-	Waiting []Run      // runs that went to the ready table; those in Publish are not among them
-	Stops   []dag.Stop
-	Chores  int // how many were added
-	Timers  []dag.Timer
-	Trees   []TreeSequence // whose events advanced
-	Taken   map[Lane]int   // ready tasks that left their lane: claimed, cancelled, settled
+	Publish   []*Work    // published on record: send them now
+	Handed    []Handover // claimed for workers that offered a slot: send them now
+	Waiting   []Stretch  // runs that went to the ready table; those in Publish are not among them
+	Stops     []dag.Stop
+	Followups int // how many were added
+	Timers    []dag.Timer
+	Trees     []TreeSequence // whose events advanced
+	Taken     map[Lane]int   // ready tasks that left their lane: claimed, cancelled, settled
 }
 
 // Handover is what a worker is handed with its receipt.
@@ -118,7 +118,7 @@ type load struct {
 	keys       []dag.Key
 	policies   []dag.Key // of which the policy is needed whatever their flags say
 	dependents bool
-	alone      []dag.Key          // of which none are needed: should there be any, a chore tells them
+	alone      []dag.Key          // of which none are needed: should there be any, a followup tells them
 	joined     bool               // the transaction has begun already
 	before     func(b *pgx.Batch) // queued before the locks, each with its own callback
 }
@@ -225,7 +225,7 @@ func treesOf(keys []dag.Key) (trees []dag.TreeKey) {
 
 // apply writes what the decision says and commits, in one trip. extra, if any, queues further writes first.
 func apply(ctx context.Context, c *pgx.Conn, d locked, room Room, extra func(b *pgx.Batch)) (*Effects, error) {
-	eff := &Effects{Stops: d.Stops, Chores: len(d.Unlock), Timers: d.Timers}
+	eff := &Effects{Stops: d.Stops, Followups: len(d.Unlock), Timers: d.Timers}
 	b := &pgx.Batch{}
 	if extra != nil {
 		extra(b)
@@ -242,20 +242,20 @@ func apply(ctx context.Context, c *pgx.Conn, d locked, room Room, extra func(b *
 		queueTimers(b, d.Timers)
 	}
 	if len(d.Unlock) > 0 {
-		queueChores(b, ChoreUnlock, d.Unlock)
+		queueFollowups(b, FollowupUnlock, d.Unlock)
 	}
-	runs := Runs(d.Readied(), room)
+	runs := Stretches(d.Readied(), room)
 	completed := d.completed(d.Ended)
 	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
 	if len(runs) > 0 {
-		queueRuns(b, runs, placed)
+		queueStretches(b, runs, placed)
 		queueWork(b, d.fill(directOf(runs), completed, work), dag.Ready, work)
 	}
 	if len(d.Handovers) > 0 {
-		handed := make([]Run, len(d.Handovers))
+		handed := make([]Stretch, len(d.Handovers))
 		for i, h := range d.Handovers {
 			row := d.Row(h.Task)
-			handed[i] = Run{Pool: row.Pool, Priority: row.Priority, First: h.Task, N: 1, Attempt: h.Attempt}
+			handed[i] = Stretch{Pool: row.Pool, Priority: row.Priority, First: h.Task, N: 1, Attempt: h.Attempt}
 		}
 		queueWork(b, d.fill(handed, completed, work), dag.Running, work)
 	}
@@ -277,7 +277,7 @@ func apply(ctx context.Context, c *pgx.Conn, d locked, room Room, extra func(b *
 }
 
 // place sorts runs into those that were published and those that wait.
-func (eff *Effects) place(runs []Run, placed map[dag.Key]bool, work map[dag.Key]*Work) {
+func (eff *Effects) place(runs []Stretch, placed map[dag.Key]bool, work map[dag.Key]*Work) {
 	for _, r := range runs {
 		if !placed[r.First] {
 			eff.Waiting = append(eff.Waiting, r)
@@ -383,33 +383,33 @@ func queueTimers(b *pgx.Batch, timers []dag.Timer) {
 	b.Queue(sql("InsertTimers"), keys, attempts, kinds, delays, at)
 }
 
-func queueChores(b *pgx.Batch, kind ChoreKind, keys []dag.Key) {
+func queueFollowups(b *pgx.Batch, kind FollowupKind, keys []dag.Key) {
 	kinds := make([]int16, len(keys))
 	for i := range kinds {
 		kinds[i] = int16(kind)
 	}
-	b.Queue(sql("InsertChores"), kinds, keys)
+	b.Queue(sql("InsertFollowups"), kinds, keys)
 }
 
-func queueRuns(b *pgx.Batch, runs []Run, placed map[dag.Key]bool) {
+func queueStretches(b *pgx.Batch, runs []Stretch, placed map[dag.Key]bool) {
 	n := len(runs)
 	pools, prios, first := make([]int32, n), make([]int16, n), make([]int64, n)
 	ns, attempts, direct := make([]int32, n), make([]int32, n), make([]bool, n)
 	for i, r := range runs {
 		pools[i], prios[i], first[i], ns[i], attempts[i], direct[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt, r.Direct
 	}
-	b.Queue(sql("PlaceRuns"), pools, prios, first, ns, attempts, direct).Query(func(rows pgx.Rows) error {
+	b.Queue(sql("PlaceStretches"), pools, prios, first, ns, attempts, direct).Query(func(rows pgx.Rows) error {
 		return eachRow(rows, func(v *values) { placed[v.key()] = true })
 	})
 }
 
 // directOf are the runs that the caller has room for.
-func directOf(runs []Run) []Run {
-	return slices.DeleteFunc(slices.Clone(runs), func(r Run) bool { return !r.Direct })
+func directOf(runs []Stretch) []Stretch {
+	return slices.DeleteFunc(slices.Clone(runs), func(r Stretch) bool { return !r.Direct })
 }
 
 // queueWork loads what a worker needs of the tasks of the runs that are in the state.
-func queueWork(b *pgx.Batch, runs []Run, state dag.State, work map[dag.Key]*Work) {
+func queueWork(b *pgx.Batch, runs []Stretch, state dag.State, work map[dag.Key]*Work) {
 	if len(runs) == 0 {
 		return
 	}
@@ -426,7 +426,7 @@ func queueWork(b *pgx.Batch, runs []Run, state dag.State, work map[dag.Key]*Work
 }
 
 // queueTasks is queueWork without the results that the tasks start from. each is called before all of a task is there.
-func queueTasks(b *pgx.Batch, runs []Run, state dag.State, each func(*Work)) {
+func queueTasks(b *pgx.Batch, runs []Stretch, state dag.State, each func(*Work)) {
 	n := len(runs)
 	first, ns, attempts := make([]int64, n), make([]int32, n), make([]int32, n)
 	for i, r := range runs {
@@ -546,9 +546,9 @@ func decodeEvents(tree dag.TreeKey, body []byte) ([]dag.Event, error) {
 // maxRun is the most tasks in one run, so that several coordinators can share a long stretch.
 const maxRun = 4096
 
-// Runs joins ready tasks of adjacent keys, the same pool, priority and attempt; rows come by key.
-func Runs(rows []*dag.Row, room Room) []Run {
-	var out []Run
+// Stretches joins ready tasks of adjacent keys, the same pool, priority and attempt; rows come by key.
+func Stretches(rows []*dag.Row, room Room) []Stretch {
+	var out []Stretch
 	for _, r := range rows {
 		if n := len(out); n > 0 {
 			last := &out[n-1]
@@ -558,7 +558,7 @@ func Runs(rows []*dag.Row, room Room) []Run {
 				continue
 			}
 		}
-		out = append(out, Run{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: r.Attempt})
+		out = append(out, Stretch{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: r.Attempt})
 	}
 	if room == nil {
 		room = noRoom

@@ -110,8 +110,8 @@ func (s *Store) Instances(ctx context.Context, instance string) ([]Instance, err
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Instance])
 }
 
-// Standing is where a task stands, for a worker that asks.
-type Standing struct {
+// TaskState is where a task stands, for a worker that asks.
+type TaskState struct {
 	Key     dag.Key
 	State   dag.State
 	Attempt int32
@@ -119,18 +119,18 @@ type Standing struct {
 }
 
 // LookAt tells where tasks stand. Keys that do not exist are missing from the answer.
-func (s *Store) LookAt(ctx context.Context, keys []dag.Key) (map[dag.Key]Standing, error) {
+func (s *Store) LookAt(ctx context.Context, keys []dag.Key) (map[dag.Key]TaskState, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, sql("LookAt"), keys)
 	if err != nil {
 		return nil, fmt.Errorf("look at %d tasks: %w", len(keys), err)
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Standing])
+	list, err := pgx.CollectRows(rows, pgx.RowToStructByPos[TaskState])
 	if err != nil {
 		return nil, fmt.Errorf("look at %d tasks: %w", len(keys), err)
 	}
-	out := make(map[dag.Key]Standing, len(list))
+	out := make(map[dag.Key]TaskState, len(list))
 	for _, st := range list {
 		out[st.Key] = st
 	}

@@ -91,7 +91,7 @@ func (a *attempt) grant() *workerv1.Grant {
 // newResult is a result of the attempt that lacks its value.
 func (a *attempt) newResult(outcome workerv1.Outcome, started, finished time.Time) *workerv1.Result {
 	return &workerv1.Result{
-		Attempt: a.work.Attempt, Token: a.work.Token, Outcome: outcome, Alone: !a.work.Unlocks, Facts: a.work.Facts,
+		Attempt: a.work.Attempt, Token: a.work.Token, Outcome: outcome, UnlocksNothing: !a.work.Unlocks, Facts: a.work.Facts,
 		StartedUnixUs: started.UnixMicro(), FinishedUnixUs: finished.UnixMicro(),
 	}
 }
@@ -104,10 +104,8 @@ func (a *attempt) unstarted(outcome workerv1.Outcome, why error) *workerv1.Resul
 	return r
 }
 
-// Late is the error of an attempt that was granted so late that it could be timed out while it ran; see [dag.TooLate].
-const Late = "the answer to its claim came too late for its timeout"
-
-var errLate = errors.New(Late)
+// ErrLate is the error of an attempt that was granted so late that it could be timed out while it ran; see [dag.TooLate].
+var ErrLate = errors.New("the answer to its claim came too late for its timeout")
 
 // late reports whether the attempt may not start any more. One that starts before its claim is never late.
 func (a *attempt) late(now time.Time) bool {

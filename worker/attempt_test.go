@@ -132,7 +132,7 @@ func TestLateAttemptsAreHandedBack(t *testing.T) {
 		a.work.TimeoutMs = 60_000
 		a.asked = a.asked.Add(-2 * dag.StartWithin)
 		d.verdict(a, yes)
-		if r := (&Worker{}).work(a); r.Outcome != workerv1.Outcome_OUTCOME_RETURNED || r.Error != Late {
+		if r := (&Worker{}).work(a); r.Outcome != workerv1.Outcome_OUTCOME_RETURNED || r.Error != ErrLate.Error() {
 			t.Errorf("got %v", r)
 		}
 	})

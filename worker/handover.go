@@ -19,11 +19,9 @@ import (
 // beat, which repeats the receipt, names the attempt too, and it is handed back; should that be lost as well, coordinators
 // take back what beats do not list.
 
-// NoSlot is the error of an attempt that was handed over and handed back: the receipt was repeated by another way, and so
+// ErrNoSlot is the error of an attempt that was handed over and handed back: the receipt was repeated by another way, and so
 // its slot was free, before it came.
-const NoSlot = "the slot that was offered was given up before the answer came"
-
-var errNoSlot = errors.New(NoSlot)
+var ErrNoSlot = errors.New("the slot that was offered was given up before the answer came")
 
 // mayOffer reports whether the attempt's slot is worth keeping for a task that it unlocks: one may be, and nothing else
 // waits for the slot.
@@ -71,10 +69,8 @@ func (w *Worker) accept(h *workerv1.Handover) {
 	}
 }
 
-// Missed is the error of an attempt that was handed over in a message that never came.
-const Missed = "the message that handed it over was lost"
-
-var errMissed = errors.New(Missed)
+// ErrMissed is the error of an attempt that was handed over in a message that never came.
+var ErrMissed = errors.New("the message that handed it over was lost")
 
 // missed hands back attempts that were handed over to this session, of those that it does not know. Their messages may
 // still come: they start nothing, as the slots that they were for are given up by the receipts that follow.
@@ -84,7 +80,7 @@ func (s *session) missed(grants []*workerv1.Grant) {
 			continue
 		}
 		a := s.newAttempt(s.w.pools[0], &workerv1.Work{Attempt: g.Attempt, Token: g.Token}, nil, time.Now())
-		if s.w.ledger.accept(a, key{}, errMissed) == acceptReport {
+		if s.w.ledger.accept(a, key{}, ErrMissed) == acceptReport {
 			s.w.results.add(a)
 		}
 		a.stop(nil)
@@ -111,7 +107,7 @@ func (l *ledger) accept(a *attempt, after key, whyNot error) acceptance {
 	a.claim = claimYes
 	from := l.attempts[after]
 	if whyNot == nil && (from == nil || !from.offers || from.pool != a.pool) {
-		whyNot = errNoSlot
+		whyNot = ErrNoSlot
 	}
 	if whyNot != nil {
 		l.report(a, a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, whyNot))

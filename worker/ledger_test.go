@@ -409,8 +409,8 @@ func TestLedger(t *testing.T) {
 func TestResultsSayWhetherTheyUnlock(t *testing.T) {
 	for _, unlocks := range []bool{false, true} {
 		a := &attempt{work: &workerv1.Work{Unlocks: unlocks}}
-		if r := a.newResult(workerv1.Outcome_OUTCOME_COMPLETED, time.Now(), time.Now()); r.Alone == unlocks {
-			t.Errorf("unlocks %v: the result says alone %v", unlocks, r.Alone)
+		if r := a.newResult(workerv1.Outcome_OUTCOME_COMPLETED, time.Now(), time.Now()); r.UnlocksNothing == unlocks {
+			t.Errorf("unlocks %v: the result says alone %v", unlocks, r.UnlocksNothing)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (w *Worker) work(a *attempt) *workerv1.Result {
 	}
 	started := time.Now()
 	if a.late(started) {
-		return a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, errLate)
+		return a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, ErrLate)
 	}
 	ctx, span := w.trace(a)
 	timeout := time.Duration(a.work.TimeoutMs) * time.Millisecond

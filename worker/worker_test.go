@@ -558,7 +558,7 @@ func TestMissedHandoversAreHandedBack(t *testing.T) {
 			return reply
 		}
 	})
-	if r := h.wantResult(2, returned); r.Error != worker.Missed {
+	if r := h.wantResult(2, returned); r.Error != worker.ErrMissed.Error() {
 		t.Errorf("handed back because of %q", r.Error)
 	}
 	close(may)

@@ -58,8 +58,8 @@ left join spec s on s.key = t.root
 cross join lateral (values
   ('tree_end', t.execution > 0 and (t.finished_at is null) <> (t.unfinished > 0) or t.execution = 0 and (t.finished_at is not null or t.unfinished > 0),
     format('execution %s, %s unfinished tasks, finished at %s; a tree has ended when no task of its execution is unfinished', t.execution, t.unfinished, coalesce(t.finished_at::text, 'no time'))),
-  ('tree_cancel', t.cancelled_at is not null and t.held + t.unfinished + t.blocked > 0 and not exists (select from chore where kind = 2 and chore.task = t.root),
-    format('the tree was cancelled at %s, %s of its tasks are not, and no chore will do it', t.cancelled_at, t.held + t.unfinished + t.blocked)),
+  ('tree_cancel', t.cancelled_at is not null and t.held + t.unfinished + t.blocked > 0 and not exists (select from followup where kind = 2 and followup.task = t.root),
+    format('the tree was cancelled at %s, %s of its tasks are not, and no followup will do it', t.cancelled_at, t.held + t.unfinished + t.blocked)),
   ('tree_root', t.root >> 24 <> t.key or s.id is distinct from t.root_id or s.parent <> -1,
     format('the root is %s, and the task there is %s with parent %s', t.root_id, coalesce(s.id, 'missing'), s.parent)),
   ('tree_deadline', t.unfinished > 0 and t.timeout_ms is not null and t.cancelled_at is null
@@ -147,8 +147,8 @@ where c.key is null or tree.execution <= 1 and (c.state not in (7, 8) or not exi
 limit $3
 
 -- name: AuditTaskWaiting
--- remaining is the number of dependencies that have not ended, or whose end a chore has yet to tell; a task that waits
--- for nothing has a chore that lets it go; one whose required dependency can't succeed is blocked.
+-- remaining is the number of dependencies that have not ended, or whose end a followup has yet to tell; a task that waits
+-- for nothing has a followup that lets it go; one whose required dependency can't succeed is blocked.
 select case when d.failed > 0 then 'waits_for_failed' when t.remaining <> d.open then 'remaining' else 'waiting_for_nothing' end as kind,
   t.key >> 24 as tree, t.key as task,
   format('waits for %s dependencies by its row, for %s by theirs; %s required ones did not complete', t.remaining, d.open, d.failed) as text
@@ -159,9 +159,9 @@ cross join lateral (
   select count(*) filter (where d.state < 5 or u.task is not null) as open,
     count(*) filter (where d.state in (5, 7, 8) and i.i > 0 and u.task is null) as failed
   from unnest(s.deps) i(i) join task d on d.key = (t.key >> 24 << 24) + abs(i.i) - 1
-  left join chore u on u.kind = 1 and u.task = d.key and u.cursor < t.key) d
+  left join followup u on u.kind = 1 and u.task = d.key and u.cursor < t.key) d
 where d.failed > 0 or t.remaining <> d.open
-  or t.remaining = 0 and not exists (select from chore c where c.kind = 3 and c.task = t.key)
+  or t.remaining = 0 and not exists (select from followup c where c.kind = 3 and c.task = t.key)
 limit $3
 
 -- name: AuditTaskTimers
@@ -291,9 +291,9 @@ select 'lease_overdue' as kind, 0::bigint as tree, 0::bigint as task,
 from worker where lease_until < now() - $1::double precision * interval '1 second' and (state in (1, 2) or state in (3, 4) and attempts <> '{-1}')
 order by key limit $2
 
--- name: AuditChores
--- The first chores, at most $1.
-select kind, task, cursor from chore order by kind, task limit $1
+-- name: AuditFollowups
+-- The first followups, at most $1.
+select kind, task, cursor from followup order by kind, task limit $1
 
 -- name: AuditNames
 -- What the tasks and trees are called ($1 trees, $2 tasks), null where they are not there.

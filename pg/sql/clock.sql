@@ -7,18 +7,18 @@ returning task, attempt, kind
 -- name: NextTimer
 select at, now() from timer order by at limit 1
 
--- name: TakeChores
--- Up to $1 chores. Locks: chores, skipping those that another coordinator does.
-select kind, task, cursor from chore order by kind, task limit $1 for update skip locked
+-- name: TakeFollowups
+-- Up to $1 followups. Locks: followups, skipping those that another coordinator does.
+select kind, task, cursor from followup order by kind, task limit $1 for update skip locked
 
--- name: HasChores
-select exists (select from chore)
+-- name: HasFollowups
+select exists (select from followup)
 
--- name: DeleteChore
-delete from chore where kind = $1 and task = $2
+-- name: DeleteFollowup
+delete from followup where kind = $1 and task = $2
 
--- name: MoveChore
-update chore set cursor = $3 where kind = $1 and task = $2
+-- name: MoveFollowup
+update followup set cursor = $3 where kind = $1 and task = $2
 
 -- name: UnfinishedAfter
 -- Up to $3 tasks of the keys in [$1, $2) that a tree's cancellation ends.
@@ -29,12 +29,12 @@ select key from task where key >= $1 and key < $2 and state < 6 order by key lim
 update tree set cancelled_at = now(), cancel_message = $2
 where key = $1 and cancelled_at is null and ($3::integer = 0 or execution = $3) and (unfinished > 0 or $3 = 0 and (held > 0 or blocked > 0))
 
--- name: CancelTreeChore
-insert into chore (kind, task) select 2, $1::bigint from tree where key = $1::bigint >> 24 and cancelled_at is not null
+-- name: CancelTreeFollowup
+insert into followup (kind, task) select 2, $1::bigint from tree where key = $1::bigint >> 24 and cancelled_at is not null
 on conflict (kind, task) do update set cursor = 0
 
--- name: CancelTreeChoreOf
-insert into chore (kind, task) select 2, root from tree where key = $1 and cancelled_at is not null
+-- name: CancelTreeFollowupOf
+insert into followup (kind, task) select 2, root from tree where key = $1 and cancelled_at is not null
 on conflict (kind, task) do update set cursor = 0
 
 -- name: FinishedTrees

@@ -105,9 +105,9 @@ with t as (
 )
 select sequence, unfinished = 0 from t
 
--- name: ChoresOf
+-- name: FollowupsOf
 -- The follow-up work of a tree. $1, $2: its keys. No locks.
-select kind, task from chore where task >= $1 and task < $2
+select kind, task from followup where task >= $1 and task < $2
 
 -- name: RestartRows
 -- Puts $8 tasks back to their beginning for a start or re-run. Expects: settled or held, as planned; nobody holds them;

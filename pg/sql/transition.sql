@@ -64,7 +64,7 @@ cross join lateral (select from task r where r.key = u.key and r.flags & 24 = 8 
 cross join lateral (select dependent, required from edge where dependency = u.key offset 0) e
 
 -- name: DependentsAfter
--- Up to $3 edges of one dependency, by dependent, after $2: for a chore.
+-- Up to $3 edges of one dependency, by dependent, after $2: for a followup.
 select dependent, required from edge where dependency = $1 and dependent > $2 order by dependent limit $3
 
 -- name: ApplyRows
@@ -136,8 +136,8 @@ select coalesce(u.at, now() + u.delay_ms * interval '1 millisecond'), u.task, u.
 from unnest($1::bigint[], $2::integer[], $3::smallint[], $4::double precision[], $5::timestamptz[]) u(task, attempt, kind, delay_ms, at)
 on conflict do nothing
 
--- name: InsertChores
-insert into chore (kind, task) select u.kind, u.task from unnest($1::smallint[], $2::bigint[]) u(kind, task)
+-- name: InsertFollowups
+insert into followup (kind, task) select u.kind, u.task from unnest($1::smallint[], $2::bigint[]) u(kind, task)
 on conflict (kind, task) do update set cursor = 0
 
 -- name: LockTrees
@@ -168,7 +168,7 @@ with u as (
 )
 select key, sequence, final from t
 
--- name: PlaceRuns
+-- name: PlaceStretches
 -- Puts ready tasks in the queue of their pool: straight to published when the caller has room for them and nothing of
 -- their priority or above waits (an unlocked task never passes older ready ones), else to ready.
 with u as (

@@ -105,7 +105,7 @@ func sameInputs(got json.RawMessage, want map[string]any) error {
 
 // ungranted are the errors of attempts whose grant was lost in a cut, or came too late for its slot or its timeout: they
 // went back uncounted, and the task's script, which counts numbers, is one off.
-var ungranted = []string{worker.NoSlot, worker.Late, worker.Missed, dag.Disowned}
+var ungranted = []string{worker.ErrNoSlot.Error(), worker.ErrLate.Error(), worker.ErrMissed.Error(), dag.Disowned}
 
 // checkAttempts holds a task's history against its end: numbers without gaps, only the last one successful, as many
 // counted as the policy allows.
@@ -254,7 +254,7 @@ func CheckSettled(ctx context.Context, url string) error {
 	return query(ctx, url, map[string]string{
 		"runs left in ready":               "select count(*) from ready",
 		"runs left in published":           "select count(*) from published",
-		"chores left":                      "select count(*) from chore",
+		"followups left":                   "select count(*) from followup",
 		"attempts open":                    "select count(*) from task where worker is not null",
 		"timers left of delayed tasks":     "select count(*) from timer where kind = 1",
 		"trees that count an open attempt": "select count(*) from tree where running <> 0",
@@ -287,7 +287,7 @@ select s.id, t.state, t.attempt, t.pool, t.priority, t.remaining, coalesce(t.wor
   (select count(*) from ready r where r.first <= t.key and t.key < r.first + r.n),
   (select string_agg(format('attempt %s at %s', r.attempt, r.at::time), ', ') from published r where r.first <= t.key and t.key < r.first + r.n),
   (select string_agg(format('kind %s attempt %s in %s', m.kind, m.attempt, m.at - now()), ', ') from timer m where m.task = t.key),
-  (select string_agg(format('kind %s', c.kind), ', ') from chore c where c.task = t.key), now()::time::text
+  (select string_agg(format('kind %s', c.kind), ', ') from followup c where c.task = t.key), now()::time::text
 from task t join spec s on s.key = t.key where t.state in (1, 2, 3, 4) order by t.state desc limit 12`
 
 // Explain tells what the first unfinished tasks of a cluster that is stuck wait for.
@@ -306,12 +306,12 @@ func Explain(ctx context.Context, url string) string {
 		var id, now string
 		var state dag.State
 		var attempt, pool, priority, remaining, worker, ready int64
-		var published, timers, chores *string
-		if err := rows.Scan(&id, &state, &attempt, &pool, &priority, &remaining, &worker, &ready, &published, &timers, &chores, &now); err != nil {
+		var published, timers, followups *string
+		if err := rows.Scan(&id, &state, &attempt, &pool, &priority, &remaining, &worker, &ready, &published, &timers, &followups, &now); err != nil {
 			return err.Error()
 		}
-		fmt.Fprintf(&out, "\n%s: %s, attempt %d, pool %d, priority %d, %d remaining, worker %d; %d in ready; published %s; timers %s; chores %s; now %s",
-			id, state, attempt, pool, priority, remaining, worker, ready, text(published), text(timers), text(chores), now)
+		fmt.Fprintf(&out, "\n%s: %s, attempt %d, pool %d, priority %d, %d remaining, worker %d; %d in ready; published %s; timers %s; followups %s; now %s",
+			id, state, attempt, pool, priority, remaining, worker, ready, text(published), text(timers), text(followups), now)
 	}
 	return out.String()
 }

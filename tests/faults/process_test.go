@@ -37,7 +37,7 @@ func TestKilledCoordinator(t *testing.T) {
 		"coordinator.before-handover=kill",
 		"coordinator.before-ack=kill@5",
 		"coordinator.after-timer-commit=kill",
-		"coordinator.after-chore-commit=kill",
+		"coordinator.after-followup-commit=kill",
 	} {
 		victim := s.start(CoordinatorRole, point)
 		if err := spare.Stop(); err != nil {

@@ -17,12 +17,12 @@ const (
 // coordinator is one of several, all active.
 type coordinator struct {
 	process
-	dispatcher, timers, chores, watcher *ticker
-	arrived                             []arrived
-	settling                            bool
-	departed                            map[dag.WorkerKey]mark
-	suspects                            map[held]mark
-	looked                              time.Duration
+	dispatcher, timers, followups, watcher *ticker
+	arrived                                []arrived
+	settling                               bool
+	departed                               map[dag.WorkerKey]mark
+	suspects                               map[held]mark
+	looked                                 time.Duration
 }
 
 type arrived struct {
@@ -41,7 +41,7 @@ func (c *coordinator) start() {
 	c.departed, c.suspects, c.looked = map[dag.WorkerKey]mark{}, map[held]mark{}, c.w.now
 	c.dispatcher = c.tick(2*time.Second, c.dispatchRound)
 	c.timers = c.tick(2*time.Second, c.timerRound)
-	c.chores = c.tick(2*time.Second, c.choreRound)
+	c.followups = c.tick(2*time.Second, c.followupRound)
 	c.watcher = c.tick(2*time.Second, c.watch)
 	c.tick(5*time.Second, c.reconcile)
 }
@@ -55,8 +55,8 @@ func (c *coordinator) after(eff *effects) {
 		return
 	}
 	c.dispatcher.wake()
-	if eff.chores {
-		c.chores.wake()
+	if eff.followups {
+		c.followups.wake()
 	}
 	if eff.timers {
 		c.timers.wake()
@@ -118,13 +118,13 @@ func (c *coordinator) timerRound(done func()) {
 	})
 }
 
-func (c *coordinator) choreRound(done func()) {
+func (c *coordinator) followupRound(done func()) {
 	var eff *effects
 	more := false
-	c.tx(func() { eff, more = c.w.store.doChores(c.room) }, func(ok bool) {
+	c.tx(func() { eff, more = c.w.store.doFollowups(c.room) }, func(ok bool) {
 		if ok {
 			c.after(eff)
-			c.chores.again = c.chores.again || more
+			c.followups.again = c.followups.again || more
 		}
 		done()
 	})

@@ -21,7 +21,7 @@ type store struct {
 	published []run
 	runs      int // ids given
 	timers    []timer
-	chores    []chore
+	followups []followup
 	workers   []*workerRow // key - 1
 	attempts  map[attemptKey]*attemptRow
 }
@@ -70,16 +70,16 @@ type timer struct {
 	due time.Duration
 }
 
-type choreKind int
+type followupKind int
 
 const (
-	choreUnlock choreKind = iota + 1
-	choreCancel
-	choreRelease
+	followupUnlock followupKind = iota + 1
+	followupCancel
+	followupRelease
 )
 
-type chore struct {
-	kind   choreKind
+type followup struct {
+	kind   followupKind
 	task   dag.Key
 	cursor dag.Key
 }
@@ -165,17 +165,17 @@ func (s *store) load(keys, policies []dag.Key, dependents bool) *dag.Decision {
 
 // effects are what is left to do after a commit.
 type effects struct {
-	publish []*message
-	stops   []dag.Stop
-	handed  []dag.Handover
-	chores  bool
-	timers  bool
+	publish   []*message
+	stops     []dag.Stop
+	handed    []dag.Handover
+	followups bool
+	timers    bool
 }
 
 // apply writes what the decision says.
 func (s *store) apply(d *dag.Decision, room func(pool int32, n int) bool) *effects {
 	w := s.w
-	eff := &effects{stops: d.Stops, handed: d.Handovers, chores: len(d.Unlock) > 0, timers: len(d.Timers) > 0}
+	eff := &effects{stops: d.Stops, handed: d.Handovers, followups: len(d.Unlock) > 0, timers: len(d.Timers) > 0}
 	for _, r := range d.Changed() {
 		t := s.task(r.Key)
 		if want, got := r.Expected(), t.row.Guard(); got != want {
@@ -209,7 +209,7 @@ func (s *store) apply(d *dag.Decision, room func(pool int32, n int) bool) *effec
 		}
 	}
 	for _, k := range d.Unlock {
-		s.addChore(choreUnlock, k)
+		s.addFollowup(followupUnlock, k)
 	}
 	s.place(d.Readied(), room, eff)
 	for key, delta := range sorted(d.Trees) {
@@ -234,14 +234,14 @@ func (s *store) ended(e dag.Ended) {
 	}
 }
 
-func (s *store) addChore(kind choreKind, k dag.Key) {
-	for i := range s.chores {
-		if s.chores[i].kind == kind && s.chores[i].task == k {
-			s.chores[i].cursor = 0
+func (s *store) addFollowup(kind followupKind, k dag.Key) {
+	for i := range s.followups {
+		if s.followups[i].kind == kind && s.followups[i].task == k {
+			s.followups[i].cursor = 0
 			return
 		}
 	}
-	s.chores = append(s.chores, chore{kind: kind, task: k})
+	s.followups = append(s.followups, followup{kind: kind, task: k})
 }
 
 // addTree adds to a tree's aggregate and ends an execution that nothing is left of.

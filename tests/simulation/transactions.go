@@ -108,7 +108,7 @@ func (s *store) cancelTree(t *tree) {
 			}
 		}
 	}
-	s.addChore(choreCancel, t.key.Key(t.root))
+	s.addFollowup(followupCancel, t.key.Key(t.root))
 }
 
 // execute starts a tree or a part of it, or runs it again. It reports whether it did, or there is nothing to do.
@@ -118,10 +118,10 @@ func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bo
 	for i, task := range t.tasks {
 		nodes[i] = dag.Node{State: task.row.State, Flags: task.row.Flags, Attempt: task.row.Attempt, Open: task.row.Worker != 0}
 	}
-	for _, c := range s.chores {
+	for _, c := range s.followups {
 		switch {
 		case c.task.Tree() != t.key:
-		case c.kind == choreCancel:
+		case c.kind == followupCancel:
 			return false, &effects{}
 		default:
 			nodes[c.task.Index()].Untold = true
@@ -149,13 +149,13 @@ func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bo
 		}
 		t.tasks[r.Index].truth.restart(r.Attempt, s.w.now)
 		if r.Release {
-			s.addChore(choreRelease, row.Key)
+			s.addFollowup(followupRelease, row.Key)
 		}
 		if r.State == dag.Ready {
 			ready = append(ready, row)
 		}
 	}
-	eff = &effects{chores: true}
+	eff = &effects{followups: true}
 	t.execution++
 	t.cancelled, t.finished = false, false
 	if !beside {
@@ -198,7 +198,7 @@ func (s *store) dueTimers(limit int, room func(int32, int) bool) (eff *effects, 
 		d.Due(t.Timer)
 	}
 	eff = s.apply(d, room)
-	eff.chores = eff.chores || cancelled
+	eff.followups = eff.followups || cancelled
 	return eff, n == limit
 }
 
@@ -223,16 +223,16 @@ func (s *store) nextTimer(most time.Duration) time.Duration {
 	return max(time.Millisecond, most)
 }
 
-// choreStep is how many tasks one transaction of chores tells or cancels: few, so that cursors are moved.
-const choreStep = 3
+// followupStep is how many tasks one transaction of followups tells or cancels: few, so that cursors are moved.
+const followupStep = 3
 
-// doChores does a batch of follow-up work, and reports whether there may be more.
-func (s *store) doChores(room func(int32, int) bool) (eff *effects, more bool) {
+// doFollowups does a batch of follow-up work, and reports whether there may be more.
+func (s *store) doFollowups(room func(int32, int) bool) (eff *effects, more bool) {
 	defer s.w.panics()
-	if len(s.chores) == 0 {
+	if len(s.followups) == 0 {
 		return &effects{}, false
 	}
-	batch := slices.Clone(s.chores[:min(len(s.chores), 4)])
+	batch := slices.Clone(s.followups[:min(len(s.followups), 4)])
 	var lock []dag.Key
 	dependents := make([][]dag.Dependent, len(batch))
 	cancels := make([][]dag.Key, len(batch))
@@ -240,22 +240,22 @@ func (s *store) doChores(room func(int32, int) bool) (eff *effects, more bool) {
 	for i, c := range batch {
 		lock = append(lock, c.task)
 		switch c.kind {
-		case choreUnlock:
+		case followupUnlock:
 			for _, dep := range s.task(c.task).dependents {
-				if dep.Key > c.cursor && len(dependents[i]) < choreStep {
+				if dep.Key > c.cursor && len(dependents[i]) < followupStep {
 					dependents[i] = append(dependents[i], dep)
 					lock = append(lock, dep.Key)
 				}
 			}
-			last[i] = len(dependents[i]) < choreStep
-		case choreCancel:
+			last[i] = len(dependents[i]) < followupStep
+		case followupCancel:
 			for _, t := range s.trees[c.task.Tree()-1].tasks {
-				if t.row.Key >= max(c.task.Tree().Key(0), c.cursor+1) && t.row.State < dag.Completed && len(cancels[i]) < choreStep {
+				if t.row.Key >= max(c.task.Tree().Key(0), c.cursor+1) && t.row.State < dag.Completed && len(cancels[i]) < followupStep {
 					cancels[i] = append(cancels[i], t.row.Key)
 				}
 			}
 			lock = append(lock, cancels[i]...)
-			last[i] = len(cancels[i]) < choreStep
+			last[i] = len(cancels[i]) < followupStep
 		default:
 			last[i] = true
 		}
@@ -263,17 +263,17 @@ func (s *store) doChores(room func(int32, int) bool) (eff *effects, more bool) {
 	d := s.load(slices.Clone(lock), lock, false)
 	for i, c := range batch {
 		switch c.kind {
-		case choreUnlock:
+		case followupUnlock:
 			d.Unlocked(c.task, dependents[i])
-		case choreCancel:
+		case followupCancel:
 			for _, k := range cancels[i] {
 				d.Cancel(k, "", true)
 			}
-		case choreRelease:
+		case followupRelease:
 			d.Release(c.task)
 		}
 	}
-	s.chores = s.chores[len(batch):]
+	s.followups = s.followups[len(batch):]
 	for i, c := range batch {
 		if last[i] {
 			continue
@@ -284,7 +284,7 @@ func (s *store) doChores(room func(int32, int) bool) (eff *effects, more bool) {
 		if n := len(cancels[i]); n > 0 {
 			c.cursor = cancels[i][n-1]
 		}
-		s.chores = append(s.chores, c)
+		s.followups = append(s.followups, c)
 	}
 	return s.apply(d, room), true
 }

@@ -138,7 +138,7 @@ func (w *world) script(k dag.Key) oracle.Script {
 
 // done reports whether nobody wants anything any more and everything is at rest.
 func (w *world) done() bool {
-	if w.pending > 0 || len(w.store.chores) > 0 || len(w.open) > 0 {
+	if w.pending > 0 || len(w.store.followups) > 0 || len(w.open) > 0 {
 		return false
 	}
 	for _, t := range w.store.trees {
@@ -174,7 +174,7 @@ func (w *world) unsettled() string {
 			return fmt.Sprintf("worker %d keeps task %d attempt %d", wk.id-100, a.key.task.Index(), a.key.number)
 		}
 	}
-	return fmt.Sprintf("%d chores, %d executions", len(w.store.chores), len(w.open))
+	return fmt.Sprintf("%d followups, %d executions", len(w.store.followups), len(w.open))
 }
 
 // submit stores a tree, held, and plans what users do with it.
@@ -365,7 +365,7 @@ func (w *world) cancelSomething() bool {
 	w.trace("cancel", -1, int(t.key), 0)
 	if w.rng.IntN(3) == 0 {
 		w.store.cancelTree(t)
-		c.resume(c.life, func() { c.chores.wake() })
+		c.resume(c.life, func() { c.followups.wake() })
 		return true
 	}
 	var keys []dag.Key

@@ -546,10 +546,10 @@ type Result struct {
 	Permanent      bool                   `protobuf:"varint,8,opt,name=permanent,proto3" json:"permanent,omitempty"` // a failure that a retry can't mend
 	StartedUnixUs  int64                  `protobuf:"varint,9,opt,name=started_unix_us,json=startedUnixUs,proto3" json:"started_unix_us,omitempty"`
 	FinishedUnixUs int64                  `protobuf:"varint,10,opt,name=finished_unix_us,json=finishedUnixUs,proto3" json:"finished_unix_us,omitempty"`
-	Early          bool                   `protobuf:"varint,11,opt,name=early,proto3" json:"early,omitempty"` // started before its claim was confirmed (repeatable only)
-	Offer          bool                   `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"` // its slot waits for the receipt: a task of its pool that it unlocks may come along
-	Alone          bool                   `protobuf:"varint,13,opt,name=alone,proto3" json:"alone,omitempty"` // its Work did not say that it unlocks others: a hint; where it is wrong, a chore tells them
-	Facts          uint64                 `protobuf:"varint,14,opt,name=facts,proto3" json:"facts,omitempty"` // of its Work: a hint, as in Grant
+	Early          bool                   `protobuf:"varint,11,opt,name=early,proto3" json:"early,omitempty"`                                         // started before its claim was confirmed (repeatable only)
+	Offer          bool                   `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"`                                         // its slot waits for the receipt: a task of its pool that it unlocks may come along
+	UnlocksNothing bool                   `protobuf:"varint,13,opt,name=unlocks_nothing,json=unlocksNothing,proto3" json:"unlocks_nothing,omitempty"` // its Work did not say that it unlocks others: a hint; where it is wrong, a chore tells them
+	Facts          uint64                 `protobuf:"varint,14,opt,name=facts,proto3" json:"facts,omitempty"`                                         // of its Work: a hint, as in Grant
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -668,9 +668,9 @@ func (x *Result) GetOffer() bool {
 	return false
 }
 
-func (x *Result) GetAlone() bool {
+func (x *Result) GetUnlocksNothing() bool {
 	if x != nil {
-		return x.Alone
+		return x.UnlocksNothing
 	}
 	return false
 }
@@ -1734,7 +1734,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xb9\x03\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xcc\x03\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x126\n" +
@@ -1749,8 +1749,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x10finished_unix_us\x18\n" +
 	" \x01(\x03R\x0efinishedUnixUs\x12\x14\n" +
 	"\x05early\x18\v \x01(\bR\x05early\x12\x14\n" +
-	"\x05offer\x18\f \x01(\bR\x05offer\x12\x14\n" +
-	"\x05alone\x18\r \x01(\bR\x05alone\x12\x14\n" +
+	"\x05offer\x18\f \x01(\bR\x05offer\x12'\n" +
+	"\x0funlocks_nothing\x18\r \x01(\bR\x0eunlocksNothing\x12\x14\n" +
 	"\x05facts\x18\x0e \x01(\x04R\x05facts\"z\n" +
 	"\vResultBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +

@@ -81,3 +81,29 @@ func (s State) Settled() bool { return s >= Blocked }
 
 // Unfinished reports whether an execution still has to bring the task to an end.
 func (s State) Unfinished() bool { return s > Held && s < Blocked }
+
+// transitions is the table of states: which may follow which. A re-run, at a user's word, may go from any settled
+// state back to the beginning (spec 3.7, 12.3); nothing else leaves a settled state.
+var transitions = [...]uint16{
+	Held:      set(Waiting, Ready, Blocked, Cancelled),
+	Waiting:   set(Delayed, Ready, Blocked, Completed, Failed, Cancelled),
+	Delayed:   set(Ready, Cancelled),
+	Ready:     set(Ready, Running, Delayed, Completed, Failed, Cancelled),
+	Running:   set(Ready, Delayed, Completed, Failed, Cancelled),
+	Blocked:   set(Waiting, Ready, Cancelled),
+	Completed: set(Waiting, Ready, Blocked),
+	Failed:    set(Waiting, Ready, Blocked),
+	Cancelled: set(Waiting, Ready, Blocked),
+}
+
+func set(states ...State) (bits uint16) {
+	for _, s := range states {
+		bits |= 1 << s
+	}
+	return bits
+}
+
+// CanMove reports whether a task in state from may go to state to.
+func CanMove(from, to State) bool {
+	return int(from) < len(transitions) && transitions[from]&(1<<to) != 0
+}

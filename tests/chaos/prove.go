@@ -24,15 +24,15 @@ type bug struct {
 
 // bugs are built into the engine's processes one at a time, to show that the checker finds them.
 var bugs = []bug{
-	{mutation.Mutant{Name: "attempt-number-stays", File: "dag/decide.go", What: "every return of an attempt makes a new number",
+	{mutation.Mutant{Name: "attempt-number-stays", File: "dag/settle.go", What: "every return of an attempt makes a new number",
 		Old: "\tr.Attempt++\n\tr.StartedAt = time.Time{}", New: "\tr.StartedAt = time.Time{}"}, "worker-kill,worker-restart"},
-	{mutation.Mutant{Name: "claim-from-the-holder", File: "dag/decide.go", What: "an attempt that is held is no one else's",
+	{mutation.Mutant{Name: "claim-from-the-holder", File: "dag/claim.go", What: "an attempt that is held is no one else's",
 		Old: "if r.Worker == w {\n\t\t\treturn Yes\n\t\t}\n\t\treturn No", New: "return Yes"}, "copies,nats-kill"},
-	{mutation.Mutant{Name: "crash-fails-the-task", File: "dag/decide.go", What: "a lost worker fails no task before the poison limit",
+	{mutation.Mutant{Name: "crash-fails-the-task", File: "dag/settle.go", What: "a lost worker fails no task before the poison limit",
 		Old: "r.policy().OnLost == FailLost || r.Crashes >= PoisonLimit", New: "r.policy().OnLost == FailLost || r.Crashes >= 1"}, "worker-kill"},
-	{mutation.Mutant{Name: "cancelled-attempt-let-go", File: "dag/decide.go", What: "a cancelled attempt of a lost worker is closed",
+	{mutation.Mutant{Name: "cancelled-attempt-let-go", File: "dag/settle.go", What: "a cancelled attempt of a lost worker is closed",
 		Old: "StartedAt: r.StartedAt, Receipt: true})\n\t\td.hold(r, 0)", New: "StartedAt: r.StartedAt, Receipt: true})"}, "worker-kill,worker-freeze"},
-	{mutation.Mutant{Name: "blocked-counts-down", File: "dag/decide.go", What: "a failed required dependency blocks",
+	{mutation.Mutant{Name: "blocked-counts-down", File: "dag/unlock.go", What: "a failed required dependency blocks",
 		Old: "if dep.Required && state != Completed {", New: "if dep.Required && state == Blocked {"}, "copies"},
 	{mutation.Mutant{Name: "take-back-forgets", File: "coordinator/workers.go", What: "all attempts of a lost worker are taken back",
 		Old: "slices.Chunk(keys, takeBackAtOnce)", New: "slices.Chunk(keys[:1], takeBackAtOnce)"}, "worker-kill"},

@@ -1,0 +1,31 @@
+package dag
+
+// Cancel cancels an unfinished task (spec 3.8). A running attempt is stopped by its worker and stays open until the
+// receipt. quiet: the whole tree is being cancelled and its row says why; dependents are cancelled too, so nobody is
+// told.
+func (d *Decision) Cancel(k Key, message string, quiet bool) bool {
+	r := d.rows[k]
+	if r == nil || !r.State.Unfinished() && r.State != Held && r.State != Blocked {
+		return false
+	}
+	running := r.State == Running
+	if running || !quiet {
+		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCancelled, Worker: r.Worker, StartedAt: r.StartedAt, Error: message})
+	}
+	if running {
+		d.Stops = append(d.Stops, Stop{Worker: r.Worker, Task: r.Key, Attempt: r.Attempt})
+	}
+	was := r.State
+	if was.Unfinished() && !quiet {
+		d.finish(r, Cancelled)
+		return true
+	}
+	d.move(r, Cancelled)
+	if was.Unfinished() { // of what no execution waits for, nothing is told: its tree's final event may be past
+		d.event(EventCancelled, r, r.Attempt)
+	}
+	if was == Held && !quiet {
+		d.announce(r)
+	}
+	return true
+}

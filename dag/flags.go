@@ -1,0 +1,25 @@
+package dag
+
+// Flags are facts about a task that never change and that scheduling needs at every step. The bits are stored.
+type Flags int16
+
+// The flags of a task.
+const (
+	FlagLeaf       Flags = 1 << iota // no task names it as parent: it counts in the tree's progress
+	FlagGroup                        // has no executor: completes when its dependencies allow (spec 1.3)
+	FlagRepeatable                   // may start before its claim is confirmed
+	FlagDependents                   // some task depends on it
+	FlagWide                         // more than [InlineDependents] do: they are unlocked by a followup, in batches
+	FlagTimed                        // has a not-before or schedule-to-start time: look at its policy when it gets ready
+	FlagTimeout                      // has a start-to-close timeout of its own
+	FlagUnknown                      // no worker was ever known to have its executor: fails when it gets ready (spec K13)
+)
+
+// FlagPolicy marks tasks whose policy decisions need even when nothing fails.
+const FlagPolicy = FlagTimed | FlagTimeout | FlagUnknown
+
+// InlineDependents is the most dependents of one task that are unlocked in the transaction that settles it.
+const InlineDependents = 1000
+
+// Unlocks reports whether tasks depend on it, few enough to be unlocked in the transaction that ends it.
+func (f Flags) Unlocks() bool { return f&(FlagDependents|FlagWide) == FlagDependents }

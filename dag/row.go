@@ -1,0 +1,67 @@
+package dag
+
+import "time"
+
+// WorkerKey is the compact internal name of one run of one worker process; 0 is none.
+type WorkerKey int64
+
+// Row is a task's scheduling state, as locked.
+type Row struct {
+	Key       Key
+	State     State
+	Flags     Flags
+	Priority  Priority
+	Pool      int32
+	Attempt   int32     // number of the current attempt, or of the next one to be claimed; from 1, never restarts
+	Remaining int32     // dependencies that have not ended; meaningful while Waiting
+	Failures  int32     // counted attempts that failed, in this execution
+	Crashes   int32     // workers lost, in this execution
+	Worker    WorkerKey // holds the open attempt. Invariant: set while Running; may stay set when Cancelled, until the receipt
+	StartedAt time.Time // of the current attempt; zero before
+	BlockedBy Key       // Blocked: the task whose end is the cause
+	Policy    *Policy   // loaded where a decision may need it, else nil
+
+	was       Guard // as it was handed in
+	changed   bool
+	cancelled bool // its tree was cancelled
+}
+
+// Guard is what decides whether a row still is what was handed in: a write of rows that are not locked compares it.
+type Guard struct {
+	State                                 State
+	Attempt, Remaining, Failures, Crashes int32
+	Worker                                WorkerKey
+}
+
+// Guard is the row as it is now.
+func (r *Row) Guard() Guard {
+	return Guard{r.State, r.Attempt, r.Remaining, r.Failures, r.Crashes, r.Worker}
+}
+
+// Policy is the part of a task's specification that decisions read. All zero: the defaults.
+type Policy struct {
+	Executor        string
+	Retry           RetryPolicy
+	OnLost          OnLost
+	Timeout         time.Duration
+	ScheduleToStart time.Duration
+	NotBefore       time.Time
+}
+
+// Expected is what a write of the row must find. Flags, Priority and Pool never change.
+func (r *Row) Expected() Guard { return r.was }
+
+func (r *Row) policy() Policy {
+	if r.Policy == nil {
+		return Policy{}
+	}
+	return *r.Policy
+}
+
+// cause is the task that dependents are blocked by when this one can't succeed.
+func (r *Row) cause() Key {
+	if r.State == Blocked {
+		return r.BlockedBy
+	}
+	return r.Key
+}

@@ -1,0 +1,152 @@
+package dag
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Result is what a worker reports of an attempt. Its token was checked.
+type Result struct {
+	Task           Key
+	Attempt        int32
+	Worker         WorkerKey   // 0: not known (any more)
+	Before         []WorkerKey // earlier runs of the same worker: it reports for them after losing its lease
+	Outcome        Outcome
+	Value          []byte // JSON; nil: null
+	Chunked        bool   // the value waits in the store, in parts
+	Error          string
+	Detail         string
+	Permanent      bool
+	Early          bool // started before its claim was confirmed
+	Offer          bool // its slot waits for a task that it unlocks
+	UnlocksNothing bool // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
+	Facts          Facts
+	StartedAt      time.Time
+}
+
+// from reports whether the result comes from the worker.
+func (res *Result) from(w WorkerKey) bool { return w == res.Worker || slices.Contains(res.Before, w) }
+
+// Settle records a result and unlocks what waited for it. It reports whether the result changed anything: an old
+// attempt's, a second copy, or one that comes after the end changes nothing (design §2.2).
+func (d *Decision) Settle(res Result) bool {
+	r := d.rows[res.Task]
+	if r == nil || r.Attempt != res.Attempt {
+		return false
+	}
+	repeatable := r.Flags&FlagRepeatable != 0
+	switch {
+	case r.State == Running && (res.from(r.Worker) || repeatable && res.Early):
+	case r.State == Ready && repeatable && res.Early && !r.cancelled:
+		d.start(r, res.Worker)
+		if !res.StartedAt.IsZero() && res.StartedAt.Before(d.now) {
+			r.StartedAt = res.StartedAt
+		}
+	case r.State == Cancelled && r.Worker != 0 && res.from(r.Worker):
+		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCancelled, Worker: r.Worker,
+			StartedAt: r.StartedAt, Result: res.Value, Chunked: res.Chunked, Receipt: true})
+		d.hold(r, 0)
+		return true
+	default:
+		return false
+	}
+	end := Ended{Outcome: res.Outcome, Result: res.Value, Chunked: res.Chunked, Error: res.Error, Detail: res.Detail}
+	switch res.Outcome {
+	case OutcomeCompleted:
+		end.Counted = true
+		d.end(r, end)
+		d.finish(r, Completed)
+	case OutcomeFailed, OutcomeTimedOut:
+		end.Counted = true
+		if end.Error == "" {
+			end.Error = "failed without a reason"
+		}
+		d.fail(r, end, res.Permanent)
+	default: // handed back
+		end.Outcome = OutcomeReturned
+		if end.Error == "" {
+			end.Error = "handed back by its worker"
+		}
+		d.interrupt(r, end)
+	}
+	return true
+}
+
+// end closes the open attempt in the history.
+func (d *Decision) end(r *Row, e Ended) {
+	e.Task, e.Attempt, e.Worker, e.StartedAt = r.Key, r.Attempt, r.Worker, r.StartedAt
+	d.Ended = append(d.Ended, e)
+	d.hold(r, 0)
+}
+
+// fail ends a counted attempt, and tries again or fails the task, as the policy says.
+func (d *Decision) fail(r *Row, e Ended, permanent bool) {
+	d.end(r, e)
+	r.Failures++
+	policy := r.policy()
+	if permanent || policy.Retry.Exhausted(int(r.Failures)) {
+		d.finish(r, Failed)
+		return
+	}
+	d.again(r, policy.Retry.Delay(int(r.Failures), d.random()))
+}
+
+// interrupt ends an attempt that was cut off by a drain or a lost worker; that burns no attempt.
+func (d *Decision) interrupt(r *Row, e Ended) {
+	fails := r.policy().OnLost == FailLost || r.Crashes >= PoisonLimit
+	e.Counted = fails
+	d.end(r, e)
+	if fails {
+		d.finish(r, Failed)
+		return
+	}
+	d.again(r, 0)
+}
+
+// again makes a new attempt, after the delay.
+func (d *Decision) again(r *Row, delay time.Duration) {
+	d.event(EventRetry, r, r.Attempt)
+	r.Attempt++
+	r.StartedAt = time.Time{}
+	if delay > 0 {
+		d.delay(r, Timer{Delay: delay})
+		return
+	}
+	d.ready(r)
+}
+
+func (d *Decision) delay(r *Row, t Timer) {
+	d.move(r, Delayed)
+	t.Task, t.Attempt, t.Kind = r.Key, r.Attempt, TimerDue
+	d.Timers = append(d.Timers, t)
+}
+
+// Disowned is the error of an attempt that its worker does not know: what told it was lost.
+const Disowned = "its worker does not know it any more"
+
+// Lost takes an attempt back from a worker that is lost, or that disowned it.
+func (d *Decision) Lost(k Key, w WorkerKey, crash bool) bool {
+	r := d.rows[k]
+	if r == nil || r.Worker != w || w == 0 {
+		return false
+	}
+	switch r.State {
+	case Running:
+		outcome, text := OutcomeReturned, Disowned
+		if crash {
+			r.Crashes++
+			outcome, text = OutcomeLost, "its worker was lost"
+			if r.Crashes >= PoisonLimit {
+				text = fmt.Sprintf("its worker was lost; that was the case %d times", r.Crashes)
+			}
+		}
+		d.interrupt(r, Ended{Outcome: outcome, Error: text})
+		return true
+	case Cancelled:
+		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCancelled, Worker: w, StartedAt: r.StartedAt, Receipt: true})
+		d.hold(r, 0)
+		return true
+	}
+	return false
+}

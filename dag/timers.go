@@ -1,0 +1,62 @@
+package dag
+
+import (
+	"fmt"
+	"time"
+)
+
+// TimerKind numbers what a timer is for. The numbers are stored.
+type TimerKind int16
+
+// The kinds of timers.
+const (
+	TimerDue             TimerKind = 1 // a delayed task may start
+	TimerScheduleToStart TimerKind = 2
+	TimerStartToClose    TimerKind = 3
+	TimerTree            TimerKind = 4 // the tree's deadline; its task is the root
+)
+
+// Timer asks for a decision after a delay.
+type Timer struct {
+	Task    Key
+	Attempt int32
+	Kind    TimerKind
+	Delay   time.Duration // from the decision on
+	At      time.Time     // instead of Delay, unless zero
+}
+
+// TimeoutGrace is how long after an attempt's own timeout its worker has to report it, before it is settled without.
+const TimeoutGrace = 15 * time.Second
+
+// StartWithin is how long after its worker first asked for it an attempt with a timeout of its own may start. The rest
+// of [TimeoutGrace] is for stopping.
+const StartWithin = 10 * time.Second
+
+// TooLate reports whether a granted attempt must be handed back, unstarted and uncounted: the store counts its timeout
+// from the claim, which may be as old as the first request for it, so that it could be timed out, and the next attempt
+// started, while it ran. timeout is the task's own, 0 for none; waited is the time since the attempt was first asked for,
+// or since the offer that it was handed over for was made.
+func TooLate(timeout, waited time.Duration) bool { return timeout > 0 && waited > StartWithin }
+
+// Due handles a timer that went off. It reports whether anything changed: a timer of an older attempt, or one whose
+// task has moved on, changes nothing.
+func (d *Decision) Due(t Timer) bool {
+	r := d.rows[t.Task]
+	if r == nil || r.Attempt != t.Attempt {
+		return false
+	}
+	switch {
+	case t.Kind == TimerDue && r.State == Delayed:
+		d.ready(r)
+	case t.Kind == TimerScheduleToStart && r.State == Ready:
+		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeTimedOut, Counted: true,
+			Error: fmt.Sprintf("not started within %s of being ready", r.policy().ScheduleToStart)})
+		d.finish(r, Failed)
+	case t.Kind == TimerStartToClose && r.State == Running:
+		d.Stops = append(d.Stops, Stop{Worker: r.Worker, Task: r.Key, Attempt: r.Attempt})
+		d.fail(r, Ended{Outcome: OutcomeTimedOut, Counted: true, Error: fmt.Sprintf("timeout after %s", r.policy().Timeout)}, false)
+	default:
+		return false
+	}
+	return true
+}

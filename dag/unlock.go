@@ -1,0 +1,103 @@
+package dag
+
+import "fmt"
+
+// release lets a task go whose dependencies all allow it: to its pool, to wait for its time, or, a group, to its end.
+func (d *Decision) release(r *Row) {
+	if r.Flags&FlagGroup != 0 {
+		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCompleted, Counted: true, StartedAt: d.now, Result: []byte("{}")})
+		r.StartedAt = d.now
+		d.event(EventStart, r, r.Attempt)
+		d.finish(r, Completed)
+		return
+	}
+	if r.Flags&FlagUnknown != 0 {
+		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeFailed, Counted: true, Error: UnknownExecutor(r.policy().Executor)})
+		d.finish(r, Failed)
+		return
+	}
+	if due := r.policy().NotBefore; due.After(d.now) {
+		d.delay(r, Timer{At: due})
+		return
+	}
+	d.ready(r)
+}
+
+// Unlocked tells some dependents, whose rows are at hand, of a settled task, whose row is too: for a followup.
+func (d *Decision) Unlocked(k Key, dependents []Dependent) {
+	r := d.rows[k]
+	if r == nil || !r.State.Settled() {
+		return
+	}
+	for _, dep := range dependents {
+		d.DependencyEnded(dep, r.State, r.cause())
+	}
+}
+
+// Release lets a task go that waits for no dependency; for those that a submission or a re-run left to a followup.
+func (d *Decision) Release(k Key) {
+	if r := d.rows[k]; r != nil && r.State == Waiting && r.Remaining == 0 {
+		d.release(r)
+	}
+}
+
+// UnknownExecutor is the failure text of a task whose executor nobody has (spec 1.3, K13).
+func UnknownExecutor(id string) string {
+	return fmt.Sprintf("Task executor not found. method='%s'. No worker has registered an executor of this id.", id)
+}
+
+func (d *Decision) ready(r *Row) {
+	d.move(r, Ready)
+	if limit := r.policy().ScheduleToStart; limit > 0 {
+		d.Timers = append(d.Timers, Timer{Task: r.Key, Attempt: r.Attempt, Kind: TimerScheduleToStart, Delay: limit})
+	}
+}
+
+// finish settles a task and tells its dependents, those that are at hand at once.
+func (d *Decision) finish(r *Row, to State) {
+	d.move(r, to)
+	switch to {
+	case Completed:
+		d.event(EventCompleted, r, r.Attempt)
+	case Failed:
+		d.event(EventFailed, r, r.Attempt)
+	case Cancelled:
+		d.event(EventCancelled, r, r.Attempt)
+	}
+	d.announce(r)
+}
+
+// announce tells the dependents of a settled task, or leaves it to a followup when they are many or not at hand.
+func (d *Decision) announce(r *Row) {
+	if r.Flags&FlagDependents == 0 {
+		return
+	}
+	dependents, loaded := d.deps[r.Key]
+	if !loaded || r.Flags&FlagWide != 0 {
+		d.Unlock = append(d.Unlock, r.Key)
+		return
+	}
+	for _, dep := range dependents {
+		d.DependencyEnded(dep, r.State, r.cause())
+	}
+}
+
+// DependencyEnded tells a dependent, whose row is at hand, that one of its dependencies was settled (spec 3.2, K9).
+// Each edge must be told once for each end of its dependency.
+func (d *Decision) DependencyEnded(dep Dependent, state State, cause Key) {
+	r := d.rows[dep.Key]
+	if r == nil || r.State != Waiting {
+		return // held, cancelled, or blocked by another dependency already
+	}
+	if dep.Required && state != Completed {
+		r.BlockedBy = cause
+		d.move(r, Blocked)
+		d.announce(r)
+		return
+	}
+	r.Remaining--
+	d.touch(r)
+	if r.Remaining == 0 {
+		d.release(r)
+	}
+}

@@ -9,7 +9,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build test testfull chaos demo bench fuzz fmt lint vuln generate generated check clean
+.PHONY: help build test testfull chaos demo bench fuzz fmt lint vuln generate generated sizes check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -52,18 +52,23 @@ lint: $(TOOLS)/.installed ## check format, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		test -z "$$unformatted" || { echo "not formatted (make fmt does it):" $$unformatted; exit 1; }
 	go vet ./...
+	go vet -C tools ./...
 	$(TOOLS)/staticcheck ./...
 
 vuln: $(TOOLS)/.installed ## look for known vulnerabilities; says so when their database can't be reached
 	@tools/vuln.sh
 
-generate: $(TOOLS)/.installed ## generate code and documents again
+generate: $(TOOLS)/.installed ## generate code, documents and NOTICE again
 	@tools/need.sh protoc
 	PATH="$(TOOLS):$$PATH" proto/generate.sh
 	go generate ./...
+	go run -C tools ./notice -dir .. -out ../NOTICE
 
 generated: ## fail when a generated file is not what its generator makes
 	@tools/generated.sh
+
+sizes: ## count packages, long files and long functions (SIZESFLAGS=-list names them)
+	@go run -C tools ./sizes -dir .. $(SIZESFLAGS)
 
 check: lint vuln generated ## all that CI checks except the tests
 

@@ -4,6 +4,7 @@
 //
 //	go run ./tests/bench                  # everything, as `make bench` does
 //	go run ./tests/bench -only flat -tasks 10000 -runs 1 -out ""
+//	go run ./tests/bench -only flat,flat-slots -slots 16,1000 -results ""
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -26,7 +28,8 @@ import (
 // options are the flags.
 type options struct {
 	runs, tasks, hops, wide int
-	concurrency             int
+	concurrency             int   // slots of each pool of a worker
+	slots                   []int // the same, for each point of the suite flat-slots
 	coordinators            int
 	largest, curve          int
 	only                    string
@@ -42,9 +45,15 @@ type options struct {
 
 // figure is one measured number of one run.
 type figure struct {
-	Name  string  `json:"name"`
-	Unit  string  `json:"unit"`
-	Value float64 `json:"value"`
+	Name  string
+	Unit  string
+	Value float64
+}
+
+// measured is a figure, and with how many slots of each pool of a worker it came about.
+type measured struct {
+	figure
+	slots int
 }
 
 func main() {
@@ -60,11 +69,12 @@ func main() {
 	flag.IntVar(&o.tasks, "tasks", 100_000, "tasks of the large flat tree")
 	flag.IntVar(&o.hops, "hops", 1000, "steps of the chain")
 	flag.IntVar(&o.wide, "wide", 100_000, "tasks that one task waits for in the fan-in")
-	flag.IntVar(&o.concurrency, "concurrency", 4000, "slots of the worker's pool")
+	flag.IntVar(&o.concurrency, "concurrency", 4000, "slots of each pool of a worker, in all suites but flat-slots")
+	slots := flag.String("slots", "16,64,256,1000", "slots to measure the flat tree with in the suite flat-slots, separated by commas; a worker has 16 by default")
 	flag.IntVar(&o.coordinators, "coordinators", 1, "coordinator processes")
 	flag.IntVar(&o.largest, "largest", 1_000_000, "tasks of the curve's largest tree")
 	flag.IntVar(&o.curve, "curve", 20_000, "tasks of each point of the other curves")
-	flag.StringVar(&o.only, "only", "", "suites, separated by commas: "+strings.Join(suiteNames(), ", "))
+	flag.StringVar(&o.only, "only", "", "suites, separated by commas; - for none: "+strings.Join(suiteNames(), ", "))
 	flag.StringVar(&o.limits, "limits", "../shared/limits", "directory of the limits programs")
 	flag.StringVar(&o.out, "out", "docs/performance.md", "report; empty for none")
 	flag.StringVar(&o.results, "results", "tests/bench/results", "directory for the raw figures; empty for none")
@@ -76,6 +86,11 @@ func main() {
 	if *quick {
 		o.runs, o.tasks, o.hops, o.wide, o.largest, o.curve = 1, 5000, 100, 5000, 10_000, 2000
 		o.limits, o.out, o.results = "", "", ""
+	}
+	var err error
+	if o.slots, err = numbers(*slots); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: -slots:", err)
+		os.Exit(2)
 	}
 	if *with != "" {
 		o.with = strings.Split(*with, ",")
@@ -89,18 +104,31 @@ func main() {
 	}
 }
 
+// numbers reads positive numbers that are separated by commas.
+func numbers(list string) (all []int, err error) {
+	for _, text := range strings.Split(list, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			return nil, fmt.Errorf("%q is not a positive number", text)
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
 func run(ctx context.Context, o options) error {
 	r := report{options: o, started: time.Now(), values: map[string][]float64{}, unit: map[string]string{},
-		limits: map[string][]float64{}}
+		slots: map[string]int{}, limits: map[string][]float64{}}
 	limits, cleanup, err := buildLimits(ctx, o.limits)
 	if err != nil {
 		return err
 	}
 	defer cleanup()
 	var failed error
-	chosen := slices.DeleteFunc(slices.Clone(suites), func(s suite) bool {
-		return o.only != "" && !slices.Contains(strings.Split(o.only, ","), s.name)
-	})
+	chosen, err := choose(o.only)
+	if err != nil {
+		return err
+	}
 	for n := range o.runs {
 		if err := r.measureLimits(ctx, limits); err != nil {
 			return err
@@ -132,8 +160,29 @@ func run(ctx context.Context, o options) error {
 	return errors.Join(failed, r.write())
 }
 
-// measure runs one suite on a fresh cluster.
-func measure(ctx context.Context, o options, s suite) ([]figure, error) {
+// choose picks suites by their names, separated by commas; none: all of them. "-" is no suite: only raw results of other
+// runs are reported then.
+func choose(only string) (chosen []suite, err error) {
+	if only == "" {
+		return suites, nil
+	}
+	for _, name := range strings.Split(only, ",") {
+		i := slices.IndexFunc(suites, func(s suite) bool { return s.name == name })
+		if i < 0 && name != "-" {
+			return nil, fmt.Errorf("no suite is called %q: there are %s", name, strings.Join(suiteNames(), ", "))
+		}
+		if i >= 0 {
+			chosen = append(chosen, suites[i])
+		}
+	}
+	return chosen, nil
+}
+
+// measure runs one suite on a fresh cluster, unless the suite starts its own.
+func measure(ctx context.Context, o options, s suite) (all []measured, err error) {
+	if s.alone != nil {
+		return s.alone(ctx, o)
+	}
 	if s.coordinators > 0 {
 		o.coordinators = s.coordinators
 	}
@@ -142,7 +191,11 @@ func measure(ctx context.Context, o options, s suite) ([]figure, error) {
 		return nil, err
 	}
 	defer c.stop()
-	return s.run(ctx, c, o)
+	figures, err := s.run(ctx, c, o)
+	for _, f := range figures {
+		all = append(all, measured{f, o.concurrency})
+	}
+	return all, err
 }
 
 // buildLimits builds the limits programs. program is empty when there are none to be measured.

@@ -22,6 +22,7 @@ type report struct {
 	order   []string
 	values  map[string][]float64
 	unit    map[string]string
+	slots   map[string]int // of each pool of a worker, by figure
 	others  []rawResults
 }
 
@@ -32,15 +33,17 @@ type rawResults struct {
 	Limits  map[string]float64   `json:"limits"`
 	Order   []string             `json:"order"`
 	Units   map[string]string    `json:"units"`
+	Slots   map[string]int       `json:"slots,omitempty"` // none in results of before 2026-11-28
 	Runs    map[string][]float64 `json:"runs"`
 
 	LimitRuns map[string][]float64 `json:"limit_runs,omitempty"`
 }
 
-func (r *report) add(f figure) {
+func (r *report) add(f measured) {
 	if _, seen := r.values[f.Name]; !seen {
 		r.order = append(r.order, f.Name)
 		r.unit[f.Name] = f.Unit
+		r.slots[f.Name] = f.slots
 	}
 	r.values[f.Name] = append(r.values[f.Name], f.Value)
 }
@@ -135,7 +138,7 @@ func (r *report) writeRaw() error {
 		limits[name] = median(runs)
 	}
 	data, err := json.MarshalIndent(rawResults{At: r.started.UTC().Format(time.RFC3339), Machine: machine(), Limits: limits,
-		Order: r.order, Units: r.unit, Runs: r.values, LimitRuns: r.limits}, "", "  ")
+		Order: r.order, Units: r.unit, Slots: r.slots, Runs: r.values, LimitRuns: r.limits}, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -162,7 +165,7 @@ func (r *report) writeReport() error {
 	}
 	for _, o := range r.others {
 		at, _ := time.Parse(time.RFC3339, o.At)
-		other := &report{options: r.options, started: at, limits: o.LimitRuns, order: o.Order, values: o.Runs, unit: o.Units}
+		other := &report{options: r.options, started: at, limits: o.LimitRuns, order: o.Order, values: o.Runs, unit: o.Units, slots: o.Slots}
 		if err := other.section(&b); err != nil {
 			return err
 		}
@@ -245,14 +248,14 @@ func (r *report) beside(name string) string {
 func (r *report) section(b *strings.Builder) error {
 	fmt.Fprintf(b, "\nMeasured on %s at %s, %s, with `make bench`. Raw figures: %s.\n\n", r.started.UTC().Format("2006-01-02"), r.started.UTC().Format("15:04"),
 		machine(), r.started.UTC().Format(rawName))
-	b.WriteString("| what | median | unit | ratio | bar | spread | runs |\n|---|---:|---|---|---|---|---|\n")
+	b.WriteString("| what | slots | median | unit | ratio | bar | spread | runs |\n|---|---:|---:|---|---|---|---|---|\n")
 	for _, name := range r.order {
 		var runs []string
 		for _, v := range r.values[name] {
 			runs = append(runs, human(v))
 		}
 		held := slices.DeleteFunc([]string{r.ratio(name), r.beside(name)}, func(s string) bool { return s == "" })
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s–%s | %s |\n", name, human(median(r.values[name])), r.unit[name], strings.Join(held, "; "), r.bar(name),
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s–%s | %s |\n", name, r.slotsOf(name), human(median(r.values[name])), r.unit[name], strings.Join(held, "; "), r.bar(name),
 			human(slices.Min(r.values[name])), human(slices.Max(r.values[name])), strings.Join(runs, " "))
 	}
 	if err := r.plots(b); err != nil {
@@ -265,6 +268,14 @@ func (r *report) section(b *strings.Builder) error {
 		}
 	}
 	return nil
+}
+
+// slotsOf is the number of slots that a figure was measured with, as text; ? if it was not recorded.
+func (r *report) slotsOf(name string) string {
+	if n := r.slots[name]; n > 0 {
+		return strconv.Itoa(n)
+	}
+	return "?"
 }
 
 // plots draws the curves that were measured, next to the report.

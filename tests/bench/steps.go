@@ -29,43 +29,35 @@ var steps = []step{
 		Old: "body end from t where events > 0 or final", New: "body end from t where final"}},
 }
 
-// withoutSteps measures the flat tree as it is, and with each step left out. It has clusters of its own.
-func withoutSteps(ctx context.Context, _ *cluster, o options) (figures []figure, err error) {
+// withoutSteps measures the flat tree as it is, and with each step left out.
+func withoutSteps(ctx context.Context, o options) (figures []measured, err error) {
 	for _, s := range append([]step{{name: "nothing"}}, steps...) {
-		f, err := s.flat(ctx, o)
+		rate, err := s.flatRate(ctx, o)
 		if err != nil {
 			return figures, fmt.Errorf("without %s: %w", s.name, err)
 		}
-		figures = append(figures, f)
+		figures = append(figures, measured{figure{"flat without " + s.name, "tasks/s", rate}, o.concurrency})
 	}
 	return figures, nil
 }
 
-func (s step) flat(ctx context.Context, o options) (figure, error) {
+// flatRate is the rate of the flat tree without this step.
+func (s step) flatRate(ctx context.Context, o options) (float64, error) {
 	o.without = s
 	if s.edit != nil {
 		dir, err := os.MkdirTemp("", "bench-step-")
 		if err != nil {
-			return figure{}, err
+			return 0, err
 		}
 		defer os.RemoveAll(dir)
 		overlay, err := s.edit.Overlay(".", dir)
 		if err != nil {
-			return figure{}, err
+			return 0, err
 		}
 		o.program = filepath.Join(dir, "bench")
 		if out, err := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", o.program, "./tests/bench").CombinedOutput(); err != nil {
-			return figure{}, fmt.Errorf("%w: %s", err, out)
+			return 0, fmt.Errorf("%w: %s", err, out)
 		}
 	}
-	c, err := startCluster(ctx, o)
-	if err != nil {
-		return figure{}, err
-	}
-	defer c.stop()
-	all, err := flat(ctx, c, o.tasks, claimed)
-	if err != nil {
-		return figure{}, err
-	}
-	return figure{"flat without " + s.name, all[0].Unit, all[0].Value}, nil
+	return flatRate(ctx, o)
 }

@@ -13,11 +13,12 @@ import (
 	"github.com/taskgrove/taskgrove/client"
 )
 
-// suite measures one thing on a fresh cluster.
+// suite measures one thing: with run on a fresh cluster, or with alone on clusters that it starts.
 type suite struct {
 	name         string
 	run          func(ctx context.Context, c *cluster, o options) ([]figure, error)
-	coordinators int // 0: as the flag says
+	alone        func(ctx context.Context, o options) ([]measured, error)
+	coordinators int // of the cluster for run; 0: as the flag says
 }
 
 var suites = []suite{
@@ -30,6 +31,7 @@ var suites = []suite{
 	{name: "repeatable", run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
 		return flat(ctx, c, o.tasks, repeatable)
 	}},
+	{name: "flat-slots", alone: flatWithSlots},
 	{name: "chain", run: chain},
 	{name: "loaded", run: loaded},
 	{name: "fanin", run: fanIn},
@@ -40,7 +42,7 @@ var suites = []suite{
 	{name: "history", run: history},
 	{name: "idle", run: idle},
 	{name: "copy", run: copyIDs},
-	{name: "steps", run: withoutSteps},
+	{name: "steps", alone: withoutSteps},
 	{name: "curve-tasks", run: curveOfTasks},
 	{name: "curve-workers", run: curveOfWorkers},
 	{name: "curve-dependencies", run: curveOfEdges},
@@ -128,6 +130,33 @@ func flat(ctx context.Context, c *cluster, n int, executor string) ([]figure, er
 		{fmt.Sprintf("submit %d, %s", n, kind), "tasks/s", float64(n) / submitted.Seconds()},
 	}
 	return append(figures, c.costs(fmt.Sprintf("flat %d, %s", n, kind), n)...), nil
+}
+
+// flatWithSlots measures the flat tree once for each number of slots.
+func flatWithSlots(ctx context.Context, o options) (figures []measured, err error) {
+	for _, slots := range o.slots {
+		o.concurrency = slots
+		rate, err := flatRate(ctx, o)
+		if err != nil {
+			return figures, fmt.Errorf("%d slots: %w", slots, err)
+		}
+		figures = append(figures, measured{figure{fmt.Sprintf("flat %d, %d slots", o.tasks, slots), "tasks/s", rate}, slots})
+	}
+	return figures, nil
+}
+
+// flatRate is how many tasks of the flat tree a cluster of its own does in a second.
+func flatRate(ctx context.Context, o options) (float64, error) {
+	c, err := startCluster(ctx, o)
+	if err != nil {
+		return 0, err
+	}
+	defer c.stop()
+	figures, err := flat(ctx, c, o.tasks, claimed)
+	if err != nil {
+		return 0, err
+	}
+	return figures[0].Value, nil
 }
 
 // costs are the processor times of each process, per task.

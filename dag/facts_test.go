@@ -11,9 +11,9 @@ import (
 // TestFactsComeBack: a row of what was packed has it, of a first attempt; of others nothing is said.
 func TestFactsComeBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		flags := dag.Flags(rapid.Int16Min(0).Draw(t, "flags"))
+		flags := dag.Flags(rapid.Int32Min(0).Draw(t, "flags"))
 		priority := dag.Priority(rapid.IntRange(0, dag.Priorities-1).Draw(t, "priority"))
-		pool := rapid.Int32Min(1).Draw(t, "pool")
+		pool := rapid.Int32Range(1, 1<<30-1).Draw(t, "pool")
 		r, ok := dag.FactsOf(1, flags, priority, pool).Row(key(3), 1, dag.Running, 9)
 		want := dag.Row{Key: key(3), State: dag.Running, Flags: flags, Priority: priority, Pool: pool, Attempt: 1, Worker: 9}
 		if !ok || r != want {
@@ -21,13 +21,14 @@ func TestFactsComeBack(t *testing.T) {
 		}
 	})
 	for name, f := range map[string]dag.Facts{
-		"a second attempt": dag.FactsOf(2, 1, 1, 1), "no pool": dag.FactsOf(1, 1, 1, 0), "a priority that there is not": dag.FactsOf(1, 1, 4, 1),
+		"a second attempt": dag.FactsOf(2, 1, 1, 1), "no pool": dag.FactsOf(1, 1, 1, 0), "a pool of 31 bits": dag.FactsOf(1, 1, 1, 1<<30),
+		"a priority that there is not": dag.FactsOf(1, 1, 4, 1), "flags that there can't be": dag.FactsOf(1, -1, 1, 1),
 	} {
 		if f != 0 {
 			t.Errorf("%s: facts %x, want none", name, f)
 		}
 	}
-	for name, f := range map[string]dag.Facts{"none": 0, "no pool": 1<<18 - 1, "a pool that there can't be": 1 << 63} {
+	for name, f := range map[string]dag.Facts{"none": 0, "no pool": 1<<34 - 1, "flags that there can't be": 1<<34 | 1<<31} {
 		if r, ok := f.Row(key(3), 1, dag.Ready, 0); ok {
 			t.Errorf("%s: %+v", name, r)
 		}

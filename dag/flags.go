@@ -1,7 +1,8 @@
 package dag
 
-// Flags are facts about a task that never change and that scheduling needs at every step. The bits are stored.
-type Flags int16
+// Flags are facts about a task that never change and that scheduling needs at every step. The bits are stored; the sign stays
+// unused, so that there are 31.
+type Flags int32
 
 // The flags of a task.
 const (

@@ -93,7 +93,7 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*
 	var w *Work
 	if err := eachRow(rows, func(v *values) {
 		w = &Work{
-			Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.smallint()),
+			Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.integer()),
 			TreeID: v.text(), UserID: v.text(), Execution: v.integer(), ID: v.text(), Name: v.text(), Executor: v.text(),
 			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(),
 		}

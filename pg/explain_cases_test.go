@@ -44,7 +44,7 @@ var hot = map[string]explained{
 	"DependentsOf":           {args: keys(295, 0, 500)},
 	"DependentsAfter":        {args: "(300::bigint << 24) + 5, (300::bigint << 24) + 400, 100"},
 	"ApplyRows":              {args: of(keys(295, 0, 100), fill("4::smallint", 100), fill("1", 100), fill("6::smallint", 100), fill("1", 100), fill("0", 100), fill("0", 100), fill("0", 100), fill("1::bigint", 100), fill("now()", 100), fill("0::bigint", 100), "100")},
-	"ApplySupposed": {args: of(keys(295, 1, 99), fill("(1::bigint << 18) + (1 << 16) + 9", 99), fill("4::smallint", 99), fill("0", 99), fill("1::bigint", 99),
+	"ApplySupposed": {args: of(keys(295, 1, 99), fill("(1::bigint << 34) + (1::bigint << 32) + 9", 99), fill("4::smallint", 99), fill("0", 99), fill("1::bigint", 99),
 		fill("6::smallint", 99), fill("0", 99), fill("0::bigint", 99), fill("'{}'::text", 99), "99")},
 	"TreesStand":              {args: "'{294,295}', array[null,null]::timestamptz[], array[null,null]::timestamptz[], '{0,0}'"},
 	"NothingWaits":            {args: "'{2,3}', '{1,1}'"},

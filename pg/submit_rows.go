@@ -169,7 +169,7 @@ func (st *store) putTask(w *rowWriter, i int) {
 	w.row(6)
 	w.key(r.Key)
 	w.smallint(int16(r.State))
-	w.smallint(int16(r.Flags))
+	w.integer(int32(r.Flags))
 	w.smallint(int16(r.Priority))
 	w.integer(r.Pool)
 	w.integer(r.Remaining)

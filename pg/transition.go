@@ -91,7 +91,7 @@ func noRoom(int32, dag.Priority, int32) bool { return false }
 func scanLocked(rows pgx.Rows, d *dag.Decision) error {
 	return eachRow(rows, func(v *values) {
 		r := dag.Row{
-			Key: v.key(), State: dag.State(v.smallint()), Flags: dag.Flags(v.smallint()), Priority: dag.Priority(v.smallint()),
+			Key: v.key(), State: dag.State(v.smallint()), Flags: dag.Flags(v.integer()), Priority: dag.Priority(v.smallint()),
 			Pool: v.integer(), Attempt: v.integer(), Remaining: v.integer(), Failures: v.integer(), Crashes: v.integer(),
 			Worker: dag.WorkerKey(v.bigint()), StartedAt: v.timestamp(), BlockedBy: v.key(),
 		}
@@ -436,7 +436,7 @@ func queueTasks(b *pgx.Batch, runs []Stretch, state dag.State, each func(*Work))
 	b.Queue(sql("LoadTasks"), first, ns, attempts, int16(state)).Query(func(rows pgx.Rows) error {
 		last := &Work{}
 		return eachRow(rows, func(v *values) {
-			w := &Work{Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.smallint()),
+			w := &Work{Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.integer()),
 				TreeID: v.textLike(last.TreeID), UserID: v.textLike(last.UserID), Execution: v.integer()}
 			tasks[w.Key], last = w, w
 		})

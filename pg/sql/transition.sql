@@ -90,7 +90,7 @@ update task t set state = u.state, remaining = u.remaining, worker = nullif(u.wo
 from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $5::bigint[], $6::smallint[], $7::integer[], $8::bigint[], $9::text[])
   u(key, facts, was, was_remaining, was_worker, state, remaining, worker, result)
 where t.key = u.key and t.state = u.was and t.remaining = u.was_remaining and coalesce(t.worker, 0) = u.was_worker
-  and (t.pool::bigint << 18) + (t.priority::bigint << 16) + t.flags = u.facts and t.attempt = 1 and t.failures = 0 and t.crashes = 0
+  and (t.pool::bigint << 34) + (t.priority::bigint << 32) + t.flags = u.facts and t.attempt = 1 and t.failures = 0 and t.crashes = 0
 returning t.key, t.state, t.started_at, u.was_worker, u.result
 ), a as (
 insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result)

@@ -41,10 +41,13 @@ var arrows = []arrow{
 	{"queue", nil, nil, "messages are bytes: transport must not know what a task is"},
 	{"proto/...", nil, nil, "contracts are generated, and depend on no one who uses them"},
 
+	{"executors/builtin", []string{"executors/...", "internal/config"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
+		"a user's own program sets the guards of the built-in executors by the variables of the stock worker"},
 	{"executors/...", []string{"executors/...", "internal/rawjson"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
 
-	{"worker", []string{"dag", "queue", "executors", "proto/...", "internal/failpoint", "internal/rawjson"}, nil, "a worker has no database, and no rules but those that dag says"},
+	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "proto/...", "internal/config", "internal/failpoint", "internal/rawjson"}, nil,
+		"a worker has no database, and no rules but those that dag says; it checks inputs and reads its own settings, so that a custom worker needs no other package"},
 	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "internal/failpoint", "internal/rawjson"}, nil, "a coordinator never runs a task, and serves no protocol"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},

@@ -27,6 +27,13 @@ type Executor interface {
 	Run(ctx context.Context, call *Call) (any, error)
 }
 
+// Checker is implemented by executors that may be unable to run on a machine: something is missing there, or forbidden. A
+// worker asks them once, before it connects, and does not start on an error.
+type Checker interface {
+	// Check says what is missing, in a text for operators; nil: nothing.
+	Check(ctx context.Context) error
+}
+
 // Description is what an executor says of itself.
 type Description struct {
 	ID, Name, Description string

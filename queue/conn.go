@@ -45,6 +45,7 @@ var (
 // How the connection notices a dead peer and comes back.
 const (
 	dialTimeout   = 2 * time.Second
+	warnEvery     = 5 * time.Second // while the first connection fails
 	redialWait    = 100 * time.Millisecond
 	redialJitter  = 100 * time.Millisecond
 	pingInterval  = 5 * time.Second // two unanswered ones end the connection
@@ -79,8 +80,8 @@ type Conn struct {
 	workStream jetstream.Stream // nil until the first Depth
 }
 
-// Connect connects, and keeps reconnecting for ever once it was connected. Until then it tries until ctx ends; the
-// error then names the last failure.
+// Connect connects, and keeps reconnecting for ever once it was connected. Until then it tries until ctx ends, with a
+// warning every 5 s; the error then names the last failure.
 func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Replicas == 0 {
 		cfg.Replicas = 1
@@ -164,6 +165,7 @@ func (c *Conn) dial(ctx context.Context) error {
 	if c.cfg.Worker != "" {
 		options = append(options, nats.CustomInboxPrefix(c.names.inbox(c.cfg.Worker)))
 	}
+	warnAt := time.Now().Add(warnEvery)
 	for {
 		nc, err := nats.Connect(c.cfg.URL, options...)
 		if err == nil {
@@ -177,6 +179,10 @@ func (c *Conn) dial(ctx context.Context) error {
 		case <-ctx.Done():
 			return fmt.Errorf("connect to nats: %w: %w", ctx.Err(), err)
 		case <-time.After(redialWait):
+		}
+		if time.Now().After(warnAt) {
+			c.log.Warn("waiting for NATS", "as", c.cfg.Name, "error", err)
+			warnAt = time.Now().Add(warnEvery)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/noop"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
@@ -82,15 +83,15 @@ func TestClean(t *testing.T) {
 }
 
 func TestConfigFaults(t *testing.T) {
-	cfg := Config{Pools: []Pool{{"a", 1}, {"a", 0}, {"", 1}, {"b", maxInHand}}, MaxKept: maxInHand + 1, Beat: -1}
+	cfg := Config{Pools: []Pool{{"a", 1}, {"a", -1}, {"", 2}, {"b", maxInHand}}, MaxKept: maxInHand + 1, Beat: -1}
 	cfg.setDefaults()
 	err := cfg.validate()
-	for _, want := range []string{"id is empty", `pool "a": concurrency is 0`, "a pool has no name", "of all pools is 20002", "max kept", "beat is -1ns"} {
+	for _, want := range []string{"id is empty", "no executors", `pool "a": concurrency is -1`, "a pool has no name", "of all pools is 20002", "max kept", "beat is -1ns"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("validate() = %v, lacks %q", err, want)
 		}
 	}
-	cfg = Config{ID: "w", Pools: []Pool{{"a", 1}, {"a", 1}}}
+	cfg = Config{ID: "w", Pools: []Pool{{"a", 1}, {"a", 1}}, Executors: []executors.Executor{noop.New()}}
 	cfg.setDefaults()
 	if err := cfg.validate(); err == nil || !strings.Contains(err.Error(), "named twice") {
 		t.Errorf("validate() = %v, lacks the pool that is named twice", err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -12,18 +13,28 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 )
 
 // Pool is a queue that the worker serves.
 type Pool struct {
 	Name        string
-	Concurrency int // slots: how many attempts it has in hand at most, from take to result
+	Concurrency int // slots: how many attempts it has in hand at most, from take to result; 0: [Config.Concurrency]
 }
 
 // Config is what a worker needs to know. Zero fields get their defaults.
 type Config struct {
-	ID    string // of the worker: letters, digits, - and _; the one that the connection was made with
-	Pools []Pool // at least one
+	// ID of the worker, its own in the cluster: 1 to 64 letters, digits, - and _. Its NATS user is named for it. [Dial]
+	// takes the user of its URL when it is empty, else makes one of the host's name.
+	ID string
+	// Executors are what the worker can run; at least one. They become the worker's: it closes those that are an io.Closer.
+	Executors []executors.Executor
+
+	Pools       []Pool // empty: one for each executor, named like it
+	OwnPools    bool   // one for each executor, beside those in Pools
+	Concurrency int    // slots of each pool that names no number; default 16, all pools together at most 20 000
+
+	Prefix string // of NATS subjects and streams, the cluster's own; default tg; only Dial reads it
 
 	Beat       time.Duration // between beats; default 5 s
 	KillGrace  time.Duration // how long before the lease's end executors are told to stop; default 5 s, at most half a lease
@@ -40,7 +51,8 @@ type Config struct {
 	Resend    time.Duration // after which a result without receipt is sent again, doubling up to six times this; default 10 s
 	AskWithin time.Duration // how long one request may take before it is repeated, four times as long for a part of a payload; default 5 s
 
-	// Validate checks a call's inputs before its executor runs; an error fails the attempt for good. nil: no check.
+	// Validate checks a call's inputs before its executor runs; an error fails the attempt for good. nil: they must keep
+	// the executor's schema and the task's own.
 	Validate func(executors.Description, *executors.Call) error
 
 	Host  string       // shown to operators; default the host's name
@@ -63,6 +75,7 @@ func orDefault[T comparable](field *T, value T) {
 }
 
 func (c *Config) setDefaults() {
+	c.setPools()
 	orDefault(&c.Beat, 5*time.Second)
 	orDefault(&c.KillGrace, 5*time.Second)
 	orDefault(&c.DrainGrace, 25*time.Second)
@@ -78,6 +91,9 @@ func (c *Config) setDefaults() {
 	if c.Host == "" {
 		c.Host, _ = os.Hostname()
 	}
+	if c.Validate == nil {
+		c.Validate = inputs.NewChecker(inputs.DefaultCapacity).Check
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -89,6 +105,24 @@ func (c *Config) setDefaults() {
 	}
 }
 
+// setPools gives every pool its slots, and each executor its pool where that is asked for.
+func (c *Config) setPools() {
+	orDefault(&c.Concurrency, 16)
+	named := c.Pools
+	c.Pools = slices.Clone(named)
+	if c.OwnPools || len(named) == 0 {
+		for _, e := range c.Executors {
+			id := e.Describe().ID
+			if !slices.ContainsFunc(named, func(p Pool) bool { return p.Name == id }) {
+				c.Pools = append(c.Pools, Pool{Name: id})
+			}
+		}
+	}
+	for i := range c.Pools {
+		orDefault(&c.Pools[i].Concurrency, c.Concurrency)
+	}
+}
+
 // validate reports every fault of the configuration at once.
 func (c *Config) validate() error {
 	var faults []error
@@ -96,8 +130,8 @@ func (c *Config) validate() error {
 	if c.ID == "" {
 		fault("id is empty")
 	}
-	if len(c.Pools) == 0 {
-		fault("no pools")
+	if len(c.Executors) == 0 {
+		fault("no executors")
 	}
 	total, seen := 0, map[string]bool{}
 	for _, p := range c.Pools {

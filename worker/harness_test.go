@@ -366,12 +366,12 @@ func (h *house) runWorker(e executors.Executor, change ...func(*worker.Config)) 
 	cfg := worker.Config{
 		ID: "w1", Pools: []worker.Pool{{Name: pool, Concurrency: 4}}, Beat: 100 * time.Millisecond,
 		KillGrace: 2 * time.Second, DrainGrace: 5 * time.Second, AskWithin: 200 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(h.t.Output(), nil)),
+		Log: slog.New(slog.NewTextHandler(h.t.Output(), nil)), Executors: []executors.Executor{e},
 	}
 	for _, c := range change {
 		c(&cfg)
 	}
-	w, err := worker.New(cfg, h.connect(cfg.ID), executors.NewRegistry(e))
+	w, err := worker.New(cfg, h.connect(cfg.ID))
 	if err != nil {
 		h.t.Fatal(err)
 	}

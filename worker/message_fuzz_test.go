@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/noop"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -33,7 +34,7 @@ func closed(f *testing.F) *queue.Conn {
 // deafWorker hears nothing over its connection: what it is told reaches it by calls. Its session is "i1", its lease holds
 // or not.
 func deafWorker(t testing.TB, conn *queue.Conn, leased bool) (*Worker, *session) {
-	w, err := New(Config{ID: "w", Pools: []Pool{{"p", 2}}, Log: slog.New(slog.DiscardHandler)}, conn, executors.NewRegistry())
+	w, err := New(Config{ID: "w", Pools: []Pool{{"p", 2}}, Executors: []executors.Executor{noop.New()}, Log: slog.New(slog.DiscardHandler)}, conn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,10 +141,8 @@ func (w *Worker) call(ctx context.Context, a *attempt) finished {
 		Inputs: inputs, Params: a.work.Params, Schemas: a.work.Schemas,
 		Reporter: &a.out, Lease: a.session.lease,
 	}
-	if w.cfg.Validate != nil {
-		if err := w.cfg.Validate(a.kind.description, call); err != nil {
-			return finished{err: executors.Permanent(err)}
-		}
+	if err := w.cfg.Validate(a.kind.description, call); err != nil {
+		return finished{err: executors.Permanent(err)}
 	}
 	if !a.session.lease.holds() { // all that took time; the fence may not have been noticed yet
 		a.stop(executors.ErrLeaseLost)

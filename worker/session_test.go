@@ -226,7 +226,7 @@ func TestRunEndsWhenTheConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	conn := h.connect("w9")
-	w, err := worker.New(worker.Config{ID: "w9", Pools: []worker.Pool{{Name: pool, Concurrency: 1}}}, conn, executors.NewRegistry(echo()))
+	w, err := worker.New(worker.Config{ID: "w9", Pools: []worker.Pool{{Name: pool, Concurrency: 1}}, Executors: []executors.Executor{echo()}}, conn)
 	if err != nil {
 		t.Fatal(err)
 	}

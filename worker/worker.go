@@ -18,10 +18,11 @@ import (
 	"github.com/taskgrove/taskgrove/queue"
 )
 
-// Worker runs attempts of its pools. Make it with [New], then call [Worker.Run] once.
+// Worker runs attempts of its pools. Make it with [Dial], then call [Worker.Run] once.
 type Worker struct {
 	cfg      Config
 	conn     *queue.Conn
+	close    func() error // closes what it owns, once
 	registry *executors.Registry
 	kinds    map[string]*kind // by executor id
 	pools    []*pool
@@ -48,15 +49,16 @@ type kind struct {
 	outcomes    [6]metric.MeasurementOption // by workerv1.Outcome
 }
 
-// New checks the configuration, whose faults it reports all at once. The connection must have been made with the
-// worker's id; closing it stays the caller's. Executors must be registered before.
-func New(cfg Config, conn *queue.Conn, registry *executors.Registry) (*Worker, error) {
+// New is [Dial] with a connection of the caller's, who closes it. It must have been made with the worker's id. Package
+// queue gives no promise to programs outside the module, so New gives none either.
+func New(cfg Config, conn *queue.Conn) (*Worker, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("worker configuration: %w", err)
 	}
+	registry := executors.NewRegistry(cfg.Executors...)
 	w := &Worker{
-		cfg: cfg, conn: conn, registry: registry, kinds: map[string]*kind{},
+		cfg: cfg, conn: conn, close: sync.OnceValue(registry.Close), registry: registry, kinds: map[string]*kind{},
 		log: cfg.Log.With("worker", cfg.ID), draining: make(chan struct{}),
 		parts: make(chan struct{}, partsInFlight),
 	}
@@ -80,8 +82,21 @@ func New(cfg Config, conn *queue.Conn, registry *executors.Registry) (*Worker, e
 
 // Run works until ctx ends or [Worker.Drain] is called, then drains: it stops taking, gives what runs
 // [Config.DrainGrace], hands back what does not finish, waits for receipts, and returns nil. It returns an error when
-// the connection was closed under it. Executors that ignore the end of their context are logged and left behind.
+// the connection was closed under it. Executors that ignore the end of their context are logged and left behind. What
+// the worker owns is closed then.
 func (w *Worker) Run(ctx context.Context) error {
+	err := w.run(ctx)
+	if closing := w.Close(); closing != nil {
+		w.log.Warn("worker did not close cleanly", "error", closing)
+	}
+	return err
+}
+
+// Close closes the executors and, if [Dial] made it, the connection. Run does so at its end: only a worker that never
+// runs needs it. It may be called again.
+func (w *Worker) Close() error { return w.close() }
+
+func (w *Worker) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, w.Drain)()
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
@@ -169,6 +184,9 @@ func (w *Worker) isDraining() bool {
 		return false
 	}
 }
+
+// ID is the worker's id, as the cluster shows it.
+func (w *Worker) ID() string { return w.cfg.ID }
 
 // Ready says why the worker takes no work now; nil: it does. For a readiness probe.
 func (w *Worker) Ready() error {

@@ -62,7 +62,7 @@ func startCoordinator(ctx context.Context, p *process, cfg *config.Coordinator) 
 	if name == "" {
 		name, _ = os.Hostname() // no name is one, too
 	}
-	conn, err := connect(ctx, p.log, queue.Config{
+	conn, err := queue.Connect(ctx, queue.Config{
 		URL: cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), Logger: p.log,
 		Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),
 	})

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/internal/config"
-	"github.com/taskgrove/taskgrove/queue"
 )
 
 // process is what the parts of a serving process share.
@@ -113,20 +112,3 @@ func patiently(ctx context.Context, log *slog.Logger, what string, heals func(er
 		}
 	}
 }
-
-// connect connects to NATS and waits for a server that is not there yet, not in silence.
-func connect(ctx context.Context, log *slog.Logger, cfg queue.Config) (*queue.Conn, error) {
-	for {
-		attempt, cancel := context.WithTimeout(ctx, connectTimeout)
-		conn, err := queue.Connect(attempt, cfg)
-		waiting := attempt.Err() != nil && ctx.Err() == nil
-		cancel()
-		if !waiting || err == nil {
-			return conn, err
-		}
-		log.Warn("waiting for NATS", "as", cfg.Name, "error", err)
-	}
-}
-
-// connectTimeout is also the time between two warnings.
-const connectTimeout = 5 * time.Second

@@ -84,23 +84,3 @@ func TestLogFormat(t *testing.T) {
 		}
 	}
 }
-
-func TestWorkerID(t *testing.T) {
-	url := func(text string) config.NATS {
-		return config.NATS{NATSURL: config.NATSURL{Secret: config.Secret(text)}}
-	}
-	for _, tt := range []struct {
-		name string
-		cfg  config.Worker
-		want string // beginning
-	}{
-		{"configured", config.Worker{ID: "w1", NATS: url("nats://w2:p@h:1")}, "w1"},
-		{"user of NATS", config.Worker{NATS: url("nats://w2:p@h:1,nats://w2:p@i:1")}, "w2"},
-		{"a coordinator's user is not an id", config.Worker{NATS: url("nats://coordinator:p@h:1")}, hostID()},
-		{"no user", config.Worker{NATS: url("nats://h:1")}, hostID()},
-	} {
-		if got := workerID(&tt.cfg); got != tt.want {
-			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
-		}
-	}
-}

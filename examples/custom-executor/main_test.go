@@ -35,7 +35,8 @@ func TestWorkerBeatsAndDrains(t *testing.T) {
 	}()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, "custom-1", server.WorkerURL("custom-1"), 1) }()
+	t.Setenv("TASKGROVE_NATS_URL", server.WorkerURL("custom-1"))
+	go func() { ended <- run(ctx) }()
 	if worker := <-beats; worker != "custom-1" {
 		t.Errorf("a beat of %q", worker)
 	}

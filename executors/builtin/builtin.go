@@ -20,9 +20,9 @@ type Config struct {
 	REST    rest.Config
 }
 
-// all are the built-in executors in the order of spec 1.3 (the first of a type is what schemas.type stands for), then
-// our own.
-func all(cfg Config) []executors.Executor {
+// New makes the built-in executors, in the order of spec 1.3 (the first of a type is what schemas.type stands for), then
+// our own. Who is given them closes those that are an io.Closer: a worker does.
+func New(cfg Config) []executors.Executor {
 	return []executors.Executor{
 		systeminfo.New(),
 		command.New(cfg.Command),
@@ -34,9 +34,6 @@ func all(cfg Config) []executors.Executor {
 	}
 }
 
-// Registry makes them all. The caller closes it when no attempt runs any more.
-func Registry(cfg Config) *executors.Registry { return executors.NewRegistry(all(cfg)...) }
-
 // Catalogue yields what each executor says of itself, in order, without the means to run it: for the choice of
 // executors (dag.Known) and for showing what there is.
 //
@@ -46,7 +43,7 @@ func Registry(cfg Config) *executors.Registry { return executors.NewRegistry(all
 //	}
 func Catalogue() func(yield func(executors.Description) bool) {
 	return func(yield func(executors.Description) bool) {
-		for _, e := range all(Config{}) {
+		for _, e := range New(Config{}) {
 			if !yield(e.Describe()) {
 				return
 			}

@@ -44,10 +44,10 @@ func TestEveryExecutorConforms(t *testing.T) {
 		},
 	}
 	cfg := builtin.Config{Command: command.Config{Allow: true, Grace: time.Second}}
-	for _, id := range builtin.Registry(cfg).IDs() {
+	for _, id := range executors.NewRegistry(builtin.New(cfg)...).IDs() {
 		t.Run(id, func(t *testing.T) {
 			conformance.Test(t, func(*testing.T) executors.Executor {
-				e, _ := builtin.Registry(cfg).Get(id)
+				e, _ := executors.NewRegistry(builtin.New(cfg)...).Get(id)
 				return e
 			}, features[id])
 		})
@@ -74,7 +74,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		t.Errorf("repeatable are %v, want %v", declared, repeatable)
 	}
 	slices.Sort(ids)
-	if got := builtin.Registry(builtin.Config{}).IDs(); !slices.Equal(got, ids) {
+	if got := executors.NewRegistry(builtin.New(builtin.Config{})...).IDs(); !slices.Equal(got, ids) {
 		t.Errorf("the registry has %v", got)
 	}
 	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "core": "aggregate_results_executor"} {

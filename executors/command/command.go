@@ -82,6 +82,14 @@ func (e *Executor) Describe() executors.Description {
 	}
 }
 
+// Check implements [executors.Checker]: where commands are allowed, this program must be able to run as their guardian.
+func (e *Executor) Check(ctx context.Context) error {
+	if !e.cfg.Allow {
+		return nil
+	}
+	return guardian.Check(ctx)
+}
+
 type input struct {
 	Command     *string           `json:"command"`
 	Args        []string          `json:"args"`

@@ -428,3 +428,17 @@ func BenchmarkUnguarded(b *testing.B) {
 		}
 	}
 }
+
+func TestCheck(t *testing.T) {
+	if err := guardian.Check(t.Context()); err != nil {
+		t.Errorf("got %v", err)
+	}
+	for _, program := range []string{"/nowhere", "/bin/true"} { // what can't be executed, and what is no guardian
+		restore := guardian.SetSelf(program)
+		err := guardian.Check(t.Context())
+		restore()
+		if err == nil || !strings.HasPrefix(err.Error(), "this program can't execute itself ("+program+")") {
+			t.Errorf("%s: got %v", program, err)
+		}
+	}
+}

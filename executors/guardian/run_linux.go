@@ -18,8 +18,8 @@ import (
 	"github.com/taskgrove/taskgrove/executors/guardian/internal/proc"
 )
 
-// self is this program, also after its file was replaced by a newer one.
-const self = "/proc/self/exe"
+// self is this program, also after its file was replaced by a newer one. Only tests change it.
+var self = "/proc/self/exe"
 
 // pipeDelay is how long output may still come after the guardian's end: another user's process holds it open.
 const pipeDelay = 2 * time.Second
@@ -77,6 +77,26 @@ func Run(ctx context.Context, c Command) (Status, error) {
 	waited := cmd.Wait()
 	return w.outcome(cmd, waited)
 }
+
+// Check reports why this program can't run as a guardian here: it can't be executed again (/proc is not mounted, a sandbox
+// forbids it), or may not become the parent of what its children leave behind.
+//
+// The command of the trial is a guardian without arguments, which ends at once with the code 2.
+func Check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	status, err := Run(ctx, Command{Path: self, Args: []string{guard.Name}, Dir: "/"})
+	if err == nil && status.Code != guard.BadArguments {
+		err = fmt.Errorf("a trial ended with code %d, signal %d", status.Code, status.Signal)
+	}
+	if err != nil {
+		return fmt.Errorf("this program can't execute itself (%s) as the guardian of commands: %w", self, err)
+	}
+	return nil
+}
+
+// checkWithin bounds a trial, which takes milliseconds.
+const checkWithin = 10 * time.Second
 
 // ward is a running command, as the worker sees it.
 type ward struct {

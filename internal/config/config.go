@@ -44,8 +44,15 @@ type Process interface {
 // Load fills p from the environment and from flags (values by the name of the variable, as typed), which have
 // precedence. It reports all faults at once, as [Faults]; p is then not to be used.
 func Load[P Process](p P, flags map[string]string) error {
-	l := &loader{flags: flags, required: p.required()}
-	l.walk(reflect.ValueOf(p).Elem())
+	return (&loader{flags: flags, required: p.required()}).fill(reflect.ValueOf(p).Elem())
+}
+
+// LoadPart fills a part of a process's configuration from the environment, such as [Executors]. Its faults are [Faults].
+func LoadPart[P any](part *P) error { return (&loader{}).fill(reflect.ValueOf(part).Elem()) }
+
+// fill loads a struct, then looks at what its fields must keep among them.
+func (l *loader) fill(of reflect.Value) error {
+	l.walk(of)
 	if len(l.faults) == 0 {
 		for _, check := range l.checks {
 			l.faults = append(l.faults, check()...)

@@ -155,7 +155,7 @@ func TestWorkerValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ got, want any }{
-		{cfg.Resolve([]string{"noop_executor", "sleep_executor"}), []Pool{{"noop_executor", 16}, {"sleep_executor", 1}, {"gpu", 2}}},
+		{cfg.Pools, Pools{All: true, Named: []Pool{{"gpu", 2}, {"sleep_executor", 1}}}},
 		{cfg.RESTDeny, Prefixes{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32")}},
 		{cfg.CommandAllow, Bool(true)},
 		{cfg.CommandWhitelist, List{"ls", "cat"}},

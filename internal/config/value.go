@@ -271,29 +271,3 @@ func (p *Pools) Decode(text string) error {
 	}
 	return nil
 }
-
-// Resolve is each pool with its number: those of the executors, if all are asked for, then the others.
-func (s *Slots) Resolve(executors []string) []Pool {
-	var out []Pool
-	at := map[string]int{}
-	add := func(p Pool) {
-		if p.Concurrency == 0 {
-			p.Concurrency = s.Concurrency
-		}
-		if i, ok := at[p.Name]; ok {
-			out[i] = p
-			return
-		}
-		at[p.Name] = len(out)
-		out = append(out, p)
-	}
-	if s.Pools.All {
-		for _, id := range executors {
-			add(Pool{Name: id})
-		}
-	}
-	for _, p := range s.Pools.Named {
-		add(p)
-	}
-	return out
-}

@@ -17,7 +17,6 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/builtin"
-	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/queue"
@@ -124,9 +123,9 @@ func runWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := worker.New(worker.Config{ID: id, Validate: inputs.NewChecker(1000).Check, Pools: []worker.Pool{
+	w, err := worker.New(worker.Config{ID: id, Executors: builtin.New(builtin.Config{}), Pools: []worker.Pool{
 		{Name: "noop_executor", Concurrency: concurrency}, {Name: "noop_repeatable_executor", Concurrency: concurrency},
-	}}, conn, builtin.Registry(builtin.Config{}))
+	}}, conn)
 	if err != nil {
 		return err
 	}

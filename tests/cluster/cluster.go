@@ -17,7 +17,6 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/builtin"
-	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue"
@@ -180,18 +179,15 @@ func (c *Cluster) AddWorkerOf(concurrency int, pools ...string) *Part[*worker.Wo
 	if err != nil {
 		c.T.Fatal(err)
 	}
-	registry := builtin.Registry(c.opts.Builtin)
-	if c.opts.Executors != nil {
-		for _, e := range c.opts.Executors() {
-			registry.Register(e)
-		}
-	}
 	cfg := c.opts.Worker
-	cfg.ID, cfg.Log, cfg.Validate = id, c.log.With("process", id), inputs.NewChecker(1000).Check
+	cfg.ID, cfg.Log, cfg.Executors = id, c.log.With("process", id), builtin.New(c.opts.Builtin)
+	if c.opts.Executors != nil {
+		cfg.Executors = append(cfg.Executors, c.opts.Executors()...)
+	}
 	for _, pool := range pools {
 		cfg.Pools = append(cfg.Pools, worker.Pool{Name: pool, Concurrency: concurrency})
 	}
-	w, err := worker.New(cfg, conn, registry)
+	w, err := worker.New(cfg, conn)
 	if err != nil {
 		c.T.Fatal(err)
 	}

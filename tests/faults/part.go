@@ -15,7 +15,6 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/executors/command"
-	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/worker"
@@ -121,15 +120,14 @@ func (s Settings) openWorker(p *Part) (err error) {
 	if p.journal, err = OpenJournal(s.JournalFile()); err != nil {
 		return err
 	}
-	registry := builtin.Registry(builtin.Config{Command: command.Config{Allow: true, KeepEnv: []string{"FAULT_MARK"}, Grace: 200 * time.Millisecond}})
-	registry.Register(&Scripted{Journal: p.journal, Dir: s.Dir})
-	cfg := worker.Config{ID: s.Name, Log: s.log(), Validate: inputs.NewChecker(1000).Check,
+	all := builtin.New(builtin.Config{Command: command.Config{Allow: true, KeepEnv: []string{"FAULT_MARK"}, Grace: 200 * time.Millisecond}})
+	cfg := worker.Config{ID: s.Name, Log: s.log(), Executors: append(all, &Scripted{Journal: p.journal, Dir: s.Dir}),
 		Beat: s.Lease / 6, KillGrace: s.Lease / 4, DrainGrace: time.Second, FlushGrace: 2 * time.Second,
 		Resend: time.Second, AskWithin: 2 * time.Second}
 	for _, pool := range append([]string{command.ID}, Pools...) {
 		cfg.Pools = append(cfg.Pools, worker.Pool{Name: pool, Concurrency: s.Concurrency})
 	}
-	p.Worker, err = worker.New(cfg, p.Queue, registry)
+	p.Worker, err = worker.New(cfg, p.Queue)
 	return err
 }
 

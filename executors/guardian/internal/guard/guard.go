@@ -31,6 +31,12 @@ import (
 // Name is argv[0] of a guardian; nothing else starts this program by that name.
 const Name = "taskgrove-guardian"
 
+// Exit codes of a guardian that could not begin.
+const (
+	BadArguments = 2
+	NoSubreaper  = 3 // it may not become the parent of orphans below it
+)
+
 // WriteTimeout is for one message to the other side; one that does not read for so long is frozen.
 const WriteTimeout = time.Second
 
@@ -53,15 +59,15 @@ func init() {
 func guard(args []string) int {
 	runtime.LockOSThread() // the parent-death signal of the command is tied to the thread that started it
 	if len(args) < 3 {
-		return 2
+		return BadArguments
 	}
 	millis, err := strconv.ParseInt(args[0], 10, 64)
 	if err != nil {
-		return 2
+		return BadArguments
 	}
 	unix.CloseOnExec(controlFD)
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		return 2
+		return NoSubreaper
 	}
 	_ = unix.SetNonblock(controlFD, true)
 	g := &guardian{

@@ -1,0 +1,34 @@
+package builtin
+
+import (
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/executors/rest"
+	"github.com/taskgrove/taskgrove/internal/config"
+)
+
+// FromEnv makes the built-in executors with the guards that the environment sets, by the variables that the stock worker
+// reads (TASKGROVE_COMMAND_ALLOW, TASKGROVE_REST_DENY and so on; see docs/configuration.md). The error names every
+// variable that has a wrong value.
+func FromEnv() ([]executors.Executor, error) {
+	var settings config.Executors
+	if err := config.LoadPart(&settings); err != nil {
+		return nil, err
+	}
+	return New(FromSettings(&settings)), nil
+}
+
+// FromSettings maps the settings of a process, as package internal/config reads them. Programs outside the module call
+// [FromEnv].
+func FromSettings(s *config.Executors) Config {
+	return Config{
+		Command: command.Config{
+			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv,
+			MaxOutputBytes: int(s.OutputBytes), Grace: s.CommandGrace,
+		},
+		REST: rest.Config{
+			Guard:        rest.Guard{Allow: s.RESTAllow, Deny: s.RESTDeny, DenyPrivate: bool(s.RESTDenyPrivate)},
+			MaxBodyBytes: int(s.OutputBytes),
+		},
+	}
+}

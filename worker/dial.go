@@ -1,0 +1,92 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// coordinatorUser is the NATS user of coordinators. A worker that is given its URL takes its own name instead, which
+// serves where one password is good for all users, as with taskgrove dev.
+const coordinatorUser = "coordinator"
+
+// Dial connects to NATS and makes a worker of the configuration; see [FromEnv] for one that is read from the environment.
+//
+// url is nats://user:password@host:port, several separated by commas; the user is the worker's id. Dial waits for a server
+// until ctx ends, with a warning every 5 s. It returns an error when the configuration has faults, all of them at once, or
+// when an executor can't run on this machine (see [executors.Checker]). It panics when two executors have the same id.
+//
+// The worker owns the connection and the executors: [Worker.Run] closes them at its end.
+func Dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
+	var address config.NATSURL
+	if err := address.Decode(url); err != nil {
+		return nil, fmt.Errorf("dial worker: url: %w", err)
+	}
+	cfg.ID = idOf(cfg.ID, address)
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("worker configuration: %w", err)
+	}
+	if err := check(ctx, cfg.Executors); err != nil {
+		return nil, err
+	}
+	conn, err := queue.Connect(ctx, queue.Config{
+		URL: address.WithUser(coordinatorUser, cfg.ID).Reveal(), Name: cfg.ID, Prefix: cfg.Prefix, Worker: cfg.ID, Logger: cfg.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("worker %s: %w", cfg.ID, err)
+	}
+	w, err := New(cfg, conn)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	w.close = sync.OnceValue(func() error {
+		err := w.registry.Close()
+		conn.Close()
+		return err
+	})
+	return w, nil
+}
+
+// check asks those executors that may be unable to run here.
+func check(ctx context.Context, all []executors.Executor) error {
+	var faults []error
+	for _, e := range all {
+		if c, ok := e.(executors.Checker); ok {
+			if err := c.Check(ctx); err != nil {
+				faults = append(faults, fmt.Errorf("executor %s can't run here: %w", e.Describe().ID, err))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// idOf is the configured id, else the URL's user where that can be a worker's, else one made of the host's name.
+func idOf(configured string, url config.NATSURL) string {
+	user := url.User()
+	if user == coordinatorUser || !queue.ValidName(user) {
+		user = ""
+	}
+	return cmp.Or(configured, user, hostID())
+}
+
+// hostID is made of the host's name, and this process's own on it.
+func hostID() string {
+	host, _ := os.Hostname()
+	host = strings.Map(func(r rune) rune {
+		if queue.ValidName(string(r)) {
+			return r
+		}
+		return '-'
+	}, cmp.Or(host, "worker"))
+	return fmt.Sprintf("%.50s-%d", host, os.Getpid())
+}

@@ -1,0 +1,133 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/noop"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/queue/natsserver"
+)
+
+var quiet = slog.New(slog.DiscardHandler)
+
+func TestWorkerID(t *testing.T) {
+	for _, tt := range []struct{ name, configured, url, want string }{
+		{"configured", "w1", "nats://w2:p@h:1", "w1"},
+		{"user of NATS", "", "nats://w2:p@h:1,nats://w2:p@i:1", "w2"},
+		{"a coordinator's user is not an id", "", "nats://coordinator:p@h:1", hostID()},
+		{"no user", "", "nats://h:1", hostID()},
+	} {
+		if got := idOf(tt.configured, config.NATSURL{Secret: config.Secret(tt.url)}); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestPools(t *testing.T) {
+	both := []executors.Executor{noop.New(), noop.NewRepeatable()}
+	for name, tt := range map[string]struct {
+		cfg  Config
+		want []Pool
+	}{
+		"one for each executor": {Config{}, []Pool{{noop.ID, 16}, {noop.RepeatableID, 16}}},
+		"of the slots given":    {Config{Concurrency: 3}, []Pool{{noop.ID, 3}, {noop.RepeatableID, 3}}},
+		"those named alone":     {Config{Pools: []Pool{{"gpu", 2}, {"cpu", 0}}}, []Pool{{"gpu", 2}, {"cpu", 16}}},
+		"named ones beside": {
+			Config{OwnPools: true, Pools: []Pool{{"gpu", 2}, {noop.ID, 1}}}, []Pool{{"gpu", 2}, {noop.ID, 1}, {noop.RepeatableID, 16}},
+		},
+	} {
+		tt.cfg.Executors = both
+		tt.cfg.setDefaults()
+		if !slices.Equal(tt.cfg.Pools, tt.want) {
+			t.Errorf("%s: got %v, want %v", name, tt.cfg.Pools, tt.want)
+		}
+	}
+}
+
+func TestFromEnv(t *testing.T) {
+	for name, value := range map[string]string{
+		"NATS_URL": "nats://w1:pw@h:1", "NATS_PREFIX": "other", "POOLS": "all,gpu=2", "CONCURRENCY": "3", "BEAT": "7s", "MAX_KEPT_BYTES": "2MiB",
+	} {
+		t.Setenv(config.Prefix+name, value)
+	}
+	url, cfg, err := FromEnv()
+	if err != nil || url != "nats://w1:pw@h:1" || cfg.Prefix != "other" || !cfg.OwnPools || cfg.Concurrency != 3 ||
+		!slices.Equal(cfg.Pools, []Pool{{"gpu", 2}}) || cfg.Beat != 7*time.Second || cfg.MaxKeptBytes != 2<<20 {
+		t.Errorf("got %s, %+v, %v", url, cfg, err)
+	}
+	t.Setenv(config.Prefix+"NATS_URL", "")
+	t.Setenv(config.Prefix+"BEAT", "soon")
+	if _, _, err := FromEnv(); err == nil || !strings.Contains(err.Error(), "NATS_URL") || !strings.Contains(err.Error(), "BEAT=soon") {
+		t.Errorf("got %v, want both faults", err)
+	}
+}
+
+// closing is an executor that can't run here, or notes that it was closed.
+type closing struct {
+	executors.Executor
+	missing error
+	closed  int
+}
+
+func (c *closing) Check(context.Context) error { return c.missing }
+
+func (c *closing) Close() error {
+	c.closed++
+	return nil
+}
+
+func TestDial(t *testing.T) {
+	server, err := natsserver.Start(natsserver.Config{
+		StoreDir: t.TempDir(), Logger: quiet, CoordinatorPassword: "one for all", WorkerPassword: "one for all",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	e := &closing{Executor: noop.New()}
+	w, err := Dial(t.Context(), server.CoordinatorURL(), Config{ID: "mine", Executors: []executors.Executor{e}, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !w.conn.Connected() || w.ID() != "mine" {
+		t.Errorf("worker %s is connected: %v", w.ID(), w.conn.Connected())
+	}
+	bad := &executors.Call{Inputs: []byte(`{"fail": 1}`)}
+	if err := w.cfg.Validate(e.Describe(), bad); !executors.IsPermanent(err) {
+		t.Errorf("inputs that break the schema: got %v", err)
+	}
+	w.Drain()
+	if err := w.Run(t.Context()); err != nil {
+		t.Errorf("run: %v", err)
+	}
+	if err := w.Close(); err != nil || e.closed != 1 || w.conn.Connected() {
+		t.Errorf("got %v, closed %d times, connected %v", err, e.closed, w.conn.Connected())
+	}
+}
+
+func TestDialRefuses(t *testing.T) {
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	for name, tt := range map[string]struct {
+		url  string
+		cfg  Config
+		want string
+	}{
+		"a URL of something else":   {"http://user:secret@h", Config{}, "dial worker: url: not the URL of a NATS server"},
+		"no executors":              {"nats://h:1", Config{}, "no executors"},
+		"no server before the end":  {"nats://127.0.0.1:1", Config{Executors: []executors.Executor{noop.New()}}, "connect to nats"},
+		"what can't run here":       {"nats://h:1", Config{Executors: []executors.Executor{&closing{Executor: noop.New(), missing: errors.New("no disk")}}}, "executor noop_executor can't run here: no disk"},
+		"a pool without a capacity": {"nats://h:1", Config{Executors: []executors.Executor{noop.New()}, Pools: []Pool{{"p", -1}}}, `pool "p": concurrency is -1`},
+	} {
+		if _, err := Dial(short, tt.url, tt.cfg); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: got %v, want %q", name, err, tt.want)
+		}
+	}
+}

@@ -33,7 +33,7 @@ func run(t testing.TB, svc coordinator.Service, addr string) (at string, stop fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := grpcserver.Listen(svc, grpcserver.Config{Listener: listener, Log: slog.New(slog.DiscardHandler)})
+	server, err := grpcserver.Listen(coordinator.NewAccess(svc, coordinator.AllowAll), grpcserver.Config{Listener: listener, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

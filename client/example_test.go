@@ -9,12 +9,13 @@ import (
 	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/coordinator"
 )
 
 // A server stands in for the cluster here, and the example plays the worker.
 func Example() {
 	svc := apitest.New()
-	server, err := grpcserver.Listen(svc, grpcserver.Config{Addr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
+	server, err := grpcserver.Listen(coordinator.NewAccess(svc, coordinator.AllowAll), grpcserver.Config{Addr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 func TestWhyKeepsEveryField(t *testing.T) {
@@ -21,11 +22,13 @@ func TestWhyKeepsEveryField(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
-	want := coordinator.Wait{Kind: "k", Text: "t", TaskID: "i", TaskState: "s", Error: "e", Pool: "p", Until: at, Since: at.Add(1),
+	given := coordinator.Wait{Kind: coordinator.WaitRetry, Text: "t", TaskID: "i", TaskState: dag.Ready, Error: "e", Pool: "p", Until: at, Since: at.Add(1),
 		Ahead: 1, Capacity: 2, Attempt: 3, Worker: "w"}
-	svc.Explain(sub.TreeID, want, coordinator.Wait{Kind: "bare"})
+	want := client.Wait{Kind: "retry", Text: "t", TaskID: "i", TaskState: "ready", Error: "e", Pool: "p", Until: at, Since: at.Add(1),
+		Ahead: 1, Capacity: 2, Attempt: 3, Worker: "w"}
+	svc.Explain(sub.TreeID, given, coordinator.Wait{Kind: coordinator.WaitExecute})
 	got, err := c.Why(t.Context(), sub.TreeID)
-	if err != nil || !reflect.DeepEqual(got.Waits, []client.Wait{client.Wait(want), {Kind: "bare"}}) {
+	if err != nil || !reflect.DeepEqual(got.Waits, []client.Wait{want, {Kind: "execute"}}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := c.Why(t.Context(), "nope"); !errors.Is(err, client.ErrNotFound) {

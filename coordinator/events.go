@@ -41,8 +41,8 @@ func (c *Coordinator) announceProgress(k dag.Key, p *workerv1.Progress) {
 	}
 }
 
-var eventTypes = map[dag.EventType]string{
-	dag.EventExecution: EventStarted, dag.EventStart: EventStart, dag.EventCompleted: EventCompleted, dag.EventFailed: EventFailed,
+var eventTypes = map[dag.EventType]EventType{
+	dag.EventExecution: EventExecution, dag.EventStart: EventStart, dag.EventCompleted: EventCompleted, dag.EventFailed: EventFailed,
 	dag.EventCancelled: EventCancelled, dag.EventRetry: EventRetry, dag.EventFinal: EventFinal,
 }
 
@@ -150,18 +150,12 @@ func (w *watch) event(e *pg.TreeEvent) *Event {
 	out := &Event{Sequence: e.Sequence, Type: eventTypes[e.Type], Status: eventStatus[e.Type], TreeID: w.status.ID, TaskID: e.ID,
 		Name: e.Name, Attempt: int(e.Attempt), Progress: w.status.Progress, At: e.At, Result: e.Result}
 	switch e.Type {
-	case dag.EventFailed, dag.EventRetry:
+	case dag.EventFailed, dag.EventRetry, dag.EventCancelled:
 		out.Error = e.Error
-	case dag.EventCancelled:
-		out.Error = e.Error
-		if out.Error == "" {
-			out.Error = "Task was cancelled"
-		}
 	case dag.EventExecution:
-		out.TaskID, out.Name, out.Progress, out.Message = w.status.ID, w.status.Name, 0, "Task tree execution started"
+		out.TaskID, out.Name, out.Progress = w.status.ID, w.status.Name, 0
 	case dag.EventFinal:
 		out.TaskID, out.Name, out.Status, out.Tree = w.status.ID, w.status.Name, w.status.Status, w.status
-		out.Message = "Task tree execution " + string(w.status.Status)
 	}
 	return out
 }

@@ -1,9 +1,10 @@
 package coordinator_test
 
 import (
-	"fmt"
+	"maps"
 	"testing"
 
+	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
@@ -16,11 +17,12 @@ func TestAWorkerThatLeavesIsGoneAndNotLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := map[string]string{}
+	got := map[string]coordinator.WorkerState{}
 	for _, w := range workers {
 		got[w.ID] = w.State
 	}
-	if want := "map[worker-1:gone worker-2:alive]"; fmt.Sprint(got) != want {
-		t.Errorf("got %v, want %s", got, want)
+	want := map[string]coordinator.WorkerState{"worker-1": coordinator.WorkerGone, "worker-2": coordinator.WorkerAlive}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -236,7 +236,7 @@ func (c *Coordinator) Attempts(ctx context.Context, taskID string) ([]Attempt, e
 	}
 	var out []Attempt
 	for _, a := range list {
-		one := Attempt{Number: int(a.Number), Outcome: a.Outcome.String(), Counted: a.Counted, Error: a.Error, Detail: a.Detail,
+		one := Attempt{Number: int(a.Number), Outcome: a.Outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
 			Worker: a.Worker, Result: a.Result}
 		if a.StartedAt != nil {
 			one.StartedAt = *a.StartedAt
@@ -247,7 +247,7 @@ func (c *Coordinator) Attempts(ctx context.Context, taskID string) ([]Attempt, e
 		out = append(out, one)
 	}
 	if t.State == dag.Running {
-		out = append(out, Attempt{Number: t.Attempt, Outcome: "running", Worker: t.Worker, StartedAt: t.StartedAt})
+		out = append(out, Attempt{Number: t.Attempt, Running: true, Worker: t.Worker, StartedAt: t.StartedAt})
 	}
 	return out, nil
 }
@@ -349,6 +349,10 @@ func (c *Coordinator) Running(ctx context.Context, userID string) (int, error) {
 	return n, nil
 }
 
+var workerStates = map[pg.WorkerState]WorkerState{
+	pg.WorkerAlive: WorkerAlive, pg.WorkerDraining: WorkerDraining, pg.WorkerGone: WorkerGone, pg.WorkerLost: WorkerLost,
+}
+
 // Workers shows the workers; see [Service].
 func (c *Coordinator) Workers(ctx context.Context) ([]Worker, error) {
 	list, err := c.store.ListWorkers(ctx)
@@ -357,11 +361,11 @@ func (c *Coordinator) Workers(ctx context.Context) ([]Worker, error) {
 	}
 	var out []Worker
 	for _, w := range list {
-		state := w.State
-		if (state == pg.WorkerAlive || state == pg.WorkerDraining) && w.LeaseUntil.Before(time.Now().Add(-time.Minute)) {
-			state = pg.WorkerLost // and about to be called so
+		state := workerStates[w.State]
+		if (state == WorkerAlive || state == WorkerDraining) && w.LeaseUntil.Before(time.Now().Add(-time.Minute)) {
+			state = WorkerLost // and about to be called so
 		}
-		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state.String(), Build: w.Build, Pools: w.Pools,
+		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state, Build: w.Build, Pools: w.Pools,
 			Running: w.Attempts, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
 	}
 	return out, nil

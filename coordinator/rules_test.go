@@ -85,7 +85,7 @@ func TestRules(t *testing.T) {
 			c.Settled("r-root")
 			expect(t, c, "r-root", map[string]dag.State{"r-root": dag.Completed})
 			attempts, err := svc.Attempts(t.Context(), "r-root")
-			if err != nil || len(attempts) != 3 || attempts[0].Outcome != "failed" || attempts[2].Outcome != "completed" {
+			if err != nil || len(attempts) != 3 || attempts[0].Outcome != dag.OutcomeFailed || attempts[2].Outcome != dag.OutcomeCompleted {
 				t.Errorf("attempts: got %+v, %v", attempts, err)
 			}
 		},
@@ -124,13 +124,13 @@ func TestRules(t *testing.T) {
 			if got := watch(t, svc, "h-root", 0); len(got) != 0 {
 				t.Errorf("a watch of a tree that does not run: got %v", got)
 			}
-			if out, err := svc.Execute(t.Context(), "h-root", coordinator.ExecuteOptions{}); err != nil || out.Status != "started" || out.Tasks != 3 {
+			if out, err := svc.Execute(t.Context(), "h-root", coordinator.ExecuteOptions{}); err != nil || out.Outcome != coordinator.Started || out.Tasks != 3 {
 				t.Fatalf("execute: got %+v, %v", out, err)
 			}
 			if st := c.Settled("h-root"); st.Completed != 3 {
 				t.Errorf("got %+v", *st)
 			}
-			if out, err := svc.Execute(t.Context(), "h-root", coordinator.ExecuteOptions{}); err != nil || out.Status != "completed" {
+			if out, err := svc.Execute(t.Context(), "h-root", coordinator.ExecuteOptions{}); err != nil || out.Outcome != coordinator.NothingToDo {
 				t.Errorf("execute again: got %+v, %v", out, err)
 			}
 			if out, err := svc.Execute(t.Context(), "h-root", coordinator.ExecuteOptions{Force: true}); err != nil || out.Tasks != 3 {
@@ -171,7 +171,7 @@ func TestRules(t *testing.T) {
 			c.Submit(coordinator.SubmitOptions{}, noop("ct-root", "", "ct-b"), sleeper("ct-a", "ct-root", `{"seconds":60}`), noop("ct-b", "ct-root", "ct-a"))
 			running(c, "ct-a")
 			out, err := svc.Cancel(t.Context(), "ct-root", coordinator.CancelOptions{})
-			if err != nil || out.Status != "cancelled" || out.Message != "Cancelled by user" {
+			if err != nil || out.Outcome != coordinator.Cancelled || out.Reason != "Cancelled by user" {
 				t.Fatalf("cancel: got %+v, %v", out, err)
 			}
 			st := c.Settled("ct-root")
@@ -200,14 +200,14 @@ func TestRules(t *testing.T) {
 				t.Errorf("events: got %v, want %s", told, want)
 			}
 			again, err := svc.Cancel(t.Context(), "ct-root", coordinator.CancelOptions{})
-			if err != nil || again.Status != "failed" || again.CurrentStatus != dag.StatusCancelled {
+			if err != nil || again.Outcome != coordinator.AlreadyEnded || again.Status != dag.StatusCancelled {
 				t.Errorf("cancel again: got %+v, %v", again, err)
 			}
 		},
 		"a child's cancellation blocks what requires it": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("cc-root", ""), sleeper("cc-a", "cc-root", `{"seconds":60}`), noop("cc-b", "cc-root", "cc-a"))
 			running(c, "cc-a")
-			if out, err := svc.Cancel(t.Context(), "cc-a", coordinator.CancelOptions{Message: "enough"}); err != nil || out.Status != "cancelled" {
+			if out, err := svc.Cancel(t.Context(), "cc-a", coordinator.CancelOptions{Reason: "enough"}); err != nil || out.Outcome != coordinator.Cancelled {
 				t.Fatalf("cancel: got %+v, %v", out, err)
 			}
 			c.Settled("cc-root")
@@ -316,11 +316,11 @@ func TestRules(t *testing.T) {
 				t.Fatal(err)
 			}
 			all := watch(t, svc, "e-root", 0)
-			want := "progress task_start e-a task_completed e-a task_start e-root task_completed e-root final"
+			want := "execution start e-a completed e-a start e-root completed e-root final"
 			if got := strings.Join(all, " "); got != want {
 				t.Errorf("got  %s\nwant %s", got, want)
 			}
-			if got := strings.Join(watch(t, svc, "e-root", 3), " "); got != "task_start e-root task_completed e-root final" {
+			if got := strings.Join(watch(t, svc, "e-root", 3), " "); got != "start e-root completed e-root final" {
 				t.Errorf("from 3: got %s", got)
 			}
 		},
@@ -347,8 +347,8 @@ func watch(t *testing.T, svc coordinator.Service, id string, after int64) (out [
 			t.Errorf("sequence: got %d after %d", e.Sequence, after)
 		}
 		after = e.Sequence
-		out = append(out, e.Type)
-		if e.Type != coordinator.EventFinal && e.Type != coordinator.EventStarted {
+		out = append(out, e.Type.String())
+		if e.Type != coordinator.EventFinal && e.Type != coordinator.EventExecution {
 			out = append(out, e.TaskID)
 		}
 	}

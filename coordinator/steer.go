@@ -2,8 +2,6 @@ package coordinator
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -11,7 +9,7 @@ import (
 	"github.com/taskgrove/taskgrove/pg"
 )
 
-// Execute starts a held tree, or runs again what a user asks for; see [Service].
+// Execute starts a held tree, or runs again what a user asks for; see [Steerer].
 func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error) {
 	k, err := c.keyOf(ctx, taskID)
 	if err != nil {
@@ -28,13 +26,13 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	out := &Execution{TreeID: tree.ID, Tasks: got.Tasks}
 	switch got.Status {
 	case pg.ExecutionRunning:
-		out.Status = "already_running"
+		out.Outcome = AlreadyRunning
 	case pg.ExecutionNothing:
-		out.Status = "completed"
+		out.Outcome = NothingToDo
 	case pg.ExecutionStopping:
-		return nil, fmt.Errorf("%w: a cancelled task of the tree has not stopped yet, try again", ErrConflict)
+		return nil, &StillStoppingError{TreeID: tree.ID}
 	default:
-		out.Status = "started"
+		out.Outcome = Started
 		c.after(ctx, got.Effects)
 		wake(c.wakeTimers) // the tree's deadline
 	}
@@ -46,46 +44,40 @@ const (
 	cancelWait   = 2 * time.Second // how long an answer waits for a whole tree's cancellation to be carried out
 )
 
-// Cancel cancels a task, or a whole tree by its root; see [Service].
-func (c *Coordinator) Cancel(ctx context.Context, id string, opts CancelOptions) (CancelResult, error) {
-	message := opts.Message
-	switch {
-	case message != "":
-		message = clean(message)
-	case opts.Force:
-		message = "Force cancelled by user"
-	default:
-		message = "Cancelled by user"
+// Cancel cancels a task, or a whole tree by its root; see [Steerer].
+func (c *Coordinator) Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error) {
+	if !text(id) {
+		return nil, ErrNotFound
+	}
+	reason := DefaultCancelReason
+	if opts.Reason != "" {
+		reason = clean(opts.Reason)
 	}
 	t, err := c.store.Task(ctx, id)
-	if errors.Is(err, pg.ErrNotFound) {
-		return CancelResult{Status: "failed", Message: fmt.Sprintf("Task %s not found", id), NotFound: true}, nil
-	}
 	if err != nil {
-		return CancelResult{}, c.internal("cancel", err)
+		return nil, c.internal("cancel", err)
 	}
-	done, err := c.cancelTask(ctx, t, message, opts.Cascade)
+	done, err := c.cancelTask(ctx, t, reason, opts.Cascade)
 	if err != nil {
-		return CancelResult{}, c.internal("cancel", err)
+		return nil, c.internal("cancel", err)
 	}
 	if done {
-		return CancelResult{Status: "cancelled", Message: message}, nil
+		return &Cancellation{Outcome: Cancelled, Reason: reason}, nil
 	}
 	if t, err = c.store.Task(ctx, id); err != nil {
-		return CancelResult{}, c.internal("cancel", err)
+		return nil, c.internal("cancel", err)
 	}
-	status := t.State.Status()
-	return CancelResult{Status: "failed", Message: fmt.Sprintf("Task %s is already %s, cannot cancel", id, status), CurrentStatus: status}, nil
+	return &Cancellation{Outcome: AlreadyEnded, Status: t.State.Status()}, nil
 }
 
-func (c *Coordinator) cancelTask(ctx context.Context, t *pg.Shown, message string, cascade *bool) (bool, error) {
+func (c *Coordinator) cancelTask(ctx context.Context, t *pg.Shown, reason string, cascade *bool) (bool, error) {
 	root := t.ParentID == nil
 	wide := root
 	if cascade != nil {
 		wide = *cascade
 	}
 	if root && wide {
-		did, err := c.store.CancelTree(ctx, t.Key.Tree(), message)
+		did, err := c.store.CancelTree(ctx, t.Key.Tree(), reason)
 		if err == nil && did {
 			c.carryOut(ctx, t.Key.Tree())
 		}
@@ -102,7 +94,7 @@ func (c *Coordinator) cancelTask(ctx context.Context, t *pg.Shown, message strin
 	slices.Reverse(keys)
 	did := false
 	for part := range slices.Chunk(keys, cancelAtOnce) {
-		done, eff, err := c.store.Cancel(ctx, part, message, c.lanes.room)
+		done, eff, err := c.store.Cancel(ctx, part, reason, c.lanes.room)
 		if err != nil {
 			return did, err
 		}

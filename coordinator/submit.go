@@ -98,18 +98,3 @@ func (c *Coordinator) submitError(err error) error {
 	}
 	return c.internal("submit", err)
 }
-
-// internal puts a store's error into the service's words. What was not foreseen stays as it is: the API logs it and
-// hides it.
-func (c *Coordinator) internal(what string, err error) error {
-	switch {
-	case errors.Is(err, pg.ErrNotFound):
-		return ErrNotFound
-	case pg.Unreachable(err):
-		c.log.Warn(what, "error", err)
-		return fmt.Errorf("%w: Postgres can't be reached", ErrUnavailable)
-	}
-	return fmt.Errorf("%s: %w", what, err)
-}
-
-func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }

@@ -42,7 +42,7 @@ func explain(w *pg.Why) *Explanation {
 		e.Summary = fmt.Sprintf("it runs on worker %s since %s, attempt %d: it waits for nothing", w.Worker, clock(w.StartedAt), w.Attempt)
 	case dag.Blocked:
 		e.Summary = "blocked: a required dependency can't succeed any more"
-		e.wait(Wait{Kind: WaitBlocked, TaskID: w.Cause, TaskState: w.CauseState.String(), Error: w.CauseError,
+		e.wait(Wait{Kind: WaitBlocked, TaskID: w.Cause, TaskState: w.CauseState, Error: w.CauseError,
 			Text: fmt.Sprintf("a re-run (rerun): %s %s%s", w.Cause, ended(w.CauseState), because(w.CauseError))})
 	default:
 		e.Summary = fmt.Sprintf("%s %s%s: it waits for nothing", ended(w.State), clock(w.FinishedAt), because(w.Error))
@@ -78,7 +78,7 @@ func (e *Explanation) dependencies(w *pg.Why) {
 		if !d.Required {
 			until = "to end (optional)"
 		}
-		e.wait(Wait{Kind: WaitDependency, TaskID: d.ID, TaskState: d.State.String(), Text: fmt.Sprintf("%s %s; it is %s", d.ID, until, d.State)})
+		e.wait(Wait{Kind: WaitDependency, TaskID: d.ID, TaskState: d.State, Text: fmt.Sprintf("%s %s; it is %s", d.ID, until, d.State)})
 	}
 }
 

@@ -101,13 +101,13 @@ func causes(e *coordinator.Explanation) string {
 		case coordinator.WaitCapacity:
 			out = append(out, fmt.Sprintf("%s %s ahead %d of %d", w.Kind, w.Pool, w.Ahead, w.Capacity))
 		case coordinator.WaitPool, coordinator.WaitDispatch:
-			out = append(out, w.Kind+" "+w.Pool)
+			out = append(out, w.Kind.String()+" "+w.Pool)
 		case coordinator.WaitRetry:
 			out = append(out, fmt.Sprintf("%s %d (%s)", w.Kind, w.Attempt, w.Error))
 		case coordinator.WaitWorker:
 			out = append(out, fmt.Sprintf("%s %s %d", w.Kind, w.Worker, w.Attempt))
 		default:
-			out = append(out, w.Kind)
+			out = append(out, w.Kind.String())
 		}
 	}
 	return strings.Join(out, ", ")
@@ -445,7 +445,7 @@ func whyOpen(w *whyTest) {
 	w.AddWorkerOf(1, "why-open")
 	w.Submit(coordinator.SubmitOptions{}, gated("open", "", "why-open", `{"stubborn":true}`))
 	w.starts("open")
-	if _, err := w.Service().Cancel(w.Context(), "open", coordinator.CancelOptions{Message: "enough"}); err != nil {
+	if _, err := w.Service().Cancel(w.Context(), "open", coordinator.CancelOptions{Reason: "enough"}); err != nil {
 		w.Fatal(err)
 	}
 	e := w.why("open", fmt.Sprintf("worker worker-%d 1", len(w.Workers)))

@@ -134,29 +134,22 @@ func (s *Service) Log(id, text string) {
 }
 
 // Cancel cancels a task, and the rest of the tree with a root.
-func (s *Service) Cancel(_ context.Context, id string, opts coordinator.CancelOptions) (coordinator.CancelResult, error) {
+func (s *Service) Cancel(_ context.Context, id string, opts coordinator.CancelOptions) (*coordinator.Cancellation, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.fault("Cancel"); err != nil {
-		return coordinator.CancelResult{}, err
+		return nil, err
 	}
 	t, ok := s.tasks[id]
 	if !ok {
-		return coordinator.CancelResult{NotFound: true, Status: "failed"}, nil
+		return nil, fmt.Errorf("cancel %s: %w", id, coordinator.ErrNotFound)
 	}
 	if t.State >= dag.Completed {
-		status := t.State.Status()
-		return coordinator.CancelResult{
-			Status: "failed", Message: fmt.Sprintf("Task %s is already %s, cannot cancel", id, status), CurrentStatus: status,
-		}, nil
+		return &coordinator.Cancellation{Outcome: coordinator.AlreadyEnded, Status: t.State.Status()}, nil
 	}
-	text := opts.Message
-	switch {
-	case text != "":
-	case opts.Force:
-		text = "Force cancelled by user"
-	default:
-		text = "Cancelled by user"
+	reason := opts.Reason
+	if reason == "" {
+		reason = coordinator.DefaultCancelReason
 	}
 	all := []*task{t}
 	if cascade := opts.Cascade; cascade == nil && t.ParentID == "" || cascade != nil && *cascade {
@@ -164,11 +157,11 @@ func (s *Service) Cancel(_ context.Context, id string, opts coordinator.CancelOp
 	}
 	for _, t := range all {
 		if t.State < dag.Completed {
-			t.Error = text
-			s.settle(t, dag.Cancelled, coordinator.Event{Type: coordinator.EventCancelled, Error: text})
+			t.Error = reason
+			s.settle(t, dag.Cancelled, coordinator.Event{Type: coordinator.EventCancelled, Error: reason})
 		}
 	}
-	return coordinator.CancelResult{Status: "cancelled", Message: text}, nil
+	return &coordinator.Cancellation{Outcome: coordinator.Cancelled, Reason: reason}, nil
 }
 
 // Watch yields events of the current execution.
@@ -233,7 +226,7 @@ func (s *Service) Logs(_ context.Context, id string, attempt int, _ bool) iter.S
 
 // Workers shows one worker.
 func (s *Service) Workers(context.Context) ([]coordinator.Worker, error) {
-	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: "alive", Pools: map[string]int{"default": 4}}}, nil
+	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: coordinator.WorkerAlive, Pools: map[string]int{"default": 4}}}, nil
 }
 
 // Pools shows one pool.

@@ -174,13 +174,13 @@ func (s *Service) Execute(_ context.Context, id string, opts coordinator.Execute
 		return nil, fmt.Errorf("execute %s: %w", id, coordinator.ErrNotFound)
 	}
 	if t.tree.show().Unfinished > 0 {
-		return &coordinator.Execution{TreeID: t.TreeID, Status: "already_running"}, nil
+		return &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.AlreadyRunning}, nil
 	}
 	started := s.execute(t, opts)
 	if started == 0 {
-		return &coordinator.Execution{TreeID: t.TreeID, Status: "completed"}, nil
+		return &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.NothingToDo}, nil
 	}
-	return &coordinator.Execution{TreeID: t.TreeID, Status: "started", Tasks: started}, nil
+	return &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.Started, Tasks: started}, nil
 }
 
 // execute makes tasks ready. The caller holds mu.
@@ -197,7 +197,7 @@ func (s *Service) execute(t *task, opts coordinator.ExecuteOptions) (started int
 	}
 	if started > 0 {
 		tr.status.StartedAt, tr.status.FinishedAt = time.Now(), time.Time{}
-		s.add(tr, coordinator.Event{Type: coordinator.EventStarted, Status: dag.StatusInProgress, Message: "Task tree execution started"})
+		s.add(tr, coordinator.Event{Type: coordinator.EventExecution, Status: dag.StatusInProgress})
 	}
 	return started
 }
@@ -273,6 +273,10 @@ func cut[T any](all []T, limit, offset int, cursor string) (items []T, next stri
 	return all, "", nil
 }
 
+var outcomes = map[dag.State]dag.Outcome{
+	dag.Completed: dag.OutcomeCompleted, dag.Failed: dag.OutcomeFailed, dag.Cancelled: dag.OutcomeCancelled,
+}
+
 // Attempts shows a task's only attempt.
 func (s *Service) Attempts(_ context.Context, id string) ([]coordinator.Attempt, error) {
 	s.mu.Lock()
@@ -285,7 +289,7 @@ func (s *Service) Attempts(_ context.Context, id string) ([]coordinator.Attempt,
 		return nil, nil
 	}
 	return []coordinator.Attempt{{
-		Number: t.Attempt, Outcome: t.State.String(), Counted: true, Error: t.Error, Result: t.Result, Worker: t.Worker,
+		Number: t.Attempt, Running: !t.State.Settled(), Outcome: outcomes[t.State], Counted: true, Error: t.Error, Result: t.Result, Worker: t.Worker,
 		StartedAt: t.StartedAt, FinishedAt: t.CompletedAt,
 	}}, nil
 }

@@ -60,27 +60,55 @@ func treeOf(t *coordinator.TreeStatus) *pb.Tree {
 }
 
 func attemptOf(a coordinator.Attempt) *pb.TaskAttempt {
+	outcome := a.Outcome.String()
+	if a.Running {
+		outcome = "running"
+	}
 	return &pb.TaskAttempt{
-		Number: int32(a.Number), Outcome: a.Outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
+		Number: int32(a.Number), Outcome: outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
 		Result: a.Result, Worker: a.Worker, StartedAt: stamp(a.StartedAt), FinishedAt: stamp(a.FinishedAt),
 	}
 }
 
+// eventTypes are the types' names on this wire. The start of an execution is told as progress, as the task-tree protocol
+// does (spec 5.4).
+var eventTypes = map[coordinator.EventType]string{
+	coordinator.EventExecution: "progress", coordinator.EventStart: "task_start", coordinator.EventCompleted: "task_completed",
+	coordinator.EventFailed: "task_failed", coordinator.EventCancelled: "task_cancelled", coordinator.EventRetry: "task_retry",
+	coordinator.EventProgress: "progress", coordinator.EventFinal: "final",
+}
+
 func eventOf(e *coordinator.Event) *pb.Event {
-	return &pb.Event{
-		Sequence: e.Sequence, Type: e.Type, TreeId: e.TreeID, TaskId: e.TaskID, Name: e.Name, Status: string(e.Status),
+	out := &pb.Event{
+		Sequence: e.Sequence, Type: eventTypes[e.Type], TreeId: e.TreeID, TaskId: e.TaskID, Name: e.Name, Status: string(e.Status),
 		Attempt: int32(e.Attempt), Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error,
 		At: stamp(e.At), Tree: treeOf(e.Tree),
 	}
+	switch e.Type {
+	case coordinator.EventExecution:
+		out.Message = "Task tree execution started"
+	case coordinator.EventFinal:
+		out.Message = "Task tree execution " + string(e.Status)
+	case coordinator.EventCancelled:
+		if e.Error == "" {
+			out.Error = "Task was cancelled"
+		}
+	}
+	return out
 }
 
 func lineOf(l *coordinator.LogLine) *pb.LogLine {
 	return &pb.LogLine{Attempt: int32(l.Attempt), Number: l.Number, Stream: l.Stream, Text: l.Text, At: stamp(l.At)}
 }
 
+// workerStates are the states' names on this wire.
+var workerStates = map[coordinator.WorkerState]string{
+	coordinator.WorkerAlive: "alive", coordinator.WorkerDraining: "draining", coordinator.WorkerGone: "gone", coordinator.WorkerLost: "lost",
+}
+
 func workerOf(w coordinator.Worker) *pb.Worker {
 	out := &pb.Worker{
-		Id: w.ID, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Running: int32(w.Running),
+		Id: w.ID, Instance: w.Instance, Host: w.Host, State: workerStates[w.State], Build: w.Build, Running: int32(w.Running),
 		StartedAt: stamp(w.StartedAt), LeaseUntil: stamp(w.LeaseUntil), Pools: make(map[string]int32, len(w.Pools)),
 	}
 	for pool, n := range w.Pools {

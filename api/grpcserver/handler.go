@@ -3,8 +3,10 @@ package grpcserver
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/peer"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -15,28 +17,37 @@ import (
 // handler implements the service of taskgrove.proto. Its errors become statuses in the interceptors.
 type handler struct {
 	pb.UnimplementedTaskgroveServer
-	svc         coordinator.Service
+	access      *coordinator.Access
 	cfg         Config
 	submissions chan struct{}   // one element for each submission in hand
 	draining    context.Context // ends when the server stops
+}
+
+// on is the service on behalf of who made the call.
+func (h *handler) on(ctx context.Context) coordinator.Service {
+	from := ""
+	if p, ok := peer.FromContext(ctx); ok {
+		from = p.Addr.String()
+	}
+	return h.access.For(coordinator.Anonymous(coordinator.SurfaceGRPC, from))
 }
 
 func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {
 	if r.TaskId == "" {
 		return nil, missing("task_id")
 	}
-	got, err := h.svc.Execute(ctx, r.TaskId, coordinator.ExecuteOptions{Force: r.Force, RerunDependencies: r.RerunDependencies})
+	got, err := h.on(ctx).Execute(ctx, r.TaskId, coordinator.ExecuteOptions{Force: r.Force, RerunDependencies: r.RerunDependencies})
 	if err != nil {
 		return nil, err
 	}
-	return &pb.ExecuteResponse{TreeId: got.TreeID, Status: got.Status, Tasks: int64(got.Tasks)}, nil
+	return &pb.ExecuteResponse{TreeId: got.TreeID, Status: executeStatus[got.Outcome], Tasks: int64(got.Tasks)}, nil
 }
 
 func (h *handler) GetTask(ctx context.Context, r *pb.GetTaskRequest) (*pb.Task, error) {
 	if r.Id == "" {
 		return nil, missing("id")
 	}
-	got, err := h.svc.Task(ctx, r.Id)
+	got, err := h.on(ctx).Task(ctx, r.Id)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +58,7 @@ func (h *handler) GetTree(ctx context.Context, r *pb.GetTreeRequest) (*pb.Tree, 
 	if r.Id == "" {
 		return nil, missing("id")
 	}
-	got, err := h.svc.Tree(ctx, r.Id)
+	got, err := h.on(ctx).Tree(ctx, r.Id)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +74,7 @@ func (h *handler) ListTasks(ctx context.Context, r *pb.ListTasksRequest) (*pb.Li
 	if err := checkLimit(r.Limit); err != nil {
 		return nil, err
 	}
-	page, err := h.svc.Tasks(ctx, f)
+	page, err := h.on(ctx).Tasks(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +90,7 @@ func (h *handler) ListTrees(ctx context.Context, r *pb.ListTreesRequest) (*pb.Li
 	if err := checkLimit(r.Limit); err != nil {
 		return nil, err
 	}
-	page, err := h.svc.Trees(ctx, f)
+	page, err := h.on(ctx).Trees(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +101,7 @@ func (h *handler) ListAttempts(ctx context.Context, r *pb.ListAttemptsRequest) (
 	if r.TaskId == "" {
 		return nil, missing("task_id")
 	}
-	got, err := h.svc.Attempts(ctx, r.TaskId)
+	got, err := h.on(ctx).Attempts(ctx, r.TaskId)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +118,7 @@ func (h *handler) Watch(r *pb.WatchRequest, stream grpc.ServerStreamingServer[pb
 	}
 	ctx, stop := h.untilDrained(stream.Context())
 	defer stop()
-	for event, err := range h.svc.Watch(ctx, r.Id, r.After) {
+	for event, err := range h.on(ctx).Watch(ctx, r.Id, r.After) {
 		if err != nil {
 			return ended(ctx, err)
 		}
@@ -118,21 +129,34 @@ func (h *handler) Watch(r *pb.WatchRequest, stream grpc.ServerStreamingServer[pb
 	return ended(ctx, nil)
 }
 
+// executeStatus are the outcomes' names on this wire.
+var executeStatus = map[coordinator.ExecuteOutcome]string{
+	coordinator.Started: "started", coordinator.AlreadyRunning: "already_running", coordinator.NothingToDo: "completed",
+}
+
 func (h *handler) Cancel(ctx context.Context, r *pb.CancelRequest) (*pb.CancelResponse, error) {
 	if r.Id == "" {
 		return nil, missing("id")
 	}
-	got, err := h.svc.Cancel(ctx, r.Id, coordinator.CancelOptions{Force: r.Force, Message: r.Message, Cascade: r.Cascade})
-	if err == nil && got.NotFound {
-		err = coordinator.ErrNotFound
+	reason := r.Message
+	switch {
+	case reason != "":
+	case r.Force:
+		reason = "Force cancelled by user"
+	default:
+		reason = "Cancelled by user"
 	}
-	if errors.Is(err, coordinator.ErrNotFound) {
+	got, err := h.on(ctx).Cancel(ctx, r.Id, coordinator.CancelOptions{Reason: reason, Cascade: r.Cascade})
+	switch {
+	case errors.Is(err, coordinator.ErrNotFound):
 		return nil, &api.Fault{Kind: api.NotFound, Text: "task " + r.Id + " not found"}
-	}
-	if err != nil {
+	case err != nil:
 		return nil, err
+	case got.Outcome == coordinator.AlreadyEnded:
+		return &pb.CancelResponse{Status: "failed", CurrentStatus: string(got.Status),
+			Message: fmt.Sprintf("Task %s is already %s, cannot cancel", r.Id, got.Status)}, nil
 	}
-	return &pb.CancelResponse{Status: got.Status, Message: got.Message, CurrentStatus: string(got.CurrentStatus)}, nil
+	return &pb.CancelResponse{Status: "cancelled", Message: got.Reason}, nil
 }
 
 func (h *handler) Logs(r *pb.LogsRequest, stream grpc.ServerStreamingServer[pb.LogLine]) error {
@@ -144,7 +168,7 @@ func (h *handler) Logs(r *pb.LogsRequest, stream grpc.ServerStreamingServer[pb.L
 	}
 	ctx, stop := h.untilDrained(stream.Context())
 	defer stop()
-	for line, err := range h.svc.Logs(ctx, r.TaskId, int(r.Attempt), r.Follow) {
+	for line, err := range h.on(ctx).Logs(ctx, r.TaskId, int(r.Attempt), r.Follow) {
 		if err != nil {
 			return ended(ctx, err)
 		}
@@ -156,7 +180,7 @@ func (h *handler) Logs(r *pb.LogsRequest, stream grpc.ServerStreamingServer[pb.L
 }
 
 func (h *handler) ListWorkers(ctx context.Context, _ *pb.ListWorkersRequest) (*pb.ListWorkersResponse, error) {
-	got, err := h.svc.Workers(ctx)
+	got, err := h.on(ctx).Workers(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +188,7 @@ func (h *handler) ListWorkers(ctx context.Context, _ *pb.ListWorkersRequest) (*p
 }
 
 func (h *handler) ListPools(ctx context.Context, _ *pb.ListPoolsRequest) (*pb.ListPoolsResponse, error) {
-	got, err := h.svc.Pools(ctx)
+	got, err := h.on(ctx).Pools(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
 // Package grpcserver serves taskgrove.v1 over gRPC, with health and reflection.
 //
 // It owns the conversion between messages and the service's types, the status codes, and the bounds on connections,
-// messages and streams. It must not know how trees are stored or run: all of that is behind [coordinator.Service].
+// messages and streams. It must not know how trees are stored or run: all of that is behind [coordinator.Access].
 package grpcserver
 
 import (
@@ -78,7 +78,7 @@ func def[T comparable](field *T, value T) {
 // Server is a gRPC server that listens. Make it with [Listen] and end it by ending Run's context.
 type Server struct {
 	cfg      Config
-	svc      coordinator.Service
+	access   *coordinator.Access
 	listener net.Listener
 	grpc     *grpc.Server
 	health   *health.Server
@@ -87,9 +87,9 @@ type Server struct {
 }
 
 // Listen takes the address, so that a port that is in use is known before anything else starts.
-func Listen(svc coordinator.Service, cfg Config) (*Server, error) {
+func Listen(access *coordinator.Access, cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
-	s := &Server{cfg: cfg, svc: svc, listener: cfg.Listener, health: health.NewServer()}
+	s := &Server{cfg: cfg, access: access, listener: cfg.Listener, health: health.NewServer()}
 	if s.listener == nil {
 		var err error
 		if s.listener, err = net.Listen("tcp", cfg.Addr); err != nil {
@@ -114,7 +114,7 @@ func Listen(svc coordinator.Service, cfg Config) (*Server, error) {
 		options = append(options, grpc.Creds(credentials.NewTLS(cfg.TLS)))
 	}
 	s.grpc = grpc.NewServer(options...)
-	pb.RegisterTaskgroveServer(s.grpc, &handler{svc: svc, cfg: cfg, submissions: make(chan struct{}, cfg.MaxSubmissions), draining: s.draining})
+	pb.RegisterTaskgroveServer(s.grpc, &handler{access: access, cfg: cfg, submissions: make(chan struct{}, cfg.MaxSubmissions), draining: s.draining})
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil
@@ -162,8 +162,8 @@ func (s *Server) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	status := healthpb.HealthCheckResponse_SERVING
-	if err := s.svc.Ready(ctx); err != nil {
-		s.cfg.Log.WarnContext(ctx, "not ready", "error", err)
+	if err := s.access.For(coordinator.Anonymous(coordinator.SurfaceGRPC, "")).Ready(ctx); err != nil {
+		s.cfg.Log.WarnContext(ctx, "the service is not ready", "error", err)
 		status = healthpb.HealthCheckResponse_NOT_SERVING
 	}
 	s.health.SetServingStatus("", status)

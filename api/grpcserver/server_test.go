@@ -73,7 +73,7 @@ func serveService(t *testing.T, svc coordinator.Service, cfg grpcserver.Config) 
 	s := &site{T: t, log: &logBuffer{}}
 	cfg.Addr = "127.0.0.1:0"
 	cfg.Log = slog.New(slog.NewTextHandler(s.log, nil))
-	server, err := grpcserver.Listen(svc, cfg)
+	server, err := grpcserver.Listen(coordinator.NewAccess(svc, coordinator.AllowAll), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

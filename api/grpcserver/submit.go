@@ -42,7 +42,7 @@ func (h *handler) Submit(stream grpc.ClientStreamingServer[pb.SubmitRequest, pb.
 	if err != nil {
 		return err
 	}
-	sub, err := h.svc.Submit(ctx, opts, h.newTasks(first, in))
+	sub, err := h.on(ctx).Submit(ctx, opts, h.newTasks(first, in))
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 func (h *handler) Verify(r *pb.VerifyRequest, stream grpc.ServerStreamingServer[pb.Violation]) error {
 	ctx, stop := h.untilDrained(stream.Context())
 	defer stop()
-	for v, err := range h.svc.Verify(ctx, r.TreeId) {
+	for v, err := range h.on(ctx).Verify(ctx, r.TreeId) {
 		if err != nil {
 			return ended(ctx, err)
 		}

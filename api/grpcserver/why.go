@@ -11,7 +11,7 @@ func (h *handler) Why(ctx context.Context, r *pb.WhyRequest) (*pb.WhyResponse, e
 	if r.TaskId == "" {
 		return nil, missing("task_id")
 	}
-	got, err := h.svc.Why(ctx, r.TaskId)
+	got, err := h.on(ctx).Why(ctx, r.TaskId)
 	if err != nil {
 		return nil, err
 	}
@@ -19,8 +19,19 @@ func (h *handler) Why(ctx context.Context, r *pb.WhyRequest) (*pb.WhyResponse, e
 		Summary: got.Summary, Waits: convert(got.Waits, waitOf)}, nil
 }
 
+// waitKinds are the kinds' names on this wire.
+var waitKinds = map[coordinator.WaitKind]string{
+	coordinator.WaitExecute: "execute", coordinator.WaitDependency: "dependency", coordinator.WaitNotBefore: "not_before",
+	coordinator.WaitRetry: "retry", coordinator.WaitPool: "pool", coordinator.WaitCapacity: "capacity",
+	coordinator.WaitDispatch: "dispatch", coordinator.WaitWorker: "worker", coordinator.WaitBlocked: "blocked",
+}
+
 func waitOf(w coordinator.Wait) *pb.Wait {
-	return &pb.Wait{Kind: w.Kind, Text: w.Text, TaskId: w.TaskID, TaskState: w.TaskState, Error: w.Error, Pool: w.Pool,
+	out := &pb.Wait{Kind: waitKinds[w.Kind], Text: w.Text, TaskId: w.TaskID, Error: w.Error, Pool: w.Pool,
 		Until: stamp(w.Until), Since: stamp(w.Since), Ahead: int64(w.Ahead), Capacity: int32(w.Capacity),
 		Attempt: int32(w.Attempt), Worker: w.Worker}
+	if w.TaskID != "" {
+		out.TaskState = w.TaskState.String()
+	}
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
@@ -21,13 +22,21 @@ type cancelled struct {
 
 // cancel answers tasks.cancel and tasks.running.cancel: an array in the order of the ids, or one object when the
 // singular task_id is given.
-func (h *Handler) cancel(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+func (h *Handler) cancel(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	p, err := named(raw)
 	if err != nil {
 		return nil, err
 	}
 	ids, single := p.ids()
-	options := coordinator.CancelOptions{Force: p.flag("force", false), Message: p.text("error_message")}
+	force := p.flag("force", false)
+	options := coordinator.CancelOptions{Reason: p.text("error_message")}
+	switch {
+	case options.Reason != "":
+	case force:
+		options.Reason = "Force cancelled by user"
+	default:
+		options.Reason = "Cancelled by user"
+	}
 	if p.given("cascade") {
 		cascade := p.flag("cascade", false)
 		options.Cascade = &cascade
@@ -36,7 +45,7 @@ func (h *Handler) cancel(ctx context.Context, _ *exchange, raw json.RawMessage) 
 		return nil, p.err
 	}
 	if single {
-		answer, err := h.cancelOne(ctx, ids[0], options)
+		answer, err := cancelOne(ctx, x.svc, ids[0], force, options)
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +53,7 @@ func (h *Handler) cancel(ctx context.Context, _ *exchange, raw json.RawMessage) 
 	}
 	answers := make([]*cancelled, 0, len(ids))
 	for _, id := range ids {
-		answer, err := h.cancelOne(ctx, id, options)
+		answer, err := cancelOne(ctx, x.svc, id, force, options)
 		if err != nil {
 			return nil, err
 		}
@@ -53,21 +62,19 @@ func (h *Handler) cancel(ctx context.Context, _ *exchange, raw json.RawMessage) 
 	return appendJSON(nil, answers), nil
 }
 
-func (h *Handler) cancelOne(ctx context.Context, id string, options coordinator.CancelOptions) (*cancelled, error) {
-	got, err := h.svc.Cancel(ctx, id, options)
+// cancelOne cancels one task, and puts the outcome into the protocol's words. force changes none but those.
+func cancelOne(ctx context.Context, svc coordinator.Steerer, id string, force bool, options coordinator.CancelOptions) (*cancelled, error) {
+	got, err := svc.Cancel(ctx, id, options)
 	switch {
 	case errors.Is(err, coordinator.ErrNotFound):
-		got = coordinator.CancelResult{NotFound: true}
+		return &cancelled{TaskID: id, Status: "failed", Message: "Task " + id + " not found", Error: "Task not found", Force: force}, nil
 	case err != nil:
 		return nil, err
+	case got.Outcome == coordinator.AlreadyEnded:
+		return &cancelled{TaskID: id, Status: "failed", CurrentStatus: got.Status, Force: force,
+			Message: fmt.Sprintf("Task %s is already %s, cannot cancel", id, got.Status)}, nil
 	}
-	answer := &cancelled{
-		TaskID: id, Status: got.Status, Message: got.Message, CurrentStatus: got.CurrentStatus, Force: options.Force,
-	}
-	if got.NotFound {
-		answer.Status, answer.Message, answer.Error = "failed", "Task "+id+" not found", "Task not found"
-	}
-	return answer, nil
+	return &cancelled{TaskID: id, Status: "cancelled", Message: got.Reason, Force: force}, nil
 }
 
 // ids are the tasks named by task_ids, else by context_ids, else by the singular task_id; single tells the last.

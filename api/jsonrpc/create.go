@@ -16,7 +16,7 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 	}
 	root := &dag.Task{Priority: dag.Normal}
 	options := coordinator.SubmitOptions{IdempotencyKey: key, Hold: true}
-	sub, err := h.svc.Submit(ctx, options, h.read(document, func(t *dag.Task) {
+	sub, err := x.svc.Submit(ctx, options, h.read(document, func(t *dag.Task) {
 		if t.ParentRef == "" {
 			root = t
 		}
@@ -30,17 +30,17 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 		extra["id_map"] = sub.IDMap
 	}
 	if sub.Tasks <= h.cfg.MaxAnswerTasks {
-		tasks, complete, err := h.collect(ctx, coordinator.TaskFilter{TreeOf: sub.TreeID})
+		tasks, complete, err := h.collect(ctx, x.svc, coordinator.TaskFilter{TreeOf: sub.TreeID})
 		if err == nil && complete {
 			return appendTree(nil, tasks, nil, extra), nil
 		}
 		if err != nil {
-			h.cfg.Log.WarnContext(ctx, "read a tree that was just stored", "tree", sub.TreeID, "error", err)
+			h.cfg.Log.WarnContext(ctx, "a tree was stored, and could not be read", "tree_id", sub.TreeID, "error", err)
 		}
 	}
 	// The tree is stored, so this must not be an error: the root alone, which says so.
 	extra["children_omitted"] = true
-	shown, err := h.svc.Task(ctx, sub.TreeID)
+	shown, err := x.svc.Task(ctx, sub.TreeID)
 	if err != nil {
 		shown = &coordinator.Task{
 			ID: sub.TreeID, TreeID: sub.TreeID, Name: root.Name, UserID: root.UserID, Priority: root.Priority,

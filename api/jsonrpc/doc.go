@@ -2,7 +2,7 @@
 // streams of events as SSE (spec 5 and 12.5).
 //
 // It owns the envelope, the codes, the words and the shape of every object on this wire. It must not know how trees are
-// stored or run: all of that is behind [coordinator.Service]. Servers, listeners and their limits are httpserver's.
+// stored or run: all of that is behind [coordinator.Access]. Servers, listeners and their limits are httpserver's.
 //
 // Beyond the protocol, and additive to it:
 //

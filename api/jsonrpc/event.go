@@ -50,6 +50,14 @@ type errorEvent struct {
 	RootTaskID string `json:"root_task_id"`
 }
 
+// The protocol's types of events (spec 5.4), and ours beside them. It has one type for what failed and what was cancelled,
+// and one for the start of an execution and its progress.
+var eventTypes = map[coordinator.EventType]string{
+	coordinator.EventExecution: "progress", coordinator.EventStart: "task_start", coordinator.EventCompleted: "task_completed",
+	coordinator.EventFailed: "task_failed", coordinator.EventCancelled: "task_failed", coordinator.EventRetry: "task_retry",
+	coordinator.EventProgress: "progress", coordinator.EventFinal: "final",
+}
+
 // eventName is the SSE field event of an event.
 func eventName(e *coordinator.Event) string {
 	switch e.Type {
@@ -59,7 +67,7 @@ func eventName(e *coordinator.Event) string {
 		return nameFailed
 	case coordinator.EventCancelled:
 		return nameCancelled
-	case coordinator.EventProgress:
+	case coordinator.EventExecution, coordinator.EventProgress:
 		return nameProgress
 	case coordinator.EventFinal:
 		return nameFinal
@@ -70,7 +78,7 @@ func eventName(e *coordinator.Event) string {
 // encodeEvent is the data of an event.
 func encodeEvent(e *coordinator.Event) []byte {
 	out := event{
-		Type: e.Type, TaskID: e.TaskID, Status: e.Status, Timestamp: isoTime(e.At), Message: e.Message,
+		Type: eventTypes[e.Type], TaskID: e.TaskID, Status: e.Status, Timestamp: isoTime(e.At), Message: e.Message,
 		Protocol: "jsonrpc", Progress: fraction(e.Progress), RootTaskID: e.TreeID, Name: e.Name, Attempt: e.Attempt,
 	}
 	if e.TaskID == "" {
@@ -80,6 +88,8 @@ func encodeEvent(e *coordinator.Event) []byte {
 		out.Timestamp = now()
 	}
 	switch e.Type {
+	case coordinator.EventExecution:
+		out.Message = "Task tree execution started"
 	case coordinator.EventCompleted:
 		out.Result = e.Result
 		if out.Result == nil {
@@ -87,8 +97,7 @@ func encodeEvent(e *coordinator.Event) []byte {
 		}
 	case coordinator.EventFailed, coordinator.EventRetry:
 		out.Error = appendJSON(nil, e.Error)
-	case coordinator.EventCancelled: // the protocol has one type for both
-		out.Type = coordinator.EventFailed
+	case coordinator.EventCancelled:
 		text := e.Error
 		if text == "" {
 			text = "Task was cancelled"
@@ -100,6 +109,9 @@ func encodeEvent(e *coordinator.Event) []byte {
 			out.Status, out.Progress = e.Tree.Status, fraction(e.Tree.Progress)
 		}
 		out.Final, out.TreeStatus = true, out.Status
+		if e.Sequence > 0 { // one that is made up of the tree's state has no message
+			out.Message = "Task tree execution " + string(e.Status)
+		}
 		out.Result = appendJSON(nil, map[string]fraction{"progress": out.Progress})
 		out.Error = null
 	}

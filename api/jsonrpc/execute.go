@@ -34,6 +34,8 @@ type started struct {
 	IDMap      map[string]string `json:"id_map,omitempty"`
 	Replayed   bool              `json:"replayed,omitempty"`
 	*outcome
+
+	did coordinator.ExecuteOutcome // what Status and Message tell
 }
 
 // outcome is what a call that waited learns besides.
@@ -64,7 +66,7 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 		defer leave()
 	}
 
-	answer, err := h.start(ctx, e, resumes)
+	answer, err := h.start(ctx, x.svc, e, resumes)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +74,7 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 	switch {
 	case e.stream:
 		answer.Streaming = true
-		if answer.Status == "started" {
+		if answer.did == coordinator.Started {
 			answer.Message = "Task execution started with streaming"
 		}
 		if !resumes || (e.id == "" && !answer.Replayed) {
@@ -81,9 +83,9 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 		x.release()
 		h.streamExecution(x, answer, after)
 		return nil, errStreamed
-	case e.wait && answer.Status == "started":
+	case e.wait && answer.did == coordinator.Started:
 		x.release()
-		h.await(x.r.Context(), answer, e.deadline)
+		h.await(x.r.Context(), x.svc, answer, e.deadline)
 	}
 	return appendJSON(nil, answer), nil
 }
@@ -141,10 +143,10 @@ func (x *exchange) idempotencyKey(parameter string) (string, error) {
 
 // start does what was asked and says how it went. A stream that resumes starts no stored tree again: it only goes on
 // with the events of the execution that it saw before.
-func (h *Handler) start(ctx context.Context, e *execution, resumes bool) (*started, error) {
-	answer := &started{Success: true, Protocol: "jsonrpc", TaskID: e.id, Status: "started", Message: "Task execution started"}
+func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *execution, resumes bool) (*started, error) {
+	answer := &started{Success: true, Protocol: "jsonrpc", TaskID: e.id, Status: "started", Message: "Task execution started", did: coordinator.Started}
 	if e.id == "" {
-		sub, err := h.svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key}, h.read(e.tasks, nil))
+		sub, err := svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key}, h.read(e.tasks, nil))
 		if err != nil {
 			return nil, err
 		}
@@ -153,23 +155,24 @@ func (h *Handler) start(ctx context.Context, e *execution, resumes bool) (*start
 		return answer, nil
 	}
 	if resumes {
-		tree, err := h.svc.Tree(ctx, e.id)
+		tree, err := svc.Tree(ctx, e.id)
 		if err != nil {
 			return nil, named404(err, "Task "+e.id+" not found")
 		}
 		answer.RootTaskID = tree.ID
 		return answer, nil
 	}
-	ex, err := h.svc.Execute(ctx, e.id, e.options)
+	ex, err := svc.Execute(ctx, e.id, e.options)
 	if err != nil {
 		return nil, named404(err, "Task "+e.id+" not found")
 	}
-	answer.RootTaskID, answer.Status = ex.TreeID, ex.Status
-	switch ex.Status {
-	case "already_running":
-		answer.Success, answer.TaskID = false, ""
+	answer.RootTaskID, answer.did = ex.TreeID, ex.Outcome
+	switch ex.Outcome {
+	case coordinator.AlreadyRunning:
+		answer.Success, answer.TaskID, answer.Status = false, "", "already_running"
 		answer.Message = "Task " + e.id + " is already running"
-	case "completed":
+	case coordinator.NothingToDo:
+		answer.Status = "completed"
 		answer.Message = "Task " + e.id + " has completed: nothing to do"
 	}
 	return answer, nil
@@ -177,24 +180,24 @@ func (h *Handler) start(ctx context.Context, e *execution, resumes bool) (*start
 
 // await fills the answer when the tree has ended or the time is up, whichever is first. The tree has been accepted, so
 // what goes wrong while waiting is no error: the answer then says timed_out.
-func (h *Handler) await(ctx context.Context, answer *started, deadline time.Duration) {
+func (h *Handler) await(ctx context.Context, svc watching, answer *started, deadline time.Duration) {
 	answer.outcome = &outcome{TimedOut: true, TreeStatus: dag.StatusInProgress}
 	waiting, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	tree, err := h.svc.Tree(waiting, answer.RootTaskID)
+	tree, err := svc.Tree(waiting, answer.RootTaskID)
 	if err == nil && tree.Unfinished > 0 {
-		f := follower{h: h, root: answer.RootTaskID, after: tree.Sequence}
+		f := follower{h: h, svc: svc, root: answer.RootTaskID, after: tree.Sequence}
 		err = f.run(waiting, func(*coordinator.Event) error { return nil }, nil)
 	}
 	if err != nil && waiting.Err() == nil {
-		h.cfg.Log.WarnContext(ctx, "wait for a tree", "tree", answer.RootTaskID, "error", err)
+		h.cfg.Log.WarnContext(ctx, "waiting for a tree failed", "tree_id", answer.RootTaskID, "error", err)
 	}
 
 	reading, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.cfg.ResumeTimeout)
 	defer cancel()
-	tree, err = h.svc.Tree(reading, answer.RootTaskID)
+	tree, err = svc.Tree(reading, answer.RootTaskID)
 	if err != nil {
-		h.cfg.Log.WarnContext(ctx, "read a tree that was waited for", "tree", answer.RootTaskID, "error", err)
+		h.cfg.Log.WarnContext(ctx, "a tree was waited for, and could not be read", "tree_id", answer.RootTaskID, "error", err)
 		return
 	}
 	answer.TreeStatus, answer.TreeProgress = tree.Status, fraction(tree.Progress)
@@ -204,7 +207,7 @@ func (h *Handler) await(ctx context.Context, answer *started, deadline time.Dura
 	answer.TimedOut = false
 	answer.Status = string(tree.Status)
 	answer.Message = "Task execution " + string(tree.Status)
-	if root, err := h.svc.Task(reading, answer.RootTaskID); err == nil {
+	if root, err := svc.Task(reading, answer.RootTaskID); err == nil {
 		shown := taskOf(root, tree)
 		answer.outcome.Result, answer.outcome.Error = shown.Result, shown.Error
 	}

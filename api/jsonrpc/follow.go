@@ -10,9 +10,16 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
+// watching is what a follower needs of the service.
+type watching interface {
+	coordinator.Reader
+	coordinator.Watcher
+}
+
 // follower reads a tree's events up to the final one, over lapses of the service.
 type follower struct {
 	h     *Handler
+	svc   watching
 	root  string
 	after int64 // sequence of the last event seen
 }
@@ -46,7 +53,7 @@ func (f *follower) run(ctx context.Context, handle func(*coordinator.Event) erro
 		}
 		if err == nil { // the events ended; has the tree?
 			var tree *coordinator.TreeStatus
-			if tree, err = f.h.svc.Tree(ctx, f.root); err == nil && tree.Unfinished == 0 {
+			if tree, err = f.svc.Tree(ctx, f.root); err == nil && tree.Unfinished == 0 {
 				return handle(finalOf(tree))
 			}
 		}
@@ -88,7 +95,7 @@ func (f *follower) watch(ctx context.Context, handle func(*coordinator.Event) er
 	after := f.after
 	reader.Go(func() {
 		defer close(items)
-		for event, err := range f.h.svc.Watch(ctx, f.root, after) {
+		for event, err := range f.svc.Watch(ctx, f.root, after) {
 			select {
 			case items <- item{event, err}:
 			case <-ctx.Done():

@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
+	"github.com/taskgrove/taskgrove/coordinator"
 )
 
 // FuzzCalls sends anything as a body: the answer is always JSON-RPC, or none, and never our fault.
@@ -25,7 +26,7 @@ func FuzzCalls(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	handler := jsonrpc.New(apitest.New(), jsonrpc.Config{Log: slog.New(slog.DiscardHandler)})
+	handler := jsonrpc.New(coordinator.NewAccess(apitest.New(), coordinator.AllowAll), jsonrpc.Config{Log: slog.New(slog.DiscardHandler)})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if strings.Contains(string(body), "wait") || strings.Contains(string(body), "stream") || strings.Contains(string(body), `\u`) {
 			t.Skip("may take as long as a tree")

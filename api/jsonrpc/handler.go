@@ -68,7 +68,7 @@ func def[T comparable](field *T, value T) {
 
 // Handler answers JSON-RPC calls. Safe for concurrent use; it has no goroutines but those of requests in hand.
 type Handler struct {
-	svc     coordinator.Service
+	access  *coordinator.Access
 	cfg     Config
 	bodies  *semaphore.Weighted // bytes of request bodies in memory
 	streams atomic.Int64        // open ones
@@ -83,10 +83,10 @@ type method func(ctx context.Context, x *exchange, params json.RawMessage) (json
 // errStreamed says that a method has written the whole answer itself.
 var errStreamed = errors.New("answer was streamed")
 
-// New makes a handler on the service.
-func New(svc coordinator.Service, cfg Config) *Handler {
+// New makes a handler on the service that access gives.
+func New(access *coordinator.Access, cfg Config) *Handler {
 	cfg = cfg.withDefaults()
-	h := &Handler{svc: svc, cfg: cfg, bodies: semaphore.NewWeighted(cfg.MaxBodiesBytes), mux: http.NewServeMux()}
+	h := &Handler{access: access, cfg: cfg, bodies: semaphore.NewWeighted(cfg.MaxBodiesBytes), mux: http.NewServeMux()}
 	h.tasks = map[string]method{
 		"tasks.create":         h.create,
 		"tasks.execute":        h.execute,
@@ -114,6 +114,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 
 // exchange is one HTTP request while its calls are answered.
 type exchange struct {
+	svc     coordinator.Service // on behalf of who sent the request
 	w       http.ResponseWriter
 	r       *http.Request
 	single  bool   // one call that wants an answer: it may stream, and set headers
@@ -135,7 +136,7 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
 			return
 		}
-		x := &exchange{w: w, r: r, single: !batch && !calls[0].notification, release: release}
+		x := &exchange{svc: h.on(r), w: w, r: r, single: !batch && !calls[0].notification, release: release}
 		x.key = r.Header.Get("Idempotency-Key")
 		if batch {
 			h.answerBatch(x, noun, methods, calls)
@@ -154,6 +155,11 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			h.answer(w, status, answer.append(nil))
 		}
 	}
+}
+
+// on is the service on behalf of who sent the request.
+func (h *Handler) on(r *http.Request) coordinator.Service {
+	return h.access.For(coordinator.Anonymous(coordinator.SurfaceJSONRPC, r.RemoteAddr))
 }
 
 var null = json.RawMessage("null")

@@ -27,7 +27,7 @@ func serve(t *testing.T, cfg jsonrpc.Config) *site {
 	t.Helper()
 	s := &site{T: t, svc: apitest.New(), log: &bytes.Buffer{}}
 	cfg.Log = slog.New(slog.NewTextHandler(s.log, nil))
-	server := httptest.NewServer(jsonrpc.New(s.svc, cfg))
+	server := httptest.NewServer(jsonrpc.New(coordinator.NewAccess(s.svc, coordinator.AllowAll), cfg))
 	t.Cleanup(server.Close)
 	s.url = server.URL
 	return s

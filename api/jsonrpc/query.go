@@ -14,7 +14,7 @@ const headerNextCursor = "X-Next-Cursor"
 
 // get answers tasks.get and tasks.detail: the task, null when it is unknown. missing is the text when no id is given.
 func (h *Handler) get(missing string) method {
-	return func(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	return func(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 		p, err := named(raw)
 		if err != nil {
 			return nil, err
@@ -26,7 +26,7 @@ func (h *Handler) get(missing string) method {
 		if id == "" {
 			return nil, invalid("task_id", "%s", missing)
 		}
-		t, err := h.svc.Task(ctx, id)
+		t, err := x.svc.Task(ctx, id)
 		if errors.Is(err, coordinator.ErrNotFound) {
 			return nil, nil
 		}
@@ -35,7 +35,7 @@ func (h *Handler) get(missing string) method {
 		}
 		var tree *coordinator.TreeStatus
 		if t.ParentID == "" {
-			if tree, err = h.svc.Tree(ctx, id); err != nil && !errors.Is(err, coordinator.ErrNotFound) {
+			if tree, err = x.svc.Tree(ctx, id); err != nil && !errors.Is(err, coordinator.ErrNotFound) {
 				return nil, err
 			}
 		}
@@ -57,13 +57,13 @@ func (h *Handler) children(ctx context.Context, x *exchange, raw json.RawMessage
 	if parent == "" {
 		return nil, invalid("parent_id", "Parent task ID is required. Please provide 'parent_id' or 'task_id' parameter.")
 	}
-	if _, err := h.svc.Task(ctx, parent); err != nil {
+	if _, err := x.svc.Task(ctx, parent); err != nil {
 		return nil, named404(err, "Parent task "+parent+" not found")
 	}
 	if f.Limit > 0 || f.Cursor != "" {
 		return h.page(ctx, x, f)
 	}
-	tasks, complete, err := h.collect(ctx, f)
+	tasks, complete, err := h.collect(ctx, x.svc, f)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (j
 
 // page answers one page of a list, and puts the next one's cursor into the headers.
 func (h *Handler) page(ctx context.Context, x *exchange, f coordinator.TaskFilter) (json.RawMessage, error) {
-	page, err := h.svc.Tasks(ctx, f)
+	page, err := x.svc.Tasks(ctx, f)
 	if err != nil {
 		return nil, err
 	}

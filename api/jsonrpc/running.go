@@ -20,7 +20,7 @@ func (h *Handler) runningList(ctx context.Context, x *exchange, raw json.RawMess
 	if p.err != nil {
 		return nil, p.err
 	}
-	page, err := h.svc.Trees(ctx, f)
+	page, err := x.svc.Trees(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (h *Handler) runningList(ctx context.Context, x *exchange, raw json.RawMess
 	}
 	out := []byte{'['}
 	for _, tree := range page.Items {
-		root, err := h.svc.Task(ctx, tree.ID)
+		root, err := x.svc.Task(ctx, tree.ID)
 		if errors.Is(err, coordinator.ErrNotFound) { // gone since
 			continue
 		}
@@ -57,7 +57,7 @@ type runningTask struct {
 }
 
 // runningStatus answers tasks.running.status: an array in the order of the ids.
-func (h *Handler) runningStatus(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+func (h *Handler) runningStatus(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	p, err := named(raw)
 	if err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (h *Handler) runningStatus(ctx context.Context, _ *exchange, raw json.RawMe
 	}
 	answers := make([]*runningTask, 0, len(ids))
 	for _, id := range ids {
-		answer, err := h.runningStatusOne(ctx, id)
+		answer, err := runningStatusOne(ctx, x.svc, id)
 		if err != nil {
 			return nil, err
 		}
@@ -79,9 +79,9 @@ func (h *Handler) runningStatus(ctx context.Context, _ *exchange, raw json.RawMe
 
 // runningStatusOne tells about one task. A root runs while its tree has an execution in progress, another task while
 // it has to come to an end itself.
-func (h *Handler) runningStatusOne(ctx context.Context, id string) (*runningTask, error) {
+func runningStatusOne(ctx context.Context, svc coordinator.Reader, id string) (*runningTask, error) {
 	answer := &runningTask{TaskID: id, ContextID: id, Status: "not_found"}
-	t, err := h.svc.Task(ctx, id)
+	t, err := svc.Task(ctx, id)
 	if errors.Is(err, coordinator.ErrNotFound) {
 		return answer, nil
 	}
@@ -93,7 +93,7 @@ func (h *Handler) runningStatusOne(ctx context.Context, id string) (*runningTask
 	answer.StartedAt, answer.UpdatedAt = shown.StartedAt, shown.UpdatedAt
 	answer.IsRunning = t.State.Unfinished()
 	if t.ParentID == "" {
-		tree, err := h.svc.Tree(ctx, id)
+		tree, err := svc.Tree(ctx, id)
 		if err != nil {
 			return nil, named404(err, "Task "+id+" not found")
 		}
@@ -103,7 +103,7 @@ func (h *Handler) runningStatusOne(ctx context.Context, id string) (*runningTask
 }
 
 // runningCount answers tasks.running.count.
-func (h *Handler) runningCount(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+func (h *Handler) runningCount(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	p, err := named(raw)
 	if err != nil {
 		return nil, err
@@ -112,7 +112,7 @@ func (h *Handler) runningCount(ctx context.Context, _ *exchange, raw json.RawMes
 	if p.err != nil {
 		return nil, p.err
 	}
-	n, err := h.svc.Running(ctx, user)
+	n, err := x.svc.Running(ctx, user)
 	if err != nil {
 		return nil, err
 	}

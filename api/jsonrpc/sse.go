@@ -72,11 +72,11 @@ func (h *Handler) streamExecution(x *exchange, answer *started, after int64) {
 		return
 	}
 	ctx := x.r.Context()
-	switch answer.Status {
-	case "started":
-		h.follow(ctx, s, answer.RootTaskID, after)
-	case "completed": // nothing was started: no events, but the end that a reader waits for
-		if tree, err := h.svc.Tree(ctx, answer.RootTaskID); err != nil {
+	switch answer.did {
+	case coordinator.Started:
+		h.follow(ctx, x.svc, s, answer.RootTaskID, after)
+	case coordinator.NothingToDo: // nothing was started: no events, but the end that a reader waits for
+		if tree, err := x.svc.Tree(ctx, answer.RootTaskID); err != nil {
 			h.fail(ctx, s, answer.RootTaskID, err)
 		} else {
 			_ = s.send(0, nameFinal, encodeEvent(finalOf(tree)))
@@ -109,7 +109,8 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer leave()
-	tree, err := h.svc.Tree(r.Context(), id)
+	svc := h.on(r)
+	tree, err := svc.Tree(r.Context(), id)
 	if err != nil {
 		refuse(named404(err, "Task "+id+" not found"))
 		return
@@ -122,14 +123,14 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	h.follow(r.Context(), s, tree.ID, after)
+	h.follow(r.Context(), svc, s, tree.ID, after)
 }
 
 // follow streams a tree's events up to the final one, then stream_end. A tree whose events can't be read gets an error
 // event in place of the final one. When the server stops, the stream just ends, so that a reader comes back with the
 // id of its last event.
-func (h *Handler) follow(ctx context.Context, s *stream, root string, after int64) {
-	f := follower{h: h, root: root, after: after}
+func (h *Handler) follow(ctx context.Context, svc watching, s *stream, root string, after int64) {
+	f := follower{h: h, svc: svc, root: root, after: after}
 	err := f.run(ctx, func(e *coordinator.Event) error {
 		return s.send(e.Sequence, eventName(e), encodeEvent(e))
 	}, func() error {

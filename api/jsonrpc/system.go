@@ -6,7 +6,7 @@ import (
 )
 
 // health answers system.health (spec 5.8). A service that can't be reached is an answer, not an error.
-func (h *Handler) health(ctx context.Context, _ *exchange, _ json.RawMessage) (json.RawMessage, error) {
+func (h *Handler) health(ctx context.Context, x *exchange, _ json.RawMessage) (json.RawMessage, error) {
 	answer := struct {
 		Status    string  `json:"status"`
 		Message   string  `json:"message"`
@@ -14,12 +14,12 @@ func (h *Handler) health(ctx context.Context, _ *exchange, _ json.RawMessage) (j
 		Timestamp isoTime `json:"timestamp"`
 		Running   int     `json:"running_tasks_count"` // trees with an execution in progress
 	}{"healthy", "taskgrove is healthy", h.cfg.Version, now(), 0}
-	err := h.svc.Ready(ctx)
+	err := x.svc.Ready(ctx)
 	if err == nil {
-		answer.Running, err = h.svc.Running(ctx, "")
+		answer.Running, err = x.svc.Running(ctx, "")
 	}
 	if err != nil {
-		h.cfg.Log.WarnContext(ctx, "health was asked for", "error", err)
+		h.cfg.Log.WarnContext(ctx, "the service is unhealthy", "error", err)
 		answer.Status, answer.Message = "unhealthy", "taskgrove can't reach its store or bus"
 	}
 	return appendJSON(nil, answer), nil

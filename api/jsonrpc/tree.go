@@ -13,10 +13,10 @@ const pageSize = 1000
 
 // collect gathers the tasks that the filter selects, page by page. It gives up, complete being false, once there are more
 // than the answer may hold.
-func (h *Handler) collect(ctx context.Context, f coordinator.TaskFilter) (tasks []*coordinator.Task, complete bool, err error) {
+func (h *Handler) collect(ctx context.Context, svc coordinator.Reader, f coordinator.TaskFilter) (tasks []*coordinator.Task, complete bool, err error) {
 	bytes := 0
 	for f.Limit = pageSize; ; {
-		page, err := h.svc.Tasks(ctx, f)
+		page, err := svc.Tasks(ctx, f)
 		if err != nil {
 			return nil, false, err
 		}
@@ -109,7 +109,7 @@ func appendExtra(b []byte, extra map[string]any) []byte {
 }
 
 // tree answers tasks.tree: the whole tree of any of its tasks.
-func (h *Handler) tree(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+func (h *Handler) tree(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	p, err := named(raw)
 	if err != nil {
 		return nil, err
@@ -121,14 +121,14 @@ func (h *Handler) tree(ctx context.Context, _ *exchange, raw json.RawMessage) (j
 	if id == "" {
 		return nil, invalid("task_id", "Task ID or root_id is required")
 	}
-	status, err := h.svc.Tree(ctx, id)
+	status, err := x.svc.Tree(ctx, id)
 	if err != nil {
 		return nil, named404(err, "Task "+id+" not found")
 	}
 	if status.Tasks > h.cfg.MaxAnswerTasks {
 		return nil, h.tooLarge(status)
 	}
-	tasks, complete, err := h.collect(ctx, coordinator.TaskFilter{TreeOf: status.ID})
+	tasks, complete, err := h.collect(ctx, x.svc, coordinator.TaskFilter{TreeOf: status.ID})
 	if err != nil {
 		return nil, named404(err, "Task "+id+" not found")
 	}

@@ -34,8 +34,15 @@ type wait struct {
 	Worker    string   `json:"worker,omitempty"`
 }
 
+// waitKinds are the kinds' names on this wire.
+var waitKinds = map[coordinator.WaitKind]string{
+	coordinator.WaitExecute: "execute", coordinator.WaitDependency: "dependency", coordinator.WaitNotBefore: "not_before",
+	coordinator.WaitRetry: "retry", coordinator.WaitPool: "pool", coordinator.WaitCapacity: "capacity",
+	coordinator.WaitDispatch: "dispatch", coordinator.WaitWorker: "worker", coordinator.WaitBlocked: "blocked",
+}
+
 // why answers tasks.why: what a task that is not running waits for.
-func (h *Handler) why(ctx context.Context, _ *exchange, raw json.RawMessage) (json.RawMessage, error) {
+func (h *Handler) why(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	p, err := named(raw)
 	if err != nil {
 		return nil, err
@@ -47,15 +54,18 @@ func (h *Handler) why(ctx context.Context, _ *exchange, raw json.RawMessage) (js
 	if id == "" {
 		return nil, invalid("task_id", "Task ID is required. Please provide 'task_id' or 'id' parameter.")
 	}
-	got, err := h.svc.Why(ctx, id)
+	got, err := x.svc.Why(ctx, id)
 	if err != nil {
 		return nil, named404(err, "Task "+id+" not found")
 	}
 	answer := explanation{TaskID: got.TaskID, TreeID: got.TreeID, Status: got.State.Status(), State: got.State.String(),
 		Summary: got.Summary, Waits: make([]wait, len(got.Waits))}
 	for i, w := range got.Waits {
-		answer.Waits[i] = wait{Kind: w.Kind, Text: w.Text, TaskID: w.TaskID, TaskState: w.TaskState, Error: w.Error, Pool: w.Pool,
+		answer.Waits[i] = wait{Kind: waitKinds[w.Kind], Text: w.Text, TaskID: w.TaskID, Error: w.Error, Pool: w.Pool,
 			Until: timeOf(w.Until), Since: timeOf(w.Since), Attempt: w.Attempt, Worker: w.Worker}
+		if w.TaskID != "" {
+			answer.Waits[i].TaskState = w.TaskState.String()
+		}
 		if w.Kind == coordinator.WaitCapacity { // 0 ahead says something there
 			answer.Waits[i].Ahead, answer.Waits[i].Capacity = &w.Ahead, &w.Capacity
 		}

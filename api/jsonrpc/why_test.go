@@ -7,6 +7,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 func TestWhy(t *testing.T) {
@@ -18,11 +19,11 @@ func TestWhy(t *testing.T) {
 		waits []coordinator.Wait
 		want  []any
 	}{
-		{"what does not belong to a kind is left out", []coordinator.Wait{{Kind: "dependency", Text: "t", TaskID: "b", TaskState: "ready"}},
+		{"what does not belong to a kind is left out", []coordinator.Wait{{Kind: coordinator.WaitDependency, Text: "t", TaskID: "b", TaskState: dag.Ready}},
 			[]any{map[string]any{"kind": "dependency", "text": "t", "task_id": "b", "task_state": "ready"}}},
 		{"nothing ahead is told", []coordinator.Wait{{Kind: coordinator.WaitCapacity, Text: "t", Pool: "p", Capacity: 2}},
 			[]any{map[string]any{"kind": "capacity", "text": "t", "pool": "p", "ahead": 0.0, "capacity": 2.0}}},
-		{"times have a zone", []coordinator.Wait{{Kind: "retry", Text: "t", Until: at, Attempt: 2, Error: "e"}, {Kind: "pool", Text: "t", Pool: "p", Since: at}},
+		{"times have a zone", []coordinator.Wait{{Kind: coordinator.WaitRetry, Text: "t", Until: at, Attempt: 2, Error: "e"}, {Kind: coordinator.WaitPool, Text: "t", Pool: "p", Since: at}},
 			[]any{map[string]any{"kind": "retry", "text": "t", "until": "2026-01-02T03:04:05.000000+00:00", "attempt": 2.0, "error": "e"},
 				map[string]any{"kind": "pool", "text": "t", "pool": "p", "since": "2026-01-02T03:04:05.000000+00:00"}}},
 		{"no wait is an empty list", []coordinator.Wait{}, []any{}},

@@ -27,7 +27,7 @@ func double(t *testing.T) *apitest.Service {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := grpcserver.Listen(svc, grpcserver.Config{Listener: listener})
+	server, err := grpcserver.Listen(coordinator.NewAccess(svc, coordinator.AllowAll), grpcserver.Config{Listener: listener})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,14 +85,15 @@ func startCoordinator(ctx context.Context, p *process, cfg *config.Coordinator) 
 	p.run(ctx, "coordinator", c.Run)
 	p.probe(c.Ready)
 
-	gs, err := grpcserver.Listen(c, grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Log: p.log})
+	access := coordinator.NewAccess(c, coordinator.AllowAll)
+	gs, err := grpcserver.Listen(access, grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Log: p.log})
 	if err != nil {
 		return addresses{}, fmt.Errorf("%sGRPC_ADDR: %w", config.Prefix, err)
 	}
 	p.run(ctx, "gRPC", gs.Run)
 	hs, err := httpserver.Listen(httpserver.Config{
 		Addr: string(cfg.HTTPAddr), Metrics: p.telemetry.metrics, Ready: p.ready, Log: p.log,
-		API: jsonrpc.New(c, jsonrpc.Config{
+		API: jsonrpc.New(access, jsonrpc.Config{
 			Version: version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), Log: p.log,
 		}),
 	})

@@ -99,7 +99,7 @@ func runCoordinator(ctx context.Context) error {
 		known.Add(d.ID, d.Type)
 	}
 	c := coordinator.New(coordinator.Config{Known: known, Repeatable: builtin.Repeatable()}, store, conn)
-	server, err := grpcserver.Listen(c, grpcserver.Config{Addr: "127.0.0.1:0", Known: known})
+	server, err := grpcserver.Listen(coordinator.NewAccess(c, coordinator.AllowAll), grpcserver.Config{Addr: "127.0.0.1:0", Known: known})
 	if err != nil {
 		return err
 	}

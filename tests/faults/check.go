@@ -48,7 +48,7 @@ func CheckEnds(ctx context.Context, s coordinator.Service, tree oracle.Tree, exa
 	if err != nil {
 		return err
 	}
-	lost := slices.ContainsFunc(workers, func(w coordinator.Worker) bool { return w.State == "lost" })
+	lost := slices.ContainsFunc(workers, func(w coordinator.Worker) bool { return w.State == coordinator.WorkerLost })
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if len(got) != len(tree.Tasks) {
@@ -110,7 +110,7 @@ var ungranted = []string{worker.ErrNoSlot.Error(), worker.ErrLate.Error(), worke
 // checkAttempts holds a task's history against its end: numbers without gaps, only the last one successful, as many
 // counted as the policy allows.
 func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact, lost bool) error {
-	counted, ends := 0, map[string]int{}
+	counted, ends := 0, map[dag.Outcome]int{}
 	for i, a := range attempts {
 		if a.Number != i+1 {
 			return fmt.Errorf("attempt %d has the number %d", i+1, a.Number)
@@ -129,7 +129,7 @@ func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact, lost 
 		wantCancelled = 1
 	}
 	switch {
-	case ends["completed"] != wantCompleted || ends["cancelled"] != wantCancelled:
+	case ends[dag.OutcomeCompleted] != wantCompleted || ends[dag.OutcomeCancelled] != wantCancelled:
 		return fmt.Errorf("outcomes of attempts: got %v, task is %s", ends, want.State)
 	case counted != want.Attempts && (exact || want.State != dag.Completed && counted > want.Attempts):
 		return fmt.Errorf("%d counted attempts %v, want %d", counted, ends, want.Attempts)
@@ -144,7 +144,7 @@ func checkAttempts(attempts []coordinator.Attempt, want oracle.End, exact, lost 
 func CheckEvents(ctx context.Context, s coordinator.Service, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	last, finals, ended := int64(0), 0, map[string]string{}
+	last, finals, ended := int64(0), 0, map[string]coordinator.EventType{}
 	for e, err := range s.Watch(ctx, id, 0) {
 		if err != nil {
 			return fmt.Errorf("watch: %w", err)

@@ -111,7 +111,7 @@ func (s Settings) openCoordinator(ctx context.Context, p *Part) (err error) {
 	cfg := coordinator.Config{Name: s.Name, Lease: s.Lease, Republish: s.Republish, Window: s.Window, Known: known(), Repeatable: builtin.Repeatable(), Log: s.log()}
 	p.Coordinator = coordinator.New(cfg, p.Store, p.Queue)
 	if s.GRPC != "" {
-		p.api, err = grpcserver.Listen(p.Coordinator, grpcserver.Config{Addr: s.GRPC, Known: cfg.Known, Log: s.log()})
+		p.api, err = grpcserver.Listen(coordinator.NewAccess(p.Coordinator, coordinator.AllowAll), grpcserver.Config{Addr: s.GRPC, Known: cfg.Known, Log: s.log()})
 	}
 	return err
 }

@@ -1,0 +1,119 @@
+package coordinator_test
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"reflect"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+)
+
+var roles = map[coordinator.Role]reflect.Type{
+	coordinator.RoleSubmit:  reflect.TypeFor[coordinator.Submitter](),
+	coordinator.RoleRead:    reflect.TypeFor[coordinator.Reader](),
+	coordinator.RoleSteer:   reflect.TypeFor[coordinator.Steerer](),
+	coordinator.RoleWatch:   reflect.TypeFor[coordinator.Watcher](),
+	coordinator.RoleOperate: reflect.TypeFor[coordinator.Operator](),
+}
+
+var errRefused = errors.New("refused")
+
+// asked is what a policy was asked.
+type asked struct {
+	caller coordinator.Caller
+	call   coordinator.Call
+}
+
+// call calls the method with zero arguments, but "x" for each text, and returns its error; that of an iterator's first
+// step, if it gives one.
+func call(svc coordinator.Service, name string) error {
+	method := reflect.ValueOf(svc).MethodByName(name)
+	args := []reflect.Value{reflect.ValueOf(context.Background())}
+	for i := 1; i < method.Type().NumIn(); i++ {
+		arg := reflect.New(method.Type().In(i)).Elem()
+		if arg.Kind() == reflect.String {
+			arg.SetString("x")
+		}
+		args = append(args, arg)
+	}
+	out := method.Call(args)
+	last := out[len(out)-1]
+	if last.Kind() == reflect.Func {
+		for _, second := range last.Seq2() {
+			last = second
+			break
+		}
+	}
+	err, _ := last.Interface().(error)
+	return err
+}
+
+// TestEveryCallPassesThePolicy finds the methods by reflection, so that none that is added can go past it.
+func TestEveryCallPassesThePolicy(t *testing.T) {
+	caller := coordinator.Anonymous(coordinator.SurfaceGRPC, "10.0.0.1:2")
+	var got []asked
+	svc := coordinator.NewAccess(nil, func(_ context.Context, caller coordinator.Caller, call coordinator.Call) error {
+		got = append(got, asked{caller, call})
+		return errRefused
+	}).For(caller) // there is no service behind it: a call that goes past the policy panics
+	methods := 0
+	for role, methodsOf := range roles {
+		for i := range methodsOf.NumMethod() {
+			method := methodsOf.Method(i)
+			methods++
+			got = nil
+			if err := call(svc, method.Name); !errors.Is(err, errRefused) {
+				t.Errorf("%s: got %v, want the policy's refusal", method.Name, err)
+			}
+			want := coordinator.Call{Role: role, Method: method.Name}
+			if named := method.Type.NumIn() > 1 && method.Type.In(1).Kind() == reflect.String && method.Name != "Running"; named {
+				want.ID = "x"
+			}
+			if len(got) != 1 || got[0] != (asked{caller, want}) {
+				t.Errorf("%s: the policy was asked %+v, want once, for %+v", method.Name, got, want)
+			}
+		}
+	}
+	if all := reflect.TypeFor[coordinator.Service]().NumMethod(); methods != all {
+		t.Errorf("%d methods have a role, want all %d", methods, all)
+	}
+}
+
+// reached is a service of two methods; the others panic.
+type reached struct{ coordinator.Service }
+
+func (reached) Watch(context.Context, string, int64) iter.Seq2[*coordinator.Event, error] {
+	return func(yield func(*coordinator.Event, error) bool) {
+		_ = yield(&coordinator.Event{Sequence: 1}, nil) && yield(&coordinator.Event{Sequence: 2}, nil)
+	}
+}
+
+func (reached) Tasks(_ context.Context, f coordinator.TaskFilter) (coordinator.Page[*coordinator.Task], error) {
+	return coordinator.Page[*coordinator.Task]{Next: f.Cursor}, coordinator.ErrConflict
+}
+
+// TestWhatIsAllowedGoesThrough looks at one call of each form: arguments, answers and errors pass unchanged.
+func TestWhatIsAllowedGoesThrough(t *testing.T) {
+	var ids []string
+	svc := coordinator.NewAccess(reached{}, func(_ context.Context, _ coordinator.Caller, call coordinator.Call) error {
+		ids = append(ids, call.ID)
+		return nil
+	}).For(coordinator.Caller{})
+	page, err := svc.Tasks(t.Context(), coordinator.TaskFilter{TreeOf: "t", Cursor: "c"})
+	if page.Next != "c" || !errors.Is(err, coordinator.ErrConflict) {
+		t.Errorf("tasks: got %+v, %v", page, err)
+	}
+	var sequences []int64
+	watch := svc.Watch(t.Context(), "w", 0)
+	for e, err := range watch {
+		if err != nil {
+			t.Fatal(err)
+		}
+		sequences = append(sequences, e.Sequence)
+	}
+	if !reflect.DeepEqual(sequences, []int64{1, 2}) || !reflect.DeepEqual(ids, []string{"t", "w"}) {
+		t.Errorf("got events %v and policy questions about %v", sequences, ids)
+	}
+}

@@ -1,0 +1,25 @@
+package coordinator
+
+// Surface is one way to reach the service.
+type Surface string
+
+// The surfaces.
+const (
+	SurfaceGRPC    Surface = "grpc"
+	SurfaceJSONRPC Surface = "jsonrpc"
+)
+
+// Caller is on whose behalf a call is made.
+type Caller struct {
+	Name    string  // who; [AnonymousName] as long as nobody is asked for a name
+	Surface Surface // by which way
+	From    string  // from where: the network address that the surface sees; empty: this process itself
+}
+
+// AnonymousName is the name of callers that have not said who they are.
+const AnonymousName = "anonymous"
+
+// Anonymous is a caller that has not said who it is.
+func Anonymous(surface Surface, from string) Caller {
+	return Caller{Name: AnonymousName, Surface: surface, From: from}
+}

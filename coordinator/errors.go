@@ -1,0 +1,58 @@
+package coordinator
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// Errors of the service, one closed list; each surface maps them in one function. Faults in a submitted tree are
+// *dag.InvalidTreeError and *dag.InvalidTaskError. Anything else is internal: clients get "internal" and an id, the log
+// gets the whole.
+var (
+	// ErrNotFound: no such task or tree.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: the state does not allow it. What does not allow it is an error of a type of its own.
+	ErrConflict = errors.New("conflict")
+	// ErrUnavailable: Postgres or NATS can't be reached, or too much is going on; try again.
+	ErrUnavailable = errors.New("unavailable")
+)
+
+// InvalidArgumentError reports a parameter that can't be accepted. Its text is safe to show.
+type InvalidArgumentError struct {
+	Field  string // "limit", "cursor"
+	Reason string // lower case, no full stop
+}
+
+// Error names field and reason.
+func (e *InvalidArgumentError) Error() string { return e.Field + ": " + e.Reason }
+
+// StillStoppingError reports that a tree can't be run again yet: a task of it was cancelled, and its worker has not said
+// that it stopped. It is an [ErrConflict] that passes by itself. Its text is safe to show.
+type StillStoppingError struct {
+	TreeID string
+}
+
+// Error asks to try again.
+func (e *StillStoppingError) Error() string {
+	return "conflict: a cancelled task of the tree has not stopped yet, try again"
+}
+
+// Unwrap makes it an [ErrConflict].
+func (e *StillStoppingError) Unwrap() error { return ErrConflict }
+
+// internal puts a store's error into the service's words. What was not foreseen stays as it is: the API logs it and
+// hides it.
+func (c *Coordinator) internal(what string, err error) error {
+	switch {
+	case errors.Is(err, pg.ErrNotFound):
+		return ErrNotFound
+	case pg.Unreachable(err):
+		c.log.Warn(what, "error", err)
+		return fmt.Errorf("%w: Postgres can't be reached", ErrUnavailable)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }

@@ -1,0 +1,113 @@
+package coordinator
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// What the service shows: trees, tasks, attempts, logs, workers and pools.
+
+// Dependency is an edge as shown.
+type Dependency struct {
+	ID       string
+	Required bool
+	Type     string
+}
+
+// Task is one task as shown. JSON fields are nil for null.
+type Task struct {
+	Key                     dag.Key
+	ID, TreeID, ParentID    string // ParentID is empty for the root
+	UserID, Name            string
+	State                   dag.State
+	Priority                dag.Priority
+	Dependencies            []Dependency
+	Inputs                  json.RawMessage // merged ones once started (spec 3.6)
+	Params, Schemas, Custom json.RawMessage
+	Result                  json.RawMessage
+	Error                   string
+	Progress                float64
+	Executor, Pool, Worker  string
+	Attempt                 int
+	BlockedBy               []string
+	HasChildren             bool
+	CreatedAt, UpdatedAt    time.Time
+	StartedAt, CompletedAt  time.Time // zero: null
+	DueAt                   time.Time // delayed: until when
+}
+
+// TreeStatus is the aggregate of one tree: one row, whatever its size.
+type TreeStatus struct {
+	Key                                   dag.TreeKey
+	ID, Name, UserID                      string
+	Status                                dag.Status // spec 3.9 R
+	Progress                              float64    // mean over leaves
+	Tasks, Held, Unfinished, Running      int
+	Completed, Failed, Cancelled, Blocked int
+	Sequence                              int64 // of the last event
+	CreatedAt, StartedAt, FinishedAt      time.Time
+}
+
+// Page is a part of a list; Next is empty on the last.
+type Page[T any] struct {
+	Items []T
+	Next  string
+}
+
+// Attempt is one ended try, or the one that is still open.
+type Attempt struct {
+	Number                int
+	Running               bool        // open: it has no outcome yet
+	Outcome               dag.Outcome // of one that ended
+	Counted               bool        // against the retry policy
+	Error, Detail, Worker string
+	Result                json.RawMessage
+	StartedAt, FinishedAt time.Time
+}
+
+// LogLine is one line that an executor wrote.
+type LogLine struct {
+	Attempt int
+	Number  int64 // from 1, within the attempt
+	Stream  string
+	Text    string
+	At      time.Time
+}
+
+// WorkerState says whether a worker takes tasks.
+type WorkerState uint8
+
+// The states of a worker.
+const (
+	WorkerAlive    WorkerState = iota + 1
+	WorkerDraining             // it finishes what it has, and takes nothing
+	WorkerGone                 // it has left by itself
+	WorkerLost                 // its lease ran out
+)
+
+// Worker is a worker as shown.
+type Worker struct {
+	ID, Instance, Host, Build string
+	State                     WorkerState
+	Pools                     map[string]int // name to concurrency
+	Running                   int
+	StartedAt, LeaseUntil     time.Time
+}
+
+// Pool is a pool as shown.
+type Pool struct {
+	Name              string
+	Ready, Queued     int // waiting in Postgres, in NATS
+	Capacity, Workers int
+	Oldest            time.Duration // age of the oldest that waits
+}
+
+// Violation is a rule of the system that does not hold in what is stored.
+type Violation struct {
+	Kind   string // as in taskgrove_invariant_violations_total
+	TreeID string // empty: not of one tree, or of one that is not there
+	TaskID string // empty: not of one task, or of one that is not there
+	Text   string // what is stored, and what the rule wants
+}

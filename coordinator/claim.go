@@ -85,7 +85,7 @@ type asked struct {
 func (c *Coordinator) claim(ctx context.Context, batch []request) {
 	begin := time.Now()
 	var all []asked
-	var claims []pg.Claim
+	var claims []dag.Claim
 	for _, r := range batch {
 		a, more := c.decodeClaim(ctx, r, len(claims))
 		all = append(all, a)
@@ -131,7 +131,7 @@ func verdictOf(v dag.Verdict) workerv1.Verdict {
 	return workerv1.Verdict_VERDICT_UNSPECIFIED
 }
 
-func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (asked, []pg.Claim) {
+func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (asked, []dag.Claim) {
 	a := asked{request: r}
 	m := &workerv1.ClaimRequest{}
 	if err := proto.Unmarshal(r.data, m); err != nil {
@@ -141,7 +141,7 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 	a.verdicts = make([]workerv1.Verdict, len(m.Grants))
 	a.index = make([]int, len(m.Grants))
 	who := c.instances.of(ctx, r.worker, m.Instance)
-	var claims []pg.Claim
+	var claims []dag.Claim
 	forged := 0
 	defer c.forgeries("claims", r.worker, func() int { return forged })
 	for i, g := range m.Grants {
@@ -154,7 +154,7 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 		case who.key == 0: // not registered: its beat comes first
 		default:
 			a.index[i] = base + len(claims)
-			claims = append(claims, pg.Claim{Task: k, Attempt: n, Worker: who.key, Facts: dag.Facts(g.GetFacts())})
+			claims = append(claims, dag.Claim{Task: k, Attempt: n, Worker: who.key, Facts: dag.Facts(g.GetFacts())})
 		}
 	}
 	return a, claims

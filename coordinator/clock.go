@@ -6,7 +6,6 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
-	"github.com/taskgrove/taskgrove/pg"
 )
 
 const (
@@ -80,7 +79,7 @@ func (c *Coordinator) runReconcile(ctx context.Context) error {
 			continue
 		}
 		for {
-			again, looked, err := c.store.ReconcilePublished(ctx, c.cfg.Republish, runsAtOnce, func(l pg.Lane) (time.Time, bool) {
+			again, looked, err := c.store.ReconcilePublished(ctx, c.cfg.Republish, runsAtOnce, func(l dag.Lane) (time.Time, bool) {
 				return c.oldest(ctx, l)
 			})
 			if err != nil {
@@ -107,7 +106,7 @@ func (c *Coordinator) runReconcile(ctx context.Context) error {
 }
 
 // oldest is when the oldest message that a lane holds in NATS was published, zero for none. False: NATS is away.
-func (c *Coordinator) oldest(ctx context.Context, l pg.Lane) (time.Time, bool) {
+func (c *Coordinator) oldest(ctx context.Context, l dag.Lane) (time.Time, bool) {
 	name, err := c.store.PoolName(ctx, l.Pool)
 	if err != nil {
 		return time.Time{}, false

@@ -29,7 +29,7 @@ const (
 
 // runDispatch moves waiting tasks to NATS as their pools get room.
 func (c *Coordinator) runDispatch(ctx context.Context) error {
-	d := dispatcher{Coordinator: c, corrected: map[pg.Lane]time.Time{}}
+	d := dispatcher{Coordinator: c, corrected: map[dag.Lane]time.Time{}}
 	var asked time.Time
 	for ctx.Err() == nil {
 		if time.Since(asked) >= backlogEvery {
@@ -52,7 +52,7 @@ func (c *Coordinator) runDispatch(ctx context.Context) error {
 // dispatcher is what the dispatch loop keeps between rounds.
 type dispatcher struct {
 	*Coordinator
-	corrected map[pg.Lane]time.Time // when a lane's count was last set right
+	corrected map[dag.Lane]time.Time // when a lane's count was last set right
 }
 
 // round dispatches from every lane as long as one has room. It reports whether a lane is full, by our count, and will
@@ -89,7 +89,7 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 }
 
 // correct asks NATS how much of a lane it holds: other coordinators' workers may have taken it.
-func (d *dispatcher) correct(ctx context.Context, id pg.Lane) {
+func (d *dispatcher) correct(ctx context.Context, id dag.Lane) {
 	if time.Since(d.corrected[id]) < correctEvery {
 		return
 	}

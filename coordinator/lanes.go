@@ -15,7 +15,7 @@ type lanes struct {
 
 	mu       sync.Mutex
 	capacity map[int32]int // pool -> slots of its live workers
-	lane     map[pg.Lane]*lane
+	lane     map[dag.Lane]*lane
 	wake     chan struct{} // capacity 1: a lane may have room and a backlog
 }
 
@@ -25,10 +25,10 @@ type lane struct {
 }
 
 func newLanes(floor int) *lanes {
-	return &lanes{floor: floor, capacity: map[int32]int{}, lane: map[pg.Lane]*lane{}, wake: make(chan struct{}, 1)}
+	return &lanes{floor: floor, capacity: map[int32]int{}, lane: map[dag.Lane]*lane{}, wake: make(chan struct{}, 1)}
 }
 
-func (l *lanes) of(id pg.Lane) *lane {
+func (l *lanes) of(id dag.Lane) *lane {
 	ln := l.lane[id]
 	if ln == nil {
 		ln = &lane{}
@@ -49,7 +49,7 @@ func (l *lanes) room(pool int32, priority dag.Priority, n int32) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ln := l.of(pg.Lane{Pool: pool, Priority: priority})
+	ln := l.of(dag.Lane{Pool: pool, Priority: priority})
 	if ln.backlog || ln.out+int(n) > l.window(pool) {
 		return false
 	}
@@ -58,7 +58,7 @@ func (l *lanes) room(pool int32, priority dag.Priority, n int32) bool {
 }
 
 // taken notes tasks that left their lanes, and that lanes have a backlog.
-func (l *lanes) settle(taken map[pg.Lane]int, waiting []pg.Stretch) {
+func (l *lanes) settle(taken map[dag.Lane]int, waiting []pg.Stretch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ready := false
@@ -68,7 +68,7 @@ func (l *lanes) settle(taken map[pg.Lane]int, waiting []pg.Stretch) {
 		ready = ready || ln.backlog && l.worthwhile(id, ln)
 	}
 	for _, r := range waiting {
-		ln := l.of(pg.Lane{Pool: r.Pool, Priority: r.Priority})
+		ln := l.of(dag.Lane{Pool: r.Pool, Priority: r.Priority})
 		if r.Direct { // was reserved, and then was not placed
 			ln.out = max(0, ln.out-int(r.N))
 		}
@@ -80,13 +80,13 @@ func (l *lanes) settle(taken map[pg.Lane]int, waiting []pg.Stretch) {
 }
 
 // worthwhile keeps dispatches from becoming many small ones: a quarter of the window must be free.
-func (l *lanes) worthwhile(id pg.Lane, ln *lane) bool {
+func (l *lanes) worthwhile(id dag.Lane, ln *lane) bool {
 	w := l.window(id.Pool)
 	return w-ln.out >= (w+3)/4
 }
 
 // found sets the backlog, as Postgres knows it.
-func (l *lanes) found(backlog []pg.Lane) {
+func (l *lanes) found(backlog []dag.Lane) {
 	if len(backlog) == 0 {
 		return
 	}
@@ -117,12 +117,12 @@ func (l *lanes) open() (out []openLane) {
 }
 
 type openLane struct {
-	id   pg.Lane
+	id   dag.Lane
 	room int
 }
 
 // published notes a dispatch of n tasks; drained: nothing more waited.
-func (l *lanes) published(id pg.Lane, n int, drained bool) {
+func (l *lanes) published(id dag.Lane, n int, drained bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ln := l.of(id)
@@ -133,7 +133,7 @@ func (l *lanes) published(id pg.Lane, n int, drained bool) {
 }
 
 // correct sets a lane's count to what NATS holds.
-func (l *lanes) correct(id pg.Lane, out int) {
+func (l *lanes) correct(id dag.Lane, out int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.of(id).out = out

@@ -12,19 +12,12 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// Lane is a pool and a priority: tasks of one lane and tree are given in the order in which they got ready, by each
-// coordinator; of different trees, about in that order (see [Store.Dispatch]).
-type Lane struct {
-	Pool     int32
-	Priority dag.Priority
-}
-
 // Dispatch moves up to n waiting tasks of a lane to published and returns them, to be sent, in one round trip and those
 // that it takes to load what is not kept (see [keeper]). Those that got ready first; or, if shared, at most an equal share
 // for each tree of the oldest that wait, so that a tree of very many tasks does not hold up the others; what they leave is
 // for the next call. Empty: nothing waits, or another coordinator has it. What is returned along with an error is to be sent
 // too; the rest, if there is any, is found by reconcile.
-func (s *Store) Dispatch(ctx context.Context, lane Lane, n int, shared bool) (work []*Work, err error) {
+func (s *Store) Dispatch(ctx context.Context, lane dag.Lane, n int, shared bool) (work []*Work, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, sql("Dispatch"), lane.Pool, int16(lane.Priority), n, shared)
@@ -218,14 +211,14 @@ func (sw *sweep) run(ctx context.Context, s *Store, result func(v *values) []byt
 }
 
 // Backlog tells which lanes have waiting tasks.
-func (s *Store) Backlog(ctx context.Context) ([]Lane, error) {
+func (s *Store) Backlog(ctx context.Context) ([]dag.Lane, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, sql("Backlog"))
 	if err != nil {
 		return nil, fmt.Errorf("read backlog: %w", err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Lane])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[dag.Lane])
 }
 
 // clockSkew is how far the clocks of Postgres and NATS may be apart before a message that is there counts as gone.
@@ -235,7 +228,7 @@ const clockSkew = time.Second
 // with are deleted. oldest tells when the oldest message that a lane still holds was published, zero for none, and false
 // when that can't be known: runs published before that are gone. They are returned, to be published again, and count as
 // published now; the others are looked at again after age.
-func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit int, oldest func(Lane) (time.Time, bool)) (again []*Work, looked int, err error) {
+func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit int, oldest func(dag.Lane) (time.Time, bool)) (again []*Work, looked int, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		again, looked = nil, 0
 		st := staleRuns{}
@@ -307,15 +300,15 @@ type sentRun struct {
 }
 
 // ask finds out which runs are gone, lane by lane.
-func (st *staleRuns) ask(oldest func(Lane) (time.Time, bool)) {
+func (st *staleRuns) ask(oldest func(dag.Lane) (time.Time, bool)) {
 	type answer struct {
 		at    time.Time
 		known bool
 	}
-	answers := map[Lane]answer{}
+	answers := map[dag.Lane]answer{}
 	for i := range st.runs {
 		r := &st.runs[i]
-		lane := Lane{r.Pool, r.Priority}
+		lane := dag.Lane{Pool: r.Pool, Priority: r.Priority}
 		a, asked := answers[lane]
 		if !asked {
 			a.at, a.known = oldest(lane)

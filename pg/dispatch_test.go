@@ -36,7 +36,7 @@ func TestLostMessageIsFoundWhileItsLaneIsBusy(t *testing.T) {
 		{"it was published again just now", time.Now().Add(-30 * time.Second), true, 0},
 		{"nothing lies there", time.Time{}, true, 1},
 	} {
-		again, looked, err := s.ReconcilePublished(t.Context(), 0, 10, func(Lane) (time.Time, bool) { return look.oldest, look.known })
+		again, looked, err := s.ReconcilePublished(t.Context(), 0, 10, func(dag.Lane) (time.Time, bool) { return look.oldest, look.known })
 		if err != nil || looked != 1 || len(again) != look.again {
 			t.Errorf("%s: %d of %d published again, %v; want %d of 1", look.fact, len(again), looked, err, look.again)
 		}
@@ -187,7 +187,7 @@ func TestASlotAtATimeIsShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	for calls := 1; ; calls++ {
-		if _, err := s.Dispatch(t.Context(), Lane{Pool: 1, Priority: dag.Normal}, 1, true); err != nil {
+		if _, err := s.Dispatch(t.Context(), dag.Lane{Pool: 1, Priority: dag.Normal}, 1, true); err != nil {
 			t.Fatal(err)
 		}
 		var waits bool

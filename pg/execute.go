@@ -115,7 +115,7 @@ type planner struct {
 	cancelling bool // the tree's cancellation has not reached all its tasks
 
 	nodes []dag.Node
-	lanes []Lane
+	lanes []dag.Lane
 	start []int32
 	edges []dag.Edge
 }
@@ -123,7 +123,7 @@ type planner struct {
 func (p *planner) scan(rows pgx.Rows) error {
 	var key dag.Key
 	var n dag.Node
-	var lane Lane
+	var lane dag.Lane
 	var deps []int32
 	p.start = append(p.start, 0)
 	_, err := pgx.ForEachRow(rows, []any{&key, &n.State, &n.Flags, &n.Attempt, &n.Open, &lane.Priority, &lane.Pool, &deps}, func() error {

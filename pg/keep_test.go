@@ -109,7 +109,7 @@ func (h *keptHouse) step() bool {
 	if n := len(h.waiting); n > 0 && (h.random.IntN(2) == 0 || len(h.running) == 0) {
 		some := h.waiting[:h.some(n)]
 		h.waiting = h.waiting[len(some):]
-		claims := make([]Claim, len(some))
+		claims := make([]dag.Claim, len(some))
 		for i, w := range some {
 			claims[i] = h.claim(w)
 		}
@@ -157,7 +157,9 @@ func (h *keptHouse) facts(w *Work) dag.Facts {
 	}
 }
 
-func (h *keptHouse) claim(w *Work) Claim { return Claim{w.Key, w.Attempt, h.worker, h.facts(w)} }
+func (h *keptHouse) claim(w *Work) dag.Claim {
+	return dag.Claim{Task: w.Key, Attempt: w.Attempt, Worker: h.worker, Facts: h.facts(w)}
+}
 
 func (h *keptHouse) settle(s *Store, some []*Work) {
 	h.t.Helper()
@@ -335,7 +337,7 @@ func (h *keptHouse) begin(id string) (first *Work) {
 		h.t.Fatal(err)
 	}
 	first = out.Effects.Publish[0]
-	verdicts, _, err := h.s.Claim(h.t.Context(), []Claim{h.claim(first)})
+	verdicts, _, err := h.s.Claim(h.t.Context(), []dag.Claim{h.claim(first)})
 	if err != nil || verdicts[0] != dag.Yes {
 		h.t.Fatal(verdicts, err)
 	}
@@ -370,7 +372,7 @@ func TestWhatIsKeptIsNotAskedFor(t *testing.T) {
 	if last == nil || string(last.Inputs) != `{"n": 2}` || len(last.Results) != 1 || last.Results[0].ID != "t-first" || string(last.Results[0].Result) != `{"r":1}` {
 		t.Fatalf("sent was %v", last)
 	}
-	if _, _, err := h.s.Claim(t.Context(), []Claim{h.claim(last)}); err != nil {
+	if _, _, err := h.s.Claim(t.Context(), []dag.Claim{h.claim(last)}); err != nil {
 		t.Fatal(err)
 	}
 	h.complete(last)
@@ -431,7 +433,7 @@ func TestAKeyOfALargerTree(t *testing.T) {
 		}
 	}
 	for _, facts := range []dag.Facts{dag.FactsOf(1, 1, 0, first.Pool), 0} { // wrong ones are forgotten, none are read
-		verdicts, _, err := h.s.Claim(t.Context(), []Claim{{more, 1, h.worker, facts}})
+		verdicts, _, err := h.s.Claim(t.Context(), []dag.Claim{{Task: more, Attempt: 1, Worker: h.worker, Facts: facts}})
 		if err != nil || verdicts[0] != dag.Yes {
 			t.Fatal(verdicts, err)
 		}
@@ -487,7 +489,7 @@ func TestCancelledWhileItWaited(t *testing.T) {
 			if w.Key != cancelled {
 				continue
 			}
-			if verdicts, _, err := h.s.Claim(t.Context(), []Claim{h.claim(w)}); err != nil || verdicts[0] != dag.No {
+			if verdicts, _, err := h.s.Claim(t.Context(), []dag.Claim{h.claim(w)}); err != nil || verdicts[0] != dag.No {
 				t.Errorf("the claim of a cancelled task: %v, %v", verdicts, err)
 			}
 		}

@@ -102,17 +102,9 @@ func queueShareWorkers(b *pgx.Batch, workers []dag.WorkerKey, alive map[dag.Work
 	})
 }
 
-// Claim asks for an attempt.
-type Claim struct {
-	Task    dag.Key
-	Attempt int32
-	Worker  dag.WorkerKey
-	Facts   dag.Facts
-}
-
 // Claim answers claims, in their order, in one transaction, of one round trip or more as [Store.Settle]. Claims of workers
 // whose lease is not alive stay Undecided.
-func (s *Store) Claim(ctx context.Context, claims []Claim) (verdicts []dag.Verdict, eff *Effects, err error) {
+func (s *Store) Claim(ctx context.Context, claims []dag.Claim) (verdicts []dag.Verdict, eff *Effects, err error) {
 	if s.claims.may() {
 		if d, verdicts, ok := s.keeper.supposeClaims(claims); ok {
 			if eff, err := s.writeSupposed(ctx, d, newGrants(nil), &s.claims); err != errOtherwise {

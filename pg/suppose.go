@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -15,46 +13,33 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// supposition is what a decision about rows that nobody read takes for granted: of each row that it is as a first attempt's usually
-// is, or as this process left it, and what stands below. The transaction that writes the decision compares all of it, and is
-// given up when anything is otherwise; then the rows are locked and read after all. So a supposition saves a round trip and most of
-// the work of locking, and never decides.
-//
-// Supposed are claims of first attempts, and plain completions with what these unlock: nothing whose decision needs the time
-// or a policy.
+// supposition is what a decision about rows that nobody read takes for granted beside them (see [dag.Optimistic]).
 type supposition struct {
-	workers []dag.WorkerKey // are alive
-	lanes   []Lane          // nothing as urgent waits in Postgres
-	trees   map[dag.TreeKey]standing
-	rows    int // how many are supposed
-}
-
-// standing is what is supposed of a tree that is not cancelled.
-type standing struct {
-	origin          // the one that is kept; zero: whichever it is
-	execution int32 // 0: any
+	*dag.Optimistic
+	origins map[dag.TreeKey]origin // of the trees that are kept
 }
 
 // queue begins the transaction, compares, and writes the rows and the attempts that ended.
 func (s *supposition) queue(b *pgx.Batch, changed []*dag.Row, ended []dag.Ended) {
 	b.Queue("begin")
-	if len(s.workers) > 0 {
-		b.Queue(sql("HoldWorkers"), s.workers)
+	if len(s.Assumed.Workers) > 0 {
+		b.Queue(sql("HoldWorkers"), s.Assumed.Workers)
 	}
-	if len(s.lanes) > 0 {
-		pools, priorities := make([]int32, len(s.lanes)), make([]int16, len(s.lanes))
-		for i, l := range s.lanes {
+	if len(s.Assumed.Vacant) > 0 {
+		pools, priorities := make([]int32, len(s.Assumed.Vacant)), make([]int16, len(s.Assumed.Vacant))
+		for i, l := range s.Assumed.Vacant {
 			pools[i], priorities[i] = l.Pool, int16(l.Priority)
 		}
 		b.Queue(sql("NothingWaits"), pools, priorities)
 	}
 	queueSupposed(b, changed, ended)
-	if n := len(s.trees); n > 0 { // after the rows are locked: a cancellation that this does not see finds them as they are written
+	if n := len(s.Assumed.Trees); n > 0 { // after the rows are locked: a cancellation that this does not see finds them as they are written
 		trees, execution := make([]dag.TreeKey, 0, n), make([]int32, 0, n)
 		created, server := make([]time.Time, 0, n), make([]time.Time, 0, n)
-		for k, t := range s.trees {
-			trees, execution = append(trees, k), append(execution, t.execution)
-			created, server = append(created, t.created), append(server, t.server)
+		for k, e := range s.Assumed.Trees {
+			o := s.origins[k]
+			trees, execution = append(trees, k), append(execution, e)
+			created, server = append(created, o.created), append(server, o.server)
 		}
 		b.Queue(sql("TreesStand"), trees, created, server, execution)
 	}
@@ -82,164 +67,102 @@ func queueSupposed(b *pgx.Batch, changed []*dag.Row, ended []dag.Ended) {
 	b.Queue(sql("ApplySupposed"), keys, facts, was, wasRemaining, wasWorker, state, remaining, worker, results, n)
 }
 
-func (s *supposition) worker(k dag.WorkerKey) {
-	if !slices.Contains(s.workers, k) {
-		s.workers = append(s.workers, k)
-	}
-}
-
-func (s *supposition) lane(l Lane) {
-	if !slices.Contains(s.lanes, l) {
-		s.lanes = append(s.lanes, l)
-	}
-}
-
 // suppose decides about results by what is thought of their tasks and of those that they unlock. false: they have to be read.
 func (k *keeper) suppose(results []dag.Result, room *grants) (d locked, ok bool) {
 	d = newSupposed(k)
-	if !k.supposeRows(d, results) {
-		return d, false
-	}
 	for _, r := range results {
-		if !d.Settle(r) {
+		if len(r.Value) > largeResult { // ApplySupposed is not for those
 			return d, false
 		}
 	}
-	for _, r := range results {
-		if !r.Offer {
-			continue
-		}
-		n := len(d.Handovers)
-		d.HandOver(r, func(row *dag.Row) bool { return room.ask(row.Pool, row.Priority, 0) })
-		for _, h := range d.Handovers[n:] {
-			row := d.Row(h.Task)
-			d.supposition.worker(h.Worker)
-			d.supposition.lane(Lane{row.Pool, row.Priority})
-		}
+	if !k.assume(d, results) {
+		return d, false
 	}
-	return d, d.guarded()
+	return d, d.supposition.Settle(results, func(l dag.Lane) bool { return room.ask(l.Pool, l.Priority, 0) })
 }
 
-// supposeRows hands in the rows of the results, and of the tasks that they unlock.
-func (k *keeper) supposeRows(d locked, results []dag.Result) bool {
+// assume hands in the rows of the results, and of the tasks that they unlock.
+func (k *keeper) assume(d locked, results []dag.Result) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := time.Now()
-	for _, r := range results {
-		row, ok := r.Facts.Row(r.Task, r.Attempt, dag.Running, r.Worker)
-		if !ok || d.Row(r.Task) != nil || !plain(r) {
-			return false
-		}
-		d.suppose(row)
-		if !row.Flags.Unlocks() {
-			continue
-		}
-		tree := r.Task.Tree()
-		t := k.trees[tree]
-		if t == nil {
-			return false
-		}
-		dependents := t.of(r.Task)
-		if len(dependents) == 0 {
-			return false
-		}
-		for _, dep := range dependents {
-			if d.Row(dep.Key) == nil {
-				waits, ok := t.waits(dep.Key)
-				if !ok {
-					return false
-				}
-				d.suppose(waits)
-			}
-			d.AddDependent(r.Task, dep)
-		}
-		t.used = now
-		d.kept[tree] = recalled{t, t.execution}
-		d.supposition.trees[tree] = standing{t.origin, t.execution}
-	}
-	return true
+	return d.supposition.AssumeResults(results, &memory{locked: d, now: time.Now()})
 }
 
-// plain reports whether a result is one that ApplySupposed can write.
-func plain(r dag.Result) bool {
-	return r.Outcome == dag.OutcomeCompleted && !r.Early && !r.Chunked && len(r.Value) <= largeResult && r.Error == "" && r.Detail == ""
+// memory is the keeper, for a decision: it notes the trees that it was asked for. The keeper's mutex is held.
+type memory struct {
+	locked
+	now time.Time
+}
+
+// Dependents implements [dag.Memory].
+func (m *memory) Dependents(k dag.Key) (dependents []dag.Dependent, execution int32) {
+	tree := k.Tree()
+	t := m.kept[tree].keptTree
+	if t == nil {
+		if t = m.keeper.trees[tree]; t == nil {
+			return nil, 0
+		}
+		t.used = m.now
+		m.kept[tree] = recalled{t, t.execution}
+		m.supposition.origins[tree] = t.origin
+	}
+	return t.of(k), t.execution
+}
+
+// Waiting implements [dag.Memory].
+func (m *memory) Waiting(k dag.Key) (f dag.Facts, remaining int32) {
+	t := m.kept[k.Tree()].keptTree
+	if t.large() {
+		w := t.waiting[k]
+		return w.facts, w.remaining
+	}
+	w := &t.work[k.Index()]
+	return dag.FactsOf(1, w.Flags, w.Priority, w.Pool), t.remaining[k.Index()]
 }
 
 // supposeClaims decides about claims, as suppose does about results.
-func (k *keeper) supposeClaims(claims []Claim) (d locked, verdicts []dag.Verdict, ok bool) {
-	d, verdicts = newSupposed(k), make([]dag.Verdict, len(claims))
-	for i, c := range claims {
-		row, ok := c.Facts.Row(c.Task, c.Attempt, dag.Ready, 0)
-		// What is repeatable may have ended before its claim comes.
-		if !ok || row.Flags&(dag.FlagPolicy|dag.FlagRepeatable) != 0 || d.Row(c.Task) != nil {
-			return d, nil, false
-		}
-		d.suppose(row)
-		d.supposition.worker(c.Worker)
-		d.supposition.trees[c.Task.Tree()] = standing{}
-		verdicts[i] = d.Claim(c.Task, c.Attempt, c.Worker)
-	}
-	return d, verdicts, d.guarded()
+func (k *keeper) supposeClaims(claims []dag.Claim) (d locked, verdicts []dag.Verdict, ok bool) {
+	d = newSupposed(k)
+	verdicts, ok = d.supposition.Claim(claims)
+	return d, verdicts, ok
 }
 
 func newSupposed(k *keeper) locked {
-	return locked{Decision: dag.NewDecision(time.Time{}, rand.Float64), recall: recall{k, map[dag.TreeKey]recalled{}},
-		supposition: &supposition{trees: map[dag.TreeKey]standing{}}}
+	o := dag.NewOptimistic()
+	return locked{Decision: o.Decision, recall: recall{k, map[dag.TreeKey]recalled{}}, supposition: &supposition{o, map[dag.TreeKey]origin{}}}
 }
-
-// suppose hands in a row.
-func (d locked) suppose(r dag.Row) {
-	d.Add(r, false)
-	d.supposition.rows++
-}
-
-// guarded reports whether every row is going to be written, and so compared.
-func (d locked) guarded() bool { return len(d.Changed()) == d.supposition.rows }
 
 // supposed is what is thought of the tasks of a kept tree that wait: those as they began, and as this process left them. Another
 // process's transaction may have left them otherwise.
 type supposed struct {
-	execution int32               // that the tree is in, as last seen; 0: it is cancelled
-	remaining []int32             // of a small tree, by index: how many dependencies a task waits for; 0: it is not known to
-	waiting   map[dag.Key]dag.Row // of a large tree, at most maxWaiting
+	execution int32             // that the tree is in, as last seen; 0: it is cancelled
+	remaining []int32           // of a small tree, by index: how many dependencies a task waits for; 0: it is not known to
+	waiting   map[dag.Key]waits // of a large tree, at most maxWaiting
 }
 
-// maxWaiting is how many waiting tasks of a large tree are remembered, in some 20 KiB that are not counted.
+// waits is a task of a large tree that waits.
+type waits struct {
+	facts     dag.Facts
+	remaining int32
+}
+
+// maxWaiting is how many waiting tasks of a large tree are remembered, in some 5 KiB that are not counted.
 const maxWaiting = 128
-
-// waits gives the row of a task that waits. false: it has to be read. The keeper's mutex is held.
-func (t *keptTree) waits(k dag.Key) (dag.Row, bool) {
-	if t.execution != 1 { // later ones may begin with later attempts
-		return dag.Row{}, false
-	}
-	if t.large() {
-		r, ok := t.waiting[k]
-		return r, ok
-	}
-	w, n := &t.work[k.Index()], t.remaining[k.Index()]
-	if n == 0 || w.Flags&dag.FlagPolicy != 0 {
-		return dag.Row{}, false
-	}
-	r, ok := dag.FactsOf(1, w.Flags, w.Priority, w.Pool).Row(k, 1, dag.Waiting, 0)
-	r.Remaining = n
-	return r, ok
-}
 
 // left notes in which state a transaction left a task. The keeper's mutex is held.
 func (t *keptTree) left(r *dag.Row) {
-	usual := r.State == dag.Waiting && r.Expected().State == dag.Waiting && r.Attempt == 1 && r.Failures == 0 && r.Crashes == 0
 	switch {
-	case !usual:
+	case !r.Memorable():
 		t.forget(r.Key)
 	case !t.large():
 		if i := r.Key.Index(); i < len(t.remaining) { // else the key is another tree's now
 			t.remaining[i] = r.Remaining
 		}
-	case r.Flags&(dag.FlagPolicy|dag.FlagGroup) == 0:
+	default:
 		if _, known := t.waiting[r.Key]; t.waiting == nil || !known && len(t.waiting) == maxWaiting { // other processes may have settled those
-			t.waiting = map[dag.Key]dag.Row{}
+			t.waiting = map[dag.Key]waits{}
 		}
-		t.waiting[r.Key] = dag.Row{Key: r.Key, State: r.State, Flags: r.Flags, Priority: r.Priority, Pool: r.Pool, Attempt: r.Attempt, Remaining: r.Remaining}
+		t.waiting[r.Key] = waits{dag.FactsOf(r.Attempt, r.Flags, r.Priority, r.Pool), r.Remaining}
 	}
 }
 
@@ -351,20 +274,20 @@ func prepareSupposed(ctx context.Context, c *pgx.Conn) error {
 // grants ask for room, for a transaction that may be tried again: what was granted to a try that failed is there for the next one.
 type grants struct {
 	room  Room
-	given map[Lane]int32 // to this try
-	left  map[Lane]int32 // of what was given to those before
+	given map[dag.Lane]int32 // to this try
+	left  map[dag.Lane]int32 // of what was given to those before
 }
 
 func newGrants(room Room) *grants {
 	if room == nil {
 		room = noRoom
 	}
-	return &grants{room: room, given: map[Lane]int32{}, left: map[Lane]int32{}}
+	return &grants{room: room, given: map[dag.Lane]int32{}, left: map[dag.Lane]int32{}}
 }
 
 // ask is a [Room].
 func (g *grants) ask(pool int32, priority dag.Priority, n int32) bool {
-	l := Lane{pool, priority}
+	l := dag.Lane{Pool: pool, Priority: priority}
 	switch {
 	case n == 0:
 		return g.room(pool, priority, 0)

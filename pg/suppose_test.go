@@ -68,7 +68,7 @@ func TestASuppositionThatIsWrong(t *testing.T) {
 			}
 			first := out.Effects.Publish[0]
 			facts := first.Facts()
-			claims := []Claim{{first.Key, 1, h.worker, facts}}
+			claims := []dag.Claim{{Task: first.Key, Attempt: 1, Worker: h.worker, Facts: facts}}
 			if tc.what == settle {
 				if verdicts, _, err := h.s.Claim(t.Context(), claims); err != nil || verdicts[0] != dag.Yes {
 					t.Fatal(verdicts, err)
@@ -283,7 +283,7 @@ func TestPoliciesAreRead(t *testing.T) {
 				}
 				for _, w := range out.Effects.Publish {
 					facts := w.Facts()
-					if _, _, err := h.s.Claim(t.Context(), []Claim{{w.Key, 1, h.worker, facts}}); err != nil {
+					if _, _, err := h.s.Claim(t.Context(), []dag.Claim{{Task: w.Key, Attempt: 1, Worker: h.worker, Facts: facts}}); err != nil {
 						t.Fatal(err)
 					}
 					if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Offer: true, Facts: facts}}, sub.Room); err != nil {
@@ -317,7 +317,7 @@ func TestPoliciesAreRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := out.Effects.Publish[0]
-	if verdicts, eff, err := h.s.Claim(t.Context(), []Claim{{w.Key, 1, h.worker, w.Facts()}}); err != nil || verdicts[0] != dag.Yes || len(eff.Timers) != 1 {
+	if verdicts, eff, err := h.s.Claim(t.Context(), []dag.Claim{{Task: w.Key, Attempt: 1, Worker: h.worker, Facts: w.Facts()}}); err != nil || verdicts[0] != dag.Yes || len(eff.Timers) != 1 {
 		t.Errorf("the claim of a task with a timeout: %v, %+v, %v", verdicts, eff, err)
 	}
 	// Its completion needs no policy.
@@ -380,7 +380,7 @@ func TestARefusalPreparesNothingAnew(t *testing.T) {
 	}
 	claim := func(f dag.Facts) {
 		t.Helper()
-		if verdicts, _, err := s.Claim(t.Context(), []Claim{{w.Key, 1, worker, f}}); err != nil || verdicts[0] != dag.Yes {
+		if verdicts, _, err := s.Claim(t.Context(), []dag.Claim{{Task: w.Key, Attempt: 1, Worker: worker, Facts: f}}); err != nil || verdicts[0] != dag.Yes {
 			t.Fatal(verdicts, err)
 		}
 	}
@@ -411,8 +411,8 @@ func TestTreesThatAreSupposedAreInUse(t *testing.T) {
 		if n := len(kept.waiting); n == 0 || n > maxWaiting {
 			t.Fatalf("%d tasks are remembered", n)
 		}
-		if r, ok := kept.waits(row.Key); !ok || r.Remaining != 2 {
-			t.Fatalf("the last one is not: %+v", r)
+		if w := kept.waiting[row.Key]; w.remaining != 2 {
+			t.Fatalf("the last one is not: %+v", w)
 		}
 	}
 	kept.used = time.Now().Add(-time.Hour)

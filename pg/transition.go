@@ -65,8 +65,8 @@ type Effects struct {
 	Stops     []dag.Stop
 	Followups int // how many were added
 	Timers    []dag.Timer
-	Trees     []TreeSequence // whose events advanced
-	Taken     map[Lane]int   // ready tasks that left their lane: claimed, cancelled, settled
+	Trees     []TreeSequence   // whose events advanced
+	Taken     map[dag.Lane]int // ready tasks that left their lane: claimed, cancelled, settled
 }
 
 // Handover is what a worker is handed with its receipt.
@@ -314,9 +314,9 @@ func (eff *Effects) take(changed []*dag.Row) {
 	for _, r := range changed {
 		if g := r.Expected(); g.State == dag.Ready && (r.State != dag.Ready || g.Attempt != r.Attempt) {
 			if eff.Taken == nil {
-				eff.Taken = map[Lane]int{}
+				eff.Taken = map[dag.Lane]int{}
 			}
-			eff.Taken[Lane{r.Pool, r.Priority}]++
+			eff.Taken[dag.Lane{Pool: r.Pool, Priority: r.Priority}]++
 		}
 	}
 }

@@ -22,20 +22,17 @@ type news struct {
 
 // handOver claims tasks that the results unlocked for the workers that offered their slots.
 func (s *store) handOver(d *dag.Decision, results []dag.Result, changed []bool) {
-	may := func(r *dag.Row) bool { return !s.passes(r) }
+	may := func(r *dag.Row) bool { return !s.waits(r.Lane()) }
 	for i, r := range results {
 		if from := s.worker(r.Worker); changed[i] && from != nil && from.live(s.w.now) {
 			d.HandOver(r, may)
 		}
 	}
-	for _, h := range d.Handovers {
-		s.w.judgeHandover(h)
-	}
 }
 
-// passes reports whether the task, when it is claimed at once, passes one that waits.
-func (s *store) passes(r *dag.Row) bool {
-	return slices.ContainsFunc(s.ready, func(o run) bool { return o.pool == r.Pool && o.priority <= r.Priority })
+// waits reports whether a task waits that one of the lane, claimed at once, would pass.
+func (s *store) waits(l dag.Lane) bool {
+	return slices.ContainsFunc(s.ready, func(o run) bool { return o.pool == l.Pool && o.priority <= l.Priority })
 }
 
 // judgeHandover: one slot that was offered takes one task, of its pool, that passes nobody.

@@ -18,18 +18,27 @@ func (s *store) settle(results []dag.Result, room func(int32, int) bool) *effect
 			policies = append(policies, r.Task)
 		}
 	}
-	d := s.suppose(results)
-	if d == nil {
-		d = s.load(keys, policies, true)
-	}
 	changed := make([]bool, len(results))
+	d := s.settleOptimistically(results)
+	if d != nil {
+		for i := range changed {
+			changed[i] = true
+		}
+	} else {
+		d = s.load(keys, policies, true)
+		for i, r := range results {
+			changed[i] = d.Settle(r)
+		}
+		s.handOver(d, results, changed)
+	}
 	for i, r := range results {
-		before := s.task(r.Task).row
-		if changed[i] = d.Settle(r); changed[i] {
-			s.w.judgeSettle(before, r)
+		if changed[i] {
+			s.w.judgeSettle(s.task(r.Task).row, r)
 		}
 	}
-	s.handOver(d, results, changed)
+	for _, h := range d.Handovers {
+		s.w.judgeHandover(h)
+	}
 	return s.apply(d, room)
 }
 
@@ -45,15 +54,16 @@ func (s *store) claim(claims []claim) []dag.Verdict {
 	for _, c := range claims {
 		keys = append(keys, c.key.task)
 	}
-	d := s.supposeClaims(claims)
+	d, verdicts := s.claimOptimistically(claims)
 	if d == nil {
-		d = s.load(keys, nil, false)
-	}
-	verdicts := make([]dag.Verdict, len(claims))
-	for i, c := range claims {
-		if s.worker(c.worker).live(s.w.now) {
-			verdicts[i] = d.Claim(c.key.task, c.key.number, c.worker)
+		d, verdicts = s.load(keys, nil, false), make([]dag.Verdict, len(claims))
+		for i, c := range claims {
+			if s.worker(c.worker).live(s.w.now) {
+				verdicts[i] = d.Claim(c.key.task, c.key.number, c.worker)
+			}
 		}
+	}
+	for i, c := range claims {
 		if verdicts[i] == dag.Yes {
 			s.w.judgeClaim(c)
 		}

@@ -16,7 +16,7 @@ const (
 	resendAfter = 5 * time.Second
 	drainGrace  = 8 * time.Second
 	slots       = 3 // of each pool
-	pools       = 2
+	pools       = 2 // they are numbered from 1
 )
 
 type phase int
@@ -34,7 +34,7 @@ type worker struct {
 	process
 	session   *session
 	ledger    []*attempt
-	inHand    [pools]int // slots that are held
+	inHand    [pools + 1]int // slots that are held
 	taker     *ticker
 	cut       time.Duration // its network is cut until then
 	leaving   bool
@@ -75,7 +75,7 @@ func (wk *worker) start() {
 	wk.up = true
 	wk.life++
 	wk.frozen, wk.leaving, wk.stopGrace = 0, false, false
-	wk.ledger, wk.inHand = nil, [pools]int{}
+	wk.ledger, wk.inHand = nil, [pools + 1]int{}
 	wk.taker = wk.tick(time.Second, wk.take)
 	wk.newSession()
 	wk.tick(time.Second, wk.resend)
@@ -265,7 +265,7 @@ func (wk *worker) take(done func()) {
 		return
 	}
 	life := wk.life
-	for pool := range int32(pools) {
+	for pool := int32(1); pool <= pools; pool++ {
 		n := slots - wk.inHand[pool]
 		if n <= 0 {
 			continue

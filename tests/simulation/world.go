@@ -182,7 +182,7 @@ func (w *world) submit(key dag.TreeKey) {
 	script := oracle.Random(w.rng, oracle.Shape{Prefix: fmt.Sprint(key), Tasks: 1 + w.rng.IntN(w.par.Tasks), Fails: 0.3, Optional: 0.3, Group: 0.1, Hang: 0.03})
 	t := &tree{key: key, script: script}
 	for i, st := range script.Tasks {
-		row := dag.Row{Key: key.Key(i), Flags: dag.FlagLeaf, Priority: dag.Priority(w.rng.IntN(dag.Priorities)), Pool: int32(w.rng.IntN(pools)), Attempt: 1}
+		row := dag.Row{Key: key.Key(i), Flags: dag.FlagLeaf, Priority: dag.Priority(w.rng.IntN(dag.Priorities)), Pool: int32(1 + w.rng.IntN(pools)), Attempt: 1}
 		task := &task{policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: st.MaxAttempts, InitialDelay: time.Second, MaxDelay: 10 * time.Second}}}
 		if st.Parent < 0 {
 			t.root = i

@@ -125,7 +125,7 @@ func decodeBeat(r request) (*beating, error) {
 		return nil, err
 	}
 	b := &beating{request: r, m: m, reply: &workerv1.BeatReply{Number: m.Number}}
-	if m.Version > protocol+1 {
+	if m.Version > workerv1.Version+1 {
 		b.reply.Error = "this coordinator is too old for the worker"
 	} else { // one that can't be stored would take those beside it along
 		b.reply.Error = fault(m)

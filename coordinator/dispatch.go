@@ -16,9 +16,6 @@ import (
 	"github.com/taskgrove/taskgrove/queue"
 )
 
-// protocol is the format version of messages between coordinators and workers.
-const protocol = 1
-
 const (
 	maxDispatch    = 2048                  // tasks in one dispatch
 	backlogEvery   = 2 * time.Second       // how often Postgres is asked for backlogs that nobody told us of
@@ -141,7 +138,7 @@ func (c *Coordinator) encode(w *pg.Work) ([]byte, error) { return proto.Marshal(
 // message is what a worker is told of an attempt.
 func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 	m := &workerv1.Work{
-		Version: protocol, Attempt: &workerv1.Attempt{Task: int64(w.Key), Number: uint32(w.Attempt)},
+		Version: workerv1.Version, Attempt: &workerv1.Attempt{Task: int64(w.Key), Number: uint32(w.Attempt)},
 		Token: c.tokens.of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
 		IdempotencyKey: fmt.Sprintf("%s.%d", w.ID, w.Execution), UserId: w.UserID,

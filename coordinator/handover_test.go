@@ -101,7 +101,7 @@ func TestALostHandoverGoesBackWithTheNextBeat(t *testing.T) {
 	}).Missed; len(again) != 0 {
 		t.Errorf("what the worker lists is named as missed: %v", again)
 	}
-	report(&workerv1.Result{Attempt: missed[0].Attempt, Token: missed[0].Token, Outcome: workerv1.Outcome_OUTCOME_RETURNED})
+	report(&workerv1.Result{Attempt: missed[0].Attempt, Token: missed[0].Token, End: &workerv1.Result_Returned{Returned: &workerv1.Returned{}}})
 	report(hostile.ResultOf(take(2), `2`))
 	if st := c.Settled(out.TreeID); st.Completed != 2 || st.Running != 0 {
 		t.Errorf("got %+v", *st)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
-	"github.com/taskgrove/taskgrove/internal/rawjson"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -213,31 +212,12 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 }
 
 func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
-	res := dag.Result{Task: k, Attempt: attempt, Worker: who.key, Before: who.before, Chunked: r.ValueSize > 0 && len(r.Value) == 0,
-		Error: clean(r.Error), Detail: clean(r.Detail), Permanent: r.Permanent, Early: r.Early,
-		Offer: r.Offer, UnlocksNothing: r.UnlocksNothing, Facts: dag.Facts(r.Facts)}
+	res := dag.Result{Task: k, Attempt: attempt, Worker: who.key, Before: who.before, Error: clean(r.Error), Detail: clean(r.Detail),
+		Early: r.Early, Offer: r.Offer, UnlocksNothing: r.UnlocksNothing, Facts: dag.Facts(r.Facts)}
 	if r.StartedUnixUs > 0 && r.StartedUnixUs < latestStart {
 		res.StartedAt = time.UnixMicro(r.StartedUnixUs)
 	}
-	switch r.Outcome {
-	case workerv1.Outcome_OUTCOME_COMPLETED:
-		res.Outcome = dag.OutcomeCompleted
-	case workerv1.Outcome_OUTCOME_FAILED:
-		res.Outcome = dag.OutcomeFailed
-	case workerv1.Outcome_OUTCOME_TIMED_OUT:
-		res.Outcome = dag.OutcomeTimedOut
-	default: // handed back, or cancelled without our word
-		res.Outcome = dag.OutcomeReturned
-	}
-	if len(r.Value) > 0 {
-		if !rawjson.Valid(r.Value) {
-			res.Outcome, res.Permanent, res.Error = dag.OutcomeFailed, true, "the result is not JSON"
-			return res
-		}
-		if string(r.Value) != "null" {
-			res.Value = r.Value
-		}
-	}
+	readEnd(&res, r)
 	return res
 }
 

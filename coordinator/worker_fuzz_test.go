@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"log/slog"
 	"math"
@@ -158,15 +159,23 @@ func FuzzResults(f *testing.F) {
 	c := deaf()
 	g := own(c, 1)
 	result := func(change func(*workerv1.Result)) *workerv1.Result {
-		r := &workerv1.Result{Attempt: g.Attempt, Token: g.Token, Outcome: workerv1.Outcome_OUTCOME_COMPLETED, Value: []byte(`{"a":1}`), StartedUnixUs: 1}
+		r := &workerv1.Result{Attempt: g.Attempt, Token: g.Token, End: &workerv1.Result_Completed{Completed: []byte(`{"a":1}`)}, StartedUnixUs: 1}
 		change(r)
 		return r
 	}
 	seed(f, &workerv1.ResultBatch{Version: 1, Instance: "i", Results: []*workerv1.Result{
 		result(func(*workerv1.Result) {}),
-		result(func(r *workerv1.Result) { r.Value, r.Error, r.Detail = []byte("nojson"), "a\x00b", "x" }),
-		result(func(r *workerv1.Result) { r.Value, r.ValueSize, r.Offer = nil, math.MaxUint64, true }),
-		result(func(r *workerv1.Result) { r.Outcome, r.StartedUnixUs = 99, math.MaxInt64 }),
+		result(func(r *workerv1.Result) {
+			r.End, r.Error, r.Detail = &workerv1.Result_Completed{Completed: []byte("nojson")}, "a\x00b", "x"
+		}),
+		result(func(r *workerv1.Result) {
+			r.End, r.Offer = &workerv1.Result_CompletedInChunks{CompletedInChunks: math.MaxUint64}, true
+		}),
+		result(func(r *workerv1.Result) { r.OutcomeV1, r.StartedUnixUs = 99, math.MaxInt64 }),
+		result(func(r *workerv1.Result) {
+			r.End = &workerv1.Result_Cancelled{Cancelled: &workerv1.Cancelled{Value: []byte("[1]"), ValueSize: 5}}
+		}),
+		newer(result(func(*workerv1.Result) {})),
 		result(func(r *workerv1.Result) { r.Token = nil }),
 		{},
 	}}, &workerv1.ResultBatch{Instance: "other", Results: []*workerv1.Result{result(func(*workerv1.Result) {})}})
@@ -198,8 +207,11 @@ func FuzzResults(f *testing.F) {
 			if (got.Worker == 7) != (b.Instance == "i") {
 				t.Fatalf("got worker %d for instance %q", got.Worker, b.Instance)
 			}
-			if len(got.Value) > 0 && (!json.Valid(got.Value) || !bytes.Equal(got.Value, r.Value)) {
-				t.Fatalf("got value %q of %q", got.Value, r.Value)
+			if sent := cmp.Or(string(r.GetCompleted()), string(r.GetCancelled().GetValue())); len(got.Value) > 0 && (!json.Valid(got.Value) || string(got.Value) != sent) {
+				t.Fatalf("got value %q of %q", got.Value, sent)
+			}
+			if said := r.GetEnd(); got.Outcome == dag.OutcomeCompleted && said == nil && r.OutcomeV1 != workerv1.OutcomeV1_OUTCOME_V1_COMPLETED {
+				t.Fatalf("completed without a word of the worker: %v", r)
 			}
 			if len(got.Error) > 65<<10 || len(got.Detail) > 65<<10 || !text(got.Error) || !text(got.Detail) {
 				t.Fatalf("error or detail can't be stored: %d and %d bytes", len(got.Error), len(got.Detail))

@@ -81,7 +81,7 @@ type attempt struct {
 // size is what a kept result counts for.
 func (a *attempt) size() int {
 	const overhead = 128
-	return overhead + len(a.result.Value) + len(a.result.Error) + len(a.result.Detail)
+	return overhead + len(valueOf(a.result)) + len(a.result.Error) + len(a.result.Detail)
 }
 
 func (a *attempt) grant() *workerv1.Grant {
@@ -89,15 +89,17 @@ func (a *attempt) grant() *workerv1.Grant {
 }
 
 // newResult is a result of the attempt that lacks its value.
-func (a *attempt) newResult(outcome workerv1.Outcome, started, finished time.Time) *workerv1.Result {
-	return &workerv1.Result{
-		Attempt: a.work.Attempt, Token: a.work.Token, Outcome: outcome, UnlocksNothing: !a.work.Unlocks, Facts: a.work.Facts,
+func (a *attempt) newResult(outcome dag.Outcome, started, finished time.Time) *workerv1.Result {
+	r := &workerv1.Result{
+		Attempt: a.work.Attempt, Token: a.work.Token, UnlocksNothing: !a.work.Unlocks, Facts: a.work.Facts,
 		StartedUnixUs: started.UnixMicro(), FinishedUnixUs: finished.UnixMicro(),
 	}
+	setEnd(r, outcome)
+	return r
 }
 
 // unstarted is the result of an attempt that was granted and never began.
-func (a *attempt) unstarted(outcome workerv1.Outcome, why error) *workerv1.Result {
+func (a *attempt) unstarted(outcome dag.Outcome, why error) *workerv1.Result {
 	now := time.Now()
 	r := a.newResult(outcome, now, now)
 	r.Error = why.Error()
@@ -117,17 +119,17 @@ func (a *attempt) late(now time.Time) bool {
 //
 // A cancellation stands whatever came of the work. So does a timeout, whose point is that later is too late. Work that
 // was done in spite of a drain or a lost lease is done; the coordinator's guards decide whether it still counts.
-func outcomeOf(cancelled bool, cause, err error) workerv1.Outcome {
+func outcomeOf(cancelled bool, cause, err error) dag.Outcome {
 	switch {
 	case cancelled:
-		return workerv1.Outcome_OUTCOME_CANCELLED
+		return dag.OutcomeCancelled
 	case errors.Is(cause, executors.ErrTimeout):
-		return workerv1.Outcome_OUTCOME_TIMED_OUT
+		return dag.OutcomeTimedOut
 	case err == nil:
-		return workerv1.Outcome_OUTCOME_COMPLETED
+		return dag.OutcomeCompleted
 	case errors.Is(cause, executors.ErrDraining), errors.Is(cause, executors.ErrLeaseLost):
-		return workerv1.Outcome_OUTCOME_RETURNED
+		return dag.OutcomeReturned
 	default:
-		return workerv1.Outcome_OUTCOME_FAILED
+		return dag.OutcomeFailed
 	}
 }

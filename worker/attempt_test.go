@@ -12,7 +12,6 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/noop"
-	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
 func TestOutcomeOf(t *testing.T) {
@@ -21,17 +20,17 @@ func TestOutcomeOf(t *testing.T) {
 		fact       string
 		cancelled  bool
 		cause, err error
-		want       workerv1.Outcome
+		want       dag.Outcome
 	}{
-		{"no error is a completion", false, nil, nil, workerv1.Outcome_OUTCOME_COMPLETED},
-		{"an error is a failure", false, nil, failure, workerv1.Outcome_OUTCOME_FAILED},
-		{"a cancellation stands over a failure", true, executors.ErrCancelled, failure, workerv1.Outcome_OUTCOME_CANCELLED},
-		{"a cancellation stands over a completion", true, executors.ErrCancelled, nil, workerv1.Outcome_OUTCOME_CANCELLED},
-		{"a cancellation stands over a drain", true, executors.ErrDraining, failure, workerv1.Outcome_OUTCOME_CANCELLED},
-		{"a timeout stands over what came too late", false, executors.ErrTimeout, nil, workerv1.Outcome_OUTCOME_TIMED_OUT},
-		{"a drain hands back", false, executors.ErrDraining, failure, workerv1.Outcome_OUTCOME_RETURNED},
-		{"a lost lease hands back", false, executors.ErrLeaseLost, failure, workerv1.Outcome_OUTCOME_RETURNED},
-		{"work done in spite of a drain is done", false, executors.ErrDraining, nil, workerv1.Outcome_OUTCOME_COMPLETED},
+		{"no error is a completion", false, nil, nil, dag.OutcomeCompleted},
+		{"an error is a failure", false, nil, failure, dag.OutcomeFailed},
+		{"a cancellation stands over a failure", true, executors.ErrCancelled, failure, dag.OutcomeCancelled},
+		{"a cancellation stands over a completion", true, executors.ErrCancelled, nil, dag.OutcomeCancelled},
+		{"a cancellation stands over a drain", true, executors.ErrDraining, failure, dag.OutcomeCancelled},
+		{"a timeout stands over what came too late", false, executors.ErrTimeout, nil, dag.OutcomeTimedOut},
+		{"a drain hands back", false, executors.ErrDraining, failure, dag.OutcomeReturned},
+		{"a lost lease hands back", false, executors.ErrLeaseLost, failure, dag.OutcomeReturned},
+		{"work done in spite of a drain is done", false, executors.ErrDraining, nil, dag.OutcomeCompleted},
 	} {
 		t.Run(tt.fact, func(t *testing.T) {
 			if got := outcomeOf(tt.cancelled, tt.cause, tt.err); got != tt.want {
@@ -133,7 +132,7 @@ func TestLateAttemptsAreHandedBack(t *testing.T) {
 		a.work.TimeoutMs = 60_000
 		a.asked = a.asked.Add(-2 * dag.StartWithin)
 		d.verdict(a, yes)
-		if r := (&Worker{}).work(a); r.Outcome != workerv1.Outcome_OUTCOME_RETURNED || r.Error != ErrLate.Error() {
+		if r := (&Worker{}).work(a); endOf(r) != dag.OutcomeReturned || r.Error != ErrLate.Error() {
 			t.Errorf("got %v", r)
 		}
 	})

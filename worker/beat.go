@@ -100,7 +100,7 @@ func (s *session) beat(ctx context.Context, leaving bool) bool {
 func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 	w := s.w
 	beat := &workerv1.Beat{
-		Version: version, Instance: s.instance, Draining: w.isDraining(), Leaving: leaving,
+		Version: workerv1.Version, Instance: s.instance, Draining: w.isDraining(), Leaving: leaving,
 		Host: w.cfg.Host, Build: w.cfg.Build, Executors: w.registry.IDs(),
 	}
 	for _, p := range w.pools {

@@ -42,7 +42,7 @@ func (s *session) ask(ctx context.Context, batch []*attempt) ([]*attempt, time.D
 		return nil, 0
 	}
 	failpoint.Hit("worker.before-claim")
-	request := &workerv1.ClaimRequest{Version: version, Instance: s.instance}
+	request := &workerv1.ClaimRequest{Version: workerv1.Version, Instance: s.instance}
 	request.Grants = make([]*workerv1.Grant, len(batch))
 	for i, a := range batch {
 		request.Grants[i] = a.grant()

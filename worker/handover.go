@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -110,7 +111,7 @@ func (l *ledger) accept(a *attempt, after key, whyNot error) acceptance {
 		whyNot = ErrNoSlot
 	}
 	if whyNot != nil {
-		l.report(a, a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, whyNot))
+		l.report(a, a.unstarted(dag.OutcomeReturned, whyNot))
 		return acceptReport
 	}
 	a.asked = from.offered

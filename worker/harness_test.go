@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -319,11 +320,11 @@ func (h *house) nextBeat(what string, fits func(*workerv1.Beat) bool) *workerv1.
 	}
 }
 
-func (h *house) wantResult(task int64, outcome workerv1.Outcome) *workerv1.Result {
+func (h *house) wantResult(task int64, outcome dag.Outcome) *workerv1.Result {
 	h.t.Helper()
 	r := next(h, h.results, "a result")
-	if r.Attempt.Task != task || r.Outcome != outcome {
-		h.t.Fatalf("got result %v of task %d (%s), want %v of %d", r.Outcome, r.Attempt.Task, r.Error, outcome, task)
+	if r.Attempt.Task != task || worker.EndOf(r) != outcome {
+		h.t.Fatalf("got result %v of task %d (%s), want %v of %d", worker.EndOf(r), r.Attempt.Task, r.Error, outcome, task)
 	}
 	if want := fmt.Sprintf("token of %7d", task); string(r.Token) != want {
 		h.t.Errorf("result has token %q, want %q", r.Token, want)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -201,16 +202,16 @@ func (l *ledger) answer(batch []*attempt, verdicts []workerv1.Verdict, mayStart 
 			switch {
 			case a.phase == stopped:
 				if a.cancelled {
-					a.result.Outcome = workerv1.Outcome_OUTCOME_CANCELLED
+					setEnd(a.result, dag.OutcomeCancelled)
 				}
 				l.report(a, a.result)
 				out.report = append(out.report, a)
 			case a.phase != waiting: // started early
 			case a.cancelled:
-				l.report(a, a.unstarted(workerv1.Outcome_OUTCOME_CANCELLED, executors.ErrCancelled))
+				l.report(a, a.unstarted(dag.OutcomeCancelled, executors.ErrCancelled))
 				out.report = append(out.report, a)
 			case !mayStart || a.session.ended:
-				l.report(a, a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, whyNot))
+				l.report(a, a.unstarted(dag.OutcomeReturned, whyNot))
 				out.report = append(out.report, a)
 			default:
 				a.phase = running
@@ -247,9 +248,10 @@ const (
 func (l *ledger) finish(a *attempt, r *workerv1.Result, offer bool) ending {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a.cancelled && r.Outcome != workerv1.Outcome_OUTCOME_CANCELLED {
-		r.Outcome = workerv1.Outcome_OUTCOME_CANCELLED // it was said while the result was being encoded
-		r.Permanent = false
+	end := endOf(r)
+	if a.cancelled && end != dag.OutcomeCancelled { // it was said while the result was being encoded
+		end = dag.OutcomeCancelled
+		setEnd(r, end)
 	}
 	granted := a.claim == claimYes
 	switch {
@@ -259,17 +261,17 @@ func (l *ledger) finish(a *attempt, r *workerv1.Result, offer bool) ending {
 		l.remove(a)
 		return endForget
 	case granted:
-	case r.Outcome == workerv1.Outcome_OUTCOME_RETURNED && (a.claim == claimQueued || a.session.ended):
+	case end == dag.OutcomeReturned && (a.claim == claimQueued || a.session.ended):
 		l.remove(a)
 		return endGiveBack
-	case r.Outcome == workerv1.Outcome_OUTCOME_RETURNED:
+	case end == dag.OutcomeReturned:
 		a.phase, a.result = stopped, r
 		return endWait
 	case a.claim == claimQueued:
 		a.claim = claimSkipped
 	}
 	r.Early = !granted
-	r.Offer = offer && granted && r.Outcome == workerv1.Outcome_OUTCOME_COMPLETED && !a.session.ended
+	r.Offer = offer && granted && end == dag.OutcomeCompleted && !a.session.ended
 	l.report(a, r)
 	return endReport
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -61,7 +62,7 @@ func (d *desk) verdict(a *attempt, v workerv1.Verdict) answered {
 	return d.answer([]*attempt{a}, []workerv1.Verdict{v}, true, nil)
 }
 
-func (d *desk) ends(a *attempt, outcome workerv1.Outcome) ending {
+func (d *desk) ends(a *attempt, outcome dag.Outcome) ending {
 	return d.finish(a, a.newResult(outcome, time.Now(), time.Now()), false)
 }
 
@@ -69,7 +70,7 @@ func (d *desk) ends(a *attempt, outcome workerv1.Outcome) ending {
 func (d *desk) offered() *attempt {
 	a := d.taken(false, true)
 	d.verdict(a, yes)
-	d.finish(a, a.newResult(workerv1.Outcome_OUTCOME_COMPLETED, time.Now(), time.Now()), true)
+	d.finish(a, a.newResult(dag.OutcomeCompleted, time.Now(), time.Now()), true)
 	d.want(a, reported, 1, 1)
 	return a
 }
@@ -92,9 +93,9 @@ func (d *desk) want(a *attempt, p phase, slots int64, kept int) {
 
 func TestLedger(t *testing.T) {
 	const (
-		completed = workerv1.Outcome_OUTCOME_COMPLETED
-		cancelled = workerv1.Outcome_OUTCOME_CANCELLED
-		returned  = workerv1.Outcome_OUTCOME_RETURNED
+		completed = dag.OutcomeCompleted
+		cancelled = dag.OutcomeCancelled
+		returned  = dag.OutcomeReturned
 	)
 	for _, tt := range []struct {
 		fact string
@@ -134,7 +135,7 @@ func TestLedger(t *testing.T) {
 		{"granted though draining: handed back without a start", func(t *testing.T, d *desk) {
 			a := d.taken(false, true)
 			out := d.answer([]*attempt{a}, []workerv1.Verdict{yes}, false, executors.ErrDraining)
-			if len(out.start) != 0 || len(out.report) != 1 || a.result.Outcome != returned {
+			if len(out.start) != 0 || len(out.report) != 1 || endOf(a.result) != returned {
 				t.Errorf("leads to %+v", out)
 			}
 			d.want(a, reported, 0, 1)
@@ -142,7 +143,7 @@ func TestLedger(t *testing.T) {
 		{"cancelled before the answer: a receipt without a start", func(t *testing.T, d *desk) {
 			a := d.taken(false, true)
 			d.cancel([]*workerv1.Attempt{a.work.Attempt})
-			if out := d.verdict(a, yes); len(out.start) != 0 || len(out.report) != 1 || a.result.Outcome != cancelled {
+			if out := d.verdict(a, yes); len(out.start) != 0 || len(out.report) != 1 || endOf(a.result) != cancelled {
 				t.Errorf("leads to %+v", out)
 			}
 		}},
@@ -151,8 +152,8 @@ func TestLedger(t *testing.T) {
 			d.verdict(a, yes)
 			d.cancel([]*workerv1.Attempt{a.work.Attempt})
 			d.ends(a, completed)
-			if a.result.Outcome != cancelled {
-				t.Errorf("reported as %v", a.result.Outcome)
+			if endOf(a.result) != cancelled {
+				t.Errorf("reported as %v", endOf(a.result))
 			}
 		}},
 		{"cancelled when reported: the result is the receipt", func(t *testing.T, d *desk) {
@@ -160,8 +161,8 @@ func TestLedger(t *testing.T) {
 			d.verdict(a, yes)
 			d.ends(a, completed)
 			d.cancel([]*workerv1.Attempt{a.work.Attempt})
-			if a.result.Outcome != completed {
-				t.Errorf("reported as %v", a.result.Outcome)
+			if endOf(a.result) != completed {
+				t.Errorf("reported as %v", endOf(a.result))
 			}
 		}},
 		{"early and done before anybody was asked: no claim", func(t *testing.T, d *desk) {
@@ -365,7 +366,7 @@ func TestLedger(t *testing.T) {
 				t.Error("offers a slot again")
 			}
 			d.want(a, reported, 0, 1)
-			if got := d.accept(b, a.key, nil); got != acceptReport || b.result.Outcome != returned {
+			if got := d.accept(b, a.key, nil); got != acceptReport || endOf(b.result) != returned {
 				t.Errorf("accepted as %d, reported as %v", got, b.result)
 			}
 			d.want(b, reported, 0, 2)
@@ -387,7 +388,7 @@ func TestLedger(t *testing.T) {
 		}},
 		{"what is handed over while draining is handed back", func(t *testing.T, d *desk) {
 			a, b := d.offered(), d.handed()
-			if got := d.accept(b, a.key, executors.ErrDraining); got != acceptReport || b.result.Outcome != returned {
+			if got := d.accept(b, a.key, executors.ErrDraining); got != acceptReport || endOf(b.result) != returned {
 				t.Errorf("accepted as %d", got)
 			}
 			d.want(a, reported, 1, 2)
@@ -409,7 +410,7 @@ func TestLedger(t *testing.T) {
 func TestResultsSayWhetherTheyUnlock(t *testing.T) {
 	for _, unlocks := range []bool{false, true} {
 		a := &attempt{work: &workerv1.Work{Unlocks: unlocks}}
-		if r := a.newResult(workerv1.Outcome_OUTCOME_COMPLETED, time.Now(), time.Now()); r.UnlocksNothing == unlocks {
+		if r := a.newResult(dag.OutcomeCompleted, time.Now(), time.Now()); r.UnlocksNothing == unlocks {
 			t.Errorf("unlocks %v: the result says alone %v", unlocks, r.UnlocksNothing)
 		}
 	}

@@ -108,7 +108,7 @@ func FuzzNews(f *testing.F) {
 		w.ledger.take(s, []*attempt{a})
 		w.ledger.asking([]*attempt{a})
 		w.ledger.answer([]*attempt{a}, []workerv1.Verdict{workerv1.Verdict_VERDICT_YES}, true, nil)
-		w.ledger.finish(a, &workerv1.Result{Attempt: a.work.Attempt, Outcome: workerv1.Outcome_OUTCOME_COMPLETED, Value: []byte("1")}, true)
+		w.ledger.finish(a, &workerv1.Result{Attempt: a.work.Attempt, End: &workerv1.Result_Completed{Completed: []byte("1")}}, true)
 		books(t, w)
 		for range 2 { // news may be repeated
 			w.news(data)

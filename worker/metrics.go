@@ -105,7 +105,7 @@ func (m *metrics) attempt(a *attempt, r *workerv1.Result) {
 	if a.kind != nil {
 		all = &a.kind.outcomes
 	}
-	attrs := all[min(int(r.Outcome), len(all)-1)]
+	attrs := all[endOf(r)]
 	ctx := context.Background()
 	m.attempts.Add(ctx, 1, attrs)
 	m.duration.Record(ctx, float64(r.FinishedUnixUs-r.StartedUnixUs)/1e6, attrs)

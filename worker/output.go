@@ -104,7 +104,7 @@ func (o *output) flush() {
 	if len(o.lines) == 0 {
 		return
 	}
-	data, err := proto.Marshal(&workerv1.LogBatch{Version: version, Lines: o.lines})
+	data, err := proto.Marshal(&workerv1.LogBatch{Version: workerv1.Version, Lines: o.lines})
 	if err == nil {
 		err = o.w.conn.PublishLogs(o.a.key.task, data)
 	}
@@ -191,7 +191,7 @@ func (v *voices) flushProgress(ctx context.Context) error {
 }
 
 func (v *voices) send(s *session, progress []*workerv1.Progress) {
-	data, err := proto.Marshal(&workerv1.ProgressBatch{Version: version, Instance: s.instance, Progress: progress})
+	data, err := proto.Marshal(&workerv1.ProgressBatch{Version: workerv1.Version, Instance: s.instance, Progress: progress})
 	if err == nil {
 		err = v.w.conn.Send(queue.Progress, data)
 	}

@@ -32,7 +32,7 @@ func (w *Worker) publish(ctx context.Context, batch []*attempt) ([]*attempt, tim
 	var again []*attempt
 	for len(batch) > 0 {
 		s := batch[0].session
-		message := &workerv1.ResultBatch{Version: version, Instance: s.instance}
+		message := &workerv1.ResultBatch{Version: workerv1.Version, Instance: s.instance}
 		var mine, others []*attempt
 		for _, a := range batch {
 			if a.session == s {

@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -49,11 +50,11 @@ func (w *Worker) start(a *attempt) {
 // work runs an attempt to its end and says how it went. The executor has returned, and large values are stored.
 func (w *Worker) work(a *attempt) *workerv1.Result {
 	if !a.session.lease.holds() { // we were frozen: others may have it by now
-		return a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, executors.ErrLeaseLost)
+		return a.unstarted(dag.OutcomeReturned, executors.ErrLeaseLost)
 	}
 	started := time.Now()
 	if a.late(started) {
-		return a.unstarted(workerv1.Outcome_OUTCOME_RETURNED, ErrLate)
+		return a.unstarted(dag.OutcomeReturned, ErrLate)
 	}
 	ctx, span := w.trace(a)
 	timeout := time.Duration(a.work.TimeoutMs) * time.Millisecond
@@ -72,25 +73,25 @@ func (w *Worker) work(a *attempt) *workerv1.Result {
 	outcome := outcomeOf(errors.Is(cause, executors.ErrCancelled), cause, done.err)
 	r := a.newResult(outcome, started, time.Now())
 	switch outcome {
-	case workerv1.Outcome_OUTCOME_COMPLETED:
+	case dag.OutcomeCompleted:
 		w.attach(a, r, done.value)
-	case workerv1.Outcome_OUTCOME_CANCELLED:
+	case dag.OutcomeCancelled:
 		r.Error = cause.Error()
 		w.attach(a, r, done.value)
-	case workerv1.Outcome_OUTCOME_TIMED_OUT:
+	case dag.OutcomeTimedOut:
 		r.Error = fmt.Sprintf("attempt timed out after %v", timeout)
 		if done.err != nil && !isContextError(done.err) {
 			r.Error += ": " + done.err.Error()
 		}
-	case workerv1.Outcome_OUTCOME_RETURNED:
+	case dag.OutcomeReturned:
 		r.Error = cause.Error()
 	default:
 		r.Error = cmp.Or(done.err.Error(), "executor failed and did not say why")
 		r.Detail = clean(done.detail, maxDetailBytes)
-		r.Permanent = executors.IsPermanent(done.err)
+		r.GetFailed().Permanent = executors.IsPermanent(done.err)
 	}
 	r.Error = clean(r.Error, maxErrorBytes)
-	if r.Outcome != workerv1.Outcome_OUTCOME_COMPLETED {
+	if endOf(r) != dag.OutcomeCompleted {
 		span.SetStatus(codes.Error, r.Error)
 	}
 	span.End()

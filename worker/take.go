@@ -13,9 +13,6 @@ import (
 	"github.com/taskgrove/taskgrove/queue"
 )
 
-// version is the format version that this worker speaks; it understands one more.
-const version = 1
-
 // patience is how long a taker waits for more free slots before it asks for few, while its pool has a backlog.
 const patience = time.Millisecond
 
@@ -115,7 +112,7 @@ func readWork(data []byte) (*workerv1.Work, error) {
 		return nil, err
 	case work.Attempt == nil:
 		return nil, errors.New("it names no attempt")
-	case work.Version > version+1:
+	case work.Version > workerv1.Version+1:
 		return work, errTooNew
 	}
 	return work, nil

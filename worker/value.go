@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
@@ -73,26 +74,27 @@ func (w *Worker) attach(a *attempt, r *workerv1.Result, value []byte) {
 	case len(value) > w.cfg.MaxResultBytes:
 		err = executors.Permanent(fmt.Errorf("result has %d bytes, the most is %d", len(value), w.cfg.MaxResultBytes))
 	case len(value) <= min(w.cfg.InlineBytes, w.conn.MaxPayload()/2):
-		r.Value = value
+		setValue(r, value, 0)
 		return
 	default:
 		if err = w.upload(a, value); err == nil {
-			r.ValueSize = uint64(len(value))
+			setValue(r, nil, uint64(len(value)))
 			return
 		}
 	}
-	if r.Outcome != workerv1.Outcome_OUTCOME_COMPLETED {
+	if endOf(r) != dag.OutcomeCompleted {
 		return
 	}
 	switch {
 	case executors.IsPermanent(err):
-		r.Outcome, r.Permanent = workerv1.Outcome_OUTCOME_FAILED, true
+		setEnd(r, dag.OutcomeFailed)
+		r.GetFailed().Permanent = true
 	case errors.Is(err, executors.ErrCancelled):
-		r.Outcome = workerv1.Outcome_OUTCOME_CANCELLED
+		setEnd(r, dag.OutcomeCancelled)
 	case a.ctx.Err() != nil: // interrupted: done, but nothing to show for it
-		r.Outcome = workerv1.Outcome_OUTCOME_RETURNED
+		setEnd(r, dag.OutcomeReturned)
 	default:
-		r.Outcome = workerv1.Outcome_OUTCOME_FAILED
+		setEnd(r, dag.OutcomeFailed)
 	}
 	r.Error = err.Error()
 }
@@ -123,7 +125,7 @@ func (w *Worker) upload(a *attempt, value []byte) error {
 		group.Go(func() error {
 			defer w.leave()
 			request := &workerv1.ChunkRequest{
-				Version: version, Grant: a.grant(), Index: uint32(i), Count: uint32(count),
+				Version: workerv1.Version, Grant: a.grant(), Index: uint32(i), Count: uint32(count),
 				Data: value[i*part : min((i+1)*part, len(value))],
 			}
 			if err := w.sendPart(gctx, request); err != nil {
@@ -195,7 +197,7 @@ func (w *Worker) inputs(ctx context.Context, a *attempt) (json.RawMessage, error
 func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (json.RawMessage, error) {
 	var data []byte
 	for first, size := true, uint64(0); first || uint64(len(data)) < size; first = false {
-		request := &workerv1.InputsRequest{Version: version, Grant: a.grant(), Offset: uint64(len(data))}
+		request := &workerv1.InputsRequest{Version: workerv1.Version, Grant: a.grant(), Offset: uint64(len(data))}
 		err := w.insist(ctx, func() error {
 			reply := &workerv1.InputsReply{}
 			err := w.enter(ctx)

@@ -46,7 +46,7 @@ type kind struct {
 	executor    executors.Executor
 	description executors.Description
 	span        string
-	outcomes    [6]metric.MeasurementOption // by workerv1.Outcome
+	outcomes    [6]metric.MeasurementOption // by dag.Outcome
 }
 
 // New is [Dial] with a connection of the caller's, who closes it. It must have been made with the worker's id. Package

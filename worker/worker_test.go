@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -19,11 +20,11 @@ import (
 )
 
 const (
-	completed = workerv1.Outcome_OUTCOME_COMPLETED
-	failed    = workerv1.Outcome_OUTCOME_FAILED
-	cancelled = workerv1.Outcome_OUTCOME_CANCELLED
-	returned  = workerv1.Outcome_OUTCOME_RETURNED
-	timedOut  = workerv1.Outcome_OUTCOME_TIMED_OUT
+	completed = dag.OutcomeCompleted
+	failed    = dag.OutcomeFailed
+	cancelled = dag.OutcomeCancelled
+	returned  = dag.OutcomeReturned
+	timedOut  = dag.OutcomeTimedOut
 )
 
 func TestGrantedWorkRunsAndIsReported(t *testing.T) {
@@ -46,7 +47,7 @@ func TestGrantedWorkRunsAndIsReported(t *testing.T) {
 		t.Errorf("lease has %v left, want about 30 s", left)
 	}
 	r := h.wantResult(7, completed)
-	if string(r.Value) != `{"sum":3}` || r.Error != "" || r.Early {
+	if string(worker.ValueOf(r)) != `{"sum":3}` || r.Error != "" || r.Early {
 		t.Errorf("result is %v", r)
 	}
 	if r.StartedUnixUs == 0 || r.FinishedUnixUs < r.StartedUnixUs {
@@ -205,7 +206,7 @@ func TestFailures(t *testing.T) {
 		work      func(*workerv1.Work)
 		run       func(context.Context, *executors.Call) (any, error)
 		config    func(*worker.Config)
-		outcome   workerv1.Outcome
+		outcome   dag.Outcome
 		err       string
 		permanent bool
 		detail    string
@@ -287,8 +288,8 @@ func TestFailures(t *testing.T) {
 			h.runWorker(&executor{description, tt.run}, tt.config)
 			h.offer(work(1, tt.work))
 			r := h.wantResult(1, tt.outcome)
-			if r.Error != tt.err || r.Permanent != tt.permanent || !strings.Contains(r.Detail, tt.detail) {
-				t.Errorf("got %q, permanent %v, detail %q; want %q, %v, %q", r.Error, r.Permanent, r.Detail, tt.err, tt.permanent, tt.detail)
+			if r.Error != tt.err || r.GetFailed().GetPermanent() != tt.permanent || !strings.Contains(r.Detail, tt.detail) {
+				t.Errorf("got %q, permanent %v, detail %q; want %q, %v, %q", r.Error, r.GetFailed().GetPermanent(), r.Detail, tt.err, tt.permanent, tt.detail)
 			}
 		})
 	}
@@ -338,8 +339,8 @@ func TestCancelledWorkIsStoppedWithItsPartialResult(t *testing.T) {
 				t.Errorf("%d attempts in hand before the work has stopped, want 1", got)
 			}
 			close(may)
-			if r := h.wantResult(1, cancelled); string(r.Value) != `{"pages":3}` {
-				t.Errorf("partial result is %s", r.Value)
+			if r := h.wantResult(1, cancelled); string(worker.ValueOf(r)) != `{"pages":3}` {
+				t.Errorf("partial result is %s", worker.ValueOf(r))
 			}
 		})
 	}
@@ -380,8 +381,8 @@ func TestLargeResultsTravelInChunks(t *testing.T) {
 	h.offer(work(1))
 	r := h.wantResult(1, completed)
 	want := string(jsonOf(t, big))
-	if len(r.Value) != 0 || r.ValueSize != uint64(len(want)) {
-		t.Errorf("result carries %d bytes and refers to %d", len(r.Value), r.ValueSize)
+	if len(worker.ValueOf(r)) != 0 || r.GetCompletedInChunks() != uint64(len(want)) {
+		t.Errorf("result carries %d bytes and refers to %d", len(worker.ValueOf(r)), r.GetCompletedInChunks())
 	}
 	h.script(func() {
 		var got strings.Builder
@@ -468,8 +469,8 @@ func TestRedeliveredWorkNeverStartsEarly(t *testing.T) {
 	})
 	h.runWorker(does(func(context.Context, *executors.Call) (any, error) { return granted.Load(), nil }))
 	r := h.wantResult(1, completed)
-	if string(r.Value) != "true" || r.Early {
-		t.Errorf("granted before the start: %s, early: %v", r.Value, r.Early)
+	if string(worker.ValueOf(r)) != "true" || r.Early {
+		t.Errorf("granted before the start: %s, early: %v", worker.ValueOf(r), r.Early)
 	}
 }
 
@@ -520,8 +521,8 @@ func TestTraceIsContinued(t *testing.T) {
 	}
 	header := nats.Header{"traceparent": {"00-" + id + "-b7ad6b7169203331-01"}}
 	h.publish(queue.WorkMessage{Pool: pool, Priority: 1, Data: data, Header: header})
-	if r := h.wantResult(1, completed); string(r.Value) != `"`+id+`"` {
-		t.Errorf("trace id is %s", r.Value)
+	if r := h.wantResult(1, completed); string(worker.ValueOf(r)) != `"`+id+`"` {
+		t.Errorf("trace id is %s", worker.ValueOf(r))
 	}
 }
 

@@ -88,7 +88,7 @@ func TestAResultThatIsRefusedTwice(t *testing.T) {
 	work := s.bait(nil)
 	s.claim(s.crook, work, yes)
 	bad := ResultOf(work, `"\u0000"`)
-	bad.Value, bad.ValueSize = nil, 1<<20 // its parts were never sent
+	bad.End = &workerv1.Result_CompletedInChunks{CompletedInChunks: 1 << 20} // its parts were never sent
 	must(t, s.crook.Report(t.Context(), bad, bad))
 	task := s.is(work, dag.StatusFailed)
 	next := s.bait(nil)

@@ -99,7 +99,7 @@ func GrantOf(work *workerv1.Work) *workerv1.Grant {
 // ResultOf is a completed result of the work.
 func ResultOf(work *workerv1.Work, value string) *workerv1.Result {
 	return &workerv1.Result{
-		Attempt: work.Attempt, Token: work.Token, Outcome: workerv1.Outcome_OUTCOME_COMPLETED, Value: []byte(value),
+		Attempt: work.Attempt, Token: work.Token, End: &workerv1.Result_Completed{Completed: []byte(value)},
 		StartedUnixUs: time.Now().UnixMicro(), FinishedUnixUs: time.Now().UnixMicro(),
 	}
 }

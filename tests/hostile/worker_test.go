@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -169,7 +170,7 @@ func TestClaimsAndResultsAreForTheirOwner(t *testing.T) {
 
 	// The first attempt fails and is retried: its token is worth nothing then.
 	failed := ResultOf(work, "")
-	failed.Outcome, failed.Error = workerv1.Outcome_OUTCOME_FAILED, "try again"
+	failed.End, failed.Error = &workerv1.Result_Failed{Failed: &workerv1.Failed{}}, "try again"
 	must(t, s.crook.Report(t.Context(), failed))
 	second := s.take(s.crook)
 	if second.Attempt.Number != 2 || bytes.Equal(second.Token, work.Token) {
@@ -318,7 +319,7 @@ func TestResultsThatCannotBeStored(t *testing.T) {
 	}{
 		{"parts that were never sent", func(w *workerv1.Work) *workerv1.Result {
 			r := ResultOf(w, "")
-			r.ValueSize = 100 << 20
+			r.End = &workerv1.Result_CompletedInChunks{CompletedInChunks: 100 << 20}
 			return r
 		}, dag.StatusFailed, "can't be stored"},
 		{"a start in the year 200 000", func(w *workerv1.Work) *workerv1.Result {
@@ -334,9 +335,15 @@ func TestResultsThatCannotBeStored(t *testing.T) {
 			return ResultOf(w, strings.Repeat("[", 1<<20)+strings.Repeat("]", 1<<20))
 		}, dag.StatusFailed, "not JSON"},
 		{"no JSON", func(w *workerv1.Work) *workerv1.Result { return ResultOf(w, `{"a":`) }, dag.StatusFailed, "not JSON"},
+		{"an end of a later version", func(w *workerv1.Work) *workerv1.Result {
+			r := ResultOf(w, "")
+			r.End = nil
+			r.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 21, protowire.VarintType), 5))
+			return r
+		}, dag.StatusFailed, "does not know"},
 		{"an error of a mebibyte with NUL", func(w *workerv1.Work) *workerv1.Result {
 			r := ResultOf(w, "")
-			r.Outcome, r.Error = workerv1.Outcome_OUTCOME_FAILED, strings.Repeat("e\x00", 1<<19)
+			r.End, r.Error = &workerv1.Result_Failed{Failed: &workerv1.Failed{}}, strings.Repeat("e\x00", 1<<19)
 			return r
 		}, dag.StatusFailed, "truncated"},
 	} {
@@ -392,7 +399,7 @@ func TestResultOf100MiB(t *testing.T) {
 		t.Fatalf("a part: %v", reply)
 	}
 	broken := ResultOf(work, "")
-	broken.ValueSize = 3 << 20
+	broken.End = &workerv1.Result_CompletedInChunks{CompletedInChunks: 3 << 20}
 	must(t, s.crook.Report(t.Context(), broken))
 	if task := s.is(work, dag.StatusFailed); !strings.Contains(task.Error, "can't be stored") {
 		t.Errorf("one part of three: got error %q", task.Error)

@@ -75,61 +75,62 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{0}
 }
 
-type Outcome int32
+// OutcomeV1 is the end of an attempt in results of version 1.
+type OutcomeV1 int32
 
 const (
-	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
-	Outcome_OUTCOME_COMPLETED   Outcome = 1
-	Outcome_OUTCOME_FAILED      Outcome = 2
-	Outcome_OUTCOME_CANCELLED   Outcome = 3 // the receipt for a cancellation: the work has stopped
-	Outcome_OUTCOME_RETURNED    Outcome = 4 // handed back unfinished (drain, lease lost); burns no attempt
-	Outcome_OUTCOME_TIMED_OUT   Outcome = 5 // start-to-close timeout
+	OutcomeV1_OUTCOME_V1_UNSPECIFIED OutcomeV1 = 0
+	OutcomeV1_OUTCOME_V1_COMPLETED   OutcomeV1 = 1
+	OutcomeV1_OUTCOME_V1_FAILED      OutcomeV1 = 2
+	OutcomeV1_OUTCOME_V1_CANCELLED   OutcomeV1 = 3
+	OutcomeV1_OUTCOME_V1_RETURNED    OutcomeV1 = 4
+	OutcomeV1_OUTCOME_V1_TIMED_OUT   OutcomeV1 = 5
 )
 
-// Enum value maps for Outcome.
+// Enum value maps for OutcomeV1.
 var (
-	Outcome_name = map[int32]string{
-		0: "OUTCOME_UNSPECIFIED",
-		1: "OUTCOME_COMPLETED",
-		2: "OUTCOME_FAILED",
-		3: "OUTCOME_CANCELLED",
-		4: "OUTCOME_RETURNED",
-		5: "OUTCOME_TIMED_OUT",
+	OutcomeV1_name = map[int32]string{
+		0: "OUTCOME_V1_UNSPECIFIED",
+		1: "OUTCOME_V1_COMPLETED",
+		2: "OUTCOME_V1_FAILED",
+		3: "OUTCOME_V1_CANCELLED",
+		4: "OUTCOME_V1_RETURNED",
+		5: "OUTCOME_V1_TIMED_OUT",
 	}
-	Outcome_value = map[string]int32{
-		"OUTCOME_UNSPECIFIED": 0,
-		"OUTCOME_COMPLETED":   1,
-		"OUTCOME_FAILED":      2,
-		"OUTCOME_CANCELLED":   3,
-		"OUTCOME_RETURNED":    4,
-		"OUTCOME_TIMED_OUT":   5,
+	OutcomeV1_value = map[string]int32{
+		"OUTCOME_V1_UNSPECIFIED": 0,
+		"OUTCOME_V1_COMPLETED":   1,
+		"OUTCOME_V1_FAILED":      2,
+		"OUTCOME_V1_CANCELLED":   3,
+		"OUTCOME_V1_RETURNED":    4,
+		"OUTCOME_V1_TIMED_OUT":   5,
 	}
 )
 
-func (x Outcome) Enum() *Outcome {
-	p := new(Outcome)
+func (x OutcomeV1) Enum() *OutcomeV1 {
+	p := new(OutcomeV1)
 	*p = x
 	return p
 }
 
-func (x Outcome) String() string {
+func (x OutcomeV1) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (Outcome) Descriptor() protoreflect.EnumDescriptor {
+func (OutcomeV1) Descriptor() protoreflect.EnumDescriptor {
 	return file_taskgrove_worker_v1_worker_proto_enumTypes[1].Descriptor()
 }
 
-func (Outcome) Type() protoreflect.EnumType {
+func (OutcomeV1) Type() protoreflect.EnumType {
 	return &file_taskgrove_worker_v1_worker_proto_enumTypes[1]
 }
 
-func (x Outcome) Number() protoreflect.EnumNumber {
+func (x OutcomeV1) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use Outcome.Descriptor instead.
-func (Outcome) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use OutcomeV1.Descriptor instead.
+func (OutcomeV1) EnumDescriptor() ([]byte, []int) {
 	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{1}
 }
 
@@ -534,24 +535,35 @@ func (x *ClaimReply) GetError() string {
 	return ""
 }
 
+// Result is how an attempt ended. A coordinator that finds no end that it knows fails the attempt with a text that says
+// so; the task's policy may let it be tried again. So a worker sends a later end only when its task asks for it: the
+// coordinators of a cluster that accepts such tasks know the end.
 type Result struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Attempt        *Attempt               `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Token          []byte                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
-	Outcome        Outcome                `protobuf:"varint,3,opt,name=outcome,proto3,enum=taskgrove.worker.v1.Outcome" json:"outcome,omitempty"`
-	Value          []byte                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"` // JSON; empty is null. Empty and value_size > 0: sent before as chunks
-	ValueSize      uint64                 `protobuf:"varint,5,opt,name=value_size,json=valueSize,proto3" json:"value_size,omitempty"`
-	Error          string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`          // safe to show; never a secret
-	Detail         string                 `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"`        // stack of a panic and the like
-	Permanent      bool                   `protobuf:"varint,8,opt,name=permanent,proto3" json:"permanent,omitempty"` // a failure that a retry can't mend
-	StartedUnixUs  int64                  `protobuf:"varint,9,opt,name=started_unix_us,json=startedUnixUs,proto3" json:"started_unix_us,omitempty"`
-	FinishedUnixUs int64                  `protobuf:"varint,10,opt,name=finished_unix_us,json=finishedUnixUs,proto3" json:"finished_unix_us,omitempty"`
-	Early          bool                   `protobuf:"varint,11,opt,name=early,proto3" json:"early,omitempty"`                                         // started before its claim was confirmed (repeatable only)
-	Offer          bool                   `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"`                                         // its slot waits for the receipt: a task of its pool that it unlocks may come along
-	UnlocksNothing bool                   `protobuf:"varint,13,opt,name=unlocks_nothing,json=unlocksNothing,proto3" json:"unlocks_nothing,omitempty"` // its Work did not say that it unlocks others: a hint; where it is wrong, a chore tells them
-	Facts          uint64                 `protobuf:"varint,14,opt,name=facts,proto3" json:"facts,omitempty"`                                         // of its Work: a hint, as in Grant
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Attempt *Attempt               `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Token   []byte                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// Types that are valid to be assigned to End:
+	//
+	//	*Result_Completed
+	//	*Result_CompletedInChunks
+	//	*Result_Failed
+	//	*Result_Cancelled
+	//	*Result_Returned
+	//	*Result_TimedOut
+	End            isResult_End `protobuf_oneof:"end"`
+	Error          string       `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`   // of every end but a completion; safe to show; never a secret
+	Detail         string       `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"` // stack of a panic and the like
+	StartedUnixUs  int64        `protobuf:"varint,9,opt,name=started_unix_us,json=startedUnixUs,proto3" json:"started_unix_us,omitempty"`
+	FinishedUnixUs int64        `protobuf:"varint,10,opt,name=finished_unix_us,json=finishedUnixUs,proto3" json:"finished_unix_us,omitempty"`
+	Early          bool         `protobuf:"varint,11,opt,name=early,proto3" json:"early,omitempty"`                                         // started before its claim was confirmed (repeatable only)
+	Offer          bool         `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"`                                         // its slot waits for the receipt: a task of its pool that it unlocks may come along
+	UnlocksNothing bool         `protobuf:"varint,13,opt,name=unlocks_nothing,json=unlocksNothing,proto3" json:"unlocks_nothing,omitempty"` // its Work did not say that it unlocks others: a hint; where it is wrong, a followup tells them
+	Facts          uint64       `protobuf:"varint,14,opt,name=facts,proto3" json:"facts,omitempty"`                                         // of its Work: a hint, as in Grant
+	// The end as version 1 said it, with the value in 4 or its size in 5 whatever the outcome. Read, never written.
+	OutcomeV1     OutcomeV1 `protobuf:"varint,3,opt,name=outcome_v1,json=outcomeV1,proto3,enum=taskgrove.worker.v1.OutcomeV1" json:"outcome_v1,omitempty"`
+	PermanentV1   bool      `protobuf:"varint,8,opt,name=permanent_v1,json=permanentV1,proto3" json:"permanent_v1,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
@@ -598,25 +610,65 @@ func (x *Result) GetToken() []byte {
 	return nil
 }
 
-func (x *Result) GetOutcome() Outcome {
+func (x *Result) GetEnd() isResult_End {
 	if x != nil {
-		return x.Outcome
-	}
-	return Outcome_OUTCOME_UNSPECIFIED
-}
-
-func (x *Result) GetValue() []byte {
-	if x != nil {
-		return x.Value
+		return x.End
 	}
 	return nil
 }
 
-func (x *Result) GetValueSize() uint64 {
+func (x *Result) GetCompleted() []byte {
 	if x != nil {
-		return x.ValueSize
+		if x, ok := x.End.(*Result_Completed); ok {
+			return x.Completed
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetCompletedInChunks() uint64 {
+	if x != nil {
+		if x, ok := x.End.(*Result_CompletedInChunks); ok {
+			return x.CompletedInChunks
+		}
 	}
 	return 0
+}
+
+func (x *Result) GetFailed() *Failed {
+	if x != nil {
+		if x, ok := x.End.(*Result_Failed); ok {
+			return x.Failed
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetCancelled() *Cancelled {
+	if x != nil {
+		if x, ok := x.End.(*Result_Cancelled); ok {
+			return x.Cancelled
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetReturned() *Returned {
+	if x != nil {
+		if x, ok := x.End.(*Result_Returned); ok {
+			return x.Returned
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetTimedOut() *TimedOut {
+	if x != nil {
+		if x, ok := x.End.(*Result_TimedOut); ok {
+			return x.TimedOut
+		}
+	}
+	return nil
 }
 
 func (x *Result) GetError() string {
@@ -631,13 +683,6 @@ func (x *Result) GetDetail() string {
 		return x.Detail
 	}
 	return ""
-}
-
-func (x *Result) GetPermanent() bool {
-	if x != nil {
-		return x.Permanent
-	}
-	return false
 }
 
 func (x *Result) GetStartedUnixUs() int64 {
@@ -682,6 +727,232 @@ func (x *Result) GetFacts() uint64 {
 	return 0
 }
 
+func (x *Result) GetOutcomeV1() OutcomeV1 {
+	if x != nil {
+		return x.OutcomeV1
+	}
+	return OutcomeV1_OUTCOME_V1_UNSPECIFIED
+}
+
+func (x *Result) GetPermanentV1() bool {
+	if x != nil {
+		return x.PermanentV1
+	}
+	return false
+}
+
+type isResult_End interface {
+	isResult_End()
+}
+
+type Result_Completed struct {
+	Completed []byte `protobuf:"bytes,4,opt,name=completed,proto3,oneof"` // the value, JSON; empty is null
+}
+
+type Result_CompletedInChunks struct {
+	CompletedInChunks uint64 `protobuf:"varint,5,opt,name=completed_in_chunks,json=completedInChunks,proto3,oneof"` // bytes of the value, which was sent before as chunks; over 0
+}
+
+type Result_Failed struct {
+	Failed *Failed `protobuf:"bytes,15,opt,name=failed,proto3,oneof"`
+}
+
+type Result_Cancelled struct {
+	Cancelled *Cancelled `protobuf:"bytes,16,opt,name=cancelled,proto3,oneof"`
+}
+
+type Result_Returned struct {
+	Returned *Returned `protobuf:"bytes,17,opt,name=returned,proto3,oneof"`
+}
+
+type Result_TimedOut struct {
+	TimedOut *TimedOut `protobuf:"bytes,18,opt,name=timed_out,json=timedOut,proto3,oneof"`
+}
+
+func (*Result_Completed) isResult_End() {}
+
+func (*Result_CompletedInChunks) isResult_End() {}
+
+func (*Result_Failed) isResult_End() {}
+
+func (*Result_Cancelled) isResult_End() {}
+
+func (*Result_Returned) isResult_End() {}
+
+func (*Result_TimedOut) isResult_End() {}
+
+// Failed is an attempt whose work did not succeed. It counts against the task's policy.
+type Failed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Permanent     bool                   `protobuf:"varint,1,opt,name=permanent,proto3" json:"permanent,omitempty"` // a retry can't mend it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Failed) Reset() {
+	*x = Failed{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Failed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Failed) ProtoMessage() {}
+
+func (x *Failed) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Failed.ProtoReflect.Descriptor instead.
+func (*Failed) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Failed) GetPermanent() bool {
+	if x != nil {
+		return x.Permanent
+	}
+	return false
+}
+
+// Cancelled is the receipt for a cancellation: the work has stopped. What was done of it may come along.
+type Cancelled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`                           // JSON
+	ValueSize     uint64                 `protobuf:"varint,2,opt,name=value_size,json=valueSize,proto3" json:"value_size,omitempty"` // over 0: bytes of the value, which was sent before as chunks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cancelled) Reset() {
+	*x = Cancelled{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cancelled) ProtoMessage() {}
+
+func (x *Cancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cancelled.ProtoReflect.Descriptor instead.
+func (*Cancelled) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Cancelled) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Cancelled) GetValueSize() uint64 {
+	if x != nil {
+		return x.ValueSize
+	}
+	return 0
+}
+
+// Returned is an attempt that was handed back unfinished (drain, lease lost). It burns no attempt.
+type Returned struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Returned) Reset() {
+	*x = Returned{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Returned) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Returned) ProtoMessage() {}
+
+func (x *Returned) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Returned.ProtoReflect.Descriptor instead.
+func (*Returned) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{8}
+}
+
+// TimedOut is an attempt that its start-to-close timeout ended.
+type TimedOut struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TimedOut) Reset() {
+	*x = TimedOut{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TimedOut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TimedOut) ProtoMessage() {}
+
+func (x *TimedOut) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TimedOut.ProtoReflect.Descriptor instead.
+func (*TimedOut) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{9}
+}
+
 // ResultBatch travels in the RESULTS stream.
 type ResultBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -694,7 +965,7 @@ type ResultBatch struct {
 
 func (x *ResultBatch) Reset() {
 	*x = ResultBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +977,7 @@ func (x *ResultBatch) String() string {
 func (*ResultBatch) ProtoMessage() {}
 
 func (x *ResultBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +990,7 @@ func (x *ResultBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultBatch.ProtoReflect.Descriptor instead.
 func (*ResultBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ResultBatch) GetVersion() uint32 {
@@ -753,7 +1024,7 @@ type PoolCapacity struct {
 
 func (x *PoolCapacity) Reset() {
 	*x = PoolCapacity{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -765,7 +1036,7 @@ func (x *PoolCapacity) String() string {
 func (*PoolCapacity) ProtoMessage() {}
 
 func (x *PoolCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -778,7 +1049,7 @@ func (x *PoolCapacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolCapacity.ProtoReflect.Descriptor instead.
 func (*PoolCapacity) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PoolCapacity) GetPool() string {
@@ -816,7 +1087,7 @@ type Beat struct {
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +1099,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +1112,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Beat) GetVersion() uint32 {
@@ -943,7 +1214,7 @@ type BeatReply struct {
 
 func (x *BeatReply) Reset() {
 	*x = BeatReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1226,7 @@ func (x *BeatReply) String() string {
 func (*BeatReply) ProtoMessage() {}
 
 func (x *BeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1239,7 @@ func (x *BeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatReply.ProtoReflect.Descriptor instead.
 func (*BeatReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *BeatReply) GetNumber() uint64 {
@@ -1032,7 +1303,7 @@ type News struct {
 
 func (x *News) Reset() {
 	*x = News{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1315,7 @@ func (x *News) String() string {
 func (*News) ProtoMessage() {}
 
 func (x *News) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1328,7 @@ func (x *News) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use News.ProtoReflect.Descriptor instead.
 func (*News) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *News) GetReceipts() []*Attempt {
@@ -1096,7 +1367,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +1379,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +1392,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Handover) GetAfter() *Attempt {
@@ -1171,7 +1442,7 @@ type ProgressBatch struct {
 
 func (x *ProgressBatch) Reset() {
 	*x = ProgressBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1454,7 @@ func (x *ProgressBatch) String() string {
 func (*ProgressBatch) ProtoMessage() {}
 
 func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1467,7 @@ func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressBatch.ProtoReflect.Descriptor instead.
 func (*ProgressBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ProgressBatch) GetVersion() uint32 {
@@ -1232,7 +1503,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1515,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1528,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Progress) GetAttempt() *Attempt {
@@ -1299,7 +1570,7 @@ type LogBatch struct {
 
 func (x *LogBatch) Reset() {
 	*x = LogBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1582,7 @@ func (x *LogBatch) String() string {
 func (*LogBatch) ProtoMessage() {}
 
 func (x *LogBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1595,7 @@ func (x *LogBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogBatch.ProtoReflect.Descriptor instead.
 func (*LogBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogBatch) GetVersion() uint32 {
@@ -1354,7 +1625,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1366,7 +1637,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1379,7 +1650,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LogLine) GetAttempt() *Attempt {
@@ -1432,7 +1703,7 @@ type ChunkRequest struct {
 
 func (x *ChunkRequest) Reset() {
 	*x = ChunkRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1715,7 @@ func (x *ChunkRequest) String() string {
 func (*ChunkRequest) ProtoMessage() {}
 
 func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1728,7 @@ func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
 func (*ChunkRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ChunkRequest) GetVersion() uint32 {
@@ -1506,7 +1777,7 @@ type ChunkReply struct {
 
 func (x *ChunkReply) Reset() {
 	*x = ChunkReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1518,7 +1789,7 @@ func (x *ChunkReply) String() string {
 func (*ChunkReply) ProtoMessage() {}
 
 func (x *ChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1531,7 +1802,7 @@ func (x *ChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReply.ProtoReflect.Descriptor instead.
 func (*ChunkReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ChunkReply) GetError() string {
@@ -1567,7 +1838,7 @@ type InputsRequest struct {
 
 func (x *InputsRequest) Reset() {
 	*x = InputsRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1579,7 +1850,7 @@ func (x *InputsRequest) String() string {
 func (*InputsRequest) ProtoMessage() {}
 
 func (x *InputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1592,7 +1863,7 @@ func (x *InputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsRequest.ProtoReflect.Descriptor instead.
 func (*InputsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *InputsRequest) GetVersion() uint32 {
@@ -1629,7 +1900,7 @@ type InputsReply struct {
 
 func (x *InputsReply) Reset() {
 	*x = InputsReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +1912,7 @@ func (x *InputsReply) String() string {
 func (*InputsReply) ProtoMessage() {}
 
 func (x *InputsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +1925,7 @@ func (x *InputsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsReply.ProtoReflect.Descriptor instead.
 func (*InputsReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *InputsReply) GetData() []byte {
@@ -1734,24 +2005,39 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xcc\x03\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xf4\x05\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\fR\x05token\x126\n" +
-	"\aoutcome\x18\x03 \x01(\x0e2\x1c.taskgrove.worker.v1.OutcomeR\aoutcome\x12\x14\n" +
-	"\x05value\x18\x04 \x01(\fR\x05value\x12\x1d\n" +
-	"\n" +
-	"value_size\x18\x05 \x01(\x04R\tvalueSize\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1e\n" +
+	"\tcompleted\x18\x04 \x01(\fH\x00R\tcompleted\x120\n" +
+	"\x13completed_in_chunks\x18\x05 \x01(\x04H\x00R\x11completedInChunks\x125\n" +
+	"\x06failed\x18\x0f \x01(\v2\x1b.taskgrove.worker.v1.FailedH\x00R\x06failed\x12>\n" +
+	"\tcancelled\x18\x10 \x01(\v2\x1e.taskgrove.worker.v1.CancelledH\x00R\tcancelled\x12;\n" +
+	"\breturned\x18\x11 \x01(\v2\x1d.taskgrove.worker.v1.ReturnedH\x00R\breturned\x12<\n" +
+	"\ttimed_out\x18\x12 \x01(\v2\x1d.taskgrove.worker.v1.TimedOutH\x00R\btimedOut\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x16\n" +
-	"\x06detail\x18\a \x01(\tR\x06detail\x12\x1c\n" +
-	"\tpermanent\x18\b \x01(\bR\tpermanent\x12&\n" +
+	"\x06detail\x18\a \x01(\tR\x06detail\x12&\n" +
 	"\x0fstarted_unix_us\x18\t \x01(\x03R\rstartedUnixUs\x12(\n" +
 	"\x10finished_unix_us\x18\n" +
 	" \x01(\x03R\x0efinishedUnixUs\x12\x14\n" +
 	"\x05early\x18\v \x01(\bR\x05early\x12\x14\n" +
 	"\x05offer\x18\f \x01(\bR\x05offer\x12'\n" +
 	"\x0funlocks_nothing\x18\r \x01(\bR\x0eunlocksNothing\x12\x14\n" +
-	"\x05facts\x18\x0e \x01(\x04R\x05facts\"z\n" +
+	"\x05facts\x18\x0e \x01(\x04R\x05facts\x12=\n" +
+	"\n" +
+	"outcome_v1\x18\x03 \x01(\x0e2\x1e.taskgrove.worker.v1.OutcomeV1R\toutcomeV1\x12!\n" +
+	"\fpermanent_v1\x18\b \x01(\bR\vpermanentV1B\x05\n" +
+	"\x03endJ\x04\b\x13\x10\x1e\"&\n" +
+	"\x06Failed\x12\x1c\n" +
+	"\tpermanent\x18\x01 \x01(\bR\tpermanent\"@\n" +
+	"\tCancelled\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\x12\x1d\n" +
+	"\n" +
+	"value_size\x18\x02 \x01(\x04R\tvalueSize\"\n" +
+	"\n" +
+	"\bReturned\"\n" +
+	"\n" +
+	"\bTimedOut\"z\n" +
 	"\vResultBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x125\n" +
@@ -1837,14 +2123,14 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERDICT_YES\x10\x01\x12\x0e\n" +
 	"\n" +
-	"VERDICT_NO\x10\x02*\x91\x01\n" +
-	"\aOutcome\x12\x17\n" +
-	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n" +
-	"\x11OUTCOME_COMPLETED\x10\x01\x12\x12\n" +
-	"\x0eOUTCOME_FAILED\x10\x02\x12\x15\n" +
-	"\x11OUTCOME_CANCELLED\x10\x03\x12\x14\n" +
-	"\x10OUTCOME_RETURNED\x10\x04\x12\x15\n" +
-	"\x11OUTCOME_TIMED_OUT\x10\x05BCZAgithub.com/taskgrove/taskgrove/proto/taskgrove/worker/v1;workerv1b\x06proto3"
+	"VERDICT_NO\x10\x02*\xa5\x01\n" +
+	"\tOutcomeV1\x12\x1a\n" +
+	"\x16OUTCOME_V1_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14OUTCOME_V1_COMPLETED\x10\x01\x12\x15\n" +
+	"\x11OUTCOME_V1_FAILED\x10\x02\x12\x18\n" +
+	"\x14OUTCOME_V1_CANCELLED\x10\x03\x12\x17\n" +
+	"\x13OUTCOME_V1_RETURNED\x10\x04\x12\x18\n" +
+	"\x14OUTCOME_V1_TIMED_OUT\x10\x05BCZAgithub.com/taskgrove/taskgrove/proto/taskgrove/worker/v1;workerv1b\x06proto3"
 
 var (
 	file_taskgrove_worker_v1_worker_proto_rawDescOnce sync.Once
@@ -1859,31 +2145,35 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(Verdict)(0),          // 0: taskgrove.worker.v1.Verdict
-	(Outcome)(0),          // 1: taskgrove.worker.v1.Outcome
+	(OutcomeV1)(0),        // 1: taskgrove.worker.v1.OutcomeV1
 	(*Work)(nil),          // 2: taskgrove.worker.v1.Work
 	(*Attempt)(nil),       // 3: taskgrove.worker.v1.Attempt
 	(*Grant)(nil),         // 4: taskgrove.worker.v1.Grant
 	(*ClaimRequest)(nil),  // 5: taskgrove.worker.v1.ClaimRequest
 	(*ClaimReply)(nil),    // 6: taskgrove.worker.v1.ClaimReply
 	(*Result)(nil),        // 7: taskgrove.worker.v1.Result
-	(*ResultBatch)(nil),   // 8: taskgrove.worker.v1.ResultBatch
-	(*PoolCapacity)(nil),  // 9: taskgrove.worker.v1.PoolCapacity
-	(*Beat)(nil),          // 10: taskgrove.worker.v1.Beat
-	(*BeatReply)(nil),     // 11: taskgrove.worker.v1.BeatReply
-	(*News)(nil),          // 12: taskgrove.worker.v1.News
-	(*Handover)(nil),      // 13: taskgrove.worker.v1.Handover
-	(*ProgressBatch)(nil), // 14: taskgrove.worker.v1.ProgressBatch
-	(*Progress)(nil),      // 15: taskgrove.worker.v1.Progress
-	(*LogBatch)(nil),      // 16: taskgrove.worker.v1.LogBatch
-	(*LogLine)(nil),       // 17: taskgrove.worker.v1.LogLine
-	(*ChunkRequest)(nil),  // 18: taskgrove.worker.v1.ChunkRequest
-	(*ChunkReply)(nil),    // 19: taskgrove.worker.v1.ChunkReply
-	(*InputsRequest)(nil), // 20: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),   // 21: taskgrove.worker.v1.InputsReply
-	nil,                   // 22: taskgrove.worker.v1.Handover.HeaderEntry
+	(*Failed)(nil),        // 8: taskgrove.worker.v1.Failed
+	(*Cancelled)(nil),     // 9: taskgrove.worker.v1.Cancelled
+	(*Returned)(nil),      // 10: taskgrove.worker.v1.Returned
+	(*TimedOut)(nil),      // 11: taskgrove.worker.v1.TimedOut
+	(*ResultBatch)(nil),   // 12: taskgrove.worker.v1.ResultBatch
+	(*PoolCapacity)(nil),  // 13: taskgrove.worker.v1.PoolCapacity
+	(*Beat)(nil),          // 14: taskgrove.worker.v1.Beat
+	(*BeatReply)(nil),     // 15: taskgrove.worker.v1.BeatReply
+	(*News)(nil),          // 16: taskgrove.worker.v1.News
+	(*Handover)(nil),      // 17: taskgrove.worker.v1.Handover
+	(*ProgressBatch)(nil), // 18: taskgrove.worker.v1.ProgressBatch
+	(*Progress)(nil),      // 19: taskgrove.worker.v1.Progress
+	(*LogBatch)(nil),      // 20: taskgrove.worker.v1.LogBatch
+	(*LogLine)(nil),       // 21: taskgrove.worker.v1.LogLine
+	(*ChunkRequest)(nil),  // 22: taskgrove.worker.v1.ChunkRequest
+	(*ChunkReply)(nil),    // 23: taskgrove.worker.v1.ChunkReply
+	(*InputsRequest)(nil), // 24: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),   // 25: taskgrove.worker.v1.InputsReply
+	nil,                   // 26: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
@@ -1891,33 +2181,37 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	4,  // 2: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
 	0,  // 3: taskgrove.worker.v1.ClaimReply.verdicts:type_name -> taskgrove.worker.v1.Verdict
 	3,  // 4: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
-	1,  // 5: taskgrove.worker.v1.Result.outcome:type_name -> taskgrove.worker.v1.Outcome
-	7,  // 6: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
-	9,  // 7: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
-	3,  // 8: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 9: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 10: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 11: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 12: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 13: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 14: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
-	3,  // 15: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 16: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	13, // 17: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
-	3,  // 18: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
-	2,  // 19: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	22, // 20: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	15, // 21: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	3,  // 22: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	17, // 23: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	3,  // 24: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 25: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 26: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	8,  // 5: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
+	9,  // 6: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
+	10, // 7: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
+	11, // 8: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
+	1,  // 9: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
+	7,  // 10: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
+	13, // 11: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
+	3,  // 12: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 13: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 14: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 15: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 16: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 17: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 18: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
+	3,  // 19: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 20: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
+	17, // 21: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	3,  // 22: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	2,  // 23: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
+	26, // 24: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	19, // 25: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	3,  // 26: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	21, // 27: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	3,  // 28: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 29: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 30: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -1925,13 +2219,21 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 	if File_taskgrove_worker_v1_worker_proto != nil {
 		return
 	}
+	file_taskgrove_worker_v1_worker_proto_msgTypes[5].OneofWrappers = []any{
+		(*Result_Completed)(nil),
+		(*Result_CompletedInChunks)(nil),
+		(*Result_Failed)(nil),
+		(*Result_Cancelled)(nil),
+		(*Result_Returned)(nil),
+		(*Result_TimedOut)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   21,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,7 @@
+package worker
+
+// What the tests of the package's outside read of a result.
+var (
+	EndOf   = endOf
+	ValueOf = valueOf
+)

@@ -2,7 +2,7 @@
 // or [Client].
 //
 // It owns the names of variables, their defaults, bounds and what docs/configuration.md says of them. It must not know
-// what the values are used for: cmd/taskgrove hands them to the packages, each of which has a small Config of its own.
+// what the values are used for: package node hands them to the packages, each of which has a small Config of its own.
 //
 // # Tags of a field
 //
@@ -44,11 +44,13 @@ type Process interface {
 // Load fills p from the environment and from flags (values by the name of the variable, as typed), which have
 // precedence. It reports all faults at once, as [Faults]; p is then not to be used.
 func Load[P Process](p P, flags map[string]string) error {
-	return (&loader{flags: flags, required: p.required()}).fill(reflect.ValueOf(p).Elem())
+	return (&loader{flags: flags, environment: os.Getenv, required: p.required()}).fill(reflect.ValueOf(p).Elem())
 }
 
 // LoadPart fills a part of a process's configuration from the environment, such as [Executors]. Its faults are [Faults].
-func LoadPart[P any](part *P) error { return (&loader{}).fill(reflect.ValueOf(part).Elem()) }
+func LoadPart[P any](part *P) error {
+	return (&loader{environment: os.Getenv}).fill(reflect.ValueOf(part).Elem())
+}
 
 // fill loads a struct, then looks at what its fields must keep among them.
 func (l *loader) fill(of reflect.Value) error {
@@ -62,6 +64,18 @@ func (l *loader) fill(of reflect.Value) error {
 		return l.faults
 	}
 	return nil
+}
+
+// Defaults is the configuration of a process whose environment is empty. What has no default, such as the address of a
+// database, is the caller's to set; what the caller sets is not checked.
+func Defaults[P Process]() P {
+	c := reflect.New(reflect.TypeFor[P]().Elem())
+	l := &loader{environment: func(string) string { return "" }}
+	l.walk(c.Elem())
+	if len(l.faults) > 0 {
+		panic(fmt.Sprintf("config: a default is wrong: %v", l.faults))
+	}
+	return c.Interface().(P)
 }
 
 // Unknown are the variables of this environment that begin with [Prefix] and that no process reads: spelling mistakes.
@@ -113,10 +127,11 @@ func (f Faults) Error() string {
 }
 
 type loader struct {
-	flags    map[string]string
-	required []string
-	faults   Faults
-	checks   []func() []Fault // relations between fields, looked at when each field is right
+	flags       map[string]string
+	environment func(name string) string // empty: not set
+	required    []string
+	faults      Faults
+	checks      []func() []Fault // relations between fields, looked at when each field is right
 }
 
 // walk loads the fields of a struct, those of embedded ones included.
@@ -168,14 +183,14 @@ func (l *loader) lookup(v Variable) (source, text string) {
 	for _, name := range append([]string{v.Name}, v.Aliases...) {
 		host, port, pair := strings.Cut(name, "+")
 		if !pair {
-			if text := os.Getenv(name); text != "" {
+			if text := l.environment(name); text != "" {
 				return name, text
 			}
 			continue
 		}
 		defaultHost, defaultPort, _ := strings.Cut(v.Default, ":")
-		if os.Getenv(host) != "" || os.Getenv(port) != "" {
-			return host + "," + port, cmp.Or(os.Getenv(host), defaultHost) + ":" + cmp.Or(os.Getenv(port), defaultPort)
+		if l.environment(host) != "" || l.environment(port) != "" {
+			return host + "," + port, cmp.Or(l.environment(host), defaultHost) + ":" + cmp.Or(l.environment(port), defaultPort)
 		}
 	}
 	return "", ""

@@ -137,6 +137,18 @@ func TestWhereAValueComesFrom(t *testing.T) {
 	}
 }
 
+func TestDefaultsAreThoseOfAnEmptyEnvironment(t *testing.T) {
+	clear(t)
+	var loaded Dev
+	if err := Load(&loaded, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TASKGROVE_WINDOW", "7")
+	if got := Defaults[*Dev](); !reflect.DeepEqual(*got, loaded) {
+		t.Errorf("got %+v, want %+v", *got, loaded)
+	}
+}
+
 func TestWorkerValues(t *testing.T) {
 	clear(t)
 	for name, value := range map[string]string{
@@ -230,7 +242,7 @@ func TestPageIsUpToDate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(have) != Markdown() {
-		t.Error(`docs/configuration.md is not what the structs say: run "go generate ./config"`)
+		t.Error(`docs/configuration.md is not what the structs say: run "go generate ./internal/config"`)
 	}
 }
 

@@ -23,7 +23,7 @@ var groups = []struct{ name, text string }{
 	{"Client", ""},
 }
 
-const header = `<!-- Generated from the structs of package config by "go generate ./config". Do not edit. -->
+const header = `<!-- Generated from the structs of package config by "go generate ./internal/config". Do not edit. -->
 
 # Configuration
 

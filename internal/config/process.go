@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Coordinator is the configuration of taskgrove coordinator.
 type Coordinator struct {
@@ -81,6 +84,27 @@ func (c *Dev) check() []Fault {
 	return faults
 }
 
+// Coordinator is the configuration of dev's coordinator, at the servers given.
+func (c *Dev) Coordinator(postgres PostgresURL, nats NATSURL) Coordinator {
+	return Coordinator{
+		Log: c.Log, Postgres: c.Postgres, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, Streams: c.Streams,
+		Listen: c.Listen, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads,
+		PostgresURL: postgres, Name: "dev", Migrate: c.Migrate,
+	}
+}
+
+// Worker is the configuration of dev's worker, at the servers given unless it has an address of its own. It serves no
+// HTTP: the coordinator's listener answers for the whole process.
+func (c *Dev) Worker(nats NATSURL) Worker {
+	if c.WorkerNATSURL.Reveal() != "" {
+		nats = c.WorkerNATSURL
+	}
+	return Worker{
+		Log: c.Log, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, Slots: c.Slots, Attempts: c.Attempts,
+		Payloads: c.Payloads, Executors: c.Executors, ID: cmp.Or(c.WorkerID, "dev"),
+	}
+}
+
 // Client is the configuration of the commands that speak to a cluster.
 type Client struct {
 	Server string `envconfig:"SERVER" default:"127.0.0.1:7700" flag:"server" group:"Client" desc:"address of a coordinator's gRPC listener, or any other target of gRPC, such as dns:///name:port"`
@@ -151,6 +175,7 @@ type Scheduling struct {
 	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"claims or results in one transaction"`
 	Linger      time.Duration `envconfig:"LINGER" default:"5ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
 	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"submissions of large trees that are stored at once, and a fourth of the submissions that are read at once; more wait"`
+	InlineBytes Size          `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs do not travel in messages but in pieces; never over half of NATS's largest message"`
 }
 
 // Limits bound what clients may send. See dag.Limits.
@@ -164,7 +189,6 @@ type Limits struct {
 
 // Payloads bound what tasks are given.
 type Payloads struct {
-	InlineBytes    Size `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs do not travel in messages but in pieces; never over half of NATS's largest message"`
 	MaxInputBytes  Size `envconfig:"MAX_INPUT_BYTES" default:"64MiB" min:"1KiB" max:"1GiB" desc:"inputs of one task with the results of its dependencies"`
 	MaxResultBytes Size `envconfig:"MAX_RESULT_BYTES" default:"16MiB" min:"1KiB" max:"1GiB" desc:"a larger result fails its task; workers keep it, coordinators refuse parts beyond it"`
 }

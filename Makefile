@@ -17,7 +17,7 @@ help: ## list the targets
 
 build: ## build the one static binary, bin/taskgrove
 	@tools/need.sh go
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.release=$(VERSION)' -o $(BIN)/taskgrove ./cmd/taskgrove
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/taskgrove/taskgrove/node.release=$(VERSION)' -o $(BIN)/taskgrove ./cmd/taskgrove
 
 test: ## run all tests with the race detector, on real Postgres and NATS servers that they start
 	@tools/need.sh go cc postgres

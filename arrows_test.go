@@ -31,7 +31,7 @@ var arrows = []arrow{
 	{"dag/treedoc", []string{"dag"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
 	{"internal/failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
 	{"internal/rawjson", nil, nil, "a text is JSON or not, whoever asks"},
-	{"internal/config", nil, nil, "settings are read once and handed on; what they are for, cmd knows"},
+	{"internal/config", nil, nil, "settings are read once and handed on; what they are for, node knows"},
 	{"internal/config/docgen", []string{"internal/config"}, nil, "the manual of the settings is made of the settings"},
 
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
@@ -51,6 +51,8 @@ var arrows = []arrow{
 	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "internal/failpoint", "internal/rawjson"}, nil, "a coordinator never runs a task, and serves no protocol"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
+	{"node", []string{"api/...", "coordinator", "dag", "executors/...", "internal/config", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
+		"a process is assembled in one place, for whoever runs it; flags and servers are the command's"},
 	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},
 	{"tests/history", []string{"tests/oracle", "dag"}, nil, "what happened is judged by who took no part in it"},

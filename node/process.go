@@ -1,21 +1,29 @@
-package main
+package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
+	"time"
 )
 
-// supervisor holds the running parts of a process. They are stopped one after the other, the last started first, each
-// when the one before has ended: a worker can still report while the coordinator that it reports to runs.
+// Process is the life of one process: the parts that run in it, whether they are ready, and the order in which they stop.
 //
-// It is used by one goroutine, which must call stop, also after a start that broke off halfway.
-type supervisor struct {
-	log   *slog.Logger
-	parts []part
-	ended chan error // capacity 1: the first part that ended unasked; later ones don't matter any more
+// Parts stop one after the other, the last started first, each when the one before has ended: a worker can still report
+// while the coordinator that it reports to runs. One goroutine starts parts, waits and stops; it must call [Process.Stop],
+// also after a start that failed halfway. Any goroutine may ask [Process.Ready].
+type Process struct {
+	log     *slog.Logger
+	metrics http.Handler // GET /metrics; nil: without telemetry
+	parts   []part
+	ended   chan error // capacity 1: the first part that ended unasked; later ones don't matter any more
+
+	mu     sync.Mutex
+	probes []func(context.Context) error // guarded by mu
 }
 
 type part struct {
@@ -23,68 +31,109 @@ type part struct {
 	stop func() error // returns when it has ended
 }
 
-func newSupervisor(log *slog.Logger) *supervisor {
-	return &supervisor{log: log, ended: make(chan error, 1)}
+var (
+	errStopping = errors.New("the process is stopping")
+	errUnasked  = errors.New("nobody asked it to")
+)
+
+// NewProcess makes a process in which nothing runs. It has no telemetry: that belongs to the whole operating system's
+// process, see [Serve].
+func NewProcess(log *slog.Logger) *Process {
+	return &Process{log: log, ended: make(chan error, 1)}
 }
 
-// run starts a part. Its context ends when it is its turn to stop, with ctx's values but not with ctx.
-func (s *supervisor) run(ctx context.Context, name string, run func(context.Context) error) {
+// Log is what all parts of the process log to.
+func (p *Process) Log() *slog.Logger { return p.log }
+
+// Run starts a part. Its context ends when it is its turn to stop, with ctx's values but not with ctx.
+func (p *Process) Run(ctx context.Context, name string, run func(context.Context) error) {
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	var result error
 	var running sync.WaitGroup
 	running.Go(func() {
 		if result = run(own); own.Err() == nil {
 			select {
-			case s.ended <- fmt.Errorf("%s ended: %w", name, cmpErr(result, errUnasked)):
+			case p.ended <- fmt.Errorf("%s ended: %w", name, cmp.Or(result, errUnasked)):
 			default:
 			}
 			result = nil // told already
 		}
 	})
-	s.onStop(name, func() error {
+	p.OnStop(name, func() error {
 		cancel(errStopping)
 		running.Wait()
 		return result
 	})
 }
 
-var (
-	errStopping = errors.New("the process is stopping")
-	errUnasked  = errors.New("nobody asked it to")
-)
+// OnStop adds what is to be done in a part's turn.
+func (p *Process) OnStop(name string, stop func() error) {
+	p.parts = append(p.parts, part{name, stop})
+}
 
-func cmpErr(err, otherwise error) error {
-	if err != nil {
-		return err
+// Probe adds a condition to readiness.
+func (p *Process) Probe(ready func(context.Context) error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.probes = append(p.probes, ready)
+}
+
+// Ready is nil when all parts that were started can do their work.
+func (p *Process) Ready(ctx context.Context) error {
+	p.mu.Lock()
+	probes := p.probes
+	p.mu.Unlock()
+	for _, ready := range probes {
+		if err := ready(ctx); err != nil {
+			return err
+		}
 	}
-	return otherwise
+	return nil
 }
 
-// onStop adds what is to be done in a part's turn.
-func (s *supervisor) onStop(name string, stop func() error) {
-	s.parts = append(s.parts, part{name, stop})
+// UntilReady returns when the process is ready, when a part ended unasked, or when ctx ends. It returns the reason for
+// the latter two.
+func (p *Process) UntilReady(ctx context.Context) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for p.Ready(ctx) != nil {
+		select {
+		case <-tick.C:
+		case err := <-p.ended:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
-// wait returns when ctx ends, with nil, or when a part ended unasked, with the reason.
-func (s *supervisor) wait(ctx context.Context) error {
+// Wait returns when ctx ends, with nil, or when a part ended unasked, with the reason.
+func (p *Process) Wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-s.ended:
+	case err := <-p.ended:
 		return err
 	}
 }
 
-// stop stops all parts and tells what went wrong in it. A second call does nothing.
-func (s *supervisor) stop() error {
+// Stop stops all parts. It returns what went wrong in that, and the reason of a part that had ended unasked unless it was
+// told already. A second call does nothing.
+func (p *Process) Stop() error {
 	var faults []error
-	for len(s.parts) > 0 {
-		last := len(s.parts) - 1
-		p := s.parts[last]
-		s.parts = s.parts[:last]
-		s.log.Debug("stopping", "part", p.name)
-		if err := p.stop(); err != nil {
-			faults = append(faults, fmt.Errorf("stop %s: %w", p.name, err))
+	select {
+	case err := <-p.ended:
+		faults = append(faults, err)
+	default:
+	}
+	for len(p.parts) > 0 {
+		last := len(p.parts) - 1
+		ending := p.parts[last]
+		p.parts = p.parts[:last]
+		p.log.Debug("stopping a part of the process", "part", ending.name)
+		if err := ending.stop(); err != nil {
+			faults = append(faults, fmt.Errorf("stop %s: %w", ending.name, err))
 		}
 	}
 	return errors.Join(faults...)

@@ -1,4 +1,4 @@
-package main
+package node
 
 import (
 	"context"
@@ -27,13 +27,13 @@ type telemetry struct {
 	shutdown []func(context.Context) error
 }
 
-// startTelemetry sets the global providers: metrics for Prometheus to fetch; traces, sent by OTLP over gRPC, only when
+// newTelemetry sets the global providers: metrics for Prometheus to fetch; traces, sent by OTLP over gRPC, only when
 // OTEL_EXPORTER_OTLP_ENDPOINT is set. OpenTelemetry reads its other variables itself.
-func startTelemetry(ctx context.Context, service string, log *slog.Logger) (*telemetry, error) {
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry", "error", err) }))
+func newTelemetry(ctx context.Context, service string, log *slog.Logger) (*telemetry, error) {
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry failed", "error", err) }))
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
 	about, err := resource.New(ctx,
-		resource.WithAttributes(attribute.String("service.name", service), attribute.String("service.version", version())),
+		resource.WithAttributes(attribute.String("service.name", service), attribute.String("service.version", Version())),
 		resource.WithFromEnv()) // last: OTEL_SERVICE_NAME wins
 	if err != nil {
 		return nil, fmt.Errorf("telemetry: describe the process: %w", err)

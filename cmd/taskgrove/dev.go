@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -15,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/pg/pgserver"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
 )
@@ -33,12 +33,12 @@ func devCommand() *cobra.Command {
 	var cfg config.Dev
 	bind(cmd, config.Variables(&cfg))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return serve(cmd, &cfg, &cfg.Log, func(ctx context.Context, p *process) error {
+		return serve(cmd, node.DevKind, &cfg, &cfg.Log, func(ctx context.Context, p *node.Process) error {
 			at, dir, err := startDev(ctx, p, &cfg)
 			if err != nil {
 				return err
 			}
-			if err := p.announce(cfg.ReadyFile, at); err != nil {
+			if err := announce(p, cfg.ReadyFile, at); err != nil {
 				return err
 			}
 			welcome(cmd.OutOrStdout(), at, dir, &cfg)
@@ -59,7 +59,7 @@ func devCommand() *cobra.Command {
 //	            └───────────────────────────────────────────────┘
 //
 // It ends in this order: the worker drains, the APIs end, the coordinator, NATS, Postgres, the temporary directory.
-func startDev(ctx context.Context, p *process, cfg *config.Dev) (at addresses, dir string, err error) {
+func startDev(ctx context.Context, p *node.Process, cfg *config.Dev) (at addresses, dir string, err error) {
 	dir, err = openDataDir(p, cfg)
 	if err != nil {
 		return at, dir, err
@@ -75,39 +75,29 @@ func startDev(ctx context.Context, p *process, cfg *config.Dev) (at addresses, d
 			return at, dir, err
 		}
 	}
-	at, err = startCoordinator(ctx, p, &config.Coordinator{
-		Log: cfg.Log, Postgres: cfg.Postgres, NATS: config.NATS{NATSURL: nats, Prefix: cfg.Prefix}, Streams: cfg.Streams,
-		Listen: cfg.Listen, Scheduling: cfg.Scheduling, Limits: cfg.Limits, Payloads: cfg.Payloads,
-		PostgresURL: postgres, Name: "dev", Migrate: cfg.Migrate,
-	})
+	settings := cfg.Coordinator(postgres, nats)
+	c, err := p.StartCoordinator(ctx, &settings, node.Options{})
 	if err != nil {
 		return at, dir, err
 	}
-	if err := p.untilReady(ctx); err != nil { // a worker that finds no coordinator would complain
+	if err := p.UntilReady(ctx); err != nil { // a worker that finds no coordinator would complain
 		return at, dir, err
 	}
-	at.NATS, at.Postgres = nats.Reveal(), postgres.Reveal()
-	workers := nats
-	if cfg.WorkerNATSURL.Reveal() != "" {
-		workers = cfg.WorkerNATSURL
-	}
-	_, err = startWorker(ctx, p, &config.Worker{
-		Log: cfg.Log, NATS: config.NATS{NATSURL: workers, Prefix: cfg.Prefix}, Slots: cfg.Slots, Attempts: cfg.Attempts,
-		Payloads: cfg.Payloads, Executors: cfg.Executors, ID: cmp.Or(cfg.WorkerID, "dev"),
-	})
-	if err != nil {
+	at = addresses{HTTP: c.HTTP, GRPC: c.GRPC, NATS: nats.Reveal(), Postgres: postgres.Reveal()}
+	workers := cfg.Worker(nats)
+	if _, err = p.StartWorker(ctx, &workers, node.Options{}); err != nil {
 		return at, dir, err
 	}
-	return at, dir, p.untilReady(ctx)
+	return at, dir, p.UntilReady(ctx)
 }
 
 // startPostgres starts the private Postgres and watches it.
-func startPostgres(ctx context.Context, p *process, cfg *config.Dev, dir string) (config.PostgresURL, error) {
+func startPostgres(ctx context.Context, p *node.Process, cfg *config.Dev, dir string) (config.PostgresURL, error) {
 	server, err := pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(dir, "postgres"), BinDir: cfg.PGBin})
 	if err != nil {
 		return config.PostgresURL{}, fmt.Errorf("private Postgres: %w", err)
 	}
-	p.run(ctx, "Postgres", func(ctx context.Context) error {
+	p.Run(ctx, "Postgres", func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return server.Stop()
@@ -120,21 +110,21 @@ func startPostgres(ctx context.Context, p *process, cfg *config.Dev, dir string)
 
 // startNATS runs NATS in this process. One password serves for every user, so that the address in the ready file is
 // good for workers, too; what a user may do follows from its name.
-func startNATS(p *process, cfg *config.Dev, dir string) (config.NATSURL, error) {
+func startNATS(p *node.Process, cfg *config.Dev, dir string) (config.NATSURL, error) {
 	password := rand.Text()
 	server, err := natsserver.Start(natsserver.Config{
-		StoreDir: filepath.Join(dir, "nats"), Prefix: string(cfg.Prefix), Logger: p.log,
+		StoreDir: filepath.Join(dir, "nats"), Prefix: string(cfg.Prefix), Logger: p.Log(),
 		CoordinatorPassword: password, WorkerPassword: password,
 	})
 	if err != nil {
 		return config.NATSURL{}, err
 	}
-	p.onStop("NATS", func() error { server.Shutdown(); return nil })
+	p.OnStop("NATS", func() error { server.Shutdown(); return nil })
 	return config.NATSURL{Secret: config.Secret(server.CoordinatorURL())}, nil
 }
 
 // openDataDir makes the directory of the state and locks it. A temporary one goes when the process ends.
-func openDataDir(p *process, cfg *config.Dev) (string, error) {
+func openDataDir(p *node.Process, cfg *config.Dev) (string, error) {
 	dir := cfg.DataDir
 	if cfg.Ephemeral {
 		temp, err := os.MkdirTemp("", "taskgrove-dev-")
@@ -142,7 +132,7 @@ func openDataDir(p *process, cfg *config.Dev) (string, error) {
 			return "", fmt.Errorf("temporary directory: %w", err)
 		}
 		dir = temp
-		p.onStop("temporary directory", func() error { return os.RemoveAll(dir) })
+		p.OnStop("temporary directory", func() error { return os.RemoveAll(dir) })
 	} else if dir == "" {
 		home, err := dataHome()
 		if err != nil {
@@ -169,7 +159,7 @@ func openDataDir(p *process, cfg *config.Dev) (string, error) {
 		_ = lock.Close()
 		return "", fmt.Errorf("data directory %s is in use by another \"taskgrove dev\": stop that one, or choose another directory with --data-dir or --ephemeral", dir)
 	}
-	p.onStop("data directory", lock.Close)
+	p.OnStop("data directory", lock.Close)
 	return dir, nil
 }
 

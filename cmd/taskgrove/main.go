@@ -1,8 +1,8 @@
 // Command taskgrove runs task trees: a whole cluster in one process (dev), its parts (coordinator, worker), and the
 // commands that speak to a running cluster.
 //
-// It owns the wiring: what is read from the environment, what is started in which order, and how it ends. It must not
-// know how any part works.
+// It owns flags, signals, the ready file and what is printed; package node makes the processes. It must not know how any
+// part works.
 package main
 
 import (
@@ -86,10 +86,4 @@ func untilSignal(parent context.Context) (context.Context, func()) {
 		cancel(nil)
 		<-done
 	}
-}
-
-// asked says whether a signal ended ctx.
-func asked(ctx context.Context) bool {
-	_, ok := errors.AsType[errSignal](context.Cause(ctx))
-	return ok
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/taskgrove/taskgrove/node"
 )
 
 // addresses are where a process serves. They are what a ready file holds.
@@ -18,14 +20,14 @@ type addresses struct {
 }
 
 // announce writes the ready file, if there is to be one, and removes it when the process stops.
-func (p *process) announce(path string, at addresses) error {
+func announce(p *node.Process, path string, at addresses) error {
 	if path == "" {
 		return nil
 	}
 	if err := writeReady(path, at); err != nil {
 		return err
 	}
-	p.onStop("ready file", func() error { return removeReady(path) })
+	p.OnStop("ready file", func() error { return removeReady(path) })
 	return nil
 }
 

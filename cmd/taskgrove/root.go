@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/node"
 )
 
 // newRoot makes the command tree. It sets started once the command line was understood.
@@ -15,7 +16,7 @@ func newRoot(started *bool) *cobra.Command {
 		Short: "Run trees of tasks",
 		Long: "Taskgrove runs trees of tasks on Postgres and NATS.\n\n" +
 			"\"taskgrove dev\" starts a whole cluster on this machine, without any set-up.",
-		Version:           version(),
+		Version:           node.Version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		PersistentPreRun:  func(*cobra.Command, []string) { *started = true },

@@ -1,0 +1,80 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/taskgrove/taskgrove/api/grpcserver"
+	"github.com/taskgrove/taskgrove/api/httpserver"
+	"github.com/taskgrove/taskgrove/api/jsonrpc"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// Coordinator is a coordinator that a [Process] runs.
+type Coordinator struct {
+	*coordinator.Coordinator
+	Store *pg.Store   // its own; the process closes it
+	Queue *queue.Conn // its own; the process closes it
+	HTTP  string      // http://host:port where it serves; empty: nowhere
+	GRPC  string      // host:port where it serves; empty: nowhere
+}
+
+// StartCoordinator starts a coordinator and its APIs. It waits for Postgres and NATS that are not there yet, not until the
+// coordinator is ready. An empty address in cfg, which no environment can bring about, means no listener.
+func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator, opts Options) (*Coordinator, error) {
+	parts := partsOfCoordinator(cfg, opts, p.log)
+	store, err := openStore(ctx, p.log, parts.store, parts.migrate)
+	if err != nil {
+		return nil, err
+	}
+	p.OnStop("connections to Postgres", func() error { store.Close(); return nil })
+	conn, err := queue.Connect(ctx, parts.queue)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
+	}
+	p.OnStop("connection to NATS", func() error { conn.Close(); return nil })
+
+	c := &Coordinator{Coordinator: coordinator.New(parts.coordinator, store, conn), Store: store, Queue: conn}
+	if opts.Resting {
+		return c, nil
+	}
+	p.Run(ctx, "coordinator", c.Run)
+	p.Probe(c.Ready)
+	access := coordinator.NewAccess(c, coordinator.AllowAll)
+	if parts.grpc.Addr != "" {
+		if c.GRPC, err = p.serveGRPC(ctx, access, parts.grpc); err != nil {
+			return nil, fmt.Errorf("%sGRPC_ADDR: %w", config.Prefix, err)
+		}
+	}
+	if parts.http.Addr != "" {
+		if c.HTTP, err = p.serveHTTP(ctx, jsonrpc.New(access, parts.jsonrpc), parts.http); err != nil {
+			return nil, fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)
+		}
+	}
+	return c, nil
+}
+
+// serveGRPC serves gRPC and answers where.
+func (p *Process) serveGRPC(ctx context.Context, access *coordinator.Access, cfg grpcserver.Config) (string, error) {
+	server, err := grpcserver.Listen(access, cfg)
+	if err != nil {
+		return "", err
+	}
+	p.Run(ctx, "gRPC", server.Run)
+	return server.Addr().String(), nil
+}
+
+// serveHTTP serves an API beside the health, readiness and metrics of the process, and answers where.
+func (p *Process) serveHTTP(ctx context.Context, api http.Handler, cfg httpserver.Config) (string, error) {
+	cfg.API, cfg.Ready, cfg.Metrics = api, p.Ready, p.metrics
+	server, err := httpserver.Listen(cfg)
+	if err != nil {
+		return "", err
+	}
+	p.Run(ctx, "HTTP", server.Run)
+	return "http://" + server.Addr().String(), nil
+}

@@ -1,0 +1,57 @@
+package node
+
+import (
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/builtin"
+)
+
+// Options are what only tests ask for. The zero value makes the processes of production.
+type Options struct {
+	// Executors beside the built-in ones: a worker runs them; a coordinator knows them, and which are repeatable, before any
+	// worker announces them.
+	Executors []executors.Executor
+	// AckWait is after how long an unacknowledged message is given to somebody else, the same in all processes. 0: the
+	// default of package queue.
+	AckWait time.Duration
+	// Resting makes a coordinator that answers the calls of its own process, and has no loops and no listeners.
+	Resting bool
+}
+
+// Known are the executors that every worker of this program has: what a task's choice is made from.
+func Known() dag.Known { return Options{}.known() }
+
+func (o Options) known() (known dag.Known) {
+	for d := range o.catalogue() {
+		known.Add(d.ID, d.Type)
+	}
+	return known
+}
+
+// repeatable are the executors whose tasks may run twice at once without harm.
+func (o Options) repeatable() (ids []string) {
+	for d := range o.catalogue() {
+		if d.Repeatable {
+			ids = append(ids, d.ID)
+		}
+	}
+	return ids
+}
+
+// catalogue yields what each executor says of itself, the built-in ones first.
+func (o Options) catalogue() func(yield func(executors.Description) bool) {
+	return func(yield func(executors.Description) bool) {
+		for d := range builtin.Catalogue() {
+			if !yield(d) {
+				return
+			}
+		}
+		for _, e := range o.Executors {
+			if !yield(e.Describe()) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,80 @@
+package node
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/taskgrove/taskgrove/api/grpcserver"
+	"github.com/taskgrove/taskgrove/api/httpserver"
+	"github.com/taskgrove/taskgrove/api/jsonrpc"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/worker"
+)
+
+// This file says where each setting goes, of a worker together with worker.FromSettings and builtin.FromSettings. A test
+// changes one setting after the other and looks whether it arrives.
+
+// coordinatorParts are the configurations of a coordinator's parts.
+type coordinatorParts struct {
+	migrate     bool
+	store       pg.Config
+	queue       queue.Config
+	coordinator coordinator.Config
+	grpc        grpcserver.Config // Addr is empty: not served
+	http        httpserver.Config // Addr is empty: not served
+	jsonrpc     jsonrpc.Config
+}
+
+func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger) coordinatorParts {
+	name := cfg.Name
+	if name == "" {
+		name, _ = os.Hostname() // no name is one, too
+	}
+	limits := dag.Limits{Tasks: cfg.TreeTasks, Edges: cfg.TreeEdges, Dependencies: cfg.TaskDependencies, PayloadBytes: int(cfg.PayloadBytes)}
+	known := opts.known()
+	audit := cfg.Audit
+	if audit == 0 {
+		audit = -1
+	}
+	return coordinatorParts{
+		migrate: bool(cfg.Migrate),
+		store:   pg.Config{URL: cfg.PostgresURL.Reveal(), MaxConns: cfg.MaxConns, StatementTimeout: cfg.StatementTimeout},
+		queue: queue.Config{
+			URL: cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), AckWait: opts.AckWait, Logger: log,
+			Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),
+		},
+		coordinator: coordinator.Config{
+			Name: name, Lease: cfg.Lease, Retention: cfg.Retention, Limits: limits, Known: known, Repeatable: opts.repeatable(),
+			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit,
+			InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
+		},
+		grpc: grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Log: log},
+		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Log: log},
+		jsonrpc: jsonrpc.Config{
+			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), Log: log,
+		},
+	}
+}
+
+// workerParts are the configurations of a worker's parts.
+type workerParts struct {
+	url    string
+	worker worker.Config // without its executors
+	guards builtin.Config
+	http   httpserver.Config // Addr is empty: not served
+}
+
+// partsOfWorker adds what only a process has to the mappings of packages worker and builtin, which custom workers use, too.
+func partsOfWorker(cfg *config.Worker, log *slog.Logger) workerParts {
+	url, settings := worker.FromSettings(cfg)
+	settings.Build, settings.Log = Version(), log
+	return workerParts{
+		url: url, worker: settings, guards: builtin.FromSettings(&cfg.Executors),
+		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Log: log},
+	}
+}

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/internal/config"
+)
+
+// elsewhere are the settings that no part of a process is given, and who uses them.
+var elsewhere = map[string]string{
+	"READY_FILE":       "the command writes it",
+	"LOG_LEVEL":        "Serve makes the log, see TestLogFormat",
+	"LOG_FORMAT":       "Serve makes the log, see TestLogFormat",
+	"INSECURE_LISTEN":  "config refuses addresses by it",
+	"DATA_DIR":         "the command starts dev's servers",
+	"EPHEMERAL":        "the command starts dev's servers",
+	"POSTGRES_BIN_DIR": "the command starts dev's servers",
+}
+
+// TestEverySettingArrives changes one setting after the other: what the parts of the process are given must change, too.
+func TestEverySettingArrives(t *testing.T) {
+	t.Run("coordinator", func(t *testing.T) {
+		eachSetting(t, func(cfg *config.Coordinator) []any { return []any{forCoordinator(cfg)} }, nil)
+	})
+	t.Run("worker", func(t *testing.T) {
+		eachSetting(t, func(cfg *config.Worker) []any { return []any{forWorker(cfg)} }, nil)
+	})
+	t.Run("dev", func(t *testing.T) { // what both its coordinator and its worker have must arrive in both
+		readers := [][]config.Variable{config.Variables((*config.Coordinator)(nil)), config.Variables((*config.Worker)(nil))}
+		eachSetting(t, func(cfg *config.Dev) []any {
+			c, w := cfg.Coordinator(cfg.PostgresURL, cfg.NATSURL), cfg.Worker(cfg.NATSURL)
+			return []any{forCoordinator(&c), forWorker(&w)}
+		}, readers)
+	})
+}
+
+func forCoordinator(cfg *config.Coordinator) any {
+	return partsOfCoordinator(cfg, Options{}, slog.New(slog.DiscardHandler))
+}
+
+func forWorker(cfg *config.Worker) any {
+	return partsOfWorker(cfg, slog.New(slog.DiscardHandler))
+}
+
+// eachSetting changes each setting of a process and compares what parts gives then. Where readers names a setting for an
+// element of parts, that element must have changed; a setting that no reader has must change any.
+func eachSetting[P config.Process](t *testing.T, parts func(P) []any, readers [][]config.Variable) {
+	t.Helper()
+	before := parts(config.Defaults[P]())
+	for _, v := range config.Variables(config.Defaults[P]()) {
+		name := strings.TrimPrefix(v.Name, config.Prefix)
+		if elsewhere[name] != "" {
+			continue
+		}
+		cfg := config.Defaults[P]()
+		if !change(t, reflect.ValueOf(cfg).Elem(), name) {
+			t.Fatalf("%s has no field", name)
+		}
+		after := parts(cfg)
+		anywhere := false
+		for i := range after {
+			arrived := !reflect.DeepEqual(before[i], after[i])
+			anywhere = anywhere || arrived
+			if readers != nil && has(readers[i], v.Name) && !arrived {
+				t.Errorf("%s does not arrive in part %d", v.Name, i)
+			}
+		}
+		if !anywhere {
+			t.Errorf("%s does not arrive anywhere", v.Name)
+		}
+	}
+}
+
+func has(variables []config.Variable, name string) bool {
+	return slices.ContainsFunc(variables, func(v config.Variable) bool { return v.Name == name })
+}
+
+// change gives the setting another value, and reports whether there is one of that name.
+func change(t *testing.T, of reflect.Value, name string) bool {
+	t.Helper()
+	for i := range of.NumField() {
+		field, value := of.Type().Field(i), of.Field(i)
+		switch tag := field.Tag.Get("envconfig"); {
+		case tag == name:
+			value.Set(other(t, value))
+			return true
+		case tag == "" && field.Anonymous && change(t, value, name):
+			return true
+		}
+	}
+	return false
+}
+
+// other is a value of the same type that differs.
+func other(t *testing.T, value reflect.Value) reflect.Value {
+	t.Helper()
+	out := reflect.New(value.Type()).Elem()
+	switch v := value.Interface().(type) {
+	case config.Bool:
+		return reflect.ValueOf(!v)
+	case config.PostgresURL:
+		return reflect.ValueOf(config.PostgresURL{Secret: "postgres://u:p@elsewhere/db"})
+	case config.NATSURL:
+		return reflect.ValueOf(config.NATSURL{Secret: "nats://other:p@elsewhere:4222"})
+	case config.Pools:
+		return reflect.ValueOf(config.Pools{Named: []config.Pool{{Name: "elsewhere", Concurrency: 1}}})
+	case config.List:
+		return reflect.ValueOf(append(slices.Clone(v), "other"))
+	case config.Prefixes:
+		return reflect.ValueOf(append(slices.Clone(v), netip.MustParsePrefix("192.0.2.0/24")))
+	}
+	switch value.Kind() {
+	case reflect.Int, reflect.Int64:
+		out.SetInt(value.Int() + 1)
+	case reflect.String:
+		out.SetString(value.String() + "1")
+	default:
+		t.Fatalf("no other value for a %s", value.Type())
+	}
+	return out
+}

@@ -1,0 +1,38 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/worker"
+)
+
+// Worker is a worker that a [Process] runs.
+type Worker struct {
+	*worker.Worker
+	HTTP string // http://host:port of its probes; empty: nowhere
+}
+
+// StartWorker starts a worker and its probes. It waits for a NATS that is not there yet, not until the worker is ready;
+// meanwhile the probes say so.
+func (p *Process) StartWorker(ctx context.Context, cfg *config.Worker, opts Options) (*Worker, error) {
+	parts := partsOfWorker(cfg, p.log)
+	w := &Worker{}
+	var err error
+	if parts.http.Addr != "" {
+		if w.HTTP, err = p.serveHTTP(ctx, http.NotFoundHandler(), parts.http); err != nil {
+			return nil, fmt.Errorf("%sWORKER_HTTP_ADDR: %w", config.Prefix, err)
+		}
+	}
+	parts.worker.Executors = append(builtin.New(parts.guards), opts.Executors...)
+	if w.Worker, err = worker.Dial(ctx, parts.url, parts.worker); err != nil {
+		return nil, err
+	}
+	p.OnStop("worker's connection and executors", w.Close)
+	p.Run(ctx, "worker", w.Run)
+	p.Probe(func(context.Context) error { return w.Ready() })
+	return w, nil
+}

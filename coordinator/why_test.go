@@ -46,7 +46,7 @@ func (g *gate) Describe() executors.Description {
 
 // Run implements [executors.Executor]. Inputs: fail, the text that the first attempt fails with; stubborn: it does not
 // stop when it is told to.
-func (g *gate) Run(ctx context.Context, call *executors.Call) (any, error) {
+func (g *gate) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var in struct {
 		Fail     string
 		Stubborn bool
@@ -63,7 +63,7 @@ func (g *gate) Run(ctx context.Context, call *executors.Call) (any, error) {
 	g.begun.Store(call.TaskID, true)
 	select {
 	case <-g.of(call.TaskID):
-		return map[string]any{}, nil
+		return executors.Completed(map[string]any{}), nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -14,17 +14,16 @@ import (
 //  3. The context ends when the attempt's time is up, the task is cancelled, the worker drains or its lease is lost;
 //     context.Cause tells which ([ErrCancelled], [ErrTimeout], [ErrDraining], [ErrLeaseLost]).
 //     Run must then stop what it started, and return soon.
-//  4. What Run returns becomes the attempt's outcome. A value returned beside an error is kept only when the task was
-//     cancelled, as its partial result.
+//  4. What Run returns becomes the attempt's outcome. Beside an error, [Partial] may hold what was done until then.
 //
 // An executor that keeps something open between attempts is an io.Closer too; [Registry.Close] closes it.
 //
 // Package conformance has the tests that every executor passes.
 type Executor interface {
 	Describe() Description
-	// Run does the work and returns its result, which must be encodable as JSON. Errors are failures that may be
-	// retried, unless made by [Permanent] (or [Invalid]). Error texts are shown to users: no secrets.
-	Run(ctx context.Context, call *Call) (any, error)
+	// Run does the work and returns [Completed] with its result, or an error. Errors are failures that may be retried,
+	// unless made by [Permanent] (or [Invalid]). Their texts are shown to users: no secrets.
+	Run(ctx context.Context, call *Call) (*Outcome, error)
 }
 
 // Checker is implemented by executors that may be unable to run on a machine: something is missing there, or forbidden. A

@@ -340,8 +340,15 @@ type executor struct {
 
 func (e *executor) Describe() executors.Description { return e.description }
 
-func (e *executor) Run(ctx context.Context, call *executors.Call) (any, error) {
-	return e.run(ctx, call)
+func (e *executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
+	value, err := e.run(ctx, call)
+	if err != nil {
+		return executors.Partial(value), err
+	}
+	if o, ok := value.(*executors.Outcome); ok {
+		return o, nil
+	}
+	return executors.Completed(value), nil
 }
 
 func does(run func(ctx context.Context, call *executors.Call) (any, error)) *executor {

@@ -150,11 +150,14 @@ func (w *Worker) call(ctx context.Context, a *attempt) finished {
 		return finished{err: executors.ErrLeaseLost}
 	}
 	failpoint.Hit("worker.mid-task")
-	value, err := a.kind.executor.Run(ctx, call)
-	if err != nil && value == nil {
+	outcome, err := a.kind.executor.Run(ctx, call)
+	if err == nil && outcome.Kind() != executors.KindCompleted {
+		err = errNoReason
+	}
+	if err != nil && outcome.Value() == nil {
 		return finished{err: err}
 	}
-	data, encodeErr := encode(value)
+	data, encodeErr := encode(outcome.Value())
 	if encodeErr != nil {
 		data = nil
 		if err == nil {
@@ -163,6 +166,9 @@ func (w *Worker) call(ctx context.Context, a *attempt) finished {
 	}
 	return finished{value: data, err: err}
 }
+
+// errNoReason is the failure of an executor that says it stopped midway, and not why.
+var errNoReason = executors.Permanent(errors.New("executor returned a partial result without an error"))
 
 // unknownExecutor is the failure of spec 1.3 item 4.
 func (w *Worker) unknownExecutor(work *workerv1.Work) error {

@@ -247,6 +247,11 @@ func TestFailures(t *testing.T) {
 			outcome: failed, err: "result can't be encoded as JSON: json: unsupported type: chan int", permanent: true,
 		},
 		{
+			fact:    "a partial result without a reason",
+			run:     func(context.Context, *executors.Call) (any, error) { return executors.Partial(1), nil },
+			outcome: failed, err: "executor returned a partial result without an error", permanent: true,
+		},
+		{
 			fact:    "a result that is too large",
 			run:     func(context.Context, *executors.Call) (any, error) { return strings.Repeat("a", 998), nil },
 			config:  func(c *worker.Config) { c.MaxResultBytes = 999 },

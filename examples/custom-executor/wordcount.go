@@ -44,7 +44,7 @@ type wordCountResult struct {
 
 // Run counts. What it returns becomes the task's result; what it returns beside an error is the partial result of a
 // task that was cancelled.
-func (wordCount) Run(ctx context.Context, call *executors.Call) (any, error) {
+func (wordCount) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var in wordCountInput
 	if err := json.Unmarshal(call.Inputs, &in); err != nil {
 		return nil, executors.Invalid(wordCountID, "inputs: "+err.Error())
@@ -56,7 +56,7 @@ func (wordCount) Run(ctx context.Context, call *executors.Call) (any, error) {
 	read := 0
 	for line := range strings.Lines(*in.Text) {
 		if ctx.Err() != nil {
-			return result, context.Cause(ctx)
+			return executors.Partial(result), context.Cause(ctx)
 		}
 		for _, word := range strings.Fields(line) {
 			if len(word) >= in.MinLength {
@@ -66,5 +66,5 @@ func (wordCount) Run(ctx context.Context, call *executors.Call) (any, error) {
 		read += len(line)
 		call.Reporter.Progress(float64(read)/float64(len(*in.Text)), "counting")
 	}
-	return result, nil
+	return executors.Completed(result), nil
 }

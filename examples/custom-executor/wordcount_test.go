@@ -24,7 +24,7 @@ func TestWordsAreCounted(t *testing.T) {
 	} {
 		call, _ := conformance.Call(t, inputs)
 		got, err := wordCount{}.Run(t.Context(), call)
-		if err != nil || got.(*wordCountResult).Words != want {
+		if err != nil || got.Value().(*wordCountResult).Words != want {
 			t.Errorf("%s: got %+v, %v, want %d", inputs, got, err, want)
 		}
 	}

@@ -60,7 +60,7 @@ type Result struct {
 }
 
 // Run implements [executors.Executor]. Values pass through as they are, digit by digit.
-func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -74,9 +74,9 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 	for _, mark := range marks {
 		delete(results, mark)
 	}
-	return &Result{
+	return executors.Completed(&Result{
 		Summary:   "Task Results Aggregation",
 		Timestamp: time.Now().UTC().Format("2006-01-02T15:04:05.000000-07:00"),
 		Results:   results, ResultCount: len(results),
-	}, nil
+	}), nil
 }

@@ -23,7 +23,7 @@ func TestResult(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			result := got.(*aggregate.Result)
+			result := got.Value().(*aggregate.Result)
 			if at, err := time.Parse(time.RFC3339Nano, result.Timestamp); err != nil || time.Since(at) > time.Minute {
 				t.Errorf("timestamp %s: %v", result.Timestamp, err)
 			}

@@ -114,7 +114,7 @@ type Result struct {
 // Run implements [executors.Executor]. A command that exits with another code than 0 is a success of the task, unless
 // fail_on_error is set. When the context ends, everything that the command started is gone before Run returns, and what
 // it wrote until then is the partial result.
-func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var in input
 	if err := json.Unmarshal(call.Inputs, &in); err != nil {
 		return nil, invalid("inputs: %v", err)
@@ -166,13 +166,13 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 	case ok:
 		return nil, invalid("%v", err)
 	case errors.Is(err, guardian.ErrLeaseEnded):
-		return result, executors.ErrLeaseLost
+		return executors.Partial(result), executors.ErrLeaseLost
 	case err != nil:
-		return result, err
+		return executors.Partial(result), err
 	case in.FailOnError && !result.Success:
-		return result, result.failure(status.Signal)
+		return executors.Partial(result), result.failure(status.Signal)
 	}
-	return result, nil
+	return executors.Completed(result), nil
 }
 
 // prepare finds out what to start: a program when the words are given or a whitelist is in force, else the shell.

@@ -17,7 +17,7 @@ func run(t *testing.T, cfg command.Config, inputs any) (*command.Result, error) 
 	t.Helper()
 	call, _ := conformance.Call(t, inputs)
 	got, err := command.New(cfg).Run(t.Context(), call)
-	result, _ := got.(*command.Result)
+	result, _ := got.Value().(*command.Result)
 	return result, err
 }
 
@@ -168,7 +168,7 @@ func TestCancelStopsTheCommandAndKeepsWhatItWrote(t *testing.T) {
 	if !errors.Is(err, executors.ErrCancelled) {
 		t.Errorf("got error %v", err)
 	}
-	if r, _ := got.(*command.Result); r == nil || r.Stdout != "begun" || r.ReturnCode != -15 || r.Success {
+	if r, _ := got.Value().(*command.Result); r == nil || r.Stdout != "begun" || r.ReturnCode != -15 || r.Success {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -124,27 +124,30 @@ func start(ctx context.Context, t *testing.T, e executors.Executor, in string) <
 	call, _ := Call(t, in)
 	out := make(chan outcome, 1) // one outcome, which nobody may wait for
 	go func() {
-		value, err := e.Run(ctx, call)
-		out <- outcome{value, err}
+		got, err := e.Run(ctx, call)
+		out <- outcome{got, err}
 	}()
 	return out
 }
 
 type outcome struct {
-	value any
-	err   error
+	*executors.Outcome
+	err error
 }
 
 func quick(t *testing.T, e executors.Executor, in string) json.RawMessage {
 	t.Helper()
 	call, _ := Call(t, in)
-	value, err := e.Run(t.Context(), call)
+	got, err := e.Run(t.Context(), call)
 	if err != nil {
 		t.Fatalf("run: %v", err)
 	}
-	text, err := json.Marshal(value)
+	if got.Kind() != executors.KindCompleted {
+		t.Fatalf("outcome is of kind %d, want Completed", got.Kind())
+	}
+	text, err := json.Marshal(got.Value())
 	if err != nil {
-		t.Fatalf("result %T: %v", value, err)
+		t.Fatalf("result %T: %v", got.Value(), err)
 	}
 	return text
 }
@@ -207,7 +210,7 @@ func stopsAtOnce(t *testing.T, e executors.Executor, f Features) {
 	select {
 	case got := <-start(ctx, t, e, in):
 		if !errors.Is(got.err, executors.ErrDraining) {
-			t.Errorf("got %v, %v, want the context's cause", got.value, got.err)
+			t.Errorf("got %v, %v, want the context's cause", got.Value(), got.err)
 		}
 	case <-time.After(f.StopWithin):
 		t.Fatalf("still runs %v after the context's end", f.StopWithin)
@@ -225,9 +228,9 @@ func stops(t *testing.T, e executors.Executor, f Features) {
 		select {
 		case got := <-out:
 			if !errors.Is(got.err, cause) {
-				t.Errorf("got %v, %v, want the cause %q", got.value, got.err, cause)
+				t.Errorf("got %v, %v, want the cause %q", got.Value(), got.err, cause)
 			}
-			if _, err := json.Marshal(got.value); err != nil {
+			if _, err := json.Marshal(got.Value()); err != nil {
 				t.Errorf("partial result: %v", err)
 			}
 		case <-time.After(soon + f.StopWithin):

@@ -56,12 +56,12 @@ func (e *Executor) Describe() executors.Description {
 var nothing = json.RawMessage("{}")
 
 // Run implements [executors.Executor].
-func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	if len(call.Inputs) <= len(nothing) {
-		return nothing, nil
+		return executors.Completed(nothing), nil
 	}
 	var in struct {
 		Value     json.RawMessage `json:"value"`
@@ -77,7 +77,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 	case in.Fail != nil:
 		return nil, errors.New(*in.Fail)
 	case in.Value == nil:
-		return nothing, nil
+		return executors.Completed(nothing), nil
 	}
-	return in.Value, nil
+	return executors.Completed(in.Value), nil
 }

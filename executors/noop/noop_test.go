@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 				}
 				return
 			}
-			if text, _ := json.Marshal(got); err != nil || string(text) != row.result {
+			if text, _ := json.Marshal(got.Value()); err != nil || string(text) != row.result {
 				t.Errorf("got %s, %v, want %s", text, err, row.result)
 			}
 		})

@@ -136,7 +136,7 @@ func (e *Executor) Describe() executors.Description {
 }
 
 // Run implements [executors.Executor].
-func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var in input
 	if err := json.Unmarshal(call.Inputs, &in); err != nil {
 		if field, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
@@ -174,7 +174,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 	if in.FailOnError && !result.Success {
 		return nil, result.failure()
 	}
-	return result, nil
+	return executors.Completed(result), nil
 }
 
 // send sends the request, again as often as the task allows, and returns the last answer.

@@ -35,7 +35,7 @@ func run(t *testing.T, inputs any) (*rest.Result, error) {
 	t.Helper()
 	call, _ := conformance.Call(t, inputs)
 	got, err := newExecutor(t, rest.Config{}).Run(t.Context(), call)
-	result, _ := got.(*rest.Result)
+	result, _ := got.Value().(*rest.Result)
 	return result, err
 }
 
@@ -281,7 +281,7 @@ func TestBodyIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := got.(*rest.Result); len(r.Body) != 1000 || !r.Truncated || r.JSON != nil {
+	if r := got.Value().(*rest.Result); len(r.Body) != 1000 || !r.Truncated || r.JSON != nil {
 		t.Errorf("got %d bytes, truncated %v, json %s", len(r.Body), r.Truncated, r.JSON)
 	}
 }

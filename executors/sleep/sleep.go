@@ -65,7 +65,7 @@ type Result struct {
 }
 
 // Run implements [executors.Executor]. When the context ends, the time slept until then is the partial result.
-func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var in struct {
 		Seconds   *float64 `json:"seconds"`
 		FailTimes *int     `json:"fail_times"`
@@ -84,7 +84,7 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 	slept, err := sleep(ctx, time.Duration(*in.Seconds*float64(time.Second)), call.Reporter)
 	result := &Result{SleptSeconds: math.Round(slept.Seconds()*1000) / 1000, Attempt: call.Attempt}
 	if err != nil {
-		return result, err
+		return executors.Partial(result), err
 	}
 	times := 0
 	switch {
@@ -94,7 +94,7 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 		times = math.MaxInt
 	}
 	if call.Attempt > times {
-		return result, nil
+		return executors.Completed(result), nil
 	}
 	err = fmt.Errorf("attempt %d was told to fail", call.Attempt)
 	if in.Fail != nil {

@@ -43,7 +43,7 @@ func TestRun(t *testing.T) {
 					t.Errorf("took %v", took)
 				}
 				if row.err == "" {
-					if want := (sleep.Result{SleptSeconds: row.took.Seconds(), Attempt: row.attempt}); err != nil || *got.(*sleep.Result) != want {
+					if want := (sleep.Result{SleptSeconds: row.took.Seconds(), Attempt: row.attempt}); err != nil || *got.Value().(*sleep.Result) != want {
 						t.Errorf("got %+v, %v, want %+v", got, err, want)
 					}
 				} else if err == nil || err.Error() != row.err || executors.IsPermanent(err) != row.permanent {
@@ -73,7 +73,7 @@ func TestTheContextEndsIt(t *testing.T) {
 		defer cancel()
 		call, _ := conformance.Call(t, `{"seconds": 100}`)
 		got, err := sleep.New().Run(ctx, call)
-		if r, _ := got.(*sleep.Result); !errors.Is(err, executors.ErrCancelled) || r == nil || r.SleptSeconds != 3 {
+		if r, _ := got.Value().(*sleep.Result); !errors.Is(err, executors.ErrCancelled) || r == nil || r.SleptSeconds != 3 {
 			t.Errorf("got %+v, %v", got, err)
 		}
 	})

@@ -63,7 +63,7 @@ func (*Executor) Describe() executors.Description {
 type facts = map[string]any
 
 // Run implements [executors.Executor].
-func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
+func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var in struct {
 		Resource *string     `json:"resource"`
 		Timeout  json.Number `json:"timeout"`
@@ -102,7 +102,10 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (any, error) {
 	if took := time.Since(start); err == nil && took.Seconds() > seconds {
 		return nil, fmt.Errorf("read %s: timeout after %s seconds", resource, timeout)
 	}
-	return got, err
+	if err != nil {
+		return nil, err
+	}
+	return executors.Completed(got), nil
 }
 
 func all() (any, error) {

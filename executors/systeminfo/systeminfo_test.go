@@ -35,7 +35,7 @@ func TestFactsOfThisHost(t *testing.T) {
 			t.Errorf("%s: %v", inputs, err)
 			continue
 		}
-		text, err := json.Marshal(got)
+		text, err := json.Marshal(got.Value())
 		if err != nil || !regexp.MustCompile("^"+want+"$").Match(text) {
 			t.Errorf("%s: got %s, %v, want %s", inputs, text, err, want)
 		}

@@ -28,7 +28,7 @@ func (*Scripted) Describe() executors.Description {
 }
 
 // Run implements [executors.Executor].
-func (s *Scripted) Run(ctx context.Context, call *executors.Call) (any, error) {
+func (s *Scripted) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var inputs map[string]any
 	var script struct{ Script oracle.Script }
 	if err := json.Unmarshal(call.Inputs, &inputs); err != nil {
@@ -44,7 +44,10 @@ func (s *Scripted) Run(ctx context.Context, call *executors.Call) (any, error) {
 	if noted := s.Journal.note(how, call.TaskID, call.Attempt, os.Getpid()); noted != nil {
 		return nil, noted
 	}
-	return result, err
+	if err != nil {
+		return executors.Partial(result), err
+	}
+	return executors.Completed(result), nil
 }
 
 func (s *Scripted) perform(ctx context.Context, call *executors.Call, script oracle.Script, inputs map[string]any) (how string, result any, err error) {

@@ -5,7 +5,7 @@ package dag
 // told.
 func (d *Decision) Cancel(k Key, message string, quiet bool) bool {
 	r := d.rows[k]
-	if r == nil || !r.State.Unfinished() && r.State != Held && r.State != Blocked {
+	if r == nil || !r.State.Cancellable() {
 		return false
 	}
 	running := r.State == Running

@@ -18,14 +18,104 @@ const (
 	Cancelled State = 8
 )
 
-var stateNames = [...]string{"held", "waiting", "delayed", "ready", "running", "blocked", "completed", "failed", "cancelled"}
+// stage is how far an execution is with a task.
+type stage int
+
+const (
+	stored     stage = iota // no execution includes it
+	unfinished              // an execution has to bring it to an end
+	settled                 // it changes only when a user asks for it
+)
+
+// states says all that the rules know of a state by itself; every set of states and every predicate is made of it.
+// next are the states that may follow. A re-run, at a user's word, may go from any settled state back to the beginning
+// (spec 3.7, 12.3); nothing else leaves a settled state.
+var states = [...]struct {
+	name   string // in our own API, logs and metrics
+	status Status // on the wire
+	stage  stage
+	next   StateSet
+}{
+	Held:      {"held", StatusPending, stored, setOf(Waiting, Ready, Blocked, Cancelled)},
+	Waiting:   {"waiting", StatusPending, unfinished, setOf(Delayed, Ready, Blocked, Completed, Failed, Cancelled)},
+	Delayed:   {"delayed", StatusPending, unfinished, setOf(Ready, Cancelled)},
+	Ready:     {"ready", StatusPending, unfinished, setOf(Ready, Running, Delayed, Completed, Failed, Cancelled)},
+	Running:   {"running", StatusInProgress, unfinished, setOf(Ready, Delayed, Completed, Failed, Cancelled)},
+	Blocked:   {"blocked", StatusPending, settled, setOf(Waiting, Ready, Cancelled)},
+	Completed: {"completed", StatusCompleted, settled, setOf(Waiting, Ready, Blocked)},
+	Failed:    {"failed", StatusFailed, settled, setOf(Waiting, Ready, Blocked)},
+	Cancelled: {"cancelled", StatusCancelled, settled, setOf(Waiting, Ready, Blocked)},
+}
+
+// StateSet is a set of states, one bit for each. It is what stores list when they look for such tasks.
+type StateSet uint16
+
+// The sets of states that rules speak of.
+var (
+	AllStates = statesThat(func(State) bool { return true })
+	// UnfinishedStates are those of tasks that an execution still has to bring to an end.
+	UnfinishedStates = statesThat(func(s State) bool { return states[s].stage == unfinished })
+	// SettledStates are those of tasks that do not change again unless a user asks for it. A tree has ended when every task
+	// of its execution is settled; held tasks belong to no execution.
+	SettledStates = statesThat(func(s State) bool { return states[s].stage == settled })
+	// UnsettledStates are all others: who depends on such a task may still wait for it.
+	UnsettledStates = AllStates &^ SettledStates
+	// UnsuccessfulStates are those of tasks that are settled, and not completed: they block who requires them.
+	UnsuccessfulStates = SettledStates &^ setOf(Completed)
+	// OutcomeStates are those of tasks that ended by themselves or by a user's word, so that their last attempt has an
+	// outcome. A blocked task is settled without one.
+	OutcomeStates = SettledStates &^ setOf(Blocked)
+	// CancellableStates are those that may be followed by [Cancelled].
+	CancellableStates = statesThat(func(s State) bool { return CanMove(s, Cancelled) })
+)
+
+func setOf(members ...State) (set StateSet) {
+	for _, s := range members {
+		set |= 1 << s
+	}
+	return set
+}
+
+func statesThat(fit func(State) bool) (set StateSet) {
+	for s := range State(len(states)) {
+		if fit(s) {
+			set |= setOf(s)
+		}
+	}
+	return set
+}
+
+// Has reports whether the state is in the set.
+func (set StateSet) Has(s State) bool { return s >= 0 && set>>s&1 != 0 }
+
+// States are the members, by number.
+func (set StateSet) States() (members []State) {
+	for s := range State(len(states)) {
+		if set.Has(s) {
+			members = append(members, s)
+		}
+	}
+	return members
+}
+
+// CanMove reports whether a task in state from may go to state to.
+func CanMove(from, to State) bool { return AllStates.Has(from) && states[from].next.Has(to) }
+
+// Settled reports whether the state is one of [SettledStates].
+func (s State) Settled() bool { return SettledStates.Has(s) }
+
+// Unfinished reports whether the state is one of [UnfinishedStates].
+func (s State) Unfinished() bool { return UnfinishedStates.Has(s) }
+
+// Cancellable reports whether the state is one of [CancellableStates].
+func (s State) Cancellable() bool { return CancellableStates.Has(s) }
 
 // String is the state's name in our own API, logs and metrics.
 func (s State) String() string {
-	if s < 0 || int(s) >= len(stateNames) {
+	if !AllStates.Has(s) {
 		return fmt.Sprintf("state(%d)", int16(s))
 	}
-	return stateNames[s]
+	return states[s].name
 }
 
 // Status is a task's state on the wire of the task-tree protocol (spec 1.2).
@@ -51,59 +141,13 @@ func ParseStatus(s string) (Status, bool) {
 
 // Status is the state's name on the wire.
 func (s State) Status() Status {
-	switch s {
-	case Running:
-		return StatusInProgress
-	case Completed:
-		return StatusCompleted
-	case Failed:
-		return StatusFailed
-	case Cancelled:
-		return StatusCancelled
+	if !AllStates.Has(s) {
+		return StatusPending
 	}
-	return StatusPending
+	return states[s].status
 }
 
 // States are the states that show as the status on the wire.
 func (s Status) States() []State {
-	var out []State
-	for st := range State(len(stateNames)) {
-		if st.Status() == s {
-			out = append(out, st)
-		}
-	}
-	return out
-}
-
-// Settled reports whether the task will not change again unless a user asks for it. A tree has ended when every task
-// of its execution is settled; held tasks belong to no execution.
-func (s State) Settled() bool { return s >= Blocked }
-
-// Unfinished reports whether an execution still has to bring the task to an end.
-func (s State) Unfinished() bool { return s > Held && s < Blocked }
-
-// transitions is the table of states: which may follow which. A re-run, at a user's word, may go from any settled
-// state back to the beginning (spec 3.7, 12.3); nothing else leaves a settled state.
-var transitions = [...]uint16{
-	Held:      set(Waiting, Ready, Blocked, Cancelled),
-	Waiting:   set(Delayed, Ready, Blocked, Completed, Failed, Cancelled),
-	Delayed:   set(Ready, Cancelled),
-	Ready:     set(Ready, Running, Delayed, Completed, Failed, Cancelled),
-	Running:   set(Ready, Delayed, Completed, Failed, Cancelled),
-	Blocked:   set(Waiting, Ready, Cancelled),
-	Completed: set(Waiting, Ready, Blocked),
-	Failed:    set(Waiting, Ready, Blocked),
-	Cancelled: set(Waiting, Ready, Blocked),
-}
-
-func set(states ...State) (bits uint16) {
-	for _, s := range states {
-		bits |= 1 << s
-	}
-	return bits
-}
-
-// CanMove reports whether a task in state from may go to state to.
-func CanMove(from, to State) bool {
-	return int(from) < len(transitions) && transitions[from]&(1<<to) != 0
+	return statesThat(func(st State) bool { return st.Status() == s }).States()
 }

@@ -3,7 +3,6 @@ package pg
 import (
 	"context"
 	crand "crypto/rand"
-	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -142,44 +141,6 @@ func transient(err error) bool {
 func Lasting(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "23") || strings.HasPrefix(e.Code, "54"))
-}
-
-//go:embed sql/*.sql
-var sqlFiles embed.FS
-
-// statements are all statements, by name.
-var statements = loadStatements()
-
-func loadStatements() map[string]string {
-	out := map[string]string{}
-	files, err := sqlFiles.ReadDir("sql")
-	if err != nil {
-		panic(err)
-	}
-	for _, f := range files {
-		text, err := sqlFiles.ReadFile("sql/" + f.Name())
-		if err != nil {
-			panic(err)
-		}
-		for _, part := range strings.Split(string(text), "-- name: ")[1:] {
-			name, body, _ := strings.Cut(part, "\n")
-			name = strings.TrimSpace(name)
-			if _, twice := out[name]; twice {
-				panic("statement named twice: " + name)
-			}
-			out[name] = strings.TrimSpace(body)
-		}
-	}
-	return out
-}
-
-// sql is the statement of the name.
-func sql(name string) string {
-	s, ok := statements[name]
-	if !ok {
-		panic("no statement named " + name)
-	}
-	return s
 }
 
 // deadline gives every database call one.

@@ -39,11 +39,11 @@ select 'tree_counts' as kind, t.key as tree, 0::bigint as task, concat_ws(', ',
   case when t.leaves_completed <> c.leaves_completed then format('completed leaves: stored %s, counted %s', t.leaves_completed, c.leaves_completed) end) as text
 from unnest($1::bigint[]) u(key) join tree t on t.key = u.key
 cross join lateral (
-  select count(*) as tasks, count(*) filter (where flags & 1 <> 0) as leaves, count(*) filter (where state = 0) as held,
-    count(*) filter (where state between 1 and 4) as unfinished, count(worker) as running,
-    count(*) filter (where state = 6) as completed, count(*) filter (where state = 7) as failed,
-    count(*) filter (where state = 8) as cancelled, count(*) filter (where state = 5) as blocked,
-    count(*) filter (where state = 6 and flags & 1 <> 0) as leaves_completed
+  select count(*) as tasks, count(*) filter (where flags & :flag_leaf <> 0) as leaves, count(*) filter (where state = :held) as held,
+    count(*) filter (where state in (:unfinished)) as unfinished, count(worker) as running,
+    count(*) filter (where state = :completed) as completed, count(*) filter (where state = :failed) as failed,
+    count(*) filter (where state = :cancelled) as cancelled, count(*) filter (where state = :blocked) as blocked,
+    count(*) filter (where state = :completed and flags & :flag_leaf <> 0) as leaves_completed
   from task where task.key >= t.key << 24 and task.key < (t.key + 1) << 24) c
 where t.tasks <> c.tasks or t.leaves <> c.leaves or t.held <> c.held or t.unfinished <> c.unfinished or t.running <> c.running
   or t.completed <> c.completed or t.failed <> c.failed or t.cancelled <> c.cancelled or t.blocked <> c.blocked
@@ -58,12 +58,12 @@ left join spec s on s.key = t.root
 cross join lateral (values
   ('tree_end', t.execution > 0 and (t.finished_at is null) <> (t.unfinished > 0) or t.execution = 0 and (t.finished_at is not null or t.unfinished > 0),
     format('execution %s, %s unfinished tasks, finished at %s; a tree has ended when no task of its execution is unfinished', t.execution, t.unfinished, coalesce(t.finished_at::text, 'no time'))),
-  ('tree_cancel', t.cancelled_at is not null and t.held + t.unfinished + t.blocked > 0 and not exists (select from followup where kind = 2 and followup.task = t.root),
+  ('tree_cancel', t.cancelled_at is not null and t.held + t.unfinished + t.blocked > 0 and not exists (select from followup where kind = :followup_cancel and followup.task = t.root),
     format('the tree was cancelled at %s, %s of its tasks are not, and no followup will do it', t.cancelled_at, t.held + t.unfinished + t.blocked)),
   ('tree_root', t.root >> 24 <> t.key or s.id is distinct from t.root_id or s.parent <> -1,
     format('the root is %s, and the task there is %s with parent %s', t.root_id, coalesce(s.id, 'missing'), s.parent)),
   ('tree_deadline', t.unfinished > 0 and t.timeout_ms is not null and t.cancelled_at is null
-      and not exists (select from timer m where m.task = t.root and m.kind = 4 and m.attempt = t.execution),
+      and not exists (select from timer m where m.task = t.root and m.kind = :timer_tree and m.attempt = t.execution),
     format('execution %s has a deadline of %s ms and no timer for it', t.execution, t.timeout_ms))
 ) v(kind, bad, text)
 where v.bad limit $2
@@ -92,9 +92,9 @@ with run as materialized (
 select case when sum(c.runs) = 0 then 'ready_without_run' else 'ready_in_two_runs' end as kind, c.key >> 24 as tree, c.key as task,
   format('the task is ready at attempt %s and in %s runs; it belongs in one', max(c.attempt), sum(c.runs)) as text
 from (
-  select t.key, t.attempt, 0 as runs from unnest($1::bigint[]) u(key) join task t on t.key >= u.key << 24 and t.key < (u.key + 1) << 24 and t.state = 3
+  select t.key, t.attempt, 0 as runs from unnest($1::bigint[]) u(key) join task t on t.key >= u.key << 24 and t.key < (u.key + 1) << 24 and t.state = :ready
   union all
-  select t.key, t.attempt, 1 from run r join task t on t.key >= r.first and t.key < r.first + r.n and t.state = 3 and t.attempt = r.attempt
+  select t.key, t.attempt, 1 from run r join task t on t.key >= r.first and t.key < r.first + r.n and t.state = :ready and t.attempt = r.attempt
 ) c group by c.key having sum(c.runs) <> 1 limit $2
 
 -- name: AuditTreeRunRows
@@ -109,8 +109,8 @@ select 'run_mismatch' as kind, t.key >> 24 as tree, t.key as task,
   format('a run in %s has it at attempt %s, pool %s, priority %s; the task has state %s, attempt %s, pool %s, priority %s',
     r.place, r.attempt, r.pool, r.priority, t.state, t.attempt, t.pool, t.priority) as text
 from run r join task t on t.key >= r.first and t.key < r.first + r.n
-where t.attempt < r.attempt or t.attempt = r.attempt and (t.state in (0, 1, 2, 5) or t.state in (4, 6) and r.place = 'ready'
-  or t.state = 3 and (t.pool, t.priority) <> (r.pool, r.priority))
+where t.attempt < r.attempt or t.attempt = r.attempt and (t.state in (:held, :waiting, :delayed, :blocked) or t.state in (:running, :completed) and r.place = 'ready'
+  or t.state = :ready and (t.pool, t.priority) <> (r.pool, r.priority))
 union all
 select 'run_mismatch', tree.key, r.first, format('a run in %s has %s tasks from index %s on, the tree has %s', r.place, r.n, r.first & 16777215, tree.tasks)
 from run r join tree on tree.key = r.first >> 24 where r.n < 1 or (r.first & 16777215) + r.n > tree.tasks
@@ -118,19 +118,19 @@ limit $2
 
 -- name: AuditTaskRows
 -- What a task's row says of itself.
-select case when t.state not between 0 and 8 or t.attempt < 1 or t.priority not between 0 and 3 then 'task_state'
-    when t.worker is null and t.state = 4 then 'running_without_worker'
-    when t.worker is not null and t.state not in (4, 8) then 'open_attempt'
-    when t.started_at is null and t.state = 4 then 'task_state'
+select case when t.state not in (:states) or t.attempt < 1 or t.priority not between :priority_urgent and :priority_low then 'task_state'
+    when t.worker is null and t.state = :running then 'running_without_worker'
+    when t.worker is not null and t.state not in (:running, :cancelled) then 'open_attempt'
+    when t.started_at is null and t.state = :running then 'task_state'
     else 'blocked_cause' end as kind,
   t.key >> 24 as tree, t.key as task,
   format('state %s, attempt %s, priority %s, worker %s, started at %s, blocked by %s', t.state, t.attempt, t.priority, coalesce(t.worker::text, 'none'),
     coalesce(t.started_at::text, 'no time'), coalesce(t.blocked_by::text, 'none')) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t
-where t.state not between 0 and 8 or t.attempt < 1 or t.priority not between 0 and 3
-  or t.state = 4 and (t.worker is null or t.started_at is null)
-  or t.worker is not null and t.state not in (4, 8)
-  or (t.state = 5) <> (t.blocked_by is not null) or t.blocked_by = t.key or t.blocked_by >> 24 <> t.key >> 24
+where t.state not in (:states) or t.attempt < 1 or t.priority not between :priority_urgent and :priority_low
+  or t.state = :running and (t.worker is null or t.started_at is null)
+  or t.worker is not null and t.state not in (:running, :cancelled)
+  or (t.state = :blocked) <> (t.blocked_by is not null) or t.blocked_by = t.key or t.blocked_by >> 24 <> t.key >> 24
 limit $3
 
 -- name: AuditTaskBlocked
@@ -139,10 +139,10 @@ limit $3
 select 'blocked_cause' as kind, t.key >> 24 as tree, t.key as task,
   format('blocked by task %s, whose state is %s', t.blocked_by, coalesce(c.state::text, 'missing')) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24
-cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = 5 offset 0) t
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = :blocked offset 0) t
 left join task c on c.key = t.blocked_by
-where c.key is null or tree.execution <= 1 and (c.state not in (7, 8) or not exists (
-  select from spec s, unnest(s.deps) i(i) join task d on d.key = (t.key >> 24 << 24) + i.i - 1 and d.state in (5, 7, 8)
+where c.key is null or tree.execution <= 1 and (c.state not in (:failed, :cancelled) or not exists (
+  select from spec s, unnest(s.deps) i(i) join task d on d.key = (t.key >> 24 << 24) + i.i - 1 and d.state in (:unsuccessful)
   where s.key = t.key and i.i > 0))
 limit $3
 
@@ -153,26 +153,26 @@ select case when d.failed > 0 then 'waits_for_failed' when t.remaining <> d.open
   t.key >> 24 as tree, t.key as task,
   format('waits for %s dependencies by its row, for %s by theirs; %s required ones did not complete', t.remaining, d.open, d.failed) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24 and tree.cancelled_at is null
-cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = 1 offset 0) t
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = :waiting offset 0) t
 left join spec s on s.key = t.key
 cross join lateral (
-  select count(*) filter (where d.state < 5 or u.task is not null) as open,
-    count(*) filter (where d.state in (5, 7, 8) and i.i > 0 and u.task is null) as failed
+  select count(*) filter (where d.state in (:unsettled) or u.task is not null) as open,
+    count(*) filter (where d.state in (:unsuccessful) and i.i > 0 and u.task is null) as failed
   from unnest(s.deps) i(i) join task d on d.key = (t.key >> 24 << 24) + abs(i.i) - 1
-  left join followup u on u.kind = 1 and u.task = d.key and u.cursor < t.key) d
+  left join followup u on u.kind = :followup_unlock and u.task = d.key and u.cursor < t.key) d
 where d.failed > 0 or t.remaining <> d.open
-  or t.remaining = 0 and not exists (select from followup c where c.kind = 3 and c.task = t.key)
+  or t.remaining = 0 and not exists (select from followup c where c.kind = :followup_release and c.task = t.key)
 limit $3
 
 -- name: AuditTaskTimers
 -- A delayed task has the timer that lets it go, a running one that of its timeout.
-select case when t.state = 2 then 'delayed_without_timer' else 'timeout_without_timer' end as kind, t.key >> 24 as tree, t.key as task,
+select case when t.state = :delayed then 'delayed_without_timer' else 'timeout_without_timer' end as kind, t.key >> 24 as tree, t.key as task,
   format('state %s, attempt %s, and no timer for it', t.state, t.attempt) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last)
-cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and (t.state = 2 or t.state = 4 and t.flags & 64 <> 0) offset 0) t
-left join spec s on s.key = t.key and t.state = 4
-where (t.state = 2 or s.timeout_ms > 0)
-  and not exists (select from timer m where m.task = t.key and m.attempt = t.attempt and m.kind = case when t.state = 2 then 1 else 3 end)
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and (t.state = :delayed or t.state = :running and t.flags & :flag_timeout <> 0) offset 0) t
+left join spec s on s.key = t.key and t.state = :running
+where (t.state = :delayed or s.timeout_ms > 0)
+  and not exists (select from timer m where m.task = t.key and m.attempt = t.attempt and m.kind = case when t.state = :delayed then :timer_due else :timer_start_to_close end)
 limit $3
 
 -- name: AuditTaskStrayTimers
@@ -181,27 +181,27 @@ select 'stray_timer' as kind, m.task >> 24 as tree, m.task, format('a timer of k
   coalesce(t.state::text, 'missing')) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) cross join lateral (select * from timer m where m.task >= r.first and m.task < r.last offset 0) m
 left join task t on t.key = m.task
-where t.key is null or m.kind not between 1 and 4 or m.kind = 1 and m.attempt = t.attempt and t.state not in (2, 8)
+where t.key is null or m.kind not in (:timers) or m.kind = :timer_due and m.attempt = t.attempt and t.state not in (:delayed, :cancelled)
 limit $3
 
 -- name: AuditTaskWorkers
 -- An open attempt belongs to a worker that is there and whose lease lives, or is being taken back. $3: what is too long.
-select case when w.key is null then 'worker_missing' when w.state in (1, 2) and w.lease_until >= now() - $3 * interval '1 second' then 'attempt_unlisted'
+select case when w.key is null then 'worker_missing' when w.state in (:worker_live) and w.lease_until >= now() - $3 * interval '1 second' then 'attempt_unlisted'
   else 'worker_departed' end as kind, t.key >> 24 as tree, t.key as task,
   format('attempt %s is open at worker %s, state %s, lease until %s', t.attempt, coalesce(w.id, t.worker::text), coalesce(w.state::text, 'missing'), w.lease_until) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.worker is not null offset 0) t
 left join worker w on w.key = t.worker
-where w.key is null or w.state in (3, 4) and w.attempts = '{-1}' or w.lease_until < now() - $3::double precision * interval '1 second'
-  or t.state = 4 and w.state in (1, 2) and t.started_at < now() - $3 * interval '1 second' and not t.key = any(w.attempts)
+where w.key is null or w.state in (:worker_departed) and w.attempts = '{-1}' or w.lease_until < now() - $3::double precision * interval '1 second'
+  or t.state = :running and w.state in (:worker_live) and t.started_at < now() - $3 * interval '1 second' and not t.key = any(w.attempts)
 limit $4
 
 -- name: AuditTaskAttempts
 -- The history holds each ended attempt once: a completed or failed task's last with that outcome, none of what has not
 -- ended, no number above the task's. In the first execution numbers have no gaps and nothing ends a task twice.
 select case when a.last > t.attempt then 'attempt_number'
-    when t.state < 6 and a.outcome is not null then 'attempt_outcome'
-    when t.state = 6 and a.outcome is distinct from 1 or t.state = 7 and (a.outcome is null or a.outcome in (1, 3)) then 'attempt_outcome'
-    when t.state = 8 and (a.outcome <> 3 or t.worker is not null and a.outcome is null) then 'attempt_outcome'
+    when t.state not in (:with_outcome) and a.outcome is not null then 'attempt_outcome'
+    when t.state = :completed and a.outcome is distinct from :outcome_completed or t.state = :failed and (a.outcome is null or a.outcome in (:outcome_completed, :outcome_cancelled)) then 'attempt_outcome'
+    when t.state = :cancelled and (a.outcome <> :outcome_cancelled or t.worker is not null and a.outcome is null) then 'attempt_outcome'
     when a.early > 0 then 'settled_twice'
     else 'attempt_number' end as kind,
   t.key >> 24 as tree, t.key as task,
@@ -209,14 +209,14 @@ select case when a.last > t.attempt then 'attempt_number'
 from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24
 cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t
 cross join lateral (
-  select count(*) as n, coalesce(max(number), 0) as last, count(*) filter (where number < t.attempt and outcome in (1, 3)) as early,
+  select count(*) as n, coalesce(max(number), 0) as last, count(*) filter (where number < t.attempt and outcome in (:outcome_completed, :outcome_cancelled)) as early,
     max(outcome) filter (where number = t.attempt) as outcome
   from attempt where attempt.task = t.key) a
 where a.last > t.attempt
-  or t.state < 6 and a.outcome is not null
-  or t.state = 6 and a.outcome is distinct from 1
-  or t.state = 7 and (a.outcome is null or a.outcome in (1, 3))
-  or t.state = 8 and (a.outcome <> 3 or t.worker is not null and a.outcome is null)
+  or t.state not in (:with_outcome) and a.outcome is not null
+  or t.state = :completed and a.outcome is distinct from :outcome_completed
+  or t.state = :failed and (a.outcome is null or a.outcome in (:outcome_completed, :outcome_cancelled))
+  or t.state = :cancelled and (a.outcome <> :outcome_cancelled or t.worker is not null and a.outcome is null)
   or tree.execution <= 1 and (a.early > 0 or a.n <> t.attempt - 1 + (a.outcome is not null)::integer)
 limit $3
 
@@ -238,7 +238,7 @@ from (
 ) x limit $3
 
 -- name: AuditTaskEdges
--- An edge stays within its tree, and its dependency is flagged as one (flag 8).
+-- An edge stays within its tree, and its dependency is flagged as one.
 select 'edge' as kind, x.key >> 24 as tree, x.key as task, x.text
 from (
   select e.dependency as key, format('an edge leads to task %s of another tree', e.dependent) as text from unnest($1::bigint[], $2::bigint[]) r(first, last)
@@ -247,7 +247,7 @@ from (
   select t.key, format('flags %s: they say wrongly whether anything depends on it', t.flags) from unnest($1::bigint[], $2::bigint[]) r(first, last)
   cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t
   left join lateral (select true as found from edge e where e.dependency = t.key limit 1) e on true
-  where (t.flags & 8 <> 0) <> (e.found is not null)
+  where (t.flags & :flag_dependents <> 0) <> (e.found is not null)
 ) x limit $3
 
 -- name: AuditGaps
@@ -288,7 +288,7 @@ from published where at < now() - $3::double precision * interval '1 second' and
 -- Workers whose lease ended long ago ($1 seconds) and who are still counted as alive, or not taken back from. A small table.
 select 'lease_overdue' as kind, 0::bigint as tree, 0::bigint as task,
   format('worker %s, instance %s, has state %s, and its lease ended at %s', id, instance, state, lease_until) as text
-from worker where lease_until < now() - $1::double precision * interval '1 second' and (state in (1, 2) or state in (3, 4) and attempts <> '{-1}')
+from worker where lease_until < now() - $1::double precision * interval '1 second' and (state in (:worker_live) or state in (:worker_departed) and attempts <> '{-1}')
 order by key limit $2
 
 -- name: AuditFollowups

@@ -22,7 +22,7 @@ update followup set cursor = $3 where kind = $1 and task = $2
 
 -- name: UnfinishedAfter
 -- Up to $3 tasks of the keys in [$1, $2) that a tree's cancellation ends.
-select key from task where key >= $1 and key < $2 and state < 6 order by key limit $3
+select key from task where key >= $1 and key < $2 and state in (:cancellable) order by key limit $3
 
 -- name: CancelTree
 -- Puts a tree's cancellation on record, once per execution. $3 > 0: only while that execution is the current one.
@@ -30,11 +30,11 @@ update tree set cancelled_at = now(), cancel_message = $2
 where key = $1 and cancelled_at is null and ($3::integer = 0 or execution = $3) and (unfinished > 0 or $3 = 0 and (held > 0 or blocked > 0))
 
 -- name: CancelTreeFollowup
-insert into followup (kind, task) select 2, $1::bigint from tree where key = $1::bigint >> 24 and cancelled_at is not null
+insert into followup (kind, task) select :followup_cancel, $1::bigint from tree where key = $1::bigint >> 24 and cancelled_at is not null
 on conflict (kind, task) do update set cursor = 0
 
 -- name: CancelTreeFollowupOf
-insert into followup (kind, task) select 2, root from tree where key = $1 and cancelled_at is not null
+insert into followup (kind, task) select :followup_cancel, root from tree where key = $1 and cancelled_at is not null
 on conflict (kind, task) do update set cursor = 0
 
 -- name: FinishedTrees
@@ -75,4 +75,4 @@ delete from tree where key = $1
 -- name: DeleteOldChunks
 -- Parts of results of attempts that have ended without them: nobody can ever ask for them.
 delete from chunk c where not exists (
-  select from task t where t.key = c.task and t.attempt = c.attempt and (t.worker is not null or t.state = 3))
+  select from task t where t.key = c.task and t.attempt = c.attempt and (t.worker is not null or t.state = :ready))

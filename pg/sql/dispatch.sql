@@ -68,14 +68,14 @@ select s.key, ds.id, a.result
 from unnest($1::bigint[]) u(key)
 cross join lateral (select key, deps from spec where spec.key = u.key and cardinality(deps) <= $2 offset 0) s
 cross join lateral unnest(s.deps) with ordinality d(i, ord)
-cross join lateral (select key, attempt from task where task.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and state = 6 offset 0) dt
+cross join lateral (select key, attempt from task where task.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and state = :completed offset 0) dt
 cross join lateral (select result from attempt where task = dt.key and number = dt.attempt and result is not null offset 0) a
 cross join lateral (select id from spec where spec.key = dt.key offset 0) ds
 order by s.key, d.ord
 
 -- name: Backlog
 -- Which of the pools and priorities have ready tasks that wait.
-select p.id, x.priority from pool p cross join generate_series(0, 3) x(priority)
+select p.id, x.priority from pool p cross join generate_series(:priority_urgent, :priority_low) x(priority)
 where (select true from ready r where r.pool = p.id and r.priority = x.priority limit 1) -- exists would be joined
 
 -- name: StalePublished
@@ -88,7 +88,7 @@ with c as (
 )
 select c.id, c.pool, c.priority, c.attempt, c.sent, t.key
 from c left join lateral ( -- as in LoadTasks
-  select * from task t where t.key >= c.first and t.key < c.first + c.n and t.state = 3 and t.attempt = c.attempt
+  select * from task t where t.key >= c.first and t.key < c.first + c.n and t.state = :ready and t.attempt = c.attempt
   offset 0) t on true
 order by c.id, t.key
 
@@ -115,7 +115,7 @@ select key, id from spec where key >= $1 and key < $2
 
 -- name: SweepCompleted
 -- Of the tasks from $1 on and before $2 that have completed: in which attempt.
-select key, attempt from task where key >= $1 and key < $2 and state = 6
+select key, attempt from task where key >= $1 and key < $2 and state = :completed
 
 -- name: ResultsOf
 -- The results of the attempts $2 of the tasks $1, those that have one.
@@ -130,4 +130,4 @@ from task t
 join tree on tree.key = t.key >> 24
 join spec s on s.key = t.key
 left join payload p on p.key = t.key
-where t.key = $1 and t.attempt = $2 and t.state in (3, 4)
+where t.key = $1 and t.attempt = $2 and t.state in (:ready, :running)

@@ -76,7 +76,7 @@ select p.name, coalesce(sum(r.n), 0)::bigint, min(r.at), now() from pool p left 
 
 -- name: SetProgress
 update task t set progress = u.progress from unnest($1::bigint[], $2::integer[], $3::real[]) u(key, attempt, progress)
-where t.key = u.key and t.attempt = u.attempt and t.state = 4
+where t.key = u.key and t.attempt = u.attempt and t.state = :running
 
 -- name: PlanRows
 -- Everything that planning an execution reads of a tree.
@@ -98,7 +98,7 @@ with t as (
   where key = $1
   returning key, sequence, execution, root, timeout_ms, unfinished
 ), e as (
-  insert into event (tree, last, body) select key, sequence, case when unfinished = 0 then '\x0107'::bytea else '\x01'::bytea end from t
+  insert into event (tree, last, body) select key, sequence, case when unfinished = 0 then :event_execution || :event_final else :event_execution end from t
 ), i as (
   insert into timer (at, task, attempt, kind)
   select now() + timeout_ms * interval '1 millisecond', root, execution, 4 from t where timeout_ms is not null

@@ -20,7 +20,7 @@ from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::
   u(key, root, root_id, name, user_id, timeout_ms, execution, tasks, leaves, held, unfinished)
 
 -- name: InsertFirstEvents
-insert into event (tree, last, body) select key, 1, '\x01'::bytea from unnest($1::bigint[]) u(key)
+insert into event (tree, last, body) select key, 1, :event_execution from unnest($1::bigint[]) u(key)
 
 -- name: InsertSubmissions
 insert into submission (key, tree, digest) select * from unnest($1::text[], $2::bigint[], $3::bytea[])

@@ -1,7 +1,7 @@
 -- Joins here are lateral, and fenced by offset 0: young tables have no statistics, and a plan must not depend on them.
 
 -- name: LockTasks
--- The scheduling state of the tasks $1, of the trees $3; policies where the flags ask for it (224: FlagPolicy) or the
+-- The scheduling state of the tasks $1, of the trees $3; policies where the flags ask for it (dag.FlagPolicy) or the
 -- task is in $2.
 -- Locks: tasks, by key. One index probe a task.
 select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
@@ -11,13 +11,13 @@ select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.fa
   s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
   s.schedule_to_start_ms, s.not_before, s.on_lost
 from task t
-left join lateral (select * from spec where spec.key = t.key and (t.flags & 224 <> 0 or t.key = any($2::bigint[])) offset 0) s on true
+left join lateral (select * from spec where spec.key = t.key and (t.flags & :flags_policy <> 0 or t.key = any($2::bigint[])) offset 0) s on true
 where t.key = any($1::bigint[])
 order by t.key
 for update of t
 
 -- name: LockTasksAndDependents
--- As LockTasks, with the dependents of $1 that are unlocked at once (flags 8 dependents, not 16 wide), and the tasks $4.
+-- As LockTasks, with the dependents of $1 that are unlocked at once (dag.Flags.Unlocks), and the tasks $4.
 -- Locks: tasks, by key, results and dependents in one order.
 select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
   t.blocked_by, t.key >> 24 = any(array( -- looked up once a tree, not once a task
@@ -26,12 +26,12 @@ select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.fa
   s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
   s.schedule_to_start_ms, s.not_before, s.on_lost
 from task t
-left join lateral (select * from spec where spec.key = t.key and (t.flags & 224 <> 0 or t.key = any($2::bigint[])) offset 0) s on true
+left join lateral (select * from spec where spec.key = t.key and (t.flags & :flags_policy <> 0 or t.key = any($2::bigint[])) offset 0) s on true
 where t.key = any(array(
   select unnest($1::bigint[] || $4::bigint[])
   union
   select e.dependent from unnest($1::bigint[]) u(key)
-  cross join lateral (select from task r where r.key = u.key and r.flags & 24 = 8 offset 0) r
+  cross join lateral (select from task r where r.key = u.key and r.flags & (:flag_dependents | :flag_wide) = :flag_dependents offset 0) r
   cross join lateral (select dependent from edge where dependency = u.key offset 0) e))
 order by t.key
 for update of t
@@ -60,7 +60,7 @@ where exists (select from ready r where r.pool = u.pool and r.priority <= u.prio
 -- The edges that lead from $1 to the dependents which LockTasksAndDependents locks.
 select u.key, e.dependent, e.required
 from unnest($1::bigint[]) u(key)
-cross join lateral (select from task r where r.key = u.key and r.flags & 24 = 8 offset 0) r
+cross join lateral (select from task r where r.key = u.key and r.flags & (:flag_dependents | :flag_wide) = :flag_dependents offset 0) r
 cross join lateral (select dependent, required from edge where dependency = u.key offset 0) e
 
 -- name: DependentsAfter
@@ -72,7 +72,7 @@ select dependent, required from edge where dependency = $1 and dependent > $2 or
 with w as (
 update task t set state = u.state, attempt = u.attempt, remaining = u.remaining, failures = u.failures, crashes = u.crashes,
   worker = nullif(u.worker, 0), started_at = u.started_at, blocked_by = nullif(u.blocked_by, 0),
-  progress = case when u.state = 4 and u.was = 4 then t.progress end
+  progress = case when u.state = :running and u.was = :running then t.progress end
 from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::integer[],
   $8::integer[], $9::bigint[], $10::timestamptz[], $11::bigint[])
   u(key, was, was_attempt, state, attempt, remaining, failures, crashes, worker, started_at, blocked_by)
@@ -86,7 +86,7 @@ select changed(count(*), $12, 'change tasks') from w
 -- Locks: tasks, by key.
 with w as (
 update task t set state = u.state, remaining = u.remaining, worker = nullif(u.worker, 0), progress = null,
-  started_at = case u.state when 4 then now() else t.started_at end
+  started_at = case u.state when :running then now() else t.started_at end
 from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $5::bigint[], $6::smallint[], $7::integer[], $8::bigint[], $9::text[])
   u(key, facts, was, was_remaining, was_worker, state, remaining, worker, result)
 where t.key = u.key and t.state = u.was and t.remaining = u.was_remaining and coalesce(t.worker, 0) = u.was_worker
@@ -94,7 +94,7 @@ where t.key = u.key and t.state = u.was and t.remaining = u.was_remaining and co
 returning t.key, t.state, t.started_at, u.was_worker, u.result
 ), a as (
 insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result)
-select key, 1, 1, true, was_worker, started_at, now(), result::json from w where state = 6
+select key, 1, :outcome_completed, true, was_worker, started_at, now(), result::json from w where state = :completed
 )
 select changed(count(*), $10, 'change tasks') from w
 
@@ -115,7 +115,7 @@ values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, now(), $7, nullif($8, ''), nu
 -- Adds what the workers of cancelled attempts brought back. Expects: the row that the cancellation wrote.
 update attempt a set finished_at = now(), result = coalesce(u.result::json, a.result)
 from unnest($1::bigint[], $2::integer[], $3::text[]) u(task, number, result)
-where a.task = u.task and a.number = u.number and a.outcome = 3
+where a.task = u.task and a.number = u.number and a.outcome = :outcome_cancelled
 
 -- name: AssembleChunks
 -- Puts large results together from their parts. A missing part, or none at all, makes the cast fail, and so the transaction:
@@ -164,7 +164,7 @@ with u as (
   returning tree.key, tree.sequence, u.events, u.body, coalesce(tree.finished_at = now() and tree.unfinished = 0, false) as final
 ), e as (
   insert into event (tree, last, body)
-  select key, sequence, case when final then body || '\x07'::bytea else body end from t where events > 0 or final
+  select key, sequence, case when final then body || :event_final else body end from t where events > 0 or final
 )
 select key, sequence, final from t
 

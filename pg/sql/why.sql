@@ -3,13 +3,13 @@
 select t.key, s.id, tree.root_id as tree_id, t.state, t.priority, t.pool as pool_id, coalesce(pool.name, '') as pool, t.attempt,
   t.remaining, t.failures, coalesce(cardinality(s.deps), 0) as dependencies, t.worker is not null as open, coalesce(w.id, '') as worker,
   coalesce(t.started_at, a.started_at) as started_at,
-  case when t.state = 8 then coalesce(a.finished_at, tree.cancelled_at) else a.finished_at end as finished_at,
-  coalesce(case when t.state = 8 then coalesce(a.error, tree.cancel_message) else a.error end, '') as error,
+  case when t.state = :cancelled then coalesce(a.finished_at, tree.cancelled_at) else a.finished_at end as finished_at,
+  coalesce(case when t.state = :cancelled then coalesce(a.error, tree.cancel_message) else a.error end, '') as error,
   tree.cancelled_at, coalesce(tree.cancel_message, '') as cancel_message,
-  case when t.state = 2 then (select max(at) from timer where timer.task = t.key and timer.attempt = t.attempt and timer.kind = 1) end as due_at,
+  case when t.state = :delayed then (select max(at) from timer where timer.task = t.key and timer.attempt = t.attempt and timer.kind = :timer_due) end as due_at,
   coalesce(before.error, '') as error_before,
   coalesce(bs.id, '') as cause, coalesce(bt.state, 0::smallint) as cause_state,
-  coalesce(case when bt.state = 8 then coalesce(ba.error, tree.cancel_message) else ba.error end, '') as cause_error
+  coalesce(case when bt.state = :cancelled then coalesce(ba.error, tree.cancel_message) else ba.error end, '') as cause_error
 from spec s
 join task t on t.key = s.key
 join tree on tree.key = t.key >> 24
@@ -30,7 +30,8 @@ from (
   select dt.key, dt.state, d.i > 0 as required, d.ord, count(*) over () as total
   from spec s
   cross join lateral unnest(s.deps) with ordinality d(i, ord)
-  join task dt on dt.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and dt.state < 5
+  cross join lateral (
+    select key, state from task where task.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and state in (:unsettled) offset 0) dt
   where s.key = $1 order by d.ord limit $2
 ) u
 join spec ds on ds.key = u.key
@@ -40,11 +41,11 @@ order by u.ord
 -- The workers of the pool $1: slots and number of those that are alive, how many drain, and, if there ever was one whose
 -- row is still there, since when the last of the others has been away. A farewell sets its lease $2 seconds ahead, too.
 -- No locks; reads all worker rows, which are kept for a day.
-select coalesce(sum((pools ->> $1)::integer) filter (where live and state = 1), 0) as capacity,
-  count(*) filter (where live and state = 1) as workers, count(*) filter (where live and state = 2) as draining,
-  max(case when live then now() when state = 3 then lease_until - $2 * interval '1 second' else lease_until end)
-    filter (where not (live and state = 1)) as since
-from (select *, state in (1, 2) and lease_until > now() as live from worker where pools ? $1) w
+select coalesce(sum((pools ->> $1)::integer) filter (where live and state = :worker_alive), 0) as capacity,
+  count(*) filter (where live and state = :worker_alive) as workers, count(*) filter (where live and state = :worker_draining) as draining,
+  max(case when live then now() when state = :worker_gone then lease_until - $2 * interval '1 second' else lease_until end)
+    filter (where not (live and state = :worker_alive)) as since
+from (select *, state in (:worker_live) and lease_until > now() as live from worker where pools ? $1) w
 
 -- name: WhyAhead
 -- Where the ready attempt ($3 key, $4 number) stands in pool $1 and priority $2: when its run was published, or is null
@@ -69,17 +70,17 @@ with mine as (
 ), started as (
   select count(t.key) as n from late p cross join mine
   cross join lateral ( -- as in Dispatch
-    select * from task t where t.key >= p.first and t.key < p.first + p.n and t.attempt = p.attempt and t.state = 3 offset 0) t
+    select * from task t where t.key >= p.first and t.key < p.first + p.n and t.attempt = p.attempt and t.state = :ready offset 0) t
   where (p.priority < $2 or p.priority = $2 and (not mine.sent or (p.sent, p.id) <= (mine.at, mine.id)))
     and not (mine.sent and p.id = mine.id and t.key >= $3)
 ), busy as (
   select t.key from worker w cross join lateral unnest(w.attempts) l(key)
   cross join lateral (select * from task t where t.key = l.key and t.worker = w.key and t.pool = $1 offset 0) t
-  where w.state = 1 and w.lease_until > now()
+  where w.state = :worker_alive and w.lease_until > now()
   union
   select t.key from late p
   cross join lateral (select * from task t where t.key >= p.first and t.key < p.first + p.n and t.attempt = p.attempt offset 0) t
-  join worker w on w.key = t.worker and w.state = 1 and w.lease_until > now()
+  join worker w on w.key = t.worker and w.state = :worker_alive and w.lease_until > now()
 )
 select case when mine.sent then mine.at end as sent,
   (select coalesce(sum(n), 0)::bigint from before) + (select n from started) + case when mine.sent then 0 else $3 - mine.first end as ahead,

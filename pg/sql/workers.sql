@@ -1,11 +1,11 @@
 -- name: ShareWorkers
 -- The workers $1, held alive until the end of the transaction. Locks: workers, shared, by key; before tasks.
-select key from worker where key = any($1::bigint[]) and state in (1, 2) and lease_until > clock_timestamp() order by key for share
+select key from worker where key = any($1::bigint[]) and state in (:worker_live) and lease_until > clock_timestamp() order by key for share
 
 -- name: HoldWorkers
 -- As ShareWorkers, but fails unless all of them are alive.
 with w as (
-select key from worker where key = any($1::bigint[]) and state in (1, 2) and lease_until > clock_timestamp() order by key for share)
+select key from worker where key = any($1::bigint[]) and state in (:worker_live) and lease_until > clock_timestamp() order by key for share)
 select changed(count(*), cardinality($1::bigint[]), 'hold workers') from w
 
 -- name: ExtendLeases
@@ -18,7 +18,7 @@ from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smal
   u(instance, id, host, build, pools, state, beat, attempts)
 on conflict (instance) do update set beat = greatest(worker.beat, excluded.beat), pools = excluded.pools, state = excluded.state,
   lease_until = excluded.lease_until, attempts = excluded.attempts
-  where worker.id = excluded.id and worker.state in (1, 2) and (worker.beat < excluded.beat or excluded.state = 3) and worker.lease_until > clock_timestamp()
+  where worker.id = excluded.id and worker.state in (:worker_live) and (worker.beat < excluded.beat or excluded.state = :worker_gone) and worker.lease_until > clock_timestamp()
 returning key, instance
 
 -- name: LookAt
@@ -30,22 +30,22 @@ select key, state, attempt, coalesce(worker, 0) from task where key = any($1::bi
 -- handed over together with its result. No locks.
 select t.key, t.attempt, t.worker
 from unnest($1::bigint[]) u(key)
-cross join lateral (select from task r where r.key = u.key and r.flags & 24 = 8 offset 0) r
+cross join lateral (select from task r where r.key = u.key and r.flags & (:flag_dependents | :flag_wide) = :flag_dependents offset 0) r
 cross join lateral (select dependent from edge where dependency = u.key offset 0) e
-cross join lateral (select key, attempt, worker from task where key = e.dependent and state = 4
+cross join lateral (select key, attempt, worker from task where key = e.dependent and state = :running
   and started_at < now() - interval '1 second' offset 0) t
 
 -- name: EndWorkers
 -- Ends the leases that have run out. The one guarded write that makes a worker lost.
-update worker set state = 4 where state in (1, 2) and lease_until < clock_timestamp() returning key, id, instance
+update worker set state = :worker_lost where state in (:worker_live) and lease_until < clock_timestamp() returning key, id, instance
 
 -- name: LostWorkers
 -- Workers that are lost or gone and whose attempts may not all have been taken back.
-select key, id, instance, state from worker where state in (3, 4) and attempts <> '{-1}'
+select key, id, instance, state from worker where state in (:worker_departed) and attempts <> '{-1}'
 
 -- name: WorkersDone
 -- Marks lost or gone workers whose attempts have all been taken back.
-update worker set attempts = '{-1}' where key = any($1::bigint[]) and state in (3, 4)
+update worker set attempts = '{-1}' where key = any($1::bigint[]) and state in (:worker_departed)
 
 -- name: OpenAttempts
 -- Tasks of the keys in [$1, $2) with an open attempt, after $1, at most $3.
@@ -56,21 +56,21 @@ select key, attempt, worker from task where key >= $1 and key < $2 and worker is
 select key from tree where key > $1 and running > 0 order by key limit $2
 
 -- name: LiveWorkers
-select key, instance, id, pools, state, attempts from worker where state in (1, 2) and lease_until > clock_timestamp()
+select key, instance, id, pools, state, attempts from worker where state in (:worker_live) and lease_until > clock_timestamp()
 
 -- name: ListWorkers
 select w.id, w.instance, w.host, w.build, w.state, w.pools, w.started_at, w.lease_until,
   case when w.attempts = '{-1}' then 0 else cardinality(w.attempts) end
-from worker w where w.state in (1, 2) or w.lease_until > now() - interval '1 hour' order by w.key desc limit 1000
+from worker w where w.state in (:worker_live) or w.lease_until > now() - interval '1 hour' order by w.key desc limit 1000
 
 -- name: DeleteWorkers
-delete from worker where state in (3, 4) and attempts = '{-1}' and lease_until < now() - interval '1 day'
+delete from worker where state in (:worker_departed) and attempts = '{-1}' and lease_until < now() - interval '1 day'
 
 -- name: PutChunk
 -- Stores a part of a large result, and tells whether its attempt is open, or cancelled and not yet stopped; if not, nothing
 -- is stored. A part that is there already stays as it is.
 with open as (
-  select from task where key = $1 and attempt = $2 and (worker is not null or state = 3)
+  select from task where key = $1 and attempt = $2 and (worker is not null or state = :ready)
 ), part as (
   insert into chunk (task, attempt, index, count, data) select $1, $2, $3, $4, $5 from open on conflict do nothing
 )

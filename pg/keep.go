@@ -64,15 +64,14 @@ type keptResultOf struct {
 
 func newKeeper() *keeper { return &keeper{trees: map[dag.TreeKey]*keptTree{}} }
 
-// newKeptTree is the tree that a member stores.
-func newKeptTree(m *member, o origin) *keptTree {
-	t := newKeptEdges(m.st.g, m.st.tree, o)
-	g := m.st.g
-	t.work, t.dependencies, t.needs = make([]Work, len(g.IDs)), make([]int32, len(g.Dep)), g.DepStart
-	t.size += m.size
+// newKeptTree is a small tree: work is what workers are sent of its tasks, but for what changes; size, in bytes, what they carry.
+func newKeptTree(g *dag.Graph, tree dag.TreeKey, o origin, work []Work, size int) *keptTree {
+	t := newKeptEdges(g, tree, o)
+	t.work, t.dependencies, t.needs = work, make([]int32, len(g.Dep)), g.DepStart
+	t.size += size
 	t.remaining = make([]int32, len(g.IDs))
 	for i := range t.work {
-		t.work[i], t.remaining[i] = m.work(i), int32(len(g.Dependencies(i)))
+		t.remaining[i] = int32(len(g.Dependencies(i)))
 		t.size += len(t.work[i].ID) + int(unsafe.Sizeof(Work{})+unsafe.Sizeof(keptResultOf{})) + 8
 	}
 	for n, e := range g.Dep {

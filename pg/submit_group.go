@@ -246,7 +246,7 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 		trees.add(m.st)
 		m.st.direct()
 		if m.kept = nil; !m.st.sub.Hold {
-			m.kept = newKeptTree(m, found.origin)
+			m.kept = newKeptTree(m.st.g, m.st.tree, found.origin, m.allWork(), m.size)
 			m.begun(work)
 		}
 		runs = append(runs, m.st.runs...)

@@ -187,6 +187,15 @@ func (m *member) work(i int) Work {
 	return w
 }
 
+// allWork is work of all tasks.
+func (m *member) allWork() []Work {
+	all := make([]Work, len(m.tasks))
+	for i := range all {
+		all[i] = m.work(i)
+	}
+	return all
+}
+
 // begun gives what is to be published at once of the tree's first execution: its ready tasks wait for nothing, so that
 // they have no results to be given.
 func (m *member) begun(into map[dag.Key]*Work) {

@@ -2,7 +2,9 @@
 
 BIN      := bin
 TOOLS    := $(CURDIR)/$(BIN)/tools
-VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# What the binary calls itself: the file VERSION and the commit.
+COMMIT   := $(shell git describe --always --abbrev=12 --exclude='*' --dirty=.changed 2>/dev/null)
+RELEASE  ?= $(shell cat VERSION)$(addprefix +,$(COMMIT))
 FUZZTIME ?= 10s
 # Packages to test, and what else to tell go test: make test PACKAGES=./dag TESTFLAGS='-run TestMerge -v'
 PACKAGES  ?= ./...
@@ -17,7 +19,7 @@ help: ## list the targets
 
 build: ## build the one static binary, bin/taskgrove
 	@tools/need.sh go
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/taskgrove/taskgrove/node.release=$(VERSION)' -o $(BIN)/taskgrove ./cmd/taskgrove
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/taskgrove/taskgrove/node.release=$(RELEASE)' -o $(BIN)/taskgrove ./cmd/taskgrove
 
 test: ## run all tests with the race detector, on real Postgres and NATS servers that they start
 	@tools/need.sh go cc postgres

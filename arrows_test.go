@@ -27,6 +27,7 @@ var wired = []string{"..."}
 
 // arrows are the house's directions: rules inward, technology outward. The first row that fits a package binds it.
 var arrows = []arrow{
+	{".", nil, all, "a version is a word, whoever says it"},
 	{"dag", nil, all, "rules are decided without a clock, a disk or a network, so that they can be replayed"},
 	{"dag/treedoc", []string{"dag"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
 	{"internal/failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},

@@ -1,26 +1,33 @@
 package node
 
-import "runtime/debug"
+import (
+	"runtime/debug"
 
-// release is set by the linker: -ldflags "-X github.com/taskgrove/taskgrove/node.release=v1.2.3".
+	"github.com/taskgrove/taskgrove"
+)
+
+// release is set by the linker, where the source has no repository to name its commit:
+// -ldflags "-X github.com/taskgrove/taskgrove/node.release=0.2.0+b1f2c3d4e5f6".
 var release string
 
-// Version names this build: the release, else the module's version, else the commit.
+// Version names this build: what the linker was told, else the file VERSION and, as far as the build knows, the commit.
 func Version() string {
 	if release != "" {
 		return release
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "devel"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return "devel-" + s.Value[:12]
+	commit, changed := "", ""
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision" && len(s.Value) >= 12:
+				commit = "+" + s.Value[:12]
+			case s.Key == "vcs.modified" && s.Value == "true":
+				changed = ".changed"
+			}
 		}
 	}
-	return "devel"
+	if commit == "" {
+		return taskgrove.Version
+	}
+	return taskgrove.Version + commit + changed
 }

@@ -9,71 +9,31 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
-	"github.com/taskgrove/taskgrove/queue"
 )
 
-// key names an attempt.
-type key struct {
-	task   int64
-	number uint32
+func keyOf(a *workerv1.Attempt) ledger.Key {
+	return ledger.Key{Task: a.GetTask(), Number: a.GetNumber()}
 }
 
-func keyOf(a *workerv1.Attempt) key { return key{a.GetTask(), a.GetNumber()} }
-
-// phase is how far an attempt has come.
-type phase uint8
-
-const (
-	waiting  phase = iota // taken, not started: its claim is not answered
-	running               // its executor works; the slot is held
-	stopped               // started early and interrupted: only the claim's answer tells whether that is to be reported
-	reported              // its result is kept until the receipt
-	gone                  // forgotten
-)
-
-// claim is how far the asking has come.
-type claim uint8
-
-const (
-	claimQueued  claim = iota // nobody was asked yet
-	claimSent                 // asked; it may have been granted
-	claimYes                  // granted
-	claimSkipped              // started early and done before anybody was asked
-)
-
-// attempt is one try at a task, from its message to its receipt.
+// attempt is one try at a task, from its message to its receipt. Its step is the ledger's; the rest is set before it
+// starts.
 type attempt struct {
-	key     key
+	ledger.Entry
+
 	work    *workerv1.Work
 	header  nats.Header // of its message: trace context
 	session *session    // the instance that took it
 	pool    *pool
 	kind    *kind // nil: no such executor here
-	early   bool  // repeatable, first delivery: starts beside its claim
 	taken   time.Time
-	asked   time.Time // when a claim of it may have been granted at the earliest; zero: never asked. Set once, before it starts unless early
 
 	ctx  context.Context // ends by stop only; a timeout is added where it runs
 	stop context.CancelCauseFunc
 
-	// Guarded by the ledger's mu.
-	delivery  *queue.WorkDelivery // of its message, the newest; nil once it is acknowledged
-	phase     phase
-	claim     claim
-	holdsSlot bool
-	cancelled bool // a coordinator said so: whatever it returns is a cancellation's receipt
-	disowned  bool // a coordinator said so: whatever it returns is dropped
-	listed    uint64
-	listedBy  *session // the number of the first beat of this session that listed it as ours
-	result    *workerv1.Result
-	sending   bool // the result is on its way to RESULTS, or queued for it
-	sends     int
-	sendAfter time.Time // when it is sent again without a receipt
-	offers    bool      // its result offers its slot, which it holds until the receipt
-	offered   time.Time // since when
-
-	claimTries int // the claimer's: one request at a time holds the attempt
+	result     *workerv1.Result // set by the goroutine that ran it, or by the one that reports it
+	claimTries int              // the claimer's: one request at a time holds the attempt
 
 	out output
 }
@@ -106,12 +66,41 @@ func (a *attempt) unstarted(outcome dag.Outcome, why error) *workerv1.Result {
 	return r
 }
 
+// seal makes the result what the ledger says it is, and lets go of what the executor was given: thousands of results may
+// wait for their receipts.
+func (a *attempt) seal() {
+	a.work.Inputs, a.work.Params, a.work.Schemas = nil, nil, nil
+	if a.result == nil {
+		a.result = a.unstarted(a.Result.Outcome, causes[a.Result.Why])
+	}
+	if endOf(a.result) != a.Result.Outcome { // it was cancelled in its last moment
+		setEnd(a.result, a.Result.Outcome)
+	}
+	a.result.Early, a.result.Offer = a.Result.Early, a.Result.Offer
+}
+
+// ended is what the ledger needs to know of the result.
+func (a *attempt) ended() ledger.Result {
+	return ledger.Result{Outcome: endOf(a.result), Bytes: a.size()}
+}
+
 // ErrLate is the error of an attempt that was granted so late that it could be timed out while it ran; see [dag.TooLate].
 var ErrLate = errors.New("the answer to its claim came too late for its timeout")
 
-// late reports whether the attempt may not start any more. One that starts before its claim is never late.
-func (a *attempt) late(now time.Time) bool {
-	return !a.early && dag.TooLate(time.Duration(a.work.TimeoutMs)*time.Millisecond, now.Sub(a.asked))
+// ErrNoSlot is the error of an attempt that was handed over and handed back: the receipt was repeated by another way, and so
+// its slot was free, before it came.
+var ErrNoSlot = errors.New("the slot that was offered was given up before the answer came")
+
+// ErrMissed is the error of an attempt that was handed over in a message that never came.
+var ErrMissed = errors.New("the message that handed it over was lost")
+
+// causes are the errors by which contexts end and unstarted attempts are reported.
+var causes = [...]error{
+	ledger.Cancelled: executors.ErrCancelled,
+	ledger.LeaseLost: executors.ErrLeaseLost,
+	ledger.Draining:  executors.ErrDraining,
+	ledger.NoSlot:    ErrNoSlot,
+	ledger.Missed:    ErrMissed,
 }
 
 // outcomeOf decides what an ended attempt is reported as. cause is why its context ended, nil if it did not; err is

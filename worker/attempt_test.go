@@ -12,6 +12,8 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/noop"
+	"github.com/taskgrove/taskgrove/internal/ledger"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
 func TestOutcomeOf(t *testing.T) {
@@ -101,55 +103,58 @@ func TestConfigFaults(t *testing.T) {
 	}
 }
 
-// TestLateAttemptsAreHandedBack: the store counts an attempt's own timeout from a claim that may be as old as the first
-// request for it.
-func TestLateAttemptsAreHandedBack(t *testing.T) {
-	for _, tt := range []struct {
-		fact          string
-		timeout, wait time.Duration
-		early         bool
-		want          bool
-	}{
-		{"an answer in time lets it start", time.Minute, dag.StartWithin / 2, false, false},
-		{"one that comes late does not", time.Minute, dag.StartWithin + time.Second, false, true},
-		{"without a timeout there is nothing to overrun", 0, time.Hour, false, false},
-		{"what starts beside its claim is never late", time.Minute, time.Hour, true, false},
-	} {
-		t.Run(tt.fact, func(t *testing.T) {
-			d := newDesk(t)
-			a := d.taken(tt.early, true)
-			a.work.TimeoutMs = tt.timeout.Milliseconds()
-			if got := a.late(a.asked.Add(tt.wait)); got != tt.want {
-				t.Errorf("late is %v", got)
-			}
-		})
+// TestLateAttemptsDoNotStart: the executor of an attempt that was granted too late never starts.
+func TestLateAttemptsDoNotStart(t *testing.T) {
+	s := &session{w: &Worker{}, lease: newLease(time.Second)}
+	s.lease.extend(time.Now(), time.Minute)
+	p := newPool(0, Pool{"p", 1})
+	b := newBook(ledger.Limits{Kept: 1, KeptBytes: 1}, []*pool{p})
+	a := s.newAttempt(p, &workerv1.Work{Attempt: &workerv1.Attempt{Task: 1, Number: 1}, TimeoutMs: 60_000}, nil, time.Now())
+	b.step(func(l *ledger.Ledger[*attempt], out *todo) {
+		l.Take(a, out)
+		l.Ask(time.Now().Add(-2*dag.StartWithin), a)
+		l.Answer(time.Now(), a, dag.Yes, ledger.None, out)
+	})
+	if r := s.w.work(a); endOf(r) != dag.OutcomeReturned || r.Error != ErrLate.Error() {
+		t.Errorf("got %v", r)
 	}
-	t.Run("its executor never starts", func(t *testing.T) {
-		d := newDesk(t)
-		d.session.lease = newLease(time.Second)
-		d.session.lease.extend(time.Now(), time.Minute)
-		a := d.taken(false, true)
-		a.work.TimeoutMs = 60_000
-		a.asked = a.asked.Add(-2 * dag.StartWithin)
-		d.verdict(a, yes)
-		if r := (&Worker{}).work(a); endOf(r) != dag.OutcomeReturned || r.Error != ErrLate.Error() {
-			t.Errorf("got %v", r)
+}
+
+// TestResultsSayWhetherTheyUnlock: a result says that nothing waits for it unless its work said otherwise.
+func TestResultsSayWhetherTheyUnlock(t *testing.T) {
+	for _, unlocks := range []bool{false, true} {
+		a := &attempt{work: &workerv1.Work{Unlocks: unlocks}}
+		if r := a.newResult(dag.OutcomeCompleted, time.Now(), time.Now()); r.UnlocksNothing == unlocks {
+			t.Errorf("unlocks %v: the result says alone %v", unlocks, r.UnlocksNothing)
 		}
-	})
-	t.Run("asking again makes it no younger", func(t *testing.T) {
-		d := newDesk(t)
-		a := d.taken(false, true)
-		first := a.asked
-		d.asking([]*attempt{a})
-		if first.IsZero() || a.asked != first {
-			t.Errorf("asked at %v, then at %v", first, a.asked)
+	}
+}
+
+// TestSealedResults: what is reported is what the ledger says.
+func TestSealedResults(t *testing.T) {
+	for _, row := range []struct {
+		fact        string
+		made        *workerv1.Result // by the executor; nil: it never ran
+		says        ledger.Result
+		error, want string
+	}{
+		{"as it ended", &workerv1.Result{End: &workerv1.Result_Failed{Failed: &workerv1.Failed{Permanent: true}}, Error: "x"},
+			ledger.Result{Outcome: dag.OutcomeFailed, Early: true}, "x", ""},
+		{"cancelled in its last moment", &workerv1.Result{End: &workerv1.Result_Completed{Completed: []byte("1")}},
+			ledger.Result{Outcome: dag.OutcomeCancelled}, "", "1"},
+		{"never began", nil, ledger.Result{Outcome: dag.OutcomeReturned, Why: ledger.Draining}, executors.ErrDraining.Error(), ""},
+		{"cancelled before it began", nil, ledger.Result{Outcome: dag.OutcomeCancelled, Why: ledger.Cancelled}, executors.ErrCancelled.Error(), ""},
+	} {
+		a := &attempt{work: &workerv1.Work{Inputs: []byte("{}")}, result: row.made}
+		a.Result = row.says
+		a.seal()
+		r := a.result
+		if endOf(r) != row.says.Outcome || r.Error != row.error || string(valueOf(r)) != row.want || r.Early != row.says.Early || r.Offer != row.says.Offer ||
+			endOf(r) == dag.OutcomeFailed && !r.GetFailed().Permanent {
+			t.Errorf("%s: got %v", row.fact, r)
 		}
-	})
-	t.Run("what is handed over is as old as the offer", func(t *testing.T) {
-		d := newDesk(t)
-		a, b := d.offered(), d.handed()
-		if got := d.accept(b, a.key, nil); got != acceptStart || b.asked.IsZero() || b.asked != a.offered {
-			t.Errorf("accepted as %v, asked at %v, offered at %v", got, b.asked, a.offered)
+		if a.work.Inputs != nil {
+			t.Errorf("%s: what the executor was given is kept", row.fact)
 		}
-	})
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -106,31 +107,47 @@ func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 	for _, p := range w.pools {
 		beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots)})
 	}
-	s.beatMu.Lock() // numbers are in the order of the lists
-	defer s.beatMu.Unlock()
-	s.number++
-	beat.Number = s.number
-	w.ledger.list(s, beat)
+	w.book.step(func(l *ledger.Ledger[*attempt], _ *todo) {
+		list := l.List(&s.Session)
+		beat.Number = list.Number
+		beat.Asked, beat.Running, beat.Reported = named(list.Asked), named(list.Running), named(list.Reported)
+	})
 	return beat
+}
+
+// named are the names of attempts.
+func named(list []*attempt) []*workerv1.Attempt {
+	out := make([]*workerv1.Attempt, len(list))
+	for i, a := range list {
+		out[i] = a.work.Attempt
+	}
+	return out
 }
 
 // answeredBeat applies the answer to the beat of that number, unless a newer one was answered before.
 func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.BeatReply) bool {
 	w := s.w
-	s.beatMu.Lock()
-	old := reply.Number != number || number <= s.answered
-	if !old {
-		s.answered = number
-	}
-	s.beatMu.Unlock()
+	old, disowned := true, 0
+	out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) {
+		if old = reply.Number != number || !s.Answered(number); old {
+			return
+		}
+		for _, g := range reply.Missed {
+			s.missed(l, g, out)
+		}
+		learn(l, reply.Settled, reply.Cancel, out)
+		for _, a := range reply.Disowned {
+			if l.Disown(&s.Session, number, keyOf(a), out) {
+				disowned++
+			}
+		}
+	})
+	w.do(&out)
 	if old {
 		return true // nothing failed
 	}
-	s.missed(reply.Missed)
-	w.ledger.receipts(reply.Settled)
-	w.ledger.cancel(reply.Cancel)
-	if n := w.ledger.disown(s, number, reply.Disowned); n > 0 {
-		w.log.Warn("attempts are no longer ours and were stopped", "instance", s.instance, "attempts", n)
+	if disowned > 0 {
+		w.log.Warn("attempts are no longer ours and were stopped", "instance", s.instance, "attempts", disowned)
 	}
 	if reply.LeaseMs <= 0 {
 		w.quiet.warn("lease", "no lease was granted", "instance", s.instance, "error", reply.Error)
@@ -138,4 +155,14 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 		return false
 	}
 	return s.lease.extend(sent, time.Duration(min(reply.LeaseMs, maxLease.Milliseconds()))*time.Millisecond)
+}
+
+// learn forgets results that are settled, and stops attempts that were cancelled.
+func learn(l *ledger.Ledger[*attempt], settled, cancelled []*workerv1.Attempt, out *todo) {
+	for _, a := range settled {
+		l.Receipt(keyOf(a), out)
+	}
+	for _, a := range cancelled {
+		l.Cancel(keyOf(a), out)
+	}
 }

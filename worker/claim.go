@@ -3,12 +3,14 @@ package worker
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -38,7 +40,11 @@ func (s *session) newClaimer() *batcher[*attempt] {
 // ask claims a batch, and does what the answers say. It returns what was not decided.
 func (s *session) ask(ctx context.Context, batch []*attempt) ([]*attempt, time.Duration) {
 	w := s.w
-	if batch = w.ledger.asking(batch); len(batch) == 0 {
+	w.book.step(func(l *ledger.Ledger[*attempt], _ *todo) {
+		now := time.Now()
+		batch = slices.DeleteFunc(batch, func(a *attempt) bool { return !l.Ask(now, a) })
+	})
+	if len(batch) == 0 {
 		return nil, 0
 	}
 	failpoint.Hit("worker.before-claim")
@@ -59,31 +65,39 @@ func (s *session) ask(ctx context.Context, batch []*attempt) ([]*attempt, time.D
 		failpoint.Hit("worker.after-claim")
 		w.metrics.claims(time.Since(sent), len(batch))
 	}
-	mayStart, whyNot := true, executors.ErrLeaseLost
-	switch {
-	case !s.lease.holds():
-		mayStart, whyNot = false, executors.ErrLeaseLost
-	case w.isDraining():
-		mayStart, whyNot = false, executors.ErrDraining
-	}
-	out := w.ledger.answer(batch, reply.Verdicts, mayStart, whyNot)
-	for _, d := range out.ack {
-		d.Ack()
-	}
-	for _, a := range out.start {
-		w.start(a)
-	}
-	w.results.add(out.report...)
+	out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) {
+		now, whyNot := time.Now(), s.refusal()
+		for i, a := range batch {
+			l.Answer(now, a, verdict(reply.Verdicts, i), whyNot, out)
+		}
+	})
+	w.do(&out)
 	tries := 0
-	for _, a := range out.again {
+	for _, a := range out.Ask {
 		a.claimTries++
 		tries = max(tries, a.claimTries)
 	}
 	if tries == 0 {
 		return nil, 0
 	}
-	return out.again, backOff(tries)
+	return out.Ask, backOff(tries)
 }
+
+// verdict is the i-th of the verdicts.
+func verdict(list []workerv1.Verdict, i int) dag.Verdict {
+	switch {
+	case i >= len(list):
+		return dag.Undecided
+	case list[i] == workerv1.Verdict_VERDICT_YES:
+		return dag.Yes
+	case list[i] == workerv1.Verdict_VERDICT_NO:
+		return dag.No
+	}
+	return dag.Undecided
+}
+
+// refusal is why nothing may start now.
+func (s *session) refusal() ledger.Cause { return ledger.Refusal(s.lease.holds(), s.w.isDraining()) }
 
 // request asks a coordinator once, within [Config.AskWithin], and decodes the answer.
 func (w *Worker) request(ctx context.Context, kind queue.Kind, request, reply proto.Message) error {

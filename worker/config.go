@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/internal/ledger"
 )
 
 // Pool is a queue that the worker serves.
@@ -132,6 +133,9 @@ func (c *Config) validate() error {
 	}
 	if len(c.Executors) == 0 {
 		fault("no executors")
+	}
+	if n := len(c.Pools); n > ledger.MostPools {
+		fault("%d pools, at most %d", n, ledger.MostPools)
 	}
 	total, seen := 0, map[string]bool{}
 	for _, p := range c.Pools {

@@ -4,75 +4,54 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/taskgrove/taskgrove/internal/ledger"
 )
 
-// lease is how long this instance may own attempts, counted on the process's monotonic clock from the sending of the
-// beat that was answered: the coordinator's own count began later, so ours ends first. It implements
+// lease is the lease of a session, counted on the process's monotonic clock. It implements
 // [github.com/taskgrove/taskgrove/executors.Lease]. Safe for concurrent use.
 type lease struct {
-	grace   time.Duration // wanted between the fence and the end
 	granted chan struct{} // closed at the first extension
 
 	mu      sync.Mutex
-	end     time.Time     // zero: never granted
-	fence   time.Time     // when executors are told to stop
-	over    bool          // the fence has fallen: nothing extends it any more
-	refused int           // answers that granted nothing, before the first that did
+	rule    ledger.Lease
 	changed chan struct{} // closed and replaced at each extension
 }
 
 func newLease(grace time.Duration) *lease {
-	return &lease{grace: grace, granted: make(chan struct{}), changed: make(chan struct{})}
+	return &lease{rule: ledger.Lease{Grace: grace}, granted: make(chan struct{}), changed: make(chan struct{})}
 }
 
-// extend moves the end to sent+length, never backwards. It reports false when the lease is over, or would be: an
-// answer that took so long grants nothing.
+// extend moves the end to sent+length, never backwards. It reports false when the answer grants nothing.
 func (l *lease) extend(sent time.Time, length time.Duration) bool {
-	end := sent.Add(length)
-	fence := end.Add(-min(l.grace, length/2))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	if l.over || !fence.After(now) || l.expired(now) {
-		return false
-	}
-	if l.end.IsZero() {
-		close(l.granted)
-	}
-	if end.After(l.end) {
-		l.end, l.fence = end, fence
+	first := !l.rule.Granted()
+	ok, moved := l.rule.Extend(time.Now(), sent, length)
+	if moved {
+		if first {
+			close(l.granted)
+		}
 		close(l.changed)
 		l.changed = make(chan struct{})
 	}
-	return true
+	return ok
 }
 
-// refusals is how many answers must refuse a lease that was never granted before it counts as over.
-const refusals = 3
-
-// refuse notes an answer that grants nothing. The lease of a new instance may have been granted and have ended before any
-// answer came: it will never be extended, so that after a few refusals it is over, and another instance can begin.
+// refuse notes an answer that grants nothing.
 func (l *lease) refuse() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.end.IsZero() {
-		return
-	}
-	if l.refused++; l.refused == refusals {
-		l.end = time.Now()
-		l.fence = l.end
+	if l.rule.Refuse(time.Now()) {
 		close(l.granted)
 	}
 }
-
-// expired reports whether a lease that was granted has reached its fence. The caller holds mu.
-func (l *lease) expired(now time.Time) bool { return !l.end.IsZero() && !now.Before(l.fence) }
 
 // Until is when the lease ends; the zero time before the first grant.
 func (l *lease) Until() time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.end
+	return l.rule.Until()
 }
 
 // Changed is closed at the next extension.
@@ -86,7 +65,14 @@ func (l *lease) Changed() <-chan struct{} {
 func (l *lease) holds() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return !l.over && !l.end.IsZero() && !l.expired(time.Now())
+	return l.rule.Holds(time.Now())
+}
+
+// look tells how long it is until the fence falls.
+func (l *lease) look() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rule.Look(time.Now())
 }
 
 // watch returns true when the fence falls, and false when ctx ends first.
@@ -99,12 +85,8 @@ func (l *lease) watch(ctx context.Context) bool {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		l.mu.Lock()
-		left := time.Until(l.fence)
-		l.over = left <= 0
-		over := l.over
-		l.mu.Unlock()
-		if over {
+		left := l.look()
+		if left <= 0 {
 			return true
 		}
 		// Extensions are not listened for: the timer finds them when it fires.

@@ -9,8 +9,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/noop"
+	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -51,29 +53,10 @@ func deafWorker(t testing.TB, conn *queue.Conn, leased bool) (*Worker, *session)
 // books fails unless the ledger's counts are those of what it lists, and no pool is over its slots.
 func books(t *testing.T, w *Worker) {
 	t.Helper()
-	l := w.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	slots, kept, bytes := 0, 0, 0
-	for k, a := range l.attempts {
-		if a.key != k || a.phase == gone {
-			t.Fatalf("attempt %v is listed as %v in phase %d", a.key, k, a.phase)
-		}
-		if a.holdsSlot {
-			slots++
-		}
-		if a.phase == reported {
-			kept++
-			bytes += a.size()
-		}
-	}
-	if slots != l.inHand || kept != l.kept || bytes != l.keptBytes {
-		t.Fatalf("counts %d slots, %d kept, %d bytes; has %d, %d, %d", l.inHand, l.kept, l.keptBytes, slots, kept, bytes)
-	}
-	for _, p := range w.pools {
-		if used := p.used.Load(); used < 0 || used > int64(p.slots) {
-			t.Fatalf("pool %s has %d of %d slots in use", p.name, used, p.slots)
-		}
+	w.book.mu.Lock()
+	defer w.book.mu.Unlock()
+	if err := w.book.ledger.Check(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -104,11 +87,13 @@ func FuzzNews(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		w, s := deafWorker(t, conn, true)
 		a := s.newAttempt(w.pools[0], &workerv1.Work{Attempt: &workerv1.Attempt{Task: 1, Number: 1}, Token: []byte("t"), Unlocks: true}, nil, time.Now())
-		w.pools[0].used.Add(1)
-		w.ledger.take(s, []*attempt{a})
-		w.ledger.asking([]*attempt{a})
-		w.ledger.answer([]*attempt{a}, []workerv1.Verdict{workerv1.Verdict_VERDICT_YES}, true, nil)
-		w.ledger.finish(a, &workerv1.Result{Attempt: a.work.Attempt, End: &workerv1.Result_Completed{Completed: []byte("1")}}, true)
+		w.book.step(func(l *ledger.Ledger[*attempt], out *todo) {
+			l.Take(a, out)
+			l.Ask(time.Now(), a)
+			l.Answer(time.Now(), a, dag.Yes, ledger.None, out)
+		})
+		a.result = &workerv1.Result{Attempt: a.work.Attempt, End: &workerv1.Result_Completed{Completed: []byte("1")}}
+		w.book.finish(a, a.ended(), true)
 		books(t, w)
 		for range 2 { // news may be repeated
 			w.news(data)
@@ -119,19 +104,17 @@ func FuzzNews(f *testing.F) {
 		if proto.Unmarshal(data, news) != nil {
 			return
 		}
-		named := map[key]bool{{1, 1}: true}
+		named := map[ledger.Key]bool{{Task: 1, Number: 1}: true}
 		for _, h := range news.Handovers {
 			if h.Instance == "i1" && h.Pool == "p" {
 				named[keyOf(h.Work.GetAttempt())] = true
 			}
 		}
-		w.ledger.mu.Lock()
-		defer w.ledger.mu.Unlock()
-		for k := range w.ledger.attempts {
-			if !named[k] {
-				t.Fatalf("attempt %v was handed to nobody here", k)
+		w.book.all(func(a *attempt) {
+			if !named[a.Key] {
+				t.Errorf("attempt %v was handed to nobody here", a.Key)
 			}
-		}
+		})
 	})
 }
 
@@ -154,8 +137,8 @@ func FuzzWork(f *testing.F) {
 			if a == nil {
 				return
 			}
-			if a.key != keyOf(work.Attempt) || !proto.Equal(a.work, work) || a.early != (work.Repeatable && delivered == 1) {
-				t.Fatalf("got attempt %v, early %v, of %v", a.key, a.early, work)
+			if a.Key != keyOf(work.Attempt) || !proto.Equal(a.work, work) {
+				t.Fatalf("got attempt %v of %v", a.Key, work)
 			}
 			back, err := proto.Marshal(a.work)
 			if again, problem := readWork(back); err != nil || problem != nil || !proto.Equal(again, work) {
@@ -165,8 +148,10 @@ func FuzzWork(f *testing.F) {
 				t.Fatal("an executor that does not exist is known")
 			}
 			w.trace(a)
-			w.pools[0].used.Add(1)
-			w.ledger.take(s, []*attempt{a})
+			w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { l.Take(a, out) })
+			if a.StartedEarly() != (work.Repeatable && delivered == 1) {
+				t.Fatalf("delivery %d of %v: started early: %v", delivered, work, a.StartedEarly())
+			}
 			books(t, w)
 		}
 	})
@@ -187,10 +172,14 @@ func FuzzClaimAnswers(f *testing.F) {
 		for task := range int64(2) {
 			batch = append(batch, s.newAttempt(w.pools[0], &workerv1.Work{Attempt: &workerv1.Attempt{Task: task, Number: 1}, Token: []byte("t")}, nil, time.Now()))
 		}
-		w.pools[0].used.Add(2)
-		w.ledger.take(s, batch)
-		w.ledger.asking(batch)
-		out := w.ledger.answer(batch, reply.Verdicts, len(data)%2 == 0, executors.ErrLeaseLost)
+		whyNot := ledger.Refusal(len(data)%2 == 0, false)
+		out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) {
+			for i, a := range batch {
+				l.Take(a, &todo{})
+				l.Ask(time.Now(), a)
+				l.Answer(time.Now(), a, verdict(reply.Verdicts, i), whyNot, out)
+			}
+		})
 		books(t, w)
 		want := map[workerv1.Verdict]int{}
 		for i := range batch {
@@ -203,8 +192,8 @@ func FuzzClaimAnswers(f *testing.F) {
 			}
 			want[v]++
 		}
-		if len(out.start)+len(out.report) != want[workerv1.Verdict_VERDICT_YES] || len(out.again) != want[workerv1.Verdict_VERDICT_UNSPECIFIED] {
-			t.Fatalf("verdicts %v: got %d to start, %d to report, %d to ask again", reply.Verdicts, len(out.start), len(out.report), len(out.again))
+		if len(out.Start)+len(out.Report) != want[workerv1.Verdict_VERDICT_YES] || len(out.Ask) != want[workerv1.Verdict_VERDICT_UNSPECIFIED] {
+			t.Fatalf("verdicts %v: got %d to start, %d to report, %d to ask again", reply.Verdicts, len(out.Start), len(out.Report), len(out.Ask))
 		}
 	})
 }
@@ -232,8 +221,10 @@ func FuzzBeatAnswers(f *testing.F) {
 		if until := s.lease.Until(); until.After(sent.Add(maxLease)) {
 			t.Fatalf("lease of %d ms: lasts until %s", reply.LeaseMs, until)
 		}
-		if s.answeredBeat(beat.Number, sent, &workerv1.BeatReply{Number: beat.Number, LeaseMs: 1 << 40}); s.answered > beat.Number {
-			t.Fatalf("answered %d of %d beats", s.answered, beat.Number)
+		until := s.lease.Until()
+		s.answeredBeat(beat.Number, sent, &workerv1.BeatReply{Number: beat.Number, LeaseMs: 1 << 40})
+		if again := s.lease.Until(); reply.Number == beat.Number && !again.Equal(until) {
+			t.Fatalf("a second answer to beat %d extended the lease", beat.Number)
 		}
 	})
 }

@@ -86,10 +86,10 @@ func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 	}
 	m.observer, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, p := range w.pools {
-			o.ObserveInt64(used, p.used.Load(), p.attrs)
+			o.ObserveInt64(used, int64(w.book.used(p)), p.attrs)
 			o.ObserveInt64(slots, int64(p.slots), p.attrs)
 		}
-		_, n, _ := w.ledger.counts()
+		_, n, _ := w.book.counts()
 		o.ObserveInt64(kept, int64(n))
 		return nil
 	}, used, slots, kept)

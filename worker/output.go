@@ -106,7 +106,7 @@ func (o *output) flush() {
 	}
 	data, err := proto.Marshal(&workerv1.LogBatch{Version: workerv1.Version, Lines: o.lines})
 	if err == nil {
-		err = o.w.conn.PublishLogs(o.a.key.task, data)
+		err = o.w.conn.PublishLogs(o.a.Key.Task, data)
 	}
 	if err != nil {
 		o.w.metrics.linesDropped.Add(context.Background(), int64(len(o.lines)))

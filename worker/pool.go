@@ -8,40 +8,33 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// pool is one queue's slots. A slot is held from the take to the handing over of the result; slots outlive sessions,
-// since work that does not stop still uses the machine.
+// pool is one queue's slots, which the ledger counts. A slot is held from the take to the handing over of the result;
+// slots outlive sessions, since work that does not stop still uses the machine.
 type pool struct {
 	name  string
+	index int // its place in the ledger
 	slots int
-	used  atomic.Int64
 	more  atomic.Bool   // messages waited for the pool at the last take
 	wake  chan struct{} // capacity 1: a slot may be free, or there may be room for results
 	attrs metric.MeasurementOption
 }
 
-func newPool(p Pool) *pool {
-	return &pool{name: p.Name, slots: p.Concurrency, wake: make(chan struct{}, 1)}
-}
-
-func (p *pool) free() int { return p.slots - int(p.used.Load()) }
-
-func (p *pool) release() {
-	p.used.Add(-1)
-	p.nudge()
+func newPool(index int, p Pool) *pool {
+	return &pool{name: p.Name, index: index, slots: p.Concurrency, wake: make(chan struct{}, 1)}
 }
 
 func (p *pool) nudge() { signal(p.wake) }
 
-// room waits until want slots are free, or one is and patience is over, and may says yes. Only the pool's taker calls
-// it, and only it takes slots, so what it returns stays free.
-func (p *pool) room(ctx context.Context, want int, patience time.Duration, may func() bool) (int, error) {
+// room waits until want attempts may be taken, or one may and patience is over. free tells how many may be. Only the
+// pool's taker calls room, and only it takes slots, so what it returns stays free.
+func (p *pool) room(ctx context.Context, want int, patience time.Duration, free func(*pool) int) (int, error) {
 	var patient <-chan time.Time
 	for {
-		free := p.free()
-		if free >= want && may() {
-			return free, nil
+		n := free(p)
+		if n >= want {
+			return n, nil
 		}
-		if free > 0 && want > 1 && patient == nil {
+		if n > 0 && want > 1 && patient == nil {
 			timer := time.NewTimer(patience)
 			defer timer.Stop()
 			patient = timer.C

@@ -2,11 +2,13 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
@@ -28,7 +30,9 @@ func (w *Worker) newReporter() *batcher[*attempt] {
 
 // publish stores the results of a batch in RESULTS, those of one instance in one message.
 func (w *Worker) publish(ctx context.Context, batch []*attempt) ([]*attempt, time.Duration) {
-	batch = w.ledger.keepers(batch)
+	w.book.step(func(l *ledger.Ledger[*attempt], _ *todo) {
+		batch = slices.DeleteFunc(batch, func(a *attempt) bool { return !l.Keeps(a) })
+	})
 	var again []*attempt
 	for len(batch) > 0 {
 		s := batch[0].session
@@ -47,9 +51,13 @@ func (w *Worker) publish(ctx context.Context, batch []*attempt) ([]*attempt, tim
 			again = append(again, mine...)
 		} else {
 			failpoint.Hit("worker.after-result")
-			for _, d := range w.ledger.stored(mine, w.cfg.Resend) {
-				d.Ack()
-			}
+			out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) {
+				now := time.Now()
+				for _, a := range mine {
+					l.Stored(now, a, out)
+				}
+			})
+			w.do(&out)
 			w.metrics.resultBatch.Record(ctx, int64(len(mine)))
 		}
 		batch = others
@@ -80,9 +88,10 @@ func (w *Worker) resend(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if overdue := w.ledger.overdue(); len(overdue) > 0 {
-			w.metrics.resent.Add(ctx, int64(len(overdue)))
-			w.results.add(overdue...)
+		out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { l.Overdue(time.Now(), out) })
+		w.do(&out)
+		if n := len(out.Report); n > 0 {
+			w.metrics.resent.Add(ctx, int64(n))
 		}
 	}
 }

@@ -34,16 +34,14 @@ func (w *Worker) start(a *attempt) {
 	w.working.Add(1)
 	w.crew.do(func() {
 		defer w.working.Done()
-		r := w.work(a)
-		what := w.ledger.finish(a, r, w.mayOffer(a))
+		a.result = w.work(a)
+		out := w.book.finish(a, a.ended(), w.mayOffer(a))
 		a.stop(nil) // releases the context
-		switch what {
-		case endReport:
-			w.metrics.attempt(a, r)
-			w.results.add(a)
-		case endGiveBack:
-			a.delivery.Nak()
+		if len(out.Report) > 0 {
+			a.seal()
+			w.metrics.attempt(a, a.result)
 		}
+		w.do(&out)
 	})
 }
 
@@ -53,7 +51,7 @@ func (w *Worker) work(a *attempt) *workerv1.Result {
 		return a.unstarted(dag.OutcomeReturned, executors.ErrLeaseLost)
 	}
 	started := time.Now()
-	if a.late(started) {
+	if a.Late(started, time.Duration(a.work.TimeoutMs)*time.Millisecond) {
 		return a.unstarted(dag.OutcomeReturned, ErrLate)
 	}
 	ctx, span := w.trace(a)
@@ -138,7 +136,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) finished {
 	}
 	call := &executors.Call{
 		TaskID: a.work.TaskId, TreeID: a.work.TreeId, Name: a.work.Name, UserID: a.work.UserId,
-		Attempt: int(a.key.number), IdempotencyKey: a.work.IdempotencyKey,
+		Attempt: int(a.Key.Number), IdempotencyKey: a.work.IdempotencyKey,
 		Inputs: inputs, Params: a.work.Params, Schemas: a.work.Schemas,
 		Reporter: &a.out, Lease: a.session.lease,
 	}
@@ -197,7 +195,7 @@ func (w *Worker) trace(a *attempt) (context.Context, trace.Span) {
 	if span.IsRecording() {
 		span.SetAttributes(
 			attribute.String("taskgrove.task", a.work.TaskId), attribute.String("taskgrove.tree", a.work.TreeId),
-			attribute.Int64("taskgrove.attempt", int64(a.key.number)), attribute.String("taskgrove.worker", w.cfg.ID),
+			attribute.Int64("taskgrove.attempt", int64(a.Key.Number)), attribute.String("taskgrove.worker", w.cfg.ID),
 			attribute.Int64("taskgrove.claim_us", time.Since(a.taken).Microseconds()),
 		)
 	}

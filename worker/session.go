@@ -8,8 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/taskgrove/taskgrove/executors"
-	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/internal/ledger"
 )
 
 // Ends of a session.
@@ -27,11 +26,7 @@ type session struct {
 	claims   *batcher[*attempt]
 	kick     chan struct{} // capacity 1: a beat is wanted at once
 
-	ended bool // guarded by the ledger's mu
-
-	beatMu   sync.Mutex
-	number   uint64 // of the last beat sent
-	answered uint64 // of the newest beat that was answered
+	ledger.Session // guarded by the book's mu
 }
 
 func newSession(w *Worker) *session {
@@ -47,7 +42,7 @@ func (s *session) wantBeat() { signal(s.kick) }
 // run works until it is fenced ([errFenced]), drained ([errDrained]) or ctx ends (nil, or another part's error).
 // No goroutine of the session outlives it; attempts may, and report as the worker's.
 func (s *session) run(ctx context.Context) error {
-	defer func() { giveBack(s.w.ledger.end(s, executors.ErrLeaseLost)) }()
+	defer s.end()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.beats(ctx) })
 	group.Go(func() error { return s.claims.run(ctx) })
@@ -55,7 +50,7 @@ func (s *session) run(ctx context.Context) error {
 		if !s.lease.watch(ctx) {
 			return nil
 		}
-		giveBack(s.w.ledger.end(s, executors.ErrLeaseLost)) // first of all: everything else can wait
+		s.end() // first of all: everything else can wait
 		return errFenced
 	})
 	takeCtx, stopTaking := context.WithCancel(ctx)
@@ -89,11 +84,10 @@ func (s *session) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// giveBack offers messages to other workers.
-func giveBack(deliveries []*queue.WorkDelivery) {
-	for _, d := range deliveries {
-		d.Nak()
-	}
+// end closes the session: nothing of it starts any more, and what runs must stop.
+func (s *session) end() {
+	out := s.w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { l.End(&s.Session, ledger.LeaseLost, out) })
+	s.w.do(&out)
 }
 
 // drain lets go of everything: what was not asked for at once, what runs after its grace, and leaves when all is
@@ -101,15 +95,17 @@ func giveBack(deliveries []*queue.WorkDelivery) {
 func (s *session) drain(ctx context.Context) error {
 	w := s.w
 	s.wantBeat() // no more work, please
-	giveBack(w.ledger.unasked(s))
+	out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { l.Unasked(&s.Session, out) })
+	w.do(&out)
 	none := func(inHand, _ int) bool { return inHand == 0 }
 	within := func(grace context.Context, cancel context.CancelFunc, holds func(inHand, kept int) bool) bool {
 		defer cancel()
-		return w.ledger.await(grace, holds)
+		return w.book.await(grace, holds)
 	}
 	grace, cancel := context.WithTimeout(ctx, w.cfg.DrainGrace)
 	if !within(grace, cancel, none) && ctx.Err() == nil {
-		giveBack(w.ledger.stopAll(s, executors.ErrDraining))
+		out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { l.Interrupt(&s.Session, ledger.Draining, out) })
+		w.do(&out)
 		grace, cancel = context.WithTimeout(ctx, w.cfg.KillGrace)
 		within(grace, cancel, none)
 	}
@@ -118,7 +114,7 @@ func (s *session) drain(ctx context.Context) error {
 	}
 	grace, cancel = context.WithTimeout(ctx, w.cfg.FlushGrace)
 	within(grace, cancel, func(_, kept int) bool { return kept == 0 })
-	inHand, kept, _ := w.ledger.counts()
+	inHand, kept, _ := w.book.counts()
 	if inHand > 0 || kept > 0 {
 		w.log.Warn("drained with something left", "in_hand", inHand, "results_without_receipt", kept)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -30,7 +31,7 @@ func (s *session) takes(ctx context.Context, p *pool) error {
 		if backlog {
 			want = max(1, p.slots/8)
 		}
-		free, err := p.room(ctx, want, patience, s.w.ledger.hasRoom)
+		free, err := p.room(ctx, want, patience, s.w.book.free)
 		if err != nil {
 			return nil
 		}
@@ -58,25 +59,15 @@ func (s *session) arrive(p *pool, deliveries []*queue.WorkDelivery) {
 			batch = append(batch, a)
 		}
 	}
-	p.used.Add(int64(len(batch)))
-	ask := make([]*attempt, 0, len(batch))
-	for i, what := range s.w.ledger.take(s, batch) {
-		a := batch[i]
-		switch what {
-		case arrivedNew:
-			ask = append(ask, a)
-			if a.early {
-				s.w.start(a)
+	out := s.w.book.step(func(l *ledger.Ledger[*attempt], out *todo) {
+		for _, a := range batch {
+			if l.Take(a, out) != ledger.Entered {
+				a.stop(nil)
 			}
-			continue
-		case arrivedAgain:
-			a.delivery.Ack()
-		case arrivedLate:
-			a.delivery.Nak()
 		}
-		a.stop(nil)
-	}
-	s.claims.add(ask...)
+	})
+	s.w.do(&out)
+	s.claims.add(out.Ask...)
 }
 
 // read makes an attempt of a message. nil: it can't be understood, and was dealt with.
@@ -97,7 +88,7 @@ func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) *attempt {
 		w.metrics.redelivered.Add(context.Background(), 1, p.attrs)
 	}
 	a := s.newAttempt(p, work, d.Header, now)
-	a.delivery, a.early = d, work.Repeatable && d.Delivered == 1
+	a.Message, a.Delivered = d, d.Delivered
 	return a
 }
 
@@ -119,7 +110,10 @@ func readWork(data []byte) (*workerv1.Work, error) {
 }
 
 func (s *session) newAttempt(p *pool, work *workerv1.Work, header nats.Header, now time.Time) *attempt {
-	a := &attempt{key: keyOf(work.Attempt), work: work, header: header, session: s, pool: p, kind: s.w.kinds[work.Executor], taken: now}
+	a := &attempt{
+		Entry: ledger.Entry{Key: keyOf(work.Attempt), Token: work.Token, Session: &s.Session, Pool: p.index, Repeatable: work.Repeatable},
+		work:  work, header: header, session: s, pool: p, kind: s.w.kinds[work.Executor], taken: now,
+	}
 	a.ctx, a.stop = context.WithCancelCause(context.Background())
 	a.out.init(s.w, a)
 	return a

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -26,7 +27,7 @@ type Worker struct {
 	registry *executors.Registry
 	kinds    map[string]*kind // by executor id
 	pools    []*pool
-	ledger   *ledger
+	book     *book
 	results  *batcher[*attempt]
 	voices   voices
 	parts    chan struct{} // a place for each request for a part of a payload
@@ -63,10 +64,10 @@ func New(cfg Config, conn *queue.Conn) (*Worker, error) {
 		parts: make(chan struct{}, partsInFlight),
 	}
 	w.quiet = &quietLog{log: w.log}
-	for _, p := range cfg.Pools {
-		w.pools = append(w.pools, newPool(p))
+	for i, p := range cfg.Pools {
+		w.pools = append(w.pools, newPool(i, p))
 	}
-	w.ledger = newLedger(cfg.MaxKept, cfg.MaxKeptBytes, w.pools)
+	w.book = newBook(ledger.Limits{Kept: cfg.MaxKept, KeptBytes: cfg.MaxKeptBytes, Resend: cfg.Resend}, w.pools)
 	w.results = w.newReporter()
 	w.voices.init(w)
 	var err error
@@ -152,7 +153,7 @@ func (w *Worker) sessions(life context.Context) error {
 		if w.isDraining() {
 			flush, cancel := context.WithTimeout(life, w.cfg.FlushGrace)
 			defer cancel()
-			w.ledger.await(flush, func(inHand, kept int) bool { return inHand == 0 && kept == 0 })
+			w.book.await(flush, func(inHand, kept int) bool { return inHand == 0 && kept == 0 })
 			return nil
 		}
 	}
@@ -161,7 +162,7 @@ func (w *Worker) sessions(life context.Context) error {
 // abandon waits for what still works, as long as the kill grace, and names what does not stop.
 func (w *Worker) abandon() {
 	stopped := make(chan struct{})
-	w.ledger.stopEverything(executors.ErrDraining)
+	w.book.all(func(a *attempt) { a.stop(executors.ErrDraining) })
 	go func() { // ends when the last executor returns, or with the process
 		w.working.Wait()
 		close(stopped)
@@ -169,8 +170,18 @@ func (w *Worker) abandon() {
 	select {
 	case <-stopped:
 	case <-time.After(w.cfg.KillGrace):
-		w.log.Error("executors did not stop", "tasks", w.ledger.inHandIDs(20))
+		w.log.Error("executors did not stop", "task_ids", w.inHandIDs(20))
 	}
+}
+
+// inHandIDs are ids of tasks that hold a slot, at most that many.
+func (w *Worker) inHandIDs(most int) (ids []string) {
+	w.book.all(func(a *attempt) {
+		if a.HoldsSlot() && len(ids) < most {
+			ids = append(ids, a.work.TaskId)
+		}
+	})
+	return ids
 }
 
 // Drain asks for a drain, as the end of Run's context does. It returns at once; Run returns when the drain has ended.
@@ -200,7 +211,7 @@ func (w *Worker) Ready() error {
 		return errors.New("not connected to NATS")
 	case !s.lease.holds():
 		return errors.New("no lease was granted")
-	case !w.ledger.hasRoom():
+	case !w.book.hasRoom():
 		return errors.New("too many results wait for their receipts")
 	}
 	return nil
@@ -221,7 +232,7 @@ func (w *Worker) Stats() Stats {
 	if s := w.session.Load(); s != nil {
 		st.Instance, st.Lease = s.instance, s.lease.Until()
 	}
-	st.InHand, st.Kept, st.KeptBytes = w.ledger.counts()
+	st.InHand, st.Kept, st.KeptBytes = w.book.counts()
 	return st
 }
 
@@ -235,8 +246,8 @@ func (w *Worker) news(data []byte) {
 	for _, h := range news.Handovers { // first: receipts free the slots that were offered
 		w.accept(h)
 	}
-	w.ledger.receipts(news.Receipts)
-	w.ledger.cancel(news.Cancel)
+	out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { learn(l, news.Receipts, news.Cancel, out) })
+	w.do(&out)
 }
 
 // quietLog lets the same complaint through once in a few seconds.

@@ -8,13 +8,13 @@ import (
 // groups are the sections of the page, in order, with what is to say on top of each.
 var groups = []struct{ name, text string }{
 	{"Process", ""},
-	{"Listeners", "Nothing asks who calls, so that listeners are on loopback unless that is allowed."},
+	{"Listeners", "There is no access control, so listeners are on loopback unless you allow others."},
 	{"Postgres", ""},
-	{"NATS", "A worker needs NATS alone. `taskgrove nats-config` renders the users of an external server and their permissions."},
-	{"Streams", "Coordinators make the streams, and bring existing ones to these settings."},
+	{"NATS", "A worker needs only NATS. `taskgrove nats-config` prints the users and permissions for an external server."},
+	{"Streams", "Coordinators create the streams, and change existing ones to these settings."},
 	{"Scheduling", ""},
-	{"Limits", "Above them a submission is refused as a whole."},
-	{"Payloads", "Give them the same values in coordinators and workers."},
+	{"Limits", "A submission that exceeds one of these limits is refused as a whole."},
+	{"Payloads", "Use the same values in coordinators and workers."},
 	{"Pools", ""},
 	{"Attempts", ""},
 	{"Executors", ""},
@@ -27,16 +27,15 @@ const header = `<!-- Generated from the structs of package config by "go generat
 
 # Configuration
 
-Every process reads its settings from environment variables, once, at its start. Where a flag is named, the flag has
-precedence. An empty variable counts as unset. A wrong value stops the start: each fault is printed with the variable's
-name and what it takes, all of them at once. Variables that begin with TASKGROVE_ and are none of these are named in a
-warning.
+Every process reads its settings from environment variables once, when it starts. If a flag is named, the flag wins. An empty
+variable counts as unset. A process with wrong values does not start: it prints all faults at once, each with the variable's name
+and the values that it takes. It warns of unknown variables that begin with TASKGROVE_.
 
-Durations are numbers with units: ` + "`250ms`, `30s`, `1h30m`" + `. Sizes are bytes, or have a unit: ` + "`128KiB`, `64MiB`" + `.
-Secrets show as ` + "`***`" + ` in logs and errors.
+Durations are numbers with units: ` + "`250ms`, `30s`, `1h30m`" + `. Sizes are in bytes, or have a unit: ` + "`128KiB`, `64MiB`" + `.
+Secrets appear as ` + "`***`" + ` in logs and errors.
 
-Traces are sent over OTLP (gRPC) when ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` is set; the other variables of OpenTelemetry
-(` + "`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`" + `) then work, too.
+If ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` is set, traces are sent over OTLP (gRPC). The other variables of OpenTelemetry then work, too
+(` + "`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`" + `).
 `
 
 // Markdown is docs/configuration.md.

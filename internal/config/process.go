@@ -17,10 +17,10 @@ type Coordinator struct {
 	Limits     `group:"Limits"`
 	Payloads   `group:"Payloads"`
 
-	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL" group:"Postgres" desc:"the database, which holds all state; dev starts a private one when unset, and does not read the other names, so as to leave other projects' databases alone"`
+	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL" group:"Postgres" desc:"the database, which holds all state; when unset, dev starts a private one. dev ignores the other two names, which may belong to other projects"`
 
 	Name    string `envconfig:"NAME" group:"Process" desc:"name of this process, for operators; empty: the host's name"`
-	Migrate Bool   `envconfig:"MIGRATE" default:"true" flag:"migrate" group:"Process" desc:"bring the database to the newest schema at the start; several coordinators may do so at once"`
+	Migrate Bool   `envconfig:"MIGRATE" default:"true" flag:"migrate" group:"Process" desc:"bring the database to the newest schema at start-up; several coordinators may do so at the same time"`
 }
 
 func (c *Coordinator) required() []string { return []string{"POSTGRES_URL", "NATS_URL"} }
@@ -35,7 +35,7 @@ type Worker struct {
 	Payloads  `group:"Payloads"`
 	Executors `group:"Executors"`
 
-	ID       Name            `envconfig:"WORKER_ID" flag:"id" group:"Process" desc:"id of the worker, its own in the cluster; its NATS user is named for it; empty: the user in TASKGROVE_NATS_URL, else made of the host's name"`
+	ID       Name            `envconfig:"WORKER_ID" flag:"id" group:"Process" desc:"id of the worker, unique in the cluster, and the name of its NATS user; empty: the user in TASKGROVE_NATS_URL, else one made from the host's name"`
 	HTTPAddr OptionalAddress `envconfig:"WORKER_HTTP_ADDR" default:"127.0.0.1:7702" flag:"http-addr" group:"Process" desc:"where the worker serves /health, /ready and /metrics"`
 }
 
@@ -59,12 +59,12 @@ type Dev struct {
 
 	// No aliases: an exported DATABASE_URL may belong to another project.
 	PostgresURL   PostgresURL `envconfig:"POSTGRES_URL" group:"Postgres" desc:"the database; a private one when unset"`
-	Migrate       Bool        `envconfig:"MIGRATE" default:"true" group:"Process" desc:"bring the database to the newest schema at the start"`
-	WorkerNATSURL NATSURL     `envconfig:"WORKER_NATS_URL" group:"Dev" desc:"the servers of TASKGROVE_NATS_URL with the user and password of the worker; empty: the same"`
+	Migrate       Bool        `envconfig:"MIGRATE" default:"true" group:"Process" desc:"bring the database to the newest schema at start-up"`
+	WorkerNATSURL NATSURL     `envconfig:"WORKER_NATS_URL" group:"Dev" desc:"the servers of TASKGROVE_NATS_URL with the worker's user and password; empty: the same URL"`
 	WorkerID      Name        `envconfig:"WORKER_ID" group:"Process" desc:"id of the worker; empty: dev"`
 
 	DataDir   string `envconfig:"DATA_DIR" flag:"data-dir" group:"Dev" desc:"where the private Postgres and NATS keep their files; empty: taskgrove/dev in the user's data home ($XDG_DATA_HOME, else ~/.local/share), for root /var/lib/taskgrove/dev"`
-	Ephemeral Bool   `envconfig:"EPHEMERAL" default:"false" flag:"ephemeral" group:"Dev" desc:"keep everything in a temporary directory that is removed at the end; excludes a data directory"`
+	Ephemeral Bool   `envconfig:"EPHEMERAL" default:"false" flag:"ephemeral" group:"Dev" desc:"keep everything in a temporary directory and delete it at the end; excludes a data directory"`
 	PGBin     string `envconfig:"POSTGRES_BIN_DIR" group:"Dev" desc:"directory of initdb and postgres for the private Postgres; empty: the PATH, then the usual places"`
 }
 
@@ -107,48 +107,48 @@ func (c *Dev) Worker(nats NATSURL) Worker {
 
 // Client is the configuration of the commands that speak to a cluster.
 type Client struct {
-	Server string `envconfig:"SERVER" default:"127.0.0.1:7700" flag:"server" group:"Client" desc:"address of a coordinator's gRPC listener, or any other target of gRPC, such as dns:///name:port"`
+	Server string `envconfig:"SERVER" default:"127.0.0.1:7700" flag:"server" group:"Client" desc:"address of a coordinator's gRPC listener, or any other gRPC target, such as dns:///name:port"`
 
-	RequestTimeout time.Duration `envconfig:"REQUEST_TIMEOUT" default:"30s" min:"0s" flag:"request-timeout" group:"Client" desc:"how long a command waits for one answer of the coordinator; submissions, watches and logs are not bounded; 0: for ever"`
+	RequestTimeout time.Duration `envconfig:"REQUEST_TIMEOUT" default:"30s" min:"0s" flag:"request-timeout" group:"Client" desc:"how long a command waits for one answer of the coordinator; submissions, watches and logs have no limit; 0: for ever"`
 }
 
 func (c *Client) required() []string { return nil }
 
 // Ready says how a process tells that it serves.
 type Ready struct {
-	ReadyFile string `envconfig:"READY_FILE" flag:"ready-file" desc:"file that is written once everything serves, with the addresses as JSON, and removed at the end; dev's holds credentials and is readable by its owner only"`
+	ReadyFile string `envconfig:"READY_FILE" flag:"ready-file" desc:"file that is written once everything serves, with the addresses as JSON, and deleted at the end; dev's contains credentials, so only its owner can read it"`
 }
 
 // Log says how a process logs.
 type Log struct {
-	Level  Level     `envconfig:"LOG_LEVEL" alias:"LOG_LEVEL" default:"info" flag:"log-level" desc:"the least level that is logged"`
-	Format LogFormat `envconfig:"LOG_FORMAT" default:"auto" flag:"log-format" desc:"how lines look on stderr; auto: text on a terminal, else JSON"`
+	Level  Level     `envconfig:"LOG_LEVEL" alias:"LOG_LEVEL" default:"info" flag:"log-level" desc:"lowest level that is logged"`
+	Format LogFormat `envconfig:"LOG_FORMAT" default:"auto" flag:"log-format" desc:"format of log lines on stderr; auto: text on a terminal, else JSON"`
 }
 
 // Postgres says how to use the database.
 type Postgres struct {
-	MaxConns         int           `envconfig:"POSTGRES_MAX_CONNS" default:"16" min:"4" max:"10000" desc:"connections that the process keeps at most"`
-	StatementTimeout time.Duration `envconfig:"POSTGRES_STATEMENT_TIMEOUT" default:"30s" min:"1s" max:"1h" desc:"bound of every statement but those of large submissions and migrations"`
+	MaxConns         int           `envconfig:"POSTGRES_MAX_CONNS" default:"16" min:"4" max:"10000" desc:"maximum number of connections of the process"`
+	StatementTimeout time.Duration `envconfig:"POSTGRES_STATEMENT_TIMEOUT" default:"30s" min:"1s" max:"1h" desc:"time limit of each statement, except for large submissions and migrations"`
 }
 
 // NATS says how to reach the bus.
 type NATS struct {
-	NATSURL NATSURL `envconfig:"NATS_URL" desc:"NATS with JetStream, several servers separated by commas; dev starts one of its own when unset. A worker puts its id in the place of a user called coordinator, so that what dev's ready file names serves workers, too"`
-	Prefix  Name    `envconfig:"NATS_PREFIX" default:"tg" desc:"beginning of all subjects and streams, the same for the whole cluster"`
+	NATSURL NATSURL `envconfig:"NATS_URL" desc:"NATS with JetStream, several servers separated by commas; dev starts its own when unset. A worker replaces a user called coordinator by its own id, so the URL in dev's ready file also works for workers"`
+	Prefix  Name    `envconfig:"NATS_PREFIX" default:"tg" desc:"prefix of all subjects and streams, the same in the whole cluster"`
 }
 
 // Streams are the settings of JetStream that coordinators make.
 type Streams struct {
-	Replicas  int           `envconfig:"NATS_REPLICAS" default:"1" min:"1" max:"5" desc:"copies of each stream; 3 in production"`
-	LogsAge   time.Duration `envconfig:"LOGS_AGE" default:"24h" min:"1m" desc:"how long what executors write is kept"`
-	LogsBytes Size          `envconfig:"LOGS_BYTES" default:"1GiB" min:"1MiB" desc:"how much of what executors write is kept, in all"`
+	Replicas  int           `envconfig:"NATS_REPLICAS" default:"1" min:"1" max:"5" desc:"copies of each stream; use 3 in production"`
+	LogsAge   time.Duration `envconfig:"LOGS_AGE" default:"24h" min:"1m" desc:"how long the output of executors is kept"`
+	LogsBytes Size          `envconfig:"LOGS_BYTES" default:"1GiB" min:"1MiB" desc:"how much output of executors is kept, in total"`
 }
 
 // Listen says where a coordinator listens.
 type Listen struct {
 	HTTPAddr Address `envconfig:"HTTP_ADDR" alias:"AIPARTNERUPFLOW_API_HOST+AIPARTNERUPFLOW_API_PORT,API_HOST+API_PORT" default:"127.0.0.1:8000" flag:"http-addr" desc:"where JSON-RPC, /health, /ready and /metrics are served; port 0: a free one"`
 	GRPCAddr Address `envconfig:"GRPC_ADDR" default:"127.0.0.1:7700" flag:"grpc-addr" desc:"where gRPC is served; port 0: a free one"`
-	Insecure Bool    `envconfig:"INSECURE_LISTEN" default:"false" flag:"insecure-listen" desc:"allow listeners that other machines reach: there is no access control"`
+	Insecure Bool    `envconfig:"INSECURE_LISTEN" default:"false" flag:"insecure-listen" desc:"allow listeners that other machines can reach; there is no access control"`
 }
 
 func (l *Listen) check() []Fault {
@@ -168,14 +168,14 @@ func (l *Listen) check() []Fault {
 // Scheduling is how a coordinator works.
 type Scheduling struct {
 	Retention   time.Duration `envconfig:"RETENTION" default:"168h" min:"0s" desc:"how long finished trees are kept; 0: for ever"`
-	Lease       time.Duration `envconfig:"LEASE" default:"30s" min:"2s" max:"1h" desc:"how long a worker may work after its last beat that was answered; several times TASKGROVE_BEAT"`
-	Republish   time.Duration `envconfig:"REPUBLISH" default:"15s" min:"100ms" max:"1h" desc:"after which an attempt that was sent and that nobody claimed is looked after"`
-	Audit       time.Duration `envconfig:"AUDIT" default:"20s" min:"0s" max:"1h" desc:"pause between two passes of the auditor, which works in one coordinator at a time; 0: this one does not audit"`
-	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"ready tasks of a pool and priority that lie in NATS when the pool has little capacity; twice its capacity when that is more"`
-	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"claims or results in one transaction"`
+	Lease       time.Duration `envconfig:"LEASE" default:"30s" min:"2s" max:"1h" desc:"how long a worker may work after its last beat that was answered; make it several times TASKGROVE_BEAT"`
+	Republish   time.Duration `envconfig:"REPUBLISH" default:"15s" min:"100ms" max:"1h" desc:"how long after sending an attempt to look after it, if nobody has claimed it"`
+	Audit       time.Duration `envconfig:"AUDIT" default:"20s" min:"0s" max:"1h" desc:"pause between two passes of the auditor, which runs in one coordinator at a time; 0: this coordinator does not audit"`
+	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"ready tasks that lie in NATS for each pool and priority; twice the capacity of the pool, if that is more"`
+	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"most claims or results in one transaction"`
 	Linger      time.Duration `envconfig:"LINGER" default:"5ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
-	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"submissions of large trees that are stored at once, and a fourth of the submissions that are read at once; more wait"`
-	InlineBytes Size          `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs do not travel in messages but in pieces; never over half of NATS's largest message"`
+	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"large trees stored at the same time; four times as many submissions are read at the same time; further ones wait"`
+	InlineBytes Size          `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs are sent in parts, not in the task's message; never more than half of NATS's largest message"`
 }
 
 // Limits bound what clients may send. See dag.Limits.
@@ -184,43 +184,43 @@ type Limits struct {
 	TreeEdges        int  `envconfig:"MAX_TREE_DEPENDENCIES" default:"10000000" min:"1" max:"100000000" desc:"dependencies of all tasks of a tree together"`
 	TaskDependencies int  `envconfig:"MAX_TASK_DEPENDENCIES" default:"100000" min:"1" max:"10000000" desc:"dependencies of one task"`
 	PayloadBytes     Size `envconfig:"MAX_PAYLOAD_BYTES" default:"1MiB" min:"1KiB" max:"64MiB" desc:"each of inputs, params, schemas and custom keys of one task"`
-	RequestBytes     Size `envconfig:"MAX_REQUEST_BYTES" default:"64MiB" min:"1KiB" max:"4GiB" desc:"one JSON-RPC request; larger trees go by gRPC, in pieces"`
+	RequestBytes     Size `envconfig:"MAX_REQUEST_BYTES" default:"64MiB" min:"1KiB" max:"4GiB" desc:"one JSON-RPC request; larger trees go through gRPC, which sends them in parts"`
 }
 
 // Payloads bound what tasks are given.
 type Payloads struct {
-	MaxInputBytes  Size `envconfig:"MAX_INPUT_BYTES" default:"64MiB" min:"1KiB" max:"1GiB" desc:"inputs of one task with the results of its dependencies"`
-	MaxResultBytes Size `envconfig:"MAX_RESULT_BYTES" default:"16MiB" min:"1KiB" max:"1GiB" desc:"a larger result fails its task; workers keep it, coordinators refuse parts beyond it"`
+	MaxInputBytes  Size `envconfig:"MAX_INPUT_BYTES" default:"64MiB" min:"1KiB" max:"1GiB" desc:"inputs of one task, including the results of its dependencies"`
+	MaxResultBytes Size `envconfig:"MAX_RESULT_BYTES" default:"16MiB" min:"1KiB" max:"1GiB" desc:"a larger result fails its task; workers enforce this, and coordinators refuse parts beyond it"`
 }
 
 // Slots are the pools that a worker serves.
 type Slots struct {
-	Pools       Pools `envconfig:"POOLS" default:"all" flag:"pools" desc:"pools to serve; all: the pool of each executor"`
-	Concurrency int   `envconfig:"CONCURRENCY" default:"16" min:"1" max:"20000" flag:"concurrency" desc:"attempts at a time in each pool that names no number; all pools together at most 20000"`
+	Pools       Pools `envconfig:"POOLS" default:"all" flag:"pools" desc:"pools to serve; all: one for each executor, with its name"`
+	Concurrency int   `envconfig:"CONCURRENCY" default:"16" min:"1" max:"20000" flag:"concurrency" desc:"slots of each pool for which TASKGROVE_POOLS gives no number: how many attempts run at the same time; all pools together have at most 20000"`
 }
 
 // Attempts is how a worker holds what it was given.
 type Attempts struct {
-	Beat         time.Duration `envconfig:"BEAT" default:"5s" min:"100ms" max:"10m" desc:"between two beats of the worker; a fraction of the coordinators' TASKGROVE_LEASE"`
-	KillGrace    time.Duration `envconfig:"KILL_GRACE" default:"5s" min:"100ms" max:"10m" desc:"how long before its lease ends a cut-off worker tells executors to stop; at most half the lease"`
-	DrainGrace   time.Duration `envconfig:"DRAIN_GRACE" default:"25s" min:"1ms" max:"24h" desc:"how long running attempts may go on after SIGTERM; what is not done then is handed back"`
-	FlushGrace   time.Duration `envconfig:"FLUSH_GRACE" default:"10s" min:"1ms" max:"1h" desc:"how long a stopping worker waits until its results are recorded"`
-	MaxKept      int           `envconfig:"MAX_KEPT_RESULTS" default:"10000" min:"1" max:"20000" desc:"results that are not recorded yet, beyond which the worker takes nothing"`
-	MaxKeptBytes Size          `envconfig:"MAX_KEPT_BYTES" default:"128MiB" min:"1MiB" max:"64GiB" desc:"their size, beyond which the worker takes nothing"`
-	InlineResult Size          `envconfig:"INLINE_RESULT_BYTES" default:"1MiB" min:"1KiB" max:"8MiB" desc:"larger results are stored in pieces before they are reported; never over half of NATS's largest message"`
-	MaxLogBytes  Size          `envconfig:"MAX_LOG_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"what one attempt may log; the rest is dropped"`
-	Resend       time.Duration `envconfig:"RESEND" default:"10s" min:"10ms" max:"1h" desc:"after which a result that was not confirmed is sent again"`
-	AskWithin    time.Duration `envconfig:"ASK_WITHIN" default:"5s" min:"10ms" max:"10m" desc:"how long a request to the coordinators may take before it is repeated"`
+	Beat         time.Duration `envconfig:"BEAT" default:"5s" min:"100ms" max:"10m" desc:"time between two beats of the worker; a fraction of the coordinators' TASKGROVE_LEASE"`
+	KillGrace    time.Duration `envconfig:"KILL_GRACE" default:"5s" min:"100ms" max:"10m" desc:"how long before its lease ends a disconnected worker tells executors to stop; at most half of the lease"`
+	DrainGrace   time.Duration `envconfig:"DRAIN_GRACE" default:"25s" min:"1ms" max:"24h" desc:"how long running attempts may continue after SIGTERM; those not done by then are handed back"`
+	FlushGrace   time.Duration `envconfig:"FLUSH_GRACE" default:"10s" min:"1ms" max:"1h" desc:"how long a stopping worker waits for its results to be recorded"`
+	MaxKept      int           `envconfig:"MAX_KEPT_RESULTS" default:"10000" min:"1" max:"20000" desc:"the worker takes no more tasks while it has more than so many unrecorded results"`
+	MaxKeptBytes Size          `envconfig:"MAX_KEPT_BYTES" default:"128MiB" min:"1MiB" max:"64GiB" desc:"the same, for the size of these results"`
+	InlineResult Size          `envconfig:"INLINE_RESULT_BYTES" default:"1MiB" min:"1KiB" max:"8MiB" desc:"larger results are sent in parts before they are reported; never more than half of NATS's largest message"`
+	MaxLogBytes  Size          `envconfig:"MAX_LOG_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much one attempt may log; the rest is dropped"`
+	Resend       time.Duration `envconfig:"RESEND" default:"10s" min:"10ms" max:"1h" desc:"how long to wait for the receipt of a result before sending it again"`
+	AskWithin    time.Duration `envconfig:"ASK_WITHIN" default:"5s" min:"10ms" max:"10m" desc:"how long to wait for the answer to a request before repeating it"`
 }
 
 // Executors are the guards of built-in executors.
 type Executors struct {
 	CommandAllow     Bool          `envconfig:"COMMAND_ALLOW" alias:"AIPARTNERUPFLOW_STDIO_ALLOW_COMMAND" default:"false" desc:"let command_executor run commands on the worker's host"`
-	CommandWhitelist List          `envconfig:"COMMAND_WHITELIST" alias:"AIPARTNERUPFLOW_STDIO_COMMAND_WHITELIST" desc:"first words that commands may have; when set there is no shell; empty: any command"`
-	CommandKeepEnv   List          `envconfig:"COMMAND_KEEP_ENV" desc:"names of the worker's environment that commands get beside PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
-	CommandGrace     time.Duration `envconfig:"COMMAND_GRACE" default:"2s" min:"1ms" max:"10m" desc:"from SIGTERM to SIGKILL when a command is stopped"`
-	OutputBytes      Size          `envconfig:"MAX_OUTPUT_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"what is kept of stdout and stderr of a command, each, and of the body of an answer to rest_executor"`
-	RESTAllow        Prefixes      `envconfig:"REST_ALLOW" desc:"where rest_executor may go although it is refused otherwise"`
-	RESTDeny         Prefixes      `envconfig:"REST_DENY" desc:"where rest_executor may not go, beside link-local, multicast and cloud metadata addresses"`
-	RESTDenyPrivate  Bool          `envconfig:"REST_DENY_PRIVATE" default:"false" desc:"refuse loopback and private networks to rest_executor, too"`
+	CommandWhitelist List          `envconfig:"COMMAND_WHITELIST" alias:"AIPARTNERUPFLOW_STDIO_COMMAND_WHITELIST" desc:"first words that commands may have; when set, there is no shell; empty: any command"`
+	CommandKeepEnv   List          `envconfig:"COMMAND_KEEP_ENV" desc:"variables of the worker's environment that commands also get, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
+	CommandGrace     time.Duration `envconfig:"COMMAND_GRACE" default:"2s" min:"1ms" max:"10m" desc:"time from SIGTERM to SIGKILL when a command is stopped"`
+	OutputBytes      Size          `envconfig:"MAX_OUTPUT_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much is kept of a command's stdout, of its stderr, and of the body that rest_executor gets"`
+	RESTAllow        Prefixes      `envconfig:"REST_ALLOW" desc:"where rest_executor may go, even if another rule refuses it"`
+	RESTDeny         Prefixes      `envconfig:"REST_DENY" desc:"where rest_executor may not go, besides link-local, multicast and cloud metadata addresses"`
+	RESTDenyPrivate  Bool          `envconfig:"REST_DENY_PRIVATE" default:"false" desc:"also refuse loopback and private networks to rest_executor"`
 }

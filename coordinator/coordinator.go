@@ -39,6 +39,7 @@ type Coordinator struct {
 	copying    chan struct{} // one for each that takes a connection of its own
 	ensured    sync.Map      // pool names whose consumers were made
 	meter      *meter
+	feeds      *feeds
 	prepared   atomic.Bool // streams and consumers are there
 	recordOnce sync.Once
 	records    bool // spans go somewhere; set once by recordOnce
@@ -67,6 +68,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}}
 	c.lanes = newLanes(cfg.Window)
 	c.meter = newMeter(c)
+	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
 	return c
 }
 

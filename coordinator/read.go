@@ -258,26 +258,11 @@ func (c *Coordinator) Tree(ctx context.Context, id string) (*TreeStatus, error) 
 	if err != nil {
 		return nil, err
 	}
-	st, err := c.treeStatus(ctx, k.Tree())
-	if err != nil {
-		return nil, err
-	}
-	return st.TreeStatus, nil
-}
-
-// treeState is a tree's aggregate with what a watch needs besides.
-type treeState struct {
-	*TreeStatus
-	start int64 // the last sequence before the current execution
-	over  bool  // no execution is in progress
-}
-
-func (c *Coordinator) treeStatus(ctx context.Context, k dag.TreeKey) (*treeState, error) {
-	t, err := c.store.Tree(ctx, k)
+	t, err := c.store.Tree(ctx, k.Tree())
 	if err != nil {
 		return nil, c.internal("read tree", err)
 	}
-	return &treeState{TreeStatus: showTree(t), start: t.ExecutionStart, over: t.Unfinished == 0}, nil
+	return showTree(t), nil
 }
 
 func showTree(t *pg.Tree) *TreeStatus {

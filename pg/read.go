@@ -340,19 +340,38 @@ type TreeEvent struct {
 // eventRows is how many rows of events are read at a time; each holds those of one transaction.
 const eventRows = 20
 
-// Events reads a tree's events after a sequence, in order, some thousands at most; empty: no more yet.
-func (s *Store) Events(ctx context.Context, tree dag.TreeKey, after int64) ([]TreeEvent, error) {
+// Events reads a tree and its events after a sequence, in order, some thousands at most, in one round trip and one more
+// for what the events are told with. The tree is as new as the events or newer: there are more when its Sequence is above
+// that of the last one. [ErrNotFound].
+func (s *Store) Events(ctx context.Context, tree dag.TreeKey, after int64) (*Tree, []TreeEvent, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("EventsAfter"), tree, after, eventRows)
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
 	var out []TreeEvent
+	var status *Tree
+	b := &pgx.Batch{}
+	b.Queue(sql("EventsAfter"), tree, after, eventRows).Query(func(rows pgx.Rows) (err error) {
+		out, err = scanEvents(rows, tree, after)
+		return err
+	})
+	b.Queue(sql("TreeByKey"), tree).Query(func(rows pgx.Rows) (err error) {
+		status, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Tree])
+		return err
+	})
+	switch err := s.pool.SendBatch(ctx, b).Close(); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil, ErrNotFound
+	case err != nil:
+		return nil, nil, fmt.Errorf("read events: %w", err)
+	}
+	return status, out, s.addEventDetails(ctx, out)
+}
+
+// scanEvents unpacks rows of events and drops those up to the sequence after.
+func scanEvents(rows pgx.Rows, tree dag.TreeKey, after int64) (out []TreeEvent, err error) {
 	var last int64
 	var at time.Time
 	var body []byte
-	if _, err := pgx.ForEachRow(rows, []any{&last, &at, &body}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&last, &at, &body}, func() error {
 		events, err := decodeEvents(tree, body)
 		if err != nil {
 			return err
@@ -363,10 +382,8 @@ func (s *Store) Events(ctx context.Context, tree dag.TreeKey, after int64) ([]Tr
 			}
 		}
 		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	return out, s.addEventDetails(ctx, out)
+	})
+	return out, err
 }
 
 func (s *Store) addEventDetails(ctx context.Context, events []TreeEvent) error {

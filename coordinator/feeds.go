@@ -1,0 +1,112 @@
+package coordinator
+
+import (
+	"context"
+	"sync"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// feeds are the trees that are watched in this process.
+type feeds struct {
+	store     eventStore
+	subscribe subscribe
+	internal  func(what string, err error) error // see [Coordinator.internal]
+	lookups   singleflight.Group                 // of ids
+
+	mu    sync.Mutex
+	trees map[dag.TreeKey]*feed
+	ids   map[string]*feed // the ids that feeds are asked for by, so that another watcher need not look them up
+}
+
+// eventStore is what feeds read.
+type eventStore interface {
+	KeyOf(ctx context.Context, id string) (dag.Key, error)
+	Tree(ctx context.Context, tree dag.TreeKey) (*pg.Tree, error)
+	Events(ctx context.Context, tree dag.TreeKey, after int64) (*pg.Tree, []pg.TreeEvent, error)
+	IDs(ctx context.Context, keys []dag.Key) (map[dag.Key]string, error)
+}
+
+// subscribe gives the news about a topic, as the queue does.
+type subscribe func(ctx context.Context, topic string, buffer int) (<-chan []byte, error)
+
+func newFeeds(store eventStore, sub subscribe, internal func(string, error) error) *feeds {
+	return &feeds{store: store, subscribe: sub, internal: internal, trees: map[dag.TreeKey]*feed{}, ids: map[string]*feed{}}
+}
+
+// maxFeedIDs is how many ids of its tasks a feed is found by; by others, the tree is looked up.
+const maxFeedIDs = 16
+
+// join gives the feed of a task's tree, which begins to read after the sequence given if this is its first watcher. Each
+// join needs a leave.
+func (fs *feeds) join(ctx context.Context, id string, after int64) (*feed, error) {
+	fs.mu.Lock()
+	f := fs.ids[id]
+	if f != nil {
+		f.watchers++
+	}
+	fs.mu.Unlock()
+	if f != nil {
+		return f, nil
+	}
+	k, err, _ := fs.lookups.Do(id, func() (any, error) {
+		return fs.store.KeyOf(context.WithoutCancel(ctx), id) // others wait for it too; the store bounds it
+	})
+	if err != nil {
+		return nil, err
+	}
+	tree := k.(dag.Key).Tree()
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f = fs.trees[tree]; f == nil {
+		f = newFeed(fs, tree)
+		fs.trees[tree] = f
+		reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+		f.stop = stop
+		go f.run(reading, after) // the last watcher waits for its end, see leave
+	}
+	f.watchers++
+	if len(f.ids) < maxFeedIDs && fs.ids[id] == nil {
+		f.ids = append(f.ids, id)
+		fs.ids[id] = f
+	}
+	return f, nil
+}
+
+// leave ends the feed with its last watcher.
+func (fs *feeds) leave(f *feed) {
+	fs.mu.Lock()
+	f.watchers--
+	last := f.watchers == 0
+	if last {
+		fs.forget(f)
+	}
+	fs.mu.Unlock()
+	if last {
+		f.stop()
+		<-f.done
+	}
+}
+
+// retire keeps a feed that has ended from new watchers; those that it has go on with what it holds.
+func (fs *feeds) retire(f *feed) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.forget(f)
+}
+
+// forget is for who holds mu.
+func (fs *feeds) forget(f *feed) {
+	if fs.trees[f.tree] == f {
+		delete(fs.trees, f.tree)
+	}
+	for _, id := range f.ids {
+		if fs.ids[id] == f {
+			delete(fs.ids, id)
+		}
+	}
+	f.ids = nil
+}

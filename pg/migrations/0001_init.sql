@@ -1,4 +1,6 @@
--- The first schema. Nothing existed before, so it locks nothing that anyone waits for.
+-- The first schema.
+-- Locks: nothing that anyone waits for, as nothing existed before.
+-- Older coordinators: there are none.
 --
 -- Scheduling state changes often and is narrow: task. What is written once is apart: spec, payload, edge. Outcomes are
 -- one row per attempt: attempt. A task's key holds its tree's (tree << 24 | index), so a tree is a key range in each.

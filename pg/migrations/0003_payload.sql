@@ -1,6 +1,7 @@
 -- Large values are compressed by lz4, where the server was built with it: pglz takes longer to compress a JSON document than
 -- all that is done with it besides. Parts of results live until their attempt is settled and are not compressed at all.
--- Locks task-independent tables exclusively, for an instant: no row is rewritten, older coordinators go on working.
+-- Locks: payload, attempt and chunk, exclusively, for an instant; no row is written anew.
+-- Older coordinators: go on working.
 do $$
 begin
   alter table payload alter column inputs set compression lz4, alter column params set compression lz4,

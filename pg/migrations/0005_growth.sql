@@ -1,11 +1,11 @@
 -- Room to grow: flags of a task get 31 bits instead of 15, and a tree's row tells by its revision which version of the stored
 -- tree anything remembered of it belongs to: it is raised by whoever changes tasks or edges of a stored tree.
--- Coordinators from before version 0.2.0 must have stopped: they read flags as smallint.
--- Locks task exclusively while all its rows are written anew and its key is indexed again, about 4 s for a million tasks on
--- one core; rows stay as wide as they are. Locks tree exclusively, for an instant; none of its rows is written.
-alter table tree add column revision bigint not null default 1;
+-- Locks: task, exclusively, while all its rows are written anew and its key is indexed again, about 4 s for a million tasks
+-- on one core; rows stay as wide as they are. Then tree, exclusively, until the same commit; none of its rows is written.
+-- Older coordinators: must have stopped, as they read flags as smallint.
 drop view shown;
 alter table task alter column flags type integer;
+alter table tree add column revision bigint not null default 1;
 
 -- A task as it is shown: what every read of the API stands on. The numbers bear the names that package dag has for them.
 create view shown as

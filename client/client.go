@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"time"
 
@@ -131,15 +130,3 @@ func (c *Client) pause(ctx context.Context, n int) error {
 		return nil
 	}
 }
-
-// Errors that callers branch on. All others are wrapped as they came from gRPC: see package status there.
-var (
-	// ErrNotFound: no such task or tree.
-	ErrNotFound = errors.New("not found")
-	// ErrInvalid: what was sent can't be accepted; see [InvalidError] for each fault.
-	ErrInvalid = errors.New("invalid")
-	// ErrConflict: the state does not allow it.
-	ErrConflict = errors.New("conflict")
-	// ErrUnavailable: the cluster can't be reached, or is too busy; try again.
-	ErrUnavailable = errors.New("unavailable")
-)

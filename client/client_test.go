@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -16,7 +17,6 @@ import (
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
-	"github.com/taskgrove/taskgrove/dag"
 )
 
 // run serves svc at addr until stop is called or the test ends.
@@ -71,10 +71,10 @@ func TestSubmitAndRead(t *testing.T) {
 	c, _ := start(t)
 	due := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 	sub, err := c.Submit(t.Context(), []client.NewTask{
-		{ID: "r", Name: "root", Dependencies: client.After("c")},
+		{ID: "r", Name: "root", Needs: []string{"c"}},
 		{
-			ID: "c", Name: "child", Parent: "r", Priority: client.Priority(dag.Urgent), Inputs: map[string]any{"n": 1},
-			Pool: "gpu", Custom: map[string]string{"project": "p"}, NotBefore: due,
+			ID: "c", Name: "child", Parent: "r", Priority: client.Urgent, Inputs: map[string]any{"n": 1},
+			Executor: "noop_executor", Pool: "gpu", Custom: map[string]string{"project": "p"}, NotBefore: due,
 		},
 	}, client.WithUser("u"), client.Hold(), client.WithTreeTimeout(time.Hour))
 	if err != nil || sub.TreeID != "r" || sub.Tasks != 2 {
@@ -84,9 +84,10 @@ func TestSubmitAndRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if task.Name != "child" || task.ParentID != "r" || task.Priority != dag.Urgent || string(task.Inputs) != `{"n":1}` ||
-		task.Pool != "gpu" || string(task.Custom) != `{"project":"p"}` || task.State != "held" ||
-		task.Status != dag.StatusPending || task.CreatedAt.IsZero() || !task.StartedAt.IsZero() || task.UserID != "u" {
+	if task.Name != "child" || task.ParentID != "r" || task.Priority != client.Urgent || string(task.Inputs) != `{"n":1}` ||
+		task.Pool != "gpu" || string(task.Custom) != `{"project":"p"}` || task.State != client.StateHeld ||
+		task.Status != client.StatusPending || task.CreatedAt.IsZero() || !task.StartedAt.IsZero() || task.UserID != "u" ||
+		task.Executor != "noop_executor" || string(task.Schemas) != `{"method":"noop_executor"}` {
 		t.Errorf("got %+v", task)
 	}
 	tree, err := c.Tree(t.Context(), "c")
@@ -96,6 +97,37 @@ func TestSubmitAndRead(t *testing.T) {
 	root, err := c.Task(t.Context(), "r")
 	if err != nil || len(root.Dependencies) != 1 || root.Dependencies[0] != (client.Dependency{Ref: "c", Type: "result"}) {
 		t.Errorf("got %+v, %v", root, err)
+	}
+}
+
+func TestWantedTasksAreOptional(t *testing.T) {
+	c, _ := start(t)
+	sub, err := c.Submit(t.Context(), []client.NewTask{
+		{Name: "root", Needs: []string{"a"}, Wants: []string{"b"}}, {Name: "a", Parent: "root"}, {Name: "b", Parent: "root"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := c.Task(t.Context(), sub.TreeID)
+	if err != nil || len(root.Dependencies) != 2 || root.Dependencies[0].Optional || !root.Dependencies[1].Optional {
+		t.Errorf("got %+v, %v", root, err)
+	}
+}
+
+func TestPriorities(t *testing.T) {
+	for p, want := range map[client.Priority]string{client.Urgent: "0 urgent", client.High: "1 high", client.Normal: "2 normal", client.Low: "3 low"} {
+		data, err := json.Marshal(p)
+		if got := string(data) + " " + p.String(); err != nil || got != want {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+		var back client.Priority
+		if err := json.Unmarshal(data, &back); err != nil || back != p {
+			t.Errorf("%s is read as %v, %v", data, back, err)
+		}
+	}
+	var p client.Priority
+	if err := json.Unmarshal([]byte("4"), &p); err == nil {
+		t.Error("4 is read as a priority")
 	}
 }
 
@@ -182,7 +214,11 @@ func TestErrors(t *testing.T) {
 	if _, err := c.Task(t.Context(), "x"); !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
-	if _, err := c.Cancel(t.Context(), "x"); !errors.Is(err, client.ErrNotFound) {
+	_, err := c.Cancel(t.Context(), "x")
+	if call, ok := errors.AsType[*client.Error](err); !ok || call.Op != "cancel x" || call.Err != client.ErrNotFound { //nolint:errorlint // the field
+		t.Errorf("got %#v", err)
+	}
+	if !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 	svc.FailNext("Execute", fmt.Errorf("%w: busy", coordinator.ErrConflict))
@@ -255,11 +291,47 @@ func TestWait(t *testing.T) {
 	}
 	go svc.Fail(sub.TreeID, "boom")
 	tree, err := c.Wait(t.Context(), sub.TreeID)
-	if err != nil || tree.Status != dag.StatusFailed || !tree.Ended() {
+	if err != nil || tree.Status != client.StatusFailed || !tree.Ended() {
 		t.Errorf("got %+v, %v", tree, err)
 	}
-	if tree, err = c.Wait(t.Context(), sub.TreeID); err != nil || tree.Status != dag.StatusFailed {
+	if tree, err = c.Wait(t.Context(), sub.TreeID); err != nil || tree.Status != client.StatusFailed {
 		t.Errorf("once more: got %+v, %v", tree, err)
+	}
+}
+
+func TestResult(t *testing.T) {
+	c, svc := start(t)
+	type report struct{ Rows int }
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for svc.LastSubmit().UserID != "u" {
+			time.Sleep(time.Millisecond)
+		}
+		svc.Complete("a", `{"rows": 3}`)
+	}()
+	tree, err := c.SubmitAndWait(t.Context(), []client.NewTask{{ID: "a", Name: "a"}}, client.WithUser("u"))
+	<-ended
+	if err != nil || tree.Status != client.StatusCompleted {
+		t.Fatalf("got %+v, %v", tree, err)
+	}
+	if got, err := client.Result[report](t.Context(), c, "a"); err != nil || got.Rows != 3 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := client.Result[[]string](t.Context(), c, "a"); err == nil || !strings.HasPrefix(err.Error(), "result of a: json: cannot unmarshal") {
+		t.Errorf("as another type: got %v", err)
+	}
+	if _, err := client.Result[any](t.Context(), c, "nope"); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("of no task: got %v", err)
+	}
+	sub, err := c.Submit(t.Context(), []client.NewTask{{Name: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	svc.Fail(sub.TreeID, "boom")
+	_, err = client.Result[any](t.Context(), c, sub.TreeID)
+	if failed, ok := errors.AsType[*client.TaskError](err); !ok || failed.Task.Status != client.StatusFailed || !strings.HasSuffix(err.Error(), " is failed: boom") {
+		t.Errorf("of a failed task: got %v", err)
 	}
 }
 
@@ -286,7 +358,7 @@ func TestSteerAndLook(t *testing.T) {
 	if got, err := c.Cancel(t.Context(), trees[0], client.WithMessage("enough")); err != nil || !got.Done || got.Message != "enough" {
 		t.Errorf("cancel: got %+v, %v", got, err)
 	}
-	if got, err := c.Cancel(t.Context(), trees[0]); err != nil || got.Done || got.Status != dag.StatusCancelled {
+	if got, err := c.Cancel(t.Context(), trees[0]); err != nil || got.Done || got.Status != client.StatusCancelled {
 		t.Errorf("cancel again: got %+v, %v", got, err)
 	}
 	if got, err := c.Execute(t.Context(), trees[0], client.Force(), client.RerunDependencies()); err != nil || got.Tasks != 1 {

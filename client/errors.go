@@ -12,6 +12,37 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
+// Errors that callers branch on, with errors.Is. All of them come in an [Error].
+var (
+	// ErrNotFound: no such task or tree.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalid: what was sent can't be accepted; see [InvalidError] for each fault.
+	ErrInvalid = errors.New("invalid")
+	// ErrConflict: the state does not allow it.
+	ErrConflict = errors.New("conflict")
+	// ErrUnavailable: the cluster can't be reached, or is too busy; try again.
+	ErrUnavailable = errors.New("unavailable")
+)
+
+// Error is the error of a call.
+type Error struct {
+	Op   string // what was done: "cancel task-1"
+	Err  error  // why it failed: one of the Err... above, an [InvalidError], the context's cause, or what gRPC says
+	Text string // what the server said about it; may be empty
+}
+
+// Error has all of it.
+func (e *Error) Error() string {
+	text := e.Op + ": " + e.Err.Error()
+	if e.Text != "" {
+		text += ": " + e.Text
+	}
+	return text
+}
+
+// Unwrap gives Err.
+func (e *Error) Unwrap() error { return e.Err }
+
 // InvalidError holds what is wrong with something that was sent. It matches [ErrInvalid].
 type InvalidError struct {
 	Text   string
@@ -31,45 +62,64 @@ func (e *InvalidError) Error() string { return e.Text }
 // Is reports whether target is [ErrInvalid].
 func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
 
+// TaskError reports that a task has no result, as it did not complete, or not yet.
+type TaskError struct{ Task *Task }
+
+// Error names the task, how it stands, and its error.
+func (e *TaskError) Error() string {
+	text := fmt.Sprintf("task %s is %s", e.Task.ID, e.Task.Status)
+	if e.Task.Error != "" {
+		text += ": " + e.Task.Error
+	}
+	return text
+}
+
 // wrap makes the client's error of gRPC's, prefixed with what was done.
 func wrap(ctx context.Context, err error, format string, args ...any) error {
 	if err == nil {
 		return nil
 	}
-	operation := fmt.Sprintf(format, args...)
+	out := &Error{Op: fmt.Sprintf(format, args...), Err: err}
 	if bad, ok := errors.AsType[*dag.InvalidTaskError](err); ok { // found before anything was sent
-		return fmt.Errorf("%s: %w", operation, &InvalidError{
+		out.Err = &InvalidError{
 			Text: bad.Reason, Faults: []Fault{{Field: fmt.Sprintf("tasks[%d].%s", bad.Index, bad.Field), Reason: bad.Reason}},
-		})
+		}
+		return out
 	}
 	st, ok := status.FromError(err)
 	if !ok {
-		return fmt.Errorf("%s: %w", operation, err)
+		return out
 	}
 	if ctx.Err() != nil && (st.Code() == codes.Canceled || st.Code() == codes.DeadlineExceeded) {
-		return fmt.Errorf("%s: %w", operation, context.Cause(ctx))
+		out.Err = context.Cause(ctx)
+		return out
 	}
 	switch st.Code() {
 	case codes.NotFound:
-		return fmt.Errorf("%s: %w", operation, ErrNotFound)
+		out.Err = ErrNotFound
 	case codes.FailedPrecondition:
-		return fmt.Errorf("%s: %w: %s", operation, ErrConflict, st.Message())
+		out.Err, out.Text = ErrConflict, st.Message()
 	case codes.Unavailable, codes.ResourceExhausted:
-		return fmt.Errorf("%s: %w: %s", operation, ErrUnavailable, st.Message())
+		out.Err, out.Text = ErrUnavailable, st.Message()
 	case codes.DeadlineExceeded:
-		return fmt.Errorf("%s: %w: no answer in time", operation, ErrUnavailable)
+		out.Err, out.Text = ErrUnavailable, "no answer in time"
 	case codes.InvalidArgument:
-		invalid := &InvalidError{Text: st.Message()}
-		for _, detail := range st.Details() {
-			bad, ok := detail.(*errdetails.BadRequest)
-			if !ok {
-				continue
-			}
-			for _, v := range bad.FieldViolations {
-				invalid.Faults = append(invalid.Faults, Fault{Field: v.Field, Reason: v.Description, Code: v.Reason})
-			}
-		}
-		return fmt.Errorf("%s: %w", operation, invalid)
+		out.Err = invalidOf(st)
 	}
-	return fmt.Errorf("%s: %w", operation, err)
+	return out
+}
+
+// invalidOf is what a server says of each fault.
+func invalidOf(st *status.Status) *InvalidError {
+	invalid := &InvalidError{Text: st.Message()}
+	for _, detail := range st.Details() {
+		bad, ok := detail.(*errdetails.BadRequest)
+		if !ok {
+			continue
+		}
+		for _, v := range bad.FieldViolations {
+			invalid.Faults = append(invalid.Faults, Fault{Field: v.Field, Reason: v.Description, Code: v.Reason})
+		}
+	}
+	return invalid
 }

@@ -31,11 +31,11 @@ func Example() {
 	defer c.Close()
 
 	sub, err := c.Submit(ctx, []client.NewTask{
-		{ID: "report", Name: "report", Dependencies: client.After("fetch")},
+		{ID: "report", Name: "report", Needs: []string{"fetch"}},
 		{
 			ID: "fetch", Name: "fetch", Parent: "report",
-			Schemas: map[string]string{"method": "rest_executor"},
-			Inputs:  map[string]string{"url": "https://example.org/data"},
+			Executor: "rest_executor",
+			Inputs:   map[string]string{"url": "https://example.org/data"},
 		},
 	}, client.WithIdempotencyKey("report-of-monday"))
 	if err != nil {

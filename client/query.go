@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 
-	"github.com/taskgrove/taskgrove/dag"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
@@ -30,7 +29,7 @@ func (c *Client) Tree(ctx context.Context, id string) (*Tree, error) {
 type TaskFilter struct {
 	TreeOf   string // any task of the tree; then oldest first, else newest tree first
 	ParentID string
-	Status   dag.Status
+	Status   Status
 	PageSize int // how many are asked for at a time; default 100, at most 1000
 }
 
@@ -61,7 +60,7 @@ func (c *Client) Tasks(ctx context.Context, f TaskFilter) iter.Seq2[*Task, error
 // TreeFilter selects trees; zero fields don't filter.
 type TreeFilter struct {
 	UserID   string
-	Status   dag.Status
+	Status   Status
 	Running  bool // with an execution in progress
 	PageSize int  // how many are asked for at a time; default 100, at most 1000
 }
@@ -99,7 +98,7 @@ func (c *Client) Attempts(ctx context.Context, taskID string) ([]Attempt, error)
 	out := make([]Attempt, len(got.Attempts))
 	for i, a := range got.Attempts {
 		out[i] = Attempt{
-			Number: int(a.Number), Outcome: a.Outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
+			Number: int(a.Number), Outcome: Outcome(a.Outcome), Counted: a.Counted, Error: a.Error, Detail: a.Detail,
 			Worker: a.Worker, Result: a.Result, StartedAt: at(a.StartedAt), FinishedAt: at(a.FinishedAt),
 		}
 	}

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 
-	"github.com/taskgrove/taskgrove/dag"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
@@ -51,7 +50,7 @@ func WithCascade(all bool) CancelOption { return func(r *pb.CancelRequest) { r.C
 type Cancelled struct {
 	Done    bool // false: the task had ended already
 	Message string
-	Status  dag.Status // that it had ended with, when not Done
+	Status  Status // that it had ended with, when not Done
 }
 
 // Cancel cancels a task; a root cancels its whole tree. [ErrNotFound]. That the task had ended is no error.
@@ -64,5 +63,5 @@ func (c *Client) Cancel(ctx context.Context, taskID string, options ...CancelOpt
 	if err != nil {
 		return nil, wrap(ctx, err, "cancel %s", taskID)
 	}
-	return &Cancelled{Done: got.Status == "cancelled", Message: got.Message, Status: dag.Status(got.CurrentStatus)}, nil
+	return &Cancelled{Done: got.Status == "cancelled", Message: got.Message, Status: Status(got.CurrentStatus)}, nil
 }

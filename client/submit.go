@@ -22,12 +22,14 @@ import (
 // them. Exactly one task, the root, has no Parent.
 type NewTask struct {
 	ID, Name, Parent, UserID string
-	Priority                 *dag.Priority // nil: normal; see [Priority]
-	Dependencies             []Dependency
+	Executor                 string   // id of what runs it; empty: nothing, it completes when its dependencies have
+	Needs                    []string // ids or names of tasks that must complete before; their results become inputs
+	Wants                    []string // like Needs, but however they end
+	Priority                 Priority
 	// Inputs, Params and Schemas are encoded as JSON objects: maps, structs, json.RawMessage, or nil.
 	Inputs, Params, Schemas any
 	Pool                    string // empty: named like the executor
-	Retry                   dag.RetryPolicy
+	Retry                   RetryPolicy
 	FailLost                bool          // fail when the worker is lost, instead of trying again
 	Repeatable              bool          // may run twice at once without harm
 	Timeout                 time.Duration // start to close, of one attempt; 0: the executor's own
@@ -35,25 +37,6 @@ type NewTask struct {
 	NotBefore               time.Time     // zero: none
 	Custom                  any           // a JSON object of keys of your own, shown with the task
 }
-
-// Dependency is what a task waits for.
-type Dependency struct {
-	Ref      string // id, or name where tasks have no ids
-	Optional bool   // wait until it has ended in any way
-	Type     string // stored and shown; empty: "result"
-}
-
-// After are required dependencies on the tasks of these ids or names.
-func After(refs ...string) []Dependency {
-	out := make([]Dependency, len(refs))
-	for i, ref := range refs {
-		out[i] = Dependency{Ref: ref}
-	}
-	return out
-}
-
-// Priority is for [NewTask.Priority].
-func Priority(p dag.Priority) *dag.Priority { return &p }
 
 // SubmitOption is a setting of a submission.
 type SubmitOption func(*submission)
@@ -201,7 +184,8 @@ func (c *Client) submit(ctx context.Context, s *submission, tasks iter.Seq2[*pb.
 // message encodes a task.
 func (t *NewTask) message() (*pb.NewTask, error) {
 	out := &pb.NewTask{
-		Id: t.ID, Name: t.Name, ParentId: t.Parent, UserId: t.UserID, Pool: t.Pool, Retry: retryOf(t.Retry),
+		Id: t.ID, Name: t.Name, ParentId: t.Parent, UserId: t.UserID, Executor: t.Executor, Pool: t.Pool,
+		Priority: proto.Int32(t.Priority.wire()), Retry: t.Retry.message(),
 		Timeout: spanOf(t.Timeout), ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore),
 	}
 	for _, part := range []struct {
@@ -217,17 +201,17 @@ func (t *NewTask) message() (*pb.NewTask, error) {
 			return nil, fmt.Errorf("task %s: encode %s: %w", t.Name, part.name, err)
 		}
 	}
-	if t.Priority != nil {
-		out.Priority = proto.Int32(int32(*t.Priority))
-	}
 	if t.FailLost {
 		out.OnLost = "fail"
 	}
 	if t.Repeatable {
 		out.Repeatable = proto.Bool(true)
 	}
-	for _, d := range t.Dependencies {
-		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: d.Ref, Required: proto.Bool(!d.Optional), Type: d.Type})
+	for _, ref := range t.Needs {
+		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: ref})
+	}
+	for _, ref := range t.Wants {
+		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: ref, Required: proto.Bool(false)})
 	}
 	return out, nil
 }
@@ -237,8 +221,9 @@ func messageOf(t *dag.Task) *pb.NewTask {
 	out := &pb.NewTask{
 		Id: t.ID, Name: t.Name, ParentId: t.ParentRef, UserId: t.UserID, Priority: proto.Int32(int32(t.Priority)),
 		Inputs: slices.Clone(t.Inputs), Params: slices.Clone(t.Params), Schemas: slices.Clone(t.Schemas),
-		Custom: slices.Clone(t.Custom), Pool: t.Pool, Retry: retryOf(t.Retry),
-		Timeout: spanOf(t.Timeout), ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore),
+		Custom: slices.Clone(t.Custom), Pool: t.Pool, Timeout: spanOf(t.Timeout),
+		ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore),
+		Retry: RetryPolicy{t.Retry.MaxAttempts, Backoff(t.Retry.Backoff), t.Retry.InitialDelay, t.Retry.MaxDelay}.message(),
 	}
 	if t.OnLost == dag.FailLost {
 		out.OnLost = "fail"
@@ -252,8 +237,8 @@ func messageOf(t *dag.Task) *pb.NewTask {
 	return out
 }
 
-func retryOf(p dag.RetryPolicy) *pb.RetryPolicy {
-	if p == (dag.RetryPolicy{}) {
+func (p RetryPolicy) message() *pb.RetryPolicy {
+	if p == (RetryPolicy{}) {
 		return nil
 	}
 	return &pb.RetryPolicy{

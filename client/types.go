@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/taskgrove/taskgrove/dag"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
@@ -14,9 +13,9 @@ import (
 type Task struct {
 	ID, TreeID, ParentID string // ParentID is empty for the root
 	UserID, Name         string
-	Status               dag.Status
-	State                string // finer than Status: held, waiting, delayed, ready, running, blocked, ...
-	Priority             dag.Priority
+	Status               Status
+	State                State
+	Priority             Priority
 	Dependencies         []Dependency
 	Inputs               json.RawMessage // merged ones once started
 	Params, Schemas      json.RawMessage
@@ -38,7 +37,7 @@ type Task struct {
 // Tree is the aggregate of one tree.
 type Tree struct {
 	ID, Name, UserID                      string
-	Status                                dag.Status
+	Status                                Status
 	Progress                              float64 // mean over leaves, 0 to 1
 	Tasks, Held, Unfinished, Running      int
 	Completed, Failed, Cancelled, Blocked int
@@ -52,8 +51,8 @@ func (t *Tree) Ended() bool { return t.Unfinished == 0 }
 // Attempt is one try at a task.
 type Attempt struct {
 	Number                int
-	Outcome               string // running, completed, failed, cancelled, returned, lost, timed_out
-	Counted               bool   // against the retry policy
+	Outcome               Outcome
+	Counted               bool // against the retry policy
 	Error, Detail, Worker string
 	Result                json.RawMessage
 	StartedAt, FinishedAt time.Time
@@ -61,12 +60,12 @@ type Attempt struct {
 
 // Event is something that happened in a tree.
 type Event struct {
-	Sequence int64  // rising within the tree; 0: progress, which is not repeated
-	Type     string // EventStart and so on
+	Sequence int64 // rising within the tree; 0: progress, which is not repeated
+	Type     EventType
 	TreeID   string
 	TaskID   string
 	Name     string
-	Status   dag.Status
+	Status   Status
 	Attempt  int
 	Progress float64 // of the tree
 	Message  string
@@ -76,16 +75,26 @@ type Event struct {
 	Tree     *Tree // with EventFinal
 }
 
-// The types of events.
+// EventType is what happened.
+type EventType string
+
+// The types of events. Servers may add others.
 const (
-	EventStart     = "task_start"
-	EventCompleted = "task_completed"
-	EventFailed    = "task_failed"
-	EventCancelled = "task_cancelled"
-	EventRetry     = "task_retry"
-	EventProgress  = "progress"
-	EventFinal     = "final"
+	EventStart     EventType = "task_start"
+	EventCompleted EventType = "task_completed"
+	EventFailed    EventType = "task_failed"
+	EventCancelled EventType = "task_cancelled"
+	EventRetry     EventType = "task_retry"
+	EventProgress  EventType = "progress"
+	EventFinal     EventType = "final"
 )
+
+// Dependency is what a task waits for.
+type Dependency struct {
+	Ref      string // id, or name where tasks have no ids
+	Optional bool   // it waits until that one has ended in any way
+	Type     string // stored and shown, never acted upon; "result" as a rule
+}
 
 // LogLine is one line that an executor wrote.
 type LogLine struct {
@@ -122,7 +131,7 @@ func at(t *timestamppb.Timestamp) time.Time {
 func taskOf(t *pb.Task) *Task {
 	out := &Task{
 		ID: t.Id, TreeID: t.TreeId, ParentID: t.ParentId, UserID: t.UserId, Name: t.Name,
-		Status: dag.Status(t.Status), State: t.State, Priority: dag.Priority(t.Priority),
+		Status: Status(t.Status), State: State(t.State), Priority: priorityOf(t.Priority),
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),
 		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren,
@@ -140,7 +149,7 @@ func treeOf(t *pb.Tree) *Tree {
 		return nil
 	}
 	return &Tree{
-		ID: t.Id, Name: t.Name, UserID: t.UserId, Status: dag.Status(t.Status), Progress: t.Progress,
+		ID: t.Id, Name: t.Name, UserID: t.UserId, Status: Status(t.Status), Progress: t.Progress,
 		Tasks: int(t.Tasks), Held: int(t.Held), Unfinished: int(t.Unfinished), Running: int(t.Running),
 		Completed: int(t.Completed), Failed: int(t.Failed), Cancelled: int(t.Cancelled), Blocked: int(t.Blocked),
 		Sequence: t.Sequence, CreatedAt: at(t.CreatedAt), StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt),
@@ -149,8 +158,8 @@ func treeOf(t *pb.Tree) *Tree {
 
 func eventOf(e *pb.Event) *Event {
 	return &Event{
-		Sequence: e.Sequence, Type: e.Type, TreeID: e.TreeId, TaskID: e.TaskId, Name: e.Name,
-		Status: dag.Status(e.Status), Attempt: int(e.Attempt), Progress: e.Progress, Message: e.Message,
+		Sequence: e.Sequence, Type: EventType(e.Type), TreeID: e.TreeId, TaskID: e.TaskId, Name: e.Name,
+		Status: Status(e.Status), Attempt: int(e.Attempt), Progress: e.Progress, Message: e.Message,
 		Result: e.Result, Error: e.Error, At: at(e.At), Tree: treeOf(e.Tree),
 	}
 }

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 
@@ -56,7 +58,7 @@ func (c *Client) watch(ctx context.Context, id string, after *int64, handle func
 		if got.Sequence > 0 {
 			*after = got.Sequence
 		}
-		if !handle(eventOf(got)) || got.Type == EventFinal {
+		if !handle(eventOf(got)) || EventType(got.Type) == EventFinal {
 			return true, nil
 		}
 	}
@@ -82,6 +84,35 @@ func (c *Client) Wait(ctx context.Context, id string) (*Tree, error) {
 			return nil, wrap(ctx, err, "wait for %s", id)
 		}
 	}
+}
+
+// SubmitAndWait is [Client.Submit] and [Client.Wait] in one.
+func (c *Client) SubmitAndWait(ctx context.Context, tasks []NewTask, options ...SubmitOption) (*Tree, error) {
+	sub, err := c.Submit(ctx, tasks, options...)
+	if err != nil {
+		return nil, err
+	}
+	return c.Wait(ctx, sub.TreeID)
+}
+
+// Result is the result of a completed task, decoded. It does not wait: a task that is not completed, or did not complete,
+// is a [TaskError].
+func Result[T any](ctx context.Context, c *Client, taskID string) (T, error) {
+	var out T
+	task, err := c.Task(ctx, taskID)
+	if err != nil {
+		return out, err
+	}
+	if task.Status != StatusCompleted {
+		return out, &TaskError{task}
+	}
+	if len(task.Result) == 0 { // null
+		return out, nil
+	}
+	if err := json.Unmarshal(task.Result, &out); err != nil {
+		return out, fmt.Errorf("result of %s: %w", taskID, err)
+	}
+	return out, nil
 }
 
 // Logs yields what a task's executor wrote, of one attempt or, for 0, of all; with follow also what it writes until the

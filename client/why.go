@@ -4,15 +4,14 @@ import (
 	"context"
 	"time"
 
-	"github.com/taskgrove/taskgrove/dag"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
 // Explanation says what a task that is not running waits for.
 type Explanation struct {
 	TaskID, TreeID string
-	Status         dag.Status
-	State          string // as in [Task]
+	Status         Status
+	State          State
 	Summary        string // one sentence for people
 	Waits          []Wait // empty: it waits for nothing
 }
@@ -39,7 +38,7 @@ func (c *Client) Why(ctx context.Context, taskID string) (*Explanation, error) {
 	if err != nil {
 		return nil, wrap(ctx, err, "explain %s", taskID)
 	}
-	out := &Explanation{TaskID: got.TaskId, TreeID: got.TreeId, Status: dag.Status(got.Status), State: got.State, Summary: got.Summary}
+	out := &Explanation{TaskID: got.TaskId, TreeID: got.TreeId, Status: Status(got.Status), State: State(got.State), Summary: got.Summary}
 	for _, w := range got.Waits {
 		out.Waits = append(out.Waits, Wait{Kind: w.Kind, Text: w.Text, TaskID: w.TaskId, TaskState: w.TaskState, Error: w.Error,
 			Pool: w.Pool, Until: at(w.Until), Since: at(w.Since), Ahead: int(w.Ahead), Capacity: int(w.Capacity),

@@ -79,6 +79,27 @@ func ChooseExecutor(name string, params, schemas json.RawMessage, known Known) s
 	return ""
 }
 
+// NameExecutor writes the id of an executor into schemas, as their method, where they have none. It reports false when they
+// have another.
+func NameExecutor(schemas json.RawMessage, id string) (json.RawMessage, bool) {
+	if method := lookup(schemas, "method"); !isNull(method) {
+		return schemas, alias(named(method)) == alias(id)
+	}
+	quoted, err := json.Marshal(id)
+	if err != nil {
+		return schemas, false
+	}
+	all := map[string]json.RawMessage{}
+	if len(schemas) > 2 {
+		if err := json.Unmarshal(schemas, &all); err != nil {
+			return schemas, false
+		}
+	}
+	all["method"] = quoted
+	out, err := json.Marshal(all)
+	return out, err == nil
+}
+
 // named is the text of a JSON value that should be a string; empty for null and absence.
 func named(value []byte) string {
 	switch {

@@ -60,3 +60,23 @@ func TestChooseExecutorWithoutCatalogue(t *testing.T) {
 		}
 	}
 }
+
+func TestNameExecutor(t *testing.T) {
+	for _, tt := range []struct {
+		schemas, id, want string
+		ok                bool
+	}{
+		{"", "x", `{"method":"x"}`, true},
+		{`{}`, "x", `{"method":"x"}`, true},
+		{`{"type":"core","method":null}`, "x", `{"method":"x","type":"core"}`, true},
+		{`{"method":"x"}`, "x", `{"method":"x"}`, true},
+		{`{"method":"aggregate_results"}`, "aggregate_results_executor", `{"method":"aggregate_results"}`, true},
+		{`{"method":"y"}`, "x", `{"method":"y"}`, false},
+		{`{"method":1}`, "x", `{"method":1}`, false},
+	} {
+		got, ok := NameExecutor([]byte(tt.schemas), tt.id)
+		if string(got) != tt.want || ok != tt.ok {
+			t.Errorf("%s in %s: got %s, %v, want %s, %v", tt.id, tt.schemas, got, ok, tt.want, tt.ok)
+		}
+	}
+}

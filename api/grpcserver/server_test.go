@@ -182,6 +182,12 @@ func TestSubmitFaults(t *testing.T) {
 			one(&pb.NewTask{Name: "a", Priority: proto.Int32(1 << 16)}),
 			one(&pb.NewTask{Name: "b", OnLost: "explode", Timeout: durationpb.New(-1)}),
 		}, []string{"tasks[0].priority INVALID_FIELD", "tasks[1].timeout INVALID_FIELD", "tasks[1].on_lost INVALID_FIELD"}},
+		{"two executors", []*pb.SubmitRequest{
+			one(&pb.NewTask{Name: "a", Executor: "x_executor", Schemas: []byte(`{"method":"y_executor"}`)}),
+			one(&pb.NewTask{Name: "b", Executor: "x_executor", Params: []byte(`{"executor_id":"known_executor"}`)}),
+			one(&pb.NewTask{Name: "c", Executor: "aggregate_results", Schemas: []byte(`{"method":"aggregate_results_executor"}`)}),
+			one(&pb.NewTask{Name: "d", Executor: strings.Repeat("x", 300)}),
+		}, []string{"tasks[0].executor INVALID_FIELD", "tasks[1].executor INVALID_FIELD"}},
 		{"cycle", []*pb.SubmitRequest{one(&pb.NewTask{Id: "a", Name: "a", Dependencies: []*pb.Dependency{{Id: "a"}}})}, []string{"tasks[0].dependencies CIRCULAR_DEPENDENCY"}},
 		{"two owners", []*pb.SubmitRequest{
 			one(&pb.NewTask{Name: "a", UserId: "u"}), one(&pb.NewTask{Name: "b", ParentId: "a", UserId: "v"}),
@@ -190,7 +196,9 @@ func TestSubmitFaults(t *testing.T) {
 		{"long key", []*pb.SubmitRequest{{Options: &pb.SubmitOptions{IdempotencyKey: strings.Repeat("k", 256)}}}, []string{"options.idempotency_key "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := serve(t, grpcserver.Config{})
+			var known dag.Known
+			known.Add("known_executor", "test")
+			s := serve(t, grpcserver.Config{Known: known})
 			_, err := s.submit(tt.messages...)
 			got := violations(err)
 			same := slices.EqualFunc(got, tt.want, func(got, want string) bool { return strings.HasSuffix(got, want) })

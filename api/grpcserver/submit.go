@@ -213,8 +213,27 @@ func (h *handler) newTask(index int, t *pb.NewTask, faults *dag.InvalidTreeError
 			Ref: d.GetId(), Optional: d != nil && d.Required != nil && !*d.Required, Type: d.GetType(),
 		})
 	}
-	out.Executor = dag.ChooseExecutor(out.Name, out.Params, out.Schemas, h.cfg.Known)
+	if reason := h.choose(out, t.Executor); reason != "" {
+		fault("executor", reason)
+	}
 	return out
+}
+
+// choose sets a task's executor: the one named, which then stands in its schemas, too, as the task-tree protocol has it
+// there; or the one that the rest of the task asks for. It returns why the one named can't be accepted.
+func (h *handler) choose(t *dag.Task, named string) (reason string) {
+	if named != "" {
+		schemas, ok := dag.NameExecutor(t.Schemas, named)
+		if !ok {
+			return "differs from schemas.method"
+		}
+		t.Schemas = schemas
+	}
+	t.Executor = dag.ChooseExecutor(t.Name, t.Params, t.Schemas, h.cfg.Known)
+	if named != "" && t.Executor != dag.ChooseExecutor("", nil, t.Schemas, h.cfg.Known) {
+		return "differs from params.executor_id"
+	}
+	return ""
 }
 
 var (

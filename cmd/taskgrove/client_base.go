@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
-	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/config"
 )
 
@@ -194,18 +193,18 @@ func snake(name string) string {
 // outcome is the exit code of a tree that was waited for on behalf of one of its tasks: where only a part was executed,
 // that task's.
 func (s *session) outcome(ctx context.Context, t *client.Tree, id string) error {
-	if t.Status == dag.StatusPending && id != t.ID {
+	if t.Status == client.StatusPending && id != t.ID {
 		task, err := s.Task(ctx, id)
-		if err != nil || task.Status == dag.StatusCompleted {
+		if err != nil || task.Status == client.StatusCompleted {
 			return err
 		}
 	}
 	switch t.Status {
-	case dag.StatusFailed:
+	case client.StatusFailed:
 		return codedError{fmt.Errorf("tree %s failed: %d failed, %d blocked of %d tasks", t.ID, t.Failed, t.Blocked, t.Tasks), exitTreeFailed}
-	case dag.StatusCancelled:
+	case client.StatusCancelled:
 		return codedError{fmt.Errorf("tree %s was cancelled", t.ID), exitTreeCancelled}
-	case dag.StatusPending: // spec 9: a tree that is stuck is no success
+	case client.StatusPending: // spec 9: a tree that is stuck is no success
 		return codedError{fmt.Errorf("tree %s does not run: %d of %d tasks are held; rerun starts them", t.ID, t.Held, t.Tasks), exitError}
 	}
 	return nil

@@ -15,7 +15,6 @@ import (
 	eastasian "golang.org/x/text/width"
 
 	"github.com/taskgrove/taskgrove/client"
-	"github.com/taskgrove/taskgrove/dag"
 )
 
 // redraw is how often a live view is drawn at most.
@@ -112,7 +111,7 @@ func (s *session) look(ctx context.Context, id string) (tree *client.Tree, tasks
 		return nil, nil, err
 	}
 	tasks = append(tasks, root)
-	for _, status := range []dag.Status{dag.StatusInProgress, dag.StatusFailed} {
+	for _, status := range []client.Status{client.StatusInProgress, client.StatusFailed} {
 		n := 0
 		for t, err := range s.Tasks(ctx, client.TaskFilter{TreeOf: id, Status: status}) {
 			if err != nil {
@@ -197,11 +196,11 @@ func liveView(tree *client.Tree, tasks []*client.Task, width, height int, now ti
 // rank orders tasks by how much they tell: lower ones first.
 func rank(t *client.Task) int {
 	switch t.Status {
-	case dag.StatusInProgress:
+	case client.StatusInProgress:
 		return 0
-	case dag.StatusFailed:
+	case client.StatusFailed:
 		return 1
-	case dag.StatusPending:
+	case client.StatusPending:
 		if t.State == "delayed" || t.State == "ready" {
 			return 2
 		}
@@ -212,13 +211,13 @@ func rank(t *client.Task) int {
 
 func mark(t *client.Task) string {
 	switch t.Status {
-	case dag.StatusCompleted:
+	case client.StatusCompleted:
 		return "✓"
-	case dag.StatusFailed:
+	case client.StatusFailed:
 		return "✗"
-	case dag.StatusCancelled:
+	case client.StatusCancelled:
 		return "-"
-	case dag.StatusInProgress:
+	case client.StatusInProgress:
 		return "▶"
 	}
 	if t.State == "blocked" {

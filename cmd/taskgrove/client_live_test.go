@@ -7,11 +7,10 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/client"
-	"github.com/taskgrove/taskgrove/dag"
 )
 
 func TestBranches(t *testing.T) {
-	task := func(id, parent string, p dag.Priority) *client.Task {
+	task := func(id, parent string, p client.Priority) *client.Task {
 		return &client.Task{ID: id, ParentID: parent, Priority: p}
 	}
 	for _, tt := range []struct {
@@ -50,14 +49,14 @@ func TestADeepChainIsIndentedSoFarOnly(t *testing.T) {
 }
 
 func TestFittingShowsWhatRunsBelowItsParents(t *testing.T) {
-	task := func(id, parent string, status dag.Status) *client.Task {
+	task := func(id, parent string, status client.Status) *client.Task {
 		return &client.Task{ID: id, ParentID: parent, Status: status}
 	}
 	all := branches([]*client.Task{
-		task("r", "", dag.StatusPending),
-		task("a", "r", dag.StatusCompleted), task("a1", "a", dag.StatusCompleted),
-		task("b", "r", dag.StatusPending), task("b1", "b", dag.StatusInProgress), task("b2", "b", dag.StatusPending),
-		task("c", "r", dag.StatusFailed),
+		task("r", "", client.StatusPending),
+		task("a", "r", client.StatusCompleted), task("a1", "a", client.StatusCompleted),
+		task("b", "r", client.StatusPending), task("b1", "b", client.StatusInProgress), task("b2", "b", client.StatusPending),
+		task("c", "r", client.StatusFailed),
 	})
 	for room, want := range map[int]string{0: "", 1: "r", 2: "r c", 3: "r b b1", 4: "r b b1 c", 7: "r a a1 b b1 b2 c", 9: "r a a1 b b1 b2 c"} {
 		var got []string
@@ -89,10 +88,10 @@ func TestCutCountsColumns(t *testing.T) {
 }
 
 func TestLiveViewNeverLeavesTheScreen(t *testing.T) {
-	tree := &client.Tree{ID: "r", Status: dag.StatusInProgress, Tasks: 40}
+	tree := &client.Tree{ID: "r", Status: client.StatusInProgress, Tasks: 40}
 	var tasks []*client.Task
 	for i := range 40 {
-		tasks = append(tasks, &client.Task{ID: fmt.Sprint(i), Name: strings.Repeat("名", i), Status: dag.StatusInProgress, Error: strings.Repeat("x\n", i)})
+		tasks = append(tasks, &client.Task{ID: fmt.Sprint(i), Name: strings.Repeat("名", i), Status: client.StatusInProgress, Error: strings.Repeat("x\n", i)})
 	}
 	for _, width := range []int{20, 80, 200} {
 		for height := 2; height < 50; height++ {

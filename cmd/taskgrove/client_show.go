@@ -74,10 +74,10 @@ func attemptOf(t *client.Task) string {
 // describe is a task's status, with its finer state where that says more.
 func describe(t *client.Task) string {
 	status := string(t.Status)
-	if t.Status == dag.StatusPending {
-		status = "pending (" + t.State + ")"
+	if t.Status == client.StatusPending {
+		status = "pending (" + string(t.State) + ")"
 	}
-	if t.State == "delayed" && !t.DueAt.IsZero() {
+	if t.State == client.StateDelayed && !t.DueAt.IsZero() {
 		status += " until " + t.DueAt.Local().Format(time.DateTime)
 	}
 	return status
@@ -191,7 +191,7 @@ func listCommand() *cobra.Command {
 				return n < limit, nil
 			}
 			if tasks {
-				for t, err := range s.Tasks(ctx, client.TaskFilter{Status: dag.Status(status)}) {
+				for t, err := range s.Tasks(ctx, client.TaskFilter{Status: client.Status(status)}) {
 					if err != nil {
 						return err
 					}
@@ -206,7 +206,7 @@ func listCommand() *cobra.Command {
 					}
 				}
 			} else {
-				for t, err := range s.Trees(ctx, client.TreeFilter{UserID: user, Status: dag.Status(status), Running: running}) {
+				for t, err := range s.Trees(ctx, client.TreeFilter{UserID: user, Status: client.Status(status), Running: running}) {
 					if err != nil {
 						return err
 					}

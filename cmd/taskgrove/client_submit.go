@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
-	"github.com/taskgrove/taskgrove/dag"
 )
 
 // following says what a command does after it has started something.
@@ -167,10 +166,10 @@ func cancelCommand() *cobra.Command {
 				shown := struct {
 					ID, Message string
 					Done        bool
-					Status      dag.Status // as it is now; empty: unknown id
+					Status      client.Status // as it is now; empty: unknown id
 				}{id, out.Message, out.Done, out.Status}
 				if out.Done {
-					shown.Status = dag.StatusCancelled
+					shown.Status = client.StatusCancelled
 				}
 				if err := s.print(shown, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", oneLine(id), oneLine(out.Message)) }); err != nil {
 					return err

@@ -17,7 +17,6 @@ import (
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
-	"github.com/taskgrove/taskgrove/dag"
 )
 
 // double serves the service in memory and makes it the server of client commands.
@@ -210,12 +209,12 @@ func TestTheExitCodeTellsHowATreeEnded(t *testing.T) {
 
 func TestLiveViewFitsTheScreen(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 10, 0, time.UTC)
-	tree := &client.Tree{ID: "r", Status: dag.StatusInProgress, Progress: 0.5, Tasks: 1000, Completed: 500, Running: 1, StartedAt: now.Add(-5 * time.Second)}
+	tree := &client.Tree{ID: "r", Status: client.StatusInProgress, Progress: 0.5, Tasks: 1000, Completed: 500, Running: 1, StartedAt: now.Add(-5 * time.Second)}
 	tasks := []*client.Task{
-		{ID: "a", Name: "done", Status: dag.StatusCompleted, State: "completed"},
-		{ID: "b", Name: "waits", Status: dag.StatusPending, State: "waiting"},
-		{ID: "c", Name: "failed", Status: dag.StatusFailed, State: "failed", Error: "two\nlines"},
-		{ID: "d", Name: "runs", Status: dag.StatusInProgress, State: "running", StartedAt: now.Add(-1500 * time.Millisecond)},
+		{ID: "a", Name: "done", Status: client.StatusCompleted, State: "completed"},
+		{ID: "b", Name: "waits", Status: client.StatusPending, State: "waiting"},
+		{ID: "c", Name: "failed", Status: client.StatusFailed, State: "failed", Error: "two\nlines"},
+		{ID: "d", Name: "runs", Status: client.StatusInProgress, State: "running", StartedAt: now.Add(-1500 * time.Millisecond)},
 	}
 	got := liveView(tree, tasks, 60, 6, now)
 	want := "r  in_progress  50%  500 completed  1 running  of 1000 task…\n" +

@@ -67,7 +67,7 @@ func curveOfEdges(ctx context.Context, c *cluster, o options) (out []figure, err
 				t := newTask(id(i), prefix, claimed)
 				for d := range edges {
 					if i >= width {
-						t.Dependencies = append(t.Dependencies, client.Dependency{Ref: id(i - i%width - width + (i+d)%width)})
+						t.Needs = append(t.Needs, id(i-i%width-width+(i+d)%width))
 					}
 				}
 				if !yield(t) {

@@ -68,13 +68,13 @@ func grove(prefix string, shape int) []client.NewTask {
 	for i := range 99 {
 		t := newTask(id(i), prefix, claimed)
 		if i >= 10 && shape > 0 {
-			t.Dependencies = append(t.Dependencies, client.Dependency{Ref: id(i - 10)})
+			t.Needs = append(t.Needs, id(i-10))
 		}
 		if i >= 10 && shape == 2 {
-			t.Dependencies = append(t.Dependencies, client.Dependency{Ref: id(i - i%10 - 10 + (i+1)%10)})
+			t.Needs = append(t.Needs, id(i-i%10-10+(i+1)%10))
 		}
 		if shape == 0 || i >= 89 {
-			root.Dependencies = append(root.Dependencies, client.Dependency{Ref: id(i)})
+			root.Needs = append(root.Needs, id(i))
 		}
 		tasks = append(tasks, *t)
 	}

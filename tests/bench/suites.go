@@ -179,7 +179,7 @@ func hops(ctx context.Context, c *cluster, steps int, name string) ([]figure, er
 			if i == 0 {
 				t.Parent = ""
 			} else {
-				t.Dependencies = []client.Dependency{{Ref: "step-" + strconv.Itoa(i-1)}}
+				t.Needs = []string{"step-" + strconv.Itoa(i-1)}
 			}
 			if !yield(t, nil) {
 				return
@@ -221,7 +221,7 @@ func fanIn(ctx context.Context, c *cluster, o options) ([]figure, error) {
 	_, total, _, err := submit(ctx, c, func(yield func(*client.NewTask) bool) {
 		root := newTask("root", "", claimed)
 		for i := range o.wide {
-			root.Dependencies = append(root.Dependencies, client.Dependency{Ref: "task-" + strconv.Itoa(i)})
+			root.Needs = append(root.Needs, "task-"+strconv.Itoa(i))
 		}
 		if !yield(root) {
 			return

@@ -269,13 +269,18 @@ func (s Story) tasks() (out []client.NewTask) {
 		return s.commands()
 	}
 	for _, t := range faults.TasksOf(s.Tree, time.Now()) {
-		n := client.NewTask{ID: t.ID, Name: t.Name, Parent: t.ParentRef, Priority: &t.Priority, Pool: t.Pool, Retry: t.Retry, Repeatable: t.Repeatable,
-			Timeout: t.Timeout, ScheduleToStart: t.ScheduleToStart, NotBefore: t.NotBefore}
+		n := client.NewTask{ID: t.ID, Name: t.Name, Parent: t.ParentRef, Priority: client.Priority(t.Priority - dag.Normal), Pool: t.Pool,
+			Repeatable: t.Repeatable, Timeout: t.Timeout, ScheduleToStart: t.ScheduleToStart, NotBefore: t.NotBefore,
+			Retry: client.RetryPolicy{MaxAttempts: t.Retry.MaxAttempts, Backoff: client.Backoff(t.Retry.Backoff), InitialDelay: t.Retry.InitialDelay, MaxDelay: t.Retry.MaxDelay}}
 		if t.Inputs != nil {
 			n.Inputs = t.Inputs
 		}
 		for _, d := range t.Dependencies {
-			n.Dependencies = append(n.Dependencies, client.Dependency{Ref: d.Ref, Optional: d.Optional})
+			if d.Optional {
+				n.Wants = append(n.Wants, d.Ref)
+			} else {
+				n.Needs = append(n.Needs, d.Ref)
+			}
 		}
 		if t.Executor != "" {
 			schemas := map[string]any{"method": t.Executor}
@@ -296,7 +301,7 @@ func (s Story) commands() (out []client.NewTask) {
 			"timeout": 60, "command": fmt.Sprintf("sh -c 'sleep 600; : %[1]s' & setsid sh -c 'sleep 600; : %[1]s' & sleep 0.4; : %[1]s", s.mark()),
 		}}
 		if n > 0 {
-			t.Parent, t.Dependencies = fmt.Sprintf("%s-%d", s.Prefix, 0), client.After(out[n-1].ID)
+			t.Parent, t.Needs = fmt.Sprintf("%s-%d", s.Prefix, 0), []string{out[n-1].ID}
 		}
 		out = append(out, t)
 	}

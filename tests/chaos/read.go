@@ -109,7 +109,7 @@ func (g *game) readTree(ctx context.Context, s Story, h *history.History) (poiso
 			return 0, err
 		}
 		counts.Tasks++
-		end := history.End{State: states[t.State]}
+		end := history.End{State: states[string(t.State)]}
 		if len(t.Result) > 0 {
 			if err := json.Unmarshal(t.Result, &end.Result); err != nil {
 				return 0, err
@@ -149,15 +149,15 @@ func (g *game) readAttempts(ctx context.Context, task string, h *history.History
 		return 0, err
 	}
 	for _, a := range attempts {
-		lost := a.Outcome == "lost" || a.Outcome == "returned"
-		outcome := states[a.Outcome]
-		if a.Outcome == "timed_out" {
+		lost := a.Outcome == client.OutcomeLost || a.Outcome == client.OutcomeReturned
+		outcome := states[string(a.Outcome)]
+		if a.Outcome == client.OutcomeTimedOut {
 			outcome = dag.Failed
 		}
 		if lost {
 			g.out.Counts.Lost++
 		}
-		if a.Outcome == "lost" {
+		if a.Outcome == client.OutcomeLost {
 			crashes++
 		}
 		h.Attempts[task] = append(h.Attempts[task], history.Ended{Number: a.Number, Outcome: outcome, Counted: a.Counted, Lost: lost})

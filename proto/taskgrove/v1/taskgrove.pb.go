@@ -163,7 +163,8 @@ type NewTask struct {
 	NotBefore       *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	OnLost          string                 `protobuf:"bytes,15,opt,name=on_lost,json=onLost,proto3" json:"on_lost,omitempty"` // retry (default) or fail
 	Repeatable      *bool                  `protobuf:"varint,16,opt,name=repeatable,proto3,oneof" json:"repeatable,omitempty"`
-	Custom          []byte                 `protobuf:"bytes,17,opt,name=custom,proto3" json:"custom,omitempty"` // JSON object of unknown keys, echoed
+	Custom          []byte                 `protobuf:"bytes,17,opt,name=custom,proto3" json:"custom,omitempty"`     // JSON object of unknown keys, echoed
+	Executor        string                 `protobuf:"bytes,18,opt,name=executor,proto3" json:"executor,omitempty"` // its id; the same as schemas.method, which may be absent then
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -315,6 +316,13 @@ func (x *NewTask) GetCustom() []byte {
 		return x.Custom
 	}
 	return nil
+}
+
+func (x *NewTask) GetExecutor() string {
+	if x != nil {
+		return x.Executor
+	}
+	return ""
 }
 
 type Dependency struct {
@@ -2790,7 +2798,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x12\n" +
 	"\x04hold\x18\x03 \x01(\bR\x04hold\x123\n" +
-	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xfa\x04\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\x96\x05\n" +
 	"\aNewTask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -2812,7 +2820,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"repeatable\x18\x10 \x01(\bH\x01R\n" +
 	"repeatable\x88\x01\x01\x12\x16\n" +
-	"\x06custom\x18\x11 \x01(\fR\x06customB\v\n" +
+	"\x06custom\x18\x11 \x01(\fR\x06custom\x12\x1a\n" +
+	"\bexecutor\x18\x12 \x01(\tR\bexecutorB\v\n" +
 	"\t_priorityB\r\n" +
 	"\v_repeatable\"^\n" +
 	"\n" +

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// ackInbox counts the stream's acknowledgements of many concurrent calls on one subscription.
+// ackInbox counts the stream's acknowledgements for many concurrent calls, on one subscription.
 type ackInbox struct {
 	prefix string // of reply subjects, with the final dot
 	window *semaphore.Weighted
@@ -24,18 +24,18 @@ type ackInbox struct {
 	calls map[string]*ackWaiting // by reply subject
 }
 
-// ackWaiting is one call. Its fields are guarded by ackInbox.mu, but err may be read once done is closed.
+// ackWaiting is one call. ackInbox.mu guards its fields; once done is closed, err may be read without it.
 type ackWaiting struct {
 	left int           // acks to come
 	held int           // of the window
 	err  error         // the first refusal
 	done chan struct{} // closed when left is 0
 
-	seen  int         // left when clock went off last
-	clock *time.Timer // calls stalled when held messages stay unacknowledged
+	seen  int         // the value of left when clock last went off
+	clock *time.Timer // calls stalled if no message is acknowledged in time
 }
 
-// ackInbox subscribes at the first call. The subscription ends with the connection.
+// ackInbox subscribes on the first call. The subscription ends with the connection.
 func (c *Conn) ackInbox() (*ackInbox, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,7 +58,7 @@ func (c *Conn) ackInbox() (*ackInbox, error) {
 	return acks, nil
 }
 
-// open begins a call. It calls stalled when the stream acknowledges none of what it was sent for publishStall.
+// open begins a call. It calls stalled if the stream acknowledges none of the call's messages for publishStall.
 func (a *ackInbox) open(messages int, stalled func()) (*ackWaiting, string) {
 	w := &ackWaiting{left: messages, seen: messages, done: make(chan struct{})}
 	a.mu.Lock()
@@ -94,7 +94,7 @@ func (a *ackInbox) acquire(ctx context.Context, w *ackWaiting, n int) error {
 	return nil
 }
 
-// drop forgets a call, and gives back what it holds of the window for acks that never came.
+// drop forgets a call, and returns to the window the share held for acks that never came.
 func (a *ackInbox) drop(reply string, w *ackWaiting) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -122,12 +122,12 @@ func (a *ackInbox) onAck(m *nats.Msg) {
 	}
 }
 
-// ackError reads a stream's answer to a publish: nil when the message is stored.
+// ackError reads a stream's answer to a publish. Nil means stored.
 func ackError(m *nats.Msg) error {
 	if len(m.Data) == 0 && m.Header.Get("Status") == "503" {
 		return nats.ErrNoResponders
 	}
-	if !bytes.Contains(m.Data, []byte(`"error"`)) { // the usual answer, a thousand times per batch: not decoded
+	if !bytes.Contains(m.Data, []byte(`"error"`)) { // the usual answer, a thousand times per batch: don't decode it
 		return nil
 	}
 	var answer struct {

@@ -10,25 +10,26 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A server that could not write to a stream once, as its disk was full, stores none of that stream's messages from then on,
-// until it is restarted, and answers their publishers with an error or not at all (nats-server 2.15: a file store keeps its
-// first write error). A stream made again works, and nothing is lost that Postgres does not know: coordinators publish again
-// what is gone, and workers keep results until the receipt.
+// If a server fails to write to a stream, for instance because its disk is full, it stores no more messages of that stream
+// until it is restarted, and answers publishers with an error or not at all (nats-server 2.15: a file store keeps its first
+// write error). A stream that is made again works. This loses nothing: coordinators publish missing work again from
+// Postgres, and workers keep results until the receipt.
 
 const (
-	// JetStream's codes for a message that could not be stored, also in a stream that is full, and for settings that could
-	// not be.
+	// JetStream's codes for a message that could not be stored, because the stream is full or otherwise, and for settings
+	// that could not be stored.
 	storeFailed  = 10077
 	updateFailed = 10069
-	// brokenAfter is how long a stream must have stored nothing that was published before it is made again: a server may
-	// be slow, and a disk full for a moment only.
+	// brokenAfter is how long a stream must have refused all messages before it is made again: a server may be slow, and a
+	// disk may be full only for a moment.
 	brokenAfter = 10 * time.Second
-	// probe stands for the worker in the subject of the empty messages that try whether RESULTS can store, probeWithin.
+	// probe takes the worker's place in the subject of the empty messages that test if RESULTS can store; probeWithin bounds
+	// such a test.
 	probe       = "probe"
 	probeWithin = 1500 * time.Millisecond
 )
 
-// noted keeps books on what publishing to a stream came to, and returns err.
+// noted records whether publishing to a stream succeeded, and returns err.
 func (c *Conn) noted(stream string, err error) error {
 	bad, answered := errors.AsType[*jetstream.APIError](err)
 	refused := errors.Is(err, errStalled) || errors.Is(err, context.DeadlineExceeded)
@@ -47,15 +48,16 @@ func (c *Conn) noted(stream string, err error) error {
 	return err
 }
 
-// refusingSince is since when a stream has stored nothing that this connection published; zero: the last was stored.
+// refusingSince tells since when a stream has refused everything that this connection published. Zero: it stored the last
+// message.
 func (c *Conn) refusingSince(stream string) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.refusing[stream]
 }
 
-// deleteBroken deletes the streams that have been refusing for long, to be made again. Workers are told by nobody that
-// RESULTS refuses theirs, so that it is tried here.
+// deleteBroken deletes streams that have refused for long, so that they are made again. Workers publish results without
+// hearing of refusals, so deleteBroken tests RESULTS itself.
 func (c *Conn) deleteBroken(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, probeWithin)
 	_, err := c.js.Publish(within, c.names.subject(result, probe), nil, jetstream.WithRetryAttempts(0))
@@ -68,8 +70,8 @@ func (c *Conn) deleteBroken(ctx context.Context) error {
 		if since.IsZero() || time.Since(since) < brokenAfter {
 			continue
 		}
-		stream, err := c.js.Stream(ctx, name)                        // who answers this can be reached
-		if err == nil && stream.CachedInfo().Created.Before(since) { // else somebody has made it again
+		stream, err := c.js.Stream(ctx, name)                        // an answer shows that the server can be reached
+		if err == nil && stream.CachedInfo().Created.Before(since) { // otherwise somebody has already made it again
 			c.log.Warn("a stream can't store messages any more: it is made again", "stream", name, "since", since)
 			err = c.js.DeleteStream(ctx, name)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Config says how to reach NATS and what our things are called there.
+// Config says how to reach NATS, and how to name and bound our streams there.
 type Config struct {
 	URL       string        // nats://user:password@host:port, several separated by commas
 	Name      string        // of the connection, for operators: "coordinator-1"
@@ -21,20 +21,21 @@ type Config struct {
 	Replicas  int           // of streams; 1 in dev, 3 in production; default 1
 	LogsAge   time.Duration // how long LOGS keeps lines; default 24 h
 	LogsBytes int64         // how much LOGS keeps; default 1 GiB
-	// AckWait is after how long an unacknowledged message is given to somebody else; default 30 s. Claims are acked within
-	// milliseconds: what waits longer belongs to a process that has died or stalls. All processes must have the same.
+	// AckWait is how long an unacknowledged message waits before it is delivered to another consumer; default 30 s. Claimed
+	// work is acked within milliseconds, so a longer wait means that its process has died or stalls. All processes must use
+	// the same value.
 	AckWait time.Duration
-	// QueueBytes bounds WORK and RESULTS, each. A full one refuses what is published, and loses nothing that it has taken.
-	// Default 1 GiB; where the server has less room, its own bound holds.
+	// QueueBytes bounds WORK and RESULTS, each; default 1 GiB. A full stream refuses new messages and keeps the old ones. If
+	// the server has less room, its own bound holds.
 	QueueBytes int64
-	// ResultsBytes bounds the results that one [Conn.ConsumeResults] has in hand. Default 64 MiB, at least twice NATS's
-	// largest message.
+	// ResultsBytes bounds the unanswered results of one [Conn.ConsumeResults]; default 64 MiB, at least twice the size of
+	// NATS's largest message.
 	ResultsBytes int64
-	Worker       string       // a worker's id: subjects and inboxes are then its own; empty for a coordinator
+	Worker       string       // a worker's id, which its subjects and inboxes contain; empty for a coordinator
 	Logger       *slog.Logger // of what happens to the connection; default slog.Default
 }
 
-// Errors that callers branch on.
+// Errors that callers test for.
 var (
 	// ErrNoCoordinator: nobody answered a request; try again later.
 	ErrNoCoordinator = errors.New("no coordinator answers")
@@ -42,7 +43,7 @@ var (
 	ErrClosed = errors.New("queue is closed")
 )
 
-// How the connection notices a dead peer and comes back.
+// How the connection notices a dead peer, and reconnects.
 const (
 	dialTimeout   = 2 * time.Second
 	warnEvery     = 5 * time.Second // while the first connection fails
@@ -50,7 +51,7 @@ const (
 	redialJitter  = 100 * time.Millisecond
 	pingInterval  = 5 * time.Second // two unanswered ones end the connection
 	closeTimeout  = 2 * time.Second
-	apiTimeout    = 5 * time.Second // of what waits for answers when the caller's context has no deadline
+	apiTimeout    = 5 * time.Second // of requests whose context has no deadline
 	writeDeadline = 10 * time.Second
 )
 
@@ -67,7 +68,7 @@ type Conn struct {
 	closeOnce   sync.Once
 	running     sync.WaitGroup // goroutines that Close ends
 
-	ensuring sync.Mutex // serialises the making of streams and consumers; taken before mu
+	ensuring sync.Mutex // held while streams and consumers are made; taken before mu
 
 	mu       sync.Mutex
 	epoch    context.Context // see currentEpoch
@@ -80,8 +81,8 @@ type Conn struct {
 	workStream jetstream.Stream // nil until the first Depth
 }
 
-// Connect connects, and keeps reconnecting for ever once it was connected. Until then it tries until ctx ends, with a
-// warning every 5 s; the error then names the last failure.
+// Connect tries to connect until ctx ends, with a warning every 5 s; its error then names the last failure. Once connected,
+// the connection reconnects by itself for ever.
 func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Replicas == 0 {
 		cfg.Replicas = 1
@@ -144,8 +145,8 @@ func (c *Conn) dial(ctx context.Context) error {
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
 		nats.FlusherTimeout(writeDeadline),
-		// What is published while nothing is connected must fail at once: whoever published knows better than a buffer
-		// whether it still matters later.
+		// While disconnected, publishing must fail at once: the publisher knows better than a buffer whether the message still
+		// matters later.
 		nats.ReconnectBufSize(-1),
 		nats.ReconnectHandler(c.onReconnect),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -196,8 +197,8 @@ func (c *Conn) onReconnect(*nats.Conn) {
 	}
 }
 
-// currentEpoch ends when the connection breaks, when it is there again, and when it is closed: what was asked of the
-// server before is never answered then. Its cause is [ErrClosed] or errBroken.
+// currentEpoch is a context that ends when the connection breaks, reconnects or is closed: requests made before then are
+// never answered. Its cause is [ErrClosed] or errBroken.
 func (c *Conn) currentEpoch() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -216,11 +217,11 @@ func (c *Conn) nextEpoch() {
 	}
 }
 
-// errBroken: the connection broke, and with it what was under way.
+// errBroken: the connection broke, and so did every pending request.
 var errBroken = errors.New("connection to nats broke")
 
-// call does something that waits for answers. It gives it a deadline when ctx has none, and ends it when the
-// connection breaks: NATS's own requests would go on waiting.
+// call runs a function that waits for answers. It adds a deadline if ctx has none, and ends the wait when the connection
+// breaks, which NATS's own requests would not notice.
 func (c *Conn) call(ctx context.Context, do func(context.Context) error) error {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -237,7 +238,7 @@ func (c *Conn) call(ctx context.Context, do func(context.Context) error) error {
 	return closedErr(err)
 }
 
-// Close flushes and closes the connection. Calls that wait return [ErrClosed]. Calling it again does nothing.
+// Close flushes and closes the connection. Waiting calls return [ErrClosed]. A second Close does nothing.
 func (c *Conn) Close() {
 	c.closeOnce.Do(func() {
 		close(c.closed)
@@ -245,20 +246,20 @@ func (c *Conn) Close() {
 		c.turn(ErrClosed)
 		c.mu.Unlock()
 		if c.nc.IsConnected() {
-			_ = c.nc.FlushTimeout(closeTimeout) // best effort: acks that get lost are absorbed as redeliveries
+			_ = c.nc.FlushTimeout(closeTimeout) // best effort: a lost ack only causes a redelivery
 		}
 		c.nc.Close()
 		c.running.Wait()
 	})
 }
 
-// Connected reports whether the server can be reached now.
+// Connected reports whether there is a connection at the moment.
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
 // Reconnected has a value after each reconnection (capacity 1: "it may have happened").
 func (c *Conn) Reconnected() <-chan struct{} { return c.reconnected }
 
-// MaxPayload is the most bytes that one message may carry.
+// MaxPayload is how many bytes one message may carry.
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 
 // closedErr turns NATS's error about a closed connection into ours.

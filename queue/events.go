@@ -7,8 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// PublishEvent announces something about a topic ("tree.42", "ready"), at most once, to all coordinators, this one
-// included.
+// PublishEvent announces an event of a topic ("tree.42", "ready") to all coordinators, this one included, at most once.
 func (c *Conn) PublishEvent(topic string, data []byte) error {
 	if err := c.nc.Publish(c.names.subject(event, topic), data); err != nil {
 		return fmt.Errorf("publish event %s: %w", topic, closedErr(err))
@@ -16,16 +15,15 @@ func (c *Conn) PublishEvent(topic string, data []byte) error {
 	return nil
 }
 
-// SubscribeEvents delivers announcements until ctx ends; the subscription is active when the call returns. When the
-// reader is slow and buffer messages wait, later ones are dropped. The channel is closed after ctx ends. topic may
-// end in "*".
+// SubscribeEvents delivers announcements until ctx ends, and then closes the channel. The subscription is active when the
+// call returns. While buffer messages wait for a slow reader, further ones are dropped. topic may end in "*".
 func (c *Conn) SubscribeEvents(ctx context.Context, topic string, buffer int) (<-chan []byte, error) {
 	ended := make(chan struct{})
 	events := make(chan []byte, max(1, buffer))
 	sub, err := c.nc.Subscribe(c.names.subject(event, topic), func(m *nats.Msg) {
 		select {
 		case events <- m.Data:
-		default: // announcements are hints, and a slow reader gets the latest state from the store anyway
+		default: // announcements are hints: a slow reader finds the latest state in the store anyway
 		}
 	})
 	if err != nil {
@@ -34,7 +32,7 @@ func (c *Conn) SubscribeEvents(ctx context.Context, topic string, buffer int) (<
 	sub.SetClosedHandler(func(string) { close(ended) }) // after the last call of the handler above
 	stop := context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() })
 	c.running.Go(func() {
-		<-ended // also when the connection is closed
+		<-ended // closing the connection also ends it
 		stop()
 		close(events)
 	})

@@ -12,12 +12,12 @@ import (
 
 const (
 	logsRetry     = 500 * time.Millisecond // before a reader tries again after something broke
-	logsPoll      = 30 * time.Second       // how long a reader's request stands in the server
+	logsPoll      = 30 * time.Second       // how long a reader's request waits in the server
 	logsHeartbeat = 5 * time.Second        // of such a request
-	logsInactive  = time.Minute            // after which the server removes the consumer of a reader that died
+	logsInactive  = time.Minute            // how long the server keeps the consumer of a reader that died
 )
 
-// PublishLogs stores log lines of a task (by its internal key), fire and forget. Worker side.
+// PublishLogs stores log lines of a task (by its internal key), without waiting for an answer. For workers.
 func (c *Conn) PublishLogs(task int64, data []byte) error {
 	if err := c.nc.Publish(c.names.logSubject(c.cfg.Worker, task), data); err != nil {
 		return fmt.Errorf("publish logs of task %d: %w", task, closedErr(err))
@@ -25,9 +25,9 @@ func (c *Conn) PublishLogs(task int64, data []byte) error {
 	return nil
 }
 
-// ReadLogs calls handle for each stored batch of the task's lines, oldest first, and, if follow, for later ones until
-// ctx ends. Without follow it returns after the last stored one. A missing stream has no lines; a follower waits for
-// it. An error of handle ends the reading and is returned.
+// ReadLogs calls handle for each stored batch of the task's lines, oldest first. Without follow it returns after the last
+// one; with follow it goes on with new ones until ctx ends. A missing stream counts as empty, and a follower waits for it.
+// If handle returns an error, ReadLogs returns it.
 func (c *Conn) ReadLogs(ctx context.Context, task int64, follow bool, handle func([]byte) error) error {
 	r := &logReader{conn: c, task: task, follow: follow, handle: handle}
 	for {
@@ -54,17 +54,17 @@ func (c *Conn) ReadLogs(ctx context.Context, task int64, follow bool, handle fun
 	}
 }
 
-// logReader reads the lines of one task, in order and without gaps, over broken connections and deleted consumers.
+// logReader reads the lines of one task in order and without gaps, even if connections break or consumers are deleted.
 type logReader struct {
 	conn    *Conn
 	task    int64
 	follow  bool
 	handle  func([]byte) error
-	created time.Time // of the stream that last belongs to
-	last    uint64    // sequence in the stream of what was handled last
+	created time.Time // when the stream was created to which last belongs
+	last    uint64    // sequence of the last handled message
 }
 
-// run reads until the end, or until something breaks; it may be called again then.
+// run reads until the end, or until something breaks. It may then be called again.
 func (r *logReader) run(ctx context.Context) error {
 	var consumer jetstream.Consumer
 	err := r.conn.call(ctx, func(ctx context.Context) (err error) {
@@ -84,7 +84,7 @@ func (r *logReader) run(ctx context.Context) error {
 		return closedErr(err)
 	}
 	defer batches.Stop()
-	epoch := r.conn.currentEpoch() // a restarted server has forgotten the consumer, and no sign of that would come soon
+	epoch := r.conn.currentEpoch() // a restarted server has forgotten the consumer, and would not say so soon
 	alive, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(epoch, cancel)()
@@ -110,7 +110,7 @@ func (r *logReader) run(ctx context.Context) error {
 	}
 }
 
-// consumer makes a short-lived one that begins after what was handled last.
+// consumer makes a short-lived consumer that begins after the last handled message.
 func (r *logReader) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	stream, err := r.conn.js.Stream(ctx, r.conn.names.logs)
 	if err != nil {
@@ -133,7 +133,7 @@ func (r *logReader) consumer(ctx context.Context) (jetstream.Consumer, error) {
 	return stream.CreateConsumer(ctx, cfg)
 }
 
-// remove deletes the consumer, also when ctx has ended; the server does it later if this goes wrong.
+// remove deletes the consumer, even after ctx has ended. If that fails, the server does it later.
 func (r *logReader) remove(ctx context.Context, consumer jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -142,5 +142,5 @@ func (r *logReader) remove(ctx context.Context, consumer jetstream.Consumer) {
 	})
 }
 
-// handlerError tells an error of the caller's handler from ours.
+// handlerError marks an error of the caller's handler.
 type handlerError struct{ error }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// priorities is how many there are, 0 the most urgent.
+// priorities is the number of priorities; 0 is the most urgent.
 const priorities = 4
 
 // A Kind of request or message that workers send: one subject each, ending in the worker's id.
@@ -20,10 +20,10 @@ const (
 	Progress Kind = "progress"
 )
 
-// kinds are those that workers send to coordinators by core NATS.
+// kinds are the kinds that workers send to coordinators over core NATS.
 var kinds = []Kind{Claim, Beat, Chunk, Inputs, Progress}
 
-// Further first tokens of subjects, beside the kinds.
+// Other first tokens of subjects.
 const (
 	work   Kind = "work"
 	result Kind = "result"
@@ -33,7 +33,7 @@ const (
 	inbox  Kind = "inbox"
 )
 
-// names are the streams and subjects under one prefix.
+// names holds the streams and subjects under one prefix.
 type names struct {
 	prefix              string
 	work, results, logs string // streams
@@ -62,20 +62,20 @@ func (n names) logSubject(worker string, task int64) string {
 	return n.subject(logs, worker) + "." + strconv.FormatInt(task, 10)
 }
 
-// inbox is what the subjects of replies to a worker begin with: under the prefix and with the id as a token of its
-// own, so that coordinators may publish to all inboxes and each worker reads only its own.
+// inbox is the prefix of reply subjects to a worker. The worker's id is a token of its own there, so that permissions can let
+// coordinators publish to all inboxes, and each worker read only its own.
 func (n names) inbox(worker string) string { return n.subject(inbox, worker) }
 
 // resultsConsumer is the durable consumer that all coordinators share.
 const resultsConsumer = "coordinators"
 
-// coordinators is the queue group in which each request is served by one of them.
+// coordinators is the queue group of coordinators: one of them serves each request.
 const coordinators = "coordinators"
 
 // consumerName is the durable consumer of a pool and priority.
 func consumerName(pool string, priority int) string { return pool + "_p" + strconv.Itoa(priority) }
 
-// nextSubject is where messages are asked for.
+// nextSubject is where a consumer takes requests for messages.
 func nextSubject(stream, consumer string) string {
 	return "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer
 }

@@ -9,9 +9,8 @@ import (
 // Permissions are the subjects that a NATS user may publish and subscribe to.
 type Permissions struct{ Publish, Subscribe []string }
 
-// WorkerPermissions are what a worker of the id needs for its pools, and no more: to take and acknowledge work, to
-// send requests, results and logs under its own id, and to read its own inbox and news. An empty prefix is the default
-// one; the pool "*" stands for every pool.
+// WorkerPermissions are exactly those that a worker needs for its pools: take and acknowledge work; send requests, results
+// and logs under its own id; read its own inbox and news. An empty prefix means the default; the pool "*" means every pool.
 func WorkerPermissions(prefix, worker string, pools []string) Permissions {
 	n := namesOf(prefix)
 	p := Permissions{Subscribe: []string{n.inbox(worker) + ".>", n.subject(news, worker)}}
@@ -38,8 +37,8 @@ func WorkerPermissions(prefix, worker string, pools []string) Permissions {
 	return p
 }
 
-// CoordinatorPermissions are what a coordinator needs: everything under the prefix but the reading of inboxes and
-// news, and the management of our three streams. An empty prefix is the default one.
+// CoordinatorPermissions are those that a coordinator needs: everything under the prefix, except reading inboxes and news,
+// and the management of our three streams. An empty prefix means the default.
 func CoordinatorPermissions(prefix string) Permissions {
 	n := namesOf(prefix)
 	p := Permissions{
@@ -72,8 +71,8 @@ type ServerUser struct {
 	Pools    []string // that the worker may serve, "*" for all; nil makes it a coordinator
 }
 
-// ServerConfig renders the authorization block of an external nats-server with these users. The server reads values
-// that begin with "$" from its environment, so that passwords need not be in the file: they are written unquoted then.
+// ServerConfig renders the authorization block for an external nats-server with these users. A password that begins with
+// "$" is written unquoted: the server then reads it from its environment, and it need not be in the file.
 func ServerConfig(prefix string, users []ServerUser) string {
 	var b strings.Builder
 	b.WriteString("authorization {\n  users: [\n")
@@ -95,7 +94,7 @@ func ServerConfig(prefix string, users []ServerUser) string {
 	return b.String()
 }
 
-// isVariable tells an environment reference ($NAME) from a bcrypt hash ($2a$...).
+// isVariable tells whether a password is an environment reference ($NAME) and not a bcrypt hash ($2a$...).
 func isVariable(password string) bool {
 	return len(password) > 1 && password[0] == '$' && ValidName(password[1:]) && !strings.HasPrefix(password, "$2")
 }

@@ -8,18 +8,18 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// asks are the requests that the server has of us, all answered on one subscription. The server forgets them when the
-// connection breaks or the subscription ends.
+// asks are our pending requests in the server, all answered on one subscription. The server forgets them when the connection
+// breaks or the subscription ends.
 type asks struct {
 	sub      *nats.Subscription
-	inbox    string                // reply subjects are this and a priority
-	epoch    context.Context       // ended: the server has forgotten them
-	out      [priorities]int       // messages asked for and not come; 0: no request stands
-	waits    [priorities]bool      // the request waits for a message rather than answering that there is none
-	deadline [priorities]time.Time // when an answer must have come
+	inbox    string                // reply subjects are this followed by a priority
+	epoch    context.Context       // when it ends, the server has forgotten the requests
+	out      [priorities]int       // messages that were requested and have not come; 0: no request is pending
+	waits    [priorities]bool      // the request waits for a message; otherwise it answers if there is none
+	deadline [priorities]time.Time // by when an answer must come
 }
 
-// fetching reports whether answers are due at once.
+// fetching reports whether immediate answers are expected.
 func (t *Taker) fetching() bool {
 	if t.asks == nil {
 		return false
@@ -32,7 +32,7 @@ func (t *Taker) fetching() bool {
 	return false
 }
 
-// lost reports whether the server has forgotten us: the connection was made anew, or an answer is overdue.
+// lost reports whether the server has forgotten the requests: it reconnected, or an answer is overdue.
 func (t *Taker) lost() bool {
 	if t.asks.epoch.Err() != nil {
 		return true
@@ -46,10 +46,10 @@ func (t *Taker) lost() bool {
 	return false
 }
 
-// stands reports whether a request to the priority is under way.
+// stands reports whether a request for the priority is pending.
 func (t *Taker) stands(p int) bool { return t.asks != nil && t.asks.out[p] > 0 }
 
-// request asks the consumer of a priority for n messages: those that are there, or, with wait, those that come.
+// request asks the consumer of a priority for n messages: those that it has, or with wait also those that come.
 func (t *Taker) request(p, n int, wait bool) error {
 	if t.asks == nil {
 		if err := t.open(); err != nil {
@@ -83,7 +83,7 @@ func (t *Taker) open() error {
 	if err != nil {
 		return err
 	}
-	if err := sub.SetPendingLimits(-1, -1); err != nil { // bounded by what is asked for
+	if err := sub.SetPendingLimits(-1, -1); err != nil { // the requests bound it
 		return err
 	}
 	a.sub = sub
@@ -91,7 +91,7 @@ func (t *Taker) open() error {
 	return nil
 }
 
-// refuse pauses priorities whose requests can't be met, for longer each time.
+// refuse pauses priorities whose requests were refused, longer each time.
 func (t *Taker) refuse(refused ...int) {
 	now := time.Now()
 	for _, p := range refused {
@@ -102,7 +102,7 @@ func (t *Taker) refuse(refused ...int) {
 	}
 }
 
-// relent ends all pauses: the connection was made anew.
+// relent ends all pauses after a reconnection.
 func (t *Taker) relent() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -112,7 +112,7 @@ func (t *Taker) relent() {
 
 // onMessage runs in the subscription's goroutine.
 func (t *Taker) onMessage(a *asks, m *nats.Msg) {
-	p := int(m.Subject[len(m.Subject)-1] - '0') // both reply subjects and those of work end in the priority
+	p := int(m.Subject[len(m.Subject)-1] - '0') // reply subjects and work subjects both end in the priority
 	if p < 0 || p >= priorities {
 		return
 	}
@@ -149,15 +149,15 @@ func (t *Taker) onMessage(a *asks, m *nats.Msg) {
 	}
 }
 
-// onStatus handles an answer without a message. The codes are those of JetStream's pull protocol (ADR-37 of the NATS
+// onStatus handles an answer that has no message. Its codes are those of JetStream's pull protocol (ADR-37 of the NATS
 // project).
 func (t *Taker) onStatus(a *asks, p int, status string) {
 	a.out[p] = 0
 	switch status {
-	case "404", "408": // no messages, or none in time, or all of them promised to others
+	case "404", "408": // there are no messages, or none came in time, or all are promised to others
 		t.known[p] = empty
 		t.retry[p] = 0
-	default: // 503: no such consumer; 409: it was deleted, moves or is overrun; 400: it does not understand us
+	default: // 503: no such consumer; 409: it was deleted, moves or has too many requests; 400: the request is malformed
 		t.refuse(p)
 	}
 }

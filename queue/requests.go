@@ -10,27 +10,27 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// pendingRequests bounds what waits in this process for one handler, in messages and bytes. Above it, NATS drops
-// requests and their senders ask again.
+// pendingRequests bounds the requests that wait in this process for one handler, in messages and bytes. NATS drops those
+// beyond it, and their senders ask again.
 const (
 	pendingRequests     = 1 << 17
 	pendingRequestBytes = 256 << 20
 )
 
-// drainTimeout bounds how long a subscription that ends goes on with what has arrived.
+// drainTimeout bounds how long an ending subscription goes on with messages that have arrived.
 const drainTimeout = 2 * time.Second
 
-// Serve calls handle, in one goroutine, for each request of the kind, shared with the other coordinators (one of them
-// gets it), until ctx ends; what had arrived by then is still handled before it returns ctx's error. reply may be
-// called later, from any goroutine, once or never; it is a no-op for messages that want no answer. The worker's id is
-// that of the subject, which permissions prove; an answer goes to that worker's own inbox or nowhere.
+// Serve calls handle, in one goroutine, for each request of the kind until ctx ends. Coordinators share the requests: one of
+// them gets each. After ctx ends, Serve handles the requests that have already arrived, and returns ctx's error. handle may
+// keep reply and call it later, from any goroutine, once or never; it does nothing if the sender wants no answer. The
+// worker's id comes from the subject, so permissions prove it; answers go only to that worker's own inbox.
 func (c *Conn) Serve(ctx context.Context, kind Kind, handle func(worker string, data []byte, reply func([]byte))) error {
 	prefix := c.names.subject(kind, "")
 	err := c.subscribe(ctx, prefix+"*", coordinators, func(m *nats.Msg) {
 		worker := m.Subject[len(prefix):]
 		reply := func([]byte) {}
 		if strings.HasPrefix(m.Reply, c.names.inbox(worker)+".") {
-			reply = func(data []byte) { _ = c.nc.Publish(m.Reply, data) } // lost answers are asked for again
+			reply = func(data []byte) { _ = c.nc.Publish(m.Reply, data) } // if the answer is lost, the worker asks again
 		}
 		handle(worker, m.Data, reply)
 	})
@@ -40,8 +40,8 @@ func (c *Conn) Serve(ctx context.Context, kind Kind, handle func(worker string, 
 	return nil
 }
 
-// subscribe calls handle, in one goroutine, for each message until ctx ends, then for those that are here already.
-// An empty queue shares with nobody.
+// subscribe calls handle, in one goroutine, for each message until ctx ends, and then for those that have already arrived.
+// With an empty queue, messages are not shared with other subscribers.
 func (c *Conn) subscribe(ctx context.Context, subject, queue string, handle nats.MsgHandler) error {
 	ended := make(chan struct{})
 	sub, err := c.nc.QueueSubscribe(subject, queue, handle)
@@ -89,8 +89,8 @@ func (c *Conn) News(ctx context.Context, handle func([]byte)) error {
 	return nil
 }
 
-// Request asks a coordinator, under the worker's own subject. [ErrNoCoordinator] when nobody listens. A request that
-// a dying coordinator took is answered by nobody: give ctx a deadline, or it is 5 s.
+// Request asks a coordinator, on the worker's own subject. It returns [ErrNoCoordinator] if none listens. If the coordinator
+// dies, no answer comes: give ctx a deadline, else it is 5 s.
 func (c *Conn) Request(ctx context.Context, kind Kind, data []byte) ([]byte, error) {
 	var answer *nats.Msg
 	err := c.call(ctx, func(ctx context.Context) (err error) {
@@ -107,7 +107,7 @@ func (c *Conn) Request(ctx context.Context, kind Kind, data []byte) ([]byte, err
 	}
 }
 
-// Send is Request without an answer, at most once.
+// Send sends a message that has no answer, at most once.
 func (c *Conn) Send(kind Kind, data []byte) error {
 	if err := c.nc.Publish(c.names.subject(kind, c.cfg.Worker), data); err != nil {
 		return fmt.Errorf("send %s: %w", kind, closedErr(err))

@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	// resultsBeat is how often the server says that a standing request is alive; three silent ones mean that it isn't.
+	// resultsBeat is how often the server confirms that a pending request is alive. Three missing beats mean that it is not.
 	resultsBeat = 2 * time.Second
-	// resultsPoll is how long a request for results stands in the server.
+	// resultsPoll is how long a request for results waits in the server.
 	resultsPoll = 30 * time.Second
-	// messageOverhead is what the server counts for a message beside its data, at most: subjects and headers.
+	// messageOverhead is the most that the server counts for a message besides its data: subjects and headers.
 	messageOverhead = 1 << 10
 )
 
-// PublishResults stores a batch of results in RESULTS; nil means stored.
+// PublishResults stores a batch of results in RESULTS. Nil means that all are stored.
 func (c *Conn) PublishResults(ctx context.Context, data []byte) error {
 	err := c.call(ctx, func(ctx context.Context) error {
 		_, err := c.js.Publish(ctx, c.names.subject(result, c.cfg.Worker), data)
@@ -35,9 +35,9 @@ func (c *Conn) PublishResults(ctx context.Context, data []byte) error {
 	return nil
 }
 
-// ResultsEnd is the last sequence of RESULTS, and ResultsSettled the one up to which all is acknowledged; the stream's
-// identity (its creation time) changes when it was deleted and made again. A missing stream is an error; settled
-// relies on acknowledged messages being removed from the stream.
+// ResultsEnd is the last sequence of RESULTS; ResultsSettled is the sequence up to which every message is acknowledged. The
+// stream's identity is its creation time: it changes when the stream is deleted and made again. A missing stream is an
+// error. ResultsSettled relies on the stream removing acknowledged messages.
 func (c *Conn) ResultsEnd(ctx context.Context) (last, settled uint64, created time.Time, err error) {
 	var info *jetstream.StreamInfo
 	err = c.call(ctx, func(ctx context.Context) error {
@@ -59,22 +59,22 @@ func (c *Conn) ResultsEnd(ctx context.Context) (last, settled uint64, created ti
 
 // ResultMessage is one delivery from RESULTS.
 type ResultMessage struct {
-	Worker      string // id, proven by the subject that it was published on
+	Worker      string // id, proven by the subject of the message
 	Data        []byte
 	Redelivered bool
 
 	msg      *nats.Msg // without its data
 	from     *resultsReader
 	at       time.Time   // of arrival
-	done     atomic.Bool // answered, or no longer ours
+	done     atomic.Bool // answered, or redelivered to another coordinator
 	size     int64
-	released atomic.Bool // its size no longer counts
+	released atomic.Bool // its size has been given back
 }
 
-// Ack drops the message from the stream; fire and forget. Only the first of Ack and Nak does anything.
+// Ack removes the message from the stream, without waiting. Only the first call of Ack or Nak has an effect.
 func (m *ResultMessage) Ack() { m.answer(ackBody) }
 
-// Nak asks for it again after the delay.
+// Nak asks for a redelivery after the delay.
 func (m *ResultMessage) Nak(after time.Duration) {
 	body := append([]byte(`-NAK {"delay": `), strconv.FormatInt(int64(max(0, after)), 10)...)
 	m.answer(append(body, '}'))
@@ -91,12 +91,12 @@ func (m *ResultMessage) answer(body []byte) {
 	}
 }
 
-// ConsumeResults calls handle, in one goroutine, for every message until ctx ends; at most maxPending are unacked. It
-// survives a deleted stream or consumer by making it again. A message that was neither acked nor naked for 30 s is
-// somebody else's and no longer counts.
+// ConsumeResults calls handle, in one goroutine, for every message until ctx ends. It makes a deleted stream or consumer
+// again. At most maxPending messages are unanswered; one that has neither Ack nor Nak after 30 s goes to another coordinator
+// and does not count.
 //
-// The sizes of those that were handed over and those that were asked for are at most [Config.ResultsBytes] together. A
-// size counts until Ack or Nak, however late: each message must be answered.
+// [Config.ResultsBytes] bounds the size of all messages that were handed over or requested. A message's size counts until
+// its Ack or Nak, however late, so answer every message.
 func (c *Conn) ConsumeResults(ctx context.Context, maxPending int, handle func(*ResultMessage)) error {
 	if maxPending <= 0 {
 		return fmt.Errorf("consume results: max pending is %d", maxPending)
@@ -126,7 +126,7 @@ func (c *Conn) ConsumeResults(ctx context.Context, maxPending int, handle func(*
 		c.log.Warn("consuming results anew", "error", err, "pause", pause)
 		select {
 		case <-ctx.Done():
-		case <-c.currentEpoch().Done(): // connected again, maybe
+		case <-c.currentEpoch().Done(): // perhaps it reconnected
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, retryMost)
@@ -143,24 +143,23 @@ var (
 	errSilent       = errors.New("no sign of life from the consumer")
 )
 
-// resultsReader reads RESULTS under a bound on unanswered messages: what is asked for and what is unanswered are at
-// most that many together. jetstream's Consume asks for more as soon as messages are handed over, however long they
-// are kept.
+// resultsReader reads RESULTS and bounds the number of messages that are requested or unanswered. jetstream's Consume would
+// request more as soon as messages are handed over, however long they stay unanswered.
 type resultsReader struct {
 	conn    *Conn
 	most    int
-	bytes   int64  // likewise, of their sizes
-	subject string // where messages are asked for
+	bytes   int64  // the same bound for their sizes
+	subject string // that takes requests for messages
 	prefix  string // of the subjects of results
 	handle  func(*ResultMessage)
 
 	unanswered atomic.Int64
-	held       atomic.Int64  // bytes of what was handed over
-	room       chan struct{} // capacity 1: unanswered or held went down
+	held       atomic.Int64  // bytes of messages that were handed over
+	room       chan struct{} // capacity 1: unanswered or held has gone down
 
 	// Used by run's goroutine only.
-	asked      int              // messages asked for and not come
-	askedBytes int64            // how large those may be
+	asked      int              // messages that were requested and have not come
+	askedBytes int64            // how large they may be in total
 	kept       []*ResultMessage // in order of arrival; some may be answered
 	heard      time.Time        // when the server last gave a sign of life
 }
@@ -177,7 +176,7 @@ func (r *resultsReader) run(ctx context.Context) error {
 	c := r.conn
 	epoch := c.currentEpoch()
 	inbox := c.nc.NewInbox()
-	// Everything asked for may come at once, and status messages besides.
+	// All requested messages may come at once, and status messages with them.
 	arrivals := make(chan *nats.Msg, r.most+1024)
 	sub, err := c.nc.ChanSubscribe(inbox, arrivals)
 	if err != nil {
@@ -185,7 +184,7 @@ func (r *resultsReader) run(ctx context.Context) error {
 	}
 	defer func() {
 		_ = sub.Unsubscribe()
-		for { // what came in the meantime is for the next run or another coordinator
+		for { // give back messages that came meanwhile, for the next run or another coordinator
 			select {
 			case m := <-arrivals:
 				if m.Reply != "" {
@@ -235,19 +234,19 @@ func (r *resultsReader) run(ctx context.Context) error {
 	}
 }
 
-// ask sends a request when there is room for a worthwhile number of messages, or none stands.
+// ask sends a request if there is room for enough messages to be worth it, or if no request is pending.
 func (r *resultsReader) ask(inbox string) error {
 	r.forget()
 	if r.asked == 0 {
 		r.askedBytes = 0
 	}
 	n, bytes := r.most-r.asked-int(r.unanswered.Load()), r.bytes-r.askedBytes-r.held.Load()
-	least := r.conn.nc.MaxPayload() + messageOverhead // so that the next message fits, whatever it is
+	least := r.conn.nc.MaxPayload() + messageOverhead // the next message fits, whatever its size
 	part := max(least, r.bytes/4)
 	if n <= 0 || bytes < least || r.asked > 0 && (n < r.most/4 || bytes < part) {
 		return nil
 	}
-	bytes = min(bytes, part) // so that several can stand
+	bytes = min(bytes, part) // so that several requests can be pending
 	body := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`, n, bytes, resultsPoll, resultsBeat)
 	if err := r.conn.nc.PublishRequest(r.subject, inbox, body); err != nil {
 		return closedErr(err)
@@ -260,7 +259,7 @@ func (r *resultsReader) ask(inbox string) error {
 	return nil
 }
 
-// forget drops from kept what is answered, and what the server will deliver again to somebody.
+// forget removes from kept the messages that are answered, and those that the server will redeliver.
 func (r *resultsReader) forget() {
 	gone := 0
 	for _, m := range r.kept {
@@ -276,7 +275,7 @@ func (r *resultsReader) forget() {
 	}
 	clear(r.kept[:gone])
 	r.kept = r.kept[gone:]
-	if len(r.kept) > 2*r.most { // many answered ones behind one that isn't
+	if len(r.kept) > 2*r.most { // many answered messages behind an unanswered one
 		r.kept = slices.DeleteFunc(r.kept, func(m *ResultMessage) bool { return m.done.Load() })
 	}
 }
@@ -291,10 +290,10 @@ func (r *resultsReader) take(m *nats.Msg) error {
 	r.asked, r.askedBytes = max(0, r.asked-1), max(0, r.askedBytes-size)
 	worker, ok := strings.CutPrefix(m.Subject, r.prefix)
 	if !ok || !ValidName(worker) {
-		respond(m, []byte("+TERM")) // only a mistaken operator can have put it there
+		respond(m, []byte("+TERM")) // only an operator's mistake can have put it there
 		return nil
 	}
-	if len(m.Data) == 0 { // it was to be stored, that is all
+	if len(m.Data) == 0 { // a probe: it only had to be stored
 		respond(m, []byte("+ACK"))
 		return nil
 	}
@@ -307,7 +306,7 @@ func (r *resultsReader) take(m *nats.Msg) error {
 		at:          r.heard,
 		size:        size,
 	}
-	m.Data = nil // the receiver's alone, to be let go of when it is decoded
+	m.Data = nil // only the receiver holds it, and frees it once decoded
 	r.unanswered.Add(1)
 	r.held.Add(size)
 	r.kept = append(r.kept, message)
@@ -315,7 +314,7 @@ func (r *resultsReader) take(m *nats.Msg) error {
 	return nil
 }
 
-// status handles an answer without a message (ADR-37 of the NATS project).
+// status handles an answer that has no message (ADR-37 of the NATS project).
 func (r *resultsReader) status(m *nats.Msg) error {
 	switch status := m.Header.Get("Status"); status {
 	case "100": // alive
@@ -327,7 +326,7 @@ func (r *resultsReader) status(m *nats.Msg) error {
 		return fmt.Errorf("%w: nobody answers for it", errConsumerGone)
 	case "409":
 		switch m.Header.Get("Description") {
-		case "Message Size Exceeds MaxBytes", "Batch Completed": // in bytes; in messages
+		case "Message Size Exceeds MaxBytes", "Batch Completed": // the limit in bytes; in messages
 			r.ended(m)
 			return nil
 		}
@@ -337,7 +336,7 @@ func (r *resultsReader) status(m *nats.Msg) error {
 	}
 }
 
-// ended takes back what a request left over.
+// ended gives back what a request did not use.
 func (r *resultsReader) ended(m *nats.Msg) {
 	left, err := strconv.Atoi(m.Header.Get("Nats-Pending-Messages"))
 	if err != nil || left < 0 {

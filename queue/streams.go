@@ -17,25 +17,25 @@ import (
 const MaxPools = 1000
 
 const (
-	// maxAckPending must never cap a pool; JetStream's default of 1000 would.
+	// maxAckPending must never limit a pool, as JetStream's default of 1000 would.
 	maxAckPending = 1 << 20
 	// maxWaiting must exceed the workers of a pool, each with one pull; JetStream's default is 512.
 	maxWaiting = 1 << 16
 	// maxConsumers is how many consumers WORK may have: [priorities] for each pool. A server's default is 1000.
 	maxConsumers = priorities * MaxPools
-	// dedupWindow is the least that JetStream takes: nothing of ours relies on it, and it costs memory.
+	// dedupWindow is the shortest that JetStream accepts: we don't need deduplication, and it costs memory.
 	dedupWindow = 100 * time.Millisecond
-	// deletionTime is how long a server may take to remove a stream's files after it has announced the deletion or has
-	// left its subjects. A stream made again earlier would lose its own files to that.
+	// deletionTime is how long a server may take to remove a stream's files after it has announced the deletion or released
+	// the subjects. If the stream is made again earlier, the server removes the new files.
 	deletionTime = 100 * time.Millisecond
-	// repairMost bounds the growing pause between attempts to make again what was deleted.
+	// repairMost bounds the growing pause between attempts to make deleted streams and consumers again.
 	repairMost = 5 * time.Second
 )
 
-// EnsureStreams creates or updates WORK, RESULTS and LOGS, the RESULTS consumer, and the consumers of every pool that
-// EnsurePools was called for. A stream that has stored nothing for long is made anew. Idempotent, and safe from several
-// processes at once; a setting that can't be changed is reported. From then on the connection makes again what it is told
-// was deleted; call it now and then all the same, for what happened while nobody listened.
+// EnsureStreams creates or updates WORK, RESULTS and LOGS, the RESULTS consumer, and the consumers of every pool for which
+// EnsurePools was called. It makes a stream again that has refused messages for long. It is idempotent, and several
+// processes may call it at the same time. It reports settings that can't be changed. From then on, the connection repairs
+// deletions that it hears of. Call EnsureStreams now and then anyway, for deletions that it missed.
 func (c *Conn) EnsureStreams(ctx context.Context) error {
 	c.ensuring.Lock()
 	defer c.ensuring.Unlock()
@@ -45,7 +45,7 @@ func (c *Conn) EnsureStreams(ctx context.Context) error {
 	return c.call(ctx, c.ensureStreams)
 }
 
-// makeAgain makes what is missing.
+// makeAgain makes missing streams and consumers.
 func (c *Conn) makeAgain(ctx context.Context) error {
 	c.ensuring.Lock()
 	defer c.ensuring.Unlock()
@@ -60,7 +60,7 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 		err := c.ensureStream(ctx, cfg)
 		if bad, ok := errors.AsType[*jetstream.APIError](err); ok && bad.ErrorCode == insufficientStorage && cfg.Discard == jetstream.DiscardNew {
 			c.log.Warn("a stream has no bound of its own: the server has not that much room for it", "stream", cfg.Name, "bytes", cfg.MaxBytes)
-			cfg.MaxBytes = -1 // the server's own bound refuses new messages, too
+			cfg.MaxBytes = -1 // the server's own bound also refuses new messages
 			err = c.ensureStream(ctx, cfg)
 		}
 		if err != nil {
@@ -76,15 +76,15 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 // insufficientStorage is JetStream's code for a stream that may grow beyond what the server has.
 const insufficientStorage = 10047
 
-// ensureStream leaves a stream alone that is as it should be: an update of it writes files, and up to 2.15 a server reads
-// what it changes without a lock while it makes a consumer.
+// ensureStream does not touch a stream whose settings are right: an update writes files, and servers up to 2.15 read the
+// changed settings without a lock while they make a consumer.
 func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
 	is, err := c.js.Stream(ctx, cfg.Name)
 	if err == nil && sameStream(is.CachedInfo().Config, cfg) {
 		return nil
 	}
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		_, err = c.js.CreateStream(ctx, cfg) // no error when another coordinator has just made the same
+		_, err = c.js.CreateStream(ctx, cfg) // no error if another coordinator has just made the same
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return err
 		}
@@ -97,7 +97,7 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 	return err
 }
 
-// sameStream compares what streamConfigs sets; a server adds the rest, and writes "no bound" as -1.
+// sameStream compares the settings from streamConfigs. The server adds others, and writes "no bound" as -1.
 func sameStream(a, b jetstream.StreamConfig) bool {
 	bound := func(n int64) int64 { return max(n, 0) }
 	return a.Description == b.Description && slices.Equal(a.Subjects, b.Subjects) && a.Retention == b.Retention && a.Storage == b.Storage &&
@@ -116,7 +116,7 @@ func (c *Conn) streamConfigs() []jetstream.StreamConfig {
 			Replicas:    c.cfg.Replicas,
 			Duplicates:  dedupWindow,
 			MaxBytes:    c.cfg.QueueBytes,
-			Discard:     jetstream.DiscardNew, // publishers keep what is refused, and come again
+			Discard:     jetstream.DiscardNew, // publishers keep refused messages and try again
 		}
 	}
 	workConfig := queue(c.names.work, work, "attempts offered to workers")
@@ -150,8 +150,9 @@ func (c *Conn) resultsConsumerConfig() jetstream.ConsumerConfig {
 	}
 }
 
-// EnsurePools creates the consumers of pools, one for each priority. Idempotent, and safe from several processes at once.
-// A missing WORK is made first. The connection remembers the pools. What was made stays made when the rest fails.
+// EnsurePools creates the consumers of pools, one for each priority, after making WORK if that is missing. It is idempotent,
+// and several processes may call it at the same time. The connection remembers the pools. On an error, some consumers may
+// already be made.
 func (c *Conn) EnsurePools(ctx context.Context, pools ...string) error {
 	for _, pool := range pools {
 		if !ValidName(pool) {
@@ -161,19 +162,19 @@ func (c *Conn) EnsurePools(ctx context.Context, pools ...string) error {
 	c.ensuring.Lock()
 	defer c.ensuring.Unlock()
 	for _, pool := range pools {
-		c.markPool(pool, time.Time{}) // known from now on, also when it can't be made yet
+		c.markPool(pool, time.Time{}) // known from here on, even if it can't be made yet
 	}
 	return c.call(ctx, func(ctx context.Context) error {
 		err := c.ensurePools(ctx, pools)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			err = c.ensureStreams(ctx) // which makes the known pools too
+			err = c.ensureStreams(ctx) // this also makes the known pools
 		}
 		return err
 	})
 }
 
-// ensurePools makes what is missing or set otherwise. For more than one pool it first asks what there is, a page of 256
-// consumers a request: a look at 500 pools takes 0.1 s, to make them 5 s.
+// ensurePools makes consumers that are missing or have other settings. For more than one pool it first lists the existing
+// ones, 256 per request: listing those of 500 pools takes 0.1 s, making them 5 s.
 func (c *Conn) ensurePools(ctx context.Context, pools []string) error {
 	there := map[string]jetstream.ConsumerConfig{}
 	if len(pools) > 1 {
@@ -204,20 +205,20 @@ func (c *Conn) ensurePools(ctx context.Context, pools []string) error {
 	return nil
 }
 
-// takingConfig is the consumer that workers take a pool's tasks of one priority from.
+// takingConfig configures the consumer from which workers take a pool's tasks of one priority.
 func (c *Conn) takingConfig(pool string, priority int) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:       consumerName(pool, priority),
 		FilterSubject: c.names.workSubject(pool, priority),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       c.cfg.AckWait,
-		MaxDeliver:    -1, // what exceeds a limit would stay stored and be invisible
+		MaxDeliver:    -1, // beyond a limit, a message would stay stored and never be delivered
 		MaxAckPending: maxAckPending,
 		MaxWaiting:    maxWaiting,
 	}
 }
 
-// sameConsumer compares what takingConfig sets; a server adds the rest.
+// sameConsumer compares the settings from takingConfig. The server adds others.
 func sameConsumer(a, b jetstream.ConsumerConfig) bool {
 	return a.FilterSubject == b.FilterSubject && a.AckPolicy == b.AckPolicy && a.AckWait == b.AckWait &&
 		a.MaxDeliver == b.MaxDeliver && a.MaxAckPending == b.MaxAckPending && a.MaxWaiting == b.MaxWaiting
@@ -230,7 +231,7 @@ func (c *Conn) ensureConsumer(ctx context.Context, stream string, cfg jetstream.
 	return nil
 }
 
-// ---- what we know of pools ----
+// ---- known pools ----
 
 func (c *Conn) markPool(pool string, seen time.Time) {
 	c.mu.Lock()
@@ -241,7 +242,7 @@ func (c *Conn) markPool(pool string, seen time.Time) {
 // never is longer ago than anything.
 const never = time.Duration(math.MaxInt64)
 
-// poolSeen is how long ago the pool's consumers were seen to exist.
+// poolSeen tells how long ago the pool's consumers were last seen.
 func (c *Conn) poolSeen(pool string) time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -264,15 +265,15 @@ func (c *Conn) knownPools() []string {
 
 // ---- repair ----
 
-// watchDeletions subscribes, once, to what the server announces about deleted streams and consumers of ours, and starts
-// the goroutine that makes them again; Close ends both. Every coordinator repairs: the calls are idempotent.
+// watchDeletions subscribes once to the server's announcements of deleted streams and consumers, and starts the goroutine
+// that makes ours again. Close ends both. Every coordinator does this, as the calls are idempotent.
 func (c *Conn) watchDeletions() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.watched {
 		return nil
 	}
-	deleted := make(chan struct{}, 1) // "something was": what exactly is found out by making all of it
+	deleted := make(chan struct{}, 1) // only says that something was deleted: the repair makes everything that is missing
 	for _, stream := range []string{c.names.work, c.names.results, c.names.logs} {
 		for _, subject := range []string{streamDeleted + stream, consumerDeleted + stream + ".>"} {
 			_, err := c.nc.Subscribe(subject, func(m *nats.Msg) {
@@ -294,14 +295,14 @@ func (c *Conn) watchDeletions() error {
 	return nil
 }
 
-// The first parts of advisories; the stream follows, and the consumer.
+// The prefixes of advisories; the names of the stream and the consumer follow.
 const (
 	streamDeleted   = "$JS.EVENT.ADVISORY.STREAM.DELETED."
 	consumerDeleted = "$JS.EVENT.ADVISORY.CONSUMER.DELETED."
 )
 
-// isOurs reports whether an advisory is about a stream or a durable consumer that this connection answers for; readers
-// of logs come and go.
+// isOurs reports whether an advisory is about a stream or a durable consumer that this connection repairs. Consumers of log
+// readers come and go.
 func (c *Conn) isOurs(advisory string) bool {
 	name, ok := strings.CutPrefix(advisory, consumerDeleted)
 	if !ok {
@@ -322,7 +323,7 @@ func (c *Conn) isOurs(advisory string) bool {
 	}
 }
 
-// repair makes streams and consumers again when they are reported deleted, until the connection is closed.
+// repair makes streams and consumers again when their deletion is reported, until the connection is closed.
 func (c *Conn) repair(deleted chan struct{}) {
 	pause := deletionTime
 	for {

@@ -1,7 +1,7 @@
 // Package natsserver runs a NATS server with JetStream inside this process.
 //
-// It owns the server's life, store, users and passwords, and enforces the permissions of package queue as production
-// does. It must not know what travels over it.
+// It owns the server's life, store, users and passwords, and enforces the permissions of package queue as in production. It
+// must not know what messages mean.
 package natsserver
 
 import (
@@ -23,17 +23,17 @@ import (
 // coordinatorUser is the user name of coordinators; every other name is a worker's id.
 const coordinatorUser = "coordinator"
 
-// startTimeout bounds the wait for the listener and for JetStream's recovery of what is stored.
+// startTimeout bounds the wait for the listener and for JetStream's recovery of stored messages.
 const startTimeout = 30 * time.Second
 
-// Bounds of what clients may hold. A coordinator subscribes once for each watcher of a tree, workers a few times in all.
-// The server's own bounds are left as they are: 2 s to log in, 4 KiB for a command, 10 s to take what is sent.
+// Bounds for clients. A coordinator subscribes once for each watcher of a tree, a worker only a few times in total. The
+// server's other defaults stay: 2 s to log in, 4 KiB for a command, 10 s to accept what is sent.
 const (
 	maxConnections   = 10_000
 	maxSubscriptions = 100_000 // of one connection
 )
 
-// Config says where a server keeps its streams and who may connect. Zero fields take the defaults that are named.
+// Config says where a server keeps its streams and who may connect. Zero fields take the defaults named below.
 type Config struct {
 	StoreDir            string       // directory of the streams; required; created when missing
 	Host                string       // to listen on; default 127.0.0.1
@@ -43,7 +43,7 @@ type Config struct {
 	Prefix              string       // of subjects and streams, as in [queue.Config]; default "tg"
 	SyncAlways          bool         // sync every stored message to disk before its acknowledgement; slow
 	MaxPayloadBytes     int          // of one message; default 4 MiB, at most 64 MiB
-	MaxStoreBytes       int64        // of all streams; default: three quarters of what is free on the disk
+	MaxStoreBytes       int64        // of all streams; default: three quarters of the free disk space
 	Logger              *slog.Logger // of the server's own lines; default slog.Default
 }
 
@@ -55,7 +55,7 @@ type Server struct {
 	worker      string // password
 }
 
-// Start starts a server and returns when it accepts connections and has recovered its streams.
+// Start starts a server. It returns when the server accepts connections and has recovered its streams.
 func Start(cfg Config) (*Server, error) {
 	if cfg.StoreDir == "" {
 		return nil, errors.New("start nats: a store directory is required")
@@ -124,10 +124,10 @@ func Start(cfg Config) (*Server, error) {
 // Address is the host and port that the server listens on.
 func (s *Server) Address() string { return s.address }
 
-// CoordinatorURL is what a coordinator connects to; it holds the password.
+// CoordinatorURL is the URL for coordinators; it holds their password.
 func (s *Server) CoordinatorURL() string { return s.url(coordinatorUser, s.coordinator) }
 
-// WorkerURL is what the worker of the id connects to; it holds the password that all workers share.
+// WorkerURL is the URL for the worker with this id; it holds the password that all workers share.
 func (s *Server) WorkerURL(id string) string { return s.url(id, s.worker) }
 
 func (s *Server) url(user, password string) string {
@@ -135,14 +135,14 @@ func (s *Server) url(user, password string) string {
 	return u.String()
 }
 
-// Shutdown stops the server and returns when its store is closed. Calling it again does nothing.
+// Shutdown stops the server and returns when its store is closed. A second Shutdown does nothing.
 func (s *Server) Shutdown() {
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
 }
 
-// authentication gives every connection exactly the permissions that package queue states for it. A worker's user name
-// is its id; pools are not known here, so that it may serve any.
+// authentication gives each connection the permissions that package queue defines for it. A worker's user name is its id.
+// The server doesn't know its pools, so a worker may serve any.
 type authentication struct {
 	prefix              string
 	coordinator, worker []byte

@@ -50,7 +50,7 @@ func newMeter(c *Coordinator) *meter {
 		claimBatch:    sizes("taskgrove.claim.batch", "claims in a batch"),
 	}
 	c.observePools(mt)
-	c.observeSuppositions(mt)
+	c.observeOptimistic(mt)
 	return m
 }
 
@@ -83,14 +83,14 @@ func (c *Coordinator) observePools(mt metric.Meter) {
 	c.meterFault(err)
 }
 
-// observeSuppositions shows how many transactions were tried without reading tasks first, and how many of those in vain.
-func (c *Coordinator) observeSuppositions(mt metric.Meter) {
-	tried, err := mt.Int64ObservableCounter("taskgrove.suppositions", metric.WithDescription("transactions of claims and results tried without reading their tasks first"))
+// observeOptimistic shows how many transactions were tried without reading tasks first, and how many of those in vain.
+func (c *Coordinator) observeOptimistic(mt metric.Meter) {
+	tried, err := mt.Int64ObservableCounter("taskgrove.optimistic.transactions", metric.WithDescription("transactions of claims and results tried without reading their tasks first"))
 	c.meterFault(err)
-	refused, err := mt.Int64ObservableCounter("taskgrove.suppositions.refused", metric.WithDescription("those that found a task otherwise than was supposed, and read it then"))
+	refused, err := mt.Int64ObservableCounter("taskgrove.optimistic.refused", metric.WithDescription("those that found a task otherwise than they assumed, and read it then"))
 	c.meterFault(err)
 	_, err = mt.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		t, r := c.store.Suppositions()
+		t, r := c.store.OptimisticTransactions()
 		o.ObserveInt64(tried, t)
 		o.ObserveInt64(refused, r)
 		return nil

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -43,12 +44,14 @@ func (s *Store) Followups(ctx context.Context, room Room) (eff *Effects, more bo
 		if err := p.expand(ctx, c); err != nil {
 			return err
 		}
-		d, err := load{keys: p.lock, policies: p.lock, joined: true}.run(ctx, c, s.keeper)
+		d, view, err := load{keys: p.lock, policies: p.lock, begun: true}.run(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
-		p.decide(d.Decision)
-		eff, err = apply(ctx, c, d, room, p.queue)
+		p.decide(d)
+		b = &pgx.Batch{}
+		p.queue(b)
+		eff, err = apply(ctx, c, b, d, view, room)
 		return err
 	})
 	return eff, more, err
@@ -88,7 +91,7 @@ func (p *followupBatchPlan) scan(rows pgx.Rows) error {
 
 // expand finds the tasks that the followups touch, and cuts the followups off where the batch is full.
 func (p *followupBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
-	room := followupBatch
+	left := followupBatch
 	for i := 0; i < len(p.followups); i += 100 {
 		part := p.followups[i:min(i+100, len(p.followups))]
 		b := &pgx.Batch{}
@@ -99,13 +102,13 @@ func (p *followupBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
 			return fmt.Errorf("look up followups: %w", err)
 		}
 		for j := range part {
-			if room <= 0 {
+			if left <= 0 {
 				p.followups = p.followups[:i+j]
 				return nil
 			}
 			ch := &part[j]
-			ch.cut(room)
-			room -= 1 + len(ch.dependents) + len(ch.tasks)
+			ch.cut(left)
+			left -= 1 + len(ch.dependents) + len(ch.tasks)
 			p.lock = append(p.lock, ch.task)
 			for _, d := range ch.dependents {
 				p.lock = append(p.lock, d.Key)
@@ -182,19 +185,9 @@ func (p *followupBatchPlan) queue(b *pgx.Batch) {
 func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effects, n int, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		eff, n, err = nil, 0, nil
-		var due []dag.Timer
-		b := &pgx.Batch{}
-		b.Queue("begin")
-		b.Queue(sql("DueTimers"), limit).Query(func(rows pgx.Rows) error {
-			var t dag.Timer
-			_, err := pgx.ForEachRow(rows, []any{&t.Task, &t.Attempt, &t.Kind}, func() error {
-				due = append(due, t)
-				return nil
-			})
+		due, err := takeTimers(ctx, c, limit)
+		if err != nil {
 			return err
-		})
-		if err := c.SendBatch(ctx, b).Close(); err != nil {
-			return fmt.Errorf("take timers: %w", err)
 		}
 		if n = len(due); n == 0 {
 			_, err := c.Exec(ctx, "rollback")
@@ -204,31 +197,44 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 		for i, t := range due {
 			keys[i] = t.Task
 		}
-		d, err := load{keys: keys, policies: keys, dependents: true, joined: true}.run(ctx, c, s.keeper)
+		d, view, err := load{keys: keys, policies: keys, dependents: true, begun: true}.run(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
-		var deadlines []dag.Key
+		deadlines := 0
+		b := &pgx.Batch{}
 		for _, t := range due {
 			if t.Kind == dag.TimerTree {
-				deadlines = append(deadlines, t.Task)
+				deadlines++
+				queueTreeCancel(b, t.Task, "Tree timeout", t.Attempt)
 				continue
 			}
 			d.Due(t)
 		}
-		eff, err = apply(ctx, c, d, room, func(b *pgx.Batch) {
-			for i, t := range due {
-				if t.Kind == dag.TimerTree {
-					queueTreeCancel(b, keys[i], "Tree timeout", t.Attempt)
-				}
-			}
-		})
-		if err == nil {
-			eff.Followups += len(deadlines)
+		if eff, err = apply(ctx, c, b, d, view, room); err == nil {
+			eff.Followups += deadlines
 		}
 		return err
 	})
 	return eff, n, err
+}
+
+// takeTimers begins a transaction and takes up to limit timers that are due.
+func takeTimers(ctx context.Context, c *pgx.Conn, limit int) (due []dag.Timer, err error) {
+	b := &pgx.Batch{}
+	b.Queue("begin")
+	b.Queue(sql("DueTimers"), limit).Query(func(rows pgx.Rows) error {
+		var t dag.Timer
+		_, err := pgx.ForEachRow(rows, []any{&t.Task, &t.Attempt, &t.Kind}, func() error {
+			due = append(due, t)
+			return nil
+		})
+		return err
+	})
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("take timers: %w", err)
+	}
+	return due, nil
 }
 
 // NextTimer is how long it is until the next timer, by Postgres's clock; ok is false when there is none.
@@ -257,7 +263,7 @@ func (s *Store) CancelTree(ctx context.Context, tree dag.TreeKey, message string
 	err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		b := &pgx.Batch{}
 		b.Queue("begin")
-		b.Queue(sql("CancelTree"), tree, message, 0).Exec(func(ct pgconnTag) error {
+		b.Queue(sql("CancelTree"), tree, message, 0).Exec(func(ct pgconn.CommandTag) error {
 			did = ct.RowsAffected() > 0
 			return nil
 		})

@@ -19,7 +19,7 @@ func TestAWriteThatFindsAnotherStateIsGivenUp(t *testing.T) {
 	}
 	k := out.Tree.Key(0)
 	err = s.transaction(t.Context(), func(ctx context.Context, c *pgx.Conn) error {
-		d, err := load{keys: []dag.Key{k}}.run(ctx, c, newKeeper())
+		d, view, err := load{keys: []dag.Key{k}}.run(ctx, c, newResidentTrees())
 		if err != nil {
 			return err
 		}
@@ -27,7 +27,7 @@ func TestAWriteThatFindsAnotherStateIsGivenUp(t *testing.T) {
 			return err
 		}
 		d.Cancel(k, "no more", false)
-		_, err = apply(ctx, c, d, nil, nil)
+		_, err = apply(ctx, c, &pgx.Batch{}, d, view, nil)
 		return err
 	})
 	if err == nil {

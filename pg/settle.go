@@ -5,46 +5,23 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-type pgconnTag = pgconn.CommandTag
-
-// Settle records results and unlocks what waited for them, in one transaction: one round trip when the tasks are as is
-// supposed (see [supposition]), else two more, whatever their number.
+// Settle records results and unlocks what waited for them, in one transaction: one round trip when the tasks are as they may be
+// assumed to be (see [dag.Optimistic]), else two more, whatever their number.
 // Bounded: a few thousand results at most, each at most once. It returns which results changed anything, in their
 // order. A lasting error (see [Lasting]) means that one of the results can't be stored: halve the batch.
 func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (changed []bool, eff *Effects, err error) {
 	granted := newGrants(room)
-	if s.settles.may() {
-		if d, ok := s.keeper.suppose(results, granted); ok {
-			if eff, err = s.writeSupposed(ctx, d, granted, &s.settles); err != errOtherwise {
-				return slices.Repeat([]bool{true}, len(results)), eff, err
-			}
-		}
+	if eff, done, err := s.settleOptimistically(ctx, results, granted); done {
+		return slices.Repeat([]bool{true}, len(results)), eff, err
 	}
-	l := load{keys: make([]dag.Key, len(results)), dependents: true}
-	var offers offers
-	for i, r := range results {
-		l.keys[i] = r.Task
-		if r.Offer {
-			offers.add(r)
-		}
-		if r.UnlocksNothing {
-			l.alone = append(l.alone, r.Task)
-		}
-		if r.Outcome != dag.OutcomeCompleted {
-			l.policies = append(l.policies, r.Task)
-		}
-	}
-	if len(offers.tasks) > 0 {
-		l.before = offers.queue
-	}
+	l, offers := loadResults(results)
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		granted.again()
-		d, err := l.run(ctx, c, s.keeper)
+		d, view, err := l.run(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
@@ -54,20 +31,43 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		}
 		for i, r := range results {
 			if changed[i] && offers.alive[r.Worker] {
-				d.HandOver(r, offers.may)
+				d.HandOver(r, offers.passesNobody)
 			}
 		}
-		eff, err = apply(ctx, c, d, granted.ask, nil)
+		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, granted.ask)
 		return err
 	})
 	return changed, eff, err
+}
+
+// loadResults says what to read before results are decided about. A policy is needed of what did not complete: it may be tried
+// again.
+func loadResults(results []dag.Result) (load, *offers) {
+	l := load{keys: make([]dag.Key, len(results)), dependents: true}
+	offers := &offers{}
+	for i, r := range results {
+		l.keys[i] = r.Task
+		if r.Offer {
+			offers.add(r)
+		}
+		if r.UnlocksNothing {
+			l.unlockNothing = append(l.unlockNothing, r.Task)
+		}
+		if r.Outcome != dag.OutcomeCompleted {
+			l.policies = append(l.policies, r.Task)
+		}
+	}
+	if len(offers.tasks) > 0 {
+		l.before = offers.queue
+	}
+	return l, offers
 }
 
 // offers are results whose slots wait for what they unlock.
 type offers struct {
 	tasks   []dag.Key
 	workers []dag.WorkerKey
-	alive   map[dag.WorkerKey]bool // their leases, held until the end of the transaction
+	alive   map[dag.WorkerKey]bool // their leases live, until the end of the transaction
 	waiting map[int32]dag.Priority // pool -> the most urgent that waits in Postgres
 }
 
@@ -89,13 +89,13 @@ func (o *offers) queue(b *pgx.Batch) {
 	})
 }
 
-// may tells whether nothing waits that the task would pass.
-func (o *offers) may(r *dag.Row) bool {
+// passesNobody reports whether nothing waits that the task would pass if it was handed over.
+func (o *offers) passesNobody(r *dag.Row) bool {
 	p, waits := o.waiting[r.Pool]
 	return !waits || p > r.Priority
 }
 
-// queueShareWorkers finds out which workers are alive, and holds them so until the end of the transaction.
+// queueShareWorkers finds out which workers are alive, and locks them so until the end of the transaction.
 func queueShareWorkers(b *pgx.Batch, workers []dag.WorkerKey, alive map[dag.WorkerKey]bool) {
 	b.Queue(sql("ShareWorkers"), workers).Query(func(rows pgx.Rows) error {
 		return eachRow(rows, func(v *values) { alive[dag.WorkerKey(v.bigint())] = true })
@@ -105,12 +105,8 @@ func queueShareWorkers(b *pgx.Batch, workers []dag.WorkerKey, alive map[dag.Work
 // Claim answers claims, in their order, in one transaction, of one round trip or more as [Store.Settle]. Claims of workers
 // whose lease is not alive stay Undecided.
 func (s *Store) Claim(ctx context.Context, claims []dag.Claim) (verdicts []dag.Verdict, eff *Effects, err error) {
-	if s.claims.may() {
-		if d, verdicts, ok := s.keeper.supposeClaims(claims); ok {
-			if eff, err := s.writeSupposed(ctx, d, newGrants(nil), &s.claims); err != errOtherwise {
-				return verdicts, eff, err
-			}
-		}
+	if verdicts, eff, done, err := s.claimOptimistically(ctx, claims); done {
+		return verdicts, eff, err
 	}
 	keys, workers := make([]dag.Key, len(claims)), make([]dag.WorkerKey, 0, 4)
 	for i, c := range claims {
@@ -121,7 +117,7 @@ func (s *Store) Claim(ctx context.Context, claims []dag.Claim) (verdicts []dag.V
 	}
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		alive := map[dag.WorkerKey]bool{}
-		d, err := load{keys: keys, before: func(b *pgx.Batch) { queueShareWorkers(b, workers, alive) }}.run(ctx, c, s.keeper)
+		d, view, err := load{keys: keys, before: func(b *pgx.Batch) { queueShareWorkers(b, workers, alive) }}.run(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
@@ -131,7 +127,7 @@ func (s *Store) Claim(ctx context.Context, claims []dag.Claim) (verdicts []dag.V
 				verdicts[i] = d.Claim(cl.Task, cl.Attempt, cl.Worker)
 			}
 		}
-		eff, err = apply(ctx, c, d, nil, nil)
+		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, nil)
 		return err
 	})
 	return verdicts, eff, err
@@ -149,12 +145,12 @@ func (s *Store) TakeBack(ctx context.Context, w dag.WorkerKey, keys []dag.Key, c
 // decide is the frame of every simple transaction: lock, decide, write.
 func (s *Store) decide(ctx context.Context, l load, room Room, f func(*dag.Decision)) (eff *Effects, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		d, err := l.run(ctx, c, s.keeper)
+		d, view, err := l.run(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
-		f(d.Decision)
-		eff, err = apply(ctx, c, d, room, nil)
+		f(d)
+		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, room)
 		return err
 	})
 	return eff, err

@@ -29,14 +29,14 @@ type Config struct {
 
 // Store is one process's access to the database. Safe for concurrent use.
 type Store struct {
-	pool    *pgxpool.Pool
-	timeout time.Duration
-	secret  []byte
-	group   group
-	keeper  *keeper
+	pool     *pgxpool.Pool
+	timeout  time.Duration
+	secret   []byte
+	group    group
+	resident *residentTrees
 
-	settles, claims   caution
-	supposed, refused atomic.Int64 // see Suppositions
+	settles, claims caution
+	tried, refused  atomic.Int64 // see OptimisticTransactions
 
 	mu    sync.RWMutex
 	pools poolNames
@@ -89,7 +89,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{pool: pool, timeout: cfg.StatementTimeout, pools: newPoolNames(), keeper: newKeeper()}
+	s := &Store{pool: pool, timeout: cfg.StatementTimeout, pools: newPoolNames(), resident: newResidentTrees()}
 	if err := pool.QueryRow(ctx, sql("ClusterSecret"), randomSecret()).Scan(&s.secret); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("read cluster row: %w", err)

@@ -10,7 +10,7 @@ import (
 )
 
 // openStore opens an empty store, until the end of the test.
-func openStore(t *testing.T) (s *Store, url string) {
+func openStore(t testing.TB) (s *Store, url string) {
 	t.Helper()
 	url = pgtest.Database(t)
 	if err := Migrate(t.Context(), url); err != nil {

@@ -249,12 +249,12 @@ func isUnique(err error, constraint string) bool {
 
 func (s *Store) submit(ctx context.Context, c *pgx.Conn, sub Submission, in *intake) (*Submitted, error) {
 	var tree dag.TreeKey
-	var o origin
+	var id identity
 	b := &pgx.Batch{}
 	b.Queue("begin")
 	b.Queue("set local statement_timeout = 0") // the client's pace, and ctx, bound the copy
 	b.Queue("set local idle_in_transaction_session_timeout = '10min'")
-	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree, &o.created, &o.server) })
+	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree, &id.created, &id.server) })
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("begin submission: %w", err)
 	}
@@ -277,8 +277,8 @@ func (s *Store) submit(ctx context.Context, c *pgx.Conn, sub Submission, in *int
 	if err != nil {
 		return nil, err
 	}
-	if !sub.Hold && edgesSize(st.g) <= keptEdges {
-		s.keeper.keep(tree, newKeptEdges(st.g, tree, o))
+	if !sub.Hold && largeResidentSize(st.g) <= residentLarge {
+		s.resident.add(tree, newLargeResidentTree(st.g, tree, id))
 	}
 	return st.submitted(idMap, eff), nil
 }
@@ -517,7 +517,7 @@ func unknown(p *pending, known func(string) bool) bool {
 func (st *store) run(r *dag.Row) {
 	if n := len(st.runs); n > 0 {
 		last := &st.runs[n-1]
-		if last.Pool == r.Pool && last.Priority == r.Priority && last.First+dag.Key(last.N) == r.Key && last.N < maxRun {
+		if last.Pool == r.Pool && last.Priority == r.Priority && last.First+dag.Key(last.N) == r.Key && last.N < maxStretch {
 			last.N++
 			return
 		}

@@ -46,13 +46,13 @@ type member struct {
 	tasks []*dag.Task
 	size  int // bytes
 
-	leads bool          // it was told to store a group; guarded by group.mu
-	lead  chan struct{} // closed then
-	done  chan struct{} // closed when what is below is set
-	out   *Submitted
-	err   error
-	alone bool      // it is to store itself
-	kept  *keptTree // what was stored of a tree that has begun
+	leads    bool          // it was told to store a group; guarded by group.mu
+	lead     chan struct{} // closed then
+	done     chan struct{} // closed when what is below is set
+	out      *Submitted
+	err      error
+	alone    bool          // it is to store itself
+	resident *residentTree // what was stored of a tree that has begun
 }
 
 func newMember(st *store, tasks []*dag.Task) *member {
@@ -214,8 +214,8 @@ func (s *Store) storeMembers(ctx context.Context, members []*member, wait time.D
 		return err
 	}
 	for _, m := range members {
-		if m.kept != nil {
-			s.keeper.keep(m.st.tree, m.kept)
+		if m.resident != nil {
+			s.resident.add(m.st.tree, m.resident)
 		}
 	}
 	return nil
@@ -245,8 +245,8 @@ func storeMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 	for _, m := range fresh {
 		trees.add(m.st)
 		m.st.direct()
-		if m.kept = nil; !m.st.sub.Hold {
-			m.kept = newKeptTree(m.st.g, m.st.tree, found.origin, m.allWork(), m.size)
+		if m.resident = nil; !m.st.sub.Hold {
+			m.resident = newResidentTree(m.st.g, m.st.tree, found.identity, m.allWork(), m.size)
 			m.begun(work)
 		}
 		runs = append(runs, m.st.runs...)
@@ -319,7 +319,7 @@ func beginMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 	b.Queue(sql("NextTrees"), len(members)).Query(func(rows pgx.Rows) error {
 		var key dag.TreeKey
 		i := 0
-		_, err := pgx.ForEachRow(rows, []any{&key, &found.created, &found.server}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&key, &found.identity.created, &found.identity.server}, func() error {
 			members[i].st.tree = key
 			i++
 			return nil
@@ -351,9 +351,9 @@ func beginMembers(ctx context.Context, c *pgx.Conn, members []*member, wait time
 
 // known is what was stored before a group.
 type known struct {
-	ids  map[string]bool // taken; those of the group's trees are added
-	keys map[string]submission
-	origin
+	ids      map[string]bool // taken; those of the group's trees are added
+	keys     map[string]submission
+	identity identity // of the trees of the group
 }
 
 // answer answers a member whose idempotency key is known.

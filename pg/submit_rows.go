@@ -204,7 +204,7 @@ func (m *member) begun(into map[dag.Key]*Work) {
 			continue
 		}
 		for k := r.First; k < r.First+dag.Key(r.N); k++ {
-			into[k] = m.kept.task(k, r, 1)
+			into[k] = m.resident.workAt(k, r, 1)
 		}
 	}
 }

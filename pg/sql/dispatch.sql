@@ -1,6 +1,6 @@
 -- name: Dispatch
--- Takes up to $3 ready tasks of pool $1 and priority $2, moves them to published, and gives their runs: the oldest, or, if
--- $4, an equal share of each tree that one of the 256 oldest runs is of, trees in any order and the tasks of each in theirs.
+-- Takes up to $3 ready tasks of pool $1 and priority $2, moves them to published, and gives their stretches: the oldest, or, if
+-- $4, an equal share of each tree that one of the 256 oldest stretches is of, trees in any order and the tasks of each in theirs.
 -- Those of a tree that was cancelled are taken but not given.
 -- Locks: ready rows, skipping those that another coordinator is taking. One trip, one commit. They are changed in their
 -- place, as a join would look through the whole lane. A row that another coordinator changed after this statement began has
@@ -29,28 +29,28 @@ with c as (
 ), p as (
   insert into published (pool, priority, first, n, attempt) select $1, $2, first, k, attempt from moved
 )
-select moved.first, moved.k, moved.attempt, tree.created_at, pg_postmaster_start_time(), tree.execution from moved
-cross join lateral (select created_at, execution from tree where tree.key = moved.first >> 24 and cancelled_at is null offset 0) tree
+select moved.first, moved.k, moved.attempt, tree.created_at, pg_postmaster_start_time(), tree.revision, tree.execution from moved
+cross join lateral (select created_at, revision, execution from tree where tree.key = moved.first >> 24 and cancelled_at is null offset 0) tree
 order by moved.turn, moved.id
 
 -- name: LoadTasks
--- The tasks of the runs ($1 first, $2 n, $3 attempt) that are in state $4. This and the next two are what a worker needs: three
+-- The tasks of the stretches ($1 first, $2 n, $3 attempt) that are in state $4. This and the next two are what a worker needs: three
 -- walks along the tables, as to look up each task in each costs twice as much.
 select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution
 from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
-cross join lateral (select * from tree where tree.key = r.first >> 24 and cancelled_at is null offset 0) tree -- a run is of one
-cross join lateral ( -- offset 0: a range of the index for each run, whatever the planner thinks of the table's size
+cross join lateral (select * from tree where tree.key = r.first >> 24 and cancelled_at is null offset 0) tree -- a stretch is of one
+cross join lateral ( -- offset 0: a range of the index for each stretch, whatever the planner thinks of the table's size
   select * from task t where t.key >= r.first and t.key < r.first + r.n and t.attempt = r.attempt and t.state = $4::smallint
   offset 0) t
 
 -- name: LoadSpecs
--- What never changes of the tasks of the runs ($1 first, $2 n).
+-- What never changes of the tasks of the stretches ($1 first, $2 n).
 select s.key, s.id, s.name, s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0)
 from unnest($1::bigint[], $2::integer[]) r(first, n)
 cross join lateral (select * from spec where spec.key >= r.first and spec.key < r.first + r.n offset 0) s
 
 -- name: LoadPayloads
--- What the tasks of the runs ($1 first, $2 n) carry.
+-- What the tasks of the stretches ($1 first, $2 n) carry.
 select p.key, p.inputs, p.params, p.schemas
 from unnest($1::bigint[], $2::integer[]) r(first, n)
 cross join lateral (select * from payload where payload.key >= r.first and payload.key < r.first + r.n offset 0) p
@@ -79,8 +79,8 @@ select p.id, x.priority from pool p cross join generate_series(:priority_urgent,
 where (select true from ready r where r.pool = p.id and r.priority = x.priority limit 1) -- exists would be joined
 
 -- name: StalePublished
--- Up to $2 runs that were published, or looked at, over $1 seconds ago, oldest first, each with those of its tasks that
--- still are ready; a run without any has one row with a null key.
+-- Up to $2 stretches that were published, or looked at, over $1 seconds ago, oldest first, each with those of its tasks that
+-- still are ready; a stretch without any has one row with a null key.
 -- Locks: published rows, skipping those that another coordinator looks after.
 with c as (
   select id, pool, priority, first, n, attempt, sent from published where at < now() - $1 * interval '1 second'

@@ -36,24 +36,25 @@ where t.key = any(array(
 order by t.key
 for update of t
 
--- name: SeeTrees
--- When the trees $1 were created, and this server started, and which execution they are in, 0 of those that are cancelled.
--- No locks.
-select t.key, t.created_at, pg_postmaster_start_time(), case when t.cancelled_at is null then t.execution else 0 end from unnest($1::bigint[]) u(key)
-cross join lateral (select key, created_at, cancelled_at, execution from tree where tree.key = u.key offset 0) t
+-- name: IdentifyTrees
+-- The identity of the trees $1 (when each was created and this server started, and the tree's revision), and the execution that
+-- each is in, 0 if it is cancelled. No locks.
+select t.key, t.created_at, pg_postmaster_start_time(), t.revision, case when t.cancelled_at is null then t.execution else 0 end
+from unnest($1::bigint[]) u(key)
+cross join lateral (select key, created_at, revision, cancelled_at, execution from tree where tree.key = u.key offset 0) t
 
--- name: TreesStand
--- Fails unless each of the trees $1 was created at $2, on this server as it started at $3, is in the execution $4, and is not
--- cancelled; null, null and 0 stand for any. No locks.
-select changed(count(*), cardinality($1::bigint[]), 'see trees')
-from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[]) u(key, created_at, server, execution)
-cross join lateral (select created_at, execution from tree where tree.key = u.key and cancelled_at is null offset 0) t
+-- name: RequireTrees
+-- Fails unless each of the trees $1 was created at $2, on this server as it started at $3, has the revision $4, is in the
+-- execution $5, and is not cancelled; null, null, 0 and 0 stand for any. No locks.
+select changed(count(*), cardinality($1::bigint[]), 'require trees')
+from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::bigint[], $5::integer[]) u(key, created_at, server, revision, execution)
+cross join lateral (select created_at, revision, execution from tree where tree.key = u.key and cancelled_at is null offset 0) t
 where (u.created_at is null or t.created_at = u.created_at) and (u.server is null or pg_postmaster_start_time() = u.server)
-  and (u.execution = 0 or t.execution = u.execution)
+  and (u.revision = 0 or t.revision = u.revision) and (u.execution = 0 or t.execution = u.execution)
 
--- name: NothingWaits
+-- name: RequireVacantLanes
 -- Fails if a ready task of the pools $1 waits in Postgres that is as urgent as $2, or more. No locks.
-select changed(count(*), 0, 'pass what waits') from unnest($1::integer[], $2::smallint[]) u(pool, priority)
+select changed(count(*), 0, 'require vacant lanes') from unnest($1::integer[], $2::smallint[]) u(pool, priority)
 where exists (select from ready r where r.pool = u.pool and r.priority <= u.priority)
 
 -- name: DependentsOf
@@ -80,9 +81,9 @@ where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt
 returning t.key)
 select changed(count(*), $12, 'change tasks') from w
 
--- name: ApplySupposed
+-- name: ApplyOptimistic
 -- Writes the changes to $10 tasks in their first attempts, and the attempts of those that completed. Expects each to be as was
--- supposed; fails when one is not. facts are packed as dag.Facts are. results: of completed ones, null for null.
+-- assumed; fails when one is not. facts are packed as dag.Facts are. results: of completed ones, null for null.
 -- Locks: tasks, by key.
 with w as (
 update task t set state = u.state, remaining = u.remaining, worker = nullif(u.worker, 0), progress = null,

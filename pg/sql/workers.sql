@@ -1,12 +1,12 @@
 -- name: ShareWorkers
--- The workers $1, held alive until the end of the transaction. Locks: workers, shared, by key; before tasks.
+-- Those of the workers $1 that are alive, and locked so until the end of the transaction. Locks: workers, shared, by key; before tasks.
 select key from worker where key = any($1::bigint[]) and state in (:worker_live) and lease_until > clock_timestamp() order by key for share
 
--- name: HoldWorkers
+-- name: RequireLiveWorkers
 -- As ShareWorkers, but fails unless all of them are alive.
 with w as (
 select key from worker where key = any($1::bigint[]) and state in (:worker_live) and lease_until > clock_timestamp() order by key for share)
-select changed(count(*), cardinality($1::bigint[]), 'hold workers') from w
+select changed(count(*), cardinality($1::bigint[]), 'require live workers') from w
 
 -- name: ExtendLeases
 -- Takes beats: registers new instances, extends the leases of known ones that are not lost or gone. An older beat than

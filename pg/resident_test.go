@@ -11,20 +11,20 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// keptHouse is a store that keeps trees, another process's on the same database, and a worker.
-type keptHouse struct {
+// twoStores are a store with resident trees, another process's on the same database, and a worker.
+type twoStores struct {
 	t       *testing.T
 	s       *Store // stores the trees
 	other   *Store
 	worker  dag.WorkerKey
 	random  *rand.Rand
-	plain   bool    // most tasks, batches and results are such that rows may be supposed
+	plain   bool    // most tasks, batches and results are such that rows may be assumed
 	waiting []*Work // sent, and not claimed
 	running []*Work
-	known   int // tasks with dependencies that were sent as s keeps them
+	known   int // tasks with dependencies that were sent as they are resident in s
 }
 
-func newKeptHouse(t *testing.T, seed uint64) *keptHouse {
+func newTwoStores(t *testing.T, seed uint64) *twoStores {
 	t.Helper()
 	s, url := openStore(t)
 	other, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
@@ -32,7 +32,7 @@ func newKeptHouse(t *testing.T, seed uint64) *keptHouse {
 		t.Fatal(err)
 	}
 	t.Cleanup(other.Close)
-	h := &keptHouse{t: t, s: s, other: other, random: rand.New(rand.NewPCG(seed, 1))}
+	h := &twoStores{t: t, s: s, other: other, random: rand.New(rand.NewPCG(seed, 1))}
 	if err := s.pool.QueryRow(t.Context(), `insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts)
 		values ('i', 'w', '', '', '{}', 1, 1, now() + interval '1 hour', '{}') returning key`).Scan(&h.worker); err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func newKeptHouse(t *testing.T, seed uint64) *keptHouse {
 }
 
 // either is s or, less often, the other store.
-func (h *keptHouse) either() *Store {
+func (h *twoStores) either() *Store {
 	if h.random.IntN(5) == 0 {
 		return h.other
 	}
@@ -49,7 +49,7 @@ func (h *keptHouse) either() *Store {
 }
 
 // sent checks what is to be sent against what Postgres says, and takes it over.
-func (h *keptHouse) sent(eff *Effects) {
+func (h *twoStores) sent(eff *Effects) {
 	h.t.Helper()
 	for _, w := range eff.Publish {
 		h.check(w)
@@ -61,7 +61,7 @@ func (h *keptHouse) sent(eff *Effects) {
 	}
 }
 
-func (h *keptHouse) check(got *Work) {
+func (h *twoStores) check(got *Work) {
 	h.t.Helper()
 	want, err := h.other.Work(h.t.Context(), got.Key, got.Attempt, 1<<30)
 	if err != nil {
@@ -70,13 +70,13 @@ func (h *keptHouse) check(got *Work) {
 	if g, w := asJSON(*got), asJSON(*want); g != w {
 		h.t.Fatalf("task %s is sent as\n%s, not as\n%s", got.ID, g, w)
 	}
-	kept := h.s.keeper.trees[got.Key.Tree()]
-	if kept != nil && !kept.large() && got.Deps > 0 && len(got.Inputs) > 0 && &got.Inputs[0] == &kept.work[got.Key.Index()].Inputs[0] {
+	resident := h.s.resident.trees[got.Key.Tree()]
+	if resident != nil && !resident.large() && got.Deps > 0 && len(got.Inputs) > 0 && &got.Inputs[0] == &resident.work[got.Key.Index()].Inputs[0] {
 		h.known++
 	}
 }
 
-func (h *keptHouse) dispatch() {
+func (h *twoStores) dispatch() {
 	h.t.Helper()
 	lanes, err := h.s.Backlog(h.t.Context())
 	if err != nil {
@@ -92,7 +92,7 @@ func (h *keptHouse) dispatch() {
 }
 
 // step claims something or settles something. It reports false when there is nothing left.
-func (h *keptHouse) step() bool {
+func (h *twoStores) step() bool {
 	h.t.Helper()
 	for more := true; more; {
 		var eff *Effects
@@ -105,7 +105,7 @@ func (h *keptHouse) step() bool {
 		}
 	}
 	h.dispatch()
-	h.s.settles, h.other.settles, h.s.claims, h.other.claims = caution{}, caution{}, caution{}, caution{} // suppose, however often it fails
+	h.s.settles, h.other.settles, h.s.claims, h.other.claims = caution{}, caution{}, caution{}, caution{} // try, however often it is refused
 	if n := len(h.waiting); n > 0 && (h.random.IntN(2) == 0 || len(h.running) == 0) {
 		some := h.waiting[:h.some(n)]
 		h.waiting = h.waiting[len(some):]
@@ -135,7 +135,7 @@ func (h *keptHouse) step() bool {
 }
 
 // some of n, often a few.
-func (h *keptHouse) some(n int) int {
+func (h *twoStores) some(n int) int {
 	most := 10
 	if h.plain {
 		most = 4
@@ -144,7 +144,7 @@ func (h *keptHouse) some(n int) int {
 }
 
 // facts are those of the work, unless its worker is an old or a false one.
-func (h *keptHouse) facts(w *Work) dag.Facts {
+func (h *twoStores) facts(w *Work) dag.Facts {
 	switch f := w.Facts(); h.random.IntN(100) {
 	case 0:
 		return 0
@@ -157,11 +157,11 @@ func (h *keptHouse) facts(w *Work) dag.Facts {
 	}
 }
 
-func (h *keptHouse) claim(w *Work) dag.Claim {
+func (h *twoStores) claim(w *Work) dag.Claim {
 	return dag.Claim{Task: w.Key, Attempt: w.Attempt, Worker: h.worker, Facts: h.facts(w)}
 }
 
-func (h *keptHouse) settle(s *Store, some []*Work) {
+func (h *twoStores) settle(s *Store, some []*Work) {
 	h.t.Helper()
 	results := make([]dag.Result, len(some))
 	for i, w := range some {
@@ -174,7 +174,7 @@ func (h *keptHouse) settle(s *Store, some []*Work) {
 		switch h.random.IntN(kinds) {
 		case 0: // null
 		case 1:
-			results[i].Value = fmt.Appendf(nil, `{"large":%q}`, strings.Repeat("x", keptResult))
+			results[i].Value = fmt.Appendf(nil, `{"large":%q}`, strings.Repeat("x", residentResult))
 		case 2:
 			results[i].Outcome, results[i].Permanent, results[i].Error = dag.OutcomeFailed, true, "no"
 		case 3:
@@ -197,7 +197,7 @@ func (h *keptHouse) settle(s *Store, some []*Work) {
 }
 
 // grove is a random tree.
-func (h *keptHouse) grove(name string) Submission {
+func (h *twoStores) grove(name string) Submission {
 	tasks := make([]*dag.Task, 2+h.random.IntN(40))
 	for i := range tasks {
 		t := &dag.Task{ID: fmt.Sprint(name, "-", i), Name: fmt.Sprint("task ", i), Executor: "e", Inputs: fmt.Appendf(nil, `{"i": %d}`, i)}
@@ -230,23 +230,23 @@ func (h *keptHouse) grove(name string) Submission {
 	return sub
 }
 
-// TestWhatIsKeptIsWhatPostgresHas: random trees, some stored as large ones are, settled by two processes of which one keeps them, with tasks that fail and
+// TestWhatIsResidentIsWhatPostgresHas: random trees, some stored as large ones are, settled by two processes of which one has them resident, with tasks that fail and
 // are run again in between. Whatever is sent to workers equals what is stored, and ended trees leave nothing behind.
-// In trees that run once only, many transactions suppose their rows, and some are wrong.
-func TestWhatIsKeptIsWhatPostgresHas(t *testing.T) {
+// In trees that run once only, many transactions are optimistic, and some are refused.
+func TestWhatIsResidentIsWhatPostgresHas(t *testing.T) {
 	t.Parallel()
 	for name, reruns := range map[string]int{"run again": 200, "run once": 0} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			whatIsKeptIsWhatPostgresHas(t, reruns)
+			whatIsResidentIsWhatPostgresHas(t, reruns)
 		})
 	}
 }
 
-func whatIsKeptIsWhatPostgresHas(t *testing.T, reruns int) {
+func whatIsResidentIsWhatPostgresHas(t *testing.T, reruns int) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
-	h := newKeptHouse(t, seed)
+	h := newTwoStores(t, seed)
 	h.plain = reruns == 0
 	const most = 20_000 // steps; some hundreds are usual
 	var targets []dag.Key
@@ -261,11 +261,11 @@ func whatIsKeptIsWhatPostgresHas(t *testing.T, reruns int) {
 			t.Fatal(err)
 		}
 		h.sent(out.Effects)
-		kept := h.s.keeper.trees[out.Tree]
-		if kept == nil || large != kept.large() {
-			t.Fatalf("tree %d, large: %v, is kept as %+v", i, large, kept)
+		resident := h.s.resident.trees[out.Tree]
+		if resident == nil || large != resident.large() {
+			t.Fatalf("tree %d, large: %v, is resident as %+v", i, large, resident)
 		}
-		bare[out.Tree] = kept.size
+		bare[out.Tree] = resident.size
 		for n := range out.Tasks {
 			if out.Tree%2 == 0 { // what is blocked may stay so, when others run again
 				targets = append(targets, out.Tree.Key(n))
@@ -289,7 +289,7 @@ func whatIsKeptIsWhatPostgresHas(t *testing.T, reruns int) {
 		}
 	}
 	if h.known == 0 {
-		t.Error("no task with dependencies was sent as it is kept")
+		t.Error("no task with dependencies was sent as it is resident")
 	}
 	var open int
 	if err := h.s.pool.QueryRow(t.Context(), "select count(*) from tree where unfinished > 0").Scan(&open); err != nil || open > 0 {
@@ -298,10 +298,10 @@ func whatIsKeptIsWhatPostgresHas(t *testing.T, reruns int) {
 	if found, _, tasks, err := h.s.AuditAll(t.Context(), 0, AuditOptions{}); err != nil || len(found) > 0 || tasks == 0 {
 		t.Errorf("of %d tasks the audit says %+v, %v", tasks, found, err)
 	}
-	tried, refused := h.s.Suppositions()
-	t.Logf("%d of %d suppositions were refused", refused, tried)
+	tried, refused := h.s.OptimisticTransactions()
+	t.Logf("%d of %d optimistic transactions were refused", refused, tried)
 	if h.plain && (tried < 100 || refused == 0 || refused > tried/2) {
-		t.Error("want a hundred suppositions, and some refused")
+		t.Error("want a hundred optimistic transactions, and some refused")
 	}
 	var wrong int
 	if err := h.s.pool.QueryRow(t.Context(), `select count(*) from task t where t.key >> 24 & 1 = 1 and t.state in (5, 6, 7) and (t.state = 5) <> exists (
@@ -309,17 +309,17 @@ func whatIsKeptIsWhatPostgresHas(t *testing.T, reruns int) {
 		t.Errorf("%d tasks are blocked by nothing, or are not (%v)", wrong, err)
 	}
 	// The other process may have ended some; what is idle goes when there is need.
-	h.s.keeper.mu.Lock()
-	defer h.s.keeper.mu.Unlock()
+	h.s.resident.mu.Lock()
+	defer h.s.resident.mu.Unlock()
 	size := 0
-	for key, kept := range h.s.keeper.trees {
+	for key, resident := range h.s.resident.trees {
 		size += bare[key]
-		for _, r := range kept.results {
+		for _, r := range resident.results {
 			size += len(r.value)
 		}
 	}
-	if size != h.s.keeper.size {
-		t.Errorf("the trees that are kept have %d bytes, %d are counted", size, h.s.keeper.size)
+	if size != h.s.resident.size {
+		t.Errorf("the resident trees have %d bytes, %d are counted", size, h.s.resident.size)
 	}
 }
 
@@ -330,7 +330,7 @@ func chainOfTwo(id string) Submission {
 }
 
 // begin submits a chain of two and claims its first task.
-func (h *keptHouse) begin(id string) (first *Work) {
+func (h *twoStores) begin(id string) (first *Work) {
 	h.t.Helper()
 	out, err := h.s.Submit(h.t.Context(), chainOfTwo(id))
 	if err != nil {
@@ -345,7 +345,7 @@ func (h *keptHouse) begin(id string) (first *Work) {
 }
 
 // complete settles a task and gives what that sends.
-func (h *keptHouse) complete(w *Work) *Work {
+func (h *twoStores) complete(w *Work) *Work {
 	h.t.Helper()
 	_, eff, err := h.s.Settle(h.t.Context(), []dag.Result{{Task: w.Key, Attempt: w.Attempt, Worker: h.worker, Outcome: dag.OutcomeCompleted, Value: []byte(`{"r":1}`)}},
 		func(int32, dag.Priority, int32) bool { return true })
@@ -358,10 +358,10 @@ func (h *keptHouse) complete(w *Work) *Work {
 	return eff.Publish[0]
 }
 
-// TestWhatIsKeptIsNotAskedFor: a task is sent though its payload, its dependency's result and its edges are gone.
-func TestWhatIsKeptIsNotAskedFor(t *testing.T) {
+// TestWhatIsResidentIsNotQueried: a task is sent though its payload, its dependency's result and its edges are gone.
+func TestWhatIsResidentIsNotQueried(t *testing.T) {
 	t.Parallel()
-	h := newKeptHouse(t, 1)
+	h := newTwoStores(t, 1)
 	first := h.begin("t")
 	for _, table := range []string{"payload", "edge"} {
 		if _, err := h.s.pool.Exec(t.Context(), "delete from "+table); err != nil {
@@ -376,8 +376,8 @@ func TestWhatIsKeptIsNotAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.complete(last)
-	if k := h.s.keeper; len(k.trees) != 0 || k.size != 0 {
-		t.Errorf("%d trees of %d bytes are kept, though all have ended", len(k.trees), k.size)
+	if k := h.s.resident; len(k.trees) != 0 || k.size != 0 {
+		t.Errorf("%d trees of %d bytes are resident, though all have ended", len(k.trees), k.size)
 	}
 }
 
@@ -390,7 +390,7 @@ func TestAKeyOfAnotherTree(t *testing.T) {
 }
 
 func aKeyOfAnotherTree(t *testing.T, cancelled bool) {
-	h := newKeptHouse(t, 1)
+	h := newTwoStores(t, 1)
 	first, second := h.begin("t"), h.begin("u")
 	// The first tree is another one now: its tasks have other ids, and wait for one another no more.
 	for _, change := range []string{
@@ -410,8 +410,8 @@ func aKeyOfAnotherTree(t *testing.T, cancelled bool) {
 	if sent := h.complete(first); sent != nil {
 		t.Errorf("%s was sent, which waited for nothing", sent.ID)
 	}
-	if h.s.keeper.trees[first.Key.Tree()] != nil {
-		t.Error("the tree that was is still kept")
+	if h.s.resident.trees[first.Key.Tree()] != nil {
+		t.Error("the tree that was is still resident")
 	}
 	if sent := h.complete(second); sent == nil || sent.ID != "u" {
 		t.Errorf("sent was %v, want the other tree's last task", sent)
@@ -421,7 +421,7 @@ func aKeyOfAnotherTree(t *testing.T, cancelled bool) {
 // TestAKeyOfALargerTree: as the one before, but the other tree has more tasks, of which some are claimed and settled.
 func TestAKeyOfALargerTree(t *testing.T) {
 	t.Parallel()
-	h := newKeptHouse(t, 1)
+	h := newTwoStores(t, 1)
 	first := h.begin("t")
 	more := first.Key.Tree().Key(700)
 	for _, change := range []string{
@@ -446,15 +446,15 @@ func TestAKeyOfALargerTree(t *testing.T) {
 // TestAnotherServer: a server that is not the one that stored a tree may lack what was settled since.
 func TestAnotherServer(t *testing.T) {
 	t.Parallel()
-	h := newKeptHouse(t, 1)
+	h := newTwoStores(t, 1)
 	first := h.begin("t")
-	kept := h.s.keeper.trees[first.Key.Tree()]
-	kept.server = kept.server.Add(-time.Second)
+	resident := h.s.resident.trees[first.Key.Tree()]
+	resident.id.server = resident.id.server.Add(-time.Second)
 	if sent := h.complete(first); sent == nil || sent.ID != "t" {
 		t.Errorf("sent was %v, want the last task", sent)
 	}
-	if len(h.s.keeper.trees) != 0 {
-		t.Error("the tree is still kept")
+	if len(h.s.resident.trees) != 0 {
+		t.Error("the tree is still resident")
 	}
 }
 
@@ -463,7 +463,7 @@ func TestAnotherServer(t *testing.T) {
 func TestCancelledWhileItWaited(t *testing.T) {
 	t.Parallel()
 	for _, repeatable := range []bool{true, false} {
-		h := newKeptHouse(t, 1)
+		h := newTwoStores(t, 1)
 		sub := treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e", Repeatable: repeatable}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "a", Repeatable: repeatable})
 		sub.Room = nil
 		out, err := h.s.Submit(t.Context(), sub)
@@ -496,25 +496,25 @@ func TestCancelledWhileItWaited(t *testing.T) {
 	}
 }
 
-// TestLargeTreesLeaveRoom: the edges of large trees do not take the room of small ones.
-func TestLargeTreesLeaveRoom(t *testing.T) {
+// TestLargeTreesLeaveSpace: the edges of large trees do not take the space of small ones.
+func TestLargeTreesLeaveSpace(t *testing.T) {
 	t.Parallel()
-	k := newKeeper()
+	k := newResidentTrees()
 	for key := range dag.TreeKey(6) {
-		k.keep(key, &keptTree{size: keptEdges / 4})
+		k.add(key, &residentTree{size: residentLarge / 4})
 	}
-	k.keep(3, &keptTree{size: keptEdges / 4})
-	if len(k.trees) != 4 || k.edges != keptEdges || k.trees[5] != nil {
-		t.Fatalf("%d large trees of %d bytes are kept, want the first 4", len(k.trees), k.edges)
+	k.add(3, &residentTree{size: residentLarge / 4})
+	if len(k.trees) != 4 || k.large != residentLarge || k.trees[5] != nil {
+		t.Fatalf("%d large trees of %d bytes are resident, want the first 4", len(k.trees), k.large)
 	}
-	k.keep(10, &keptTree{size: keptBytes - keptEdges, work: []Work{}})
-	if k.trees[10] == nil || k.size != keptBytes {
-		t.Errorf("%d bytes are kept, want a small tree beside the large ones", k.size)
+	k.add(10, &residentTree{size: residentBytes - residentLarge, work: []Work{}})
+	if k.trees[10] == nil || k.size != residentBytes {
+		t.Errorf("%d bytes are resident, want a small tree beside the large ones", k.size)
 	}
-	k.trees[2].used, k.swept = time.Now().Add(-2*keptIdle), time.Time{}
-	k.keep(7, &keptTree{size: 1})
-	if k.trees[2] != nil || k.trees[7] == nil || k.edges != keptEdges*3/4+1 {
-		t.Errorf("an idle large tree stays, though another one needs its room: %d bytes", k.edges)
+	k.trees[2].used, k.swept = time.Now().Add(-2*residentIdle), time.Time{}
+	k.add(7, &residentTree{size: 1})
+	if k.trees[2] != nil || k.trees[7] == nil || k.large != residentLarge*3/4+1 {
+		t.Errorf("an idle large tree stays, though another one needs its space: %d bytes", k.large)
 	}
 }
 
@@ -522,7 +522,7 @@ func TestLargeTreesLeaveRoom(t *testing.T) {
 func TestAHintOnly(t *testing.T) {
 	t.Parallel()
 	for _, alone := range []bool{false, true} {
-		h := newKeptHouse(t, 1)
+		h := newTwoStores(t, 1)
 		first := h.begin("chain")
 		_, eff, err := h.other.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: first.Attempt, Worker: h.worker, Outcome: dag.OutcomeCompleted, UnlocksNothing: alone}}, nil)
 		if err != nil {
@@ -540,35 +540,35 @@ func TestAHintOnly(t *testing.T) {
 	}
 }
 
-// TestKeptTreesAreBounded: when there is no room a new tree is not kept, unless others have not been used for long.
-func TestKeptTreesAreBounded(t *testing.T) {
+// TestResidentTreesAreBounded: when there is no space a new tree is not added, unless others have not been used for long.
+func TestResidentTreesAreBounded(t *testing.T) {
 	t.Parallel()
-	k := newKeeper()
-	tree := func() *keptTree { return &keptTree{size: keptBytes / 4, work: []Work{}} }
+	k := newResidentTrees()
+	tree := func() *residentTree { return &residentTree{size: residentBytes / 4, work: []Work{}} }
 	for key := range dag.TreeKey(6) {
-		k.keep(key, tree())
+		k.add(key, tree())
 	}
 	again := tree()
-	k.keep(1, again) // as after a restored backup
-	if len(k.trees) != 4 || k.size != keptBytes || k.trees[5] != nil || k.trees[1] != again {
-		t.Fatalf("%d trees of %d bytes are kept, want the first 4", len(k.trees), k.size)
+	k.add(1, again) // as after a restored backup
+	if len(k.trees) != 4 || k.size != residentBytes || k.trees[5] != nil || k.trees[1] != again {
+		t.Fatalf("%d trees of %d bytes are resident, want the first 4", len(k.trees), k.size)
 	}
-	for key, kept := range k.trees {
+	for key, resident := range k.trees {
 		if key != 2 {
-			kept.used = time.Now().Add(-2 * keptIdle)
+			resident.used = time.Now().Add(-2 * residentIdle)
 		}
 	}
 	k.swept = time.Time{}
-	k.keep(7, tree())
-	if len(k.trees) != 2 || k.size != keptBytes/2 || k.trees[2] == nil || k.trees[7] == nil {
-		t.Errorf("%d trees of %d bytes are kept, want the one in use and the new one", len(k.trees), k.size)
+	k.add(7, tree())
+	if len(k.trees) != 2 || k.size != residentBytes/2 || k.trees[2] == nil || k.trees[7] == nil {
+		t.Errorf("%d trees of %d bytes are resident, want the one in use and the new one", len(k.trees), k.size)
 	}
 }
 
 // TestAResultCountsWhenItIsCommitted: what a transaction found out counts only when it has committed.
 func TestAResultCountsWhenItIsCommitted(t *testing.T) {
 	t.Parallel()
-	h := newKeptHouse(t, 1)
+	h := newTwoStores(t, 1)
 	first := h.begin("t")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -578,15 +578,15 @@ func TestAResultCountsWhenItIsCommitted(t *testing.T) {
 	if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Value: []byte("{")}}, nil); !Lasting(err) {
 		t.Fatalf("settled what is not JSON: %v", err)
 	}
-	kept := h.s.keeper.trees[first.Key.Tree()]
-	if kept == nil || kept.results != nil {
-		t.Error("a result is kept that was not recorded")
+	resident := h.s.resident.trees[first.Key.Tree()]
+	if resident == nil || resident.results != nil {
+		t.Error("a result is resident that was not recorded")
 	}
-	large := fmt.Appendf(nil, "%q", strings.Repeat("x", keptResult))
+	large := fmt.Appendf(nil, "%q", strings.Repeat("x", residentResult))
 	if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Value: large}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if r := kept.results[first.Key.Index()]; r.execution != 0 || r.value != nil {
-		t.Error("a large result is kept")
+	if r := resident.results[first.Key.Index()]; r.execution != 0 || r.value != nil {
+		t.Error("a large result is resident")
 	}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// TestASuppositionThatIsWrong: whatever is otherwise than is supposed, what comes of a claim or a result is what comes of it when
+// TestAnAssumptionThatIsWrong: whatever is otherwise than is assumed, what comes of a claim or a result is what comes of it when
 // its task is read.
-func TestASuppositionThatIsWrong(t *testing.T) {
+func TestAnAssumptionThatIsWrong(t *testing.T) {
 	t.Parallel()
 	const (
 		claim  = "claim"
@@ -27,7 +27,7 @@ func TestASuppositionThatIsWrong(t *testing.T) {
 		sql  string // what another process did: $1 is the tree
 		want string // states of the first and the second task, with attempts; what the claim's verdict is, or what is handed over
 	}{
-		{"all is as is supposed", claim, "", "ready 1, waiting 1: running 1, waiting 1; yes"},
+		{"all is as is assumed", claim, "", "ready 1, waiting 1: running 1, waiting 1; yes"},
 		{"the lease has ended", claim, "update worker set lease_until = now() - interval '1 second' where $1 > 0", "ready 1, waiting 1: ready 1, waiting 1; undecided"},
 		{"the worker was given up", claim, "update worker set state = 4 where $1 > 0", "ready 1, waiting 1: ready 1, waiting 1; undecided"},
 		{"the tree is cancelled", claim, "update tree set cancelled_at = now() where key = $1", "ready 1, waiting 1: ready 1, waiting 1; no"},
@@ -40,7 +40,7 @@ func TestASuppositionThatIsWrong(t *testing.T) {
 		{"it is in another pool", claim, "update task set pool = pool + 1 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
 		{"it is more urgent", claim, "update task set priority = 3 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
 
-		{"all is as is supposed", settle, "", "running 1, waiting 1: completed 1, running 1; handed over"},
+		{"all is as is assumed", settle, "", "running 1, waiting 1: completed 1, running 1; handed over"},
 		{"the attempt was taken back", settle, "update task set state = 3, attempt = 2, worker = null where key = ($1 << 24) + 1", "ready 2, waiting 1: ready 2, waiting 1; nothing"},
 		{"another one runs it", settle, "update task set worker = 77 where key = ($1 << 24) + 1", "running 1, waiting 1: running 1, waiting 1; nothing"},
 		{"it has ended", settle, "update task set state = 6, worker = null where key = ($1 << 24) + 1", "completed 1, waiting 1: completed 1, waiting 1; nothing"},
@@ -61,7 +61,7 @@ func TestASuppositionThatIsWrong(t *testing.T) {
 			"running 1, waiting 1: completed 1, running 1; handed over"},
 	} {
 		t.Run(tc.what+": "+tc.fact, func(t *testing.T) {
-			h := newKeptHouse(t, 1)
+			h := newTwoStores(t, 1)
 			out, err := h.s.Submit(t.Context(), chainOfTwo("t"))
 			if err != nil {
 				t.Fatal(err)
@@ -80,7 +80,7 @@ func TestASuppositionThatIsWrong(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			tried, refused := h.s.Suppositions()
+			tried, refused := h.s.OptimisticTransactions()
 			got := h.states(out.Tree) + ": "
 			switch tc.what {
 			case claim:
@@ -108,10 +108,10 @@ func TestASuppositionThatIsWrong(t *testing.T) {
 			if got != tc.want {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
-			nowTried, nowRefused := h.s.Suppositions()
+			nowTried, nowRefused := h.s.OptimisticTransactions()
 			lessUrgent := tc.fact == "older ones wait, which are less urgent"
 			if nowTried != tried+1 || (nowRefused == refused+1) != (otherwise && !lessUrgent) {
-				t.Errorf("%d suppositions more, %d of them refused", nowTried-tried, nowRefused-refused)
+				t.Errorf("%d more optimistic transactions, %d of them refused", nowTried-tried, nowRefused-refused)
 			}
 			var unstarted, odd int
 			if err := h.s.pool.QueryRow(t.Context(), `select count(*) filter (where t.state in (4, 6) and t.started_at is null and t.attempt = 1),
@@ -127,7 +127,7 @@ func TestASuppositionThatIsWrong(t *testing.T) {
 }
 
 // states are those of a chain of two, with their attempts.
-func (h *keptHouse) states(tree dag.TreeKey) string {
+func (h *twoStores) states(tree dag.TreeKey) string {
 	h.t.Helper()
 	var first, second dag.State
 	var n, m int
@@ -138,10 +138,10 @@ func (h *keptHouse) states(tree dag.TreeKey) string {
 	return fmt.Sprintf("%s %d, %s %d", first, n, second, m)
 }
 
-// TestASuppositionIsForgotten: what was wrong is read, and known from then on.
-func TestASuppositionIsForgotten(t *testing.T) {
+// TestAWrongAssumptionIsForgotten: the row is read, and known from then on.
+func TestAWrongAssumptionIsForgotten(t *testing.T) {
 	t.Parallel()
-	h := newKeptHouse(t, 1)
+	h := newTwoStores(t, 1)
 	tasks := []*dag.Task{{ID: "last", Name: "last", Executor: "e"}}
 	for i := range 4 {
 		id := fmt.Sprint("t", i)
@@ -166,7 +166,7 @@ func TestASuppositionIsForgotten(t *testing.T) {
 		if _, _, err := step.by.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: w.Facts()}}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if tried, refused := h.s.Suppositions(); tried != step.tried || refused != step.refused {
+		if tried, refused := h.s.OptimisticTransactions(); tried != step.tried || refused != step.refused {
 			t.Fatalf("%d tried, %d refused; want %d and %d", tried, refused, step.tried, step.refused)
 		}
 	}
@@ -175,10 +175,10 @@ func TestASuppositionIsForgotten(t *testing.T) {
 	}
 }
 
-// TestAWrongSuppositionIsNotRepeated: a dependent that turned out not to wait is not supposed to any more.
-func TestAWrongSuppositionIsNotRepeated(t *testing.T) {
+// TestAWrongAssumptionIsNotRepeated: a dependent that turned out not to wait is not assumed to.
+func TestAWrongAssumptionIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	h := newKeptHouse(t, 1)
+	h := newTwoStores(t, 1)
 	last := &dag.Task{ID: "last", Name: "last", Executor: "e", Dependencies: []dag.Dependency{{Ref: "a"}, {Ref: "b"}}}
 	out, err := h.s.Submit(t.Context(), treeOf(last, &dag.Task{ID: "a", Name: "a", Executor: "e", ParentRef: "last"}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "last"}))
 	if err != nil {
@@ -196,37 +196,37 @@ func TestAWrongSuppositionIsNotRepeated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if tried, refused := h.s.Suppositions(); tried != 1 || refused != 1 {
+	if tried, refused := h.s.OptimisticTransactions(); tried != 1 || refused != 1 {
 		t.Errorf("%d tried, %d refused; want the first of both results", tried, refused)
 	}
 }
 
-// TestCaution: suppositions that fail again and again are hardly tried any more, until they hold again.
+// TestCaution: when optimistic transactions are refused again and again, they are hardly tried, until they succeed again.
 func TestCaution(t *testing.T) {
 	var c caution
-	tried := func(n int, held bool) (tries int) {
+	tried := func(n int, refused bool) (tries int) {
 		for range n {
-			if c.may() {
+			if c.mayTry() {
 				tries++
-				c.note(held)
+				c.note(refused)
 			}
 		}
 		return tries
 	}
-	if n := tried(1000, true); n != 1000 {
-		t.Errorf("%d of 1000 were tried though all hold", n)
+	if n := tried(1000, false); n != 1000 {
+		t.Errorf("%d of 1000 were tried though none is refused", n)
 	}
-	if n := tried(100_000, false); n < 50 || n > 150 {
-		t.Errorf("%d of 100000 were tried though none holds", n)
+	if n := tried(100_000, true); n < 50 || n > 150 {
+		t.Errorf("%d of 100000 were tried though all are refused", n)
 	}
-	tried(2000, true)
-	if n := tried(1000, true); n != 1000 {
-		t.Errorf("%d of 1000 were tried though all hold again", n)
+	tried(2000, false)
+	if n := tried(1000, false); n != 1000 {
+		t.Errorf("%d of 1000 were tried though none is refused any more", n)
 	}
 }
 
-// TestWhatIsNotSupposed: a result that ApplySupposed can't write is not tried.
-func TestWhatIsNotSupposed(t *testing.T) {
+// TestWhatIsNotAssumed: a result that ApplyOptimistic can't write is not tried.
+func TestWhatIsNotAssumed(t *testing.T) {
 	t.Parallel()
 	for _, r := range []dag.Result{
 		{Outcome: dag.OutcomeFailed, Permanent: true, Error: "no"},
@@ -234,9 +234,9 @@ func TestWhatIsNotSupposed(t *testing.T) {
 		{Outcome: dag.OutcomeCompleted, Detail: "what it said"},
 		{Outcome: dag.OutcomeCompleted, Value: fmt.Appendf(nil, "%q", strings.Repeat("x", largeResult))},
 	} {
-		h := newKeptHouse(t, 1)
+		h := newTwoStores(t, 1)
 		first := h.begin("t")
-		before, _ := h.s.Suppositions()
+		before, _ := h.s.OptimisticTransactions()
 		r.Task, r.Attempt, r.Worker, r.Facts = first.Key, 1, h.worker, first.Facts()
 		if _, _, err := h.s.Settle(t.Context(), []dag.Result{r}, nil); err != nil {
 			t.Fatal(err)
@@ -245,7 +245,7 @@ func TestWhatIsNotSupposed(t *testing.T) {
 		if err := h.s.pool.QueryRow(t.Context(), "select outcome from attempt where task = $1 and number = 1", first.Key).Scan(&outcome); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			t.Fatal(err)
 		}
-		if tried, _ := h.s.Suppositions(); tried != before || outcome != r.Outcome {
+		if tried, _ := h.s.OptimisticTransactions(); tried != before || outcome != r.Outcome {
 			t.Errorf("%s: %d were tried; on record is %s", r.Outcome, tried-before, outcome)
 		}
 	}
@@ -268,7 +268,7 @@ func TestPoliciesAreRead(t *testing.T) {
 	} {
 		for _, large := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, large: %t", name, large), func(t *testing.T) {
-				h := newKeptHouse(t, 1)
+				h := newTwoStores(t, 1)
 				task := tc.task
 				task.ID, task.Name, task.Dependencies = "last", "last", []dag.Dependency{{Ref: "a"}, {Ref: "b"}}
 				sub := treeOf(&task, &dag.Task{ID: "a", Name: "a", Executor: "e", ParentRef: "last"}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "last"})
@@ -298,7 +298,7 @@ func TestPoliciesAreRead(t *testing.T) {
 				if state != tc.unlocked || timers != tc.timers {
 					t.Errorf("it is %s with %d timers, want %s with %d", state, timers, tc.unlocked, tc.timers)
 				}
-				tried, refused := h.s.Suppositions()
+				tried, refused := h.s.OptimisticTransactions()
 				want := int64(2) // the claims
 				if usual := name == "nothing of the kind"; usual && large {
 					want = 3 // the second result; after the first it is known that one waits
@@ -311,7 +311,7 @@ func TestPoliciesAreRead(t *testing.T) {
 			})
 		}
 	}
-	h := newKeptHouse(t, 1)
+	h := newTwoStores(t, 1)
 	out, err := h.s.Submit(t.Context(), treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e", Timeout: time.Hour}))
 	if err != nil {
 		t.Fatal(err)
@@ -324,7 +324,7 @@ func TestPoliciesAreRead(t *testing.T) {
 	if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: w.Facts()}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if tried, refused := h.s.Suppositions(); tried != 1 || refused != 0 {
+	if tried, refused := h.s.OptimisticTransactions(); tried != 1 || refused != 0 {
 		t.Errorf("%d transactions did not read, %d of them were refused; want the completion", tried, refused)
 	}
 }
@@ -369,7 +369,7 @@ func TestARefusalPreparesNothingAnew(t *testing.T) {
 	prepared := func() (at []time.Time) {
 		t.Helper()
 		rows, err := s.pool.Query(t.Context(), "select prepare_time from pg_prepared_statements where statement = any ($1) order by 1",
-			[]string{sql("HoldWorkers"), sql("ApplySupposed"), sql("TreesStand")})
+			[]string{sql("RequireLiveWorkers"), sql("ApplyOptimistic"), sql("RequireTrees")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -391,7 +391,7 @@ func TestARefusalPreparesNothingAnew(t *testing.T) {
 	claim(facts) // it runs already
 	s.claims = caution{}
 	claim(facts)
-	if tried, refused := s.Suppositions(); tried != 3 || refused != 2 {
+	if tried, refused := s.OptimisticTransactions(); tried != 3 || refused != 2 {
 		t.Fatalf("%d tried, %d refused", tried, refused)
 	}
 	if after := prepared(); len(before) != 3 || !slices.EqualFunc(before, after, time.Time.Equal) {
@@ -399,27 +399,27 @@ func TestARefusalPreparesNothingAnew(t *testing.T) {
 	}
 }
 
-// TestTreesThatAreSupposedAreInUse: and what is remembered of large ones is bounded.
-func TestTreesThatAreSupposedAreInUse(t *testing.T) {
-	k := newKeeper()
+// TestTreesOfAssumptionsAreInUse: and what is remembered of large ones is bounded.
+func TestTreesOfAssumptionsAreInUse(t *testing.T) {
+	k := newResidentTrees()
 	tree := dag.TreeKey(1)
-	kept := &keptTree{supposed: supposed{execution: 1}, unlocks: []int32{0, 1}, dependents: []dag.Dependent{{Key: tree.Key(1)}}}
-	k.keep(tree, kept)
+	resident := &residentTree{lastExecution: 1, unlocks: []int32{0, 1}, dependents: []dag.Dependent{{Key: tree.Key(1)}}}
+	k.add(tree, resident)
 	for i := range 3*maxWaiting + 1 {
 		row := dag.NewDecision(time.Time{}, nil).Add(dag.Row{Key: tree.Key(1 + i), State: dag.Waiting, Pool: 1, Attempt: 1, Remaining: 2}, false)
-		k.each([]*dag.Row{row, row}, (*keptTree).left)
-		if n := len(kept.waiting); n == 0 || n > maxWaiting {
+		k.each([]*dag.Row{row, row}, (*residentTree).remember)
+		if n := len(resident.waiting); n == 0 || n > maxWaiting {
 			t.Fatalf("%d tasks are remembered", n)
 		}
-		if w := kept.waiting[row.Key]; w.remaining != 2 {
+		if w := resident.waiting[row.Key]; w.remaining != 2 {
 			t.Fatalf("the last one is not: %+v", w)
 		}
 	}
-	kept.used = time.Now().Add(-time.Hour)
+	resident.used = time.Now().Add(-time.Hour)
 	row := dag.NewDecision(time.Time{}, nil).Add(dag.Row{Key: tree.Key(1), State: dag.Waiting, Pool: 1, Attempt: 1, Remaining: 2}, false)
-	kept.left(row)
+	resident.remember(row)
 	result := dag.Result{Task: tree.Key(0), Attempt: 1, Worker: 1, Outcome: dag.OutcomeCompleted, Facts: dag.FactsOf(1, dag.FlagDependents, 0, 1)}
-	if _, ok := k.suppose([]dag.Result{result}, newGrants(nil)); !ok || time.Since(kept.used) > time.Minute {
-		t.Errorf("supposed: %t, used %s ago", ok, time.Since(kept.used))
+	if _, ok := k.assume(dag.NewOptimistic(), []dag.Result{result}); !ok || time.Since(resident.used) > time.Minute {
+		t.Errorf("assumed: %t, used %s ago", ok, time.Since(resident.used))
 	}
 }

@@ -1,0 +1,98 @@
+package pg
+
+import (
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Work is what is to be published for one ready task.
+type Work struct {
+	Key                     dag.Key
+	Attempt                 int32
+	Priority                dag.Priority
+	Pool                    int32
+	Flags                   dag.Flags
+	TreeID, UserID          string
+	Execution               int32
+	ID, Name, Executor      string
+	TimeoutMS               int64
+	Deps                    int32 // how many dependencies it has
+	Inputs, Params, Schemas []byte
+	Results                 []dag.DependencyResult // of its completed dependencies, unless they are too many (see MaxInlineDeps)
+}
+
+// Facts are what a claim or a result of the attempt can be decided by without its row.
+func (w *Work) Facts() dag.Facts { return dag.FactsOf(w.Attempt, w.Flags, w.Priority, w.Pool) }
+
+// MaxInlineDeps is the most dependencies whose results are loaded to be published with a task; with more, the worker
+// asks for its inputs.
+const MaxInlineDeps = 256
+
+// queueWork loads what a worker needs of the tasks of the stretches that are in the state.
+func queueWork(b *pgx.Batch, stretches []Stretch, state dag.State, work map[dag.Key]*Work) {
+	if len(stretches) == 0 {
+		return
+	}
+	queueTasks(b, stretches, state, func(w *Work) { work[w.Key] = w })
+	var keys []dag.Key
+	for _, r := range stretches {
+		for k := r.First; k < r.First+dag.Key(r.N); k++ {
+			keys = append(keys, k)
+		}
+	}
+	b.Queue(sql("LoadDependencyResults"), keys, MaxInlineDeps).Query(func(rows pgx.Rows) error {
+		return scanResults(rows, work)
+	})
+}
+
+// queueTasks is queueWork without the results that the tasks start from. each is called before all of a task is there.
+func queueTasks(b *pgx.Batch, stretches []Stretch, state dag.State, each func(*Work)) {
+	n := len(stretches)
+	first, ns, attempts := make([]int64, n), make([]int32, n), make([]int32, n)
+	for i, r := range stretches {
+		first[i], ns[i], attempts[i] = int64(r.First), r.N, r.Attempt
+	}
+	tasks := map[dag.Key]*Work{}
+	b.Queue(sql("LoadTasks"), first, ns, attempts, int16(state)).Query(func(rows pgx.Rows) error {
+		last := &Work{}
+		return eachRow(rows, func(v *values) {
+			w := &Work{Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.integer()),
+				TreeID: v.textLike(last.TreeID), UserID: v.textLike(last.UserID), Execution: v.integer()}
+			tasks[w.Key], last = w, w
+		})
+	})
+	b.Queue(sql("LoadSpecs"), first, ns).Query(func(rows pgx.Rows) error {
+		last := &Work{}
+		return eachRow(rows, func(v *values) {
+			w := tasks[v.key()]
+			if w == nil || w.ID != "" { // in another state, or in two stretches
+				v.ignore()
+				return
+			}
+			w.ID, w.Name, w.Executor = v.text(), v.textLike(last.Name), v.textLike(last.Executor)
+			w.TimeoutMS, w.Deps = v.bigint(), v.integer()
+			last = w
+			each(w)
+		})
+	})
+	b.Queue(sql("LoadPayloads"), first, ns).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func(v *values) {
+			w := tasks[v.key()]
+			if w == nil {
+				v.ignore()
+				return
+			}
+			w.Inputs, w.Params, w.Schemas = v.json(), v.json(), v.json()
+		})
+	})
+}
+
+func scanResults(rows pgx.Rows, work map[dag.Key]*Work) error {
+	return eachRow(rows, func(v *values) {
+		key, r := v.key(), dag.DependencyResult{ID: v.text(), Result: v.json()}
+		if w := work[key]; w != nil {
+			w.Results = append(w.Results, r)
+		}
+	})
+}

@@ -53,6 +53,8 @@ func TestAnAssumptionThatIsWrong(t *testing.T) {
 		{"the tree is cancelled", settle, "update tree set cancelled_at = now() where key = $1", "running 1, waiting 1: completed 1, ready 1; nothing"},
 		{"the tree is another one", settle, "with e as (delete from edge where dependency >> 24 = $1) update tree set created_at = created_at - interval '1 hour' where key = $1",
 			"running 1, waiting 1: completed 1, waiting 1; nothing"},
+		{"the tree has another revision", settle, "with e as (delete from edge where dependency >> 24 = $1) update tree set revision = 2 where key = $1",
+			"running 1, waiting 1: completed 1, waiting 1; nothing"},
 		{"the tree runs again", settle, "update tree set execution = 2 where key = $1", "running 1, waiting 1: completed 1, running 1; handed over in 2"},
 		{"the lease has ended", settle, "update worker set lease_until = now() - interval '1 second' where $1 > 0", "running 1, waiting 1: completed 1, ready 1; nothing"},
 		{"older ones wait in the pool", settle, "insert into ready (pool, priority, first, n, attempt) select pool, priority, key + 7, 1, 1 from task where key = $1 << 24",

@@ -16,8 +16,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/pg"
-	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
@@ -104,7 +103,7 @@ func castOfTrees(c *cluster.Cluster) {
 	c.Settled("au-done")
 	c.Settled("au-failed")
 	running(c, "au-cancelled-a")
-	if got, err := c.Service().Cancel(c.T.Context(), "au-cancelled", coordinator.CancelOptions{}); err != nil || got.Status != "cancelled" {
+	if got, err := c.Service().Cancel(c.T.Context(), "au-cancelled", coordinator.CancelOptions{}); err != nil || got.Outcome != coordinator.Cancelled {
 		c.T.Fatal(got, err)
 	}
 	c.Settled("au-cancelled")
@@ -136,22 +135,12 @@ func still(t *testing.T, c *cluster.Cluster) *stilled {
 	for _, p := range c.Workers {
 		p.Cut()
 	}
-	store, err := pg.Open(t.Context(), pg.Config{URL: c.URL, MaxConns: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
-	nats, err := queue.Connect(t.Context(), queue.Config{URL: c.NATS.CoordinatorURL(), Name: "auditor"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nats.Close)
 	conn, err := pgx.Connect(t.Context(), c.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	s := &stilled{conn: conn, svc: coordinator.New(coordinator.Config{Name: "auditor"}, store, nats),
+	s := &stilled{conn: conn, svc: c.AddResting().P,
 		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker"}}
 	s.exec(t, "create schema saved")
 	for _, table := range s.tables {
@@ -197,7 +186,7 @@ func (s *stilled) kinds(t *testing.T, tree string) (kinds []string, all string) 
 // TestAuditorFindsEachCorruption: in a database with trees in every state nothing is found; after each corruption, its
 // kind is.
 func TestAuditorFindsEachCorruption(t *testing.T) {
-	c := cluster.Start(t, cluster.Options{Coordinator: coordinator.Config{Audit: -1}})
+	c := cluster.Start(t, cluster.Options{Coordinator: func(s *config.Coordinator) { s.Audit = 0 }})
 	castOfTrees(c)
 	s := still(t, c)
 	if kinds, all := s.kinds(t, ""); len(kinds) > 0 {
@@ -234,7 +223,7 @@ func TestAuditorFindsEachCorruption(t *testing.T) {
 func TestAuditorCountsAViolationOnce(t *testing.T) {
 	reader := sdkmetric.NewManualReader()
 	otel.SetMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))
-	c := cluster.Start(t, cluster.Options{Coordinators: 2, Coordinator: coordinator.Config{Audit: 5 * time.Millisecond}})
+	c := cluster.Start(t, cluster.Options{Coordinators: 2, Coordinator: func(s *config.Coordinator) { s.Audit = 5 * time.Millisecond }})
 	c.Submit(coordinator.SubmitOptions{}, noop("once", "", "once-a"), noop("once-a", "once"))
 	c.Settled("once")
 	conn, err := pgx.Connect(t.Context(), c.URL)

@@ -93,7 +93,7 @@ func TestRetentionLeavesNothingOfATree(t *testing.T) {
 	c.Submit(coordinator.SubmitOptions{IdempotencyKey: "k"}, noop("old-root", "", "old-a"), with(noop("old-a", "old-root"), `{"value":1}`))
 	c.Settled("old-root")
 	c.Submit(coordinator.SubmitOptions{Hold: true}, noop("kept-root", ""))
-	n, err := c.Coordinators[0].Store.Expire(t.Context(), 0, 10)
+	n, err := c.Coordinators[0].P.Store.Expire(t.Context(), 0, 10)
 	if err != nil || n != 1 {
 		t.Fatalf("expire: got %d, %v", n, err)
 	}

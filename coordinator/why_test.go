@@ -17,6 +17,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
@@ -180,7 +181,7 @@ func TestWhy(t *testing.T) {
 		pools = append(pools, d.ID)
 	}
 	shared := cluster.Start(t, cluster.Options{Pools: pools, Executors: func() []executors.Executor { return []executors.Executor{g} },
-		Coordinator: coordinator.Config{Window: 2}})
+		Coordinator: func(s *config.Coordinator) { s.Window = 2 }})
 	db, err := pgx.Connect(t.Context(), shared.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/examples/etl/sources"
-	"github.com/taskgrove/taskgrove/executors/builtin"
-	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
@@ -37,7 +37,7 @@ type expectation struct {
 func TestExamplesGiveWhatTheyMust(t *testing.T) {
 	server := httptest.NewServer(sources.Handler())
 	defer server.Close()
-	c := cluster.Start(t, cluster.Options{Builtin: builtin.Config{Command: command.Config{Allow: true}}})
+	c := cluster.Start(t, cluster.Options{Worker: func(s *config.Worker) { s.CommandAllow = true }})
 	for tree, expected := range map[string]string{
 		"etl/tree.json":          "etl/expected.json",
 		"inventory/tree.json":    "inventory/expected.json",
@@ -59,7 +59,7 @@ func TestExamplesGiveWhatTheyMust(t *testing.T) {
 				text = string(document)
 			}
 			out, err := c.Service().Submit(t.Context(), coordinator.SubmitOptions{},
-				treedoc.Read(strings.NewReader(text), treedoc.Options{Executors: cluster.Known()}))
+				treedoc.Read(strings.NewReader(text), treedoc.Options{Executors: node.Known()}))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,7 +16,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/client"
-	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgserver"
 )
 
@@ -55,9 +54,6 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 	settings := map[string]string{"shared_buffers": "1GB"}
 	maps.Copy(settings, o.without.postgres)
 	if c.pg, err = pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(c.dir, "postgres"), Settings: settings}); err != nil {
-		return c, err
-	}
-	if err = pg.Migrate(ctx, c.pg.URL()); err != nil {
 		return c, err
 	}
 	c.queue = filepath.Join(c.dir, "nats")

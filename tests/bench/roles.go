@@ -9,19 +9,11 @@ import (
 	"os"
 	"runtime/pprof"
 	"strconv"
-	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/taskgrove/taskgrove/api/grpcserver"
-	"github.com/taskgrove/taskgrove/coordinator"
-	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/internal/config"
-	"github.com/taskgrove/taskgrove/pg"
-	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
-	"github.com/taskgrove/taskgrove/worker"
 )
 
 // roleVariable makes this program one process of the cluster instead.
@@ -29,13 +21,11 @@ const roleVariable = "BENCH_ROLE"
 
 // runRole runs until standard input ends.
 func runRole(name string) error {
-	config.TuneGC(config.GCCoordinator)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if path := os.Getenv("BENCH_PROFILE"); path != "" {
 		f, err := os.Create(path)
 		if err != nil {
@@ -50,13 +40,15 @@ func runRole(name string) error {
 	case "nats":
 		return runNATS(ctx)
 	case "coordinator":
-		return runCoordinator(ctx)
+		return node.Serve(ctx, node.CoordinatorKind, logs, startCoordinator)
 	case "worker":
-		config.TuneGC(config.GCWorker)
-		return runWorker(ctx)
+		return node.Serve(ctx, node.WorkerKind, logs, startWorker)
 	}
 	return fmt.Errorf("no such role")
 }
+
+// logs are of what goes wrong only.
+var logs = config.Log{Level: config.Level(slog.LevelWarn), Format: "text"}
 
 func say(facts map[string]string) error { return json.NewEncoder(os.Stdout).Encode(facts) }
 
@@ -67,6 +59,7 @@ const maxWorkers = 16
 func workerID(i int) string { return fmt.Sprintf("bench-worker-%d", i) }
 
 func runNATS(ctx context.Context) error {
+	config.TuneGC(config.GCCoordinator)
 	s, err := natsserver.Start(natsserver.Config{StoreDir: os.Getenv("BENCH_DIR")})
 	if err != nil {
 		return err
@@ -83,59 +76,37 @@ func runNATS(ctx context.Context) error {
 	return nil
 }
 
-func runCoordinator(ctx context.Context) error {
-	store, err := pg.Open(ctx, pg.Config{URL: os.Getenv("BENCH_POSTGRES")})
+// startCoordinator starts a coordinator as users have it.
+func startCoordinator(ctx context.Context, p *node.Process) error {
+	settings := config.Defaults[*config.Coordinator]()
+	settings.Name = "bench"
+	settings.PostgresURL.Secret, settings.NATSURL.Secret = config.Secret(os.Getenv("BENCH_POSTGRES")), config.Secret(os.Getenv("BENCH_NATS"))
+	settings.GRPCAddr, settings.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0"
+	c, err := p.StartCoordinator(ctx, settings, node.Options{})
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	conn, err := queue.Connect(ctx, queue.Config{URL: os.Getenv("BENCH_NATS"), Name: "bench"})
-	if err != nil {
+	if err := p.UntilReady(ctx); err != nil {
 		return err
 	}
-	defer conn.Close()
-	var known dag.Known
-	for d := range builtin.Catalogue() {
-		known.Add(d.ID, d.Type)
-	}
-	c := coordinator.New(coordinator.Config{Known: known, Repeatable: builtin.Repeatable()}, store, conn)
-	server, err := grpcserver.Listen(coordinator.NewAccess(c, coordinator.AllowAll), grpcserver.Config{Addr: "127.0.0.1:0", Known: known})
-	if err != nil {
-		return err
-	}
-	var g errgroup.Group
-	g.Go(func() error { return c.Run(ctx) })
-	g.Go(func() error { return server.Run(ctx) })
-	if err := say(map[string]string{"grpc": server.Addr().String()}); err != nil {
-		return err
-	}
-	return g.Wait()
+	return say(map[string]string{"grpc": c.GRPC})
 }
 
-func runWorker(ctx context.Context) error {
-	id := os.Getenv("BENCH_WORKER")
-	conn, err := queue.Connect(ctx, queue.Config{URL: os.Getenv("BENCH_NATS"), Name: id, Worker: id})
+// startWorker starts a worker as users have it, of the pools that are measured.
+func startWorker(ctx context.Context, p *node.Process) (err error) {
+	settings := config.Defaults[*config.Worker]()
+	settings.ID, settings.NATSURL.Secret = config.Name(os.Getenv("BENCH_WORKER")), config.Secret(os.Getenv("BENCH_NATS"))
+	settings.HTTPAddr = "127.0.0.1:0"
+	settings.Pools.Named, settings.Pools.All = []config.Pool{{Name: noop.ID}, {Name: noop.RepeatableID}}, false
+	if settings.Concurrency, err = strconv.Atoi(os.Getenv("BENCH_CONCURRENCY")); err != nil {
+		return err
+	}
+	w, err := p.StartWorker(ctx, settings, node.Options{})
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	concurrency, err := strconv.Atoi(os.Getenv("BENCH_CONCURRENCY"))
-	if err != nil {
+	if err := p.UntilReady(ctx); err != nil {
 		return err
 	}
-	w, err := worker.New(worker.Config{ID: id, Executors: builtin.New(builtin.Config{}), Pools: []worker.Pool{
-		{Name: "noop_executor", Concurrency: concurrency}, {Name: "noop_repeatable_executor", Concurrency: concurrency},
-	}}, conn)
-	if err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() { done <- w.Run(ctx) }()
-	for w.Ready() != nil && ctx.Err() == nil {
-		time.Sleep(5 * time.Millisecond)
-	}
-	if err := say(map[string]string{"id": id}); err != nil {
-		return err
-	}
-	return <-done
+	return say(map[string]string{"id": w.ID()})
 }

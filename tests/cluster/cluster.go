@@ -5,35 +5,33 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
-	"github.com/taskgrove/taskgrove/executors/builtin"
-	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
-	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
-	"github.com/taskgrove/taskgrove/worker"
 )
 
 // Options say what to start. Zero fields get their defaults.
 type Options struct {
-	Coordinators int // default 1
-	Workers      int // default 1
-	Concurrency  int // slots of each pool and worker; default 16
-	Pools        []string
-	Executors    func() []executors.Executor // besides the built-in ones
-	Builtin      builtin.Config
-	Coordinator  coordinator.Config
-	Worker       worker.Config
+	Coordinators int                         // default 1
+	Workers      int                         // default 1
+	Concurrency  int                         // slots of each pool and worker; default 16
+	Pools        []string                    // default: one for each executor
+	Executors    func() []executors.Executor // of a worker, besides the built-in ones
+	Coordinator  func(*config.Coordinator)   // changes the settings of each; nil: none
+	Worker       func(*config.Worker)        // changes the settings of each; nil: none
 }
 
 // Cluster is a running cluster. Its parts end with the test.
@@ -41,95 +39,48 @@ type Cluster struct {
 	T            testing.TB
 	URL          string // of the database
 	NATS         *natsserver.Server
-	Coordinators []*Part[*coordinator.Coordinator]
-	Workers      []*Part[*worker.Worker]
+	Coordinators []*Part[*node.Coordinator]
+	Workers      []*Part[*node.Worker]
 
-	opts     Options
-	log      *slog.Logger
-	storeDir string
+	opts Options
+	log  *slog.Logger
 }
 
 // Part is one coordinator or worker and the way to end it.
 type Part[P any] struct {
-	P     P
-	Store *pg.Store   // a coordinator's
-	Queue *queue.Conn // its own connection
-	stop  context.CancelFunc
-	done  chan error
-	once  sync.Once
+	P       P
+	process *node.Process
+	cut     func() // closes its connection to NATS
 }
 
-// Stop ends the part as SIGTERM does and waits for it.
-func (p *Part[P]) Stop() error {
-	var err error
-	p.once.Do(func() {
-		p.stop()
-		err = <-p.done
-		p.Queue.Close()
-		if p.Store != nil {
-			p.Store.Close()
-		}
-	})
-	return err
-}
+// Stop ends the part as SIGTERM does and waits for it. A second call does nothing.
+func (p *Part[P]) Stop() error { return p.process.Stop() }
 
 // Cut ends the part's connection to NATS without a word, then the part: what it had in hand is lost to it.
 func (p *Part[P]) Cut() {
-	p.once.Do(func() {
-		p.Queue.Close()
-		p.stop()
-		<-p.done
-		if p.Store != nil {
-			p.Store.Close()
-		}
-	})
-}
-
-// Known are the built-in executors.
-func Known() dag.Known {
-	var k dag.Known
-	for d := range builtin.Catalogue() {
-		k.Add(d.ID, d.Type)
-	}
-	return k
+	p.cut()
+	_ = p.process.Stop() // it has lost its connection
 }
 
 // Start starts a cluster and waits until its workers have their leases.
 func Start(t testing.TB, opts Options) *Cluster {
 	t.Helper()
-	if opts.Coordinators == 0 {
-		opts.Coordinators = 1
-	}
-	if opts.Workers == 0 {
-		opts.Workers = 1
-	}
-	if opts.Concurrency == 0 {
-		opts.Concurrency = 16
-	}
-	if opts.Pools == nil {
-		for d := range builtin.Catalogue() {
-			opts.Pools = append(opts.Pools, d.ID)
-		}
-	}
 	level := slog.LevelError
 	if os.Getenv("TASKGROVE_TEST_LOG") != "" {
 		level = slog.LevelDebug
 	}
-	c := &Cluster{T: t, opts: opts, storeDir: t.TempDir(), URL: pgtest.Database(t),
+	c := &Cluster{T: t, opts: opts, URL: pgtest.Database(t),
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
-	if err := pg.Migrate(t.Context(), c.URL); err != nil {
-		t.Fatal(err)
-	}
-	server, err := natsserver.Start(natsserver.Config{StoreDir: c.storeDir, Logger: c.log})
+	server, err := natsserver.Start(natsserver.Config{StoreDir: t.TempDir(), Logger: c.log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.NATS = server
-	t.Cleanup(func() { c.NATS.Shutdown() })
-	for range opts.Coordinators {
+	t.Cleanup(server.Shutdown)
+	for range cmp.Or(opts.Coordinators, 1) {
 		c.AddCoordinator()
 	}
-	for range opts.Workers {
+	for range cmp.Or(opts.Workers, 1) {
 		c.AddWorker()
 	}
 	for _, w := range c.Workers {
@@ -145,61 +96,77 @@ func (c *Cluster) For(t testing.TB) *Cluster {
 	return &sub
 }
 
-// AddCoordinator starts one more.
-func (c *Cluster) AddCoordinator() *Part[*coordinator.Coordinator] {
+// AddCoordinator starts one more. It has no listeners: tests call it.
+func (c *Cluster) AddCoordinator() *Part[*node.Coordinator] {
 	c.T.Helper()
-	store, err := pg.Open(c.T.Context(), pg.Config{URL: c.URL, MaxConns: 12})
-	if err != nil {
+	return c.addCoordinator(node.Options{})
+}
+
+// AddResting adds a coordinator that answers the test and does nothing by itself.
+func (c *Cluster) AddResting() *Part[*node.Coordinator] {
+	c.T.Helper()
+	return c.addCoordinator(node.Options{Resting: true})
+}
+
+func (c *Cluster) addCoordinator(opts node.Options) *Part[*node.Coordinator] {
+	c.T.Helper()
+	settings := config.Defaults[*config.Coordinator]()
+	settings.Name = fmt.Sprintf("coordinator-%d", len(c.Coordinators)+1)
+	settings.PostgresURL.Secret, settings.NATSURL.Secret = config.Secret(c.URL), config.Secret(c.NATS.CoordinatorURL())
+	settings.MaxConns = 12
+	settings.HTTPAddr, settings.GRPCAddr = "", ""
+	if c.opts.Coordinator != nil {
+		c.opts.Coordinator(settings)
+	}
+	p := &Part[*node.Coordinator]{process: c.process(settings.Name)}
+	var err error
+	if p.P, err = p.process.StartCoordinator(c.T.Context(), settings, opts); err != nil {
 		c.T.Fatal(err)
 	}
-	name := fmt.Sprintf("coordinator-%d", len(c.Coordinators)+1)
-	conn, err := queue.Connect(c.T.Context(), queue.Config{URL: c.NATS.CoordinatorURL(), Name: name})
-	if err != nil {
-		c.T.Fatal(err)
-	}
-	cfg := c.opts.Coordinator
-	cfg.Name, cfg.Known, cfg.Repeatable, cfg.Log = name, Known(), builtin.Repeatable(), c.log.With("process", name)
-	p := start(c, coordinator.New(cfg, store, conn), conn, (*coordinator.Coordinator).Run)
-	p.Store = store
+	p.cut = p.P.Queue.Close
 	c.Coordinators = append(c.Coordinators, p)
 	return p
 }
 
 // AddWorker starts one more.
-func (c *Cluster) AddWorker() *Part[*worker.Worker] {
+func (c *Cluster) AddWorker() *Part[*node.Worker] {
 	c.T.Helper()
-	return c.AddWorkerOf(c.opts.Concurrency, c.opts.Pools...)
+	return c.AddWorkerOf(cmp.Or(c.opts.Concurrency, 16), c.opts.Pools...)
 }
 
-// AddWorkerOf starts one more, which serves the pools with so many slots each.
-func (c *Cluster) AddWorkerOf(concurrency int, pools ...string) *Part[*worker.Worker] {
+// AddWorkerOf starts one more, which serves the pools with so many slots each; without names, one for each executor.
+func (c *Cluster) AddWorkerOf(concurrency int, pools ...string) *Part[*node.Worker] {
 	c.T.Helper()
-	id := fmt.Sprintf("worker-%d", len(c.Workers)+1)
-	conn, err := queue.Connect(c.T.Context(), queue.Config{URL: c.NATS.WorkerURL(id), Name: id, Worker: id})
-	if err != nil {
-		c.T.Fatal(err)
+	settings := config.Defaults[*config.Worker]()
+	settings.ID = config.Name(fmt.Sprintf("worker-%d", len(c.Workers)+1))
+	settings.NATSURL.Secret = config.Secret(c.NATS.WorkerURL(string(settings.ID)))
+	settings.HTTPAddr = ""
+	settings.Concurrency = concurrency
+	if len(pools) > 0 {
+		if err := settings.Pools.Decode(strings.Join(pools, ",")); err != nil {
+			c.T.Fatal(err)
+		}
 	}
-	cfg := c.opts.Worker
-	cfg.ID, cfg.Log, cfg.Executors = id, c.log.With("process", id), builtin.New(c.opts.Builtin)
+	if c.opts.Worker != nil {
+		c.opts.Worker(settings)
+	}
+	var opts node.Options
 	if c.opts.Executors != nil {
-		cfg.Executors = append(cfg.Executors, c.opts.Executors()...)
+		opts.Executors = c.opts.Executors()
 	}
-	for _, pool := range pools {
-		cfg.Pools = append(cfg.Pools, worker.Pool{Name: pool, Concurrency: concurrency})
-	}
-	w, err := worker.New(cfg, conn)
-	if err != nil {
+	p := &Part[*node.Worker]{process: c.process(string(settings.ID))}
+	var err error
+	if p.P, err = p.process.StartWorker(c.T.Context(), settings, opts); err != nil {
 		c.T.Fatal(err)
 	}
-	p := start(c, w, conn, (*worker.Worker).Run)
+	p.cut = func() { _ = p.P.Close() }
 	c.Workers = append(c.Workers, p)
 	return p
 }
 
-func start[P any](c *Cluster, what P, conn *queue.Conn, run func(P, context.Context) error) *Part[P] {
-	ctx, stop := context.WithCancel(context.WithoutCancel(c.T.Context()))
-	p := &Part[P]{P: what, Queue: conn, stop: stop, done: make(chan error, 1)}
-	go func() { p.done <- run(what, ctx) }()
+// process is one that stops with the test.
+func (c *Cluster) process(name string) *node.Process {
+	p := node.NewProcess(c.log.With("process", name))
 	c.T.Cleanup(func() { _ = p.Stop() })
 	return p
 }

@@ -1,23 +1,20 @@
 package faults
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
-	"github.com/taskgrove/taskgrove/api/grpcserver"
-	"github.com/taskgrove/taskgrove/coordinator"
-	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/command"
-	"github.com/taskgrove/taskgrove/pg"
-	"github.com/taskgrove/taskgrove/queue"
-	"github.com/taskgrove/taskgrove/worker"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/node"
 )
 
 // Role says what a part is.
@@ -62,104 +59,73 @@ func (s Settings) log() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})).With("process", s.Name)
 }
 
-// Part is a coordinator or worker of this process.
+// Part is a coordinator or worker of this process. It works from [Settings.Open] on.
 type Part struct {
-	Coordinator *coordinator.Coordinator // nil for a worker
-	Worker      *worker.Worker           // nil for a coordinator
-	Queue       *queue.Conn
-	Store       *pg.Store // a coordinator's
-	journal     *Journal
-	api         *grpcserver.Server // a coordinator's, nil when it serves no one
+	Coordinator *node.Coordinator // nil for a worker
+	Worker      *node.Worker      // nil for a coordinator
+	process     *node.Process
+	journal     *Journal // a worker's
 }
 
-// known are the executors that coordinators know of before any worker comes.
-func known() (k dag.Known) {
-	for d := range builtin.Catalogue() {
-		k.Add(d.ID, d.Type)
-	}
-	k.Add(ScriptedID, "test")
-	return k
-}
-
-// Open makes the part and its connections; nothing runs yet.
+// Open starts the part. A part of [SubmitRole] rests: it does nothing by itself.
 func (s Settings) Open(ctx context.Context) (*Part, error) {
-	p := &Part{}
-	cfg := queue.Config{URL: s.NATS, Name: s.Name, AckWait: s.AckWait, Logger: s.log()}
-	if s.Role == WorkerRole {
-		cfg.Worker = s.Name
-	}
+	p := &Part{process: node.NewProcess(s.log())}
 	var err error
-	if p.Queue, err = queue.Connect(ctx, cfg); err != nil {
-		return nil, err
-	}
 	if s.Role == WorkerRole {
-		err = s.openWorker(p)
+		err = s.startWorker(ctx, p)
 	} else {
-		err = s.openCoordinator(ctx, p)
+		// What the executor says of itself is known from the start; nothing is run here.
+		opts := node.Options{Executors: []executors.Executor{&Scripted{}}, AckWait: s.AckWait, Resting: s.Role == SubmitRole}
+		p.Coordinator, err = p.process.StartCoordinator(ctx, s.coordinator(), opts)
 	}
 	if err != nil {
-		p.Close()
-		return nil, fmt.Errorf("open %s: %w", s.Name, err)
+		return nil, errors.Join(fmt.Errorf("open %s: %w", s.Name, err), p.Close())
 	}
 	return p, nil
 }
 
-func (s Settings) openCoordinator(ctx context.Context, p *Part) (err error) {
-	if p.Store, err = pg.Open(ctx, pg.Config{URL: s.Postgres, MaxConns: 8}); err != nil {
-		return err
-	}
-	cfg := coordinator.Config{Name: s.Name, Lease: s.Lease, Republish: s.Republish, Window: s.Window, Known: known(), Repeatable: builtin.Repeatable(), Log: s.log()}
-	p.Coordinator = coordinator.New(cfg, p.Store, p.Queue)
-	if s.GRPC != "" {
-		p.api, err = grpcserver.Listen(coordinator.NewAccess(p.Coordinator, coordinator.AllowAll), grpcserver.Config{Addr: s.GRPC, Known: cfg.Known, Log: s.log()})
-	}
-	return err
+// coordinator are the settings of a coordinator. Databases are migrated by who makes them, and clocks are moved, so that
+// nothing may go by its age.
+func (s Settings) coordinator() *config.Coordinator {
+	c := config.Defaults[*config.Coordinator]()
+	c.Name, c.PostgresURL.Secret, c.NATSURL.Secret = s.Name, config.Secret(s.Postgres), config.Secret(s.NATS)
+	c.HTTPAddr, c.GRPCAddr = "", config.Address(s.GRPC)
+	c.Migrate, c.Retention = false, 0
+	c.MaxConns = 8
+	c.Lease, c.Republish, c.Window = s.Lease, s.Republish, cmp.Or(s.Window, c.Window)
+	return c
 }
 
-func (s Settings) openWorker(p *Part) (err error) {
+func (s Settings) startWorker(ctx context.Context, p *Part) (err error) {
 	if p.journal, err = OpenJournal(s.JournalFile()); err != nil {
 		return err
 	}
-	all := builtin.New(builtin.Config{Command: command.Config{Allow: true, KeepEnv: []string{"FAULT_MARK"}, Grace: 200 * time.Millisecond}})
-	cfg := worker.Config{ID: s.Name, Log: s.log(), Executors: append(all, &Scripted{Journal: p.journal, Dir: s.Dir}),
-		Beat: s.Lease / 6, KillGrace: s.Lease / 4, DrainGrace: time.Second, FlushGrace: 2 * time.Second,
-		Resend: time.Second, AskWithin: 2 * time.Second}
-	for _, pool := range append([]string{command.ID}, Pools...) {
-		cfg.Pools = append(cfg.Pools, worker.Pool{Name: pool, Concurrency: s.Concurrency})
+	w := config.Defaults[*config.Worker]()
+	w.ID, w.NATSURL.Secret, w.HTTPAddr = config.Name(s.Name), config.Secret(s.NATS), ""
+	w.CommandAllow, w.CommandKeepEnv, w.CommandGrace = true, config.List{"FAULT_MARK"}, 200*time.Millisecond
+	w.Beat, w.KillGrace, w.DrainGrace, w.FlushGrace = s.Lease/6, s.Lease/4, time.Second, 2*time.Second
+	w.Resend, w.AskWithin = time.Second, 2*time.Second
+	w.Concurrency = s.Concurrency
+	if err := w.Pools.Decode(strings.Join(append([]string{command.ID}, Pools...), ",")); err != nil {
+		return err
 	}
-	p.Worker, err = worker.New(cfg, p.Queue)
+	p.Worker, err = p.process.StartWorker(ctx, w, node.Options{Executors: []executors.Executor{&Scripted{Journal: p.journal, Dir: s.Dir}}})
 	return err
 }
 
-// Run works until ctx ends.
+// Run waits until ctx ends or the part fails, and stops the part.
 func (p *Part) Run(ctx context.Context) error {
-	if p.Worker != nil {
-		return p.Worker.Run(ctx)
-	}
-	if p.api == nil {
-		return p.Coordinator.Run(ctx)
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return p.Coordinator.Run(ctx) })
-	group.Go(func() error { return p.api.Run(ctx) })
-	return group.Wait()
+	return errors.Join(p.process.Wait(ctx), p.process.Stop())
 }
 
 // Ready is nil when the part takes work.
-func (p *Part) Ready(ctx context.Context) error {
-	if p.Worker != nil {
-		return p.Worker.Ready()
-	}
-	return p.Coordinator.Ready(ctx)
-}
+func (p *Part) Ready(ctx context.Context) error { return p.process.Ready(ctx) }
 
-// Close closes the part's connections. Run has returned.
-func (p *Part) Close() {
-	p.Queue.Close()
-	if p.Store != nil {
-		p.Store.Close()
-	}
+// Close stops the part, if [Part.Run] has not, and closes its journal.
+func (p *Part) Close() error {
+	err := p.process.Stop()
 	if p.journal != nil {
 		p.journal.Close()
 	}
+	return err
 }

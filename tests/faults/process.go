@@ -193,7 +193,7 @@ func (s Settings) main() error {
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer p.Close() //nolint:errcheck // Run has told
 	if s.Role == SubmitRole {
 		_, err := s.submit(ctx, p.Coordinator)
 		return err

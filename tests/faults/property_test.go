@@ -70,15 +70,10 @@ func startPart(t testing.TB, s Settings) *Part {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- p.Run(ctx) }()
 	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("%s ended: %v", s.Name, err)
+		if err := p.Close(); err != nil {
+			t.Errorf("%s did not end well: %v", s.Name, err)
 		}
-		p.Close()
 	})
 	return p
 }
@@ -169,7 +164,7 @@ func (l *life) steer(ctx context.Context, s func() coordinator.Service, root str
 		for _, i := range l.tree.Cancellations() {
 			id := l.tree.Tasks[i].ID
 			got, err := s().Cancel(ctx, id, coordinator.CancelOptions{Cascade: &no})
-			if err != nil || got.Status != "cancelled" {
+			if err != nil || got.Outcome != coordinator.Cancelled {
 				return fmt.Errorf("cancel %s: %+v, %v", id, got, err)
 			}
 		}

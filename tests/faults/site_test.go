@@ -46,7 +46,7 @@ func newSite(t *testing.T, postgres string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(part.Close)
+	t.Cleanup(func() { _ = part.Close() })
 	s.front = part.Coordinator
 	return s
 }

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// source is one Go file that is no test.
+// source is one Go file.
 type source struct {
 	name   string // relative to the module, with slashes
 	syntax *ast.File
@@ -26,7 +26,19 @@ func (s source) at(n ast.Node) string {
 }
 
 // sources parses the module's files but tests, those of every operating system.
-func sources(t *testing.T, mode parser.Mode) (all []source) {
+func sources(t *testing.T, mode parser.Mode) []source {
+	t.Helper()
+	return parsed(t, mode, func(base string) bool { return !strings.HasSuffix(base, "_test.go") })
+}
+
+// tests parses the module's tests.
+func tests(t *testing.T, mode parser.Mode) []source {
+	t.Helper()
+	return parsed(t, mode, func(base string) bool { return strings.HasSuffix(base, "_test.go") })
+}
+
+// parsed parses the module's Go files of the names wanted.
+func parsed(t *testing.T, mode parser.Mode, wanted func(base string) bool) (all []source) {
 	t.Helper()
 	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
 		base := entry.Name()
@@ -35,7 +47,7 @@ func sources(t *testing.T, mode parser.Mode) (all []source) {
 			return err
 		case entry.IsDir() && name != "." && (strings.HasPrefix(base, ".") || base == "testdata" || base == "tools" || base == "node_modules"):
 			return filepath.SkipDir
-		case entry.IsDir() || !strings.HasSuffix(base, ".go") || strings.HasSuffix(base, "_test.go"):
+		case entry.IsDir() || !strings.HasSuffix(base, ".go") || !wanted(base):
 			return nil
 		}
 		files := token.NewFileSet()

@@ -50,13 +50,3 @@ func Catalogue() func(yield func(executors.Description) bool) {
 		}
 	}
 }
-
-// Repeatable are the ids of those that declare themselves repeatable.
-func Repeatable() (ids []string) {
-	for d := range Catalogue() {
-		if d.Repeatable {
-			ids = append(ids, d.ID)
-		}
-	}
-	return ids
-}

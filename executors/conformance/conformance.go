@@ -164,8 +164,8 @@ func resultMatchesSchema(t *testing.T, e executors.Executor, f Features) {
 	if len(d.Output) == 0 {
 		return
 	}
-	call, _ := Call(t, text)
-	d.Inputs = d.Output
+	call, _ := Call(t, map[string]any{"result": text})
+	d.Inputs = json.RawMessage(`{"type":"object","properties":{"result":` + string(d.Output) + `}}`)
 	if err := inputs.NewChecker(0).Check(d, call); err != nil {
 		t.Errorf("result %s: %v", text, err)
 	}

@@ -1,0 +1,142 @@
+package executors
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+// Func makes an executor of a function.
+//
+// The JSON Schemas of inputs and output are derived from the types; see [Schema] for how. Inputs that don't fit fail the
+// task for good before f is called. Keys that In has no field for are ignored: results of dependencies arrive as such.
+//
+// f must stop when its context ends, and may return ctx.Err() then. [FromContext] gives it the attempt: its number, its
+// idempotency key, and where to log and to report progress. An error may be retried unless it was made by [Permanent]. What
+// f returns beside an error, unless it is zero, is the partial result of a task that was cancelled.
+//
+// Func panics when a type can't be described, or In is no struct, map or interface: that is a programmer's error, seen at
+// start-up.
+func Func[In, Out any](id string, f func(ctx context.Context, in In) (Out, error), options ...Option) Executor {
+	e := &function[In, Out]{f: f, d: Description{
+		ID: id, Name: id, Type: "go", Description: fmt.Sprintf("Go function of %s", reflect.TypeFor[In]()), Cancelable: true,
+	}}
+	for _, option := range options {
+		option(&e.d)
+	}
+	in, err := inputsOf(reflect.TypeFor[In]())
+	if err != nil {
+		panic(fmt.Sprintf("executors.Func %s: inputs: %v", id, err))
+	}
+	out, err := derive(reflect.TypeFor[Out](), outward)
+	if err != nil {
+		panic(fmt.Sprintf("executors.Func %s: output: %v", id, err))
+	}
+	e.required = in.Required
+	e.d.Inputs, e.d.Output = in.text(), out.text()
+	return e
+}
+
+// Option changes what an executor made by [Func] says of itself. Any function of the form will do.
+type Option func(*Description)
+
+// WithName sets the name that people see. The default is the id.
+func WithName(name string) Option { return func(d *Description) { d.Name = name } }
+
+// WithDescription sets the sentence that says what the executor does.
+func WithDescription(text string) Option { return func(d *Description) { d.Description = text } }
+
+// WithType sets the registry type; see [Description.Type]. The default is "go".
+func WithType(typ string) Option { return func(d *Description) { d.Type = typ } }
+
+// WithTimeout bounds an attempt, from its start, when the task names no bound.
+func WithTimeout(most time.Duration) Option { return func(d *Description) { d.Timeout = most } }
+
+// Repeatable says that running twice at once does no harm: f changes nothing outside, or the same key twice is fine
+// there. Attempts then start earlier.
+func Repeatable() Option { return func(d *Description) { d.Repeatable = true } }
+
+// NotCancelable says that f does not look at its context. It then keeps its slot until it is done, whatever becomes of the
+// task.
+func NotCancelable() Option { return func(d *Description) { d.Cancelable = false } }
+
+type function[In, Out any] struct {
+	f        func(context.Context, In) (Out, error)
+	d        Description
+	required []string
+}
+
+// Describe implements [Executor].
+func (e *function[In, Out]) Describe() Description { return e.d }
+
+// Run implements [Executor].
+func (e *function[In, Out]) Run(ctx context.Context, call *Call) (*Outcome, error) {
+	var in In
+	if err := e.read(call.Inputs, &in); err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	out, err := e.f(context.WithValue(ctx, callKey{}, call), in)
+	if err == nil {
+		return Completed(out), nil
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = context.Cause(ctx)
+	}
+	if reflect.ValueOf(&out).Elem().IsZero() {
+		return nil, err
+	}
+	return Partial(out), err
+}
+
+// read decodes inputs that the worker has checked; those of a test may lack something.
+func (e *function[In, Out]) read(inputs json.RawMessage, in *In) error {
+	if len(e.required) > 0 {
+		var present map[string]json.RawMessage
+		if err := json.Unmarshal(inputs, &present); err != nil {
+			return Invalid(e.d.ID, "inputs are not a JSON object")
+		}
+		for _, name := range e.required {
+			if _, ok := present[name]; !ok {
+				return Invalid(e.d.ID, name+" is required in inputs")
+			}
+		}
+	}
+	err := json.Unmarshal(inputs, in)
+	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // its text names Go types
+		return Invalid(e.d.ID, fmt.Sprintf("%s must not be a %s", bad.Field, bad.Value))
+	}
+	if err != nil {
+		return Invalid(e.d.ID, fmt.Sprintf("inputs: %v", err))
+	}
+	return nil
+}
+
+type callKey struct{}
+
+// FromContext is the call that the function of a [Func] runs for; ctx is the one it was given, or derived from that. In
+// another context it is a call of nothing, so that a test may call the function itself: attempt 0, and what is reported is
+// dropped.
+func FromContext(ctx context.Context) *Call {
+	if call, ok := ctx.Value(callKey{}).(*Call); ok {
+		return call
+	}
+	return &Call{Reporter: deaf{}, Lease: unlimited{}}
+}
+
+// deaf is a reporter that drops everything.
+type deaf struct{}
+
+func (deaf) Log(string, string)       {}
+func (deaf) Progress(float64, string) {}
+
+// unlimited is a lease without an end.
+type unlimited struct{}
+
+func (unlimited) Until() time.Time         { return time.Time{} }
+func (unlimited) Changed() <-chan struct{} { return nil }

@@ -31,6 +31,7 @@ var arrows = []arrow{
 	{"dag", nil, all, "rules are decided without a clock, a disk or a network, so that they can be replayed"},
 	{"dag/treedoc", []string{"dag"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
 	{"internal/ledger", []string{"dag"}, all, "a worker's steps are decided without a clock, a lock or a network, so that the simulation takes the same ones"},
+	{"internal/workers", []string{"dag"}, all, "what coordinators owe to workers is decided without a clock, a store or a network, so that the simulation decides the same"},
 	{"internal/failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
 	{"internal/rawjson", nil, nil, "a text is JSON or not, whoever asks"},
 	{"internal/config", nil, nil, "settings are read once and handed on; what they are for, node knows"},
@@ -50,7 +51,7 @@ var arrows = []arrow{
 
 	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "proto/...", "internal/config", "internal/failpoint", "internal/ledger", "internal/rawjson"}, nil,
 		"a worker has no database, and no rules but those that dag says; it checks inputs and reads its own settings, so that a custom worker needs no other package"},
-	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "internal/failpoint", "internal/rawjson"}, nil, "a coordinator never runs a task, and serves no protocol"},
+	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "internal/failpoint", "internal/rawjson", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
 	{"node", []string{"api/...", "coordinator", "dag", "executors/...", "internal/config", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
@@ -58,7 +59,7 @@ var arrows = []arrow{
 	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},
 	{"tests/history", []string{"tests/oracle", "dag"}, nil, "what happened is judged by who took no part in it"},
-	{"tests/simulation", []string{"dag", "internal/ledger", "tests/oracle", "tests/history", "tests/mutation"}, nil, "the decisions are simulated without a clock, a disk or a network"},
+	{"tests/simulation", []string{"dag", "internal/ledger", "internal/workers", "tests/oracle", "tests/history", "tests/mutation"}, nil, "the decisions are simulated without a clock, a disk or a network"},
 	{"tests/...", wired, nil, "wires the parts, to break, to attack and to time them"},
 
 	{"cmd/...", wired, nil, "wires the parts"},

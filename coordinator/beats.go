@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -40,10 +42,10 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 		}
 		list = append(list, b)
 	}
-	byInstance := newest(list, func(worker, instance string) bool { return c.instances.of(ctx, worker, instance).key != 0 })
+	byInstance := newest(list, func(worker, instance string) bool { return c.instances.of(ctx, worker, instance).Key != 0 })
 	if err := c.extend(ctx, byInstance); err != nil {
-		c.log.Warn("beats", "workers", len(byInstance), "error", err)
-		return // unanswered: the workers ask again
+		c.log.Warn("beats are not answered", "workers", len(byInstance), "error", err)
+		return // the workers ask again
 	}
 	for _, b := range list {
 		if n := byInstance[b.m.Instance]; n != nil && n != b && n.worker == b.worker && b.reply.Error == "" {
@@ -133,25 +135,23 @@ func decodeBeat(r request) (*beating, error) {
 	return b, nil
 }
 
-// newest picks the beat that counts of each instance, out of those that can be taken: the newest, but for the one that
-// says farewell, as what another goroutine of the worker sent beside it must not hide that. Of two workers who beat for
-// one instance, the one that does not own it is refused.
+// newest picks the beat that counts of each instance, out of those that can be taken. See [workers.Newest].
 func newest(list []*beating, owns func(worker, instance string) bool) map[string]*beating {
-	byInstance := map[string]*beating{}
+	var taken []*beating
+	var beats []workers.Beat
 	for _, b := range list {
-		if b.reply.Error != "" {
-			continue
+		if b.reply.Error == "" {
+			taken = append(taken, b)
+			beats = append(beats, workers.Beat{Worker: b.worker, Instance: b.m.Instance, Number: b.m.Number, Leaving: b.m.Leaving})
 		}
-		old := byInstance[b.m.Instance]
-		switch {
-		case old != nil && old.worker != b.worker && owns(b.worker, b.m.Instance):
-			old.reply.Error = errNotYours
-			byInstance[b.m.Instance] = b
-		case old != nil && old.worker != b.worker:
-			b.reply.Error = errNotYours
-		case old == nil || b.m.Leaving && !old.m.Leaving || b.m.Leaving == old.m.Leaving && old.m.Number < b.m.Number:
-			byInstance[b.m.Instance] = b
-		}
+	}
+	places, refused := workers.Newest(beats, owns)
+	for _, i := range refused {
+		taken[i].reply.Error = errNotYours
+	}
+	byInstance := make(map[string]*beating, len(places))
+	for name, i := range places {
+		byInstance[name] = taken[i]
 	}
 	return byInstance
 }
@@ -212,12 +212,12 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 		listed = append(listed, row.Attempts...)
 		rows = append(rows, row)
 	}
-	slices.SortFunc(rows, func(a, b pg.Beat) int { return compare(a.Instance, b.Instance) })
+	slices.SortFunc(rows, func(a, b pg.Beat) int { return cmp.Compare(a.Instance, b.Instance) })
 	keys, err := c.store.ExtendLeases(ctx, rows, c.cfg.Lease)
 	if err != nil {
 		return err
 	}
-	standing, err := c.store.LookAt(ctx, listed)
+	states, err := c.store.LookAt(ctx, listed)
 	if err != nil {
 		return err
 	}
@@ -234,10 +234,10 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 		}
 		fresh = fresh || b.m.Number == 1 || b.m.Draining
 		who := c.instances.of(ctx, b.worker, name)
-		if who.key == 0 {
-			who.key = key
+		if who.Key == 0 {
+			who.Key = key
 		}
-		b.compare(standing, who)
+		b.compare(states, who.Instance)
 	}
 	if fresh {
 		wake(c.wakeWorkers)
@@ -262,25 +262,31 @@ func (c *Coordinator) missed(ctx context.Context, beats map[string]*beating, key
 	if err != nil || len(held) == 0 {
 		return err
 	}
+	handed := make([]workers.Held, len(held))
+	for i, h := range held {
+		handed[i] = workers.Held(h)
+	}
 	for name, b := range beats {
 		key, ok := keys[name]
 		if !ok {
 			continue
 		}
-		listed := map[dag.Key]bool{}
-		for _, part := range [][]*workerv1.Attempt{b.m.Asked, b.m.Running, b.m.Reported} {
-			for _, a := range part {
-				listed[dag.Key(a.Task)] = true
-			}
-		}
-		for _, h := range held {
-			if h.Worker == key && !listed[h.Key] {
-				listed[h.Key] = true // it may depend on several
-				b.reply.Missed = append(b.reply.Missed, &workerv1.Grant{Attempt: attemptOf(h.Key, h.Attempt), Token: c.tokens.of(h.Key, h.Attempt)})
-			}
+		for _, h := range workers.Missed(handed, key, b.listed) {
+			b.reply.Missed = append(b.reply.Missed, &workerv1.Grant{Attempt: attemptOf(h.Key, h.Attempt), Token: c.tokens.Of(h.Key, h.Attempt)})
 		}
 	}
 	return nil
+}
+
+// listed yields the tasks of the attempts that a beat lists.
+func (b *beating) listed(yield func(dag.Key) bool) {
+	for _, part := range [][]*workerv1.Attempt{b.m.Asked, b.m.Running, b.m.Reported} {
+		for _, a := range part {
+			if !yield(dag.Key(a.Task)) {
+				return
+			}
+		}
+	}
 }
 
 // row is what the store is told.
@@ -296,43 +302,24 @@ func (b *beating) row() pg.Beat {
 	case b.m.Draining:
 		row.State = pg.WorkerDraining
 	}
-	for _, part := range [][]*workerv1.Attempt{b.m.Asked, b.m.Running, b.m.Reported} {
-		for _, a := range part {
-			row.Attempts = append(row.Attempts, dag.Key(a.Task))
-		}
-	}
+	row.Attempts = slices.Collect(b.listed)
 	return row
 }
 
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
 // compare holds what the worker believes against what is recorded.
-func (b *beating) compare(standing map[dag.Key]pg.TaskState, who instance) {
-	owns := func(w dag.WorkerKey) bool { return w != 0 && (w == who.key || slices.Contains(who.before, w)) }
+func (b *beating) compare(states map[dag.Key]pg.TaskState, who workers.Instance) {
 	for _, a := range b.m.Running {
-		st, ok := standing[dag.Key(a.Task)]
-		same := ok && st.Attempt == int32(a.Number)
-		switch {
-		case same && st.State == dag.Cancelled && owns(st.Worker):
+		st, found := states[dag.Key(a.Task)]
+		switch workers.Running(workers.TaskState(st), found, int32(a.Number), who) {
+		case workers.Cancelled:
 			b.reply.Cancel = append(b.reply.Cancel, a)
-		case same && st.State == dag.Running && st.Worker == who.key:
-		case same && st.State == dag.Ready: // started early, its claim is on its way
-		default:
+		case workers.Disowned:
 			b.reply.Disowned = append(b.reply.Disowned, a)
 		}
 	}
 	for _, a := range b.m.Reported {
-		st, ok := standing[dag.Key(a.Task)]
-		waits := ok && st.Attempt == int32(a.Number) && (st.State == dag.Ready || st.State == dag.Running || owns(st.Worker))
-		if !waits {
+		st, found := states[dag.Key(a.Task)]
+		if workers.Settled(workers.TaskState(st), found, int32(a.Number), who) {
 			b.reply.Settled = append(b.reply.Settled, a)
 		}
 	}

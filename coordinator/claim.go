@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -147,15 +148,16 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 	for i, g := range m.Grants {
 		k, n := dag.Key(g.GetAttempt().GetTask()), int32(g.GetAttempt().GetNumber())
 		a.index[i] = -1
-		switch {
-		case !c.tokens.valid(k, n, g.Token):
-			a.verdicts[i] = workerv1.Verdict_VERDICT_NO
-			forged++
-		case who.key == 0: // not registered: its beat comes first
-		default:
-			a.index[i] = base + len(claims)
-			claims = append(claims, dag.Claim{Task: k, Attempt: n, Worker: who.key, Facts: dag.Facts(g.GetFacts())})
+		v, decided := c.tokens.Claim(k, n, g.Token, who.Instance)
+		if decided {
+			a.verdicts[i] = verdictOf(v)
+			if v == dag.No {
+				forged++
+			}
+			continue
 		}
+		a.index[i] = base + len(claims)
+		claims = append(claims, dag.Claim{Task: k, Attempt: n, Worker: who.Key, Facts: dag.Facts(g.GetFacts())})
 	}
 	return a, claims
 }
@@ -170,9 +172,8 @@ type instances struct {
 
 // instance is one run of a worker.
 type instance struct {
-	key    dag.WorkerKey   // 0: not registered
-	worker string          // the worker's id
-	before []dag.WorkerKey // the worker's other runs
+	workers.Instance
+	worker string // the worker's id
 }
 
 // maxInstances bounds the memory of instances; when it is full, all are looked up anew.
@@ -195,9 +196,9 @@ func (i *instances) of(ctx context.Context, worker, name string) instance {
 		}
 		for _, in := range list {
 			if in.Instance == name {
-				found.key, found.worker = in.Key, in.ID
+				found.Key, found.worker = in.Key, in.ID
 			} else {
-				found.before = append(found.before, in.Key)
+				found.Before = append(found.Before, in.Key)
 			}
 		}
 		i.mu.Lock()

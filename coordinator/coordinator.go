@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -29,7 +30,7 @@ type Coordinator struct {
 	queue *queue.Conn
 	log   *slog.Logger
 
-	tokens     tokens
+	tokens     workers.Tokens
 	lanes      *lanes
 	instances  *instances
 	executors  *executorIDs
@@ -55,7 +56,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	cfg = cfg.orDefaults()
 	c := &Coordinator{
 		cfg: cfg, store: store, queue: conn, log: cfg.Log,
-		tokens:        newTokens(store.Secret()),
+		tokens:        workers.NewTokens(store.Secret()),
 		instances:     newInstances(store),
 		inputs:        newInputsCache(),
 		submitting:    make(chan struct{}, readers*cfg.Submissions),

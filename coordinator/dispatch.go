@@ -139,7 +139,7 @@ func (c *Coordinator) encode(w *pg.Work) ([]byte, error) { return proto.Marshal(
 func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 	m := &workerv1.Work{
 		Version: workerv1.Version, Attempt: &workerv1.Attempt{Task: int64(w.Key), Number: uint32(w.Attempt)},
-		Token: c.tokens.of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
+		Token: c.tokens.Of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
 		IdempotencyKey: fmt.Sprintf("%s.%d", w.ID, w.Execution), UserId: w.UserID,
 		Unlocks: w.Flags.Unlocks(), Facts: uint64(w.Facts()),

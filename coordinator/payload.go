@@ -74,7 +74,7 @@ func (c *Coordinator) decodeChunk(r request) (pg.Chunk, *workerv1.ChunkReply) {
 		return pg.Chunk{}, &workerv1.ChunkReply{Error: "the request can't be read", Final: true}
 	}
 	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
-	if !c.tokens.valid(k, n, m.GetGrant().GetToken()) {
+	if !c.tokens.Valid(k, n, m.GetGrant().GetToken()) {
 		return pg.Chunk{}, &workerv1.ChunkReply{Error: "wrong token", Final: true}
 	}
 	// Parts of one size, as workers send them, make up a result of at most that many bytes.
@@ -131,7 +131,7 @@ func (c *Coordinator) decodeInputs(data []byte) (k dag.Key, attempt int32, offse
 		return 0, 0, 0, &workerv1.InputsReply{Error: "the request can't be read", Final: true}
 	}
 	k, attempt = dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
-	if !c.tokens.valid(k, attempt, m.GetGrant().GetToken()) {
+	if !c.tokens.Valid(k, attempt, m.GetGrant().GetToken()) {
 		return 0, 0, 0, &workerv1.InputsReply{Error: "wrong token", Final: true}
 	}
 	return k, attempt, m.Offset, nil
@@ -260,7 +260,7 @@ func (c *Coordinator) decodeProgress(data []byte, latest map[dag.Key]*workerv1.P
 	}
 	for _, p := range m.Progress {
 		k, n := dag.Key(p.GetAttempt().GetTask()), int32(p.GetAttempt().GetNumber())
-		if c.tokens.valid(k, n, p.Token) && p.Fraction >= 0 && p.Fraction <= 1 {
+		if c.tokens.Valid(k, n, p.Token) && p.Fraction >= 0 && p.Fraction <= 1 {
 			latest[k] = p
 		}
 	}

@@ -203,7 +203,7 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 	defer c.forgeries("results", m.Worker, func() int { return len(b.Results) - len(out) })
 	for _, r := range b.Results {
 		k, n := dag.Key(r.GetAttempt().GetTask()), int32(r.GetAttempt().GetNumber())
-		if !c.tokens.valid(k, n, r.Token) {
+		if !c.tokens.Valid(k, n, r.Token) {
 			continue
 		}
 		out = append(out, resultOf(r, k, n, who))
@@ -212,7 +212,7 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 }
 
 func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
-	res := dag.Result{Task: k, Attempt: attempt, Worker: who.key, Before: who.before, Error: clean(r.Error), Detail: clean(r.Detail),
+	res := dag.Result{Task: k, Attempt: attempt, Worker: who.Key, Before: who.Before, Error: clean(r.Error), Detail: clean(r.Detail),
 		Early: r.Early, Offer: r.Offer, UnlocksNothing: r.UnlocksNothing, Facts: dag.Facts(r.Facts)}
 	if r.StartedUnixUs > 0 && r.StartedUnixUs < latestStart {
 		res.StartedAt = time.UnixMicro(r.StartedUnixUs)

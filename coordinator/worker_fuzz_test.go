@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/workers"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -21,8 +22,8 @@ import (
 // deaf is a coordinator that has neither a store nor a bus: it can decode. The instance "i" belongs to the worker "w".
 func deaf() *Coordinator {
 	return &Coordinator{
-		cfg: Config{MaxResult: 1 << 20}, log: slog.New(slog.DiscardHandler), tokens: newTokens([]byte("secret")),
-		instances: &instances{known: map[string]instance{"i": {key: 7, worker: "w"}}},
+		cfg: Config{MaxResult: 1 << 20}, log: slog.New(slog.DiscardHandler), tokens: workers.NewTokens([]byte("secret")),
+		instances: &instances{known: map[string]instance{"i": {Instance: workers.Instance{Key: 7}, worker: "w"}}},
 	}
 }
 
@@ -54,12 +55,12 @@ func seed(f *testing.F, messages ...proto.Message) {
 
 // own is an attempt with its token, as only deaf's worker holds it.
 func own(c *Coordinator, task int64) *workerv1.Grant {
-	return &workerv1.Grant{Attempt: &workerv1.Attempt{Task: task, Number: 1}, Token: c.tokens.of(dag.Key(task), 1)}
+	return &workerv1.Grant{Attempt: &workerv1.Attempt{Task: task, Number: 1}, Token: c.tokens.Of(dag.Key(task), 1)}
 }
 
 // holds reports whether a message's attempt comes with its token.
 func (c *Coordinator) holds(a *workerv1.Attempt, token []byte) bool {
-	return bytes.Equal(token, c.tokens.of(dag.Key(a.GetTask()), int32(a.GetNumber())))
+	return bytes.Equal(token, c.tokens.Of(dag.Key(a.GetTask()), int32(a.GetNumber())))
 }
 
 // FuzzClaims: every grant of a request that can be read has its place in the answer; only those with their tokens, of
@@ -147,7 +148,7 @@ func FuzzBeats(f *testing.F) {
 			row.Number < 0 || slots > maxPools*maxConcurrency {
 			t.Fatalf("got %d pools, %d attempts, number %d, %d slots", len(row.Pools), len(row.Attempts), row.Number, slots)
 		}
-		b.compare(nil, instance{key: 7, worker: "w"})
+		b.compare(nil, workers.Instance{Key: 7})
 		if len(b.reply.Disowned) != len(b.m.Running) || len(b.reply.Settled) != len(b.m.Reported) {
 			t.Fatalf("got %d disowned and %d settled of %d and %d that nobody knows", len(b.reply.Disowned), len(b.reply.Settled), len(b.m.Running), len(b.m.Reported))
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -19,17 +20,15 @@ const (
 // runWorkers ends leases that have run out, and takes back the attempts of workers that are lost, gone, or do not know
 // them (any more). Open attempts of live workers are held against their beats once in a lease's time.
 func (c *Coordinator) runWorkers(ctx context.Context) error {
-	w := &workerWatch{Coordinator: c, departed: map[dag.WorkerKey]*departure{}}
-	var looked time.Time
+	w := &workerWatch{Coordinator: c}
 	for {
 		c.refreshCapacity(ctx)
 		if err := w.departures(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("departed workers", "error", err)
+			c.log.Warn("attempts of departed workers are not taken back yet", "error", err)
 		}
-		if time.Since(looked) >= c.cfg.Lease {
-			looked = time.Now()
+		if w.rule.Due(time.Now(), c.cfg.Lease) {
 			if err := w.strays(ctx); err != nil && ctx.Err() == nil {
-				c.log.Warn("open attempts", "error", err)
+				c.log.Warn("open attempts are not held against beats", "error", err)
 			}
 		}
 		if !wait(ctx, c.wakeWorkers, workersEvery) {
@@ -41,32 +40,13 @@ func (c *Coordinator) runWorkers(ctx context.Context) error {
 // workerWatch is what the loop keeps between rounds.
 type workerWatch struct {
 	*Coordinator
-	departed map[dag.WorkerKey]*departure
-	suspects map[pg.Held]resultsMark // attempts that their live worker did not list, and since when
+	rule workers.Watch
 }
 
-// departure is a worker that is lost or gone.
-type departure struct {
-	mark  resultsMark
-	crash bool
-}
-
-// resultsMark is a place in RESULTS: what was there before is to be settled before an attempt is taken back, since its
-// result may be among it (design §4).
-type resultsMark struct {
-	created time.Time
-	last    uint64
-}
-
-func (w *workerWatch) mark(ctx context.Context) (resultsMark, error) {
-	last, _, created, err := w.queue.ResultsEnd(ctx)
-	return resultsMark{created: created, last: last}, err
-}
-
-// passed reports whether all that lay in RESULTS at the mark is settled, or lost with its stream.
-func (w *workerWatch) passed(ctx context.Context, m resultsMark) bool {
-	_, settled, created, err := w.queue.ResultsEnd(ctx)
-	return err == nil && (settled >= m.last || !created.Equal(m.created))
+// results tells how far RESULTS has come.
+func (w *workerWatch) results(ctx context.Context) (workers.Results, error) {
+	last, settled, created, err := w.queue.ResultsEnd(ctx)
+	return workers.Results{Created: created, Last: last, Settled: settled}, err
 }
 
 func (w *workerWatch) departures(ctx context.Context) error {
@@ -81,44 +61,37 @@ func (w *workerWatch) departures(ctx context.Context) error {
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	var ripe []dag.WorkerKey
-	for _, d := range list {
-		dep := w.departed[d.Key]
-		if dep == nil {
-			mark, err := w.mark(ctx)
-			if err != nil {
-				return err
-			}
-			dep = &departure{mark: mark, crash: d.State == pg.WorkerLost}
-			w.departed[d.Key] = dep
-		}
-		if w.passed(ctx, dep.mark) {
-			ripe = append(ripe, d.Key)
-		}
+	results, err := w.results(ctx)
+	if err != nil {
+		return err
 	}
+	keys := make([]dag.WorkerKey, len(list))
+	crashed := map[dag.WorkerKey]bool{}
+	for i, d := range list {
+		keys[i], crashed[d.Key] = d.Key, d.State == pg.WorkerLost
+	}
+	ripe := w.rule.Departed(keys, results)
 	if len(ripe) == 0 {
 		return nil
 	}
-	if err := w.takeBack(ctx, ripe); err != nil {
+	if err := w.takeBack(ctx, ripe, crashed); err != nil {
 		return err
 	}
-	for _, k := range ripe {
-		delete(w.departed, k)
-	}
+	w.rule.Done(ripe)
 	return w.store.WorkersDone(ctx, ripe)
 }
 
-// takeBack takes all attempts of departed workers back.
-func (w *workerWatch) takeBack(ctx context.Context, workers []dag.WorkerKey) error {
+// takeBack takes all attempts of departed workers back. crashed: those that were lost.
+func (w *workerWatch) takeBack(ctx context.Context, departed []dag.WorkerKey, crashed map[dag.WorkerKey]bool) error {
 	return w.open(ctx, func(open []pg.Held) error {
 		byWorker := map[dag.WorkerKey][]dag.Key{}
 		for _, h := range open {
-			if slices.Contains(workers, h.Worker) {
+			if slices.Contains(departed, h.Worker) {
 				byWorker[h.Worker] = append(byWorker[h.Worker], h.Key)
 			}
 		}
 		for worker, keys := range byWorker {
-			if err := w.takeBackFrom(ctx, worker, keys, w.departed[worker].crash); err != nil {
+			if err := w.takeBackFrom(ctx, worker, keys, crashed[worker]); err != nil {
 				return err
 			}
 		}
@@ -158,8 +131,6 @@ func (w *workerWatch) open(ctx context.Context, each func([]pg.Held) error) erro
 
 // strays takes back open attempts that their worker, alive, did not list in two looks: it does not know them.
 func (w *workerWatch) strays(ctx context.Context) error {
-	before := w.suspects
-	w.suspects = map[pg.Held]resultsMark{}
 	live, err := w.store.LiveWorkers(ctx)
 	if err != nil {
 		return err
@@ -172,27 +143,20 @@ func (w *workerWatch) strays(ctx context.Context) error {
 		}
 		listed[l.Key] = keys
 	}
-	now, err := w.mark(ctx)
+	results, err := w.results(ctx)
 	if err != nil {
 		return err
 	}
+	look := w.rule.Look(results)
 	return w.open(ctx, func(open []pg.Held) error {
 		for _, h := range open {
 			keys, alive := listed[h.Worker]
-			if !alive || keys[h.Key] {
+			if !look.Stray(workers.Held(h), alive, keys[h.Key]) {
 				continue
 			}
-			mark, again := before[h]
-			switch {
-			case !again:
-				w.suspects[h] = now
-			case w.passed(ctx, mark):
-				w.log.Warn("attempt is not known to its worker", "task", int64(h.Key), "attempt", h.Attempt)
-				if err := w.takeBackFrom(ctx, h.Worker, []dag.Key{h.Key}, false); err != nil {
-					return err
-				}
-			default:
-				w.suspects[h] = mark
+			w.log.Warn("attempt is not known to its worker", "task_key", int64(h.Key), "attempt", h.Attempt)
+			if err := w.takeBackFrom(ctx, h.Worker, []dag.Key{h.Key}, false); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -35,6 +35,17 @@ func (d *Decision) Claim(k Key, attempt int32, w WorkerKey) Verdict {
 	return No
 }
 
+// Claims decides about claims, in their order. Those of a worker whose lease is not alive stay undecided.
+func (d *Decision) Claims(claims []Claim, alive func(WorkerKey) bool) []Verdict {
+	verdicts := make([]Verdict, len(claims))
+	for i, c := range claims {
+		if alive(c.Worker) {
+			verdicts[i] = d.Claim(c.Task, c.Attempt, c.Worker)
+		}
+	}
+	return verdicts
+}
+
 // Handover is a task that was claimed, as soon as it was ready, for the worker whose result unlocked it.
 type Handover struct {
 	After        Key // the result's task, whose slot it takes
@@ -42,6 +53,21 @@ type Handover struct {
 	Task         Key
 	Attempt      int32
 	Worker       WorkerKey
+}
+
+// SettleAll settles results, in their order, and then hands over what they unlock to the workers whose leases are alive. It
+// tells which results changed anything. may is that of [Decision.HandOver].
+func (d *Decision) SettleAll(results []Result, alive func(WorkerKey) bool, may func(*Row) bool) (changed []bool) {
+	changed = make([]bool, len(results))
+	for i, r := range results {
+		changed[i] = d.Settle(r)
+	}
+	for i, r := range results {
+		if changed[i] && alive(r.Worker) {
+			d.HandOver(r, may)
+		}
+	}
+	return changed
 }
 
 // HandOver claims one of the tasks that a result has just unlocked for the worker that reported it, in the slot that

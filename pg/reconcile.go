@@ -10,9 +10,6 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// clockSkew is how far the clocks of Postgres and NATS may be apart before a message that is there counts as gone.
-const clockSkew = time.Second
-
 // ReconcilePublished looks after up to limit stretches that were published, or looked at, over age ago. Those that are done
 // with are deleted. oldest tells when the oldest message that a lane still holds was published, zero for none, and false
 // when that can't be known: stretches published before that are gone. They are returned, to be published again, and count as
@@ -81,7 +78,7 @@ func (st *staleStretches) ask(oldest func(dag.Lane) (time.Time, bool)) {
 			a.at, a.known = oldest(lane)
 			answers[lane] = a
 		}
-		if a.known && (a.at.IsZero() || a.at.After(r.sent.Add(clockSkew))) {
+		if a.known && dag.Gone(r.sent, a.at) {
 			r.sent = time.Time{}
 		}
 	}

@@ -25,15 +25,7 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		if err != nil {
 			return err
 		}
-		changed = make([]bool, len(results))
-		for i, r := range results {
-			changed[i] = d.Settle(r)
-		}
-		for i, r := range results {
-			if changed[i] && offers.alive[r.Worker] {
-				d.HandOver(r, offers.passesNobody)
-			}
-		}
+		changed = d.SettleAll(results, func(w dag.WorkerKey) bool { return offers.alive[w] }, offers.passesNobody)
 		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, granted.ask)
 		return err
 	})
@@ -121,12 +113,7 @@ func (s *Store) Claim(ctx context.Context, claims []dag.Claim) (verdicts []dag.V
 		if err != nil {
 			return err
 		}
-		verdicts = make([]dag.Verdict, len(claims))
-		for i, cl := range claims {
-			if alive[cl.Worker] {
-				verdicts[i] = d.Claim(cl.Task, cl.Attempt, cl.Worker)
-			}
-		}
+		verdicts = d.Claims(claims, func(w dag.WorkerKey) bool { return alive[w] })
 		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, nil)
 		return err
 	})

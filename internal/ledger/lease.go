@@ -51,6 +51,9 @@ func (l *Lease) Granted() bool { return !l.end.IsZero() }
 // Until is when the lease ends; the zero time before the first grant.
 func (l *Lease) Until() time.Time { return l.end }
 
+// Fence is when executors are told to stop; the zero time before the first grant.
+func (l *Lease) Fence() time.Time { return l.fence }
+
 // expired reports whether a lease that was granted has reached its fence.
 func (l *Lease) expired(now time.Time) bool { return l.Granted() && !now.Before(l.fence) }
 

@@ -48,6 +48,9 @@ func (l *Ledger[A]) Held(pool int) int { return l.held[pool] }
 // Counts are how many attempts hold slots, and how many results of how many bytes wait for receipts.
 func (l *Ledger[A]) Counts() (inHand, kept, keptBytes int) { return l.inHand, l.kept, l.keptBytes }
 
+// Len is how many attempts there are.
+func (l *Ledger[A]) Len() int { return len(l.attempts) }
+
 // All yields all attempts, in no particular order.
 func (l *Ledger[A]) All(yield func(A) bool) {
 	for _, a := range l.attempts {

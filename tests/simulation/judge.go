@@ -46,10 +46,10 @@ type execution struct {
 
 // begin notes that an executor starts, and holds it against what must be true then.
 func (w *world) begin(wk *worker, a *attempt) *execution {
-	t := w.store.task(a.key.task)
-	e := &execution{task: t, number: a.key.number, worker: wk.id - 100, session: a.session, begun: w.now,
+	t := w.store.task(a.key().task)
+	e := &execution{task: t, number: a.key().number, worker: wk.id - 100, session: a.session, begun: w.now,
 		repeatable: t.row.Flags&dag.FlagRepeatable != 0}
-	w.trace("start", wk.id, int(a.key.task.Tree())*1000+a.key.task.Index(), int(a.key.number))
+	w.trace("start", wk.id, int(a.key().task.Tree())*1000+a.key().task.Index(), int(a.key().number))
 	w.report.Starts++
 	inPool := 0
 	for _, o := range w.open {
@@ -68,7 +68,7 @@ func (w *world) begin(wk *worker, a *attempt) *execution {
 		w.broken("worker %d runs more than %d of pool %d", e.worker, slots, t.row.Pool)
 	}
 	w.open = append(w.open, e)
-	if a.early && !a.yes {
+	if a.StartedEarly() && !a.Granted() {
 		w.report.Early++
 	}
 	if early := t.policy.NotBefore.Sub(epoch.Add(w.now)); !t.policy.NotBefore.IsZero() && early > 0 {
@@ -109,8 +109,8 @@ func (w *world) wasGiven(t *task, number int32, key dag.WorkerKey) bool {
 }
 
 // judgeClaim: only who was given an attempt may claim it.
-func (w *world) judgeClaim(c claim) {
-	if t := w.store.task(c.key.task); !w.wasGiven(t, c.key.number, c.worker) {
+func (w *world) judgeClaim(c dag.Claim) {
+	if t := w.store.task(c.Task); !w.wasGiven(t, c.Attempt, c.Worker) {
 		w.broken("task %d is claimed by a worker that was never given it", t.row.Key.Index())
 	}
 }
@@ -137,7 +137,7 @@ func (w *world) judgeSettle(before dag.Row, r dag.Result) {
 func (w *world) judgeTakeBack(k attemptKey, r *workerRow) {
 	for _, b := range w.nats.results {
 		for _, res := range b.results {
-			if res.key == k && b.at < r.lease && res.token == token(k.task, k.number) {
+			if res.key == k && b.at < r.lease && tokens.Valid(k.task, k.number, res.token) {
 				w.broken("task %d is taken back while its result waits", k.task.Index())
 			}
 		}

@@ -19,7 +19,7 @@ type lane struct {
 type message struct {
 	lane       lane
 	key        attemptKey
-	token      uint64
+	token      []byte
 	repeatable bool
 
 	seq       int
@@ -40,7 +40,7 @@ type batch struct {
 // result is what a worker reports of an attempt.
 type result struct {
 	key              attemptKey
-	token            uint64
+	token            []byte
 	outcome          dag.Outcome
 	permanent, early bool
 	offer            bool // its slot waits for a task that it unlocks
@@ -101,12 +101,12 @@ func (n *nats) nak(created, seq int) {
 	}
 }
 
-func (n *nats) depth(l lane) (depth int, oldest time.Duration) {
-	oldest = -1
+// depth is how many messages lie in a lane, and when the oldest was published; zero for none.
+func (n *nats) depth(l lane) (depth int, oldest time.Time) {
 	for _, m := range n.work {
 		if m.lane == l {
-			if oldest < 0 {
-				oldest = m.at
+			if oldest.IsZero() {
+				oldest = epoch.Add(m.at)
 			}
 			depth++
 		}

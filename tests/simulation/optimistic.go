@@ -56,13 +56,13 @@ func (s *store) settleOptimistically(results []dag.Result) *dag.Decision {
 }
 
 // claimOptimistically is settleOptimistically for claims.
-func (s *store) claimOptimistically(claims []claim) (d *dag.Decision, verdicts []dag.Verdict) {
+func (s *store) claimOptimistically(claims []dag.Claim) (d *dag.Decision, verdicts []dag.Verdict) {
 	if s.w.chance(0.3) {
 		return nil, nil
 	}
-	asked := make([]dag.Claim, len(claims))
-	for i, c := range claims {
-		asked[i] = dag.Claim{Task: c.key.task, Attempt: c.key.number, Worker: c.worker, Facts: s.facts(c.key)}
+	asked := slices.Clone(claims)
+	for i, c := range asked {
+		asked[i].Facts = s.facts(attemptKey{c.Task, c.Attempt})
 	}
 	o := dag.NewOptimistic()
 	verdicts, ok := o.Claim(asked)

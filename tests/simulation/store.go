@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -310,15 +309,10 @@ func (s *store) work(r run) []*message {
 		if t.row.State != dag.Ready || t.row.Attempt != r.attempt || s.trees[k.Tree()-1].cancelled {
 			continue
 		}
-		out = append(out, &message{lane: lane{r.pool, r.priority}, key: attemptKey{k, r.attempt}, token: token(k, r.attempt),
+		out = append(out, &message{lane: lane{r.pool, r.priority}, key: attemptKey{k, r.attempt}, token: tokens.Of(k, r.attempt),
 			repeatable: t.row.Flags&dag.FlagRepeatable != 0})
 	}
 	return out
-}
-
-// token is the proof that a worker was given an attempt.
-func token(k dag.Key, attempt int32) uint64 {
-	return rand.New(rand.NewPCG(uint64(k), uint64(attempt))).Uint64() | 1
 }
 
 func sorted(m map[dag.TreeKey]*dag.TreeDelta) func(func(dag.TreeKey, *dag.TreeDelta) bool) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/workers"
 )
 
 // settle records results; changed tells which of them changed anything.
@@ -26,10 +27,7 @@ func (s *store) settle(results []dag.Result, room func(int32, int) bool) *effect
 		}
 	} else {
 		d = s.load(keys, policies, true)
-		for i, r := range results {
-			changed[i] = d.Settle(r)
-		}
-		s.handOver(d, results, changed)
+		changed = d.SettleAll(results, s.alive, func(r *dag.Row) bool { return !s.waits(r.Lane()) })
 	}
 	for i, r := range results {
 		if changed[i] {
@@ -42,26 +40,17 @@ func (s *store) settle(results []dag.Result, room func(int32, int) bool) *effect
 	return s.apply(d, room)
 }
 
-// claim is one grant asked for.
-type claim struct {
-	key    attemptKey
-	worker dag.WorkerKey
-}
-
-func (s *store) claim(claims []claim) []dag.Verdict {
+// claim answers claims.
+func (s *store) claim(claims []dag.Claim) []dag.Verdict {
 	defer s.w.panics()
 	var keys []dag.Key
 	for _, c := range claims {
-		keys = append(keys, c.key.task)
+		keys = append(keys, c.Task)
 	}
 	d, verdicts := s.claimOptimistically(claims)
 	if d == nil {
-		d, verdicts = s.load(keys, nil, false), make([]dag.Verdict, len(claims))
-		for i, c := range claims {
-			if s.worker(c.worker).live(s.w.now) {
-				verdicts[i] = d.Claim(c.key.task, c.key.number, c.worker)
-			}
-		}
+		d = s.load(keys, nil, false)
+		verdicts = d.Claims(claims, s.alive)
 	}
 	for i, c := range claims {
 		if verdicts[i] == dag.Yes {
@@ -340,22 +329,22 @@ func (s *store) dispatch(l lane, n int) []*message {
 }
 
 // reconcile looks after runs that were published, or looked at, over age ago; oldest is when the oldest message that a
-// lane holds was published, below 0 for none.
-func (s *store) reconcile(age time.Duration, oldest func(lane) time.Duration) (again []*message) {
+// lane holds was published, zero for none.
+func (s *store) reconcile(age time.Duration, oldest func(lane) time.Time) (again []*message) {
 	var kept []run
 	for _, r := range s.published {
 		if r.at > s.w.now-age {
 			kept = append(kept, r)
 			continue
 		}
-		gone := oldest(lane{r.pool, r.priority})
+		at := oldest(lane{r.pool, r.priority})
 		for k := r.first; k < r.first+dag.Key(r.n); k++ {
 			if t := s.task(k); t.row.State != dag.Ready || t.row.Attempt != r.attempt {
 				continue
 			}
 			one := r
 			one.first, one.n, one.at = k, 1, s.w.now
-			if gone < 0 || gone > r.sent+time.Second {
+			if dag.Gone(epoch.Add(r.sent), at) {
 				one.sent = s.w.now
 				again = append(again, s.work(one)...)
 			}
@@ -377,25 +366,23 @@ type beat struct {
 	sent                     time.Duration
 }
 
-// extend records a beat and extends the lease. ok is false when the instance's lease has ended, or the beat is old.
-func (s *store) extend(b beat) (key dag.WorkerKey, ok bool) {
+// extend records a beat and extends the lease. It reports false when the instance's lease has ended, or the beat is old.
+func (s *store) extend(b beat) bool {
 	attempts := map[dag.Key]bool{}
-	for _, list := range [][]attemptKey{b.asked, b.running, b.reported} {
-		for _, a := range list {
-			attempts[a.task] = true
-		}
+	for _, a := range slices.Concat(b.asked, b.running, b.reported) {
+		attempts[a.task] = true
 	}
-	key, r := s.session(b.session)
+	_, r := s.session(b.session)
 	if r == nil {
 		s.workers = append(s.workers, &workerRow{worker: b.worker, session: b.session, state: b.state, beat: b.number,
 			lease: s.w.now + leaseTime, attempts: attempts})
-		return dag.WorkerKey(len(s.workers)), true
+		return true
 	}
 	if r.state != alive && r.state != draining || r.beat >= b.number && b.state != gone || r.lease <= s.w.now {
-		return key, false
+		return false
 	}
 	r.beat, r.state, r.lease, r.attempts = max(r.beat, b.number), b.state, s.w.now+leaseTime, attempts
-	return key, true
+	return true
 }
 
 // endWorkers makes workers lost whose lease has run out, and returns who departed and may still hold attempts.
@@ -413,21 +400,15 @@ func (s *store) endWorkers() []dag.WorkerKey {
 	return out
 }
 
-// held is an open attempt.
-type held struct {
-	key    attemptKey
-	worker dag.WorkerKey
-}
-
-func (s *store) open() []held {
-	var out []held
+// open are all open attempts.
+func (s *store) open() (out []workers.Held) {
 	for _, t := range s.trees {
 		if t.counts.Running <= 0 {
 			continue
 		}
 		for _, task := range t.tasks {
 			if task.row.Worker != 0 {
-				out = append(out, held{attemptKey{task.row.Key, task.row.Attempt}, task.row.Worker})
+				out = append(out, workers.Held{Key: task.row.Key, Attempt: task.row.Attempt, Worker: task.row.Worker})
 			}
 		}
 	}

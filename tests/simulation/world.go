@@ -87,6 +87,9 @@ func (w *world) broken(format string, args ...any) {
 	}
 }
 
+// time is what the virtual clock shows.
+func (w *world) time() time.Time { return epoch.Add(w.now) }
+
 func (w *world) faulty() bool { return w.now < w.par.Faults }
 
 // pause is how long a step takes.
@@ -147,7 +150,7 @@ func (w *world) done() bool {
 		}
 	}
 	for _, wk := range w.workers {
-		if len(wk.ledger) > 0 {
+		if wk.ledger.Len() > 0 {
 			return false
 		}
 	}
@@ -170,8 +173,8 @@ func (w *world) unsettled() string {
 		}
 	}
 	for _, wk := range w.workers {
-		for _, a := range wk.ledger {
-			return fmt.Sprintf("worker %d keeps task %d attempt %d", wk.id-100, a.key.task.Index(), a.key.number)
+		if inHand, kept, _ := wk.ledger.Counts(); inHand+kept > 0 {
+			return fmt.Sprintf("worker %d has %d attempts in hand and keeps %d results", wk.id-100, inHand, kept)
 		}
 	}
 	return fmt.Sprintf("%d followups, %d executions", len(w.store.followups), len(w.open))
@@ -302,7 +305,7 @@ func (w *world) stopProcess(p *process) {
 			}
 		}
 		w.sweep()
-		w.workers[p.id-100].ledger = nil
+		w.workers[p.id-100].forgetAll()
 	}
 	w.after(w.between(100*time.Millisecond, 40*time.Second), func() {
 		w.trace("started", p.id, 0, p.life)
@@ -346,7 +349,7 @@ func (w *world) freeze(p *process, d time.Duration) {
 	p.frozen = max(p.frozen, w.now+d)
 	if p.id >= 100 {
 		for _, e := range w.open {
-			if e.worker == p.id-100 && (p.frozen > e.session.fence || e.task.policy.Timeout > 0 && p.frozen > e.begun+e.task.policy.Timeout) {
+			if e.worker == p.id-100 && (epoch.Add(p.frozen).After(e.session.lease.Fence()) || e.task.policy.Timeout > 0 && p.frozen > e.begun+e.task.policy.Timeout) {
 				e.frozen = true
 			}
 		}
@@ -388,9 +391,9 @@ func (w *world) forge(wk *worker) {
 	key := attemptKey{row.Key, row.Attempt}
 	if w.rng.IntN(2) == 0 {
 		session := wk.session.name
-		c.resume(c.life, func() { c.claim(session, []grant{{key, 12}}, func([]dag.Verdict) {}) })
+		c.resume(c.life, func() { c.claim(wk.id-100, session, []grant{{key, []byte("forged")}}, func([]dag.Verdict) {}) })
 		return
 	}
 	w.nats.report(batch{worker: wk.id - 100, session: wk.session.name,
-		results: []result{{key: key, token: 12, outcome: dag.OutcomeCompleted, early: w.rng.IntN(2) == 0, started: w.now}}})
+		results: []result{{key: key, token: []byte("forged"), outcome: dag.OutcomeCompleted, early: w.rng.IntN(2) == 0, started: w.now}}})
 }

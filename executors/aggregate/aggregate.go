@@ -1,7 +1,7 @@
 // Package aggregate collects the results of a task's dependencies in one object (spec 8.13).
 //
-// It owns the shape of that object. It must not know how dependency results get into inputs: spec 3.6 says, before any
-// executor is called.
+// It owns the shape of that object. It must not know how results get into the inputs: that happens before any executor is
+// called (spec 3.6).
 package aggregate
 
 import (
@@ -13,13 +13,13 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 )
 
-// ID is the executor's id; Alias is its name of old (spec 1.3).
+// ID is the executor's id; Alias is its older name (spec 1.3).
 const (
 	ID    = "aggregate_results_executor"
 	Alias = "aggregate_results"
 )
 
-// marks are inputs that a pre-hook leaves and that are no results.
+// marks are inputs that a pre-hook leaves; they are not results.
 var marks = []string{"_pre_hook_executed", "_pre_hook_timestamp"}
 
 var outputSchema = json.RawMessage(`{
@@ -51,7 +51,7 @@ func (*Executor) Describe() executors.Description {
 	}
 }
 
-// Result is what is collected.
+// Result holds the collected results.
 type Result struct {
 	Summary     string                     `json:"summary"`
 	Timestamp   string                     `json:"timestamp"`

@@ -1,7 +1,7 @@
 // Package builtin is the set of executors that come with a worker.
 //
-// It owns the list and its order. It must not know how any of them works, nor who calls them: a coordinator uses
-// [Catalogue] alone.
+// It owns the list and its order. It must not know how any of them works or who calls them: a coordinator uses only
+// [Catalogue].
 package builtin
 
 import (
@@ -14,14 +14,14 @@ import (
 	"github.com/taskgrove/taskgrove/executors/systeminfo"
 )
 
-// Config is what can be set for built-in executors. The zero value has every guard on: commands are refused.
+// Config configures the built-in executors. Its zero value has every guard on: commands are refused.
 type Config struct {
 	Command command.Config
 	REST    rest.Config
 }
 
-// New makes the built-in executors, in the order of spec 1.3 (the first of a type is what schemas.type stands for), then
-// our own. Who is given them closes those that are an io.Closer: a worker does.
+// New makes the built-in executors: first those of spec 1.3 in its order, as schemas.type means the first of a type, then
+// our own. The caller, usually a worker, must close those that are an io.Closer.
 func New(cfg Config) []executors.Executor {
 	return []executors.Executor{
 		systeminfo.New(),
@@ -34,8 +34,8 @@ func New(cfg Config) []executors.Executor {
 	}
 }
 
-// Catalogue yields what each executor says of itself, in order, without the means to run it: for the choice of
-// executors (dag.Known) and for showing what there is.
+// Catalogue yields each executor's description, in order, for choosing executors (dag.Known) and for listing them. It can't
+// run them.
 //
 //	var known dag.Known
 //	for d := range builtin.Catalogue() {

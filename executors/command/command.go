@@ -1,7 +1,7 @@
 // Package command runs a program or a shell command on the worker's host (spec 8.2).
 //
 // It owns the guards of command_executor (switched off by default, whitelist, environment) and the shape of its result.
-// It must not know how a process is kept from outliving its attempt: that is package guardian's.
+// It must not know how to keep a process from outliving its attempt: package guardian does.
 package command
 
 import (
@@ -25,10 +25,10 @@ import (
 // ID is the executor's id.
 const ID = "command_executor"
 
-// defaultTimeout is in force when the inputs name none (spec 8.2). The text of a timeout repeats the number as given.
+// defaultTimeout applies if the inputs name no timeout (spec 8.2). A timeout's error repeats the number as it was written.
 const defaultTimeout = json.Number("30")
 
-// maxErrorBytes is how much of stderr an error text shows.
+// maxErrorBytes bounds how much of stderr an error shows.
 const maxErrorBytes = 1000
 
 var inputSchema = json.RawMessage(`{
@@ -82,7 +82,7 @@ func (e *Executor) Describe() executors.Description {
 	}
 }
 
-// Check implements [executors.Checker]: where commands are allowed, this program must be able to run as their guardian.
+// Check implements [executors.Checker]: if commands are allowed, this program must be able to run as their guardian.
 func (e *Executor) Check(ctx context.Context) error {
 	if !e.cfg.Allow {
 		return nil
@@ -101,7 +101,7 @@ type input struct {
 	FailOnError bool              `json:"fail_on_error"`
 }
 
-// Result is how a command ended (spec 8.2).
+// Result tells how a command ended (spec 8.2).
 type Result struct {
 	Command    string `json:"command"`
 	ReturnCode int    `json:"return_code"`
@@ -175,7 +175,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	return executors.Completed(result), nil
 }
 
-// prepare finds out what to start: a program when the words are given or a whitelist is in force, else the shell.
+// prepare decides what to start: a program if args are given or there is a whitelist, otherwise the shell.
 func (e *Executor) prepare(call *executors.Call, in *input) (guardian.Command, error) {
 	cmd := guardian.Command{Dir: in.Cwd, Lease: call.Lease, Grace: e.cfg.Grace}
 	env, err := e.environment(call, in.Env)
@@ -220,8 +220,7 @@ func (e *Executor) prepare(call *executors.Call, in *input) (guardian.Command, e
 	return cmd, nil
 }
 
-// lookPath finds a program: by its path, relative to dir, or by its name in PATH, of which relative entries do not
-// count.
+// lookPath finds a program by its path, relative to dir, or by its name in PATH. It ignores relative entries of PATH.
 func lookPath(name string, env []string, dir string) (string, error) {
 	if strings.Contains(name, "/") {
 		if filepath.IsAbs(name) || dir == "" {
@@ -244,7 +243,7 @@ func lookPath(name string, env []string, dir string) (string, error) {
 	return "", fmt.Errorf("%q was not found in PATH", name)
 }
 
-// failure is the error of a command that ended badly while fail_on_error is set: the end of stderr says why, as a rule.
+// failure is the error of a command that failed while fail_on_error is set. It shows the end of stderr, which usually says why.
 func (r *Result) failure(sig syscall.Signal) error {
 	text := fmt.Sprintf("command ended with exit code %d", r.ReturnCode)
 	if sig != 0 {
@@ -260,7 +259,7 @@ func (r *Result) failure(sig syscall.Signal) error {
 	return errors.New(text)
 }
 
-// passing reports whether a program could not be started for want of something that may be there again later.
+// passing reports whether a program failed to start for lack of something that may be available later.
 func passing(err error) bool {
 	for _, errno := range []syscall.Errno{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE} {
 		if errors.Is(err, errno) {
@@ -270,7 +269,7 @@ func passing(err error) bool {
 	return false
 }
 
-// parseTimeout reads seconds; text is the number as the task gave it.
+// parseTimeout reads seconds; text is the number as the task wrote it.
 func parseTimeout(n json.Number) (d time.Duration, text string, err error) {
 	if n == "" {
 		n = defaultTimeout

@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// Config says what a worker lets its command executor do. It is read once, when the executor is made (spec 8.2).
+// Config says what a worker's command executor may do. It is read once, when the executor is made (spec 8.2).
 type Config struct {
-	// Allow switches the executor on. Off, every attempt fails for good.
+	// Allow switches the executor on. While it is off, every attempt fails for good.
 	Allow bool
-	// Whitelist are the first words that commands may have: names that are looked up in the worker's PATH, or absolute
-	// paths. Not empty: there is no shell, operators are refused, and env may set only names of KeepEnv. Empty: any
-	// command, by the shell.
+	// Whitelist holds the first words that commands may have: names to look up in the worker's PATH, or absolute paths. If it
+	// is not empty, there is no shell, operators are refused, and env may set only names in KeepEnv. If it is empty, any
+	// command may run, in the shell.
 	Whitelist []string
-	// MaxOutputBytes is what is kept of stdout and of stderr, each. 0: 1 MiB.
+	// MaxOutputBytes is how much is kept of stdout and of stderr, each. 0: 1 MiB.
 	MaxOutputBytes int
-	// KeepEnv are names of the worker's environment that commands get beside the usual few (PATH, HOME, LANG, ...).
-	// Names that begin with TASKGROVE_ are never passed.
+	// KeepEnv names variables of the worker's environment that commands get besides the usual few (PATH, HOME, LANG, ...).
+	// Variables that begin with TASKGROVE_ are never passed on.
 	KeepEnv []string
 	// Grace is the time from SIGTERM to SIGKILL. 0: that of package guardian.
 	Grace time.Duration
@@ -32,8 +32,8 @@ func ParseAllow(value string) bool {
 	return false
 }
 
-// ParseWhitelist reads AIPARTNERUPFLOW_STDIO_COMMAND_WHITELIST: first words, separated by commas (spec 8.2). Also good
-// for KeepEnv. The answer is sorted, each once, and nil for an empty list.
+// ParseWhitelist reads AIPARTNERUPFLOW_STDIO_COMMAND_WHITELIST: first words, separated by commas (spec 8.2). It also serves
+// for KeepEnv. The result is sorted and without repeats; it is nil for an empty list.
 func ParseWhitelist(value string) []string {
 	var words []string
 	for word := range strings.SplitSeq(value, ",") {

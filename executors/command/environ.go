@@ -9,8 +9,8 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 )
 
-// What commands are told of their attempt (design §8): an idempotency key that is stable across attempts, and the
-// attempt's number as fencing token. Never the claim's token.
+// Commands learn these facts about their attempt (design §8): an idempotency key that is the same for all attempts, and the
+// attempt's number as a fencing token. They never get the claim's token.
 const (
 	envTask    = "TASKGROVE_TASK_ID"
 	envAttempt = "TASKGROVE_ATTEMPT"
@@ -20,13 +20,13 @@ const (
 	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
-// passed are the names of the worker's environment that every command gets. A short list of what is wanted is safer
-// than a list of what is secret: the worker's own environment holds passwords.
+// passed names the variables of the worker's environment that every command gets. The worker's environment holds passwords, so
+// a short list of allowed names is safer than a list of secret ones.
 var passed = []string{
 	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
 }
 
-// inherited picks from the worker's environment what commands may see.
+// inherited picks the variables of the worker's environment that commands may see.
 func inherited(environ, keep []string) []string {
 	var picked []string
 	hasPath := false
@@ -46,7 +46,7 @@ func inherited(environ, keep []string) []string {
 	return picked
 }
 
-// environment is the whole environment of one command: what is inherited, what the task sets, what we say of the
+// environment is the complete environment of one command: inherited variables, those of the task, and the facts about the
 // attempt. Later ones win.
 func (e *Executor) environment(call *executors.Call, set map[string]string) ([]string, error) {
 	env := slices.Clone(e.inherited)
@@ -55,7 +55,7 @@ func (e *Executor) environment(call *executors.Call, set map[string]string) ([]s
 		case name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0):
 			return nil, fmt.Errorf("env: %q can't be set", name)
 		case len(e.cfg.Whitelist) > 0 && !slices.Contains(e.cfg.KeepEnv, name):
-			// PATH, LD_PRELOAD and their like turn an allowed command into any other.
+			// PATH, LD_PRELOAD and the like can turn an allowed command into any other.
 			return nil, fmt.Errorf("env: %q must not be set while a whitelist is in force", name)
 		}
 		env = append(env, name+"="+value)

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// stdinFrom is the text at a place in the merged inputs, for the command's standard input: a string as it is, anything
-// else as JSON. The place is a JSON pointer (RFC 6901) of object keys, such as "/fetch/body": the body that the
-// dependency with the id "fetch" got.
+// stdinFrom finds the text for the command's standard input in the merged inputs: a string as it is, any other value as JSON.
+// The pointer is a JSON pointer (RFC 6901) of object keys. "/fetch/body" is the body that the dependency with the id "fetch"
+// got.
 func stdinFrom(inputs json.RawMessage, pointer string) (string, error) {
 	if !strings.HasPrefix(pointer, "/") {
 		return "", invalid("stdin_from: %q is not a JSON pointer, such as /fetch/body", pointer)

@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// operators are the characters that mean something to a shell beyond separating words. Without a shell they would be
-// passed on literally, which is never what was meant: they are refused unless quoted.
+// operators are the characters that a shell interprets. Without a shell they would be passed on literally, which nobody means,
+// so they are refused unless quoted.
 const operators = ";&|<>()`$*?[]{}!#~\n"
 
 // split divides a command line into words as a POSIX shell does (XCU 2.2, 2.3): blanks separate, backslash and quotes
-// protect. It expands nothing, and refuses what a shell would have acted upon.
+// protect. It expands nothing, and refuses characters that a shell would interpret.
 func split(line string) ([]string, error) {
 	var words []string
 	var word strings.Builder

@@ -1,7 +1,7 @@
-// Package conformance is the test suite that every executor passes, ours and those of users.
+// Package conformance is a test suite for executors. Ours pass it, and yours should.
 //
-// It owns what [executors.Executor] demands of all of them alike. It must not know what any of them does: the caller
-// says by [Features] which inputs do what.
+// It owns the tests of what [executors.Executor] demands of every executor. It must not know what any of them does: the
+// caller says in [Features] which inputs do what.
 //
 //	func TestConformance(t *testing.T) {
 //		conformance.Test(t, func(*testing.T) executors.Executor { return New() }, conformance.Features{
@@ -28,25 +28,25 @@ import (
 	"github.com/taskgrove/taskgrove/executors/inputs"
 )
 
-// Features say what an executor can be asked for. Inputs are JSON objects.
+// Features says what the executor can do. Inputs are JSON objects.
 type Features struct {
 	// Quick are inputs of a run that succeeds soon. Required.
 	Quick string
-	// Slow are inputs of a run that lasts over a minute unless it is stopped. Required when the executor is cancelable,
-	// unless Instant.
+	// Slow are inputs of a run that lasts over a minute unless it is stopped. Required if the executor is cancelable, unless
+	// Instant is set.
 	Slow string
-	// Instant: nothing that the executor does takes long, so that there is nothing to stop midway.
+	// Instant: every run is too short to be stopped midway.
 	Instant bool
-	// Missing are inputs that lack something required, each with its text (spec 8) or the beginning of that.
+	// Missing are inputs that lack a required field, each with the error text (spec 8) or its beginning.
 	Missing map[string]string
 	// StopWithin bounds the time from the context's end to Run's return. 0: 5 s.
 	StopWithin time.Duration
-	// Concurrent is how many runs go on at once in the test of that. 0: 8.
+	// Concurrent is how many runs the test of concurrency starts at once. 0: 8.
 	Concurrent int
 }
 
-// Test checks what make makes. It calls make for each subtest and closes the executor if it is an io.Closer. Not to be
-// run in parallel with other tests of its program: it counts goroutines.
+// Test tests the executors that make returns. It calls make for each subtest and closes the executor if it is an io.Closer. It
+// counts goroutines, so don't run it in parallel with other tests of the same program.
 func Test(t *testing.T, make func(*testing.T) executors.Executor, f Features) {
 	if f.StopWithin == 0 {
 		f.StopWithin = 5 * time.Second
@@ -80,7 +80,7 @@ func Test(t *testing.T, make func(*testing.T) executors.Executor, f Features) {
 	}
 }
 
-// wantGoroutines waits until there are no more than before; make may have started a server, which t.Cleanup ends later.
+// wantGoroutines waits until there are no more goroutines than before. make may have started a server that t.Cleanup ends later.
 func wantGoroutines(t *testing.T, before int) {
 	t.Helper()
 	var stacks []byte
@@ -183,7 +183,7 @@ func inputsMatchSchema(t *testing.T, e executors.Executor, f Features) {
 	}
 }
 
-// missing wants the text from the executor itself as well as from the check before it.
+// missing demands the text both from the executor itself and from the check before it.
 func missing(t *testing.T, e executors.Executor, f Features) {
 	for in, want := range f.Missing {
 		call, _ := Call(t, in)
@@ -254,7 +254,7 @@ func concurrently(t *testing.T, e executors.Executor, f Features) {
 	all.Wait()
 }
 
-// keepsInputs wants the inputs untouched: the worker may still need them.
+// keepsInputs demands that the inputs stay untouched: the worker may still need them.
 func keepsInputs(t *testing.T, e executors.Executor, f Features) {
 	call, _ := Call(t, f.Quick)
 	if _, err := e.Run(t.Context(), call); err != nil {
@@ -265,7 +265,7 @@ func keepsInputs(t *testing.T, e executors.Executor, f Features) {
 	}
 }
 
-// unknownInputs: results of dependencies arrive under their task ids (spec 3.6).
+// unknownInputs demands that unknown inputs are ignored: results of dependencies arrive under their task ids (spec 3.6).
 func unknownInputs(t *testing.T, e executors.Executor, f Features) {
 	in := `{"some-task-id": {"a": [1]}, ` + strings.TrimPrefix(strings.TrimSpace(f.Quick), "{")
 	if strings.HasSuffix(in, ", }") {

@@ -10,7 +10,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 )
 
-// Recorder keeps what an executor reports. The zero value is ready for use.
+// Recorder records what an executor reports. Its zero value is ready to use.
 type Recorder struct {
 	mu       sync.Mutex
 	lines    []string
@@ -80,7 +80,7 @@ func (Unlimited) Until() time.Time { return time.Time{} }
 // Changed implements [executors.Lease]: never.
 func (Unlimited) Changed() <-chan struct{} { return nil }
 
-// Call is a first attempt with the inputs given, a JSON object or anything that encodes as one, and its recorder.
+// Call makes a first attempt with the given inputs (a JSON object, or anything that encodes as one) and its recorder.
 func Call(t testing.TB, inputs any) (*executors.Call, *Recorder) {
 	t.Helper()
 	var raw json.RawMessage

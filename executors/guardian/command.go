@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// DefaultGrace is the time between SIGTERM and SIGKILL when none is configured.
+// DefaultGrace is the time between SIGTERM and SIGKILL if none is configured.
 const DefaultGrace = 2 * time.Second
 
-// ErrLeaseEnded: the guardian stopped the command because the lease had ended and it heard of no other.
+// ErrLeaseEnded: the guardian stopped the command because its lease had ended and was not extended.
 var ErrLeaseEnded = errors.New("lease ended")
 
 // Lease is how long the command may run; see executors.Lease, which is one.
@@ -19,11 +19,11 @@ type Lease interface {
 	Changed() <-chan struct{}
 }
 
-// Command is what to run.
+// Command says what to run, and how.
 type Command struct {
-	Path           string        // of the executable; no search is done
-	Args           []string      // Args[0] is the name it is called by
-	Env            []string      // all of the environment: nothing is inherited
+	Path           string        // of the executable; PATH is not searched
+	Args           []string      // Args[0] is the program's name
+	Env            []string      // the whole environment; nothing is inherited
 	Dir            string        // working directory; empty: the worker's
 	Stdin          io.Reader     // nil: empty
 	Stdout, Stderr io.Writer     // nil: discarded
@@ -33,7 +33,7 @@ type Command struct {
 
 // Status is how a command ended.
 type Status struct {
-	Code   int            // exit code; -1 when a signal ended it or it was not seen to end
+	Code   int            // exit code; -1 if a signal ended the command, or its end was not observed
 	Signal syscall.Signal // that ended it; 0: none
 	Left   int            // processes that belong to another user and could not be killed
 }
@@ -41,8 +41,8 @@ type Status struct {
 // StartError reports that the command could not be started: no such file, not executable, no such directory.
 type StartError struct{ Err error }
 
-// Error gives the cause, after what was tried.
+// Error names the operation and its cause.
 func (e *StartError) Error() string { return "start command: " + e.Err.Error() }
 
-// Unwrap gives the cause, a [syscall.Errno] as a rule.
+// Unwrap gives the cause, usually a [syscall.Errno].
 func (e *StartError) Unwrap() error { return e.Err }

@@ -18,21 +18,20 @@ import (
 	"github.com/taskgrove/taskgrove/executors/guardian/internal/proc"
 )
 
-// self is this program, also after its file was replaced by a newer one. Only tests change it.
+// self is this program, even if a newer file has replaced it. Only tests change it.
 var self = "/proc/self/exe"
 
-// pipeDelay is how long output may still come after the guardian's end: another user's process holds it open.
+// pipeDelay is how long to wait for output after the guardian's end, if another user's process holds the pipe open.
 const pipeDelay = 2 * time.Second
 
-// Hook marks the place in main where this process becomes a guardian if it was started as one. That has happened by
-// then: importing this package is enough.
+// Hook does nothing: importing this package is enough to make a process a guardian that was started as one. Call it in main to
+// show where that happens.
 func Hook() {}
 
 // Run runs the command under a guardian and returns when it and everything below it have ended.
 //
-// When ctx ends first, the command is stopped and the error is ctx's cause. It returns [ErrLeaseEnded] when the
-// guardian stopped the command by itself, and *[StartError] when there was nothing to run; a command that exits with a
-// code other than 0 is no error.
+// If ctx ends first, the command is stopped, and the error is ctx's cause. The error is [ErrLeaseEnded] if the guardian stopped
+// the command by itself, and a *[StartError] if the command could not be started. An exit code other than 0 is not an error.
 func Run(ctx context.Context, c Command) (Status, error) {
 	none := Status{Code: -1}
 	if ctx.Err() != nil {
@@ -57,8 +56,8 @@ func Run(ctx context.Context, c Command) (Status, error) {
 		Stdout:     c.Stdout,
 		Stderr:     c.Stderr,
 		ExtraFiles: []*os.File{theirs},
-		// A session of its own: neither Ctrl-C nor Ctrl-Z of the worker's terminal reaches it, and what is in it can be
-		// found when the guardian is gone.
+		// In a session of its own, neither Ctrl-C nor Ctrl-Z on the worker's terminal reaches it, and its processes can be found
+		// when the guardian is gone.
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 		WaitDelay:   pipeDelay,
 	}
@@ -69,7 +68,7 @@ func Run(ctx context.Context, c Command) (Status, error) {
 	theirs.Close()
 	if err != nil {
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
-			err = path.Err // its path is ours, not the command's
+			err = path.Err // the path is the guardian's, not the command's
 		}
 		return none, &StartError{Err: err}
 	}
@@ -79,9 +78,9 @@ func Run(ctx context.Context, c Command) (Status, error) {
 }
 
 // Check reports why this program can't run as a guardian here: it can't be executed again (/proc is not mounted, a sandbox
-// forbids it), or may not become the parent of what its children leave behind.
+// forbids it), or it may not become a subreaper.
 //
-// The command of the trial is a guardian without arguments, which ends at once with the code 2.
+// It tries a guardian without arguments as the command, which exits at once with code 2.
 func Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkWithin)
 	defer cancel()
@@ -95,7 +94,7 @@ func Check(ctx context.Context) error {
 	return nil
 }
 
-// checkWithin bounds a trial, which takes milliseconds.
+// checkWithin bounds the trial, which takes milliseconds.
 const checkWithin = 10 * time.Second
 
 // ward is a running command, as the worker sees it.
@@ -103,13 +102,13 @@ type ward struct {
 	ctx     context.Context
 	control *os.File
 	lease   Lease
-	report  string // the guardian's last word
+	report  string // the guardian's last message
 }
 
-// follow passes on the lease and the context's end until the guardian closes the socket.
+// follow tells the guardian of changes of the lease and of the context's end, until the guardian closes the socket.
 func (w *ward) follow(guardian *os.Process, changed <-chan struct{}) {
 	ended := make(chan struct{})
-	go func() { // ends with the socket: when the guardian does
+	go func() { // ends with the socket, when the guardian ends
 		defer close(ended)
 		for lines := bufio.NewScanner(w.control); lines.Scan(); {
 			w.report = lines.Text()
@@ -130,7 +129,7 @@ func (w *ward) follow(guardian *os.Process, changed <-chan struct{}) {
 	}
 }
 
-// outcome reads the guardian's last word.
+// outcome reads the guardian's last message.
 func (w *ward) outcome(cmd *exec.Cmd, waited error) (Status, error) {
 	var raw uint32
 	status, reason := Status{Code: -1}, ""
@@ -165,14 +164,14 @@ func (w *ward) outcome(cmd *exec.Cmd, waited error) (Status, error) {
 	return status, fmt.Errorf("guardian of the command was told to end (%s)", reason)
 }
 
-// killSession kills what can still be told to be the command's when its guardian is gone.
+// killSession kills the processes that can still be recognised as the command's when its guardian is gone.
 func killSession(guardian int) {
 	for _, p := range proc.InSession(guardian) {
 		_ = p.Signal(syscall.SIGKILL)
 	}
 }
 
-// sendLease tells the guardian how long the command may run, and returns what is closed when that changes.
+// sendLease tells the guardian how long the command may run. It returns a channel that is closed when that changes.
 func (w *ward) sendLease() <-chan struct{} {
 	if w.lease == nil {
 		return nil
@@ -186,13 +185,13 @@ func (w *ward) sendLease() <-chan struct{} {
 	return changed
 }
 
-// send writes a line. A guardian that is gone is noticed elsewhere, and one that is frozen has its lease.
+// send writes a line and ignores errors: follow notices when the guardian is gone, and a frozen one is bound by the lease.
 func (w *ward) send(line string) {
 	_ = w.control.SetWriteDeadline(time.Now().Add(guard.WriteTimeout))
 	_, _ = w.control.WriteString(line + "\n")
 }
 
-// socketPair makes a connected pair that no other child inherits: a copy held elsewhere would hide our death.
+// socketPair makes a connected pair that no other child inherits: a copy elsewhere would keep the socket open after our death.
 func socketPair() (ours, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 // Hook does nothing here: guardians need Linux.
 func Hook() {}
 
-// Check finds nothing amiss: nothing but the command itself is executed here.
+// Check always succeeds: there is no guardian here, only the command.
 func Check(context.Context) error { return nil }
 
-// Run runs the command in a process group of its own, without a guardian: enough to develop on. The group is killed
+// Run runs the command in a process group of its own, without a guardian, which is enough for development. The group is killed
 // when the command or ctx ends, but not when this process is killed or frozen.
 func Run(ctx context.Context, c Command) (Status, error) {
 	none := Status{Code: -1}

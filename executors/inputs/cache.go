@@ -5,17 +5,17 @@ import (
 	"sync"
 )
 
-// maxCachedBytes is the largest schema that is kept compiled; larger ones are compiled each time, so that the cache is
-// bounded in bytes as well as in entries.
+// maxCachedBytes is the size of the largest schema that is cached. This bounds the cache in bytes, too; larger schemas are
+// compiled each time.
 const maxCachedBytes = 64 << 10
 
-// cache keeps the schemas that were used last, also those that can't be compiled.
+// cache holds the most recently used schemas, including those that can't be compiled.
 type cache struct {
 	capacity int
 
 	mu      sync.Mutex
 	entries map[string]*list.Element
-	order   *list.List // of *entry, the last used first
+	order   *list.List // of *entry, most recently used first
 }
 
 type entry struct {
@@ -28,7 +28,7 @@ func newCache(capacity int) *cache {
 	return &cache{capacity: capacity, entries: map[string]*list.Element{}, order: list.New()}
 }
 
-// get compiles outside the lock: two attempts with a new schema may both do it.
+// get compiles outside the lock, so two attempts with the same new schema may both compile it.
 func (c *cache) get(f form, text []byte) (*compiled, error) {
 	if len(text) > maxCachedBytes {
 		return compile(f, text)

@@ -13,13 +13,13 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 )
 
-// Checker checks inputs and keeps compiled schemas. Safe for concurrent use.
+// Checker checks inputs, and caches compiled schemas. Safe for concurrent use.
 type Checker struct{ schemas *cache }
 
-// DefaultCapacity is how many compiled schemas a [Checker] keeps when nothing else is asked for.
+// DefaultCapacity is how many compiled schemas a [Checker] caches by default.
 const DefaultCapacity = 256
 
-// NewChecker keeps up to capacity compiled schemas (0: [DefaultCapacity]), those used last.
+// NewChecker makes a checker that caches up to capacity compiled schemas (0: [DefaultCapacity]), the most recently used ones.
 func NewChecker(capacity int) *Checker {
 	if capacity <= 0 {
 		capacity = DefaultCapacity
@@ -27,8 +27,8 @@ func NewChecker(capacity int) *Checker {
 	return &Checker{schemas: newCache(capacity)}
 }
 
-// Check compares the call's inputs with the executor's schema, then with the task's own. A violation is a permanent
-// failure made by [executors.Invalid] whose text names field and reason, and no value of the inputs.
+// Check checks the call's inputs against the executor's schema, then against the task's own. A violation is a permanent
+// failure from [executors.Invalid]. Its text names the field and the reason, and shows no input values.
 func (c *Checker) Check(d executors.Description, call *executors.Call) error {
 	own, err := taskSchema(call.Schemas)
 	if err != nil {
@@ -75,7 +75,7 @@ func (c *Checker) Check(d executors.Description, call *executors.Call) error {
 	return nil
 }
 
-// anything is a schema that says nothing.
+// anything is a schema that allows everything.
 var anything = json.RawMessage("{}")
 
 func (c *Checker) compiled(f form, text json.RawMessage) (*compiled, error) {

@@ -8,7 +8,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// form says in which forms a schema may come.
+// form says which forms a schema may have.
 type form byte
 
 const (
@@ -16,10 +16,10 @@ const (
 	either   form = 'e' // JSON Schema or the simplified form of spec 3.12
 )
 
-// location names the schema at hand within the compiler; nothing can be loaded from it.
+// location is the schema's name within the compiler. Nothing can be loaded from it.
 const location = "urn:taskgrove:schema"
 
-// compile makes a schema ready for use. Its errors are safe to show.
+// compile compiles a schema. Its errors are safe to show.
 func compile(f form, text []byte) (out *compiled, err error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
@@ -56,28 +56,28 @@ func compile(f form, text []byte) (out *compiled, err error) {
 	return out, nil
 }
 
-// compiled is a schema to check with.
+// compiled is a compiled schema.
 type compiled struct {
 	schema  *jsonschema.Schema
 	shallow bool     // it is about members only
 	members [][]byte // their names in JSON, when it is shallow
 }
 
-// noLoader loads nothing: a schema of a user's must not make us fetch URLs or read files.
+// noLoader loads nothing: a user's schema must not make us fetch URLs or read files.
 type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) {
 	return nil, fmt.Errorf("%s is another document, and those are not fetched", url)
 }
 
-// formats are those that the library checks in drafts before 2019-09.
+// formats lists the formats that the library checks in drafts before 2019-09.
 var formats = []string{
 	"json-pointer", "relative-json-pointer", "uuid", "duration", "period", "ipv4", "ipv6", "hostname", "email", "date",
 	"time", "date-time", "uri", "iri", "uri-reference", "iri-reference", "uri-template", "semver",
 }
 
-// simplified reports whether a schema is in the simplified form of spec 3.12, {field: {type, required: bool, ...}}: it
-// has fields, every one of them is described by an object, and none is a keyword of JSON Schema used as such.
+// simplified reports whether a schema has the simplified form of spec 3.12, {field: {type, required: bool, ...}}: it has
+// fields, an object describes each of them, and none is used as a keyword of JSON Schema.
 func simplified(s map[string]any) bool {
 	if len(s) == 0 {
 		return false
@@ -112,8 +112,8 @@ func allObjects(m map[string]any) bool {
 	return true
 }
 
-// convert turns the simplified form into an object schema. A field's type is string unless it says otherwise (spec
-// 3.12); all else that it says is kept.
+// convert turns the simplified form into an object schema. A field without a type is a string (spec 3.12); its other keywords
+// are kept.
 func convert(fields map[string]any) map[string]any {
 	properties, required := map[string]any{}, []any{}
 	for name, value := range fields {

@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// remarks are the keywords that constrain nothing.
+// remarks lists the keywords that constrain nothing.
 var remarks = []string{"description", "title", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly"}
 
-// members is which members of an object a schema says anything about, each as it stands in JSON text. ok is false when the
-// schema says more than that: what all members or the object as a whole must be like, or that a member must be there.
+// members lists the members of an object that a schema constrains, each as written in JSON. ok is false if the schema also
+// constrains all members or the object as a whole, or requires a member.
 func members(doc any) (quoted [][]byte, ok bool) {
 	s, isObject := doc.(map[string]any)
 	if !isObject {
@@ -51,8 +51,8 @@ func remarksOnly(rules any) bool {
 	return isObject
 }
 
-// keeps reports whether inputs, an object, keep a schema for sure, without decoding them: they hold none of the members that
-// it says anything about. That they are JSON at all is for the executor to see. False: they have to be looked at.
+// keeps reports whether inputs, an object, satisfy a schema for certain because they hold none of the members that it
+// constrains. It does not decode them; the executor notices if they are not JSON. If it returns false, check them.
 func (c *compiled) keeps(inputs []byte) bool {
 	if !c.shallow || bytes.IndexByte(inputs, '\\') >= 0 { // an escape may hide a name
 		return false

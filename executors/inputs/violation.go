@@ -17,7 +17,7 @@ const maxReasons = 5
 
 var english = message.NewPrinter(language.English)
 
-// violations are the fields that are missing at the top, and what else is wrong, each sorted: "field: reason".
+// violations are the fields missing at the top level, and the other faults as "field: reason"; both are sorted.
 func violations(schema *jsonschema.Schema, value any) (missing, other []string) {
 	err := validate(schema, value)
 	if err == nil {
@@ -37,7 +37,7 @@ func violations(schema *jsonschema.Schema, value any) (missing, other []string) 
 	return missing, other
 }
 
-// validate contains the library: it panics on some numbers that no float can hold.
+// validate recovers the library's panics: it panics on some numbers that no float can hold.
 func validate(schema *jsonschema.Schema, value any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -54,7 +54,7 @@ func collect(e *jsonschema.ValidationError, missing, other *[]string) {
 			*missing = append(*missing, k.Missing...)
 			return
 		}
-	case *kind.AnyOf, *kind.OneOf, *kind.Not: // what each of the branches wants would be confusing
+	case *kind.AnyOf, *kind.OneOf, *kind.Not: // the demands of each branch would be confusing
 		*other = append(*other, reason(e))
 		return
 	}
@@ -67,7 +67,7 @@ func collect(e *jsonschema.ValidationError, missing, other *[]string) {
 	}
 }
 
-// reason is a violation in words, without the value that is at fault: it may be a secret.
+// reason describes a violation without the value at fault, which may be a secret.
 func reason(e *jsonschema.ValidationError) string {
 	field := strings.Join(e.InstanceLocation, ".")
 	text := ""

@@ -1,7 +1,7 @@
-// Package noop has executors that do nothing: to measure all the rest with, and to try trees out.
+// Package noop has executors that do nothing. They serve to measure everything else, and to try out trees.
 //
-// It owns noop_executor and noop_repeatable_executor, which differ only in what they declare. They are ours; the
-// task-tree protocol has none like them.
+// It owns noop_executor and noop_repeatable_executor, which differ only in what they declare. Both are our own; the task-tree
+// protocol has no such executors.
 package noop
 
 import (

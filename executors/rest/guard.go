@@ -7,17 +7,16 @@ import (
 	"syscall"
 )
 
-// Guard says which addresses requests may go to. It judges the address that is really dialled, for every connection,
-// so that neither a redirect nor a name that resolves differently the second time gets past it. The zero value refuses
-// what no task has a reason to reach: link-local addresses and those of cloud metadata services, multicast, broadcast
-// and unspecified ones.
+// Guard says which addresses requests may go to. It checks the address that is really dialled, for every connection, so
+// neither a redirect nor a name that resolves differently the second time gets past it. Its zero value refuses addresses
+// that no task has a reason to reach: link-local, cloud metadata, multicast, broadcast and unspecified ones.
 type Guard struct {
-	// Allow wins over all that follows.
+	// Allow wins over all other rules.
 	Allow []netip.Prefix
-	// Deny is refused beside the above.
+	// Deny is refused in addition.
 	Deny []netip.Prefix
-	// DenyPrivate refuses loopback and private networks too (RFC 1918, 4193, 6598): for workers that run the tasks of
-	// people who must not reach what is around the worker.
+	// DenyPrivate also refuses loopback and private networks (RFC 1918, 4193, 6598), for workers whose users must not reach
+	// the worker's own network.
 	DenyPrivate bool
 }
 
@@ -55,7 +54,7 @@ var (
 		"fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32")
 	private = prefixes("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
 		"fc00::/7", "192.0.0.0/24", "198.18.0.0/15")
-	// Ranges of IPv6 that carry an IPv4 address at the byte given.
+	// IPv6 ranges that contain an IPv4 address, beginning at this byte.
 	carriers = []struct {
 		prefix netip.Prefix
 		at     int

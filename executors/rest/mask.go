@@ -8,14 +8,14 @@ import (
 
 const stars = "***"
 
-// secrets are the words of one attempt that must not show in a URL or an error text.
+// secrets are one attempt's words that must not show in a URL or an error.
 type secrets struct {
-	words []string // as given and as escaped in a query or a path
+	words []string // plain, and escaped as in a query or a path
 	param string   // the query parameter that holds an API key; empty: none
 }
 
-// add takes a secret. One of fewer than four characters is not searched for in texts: it would make them unreadable,
-// and its places in URLs are masked anyway.
+// add adds a secret. One of fewer than four characters is not masked in texts, which would become unreadable; URLs mask it
+// anyway by its place.
 func (s *secrets) add(word string) {
 	if len(word) < 4 {
 		return

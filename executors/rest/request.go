@@ -40,13 +40,13 @@ type auth struct {
 	Location string `json:"location"`
 }
 
-// Headers by which a server can tell a repetition from a new request (design §8).
+// By these headers a server can tell a repetition from a new request (design §8).
 const (
 	headerKey     = "Idempotency-Key"
 	headerAttempt = "X-Taskgrove-Attempt"
 )
 
-// request is one request, ready to be sent, possibly more than once.
+// request is one request, ready to be sent once or more often.
 type request struct {
 	method  string
 	url     *url.URL
@@ -57,7 +57,7 @@ type request struct {
 	secrets secrets
 }
 
-// build turns inputs into a request. Errors name the field and hold no value.
+// build turns inputs into a request. Its errors name the field, and show no value.
 func (in *input) build(call *executors.Call) (*request, error) {
 	r := &request{method: strings.ToUpper(in.Method), header: http.Header{}}
 	if r.method == "" {
@@ -105,7 +105,7 @@ func (r *request) setURL(in *input) error {
 	if password, ok := u.User.Password(); ok {
 		r.secrets.add(password)
 	} else {
-		r.secrets.add(u.User.Username()) // some services take a token in this place
+		r.secrets.add(u.User.Username()) // some services expect a token here
 	}
 	query, err := form("params", in.Params)
 	if err != nil {
@@ -155,7 +155,7 @@ func (r *request) setBody(in *input) error {
 	return nil
 }
 
-// setAuth adds credentials; what is incomplete or unknown is ignored (spec 8.3).
+// setAuth adds credentials. It ignores incomplete and unknown ones (spec 8.3).
 func (r *request) setAuth(a *auth) {
 	switch a.Type {
 	case "bearer":

@@ -1,12 +1,12 @@
 // Package rest calls HTTP services (spec 8.3).
 //
-// It owns the request that inputs describe, the guard of addresses, and the shape of the result. It must not know what
-// the service means by its answer: any status is a success of the task unless fail_on_error is set.
+// It owns the request that inputs describe, the guard of addresses, and the shape of the result. It must not know what the
+// service means by its answer: with any status the task succeeds, unless fail_on_error is set.
 //
-// Credentials never show in errors nor in the URL and Location of a result. What the service itself says is passed on as
-// it is: one that repeats credentials in its body has published them.
+// Credentials never show in errors, or in the URL and Location of a result. The service's answer is passed on as it is, so a
+// service that repeats credentials in its body publishes them.
 //
-// Proxies of the environment are not used: through one, the guard would see the proxy's address only.
+// Proxies in the environment are ignored: with one, the guard would see only the proxy's address.
 package rest
 
 import (
@@ -37,12 +37,12 @@ const (
 	maxHeaderBytes = 256 << 10
 )
 
-// Config is what a worker sets for its HTTP requests.
+// Config configures a worker's HTTP requests.
 type Config struct {
 	Guard Guard
-	// MaxBodyBytes is what is kept of an answer's body, after decompression. 0: 1 MiB.
+	// MaxBodyBytes is how much is kept of an answer's body, after decompression. 0: 1 MiB.
 	MaxBodyBytes int
-	// RetryWaitMin and RetryWaitMax bound the time between retries that a task asks for. 0: 1 s and 30 s.
+	// RetryWaitMin and RetryWaitMax bound the pause between the retries that a task asks for. 0: 1 s and 30 s.
 	RetryWaitMin, RetryWaitMax time.Duration
 }
 
@@ -177,7 +177,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	return executors.Completed(result), nil
 }
 
-// send sends the request, again as often as the task allows, and returns the last answer.
+// send sends the request, repeats it as often as the task allows, and returns the last answer.
 func (e *Executor) send(ctx context.Context, r *request, in *input) (*http.Response, error) {
 	transport := e.checked
 	if in.Verify != nil && !*in.Verify {
@@ -185,7 +185,7 @@ func (e *Executor) send(ctx context.Context, r *request, in *input) (*http.Respo
 	}
 	client := &retryablehttp.Client{
 		HTTPClient: &http.Client{
-			// Hides CloseIdleConnections: the library calls it after each failure, and the connections are everybody's.
+			// Hides CloseIdleConnections: the library calls it after each failure, but all attempts share the connections.
 			Transport:     struct{ http.RoundTripper }{transport},
 			CheckRedirect: r.redirect(in.FollowRedirects == nil || *in.FollowRedirects),
 		},
@@ -232,7 +232,7 @@ func (r *request) redirect(follow bool) func(*http.Request, []*http.Request) err
 	}
 }
 
-// explain makes an error text without secrets, and tells apart why the context ended.
+// explain makes an error without secrets, and says why the context ended.
 func (r *request) explain(ctx context.Context, err error) error {
 	where := r.method + " " + r.secrets.url(r.url)
 	if ctx.Err() != nil {

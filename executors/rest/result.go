@@ -58,7 +58,7 @@ func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
 	return result, nil
 }
 
-// decode turns a body into UTF-8 when its type names another charset that is known.
+// decode turns a body into UTF-8 if its type names another known charset.
 func decode(body []byte, contentType string) []byte {
 	_, params, err := mime.ParseMediaType(contentType)
 	charset := strings.ToLower(params["charset"])
@@ -75,8 +75,8 @@ func decode(body []byte, contentType string) []byte {
 	return body
 }
 
-// parsed is the body when it is JSON, whatever its type says, else nil. NUL can't be stored in jsonb: within strings it
-// becomes U+FFFD, as it does in the body.
+// parsed is the body if it is JSON, whatever its type says, otherwise nil. jsonb can't store NUL: within strings it becomes
+// U+FFFD, as in the body.
 func parsed(body []byte) json.RawMessage {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\uFEFF")))
 	if len(body) == 0 || !rawjson.Valid(body) {
@@ -99,8 +99,8 @@ func parsed(body []byte) json.RawMessage {
 	return bytes.ToValidUTF8(out, []byte("\uFFFD"))
 }
 
-// failure is the error for a status that is not 2xx while fail_on_error is set. What the client did wrong it would do
-// wrong again.
+// failure is the error for a status other than 2xx while fail_on_error is set. Errors of the client are permanent: it would
+// repeat them.
 func (r *Result) failure() error {
 	err := fmt.Errorf("%s %s: status %d %s", r.Method, r.URL, r.StatusCode, http.StatusText(r.StatusCode))
 	switch r.StatusCode {

@@ -1,7 +1,7 @@
-// Package sleep has an executor that takes its time and can fail a set number of times: to try out timeouts, progress,
-// cancellation and retries with.
+// Package sleep has an executor that sleeps and can fail a given number of times. It serves to try out timeouts, progress,
+// cancellation and retries.
 //
-// It owns sleep_executor, which is ours; the task-tree protocol has none like it.
+// It owns sleep_executor, which is our own; the task-tree protocol has no such executor.
 package sleep
 
 import (
@@ -18,7 +18,7 @@ import (
 // ID is the executor's id.
 const ID = "sleep_executor"
 
-// steps is how often progress is reported over the whole time; not more often than once in minStep.
+// steps is how often a run reports progress, but never more often than once per minStep.
 const (
 	steps   = 20
 	minStep = 50 * time.Millisecond
@@ -58,7 +58,7 @@ func (*Executor) Describe() executors.Description {
 	}
 }
 
-// Result says for how long it slept.
+// Result tells how long the executor slept.
 type Result struct {
 	SleptSeconds float64 `json:"slept_seconds"`
 	Attempt      int     `json:"attempt"`
@@ -106,7 +106,7 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 	return nil, err
 }
 
-// sleep returns ctx's cause when that ends first.
+// sleep returns ctx's cause if ctx ends first.
 func sleep(ctx context.Context, d time.Duration, reporter executors.Reporter) (time.Duration, error) {
 	start := time.Now()
 	end := time.NewTimer(d)

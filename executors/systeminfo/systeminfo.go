@@ -1,6 +1,6 @@
-// Package systeminfo reports facts of the worker's host (spec 8.1).
+// Package systeminfo reports facts about the worker's host (spec 8.1).
 //
-// It owns what is read and how it is written. It must not start any process: everything comes from the system itself.
+// It owns the choice of facts and their form. It must not start any process: it reads everything from the system itself.
 package systeminfo
 
 import (
@@ -17,11 +17,11 @@ import (
 // ID is the executor's id.
 const ID = "system_info_executor"
 
-// defaultTimeout is in force when the inputs name none (spec 8.1).
+// defaultTimeout applies if the inputs name no timeout (spec 8.1).
 const defaultTimeout = json.Number("30")
 
-// The schema holds neither an enum of resource nor a required list: an unknown resource has a text of its own, and an
-// absent one is "all" (spec 8.1).
+// The schema has no enum for resource and requires nothing: the executor has its own error for an unknown resource, and takes
+// a missing one as "all" (spec 8.1).
 var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
@@ -59,7 +59,7 @@ func (*Executor) Describe() executors.Description {
 	}
 }
 
-// facts are those of one resource.
+// facts are the facts about one resource.
 type facts = map[string]any
 
 // Run implements [executors.Executor].
@@ -96,7 +96,7 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	// What is read is local and takes microseconds; there is nothing to interrupt, but a slow answer is a late one.
+	// Reading local facts takes microseconds and can't be interrupted, but a slow answer still counts as a timeout.
 	start := time.Now()
 	got, err := read()
 	if took := time.Since(start); err == nil && took.Seconds() > seconds {

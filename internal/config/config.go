@@ -1,19 +1,19 @@
 // Package config reads the settings of a process from its environment into one struct: [Coordinator], [Worker], [Dev]
 // or [Client].
 //
-// It owns the names of variables, their defaults, bounds and what docs/configuration.md says of them. It must not know
-// what the values are used for: package node hands them to the packages, each of which has a small Config of its own.
+// It owns the variables: their names, defaults and bounds, and their text in docs/configuration.md. It must not know what the
+// values are for: package node hands them to the other packages, each of which has a small Config of its own.
 //
 // # Tags of a field
 //
 //   - envconfig: the name without [Prefix]
-//   - alias: other whole names, separated by commas, read in this order when the first is not set; HOST+PORT makes
-//     an address of two variables
+//   - alias: other full names, separated by commas, read in this order if the variable is not set; HOST+PORT makes an
+//     address from two variables
 //   - default: the value, as an operator would write it
 //   - desc: what it does, for the page
 //   - min, max: bounds of a number, size or duration, both allowed
-//   - flag: the flag, without dashes, that has precedence
-//   - group: the section of the page; on an embedded struct it is that of all its fields
+//   - flag: the flag, without dashes, that takes precedence
+//   - group: the section of the page; on an embedded struct, the section of all its fields
 package config
 
 //go:generate go run ./docgen ../../docs/configuration.md
@@ -41,8 +41,8 @@ type Process interface {
 	required() []string // names without the prefix
 }
 
-// Load fills p from the environment and from flags (values by the name of the variable, as typed), which have
-// precedence. It reports all faults at once, as [Faults]; p is then not to be used.
+// Load fills p from the environment and from flags, which take precedence (values as typed, by the name of the variable). It
+// reports all faults at once, as [Faults]; don't use p then.
 func Load[P Process](p P, flags map[string]string) error {
 	return (&loader{flags: flags, environment: os.Getenv, required: p.required()}).fill(reflect.ValueOf(p).Elem())
 }
@@ -52,7 +52,7 @@ func LoadPart[P any](part *P) error {
 	return (&loader{environment: os.Getenv}).fill(reflect.ValueOf(part).Elem())
 }
 
-// fill loads a struct, then looks at what its fields must keep among them.
+// fill loads a struct, then checks the relations between its fields.
 func (l *loader) fill(of reflect.Value) error {
 	l.walk(of)
 	if len(l.faults) == 0 {
@@ -66,8 +66,8 @@ func (l *loader) fill(of reflect.Value) error {
 	return nil
 }
 
-// Defaults is the configuration of a process whose environment is empty. What has no default, such as the address of a
-// database, is the caller's to set; what the caller sets is not checked.
+// Defaults is the configuration of a process with an empty environment. The caller sets fields without a default, such as the
+// address of the database; they are not checked.
 func Defaults[P Process]() P {
 	c := reflect.New(reflect.TypeFor[P]().Elem())
 	l := &loader{environment: func(string) string { return "" }}
@@ -78,7 +78,7 @@ func Defaults[P Process]() P {
 	return c.Interface().(P)
 }
 
-// Unknown are the variables of this environment that begin with [Prefix] and that no process reads: spelling mistakes.
+// Unknown lists the variables of this environment that begin with [Prefix] and that no process reads: probably misspelled.
 func Unknown() []string {
 	known := All()
 	var unknown []string
@@ -97,10 +97,10 @@ type Fault struct {
 	Variable string // the name, or the flag, that the operator typed
 	Value    string // as typed; *** for a secret, empty when not set
 	Reason   string // why it is wrong; may be empty
-	Takes    string // what it takes
+	Takes    string // the values that it takes
 }
 
-// Error names the variable and what it takes.
+// Error names the variable and the values that it takes.
 func (f Fault) Error() string {
 	text := f.Variable
 	if f.Value != "" {
@@ -114,7 +114,7 @@ func (f Fault) Error() string {
 	return text + " takes " + f.Takes
 }
 
-// Faults are all that is wrong with a configuration, in the order of the fields.
+// Faults are all faults of a configuration, in the order of the fields.
 type Faults []Fault
 
 // Error has a line for each.
@@ -131,10 +131,10 @@ type loader struct {
 	environment func(name string) string // empty: not set
 	required    []string
 	faults      Faults
-	checks      []func() []Fault // relations between fields, looked at when each field is right
+	checks      []func() []Fault // relations between fields, checked once each field is right
 }
 
-// walk loads the fields of a struct, those of embedded ones included.
+// walk loads the fields of a struct, including those of embedded structs.
 func (l *loader) walk(of reflect.Value) {
 	for i := range of.NumField() {
 		field := of.Type().Field(i)
@@ -153,7 +153,7 @@ func (l *loader) walk(of reflect.Value) {
 	}
 }
 
-// load reads one field by envconfig, by itself because envconfig stops at the first fault.
+// load lets envconfig read one field. It goes field by field because envconfig stops at the first fault.
 func (l *loader) load(field reflect.StructField, to reflect.Value) {
 	v := variable(field)
 	source, text := l.lookup(v)
@@ -196,7 +196,7 @@ func (l *loader) lookup(v Variable) (source, text string) {
 	return "", ""
 }
 
-// decode lets envconfig read text into a struct of this field alone.
+// decode lets envconfig read text into a struct that has only this field.
 func decode(t reflect.Type, to reflect.Value, text string) error {
 	const nobody = "\x00" // no environment has this name, so that the default counts
 	alone := reflect.New(reflect.StructOf([]reflect.StructField{{

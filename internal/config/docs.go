@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// groups are the sections of the page, in order, with what is to say on top of each.
+// groups are the sections of the page, in order, with an introduction for some.
 var groups = []struct{ name, text string }{
 	{"Process", ""},
 	{"Listeners", "There is no access control, so listeners are on loopback unless you allow others."},
@@ -38,7 +38,7 @@ If ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` is set, traces are sent over OTLP (gR
 (` + "`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`" + `).
 `
 
-// Markdown is docs/configuration.md.
+// Markdown is the text of docs/configuration.md.
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString(header)

@@ -10,21 +10,21 @@ import (
 	"strings"
 )
 
-// hidden is what a secret prints as.
+// hidden replaces a secret in print.
 const hidden = "***"
 
-// Secret is text that is not to be seen: it prints as *** through fmt, slog, JSON and whatever else asks for its text.
+// Secret is text that must not be seen: it prints as *** in fmt, slog, JSON and anything else that asks for its text.
 type Secret string
 
 func (s *Secret) secret() {}
 
-// Reveal is the text itself.
+// Reveal returns the text itself.
 func (s Secret) Reveal() string { return string(s) }
 
 // Format prints the same for every verb and flag.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// String is *** or, when there is nothing to hide, empty.
+// String is ***, or empty if there is nothing to hide.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -35,7 +35,7 @@ func (s Secret) String() string {
 // LogValue implements [slog.LogValuer].
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText implements [encoding.TextMarshaler], which encoding/json asks, too.
+// MarshalText implements [encoding.TextMarshaler], which encoding/json uses, too.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // PostgresURL is the address of a database, with its password.
@@ -90,7 +90,7 @@ func (u NATSURL) User() string {
 	return parsed.User.Username()
 }
 
-// WithUser is the same with another user in every address whose user is called old.
+// WithUser replaces the user in every address whose user is called old.
 func (u NATSURL) WithUser(old, user string) NATSURL {
 	var out []string
 	for part := range strings.SplitSeq(u.Reveal(), ",") {

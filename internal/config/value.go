@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// A value of the types here is read by Decode. What it takes is told by the type's takes method, whose text follows
-// "takes" in messages and stands in the generated page.
+// Decode reads a value of these types. Their takes method describes the allowed values: its text follows "takes" in messages,
+// and appears in the generated page.
 
 type taker interface{ takes() string }
 
@@ -35,7 +35,7 @@ func (b *Bool) Decode(text string) error {
 	return nil
 }
 
-// Level is a level of logs.
+// Level is a log level.
 type Level slog.Level
 
 func (l *Level) takes() string { return "debug, info, warn or error" }
@@ -43,7 +43,7 @@ func (l *Level) takes() string { return "debug, info, warn or error" }
 // Level implements slog.Leveler.
 func (l Level) Level() slog.Level { return slog.Level(l) }
 
-// Decode implements envconfig.Decoder. The names of Python's levels are known, too (spec 10).
+// Decode implements envconfig.Decoder. It also knows the names of Python's levels (spec 10).
 func (l *Level) Decode(text string) error {
 	switch strings.ToLower(strings.TrimSpace(text)) {
 	case "debug":
@@ -60,7 +60,7 @@ func (l *Level) Decode(text string) error {
 	return nil
 }
 
-// LogFormat is how log lines look: auto, json or text.
+// LogFormat is the format of log lines: auto, json or text.
 type LogFormat string
 
 func (f *LogFormat) takes() string { return "auto, json or text" }
@@ -74,7 +74,7 @@ func (f *LogFormat) Decode(text string) error {
 	return nil
 }
 
-// Address is where to listen: host:port.
+// Address is an address to listen on: host:port.
 type Address string
 
 func (a *Address) takes() string {
@@ -94,7 +94,7 @@ func (a *Address) Decode(text string) error {
 	return nil
 }
 
-// Loopback reports whether only this machine reaches the address.
+// Loopback reports whether only this machine can reach the address.
 func (a Address) Loopback() bool {
 	host, _, err := net.SplitHostPort(string(a))
 	if err != nil {
@@ -104,7 +104,7 @@ func (a Address) Loopback() bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
-// OptionalAddress is an Address, or empty for none, which is written as "off".
+// OptionalAddress is an Address, or empty, written "off".
 type OptionalAddress string
 
 func (a *OptionalAddress) takes() string { return "host:port, or off" }
@@ -149,7 +149,7 @@ func (s *Size) Decode(text string) error {
 	return errors.New("not a size")
 }
 
-// String is the size in the largest unit that it is a multiple of.
+// String writes the size in the largest unit of which it is a multiple.
 func (s Size) String() string {
 	for _, unit := range units[:3] {
 		if n := int64(s); n != 0 && n%unit.bytes == 0 {
@@ -227,7 +227,7 @@ type Pools struct {
 	Named []Pool // each once
 }
 
-// Pool is one of them. Concurrency 0 stands for that of all pools.
+// Pool is one pool. Concurrency 0 means the worker's default.
 type Pool struct {
 	Name        string
 	Concurrency int

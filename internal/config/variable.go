@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Variable describes one.
+// Variable describes a variable.
 type Variable struct {
 	Name      string   // with prefix
-	Aliases   []string // HOST+PORT: two that make one
+	Aliases   []string // HOST+PORT: two variables that make one value
 	Default   string
 	Takes     string // "host:port"
 	Effect    string
@@ -22,10 +22,10 @@ type Variable struct {
 	Processes []string // that read it
 }
 
-// Variables are those that a process reads, in the order of its struct.
+// Variables lists the variables that a process reads, in the order of its struct.
 func Variables[P Process](p P) []Variable { return variablesOf(reflect.TypeOf(p).Elem(), "") }
 
-// All are those of all processes, each once, with the processes that read it.
+// All lists the variables of all processes, each once, with the processes that read it.
 func All() []Variable {
 	var all []Variable
 	for _, process := range []struct {
@@ -81,7 +81,7 @@ func variable(field reflect.StructField) Variable {
 	return v
 }
 
-// takes says what a field takes, with its bounds.
+// takes describes the values that a field takes, with its bounds.
 func takes(field reflect.StructField, value any) string {
 	kind := "text"
 	if t, ok := value.(taker); ok {

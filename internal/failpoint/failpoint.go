@@ -1,13 +1,13 @@
 // Package failpoint lets a test name a line of the program at which the process dies, freezes or exits.
 //
-// It owns the parsing of TASKGROVE_FAILPOINT and what happens at a hit. It must not know what the points mean: a
-// point is a name, and the code around it stays as it is. Without the variable a hit costs one load and a branch.
+// It owns the parsing of TASKGROVE_FAILPOINT, and the action at a hit. It must not know what the points mean: a point is only
+// a name. Without the variable, a hit costs one load and a branch.
 //
 // The variable holds one or more points, separated by commas:
 //
 //	worker.after-claim=kill             SIGKILL to this process at the first hit
 //	coordinator.before-ack=stop@3       SIGSTOP at the third hit, and at no other
-//	worker.mid-task=exit@2+250ms        exit code 77, 250 ms after the second hit; the hitter goes on meanwhile
+//	worker.mid-task=exit@2+250ms        exit code 77, 250 ms after the second hit; the process goes on meanwhile
 package failpoint
 
 import (
@@ -19,10 +19,10 @@ import (
 	"time"
 )
 
-// Variable is the name of the environment variable that arms points.
+// Variable names the environment variable that arms points.
 const Variable = "TASKGROVE_FAILPOINT"
 
-// ExitCode is what a process ends with at a point armed with "exit".
+// ExitCode is the exit code at a point armed with "exit".
 const ExitCode = 77
 
 type point struct {
@@ -32,14 +32,14 @@ type point struct {
 	hits   atomic.Int64
 }
 
-// armed is written once, before main, so that reading it needs no lock.
+// armed is written once, before main, so reading it needs no lock.
 var armed, enabled = mustParse(os.Getenv(Variable))
 
 // Enabled reports whether any point is armed.
 func Enabled() bool { return enabled }
 
-// Hit passes a point. It does nothing unless the point is armed and this is the hit that it waits for. It does not
-// return from "kill" and "exit" without a delay. Safe for concurrent use.
+// Hit marks a point. It does nothing unless the point is armed for this hit. It does not return from "kill", or from "exit"
+// without a delay. Safe for concurrent use.
 func Hit(name string) {
 	if enabled {
 		hit(name)
@@ -70,7 +70,7 @@ func act(action string) {
 	}
 }
 
-// mustParse panics on a malformed variable: a fault test that arms nothing would pass for the wrong reason.
+// mustParse panics on a malformed variable: a fault test that arms no point would pass for the wrong reason.
 func mustParse(text string) (map[string]*point, bool) {
 	points, err := parse(text)
 	if err != nil {

@@ -1,8 +1,8 @@
-// Package rawjson checks, compacts and decodes JSON where every task's passes by. It takes the same texts as
-// encoding/json: repeated names are allowed, and strings may hold what is not UTF-8.
+// Package rawjson checks, compacts and decodes JSON where every task passes through. It accepts the same texts as
+// encoding/json: names may repeat, and strings may contain invalid UTF-8.
 //
-// It owns the choice of the decoder, which is what encoding/json/v2 is to be, and takes a third of the time. It must not
-// know what the texts mean.
+// It owns the choice of the decoder: the one planned as encoding/json/v2, which takes a third of the time. It must not know
+// what the texts mean.
 package rawjson
 
 import (
@@ -18,11 +18,11 @@ var (
 // Valid reports whether text is JSON.
 func Valid(text []byte) bool { return jsontext.Value(text).IsValid(lenient) }
 
-// Compact is the text without needless space, in memory of its own. The error says where it is not JSON.
+// Compact copies the text without needless space. Its error says where the text is not JSON.
 func Compact(text []byte) ([]byte, error) {
 	return jsontext.AppendFormat(make([]byte, 0, len(text)), text, compacting)
 }
 
-// Unmarshal decodes text into what to points to. Names must be spelled as there; those that it does not know are left
-// out, and of a repeated one the last counts.
+// Unmarshal decodes text into the value that to points to. Names are case-sensitive, unknown names are ignored, and the last
+// of repeated names counts.
 func Unmarshal(text []byte, to any) error { return json.Unmarshal(text, to, lenient) }

@@ -1,14 +1,14 @@
 //go:build linux
 
-// Package guard is the guardian's side: what a process does that was started under the guardian's name.
+// Package guard is the guardian's side: it runs in a process that was started under the guardian's name.
 //
 // It owns the guardian process from its first instruction to its last. It must not know the worker's side; package
-// guardian describes both and the protocol between them.
+// guardian describes both sides and the protocol between them.
 //
-// A guardian starts in this package's init, and not in main: no program can forget it (it would start itself again and
-// again), and packages that initialise later cost it nothing. Packages initialise in the order of their paths as soon
-// as all that they import has; that is why this one avoids os/exec and os/signal, which come late. Measured with the
-// server, NATS and gRPC linked in: 5.5 ms per command instead of 7.7.
+// A guardian starts in this package's init, not in main. So no program can forget to start it, and then start itself again
+// and again; and the guardian does not pay for packages that initialise later. Packages initialise in the order of their
+// paths, each after its imports. So this one avoids os/exec and os/signal, which initialise late. Measured with the server,
+// NATS and gRPC linked in: 5.5 ms per command instead of 7.7.
 package guard
 
 import (
@@ -28,21 +28,21 @@ import (
 	"github.com/taskgrove/taskgrove/executors/guardian/internal/proc"
 )
 
-// Name is argv[0] of a guardian; nothing else starts this program by that name.
+// Name is argv[0] of a guardian. Nothing else starts this program under that name.
 const Name = "taskgrove-guardian"
 
-// Exit codes of a guardian that could not begin.
+// Exit codes of a guardian that could not start.
 const (
 	BadArguments = 2
-	NoSubreaper  = 3 // it may not become the parent of orphans below it
+	NoSubreaper  = 3 // the kernel refuses to make it a subreaper
 )
 
-// WriteTimeout is for one message to the other side; one that does not read for so long is frozen.
+// WriteTimeout bounds the write of one message. A peer that does not read for so long is frozen.
 const WriteTimeout = time.Second
 
 const controlFD = 3
 
-// Between two rounds of SIGKILL, and how long processes of another user are tried.
+// The pause between two rounds of SIGKILL, and how long to try to kill another user's processes.
 const (
 	killFirst  = 2 * time.Millisecond
 	killMost   = 200 * time.Millisecond
@@ -55,7 +55,8 @@ func init() {
 	}
 }
 
-// guard is the whole life of a guardian process. Arguments: grace in milliseconds, path, argv of the command.
+// guard is the guardian process from start to end. Its arguments are the grace time in milliseconds, the path and the argv of
+// the command.
 func guard(args []string) int {
 	runtime.LockOSThread() // the parent-death signal of the command is tied to the thread that started it
 	if len(args) < 3 {
@@ -87,7 +88,7 @@ type guardian struct {
 	control *os.File
 	orders  chan string             // lines from the worker; closed when it is gone
 	exited  chan syscall.WaitStatus // the command has ended
-	empty   chan struct{}           // closed when nothing is below us, for good
+	empty   chan struct{}           // closed when no process is left below us
 	lease   time.Time               // zero: no end
 	status  syscall.WaitStatus      // of the command, once seen
 }
@@ -127,7 +128,7 @@ func (g *guardian) run(path string, argv []string) int {
 	return 1 // the worker died before it said start
 }
 
-// watch waits for whatever ends the command's time, and says what it was.
+// watch waits until the command has ended or must end, and says why.
 func (g *guardian) watch() string {
 	for {
 		var ends <-chan time.Time
@@ -151,8 +152,8 @@ func (g *guardian) watch() string {
 	}
 }
 
-// untilStop is when to begin ending the command so that the grace time is over when the lease is. A lease shorter than
-// the grace time gives the command half of it.
+// untilStop is when to begin ending the command, so that the grace time is over at the end of the lease. If the lease is
+// shorter than the grace time, the command gets half of the lease.
 func (g *guardian) untilStop() time.Duration {
 	left := time.Until(g.lease)
 	if left < 2*g.grace {
@@ -176,8 +177,8 @@ func (g *guardian) order(line string) {
 	}
 }
 
-// reap buries every process that dies below us. It ends when there is none left; none can come after that, since every
-// descendant has an ancestor that is our child.
+// reap collects every process that dies below us. It ends when none is left; none can come after that, as every descendant
+// has an ancestor that is our child.
 func (g *guardian) reap(command int) {
 	defer close(g.empty)
 	for {
@@ -214,7 +215,7 @@ func (g *guardian) endAll() int {
 		return 0
 	case <-time.After(grace):
 	}
-	var denied time.Time // since when only processes of another user are left
+	var denied time.Time // since when only another user's processes are left
 	for pause := killFirst; ; pause = min(2*pause, killMost) {
 		killed, refused := 0, 0
 		for _, p := range proc.Descendants() {
@@ -240,7 +241,7 @@ func (g *guardian) endAll() int {
 	}
 }
 
-// say tells the worker, if there still is one.
+// say sends a message to the worker, if it is still there.
 func (g *guardian) say(format string, args ...any) {
 	_ = g.control.SetWriteDeadline(time.Now().Add(WriteTimeout))
 	_, _ = fmt.Fprintf(g.control, format+"\n", args...)
@@ -253,8 +254,8 @@ func errnoOf(err error) int {
 	return int(syscall.EINVAL)
 }
 
-// ignoreSignals lets the worker alone decide: a service manager that sends SIGTERM to a whole control group means the
-// worker to drain. It is called after the command was started, which would inherit it.
+// ignoreSignals makes sure that only the worker decides: a service manager sends SIGTERM to a whole control group to drain the
+// worker. It is called after the command has started, as the command would inherit it.
 func ignoreSignals() {
 	type sigaction struct {
 		handler, flags, restorer uintptr

@@ -2,8 +2,8 @@
 
 // Package proc finds processes in /proc and signals exactly those.
 //
-// It owns how a process is told from a later one of the same number. It must not know why anything is ended. It imports
-// little, since a guardian starts with it (see package guard).
+// It owns the way to tell a process from a later one with the same pid. It must not know why a process is ended. It imports
+// little, as it is part of every guardian's start (see package guard).
 package proc
 
 import (
@@ -17,15 +17,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Process is one that was seen in /proc. A pid alone may name another one by the time it is signalled; the pid and the
-// time of its start do not.
+// Process identifies a process by its pid and start time. By the time of a signal, the pid alone may belong to another process.
 type Process struct {
 	pid, parent, session int
 	zombie               bool
 	start                string // in clock ticks since boot
 }
 
-// Descendants are the processes below this one that still run.
+// Descendants lists the running processes below this one.
 func Descendants() []Process {
 	children := map[int][]Process{}
 	for _, p := range processes() {
@@ -43,7 +42,7 @@ func Descendants() []Process {
 	return below
 }
 
-// InSession are the processes of the session that the process pid leads, or led.
+// InSession lists the processes of the session that the process pid leads or has led.
 func InSession(pid int) []Process {
 	var in []Process
 	for _, p := range processes() {
@@ -54,7 +53,7 @@ func InSession(pid int) []Process {
 	return in
 }
 
-// processes are all that /proc shows. One that ends meanwhile may be missing.
+// processes lists all that /proc shows. One that ends meanwhile may be missing.
 func processes() []Process {
 	dir, err := os.Open("/proc")
 	if err != nil {
@@ -74,7 +73,7 @@ func processes() []Process {
 }
 
 // lookup reads /proc/PID/stat (proc(5)): pid (name) state ppid pgrp session ... with the start time in field 22. The
-// name may hold anything, also parentheses.
+// name may contain anything, even parentheses.
 func lookup(pid int) (Process, bool) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	end := bytes.LastIndexByte(text, ')')
@@ -91,8 +90,8 @@ func lookup(pid int) (Process, bool) {
 	return p, true
 }
 
-// Signal reaches exactly this process: the descriptor pins the pid, and the start time tells whether it is still the
-// same one. It returns ESRCH when it is not, and EPERM for another user's process.
+// Signal signals exactly this process: the descriptor pins the pid, and the start time shows whether it is still the same
+// process. If it is not, Signal returns ESRCH; for another user's process, EPERM.
 func (p Process) Signal(sig syscall.Signal) error {
 	fd, err := unix.PidfdOpen(p.pid, 0)
 	if errors.Is(err, syscall.ENOSYS) { // before Linux 5.3

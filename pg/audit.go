@@ -208,13 +208,7 @@ func (s *Store) audit(ctx context.Context, a *audit) error {
 		return fmt.Errorf("audit: %w", err)
 	}
 	defer c.Release()
-	defer func() {
-		if c.Conn().PgConn().TxStatus() != 'I' {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer cancel()
-			_, _ = c.Exec(ctx, "rollback")
-		}
-	}()
+	defer rollback(ctx, c.Conn())
 	var trees []audited
 	b := &pgx.Batch{}
 	b.Queue("begin isolation level repeatable read read only")

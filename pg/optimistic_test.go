@@ -277,7 +277,7 @@ func TestPoliciesAreRead(t *testing.T) {
 				sub.Known = func(id string) bool { return id == "e" }
 				submit := h.s.Submit
 				if large { // as if it were
-					submit = h.s.submitLarge
+					submit = h.s.submissions.submitLarge
 				}
 				out, err := submit(t.Context(), sub)
 				if err != nil {

@@ -3,7 +3,8 @@ package pg
 import (
 	"context"
 	"fmt"
-	"slices"
+	"maps"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -15,146 +16,130 @@ const MaxPools = 500
 // ErrTooManyPools: the cluster has [MaxPools] pools, and makes no more.
 var ErrTooManyPools = fmt.Errorf("the cluster has its most pools, %d", MaxPools)
 
-// poolNames caches the pools' ids; pools are never deleted.
-type poolNames struct {
-	id   map[string]int32
-	name map[int32]string
+// poolCache knows the ids of pools and makes new ones. It asks Postgres only for names and ids that it does not know: pools
+// are never deleted or renamed.
+type poolCache struct {
+	database
+
+	mu   sync.RWMutex
+	byID map[int32]string // replaced as a whole, never changed
+	ids  map[string]int32 // likewise
 }
 
-func newPoolNames() poolNames { return poolNames{id: map[string]int32{}, name: map[int32]string{}} }
+func newPoolCache(db database) *poolCache { return &poolCache{database: db} }
 
 // PoolID is the id of a pool, which is made if there is none.
 func (s *Store) PoolID(ctx context.Context, name string) (int32, error) {
-	ids, err := s.poolIDs(ctx, map[string]bool{name: true})
+	ids, err := s.pools.ensure(ctx, map[string]bool{name: true})
 	return ids[name], err
 }
 
 // EnsurePools makes those of the pools that don't exist, in one trip for all; none of them when they would be too many.
 func (s *Store) EnsurePools(ctx context.Context, names map[string]bool) error {
-	_, err := s.poolIDs(ctx, names)
+	_, err := s.pools.ensure(ctx, names)
 	return err
 }
 
 // PoolName is the name of a pool.
 func (s *Store) PoolName(ctx context.Context, id int32) (string, error) {
-	s.mu.RLock()
-	name, ok := s.pools.name[id]
-	s.mu.RUnlock()
+	names, _ := s.pools.known()
+	name, ok := names[id]
 	if ok {
 		return name, nil
 	}
-	if err := s.loadPools(ctx); err != nil {
+	names, _, err := s.pools.load(ctx)
+	if err != nil {
 		return "", err
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if name, ok = s.pools.name[id]; !ok {
+	if name, ok = names[id]; !ok {
 		return "", fmt.Errorf("pool %d: %w", id, ErrNotFound)
 	}
 	return name, nil
 }
 
-func (s *Store) poolCount() int {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return len(s.pools.id)
-}
-
 // HasPool reports whether this process knows a pool of that name.
 func (s *Store) HasPool(name string) bool {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	_, ok := s.pools.id[name]
+	_, ids := s.pools.known()
+	_, ok := ids[name]
 	return ok
 }
 
 // Pools are all pools, by id.
 func (s *Store) Pools(ctx context.Context) (map[int32]string, error) {
-	if err := s.loadPools(ctx); err != nil {
-		return nil, err
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	out := make(map[int32]string, len(s.pools.name))
-	for id, name := range s.pools.name {
-		out[id] = name
-	}
-	return out, nil
+	names, _, err := s.pools.load(ctx)
+	return maps.Clone(names), err
 }
 
-// poolIDs finds or makes pools.
-func (s *Store) poolIDs(ctx context.Context, names map[string]bool) (map[string]int32, error) {
-	out := make(map[string]int32, len(names))
-	var missing []string
-	s.mu.RLock()
+// known is what the cache holds. Nobody changes the maps.
+func (p *poolCache) known() (byID map[int32]string, ids map[string]int32) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.byID, p.ids
+}
+
+// ensure finds or makes pools, all or none.
+func (p *poolCache) ensure(ctx context.Context, names map[string]bool) (map[string]int32, error) {
+	_, ids := p.known()
+	found, missing := lookUp(names, ids)
+	if len(missing) == 0 {
+		return found, nil
+	}
+	if len(ids)+len(missing) > MaxPools { // others may have made some of them
+		var err error
+		if _, ids, err = p.load(ctx); err != nil {
+			return nil, err
+		}
+		if found, missing = lookUp(names, ids); len(missing) == 0 {
+			return found, nil
+		}
+		if len(ids)+len(missing) > MaxPools {
+			return nil, fmt.Errorf("make pool %s and %d more: %w", missing[0], len(missing)-1, ErrTooManyPools)
+		}
+	}
+	ctx, cancel := p.deadline(ctx)
+	defer cancel()
+	if _, err := p.pool.Exec(ctx, sql("EnsurePools"), missing); err != nil {
+		return nil, fmt.Errorf("make pools: %w", err)
+	}
+	_, ids, err := p.load(ctx)
+	found, _ = lookUp(names, ids)
+	return found, err
+}
+
+// lookUp gives the ids of names, and the names that have none.
+func lookUp(names map[string]bool, ids map[string]int32) (found map[string]int32, missing []string) {
+	found = make(map[string]int32, len(names))
 	for name := range names {
-		if id, ok := s.pools.id[name]; ok {
-			out[name] = id
+		if id, ok := ids[name]; ok {
+			found[name] = id
 		} else {
 			missing = append(missing, name)
 		}
 	}
-	s.mu.RUnlock()
-	if len(missing) == 0 {
-		return out, nil
-	}
-	ctx, cancel := s.deadline(ctx)
-	defer cancel()
-	if n := s.poolCount() + len(missing); n > MaxPools {
-		if err := s.loadPools(ctx); err != nil { // others may have made some of them
-			return nil, err
-		}
-		s.mu.RLock()
-		missing = slices.DeleteFunc(missing, func(name string) bool {
-			id, ok := s.pools.id[name]
-			if ok {
-				out[name] = id
-			}
-			return ok
-		})
-		n = len(s.pools.id) + len(missing)
-		s.mu.RUnlock()
-		if len(missing) == 0 {
-			return out, nil
-		}
-		if n > MaxPools {
-			return nil, fmt.Errorf("make pool %s and %d more: %w", missing[0], len(missing)-1, ErrTooManyPools)
-		}
-	}
-	if _, err := s.pool.Exec(ctx, sql("EnsurePools"), missing); err != nil {
-		return nil, fmt.Errorf("make pools: %w", err)
-	}
-	if err := s.loadPools(ctx); err != nil {
-		return nil, err
-	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	for _, name := range missing {
-		out[name] = s.pools.id[name]
-	}
-	return out, nil
+	return found, missing
 }
 
-func (s *Store) loadPools(ctx context.Context) error {
-	ctx, cancel := s.deadline(ctx)
+// load reads all pools.
+func (p *poolCache) load(ctx context.Context) (byID map[int32]string, ids map[string]int32, err error) {
+	ctx, cancel := p.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("PoolIDs"))
+	rows, err := p.pool.Query(ctx, sql("PoolIDs"))
 	if err != nil {
-		return fmt.Errorf("read pools: %w", err)
+		return nil, nil, fmt.Errorf("read pools: %w", err)
 	}
-	fresh := newPoolNames()
+	byID, ids = map[int32]string{}, map[string]int32{}
 	var id int32
 	var name string
 	if _, err := pgx.ForEachRow(rows, []any{&id, &name}, func() error {
-		fresh.id[name], fresh.name[id] = id, name
+		ids[name], byID[id] = id, name
 		return nil
 	}); err != nil {
-		return fmt.Errorf("read pools: %w", err)
+		return nil, nil, fmt.Errorf("read pools: %w", err)
 	}
-	s.mu.Lock()
-	s.pools = fresh
-	s.mu.Unlock()
-	return nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.byID, p.ids = byID, ids
+	return byID, ids, nil
 }
 
 // Executors are the ids of all executors that a worker ever announced.

@@ -256,7 +256,7 @@ func whatIsResidentIsWhatPostgresHas(t *testing.T, reruns int) {
 	for i := range 25 {
 		submit, large := h.s.Submit, i%3 == 0
 		if large { // as if it were
-			submit = h.s.submitLarge
+			submit = h.s.submissions.submitLarge
 		}
 		out, err := submit(t.Context(), h.grove(fmt.Sprint("t", i)))
 		if err != nil {
@@ -487,7 +487,7 @@ func TestARevisedTree(t *testing.T) {
 					h := newTwoStores(t, 1)
 					submit := h.s.Submit
 					if large { // as if it were
-						submit = h.s.submitLarge
+						submit = h.s.submissions.submitLarge
 					}
 					out, err := submit(t.Context(), chainOfTwo("t"))
 					if err != nil {

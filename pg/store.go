@@ -5,16 +5,10 @@ import (
 	crand "crypto/rand"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
-	"net"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -29,17 +23,14 @@ type Config struct {
 
 // Store is one process's access to the database. Safe for concurrent use.
 type Store struct {
-	pool     *pgxpool.Pool
-	timeout  time.Duration
-	secret   []byte
-	group    group
-	resident *residentTrees
+	database
+	pools       *poolCache
+	submissions *submissions
+	resident    *residentTrees
+	secret      []byte
 
 	settles, claims caution
 	tried, refused  atomic.Int64 // see OptimisticTransactions
-
-	mu    sync.RWMutex
-	pools poolNames
 }
 
 // Errors that callers branch on.
@@ -89,7 +80,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &Store{pool: pool, timeout: cfg.StatementTimeout, pools: newPoolNames(), resident: newResidentTrees()}
+	db := database{pool, cfg.StatementTimeout}
+	s := &Store{database: db, pools: newPoolCache(db), resident: newResidentTrees()}
+	s.submissions = &submissions{database: db, pools: s.pools, resident: s.resident}
 	if err := pool.QueryRow(ctx, sql("ClusterSecret"), randomSecret()).Scan(&s.secret); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("read cluster row: %w", err)
@@ -111,75 +104,3 @@ func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
 
 // Secret is the cluster's key for attempt tokens. It must not be logged or sent.
 func (s *Store) Secret() []byte { return s.secret }
-
-// maxRetries bounds how often a transaction is tried again after a deadlock or serialization failure.
-const maxRetries = 10
-
-// retry runs f again, after a growing pause with jitter, while Postgres asks for it (40001, 40P01).
-func retry(ctx context.Context, f func() error) error {
-	for n := 0; ; n++ {
-		err := f()
-		if err == nil || n == maxRetries || !transient(err) {
-			return err
-		}
-		pause := time.Duration(1+rand.IntN(5<<min(n, 6))) * time.Millisecond
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return errors.Join(err, ctx.Err())
-		}
-	}
-}
-
-func transient(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (e.Code == "40001" || e.Code == "40P01")
-}
-
-// Lasting reports whether the same write will fail again however often it is tried: Postgres rejected the data
-// (SQLSTATE classes 22 and 23, and 54: too large). The batch that holds it is to be halved.
-func Lasting(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "23") || strings.HasPrefix(e.Code, "54"))
-}
-
-// deadline gives every database call one.
-func (s *Store) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, s.timeout+5*time.Second)
-}
-
-// transaction runs f on one connection, in a transaction that f begins and commits as part of its own batches, and
-// rolls back whatever f leaves open. It is tried again when Postgres asks for it.
-func (s *Store) transaction(ctx context.Context, f func(ctx context.Context, c *pgx.Conn) error) error {
-	return retry(ctx, func() error {
-		ctx, cancel := s.deadline(ctx)
-		defer cancel()
-		c, err := s.pool.Acquire(ctx)
-		if err != nil {
-			return err
-		}
-		defer c.Release() // destroys a connection that is left inside a transaction
-		if err := f(ctx, c.Conn()); err != nil {
-			if c.Conn().PgConn().TxStatus() != 'I' {
-				ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-				defer cancel()
-				_, _ = c.Exec(ctx, "rollback")
-			}
-			return err
-		}
-		return nil
-	})
-}
-
-// Unreachable reports whether an error says that the database can't be reached now, or refuses to work for the time
-// being (SQLSTATE classes 08, 53, 57), so that the same call may well succeed later.
-func Unreachable(err error) bool {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "53") || strings.HasPrefix(e.Code, "57P")
-	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return true
-	}
-	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
-}

@@ -9,7 +9,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// treeRows are the rows of whole trees: what every submission writes once, be it large or one of a group.
+// treeRows are the rows of whole trees: what every submission writes once, alone or in a batch.
 type treeRows struct {
 	keys, roots, timeouts     []int64
 	rootIDs, names, users     []string
@@ -23,25 +23,27 @@ type treeRows struct {
 	releases                  []dag.Key
 }
 
-func (r *treeRows) add(st *store) {
-	n, root := int32(len(st.g.IDs)), int(st.g.Root)
-	r.keys, r.roots = append(r.keys, int64(st.tree)), append(r.roots, int64(st.tree.Key(root)))
-	r.rootIDs, r.names, r.users = append(r.rootIDs, st.g.IDs[root]), append(r.names, st.in.tasks[root].name), append(r.users, st.g.UserID)
-	r.timeouts = append(r.timeouts, st.sub.Timeout.Milliseconds())
-	r.tasks, r.leaves = append(r.tasks, n), append(r.leaves, int32(st.leaves))
-	if st.sub.IdempotencyKey != "" {
-		r.idempotencyKeys, r.idempotencyTrees = append(r.idempotencyKeys, st.sub.IdempotencyKey), append(r.idempotencyTrees, int64(st.tree))
-		r.digests = append(r.digests, st.in.digest.Sum(nil))
+// add adds a tree's rows. It decides what the tree begins with: all its tasks held and no event, or a first execution.
+func (r *treeRows) add(t *stagedTree) {
+	n, root := int32(len(t.g.IDs)), int(t.g.Root)
+	r.keys, r.roots = append(r.keys, int64(t.tree)), append(r.roots, int64(t.tree.Key(root)))
+	r.rootIDs, r.names, r.users = append(r.rootIDs, t.g.IDs[root]), append(r.names, t.in.tasks[root].name), append(r.users, t.g.UserID)
+	r.timeouts = append(r.timeouts, t.sub.Timeout.Milliseconds())
+	r.tasks, r.leaves = append(r.tasks, n), append(r.leaves, int32(t.leaves))
+	if t.sub.IdempotencyKey != "" {
+		r.idempotencyKeys, r.idempotencyTrees = append(r.idempotencyKeys, t.sub.IdempotencyKey), append(r.idempotencyTrees, int64(t.tree))
+		r.digests = append(r.digests, t.in.digest.Sum(nil))
 	}
-	if st.sub.Hold {
+	if t.sub.Hold {
 		r.executions, r.held, r.unfinished = append(r.executions, 0), append(r.held, n), append(r.unfinished, 0)
 		return
 	}
 	r.executions, r.held, r.unfinished = append(r.executions, 1), append(r.held, 0), append(r.unfinished, n)
-	r.started = append(r.started, int64(st.tree))
-	r.timers, r.releases = append(r.timers, st.timers()...), append(r.releases, st.releases...)
+	r.started = append(r.started, int64(t.tree))
+	r.timers, r.releases = append(r.timers, t.timers()...), append(r.releases, t.releases...)
 }
 
+// queue writes them, and what the first executions begin with.
 func (r *treeRows) queue(b *pgx.Batch) {
 	b.Queue(sql("InsertTrees"), r.keys, r.roots, r.rootIDs, r.names, r.users, r.timeouts, r.executions, r.tasks, r.leaves, r.held, r.unfinished)
 	if len(r.idempotencyKeys) > 0 {
@@ -59,7 +61,7 @@ func (r *treeRows) queue(b *pgx.Batch) {
 }
 
 // eachTask puts the tasks of the trees, one a call.
-func eachTask(trees []*store, put func(st *store, w *rowWriter, i int)) rowSource {
+func eachTask(trees []*stagedTree, put func(t *stagedTree, w *rowWriter, i int)) rowSource {
 	i := 0
 	return func(w *rowWriter) (bool, error) {
 		for len(trees) > 0 && i == len(trees[0].g.IDs) {
@@ -75,7 +77,7 @@ func eachTask(trees []*store, put func(st *store, w *rowWriter, i int)) rowSourc
 }
 
 // eachEdge puts the edges of the trees, one a call.
-func eachEdge(trees []*store) rowSource {
+func eachEdge(trees []*stagedTree) rowSource {
 	i, n := 0, 0
 	return func(w *rowWriter) (bool, error) {
 		for len(trees) > 0 && n == len(trees[0].g.Dependencies(i)) {
@@ -86,12 +88,12 @@ func eachEdge(trees []*store) rowSource {
 		if len(trees) == 0 {
 			return false, nil
 		}
-		st := trees[0]
-		e := st.g.Dependencies(i)[n]
+		t := trees[0]
+		e := t.g.Dependencies(i)[n]
 		n++
 		w.row(3)
-		w.key(st.tree.Key(int(e.Task)))
-		w.key(st.tree.Key(i))
+		w.key(t.tree.Key(int(e.Task)))
+		w.key(t.tree.Key(i))
 		w.boolean(e.Required)
 		return true, nil
 	}
@@ -112,15 +114,15 @@ func carries(t *dag.Task) bool {
 }
 
 // putSpec puts what identifies task i, and its policy.
-func (st *store) putSpec(w *rowWriter, i int) {
-	p := &st.in.tasks[i]
+func (t *stagedTree) putSpec(w *rowWriter, i int) {
+	p := &t.in.tasks[i]
 	w.row(15)
-	w.key(st.tree.Key(i))
-	w.text(st.g.IDs[i])
-	w.integer(st.g.Parent[i])
+	w.key(t.tree.Key(i))
+	w.text(t.g.IDs[i])
+	w.integer(t.g.Parent[i])
 	w.text(p.name)
 	w.text(p.executor)
-	putDependencies(w, st.g.Dependencies(i))
+	putDependencies(w, t.g.Dependencies(i))
 	d := p.custom
 	if d == nil {
 		for range 8 {
@@ -164,8 +166,8 @@ func putDependencies(w *rowWriter, edges []dag.Edge) {
 }
 
 // putTask puts the scheduling state that task i begins with.
-func (st *store) putTask(w *rowWriter, i int) {
-	r := st.begin(i)
+func (t *stagedTree) putTask(w *rowWriter, i int) {
+	r := t.firstRow(i)
 	w.row(6)
 	w.key(r.Key)
 	w.smallint(int16(r.State))
@@ -173,38 +175,4 @@ func (st *store) putTask(w *rowWriter, i int) {
 	w.smallint(int16(r.Priority))
 	w.integer(r.Pool)
 	w.integer(r.Remaining)
-}
-
-// work is what a worker is sent of task i, but for what changes.
-func (m *member) work(i int) Work {
-	st := m.st
-	t, p := m.tasks[i], &st.in.tasks[i]
-	w := Work{Key: st.tree.Key(i), Priority: p.priority, Pool: st.pools[p.pool], Flags: st.flags(i), TreeID: st.g.IDs[st.g.Root], UserID: st.g.UserID, ID: st.g.IDs[i], Name: p.name, Executor: p.executor,
-		Deps: int32(len(st.g.Dependencies(i))), Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas}
-	if p.custom != nil {
-		w.TimeoutMS = p.custom.timeout.Milliseconds()
-	}
-	return w
-}
-
-// allWork is work of all tasks.
-func (m *member) allWork() []Work {
-	all := make([]Work, len(m.tasks))
-	for i := range all {
-		all[i] = m.work(i)
-	}
-	return all
-}
-
-// begun gives what is to be published at once of the tree's first execution: its ready tasks wait for nothing, so that
-// they have no results to be given.
-func (m *member) begun(into map[dag.Key]*Work) {
-	for _, r := range m.st.runs {
-		if !r.Direct {
-			continue
-		}
-		for k := r.First; k < r.First+dag.Key(r.N); k++ {
-			into[k] = m.resident.workAt(k, r, 1)
-		}
-	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// openGroups opens an empty store, and a connection to look at it from outside.
-func openGroups(t *testing.T) (s *Store, admin *pgx.Conn) {
+// openBatches opens an empty store, and a connection to look at it from outside.
+func openBatches(t *testing.T) (s *Store, admin *pgx.Conn) {
 	t.Helper()
 	s, url := openStore(t)
 	admin, err := pgx.Connect(t.Context(), url)
@@ -59,43 +59,43 @@ type answer struct {
 	err error
 }
 
-// together submits trees that are stored as one group: no other is stored until all of them wait.
+// together submits trees that are stored as one batch: no other is stored until all of them wait.
 func together(t *testing.T, s *Store, submissions ...Submission) []answer {
 	t.Helper()
-	s.group.hold()
+	s.submissions.hold()
 	answers := make([]answer, len(submissions))
 	var wg sync.WaitGroup
 	for i, sub := range submissions {
 		wg.Go(func() { answers[i].out, answers[i].err = s.Submit(t.Context(), sub) })
 		s.waitFor(t, i+1)
 	}
-	s.group.release()
+	s.submissions.release()
 	wg.Wait()
 	return answers
 }
 
 // hold keeps all that come waiting, as somebody who stores does.
-func (g *group) hold() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.storing = maxStoring
+func (b *batches) hold() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.storing = maxBatches
 }
 
 // release ends hold.
-func (g *group) release() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.storing = 1
-	g.pass()
+func (b *batches) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.storing = 1
+	b.pass()
 }
 
-// waitFor waits until n members wait, in the order in which they came.
+// waitFor waits until n trees wait, in the order in which they came.
 func (s *Store) waitFor(t *testing.T, n int) {
 	t.Helper()
 	for limit := time.Now().Add(time.Minute); ; {
-		s.group.mu.Lock()
-		waiting := len(s.group.waiting)
-		s.group.mu.Unlock()
+		s.submissions.mu.Lock()
+		waiting := len(s.submissions.waiting)
+		s.submissions.mu.Unlock()
 		if waiting == n {
 			return
 		}
@@ -141,7 +141,7 @@ func stored(t *testing.T, c *pgx.Conn, a answer) {
 const transactions = "select count(distinct xmin::text) from tree"
 
 func TestTreesThatComeTogetherAreStoredTogether(t *testing.T) {
-	s, c := openGroups(t)
+	s, c := openBatches(t)
 	var subs []Submission
 	for i := range 5 {
 		subs = append(subs, smallTree(fmt.Sprint("t", i)))
@@ -188,7 +188,7 @@ func asJSON(w Work) string {
 	return string(text)
 }
 
-func TestATreeOfAGroupHarmsNoOther(t *testing.T) {
+func TestATreeOfABatchHarmsNoOther(t *testing.T) {
 	for _, test := range []struct {
 		fact   string
 		before func(t *testing.T, s *Store)
@@ -210,7 +210,7 @@ func TestATreeOfAGroupHarmsNoOther(t *testing.T) {
 			},
 		},
 		{
-			fact: "its id is taken by another of the group",
+			fact: "its id is taken by another of the batch",
 			bad:  smallTree("good0"),
 			check: func(t *testing.T, bad answer) {
 				if bad.err != nil || len(bad.out.IDMap) != 3 || bad.out.RootID != bad.out.IDMap["good0"] {
@@ -262,7 +262,7 @@ func TestATreeOfAGroupHarmsNoOther(t *testing.T) {
 		},
 	} {
 		t.Run(test.fact, func(t *testing.T) {
-			s, c := openGroups(t)
+			s, c := openBatches(t)
 			if test.before != nil {
 				test.before(t, s)
 			}
@@ -287,9 +287,9 @@ func TestATreeOfAGroupHarmsNoOther(t *testing.T) {
 	}
 }
 
-// TestRetriesOfAGroupAreOneTree: a client that lost patience sends the same tree again while the first is under way.
-func TestRetriesOfAGroupAreOneTree(t *testing.T) {
-	s, c := openGroups(t)
+// TestRetriesOfABatchAreOneTree: a client that lost patience sends the same tree again while the first is under way.
+func TestRetriesOfABatchAreOneTree(t *testing.T) {
+	s, c := openBatches(t)
 	answers := together(t, s, keyed("k", smallTree("x")), keyed("k", smallTree("x")), smallTree("y"), keyed("k", smallTree("x")), keyed("k", smallTree("z")))
 	fresh := 0
 	for _, i := range []int{0, 1, 3} {
@@ -307,9 +307,9 @@ func TestRetriesOfAGroupAreOneTree(t *testing.T) {
 	}
 }
 
-// TestAGroupDoesNotWaitForAnIDThatIsBeingTaken: another process stores a tree with an id of one of the group, slowly.
-func TestAGroupDoesNotWaitForAnIDThatIsBeingTaken(t *testing.T) {
-	s, c := openGroups(t)
+// TestABatchDoesNotWaitForAnIDThatIsBeingTaken: another process stores a tree with an id of one of the batch, slowly.
+func TestABatchDoesNotWaitForAnIDThatIsBeingTaken(t *testing.T) {
+	s, c := openBatches(t)
 	tx, err := c.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +317,7 @@ func TestAGroupDoesNotWaitForAnIDThatIsBeingTaken(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "insert into spec (key, id, parent, name, executor) values (1, 'slow-1', -1, '', '')"); err != nil {
 		t.Fatal(err)
 	}
-	s.group.hold()
+	s.submissions.hold()
 	slow, others := make(chan answer, 1), make(chan answer, 2)
 	submit := func(id string, to chan<- answer, n int) {
 		go func() {
@@ -329,7 +329,7 @@ func TestAGroupDoesNotWaitForAnIDThatIsBeingTaken(t *testing.T) {
 	submit("a", others, 1)
 	submit("slow", slow, 2)
 	submit("b", others, 3)
-	s.group.release()
+	s.submissions.release()
 	for range 2 { // while slow waits
 		if a := <-others; a.err != nil {
 			t.Error(a.err)
@@ -350,9 +350,9 @@ func TestAGroupDoesNotWaitForAnIDThatIsBeingTaken(t *testing.T) {
 	stored(t, c, a)
 }
 
-func TestAClientThatGoesLeavesItsGroup(t *testing.T) {
-	s, c := openGroups(t)
-	s.group.hold()
+func TestAClientThatGoesLeavesItsBatch(t *testing.T) {
+	s, c := openBatches(t)
+	s.submissions.hold()
 	gone := errors.New("gone")
 	var wg sync.WaitGroup
 	var first, second, third answer
@@ -365,7 +365,7 @@ func TestAClientThatGoesLeavesItsGroup(t *testing.T) {
 	s.waitFor(t, 1)
 	wg.Go(func() { third.out, third.err = s.Submit(t.Context(), smallTree("c")) })
 	s.waitFor(t, 2)
-	s.group.release()
+	s.submissions.release()
 	wg.Wait()
 	if !errors.Is(first.err, gone) {
 		t.Errorf("%v, want that it is gone", first.err)
@@ -377,9 +377,9 @@ func TestAClientThatGoesLeavesItsGroup(t *testing.T) {
 	}
 }
 
-// TestTheLeadersEndHarmsNoOther: the client whose call stores the group goes while it is being stored.
+// TestTheLeadersEndHarmsNoOther: the client whose call stores the batch goes while it is being stored.
 func TestTheLeadersEndHarmsNoOther(t *testing.T) {
-	s, c := openGroups(t)
+	s, c := openBatches(t)
 	if _, err := s.Submit(t.Context(), smallTree("before")); err != nil { // the pool is known
 		t.Fatal(err)
 	}
@@ -393,7 +393,7 @@ func TestTheLeadersEndHarmsNoOther(t *testing.T) {
 	going, leave := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	answers := make([]answer, 3)
-	s.group.hold()
+	s.submissions.hold()
 	for i := range answers {
 		wg.Go(func() {
 			ctx := t.Context()
@@ -404,8 +404,8 @@ func TestTheLeadersEndHarmsNoOther(t *testing.T) {
 		})
 		s.waitFor(t, i+1)
 	}
-	s.group.release()
-	s.waitFor(t, 0) // the group was taken
+	s.submissions.release()
+	s.waitFor(t, 0) // the batch was taken
 	leave()
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
@@ -415,29 +415,29 @@ func TestTheLeadersEndHarmsNoOther(t *testing.T) {
 	stored(t, c, answers[2])
 }
 
-func TestAGroupIsBounded(t *testing.T) {
-	g := &group{}
-	wide := func(n int) *member { return &member{st: &store{}, tasks: make([]*dag.Task, n)} }
+func TestABatchIsBounded(t *testing.T) {
+	b := &batches{}
+	wide := func(n int) *batchedTree { return &batchedTree{stagedTree: &stagedTree{}, tasks: make([]*dag.Task, n)} }
 	for _, test := range []struct {
 		fact    string
-		waiting []*member
+		waiting []*batchedTree
 		want    int
 	}{
 		{"alone", nil, 1},
-		{"few", []*member{wide(1), wide(1)}, 3},
-		{"many trees", slices.Repeat([]*member{wide(1)}, 200), groupTrees},
-		{"many tasks", slices.Repeat([]*member{wide(500)}, 20), groupTasks / 500},
-		{"many bytes", []*member{{st: &store{}, size: groupBytes / 2}, {st: &store{}, size: groupBytes / 2}, {st: &store{}, size: 1}}, 3},
+		{"few", []*batchedTree{wide(1), wide(1)}, 3},
+		{"many trees", slices.Repeat([]*batchedTree{wide(1)}, 200), batchTrees},
+		{"many tasks", slices.Repeat([]*batchedTree{wide(500)}, 20), batchTasks / 500},
+		{"many bytes", []*batchedTree{{stagedTree: &stagedTree{}, size: batchBytes / 2}, {stagedTree: &stagedTree{}, size: batchBytes / 2}, {stagedTree: &stagedTree{}, size: 1}}, 3},
 	} {
 		leader := wide(1)
 		if test.fact == "many tasks" {
 			leader = wide(500)
 		}
-		g.waiting = append([]*member{leader}, test.waiting...)
-		if got := len(g.take(leader)); got != test.want {
+		b.waiting = append([]*batchedTree{leader}, test.waiting...)
+		if got := len(b.take(leader)); got != test.want {
 			t.Errorf("%s: %d of %d are taken, want %d", test.fact, got, len(test.waiting)+1, test.want)
 		}
-		if got := len(g.waiting); got != len(test.waiting)+1-test.want {
+		if got := len(b.waiting); got != len(test.waiting)+1-test.want {
 			t.Errorf("%s: %d are left", test.fact, got)
 		}
 	}

@@ -1,0 +1,153 @@
+package pg
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// A small tree has fewer tasks and bytes than these. It is read whole before it is stored; larger ones flow through COPY.
+const (
+	smallTasks = 2000
+	smallBytes = 512 << 10 // of their JSON
+)
+
+// firstTasks reads up to a small tree's tasks. small is nil when there are more, or when reading failed: then all gives
+// them again, and the rest, or the error. The caller calls stop when it is done with all.
+func firstTasks(tasks iter.Seq2[*dag.Task, error]) (small []*dag.Task, all iter.Seq2[*dag.Task, error], stop func()) {
+	next, stop := iter.Pull2(tasks)
+	var read []*dag.Task
+	var fault error
+	size, whole := 0, false
+	for len(read) < smallTasks && size < smallBytes {
+		t, err, ok := next()
+		if !ok || err != nil {
+			whole, fault = err == nil, err
+			break
+		}
+		t = cloneTask(t)
+		read = append(read, t)
+		size += len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom)
+	}
+	all = func(yield func(*dag.Task, error) bool) {
+		for _, t := range read {
+			if !yield(t, nil) {
+				return
+			}
+		}
+		if fault != nil {
+			yield(nil, fault)
+			return
+		}
+		for !whole {
+			t, err, ok := next()
+			if !ok || !yield(t, err) {
+				return
+			}
+		}
+	}
+	if whole && len(read) > 0 {
+		small = read
+	}
+	return small, all, stop
+}
+
+// cloneTask copies a task whose memory its reader may use again.
+func cloneTask(t *dag.Task) *dag.Task {
+	c := *t
+	c.Inputs, c.Params, c.Schemas, c.Custom = bytes.Clone(t.Inputs), bytes.Clone(t.Params), bytes.Clone(t.Schemas), bytes.Clone(t.Custom)
+	c.Dependencies = slices.Clone(t.Dependencies)
+	return &c
+}
+
+// intake reads a submission's tasks once: payloads flow on, ids and edges stay.
+type intake struct {
+	builder     *dag.Builder
+	tasks       []taskHead
+	digest      hash.Hash // nil: not needed
+	scratch     []byte
+	intern      map[string]string
+	treeTimeout time.Duration
+}
+
+// taskHead is what stays in memory of each task of a submission until the whole is validated: no inputs.
+type taskHead struct {
+	name, executor, pool string
+	custom               *taskPolicy // nil: all defaults
+	priority             dag.Priority
+	repeatable           bool
+}
+
+// taskPolicy is what few tasks say.
+type taskPolicy struct {
+	retry                    dag.RetryPolicy
+	onLost                   dag.OnLost
+	timeout, scheduleToStart time.Duration
+	notBefore                time.Time
+}
+
+func newIntake(limits dag.Limits, digest bool) *intake {
+	in := &intake{builder: dag.NewBuilder(limits, uuid.NewString), intern: map[string]string{}}
+	if digest {
+		in.digest = sha256.New()
+	}
+	return in
+}
+
+// add takes a task in and gives its index in the tree. Errors: those of [dag.Builder.Add].
+func (in *intake) add(t *dag.Task) (int, error) {
+	i, err := in.builder.Add(t)
+	if err != nil {
+		return i, err
+	}
+	head := taskHead{name: t.Name, executor: in.once(t.Executor), pool: in.once(t.QueueName()), priority: t.Priority, repeatable: t.Repeatable}
+	if t.Retry != (dag.RetryPolicy{}) || t.OnLost != 0 || t.Timeout != 0 || t.ScheduleToStart != 0 || !t.NotBefore.IsZero() {
+		head.custom = &taskPolicy{retry: t.Retry, onLost: t.OnLost, timeout: t.Timeout, scheduleToStart: t.ScheduleToStart, notBefore: t.NotBefore}
+	}
+	if t.TreeTimeout > 0 {
+		in.treeTimeout = t.TreeTimeout
+	}
+	in.tasks = append(in.tasks, head)
+	if in.digest != nil {
+		in.addDigest(t)
+	}
+	return i, nil
+}
+
+// once keeps one copy of a text that many tasks share.
+func (in *intake) once(s string) string {
+	if shared, ok := in.intern[s]; ok {
+		return shared
+	}
+	if len(in.intern) < 10_000 {
+		in.intern[s] = s
+	}
+	return s
+}
+
+// addDigest takes everything that makes two submissions the same into the digest.
+func (in *intake) addDigest(t *dag.Task) {
+	b := in.scratch[:0]
+	put := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	for _, s := range []string{t.ID, t.Name, t.ParentRef, t.UserID, t.Executor, t.Pool} {
+		put(s)
+	}
+	for _, raw := range [][]byte{t.Inputs, t.Params, t.Schemas, t.Custom} {
+		put(string(raw))
+	}
+	for _, d := range t.Dependencies {
+		put(fmt.Sprintf("%q %t %q", d.Ref, d.Optional, d.Type))
+	}
+	put(fmt.Sprint(t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()))
+	in.digest.Write(b)
+	in.scratch = b
+}

@@ -1,0 +1,230 @@
+package pg
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// submitLarge stores a tree of any size on a connection of its own.
+func (s *submissions) submitLarge(ctx context.Context, sub Submission) (*Submitted, error) {
+	in := newIntake(sub.Limits, sub.IdempotencyKey != "")
+	if sub.IdempotencyKey != "" {
+		if found, err := s.replay(ctx, sub, in); found != nil || err != nil {
+			return found, err
+		}
+	}
+	c, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Release()
+	out, err := s.storeLarge(ctx, c.Conn(), sub, in)
+	if err == nil {
+		return out, nil
+	}
+	rollback(ctx, c.Conn())
+	if sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
+		return s.firstAnswer(context.WithoutCancel(ctx), sub.IdempotencyKey, in.digest.Sum(nil))
+	}
+	if src, ok := errors.AsType[sourceError](err); ok {
+		return nil, src.error
+	}
+	return nil, err
+}
+
+// replay answers a submission whose idempotency key is known, after reading it whole to compare. nil, nil: not known.
+func (s *submissions) replay(ctx context.Context, sub Submission, in *intake) (*Submitted, error) {
+	if _, err := s.firstAnswer(ctx, sub.IdempotencyKey, nil); err != nil {
+		if errors.Is(err, ErrNotFound) {
+			return nil, nil
+		}
+		if !errors.Is(err, ErrDigest) { // no digest is equal to none: the key is known
+			return nil, err
+		}
+	}
+	for t, err := range sub.Tasks {
+		if err != nil {
+			return nil, err
+		}
+		if _, err := in.add(t); err != nil {
+			return nil, err
+		}
+	}
+	return s.firstAnswer(ctx, sub.IdempotencyKey, in.digest.Sum(nil))
+}
+
+// storeLarge stores a tree in a transaction of its own. Tasks are validated when the last has been read; until then their
+// payloads are copied, and are undone with the transaction when a task is bad.
+func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submission, in *intake) (*Submitted, error) {
+	tree, id, err := beginLarge(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := copyPayloads(ctx, c, tree, sub.Tasks, in); err != nil {
+		return nil, err
+	}
+	t, err := s.stage(ctx, sub, in)
+	if err != nil {
+		return nil, err
+	}
+	t.tree = tree
+	idMap, err := t.copySpecs(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.copyTasks(ctx, c); err != nil {
+		return nil, err
+	}
+	eff, err := t.finish(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if !sub.Hold && largeResidentSize(t.g) <= residentLarge {
+		s.resident.add(tree, newLargeResidentTree(t.g, tree, id))
+	}
+	return t.submitted(idMap, eff), nil
+}
+
+// beginLarge begins the transaction and gives the tree its key.
+func beginLarge(ctx context.Context, c *pgx.Conn) (tree dag.TreeKey, id identity, err error) {
+	b := &pgx.Batch{}
+	b.Queue("begin")
+	b.Queue("set local statement_timeout = 0") // the client's pace, and ctx, bound the copy
+	b.Queue("set local idle_in_transaction_session_timeout = '10min'")
+	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree, &id.created, &id.server) })
+	if err = c.SendBatch(ctx, b).Close(); err != nil {
+		return 0, identity{}, fmt.Errorf("begin submission: %w", err)
+	}
+	return tree, id, nil
+}
+
+// sourceError is an error that the submission's own tasks iterator gave.
+type sourceError struct{ error }
+
+func (e sourceError) Unwrap() error { return e.error }
+
+// copyPayloads reads the tasks and copies their payloads; tasks that have none cost nothing here.
+func copyPayloads(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, tasks iter.Seq2[*dag.Task, error], in *intake) error {
+	next, stop := iter.Pull2(tasks)
+	defer stop()
+	var fault error
+	read := func() (*dag.Task, int, bool) {
+		for {
+			t, err, ok := next()
+			if !ok {
+				return nil, 0, false
+			}
+			if err != nil {
+				fault = sourceError{err}
+				return nil, 0, false
+			}
+			i, err := in.add(t)
+			if err != nil {
+				fault = err
+				return nil, 0, false
+			}
+			if carries(t) {
+				return t, i, true
+			}
+		}
+	}
+	t, i, ok := read()
+	if !ok {
+		return fault
+	}
+	err := copyRows(ctx, c, sql("CopyPayloads"), func(w *rowWriter) (bool, error) {
+		if !ok {
+			return false, fault
+		}
+		putPayload(w, tree.Key(i), t)
+		t, i, ok = read()
+		return true, nil
+	})
+	if err != nil && fault == nil {
+		return fmt.Errorf("copy payloads: %w", err)
+	}
+	return cmp.Or(fault, err)
+}
+
+// copySpecs copies what identifies the tasks. Ids that are taken already get new ones (spec 2.1); when somebody takes
+// one between the look and the copy, it looks again.
+func (t *stagedTree) copySpecs(ctx context.Context, c *pgx.Conn) (idMap map[string]string, err error) {
+	for try := 0; ; try++ {
+		if idMap, err = t.renameTaken(ctx, c, idMap); err != nil {
+			return nil, err
+		}
+		if _, err := c.Exec(ctx, "savepoint specs"); err != nil {
+			return nil, err
+		}
+		err = copyRows(ctx, c, sql("CopySpecs"), eachTask([]*stagedTree{t}, (*stagedTree).putSpec))
+		if err == nil {
+			return idMap, nil
+		}
+		if !isUnique(err, "spec_id") || try == maxRetries {
+			return nil, fmt.Errorf("copy specs: %w", err)
+		}
+		if _, err := c.Exec(ctx, "rollback to savepoint specs"); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// renameTaken looks which ids are taken, and gives those tasks new ones.
+func (t *stagedTree) renameTaken(ctx context.Context, c *pgx.Conn, idMap map[string]string) (map[string]string, error) {
+	const atOnce = 10_000
+	for from := 0; from < len(t.g.IDs); from += atOnce {
+		rows, err := c.Query(ctx, sql("TakenIDs"), t.g.IDs[from:min(from+atOnce, len(t.g.IDs))])
+		if err != nil {
+			return nil, fmt.Errorf("look for taken ids: %w", err)
+		}
+		taken, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return nil, fmt.Errorf("look for taken ids: %w", err)
+		}
+		idMap = t.rename(taken, idMap)
+	}
+	return idMap, nil
+}
+
+// copyTasks copies the scheduling state and the edges, and finds which tasks begin.
+func (t *stagedTree) copyTasks(ctx context.Context, c *pgx.Conn) error {
+	trees := []*stagedTree{t}
+	if err := copyRows(ctx, c, sql("CopyTasks"), eachTask(trees, (*stagedTree).putTask)); err != nil {
+		return fmt.Errorf("copy tasks: %w", err)
+	}
+	if len(t.g.Dep) == 0 {
+		return nil
+	}
+	if err := copyRows(ctx, c, sql("CopyEdges"), eachEdge(trees)); err != nil {
+		return fmt.Errorf("copy edges: %w", err)
+	}
+	return nil
+}
+
+// finish writes the tree's row and what begins at once, and commits.
+func (t *stagedTree) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) {
+	b := &pgx.Batch{}
+	var rows treeRows
+	rows.add(t)
+	rows.queue(b)
+	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
+	if len(t.stretches) > 0 {
+		t.reserve()
+		queueStretches(b, t.stretches, placed)
+		queueWork(b, directOf(t.stretches), dag.Ready, work)
+	}
+	b.Queue("commit")
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("write tree: %w", err)
+	}
+	eff := t.effects()
+	eff.place(t.stretches, placed, work)
+	return eff, nil
+}

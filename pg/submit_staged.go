@@ -1,0 +1,184 @@
+package pg
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// stagedTree is a validated tree on its way into the database: it says what its rows are to be.
+type stagedTree struct {
+	g     *dag.Graph // ids that are taken are replaced
+	in    *intake
+	sub   Submission
+	pools map[string]int32 // of all tasks whose executor is known
+
+	dependents []int32 // how many, by task; nil: not yet counted
+
+	// Of one try to store it:
+	tree      dag.TreeKey
+	stretches []Stretch // tasks that are ready
+	releases  []dag.Key // tasks that wait for nothing, and are not simply ready: a followup lets them go
+	leaves    int
+	given     []string // ids before taken ones were replaced; nil: none was
+}
+
+// reset forgets an earlier try.
+func (t *stagedTree) reset() {
+	if t.given != nil {
+		copy(t.g.IDs, t.given)
+	}
+	t.stretches, t.releases, t.leaves, t.given = nil, nil, 0, nil
+}
+
+// stage validates the tasks that were read and looks up their pools, or makes them. The pool of an executor that nobody has
+// is not made: its name may be a mistake, and pools are never deleted.
+func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*stagedTree, error) {
+	g, err := in.builder.Build()
+	if err != nil {
+		return nil, err
+	}
+	if g.UserID == "" {
+		g.UserID = sub.UserID
+	}
+	if sub.Timeout == 0 {
+		sub.Timeout = in.treeTimeout
+	}
+	names := map[string]bool{}
+	for i := range in.tasks {
+		if p := &in.tasks[i]; p.pool != "" && !names[p.pool] && !unknown(p, sub.Known) {
+			names[p.pool] = true
+		}
+	}
+	pools, err := s.pools.ensure(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	return &stagedTree{g: g, in: in, sub: sub, pools: pools}, nil
+}
+
+// rename gives new ids to tasks whose own are taken, and notes them in idMap, which it makes when it is nil.
+func (t *stagedTree) rename(taken []string, idMap map[string]string) map[string]string {
+	if len(taken) == 0 {
+		return idMap
+	}
+	if idMap == nil {
+		idMap = map[string]string{}
+	}
+	index := make(map[string]int, len(t.g.IDs))
+	for i, id := range t.g.IDs {
+		index[id] = i
+	}
+	if t.given == nil {
+		t.given = slices.Clone(t.g.IDs)
+	}
+	for _, id := range taken {
+		t.g.IDs[index[id]] = uuid.NewString()
+		idMap[id] = t.g.IDs[index[id]]
+	}
+	return idMap
+}
+
+// firstRow is the state that task i begins with. It notes what is ready at once: tasks that wait for nothing. Those of them
+// that may have to wait for a time, that end by themselves (groups) or fail (nobody has their executor) are left to a
+// followup, which asks package dag. To be called once a task, in order.
+func (t *stagedTree) firstRow(i int) dag.Row {
+	p := &t.in.tasks[i]
+	r := dag.Row{Key: t.tree.Key(i), State: dag.Waiting, Priority: p.priority, Pool: t.pools[p.pool], Attempt: 1,
+		Remaining: int32(len(t.g.Dependencies(i)))}
+	r.Flags = t.flags(i)
+	if r.Flags&dag.FlagLeaf != 0 {
+		t.leaves++
+	}
+	switch {
+	case t.sub.Hold:
+		r.State = dag.Held
+	case r.Remaining > 0:
+	case r.Flags&(dag.FlagGroup|dag.FlagTimed|dag.FlagUnknown) != 0:
+		t.releases = append(t.releases, r.Key)
+	default:
+		r.State = dag.Ready
+		t.addReady(&r)
+	}
+	return r
+}
+
+// flags are what scheduling needs to know of task i at every step.
+func (t *stagedTree) flags(i int) (f dag.Flags) {
+	if t.dependents == nil {
+		t.dependents = make([]int32, len(t.g.IDs))
+		for _, e := range t.g.Dep {
+			t.dependents[e.Task]++
+		}
+	}
+	p, dependents := &t.in.tasks[i], t.dependents[i]
+	for _, fact := range []struct {
+		flag dag.Flags
+		set  bool
+	}{
+		{dag.FlagLeaf, t.g.Leaf[i]},
+		{dag.FlagGroup, p.executor == ""},
+		{dag.FlagRepeatable, p.repeatable || t.sub.Repeatable != nil && t.sub.Repeatable(p.executor)},
+		{dag.FlagDependents, dependents > 0},
+		{dag.FlagWide, dependents > dag.InlineDependents},
+		{dag.FlagTimed, p.custom != nil && (!p.custom.notBefore.IsZero() || p.custom.scheduleToStart > 0)},
+		{dag.FlagTimeout, p.custom != nil && p.custom.timeout > 0},
+		{dag.FlagUnknown, unknown(p, t.sub.Known)},
+	} {
+		if fact.set {
+			f |= fact.flag
+		}
+	}
+	return f
+}
+
+// unknown reports whether nobody has the task's executor (spec K13). A task that names its pool waits for a worker
+// there to say so.
+func unknown(p *taskHead, known func(string) bool) bool {
+	return p.executor != "" && p.pool == p.executor && known != nil && !known(p.executor)
+}
+
+// addReady adds a ready task to the stretches; keys come in order.
+func (t *stagedTree) addReady(r *dag.Row) {
+	if n := len(t.stretches); n > 0 {
+		last := &t.stretches[n-1]
+		if last.Pool == r.Pool && last.Priority == r.Priority && last.First+dag.Key(last.N) == r.Key && last.N < maxStretch {
+			last.N++
+			return
+		}
+	}
+	t.stretches = append(t.stretches, Stretch{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: 1})
+}
+
+// effects are what is left to do after the commit, but for the stretches.
+func (t *stagedTree) effects() *Effects {
+	eff := &Effects{}
+	if !t.sub.Hold {
+		eff.Followups, eff.Timers, eff.Trees = len(t.releases), t.timers(), []TreeSequence{{Tree: t.tree, Sequence: 1}}
+	}
+	return eff
+}
+
+// timers are those that the first execution begins with: the tree's deadline.
+func (t *stagedTree) timers() []dag.Timer {
+	if t.sub.Hold || t.sub.Timeout <= 0 {
+		return nil
+	}
+	return []dag.Timer{{Task: t.tree.Key(int(t.g.Root)), Attempt: 1, Kind: dag.TimerTree, Delay: t.sub.Timeout}}
+}
+
+// reserve asks for room for each stretch, so that it may be published at once.
+func (t *stagedTree) reserve() {
+	for i := range t.stretches {
+		r := &t.stretches[i]
+		r.Direct = t.sub.Room != nil && t.sub.Room(r.Pool, r.Priority, r.N)
+	}
+}
+
+// submitted is the answer to the client.
+func (t *stagedTree) submitted(idMap map[string]string, eff *Effects) *Submitted {
+	return &Submitted{Tree: t.tree, RootID: t.g.IDs[t.g.Root], Tasks: len(t.g.IDs), IDMap: idMap, Effects: eff}
+}

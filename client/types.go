@@ -28,6 +28,7 @@ type Task struct {
 	Attempt              int
 	BlockedBy            []string
 	HasChildren          bool
+	Repeatable           bool // may run twice at once without harm, by its own word or its executor's
 	CreatedAt, UpdatedAt time.Time
 	StartedAt            time.Time // zero: not yet
 	CompletedAt          time.Time // zero: not yet
@@ -134,7 +135,7 @@ func taskOf(t *pb.Task) *Task {
 		Status: Status(t.Status), State: State(t.State), Priority: priorityOf(t.Priority),
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),
-		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren,
+		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
 		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), StartedAt: at(t.StartedAt),
 		CompletedAt: at(t.CompletedAt), DueAt: at(t.DueAt),
 	}

@@ -33,6 +33,7 @@ type Task struct {
 	Attempt                 int
 	BlockedBy               []string
 	HasChildren             bool
+	Repeatable              bool // may run twice at once without harm, by its own word or its executor's
 	CreatedAt, UpdatedAt    time.Time
 	StartedAt, CompletedAt  time.Time // zero: null
 	DueAt                   time.Time // delayed: until when

@@ -147,7 +147,7 @@ func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.Su
 		t := &task{tree: tr, Task: coordinator.Task{
 			Key: key.Key(i), ID: ids[i], TreeID: sub.TreeID, UserID: user, Name: g.Name, Priority: g.Priority,
 			Inputs: g.Inputs, Params: g.Params, Schemas: g.Schemas, Custom: g.Custom,
-			Executor: g.Executor, Pool: g.QueueName(), HasChildren: !graph.Leaf[i], CreatedAt: at, UpdatedAt: at,
+			Executor: g.Executor, Pool: g.QueueName(), HasChildren: !graph.Leaf[i], Repeatable: g.Repeatable, CreatedAt: at, UpdatedAt: at,
 		}}
 		if p := graph.Parent[i]; p >= 0 {
 			t.ParentID = ids[p]

@@ -32,7 +32,7 @@ func taskOf(t *coordinator.Task) *pb.Task {
 		Status: string(t.State.Status()), State: t.State.String(), Priority: int32(t.Priority),
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int32(t.Attempt),
-		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren,
+		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), UpdatedAt: stamp(t.UpdatedAt),
 		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt),
 	}

@@ -46,6 +46,9 @@ func (s *session) printTask(t *client.Task, attempts []client.Attempt) error {
 			line("executor", t.Executor)
 			line("pool", t.Pool)
 			line("worker", t.Worker)
+			if t.Repeatable {
+				line("repeatable", "yes")
+			}
 			line("attempt", attemptOf(t))
 			line("blocked by", strings.Join(t.BlockedBy, ", "))
 			line("took", took(t.StartedAt, t.CompletedAt, time.Now()))

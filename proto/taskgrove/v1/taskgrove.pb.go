@@ -758,6 +758,7 @@ type Task struct {
 	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
 	DueAt         *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"` // when delayed: until when
 	Custom        []byte                 `protobuf:"bytes,27,opt,name=custom,proto3" json:"custom,omitempty"`
+	Repeatable    bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"` // may run twice at once without harm, by its own word or its executor's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -979,6 +980,13 @@ func (x *Task) GetCustom() []byte {
 		return x.Custom
 	}
 	return nil
+}
+
+func (x *Task) GetRepeatable() bool {
+	if x != nil {
+		return x.Repeatable
+	}
+	return false
 }
 
 type Tree struct {
@@ -2855,7 +2863,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xf4\x06\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x94\a\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -2888,7 +2896,10 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"updated_at\x18\x18 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12=\n" +
 	"\fcompleted_at\x18\x19 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x121\n" +
 	"\x06due_at\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x05dueAt\x12\x16\n" +
-	"\x06custom\x18\x1b \x01(\fR\x06custom\"\x98\x04\n" +
+	"\x06custom\x18\x1b \x01(\fR\x06custom\x12\x1e\n" +
+	"\n" +
+	"repeatable\x18\x1c \x01(\bR\n" +
+	"repeatable\"\x98\x04\n" +
 	"\x04Tree\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +

@@ -335,9 +335,6 @@ func (g *game) settle(ctx context.Context) {
 	if err := g.countTrees(ctx); err != nil {
 		g.problem("%v", err)
 	}
-	if err := faults.CheckStore(ctx, g.c.direct); err != nil {
-		g.problem("the store: %v", err)
-	}
 	for v, err := range g.c.clients[0].Verify(ctx, "") {
 		if err != nil {
 			g.problem("verify: %v", err)

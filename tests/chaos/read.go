@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -69,18 +68,11 @@ func (c *cluster) tail(seed uint64) string {
 	return file.Name()
 }
 
-// readRuns takes a tree's runs from the journal. Their times are places in it: its order is that of what happened.
+// readRuns takes a tree's runs from the journal.
 func (g *game) readRuns(tree oracle.Tree, runs map[string][]*faults.Run, h *history.History) {
-	for i, t := range tree.Tasks {
-		g.out.Counts.Runs += len(runs[t.ID])
-		for _, r := range runs[t.ID] {
-			h.Runs = append(h.Runs, history.Run{
-				Task: r.Task, Attempt: r.Attempt, Process: r.Process, Pool: faults.Pools[i%len(faults.Pools)],
-				Start: time.Duration(r.Start), End: time.Duration(r.End), Open: r.End == 0,
-				Repeatable: faults.Repeatable(i), Frozen: r.FrozenSince > 0 || g.c.leapt(r),
-			})
-		}
-	}
+	list := faults.RunsOf(tree, runs, g.c.leapt)
+	g.out.Counts.Runs += len(list)
+	h.Runs = append(h.Runs, list...)
 }
 
 // leapt reports whether a run was there when Postgres's clock went ahead, or began before its worker could know: for the
@@ -109,24 +101,14 @@ func (g *game) readTree(ctx context.Context, s Story, h *history.History) (poiso
 			return 0, err
 		}
 		counts.Tasks++
-		end := history.End{State: states[string(t.State)]}
-		if len(t.Result) > 0 {
-			if err := json.Unmarshal(t.Result, &end.Result); err != nil {
-				return 0, err
-			}
+		if h.Ends[t.ID], err = faults.EndOf(states[string(t.State)], t.Result, t.Inputs); err != nil {
+			return 0, fmt.Errorf("task %s: %w", t.ID, err)
 		}
-		if len(t.Inputs) > 0 {
-			if err := json.Unmarshal(t.Inputs, &end.Inputs); err != nil {
-				return 0, err
-			}
-			delete(end.Inputs, oracle.ScriptKey)
-		}
-		h.Ends[t.ID] = end
 		lost, err := g.readAttempts(ctx, t.ID, h)
 		if err != nil {
 			return 0, err
 		}
-		if end.State == dag.Failed && lost >= dag.PoisonLimit {
+		if h.Ends[t.ID].State == dag.Failed && lost >= dag.PoisonLimit {
 			poisoned++
 		}
 	}
@@ -137,8 +119,9 @@ func (g *game) readTree(ctx context.Context, s Story, h *history.History) (poiso
 		if e.Sequence == 0 {
 			continue
 		}
-		ends := e.Type == client.EventCompleted || e.Type == client.EventFailed || e.Type == client.EventCancelled
-		h.Events[root] = append(h.Events[root], history.Event{Sequence: e.Sequence, Task: e.TaskID, Ends: ends, Final: e.Type == client.EventFinal})
+		completes := e.Type == client.EventCompleted
+		h.Events[root] = append(h.Events[root], history.Event{Sequence: e.Sequence, Task: e.TaskID, Attempt: e.Attempt, Starts: e.Type == client.EventStart,
+			Ends: completes || e.Type == client.EventFailed || e.Type == client.EventCancelled, Completes: completes, Final: e.Type == client.EventFinal})
 	}
 	return poisoned, nil
 }

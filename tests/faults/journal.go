@@ -52,7 +52,7 @@ type Run struct {
 	Began       time.Time // by the machine's clock
 	Ended       time.Time // zero: still alive
 	How         string    // done, failed or cut; gone with its process; empty while alive
-	FrozenSince int       // place where its process was frozen while it ran; 0: never
+	FrozenSince int       // place where its process was first frozen while it ran; 0: never
 }
 
 // ReadJournal reads the runs of each task, in order of their starts.
@@ -85,7 +85,9 @@ func ReadJournal(path string) (map[string][]*Run, error) {
 			alive[pid][r] = true
 		case "frozen":
 			for r := range alive[pid] {
-				r.FrozenSince = line
+				if r.FrozenSince == 0 {
+					r.FrozenSince = line
+				}
 			}
 		case "gone":
 			for r := range alive[pid] {
@@ -105,23 +107,7 @@ func ReadJournal(path string) (map[string][]*Run, error) {
 	return runs, scanner.Err()
 }
 
-// over is where the run no longer counted as alive: its end, or where its process was frozen. 0: it still does.
-func (r *Run) over() int {
-	if r.FrozenSince > 0 {
-		return r.FrozenSince
-	}
-	return r.End
-}
-
 // String is the run for people.
 func (r *Run) String() string {
 	return fmt.Sprintf("attempt %d pid %d lines %d-%d %s", r.Attempt, r.Process, r.Start, r.End, r.How)
-}
-
-func show(runs []*Run) string {
-	var lines []string
-	for _, r := range runs {
-		lines = append(lines, r.String())
-	}
-	return strings.Join(lines, "; ")
 }

@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -14,10 +13,10 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
-	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
+	"github.com/taskgrove/taskgrove/tests/history"
 	"github.com/taskgrove/taskgrove/tests/oracle"
 )
 
@@ -141,19 +140,15 @@ func (l *life) run(ctx context.Context, services []coordinator.Service, dir stri
 			}
 		}
 	}
-	if err := settled(ctx, s(), out.TreeID); err != nil {
-		return err
-	}
-	if l.story == held && !slices.ContainsFunc(l.tree.Tasks, func(t oracle.Task) bool { return !t.Cancelled }) {
-		return CheckEnds(ctx, s(), l.tree, true) // nothing was left to start: there was no execution to tell of
-	}
-	if err := CheckEvents(ctx, s(), out.TreeID); err != nil && !errors.Is(err, coordinator.ErrUnavailable) { // cut off
-		return err
-	}
-	if l.story == cancelled || l.story == picked {
-		return l.checkFree(ctx, s())
-	}
-	return CheckEnds(ctx, s(), l.tree, true)
+	return settled(ctx, s(), out.TreeID)
+}
+
+// record notes how the tree ended, and what it told.
+func (l *life) record(ctx context.Context, s coordinator.Service, r *Record, runs map[string][]*Run) error {
+	how := history.Submit{Steered: l.story == cancelled || l.story == picked}
+	// When nothing was left to start there was no execution to tell of.
+	told := l.story != held || slices.ContainsFunc(l.tree.Tasks, func(t oracle.Task) bool { return !t.Cancelled })
+	return r.Tree(ctx, s, l.tree, how, told, runs)
 }
 
 // steer does what the user does to the tree.
@@ -189,49 +184,6 @@ func (l *life) steer(ctx context.Context, s func() coordinator.Service, root str
 		}
 	}
 	return nil
-}
-
-// checkFree checks what holds however the race between a cancellation and the tasks went.
-func (l *life) checkFree(ctx context.Context, s coordinator.Service) error {
-	states, err := l.states(ctx, s)
-	if err != nil {
-		return err
-	}
-	var faults []error
-	for i, t := range l.tree.Tasks {
-		blocked := false
-		for _, d := range t.Deps {
-			blocked = blocked || !d.Optional && states[d.On] != dag.Completed
-		}
-		switch st := states[i]; {
-		case !st.Settled():
-			faults = append(faults, fmt.Errorf("task %s is %s", t.ID, st))
-		case (st == dag.Completed || st == dag.Failed) && blocked:
-			faults = append(faults, fmt.Errorf("task %s is %s, though a required dependency did not complete", t.ID, st))
-		case st == dag.Blocked && !blocked:
-			faults = append(faults, fmt.Errorf("task %s is blocked by nothing", t.ID))
-		case st == dag.Completed && (t.Script.Hang || t.Script.Fail < 0):
-			faults = append(faults, fmt.Errorf("task %s completed, though all its attempts fail", t.ID))
-		case st == dag.Failed && !t.Script.Hang && t.Script.Fail >= 0:
-			faults = append(faults, fmt.Errorf("task %s failed, though it is bound to succeed", t.ID))
-		}
-	}
-	return errors.Join(faults...)
-}
-
-func (l *life) states(ctx context.Context, s coordinator.Service) ([]dag.State, error) {
-	got, err := tasksOf(ctx, s, l.tree.Tasks[0].ID)
-	if err != nil {
-		return nil, err
-	}
-	states := make([]dag.State, len(l.tree.Tasks))
-	for i, t := range l.tree.Tasks {
-		if got[t.ID] == nil {
-			return nil, fmt.Errorf("task %s is not there", t.ID)
-		}
-		states[i] = got[t.ID].State
-	}
-	return states, nil
 }
 
 // settled waits until nothing of a tree is unfinished.
@@ -309,7 +261,7 @@ func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
 		if looks == 20 || looks%300 == 299 {
 			proxy.Cut() // shorter than a lease: no worker is lost, but what was on its way comes again only after 30 s
 		}
-		if err := CheckStore(t.Context(), s.Postgres); err != nil {
+		if err := CheckStore(t.Context(), services[0]); err != nil {
 			t.Errorf("while it runs: %v", err)
 			break
 		}
@@ -327,13 +279,13 @@ func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	record := NewRecord(true, 0) // all workers are in this process
 	for n, l := range lives {
-		states, err := l.states(t.Context(), services[0])
-		if err == nil {
-			err = CheckRuns(runs, l.tree, states, Repeatable)
-		}
-		if err != nil {
+		if err := l.record(t.Context(), services[0], record, runs); err != nil {
 			t.Errorf("tree %d (%s) of seed %d: %v", n, l.story, seed, err)
 		}
+	}
+	if err := record.Check(); err != nil {
+		t.Errorf("seed %d: %v", seed, err)
 	}
 }

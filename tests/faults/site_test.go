@@ -14,10 +14,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/taskgrove/taskgrove/coordinator"
-	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
+	"github.com/taskgrove/taskgrove/tests/history"
 	"github.com/taskgrove/taskgrove/tests/oracle"
 )
 
@@ -132,31 +132,22 @@ func (s *site) dies(p *Process) {
 func (s *site) check() {
 	s.t.Helper()
 	s.settle()
-	for _, tree := range s.trees {
-		root := tree.Tasks[0].ID
-		if err := CheckEnds(s.t.Context(), s.front, tree, false); err != nil {
-			s.t.Errorf("tree %s: %v", root, err)
-		}
-		if err := CheckEvents(s.t.Context(), s.front, root); err != nil {
-			s.t.Errorf("tree %s: %v", root, err)
-		}
-	}
-	eventually(s.t, "nothing is left over", func() error { return CheckSettled(s.t.Context(), s.base.Postgres) })
-	if err := CheckStore(s.t.Context(), s.base.Postgres); err != nil {
-		s.t.Error(err)
-	}
 	runs, err := ReadJournal(s.base.JournalFile())
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	record := NewRecord(false, s.base.Concurrency)
 	for _, tree := range s.trees {
-		states := make([]dag.State, len(tree.Tasks))
-		for i, end := range tree.Run() {
-			states[i] = end.State
+		if err := record.Tree(s.t.Context(), s.front, tree, history.Submit{}, true, runs); err != nil {
+			s.t.Error(err)
 		}
-		if err := CheckRuns(runs, tree, states, Repeatable); err != nil {
-			s.t.Errorf("tree %s: %v", tree.Tasks[0].ID, err)
-		}
+	}
+	if err := record.Check(); err != nil {
+		s.t.Error(err)
+	}
+	eventually(s.t, "nothing is left over", func() error { return CheckSettled(s.t.Context(), s.base.Postgres) })
+	if err := CheckStore(s.t.Context(), s.front); err != nil {
+		s.t.Error(err)
 	}
 }
 

@@ -73,12 +73,15 @@ func Check(h History, trees []oracle.Tree) ([]Problem, Excused) {
 		case !called || submit.Answer == Refused:
 			c.absent(t)
 		case there || submit.Answer == Accepted:
-			c.tree(t, submit.Steered)
+			c.tree(t, submit)
 		default:
 			c.absent(t)
 		}
 	}
 	c.concurrency()
+	for _, name := range slices.Sorted(maps.Keys(h.Events)) {
+		c.events(name)
+	}
 	for _, l := range h.Left {
 		c.broke(NothingLeft, l.Task, "process %d", l.Process)
 	}
@@ -98,34 +101,46 @@ func (c *checker) absent(t oracle.Tree) {
 	}
 }
 
-func (c *checker) tree(t oracle.Tree, steered bool) {
+// tree judges a tree that is there, or has to be.
+func (c *checker) tree(t oracle.Tree, s Submit) {
 	ends := t.Run()
-	if steered {
+	if s.Steered || s.Partial {
 		ends = c.ends(t)
 	}
 	for i, task := range t.Tasks {
 		got, there := c.h.Ends[task.ID]
-		c.end(task, got, there, ends[i])
-		if steered {
+		if !s.Partial {
+			c.end(task, got, there, ends[i])
+			c.attempts(task, got, ends[i], s)
+		}
+		if s.Steered {
 			c.follows(t, i)
 		}
-		c.attempts(task.ID, got.State, ends[i])
 		c.overlaps(task.ID)
-		if len(c.runs[task.ID]) == 0 {
-			if there && got.State == dag.Completed && !task.Group {
+		last := c.within(task.ID, got.Execution)
+		switch {
+		case len(last) == 0:
+			if there && got.State == dag.Completed && !task.Group && !s.Partial {
 				c.broke(Outcomes, task.ID, "it completed and never ran")
 			}
-			continue
-		}
-		switch {
-		case task.Cancelled, steered && got.State == dag.Cancelled && len(c.h.Attempts[task.ID]) == 0 && !c.runs[task.ID][0].Repeatable:
-			c.broke(NeverStarts, task.ID, "%v", c.runs[task.ID])
+		case s.Partial:
+		case task.Cancelled && !s.Whole, s.Steered && got.State == dag.Cancelled && len(c.h.Attempts[task.ID]) == 0 && !last[0].Repeatable:
+			c.broke(NeverStarts, task.ID, "%v", last)
 		case ends[i].State == dag.Blocked:
-			c.broke(Order, task.ID, "it must be blocked, and ran: %v", c.runs[task.ID])
+			c.broke(Order, task.ID, "it must be blocked, and ran: %v", last)
 		}
 		c.order(t, ends, i)
 	}
-	c.events(t.Tasks[0].ID)
+}
+
+// within are the runs of a task in one of its executions.
+func (c *checker) within(task string, execution int) (out []Run) {
+	for _, r := range c.runs[task] {
+		if r.Execution == execution {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // ends takes what the system says of a steered tree for how it had to end; whether that is possible, follows checks.
@@ -166,40 +181,60 @@ func (c *checker) end(task oracle.Task, got End, there bool, want oracle.End) {
 		c.broke(Settles, task.ID, "it is %s", got.State)
 	case got.State != want.State:
 		c.broke(Outcomes, task.ID, "got %s, want %s", got.State, want.State)
-	case want.State == dag.Completed && !reflect.DeepEqual(got.Result, want.Result):
+	case want.State == dag.Completed && !got.Unread && !reflect.DeepEqual(got.Result, want.Result):
 		c.broke(Outcomes, task.ID, "got the result %v, want %v", got.Result, want.Result)
 	case got.Inputs != nil && want.Inputs != nil && !reflect.DeepEqual(got.Inputs, want.Inputs):
 		c.broke(Outcomes, task.ID, "got the inputs %v, want %v", got.Inputs, want.Inputs)
 	}
 }
 
-// attempts checks that each attempt is listed once, that none follows the one that ended the task, and that a task which
-// did not complete used no more of its policy than it has.
-func (c *checker) attempts(task string, state dag.State, want oracle.End) {
-	list, counted := c.h.Attempts[task], 0
+// attempts checks that each attempt is listed once, that none follows the one that ended the task, that they end as the
+// task did, and that it used as much of its policy as it had to.
+func (c *checker) attempts(task oracle.Task, got End, want oracle.End, s Submit) {
+	list, counted, ends := c.h.Attempts[task.ID], 0, map[dag.State]int{}
+	exact := c.h.Exact && !s.Steered
 	for i, a := range list {
 		if a.Counted {
 			counted++
 		}
-		if a.Number != i+1 {
-			c.broke(SettlesOnce, task, "attempt %d is number %d of the list", a.Number, i+1)
+		if !a.Lost {
+			ends[a.Outcome]++
+		}
+		if number := max(1, got.First) + i; a.Number != number {
+			c.broke(SettlesOnce, task.ID, "attempt %d is listed where attempt %d belongs", a.Number, number)
 		}
 		if ended := !a.Lost && (a.Outcome == dag.Completed || a.Outcome == dag.Cancelled); ended && i < len(list)-1 {
-			c.broke(SettlesOnce, task, "attempt %d %s, and there are later ones", a.Number, a.Outcome)
+			c.broke(SettlesOnce, task.ID, "attempt %d %s, and there are later ones", a.Number, a.Outcome)
+		}
+		exact = exact && !a.Excused
+	}
+	if n := len(list); got.State == dag.Completed && n > 0 && (list[n-1].Lost || list[n-1].Outcome != dag.Completed) {
+		c.broke(SettlesOnce, task.ID, "it completed, but its last attempt did not")
+	}
+	for _, state := range []dag.State{dag.Completed, dag.Cancelled} {
+		if ends[state] > 0 && got.State != state {
+			c.broke(SettlesOnce, task.ID, "it is %s, but an attempt is %s", got.State, state)
 		}
 	}
-	if state == want.State && state != dag.Completed && counted > want.Attempts {
-		c.broke(Outcomes, task, "%d attempts count, want %d", counted, want.Attempts)
+	if task.Cancelled && !s.Whole && got.State == dag.Cancelled && ends[dag.Cancelled] != 1 {
+		c.broke(SettlesOnce, task.ID, "it was cancelled, and %d attempts say so", ends[dag.Cancelled])
 	}
-	if n := len(list); state == dag.Completed && n > 0 && (list[n-1].Lost || list[n-1].Outcome != dag.Completed) {
-		c.broke(SettlesOnce, task, "it completed, but its last attempt did not")
+	switch spent := got.State == dag.Failed && !s.Steered; {
+	case got.State != want.State: // what is wrong is said already
+	case exact && counted != want.Attempts, spent && counted < want.Attempts, got.State != dag.Completed && counted > want.Attempts:
+		c.broke(Outcomes, task.ID, "%d attempts count, want %d", counted, want.Attempts)
+	case exact && len(list) != counted+ends[dag.Cancelled]:
+		c.broke(Outcomes, task.ID, "%d attempts, of which %d count, though nothing was lost", len(list), counted)
 	}
 }
 
-// overlaps checks that a task runs once at a time, and each attempt once.
+// overlaps checks that a task runs once at a time, and each attempt once, and that none runs which was cancelled before.
 func (c *checker) overlaps(task string) {
 	runs := c.runs[task]
 	for i, r := range runs {
+		if r.Barred && !r.Repeatable {
+			c.broke(NeverStarts, task, "%v", r)
+		}
 		for _, before := range runs[:i] {
 			if before.over(r.Start) && before.Attempt < r.Attempt {
 				continue
@@ -207,7 +242,7 @@ func (c *checker) overlaps(task string) {
 			switch {
 			case before.Repeatable && r.Repeatable:
 				c.excused.Repeatable++
-			case before.Frozen && before.Attempt < r.Attempt:
+			case before.stood(r.Start) && before.Attempt < r.Attempt:
 				c.excused.Frozen++
 			default:
 				c.broke(RunsOnce, task, "%v and %v", before, r)
@@ -216,28 +251,37 @@ func (c *checker) overlaps(task string) {
 	}
 }
 
-// order checks that the first run of a task comes after the last one of each of its dependencies. One that was cancelled
-// has settled at once, while its run is still being stopped.
+// order checks that the first run of a task in an execution comes after the last one of each of its dependencies, in that
+// execution or an earlier one. A dependency that was cancelled has settled at once, while its run is still being stopped.
 func (c *checker) order(t oracle.Tree, ends []oracle.End, i int) {
 	task := t.Tasks[i]
-	first := c.runs[task.ID][0]
-	for _, d := range task.Deps {
-		on := t.Tasks[d.On]
-		if ends[d.On].State == dag.Cancelled {
+	seen := map[int]bool{}
+	for _, first := range c.runs[task.ID] {
+		if seen[first.Execution] {
 			continue
 		}
-		ran := c.runs[on.ID]
-		if len(ran) == 0 && !on.Group && ends[d.On].State == dag.Completed {
-			c.broke(Order, task.ID, "it started at %s, and %s never", first.Start, on.ID)
-		}
-		for _, r := range ran {
-			switch {
-			case r.over(first.Start):
-			case r.excused() && slices.ContainsFunc(ran, func(o Run) bool { return o.over(first.Start) }):
-				c.excuse(r) // another run of it had given the result
-			default:
-				c.broke(Order, task.ID, "it started at %s, before %s had ended: %v", first.Start, on.ID, r)
+		seen[first.Execution] = true
+		for _, d := range task.Deps {
+			if ends[d.On].State != dag.Cancelled {
+				c.follow(task.ID, first, t.Tasks[d.On], ends[d.On])
 			}
+		}
+	}
+}
+
+// follow checks that a run began after the runs of a dependency of its task.
+func (c *checker) follow(task string, first Run, on oracle.Task, end oracle.End) {
+	ran := slices.DeleteFunc(slices.Clone(c.runs[on.ID]), func(r Run) bool { return r.Execution > first.Execution })
+	if len(ran) == 0 && !on.Group && end.State == dag.Completed {
+		c.broke(Order, task, "it started at %s, and %s never", first.Start, on.ID)
+	}
+	for _, r := range ran {
+		switch {
+		case r.over(first.Start):
+		case r.excused(first.Start) && slices.ContainsFunc(ran, func(o Run) bool { return o.over(first.Start) }):
+			c.excuse(r) // another run of it had given the result
+		default:
+			c.broke(Order, task, "it started at %s, before %s had ended: %v", first.Start, on.ID, r)
 		}
 	}
 }
@@ -250,13 +294,11 @@ func (c *checker) excuse(r Run) {
 	}
 }
 
-// events checks the order of what a tree told. A history without events of a tree didn't look.
+// events checks what a tree told of one or all of its executions.
 func (c *checker) events(root string) {
-	list, looked := c.h.Events[root]
-	if !looked {
-		return
-	}
+	list := c.h.Events[root]
 	ended := map[string]bool{}
+	started := map[string]map[int]bool{}
 	for i, e := range list {
 		if e.Sequence != int64(i)+1 {
 			c.broke(EventsInLine, root, "event %d has the sequence number %d", i+1, e.Sequence)
@@ -268,6 +310,19 @@ func (c *checker) events(root string) {
 			c.broke(SettlesOnce, e.Task, "event %d ends it again", e.Sequence)
 		}
 		ended[e.Task] = ended[e.Task] || e.Ends
+		if e.Ends && c.h.Ends[e.Task].State == dag.Blocked {
+			c.broke(Outcomes, e.Task, "event %d ends it, and it is blocked", e.Sequence)
+		}
+		if started[e.Task] == nil {
+			started[e.Task] = map[int]bool{}
+		}
+		if e.Starts && e.Attempt > 0 && started[e.Task][e.Attempt] {
+			c.broke(EventsInLine, e.Task, "event %d starts attempt %d again", e.Sequence, e.Attempt)
+		}
+		started[e.Task][e.Attempt] = started[e.Task][e.Attempt] || e.Starts
+		if e.Completes && e.Attempt > 0 && !started[e.Task][e.Attempt] {
+			c.broke(EventsInLine, e.Task, "event %d completes attempt %d, which never started", e.Sequence, e.Attempt)
+		}
 	}
 	if len(list) == 0 {
 		c.broke(EventsInLine, root, "there is none")

@@ -32,9 +32,11 @@ func sound() history.History {
 			{Task: "b", Attempt: 1, Process: 1, Pool: "p", Start: 6, End: 8},
 		},
 		Attempts: map[string][]history.Ended{
-			"a": {{Number: 1, Outcome: dag.Failed, Counted: true}, {Number: 2, Outcome: dag.Completed, Counted: true}},
-			"b": {{Number: 1, Outcome: dag.Completed, Counted: true}},
-			"f": {{Number: 1, Outcome: dag.Failed, Counted: true}},
+			"a":    {{Number: 1, Outcome: dag.Failed, Counted: true}, {Number: 2, Outcome: dag.Completed, Counted: true}},
+			"b":    {{Number: 1, Outcome: dag.Completed, Counted: true}},
+			"root": {{Number: 1, Outcome: dag.Completed, Counted: true}},
+			"c":    {{Number: 1, Outcome: dag.Cancelled}},
+			"f":    {{Number: 1, Outcome: dag.Failed, Counted: true}},
 		},
 		Events: map[string][]history.Event{"root": {
 			{Sequence: 1, Task: "a", Ends: true}, {Sequence: 2, Task: "b", Ends: true}, {Sequence: 3, Final: true},
@@ -118,6 +120,47 @@ func TestCheckFindsEachRuleBroken(t *testing.T) {
 			h.Ends["b"] = history.End{State: dag.Cancelled}
 			delete(h.Attempts, "b")
 		}},
+		{"a cancelled attempt runs, as the client knows", history.NeverStarts, func(h *history.History) { h.Runs[3].Barred = true }},
+		{"a failure is tried too little", history.Outcomes, func(h *history.History) {
+			h.Attempts["f"] = []history.Ended{{Number: 1, Lost: true}}
+		}},
+		{"a success is tried too often, and nothing was lost", history.Outcomes, func(h *history.History) {
+			h.Exact = true
+			h.Attempts["b"] = []history.Ended{{Number: 1, Outcome: dag.Failed, Counted: true}, {Number: 2, Outcome: dag.Completed, Counted: true}}
+		}},
+		{"an attempt is lost, and no worker was", history.Outcomes, func(h *history.History) {
+			h.Exact = true
+			h.Attempts["b"] = []history.Ended{{Number: 1, Lost: true}, {Number: 2, Outcome: dag.Completed, Counted: true}}
+		}},
+		{"a cancelled task has no cancelled attempt", history.SettlesOnce, func(h *history.History) { h.Attempts["c"] = nil }},
+		{"a failed task has a completed attempt", history.SettlesOnce, func(h *history.History) {
+			h.Attempts["f"] = []history.Ended{{Number: 1, Outcome: dag.Completed, Counted: true}}
+		}},
+		{"attempts of a second execution begin anew", history.SettlesOnce, func(h *history.History) {
+			e := h.Ends["f"]
+			e.First = 2
+			h.Ends["f"] = e
+		}},
+		{"two runs overlap before one stood still", history.RunsOnce, func(h *history.History) {
+			h.Runs[0].End, h.Runs[0].Frozen, h.Runs[0].FrozenAt = 6, true, 6
+		}},
+		{"a dependent starts early in its second execution", history.Order, func(h *history.History) {
+			h.Runs = append(h.Runs, history.Run{Task: "a", Attempt: 3, Process: 2, Start: 10, End: 12, Execution: 2},
+				history.Run{Task: "b", Attempt: 2, Process: 1, Start: 11, End: 13, Execution: 2})
+			h.Attempts = nil
+			h.Ends["c"] = history.End{State: dag.Cancelled}
+			h.Submits[0].Partial = true
+		}},
+		{"an attempt starts twice in the events", history.EventsInLine, func(h *history.History) {
+			h.Events["root"] = []history.Event{{Sequence: 1, Task: "a", Attempt: 1, Starts: true}, {Sequence: 2, Task: "a", Attempt: 1, Starts: true}, {Sequence: 3, Final: true}}
+		}},
+		{"an attempt completes in the events and never started", history.EventsInLine, func(h *history.History) {
+			h.Events["root"] = []history.Event{{Sequence: 1, Task: "a", Attempt: 1, Ends: true, Completes: true}, {Sequence: 2, Final: true}}
+		}},
+		{"a blocked task ends in the events", history.Outcomes, func(h *history.History) { h.Events["root"][0].Task = "d" }},
+		{"an execution's events have no end", history.EventsInLine, func(h *history.History) {
+			h.Events["root, execution 1"] = []history.Event{{Sequence: 1, Task: "a"}}
+		}},
 		{"a process is left", history.NothingLeft, func(h *history.History) { h.Left = []history.Leftover{{Task: "a", Process: 7}} }},
 		{"a pool has more than its slots", history.Concurrency, func(h *history.History) { h.Slots["p"] = 1 }},
 		{"an event is missing", history.EventsInLine, func(h *history.History) { h.Events["root"] = h.Events["root"][1:] }},
@@ -158,6 +201,25 @@ func TestCheckAllows(t *testing.T) {
 		}, history.Excused{}},
 		{"a lost attempt before the one that completes", func(h *history.History) {
 			h.Attempts["b"] = []history.Ended{{Number: 1, Lost: true}, {Number: 2, Outcome: dag.Completed, Counted: true}}
+		}, history.Excused{}},
+		{"nothing was lost", func(h *history.History) { h.Exact = true }, history.Excused{}},
+		{"a grant that was lost on its way, though no worker was", func(h *history.History) {
+			h.Exact = true
+			h.Attempts["b"] = []history.Ended{{Number: 1, Lost: true, Excused: true}, {Number: 2, Outcome: dag.Completed, Counted: true}}
+		}, history.Excused{}},
+		{"a task of a tree that was cancelled as a whole has no attempt", func(h *history.History) {
+			h.Submits[0].Whole, h.Attempts["c"] = true, nil
+		}, history.Excused{}},
+		{"a run stood still before the next one began", func(h *history.History) {
+			h.Runs[0].End, h.Runs[0].Frozen, h.Runs[0].FrozenAt = 6, true, 4
+		}, history.Excused{Frozen: 1}},
+		{"dependencies run again after the dependent's run", func(h *history.History) {
+			h.Runs = append(h.Runs, history.Run{Task: "a", Attempt: 3, Process: 2, Start: 5, End: 12, Execution: 2})
+			h.Runs[2].End = 5
+			h.Attempts["a"] = []history.Ended{{Number: 3, Outcome: dag.Completed, Counted: true}}
+			e := h.Ends["a"]
+			e.Execution, e.First = 2, 3
+			h.Ends["a"] = e
 		}, history.Excused{}},
 		{"a steered task that was cancelled as it ran", func(h *history.History) {
 			h.Submits[0].Steered = true

@@ -38,7 +38,7 @@ func newSite(t *testing.T) *site {
 	s := &site{t: t, Cluster: cluster.Start(t, cluster.Options{Pools: []string{"noop_executor"}}), patient: t.Context()}
 	s.crook, s.other = s.connect("mallory"), s.connect("trudy")
 	t.Cleanup(func() {
-		if err := faults.CheckStore(context.Background(), s.URL); err != nil {
+		if err := faults.CheckStore(context.Background(), s.Service()); err != nil {
 			t.Error(err)
 		}
 	})

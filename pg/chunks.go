@@ -1,0 +1,39 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Chunk is a part of a large result.
+type Chunk struct {
+	Task         dag.Key
+	Attempt      int32
+	Index, Count int32 // from 0; parts in all
+	Data         []byte
+}
+
+// PutChunks stores parts of large results in one transaction and one trip; the first copy of a part stays. It tells which
+// belong to attempts that are open.
+func (s *Store) PutChunks(ctx context.Context, parts []Chunk) (stored []bool, err error) {
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		stored = make([]bool, len(parts))
+		b := &pgx.Batch{}
+		b.Queue("begin")
+		for i, p := range parts {
+			b.Queue(sql("PutChunk"), p.Task, p.Attempt, p.Index, p.Count, p.Data).QueryRow(func(row pgx.Row) error {
+				return row.Scan(&stored[i])
+			})
+		}
+		b.Queue("commit")
+		return c.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store %d parts of results: %w", len(parts), err)
+	}
+	return stored, nil
+}

@@ -1,0 +1,100 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// TreeEvent is one event with what it is told with.
+type TreeEvent struct {
+	dag.Event
+	Sequence int64
+	At       time.Time
+	ID, Name string // of its task; empty for those of the whole tree
+	Result   []byte
+	Error    string
+}
+
+// eventRows is how many rows of events are read at a time; each holds those of one transaction.
+const eventRows = 20
+
+// Events reads a tree and its events after a sequence, in order, some thousands at most, in one round trip and one more
+// for what the events are told with. The tree is as new as the events or newer: there are more when its Sequence is above
+// that of the last one. [ErrNotFound].
+func (s *Store) Events(ctx context.Context, tree dag.TreeKey, after int64) (*Tree, []TreeEvent, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	var out []TreeEvent
+	var status *Tree
+	b := &pgx.Batch{}
+	b.Queue(sql("EventsAfter"), tree, after, eventRows).Query(func(rows pgx.Rows) (err error) {
+		out, err = scanEvents(rows, tree, after)
+		return err
+	})
+	b.Queue(sql("TreeByKey"), tree).Query(func(rows pgx.Rows) (err error) {
+		status, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Tree])
+		return err
+	})
+	switch err := s.pool.SendBatch(ctx, b).Close(); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil, ErrNotFound
+	case err != nil:
+		return nil, nil, fmt.Errorf("read events: %w", err)
+	}
+	return status, out, s.addEventDetails(ctx, out)
+}
+
+// scanEvents unpacks rows of events and drops those up to the sequence after.
+func scanEvents(rows pgx.Rows, tree dag.TreeKey, after int64) (out []TreeEvent, err error) {
+	var last int64
+	var at time.Time
+	var body []byte
+	_, err = pgx.ForEachRow(rows, []any{&last, &at, &body}, func() error {
+		events, err := decodeEvents(tree, body)
+		if err != nil {
+			return err
+		}
+		for i, e := range events {
+			if seq := last - int64(len(events)-1-i); seq > after {
+				out = append(out, TreeEvent{Event: e, Sequence: seq, At: at})
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (s *Store) addEventDetails(ctx context.Context, events []TreeEvent) error {
+	var keys []dag.Key
+	var attempts []int32
+	var at []int
+	for i, e := range events {
+		if e.Task != 0 {
+			keys, attempts, at = append(keys, e.Task), append(attempts, e.Attempt), append(at, i)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := s.pool.Query(ctx, sql("EventDetails"), keys, attempts)
+	if err != nil {
+		return fmt.Errorf("read events: %w", err)
+	}
+	var ord int
+	var d TreeEvent
+	_, err = pgx.ForEachRow(rows, []any{&ord, &d.ID, &d.Name, &d.Result, &d.Error}, func() error {
+		e := &events[at[ord-1]]
+		e.ID, e.Name, e.Error = d.ID, d.Name, d.Error
+		if e.Type == dag.EventCompleted || e.Type == dag.EventCancelled {
+			e.Result = append([]byte(nil), d.Result...)
+		}
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,80 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Tree is a tree's aggregate.
+type Tree struct {
+	Key              dag.TreeKey
+	ID, Name, UserID string
+	Tasks, Leaves    int
+	Held, Unfinished int
+	Running          int
+	Completed        int
+	Failed           int
+	Cancelled        int
+	Blocked          int
+	LeavesCompleted  int
+	Execution        int   // 0: never executed
+	ExecutionStart   int64 // the last sequence before the current execution
+	Sequence         int64 // of the last event
+	CreatedAt        time.Time
+	StartedAt        *time.Time
+	FinishedAt       *time.Time
+}
+
+// Counts are the tree's figures as package dag wants them.
+func (t *Tree) Counts() dag.Counts {
+	return dag.Counts{Tasks: t.Tasks, Held: t.Held, Unfinished: t.Unfinished, Running: t.Running, Completed: t.Completed,
+		Failed: t.Failed, Cancelled: t.Cancelled, Blocked: t.Blocked, Leaves: t.Leaves, LeavesCompleted: t.LeavesCompleted}
+}
+
+// Tree shows a tree. [ErrNotFound].
+func (s *Store) Tree(ctx context.Context, key dag.TreeKey) (*Tree, error) {
+	list, err := s.trees(ctx, "TreeByKey", key)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, ErrNotFound
+	}
+	return list[0], nil
+}
+
+// Trees lists trees, newest first, below a key (0: from the newest); open: only those with an execution in progress.
+func (s *Store) Trees(ctx context.Context, below dag.TreeKey, userID string, open bool, limit int) ([]*Tree, error) {
+	if below == 0 {
+		below = math.MaxInt64
+	}
+	statement := "TreesDown"
+	if open {
+		statement = "OpenTreesDown"
+	}
+	return s.trees(ctx, statement, below, orNull(userID), limit)
+}
+
+func (s *Store) trees(ctx context.Context, statement string, args ...any) ([]*Tree, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql(statement), args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", statement, err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[Tree])
+}
+
+// CountOpenTrees counts trees with an execution in progress; an empty user counts all.
+func (s *Store) CountOpenTrees(ctx context.Context, userID string) (n int, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, sql("CountOpenTrees"), orNull(userID)).Scan(&n)
+	return n, err
+}

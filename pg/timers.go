@@ -1,0 +1,80 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// DueTimers handles up to limit timers that are due, in one transaction, and returns how many there were.
+func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effects, n int, err error) {
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		eff, n, err = nil, 0, nil
+		due, err := takeTimers(ctx, c, limit)
+		if err != nil {
+			return err
+		}
+		if n = len(due); n == 0 {
+			_, err := c.Exec(ctx, "rollback")
+			return err
+		}
+		keys := make([]dag.Key, n)
+		for i, t := range due {
+			keys[i] = t.Task
+		}
+		d, view, err := load{keys: keys, policies: keys, dependents: true, begun: true}.run(ctx, c, s.resident)
+		if err != nil {
+			return err
+		}
+		deadlines := 0
+		b := &pgx.Batch{}
+		for _, t := range due {
+			if t.Kind == dag.TimerTree {
+				deadlines++
+				queueTreeCancel(b, t.Task, "Tree timeout", t.Attempt)
+				continue
+			}
+			d.Due(t)
+		}
+		if eff, err = apply(ctx, c, b, d, view, room); err == nil {
+			eff.Followups += deadlines
+		}
+		return err
+	})
+	return eff, n, err
+}
+
+// takeTimers begins a transaction and takes up to limit timers that are due.
+func takeTimers(ctx context.Context, c *pgx.Conn, limit int) (due []dag.Timer, err error) {
+	b := &pgx.Batch{}
+	b.Queue("begin")
+	b.Queue(sql("DueTimers"), limit).Query(func(rows pgx.Rows) error {
+		var t dag.Timer
+		_, err := pgx.ForEachRow(rows, []any{&t.Task, &t.Attempt, &t.Kind}, func() error {
+			due = append(due, t)
+			return nil
+		})
+		return err
+	})
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("take timers: %w", err)
+	}
+	return due, nil
+}
+
+// NextTimer is how long it is until the next timer, by Postgres's clock; ok is false when there is none.
+func (s *Store) NextTimer(ctx context.Context) (wait time.Duration, ok bool, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	var at, now time.Time
+	err = s.pool.QueryRow(ctx, sql("NextTimer")).Scan(&at, &now)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, false, nil
+	}
+	return at.Sub(now), err == nil, err
+}

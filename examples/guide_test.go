@@ -1,0 +1,223 @@
+package examples
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	guidePath   = "../docs/custom-workers.md"
+	guideWithin = time.Minute // for one command, or for a server to say what the guide shows
+)
+
+// TestTheGuideWorks makes every file and runs every command of docs/custom-workers.md in a directory outside the module.
+//
+// The first word after the language of a block says what is done with it: a file's name; server, for a command that stays
+// and is interrupted at the end; nothing, for a command that ends. A block of text holds parts of what the command before
+// it prints, line by line and in order; white space does not count.
+func TestTheGuideWorks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds programs and starts a cluster")
+	}
+	g := newGuide(t)
+	var last *output
+	for _, b := range blocks(t, guidePath) {
+		switch {
+		case b.language == "text":
+			last.want(t, b.text)
+		case b.language == "sh" && b.word == "server":
+			last = g.serve(b.text)
+		case b.language == "sh":
+			last = g.run(b.text)
+		default:
+			file := filepath.Join(g.dir, b.word)
+			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, s := range slices.Backward(g.servers) {
+		s.interrupt(t)
+	}
+}
+
+// block is a fenced one.
+type block struct{ language, word, text string }
+
+func blocks(t *testing.T, name string) (all []block) {
+	var open *block
+	for line := range strings.Lines(string(read(t, name))) {
+		fence, isFence := strings.CutPrefix(line, "```")
+		switch {
+		case isFence && open == nil:
+			language, word, _ := strings.Cut(strings.TrimSpace(fence), " ")
+			open = &block{language: language, word: word}
+		case isFence:
+			all, open = append(all, *open), nil
+		case open != nil:
+			open.text += line
+		}
+	}
+	if len(all) < 10 {
+		t.Fatalf("%s has %d blocks", name, len(all))
+	}
+	return all
+}
+
+// guide is the directory and the environment that the guide's commands run in.
+type guide struct {
+	t       *testing.T
+	dir     string
+	env     []string
+	servers []*server
+}
+
+func newGuide(t *testing.T) *guide {
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "github.com/taskgrove/taskgrove/cmd/taskgrove")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build taskgrove: %v\n%s", err, out)
+	}
+	g := &guide{t: t, dir: t.TempDir()}
+	for _, entry := range os.Environ() {
+		if !strings.HasPrefix(entry, "TASKGROVE_") && !strings.HasPrefix(entry, "PATH=") {
+			g.env = append(g.env, entry)
+		}
+	}
+	grpc := freeAddress(t)
+	g.env = append(g.env, "PATH="+bin+":"+os.Getenv("PATH"),
+		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR="+grpc, "TASKGROVE_SERVER="+grpc)
+	return g
+}
+
+func freeAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// command is a shell in a process group of its own.
+func (g *guide) command(ctx context.Context, script string) (*exec.Cmd, *output) {
+	cmd := exec.CommandContext(ctx, "bash", "-ec", script)
+	out := &output{}
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = g.dir, g.env, out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	return cmd, out
+}
+
+// run runs a command to its end. After go mod init, the module of the guide is told where Taskgrove's own is.
+func (g *guide) run(script string) *output {
+	if strings.HasPrefix(script, "go mod init ") {
+		root, err := filepath.Abs("..")
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		script += "go mod edit -replace github.com/taskgrove/taskgrove=" + root + "\n"
+	}
+	ctx, cancel := context.WithTimeout(g.t.Context(), guideWithin)
+	defer cancel()
+	cmd, out := g.command(ctx, script)
+	if err := cmd.Run(); err != nil {
+		g.t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return out
+}
+
+type server struct {
+	script string
+	cmd    *exec.Cmd
+	out    *output
+	ended  chan error
+}
+
+func (g *guide) serve(script string) *output {
+	cmd, out := g.command(context.WithoutCancel(g.t.Context()), script)
+	if err := cmd.Start(); err != nil {
+		g.t.Fatal(err)
+	}
+	s := &server{script, cmd, out, make(chan error, 1)}
+	go func() { s.ended <- cmd.Wait() }()
+	g.t.Cleanup(func() { _ = cmd.Cancel() })
+	g.servers = append(g.servers, s)
+	return out
+}
+
+// interrupt does what Ctrl-C does, and wants a clean end.
+func (s *server) interrupt(t *testing.T) {
+	if err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT); err != nil {
+		t.Fatalf("interrupt %s: %v", s.script, err)
+	}
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			t.Errorf("%s ended with %v\n%s", s.script, err, s.out)
+		}
+	case <-time.After(guideWithin):
+		t.Errorf("%s does not end\n%s", s.script, s.out)
+	}
+}
+
+// output is what a command has printed so far.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// want waits until the output has each line of parts, in order.
+func (o *output) want(t *testing.T, parts string) {
+	t.Helper()
+	for deadline := time.Now().Add(guideWithin); ; time.Sleep(20 * time.Millisecond) {
+		missing := o.missing(parts)
+		if missing == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%q is missing, or in another order, in\n%s", missing, o)
+		}
+	}
+}
+
+func (o *output) missing(parts string) string {
+	squeeze := func(text string) string { return strings.Join(strings.Fields(text), "") }
+	printed := bufio.NewScanner(strings.NewReader(o.String()))
+	printed.Buffer(nil, 1<<20)
+	for part := range strings.Lines(parts) {
+		for found := false; !found; {
+			if !printed.Scan() {
+				return part
+			}
+			found = strings.Contains(squeeze(printed.Text()), squeeze(part))
+		}
+	}
+	return ""
+}

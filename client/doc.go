@@ -3,4 +3,6 @@
 // It owns the connection, the conversion between Go values and messages, and going on after a lost connection: reads and
 // watches resume by themselves, submissions only with an idempotency key. It must not know how trees are stored or run,
 // and imports nothing of the server.
+//
+// The package is stable: programs outside the module may rely on it.
 package client

@@ -16,7 +16,7 @@ import (
 //     Run must then stop what it started, and return soon.
 //  4. What Run returns becomes the attempt's outcome. Beside an error, [Partial] may hold what was done until then.
 //
-// An executor that keeps something open between attempts is an io.Closer too; [Registry.Close] closes it.
+// An executor that keeps something open between attempts is an io.Closer too; its worker closes it at the end.
 //
 // Package conformance has the tests that every executor passes.
 type Executor interface {
@@ -40,7 +40,7 @@ type Description struct {
 	Tags                  []string
 	Inputs, Output        json.RawMessage // JSON Schemas (draft 2020-12); nil: anything
 	Cancelable            bool            // stops its work when the context ends
-	Repeatable            bool            // running twice at once does no harm
+	Repeatable            bool            // running twice at once does no harm; see [Repeatable]
 	Timeout               time.Duration   // start-to-close when the task names none; 0: unlimited
 }
 

@@ -56,7 +56,8 @@ func WithType(typ string) Option { return func(d *Description) { d.Type = typ } 
 func WithTimeout(most time.Duration) Option { return func(d *Description) { d.Timeout = most } }
 
 // Repeatable says that running twice at once does no harm: f changes nothing outside, or the same key twice is fine
-// there. Attempts then start earlier.
+// there. Coordinators know this of the built-in executors only; with others a task says so itself, and then its attempts
+// may start earlier.
 func Repeatable() Option { return func(d *Description) { d.Repeatable = true } }
 
 // NotCancelable says that f does not look at its context. It then keeps its slot until it is done, whatever becomes of the

@@ -102,7 +102,7 @@ func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 	w := s.w
 	beat := &workerv1.Beat{
 		Version: workerv1.Version, Instance: s.instance, Draining: w.isDraining(), Leaving: leaving,
-		Host: w.cfg.Host, Build: w.cfg.Build, Executors: w.registry.IDs(),
+		Host: w.cfg.Host, Build: w.cfg.Build, Executors: w.kinds.ids(),
 	}
 	for _, p := range w.pools {
 		beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots)})

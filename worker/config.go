@@ -134,6 +134,17 @@ func (c *Config) validate() error {
 	if len(c.Executors) == 0 {
 		fault("no executors")
 	}
+	ids := map[string]bool{}
+	for _, e := range c.Executors {
+		switch id := e.Describe().ID; {
+		case id == "":
+			fault("executor %T has no id", e)
+		case ids[id]:
+			fault("two executors have the id %q", id)
+		default:
+			ids[id] = true
+		}
+	}
 	if n := len(c.Pools); n > ledger.MostPools {
 		fault("%d pools, at most %d", n, ledger.MostPools)
 	}

@@ -22,7 +22,7 @@ const coordinatorUser = "coordinator"
 //
 // url is nats://user:password@host:port, several separated by commas; the user is the worker's id. Dial waits for a server
 // until ctx ends, with a warning every 5 s. It returns an error when the configuration has faults, all of them at once, or
-// when an executor can't run on this machine (see [executors.Checker]). It panics when two executors have the same id.
+// when an executor can't run on this machine (see [executors.Checker]).
 //
 // The worker owns the connection and the executors: [Worker.Run] closes them at its end.
 func Dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
@@ -44,13 +44,13 @@ func Dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker %s: %w", cfg.ID, err)
 	}
-	w, err := New(cfg, conn)
+	w, err := newWorker(cfg, conn)
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	w.close = sync.OnceValue(func() error {
-		err := w.registry.Close()
+		err := w.kinds.close()
 		conn.Close()
 		return err
 	})

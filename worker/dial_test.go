@@ -76,6 +76,10 @@ type closing struct {
 	closed  int
 }
 
+type nameless struct{ noop.Executor }
+
+func (*nameless) Describe() executors.Description { return executors.Description{} }
+
 func (c *closing) Check(context.Context) error { return c.missing }
 
 func (c *closing) Close() error {
@@ -122,6 +126,8 @@ func TestDialRefuses(t *testing.T) {
 	}{
 		"a URL of something else":   {"http://user:secret@h", Config{}, "dial worker: url: not the URL of a NATS server"},
 		"no executors":              {"nats://h:1", Config{}, "no executors"},
+		"an executor twice":         {"nats://h:1", Config{Executors: []executors.Executor{noop.New(), noop.New()}}, `two executors have the id "noop_executor"`},
+		"an executor without an id": {"nats://h:1", Config{Executors: []executors.Executor{&nameless{}}}, "executor *worker.nameless has no id"},
 		"no server before the end":  {"nats://127.0.0.1:1", Config{Executors: []executors.Executor{noop.New()}}, "connect to nats"},
 		"what can't run here":       {"nats://h:1", Config{Executors: []executors.Executor{&closing{Executor: noop.New(), missing: errors.New("no disk")}}}, "executor noop_executor can't run here: no disk"},
 		"a pool without a capacity": {"nats://h:1", Config{Executors: []executors.Executor{noop.New()}, Pools: []Pool{{"p", -1}}}, `pool "p": concurrency is -1`},

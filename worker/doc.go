@@ -1,7 +1,9 @@
-// Package worker takes attempts from NATS, runs them with the executors of a registry, and reports their results.
+// Package worker takes attempts from NATS, runs them with its executors, and reports their results.
 //
 // It owns an attempt from the moment it is taken until a coordinator's receipt for its result, and the lease under
 // which it may run at all. It must not know Postgres, nor how a task came to be ready or what its result unlocks.
+//
+// The package is stable: programs outside the module may rely on it. docs/custom-workers.md is the guide.
 //
 // # Life of an attempt
 //

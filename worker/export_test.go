@@ -5,3 +5,6 @@ var (
 	EndOf   = endOf
 	ValueOf = valueOf
 )
+
+// New is a worker on a connection of the test's.
+var New = newWorker

@@ -36,7 +36,7 @@ func closed(f *testing.F) *queue.Conn {
 // deafWorker hears nothing over its connection: what it is told reaches it by calls. Its session is "i1", its lease holds
 // or not.
 func deafWorker(t testing.TB, conn *queue.Conn, leased bool) (*Worker, *session) {
-	w, err := New(Config{ID: "w", Pools: []Pool{{"p", 2}}, Executors: []executors.Executor{noop.New()}, Log: slog.New(slog.DiscardHandler)}, conn)
+	w, err := newWorker(Config{ID: "w", Pools: []Pool{{"p", 2}}, Executors: []executors.Executor{noop.New()}, Log: slog.New(slog.DiscardHandler)}, conn)
 	if err != nil {
 		t.Fatal(err)
 	}

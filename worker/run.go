@@ -176,7 +176,7 @@ func (w *Worker) unknownExecutor(work *workerv1.Work) error {
 	method, _ := schemas.Method.(string)
 	return fmt.Errorf("Task executor not found. type='%s', method='%s'. Registered executor types: [%s]. Registered executor ids: [%s].",
 		cmp.Or(kind, "stdio"), cmp.Or(method, work.Executor),
-		strings.Join(w.registry.Types(), ", "), strings.Join(w.registry.IDs(), ", "))
+		strings.Join(w.kinds.types(), ", "), strings.Join(w.kinds.ids(), ", "))
 }
 
 var spanOptions = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}

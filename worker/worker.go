@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
@@ -21,19 +20,18 @@ import (
 
 // Worker runs attempts of its pools. Make it with [Dial], then call [Worker.Run] once.
 type Worker struct {
-	cfg      Config
-	conn     *queue.Conn
-	close    func() error // closes what it owns, once
-	registry *executors.Registry
-	kinds    map[string]*kind // by executor id
-	pools    []*pool
-	book     *book
-	results  *batcher[*attempt]
-	voices   voices
-	parts    chan struct{} // a place for each request for a part of a payload
-	metrics  *metrics
-	log      *slog.Logger
-	quiet    *quietLog
+	cfg     Config
+	conn    *queue.Conn
+	close   func() error // closes what it owns, once
+	kinds   kinds
+	pools   []*pool
+	book    *book
+	results *batcher[*attempt]
+	voices  voices
+	parts   chan struct{} // a place for each request for a part of a payload
+	metrics *metrics
+	log     *slog.Logger
+	quiet   *quietLog
 
 	draining  chan struct{} // closed when a drain was asked for
 	drainOnce sync.Once
@@ -42,27 +40,18 @@ type Worker struct {
 	crew      crew                    // runs them
 }
 
-// kind is one executor with what was asked of it once.
-type kind struct {
-	executor    executors.Executor
-	description executors.Description
-	span        string
-	outcomes    [6]metric.MeasurementOption // by dag.Outcome
-}
-
-// New is [Dial] with a connection of the caller's, who closes it. It must have been made with the worker's id. Package
-// queue gives no promise to programs outside the module, so New gives none either.
-func New(cfg Config, conn *queue.Conn) (*Worker, error) {
+// newWorker makes a worker on a connection that was made with its id, and that the caller closes.
+func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("worker configuration: %w", err)
 	}
-	registry := executors.NewRegistry(cfg.Executors...)
 	w := &Worker{
-		cfg: cfg, conn: conn, close: sync.OnceValue(registry.Close), registry: registry, kinds: map[string]*kind{},
+		cfg: cfg, conn: conn, kinds: newKinds(cfg.Executors),
 		log: cfg.Log.With("worker", cfg.ID), draining: make(chan struct{}),
 		parts: make(chan struct{}, partsInFlight),
 	}
+	w.close = sync.OnceValue(w.kinds.close)
 	w.quiet = &quietLog{log: w.log}
 	for i, p := range cfg.Pools {
 		w.pools = append(w.pools, newPool(i, p))
@@ -73,10 +62,6 @@ func New(cfg Config, conn *queue.Conn) (*Worker, error) {
 	var err error
 	if w.metrics, err = newMetrics(cfg.Meter, w); err != nil {
 		return nil, fmt.Errorf("worker metrics: %w", err)
-	}
-	for _, id := range registry.IDs() {
-		e, _ := registry.Get(id)
-		w.kinds[id] = &kind{executor: e, description: e.Describe(), span: "run " + id, outcomes: outcomeAttributes(id)}
 	}
 	return w, nil
 }

@@ -4,7 +4,7 @@
 // 	protoc        v3.21.12
 // source: taskgrove/v1/taskgrove.proto
 
-// The client API of Taskgrove.
+// The client API of Taskgrove. It is stable: fields and methods are added, and keep their numbers and meanings.
 
 package taskgrovev1
 

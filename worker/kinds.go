@@ -1,0 +1,59 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// kind is one executor with what was asked of it once.
+type kind struct {
+	executor    executors.Executor
+	description executors.Description
+	span        string
+	outcomes    [6]metric.MeasurementOption // by dag.Outcome
+}
+
+// kinds are the executors of a worker, by id.
+type kinds map[string]*kind
+
+func newKinds(all []executors.Executor) kinds {
+	k := kinds{}
+	for _, e := range all {
+		d := e.Describe()
+		k[d.ID] = &kind{executor: e, description: d, span: "run " + d.ID, outcomes: outcomeAttributes(d.ID)}
+	}
+	return k
+}
+
+// ids are all ids, sorted.
+func (k kinds) ids() []string { return slices.Sorted(maps.Keys(k)) }
+
+// types are all types, sorted, each once.
+func (k kinds) types() []string {
+	var types []string
+	for _, one := range k {
+		types = append(types, one.description.Type)
+	}
+	slices.Sort(types)
+	return slices.Compact(types)
+}
+
+// close closes the executors that are an io.Closer.
+func (k kinds) close() error {
+	var errs []error
+	for _, id := range k.ids() {
+		if c, ok := k[id].executor.(io.Closer); ok {
+			if err := c.Close(); err != nil {
+				errs = append(errs, fmt.Errorf("close executor %s: %w", id, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

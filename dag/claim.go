@@ -1,5 +1,13 @@
 package dag
 
+// Claim asks for an attempt on behalf of a worker. Facts came with the attempt's message.
+type Claim struct {
+	Task    Key
+	Attempt int32
+	Worker  WorkerKey
+	Facts   Facts
+}
+
 // Verdict answers a claim.
 type Verdict int
 

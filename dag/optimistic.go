@@ -23,20 +23,6 @@ type Assumptions struct {
 	Trees   map[TreeKey]int32 // are not cancelled, and are in this execution; 0: in any. Not 0: the tree is the one that [Memory] told of
 }
 
-// Lane is a pool and a priority. Tasks of one lane and tree are published in the order in which they got ready.
-type Lane struct {
-	Pool     int32
-	Priority Priority
-}
-
-// Claim asks for an attempt on behalf of a worker. Facts came with the attempt's message.
-type Claim struct {
-	Task    Key
-	Attempt int32
-	Worker  WorkerKey
-	Facts   Facts
-}
-
 // Memory is what a process remembers of trees that it stored. It may be out of date: what comes of it is compared.
 type Memory interface {
 	// Dependents are the tasks that the task's end unlocks at once, and the execution that its tree is in, 0 if that is
@@ -154,9 +140,6 @@ func (o *Optimistic) Settle(results []Result, vacant func(Lane) bool) bool {
 	}
 	return o.writesAll()
 }
-
-// Lane is where the task waits when it is ready.
-func (r *Row) Lane() Lane { return Lane{r.Pool, r.Priority} }
 
 // assume hands in a row. false: the task has one already, so that two claims or results are about it.
 func (o *Optimistic) assume(r Row) bool {

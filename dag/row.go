@@ -65,3 +65,12 @@ func (r *Row) cause() Key {
 	}
 	return r.Key
 }
+
+// Lane is a pool and a priority. Tasks of one lane and tree are published in the order in which they got ready.
+type Lane struct {
+	Pool     int32
+	Priority Priority
+}
+
+// Lane is where the task waits when it is ready.
+func (r *Row) Lane() Lane { return Lane{r.Pool, r.Priority} }

@@ -41,7 +41,7 @@ func (s *Store) Followups(ctx context.Context, room Room) (eff *Effects, more bo
 		if err := p.expand(ctx, c); err != nil {
 			return err
 		}
-		d, view, err := load{keys: p.lock, policies: p.lock, begun: true}.run(ctx, c, s.resident)
+		d, view, err := load{keys: p.lock, policies: p.lock, begun: true}.lock(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
@@ -78,9 +78,9 @@ type followupBatchPlan struct {
 }
 
 func (p *followupBatchPlan) scan(rows pgx.Rows) error {
-	var c followup
-	_, err := pgx.ForEachRow(rows, []any{&c.kind, &c.task, &c.cursor}, func() error {
-		p.followups = append(p.followups, c)
+	var f followup
+	_, err := pgx.ForEachRow(rows, []any{&f.kind, &f.task, &f.cursor}, func() error {
+		p.followups = append(p.followups, f)
 		return nil
 	})
 	return err
@@ -103,77 +103,77 @@ func (p *followupBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
 				p.followups = p.followups[:i+j]
 				return nil
 			}
-			ch := &part[j]
-			ch.cut(left)
-			left -= 1 + len(ch.dependents) + len(ch.tasks)
-			p.lock = append(p.lock, ch.task)
-			for _, d := range ch.dependents {
+			f := &part[j]
+			f.cut(left)
+			left -= 1 + len(f.dependents) + len(f.tasks)
+			p.lock = append(p.lock, f.task)
+			for _, d := range f.dependents {
 				p.lock = append(p.lock, d.Key)
 			}
-			p.lock = append(p.lock, ch.tasks...)
+			p.lock = append(p.lock, f.tasks...)
 		}
 	}
 	return nil
 }
 
-func (ch *followup) find(b *pgx.Batch, limit int) {
-	switch ch.kind {
+func (f *followup) find(b *pgx.Batch, limit int) {
+	switch f.kind {
 	case FollowupUnlock:
-		b.Queue(sql("DependentsAfter"), ch.task, ch.cursor, limit).Query(func(rows pgx.Rows) (err error) {
-			ch.dependents, err = pgx.CollectRows(rows, pgx.RowToStructByPos[dag.Dependent])
-			ch.last = len(ch.dependents) < limit
+		b.Queue(sql("DependentsAfter"), f.task, f.cursor, limit).Query(func(rows pgx.Rows) (err error) {
+			f.dependents, err = pgx.CollectRows(rows, pgx.RowToStructByPos[dag.Dependent])
+			f.last = len(f.dependents) < limit
 			return err
 		})
 	case FollowupCancel:
-		first, end := ch.task.Tree().Range()
-		b.Queue(sql("UnfinishedAfter"), max(first, ch.cursor+1), end, limit).Query(func(rows pgx.Rows) (err error) {
-			ch.tasks, err = pgx.CollectRows(rows, pgx.RowTo[dag.Key])
-			ch.last = len(ch.tasks) < limit
+		first, end := f.task.Tree().Range()
+		b.Queue(sql("UnfinishedAfter"), max(first, f.cursor+1), end, limit).Query(func(rows pgx.Rows) (err error) {
+			f.tasks, err = pgx.CollectRows(rows, pgx.RowTo[dag.Key])
+			f.last = len(f.tasks) < limit
 			return err
 		})
 	default:
-		ch.last = true
+		f.last = true
 	}
 }
 
-func (ch *followup) cut(n int) {
-	if len(ch.dependents) > n {
-		ch.dependents, ch.last = ch.dependents[:n], false
+func (f *followup) cut(n int) {
+	if len(f.dependents) > n {
+		f.dependents, f.last = f.dependents[:n], false
 	}
-	if len(ch.tasks) > n {
-		ch.tasks, ch.last = ch.tasks[:n], false
+	if len(f.tasks) > n {
+		f.tasks, f.last = f.tasks[:n], false
 	}
 }
 
 func (p *followupBatchPlan) decide(d *dag.Decision) {
-	for _, ch := range p.followups {
-		switch ch.kind {
+	for _, f := range p.followups {
+		switch f.kind {
 		case FollowupUnlock:
-			d.Unlocked(ch.task, ch.dependents)
+			d.Unlocked(f.task, f.dependents)
 		case FollowupCancel:
-			for _, k := range ch.tasks {
+			for _, k := range f.tasks {
 				d.Cancel(k, "", true)
 			}
 		case FollowupRelease:
-			d.Release(ch.task)
+			d.Release(f.task)
 		}
 	}
 }
 
 // queue deletes the followups that are done, and moves the others on. It runs before the decision adds new followups.
 func (p *followupBatchPlan) queue(b *pgx.Batch) {
-	for _, ch := range p.followups {
-		if ch.last {
-			b.Queue(sql("DeleteFollowup"), ch.kind, ch.task)
+	for _, f := range p.followups {
+		if f.last {
+			b.Queue(sql("DeleteFollowup"), f.kind, f.task)
 			continue
 		}
-		at := ch.cursor
-		if n := len(ch.dependents); n > 0 {
-			at = ch.dependents[n-1].Key
+		at := f.cursor
+		if n := len(f.dependents); n > 0 {
+			at = f.dependents[n-1].Key
 		}
-		if n := len(ch.tasks); n > 0 {
-			at = ch.tasks[n-1]
+		if n := len(f.tasks); n > 0 {
+			at = f.tasks[n-1]
 		}
-		b.Queue(sql("MoveFollowup"), ch.kind, ch.task, at)
+		b.Queue(sql("MoveFollowup"), f.kind, f.task, at)
 	}
 }

@@ -19,7 +19,7 @@ func TestAWriteThatFindsAnotherStateIsGivenUp(t *testing.T) {
 	}
 	k := out.Tree.Key(0)
 	err = s.transaction(t.Context(), func(ctx context.Context, c *pgx.Conn) error {
-		d, view, err := load{keys: []dag.Key{k}}.run(ctx, c, newResidentTrees())
+		d, view, err := load{keys: []dag.Key{k}}.lock(ctx, c, newResidentTrees())
 		if err != nil {
 			return err
 		}

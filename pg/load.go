@@ -24,9 +24,9 @@ type load struct {
 	before        func(b *pgx.Batch) // queues what is to be done before tasks are locked, each with its own callback
 }
 
-// run begins the transaction on c, and gives a decision about the tasks as they are, which stay locked until its end, and a view
+// lock begins the transaction on c, locks the tasks, and gives a decision about the tasks as they are, and a view
 // of the resident trees that they belong to. One round trip, or two if a tree is not the one that is resident.
-func (l load) run(ctx context.Context, c *pgx.Conn, r *residentTrees) (*dag.Decision, *residentView, error) {
+func (l load) lock(ctx context.Context, c *pgx.Conn, r *residentTrees) (*dag.Decision, *residentView, error) {
 	if l.policies == nil {
 		l.policies = []dag.Key{}
 	}
@@ -38,11 +38,11 @@ func (l load) run(ctx context.Context, c *pgx.Conn, r *residentTrees) (*dag.Deci
 	if l.dependents {
 		view = r.view(trees)
 	}
-	d, stale, err := l.lock(ctx, c, trees, view)
+	d, stale, err := l.lockIn(ctx, c, trees, view)
 	if err == nil && stale { // the locks stay; the rest is read anew, without what is resident
 		l.begun, l.before = true, nil
 		view = &residentView{all: r}
-		d, _, err = l.lock(ctx, c, trees, view)
+		d, _, err = l.lockIn(ctx, c, trees, view)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("lock %d tasks: %w", len(l.keys), err)
@@ -50,9 +50,9 @@ func (l load) run(ctx context.Context, c *pgx.Conn, r *residentTrees) (*dag.Deci
 	return d, view, nil
 }
 
-// lock locks the tasks and their dependents: those of resident trees as the view has them, others as Postgres finds them. stale:
+// lockIn locks the tasks and their dependents: those of resident trees as the view has them, others as Postgres finds them. stale:
 // a tree is not the one that is resident.
-func (l load) lock(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, view *residentView) (d *dag.Decision, stale bool, err error) {
+func (l load) lockIn(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, view *residentView) (d *dag.Decision, stale bool, err error) {
 	b := &pgx.Batch{}
 	if !l.begun {
 		b.Queue("begin")

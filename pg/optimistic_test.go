@@ -203,30 +203,6 @@ func TestAWrongAssumptionIsNotRepeated(t *testing.T) {
 	}
 }
 
-// TestCaution: when optimistic transactions are refused again and again, they are hardly tried, until they succeed again.
-func TestCaution(t *testing.T) {
-	var c caution
-	tried := func(n int, refused bool) (tries int) {
-		for range n {
-			if c.mayTry() {
-				tries++
-				c.note(refused)
-			}
-		}
-		return tries
-	}
-	if n := tried(1000, false); n != 1000 {
-		t.Errorf("%d of 1000 were tried though none is refused", n)
-	}
-	if n := tried(100_000, true); n < 50 || n > 150 {
-		t.Errorf("%d of 100000 were tried though all are refused", n)
-	}
-	tried(2000, false)
-	if n := tried(1000, false); n != 1000 {
-		t.Errorf("%d of 1000 were tried though none is refused any more", n)
-	}
-}
-
 // TestWhatIsNotAssumed: a result that ApplyOptimistic can't write is not tried.
 func TestWhatIsNotAssumed(t *testing.T) {
 	t.Parallel()
@@ -328,24 +304,6 @@ func TestPoliciesAreRead(t *testing.T) {
 	}
 	if tried, refused := h.s.OptimisticTransactions(); tried != 1 || refused != 0 {
 		t.Errorf("%d transactions did not read, %d of them were refused; want the completion", tried, refused)
-	}
-}
-
-// TestGrants: what a try was granted is there for the next one, and no more is asked for.
-func TestGrants(t *testing.T) {
-	asked := int32(0)
-	g := newGrants(func(_ int32, _ dag.Priority, n int32) bool { asked += n; return asked <= 10 })
-	for _, try := range []struct {
-		n, asked int32
-		want     bool
-	}{{4, 4, true}, {4, 4, true}, {0, 4, true}, {3, 4, true}, {6, 10, true}, {7, 10, true}} {
-		g.again()
-		if got := g.ask(1, 1, try.n); got != try.want || asked != try.asked {
-			t.Fatalf("%d: got %t, %d were asked for in all; want %t and %d", try.n, got, asked, try.want, try.asked)
-		}
-	}
-	if g.ask(1, 1, 5) || g.ask(1, 2, 1) {
-		t.Error("more was granted than there is room")
 	}
 }
 

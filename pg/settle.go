@@ -21,7 +21,7 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 	l, offers := loadResults(results)
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		granted.again()
-		d, view, err := l.run(ctx, c, s.resident)
+		d, view, err := l.lock(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
@@ -87,39 +87,6 @@ func (o *offers) passesNobody(r *dag.Row) bool {
 	return !waits || p > r.Priority
 }
 
-// queueShareWorkers finds out which workers are alive, and locks them so until the end of the transaction.
-func queueShareWorkers(b *pgx.Batch, workers []dag.WorkerKey, alive map[dag.WorkerKey]bool) {
-	b.Queue(sql("ShareWorkers"), workers).Query(func(rows pgx.Rows) error {
-		return eachRow(rows, func(v *values) { alive[dag.WorkerKey(v.bigint())] = true })
-	})
-}
-
-// Claim answers claims, in their order, in one transaction, of one round trip or more as [Store.Settle]. Claims of workers
-// whose lease is not alive stay Undecided.
-func (s *Store) Claim(ctx context.Context, claims []dag.Claim) (verdicts []dag.Verdict, eff *Effects, err error) {
-	if verdicts, eff, done, err := s.claimOptimistically(ctx, claims); done {
-		return verdicts, eff, err
-	}
-	keys, workers := make([]dag.Key, len(claims)), make([]dag.WorkerKey, 0, 4)
-	for i, c := range claims {
-		keys[i] = c.Task
-		if len(workers) == 0 || workers[len(workers)-1] != c.Worker {
-			workers = append(workers, c.Worker)
-		}
-	}
-	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		alive := map[dag.WorkerKey]bool{}
-		d, view, err := load{keys: keys, before: func(b *pgx.Batch) { queueShareWorkers(b, workers, alive) }}.run(ctx, c, s.resident)
-		if err != nil {
-			return err
-		}
-		verdicts = d.Claims(claims, func(w dag.WorkerKey) bool { return alive[w] })
-		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, nil)
-		return err
-	})
-	return verdicts, eff, err
-}
-
 // TakeBack takes attempts back from a worker: crash when it was lost, else because it does not know them (any more).
 func (s *Store) TakeBack(ctx context.Context, w dag.WorkerKey, keys []dag.Key, crash bool, room Room) (*Effects, error) {
 	return s.decide(ctx, load{keys: keys, policies: keys, dependents: true}, room, func(d *dag.Decision) {
@@ -132,7 +99,7 @@ func (s *Store) TakeBack(ctx context.Context, w dag.WorkerKey, keys []dag.Key, c
 // decide is the frame of every simple transaction: lock, decide, write.
 func (s *Store) decide(ctx context.Context, l load, room Room, f func(*dag.Decision)) (eff *Effects, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		d, view, err := l.run(ctx, c, s.resident)
+		d, view, err := l.lock(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}

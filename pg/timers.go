@@ -27,7 +27,7 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 		for i, t := range due {
 			keys[i] = t.Task
 		}
-		d, view, err := load{keys: keys, policies: keys, dependents: true, begun: true}.run(ctx, c, s.resident)
+		d, view, err := load{keys: keys, policies: keys, dependents: true, begun: true}.lock(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}

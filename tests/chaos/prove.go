@@ -37,7 +37,7 @@ var bugs = []bug{
 	{mutation.Mutant{Name: "take-back-forgets", File: "coordinator/workers.go", What: "all attempts of a lost worker are taken back",
 		Old: "slices.Chunk(keys, takeBackAtOnce)", New: "slices.Chunk(keys[:1], takeBackAtOnce)"}, "worker-kill"},
 	{mutation.Mutant{Name: "lease-never-ends", File: "pg/sql/workers.sql", What: "a lease that is not extended ends",
-		Old: "where state in (1, 2) and lease_until < clock_timestamp() returning", New: "where state in (1, 2) and lease_until < clock_timestamp() - interval '1 day' returning"}, "worker-kill"},
+		Old: "lease_until < clock_timestamp() returning", New: "lease_until < clock_timestamp() - interval '1 day' returning"}, "worker-kill"},
 	{mutation.Mutant{Name: "result-sent-once", File: "internal/ledger/claim.go", What: "a result is sent until its receipt comes",
 		Old: "if e.phase == reported && !e.sending && now.After(e.sendAfter) {", New: "if false {"}, "nats-lost,delete-results"},
 	{mutation.Mutant{Name: "copies-start-early", File: "internal/ledger/ledger.go", What: "only repeatable tasks start before their claim",

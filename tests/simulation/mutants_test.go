@@ -209,3 +209,13 @@ func hunt(t *testing.T, m mutation.Mutant, dir string) (histories int, why strin
 	fmt.Sscan(string(hit[1]), &histories)
 	return histories, string(hit[2])
 }
+
+// TestMutantsQuoteTheSource: every bug that is to be built in still finds its place.
+func TestMutantsQuoteTheSource(t *testing.T) {
+	dir := t.TempDir()
+	for _, m := range mutants {
+		if _, err := m.Overlay("../..", dir); err != nil {
+			t.Error(err)
+		}
+	}
+}

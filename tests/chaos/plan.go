@@ -92,6 +92,10 @@ func newStory(rng *rand.Rand, prefix string) Story {
 		s.GiveUp = false
 	}
 	s.Tree = oracle.Random(rng, shape)
+	for _, t := range s.Tree.Tasks { // a client names those that are required first, and the last one's results win
+		required := slices.DeleteFunc(slices.Clone(t.Deps), func(d oracle.Dep) bool { return d.Optional })
+		copy(t.Deps, append(required, slices.DeleteFunc(slices.Clone(t.Deps), func(d oracle.Dep) bool { return !d.Optional })...))
+	}
 	for i := range s.Tree.Tasks { // work that takes long enough to be hit
 		if rng.IntN(3) == 0 {
 			s.Tree.Tasks[i].Script.Millis = rng.IntN(300)

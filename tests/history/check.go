@@ -80,7 +80,8 @@ func Check(h History, trees []oracle.Tree) ([]Problem, Excused) {
 	}
 	c.concurrency()
 	for _, name := range slices.Sorted(maps.Keys(h.Events)) {
-		c.events(name)
+		_, last := submits[name]
+		c.events(name, last)
 	}
 	for _, l := range h.Left {
 		c.broke(NothingLeft, l.Task, "process %d", l.Process)
@@ -219,9 +220,13 @@ func (c *checker) attempts(task oracle.Task, got End, want oracle.End, s Submit)
 	if task.Cancelled && !s.Whole && got.State == dag.Cancelled && ends[dag.Cancelled] != 1 {
 		c.broke(SettlesOnce, task.ID, "it was cancelled, and %d attempts say so", ends[dag.Cancelled])
 	}
+	most := want.Attempts
+	if got.State == dag.Cancelled && s.Whole { // it may have been tried before
+		most = task.MaxAttempts
+	}
 	switch spent := got.State == dag.Failed && !s.Steered; {
 	case got.State != want.State: // what is wrong is said already
-	case exact && counted != want.Attempts, spent && counted < want.Attempts, got.State != dag.Completed && counted > want.Attempts:
+	case exact && counted != want.Attempts, spent && counted < want.Attempts, got.State != dag.Completed && counted > most:
 		c.broke(Outcomes, task.ID, "%d attempts count, want %d", counted, want.Attempts)
 	case exact && len(list) != counted+ends[dag.Cancelled]:
 		c.broke(Outcomes, task.ID, "%d attempts, of which %d count, though nothing was lost", len(list), counted)
@@ -272,12 +277,12 @@ func (c *checker) order(t oracle.Tree, ends []oracle.End, i int) {
 // follow checks that a run began after the runs of a dependency of its task.
 func (c *checker) follow(task string, first Run, on oracle.Task, end oracle.End) {
 	ran := slices.DeleteFunc(slices.Clone(c.runs[on.ID]), func(r Run) bool { return r.Execution > first.Execution })
-	if len(ran) == 0 && !on.Group && end.State == dag.Completed {
+	if len(ran) == 0 && !on.Group && end.State == dag.Completed && c.h.Ends[on.ID].Execution <= first.Execution {
 		c.broke(Order, task, "it started at %s, and %s never", first.Start, on.ID)
 	}
 	for _, r := range ran {
 		switch {
-		case r.over(first.Start):
+		case r.over(first.Start), r.Abandoned:
 		case r.excused(first.Start) && slices.ContainsFunc(ran, func(o Run) bool { return o.over(first.Start) }):
 			c.excuse(r) // another run of it had given the result
 		default:
@@ -294,8 +299,8 @@ func (c *checker) excuse(r Run) {
 	}
 }
 
-// events checks what a tree told of one or all of its executions.
-func (c *checker) events(root string) {
+// events checks what a tree told of one or all of its executions. last: among them is the last one.
+func (c *checker) events(root string, last bool) {
 	list := c.h.Events[root]
 	ended := map[string]bool{}
 	started := map[string]map[int]bool{}
@@ -310,8 +315,8 @@ func (c *checker) events(root string) {
 			c.broke(SettlesOnce, e.Task, "event %d ends it again", e.Sequence)
 		}
 		ended[e.Task] = ended[e.Task] || e.Ends
-		if e.Ends && c.h.Ends[e.Task].State == dag.Blocked {
-			c.broke(Outcomes, e.Task, "event %d ends it, and it is blocked", e.Sequence)
+		if end, there := c.h.Ends[e.Task]; last && e.Ends && there && (end.State == dag.Blocked || end.State == dag.Held) {
+			c.broke(Outcomes, e.Task, "event %d ends it, and it is %s", e.Sequence, end.State)
 		}
 		if started[e.Task] == nil {
 			started[e.Task] = map[int]bool{}

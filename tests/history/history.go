@@ -56,6 +56,7 @@ type Run struct {
 	FrozenAt   time.Duration // since when it stood still: it is excused of what begins later. 0: not known
 	Execution  int           // of its task: dependencies are judged within one execution, and across none
 	Barred     bool          // its attempt was cancelled before it had started, and the run began later
+	Abandoned  bool          // its attempt had an end before the run had stopped: it was cancelled, or lost with its frozen process, or timed out there
 }
 
 // excused reports whether a run may overlap others of its task, and what depends on it, that begin at a time.

@@ -63,7 +63,7 @@ func (wk *worker) finish(a *attempt, outcome dag.Outcome) {
 	}
 	a.over = true
 	if a.exec != nil {
-		wk.w.end(a.exec)
+		wk.w.end(func(e *execution) bool { return e == a.exec })
 	}
 	flags := wk.w.store.task(a.key().task).row.Flags
 	offer := ledger.MayOffer(flags.Unlocks(), wk.w.chance(0.2), wk.leaving)

@@ -255,9 +255,6 @@ func (s *store) addTree(t *tree, d *dag.TreeDelta) {
 	c.Blocked += d.Blocked
 	c.LeavesCompleted += d.LeavesCompleted
 	for _, e := range d.Events {
-		if t.finished && t.execution > 0 && e.Type != dag.EventExecution {
-			s.w.broken("event %d of task %d after the final one", e.Type, e.Task.Index())
-		}
 		c.Events = append(c.Events, e)
 	}
 	if c.Unfinished == 0 && !t.finished && t.execution > 0 {

@@ -146,7 +146,7 @@ func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bo
 		if r.State == dag.Blocked {
 			row.BlockedBy = t.key.Key(r.BlockedBy)
 		}
-		t.tasks[r.Index].truth.restart(r.Attempt, s.w.now)
+		t.tasks[r.Index].truth.restart(restart{t.execution + 1, r.Attempt}, s.w.now)
 		if r.Release {
 			s.addFollowup(followupRelease, row.Key)
 		}
@@ -155,6 +155,7 @@ func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bo
 		}
 	}
 	eff = &effects{followups: true}
+	s.w.note(t)
 	t.execution++
 	t.cancelled, t.finished = false, false
 	if !beside {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/tests/history"
 	"github.com/taskgrove/taskgrove/tests/oracle"
 )
 
@@ -39,13 +40,15 @@ type world struct {
 	dbDown       time.Duration
 	pending      int // what users still want
 	open         []*execution
-	offers       map[attemptKey]int // results that ever offered a slot, until a task is handed over for it: by which worker
+	ran          []*execution               // all of them
+	told         map[string][]history.Event // by trees' executions that have ended, the last ones left out
+	offers       map[attemptKey]int         // results that ever offered a slot, until a task is handed over for it: by which worker
 	report       Report
 }
 
 // Run plays the history.
 func Run(par Params) Report {
-	w := &world{par: par, offers: map[attemptKey]int{}}
+	w := &world{par: par, offers: map[attemptKey]int{}, told: map[string][]history.Event{}}
 	w.rng = rand.New(rand.NewPCG(par.Seed, 2))
 	if par.Trace {
 		w.keep = 400
@@ -299,12 +302,7 @@ func (w *world) stopProcess(p *process) {
 	p.up = false
 	p.life++
 	if p.id >= 100 {
-		for _, e := range w.open {
-			if e.worker == p.id-100 {
-				e.over = true
-			}
-		}
-		w.sweep()
+		w.end(func(e *execution) bool { return e.worker == p.id-100 })
 		w.workers[p.id-100].forgetAll()
 	}
 	w.after(w.between(100*time.Millisecond, 40*time.Second), func() {
@@ -378,22 +376,4 @@ func (w *world) cancelSomething() bool {
 	eff := w.store.cancelTasks(keys, c.room)
 	c.resume(c.life, func() { c.after(eff) })
 	return true
-}
-
-// forge has a worker claim and report what it was never given.
-func (w *world) forge(wk *worker) {
-	c := w.anyCoordinator()
-	if c == nil || wk.session == nil {
-		return
-	}
-	t := w.store.trees[w.rng.IntN(len(w.store.trees))]
-	row := t.tasks[w.rng.IntN(len(t.tasks))].row
-	key := attemptKey{row.Key, row.Attempt}
-	if w.rng.IntN(2) == 0 {
-		session := wk.session.name
-		c.resume(c.life, func() { c.claim(wk.id-100, session, []grant{{key, []byte("forged")}}, func([]dag.Verdict) {}) })
-		return
-	}
-	w.nats.report(batch{worker: wk.id - 100, session: wk.session.name,
-		results: []result{{key: key, token: []byte("forged"), outcome: dag.OutcomeCompleted, early: w.rng.IntN(2) == 0, started: w.now}}})
 }

@@ -1,12 +1,12 @@
-// Package pgtest gives tests real Postgres databases: one server per test process, started when first asked for, and a
-// fresh database for each test.
+// Package pgtest gives tests real Postgres databases: one server per test process, started on first use, and a fresh database
+// for each test.
 //
-// It owns the server, its temporary directory and the databases' names. It must not know any schema: whoever wants
-// tables migrates.
+// It owns the server, its temporary directory and the databases' names. It must not know any schema: tests that want tables
+// migrate themselves.
 //
-// The servers run with fsync off: tests kill processes, not machines, and what a killed process has written, the
-// kernel still has. Commits stay synchronous, so that a killed server has lost none. PGTEST_BIN_DIR names the binaries
-// to use, to test on another version; without it they are found as [pgserver.Start] describes.
+// The servers run with fsync off: tests kill processes, not machines, and the kernel keeps what a killed process has written.
+// Commits stay synchronous, so a killed server loses none. To test another version, set PGTEST_BIN_DIR to the directory of
+// its binaries; otherwise they are found as [pgserver.Start] describes.
 package pgtest
 
 import (

@@ -1,6 +1,6 @@
-// Command bench measures a cluster of separate processes on this machine (coordinator, worker, NATS server, Postgres)
-// with production settings, beside what Postgres and NATS alone can do in the same run (the limits programs), and
-// writes docs/performance.md.
+// Command bench measures a cluster of separate processes (coordinator, worker, NATS server, Postgres) on this machine, with
+// production settings, and writes docs/performance.md. In the same run it measures what Postgres and NATS can do alone, with
+// the limits programs.
 //
 //	go run ./tests/bench                  # everything, as `make bench` does
 //	go run ./tests/bench -only flat -tasks 10000 -runs 1 -out ""

@@ -1,7 +1,7 @@
 // Package cluster runs a whole cluster for a test: a fresh database, a NATS server, coordinators and workers, each
 // with connections of its own.
 //
-// It owns starting, stopping and cutting off the parts. It must not know what a test wants of them.
+// It owns how the parts are started, stopped and cut off. It must not know what a test wants of them.
 package cluster
 
 import (

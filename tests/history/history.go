@@ -1,8 +1,8 @@
-// Package history says what happened in a run of the system, and judges it.
+// Package history describes what happened in a run of the system, and judges it.
 //
-// It owns the words for calls, runs of executors, attempts, events and ends, and the rules that they must keep. It must not
-// know how they were recorded, by real processes or by a simulation, nor use the decisions of the engine: only the names of
-// states are shared, and the oracle says how trees must end.
+// It owns the types for calls, runs of executors, attempts, events and ends, and the rules for them. It must not know whether
+// real processes or a simulation recorded them, and must not use the engine's decisions: it shares only the names of states,
+// and the oracle says how trees must end.
 package history
 
 import (

@@ -1,5 +1,5 @@
-// Package hostile sends a running cluster what it must refuse: garbage, too much, too slowly, and in others' names.
+// Package hostile attacks a running cluster: with garbage, with too much, too slowly, and in the name of others.
 //
-// It owns attackers and their tests: workers that lie with true credentials, and clients that know no manners. It must not
-// know how refusals are made, only how they look from outside.
+// It owns the attackers and their tests: workers that have real credentials and lie, and clients that misbehave. It must not
+// know how the cluster refuses them, only what this looks like from outside.
 package hostile

@@ -1,7 +1,7 @@
-// Package mutation breaks the source on purpose, one small edit at a time, so that a checker can be shown to find bugs:
-// the go command builds the edited file instead of the real one (-overlay), and the tree itself stays as it is.
+// Package mutation builds bugs into the source on purpose, one small edit at a time, to show that a checker finds them. The go
+// command builds the edited file in place of the real one (-overlay); the source tree is not changed.
 //
-// It owns how an edit is described and turned into an overlay. It must not know what is edited, nor who looks for it.
+// It owns the description of an edit, and its overlay. It must not know what is edited, or which checker looks for it.
 package mutation
 
 import (

@@ -1,7 +1,7 @@
 // Package sources is the small HTTP server that the ETL example fetches from.
 //
-// It owns some CSV files, one of which is only there at the third request, and one that is not there at all. It knows
-// nothing of Taskgrove.
+// It owns some CSV files, one of which appears only at the third request, and one file that is missing for good. It must not
+// know Taskgrove.
 package sources
 
 import (

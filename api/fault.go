@@ -66,6 +66,9 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 	if arg, ok := errors.AsType[*coordinator.InvalidArgumentError](err); ok {
 		return &Fault{Kind: Invalid, Text: arg.Error(), Field: arg.Field}
 	}
+	if level, ok := errors.AsType[*dag.LevelError](err); ok {
+		return &Fault{Kind: Conflict, Text: level.Error()}
+	}
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(err, coordinator.ErrNotFound):

@@ -32,6 +32,7 @@ func TestClassify(t *testing.T) {
 		{"bad task", live, fmt.Errorf("read: %w", &dag.InvalidTaskError{Reason: "x"}), api.Invalid, false},
 		{"bad parameter", live, &coordinator.InvalidArgumentError{Field: "limit", Reason: "x"}, api.Invalid, false},
 		{"unknown", live, fmt.Errorf("task: %w", coordinator.ErrNotFound), api.NotFound, false},
+		{"a process is below the level", live, fmt.Errorf("submit: %w", &dag.LevelError{Needed: "level 2"}), api.Conflict, false},
 		{"conflict", live, coordinator.ErrConflict, api.Conflict, false},
 		{"store is away", live, fmt.Errorf("dial: %w", coordinator.ErrUnavailable), api.Unavailable, true},
 		{"too much", live, api.ErrOverload, api.Exhausted, false},

@@ -114,7 +114,7 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	out := make([]Worker, len(got.Workers))
 	for i, w := range got.Workers {
 		out[i] = Worker{
-			ID: w.Id, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Running: int(w.Running),
+			ID: w.Id, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Level: int(w.Level), Running: int(w.Running),
 			StartedAt: at(w.StartedAt), LeaseUntil: at(w.LeaseUntil), Pools: make(map[string]int, len(w.Pools)),
 		}
 		for pool, n := range w.Pools {

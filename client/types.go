@@ -109,6 +109,7 @@ type LogLine struct {
 type Worker struct {
 	ID, Instance, Host, State, Build string // State: alive, draining, gone, lost
 	Pools                            map[string]int
+	Level                            int // feature level; 0: its coordinator is of a version that does not say
 	Running                          int
 	StartedAt, LeaseUntil            time.Time
 }

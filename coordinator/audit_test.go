@@ -51,6 +51,7 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"a running task's worker is not there", "worker_missing", `delete from worker`},
 	{"a running task's worker is done with", "worker_departed", `update worker set state = 4, attempts = '{-1}'`},
 	{"a running task's worker was lost long ago", "worker_departed", `update worker set state = 4, lease_until = now() - interval '1 hour'`},
+	{"a worker is below the level used", "level", `update worker set level = 0`},
 	{"a lease ended long ago", "lease_overdue", `update worker set lease_until = now() - interval '1 hour'`},
 	{"a worker has not known an attempt for long", "attempt_unlisted", `with w as (update worker set attempts = '{}') update task set started_at = now() - interval '1 hour' where key = key('au-long')`},
 	{"a completed task has no attempt", "attempt_outcome", `delete from attempt where task = key('au-done-a')`},

@@ -229,6 +229,7 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 		key, ok := keys[name]
 		if !ok {
 			b.reply.Error = "the lease of this instance has ended"
+			c.outdated(ctx, b)
 		} else {
 			b.reply.LeaseMs = c.cfg.Lease.Milliseconds()
 		}
@@ -292,7 +293,7 @@ func (b *beating) listed(yield func(dag.Key) bool) {
 // row is what the store is told.
 func (b *beating) row() pg.Beat {
 	row := pg.Beat{Instance: b.m.Instance, ID: b.worker, Host: clean(b.m.Host), Build: clean(b.m.Build), Pools: map[string]int{},
-		State: pg.WorkerAlive, Number: int64(b.m.Number)}
+		Level: b.level(), State: pg.WorkerAlive, Number: int64(b.m.Number)}
 	for _, p := range b.m.Pools {
 		row.Pools[p.Pool] = int(p.Concurrency)
 	}

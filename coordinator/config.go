@@ -10,7 +10,10 @@ import (
 
 // Config is what a coordinator needs to know. Zero fields get their defaults.
 type Config struct {
-	Name string // of this process, for operators; default the host's name
+	Name    string // of this process, for operators; default the host's name
+	Version string // of this process, for operators
+	// Levels are the feature levels that this process has; default [dag.AllLevels].
+	Levels dag.Levels
 
 	Lease     time.Duration // of a worker, from each beat; default 30 s
 	Retention time.Duration // how long finished trees are kept; 0: for ever
@@ -56,6 +59,9 @@ func (c Config) orDefaults() Config {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
+	}
+	if c.Levels == nil {
+		c.Levels = dag.AllLevels
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

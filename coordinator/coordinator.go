@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,10 +26,11 @@ import (
 //	clock ──┘     (dispatch, news,  ├─ beats   ◀─ tg.beat
 //	               events, followups)  └─ payload ◀─ tg.chunk, tg.inputs, tg.progress
 type Coordinator struct {
-	cfg   Config
-	store *pg.Store
-	queue *queue.Conn
-	log   *slog.Logger
+	cfg      Config
+	instance string // this run of this process; random
+	store    *pg.Store
+	queue    *queue.Conn
+	log      *slog.Logger
 
 	tokens     workers.Tokens
 	lanes      *lanes
@@ -55,7 +57,7 @@ var _ Service = (*Coordinator)(nil)
 func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	cfg = cfg.orDefaults()
 	c := &Coordinator{
-		cfg: cfg, store: store, queue: conn, log: cfg.Log,
+		cfg: cfg, instance: rand.Text(), store: store, queue: conn, log: cfg.Log,
 		tokens:        workers.NewTokens(store.Secret()),
 		instances:     newInstances(store),
 		inputs:        newInputsCache(),
@@ -73,8 +75,10 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	return c
 }
 
-// Run works until ctx ends, and finishes what is in hand even then. It returns nil when ctx ended it.
+// Run works until ctx ends, and finishes what is in hand even then. It returns nil when ctx ended it, and a
+// *[dag.OutdatedError] when the store has used a feature level that this process does not have.
 func (c *Coordinator) Run(ctx context.Context) error {
+	defer c.leave(ctx)
 	if err := c.prepare(ctx); err != nil {
 		return err
 	}
@@ -103,6 +107,9 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
+		if isOutdated(err) {
+			return err
+		}
 		c.log.Warn("waiting for NATS and Postgres", "error", err)
 		if !sleep(ctx, time.Second) {
 			return nil
@@ -111,6 +118,9 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 }
 
 func (c *Coordinator) tryPrepare(ctx context.Context) error {
+	if err := c.announceSelf(ctx); err != nil {
+		return err
+	}
 	if err := c.queue.EnsureStreams(ctx); err != nil {
 		return err
 	}

@@ -350,7 +350,7 @@ func (c *Coordinator) Workers(ctx context.Context) ([]Worker, error) {
 		if (state == WorkerAlive || state == WorkerDraining) && w.LeaseUntil.Before(time.Now().Add(-time.Minute)) {
 			state = WorkerLost // and about to be called so
 		}
-		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state, Build: w.Build, Pools: w.Pools,
+		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state, Build: w.Build, Level: w.Level, Pools: w.Pools,
 			Running: w.Attempts, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
 	}
 	return out, nil

@@ -22,6 +22,7 @@ type Service interface {
 type Submitter interface {
 	// Submit validates and stores a tree and, unless it is held, starts it. tasks is consumed once; an error that it
 	// yields ends the submission and is returned. Nothing is stored unless all is valid. It answers after the commit.
+	// *[dag.LevelError] when a live process could not handle the tree.
 	Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error)
 }
 

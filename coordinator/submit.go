@@ -33,7 +33,8 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Timeout: opts.Timeout, Limits: c.cfg.Limits,
 		Known:      func(id string) bool { return c.executors.has(ctx, id) },
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
-		Tasks:      tasks, Room: c.lanes.room,
+		Levels:     c.cfg.Levels, Version: c.cfg.Version,
+		Tasks: tasks, Room: c.lanes.room,
 		Large: func(ctx context.Context) (func(), error) { return slot(ctx, c.copying) },
 	})
 	switch {
@@ -91,6 +92,9 @@ func (c *Coordinator) submitError(err error) error {
 		return err
 	}
 	if _, ok := errors.AsType[*InvalidArgumentError](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*dag.LevelError](err); ok {
 		return err
 	}
 	if errors.Is(err, pg.ErrTooManyPools) {

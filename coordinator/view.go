@@ -91,6 +91,7 @@ const (
 // Worker is a worker as shown.
 type Worker struct {
 	ID, Instance, Host, Build string
+	Level                     dag.Level // feature level
 	State                     WorkerState
 	Pools                     map[string]int // name to concurrency
 	Running                   int

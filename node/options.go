@@ -16,6 +16,8 @@ type Options struct {
 	// AckWait is after how long an unacknowledged message is given to somebody else, the same in all processes. 0: the
 	// default of package queue.
 	AckWait time.Duration
+	// Levels are the feature levels of a coordinator; nil: those of this version.
+	Levels dag.Levels
 	// Resting makes a coordinator that answers the calls of its own process, and has no loops and no listeners.
 	Resting bool
 }

@@ -49,7 +49,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 			Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),
 		},
 		coordinator: coordinator.Config{
-			Name: name, Lease: cfg.Lease, Retention: cfg.Retention, Limits: limits, Known: known, Repeatable: opts.repeatable(),
+			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, Limits: limits, Known: known, Repeatable: opts.repeatable(),
 			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit,
 			InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},

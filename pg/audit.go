@@ -69,12 +69,13 @@ func (s *Store) AuditRest(ctx context.Context, o AuditOptions) ([]Violation, err
 	}
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("AuditWorkers"), o.stuck(), auditRows)
-	if err != nil {
-		return nil, fmt.Errorf("audit workers: %w", err)
+	b := &pgx.Batch{}
+	b.Queue(sql("AuditWorkers"), o.stuck(), auditRows).Query(collect(&found))
+	b.Queue(sql("AuditLevels"), auditRows).Query(collect(&found))
+	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("audit workers and levels: %w", err)
 	}
-	workers, err := pgx.CollectRows(rows, pgx.RowToStructByName[Violation])
-	return append(found, workers...), err
+	return found, nil
 }
 
 func (s *Store) auditAny(ctx context.Context, first, end dag.Key, o AuditOptions) (found []Violation, err error) {

@@ -69,6 +69,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 	defer cancel()
 	b := &pgx.Batch{}
 	b.Queue(sql("DeleteWorkers"))
+	b.Queue(sql("ForgetCoordinators"))
 	b.Queue(sql("DeleteOldChunks"))
 	return s.pool.SendBatch(ctx, b).Close()
 }

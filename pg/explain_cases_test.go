@@ -172,6 +172,8 @@ var unexplained = map[string]string{
 	"CopyTasks":         insertsOnly, "CopySpecs": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly,
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "LostWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
+	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
+	"UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames,
 	"ClusterSecret": fewNames, "PoolIDs": fewNames, "EnsurePools": fewNames, "EnsureExecutors": fewNames, "ExecutorIDs": fewNames,
 	"NextTrees": noTable, "LockExecution": noTable, "AuditTurn": noTable,
 	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",

@@ -23,8 +23,11 @@ type Submission struct {
 	Known func(executor string) bool
 	// Repeatable tells whether all tasks of the executor are; nil: none.
 	Repeatable func(executor string) bool
-	Tasks      iter.Seq2[*dag.Task, error]
-	Room       Room
+	// Levels say which level each task needs; none: all need the base level.
+	Levels  dag.Levels
+	Version string // of this process, to be named by whoever lacks a level that the tree is the first to use
+	Tasks   iter.Seq2[*dag.Task, error]
+	Room    Room
 	// Large is called before a tree that is not small is stored, which takes a connection for as long as its tasks take to
 	// arrive: it waits for leave, and gives what is to be called when the tree is stored. nil: any number at once.
 	Large func(context.Context) (done func(), err error)
@@ -55,7 +58,7 @@ type submissions struct {
 
 // Submit validates and stores a tree in one transaction. A small one shares its transaction with others that come at the
 // same time; the payloads of a large one flow into its own as they are read. Errors: those of the tasks iterator as they are,
-// *dag.InvalidTreeError, [ErrDigest]; nothing is stored then. After another error the tree may be stored: only the
+// *dag.InvalidTreeError, *dag.LevelError, [ErrDigest]; nothing is stored then. After another error the tree may be stored: only the
 // idempotency key tells.
 func (s *Store) Submit(ctx context.Context, sub Submission) (*Submitted, error) {
 	return s.submissions.submit(ctx, sub)
@@ -84,7 +87,7 @@ func (s *submissions) submit(ctx context.Context, sub Submission) (*Submitted, e
 
 // submitSmall validates a tree that was read whole and stores it, with others or by itself.
 func (s *submissions) submitSmall(ctx context.Context, sub Submission, tasks []*dag.Task) (*Submitted, error) {
-	in := newIntake(sub.Limits, sub.IdempotencyKey != "")
+	in := newIntake(&sub)
 	for _, t := range tasks {
 		if _, err := in.add(t); err != nil {
 			return nil, err
@@ -94,7 +97,8 @@ func (s *submissions) submitSmall(ctx context.Context, sub Submission, tasks []*
 	if err != nil {
 		return nil, err
 	}
-	return s.storeInBatch(ctx, newBatchedTree(tree, tasks))
+	out, err := s.storeInBatch(ctx, newBatchedTree(tree, tasks))
+	return out, levelRefusal(err, sub.Levels, in.level)
 }
 
 // firstAnswer is what the submission with the idempotency key was answered, to one with the digest. Errors: [ErrNotFound]

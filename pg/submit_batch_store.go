@@ -67,6 +67,7 @@ func storeTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 func finishTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, id identity) (placed map[dag.Key]bool, work map[dag.Key]*Work, err error) {
 	placed, work = map[dag.Key]bool{}, map[dag.Key]*Work{}
 	b := &pgx.Batch{}
+	queueLevel(b, levelOf(trees), trees[0].sub.Version)
 	var rows treeRows
 	var stretches []Stretch
 	for _, t := range trees {
@@ -84,6 +85,15 @@ func finishTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, id iden
 	}
 	b.Queue("commit")
 	return placed, work, c.SendBatch(ctx, b).Close()
+}
+
+// levelOf is the level that the trees need.
+func levelOf(trees []*batchedTree) dag.Level {
+	level := dag.BaseLevel
+	for _, t := range trees {
+		level = max(level, t.in.level)
+	}
+	return level
 }
 
 // copies are the rows of the trees' tasks.

@@ -77,6 +77,8 @@ type intake struct {
 	scratch     []byte
 	intern      map[string]string
 	treeTimeout time.Duration
+	levels      dag.Levels
+	level       dag.Level // that the tasks need
 }
 
 // taskHead is what stays in memory of each task of a submission until the whole is validated: no inputs.
@@ -95,9 +97,9 @@ type taskPolicy struct {
 	notBefore                time.Time
 }
 
-func newIntake(limits dag.Limits, digest bool) *intake {
-	in := &intake{builder: dag.NewBuilder(limits, uuid.NewString), intern: map[string]string{}}
-	if digest {
+func newIntake(sub *Submission) *intake {
+	in := &intake{builder: dag.NewBuilder(sub.Limits, uuid.NewString), intern: map[string]string{}, levels: sub.Levels, level: dag.BaseLevel}
+	if sub.IdempotencyKey != "" {
 		in.digest = sha256.New()
 	}
 	return in
@@ -116,6 +118,7 @@ func (in *intake) add(t *dag.Task) (int, error) {
 	if t.TreeTimeout > 0 {
 		in.treeTimeout = t.TreeTimeout
 	}
+	in.level = max(in.level, in.levels.Needed(t))
 	in.tasks = append(in.tasks, head)
 	if in.digest != nil {
 		in.addDigest(t)

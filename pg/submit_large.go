@@ -14,7 +14,7 @@ import (
 
 // submitLarge stores a tree of any size on a connection of its own.
 func (s *submissions) submitLarge(ctx context.Context, sub Submission) (*Submitted, error) {
-	in := newIntake(sub.Limits, sub.IdempotencyKey != "")
+	in := newIntake(&sub)
 	if sub.IdempotencyKey != "" {
 		if found, err := s.replay(ctx, sub, in); found != nil || err != nil {
 			return found, err
@@ -36,7 +36,7 @@ func (s *submissions) submitLarge(ctx context.Context, sub Submission) (*Submitt
 	if src, ok := errors.AsType[sourceError](err); ok {
 		return nil, src.error
 	}
-	return nil, err
+	return nil, levelRefusal(err, sub.Levels, in.level)
 }
 
 // replay answers a submission whose idempotency key is known, after reading it whole to compare. nil, nil: not known.
@@ -211,6 +211,7 @@ func (t *stagedTree) copyTasks(ctx context.Context, c *pgx.Conn) error {
 // finish writes the tree's row and what begins at once, and commits.
 func (t *stagedTree) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) {
 	b := &pgx.Batch{}
+	queueLevel(b, t.in.level, t.sub.Version)
 	var rows treeRows
 	rows.add(t)
 	rows.queue(b)

@@ -41,21 +41,22 @@ func (w WorkerState) String() string {
 type Beat struct {
 	Instance, ID, Host, Build string
 	Pools                     map[string]int // name to concurrency
-	State                     WorkerState    // alive, draining or gone
+	Level                     dag.Level
+	State                     WorkerState // alive, draining or gone
 	Number                    int64
 	Attempts                  []dag.Key // all that it knows of
 }
 
 // ExtendLeases records beats, at most one of each instance, and extends each lease to lease from now, by Postgres's
 // clock. It returns the keys of the instances whose lease lives on: an instance that is missing was lost, or its beat
-// was old.
+// was old, or it is new and below the level that the store has used.
 func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Duration) (map[string]dag.WorkerKey, error) {
 	n := len(beats)
 	instance, id, host, build := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	pools, attempts := make([]string, n), make([]string, n)
-	state, number := make([]int16, n), make([]int64, n)
+	state, number, level := make([]int16, n), make([]int64, n), make([]int32, n)
 	for i, b := range beats {
-		instance[i], id[i], host[i], build[i], state[i], number[i] = b.Instance, b.ID, b.Host, b.Build, int16(b.State), b.Number
+		instance[i], id[i], host[i], build[i], state[i], number[i], level[i] = b.Instance, b.ID, b.Host, b.Build, int16(b.State), b.Number, int32(b.Level)
 		p, err := json.Marshal(b.Pools)
 		if err != nil {
 			return nil, err
@@ -74,7 +75,7 @@ func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Durat
 	defer cancel()
 	out := make(map[string]dag.WorkerKey, n)
 	err := retry(ctx, func() error {
-		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds())
+		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds(), level)
 		if err != nil {
 			return err
 		}
@@ -176,6 +177,7 @@ func (s *Store) LiveWorkers(ctx context.Context) ([]LiveWorker, error) {
 // WorkerInfo is a worker as shown.
 type WorkerInfo struct {
 	ID, Instance, Host, Build string
+	Level                     dag.Level
 	State                     WorkerState
 	Pools                     map[string]int
 	StartedAt, LeaseUntil     time.Time

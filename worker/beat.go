@@ -2,12 +2,14 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -102,7 +104,7 @@ func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 	w := s.w
 	beat := &workerv1.Beat{
 		Version: workerv1.Version, Instance: s.instance, Draining: w.isDraining(), Leaving: leaving,
-		Host: w.cfg.Host, Build: w.cfg.Build, Executors: w.kinds.ids(),
+		Host: w.cfg.Host, Build: w.cfg.Build, Level: uint32(dag.AllLevels.Highest()), Executors: w.kinds.ids(),
 	}
 	for _, p := range w.pools {
 		beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots)})
@@ -148,6 +150,13 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 	}
 	if disowned > 0 {
 		w.log.Warn("attempts are no longer ours and were stopped", "instance", s.instance, "attempts", disowned)
+	}
+	if reply.LevelUsed > 0 {
+		select {
+		case s.outdated <- fmt.Errorf("%w: %s", ErrOutdated, reply.Error):
+		default: // said before
+		}
+		return false
 	}
 	if reply.LeaseMs <= 0 {
 		w.quiet.warn("lease", "no lease was granted", "instance", s.instance, "error", reply.Error)

@@ -11,7 +11,10 @@ import (
 	"github.com/taskgrove/taskgrove/internal/ledger"
 )
 
-// Ends of a session.
+// ErrOutdated: the cluster has used a feature level that this worker does not have. Only an upgrade of the worker helps.
+var ErrOutdated = errors.New("worker is too old for the cluster")
+
+// Ends of a session, besides ErrOutdated.
 var (
 	errFenced  = errors.New("the lease ran out")
 	errDrained = errors.New("drained")
@@ -25,13 +28,14 @@ type session struct {
 	lease    *lease
 	claims   *batcher[*attempt]
 	kick     chan struct{} // capacity 1: a beat is wanted at once
+	outdated chan error    // capacity 1: a coordinator refused the worker for good
 
 	ledger.Session // guarded by the book's mu
 }
 
 func newSession(w *Worker) *session {
 	s := &session{
-		w: w, instance: rand.Text(), lease: newLease(w.cfg.KillGrace), kick: make(chan struct{}, 1),
+		w: w, instance: rand.Text(), lease: newLease(w.cfg.KillGrace), kick: make(chan struct{}, 1), outdated: make(chan error, 1),
 	}
 	s.claims = s.newClaimer()
 	return s
@@ -39,7 +43,8 @@ func newSession(w *Worker) *session {
 
 func (s *session) wantBeat() { signal(s.kick) }
 
-// run works until it is fenced ([errFenced]), drained ([errDrained]) or ctx ends (nil, or another part's error).
+// run works until it is fenced ([errFenced]), drained ([errDrained]), refused for good ([ErrOutdated]) or ctx ends (nil, or
+// another part's error).
 // No goroutine of the session outlives it; attempts may, and report as the worker's.
 func (s *session) run(ctx context.Context) error {
 	defer s.end()
@@ -52,6 +57,14 @@ func (s *session) run(ctx context.Context) error {
 		}
 		s.end() // first of all: everything else can wait
 		return errFenced
+	})
+	group.Go(func() error {
+		select {
+		case err := <-s.outdated:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
 	})
 	takeCtx, stopTaking := context.WithCancel(ctx)
 	defer stopTaking()

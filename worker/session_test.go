@@ -3,10 +3,12 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/worker"
@@ -260,4 +262,24 @@ func TestWorkGoesOnOverARestartOfTheServer(t *testing.T) {
 	go func() { <-started }()
 	h.offer(work(2))
 	h.wantResult(2, completed)
+}
+
+func TestAnOutdatedWorkerEnds(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.script(func() {
+		h.onBeat = func(b *workerv1.Beat) *workerv1.BeatReply {
+			if b.Level != uint32(dag.AllLevels.Highest()) {
+				t.Errorf("the worker says level %d", b.Level)
+			}
+			return &workerv1.BeatReply{Number: b.Number, Error: "upgrade it", LevelUsed: b.Level + 1}
+		}
+	})
+	w, err := worker.New(worker.Config{ID: "w1", Executors: []executors.Executor{echo()}, Pools: []worker.Pool{{Name: pool, Concurrency: 1}}}, h.connect("w1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Run(t.Context()); !errors.Is(err, worker.ErrOutdated) || !strings.Contains(err.Error(), "upgrade it") {
+		t.Errorf("it ended with %v", err)
+	}
 }

@@ -68,8 +68,8 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 
 // Run works until ctx ends or [Worker.Drain] is called, then drains: it stops taking, gives what runs
 // [Config.DrainGrace], hands back what does not finish, waits for receipts, and returns nil. It returns an error when
-// the connection was closed under it. Executors that ignore the end of their context are logged and left behind. What
-// the worker owns is closed then.
+// the connection was closed under it, and [ErrOutdated] when the cluster asks for more than this version can do.
+// Executors that ignore the end of their context are logged and left behind. What the worker owns is closed then.
 func (w *Worker) Run(ctx context.Context) error {
 	err := w.run(ctx)
 	if closing := w.Close(); closing != nil {
@@ -130,18 +130,26 @@ func (w *Worker) sessions(life context.Context) error {
 		switch {
 		case errors.Is(err, errDrained) || err == nil:
 			return nil
+		case errors.Is(err, ErrOutdated):
+			w.flush(life)
+			return err
 		case !errors.Is(err, errFenced):
 			return err
 		}
 		w.metrics.fenced.Add(life, 1)
 		w.log.Warn("lease ran out: work was stopped, and is handed back", "instance", s.instance)
 		if w.isDraining() {
-			flush, cancel := context.WithTimeout(life, w.cfg.FlushGrace)
-			defer cancel()
-			w.book.await(flush, func(inHand, kept int) bool { return inHand == 0 && kept == 0 })
+			w.flush(life)
 			return nil
 		}
 	}
+}
+
+// flush waits until nothing is in hand and all results have their receipts, at most [Config.FlushGrace].
+func (w *Worker) flush(life context.Context) {
+	life, cancel := context.WithTimeout(life, w.cfg.FlushGrace)
+	defer cancel()
+	w.book.await(life, func(inHand, kept int) bool { return inHand == 0 && kept == 0 })
 }
 
 // abandon waits for what still works, as long as the kill grace, and names what does not stop.

@@ -254,13 +254,13 @@ func workersCommand() *cobra.Command {
 			}
 			return s.print(workers, func(w io.Writer) {
 				table(w, func(w io.Writer) {
-					fmt.Fprintln(w, "ID\tSTATE\tHOST\tIN HAND\tSINCE\tPOOLS")
+					fmt.Fprintln(w, "ID\tSTATE\tHOST\tVERSION\tLEVEL\tIN HAND\tSINCE\tPOOLS")
 					for _, x := range workers {
 						var pools []string
 						for _, name := range slices.Sorted(maps.Keys(x.Pools)) {
 							pools = append(pools, fmt.Sprintf("%s=%d", name, x.Pools[name]))
 						}
-						fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", x.ID, x.State, x.Host, x.Running,
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", x.ID, x.State, x.Host, x.Build, x.Level, x.Running,
 							x.StartedAt.Local().Format(time.DateTime), strings.Join(pools, ","))
 					}
 				})

@@ -32,6 +32,7 @@ type Options struct {
 	Executors    func() []executors.Executor // of a worker, besides the built-in ones
 	Coordinator  func(*config.Coordinator)   // changes the settings of each; nil: none
 	Worker       func(*config.Worker)        // changes the settings of each; nil: none
+	Levels       dag.Levels                  // of the coordinators; nil: those of this version
 }
 
 // Cluster is a running cluster. Its parts end with the test.
@@ -55,6 +56,9 @@ type Part[P any] struct {
 
 // Stop ends the part as SIGTERM does and waits for it. A second call does nothing.
 func (p *Part[P]) Stop() error { return p.process.Stop() }
+
+// Ended waits until the part ends by itself, and says how.
+func (p *Part[P]) Ended(ctx context.Context) error { return p.process.Wait(ctx) }
 
 // Cut ends the part's connection to NATS without a word, then the part: what it had in hand is lost to it.
 func (p *Part[P]) Cut() {
@@ -99,8 +103,11 @@ func (c *Cluster) For(t testing.TB) *Cluster {
 // AddCoordinator starts one more. It has no listeners: tests call it.
 func (c *Cluster) AddCoordinator() *Part[*node.Coordinator] {
 	c.T.Helper()
-	return c.addCoordinator(node.Options{})
+	return c.addCoordinator(node.Options{Levels: c.opts.Levels})
 }
+
+// Upgrade gives the feature levels to the coordinators that are started from now on.
+func (c *Cluster) Upgrade(levels dag.Levels) { c.opts.Levels = levels }
 
 // AddResting adds a coordinator that answers the test and does nothing by itself.
 func (c *Cluster) AddResting() *Part[*node.Coordinator] {

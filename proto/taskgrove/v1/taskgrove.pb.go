@@ -2160,6 +2160,7 @@ type Worker struct {
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	LeaseUntil    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
 	Build         string                 `protobuf:"bytes,9,opt,name=build,proto3" json:"build,omitempty"`
+	Level         int32                  `protobuf:"varint,10,opt,name=level,proto3" json:"level,omitempty"` // feature level
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2255,6 +2256,13 @@ func (x *Worker) GetBuild() string {
 		return x.Build
 	}
 	return ""
+}
+
+func (x *Worker) GetLevel() int32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
 }
 
 type ListPoolsRequest struct {
@@ -3001,7 +3009,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06number\x18\x05 \x01(\x03R\x06number\"\x14\n" +
 	"\x12ListWorkersRequest\"E\n" +
 	"\x13ListWorkersResponse\x12.\n" +
-	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\xf7\x02\n" +
+	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\x8d\x03\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x12\n" +
@@ -3013,7 +3021,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"started_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
 	"\vlease_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"leaseUntil\x12\x14\n" +
-	"\x05build\x18\t \x01(\tR\x05build\x1a8\n" +
+	"\x05build\x18\t \x01(\tR\x05build\x12\x14\n" +
+	"\x05level\x18\n" +
+	" \x01(\x05R\x05level\x1a8\n" +
 	"\n" +
 	"PoolsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -1081,6 +1081,7 @@ type Beat struct {
 	Host          string                 `protobuf:"bytes,10,opt,name=host,proto3" json:"host,omitempty"`
 	Build         string                 `protobuf:"bytes,11,opt,name=build,proto3" json:"build,omitempty"`
 	Executors     []string               `protobuf:"bytes,12,rep,name=executors,proto3" json:"executors,omitempty"`
+	Level         uint32                 `protobuf:"varint,13,opt,name=level,proto3" json:"level,omitempty"` // the worker's feature level; 0: the base level, 1
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1199,15 +1200,23 @@ func (x *Beat) GetExecutors() []string {
 	return nil
 }
 
+func (x *Beat) GetLevel() uint32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
 type BeatReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	LeaseMs       int64                  `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"` // counted by the worker from the sending of the beat; 0: none was granted
-	Cancel        []*Attempt             `protobuf:"bytes,3,rep,name=cancel,proto3" json:"cancel,omitempty"`                   // stop these, they are cancelled
-	Disowned      []*Attempt             `protobuf:"bytes,4,rep,name=disowned,proto3" json:"disowned,omitempty"`               // stop these, they are no longer this worker's; no receipt will come
-	Settled       []*Attempt             `protobuf:"bytes,5,rep,name=settled,proto3" json:"settled,omitempty"`                 // receipts repeated: forget their results
-	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`                     // set: the beat was refused and why
-	Missed        []*Grant               `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"`                   // handed over to this instance a while ago and not listed in the beat: hand back what you don't know
+	LeaseMs       int64                  `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`       // counted by the worker from the sending of the beat; 0: none was granted
+	Cancel        []*Attempt             `protobuf:"bytes,3,rep,name=cancel,proto3" json:"cancel,omitempty"`                         // stop these, they are cancelled
+	Disowned      []*Attempt             `protobuf:"bytes,4,rep,name=disowned,proto3" json:"disowned,omitempty"`                     // stop these, they are no longer this worker's; no receipt will come
+	Settled       []*Attempt             `protobuf:"bytes,5,rep,name=settled,proto3" json:"settled,omitempty"`                       // receipts repeated: forget their results
+	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`                           // set: the beat was refused and why
+	LevelUsed     uint32                 `protobuf:"varint,8,opt,name=level_used,json=levelUsed,proto3" json:"level_used,omitempty"` // with error: the cluster has used this feature level, which the worker lacks; it must end
+	Missed        []*Grant               `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"`                         // handed over to this instance a while ago and not listed in the beat: hand back what you don't know
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1282,6 +1291,13 @@ func (x *BeatReply) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *BeatReply) GetLevelUsed() uint32 {
+	if x != nil {
+		return x.LevelUsed
+	}
+	return 0
 }
 
 func (x *BeatReply) GetMissed() []*Grant {
@@ -2044,7 +2060,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\aresults\x18\x03 \x03(\v2\x1b.taskgrove.worker.v1.ResultR\aresults\"D\n" +
 	"\fPoolCapacity\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12 \n" +
-	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency\"\xb1\x03\n" +
+	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency\"\xc7\x03\n" +
 	"\x04Beat\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x16\n" +
@@ -2058,14 +2074,17 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x04host\x18\n" +
 	" \x01(\tR\x04host\x12\x14\n" +
 	"\x05build\x18\v \x01(\tR\x05build\x12\x1c\n" +
-	"\texecutors\x18\f \x03(\tR\texecutors\"\xb0\x02\n" +
+	"\texecutors\x18\f \x03(\tR\texecutors\x12\x14\n" +
+	"\x05level\x18\r \x01(\rR\x05level\"\xcf\x02\n" +
 	"\tBeatReply\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
 	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\x124\n" +
 	"\x06cancel\x18\x03 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\x06cancel\x128\n" +
 	"\bdisowned\x18\x04 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\bdisowned\x126\n" +
 	"\asettled\x18\x05 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\asettled\x12\x14\n" +
-	"\x05error\x18\x06 \x01(\tR\x05error\x122\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\x12\x1d\n" +
+	"\n" +
+	"level_used\x18\b \x01(\rR\tlevelUsed\x122\n" +
 	"\x06missed\x18\a \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06missed\"\xb3\x01\n" +
 	"\x04News\x128\n" +
 	"\breceipts\x18\x01 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\breceipts\x124\n" +

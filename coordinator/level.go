@@ -1,0 +1,72 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+const (
+	ownLease      = 30 * time.Second // of this coordinator's row: how long it counts as live after it died
+	announceEvery = 5 * time.Second
+)
+
+// announceSelf says that this coordinator lives, and its feature level. The error is a *[dag.OutdatedError] when the store has
+// used a level that the coordinator does not have: it must not work, as it would mishandle what is stored.
+func (c *Coordinator) announceSelf(ctx context.Context) error {
+	return c.store.AnnounceCoordinator(ctx, pg.Announcement{
+		Instance: c.instance, Name: clean(c.cfg.Name), Version: c.cfg.Version, Level: c.cfg.Levels.Highest(),
+	}, ownLease)
+}
+
+// announceAgain does so when it is due. It returns an error only when this coordinator has to end: one that was frozen for
+// longer than its lease may find itself outdated.
+func (w *workerWatch) announceAgain(ctx context.Context) error {
+	if time.Since(w.announced) < announceEvery {
+		return nil
+	}
+	err := w.announceSelf(ctx)
+	if isOutdated(err) {
+		return err
+	}
+	if err == nil {
+		w.announced = time.Now()
+	} else if ctx.Err() == nil {
+		w.log.Warn("coordinator could not extend its lease", "error", err)
+	}
+	return nil
+}
+
+// leave says that this coordinator has ended. When that fails, its lease ends by itself.
+func (c *Coordinator) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := c.store.LeaveCoordinator(ctx, c.instance); err != nil {
+		c.log.Warn("coordinator could not take its row away", "error", err)
+	}
+}
+
+func isOutdated(err error) bool {
+	_, ok := errors.AsType[*dag.OutdatedError](err)
+	return ok
+}
+
+// outdated puts into the answers to beats that were not taken why: the worker is below a level that the store has used.
+// That can't be so for a worker that has all levels of this coordinator.
+func (c *Coordinator) outdated(ctx context.Context, b *beating) {
+	if b.level() >= c.cfg.Levels.Highest() {
+		return
+	}
+	if old, ok := errors.AsType[*dag.OutdatedError](c.store.Outdated(ctx, b.level())); ok {
+		b.reply.Error, b.reply.LevelUsed = old.Error(), uint32(old.Used)
+	}
+}
+
+// level is the worker's feature level. Workers of version 0.1.0 don't say it.
+func (b *beating) level() dag.Level {
+	const most = 1 << 20 // far above any level, and fits its column
+	return dag.Level(min(max(b.m.Level, uint32(dag.BaseLevel)), most))
+}

@@ -1,0 +1,82 @@
+package dag
+
+import "fmt"
+
+// Level is a feature level: one number for what a process can do. A process of a level can do all that the levels below
+// it ask for. Levels say what may be stored while processes of several versions run; see [Levels].
+type Level int32
+
+// BaseLevel is what every process can do.
+const BaseLevel Level = 1
+
+// FeatureLevel is one row of a table of levels.
+type FeatureLevel struct {
+	Level Level
+	Name  string
+	Since string           // the first version that has it
+	Needs func(*Task) bool // whether a task can only be handled by processes of this level; nil: none does
+}
+
+// Levels is a table of feature levels, numbered from [BaseLevel] without gaps.
+//
+// A tree that needs a level is stored only while each live coordinator and worker has it; then the level counts as used,
+// and a process below it may not begin.
+type Levels []FeatureLevel
+
+// AllLevels are the levels of this version. A new feature that older processes would mishandle is one more row.
+var AllLevels = Levels{
+	{Level: BaseLevel, Name: "base", Since: "0.1.0"},
+}
+
+// Highest is the level of a process that has all of the table.
+func (ls Levels) Highest() Level { return ls[len(ls)-1].Level }
+
+// Needed is the lowest level that can handle a task.
+func (ls Levels) Needed(t *Task) Level {
+	for i := len(ls) - 1; i > 0; i-- {
+		if needs := ls[i].Needs; needs != nil && needs(t) {
+			return ls[i].Level
+		}
+	}
+	return BaseLevel
+}
+
+// name is how users are told of a level.
+func (ls Levels) name(l Level) string {
+	if i := int(l - BaseLevel); i >= 0 && i < len(ls) {
+		return fmt.Sprintf("feature level %d (%s, since version %s)", l, ls[i].Name, ls[i].Since)
+	}
+	return fmt.Sprintf("feature level %d", l)
+}
+
+// LevelError refuses a tree that a live process could not handle. Its text is safe to show to users.
+type LevelError struct {
+	Needed  string // the level, as users are told of it
+	Process string // the process that is below it: "coordinator" or "worker", and its name
+	Version string // of that process
+	Level   Level  // of that process
+}
+
+// Refuse makes the error of a tree that needs a level and a live process that is below it.
+func (ls Levels) Refuse(needed Level, process, version string, level Level) *LevelError {
+	return &LevelError{Needed: ls.name(needed), Process: process, Version: version, Level: level}
+}
+
+// Error names the process that is to be upgraded.
+func (e *LevelError) Error() string {
+	return fmt.Sprintf("the tree needs %s, and %s, version %q, has level %d: upgrade or stop it, then submit again",
+		e.Needed, e.Process, e.Version, e.Level)
+}
+
+// OutdatedError refuses a process that is below a level that the store has used.
+type OutdatedError struct {
+	Level   Level  // of the process
+	Used    Level  // by the store
+	Version string // of the process that used the level first
+}
+
+// Error says what to upgrade to.
+func (e *OutdatedError) Error() string {
+	return fmt.Sprintf("this process has feature level %d, and the cluster has used level %d: upgrade to version %q or a later one",
+		e.Level, e.Used, e.Version)
+}

@@ -49,6 +49,11 @@ func (e codedError) ExitCode() int { return e.code }
 // Unwrap is the error itself.
 func (e codedError) Unwrap() error { return e.error }
 
+// usage is a wrong command line that only the command could see.
+func usage(format string, args ...any) error {
+	return codedError{fmt.Errorf(format, args...), exitUsage}
+}
+
 // session is one run of a client command: the connection and where output goes. Results go to out, notes to notes.
 type session struct {
 	*client.Client
@@ -65,7 +70,7 @@ func clientCommand(use, short, long string, args cobra.PositionalArgs, run func(
 	bind(cmd, variables)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *output != "text" && *output != "json" {
-			return codedError{fmt.Errorf("--output: takes text or json, not %q", *output), exitUsage}
+			return usage("--output: takes text or json, not %q", *output)
 		}
 		var cfg config.Client
 		if err := config.Load(&cfg, flags(cmd, variables)); err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -15,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
-	"github.com/taskgrove/taskgrove/dag"
 )
 
 // shownTask is a task with its history, when that was asked for.
@@ -163,86 +161,6 @@ func writeBranches(w io.Writer, tasks []*client.Task, now time.Time) {
 		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\n", strings.Repeat("  ", b.indent), oneLine(b.task.Name), describe(b.task),
 			took(b.task.StartedAt, b.task.CompletedAt, now), oneLine(b.task.Error))
 	}
-}
-
-func listCommand() *cobra.Command {
-	var user, status string
-	var limit int
-	var running, tasks bool
-	cmd := clientCommand("list", "List trees, newest first",
-		"Lists trees, or with --tasks tasks, newest first. With -o json: one JSON object a line.", cobra.NoArgs,
-		func(ctx context.Context, s *session, _ []string) error {
-			if status != "" {
-				if _, ok := dag.ParseStatus(status); !ok {
-					return codedError{fmt.Errorf("--status: takes pending, in_progress, completed, failed or cancelled, not %q", status), exitUsage}
-				}
-			}
-			if limit < 1 {
-				return codedError{fmt.Errorf("--limit: takes a number from 1 on, not %d", limit), exitUsage}
-			}
-			if tasks && (user != "" || running) {
-				return codedError{errors.New("--tasks: --user and --running select trees only"), exitUsage}
-			}
-			var rows []func(w io.Writer)
-			n := 0
-			show := func(value any, row func(w io.Writer)) (bool, error) {
-				n++
-				if s.json {
-					return n < limit, s.print(value, nil)
-				}
-				rows = append(rows, row)
-				return n < limit, nil
-			}
-			if tasks {
-				for t, err := range s.Tasks(ctx, client.TaskFilter{Status: client.Status(status)}) {
-					if err != nil {
-						return err
-					}
-					more, err := show(t, func(w io.Writer) {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", oneLine(t.ID), oneLine(t.Name), describe(t), oneLine(t.Executor), took(t.StartedAt, t.CompletedAt, time.Now()))
-					})
-					if err != nil {
-						return err
-					}
-					if !more {
-						break
-					}
-				}
-			} else {
-				for t, err := range s.Trees(ctx, client.TreeFilter{UserID: user, Status: client.Status(status), Running: running}) {
-					if err != nil {
-						return err
-					}
-					more, err := show(t, func(w io.Writer) {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%.0f%%\t%d/%d\t%s\n", oneLine(t.ID), oneLine(t.Name), t.Status, 100*t.Progress, t.Completed, t.Tasks,
-							took(t.StartedAt, t.FinishedAt, time.Now()))
-					})
-					if err != nil {
-						return err
-					}
-					if !more {
-						break
-					}
-				}
-			}
-			if len(rows) == 0 {
-				return nil
-			}
-			return s.print(nil, func(w io.Writer) {
-				table(w, func(w io.Writer) {
-					fmt.Fprintln(w, map[bool]string{true: "ID\tNAME\tSTATUS\tEXECUTOR\tTOOK", false: "ID\tNAME\tSTATUS\tPROGRESS\tDONE\tTOOK"}[tasks])
-					for _, row := range rows {
-						row(w)
-					}
-				})
-			})
-		})
-	cmd.Flags().StringVar(&user, "user", "", "trees of this owner")
-	cmd.Flags().StringVar(&status, "status", "", "only those that are pending, in_progress, completed, failed or cancelled")
-	cmd.Flags().IntVar(&limit, "limit", 20, "how many at most")
-	cmd.Flags().BoolVar(&running, "running", false, "only trees with an execution in progress")
-	cmd.Flags().BoolVar(&tasks, "tasks", false, "tasks instead of trees")
-	return cmd
 }
 
 func workersCommand() *cobra.Command {

@@ -111,13 +111,3 @@ func natsUsers(prefix string, coordinators, workers []string) ([]queue.ServerUse
 	}
 	return users, nil
 }
-
-// usageError is a wrong command line that only the command could see.
-type usageError struct{ text string }
-
-func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
-
-func (e *usageError) Error() string { return e.text }
-
-// ExitCode is asked by main.
-func (e *usageError) ExitCode() int { return exitUsage }

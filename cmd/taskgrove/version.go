@@ -24,7 +24,7 @@ func versionCommand() *cobra.Command {
 					"version": node.Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
 				})
 			default:
-				return codedError{fmt.Errorf("--output: takes text or json, not %q", output), exitUsage}
+				return usage("--output: takes text or json, not %q", output)
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "taskgrove %s %s %s/%s\n", node.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err

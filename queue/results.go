@@ -184,16 +184,7 @@ func (r *resultsReader) run(ctx context.Context) error {
 	}
 	defer func() {
 		_ = sub.Unsubscribe()
-		for { // give back messages that came meanwhile, for the next run or another coordinator
-			select {
-			case m := <-arrivals:
-				if m.Reply != "" {
-					respond(m, nakBody)
-				}
-			default:
-				return
-			}
-		}
+		giveBack(arrivals)
 	}()
 	r.asked, r.askedBytes = 0, 0
 	r.heard = time.Now()
@@ -230,6 +221,20 @@ func (r *resultsReader) run(ctx context.Context) error {
 			return context.Cause(epoch)
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+}
+
+// giveBack naks messages that have arrived, for the next run or another coordinator.
+func giveBack(arrivals <-chan *nats.Msg) {
+	for {
+		select {
+		case m := <-arrivals:
+			if m.Reply != "" {
+				respond(m, nakBody)
+			}
+		default:
+			return
 		}
 	}
 }

@@ -60,43 +60,8 @@ func Start(cfg Config) (*Server, error) {
 	if cfg.StoreDir == "" {
 		return nil, errors.New("start nats: a store directory is required")
 	}
-	if cfg.Host == "" {
-		cfg.Host = "127.0.0.1"
-	}
-	if cfg.Port == 0 {
-		cfg.Port = server.RANDOM_PORT
-	}
-	if cfg.CoordinatorPassword == "" {
-		cfg.CoordinatorPassword = rand.Text()
-	}
-	if cfg.WorkerPassword == "" {
-		cfg.WorkerPassword = rand.Text()
-	}
-	if cfg.MaxPayloadBytes == 0 {
-		cfg.MaxPayloadBytes = 4 << 20
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
-	options := &server.Options{
-		ServerName:        "taskgrove",
-		Host:              cfg.Host,
-		Port:              cfg.Port,
-		JetStream:         true,
-		StoreDir:          cfg.StoreDir,
-		JetStreamMaxStore: cfg.MaxStoreBytes,
-		SyncAlways:        cfg.SyncAlways,
-		MaxPayload:        int32(cfg.MaxPayloadBytes),
-		MaxConn:           maxConnections,
-		MaxSubs:           maxSubscriptions,
-		NoSigs:            true,
-		CustomClientAuthentication: &authentication{
-			prefix:      cfg.Prefix,
-			coordinator: []byte(cfg.CoordinatorPassword),
-			worker:      []byte(cfg.WorkerPassword),
-		},
-	}
-	nats, err := server.NewServer(options)
+	cfg = cfg.withDefaults()
+	nats, err := server.NewServer(cfg.options())
 	if err != nil {
 		return nil, fmt.Errorf("start nats in %s: %w", cfg.StoreDir, err)
 	}
@@ -119,6 +84,50 @@ func Start(cfg Config) (*Server, error) {
 		coordinator: cfg.CoordinatorPassword,
 		worker:      cfg.WorkerPassword,
 	}, nil
+}
+
+func (cfg Config) withDefaults() Config {
+	if cfg.Host == "" {
+		cfg.Host = "127.0.0.1"
+	}
+	if cfg.Port == 0 {
+		cfg.Port = server.RANDOM_PORT
+	}
+	if cfg.CoordinatorPassword == "" {
+		cfg.CoordinatorPassword = rand.Text()
+	}
+	if cfg.WorkerPassword == "" {
+		cfg.WorkerPassword = rand.Text()
+	}
+	if cfg.MaxPayloadBytes == 0 {
+		cfg.MaxPayloadBytes = 4 << 20
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return cfg
+}
+
+// options are the settings of the embedded server.
+func (cfg Config) options() *server.Options {
+	return &server.Options{
+		ServerName:        "taskgrove",
+		Host:              cfg.Host,
+		Port:              cfg.Port,
+		JetStream:         true,
+		StoreDir:          cfg.StoreDir,
+		JetStreamMaxStore: cfg.MaxStoreBytes,
+		SyncAlways:        cfg.SyncAlways,
+		MaxPayload:        int32(cfg.MaxPayloadBytes),
+		MaxConn:           maxConnections,
+		MaxSubs:           maxSubscriptions,
+		NoSigs:            true,
+		CustomClientAuthentication: &authentication{
+			prefix:      cfg.Prefix,
+			coordinator: []byte(cfg.CoordinatorPassword),
+			worker:      []byte(cfg.WorkerPassword),
+		},
+	}
 }
 
 // Address is the host and port that the server listens on.

@@ -107,8 +107,16 @@ func TestOptimisticClaims(t *testing.T) {
 	}
 }
 
-// TestOptimisticResults: which results are decided without reading, and what that assumes.
-func TestOptimisticResults(t *testing.T) {
+// optimisticResult is a batch of results, and what comes of it when what memory remembers is fan, changed.
+type optimisticResult struct {
+	results []dag.Result
+	memory  func(*remembered)
+	full    bool   // others wait
+	want    string // empty: they are read
+}
+
+// optimisticResults are batches by what they are.
+func optimisticResults() map[string]optimisticResult {
 	result := func(i int) dag.Result {
 		var f dag.Flags
 		if i < 2 {
@@ -122,12 +130,7 @@ func TestOptimisticResults(t *testing.T) {
 	}
 	offer := with(result(1), func(r *dag.Result) { r.Offer = true })
 	const alone = "0: running at 9 -> completed; alive [], vacant []"
-	for name, tc := range map[string]struct {
-		results []dag.Result
-		memory  func(*remembered)
-		full    bool   // others wait
-		want    string // empty: they are read
-	}{
+	return map[string]optimisticResult{
 		"one that unlocks nothing": {
 			results: []dag.Result{result(4)}, memory: func(m *remembered) { *m = remembered{} },
 			want: "4: running at 9 -> completed; alive [], vacant []"},
@@ -168,7 +171,12 @@ func TestOptimisticResults(t *testing.T) {
 		"a dependent with a timeout":   {results: []dag.Result{result(0)}, memory: func(m *remembered) { m.flags[key(2)] = dag.FlagTimeout }},
 		"a dependent of no executor":   {results: []dag.Result{result(0)}, memory: func(m *remembered) { m.flags[key(2)] = dag.FlagUnknown }},
 		"a dependent that is a group":  {results: []dag.Result{result(0)}, memory: func(m *remembered) { m.flags[key(2)] = dag.FlagGroup }},
-	} {
+	}
+}
+
+// TestOptimisticResults: which results are decided without reading, and what that assumes.
+func TestOptimisticResults(t *testing.T) {
+	for name, tc := range optimisticResults() {
 		t.Run(name, func(t *testing.T) {
 			m := fan()
 			if tc.memory != nil {

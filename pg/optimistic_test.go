@@ -13,121 +13,6 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// TestAnAssumptionThatIsWrong: whatever is otherwise than is assumed, what comes of a claim or a result is what comes of it when
-// its task is read.
-func TestAnAssumptionThatIsWrong(t *testing.T) {
-	t.Parallel()
-	const (
-		claim  = "claim"
-		settle = "settle"
-	)
-	for _, tc := range []struct {
-		fact string
-		what string
-		sql  string // what another process did: $1 is the tree
-		want string // states of the first and the second task, with attempts; what the claim's verdict is, or what is handed over
-	}{
-		{"all is as is assumed", claim, "", "ready 1, waiting 1: running 1, waiting 1; yes"},
-		{"the lease has ended", claim, "update worker set lease_until = now() - interval '1 second' where $1 > 0", "ready 1, waiting 1: ready 1, waiting 1; undecided"},
-		{"the worker was given up", claim, "update worker set state = 4 where $1 > 0", "ready 1, waiting 1: ready 1, waiting 1; undecided"},
-		{"the tree is cancelled", claim, "update tree set cancelled_at = now() where key = $1", "ready 1, waiting 1: ready 1, waiting 1; no"},
-		{"the task is cancelled", claim, "update task set state = 8 where key = ($1 << 24) + 1", "cancelled 1, waiting 1: cancelled 1, waiting 1; no"},
-		{"another one runs it", claim, "update task set state = 4, worker = 77 where key = ($1 << 24) + 1", "running 1, waiting 1: running 1, waiting 1; no"},
-		{"it was tried before", claim, "update task set attempt = 2 where key = ($1 << 24) + 1", "ready 2, waiting 1: ready 2, waiting 1; no"},
-		{"a failure was counted", claim, "update task set failures = 1 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
-		{"a worker was lost", claim, "update task set crashes = 1 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
-		{"the facts are another task's", claim, "update task set flags = flags # 1 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
-		{"it is in another pool", claim, "update task set pool = pool + 1 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
-		{"it is more urgent", claim, "update task set priority = 3 where key = ($1 << 24) + 1", "ready 1, waiting 1: running 1, waiting 1; yes"},
-
-		{"all is as is assumed", settle, "", "running 1, waiting 1: completed 1, running 1; handed over"},
-		{"the attempt was taken back", settle, "update task set state = 3, attempt = 2, worker = null where key = ($1 << 24) + 1", "ready 2, waiting 1: ready 2, waiting 1; nothing"},
-		{"another one runs it", settle, "update task set worker = 77 where key = ($1 << 24) + 1", "running 1, waiting 1: running 1, waiting 1; nothing"},
-		{"it has ended", settle, "update task set state = 6, worker = null where key = ($1 << 24) + 1", "completed 1, waiting 1: completed 1, waiting 1; nothing"},
-		{"it was cancelled, and its worker has not said that it stopped", settle,
-			"with a as (insert into attempt (task, number, outcome, counted, finished_at) values (($1 << 24) + 1, 1, 3, false, now())) update task set state = 8 where key = ($1 << 24) + 1",
-			"cancelled 1, waiting 1: cancelled 1, waiting 1; nothing"},
-		{"the dependent waits for more", settle, "update task set remaining = 2 where key = $1 << 24", "running 1, waiting 1: completed 1, waiting 1; nothing"},
-		{"the dependent is blocked", settle, "update task set state = 5, blocked_by = key where key = $1 << 24", "running 1, blocked 1: completed 1, blocked 1; nothing"},
-		{"the dependent is cancelled", settle, "update task set state = 8 where key = $1 << 24", "running 1, cancelled 1: completed 1, cancelled 1; nothing"},
-		{"the tree is cancelled", settle, "update tree set cancelled_at = now() where key = $1", "running 1, waiting 1: completed 1, ready 1; nothing"},
-		{"the tree is another one", settle, "with e as (delete from edge where dependency >> 24 = $1) update tree set created_at = created_at - interval '1 hour' where key = $1",
-			"running 1, waiting 1: completed 1, waiting 1; nothing"},
-		{"the tree has another revision", settle, "with e as (delete from edge where dependency >> 24 = $1) update tree set revision = 2 where key = $1",
-			"running 1, waiting 1: completed 1, waiting 1; nothing"},
-		{"the tree runs again", settle, "update tree set execution = 2 where key = $1", "running 1, waiting 1: completed 1, running 1; handed over in 2"},
-		{"the lease has ended", settle, "update worker set lease_until = now() - interval '1 second' where $1 > 0", "running 1, waiting 1: completed 1, ready 1; nothing"},
-		{"older ones wait in the pool", settle, "insert into ready (pool, priority, first, n, attempt) select pool, priority, key + 7, 1, 1 from task where key = $1 << 24",
-			"running 1, waiting 1: completed 1, ready 1; nothing"},
-		{"older ones wait, which are less urgent", settle, "insert into ready (pool, priority, first, n, attempt) select pool, 3, key + 7, 1, 1 from task where key = $1 << 24",
-			"running 1, waiting 1: completed 1, running 1; handed over"},
-	} {
-		t.Run(tc.what+": "+tc.fact, func(t *testing.T) {
-			h := newTwoStores(t, 1)
-			out, err := h.s.Submit(t.Context(), chainOfTwo("t"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			first := out.Effects.Publish[0]
-			facts := first.Facts()
-			claims := []dag.Claim{{Task: first.Key, Attempt: 1, Worker: h.worker, Facts: facts}}
-			if tc.what == settle {
-				if verdicts, _, err := h.s.Claim(t.Context(), claims); err != nil || verdicts[0] != dag.Yes {
-					t.Fatal(verdicts, err)
-				}
-			}
-			otherwise := tc.sql != ""
-			if otherwise {
-				if _, err := h.s.pool.Exec(t.Context(), tc.sql, pgx.QueryExecModeSimpleProtocol, out.Tree); err != nil {
-					t.Fatal(err)
-				}
-			}
-			tried, refused := h.s.OptimisticTransactions()
-			got := h.states(out.Tree) + ": "
-			switch tc.what {
-			case claim:
-				verdicts, _, err := h.s.Claim(t.Context(), claims)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got += h.states(out.Tree) + "; " + [...]string{"undecided", "yes", "no"}[verdicts[0]]
-			case settle:
-				_, eff, err := h.s.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Value: []byte(`{"r":1}`), Offer: true, Facts: facts}},
-					func(int32, dag.Priority, int32) bool { return true })
-				if err != nil {
-					t.Fatal(err)
-				}
-				got += h.states(out.Tree) + "; "
-				switch {
-				case len(eff.Handed) == 0:
-					got += "nothing"
-				case eff.Handed[0].Work.Execution != 1:
-					got += fmt.Sprintf("handed over in %d", eff.Handed[0].Work.Execution)
-				default:
-					got += "handed over"
-				}
-			}
-			if got != tc.want {
-				t.Errorf("got  %s\nwant %s", got, tc.want)
-			}
-			nowTried, nowRefused := h.s.OptimisticTransactions()
-			lessUrgent := tc.fact == "older ones wait, which are less urgent"
-			if nowTried != tried+1 || (nowRefused == refused+1) != (otherwise && !lessUrgent) {
-				t.Errorf("%d more optimistic transactions, %d of them refused", nowTried-tried, nowRefused-refused)
-			}
-			var unstarted, odd int
-			if err := h.s.pool.QueryRow(t.Context(), `select count(*) filter (where t.state in (4, 6) and t.started_at is null and t.attempt = 1),
-				count(*) filter (where t.state = 6 and (a.outcome <> 1 or a.started_at is distinct from t.started_at or a.result->>'r' is distinct from '1' or a.worker is distinct from $1))
-				from task t left join attempt a on a.task = t.key`, h.worker).Scan(&unstarted, &odd); err != nil {
-				t.Fatal(err)
-			}
-			if tc.sql == "" && unstarted+odd > 0 {
-				t.Errorf("%d tasks don't say when they started, %d attempts are not as their task says", unstarted, odd)
-			}
-		})
-	}
-}
-
 // states are those of a chain of two, with their attempts.
 func (h *twoStores) states(tree dag.TreeKey) string {
 	h.t.Helper()
@@ -289,6 +174,11 @@ func TestPoliciesAreRead(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestAClaimReadsItsTimeout: the claim of a task with a timeout is read; its completion needs no policy.
+func TestAClaimReadsItsTimeout(t *testing.T) {
+	t.Parallel()
 	h := newTwoStores(t, 1)
 	out, err := h.s.Submit(t.Context(), treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e", Timeout: time.Hour}))
 	if err != nil {
@@ -298,7 +188,6 @@ func TestPoliciesAreRead(t *testing.T) {
 	if verdicts, eff, err := h.s.Claim(t.Context(), []dag.Claim{{Task: w.Key, Attempt: 1, Worker: h.worker, Facts: w.Facts()}}); err != nil || verdicts[0] != dag.Yes || len(eff.Timers) != 1 {
 		t.Errorf("the claim of a task with a timeout: %v, %+v, %v", verdicts, eff, err)
 	}
-	// Its completion needs no policy.
 	if _, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: w.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCompleted, Facts: w.Facts()}}, nil); err != nil {
 		t.Fatal(err)
 	}

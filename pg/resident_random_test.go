@@ -287,25 +287,31 @@ func whatIsResidentIsWhatPostgresHas(t *testing.T, reruns int) {
 			}
 		}
 	}
+	h.checkEnd(bare)
+}
+
+// checkEnd checks what is stored and resident when all trees have ended; bare are the sizes of the resident trees without results.
+func (h *twoStores) checkEnd(bare map[dag.TreeKey]int) {
+	h.t.Helper()
 	if h.known == 0 {
-		t.Error("no task with dependencies was sent as it is resident")
+		h.t.Error("no task with dependencies was sent as it is resident")
 	}
 	var open int
-	if err := h.s.pool.QueryRow(t.Context(), "select count(*) from tree where unfinished > 0").Scan(&open); err != nil || open > 0 {
-		t.Errorf("%d trees did not end (%v)", open, err)
+	if err := h.s.pool.QueryRow(h.t.Context(), "select count(*) from tree where unfinished > 0").Scan(&open); err != nil || open > 0 {
+		h.t.Errorf("%d trees did not end (%v)", open, err)
 	}
-	if found, _, tasks, err := h.s.AuditAll(t.Context(), 0, AuditOptions{}); err != nil || len(found) > 0 || tasks == 0 {
-		t.Errorf("of %d tasks the audit says %+v, %v", tasks, found, err)
+	if found, _, tasks, err := h.s.AuditAll(h.t.Context(), 0, AuditOptions{}); err != nil || len(found) > 0 || tasks == 0 {
+		h.t.Errorf("of %d tasks the audit says %+v, %v", tasks, found, err)
 	}
 	tried, refused := h.s.OptimisticTransactions()
-	t.Logf("%d of %d optimistic transactions were refused", refused, tried)
+	h.t.Logf("%d of %d optimistic transactions were refused", refused, tried)
 	if h.plain && (tried < 100 || refused == 0 || refused > tried/2) {
-		t.Error("want a hundred optimistic transactions, and some refused")
+		h.t.Error("want a hundred optimistic transactions, and some refused")
 	}
 	var wrong int
-	if err := h.s.pool.QueryRow(t.Context(), `select count(*) from task t where t.key >> 24 & 1 = 1 and t.state in (5, 6, 7) and (t.state = 5) <> exists (
+	if err := h.s.pool.QueryRow(h.t.Context(), `select count(*) from task t where t.key >> 24 & 1 = 1 and t.state in (5, 6, 7) and (t.state = 5) <> exists (
 		select from edge e join task d on d.key = e.dependency where e.dependent = t.key and e.required and d.state in (5, 7, 8))`).Scan(&wrong); err != nil || wrong > 0 {
-		t.Errorf("%d tasks are blocked by nothing, or are not (%v)", wrong, err)
+		h.t.Errorf("%d tasks are blocked by nothing, or are not (%v)", wrong, err)
 	}
 	// The other process may have ended some; what is idle goes when there is need.
 	h.s.resident.mu.Lock()
@@ -318,6 +324,6 @@ func whatIsResidentIsWhatPostgresHas(t *testing.T, reruns int) {
 		}
 	}
 	if size != h.s.resident.size {
-		t.Errorf("the resident trees have %d bytes, %d are counted", size, h.s.resident.size)
+		h.t.Errorf("the resident trees have %d bytes, %d are counted", size, h.s.resident.size)
 	}
 }

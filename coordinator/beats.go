@@ -217,7 +217,7 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 	if err != nil {
 		return err
 	}
-	states, err := c.store.LookAt(ctx, listed)
+	states, err := c.store.TaskStates(ctx, listed)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (w *workerWatch) departures(ctx context.Context) error {
 
 // takeBack takes all attempts of departed workers back. crashed: those that were lost.
 func (w *workerWatch) takeBack(ctx context.Context, departed []dag.WorkerKey, crashed map[dag.WorkerKey]bool) error {
-	return w.open(ctx, func(open []pg.Held) error {
+	return w.open(ctx, func(open []pg.OpenAttempt) error {
 		byWorker := map[dag.WorkerKey][]dag.Key{}
 		for _, h := range open {
 			if slices.Contains(departed, h.Worker) {
@@ -117,7 +117,7 @@ func (w *workerWatch) takeBackFrom(ctx context.Context, worker dag.WorkerKey, ke
 }
 
 // open walks over all open attempts.
-func (w *workerWatch) open(ctx context.Context, each func([]pg.Held) error) error {
+func (w *workerWatch) open(ctx context.Context, each func([]pg.OpenAttempt) error) error {
 	for at := dag.Key(0); ; {
 		open, next, err := w.store.OpenAttempts(ctx, at, attemptsAtOnce)
 		if err != nil {
@@ -152,7 +152,7 @@ func (w *workerWatch) strays(ctx context.Context) error {
 		return err
 	}
 	look := w.rule.Look(results)
-	return w.open(ctx, func(open []pg.Held) error {
+	return w.open(ctx, func(open []pg.OpenAttempt) error {
 		for _, h := range open {
 			keys, alive := listed[h.Worker]
 			if !look.Stray(workers.Held(h), alive, keys[h.Key]) {

@@ -17,11 +17,11 @@ type TaskState struct {
 	Worker  dag.WorkerKey
 }
 
-// LookAt tells where tasks stand. Keys that do not exist are missing from the answer.
-func (s *Store) LookAt(ctx context.Context, keys []dag.Key) (map[dag.Key]TaskState, error) {
+// TaskStates tells where tasks stand. Keys that do not exist are missing from the answer.
+func (s *Store) TaskStates(ctx context.Context, keys []dag.Key) (map[dag.Key]TaskState, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("LookAt"), keys)
+	rows, err := s.pool.Query(ctx, sql("TaskStates"), keys)
 	if err != nil {
 		return nil, fmt.Errorf("look at %d tasks: %w", len(keys), err)
 	}
@@ -36,8 +36,8 @@ func (s *Store) LookAt(ctx context.Context, keys []dag.Key) (map[dag.Key]TaskSta
 	return out, nil
 }
 
-// Held is an open attempt.
-type Held struct {
+// OpenAttempt is an attempt that a worker holds.
+type OpenAttempt struct {
 	Key     dag.Key
 	Attempt int32
 	Worker  dag.WorkerKey
@@ -45,7 +45,7 @@ type Held struct {
 
 // OpenAttempts walks over all open attempts, in steps of at most limit rows: pass the last key of a step (0 first), and
 // get the next step and its last key, 0 at the end. Reads only trees that have open attempts.
-func (s *Store) OpenAttempts(ctx context.Context, after dag.Key, limit int) (open []Held, next dag.Key, err error) {
+func (s *Store) OpenAttempts(ctx context.Context, after dag.Key, limit int) (open []OpenAttempt, next dag.Key, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	tree := after.Tree()
@@ -80,30 +80,32 @@ func (s *Store) OpenAttempts(ctx context.Context, after dag.Key, limit int) (ope
 	return open, next, nil
 }
 
-func lastKey(open []Held) dag.Key {
+// lastKey is where the next step of a walk goes on.
+func lastKey(open []OpenAttempt) dag.Key {
 	if len(open) == 0 {
 		return 0
 	}
 	return open[len(open)-1].Key
 }
 
-func (s *Store) openIn(ctx context.Context, tree dag.TreeKey, from dag.Key, limit int) ([]Held, error) {
+// openIn reads one step of a walk within a tree.
+func (s *Store) openIn(ctx context.Context, tree dag.TreeKey, from dag.Key, limit int) ([]OpenAttempt, error) {
 	_, end := tree.Range()
 	rows, err := s.pool.Query(ctx, sql("OpenAttempts"), from, end, limit)
 	if err != nil {
 		return nil, fmt.Errorf("look for open attempts: %w", err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Held])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[OpenAttempt])
 }
 
 // HandedOver are open attempts that were claimed over a second ago and that may have been handed over with the result of
 // one of the settled tasks given: what depends on them.
-func (s *Store) HandedOver(ctx context.Context, settled []dag.Key) ([]Held, error) {
+func (s *Store) HandedOver(ctx context.Context, settled []dag.Key) ([]OpenAttempt, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, sql("HandedOver"), settled)
 	if err != nil {
 		return nil, fmt.Errorf("look for handovers after %d tasks: %w", len(settled), err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Held])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[OpenAttempt])
 }

@@ -28,6 +28,7 @@ type AuditOptions struct {
 	Stuck time.Duration
 }
 
+// stuck is Stuck or its default, in seconds.
 func (o AuditOptions) stuck() float64 {
 	if o.Stuck == 0 {
 		return (10 * time.Minute).Seconds()
@@ -78,6 +79,7 @@ func (s *Store) AuditRest(ctx context.Context, o AuditOptions) ([]Violation, err
 	return found, nil
 }
 
+// auditAny looks for what is overdue of the tasks in [first, end).
 func (s *Store) auditAny(ctx context.Context, first, end dag.Key, o AuditOptions) (found []Violation, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()

@@ -44,6 +44,7 @@ type eventTrail struct {
 	broken     bool
 }
 
+// fault notes a violation, the tree's first.
 func (t *eventTrail) fault(a *audit, kind, format string, args ...any) {
 	if !t.broken { // what follows may only be the consequence
 		a.found = append(a.found, Violation{Kind: kind, Tree: t.tree, Text: fmt.Sprintf(format, args...)})
@@ -51,6 +52,8 @@ func (t *eventTrail) fault(a *audit, kind, format string, args ...any) {
 	t.broken = true
 }
 
+// follow takes the next row, whose events end with the sequence last. Sequences have no gaps; an execution begins each part of
+// the trail, and nothing but the next one comes after its final event.
 func (t *eventTrail) follow(a *audit, last int64, body []byte) {
 	events, err := decodeEvents(t.tree, body)
 	if err != nil {
@@ -75,6 +78,7 @@ func (t *eventTrail) follow(a *audit, last int64, body []byte) {
 	t.at = last
 }
 
+// end compares the trail with what the tree's row says.
 func (t *eventTrail) end(a *audit) {
 	switch {
 	case t.tree == 0:

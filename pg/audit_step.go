@@ -85,6 +85,8 @@ func (a *audit) choose(trees []audited) []audited {
 	return trees
 }
 
+// look asks whole trees first, then slices of their tasks, so that no statement reads more than a slice and a single tree needs.
+// Trees that may be half deleted are left out; that they are there is all that matters of them.
 func (a *audit) look(ctx context.Context, c *pgx.Conn, trees []audited) error {
 	if a.gaps {
 		if err := a.lookBetween(ctx, c, trees); err != nil {
@@ -124,7 +126,7 @@ func (a *audit) look(ctx context.Context, c *pgx.Conn, trees []audited) error {
 
 // statements are what is asked of whole trees, and of slices of their tasks.
 func (a *audit) statements() (ofTrees, ofTasks []string) {
-	ofTrees = []string{"AuditTreeCounts", "AuditTreeRows", "AuditTreeRuns", "AuditTreeRunRows"}
+	ofTrees = []string{"AuditTreeCounts", "AuditTreeRows", "AuditTreeStretches", "AuditTreeStretchRows"}
 	ofTasks = []string{"AuditTaskRows", "AuditTaskBlocked", "AuditTaskWaiting", "AuditTaskTimers", "AuditTaskStrayTimers", "AuditTaskAttempts"}
 	if a.still {
 		ofTrees, ofTasks = append(ofTrees, "AuditTreeEdges"), append(ofTasks, "AuditTaskParts", "AuditTaskEdges")
@@ -152,6 +154,7 @@ func (a *audit) lookBetween(ctx context.Context, c *pgx.Conn, trees []audited) e
 	return collect(&a.found)(rows)
 }
 
+// collect takes the violations that a statement found.
 func collect(found *[]Violation) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		more, err := pgx.CollectRows(rows, pgx.RowToStructByName[Violation])

@@ -34,6 +34,7 @@ type rowReader struct {
 	fault error
 }
 
+// Read asks the source for rows until there is enough, and ends the COPY after the last.
 func (r *rowReader) Read(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -96,6 +97,7 @@ func copyAll(ctx context.Context, c *pgx.Conn, all []copying) error {
 	return cmp.Or(err, refused)
 }
 
+// sendAll sends statements and rows without waiting for an answer.
 func sendAll(pc *pgconn.PgConn, all []copying) error {
 	front := pc.Frontend()
 	var w rowWriter

@@ -55,6 +55,7 @@ func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionO
 	}
 }
 
+// tryExecute is one attempt at it, in a transaction that is tried again when Postgres asks for it.
 func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
 	var out *Execution
 	err := retry(ctx, func() error {
@@ -66,14 +67,14 @@ func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.Executi
 		}
 		defer c.Release()
 		out, err = s.execute(ctx, c.Conn(), target, opts)
-		if c.Conn().PgConn().TxStatus() != 'I' {
-			_, _ = c.Exec(context.WithoutCancel(ctx), "rollback")
-		}
+		rollback(ctx, c.Conn())
 		return err
 	})
 	return out, err
 }
 
+// execute reads the whole tree, lets package dag plan, and writes the plan and commits, or answers why there is none. Others
+// that start or re-run the tree wait for it.
 func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
 	tree := target.Tree()
 	first, end := tree.Range()
@@ -120,6 +121,7 @@ type planner struct {
 	edges []dag.Edge
 }
 
+// scan takes the tasks in, which come by index.
 func (p *planner) scan(rows pgx.Rows) error {
 	var key dag.Key
 	var n dag.Node
@@ -158,6 +160,7 @@ func (p *planner) dependencies(i int) []dag.Edge { return p.edges[p.start[i]:p.s
 // restartStep is how many rows one statement of a re-run changes.
 const restartStep = 10_000
 
+// write puts the tasks back to their beginning, begins the execution, and commits. All that is ready waits in Postgres at first.
 func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, restarts []dag.Restart) (*Effects, error) {
 	eff := &Effects{}
 	b := &pgx.Batch{}
@@ -202,6 +205,7 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, rest
 	return eff, nil
 }
 
+// queueRestarts writes the first states of the tasks given.
 func queueRestarts(b *pgx.Batch, tree dag.TreeKey, restarts []dag.Restart) {
 	n := len(restarts)
 	keys, was, wasAttempt := make([]int64, n), make([]int16, n), make([]int32, n)

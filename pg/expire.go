@@ -36,6 +36,7 @@ func (s *Store) Expire(ctx context.Context, age time.Duration, limit int) (int, 
 // expireStep is how many keys of one tree are deleted in one transaction.
 const expireStep = 20_000
 
+// deleteTree deletes what belongs to a tree, and its row at last.
 func (s *Store) deleteTree(ctx context.Context, t dag.TreeKey) error {
 	first, end := t.Range()
 	var tasks int

@@ -74,7 +74,7 @@ var hot = map[string]explained{
 	// claims and workers
 	"ShareWorkers":       {args: "'{1,2,3}'"},
 	"RequireLiveWorkers": {args: "'{1}'"},
-	"LookAt":             {args: keys(295, 0, 500)},
+	"TaskStates":         {args: keys(295, 0, 500)},
 	"HandedOver":         {args: keys(295, 0, 500)},
 	"OpenAttempts":       {args: of(aTree, "100")},
 	"TreesWithAttempts":  {args: "0, 100", rows: 30_000, whole: []string{"tree"}}, // a walk when a worker was lost
@@ -105,7 +105,7 @@ var hot = map[string]explained{
 	"FollowupsOf":          {args: aTree, rows: 3000, whole: []string{"followup"}}, // once an execution; a followup is short-lived
 	"RestartRows":          {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500")},
 	"Relations":            {args: aTree},
-	"UnfinishedAfter":      {args: of(aTree, "100")},
+	"CancellableAfter":     {args: of(aTree, "100")},
 	"CancelTree":           {args: "295, 'stop', 0"},
 	"CancelTreeFollowup":   {args: first},
 	"CancelTreeFollowupOf": {args: "295"},
@@ -138,8 +138,8 @@ var hot = map[string]explained{
 	"AuditTreeCounts":      {args: of(trees, "100")},
 	"AuditTreeRows":        {args: of(trees, "100")},
 	"AuditTreeEdges":       {args: of(trees, "100")},
-	"AuditTreeRuns":        {args: of(trees, "100"), rows: 30_000, whole: []string{"ready", "published"}},
-	"AuditTreeRunRows":     {args: of(trees, "100"), rows: 30_000, whole: []string{"ready", "published"}},
+	"AuditTreeStretches":   {args: of(trees, "100"), rows: 30_000, whole: []string{"ready", "published"}},
+	"AuditTreeStretchRows": {args: of(trees, "100"), rows: 30_000, whole: []string{"ready", "published"}},
 	"AuditTaskRows":        {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskBlocked":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskWaiting":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
@@ -170,7 +170,7 @@ var unexplained = map[string]string{
 	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertFirstEvents": insertsOnly,
 	"InsertSubmissions": insertsOnly,
 	"CopyTasks":         insertsOnly, "CopySpecs": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly,
-	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "LostWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
+	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "DepartedWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
 	"UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames,

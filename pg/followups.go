@@ -62,6 +62,7 @@ func (s *Store) HasFollowups(ctx context.Context) (has bool, err error) {
 	return has, err
 }
 
+// followup is one row of follow-up work, and what the batch does of it.
 type followup struct {
 	kind         FollowupKind
 	task, cursor dag.Key
@@ -74,7 +75,7 @@ type followup struct {
 // followupBatchPlan is one transaction's worth of followups.
 type followupBatchPlan struct {
 	followups []followup
-	lock      []dag.Key
+	lock      []dag.Key // all tasks that it touches
 }
 
 func (p *followupBatchPlan) scan(rows pgx.Rows) error {
@@ -116,6 +117,7 @@ func (p *followupBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
 	return nil
 }
 
+// find looks up what the followup touches beside its own task, up to limit tasks after its cursor.
 func (f *followup) find(b *pgx.Batch, limit int) {
 	switch f.kind {
 	case FollowupUnlock:
@@ -126,7 +128,7 @@ func (f *followup) find(b *pgx.Batch, limit int) {
 		})
 	case FollowupCancel:
 		first, end := f.task.Tree().Range()
-		b.Queue(sql("UnfinishedAfter"), max(first, f.cursor+1), end, limit).Query(func(rows pgx.Rows) (err error) {
+		b.Queue(sql("CancellableAfter"), max(first, f.cursor+1), end, limit).Query(func(rows pgx.Rows) (err error) {
 			f.tasks, err = pgx.CollectRows(rows, pgx.RowTo[dag.Key])
 			f.last = len(f.tasks) < limit
 			return err
@@ -136,6 +138,7 @@ func (f *followup) find(b *pgx.Batch, limit int) {
 	}
 }
 
+// cut leaves all but n tasks to a later batch.
 func (f *followup) cut(n int) {
 	if len(f.dependents) > n {
 		f.dependents, f.last = f.dependents[:n], false
@@ -145,6 +148,7 @@ func (f *followup) cut(n int) {
 	}
 }
 
+// decide asks package dag what the followups change.
 func (p *followupBatchPlan) decide(d *dag.Decision) {
 	for _, f := range p.followups {
 		switch f.kind {

@@ -44,6 +44,7 @@ func Migrate(ctx context.Context, url string) error {
 	return nil
 }
 
+// migrateOne runs a migration in a transaction, unless it is on record, and records it.
 func migrateOne(ctx context.Context, conn *pgx.Conn, name string) error {
 	text, err := migrations.ReadFile("migrations/" + name)
 	if err != nil {

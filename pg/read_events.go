@@ -70,6 +70,7 @@ func scanEvents(rows pgx.Rows, tree dag.TreeKey, after int64) (out []TreeEvent, 
 	return out, err
 }
 
+// addEventDetails adds what events of tasks are told with. A result is told with the end that it belongs to.
 func (s *Store) addEventDetails(ctx context.Context, events []TreeEvent) error {
 	var keys []dag.Key
 	var attempts []int32

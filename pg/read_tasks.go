@@ -106,6 +106,7 @@ type Filter struct {
 	Offset int
 }
 
+// states are those that show as the status; nil: all.
 func (f Filter) states() (out []int16) {
 	if f.Status == "" {
 		return nil
@@ -116,6 +117,7 @@ func (f Filter) states() (out []int16) {
 	return out
 }
 
+// orNull is a value, or null when it is the zero one.
 func orNull[T comparable](v T) any {
 	var zero T
 	if v == zero {
@@ -176,6 +178,7 @@ func (s *Store) shown(ctx context.Context, maxDeps int, statement string, args .
 	return list, s.addShownResults(ctx, list, maxDeps)
 }
 
+// addDependencies names the tasks that each depends on: those of the list at once, the others by one look-up for all.
 func (s *Store) addDependencies(ctx context.Context, list []*Shown) error {
 	wanted := map[dag.Key]string{}
 	for _, t := range list {
@@ -210,6 +213,7 @@ func (s *Store) addDependencies(ctx context.Context, list []*Shown) error {
 	return nil
 }
 
+// addShownResults adds what started tasks started from, where it is of no more than maxDeps dependencies.
 func (s *Store) addShownResults(ctx context.Context, list []*Shown, maxDeps int) error {
 	byKey := map[dag.Key]*Work{}
 	var keys []dag.Key

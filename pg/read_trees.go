@@ -61,6 +61,7 @@ func (s *Store) Trees(ctx context.Context, below dag.TreeKey, userID string, ope
 	return s.trees(ctx, statement, below, orNull(userID), limit)
 }
 
+// trees runs a query that gives trees.
 func (s *Store) trees(ctx context.Context, statement string, args ...any) ([]*Tree, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()

@@ -26,6 +26,7 @@ func sql(name string) string {
 	return s
 }
 
+// loadStatements reads the files: each statement begins with a line "-- name: Name". A mistake in them is a programmer's error.
 func loadStatements() map[string]string {
 	out := map[string]string{}
 	files, err := sqlFiles.ReadDir("sql")

@@ -90,6 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// randomSecret is what the first process of a cluster offers.
 func randomSecret() []byte {
 	b := make([]byte, 32)
 	_, _ = crand.Read(b) // never fails

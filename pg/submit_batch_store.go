@@ -196,6 +196,7 @@ func beginTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 	return had, c.SendBatch(ctx, b).Close()
 }
 
+// takeSubmissions reads what the idempotency keys stand for.
 func (had *existing) takeSubmissions(rows pgx.Rows) error {
 	var key string
 	var one submission

@@ -16,8 +16,8 @@ const (
 	// MaxWhyDependencies is how many unfinished dependencies of a task are named; the others are counted.
 	MaxWhyDependencies = 100
 
-	whyLate = 20_000  // tasks that were published last and are looked at
-	whyRuns = 100_000 // waiting runs that are summed up
+	whyLate      = 20_000  // tasks that were published last and are looked at
+	whyStretches = 100_000 // waiting stretches that are summed up
 )
 
 // Why is what the store knows of a task's waiting, as of one moment.
@@ -49,7 +49,7 @@ type Why struct {
 	Unfinished []WhyDependency `db:"-"` // Waiting: the first of the dependencies that have not ended
 	Total      int             `db:"-"` // how many have not ended
 	Workers    WhyWorkers      `db:"-"` // Ready: of its pool
-	Place      *WhyPlace       `db:"-"` // Ready: where it stands; nil: it is in no run, which no transaction leaves behind
+	Place      *WhyPlace       `db:"-"` // Ready: where it stands; nil: it is in no stretch, which no transaction leaves behind
 }
 
 // WhyDependency is a dependency that has not ended.
@@ -106,6 +106,7 @@ func (s *Store) Why(ctx context.Context, id string, lease time.Duration) (*Why, 
 	return out, nil
 }
 
+// addDependencies adds what a waiting task waits for.
 func (w *Why) addDependencies(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, sql("WhyDependencies"), w.Key, MaxWhyDependencies)
 	if err != nil {
@@ -119,6 +120,7 @@ func (w *Why) addDependencies(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
+// addPlace adds where a ready task stands, and who could take it.
 func (w *Why) addPlace(ctx context.Context, tx pgx.Tx, lease time.Duration) error {
 	rows, err := tx.Query(ctx, sql("WhyWorkers"), w.Pool, lease.Seconds())
 	if err != nil {
@@ -127,7 +129,7 @@ func (w *Why) addPlace(ctx context.Context, tx pgx.Tx, lease time.Duration) erro
 	if w.Workers, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[WhyWorkers]); err != nil {
 		return err
 	}
-	if rows, err = tx.Query(ctx, sql("WhyAhead"), w.PoolID, int16(w.Priority), w.Key, w.Attempt, whyLate, whyRuns); err != nil {
+	if rows, err = tx.Query(ctx, sql("WhyAhead"), w.PoolID, int16(w.Priority), w.Key, w.Attempt, whyLate, whyStretches); err != nil {
 		return err
 	}
 	w.Place, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[WhyPlace])

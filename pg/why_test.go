@@ -48,7 +48,7 @@ func TestWhyIsBounded(t *testing.T) {
 	}{
 		{"first", "nothing but what was published last", 0, whyLate, false},
 		{"second", "one, and 50 000 more", 50_000, whyLate + 50_001, false},
-		{"third", "more than are counted", 60_000, whyLate + whyRuns + 1, true},
+		{"third", "more than are counted", 60_000, whyLate + whyStretches + 1, true},
 	} {
 		exec("insert into ready (pool, priority, first, n, attempt) select $1, 2, 2::bigint << 50 | g, 1, 1 from generate_series(1, $2::integer) g", pool, step.n)
 		submit(step.id)
@@ -68,7 +68,7 @@ func TestWhyIsBounded(t *testing.T) {
 	for statement, args := range map[string][]any{
 		"WhyTask":         {"first"},
 		"WhyDependencies": {dag.Key(1), 100},
-		"WhyAhead":        {pool, 2, dag.Key(1), 1, whyLate, whyRuns},
+		"WhyAhead":        {pool, 2, dag.Key(1), 1, whyLate, whyStretches},
 	} {
 		rows, err := s.pool.Query(t.Context(), "explain "+sql(statement), args...)
 		if err != nil {

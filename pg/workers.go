@@ -93,14 +93,14 @@ func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Durat
 	return out, nil
 }
 
-// Instance is one run of a worker.
+// Instance is one life of a worker's process.
 type Instance struct {
 	Key      dag.WorkerKey
 	ID       string // the worker's
 	Instance string
 }
 
-// Instances are the runs, up to the 100 latest, of the worker that the instance is one of; empty: not registered.
+// Instances are those of the instance's worker, up to the 100 latest; empty: it is not registered.
 func (s *Store) Instances(ctx context.Context, instance string) ([]Instance, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -132,7 +132,7 @@ type Departed struct {
 func (s *Store) DepartedWorkers(ctx context.Context) ([]Departed, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("LostWorkers"))
+	rows, err := s.pool.Query(ctx, sql("DepartedWorkers"))
 	if err != nil {
 		return nil, fmt.Errorf("look for departed workers: %w", err)
 	}

@@ -81,39 +81,39 @@ cross join lateral (
   from edge where edge.dependency >= t.key << 24 and edge.dependency < (t.key + 1) << 24) e
 where s.n <> e.n or s.sum is distinct from e.sum limit $2
 
--- name: AuditTreeRuns
--- A ready task is in exactly one run of its attempt. Reads all runs (ready and published are small: a run holds up to 4096
+-- name: AuditTreeStretches
+-- A ready task is in exactly one stretch of its attempt. Reads all stretches (ready and published are small: one holds up to 4096
 -- tasks) and the tasks of whole trees.
-with run as materialized (
+with stretch as materialized (
   select first, n, attempt from ready where first >> 24 = any($1::bigint[])
   union all
   select first, n, attempt from published where first >> 24 = any($1::bigint[])
 )
-select case when sum(c.runs) = 0 then 'ready_without_run' else 'ready_in_two_runs' end as kind, c.key >> 24 as tree, c.key as task,
-  format('the task is ready at attempt %s and in %s runs; it belongs in one', max(c.attempt), sum(c.runs)) as text
+select case when sum(c.stretches) = 0 then 'ready_without_stretch' else 'ready_in_two_stretches' end as kind, c.key >> 24 as tree, c.key as task,
+  format('the task is ready at attempt %s and in %s stretches; it belongs in one', max(c.attempt), sum(c.stretches)) as text
 from (
-  select t.key, t.attempt, 0 as runs from unnest($1::bigint[]) u(key) join task t on t.key >= u.key << 24 and t.key < (u.key + 1) << 24 and t.state = :ready
+  select t.key, t.attempt, 0 as stretches from unnest($1::bigint[]) u(key) join task t on t.key >= u.key << 24 and t.key < (u.key + 1) << 24 and t.state = :ready
   union all
-  select t.key, t.attempt, 1 from run r join task t on t.key >= r.first and t.key < r.first + r.n and t.state = :ready and t.attempt = r.attempt
-) c group by c.key having sum(c.runs) <> 1 limit $2
+  select t.key, t.attempt, 1 from stretch r join task t on t.key >= r.first and t.key < r.first + r.n and t.state = :ready and t.attempt = r.attempt
+) c group by c.key having sum(c.stretches) <> 1 limit $2
 
--- name: AuditTreeRunRows
--- A run names tasks of its own pool and priority that are, or were, ready at its attempt; in ready, none that was claimed.
+-- name: AuditTreeStretchRows
+-- A stretch names tasks of its own pool and priority that are, or were, ready at its attempt; in ready, none that was claimed.
 -- Tasks that were settled or tried again since may stay in it until it is dispatched, or looked after.
-with run as materialized (
+with stretch as materialized (
   select 'ready' as place, first, n, attempt, pool, priority from ready where first >> 24 = any($1::bigint[])
   union all
   select 'published', first, n, attempt, pool, priority from published where first >> 24 = any($1::bigint[])
 )
-select 'run_mismatch' as kind, t.key >> 24 as tree, t.key as task,
-  format('a run in %s has it at attempt %s, pool %s, priority %s; the task has state %s, attempt %s, pool %s, priority %s',
+select 'stretch_mismatch' as kind, t.key >> 24 as tree, t.key as task,
+  format('a stretch in %s has it at attempt %s, pool %s, priority %s; the task has state %s, attempt %s, pool %s, priority %s',
     r.place, r.attempt, r.pool, r.priority, t.state, t.attempt, t.pool, t.priority) as text
-from run r join task t on t.key >= r.first and t.key < r.first + r.n
+from stretch r join task t on t.key >= r.first and t.key < r.first + r.n
 where t.attempt < r.attempt or t.attempt = r.attempt and (t.state in (:held, :waiting, :delayed, :blocked) or t.state in (:running, :completed) and r.place = 'ready'
   or t.state = :ready and (t.pool, t.priority) <> (r.pool, r.priority))
 union all
-select 'run_mismatch', tree.key, r.first, format('a run in %s has %s tasks from index %s on, the tree has %s', r.place, r.n, r.first & 16777215, tree.tasks)
-from run r join tree on tree.key = r.first >> 24 where r.n < 1 or (r.first & 16777215) + r.n > tree.tasks
+select 'stretch_mismatch', tree.key, r.first, format('a stretch in %s has %s tasks from index %s on, the tree has %s', r.place, r.n, r.first & 16777215, tree.tasks)
+from stretch r join tree on tree.key = r.first >> 24 where r.n < 1 or (r.first & 16777215) + r.n > tree.tasks
 limit $2
 
 -- name: AuditTaskRows
@@ -279,9 +279,9 @@ select 'timer_overdue' as kind, task >> 24 as tree, task, format('a timer of kin
 from timer where at < now() - $3::double precision * interval '1 second' and task >= $1 and task < $2 order by at limit $4
 
 -- name: AuditAnyPublished
--- Published runs of the tasks in [$1, $2) that nobody has looked after for long.
+-- Published stretches of the tasks in [$1, $2) that nobody has looked after for long.
 select 'published_forgotten' as kind, first >> 24 as tree, first as task,
-  format('a run of %s tasks was published at %s and last looked after at %s', n, sent, at) as text
+  format('a stretch of %s tasks was published at %s and last looked after at %s', n, sent, at) as text
 from published where at < now() - $3::double precision * interval '1 second' and first >= $1 and first < $2 order by id limit $4
 
 -- name: AuditWorkers

@@ -20,7 +20,7 @@ delete from followup where kind = $1 and task = $2
 -- name: MoveFollowup
 update followup set cursor = $3 where kind = $1 and task = $2
 
--- name: UnfinishedAfter
+-- name: CancellableAfter
 -- Up to $3 tasks of the keys in [$1, $2) that a tree's cancellation ends.
 select key from task where key >= $1 and key < $2 and state in (:cancellable) order by key limit $3
 

@@ -48,10 +48,10 @@ select coalesce(sum((pools ->> $1)::integer) filter (where live and state = :wor
 from (select *, state in (:worker_live) and lease_until > now() as live from worker where pools ? $1) w
 
 -- name: WhyAhead
--- Where the ready attempt ($3 key, $4 number) stands in pool $1 and priority $2: when its run was published, or is null
+-- Where the ready attempt ($3 key, $4 number) stands in pool $1 and priority $2: when its stretch was published, or is null
 -- while it waits in Postgres; how many tasks start before it; how many of the live workers' slots of the pool are taken,
 -- by what they listed last and by what was published of late.
--- Of what was published, most has started: tasks are looked at, those of the last $5 at most. Of what waits, runs are
+-- Of what was published, most has started: tasks are looked at, those of the last $5 at most. Of what waits, stretches are
 -- summed up, $6 rows at most; more tells that there are others. No locks.
 with mine as (
   (select false as sent, id, first, at from ready

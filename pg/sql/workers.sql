@@ -29,7 +29,7 @@ on conflict (instance) do update set beat = greatest(worker.beat, excluded.beat)
   where worker.id = excluded.id and worker.state in (:worker_live) and (worker.beat < excluded.beat or excluded.state = :worker_gone) and worker.lease_until > clock_timestamp()
 returning key, instance
 
--- name: LookAt
+-- name: TaskStates
 -- Where the tasks stand that workers listed in their beats. No locks.
 select key, state, attempt, coalesce(worker, 0) from task where key = any($1::bigint[])
 
@@ -47,7 +47,7 @@ cross join lateral (select key, attempt, worker from task where key = e.dependen
 -- Ends the leases that have run out. The one guarded write that makes a worker lost.
 update worker set state = :worker_lost where state in (:worker_live) and lease_until < clock_timestamp() returning key, id, instance
 
--- name: LostWorkers
+-- name: DepartedWorkers
 -- Workers that are lost or gone and whose attempts may not all have been taken back.
 select key, id, instance, state from worker where state in (:worker_departed) and attempts <> '{-1}'
 

@@ -17,7 +17,7 @@ var assembly = []struct {
 }{
 	{"coordinator.New", []string{"node"}},
 	{"worker.New", []string{"worker_test"}},
-	{"worker.Dial", []string{"node", "examples/..."}},
+	{"worker.Dial", []string{"node", "worker_test", "examples/..."}},
 	{"worker.FromSettings", []string{"node"}},
 	{"api/grpcserver.Listen", []string{"node", "api/grpcserver_test", "client_test", "cmd/taskgrove_test"}},
 	{"api/httpserver.Listen", []string{"node", "api/httpserver_test"}},

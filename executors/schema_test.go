@@ -48,10 +48,9 @@ func TestSchema(t *testing.T) {
 		}](), `{"type":"object","properties":{"A":{"type":["integer","null"]},"b":{"type":["string","null"],"enum":["x",null]}}}`},
 		"names": {schemaOf[struct {
 			A      bool `json:"-"`
-			B      bool `json:"-,"`
 			C      int  `json:",string"`
 			hidden int
-		}](), `{"type":"object","properties":{"-":{"type":"boolean"},"C":{"type":"string"}},"required":["-","C"]}`},
+		}](), `{"type":"object","properties":{"C":{"type":"string"}},"required":["C"]}`},
 		"lists and maps":         {schemaOf[map[string][]uint8](), `{"type":["object","null"],"additionalProperties":{"type":["string","null"],"contentEncoding":"base64"}}`},
 		"arrays":                 {schemaOf[[2]int8](), `{"type":"array","items":{"type":"integer","minimum":-128,"maximum":127},"minItems":2,"maxItems":2}`},
 		"unsigned":               {schemaOf[[]uint32](), `{"type":["array","null"],"items":{"type":"integer","minimum":0,"maximum":4294967295}}`},

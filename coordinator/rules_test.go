@@ -247,23 +247,6 @@ func TestRules(t *testing.T) {
 				t.Errorf("error: got %q", got)
 			}
 		},
-		"an idempotency key gives the first answer": func(t *testing.T, c *cluster.Cluster) {
-			opts := coordinator.SubmitOptions{IdempotencyKey: "once"}
-			tree := func() []*dag.Task {
-				return []*dag.Task{{Name: "root", Executor: "noop_executor", Priority: dag.Normal}}
-			}
-			first := c.Submit(opts, tree()...)
-			again := c.Submit(opts, tree()...)
-			if again.TreeID != first.TreeID || !again.Replayed || first.Replayed {
-				t.Errorf("got %+v, then %+v", *first, *again)
-			}
-			other := tree()
-			other[0].Name = "another"
-			_, err := svc.Submit(t.Context(), opts, cluster.Seq(other))
-			if _, ok := errors.AsType[*coordinator.InvalidArgumentError](err); !ok {
-				t.Errorf("another tree under the key: got %v", err)
-			}
-		},
 		"ids that are taken get new ones": func(t *testing.T, c *cluster.Cluster) {
 			c.Submit(coordinator.SubmitOptions{}, noop("id-root", ""), noop("id-a", "id-root"))
 			out := c.Submit(coordinator.SubmitOptions{}, noop("id-root", "", "id-a"), noop("id-a", "id-root"))
@@ -308,20 +291,6 @@ func TestRules(t *testing.T) {
 			}
 			if _, err := svc.Task(t.Context(), "bad-root"); !errors.Is(err, coordinator.ErrNotFound) {
 				t.Errorf("task of a rejected tree: got %v", err)
-			}
-		},
-		"a watch tells everything once, in order, from where it is asked": func(t *testing.T, c *cluster.Cluster) {
-			c.Submit(coordinator.SubmitOptions{Hold: true}, noop("e-root", "", "e-a"), noop("e-a", "e-root"))
-			if _, err := svc.Execute(t.Context(), "e-root", coordinator.ExecuteOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			all := watch(t, svc, "e-root", 0)
-			want := "execution start e-a completed e-a start e-root completed e-root final"
-			if got := strings.Join(all, " "); got != want {
-				t.Errorf("got  %s\nwant %s", got, want)
-			}
-			if got := strings.Join(watch(t, svc, "e-root", 3), " "); got != "start e-root completed e-root final" {
-				t.Errorf("from 3: got %s", got)
 			}
 		},
 	} {

@@ -184,6 +184,7 @@ func (s *Service) Watch(ctx context.Context, id string, after int64) iter.Seq2[*
 			}
 			after = max(after, t.tree.begun)
 			events := t.tree.events[min(after, int64(len(t.tree.events))):]
+			over := t.tree.show().Unfinished == 0
 			changed := s.changed
 			s.mu.Unlock()
 			for _, e := range events {
@@ -191,6 +192,9 @@ func (s *Service) Watch(ctx context.Context, id string, after int64) iter.Seq2[*
 				if !yield(e, nil) || e.Type == coordinator.EventFinal {
 					return
 				}
+			}
+			if over {
+				return
 			}
 			select {
 			case <-changed:

@@ -1,6 +1,7 @@
-// Package apitest holds a small coordinator.Service in memory, for the tests of what stands on it.
+// Package apitest holds the tests that every surface of the service passes, see [Run], and a small coordinator.Service in
+// memory, for these and other tests of what stands on it.
 //
-// It owns honest answers to every call, with no store, no bus and no workers: tests start, finish and fail tasks by
+// The service owns honest answers to every call, with no store, no bus and no workers: tests start, finish and fail tasks by
 // hand. It must not grow rules of its own; validation is dag's, and readiness is left to the test.
 package apitest
 
@@ -24,13 +25,19 @@ type Service struct {
 	mu      sync.Mutex
 	trees   []*tree
 	tasks   map[string]*task
-	byKey   map[string]*coordinator.Submitted
+	byKey   map[string]keyed // by idempotency key
 	faults  map[string][]error
 	changed chan struct{} // closed and replaced whenever an event is added
 	options coordinator.SubmitOptions
 
 	violations []*coordinator.Violation
 	waits      map[string][]coordinator.Wait
+}
+
+// keyed is the answer to a submission with a key, and what was submitted.
+type keyed struct {
+	answer   *coordinator.Submitted
+	document string
 }
 
 type tree struct {
@@ -51,7 +58,7 @@ var _ coordinator.Service = (*Service)(nil)
 // New makes an empty one.
 func New() *Service {
 	return &Service{
-		tasks: map[string]*task{}, byKey: map[string]*coordinator.Submitted{}, faults: map[string][]error{},
+		tasks: map[string]*task{}, byKey: map[string]keyed{}, faults: map[string][]error{},
 		changed: make(chan struct{}),
 	}
 }
@@ -82,6 +89,9 @@ func (s *Service) LastSubmit() coordinator.SubmitOptions {
 
 // Submit stores a tree.
 func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	if len(opts.IdempotencyKey) > 255 {
+		return nil, &coordinator.InvalidArgumentError{Field: "idempotency_key", Reason: "must be at most 255 bytes of UTF-8 without NUL"}
+	}
 	builder := dag.NewBuilder(dag.Limits{}, uuid.NewString)
 	var given []*dag.Task
 	for t, err := range tasks {
@@ -107,13 +117,16 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 		return nil, err
 	}
 	if first, ok := s.byKey[opts.IdempotencyKey]; ok && opts.IdempotencyKey != "" {
-		again := *first
+		if first.document != string(Document(given, "")) {
+			return nil, &coordinator.InvalidArgumentError{Field: "idempotency_key", Reason: "was used for a different submission"}
+		}
+		again := *first.answer
 		again.Replayed = true
 		return &again, nil
 	}
 	sub := s.store(graph, given, opts)
 	if opts.IdempotencyKey != "" {
-		s.byKey[opts.IdempotencyKey] = sub
+		s.byKey[opts.IdempotencyKey] = keyed{sub, string(Document(given, ""))}
 	}
 	if !opts.Hold {
 		s.execute(s.tasks[sub.TreeID], coordinator.ExecuteOptions{})
@@ -225,6 +238,9 @@ func (s *Service) Tasks(_ context.Context, f coordinator.TaskFilter) (coordinato
 	if err := s.fault("Tasks"); err != nil {
 		return page, err
 	}
+	if _, ok := s.tasks[f.ParentID]; f.ParentID != "" && !ok {
+		return page, fmt.Errorf("children of %s: %w", f.ParentID, coordinator.ErrNotFound)
+	}
 	trees := slices.Clone(s.trees)
 	slices.Reverse(trees)
 	if f.TreeOf != "" {
@@ -285,11 +301,11 @@ func (s *Service) Attempts(_ context.Context, id string) ([]coordinator.Attempt,
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("attempts of %s: %w", id, coordinator.ErrNotFound)
-	case t.Attempt == 0:
+	case t.Attempt == 0 || t.State == dag.Ready:
 		return nil, nil
 	}
 	return []coordinator.Attempt{{
-		Number: t.Attempt, Running: !t.State.Settled(), Outcome: outcomes[t.State], Counted: true, Error: t.Error, Result: t.Result, Worker: t.Worker,
+		Number: t.Attempt, Running: t.State == dag.Running, Outcome: outcomes[t.State], Counted: true, Error: t.Error, Result: t.Result, Worker: t.Worker,
 		StartedAt: t.StartedAt, FinishedAt: t.CompletedAt,
 	}}, nil
 }

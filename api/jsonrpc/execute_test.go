@@ -113,7 +113,7 @@ func eventually(t *testing.T, ok func() bool) {
 
 // reader reads an event stream.
 type reader struct {
-	t      *testing.T
+	t      testing.TB
 	lines  *bufio.Scanner
 	cancel context.CancelFunc
 }

@@ -1,0 +1,260 @@
+package apitest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Surface is a way to the service: a server and a client of it, which the suite of [Run] holds against the service's
+// own words.
+type Surface struct {
+	Name coordinator.Surface
+	// Open starts a server on the service that access gives, and returns a client of it in the service's words. Both end
+	// with the test. Methods that the surface has no call for may panic; see Lacks.
+	Open func(t testing.TB, access *coordinator.Access) coordinator.Service
+	// Fault is what an error of the client's tells of a fault, as far as this surface tells it.
+	Fault func(err error) *api.Fault
+	// Lacks are the methods of [coordinator.Service] that the surface has no call for; "cursor" and "attempt" stand for
+	// parameters that it does not take.
+	Lacks []string
+	// Merges are kinds of faults that the surface tells as others.
+	Merges map[api.Kind]api.Kind
+}
+
+// Direct is the service itself, without a wire.
+var Direct = Surface{
+	Name: "direct",
+	Open: func(_ testing.TB, access *coordinator.Access) coordinator.Service {
+		return access.For(coordinator.Anonymous("direct", "here"))
+	},
+	Fault: func(err error) *api.Fault {
+		return api.Classify(context.Background(), slog.New(slog.DiscardHandler), "conformance", err)
+	},
+}
+
+// Backend is a service, and the hands of the workers behind it. [Service] is one.
+type Backend interface {
+	coordinator.Service
+	Start(id string)            // once the task is ready, an attempt at it begins; waits until it has
+	Complete(id, result string) // the attempt ends with the result, which is JSON; waits until it has
+	Fail(id, text string)       // the attempt fails
+}
+
+// site is what a scenario works with.
+type site struct {
+	*testing.T
+	svc     coordinator.Service // through the surface
+	backend Backend
+	surface Surface
+	prefix  string
+
+	mu      sync.Mutex
+	callers []coordinator.Caller
+	refuse  error // of the policy
+}
+
+var scenarioCount atomic.Int64
+
+// Run plays all scenarios through the surface. backend is asked for each of them and may give the same one: the
+// scenarios' ids differ.
+func Run(t *testing.T, surface Surface, backend func(t testing.TB) Backend) {
+	for _, all := range []map[string]func(*site){submissions, steering, reading, watching, faults} {
+		for name, play := range all {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				s := &site{T: t, surface: surface, backend: backend(t), prefix: fmt.Sprintf("s%d-", scenarioCount.Add(1))}
+				s.svc = surface.Open(t, coordinator.NewAccess(s.backend, s.policy))
+				play(s)
+				s.checkCallers()
+			})
+		}
+	}
+}
+
+func (s *site) policy(_ context.Context, caller coordinator.Caller, call coordinator.Call) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if call.Method != "Ready" { // servers ask that for themselves
+		s.callers = append(s.callers, caller)
+	}
+	return s.refuse
+}
+
+// checkCallers: each call names its caller.
+func (s *site) checkCallers() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.callers {
+		if c.Name != coordinator.AnonymousName || c.Surface != s.surface.Name || c.From == "" {
+			s.Fatalf("a call has the caller %+v, want an anonymous one of %s, and where from", c, s.surface.Name)
+		}
+	}
+}
+
+// has skips the scenario when the surface lacks a method that it needs.
+func (s *site) has(methods ...string) {
+	s.Helper()
+	for _, m := range methods {
+		if s.lacks(m) {
+			s.Skipf("%s has no %s", s.surface.Name, m)
+		}
+	}
+}
+
+func (s *site) lacks(method string) bool { return slices.Contains(s.surface.Lacks, method) }
+
+// id is the scenario's own id of a task.
+func (s *site) id(name string) string { return s.prefix + name }
+
+// HandExecutor is the executor of the scenarios' tasks: a [Backend] ends their attempts by hand.
+const HandExecutor = "hand_executor"
+
+// task is a task that waits for others.
+func (s *site) task(name, parent string, after ...string) *dag.Task {
+	t := &dag.Task{ID: s.id(name), Name: name, Priority: dag.Normal, Executor: HandExecutor}
+	if parent != "" {
+		t.ParentRef = s.id(parent)
+	}
+	for _, dep := range after {
+		t.Dependencies = append(t.Dependencies, dag.Dependency{Ref: s.id(dep)})
+	}
+	return t
+}
+
+func (s *site) trySubmit(opts coordinator.SubmitOptions, tasks ...*dag.Task) (*coordinator.Submitted, error) {
+	return s.svc.Submit(s.Context(), opts, func(yield func(*dag.Task, error) bool) {
+		for _, t := range tasks {
+			if !yield(t, nil) {
+				return
+			}
+		}
+	})
+}
+
+func (s *site) submit(opts coordinator.SubmitOptions, tasks ...*dag.Task) *coordinator.Submitted {
+	s.Helper()
+	got, err := s.trySubmit(opts, tasks...)
+	if err != nil {
+		s.Fatalf("submit: %v", err)
+	}
+	return got
+}
+
+// start submits one task, which runs at once, and gives its id.
+func (s *site) start(name string) string {
+	s.Helper()
+	s.submit(coordinator.SubmitOptions{}, s.task(name, ""))
+	return s.id(name)
+}
+
+// must is the answer to a call that has to succeed.
+func must[T any](s *site, got T, err error) T {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+	return got
+}
+
+// status is a task's status as the surface tells it.
+func (s *site) status(name string) dag.Status {
+	s.Helper()
+	got, err := s.svc.Task(s.Context(), s.id(name))
+	return must(s, got, err).State.Status()
+}
+
+// wantFault checks the kind of an error, as far as the surface tells kinds apart, and gives the fault.
+func (s *site) wantFault(what string, err error, kind api.Kind) *api.Fault {
+	s.Helper()
+	if err == nil {
+		s.Errorf("%s: got no error, want one of kind %d", what, kind)
+		return &api.Fault{}
+	}
+	if merged, ok := s.surface.Merges[kind]; ok {
+		kind = merged
+	}
+	fault := s.surface.Fault(err)
+	if fault.Kind != kind {
+		s.Errorf("%s: got kind %d (%v), want %d", what, fault.Kind, err, kind)
+	}
+	return fault
+}
+
+// all is a whole list, read in pages of two.
+func (s *site) all(f coordinator.TaskFilter) (names []string) {
+	s.Helper()
+	f.Limit = 2
+	for {
+		page, err := s.svc.Tasks(s.Context(), f)
+		page = must(s, page, err)
+		for _, t := range page.Items {
+			names = append(names, strings.TrimPrefix(t.ID, s.prefix))
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			return names
+		}
+	}
+}
+
+// watch reads a watch to its end: "sequence type task" of each event that has a sequence.
+func (s *site) watch(id string, after int64) (told []string) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute)
+	defer cancel()
+	for e, err := range s.svc.Watch(ctx, id, after) {
+		if err != nil {
+			s.Fatalf("watch: %v", err)
+		}
+		if e.Sequence > 0 {
+			told = append(told, fmt.Sprintf("%d %s %s", e.Sequence, e.Type, strings.TrimPrefix(e.TaskID, s.prefix)))
+		}
+	}
+	return told
+}
+
+// document is a tree as the task-tree protocol writes it, for surfaces that take that.
+type document struct {
+	ID           string          `json:"id,omitempty"`
+	Name         string          `json:"name,omitempty"`
+	ParentID     string          `json:"parent_id,omitempty"`
+	UserID       string          `json:"user_id,omitempty"`
+	Priority     dag.Priority    `json:"priority"`
+	Dependencies []docDependency `json:"dependencies,omitempty"`
+	Inputs       json.RawMessage `json:"inputs,omitempty"`
+}
+
+type docDependency struct {
+	ID       string `json:"id"`
+	Required bool   `json:"required"`
+}
+
+// Document writes tasks as a JSON array. userID is the owner of those that name none.
+func Document(tasks []*dag.Task, userID string) []byte {
+	docs := make([]document, len(tasks))
+	for i, t := range tasks {
+		docs[i] = document{ID: t.ID, Name: t.Name, ParentID: t.ParentRef, UserID: t.UserID, Priority: t.Priority, Inputs: t.Inputs}
+		if docs[i].UserID == "" {
+			docs[i].UserID = userID
+		}
+		for _, d := range t.Dependencies {
+			docs[i].Dependencies = append(docs[i].Dependencies, docDependency{d.Ref, !d.Optional})
+		}
+	}
+	out, err := json.Marshal(docs)
+	if err != nil {
+		panic(err)
+	}
+	return out
+}

@@ -1,0 +1,11 @@
+package apitest_test
+
+import (
+	"testing"
+
+	"github.com/taskgrove/taskgrove/api/apitest"
+)
+
+func TestConformance(t *testing.T) {
+	apitest.Run(t, apitest.Direct, func(testing.TB) apitest.Backend { return apitest.New() })
+}

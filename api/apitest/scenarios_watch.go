@@ -1,0 +1,192 @@
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+var watching = map[string]func(*site){
+	"a watch tells everything once, in order, and ends": func(s *site) {
+		s.submit(coordinator.SubmitOptions{Hold: true}, s.task("root", "", "a"), s.task("a", "root"))
+		_, err := s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{})
+		must(s, 0, err)
+		told := make(chan []string, 1)
+		go func() { told <- s.watch(s.id("a"), 0) }() // while it runs
+		for _, name := range []string{"a", "root"} {
+			s.backend.Start(s.id(name))
+			s.backend.Complete(s.id(name), `{"n":1}`)
+		}
+		want := []string{"1 execution root", "2 start a", "3 completed a", "4 start root", "5 completed root", "6 final root"}
+		if got := <-told; !slices.Equal(got, want) {
+			s.Errorf("live: got %q, want %q", got, want)
+		}
+		if got := s.watch(s.id("root"), 0); !slices.Equal(got, want) { // afterwards
+			s.Errorf("afterwards: got %q, want %q", got, want)
+		}
+		for after := range want {
+			if after == 0 {
+				continue
+			}
+			if got := s.watch(s.id("root"), int64(after)); !slices.Equal(got, want[after:]) {
+				s.Errorf("after %d: got %q, want %q", after, got, want[after:])
+			}
+		}
+	},
+	"events tell what has happened": func(s *site) {
+		id := s.start("root")
+		s.backend.Start(id)
+		s.backend.Complete(id, `{"n":1}`)
+		events := map[coordinator.EventType]*coordinator.Event{}
+		for e, err := range s.svc.Watch(s.Context(), id, 0) {
+			events[must(s, e, err).Type] = e
+		}
+		for kind, want := range map[coordinator.EventType]dag.Status{
+			coordinator.EventExecution: dag.StatusInProgress, coordinator.EventStart: dag.StatusInProgress,
+			coordinator.EventCompleted: dag.StatusCompleted, coordinator.EventFinal: dag.StatusCompleted,
+		} {
+			e := events[kind]
+			if e == nil {
+				s.Fatalf("no event of type %s", kind)
+			}
+			if e.Status != want || e.TreeID != id || e.TaskID != id || e.At.IsZero() {
+				s.Errorf("%s: got %+v, want status %s", kind, e, want)
+			}
+		}
+		if got := string(events[coordinator.EventCompleted].Result); got != `{"n":1}` {
+			s.Errorf("completed: got result %s", got)
+		}
+		if got := events[coordinator.EventFinal].Progress; got != 1 {
+			s.Errorf("final: got progress %g", got)
+		}
+	},
+	"a watch of a tree that failed or was cancelled ends": func(s *site) {
+		failed, cancelled := s.start("failed"), s.start("cancelled")
+		s.backend.Fail(failed, "no luck")
+		_, err := s.svc.Cancel(s.Context(), cancelled, coordinator.CancelOptions{Reason: "enough"})
+		must(s, 0, err)
+		for id, want := range map[string]string{failed: "no luck", cancelled: "enough"} {
+			var last, before *coordinator.Event
+			for e, err := range s.svc.Watch(s.Context(), id, 0) {
+				if must(s, e, err).Sequence > 0 {
+					last, before = e, last
+				}
+			}
+			if last.Type != coordinator.EventFinal || !strings.Contains(before.Error, want) {
+				s.Errorf("%s: got %+v, then %+v", id, before, last)
+			}
+		}
+	},
+	"a watch of a tree that does not run tells nothing": func(s *site) {
+		s.submit(coordinator.SubmitOptions{Hold: true}, s.task("root", ""))
+		for e, err := range s.svc.Watch(s.Context(), s.id("root"), 0) {
+			if must(s, e, err).Sequence > 0 {
+				s.Errorf("got %+v", e)
+			}
+		}
+	},
+	"a watch ends with its context, and with who leaves": func(s *site) {
+		id := s.start("root")
+		ctx, cancel := context.WithCancel(s.Context())
+		defer cancel()
+		var last error
+		for _, err := range s.svc.Watch(ctx, id, 0) {
+			last = err
+			cancel()
+		}
+		if last == nil && ctx.Err() == nil {
+			s.Error("the watch ended by itself")
+		}
+		for range s.svc.Watch(s.Context(), id, 0) {
+			break
+		}
+	},
+	"logs are told line by line": func(s *site) {
+		s.has("Logs")
+		writer, ok := s.backend.(interface{ Log(id, text string) })
+		if !ok {
+			s.Skip("the backend writes no logs")
+		}
+		id := s.start("root")
+		s.backend.Start(id)
+		writer.Log(id, "one")
+		writer.Log(id, "two")
+		s.backend.Complete(id, `{}`)
+		for attempt, want := range map[int]string{0: "[1 one 2 two]", 1: "[1 one 2 two]", 2: "[]"} {
+			var got []string
+			for line, err := range s.svc.Logs(s.Context(), id, attempt, false) {
+				got = append(got, fmt.Sprint(must(s, line, err).Number, " ", line.Text))
+			}
+			if fmt.Sprint(got) != want {
+				s.Errorf("attempt %d: got %v, want %s", attempt, got, want)
+			}
+		}
+	},
+}
+
+// operations are calls of the methods that a [Service] can be told to fail.
+func (s *site) operations() map[string]func() error {
+	id, ctx := s.id("root"), s.Context()
+	return map[string]func() error{
+		"Submit":  func() error { _, err := s.trySubmit(coordinator.SubmitOptions{}, s.task("new", "")); return err },
+		"Execute": func() error { _, err := s.svc.Execute(ctx, id, coordinator.ExecuteOptions{}); return err },
+		"Cancel":  func() error { _, err := s.svc.Cancel(ctx, id, coordinator.CancelOptions{}); return err },
+		"Task":    func() error { _, err := s.svc.Task(ctx, id); return err },
+		"Tasks":   func() error { _, err := s.svc.Tasks(ctx, coordinator.TaskFilter{TreeOf: id}); return err },
+		"Tree":    func() error { _, err := s.svc.Tree(ctx, id); return err },
+		"Why":     func() error { _, err := s.svc.Why(ctx, id); return err },
+	}
+}
+
+var faults = map[string]func(*site){
+	"each error of the service is told as its kind, and no more than may be shown": func(s *site) {
+		failing, ok := s.backend.(interface {
+			FailNext(operation string, err error)
+		})
+		if !ok {
+			s.Skip("the backend can't be told to fail")
+		}
+		s.start("root")
+		for what, call := range s.operations() {
+			for _, tt := range []struct {
+				err  error
+				kind api.Kind
+			}{
+				{fmt.Errorf("%w: %w", coordinator.ErrUnavailable, errSecret), api.Unavailable},
+				{&coordinator.StillStoppingError{TreeID: s.id("root")}, api.Conflict},
+				{&coordinator.InvalidArgumentError{Field: "limit", Reason: "is odd"}, api.Invalid},
+				{errSecret, api.Internal},
+			} {
+				failing.FailNext(what, tt.err)
+				fault := s.wantFault(what, call(), tt.kind)
+				if strings.Contains(fault.Text, errSecret.Error()) {
+					s.Errorf("%s shows %q", what, fault.Text)
+				}
+			}
+		}
+	},
+	"a call that the policy refuses reaches nothing": func(s *site) {
+		s.start("root")
+		s.mu.Lock()
+		s.refuse = &api.Fault{Kind: api.Conflict, Text: "not you"}
+		s.mu.Unlock()
+		for what, call := range s.operations() {
+			if fault := s.wantFault(what, call(), api.Conflict); !strings.Contains(fault.Text, "not you") {
+				s.Errorf("%s: got %+v", what, fault)
+			}
+		}
+		s.mu.Lock()
+		s.refuse = nil
+		s.mu.Unlock()
+		if got := s.status("root"); got == dag.StatusCancelled {
+			s.Error("a refused cancellation was carried out")
+		}
+		_, err := s.svc.Task(s.Context(), s.id("new"))
+		s.wantFault("a task of a refused submission", err, api.NotFound)
+	},
+}

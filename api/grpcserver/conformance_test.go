@@ -1,0 +1,263 @@
+package grpcserver_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/api/apitest"
+	"github.com/taskgrove/taskgrove/api/grpcserver"
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+func TestConformance(t *testing.T) {
+	apitest.Run(t, apitest.Surface{
+		Name: coordinator.SurfaceGRPC,
+		Open: func(t testing.TB, access *coordinator.Access) coordinator.Service {
+			addr := listen(t, access, grpcserver.Config{}).addr
+			c, err := client.New(addr, client.WithDialOptions(grpc.WithDisableRetry())) // so that a fault is told as it comes
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			return &remote{c: c}
+		},
+		Fault: faultOf,
+		Lacks: []string{"Running", "cursor"}, // the client turns the pages by itself
+	}, func(testing.TB) apitest.Backend { return apitest.New() })
+}
+
+// faultOf is what the client's errors tell of a fault.
+func faultOf(err error) *api.Fault {
+	f := &api.Fault{Kind: api.Internal, Text: err.Error()}
+	for sentinel, kind := range map[error]api.Kind{
+		client.ErrNotFound: api.NotFound, client.ErrInvalid: api.Invalid, client.ErrConflict: api.Conflict, client.ErrUnavailable: api.Unavailable,
+	} {
+		if errors.Is(err, sentinel) {
+			f.Kind = kind
+		}
+	}
+	if invalid, ok := errors.AsType[*client.InvalidError](err); ok {
+		for _, fault := range invalid.Faults {
+			f.Problems = append(f.Problems, &dag.InvalidTaskError{Field: fault.Field, Reason: fault.Reason})
+		}
+	}
+	return f
+}
+
+// remote is the Go client, in the service's words.
+type remote struct {
+	coordinator.Service // for what it has no call for
+	c                   *client.Client
+}
+
+func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	var given []*dag.Task
+	for t := range tasks {
+		given = append(given, t)
+	}
+	options := []client.SubmitOption{client.WithUser(opts.UserID), client.WithIdempotencyKey(opts.IdempotencyKey)}
+	if opts.Hold {
+		options = append(options, client.Hold())
+	}
+	got, err := r.c.SubmitJSON(ctx, bytes.NewReader(apitest.Document(given, "")), options...)
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.Submitted{TreeID: got.TreeID, Tasks: got.Tasks, Replayed: got.Replayed, IDMap: got.IDMap}, nil
+}
+
+func (r *remote) Execute(ctx context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {
+	var options []client.ExecuteOption
+	if opts.Force {
+		options = append(options, client.Force())
+	}
+	got, err := r.c.Execute(ctx, id, options...)
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.Execution{TreeID: got.TreeID, Tasks: got.Tasks, Outcome: map[string]coordinator.ExecuteOutcome{
+		"started": coordinator.Started, "already_running": coordinator.AlreadyRunning, "completed": coordinator.NothingToDo,
+	}[got.Status]}, nil
+}
+
+func (r *remote) Cancel(ctx context.Context, id string, opts coordinator.CancelOptions) (*coordinator.Cancellation, error) {
+	options := []client.CancelOption{client.WithMessage(opts.Reason)}
+	if opts.Cascade != nil {
+		options = append(options, client.WithCascade(*opts.Cascade))
+	}
+	got, err := r.c.Cancel(ctx, id, options...)
+	switch {
+	case err != nil:
+		return nil, err
+	case got.Done:
+		return &coordinator.Cancellation{Outcome: coordinator.Cancelled, Reason: got.Message}, nil
+	}
+	return &coordinator.Cancellation{Outcome: coordinator.AlreadyEnded, Status: dag.Status(got.Status)}, nil
+}
+
+// named is the value whose name is given.
+func named[T interface{ String() string }, N ~string](name N, values ...T) (none T) {
+	if i := slices.IndexFunc(values, func(v T) bool { return v.String() == string(name) }); i >= 0 {
+		return values[i]
+	}
+	return none
+}
+
+func taskOf(t *client.Task) *coordinator.Task {
+	out := &coordinator.Task{ID: t.ID, TreeID: t.TreeID, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, Priority: dag.Priority(t.Priority),
+		State:  named(t.State, dag.Held, dag.Waiting, dag.Delayed, dag.Ready, dag.Running, dag.Blocked, dag.Completed, dag.Failed, dag.Cancelled),
+		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt,
+		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
+	for _, d := range t.Dependencies {
+		out.Dependencies = append(out.Dependencies, coordinator.Dependency{ID: d.Ref, Required: !d.Optional, Type: d.Type})
+	}
+	return out
+}
+
+func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error) {
+	got, err := r.c.Task(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return taskOf(got), nil
+}
+
+func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
+	filter := client.TaskFilter{TreeOf: f.TreeOf, ParentID: f.ParentID, PageSize: f.Limit}
+	set(&filter.Status, f.Status)
+	for t, err := range r.c.Tasks(ctx, filter) {
+		if err != nil {
+			return page, err
+		}
+		page.Items = append(page.Items, taskOf(t))
+	}
+	return page, nil
+}
+
+// set gives a field of any text type a status.
+func set[T ~string](field *T, status dag.Status) { *field = T(status) }
+
+func treeOf(t *client.Tree) *coordinator.TreeStatus {
+	return &coordinator.TreeStatus{ID: t.ID, Name: t.Name, UserID: t.UserID, Status: dag.Status(t.Status), Progress: t.Progress,
+		Tasks: t.Tasks, Unfinished: t.Unfinished, Sequence: t.Sequence}
+}
+
+func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, error) {
+	got, err := r.c.Tree(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return treeOf(got), nil
+}
+
+func (r *remote) Trees(ctx context.Context, f coordinator.TreeFilter) (page coordinator.Page[*coordinator.TreeStatus], err error) {
+	filter := client.TreeFilter{UserID: f.UserID, Running: f.Running, PageSize: f.Limit}
+	set(&filter.Status, f.Status)
+	for t, err := range r.c.Trees(ctx, filter) {
+		if err != nil {
+			return page, err
+		}
+		page.Items = append(page.Items, treeOf(t))
+	}
+	return page, nil
+}
+
+func (r *remote) Attempts(ctx context.Context, id string) (out []coordinator.Attempt, err error) {
+	got, err := r.c.Attempts(ctx, id)
+	for _, a := range got {
+		out = append(out, coordinator.Attempt{Number: a.Number, Running: a.Outcome == "running", Counted: a.Counted, Error: a.Error,
+			Outcome: named(a.Outcome, dag.OutcomeCompleted, dag.OutcomeFailed, dag.OutcomeCancelled, dag.OutcomeReturned, dag.OutcomeLost)})
+	}
+	return out, err
+}
+
+func (r *remote) Why(ctx context.Context, id string) (*coordinator.Explanation, error) {
+	got, err := r.c.Why(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &coordinator.Explanation{TaskID: got.TaskID, TreeID: got.TreeID, Summary: got.Summary}
+	for _, w := range got.Waits {
+		out.Waits = append(out.Waits, coordinator.Wait{Kind: named(w.Kind, coordinator.WaitExecute, coordinator.WaitPool), Text: w.Text})
+	}
+	return out, nil
+}
+
+var eventTypes = map[client.EventType]coordinator.EventType{
+	client.EventStart: coordinator.EventStart, client.EventCompleted: coordinator.EventCompleted, client.EventFailed: coordinator.EventFailed,
+	client.EventCancelled: coordinator.EventCancelled, client.EventRetry: coordinator.EventRetry, client.EventProgress: coordinator.EventProgress,
+	client.EventFinal: coordinator.EventFinal,
+}
+
+func (r *remote) Watch(ctx context.Context, id string, after int64) iter.Seq2[*coordinator.Event, error] {
+	return func(yield func(*coordinator.Event, error) bool) {
+		for e, err := range r.c.Watch(ctx, id, after) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			out := &coordinator.Event{Sequence: e.Sequence, Type: eventTypes[e.Type], TreeID: e.TreeID, TaskID: e.TaskID, Name: e.Name,
+				Status: dag.Status(e.Status), Attempt: e.Attempt, Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error, At: e.At}
+			if out.Type == coordinator.EventProgress && e.Sequence > 0 {
+				out.Type = coordinator.EventExecution
+			}
+			if !yield(out, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (r *remote) Logs(ctx context.Context, id string, attempt int, follow bool) iter.Seq2[*coordinator.LogLine, error] {
+	return func(yield func(*coordinator.LogLine, error) bool) {
+		for l, err := range r.c.Logs(ctx, id, attempt, follow) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(&coordinator.LogLine{Attempt: l.Attempt, Number: l.Number, Stream: l.Stream, Text: l.Text, At: l.At}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (r *remote) Verify(ctx context.Context, treeOf string) iter.Seq2[*coordinator.Violation, error] {
+	return func(yield func(*coordinator.Violation, error) bool) {
+		for v, err := range r.c.Verify(ctx, treeOf) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(&coordinator.Violation{Kind: v.Kind, TreeID: v.TreeID, TaskID: v.TaskID, Text: v.Text}, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (r *remote) Workers(ctx context.Context) (out []coordinator.Worker, err error) {
+	got, err := r.c.Workers(ctx)
+	for _, w := range got {
+		state := map[string]coordinator.WorkerState{"alive": coordinator.WorkerAlive, "lost": coordinator.WorkerLost}[w.State]
+		out = append(out, coordinator.Worker{ID: w.ID, Instance: w.Instance, State: state, Pools: w.Pools})
+	}
+	return out, err
+}
+
+func (r *remote) Pools(ctx context.Context) (out []coordinator.Pool, err error) {
+	got, err := r.c.Pools(ctx)
+	for _, p := range got {
+		out = append(out, coordinator.Pool{Name: p.Name, Ready: p.Ready, Queued: p.Queued, Capacity: p.Capacity, Workers: p.Workers})
+	}
+	return out, err
+}

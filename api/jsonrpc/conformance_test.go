@@ -1,0 +1,313 @@
+package jsonrpc_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/api/apitest"
+	"github.com/taskgrove/taskgrove/api/jsonrpc"
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+func TestConformance(t *testing.T) {
+	apitest.Run(t, apitest.Surface{
+		Name: coordinator.SurfaceJSONRPC,
+		Open: func(t testing.TB, access *coordinator.Access) coordinator.Service {
+			server := httptest.NewServer(jsonrpc.New(access, jsonrpc.Config{Log: slog.New(slog.DiscardHandler)}))
+			t.Cleanup(server.Close)
+			return &remote{t: t, url: server.URL}
+		},
+		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
+		Lacks:  []string{"Attempts", "Trees", "Logs", "Workers", "Pools", "Verify"},
+		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
+	}, func(testing.TB) apitest.Backend { return apitest.New() })
+}
+
+// remote is a client of the dialect, in the service's words.
+type remote struct {
+	coordinator.Service // for what it has no call for
+	t                   testing.TB
+	url                 string
+}
+
+// post makes a call and decodes its result into out; next is the cursor of a list's next page.
+func (r *remote) post(ctx context.Context, method string, params map[string]any, out any) (next string, err error) {
+	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+	if err != nil {
+		return "", err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/tasks", strings.NewReader(string(body)))
+	if err != nil {
+		return "", err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		return "", err
+	}
+	if err := faultOf(answer); err != nil {
+		return "", err
+	}
+	envelope := struct{ Result any }{out}
+	return res.Header.Get("X-Next-Cursor"), json.Unmarshal(answer, &envelope)
+}
+
+// faultOf is the fault that an answer holds, or nil.
+func faultOf(answer []byte) error {
+	var envelope struct {
+		Error *struct {
+			Code int
+			Data string
+		}
+	}
+	if err := json.Unmarshal(answer, &envelope); err != nil || envelope.Error == nil {
+		return err
+	}
+	fault := &api.Fault{Kind: api.Internal, Text: envelope.Error.Data}
+	switch {
+	case strings.HasSuffix(fault.Text, "not found"):
+		fault.Kind = api.NotFound
+	case envelope.Error.Code == -32602:
+		fault.Kind = api.Invalid
+	case envelope.Error.Code == -32000:
+		fault.Kind = api.Unavailable
+	}
+	return fault
+}
+
+func notFound(id string) error {
+	return &api.Fault{Kind: api.NotFound, Text: "Task " + id + " not found"}
+}
+
+func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	var given []*dag.Task
+	for t := range tasks {
+		given = append(given, t)
+	}
+	method := "tasks.execute"
+	if opts.Hold {
+		method = "tasks.create"
+	}
+	params := map[string]any{"tasks": json.RawMessage(apitest.Document(given, opts.UserID))}
+	if opts.IdempotencyKey != "" {
+		params["idempotency_key"] = opts.IdempotencyKey
+	}
+	var out struct {
+		ID       string            `json:"id"`
+		Root     string            `json:"root_task_id"`
+		IDMap    map[string]string `json:"id_map"`
+		Replayed bool              `json:"replayed"`
+	}
+	if _, err := r.post(ctx, method, params, &out); err != nil {
+		return nil, err
+	}
+	return &coordinator.Submitted{TreeID: out.ID + out.Root, Tasks: len(given), IDMap: out.IDMap, Replayed: out.Replayed}, nil
+}
+
+func (r *remote) Execute(ctx context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {
+	var out struct {
+		Root   string `json:"root_task_id"`
+		Status string
+	}
+	_, err := r.post(ctx, "tasks.execute", map[string]any{"task_id": id, "force": opts.Force}, &out)
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.Execution{TreeID: out.Root, Outcome: map[string]coordinator.ExecuteOutcome{
+		"started": coordinator.Started, "already_running": coordinator.AlreadyRunning, "completed": coordinator.NothingToDo,
+	}[out.Status]}, nil
+}
+
+func (r *remote) Cancel(ctx context.Context, id string, opts coordinator.CancelOptions) (*coordinator.Cancellation, error) {
+	params := map[string]any{"task_id": id, "error_message": opts.Reason}
+	if opts.Cascade != nil {
+		params["cascade"] = *opts.Cascade
+	}
+	var out struct {
+		Status, Message, Error string
+		Current                dag.Status `json:"current_status"`
+	}
+	_, err := r.post(ctx, "tasks.cancel", params, &out)
+	switch {
+	case err != nil:
+		return nil, err
+	case out.Error != "":
+		return nil, notFound(id)
+	case out.Status == "cancelled":
+		return &coordinator.Cancellation{Outcome: coordinator.Cancelled, Reason: out.Message}, nil
+	}
+	return &coordinator.Cancellation{Outcome: coordinator.AlreadyEnded, Status: out.Current}, nil
+}
+
+// shown is a task or a tree on this wire.
+type shown struct {
+	ID           string          `json:"id"`
+	ParentID     string          `json:"parent_id"`
+	UserID       string          `json:"user_id"`
+	Name         string          `json:"name"`
+	Status       dag.Status      `json:"status"`
+	Priority     dag.Priority    `json:"priority"`
+	Inputs       json.RawMessage `json:"inputs"`
+	Result       json.RawMessage `json:"result"`
+	Error        string          `json:"error"`
+	Progress     float64         `json:"progress"`
+	Attempt      int             `json:"attempt"`
+	CreatedAt    time.Time       `json:"created_at"`
+	StartedAt    time.Time       `json:"started_at"`
+	CompletedAt  time.Time       `json:"completed_at"`
+	Dependencies []coordinator.Dependency
+	TreeStatus   dag.Status `json:"tree_status"`
+	TreeProgress float64    `json:"tree_progress"`
+}
+
+// states are states that a status may stand for.
+var states = map[dag.Status]dag.State{
+	dag.StatusPending: dag.Ready, dag.StatusInProgress: dag.Running, dag.StatusCompleted: dag.Completed,
+	dag.StatusFailed: dag.Failed, dag.StatusCancelled: dag.Cancelled,
+}
+
+func (t *shown) task() *coordinator.Task {
+	return &coordinator.Task{ID: t.ID, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, State: states[t.Status], Priority: t.Priority,
+		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt, Dependencies: t.Dependencies,
+		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
+}
+
+func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error) {
+	var out *shown
+	if _, err := r.post(ctx, "tasks.get", map[string]any{"task_id": id}, &out); err != nil {
+		return nil, err
+	}
+	if out == nil {
+		return nil, notFound(id)
+	}
+	return out.task(), nil
+}
+
+func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
+	var out []*shown
+	params := map[string]any{"cursor": f.Cursor, "root_id": f.TreeOf, "parent_id": f.ParentID, "status": f.Status}
+	if f.Limit != 0 {
+		params["limit"] = f.Limit
+	}
+	page.Next, err = r.post(ctx, "tasks.list", params, &out)
+	for _, t := range out {
+		page.Items = append(page.Items, t.task())
+	}
+	return page, err
+}
+
+func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, error) {
+	var out shown
+	if _, err := r.post(ctx, "tasks.tree", map[string]any{"task_id": id}, &out); err != nil {
+		return nil, err
+	}
+	return &coordinator.TreeStatus{ID: out.ID, Name: out.Name, Status: out.TreeStatus, Progress: out.TreeProgress}, nil
+}
+
+func (r *remote) Running(ctx context.Context, userID string) (int, error) {
+	var out struct{ Count int }
+	_, err := r.post(ctx, "tasks.running.count", map[string]any{"user_id": userID}, &out)
+	return out.Count, err
+}
+
+func (r *remote) Why(ctx context.Context, id string) (*coordinator.Explanation, error) {
+	var out struct {
+		TreeID  string `json:"tree_id"`
+		Summary string
+		Waits   []struct{ Kind, Text string }
+	}
+	if _, err := r.post(ctx, "tasks.why", map[string]any{"task_id": id}, &out); err != nil {
+		return nil, err
+	}
+	e := &coordinator.Explanation{TaskID: id, TreeID: out.TreeID, Summary: out.Summary}
+	for _, w := range out.Waits {
+		e.Waits = append(e.Waits, coordinator.Wait{Kind: map[string]coordinator.WaitKind{"execute": coordinator.WaitExecute}[w.Kind], Text: w.Text})
+	}
+	return e, nil
+}
+
+// Watch reads the stream of GET /tasks/{id}/events.
+func (r *remote) Watch(ctx context.Context, id string, after int64) iter.Seq2[*coordinator.Event, error] {
+	return func(yield func(*coordinator.Event, error) bool) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/tasks/%s/events?after=%d", r.url, url.PathEscape(id), after), nil)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer res.Body.Close()
+		if res.Header.Get("Content-Type") != "text/event-stream" {
+			if answer, _ := io.ReadAll(res.Body); len(answer) > 0 {
+				yield(nil, faultOf(answer))
+			}
+			return
+		}
+		lines := &reader{t: r.t, lines: bufio.NewScanner(res.Body)}
+		for {
+			f, ok := lines.next()
+			if !ok {
+				if err := ctx.Err(); err != nil {
+					yield(nil, err)
+				}
+				return
+			}
+			if e := f.decode(); e != nil && !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// decode is the event of a frame; nil for comments and the stream's end.
+func (f *frame) decode() *coordinator.Event {
+	var data struct {
+		Type, Message, Error, Name string
+		TaskID                     string `json:"task_id"`
+		TreeID                     string `json:"root_task_id"`
+		Status                     dag.Status
+		Timestamp                  time.Time
+		Result                     json.RawMessage
+		Progress                   float64
+		Attempt                    int
+	}
+	raw, err := json.Marshal(f.data)
+	if err != nil || f.data == nil || json.Unmarshal(raw, &data) != nil {
+		return nil
+	}
+	types := map[string]coordinator.EventType{"task_start": coordinator.EventStart, "task_completed": coordinator.EventCompleted,
+		"task_failed": coordinator.EventFailed, "task_retry": coordinator.EventRetry, "final": coordinator.EventFinal,
+		"progress": coordinator.EventProgress}
+	e := &coordinator.Event{Type: types[data.Type], TreeID: data.TreeID, TaskID: data.TaskID, Name: data.Name, Status: data.Status,
+		Attempt: data.Attempt, Progress: data.Progress, Message: data.Message, Result: data.Result, Error: data.Error, At: data.Timestamp}
+	_, _ = fmt.Sscan(f.id, &e.Sequence)
+	switch {
+	case f.event == "task_cancelled":
+		e.Type = coordinator.EventCancelled
+	case e.Type == coordinator.EventProgress && e.Sequence > 0:
+		e.Type = coordinator.EventExecution
+	case e.Type == 0:
+		return nil
+	}
+	return e
+}

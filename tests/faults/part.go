@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -46,7 +48,12 @@ type Settings struct {
 	Store          string        // directory of NATSRole's streams
 	Port           int           // of NATSRole; 0: a free one
 	Seed           uint64        // of the tree that SubmitRole submits
+	NextLevel      bool          // a coordinator has one feature level more, which every task needs
 }
+
+// nextLevels are this version's feature levels and one more, which every task needs.
+var nextLevels = append(slices.Clone(dag.AllLevels), dag.FeatureLevel{Level: dag.AllLevels.Highest() + 1, Name: "next", Since: "9.0.0",
+	Needs: func(*dag.Task) bool { return true }})
 
 // JournalFile is where all parts of a cluster note what they run.
 func (s Settings) JournalFile() string { return filepath.Join(s.Dir, "journal") }
@@ -76,6 +83,9 @@ func (s Settings) Open(ctx context.Context) (*Part, error) {
 	} else {
 		// What the executor says of itself is known from the start; nothing is run here.
 		opts := node.Options{Executors: []executors.Executor{&Scripted{}}, AckWait: s.AckWait, Resting: s.Role == SubmitRole}
+		if s.NextLevel {
+			opts.Levels = nextLevels
+		}
 		p.Coordinator, err = p.process.StartCoordinator(ctx, s.coordinator(), opts)
 	}
 	if err != nil {

@@ -80,6 +80,48 @@ func TestKilledSubmission(t *testing.T) {
 	s.check()
 }
 
+// TestKilledWhileUsingALevel kills a coordinator that has just committed the first tree of a feature level and has not
+// answered: the level is used, a coordinator below it ends when it begins, and the client that asks again gets the tree.
+func TestKilledWhileUsingALevel(t *testing.T) {
+	t.Parallel()
+	s := newSharedSite(t)
+	settings := s.settings(SubmitRole)
+	settings.NextLevel = true
+	low := s.start(CoordinatorRole, "")
+	refused, err := StartProcess(settings, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-refused.Ended()
+	if !refused.Crashed() {
+		t.Error("a tree was stored that a live coordinator can't handle")
+	}
+	if err := low.Stop(); err != nil {
+		t.Error(err)
+	}
+	victim, err := StartProcess(settings, "coordinator.after-submit-commit=kill")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.dies(victim)
+	late := s.launch(CoordinatorRole, "")
+	<-late.Ended()
+	if !late.Crashed() || late.WasReady() {
+		t.Error("a coordinator below the level used works")
+	}
+	part, err := settings.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer part.Close()
+	if out, err := settings.submit(t.Context(), part.Coordinator); err != nil || !out.Replayed {
+		t.Errorf("submitted again: got %+v, %v", out, err)
+	}
+	for v, err := range part.Coordinator.Verify(t.Context(), "") {
+		t.Errorf("the auditor found %+v, %v", v, err)
+	}
+}
+
 // TestKilledWorkers kills workers on the lines between two durable steps, under load.
 func TestKilledWorkers(t *testing.T) {
 	t.Parallel()

@@ -135,7 +135,7 @@ var mutants = []mutation.Mutant{
 	{Name: "slots-miscounted", File: "internal/ledger/ledger.go", What: "no more attempts run than the pool has slots",
 		Old: "return l.limits.Slots[pool] - l.held[pool]", New: "return l.limits.Slots[pool] + 2 - l.held[pool]"},
 	{Name: "departures-never-ripen", File: "internal/workers/watch.go", What: "the attempts of departed workers go back",
-		Old: "if now.passed(then) {", New: "if false {"},
+		Old: "if now.passed(then) {", New: "if now.passed(then) && len(ripe) > 1<<30 {"},
 	{Name: "listed-attempts-are-strays", File: "internal/workers/watch.go", What: "what a worker lists is no stray",
 		Old: "if !alive || listed {", New: "if !alive {"},
 	{Name: "results-forgotten-at-work", File: "internal/workers/beat.go", What: "a result is kept until it is settled",

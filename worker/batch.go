@@ -71,6 +71,19 @@ func (b *batcher[T]) next() []T {
 	return batch
 }
 
+// requeue queues what is due again, and returns the rest.
+func (b *batcher[T]) requeue(later []repeat[T], now time.Time) []repeat[T] {
+	kept := later[:0]
+	for _, r := range later {
+		if r.at.After(now) {
+			kept = append(kept, r)
+		} else {
+			b.add(r.items...)
+		}
+	}
+	return kept
+}
+
 // run sends until ctx ends, and returns when every send has. What is still queued then stays where it is.
 func (b *batcher[T]) run(ctx context.Context) error {
 	var (
@@ -85,16 +98,7 @@ func (b *batcher[T]) run(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		kept := later[:0]
-		for _, r := range later {
-			if r.at.After(now) {
-				kept = append(kept, r)
-			} else {
-				b.add(r.items...)
-			}
-		}
-		later = kept
-
+		later = b.requeue(later, now)
 		waiting := b.waiting()
 		if waiting > 0 && linger.IsZero() {
 			linger = now.Add(b.linger)

@@ -19,7 +19,7 @@ func BenchmarkTasks(b *testing.B) {
 	for _, slots := range []int{500, 2000} {
 		for _, repeatable := range []bool{false, true} {
 			b.Run(fmt.Sprintf("slots=%d/repeatable=%v", slots, repeatable), func(b *testing.B) {
-				h := newHouse(b)
+				h := newHarness(b)
 				var messages []queue.WorkMessage
 				for task := range int64(b.N) {
 					data, err := proto.Marshal(work(task, func(w *workerv1.Work) { w.Repeatable = repeatable }))

@@ -148,6 +148,13 @@ func (c *Config) validate() error {
 	if n := len(c.Pools); n > ledger.MostPools {
 		fault("%d pools, at most %d", n, ledger.MostPools)
 	}
+	c.validatePools(fault)
+	c.validateSizes(fault)
+	return errors.Join(faults...)
+}
+
+// validatePools reports faults of pools, each by its name.
+func (c *Config) validatePools(fault func(string, ...any)) {
 	total, seen := 0, map[string]bool{}
 	for _, p := range c.Pools {
 		switch {
@@ -167,6 +174,10 @@ func (c *Config) validate() error {
 	if c.MaxKept > maxInHand {
 		fault("max kept results is %d, at most %d", c.MaxKept, maxInHand)
 	}
+}
+
+// validateSizes reports times and sizes below zero.
+func (c *Config) validateSizes(fault func(string, ...any)) {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
@@ -189,5 +200,4 @@ func (c *Config) validate() error {
 			fault("%s is %d, below zero", n.name, n.value)
 		}
 	}
-	return errors.Join(faults...)
 }

@@ -23,5 +23,6 @@
 // drainer. A session ends when it is fenced (its lease could not be extended; a new session follows under a new
 // instance id) or drained (the run ends).
 //
-// The ledger is the only state that they share; its mutex is taken last and nothing blocks under it.
+// The book is the only state that they share: the ledger, whose steps package internal/ledger decides, under a mutex that
+// is taken last and under which nothing blocks. What a step says is done after it, outside of the lock.
 package worker

@@ -2,7 +2,6 @@ package worker_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,7 +13,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/executors"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -26,9 +24,9 @@ const patience = 20 * time.Second
 
 const pool = "test"
 
-// house is a NATS server, a worker and a scripted coordinator that speaks the true protocol but keeps no truth: it
+// harness is a NATS server, a worker and a scripted coordinator that speaks the true protocol but keeps no truth: it
 // answers as the test says.
-type house struct {
+type harness struct {
 	t      testing.TB
 	server *natsserver.Server
 	config natsserver.Config
@@ -48,11 +46,11 @@ type house struct {
 	instances map[int64]string                                  // of results, by task
 }
 
-func newHouse(t testing.TB) *house {
+func newHarness(t testing.TB) *harness {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
 	const most = 100_000 // more than any test sends
-	h := &house{
+	h := &harness{
 		t: t, receipts: true,
 		config: natsserver.Config{
 			StoreDir: t.TempDir(), CoordinatorPassword: "secret", WorkerPassword: "secret-too", Logger: quiet,
@@ -95,7 +93,7 @@ func newHouse(t testing.TB) *house {
 	return h
 }
 
-func (h *house) start() {
+func (h *harness) start() {
 	h.t.Helper()
 	server, err := natsserver.Start(h.config)
 	if err != nil {
@@ -105,7 +103,7 @@ func (h *house) start() {
 }
 
 // stop shuts the server down; start brings it back at the same address, with what it had stored.
-func (h *house) stop() {
+func (h *harness) stop() {
 	h.t.Helper()
 	_, port, err := net.SplitHostPort(h.server.Address())
 	if err == nil {
@@ -117,7 +115,7 @@ func (h *house) stop() {
 	h.server.Shutdown()
 }
 
-func (h *house) connect(id string) *queue.Conn {
+func (h *harness) connect(id string) *queue.Conn {
 	h.t.Helper()
 	url := h.server.CoordinatorURL()
 	if id != "" {
@@ -132,20 +130,20 @@ func (h *house) connect(id string) *queue.Conn {
 }
 
 // script changes how the coordinator answers.
-func (h *house) script(change func()) {
+func (h *harness) script(change func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	change()
 }
 
-func read[M proto.Message](h *house, data []byte, m M) M {
+func read[M proto.Message](h *harness, data []byte, m M) M {
 	if err := proto.Unmarshal(data, m); err != nil {
 		h.t.Error(err)
 	}
 	return m
 }
 
-func (h *house) beat(_ string, data []byte) proto.Message {
+func (h *harness) beat(_ string, data []byte) proto.Message {
 	b := read(h, data, &workerv1.Beat{})
 	h.beats <- b
 	h.mu.Lock()
@@ -163,7 +161,7 @@ func granted(b *workerv1.Beat) *workerv1.BeatReply {
 	return &workerv1.BeatReply{Number: b.Number, LeaseMs: 30_000}
 }
 
-func (h *house) claim(_ string, data []byte) proto.Message {
+func (h *harness) claim(_ string, data []byte) proto.Message {
 	c := read(h, data, &workerv1.ClaimRequest{})
 	h.claims <- c
 	h.mu.Lock()
@@ -185,7 +183,7 @@ func verdicts(c *workerv1.ClaimRequest, v workerv1.Verdict) *workerv1.ClaimReply
 	return reply
 }
 
-func (h *house) chunk(_ string, data []byte) proto.Message {
+func (h *harness) chunk(_ string, data []byte) proto.Message {
 	c := read(h, data, &workerv1.ChunkRequest{})
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,7 +195,7 @@ func (h *house) chunk(_ string, data []byte) proto.Message {
 	return &workerv1.ChunkReply{}
 }
 
-func (h *house) input(_ string, data []byte) proto.Message {
+func (h *harness) input(_ string, data []byte) proto.Message {
 	r := read(h, data, &workerv1.InputsRequest{})
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -207,14 +205,14 @@ func (h *house) input(_ string, data []byte) proto.Message {
 	}
 }
 
-func (h *house) moved(_ string, data []byte) proto.Message {
+func (h *harness) moved(_ string, data []byte) proto.Message {
 	for _, p := range read(h, data, &workerv1.ProgressBatch{}).Progress {
 		h.progress <- p
 	}
 	return nil
 }
 
-func (h *house) result(m *queue.ResultMessage) {
+func (h *harness) result(m *queue.ResultMessage) {
 	batch := read(h, m.Data, &workerv1.ResultBatch{})
 	news := &workerv1.News{}
 	h.mu.Lock()
@@ -233,7 +231,7 @@ func (h *house) result(m *queue.ResultMessage) {
 	}
 }
 
-func (h *house) tell(worker string, news *workerv1.News) {
+func (h *harness) tell(worker string, news *workerv1.News) {
 	data, err := proto.Marshal(news)
 	if err == nil {
 		err = h.conn.Tell(worker, data)
@@ -256,7 +254,7 @@ func work(task int64, change ...func(*workerv1.Work)) *workerv1.Work {
 	return w
 }
 
-func (h *house) offer(all ...*workerv1.Work) {
+func (h *harness) offer(all ...*workerv1.Work) {
 	h.t.Helper()
 	var messages []queue.WorkMessage
 	for _, w := range all {
@@ -269,7 +267,7 @@ func (h *house) offer(all ...*workerv1.Work) {
 	h.publish(messages...)
 }
 
-func (h *house) publish(messages ...queue.WorkMessage) {
+func (h *harness) publish(messages ...queue.WorkMessage) {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -279,7 +277,7 @@ func (h *house) publish(messages ...queue.WorkMessage) {
 }
 
 // until polls a condition that no event announces.
-func (h *house) until(what string, holds func() bool) {
+func (h *harness) until(what string, holds func() bool) {
 	h.t.Helper()
 	deadline := time.Now().Add(patience)
 	for !holds() {
@@ -291,7 +289,7 @@ func (h *house) until(what string, holds func() bool) {
 }
 
 // noneStored waits until no message is left in WORK: all were acknowledged.
-func (h *house) noneStored() {
+func (h *harness) noneStored() {
 	h.t.Helper()
 	h.until("all work is acknowledged", func() bool {
 		n, _, err := h.conn.Depth(context.Background(), pool, 1)
@@ -299,7 +297,7 @@ func (h *house) noneStored() {
 	})
 }
 
-func next[T any](h *house, from <-chan T, what string) T {
+func next[T any](h *harness, from <-chan T, what string) T {
 	h.t.Helper()
 	select {
 	case v := <-from:
@@ -311,7 +309,7 @@ func next[T any](h *house, from <-chan T, what string) T {
 }
 
 // nextBeat waits for a beat that fits.
-func (h *house) nextBeat(what string, fits func(*workerv1.Beat) bool) *workerv1.Beat {
+func (h *harness) nextBeat(what string, fits func(*workerv1.Beat) bool) *workerv1.Beat {
 	h.t.Helper()
 	for {
 		if b := next(h, h.beats, "a beat: "+what); fits(b) {
@@ -320,7 +318,7 @@ func (h *house) nextBeat(what string, fits func(*workerv1.Beat) bool) *workerv1.
 	}
 }
 
-func (h *house) wantResult(task int64, outcome dag.Outcome) *workerv1.Result {
+func (h *harness) wantResult(task int64, outcome dag.Outcome) *workerv1.Result {
 	h.t.Helper()
 	r := next(h, h.results, "a result")
 	if r.Attempt.Task != task || worker.EndOf(r) != outcome {
@@ -333,83 +331,3 @@ func (h *house) wantResult(task int64, outcome dag.Outcome) *workerv1.Result {
 }
 
 // script of an executor, called "test".
-type executor struct {
-	description executors.Description
-	run         func(ctx context.Context, call *executors.Call) (any, error)
-}
-
-func (e *executor) Describe() executors.Description { return e.description }
-
-func (e *executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
-	value, err := e.run(ctx, call)
-	if err != nil {
-		return executors.Partial(value), err
-	}
-	if o, ok := value.(*executors.Outcome); ok {
-		return o, nil
-	}
-	return executors.Completed(value), nil
-}
-
-func does(run func(ctx context.Context, call *executors.Call) (any, error)) *executor {
-	return &executor{executors.Description{ID: "test", Type: "core", Cancelable: true}, run}
-}
-
-// echo returns its inputs.
-func echo() *executor {
-	return does(func(_ context.Context, call *executors.Call) (any, error) { return call.Inputs, nil })
-}
-
-// running is a worker under test.
-type running struct {
-	*worker.Worker
-	id    string
-	stop  context.CancelFunc
-	ended chan error
-}
-
-// runWorker starts a worker that ends with the test at the latest.
-func (h *house) runWorker(e executors.Executor, change ...func(*worker.Config)) *running {
-	h.t.Helper()
-	cfg := worker.Config{
-		ID: "w1", Pools: []worker.Pool{{Name: pool, Concurrency: 4}}, Beat: 100 * time.Millisecond,
-		KillGrace: 2 * time.Second, DrainGrace: 5 * time.Second, AskWithin: 200 * time.Millisecond,
-		Log: slog.New(slog.NewTextHandler(h.t.Output(), nil)), Executors: []executors.Executor{e},
-	}
-	for _, c := range change {
-		c(&cfg)
-	}
-	w, err := worker.New(cfg, h.connect(cfg.ID))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	r := &running{Worker: w, id: cfg.ID, stop: stop, ended: make(chan error, 1)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		r.ended <- w.Run(ctx)
-	}()
-	h.t.Cleanup(func() {
-		stop()
-		h.script(func() { h.receipts, h.onBeat, h.onClaim = true, nil, nil })
-		<-done
-	})
-	return r
-}
-
-// wait returns once Run has.
-func (r *running) wait(h *house) {
-	h.t.Helper()
-	if err := next(h, r.ended, "the worker's end"); err != nil {
-		h.t.Fatalf("Run returned %v", err)
-	}
-}
-
-func jsonOf(t testing.TB, v any) json.RawMessage {
-	data, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}

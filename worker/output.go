@@ -110,7 +110,7 @@ func (o *output) flush() {
 	}
 	if err != nil {
 		o.w.metrics.linesDropped.Add(context.Background(), int64(len(o.lines)))
-		o.w.quiet.warn("logs", "lines are lost", "task", o.a.work.TaskId, "lines", len(o.lines), "error", err)
+		o.w.quiet.warn("logs", "lines are lost", "task_id", o.a.work.TaskId, "lines", len(o.lines), "error", err)
 	}
 	o.w.voices.buffered.Add(-int64(o.bytes))
 	o.lines, o.bytes = nil, 0

@@ -47,7 +47,7 @@ func (w *Worker) publish(ctx context.Context, batch []*attempt) ([]*attempt, tim
 			}
 		}
 		if err := w.publishBatch(ctx, message); err != nil {
-			w.quiet.warn("results", "results are not stored; they are kept", "results", len(mine), "error", err)
+			w.quiet.warn("results", "results are not stored and are kept", "results", len(mine), "error", err)
 			again = append(again, mine...)
 		} else {
 			failpoint.Hit("worker.after-result")

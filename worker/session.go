@@ -129,7 +129,7 @@ func (s *session) drain(ctx context.Context) error {
 	within(grace, cancel, func(_, kept int) bool { return kept == 0 })
 	inHand, kept, _ := w.book.counts()
 	if inHand > 0 || kept > 0 {
-		w.log.Warn("drained with something left", "in_hand", inHand, "results_without_receipt", kept)
+		w.log.Warn("the drain has ended with something left", "in_hand", inHand, "results_without_receipt", kept)
 	}
 	if inHand == 0 && ctx.Err() == nil {
 		s.leave(ctx)

@@ -16,7 +16,7 @@ import (
 
 func TestNothingIsTakenBeforeTheFirstLease(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.script(func() {
 		h.onBeat = func(b *workerv1.Beat) *workerv1.BeatReply {
 			return &workerv1.BeatReply{Number: b.Number, Error: "no database"}
@@ -34,7 +34,7 @@ func TestNothingIsTakenBeforeTheFirstLease(t *testing.T) {
 
 func TestBeatsTellWhatTheWorkerIs(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.runWorker(echo(), func(c *worker.Config) { c.Host, c.Build = "here", "v1" })
 	b := next(h, h.beats, "a beat")
 	if b.Number == 0 || b.Version != workerv1.Version || b.Instance == "" || b.Host != "here" || b.Build != "v1" || b.Draining || b.Leaving ||
@@ -49,7 +49,7 @@ func TestBeatsTellWhatTheWorkerIs(t *testing.T) {
 // TestNothingStartsAfterTheLease: what was claimed in time, and got to its start too late, does not start.
 func TestNothingStartsAfterTheLease(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	var once sync.Once
 	h.script(func() {
 		h.onBeat = func(b *workerv1.Beat) (reply *workerv1.BeatReply) {
@@ -79,7 +79,7 @@ func TestNothingStartsAfterTheLease(t *testing.T) {
 
 func TestAWorkerWithoutBeatsFencesItself(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	grant := true
 	h.script(func() {
 		h.onBeat = func(b *workerv1.Beat) *workerv1.BeatReply {
@@ -136,7 +136,7 @@ func TestAWorkerWithoutBeatsFencesItself(t *testing.T) {
 
 func TestDrainWaitsForWhatEndsInTime(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	started, may := make(chan struct{}), make(chan struct{})
 	w := h.runWorker(does(func(context.Context, *executors.Call) (any, error) {
 		close(started)
@@ -165,7 +165,7 @@ func TestDrainWaitsForWhatEndsInTime(t *testing.T) {
 
 func TestDrainHandsBackWhatDoesNot(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	started := make(chan struct{})
 	w := h.runWorker(does(func(ctx context.Context, _ *executors.Call) (any, error) {
 		close(started)
@@ -185,7 +185,7 @@ func TestDrainHandsBackWhatDoesNot(t *testing.T) {
 
 func TestDrainGivesBackWhatWasNotGranted(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.script(func() { h.onClaim = func(*workerv1.ClaimRequest) *workerv1.ClaimReply { return nil } })
 	w := h.runWorker(echo(), func(c *worker.Config) { c.DrainGrace = 50 * time.Millisecond })
 	h.offer(work(1))
@@ -200,7 +200,7 @@ func TestDrainGivesBackWhatWasNotGranted(t *testing.T) {
 
 func TestDrainHandsBackWhatIsGrantedLate(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	may := make(chan struct{})
 	h.script(func() {
 		h.onClaim = func(c *workerv1.ClaimRequest) *workerv1.ClaimReply {
@@ -223,7 +223,7 @@ func TestDrainHandsBackWhatIsGrantedLate(t *testing.T) {
 
 func TestRunEndsWhenTheConnectionIsClosed(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	conn := h.connect("w9")
 	w, err := worker.New(worker.Config{ID: "w9", Pools: []worker.Pool{{Name: pool, Concurrency: 1}}, Executors: []executors.Executor{echo()}}, conn)
 	if err != nil {
@@ -240,7 +240,7 @@ func TestRunEndsWhenTheConnectionIsClosed(t *testing.T) {
 
 func TestWorkGoesOnOverARestartOfTheServer(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	started, may := make(chan struct{}), make(chan struct{})
 	w := h.runWorker(does(func(context.Context, *executors.Call) (any, error) {
 		started <- struct{}{}

@@ -77,10 +77,10 @@ func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) *attempt {
 	switch {
 	case errors.Is(err, errTooNew):
 		// Not acknowledged: after the ack wait a newer worker may get it.
-		w.log.Error("work message is too new for this worker", "pool", p.name, "version", work.Version, "task", work.TaskId)
+		w.log.Error("work message is too new for this worker", "pool", p.name, "version", work.Version, "task_id", work.TaskId, "tree_id", work.TreeId)
 		return nil
 	case err != nil:
-		w.log.Error("work message can't be read; dropped", "pool", p.name, "bytes", len(d.Data), "error", err)
+		w.log.Error("work message can't be read and is dropped", "pool", p.name, "bytes", len(d.Data), "error", err)
 		d.Ack() // the coordinator offers its attempt again
 		return nil
 	}

@@ -48,7 +48,7 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 	}
 	w := &Worker{
 		cfg: cfg, conn: conn, kinds: newKinds(cfg.Executors),
-		log: cfg.Log.With("worker", cfg.ID), draining: make(chan struct{}),
+		log: cfg.Log.With("worker_id", cfg.ID), draining: make(chan struct{}),
 		parts: make(chan struct{}, partsInFlight),
 	}
 	w.close = sync.OnceValue(w.kinds.close)

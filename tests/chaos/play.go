@@ -6,17 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/tests/faults"
 	"github.com/taskgrove/taskgrove/tests/history"
-	"github.com/taskgrove/taskgrove/tests/oracle"
 )
 
 // patience is how long after the last fault everything must have settled; a flag.
@@ -249,63 +245,6 @@ func (g *game) steer(ctx context.Context, s Story) error {
 		}
 	}
 	return nil
-}
-
-// root is what the story's tree is called by: the id of its first task, as package history does it.
-func (s Story) root() string { return s.Prefix + "-0" }
-
-// top is the task that has no parent.
-func (s Story) top() string {
-	i := slices.IndexFunc(s.Tree.Tasks, func(t oracle.Task) bool { return t.Parent < 0 })
-	return s.Tree.Tasks[i].ID
-}
-
-// mark is in the command line of every process that the story's commands start, and of no other on this machine.
-func (s Story) mark() string { return fmt.Sprintf("%s@%d", s.Prefix, os.Getpid()) }
-
-// tasks are the story's tasks as a client submits them.
-func (s Story) tasks() (out []client.NewTask) {
-	if s.How == Commands {
-		return s.commands()
-	}
-	for _, t := range faults.TasksOf(s.Tree, time.Now()) {
-		n := client.NewTask{ID: t.ID, Name: t.Name, Parent: t.ParentRef, Priority: client.Priority(t.Priority - dag.Normal), Pool: t.Pool,
-			Repeatable: t.Repeatable, Timeout: t.Timeout, ScheduleToStart: t.ScheduleToStart, NotBefore: t.NotBefore,
-			Retry: client.RetryPolicy{MaxAttempts: t.Retry.MaxAttempts, Backoff: client.Backoff(t.Retry.Backoff), InitialDelay: t.Retry.InitialDelay, MaxDelay: t.Retry.MaxDelay}}
-		if t.Inputs != nil {
-			n.Inputs = t.Inputs
-		}
-		for _, d := range t.Dependencies {
-			if d.Optional {
-				n.Wants = append(n.Wants, d.Ref)
-			} else {
-				n.Needs = append(n.Needs, d.Ref)
-			}
-		}
-		if t.Executor != "" {
-			schemas := map[string]any{"method": t.Executor}
-			if t.Schemas != nil {
-				schemas["input_schema"] = map[string]any{"properties": map[string]any{"sum": map[string]any{"type": "integer"}, "keys": map[string]any{"type": "array"}}}
-			}
-			n.Schemas = schemas
-		}
-		out = append(out, n)
-	}
-	return out
-}
-
-// commands start processes that outlive their shell, unless somebody ends them.
-func (s Story) commands() (out []client.NewTask) {
-	for n := range s.Commands {
-		t := client.NewTask{ID: fmt.Sprintf("%s-%d", s.Prefix, n), Name: "command", Schemas: map[string]any{"method": command.ID}, Inputs: map[string]any{
-			"timeout": 60, "command": fmt.Sprintf("sh -c 'sleep 600; : %[1]s' & setsid sh -c 'sleep 600; : %[1]s' & sleep 0.4; : %[1]s", s.mark()),
-		}}
-		if n > 0 {
-			t.Parent, t.Needs = fmt.Sprintf("%s-%d", s.Prefix, 0), []string{out[n-1].ID}
-		}
-		out = append(out, t)
-	}
-	return out
 }
 
 // settle waits until all that was accepted has ended and nothing is left over.

@@ -1,0 +1,81 @@
+package simulation
+
+import (
+	"slices"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// execute starts a tree or a part of it, or runs it again. It reports whether it did, or there is nothing to do.
+func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bool, eff *effects) {
+	defer s.w.panics()
+	nodes, cancelling := s.nodes(t)
+	if cancelling {
+		return false, &effects{}
+	}
+	plan := dag.PlanExecution(nodes, func(i int) []dag.Edge { return t.tasks[i].deps }, target, target == t.root, opts)
+	if plan.Busy >= 0 || plan.Stopping >= 0 || plan.Untold >= 0 || len(plan.Restarts) == 0 {
+		return plan.Busy < 0 && plan.Stopping < 0 && plan.Untold < 0, &effects{}
+	}
+	t.partial = t.partial || target != t.root
+	beside := t.execution > 0 && !t.finished // another execution goes on
+	var ready []*dag.Row
+	var delta dag.TreeDelta
+	for _, r := range plan.Restarts {
+		row := &t.tasks[r.Index].row
+		if row.State != r.From || row.Attempt != r.Was || row.Worker != 0 {
+			s.w.broken("restart of task %d expects %s/%d", r.Index, r.From, r.Was)
+		}
+		delta.Count(row.State, row.Flags, -1)
+		delta.Count(r.State, row.Flags, +1)
+		row.State, row.Attempt, row.Remaining, row.Failures, row.Crashes = r.State, r.Attempt, r.Remaining, 0, 0
+		row.StartedAt, row.BlockedBy = time.Time{}, 0
+		if r.State == dag.Blocked {
+			row.BlockedBy = t.key.Key(r.BlockedBy)
+		}
+		t.tasks[r.Index].truth.restart(restart{t.execution + 1, r.Attempt}, s.w.now)
+		if r.Release {
+			s.addFollowup(followupRelease, row.Key)
+		}
+		if r.State == dag.Ready {
+			ready = append(ready, row)
+		}
+	}
+	eff = &effects{followups: true}
+	s.w.note(t)
+	t.execution++
+	t.cancelled, t.finished = false, false
+	if !beside {
+		t.counts.Events = nil
+	}
+	t.counts.Events = slices.DeleteFunc(t.counts.Events, func(e dag.Event) bool {
+		return slices.ContainsFunc(plan.Restarts, func(r dag.Restart) bool { return r.Index == e.Task.Index() })
+	})
+	if t.timeout > 0 {
+		t.due = s.w.now + t.timeout
+		s.timers = append(s.timers, timer{dag.Timer{Task: t.key.Key(t.root), Attempt: int32(t.execution), Kind: dag.TimerTree}, t.due})
+	}
+	s.place(ready, nil, eff)
+	s.addTree(t, &delta)
+	s.w.trace("execute", -1, int(t.key), t.execution)
+	return true, eff
+}
+
+// nodes are the tasks of a tree as an execution is planned from them. cancelling: the tree's cancellation is under way.
+func (s *store) nodes(t *tree) (nodes []dag.Node, cancelling bool) {
+	nodes = make([]dag.Node, len(t.tasks))
+	for i, task := range t.tasks {
+		nodes[i] = dag.Node{State: task.row.State, Flags: task.row.Flags, Attempt: task.row.Attempt, Open: task.row.Worker != 0}
+	}
+	for _, c := range s.followups {
+		switch {
+		case c.task.Tree() != t.key:
+		case c.kind == followupCancel:
+			return nil, true
+		default:
+			nodes[c.task.Index()].Untold = true
+		}
+	}
+	return nodes, false
+}

@@ -1,0 +1,129 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/worker"
+)
+
+func TestFailures(t *testing.T) {
+	description := executors.Description{ID: "test", Type: "core"}
+	for _, tt := range []struct {
+		fact      string
+		work      func(*workerv1.Work)
+		run       func(context.Context, *executors.Call) (any, error)
+		config    func(*worker.Config)
+		outcome   dag.Outcome
+		err       string
+		permanent bool
+		detail    string
+	}{
+		{
+			fact:    "an error may be retried",
+			run:     func(context.Context, *executors.Call) (any, error) { return nil, errors.New("exit status 1") },
+			outcome: failed, err: "exit status 1",
+		},
+		{
+			fact: "unless it is permanent",
+			run: func(context.Context, *executors.Call) (any, error) {
+				return nil, executors.Invalid("test", "url is missing")
+			},
+			outcome: failed, err: "[test] url is missing", permanent: true,
+		},
+		{
+			fact:    "a panic is a failure with its stack",
+			run:     func(context.Context, *executors.Call) (any, error) { panic("oops") },
+			outcome: failed, err: "panic: oops", detail: "worker_test.TestFailures",
+		},
+		{
+			fact:    "an unknown executor",
+			work:    func(w *workerv1.Work) { w.Executor, w.Schemas = "nope", []byte(`{"type":"http","method":"nope"}`) },
+			outcome: failed, permanent: true,
+			err: "Task executor not found. type='http', method='nope'. Registered executor types: [core]. Registered executor ids: [test].",
+		},
+		{
+			fact: "inputs that are not valid",
+			config: func(c *worker.Config) {
+				c.Validate = func(_ executors.Description, call *executors.Call) error { return errors.New("a is required") }
+			},
+			outcome: failed, err: "a is required", permanent: true,
+		},
+		{
+			fact:    "a result that is no JSON",
+			run:     func(context.Context, *executors.Call) (any, error) { return make(chan int), nil },
+			outcome: failed, err: "result can't be encoded as JSON: json: unsupported type: chan int", permanent: true,
+		},
+		{
+			fact:    "a partial result without a reason",
+			run:     func(context.Context, *executors.Call) (any, error) { return executors.Partial(1), nil },
+			outcome: failed, err: "executor returned a partial result without an error", permanent: true,
+		},
+		{
+			fact:    "a result that is too large",
+			run:     func(context.Context, *executors.Call) (any, error) { return strings.Repeat("a", 998), nil },
+			config:  func(c *worker.Config) { c.MaxResultBytes = 999 },
+			outcome: failed, err: "result has 1000 bytes, the most is 999", permanent: true,
+		},
+		{
+			fact:    "the task's timeout",
+			work:    func(w *workerv1.Work) { w.TimeoutMs = 20 },
+			run:     untilItEnds,
+			outcome: timedOut, err: "attempt timed out after 20ms",
+		},
+		{
+			fact: "an executor's word about its timeout is kept",
+			work: func(w *workerv1.Work) { w.TimeoutMs = 20 },
+			run: func(ctx context.Context, _ *executors.Call) (any, error) {
+				<-ctx.Done()
+				return nil, errors.New("curl was slow")
+			},
+			outcome: timedOut, err: "attempt timed out after 20ms: curl was slow",
+		},
+		{
+			fact:    "text that Postgres can't keep",
+			run:     func(context.Context, *executors.Call) (any, error) { return nil, errors.New("a\x00b\xff") },
+			outcome: failed, err: "a\uFFFDb\uFFFD",
+		},
+	} {
+		t.Run(tt.fact, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			if tt.run == nil {
+				tt.run = func(context.Context, *executors.Call) (any, error) { return nil, errors.New("must not run") }
+			}
+			if tt.work == nil {
+				tt.work = func(*workerv1.Work) {}
+			}
+			if tt.config == nil {
+				tt.config = func(*worker.Config) {}
+			}
+			h.runWorker(&executor{description, tt.run}, tt.config)
+			h.offer(work(1, tt.work))
+			r := h.wantResult(1, tt.outcome)
+			if r.Error != tt.err || r.GetFailed().GetPermanent() != tt.permanent || !strings.Contains(r.Detail, tt.detail) {
+				t.Errorf("got %q, permanent %v, detail %q; want %q, %v, %q", r.Error, r.GetFailed().GetPermanent(), r.Detail, tt.err, tt.permanent, tt.detail)
+			}
+		})
+	}
+}
+
+// untilItEnds works until its context ends, and fails with the cause.
+func untilItEnds(ctx context.Context, _ *executors.Call) (any, error) {
+	<-ctx.Done()
+	return nil, context.Cause(ctx)
+}
+
+func TestExecutorsTimeoutIsTheDefault(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.runWorker(&executor{executors.Description{ID: "test", Type: "core", Timeout: 20 * time.Millisecond}, untilItEnds})
+	h.offer(work(1))
+	h.wantResult(1, timedOut)
+}

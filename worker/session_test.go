@@ -266,7 +266,7 @@ func TestWorkGoesOnOverARestartOfTheServer(t *testing.T) {
 
 func TestAnOutdatedWorkerEnds(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
+	h := newHarness(t)
 	h.script(func() {
 		h.onBeat = func(b *workerv1.Beat) *workerv1.BeatReply {
 			if b.Level != uint32(dag.AllLevels.Highest()) {

@@ -41,36 +41,8 @@ type Plan struct {
 // 3.1, 3.7). target is an index; a root's means the whole tree, another's the task and its transitive dependencies.
 // deps gives a task's dependencies. Linear in tasks and edges.
 func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool, opts ExecutionOptions) Plan {
-	n := len(nodes)
 	plan := Plan{Busy: -1, Stopping: -1, Untold: -1}
-	in := make([]bool, n) // the set that the call covers
-	if whole {
-		for i := range in {
-			in[i] = true
-		}
-	} else {
-		stack := []int{target}
-		in[target] = true
-		for len(stack) > 0 {
-			i := stack[len(stack)-1]
-			stack = stack[:len(stack)-1]
-			for _, e := range deps(i) {
-				if !in[e.Task] {
-					in[e.Task] = true
-					stack = append(stack, int(e.Task))
-				}
-			}
-		}
-	}
-	dependents := reverse(n, deps)
-	run := make([]bool, n)
-	var queue []int
-	add := func(i int) {
-		if in[i] && !run[i] {
-			run[i] = true
-			queue = append(queue, i)
-		}
-	}
+	in := covered(len(nodes), deps, target, whole)
 	for i, node := range nodes {
 		if !in[i] {
 			continue
@@ -82,34 +54,12 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 		if node.Untold {
 			plan.Untold = i
 		}
-		switch node.State {
-		case Held, Failed, Blocked:
-			add(i)
-		case Completed, Cancelled:
-			if opts.Force {
-				add(i)
-			}
-		}
 	}
 	if plan.Untold >= 0 {
 		return plan
 	}
-	for len(queue) > 0 {
-		i := queue[len(queue)-1]
-		queue = queue[:len(queue)-1]
-		for _, j := range dependents(i) {
-			if nodes[j].State != Cancelled || opts.Force {
-				add(int(j))
-			}
-		}
-		if opts.RerunDependencies {
-			for _, e := range deps(i) {
-				if nodes[e.Task].State == Completed {
-					add(int(e.Task))
-				}
-			}
-		}
-	}
+	dependents := reverse(len(nodes), deps)
+	run := restarting(nodes, deps, dependents, in, opts)
 	for i := range nodes {
 		if !run[i] {
 			continue
@@ -128,6 +78,71 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 	}
 	plan.Restarts = restarts(nodes, deps, dependents, run)
 	return plan
+}
+
+// covered is the set that a call covers: the whole tree, or the target and its transitive dependencies.
+func covered(n int, deps func(i int) []Edge, target int, whole bool) (in []bool) {
+	in = make([]bool, n)
+	if whole {
+		for i := range in {
+			in[i] = true
+		}
+		return in
+	}
+	stack := []int{target}
+	in[target] = true
+	for len(stack) > 0 {
+		i := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		for _, e := range deps(i) {
+			if !in[e.Task] {
+				in[e.Task] = true
+				stack = append(stack, int(e.Task))
+			}
+		}
+	}
+	return in
+}
+
+// restarting decides which tasks of the set in run (spec 3.7): those that never ran, failed or are blocked; with Force, those
+// that completed or were cancelled. Then whatever depends on one that runs, but was not cancelled (without Force), and with
+// RerunDependencies what it depends on and completed.
+func restarting(nodes []Node, deps func(i int) []Edge, dependents func(int) []int32, in []bool, opts ExecutionOptions) (run []bool) {
+	run = make([]bool, len(nodes))
+	var queue []int
+	add := func(i int) {
+		if in[i] && !run[i] {
+			run[i] = true
+			queue = append(queue, i)
+		}
+	}
+	for i, node := range nodes {
+		switch node.State {
+		case Held, Failed, Blocked:
+			add(i)
+		case Completed, Cancelled:
+			if opts.Force {
+				add(i)
+			}
+		}
+	}
+	for len(queue) > 0 {
+		i := queue[len(queue)-1]
+		queue = queue[:len(queue)-1]
+		for _, j := range dependents(i) {
+			if nodes[j].State != Cancelled || opts.Force {
+				add(int(j))
+			}
+		}
+		if opts.RerunDependencies {
+			for _, e := range deps(i) {
+				if nodes[e.Task].State == Completed {
+					add(int(e.Task))
+				}
+			}
+		}
+	}
+	return run
 }
 
 // restarts finds each task's first state, in the order of dependencies, so that what can't run is blocked at once.
@@ -193,7 +208,7 @@ func restart(nodes []Node, deps []Edge, i int, run []bool, blocked []int) Restar
 		r.State, r.BlockedBy, r.Remaining = Blocked, blocked[i]-1, 0
 	case r.Remaining > 0:
 		r.State = Waiting
-	case node.Flags&(FlagGroup|FlagTimed|FlagUnknown) != 0:
+	case node.Flags&FlagsReleased != 0:
 		r.State, r.Release = Waiting, true
 	default:
 		r.State = Ready

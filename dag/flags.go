@@ -19,6 +19,10 @@ const (
 // FlagPolicy marks tasks whose policy decisions need even when nothing fails.
 const FlagPolicy = FlagTimed | FlagTimeout | FlagUnknown
 
+// FlagsReleased marks tasks that are not simply ready when they wait for nothing: they end by themselves, have to wait for a
+// time, or fail. [Decision.Release] decides.
+const FlagsReleased = FlagGroup | FlagTimed | FlagUnknown
+
 // InlineDependents is the most dependents of one task that are unlocked in the transaction that settles it.
 const InlineDependents = 1000
 

@@ -97,7 +97,7 @@ func (t *stagedTree) firstRow(i int) dag.Row {
 	case t.sub.Hold:
 		r.State = dag.Held
 	case r.Remaining > 0:
-	case r.Flags&(dag.FlagGroup|dag.FlagTimed|dag.FlagUnknown) != 0:
+	case r.Flags&dag.FlagsReleased != 0:
 		t.releases = append(t.releases, r.Key)
 	default:
 		r.State = dag.Ready

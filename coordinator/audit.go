@@ -87,7 +87,7 @@ func (c *Coordinator) runAudit(ctx context.Context) error {
 	defer a.giveUp()
 	for sleep(ctx, max(c.cfg.Audit, a.pause())) {
 		if err := a.pass(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("audit", "error", err)
+			c.log.Warn("an audit pass failed", "error", err)
 			a.giveUp()
 		}
 	}
@@ -217,7 +217,7 @@ func (a *auditor) report(ctx context.Context, found []pg.Violation) {
 		a.meter.violated(v.Kind)
 		attrs := []any{"kind", v.Kind, "tree_key", int64(v.Tree), "task_key", int64(v.Task), "text", v.Text}
 		if err == nil {
-			attrs = append(attrs, "tree", shown[i].TreeID, "task", shown[i].TaskID)
+			attrs = append(attrs, "tree_id", shown[i].TreeID, "task_id", shown[i].TaskID)
 		}
 		a.log.Error("a rule of the system does not hold in what is stored", attrs...)
 	}

@@ -37,7 +37,7 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 	for _, r := range batch {
 		b, err := decodeBeat(r)
 		if err != nil {
-			c.log.Warn("beat can't be read", "worker", r.worker, "error", err)
+			c.log.Warn("a beat can't be read", "worker_id", r.worker, "error", err)
 			continue
 		}
 		list = append(list, b)
@@ -115,7 +115,7 @@ func (c *Coordinator) makePools(ctx context.Context, a announcement) {
 	defer cancel()
 	for _, name := range a.pools {
 		if err := c.ensurePool(ctx, name); err != nil {
-			c.log.Warn("pool", "pool", name, "error", err)
+			c.log.Warn("a pool could not be made ready", "pool", name, "error", err)
 		}
 	}
 }
@@ -344,10 +344,10 @@ func (c *Coordinator) learn(ctx context.Context, worker string, m *workerv1.Beat
 		return "pools: " + pg.ErrTooManyPools.Error()
 	}
 	if err != nil {
-		c.log.Warn("pools", "worker", worker, "error", err)
+		c.log.Warn("pools of a worker could not be recorded", "worker_id", worker, "error", err)
 	}
 	if err := c.executors.learn(ctx, fresh); err != nil {
-		c.log.Warn("executors", "error", err)
+		c.log.Warn("executors of workers could not be recorded", "error", err)
 	}
 	return ""
 }
@@ -441,7 +441,7 @@ func (c *Coordinator) refreshCapacity(ctx context.Context) {
 	workers, err := c.store.LiveWorkers(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			c.log.Warn("capacity of pools is not known", "error", err)
+			c.log.Warn("the capacity of pools could not be read", "error", err)
 		}
 		return
 	}

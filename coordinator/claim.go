@@ -106,7 +106,7 @@ func (c *Coordinator) claim(ctx context.Context, batch []request) {
 		defer c.after(ctx, eff)
 	}
 	if failed != nil {
-		c.log.Warn("claims", "claims", len(claims), "error", failed)
+		c.log.Warn("claims could not be decided", "claims", len(claims), "error", failed)
 	}
 	for _, a := range all {
 		for i, at := range a.index {
@@ -136,7 +136,7 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 	a := asked{request: r}
 	m := &workerv1.ClaimRequest{}
 	if err := proto.Unmarshal(r.data, m); err != nil {
-		c.log.Warn("claim request can't be read", "worker", r.worker, "error", err)
+		c.log.Warn("a claim can't be read", "worker_id", r.worker, "error", err)
 		return a, nil
 	}
 	a.verdicts = make([]workerv1.Verdict, len(m.Grants))

@@ -23,7 +23,7 @@ func (c *Coordinator) runTimers(ctx context.Context) error {
 	for {
 		eff, n, err := c.store.DueTimers(ctx, timersAtOnce, c.lanes.room)
 		if err != nil && ctx.Err() == nil {
-			c.log.Warn("timers", "error", err)
+			c.log.Warn("timers that are due could not be handled", "error", err)
 		}
 		if n > 0 {
 			failpoint.Hit("coordinator.after-timer-commit")
@@ -47,7 +47,7 @@ func (c *Coordinator) runFollowups(ctx context.Context) error {
 	for {
 		more, err := c.followup(ctx)
 		if err != nil && ctx.Err() == nil {
-			c.log.Warn("followups", "error", err)
+			c.log.Warn("followups could not be done", "error", err)
 			more = false
 		}
 		if more && ctx.Err() == nil {
@@ -75,7 +75,7 @@ func (c *Coordinator) runReconcile(ctx context.Context) error {
 	for sleep(ctx, min(reconcileEvery, c.cfg.Republish)) {
 		// Streams that vanished while nobody listened come back here.
 		if err := c.queue.EnsureStreams(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("streams", "error", err)
+			c.log.Warn("streams could not be looked after", "error", err)
 			continue
 		}
 		for {
@@ -84,7 +84,7 @@ func (c *Coordinator) runReconcile(ctx context.Context) error {
 			})
 			if err != nil {
 				if ctx.Err() == nil {
-					c.log.Warn("reconcile", "error", err)
+					c.log.Warn("published tasks could not be reconciled", "error", err)
 				}
 				break
 			}
@@ -119,12 +119,12 @@ func (c *Coordinator) oldest(ctx context.Context, l dag.Lane) (time.Time, bool) 
 func (c *Coordinator) runRetention(ctx context.Context) error {
 	for sleep(ctx, retentionEvery) {
 		if err := c.store.Tidy(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("retention", "error", err)
+			c.log.Warn("old trees could not be deleted", "error", err)
 		}
 		for c.cfg.Retention > 0 {
 			n, err := c.store.Expire(ctx, c.cfg.Retention, treesAtOnce)
 			if err != nil && ctx.Err() == nil {
-				c.log.Warn("retention", "error", err)
+				c.log.Warn("old trees could not be deleted", "error", err)
 			}
 			if n < treesAtOnce || err != nil || ctx.Err() != nil {
 				break

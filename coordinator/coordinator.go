@@ -110,7 +110,7 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 		if isOutdated(err) {
 			return err
 		}
-		c.log.Warn("waiting for NATS and Postgres", "error", err)
+		c.log.Warn("the coordinator waits for NATS and Postgres", "error", err)
 		if !sleep(ctx, time.Second) {
 			return nil
 		}
@@ -212,7 +212,7 @@ func (c *Coordinator) persist(ctx context.Context, what string, f func(context.C
 		if ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
-		c.log.Warn("trying again", "what", what, "error", err)
+		c.log.Warn("a step failed and is tried again", "what", what, "error", err)
 		if !sleep(ctx, pause) {
 			return err
 		}

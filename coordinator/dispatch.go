@@ -34,7 +34,7 @@ func (c *Coordinator) runDispatch(ctx context.Context) error {
 			if backlog, err := c.store.Backlog(ctx); err == nil {
 				c.lanes.found(backlog)
 			} else if ctx.Err() == nil {
-				c.log.Warn("backlog is not known", "error", err)
+				c.log.Warn("the backlog could not be read", "error", err)
 			}
 		}
 		pause := backlogEvery
@@ -75,7 +75,7 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 			}
 			if err != nil {
 				if ctx.Err() == nil {
-					d.log.Warn("dispatch", "error", err)
+					d.log.Warn("ready tasks could not be dispatched", "error", err)
 					sleep(ctx, 100*time.Millisecond)
 				}
 				return true
@@ -119,14 +119,14 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 			data, err = c.encode(w)
 		}
 		if err != nil {
-			c.log.Error("publish", "task", w.ID, "attempt", w.Attempt, "error", err)
+			c.log.Error("a task could not be published", "task_id", w.ID, "attempt", w.Attempt, "error", err)
 			continue
 		}
 		messages = append(messages, queue.WorkMessage{Pool: pool, Priority: int(w.Priority), Data: data, Header: c.traceDispatch(ctx, w)})
 	}
 	failpoint.Hit("coordinator.before-publish")
 	if err := c.queue.PublishWork(ctx, messages); err != nil {
-		c.log.Warn("publish: reconcile will do it again", "tasks", len(work), "error", err)
+		c.log.Warn("tasks could not be published; reconcile publishes them again", "tasks", len(work), "error", err)
 	}
 	failpoint.Hit("coordinator.after-publish")
 	c.meter.published(len(messages))

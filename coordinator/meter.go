@@ -56,7 +56,7 @@ func newMeter(c *Coordinator) *meter {
 
 func (c *Coordinator) meterFault(err error) {
 	if err != nil {
-		c.log.Warn("metric", "error", err)
+		c.log.Warn("a metric could not be registered", "error", err)
 	}
 }
 

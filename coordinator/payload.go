@@ -52,7 +52,7 @@ func (c *Coordinator) chunks(ctx context.Context, batch []request) []*workerv1.C
 	if err == nil {
 		failpoint.Hit("coordinator.after-chunk-commit")
 	} else {
-		c.log.Warn("parts of results", "parts", len(parts), "error", err)
+		c.log.Warn("parts of results could not be stored", "parts", len(parts), "error", err)
 	}
 	for j, i := range at {
 		switch {
@@ -164,7 +164,7 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 	case errors.Is(err, pg.ErrNotFound):
 		return &workerv1.InputsReply{Error: "the attempt is over", Final: true}
 	case err != nil:
-		c.log.Warn("inputs", "task", int64(k), "error", err)
+		c.log.Warn("inputs could not be sent", "task_key", int64(k), "error", err)
 		return &workerv1.InputsReply{Error: "inputs can't be read, try again", Busy: pg.Unreachable(err)}
 	}
 	return partOf(inputs, offset, c.partBytes())
@@ -247,7 +247,7 @@ func (c *Coordinator) runProgress(ctx context.Context) error {
 			return
 		}
 		if err := c.store.SetProgress(ctx, all); err != nil {
-			c.log.Warn("progress", "error", err)
+			c.log.Warn("progress could not be recorded", "error", err)
 		}
 	})
 }

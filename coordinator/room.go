@@ -76,6 +76,6 @@ func busy(kind queue.Kind, reply func([]byte)) {
 // it holds. It is to be deferred; count is asked at the end.
 func (c *Coordinator) forgeries(what, worker string, count func() int) {
 	if n := count(); n > 0 {
-		c.log.Warn("wrong tokens", "of", what, "worker", worker, "count", n)
+		c.log.Warn("messages had wrong tokens", "of", what, "worker_id", worker, "count", n)
 	}
 }

@@ -175,10 +175,10 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result, handed m
 	}
 	r := results[0]
 	if r.Detail == unstorable { // others' results must not wait for it: without a receipt that counts, its attempt is taken back
-		c.log.Error("a result is left out", "task", int64(r.Task), "attempt", r.Attempt, "error", err)
+		c.log.Error("a result is left out", "task_key", int64(r.Task), "attempt", r.Attempt, "error", err)
 		return nil
 	}
-	c.log.Error("a result can't be stored", "task", int64(r.Task), "attempt", r.Attempt, "error", err)
+	c.log.Error("a result can't be stored", "task_key", int64(r.Task), "attempt", r.Attempt, "error", err)
 	return c.settle(ctx, []dag.Result{{Task: r.Task, Attempt: r.Attempt, Worker: r.Worker, Before: r.Before, Early: r.Early,
 		Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result can't be stored", Detail: unstorable}}, handed)
 }
@@ -195,7 +195,7 @@ const unstorable = "Postgres rejected the result"
 func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage) (instance string, results []dag.Result) {
 	b := &workerv1.ResultBatch{}
 	if err := proto.Unmarshal(m.Data, b); err != nil {
-		c.log.Warn("results can't be read", "worker", m.Worker, "error", err)
+		c.log.Warn("results can't be read", "worker_id", m.Worker, "error", err)
 		return "", nil
 	}
 	who := c.instances.of(ctx, m.Worker, b.Instance)
@@ -250,7 +250,7 @@ func (c *Coordinator) receipt(ctx context.Context, d delivery, handed map[attemp
 		failpoint.Hit("coordinator.before-handover")
 		m, err := c.handover(ctx, h, d.instance)
 		if err != nil {
-			c.log.Error("hand over", "task", h.Work.ID, "attempt", h.Attempt, "error", err)
+			c.log.Error("a task could not be handed over", "task_id", h.Work.ID, "attempt", h.Attempt, "error", err)
 			continue
 		}
 		news.Handovers = append(news.Handovers, m)
@@ -288,6 +288,6 @@ func (c *Coordinator) tell(worker string, news *workerv1.News) {
 		err = c.queue.Tell(worker, data)
 	}
 	if err != nil {
-		c.log.Debug("news did not get through", "worker", worker, "error", err)
+		c.log.Debug("news did not get through", "worker_id", worker, "error", err)
 	}
 }

@@ -59,7 +59,7 @@ func (c *Coordinator) traceDispatch(ctx context.Context, w *pg.Work) nats.Header
 		return nil
 	}
 	ctx, span := tracer().Start(c.inTree(ctx, w.Key.Tree()), "dispatch", trace.WithSpanKind(trace.SpanKindProducer),
-		trace.WithAttributes(attribute.String("task", w.ID), attribute.Int("attempt", int(w.Attempt)), attribute.String("executor", w.Executor)))
+		trace.WithAttributes(attribute.String("task_id", w.ID), attribute.Int("attempt", int(w.Attempt)), attribute.String("executor", w.Executor)))
 	defer span.End()
 	header := nats.Header{}
 	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(header))
@@ -73,7 +73,7 @@ func (c *Coordinator) traceSettle(ctx context.Context, results []dag.Result, beg
 	}
 	for _, r := range results {
 		_, span := tracer().Start(c.inTree(ctx, r.Task.Tree()), "settle", trace.WithTimestamp(begin),
-			trace.WithAttributes(attribute.Int64("key", int64(r.Task)), attribute.Int("attempt", int(r.Attempt)), attribute.String("outcome", r.Outcome.String())))
+			trace.WithAttributes(attribute.Int64("task_key", int64(r.Task)), attribute.Int("attempt", int(r.Attempt)), attribute.String("outcome", r.Outcome.String())))
 		span.End()
 	}
 }

@@ -59,7 +59,7 @@ func (w *workerWatch) departures(ctx context.Context) error {
 		return err
 	}
 	for _, e := range ended {
-		w.log.Warn("worker lost: its lease has ended", "worker", e.ID, "instance", e.Instance)
+		w.log.Warn("a worker is lost: its lease has ended", "worker_id", e.ID, "instance", e.Instance)
 	}
 	list, err := w.store.DepartedWorkers(ctx)
 	if err != nil || len(list) == 0 {

@@ -1,0 +1,64 @@
+package coordinator
+
+import (
+	"context"
+	"time"
+
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+var workerStates = map[pg.WorkerState]WorkerState{
+	pg.WorkerAlive: WorkerAlive, pg.WorkerDraining: WorkerDraining, pg.WorkerGone: WorkerGone, pg.WorkerLost: WorkerLost,
+}
+
+// Workers shows the workers; see [Service].
+func (c *Coordinator) Workers(ctx context.Context) ([]Worker, error) {
+	list, err := c.store.ListWorkers(ctx)
+	if err != nil {
+		return nil, c.internal("list workers", err)
+	}
+	var out []Worker
+	for _, w := range list {
+		state := workerStates[w.State]
+		if (state == WorkerAlive || state == WorkerDraining) && w.LeaseUntil.Before(time.Now().Add(-time.Minute)) {
+			state = WorkerLost // and about to be called so
+		}
+		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state, Build: w.Build, Level: w.Level, Pools: w.Pools,
+			Running: w.Attempts, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
+	}
+	return out, nil
+}
+
+// Pools shows the pools; see [Service].
+func (c *Coordinator) Pools(ctx context.Context) ([]Pool, error) {
+	depths, err := c.store.PoolDepths(ctx)
+	if err != nil {
+		return nil, c.internal("list pools", err)
+	}
+	workers, err := c.store.LiveWorkers(ctx)
+	if err != nil {
+		return nil, c.internal("list pools", err)
+	}
+	names := make([]string, len(depths))
+	for i, d := range depths {
+		names[i] = d.Name
+	}
+	waits, err := c.queue.Waits(ctx, names)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var out []Pool
+	for _, d := range depths {
+		p := Pool{Name: d.Name, Ready: d.Ready, Oldest: d.Oldest}
+		for _, w := range workers {
+			if n, ok := w.Pools[d.Name]; ok {
+				p.Capacity, p.Workers = p.Capacity+n, p.Workers+1
+			}
+		}
+		if w := waits[d.Name]; w.Messages > 0 {
+			p.Queued, p.Oldest = w.Messages, max(p.Oldest, time.Since(w.Oldest))
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}

@@ -130,8 +130,6 @@ var mutants = []mutation.Mutant{
 		Old: "case running:\n\t\t\ttodo.stop(a, cause)", New: "case running:"},
 	{Name: "session-ends-and-work-is-kept", File: "internal/ledger/claim.go", What: "what ends early after its session waits for no answer",
 		Old: "(e.claim == claimQueued || e.Session.ended)", New: "e.claim == claimQueued"},
-	{Name: "asked-anew", File: "internal/ledger/claim.go", What: "an attempt may have been granted since it was first asked for",
-		Old: "if e.claim = claimSent; e.asked.IsZero() {", New: "if e.claim = claimSent; true {"},
 	{Name: "slots-miscounted", File: "internal/ledger/ledger.go", What: "no more attempts run than the pool has slots",
 		Old: "return l.limits.Slots[pool] - l.held[pool]", New: "return l.limits.Slots[pool] + 2 - l.held[pool]"},
 	{Name: "departures-never-ripen", File: "internal/workers/watch.go", What: "the attempts of departed workers go back",
@@ -140,10 +138,6 @@ var mutants = []mutation.Mutant{
 		Old: "if !alive || listed {", New: "if !alive {"},
 	{Name: "results-forgotten-at-work", File: "internal/workers/beat.go", What: "a result is kept until it is settled",
 		Old: "t.State != dag.Ready && t.State != dag.Running && !who.owns(t.Worker)", New: "true"},
-	{Name: "missed-is-what-others-hold", File: "internal/workers/beat.go", What: "a worker hands back its own attempts only",
-		Old: "if h.Worker == who && !known[h.Key] {", New: "if !known[h.Key] {"},
-	{Name: "older-beat-counts", File: "internal/workers/beat.go", What: "of two beats the newer one counts",
-		Old: "list[at].Number < b.Number", New: "list[at].Number > b.Number"},
 }
 
 // TestMutants: the simulation finds bugs of the protocol that are built in one at a time; a dozen by default, all with

@@ -1,7 +1,6 @@
-// Package api is what the client protocols share: the classing of the service's errors, and the trace that a request
-// belongs to.
+// Package api holds what the client protocols share: the kinds of the service's errors, and the trace of a request.
 //
-// It owns the closed list of kinds that an error can have at the edge, and the rule that everything else is internal: an
-// id for the client, the whole for the log. It must not know any protocol; those are the packages below it, which map
-// [Fault] to their own codes in one function each.
+// It owns the closed list of kinds that an error can have for clients. Any other error is internal: the client gets an id, the
+// log gets the details. It must not know any protocol: each has a package below, which maps [Fault] to its own codes in one
+// function.
 package api

@@ -1,10 +1,8 @@
-// Package node assembles a coordinator or a worker from its settings, for everybody who runs one: the command, the tests
-// and the benchmark.
+// Package node assembles a coordinator or a worker from its settings. The command, the tests and the benchmark all use it.
 //
-// It owns which parts there are and what each is configured with, the order in which they start, when a process is ready,
-// and the order in which they stop. It must not know what a part does, nor flags, signals and files: those are the
-// command's. What a caller could forget is derived here: the known and the repeatable executors, the check of inputs,
-// migration, log, telemetry, health and version.
+// It owns the choice of parts and their configurations, the order in which they start and stop, and readiness. It must not know
+// what a part does, or flags, signals and files: the command does. It derives what a caller could forget: the known and the
+// repeatable executors, the check of inputs, migration, log, telemetry, health and version.
 //
 // A coordinator ([Process.StartCoordinator]), which stops from left to right:
 //
@@ -15,7 +13,6 @@
 //
 //	NATS ◀─▶ worker ─▶ executors ─▶ guardian ─▶ commands
 //
-// A [Process] holds any number of them: one in a program of its own, both in "taskgrove dev". Settings are the structs of
-// package config, which have all defaults when [config.Load] or [config.Defaults] made them; what only tests need besides
-// is in [Options].
+// A [Process] holds any number of them: usually one, in "taskgrove dev" both. Settings are the structs of package config;
+// [config.Load] and [config.Defaults] fill in all defaults. [Options] holds settings that only tests need.
 package node

@@ -1,8 +1,8 @@
-// Package apitest holds the tests that every surface of the service passes, see [Run], and a small coordinator.Service in
-// memory, for these and other tests of what stands on it.
+// Package apitest holds the tests that every surface must pass, see [Run], and a small coordinator.Service in memory, for these
+// and other tests.
 //
-// The service owns honest answers to every call, with no store, no bus and no workers: tests start, finish and fail tasks by
-// hand. It must not grow rules of its own; validation is dag's, and readiness is left to the test.
+// It owns what all surfaces must do alike, and true answers to every call, without a store, a bus or workers: tests start,
+// finish and fail tasks by hand. It must not have rules of its own: dag validates, and the test decides what is ready.
 package apitest
 
 import (

@@ -1,7 +1,7 @@
 // Package grpcserver serves taskgrove.v1 over gRPC, with health and reflection.
 //
 // It owns the conversion between messages and the service's types, the status codes, and the bounds on connections,
-// messages and streams. It must not know how trees are stored or run: all of that is behind [coordinator.Access].
+// messages and streams. It must not know how trees are stored or run: [coordinator.Access] hides that.
 package grpcserver
 
 import (

@@ -1,7 +1,7 @@
 // Package httpserver is the one HTTP server of a coordinator: its listener, its limits and its end.
 //
-// It owns timeouts, slow clients, panics, trace context, health and readiness. It must not know what is asked over HTTP:
-// protocols come as handlers.
+// It owns timeouts, slow clients, panics, trace context, health and readiness. It must not know the protocols that it serves:
+// they come as handlers.
 package httpserver
 
 import (

@@ -1,8 +1,8 @@
 // Command taskgrove runs task trees: a whole cluster in one process (dev), its parts (coordinator, worker), and the
 // commands that speak to a running cluster.
 //
-// It owns flags, signals, the ready file and what is printed; package node makes the processes. It must not know how any
-// part works.
+// It owns flags, signals, the ready file and the output; package node makes the processes. It must not know how any part
+// works.
 package main
 
 import (

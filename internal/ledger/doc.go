@@ -1,9 +1,9 @@
-// Package ledger decides each step of the attempts that a worker has in hand, from their messages to their receipts, and
-// whether its lease still allows them to run.
+// Package ledger decides each step of a worker's attempts, from the message to the receipt, and whether the worker's lease still
+// allows them to run.
 //
-// It owns the states of attempts, slots, offers of slots, the lists in beats, the times of repetition and the lease's
-// fence. It must not know a clock, goroutines, contexts, NATS or executors: times are handed in, and each step says in a
-// [Todo] what is to be done. The worker and the simulation of the protocol run this same code.
+// It owns the states of attempts, slots, offers of slots, the lists in beats, the times of repeats, and the lease's fence. It
+// must not know a clock, goroutines, contexts, NATS or executors: times are handed in, and each step returns a [Todo]. The
+// worker and the simulation of the protocol run this same code.
 //
 // The steps of an attempt:
 //

@@ -1,6 +1,6 @@
-// Package simulation plays the cluster in one goroutine: the decisions of package dag against a store in memory, coordinators,
-// workers, clients, a queue that forgets and a network that delays, loses, repeats and reorders, all on a virtual clock
-// and from one seed, so that every history can be played again.
+// Package simulation plays a cluster in one goroutine, on a virtual clock and from one seed, so that every history can be played
+// again. The decisions are those of package dag; around them are a store in memory, coordinators, workers, clients, a queue
+// that forgets, and a network that delays, loses, repeats and reorders.
 //
 // What it plays is the engine's own code: the decisions about rows (dag), each step of a worker's attempts and the fence
 // of its lease (internal/ledger), and what coordinators owe to workers (internal/workers). It owns the model of what is

@@ -10,4 +10,6 @@
 //
 // The loops of [Coordinator.Run]: claim.go, settle.go, beats.go, dispatch.go with lanes.go and room.go, payload.go, clock.go
 // (timers, followups, reconcile, retention) and workers.go.
+//
+// It gives no promise to programs outside the module.
 package coordinator

@@ -163,7 +163,11 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 		s.lease.refuse()
 		return false
 	}
-	return s.lease.extend(sent, time.Duration(min(reply.LeaseMs, maxLease.Milliseconds()))*time.Millisecond)
+	if !s.lease.extend(sent, time.Duration(min(reply.LeaseMs, maxLease.Milliseconds()))*time.Millisecond) {
+		return false
+	}
+	s.announce.Do(func() { w.log.Info("worker takes tasks", "instance", s.instance, "executors", w.kinds.ids()) })
+	return true
 }
 
 // learn forgets results that are settled, and stops attempts that were cancelled.

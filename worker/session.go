@@ -29,6 +29,7 @@ type session struct {
 	claims   *batcher[*attempt]
 	kick     chan struct{} // capacity 1: a beat is wanted at once
 	outdated chan error    // capacity 1: a coordinator refused the worker for good
+	announce sync.Once     // that it takes tasks
 
 	ledger.Session // guarded by the book's mu
 }

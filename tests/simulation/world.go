@@ -252,7 +252,7 @@ func (w *world) furnish(row *dag.Row, t *task, st oracle.Task, sc *oracle.Script
 	case 5:
 		row.Flags |= dag.FlagTimed
 		t.policy.ScheduleToStart = w.between(10*time.Second, 120*time.Second)
-	case 6:
+	case 6, 9, 10:
 		row.Flags |= dag.FlagTimeout
 		t.policy.Timeout = w.between(2*time.Second, 60*time.Second)
 	case 7:

@@ -254,9 +254,7 @@ func (s *store) addTree(t *tree, d *dag.TreeDelta) {
 	c.Cancelled += d.Cancelled
 	c.Blocked += d.Blocked
 	c.LeavesCompleted += d.LeavesCompleted
-	for _, e := range d.Events {
-		c.Events = append(c.Events, e)
-	}
+	c.Events = append(c.Events, d.Events...)
 	if c.Unfinished == 0 && !t.finished && t.execution > 0 {
 		t.finished = true
 		c.Events = append(c.Events, dag.Event{Type: dag.EventFinal})

@@ -50,10 +50,11 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// isOurs says whether a path means a file or directory of the repository: it begins with one of ours, or ends like one.
+// isOurs says whether a path means a file or directory of the repository: it begins with one of ours, or ends like one. What
+// make puts into bin is there only after it was made.
 func isOurs(path string) bool {
 	top, _, _ := strings.Cut(strings.TrimPrefix(path, "./"), "/")
-	return !strings.Contains(path, "...") && (exists(top) || ending.MatchString(path))
+	return top != "bin" && !strings.Contains(path, "...") && (exists(top) || ending.MatchString(path))
 }
 
 // slugs are the anchors of a document's headings, as GitHub makes them.

@@ -24,7 +24,7 @@ type NewTask struct {
 	ID, Name, Parent, UserID string
 	Executor                 string   // id of what runs it; empty: nothing, it completes when its dependencies have
 	Needs                    []string // ids or names of tasks that must complete before; their results become inputs
-	Wants                    []string // like Needs, but however they end
+	Wants                    []string // like Needs, but however they end; merged into the inputs after the results of Needs
 	Priority                 Priority
 	// Inputs, Params and Schemas are encoded as JSON objects: maps, structs, json.RawMessage, or nil.
 	Inputs, Params, Schemas any

@@ -106,7 +106,7 @@ func TestPanicsBecomeInternalErrors(t *testing.T) {
 // A stream in hand is told, and ends, within the grace.
 func TestShutdownEndsStreams(t *testing.T) {
 	url, stop, done := start(t, httpserver.Config{
-		Grace: 200 * time.Millisecond,
+		Grace: 10 * time.Second,
 		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintln(w, "begun")
 			_ = http.NewResponseController(w).Flush()

@@ -193,7 +193,7 @@ func (a *auditor) lateFollowups(ctx context.Context) ([]pg.Violation, error) {
 	return late, nil
 }
 
-// report counts and logs what was not known yet.
+// report reports what was not known yet.
 func (a *auditor) report(ctx context.Context, found []pg.Violation) {
 	var news []pg.Violation
 	for _, v := range found {
@@ -214,11 +214,10 @@ func (a *auditor) report(ctx context.Context, found []pg.Violation) {
 	}
 	shown, err := a.showViolations(ctx, news)
 	for i, v := range news {
-		a.meter.violated(v.Kind)
-		attrs := []any{"kind", v.Kind, "tree_key", int64(v.Tree), "task_key", int64(v.Task), "text", v.Text}
+		var names *Violation
 		if err == nil {
-			attrs = append(attrs, "tree_id", shown[i].TreeID, "task_id", shown[i].TaskID)
+			names = shown[i]
 		}
-		a.log.Error("a rule of the system does not hold in what is stored", attrs...)
+		a.violated(&v, names)
 	}
 }

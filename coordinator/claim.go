@@ -53,18 +53,16 @@ func (c *Coordinator) serve(ctx context.Context, kind queue.Kind, most int, hand
 		}
 	})
 	err := c.queue.Serve(ctx, kind, func(worker string, data []byte, reply func([]byte)) {
-		if !room.take(worker, len(data)) {
-			c.meter.dropped(kind)
-			busy(kind, reply)
-			return
+		if room.take(worker, len(data)) {
+			select {
+			case waiting <- request{worker, data, reply}:
+				return
+			default:
+				room.give(worker, len(data))
+			}
 		}
-		select {
-		case waiting <- request{worker, data, reply}:
-		default:
-			room.give(worker, len(data))
-			c.meter.dropped(kind)
-			busy(kind, reply)
-		}
+		c.dropped(kind)
+		busy(kind, reply)
 	})
 	close(waiting)
 	done.Wait()
@@ -105,9 +103,6 @@ func (c *Coordinator) claim(ctx context.Context, batch []request) {
 		verdicts = append(verdicts, got...)
 		defer c.after(ctx, eff)
 	}
-	if failed != nil {
-		c.log.Warn("claims could not be decided", "claims", len(claims), "error", failed)
-	}
 	for _, a := range all {
 		for i, at := range a.index {
 			if at >= 0 && at < len(verdicts) {
@@ -119,7 +114,7 @@ func (c *Coordinator) claim(ctx context.Context, batch []request) {
 			a.reply(data)
 		}
 	}
-	c.meter.claimed(len(claims), time.Since(begin))
+	c.claimed(len(claims), time.Since(begin), failed)
 }
 
 func verdictOf(v dag.Verdict) workerv1.Verdict {
@@ -144,7 +139,6 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 	who := c.instances.of(ctx, r.worker, m.Instance)
 	var claims []dag.Claim
 	forged := 0
-	defer c.forgeries("claims", r.worker, func() int { return forged })
 	for i, g := range m.Grants {
 		k, n := dag.Key(g.GetAttempt().GetTask()), int32(g.GetAttempt().GetNumber())
 		a.index[i] = -1
@@ -159,6 +153,7 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 		a.index[i] = base + len(claims)
 		claims = append(claims, dag.Claim{Task: k, Attempt: n, Worker: who.Key, Facts: dag.Facts(g.GetFacts())})
 	}
+	c.forged("claims", r.worker, forged)
 	return a, claims
 }
 

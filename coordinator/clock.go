@@ -90,12 +90,11 @@ func (c *Coordinator) runReconcile(ctx context.Context) error {
 			}
 			if len(again) > 0 {
 				failpoint.Hit("coordinator.after-reconcile-commit")
-				c.log.Warn("tasks are published again: their messages are gone", "tasks", len(again))
 				for _, w := range again {
 					w.Flags &^= dag.FlagRepeatable // a copy may be the second one: it must not start before its claim
 				}
 				c.publish(ctx, again)
-				c.meter.republished(len(again))
+				c.republished(len(again))
 			}
 			if looked < runsAtOnce || ctx.Err() != nil {
 				break

@@ -119,17 +119,15 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 			data, err = c.encode(w)
 		}
 		if err != nil {
-			c.log.Error("a task could not be published", "task_id", w.ID, "attempt", w.Attempt, "error", err)
+			c.notDispatched(w, err)
 			continue
 		}
-		messages = append(messages, queue.WorkMessage{Pool: pool, Priority: int(w.Priority), Data: data, Header: c.traceDispatch(ctx, w)})
+		messages = append(messages, queue.WorkMessage{Pool: pool, Priority: int(w.Priority), Data: data, Header: c.dispatched(ctx, w)})
 	}
 	failpoint.Hit("coordinator.before-publish")
-	if err := c.queue.PublishWork(ctx, messages); err != nil {
-		c.log.Warn("tasks could not be published; reconcile publishes them again", "tasks", len(work), "error", err)
-	}
+	err := c.queue.PublishWork(ctx, messages)
 	failpoint.Hit("coordinator.after-publish")
-	c.meter.published(len(messages))
+	c.published(len(messages), err)
 }
 
 // encode makes the message of an attempt.

@@ -8,8 +8,9 @@
 // submit.go; read.go, list.go and why.go; steer.go; watch.go with the feeds that watchers share (feed.go, feeds.go), and
 // logs.go; operate.go and audit.go. Its answers are in service.go, view.go, event.go, wait.go and errors.go.
 //
-// The loops of [Coordinator.Run]: claim.go, settle.go, beats.go, dispatch.go with lanes.go and room.go, payload.go, clock.go
-// (timers, followups, reconcile, retention) and workers.go.
+// The loops of [Coordinator.Run]: claim.go, settle.go, beats.go with announce.go, dispatch.go with lanes.go and room.go,
+// payload.go, clock.go (timers, followups, reconcile, retention) and workers.go. What they tell workers unasked goes through
+// news.go. What operators see of them, each fact's log line, metric and span, is in facts.go.
 //
 // It gives no promise to programs outside the module.
 package coordinator

@@ -7,11 +7,10 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-
-	"github.com/taskgrove/taskgrove/queue"
 )
 
-// meter counts what a coordinator does. Names follow OpenTelemetry; Prometheus shows them with underscores.
+// meter holds the metrics of a coordinator; facts.go counts with them. Names follow OpenTelemetry; Prometheus shows them with
+// underscores.
 type meter struct {
 	publishes, republishes, claims, results, lost, violations, drops metric.Int64Counter
 	claimSeconds, settleSeconds                                      metric.Float64Histogram
@@ -96,31 +95,4 @@ func (c *Coordinator) observeOptimistic(mt metric.Meter) {
 		return nil
 	}, tried, refused)
 	c.meterFault(err)
-}
-
-func (m *meter) published(n int)   { m.publishes.Add(context.Background(), int64(n)) }
-func (m *meter) republished(n int) { m.republishes.Add(context.Background(), int64(n)) }
-
-func (m *meter) violated(kind string) {
-	m.violations.Add(context.Background(), 1, metric.WithAttributes(attribute.String("kind", kind)))
-}
-
-func (m *meter) dropped(kind queue.Kind) {
-	m.drops.Add(context.Background(), 1, metric.WithAttributes(attribute.String("kind", string(kind))))
-}
-
-func (m *meter) claimed(n int, took time.Duration) {
-	m.claims.Add(context.Background(), int64(n))
-	m.claimBatch.Record(context.Background(), int64(n))
-	m.claimSeconds.Record(context.Background(), took.Seconds())
-}
-
-func (m *meter) settled(n int, took time.Duration) {
-	m.results.Add(context.Background(), int64(n))
-	m.settleBatch.Record(context.Background(), int64(n))
-	m.settleSeconds.Record(context.Background(), took.Seconds())
-}
-
-func (m *meter) tookBack(n int, crash bool) {
-	m.lost.Add(context.Background(), int64(n), metric.WithAttributes(attribute.Bool("crash", crash)))
 }

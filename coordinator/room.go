@@ -71,11 +71,3 @@ func busy(kind queue.Kind, reply func([]byte)) {
 		}
 	}
 }
-
-// forgeries logs how many of a worker's claims or results came with a wrong token: one line for a message, however many
-// it holds. It is to be deferred; count is asked at the end.
-func (c *Coordinator) forgeries(what, worker string, count func() int) {
-	if n := count(); n > 0 {
-		c.log.Warn("messages had wrong tokens", "of", what, "worker_id", worker, "count", n)
-	}
-}

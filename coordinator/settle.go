@@ -93,35 +93,61 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 	return batch
 }
 
+// settling is a batch of results on its way into Postgres.
+type settling struct {
+	begin    time.Time
+	results  []dag.Result
+	recorded []settledPart
+	handed   map[attemptKey]pg.Handover // by the result that offered a slot
+}
+
+// settledPart are results that one transaction recorded.
+type settledPart struct {
+	results    []dag.Result
+	begin, end time.Time
+}
+
+// attemptKey names an attempt.
+type attemptKey struct {
+	task   dag.Key
+	number int32
+}
+
 // settleBatch records a batch, then acks and sends receipts. It does not give up while Postgres is away, but when the
 // process stops: what was not recorded comes again.
 func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
-	begin := time.Now()
-	var results []dag.Result
+	b := &settling{begin: time.Now(), handed: map[attemptKey]pg.Handover{}}
 	for _, d := range batch {
-		results = append(results, d.results...)
+		b.results = append(b.results, d.results...)
 	}
 	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(settleGrace, cancel) })
 	defer stop()
-	handed := map[attemptKey]pg.Handover{}
-	for from, to := 0, 0; from < len(results); from = to {
-		to = c.cut(results, from)
-		if err := c.settle(grace, results[from:to], handed); err != nil {
-			c.log.Warn("results were not recorded and will come again", "results", len(results), "error", err)
-			for _, d := range batch {
-				d.message.Nak(time.Second)
-			}
-			return
-		}
+	err := c.record(grace, b)
+	if err == nil {
+		failpoint.Hit("coordinator.before-ack")
 	}
-	failpoint.Hit("coordinator.before-ack")
 	for _, d := range batch {
-		c.receipt(grace, d, handed)
+		if err != nil {
+			d.message.Nak(time.Second)
+			continue
+		}
+		c.receipt(grace, d, b.handed)
 		d.message.Ack()
 	}
-	c.meter.settled(len(results), time.Since(begin))
+	c.settled(grace, b, err)
+}
+
+// record records a batch, in as many transactions as it takes.
+func (c *Coordinator) record(ctx context.Context, b *settling) error {
+	for from, to := 0, 0; from < len(b.results); from = to {
+		to = c.cut(b.results, from)
+		if err := c.settle(ctx, b.results[from:to], b); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cut tells where the transaction ends that begins with results[from].
@@ -143,8 +169,8 @@ func (c *Coordinator) cut(results []dag.Result, from int) int {
 const settleGrace = 10 * time.Second
 
 // settle records results in one transaction. When one of them can't be stored, the batch is halved until it is alone;
-// it becomes its attempt's failure. What was handed over is added to handed, by the result that offered a slot.
-func (c *Coordinator) settle(ctx context.Context, results []dag.Result, handed map[attemptKey]pg.Handover) error {
+// it becomes its attempt's failure. b hears what was recorded and handed over.
+func (c *Coordinator) settle(ctx context.Context, results []dag.Result, b *settling) error {
 	if len(results) == 0 {
 		return nil
 	}
@@ -158,38 +184,32 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result, handed m
 	if err == nil {
 		failpoint.Hit("coordinator.after-settle-commit")
 		for _, h := range eff.Handed {
-			handed[attemptKey{h.After, h.AfterAttempt}] = h
+			b.handed[attemptKey{h.After, h.AfterAttempt}] = h
 		}
 		c.after(ctx, eff)
-		c.traceSettle(ctx, results, begin)
+		b.recorded = append(b.recorded, settledPart{results, begin, time.Now()})
 		return nil
 	}
 	if !pg.Lasting(err) {
 		return err
 	}
 	if half := len(results) / 2; half > 0 {
-		if err := c.settle(ctx, results[:half], handed); err != nil {
+		if err := c.settle(ctx, results[:half], b); err != nil {
 			return err
 		}
-		return c.settle(ctx, results[half:], handed)
+		return c.settle(ctx, results[half:], b)
 	}
 	r := results[0]
-	if r.Detail == unstorable { // others' results must not wait for it: without a receipt that counts, its attempt is taken back
-		c.log.Error("a result is left out", "task_key", int64(r.Task), "attempt", r.Attempt, "error", err)
+	c.unstorable(&r, r.Detail == rejected, err)
+	if r.Detail == rejected { // others' results must not wait for it: without a receipt that counts, its attempt is taken back
 		return nil
 	}
-	c.log.Error("a result can't be stored", "task_key", int64(r.Task), "attempt", r.Attempt, "error", err)
 	return c.settle(ctx, []dag.Result{{Task: r.Task, Attempt: r.Attempt, Worker: r.Worker, Before: r.Before, Early: r.Early,
-		Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result can't be stored", Detail: unstorable}}, handed)
+		Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result can't be stored", Detail: rejected}}, b)
 }
 
-// attemptKey names an attempt.
-type attemptKey struct {
-	task   dag.Key
-	number int32
-}
-
-const unstorable = "Postgres rejected the result"
+// rejected is the detail of a failure that stands in for a result that can't be stored.
+const rejected = "Postgres rejected the result"
 
 // decodeResults reads a message. Results with a wrong token are left out: nobody who may report them sent them.
 func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage) (instance string, results []dag.Result) {
@@ -200,7 +220,6 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 	}
 	who := c.instances.of(ctx, m.Worker, b.Instance)
 	out := make([]dag.Result, 0, len(b.Results))
-	defer c.forgeries("results", m.Worker, func() int { return len(b.Results) - len(out) })
 	for _, r := range b.Results {
 		k, n := dag.Key(r.GetAttempt().GetTask()), int32(r.GetAttempt().GetNumber())
 		if !c.tokens.Valid(k, n, r.Token) {
@@ -208,6 +227,7 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 		}
 		out = append(out, resultOf(r, k, n, who))
 	}
+	c.forged("results", m.Worker, len(b.Results)-len(out))
 	return b.Instance, out
 }
 
@@ -250,7 +270,7 @@ func (c *Coordinator) receipt(ctx context.Context, d delivery, handed map[attemp
 		failpoint.Hit("coordinator.before-handover")
 		m, err := c.handover(ctx, h, d.instance)
 		if err != nil {
-			c.log.Error("a task could not be handed over", "task_id", h.Work.ID, "attempt", h.Attempt, "error", err)
+			c.notDispatched(h.Work, err)
 			continue
 		}
 		news.Handovers = append(news.Handovers, m)
@@ -271,23 +291,8 @@ func (c *Coordinator) handover(ctx context.Context, h pg.Handover, instance stri
 		return nil, err
 	}
 	header := map[string]string{}
-	for name, values := range c.traceDispatch(ctx, h.Work) {
+	for name, values := range c.dispatched(ctx, h.Work) {
 		header[name] = values[0]
 	}
 	return &workerv1.Handover{After: attemptOf(h.After, h.AfterAttempt), Instance: instance, Pool: pool, Work: c.message(h.Work), Header: header}, nil
-}
-
-func attemptOf(k dag.Key, n int32) *workerv1.Attempt {
-	return &workerv1.Attempt{Task: int64(k), Number: uint32(n)}
-}
-
-// tell sends news to a worker, at most once; beat replies repeat what matters.
-func (c *Coordinator) tell(worker string, news *workerv1.News) {
-	data, err := proto.Marshal(news)
-	if err == nil {
-		err = c.queue.Tell(worker, data)
-	}
-	if err != nil {
-		c.log.Debug("news did not get through", "worker_id", worker, "error", err)
-	}
 }

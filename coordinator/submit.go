@@ -46,7 +46,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 		return nil, c.submitError(err)
 	}
 	failpoint.Hit("coordinator.after-submit-commit")
-	c.traceSubmit(ctx, out.Tree, out.Tasks, begin)
+	c.submitted(ctx, out, begin)
 	c.after(ctx, out.Effects)
 	return &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap}, nil
 }

@@ -59,7 +59,7 @@ func (w *workerWatch) departures(ctx context.Context) error {
 		return err
 	}
 	for _, e := range ended {
-		w.log.Warn("a worker is lost: its lease has ended", "worker_id", e.ID, "instance", e.Instance)
+		w.workerLost(&e)
 	}
 	list, err := w.store.DepartedWorkers(ctx)
 	if err != nil || len(list) == 0 {
@@ -70,32 +70,44 @@ func (w *workerWatch) departures(ctx context.Context) error {
 		return err
 	}
 	keys := make([]dag.WorkerKey, len(list))
-	crashed := map[dag.WorkerKey]bool{}
+	losses := map[dag.WorkerKey]loss{}
 	for i, d := range list {
-		keys[i], crashed[d.Key] = d.Key, d.State == pg.WorkerLost
+		keys[i] = d.Key
+		if d.State == pg.WorkerLost {
+			losses[d.Key] = lostWorker
+		}
 	}
 	ripe := w.rule.Departed(keys, results)
 	if len(ripe) == 0 {
 		return nil
 	}
-	if err := w.takeBack(ctx, ripe, crashed); err != nil {
+	if err := w.takeBack(ctx, ripe, losses); err != nil {
 		return err
 	}
 	w.rule.Done(ripe)
 	return w.store.WorkersDone(ctx, ripe)
 }
 
-// takeBack takes all attempts of departed workers back. crashed: those that were lost.
-func (w *workerWatch) takeBack(ctx context.Context, departed []dag.WorkerKey, crashed map[dag.WorkerKey]bool) error {
+// loss says why an attempt is taken back.
+type loss int
+
+const (
+	departedWorker loss = iota // it ended as it should
+	lostWorker                 // its lease has ended: the attempt counts as crashed
+	strayAttempt               // the worker lives and does not know it
+)
+
+// takeBack takes all attempts of departed workers back.
+func (w *workerWatch) takeBack(ctx context.Context, departed []dag.WorkerKey, losses map[dag.WorkerKey]loss) error {
 	return w.open(ctx, func(open []pg.OpenAttempt) error {
-		byWorker := map[dag.WorkerKey][]dag.Key{}
+		byWorker := map[dag.WorkerKey][]pg.OpenAttempt{}
 		for _, h := range open {
 			if slices.Contains(departed, h.Worker) {
-				byWorker[h.Worker] = append(byWorker[h.Worker], h.Key)
+				byWorker[h.Worker] = append(byWorker[h.Worker], h)
 			}
 		}
-		for worker, keys := range byWorker {
-			if err := w.takeBackFrom(ctx, worker, keys, crashed[worker]); err != nil {
+		for worker, attempts := range byWorker {
+			if err := w.takeBackFrom(ctx, worker, attempts, losses[worker]); err != nil {
 				return err
 			}
 		}
@@ -103,15 +115,19 @@ func (w *workerWatch) takeBack(ctx context.Context, departed []dag.WorkerKey, cr
 	})
 }
 
-func (w *workerWatch) takeBackFrom(ctx context.Context, worker dag.WorkerKey, keys []dag.Key, crash bool) error {
-	for part := range slices.Chunk(keys, takeBackAtOnce) {
-		eff, err := w.store.TakeBack(ctx, worker, part, crash, w.lanes.room)
+func (w *workerWatch) takeBackFrom(ctx context.Context, worker dag.WorkerKey, attempts []pg.OpenAttempt, why loss) error {
+	for part := range slices.Chunk(attempts, takeBackAtOnce) {
+		keys := make([]dag.Key, len(part))
+		for i, a := range part {
+			keys[i] = a.Key
+		}
+		eff, err := w.store.TakeBack(ctx, worker, keys, why == lostWorker, w.lanes.room)
 		if err != nil {
 			return err
 		}
 		failpoint.Hit("coordinator.after-takeback-commit")
 		w.after(ctx, eff)
-		w.meter.tookBack(len(part), crash)
+		w.tookBack(part, why)
 	}
 	return nil
 }
@@ -158,11 +174,33 @@ func (w *workerWatch) strays(ctx context.Context) error {
 			if !look.Stray(workers.Held(h), alive, keys[h.Key]) {
 				continue
 			}
-			w.log.Warn("attempt is not known to its worker", "task_key", int64(h.Key), "attempt", h.Attempt)
-			if err := w.takeBackFrom(ctx, h.Worker, []dag.Key{h.Key}, false); err != nil {
+			if err := w.takeBackFrom(ctx, h.Worker, []pg.OpenAttempt{h}, strayAttempt); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// refreshCapacity counts the slots of live workers for each pool.
+func (c *Coordinator) refreshCapacity(ctx context.Context) {
+	workers, err := c.store.LiveWorkers(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			c.log.Warn("the capacity of pools could not be read", "error", err)
+		}
+		return
+	}
+	capacity := map[int32]int{}
+	for _, w := range workers {
+		for name, n := range w.Pools {
+			if w.State != pg.WorkerAlive || !dag.ValidPool(name) {
+				continue
+			}
+			if id, err := c.store.PoolID(ctx, name); err == nil {
+				capacity[id] += n
+			}
+		}
+	}
+	c.lanes.setCapacity(capacity)
 }

@@ -194,9 +194,9 @@ func (w *Worker) trace(a *attempt) (context.Context, trace.Span) {
 	ctx, span := w.cfg.Trace.Start(ctx, name, spanOptions...)
 	if span.IsRecording() {
 		span.SetAttributes(
-			attribute.String("taskgrove.task", a.work.TaskId), attribute.String("taskgrove.tree", a.work.TreeId),
-			attribute.Int64("taskgrove.attempt", int64(a.Key.Number)), attribute.String("taskgrove.worker", w.cfg.ID),
-			attribute.Int64("taskgrove.claim_us", time.Since(a.taken).Microseconds()),
+			attribute.String("task_id", a.work.TaskId), attribute.String("tree_id", a.work.TreeId),
+			attribute.Int64("attempt", int64(a.Key.Number)), attribute.String("worker_id", w.cfg.ID),
+			attribute.Int64("claim_us", time.Since(a.taken).Microseconds()),
 		)
 	}
 	return ctx, span

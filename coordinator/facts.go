@@ -1,0 +1,141 @@
+package coordinator
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// Each fact that operators can see has one function here, which writes its log line, counts it and adds its span to the
+// tree's trace. Code that brings a fact about calls the function once and reports nothing else. The events that clients
+// watch are stored with the change itself, by pg.
+
+// submitted: a tree is stored. A submission that was replayed, and one without tasks, made no tree.
+func (c *Coordinator) submitted(ctx context.Context, out *pg.Submitted, begin time.Time) {
+	if out.Tree == 0 || !c.recording() {
+		return
+	}
+	_, span := tracer().Start(c.inTree(ctx, out.Tree), "submit", trace.WithTimestamp(begin), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(attribute.Int("tasks", out.Tasks)))
+	span.End()
+}
+
+// dispatched: an attempt is on its way to a worker, by the queue or with a receipt. The header goes with its message: it
+// makes the worker's span a child of this one.
+func (c *Coordinator) dispatched(ctx context.Context, w *pg.Work) nats.Header {
+	if !c.recording() {
+		return nil
+	}
+	ctx, span := tracer().Start(c.inTree(ctx, w.Key.Tree()), "dispatch", trace.WithSpanKind(trace.SpanKindProducer),
+		trace.WithAttributes(attribute.String("task_id", w.ID), attribute.Int("attempt", int(w.Attempt)), attribute.String("executor", w.Executor)))
+	defer span.End()
+	header := nats.Header{}
+	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(header))
+	return header
+}
+
+// notDispatched: the message of an attempt can't be made.
+func (c *Coordinator) notDispatched(w *pg.Work, err error) {
+	c.log.Error("a task could not be dispatched", "task_id", w.ID, "attempt", w.Attempt, "error", err)
+}
+
+// published: messages of attempts were given to NATS. err: some of them did not get through, or nobody knows.
+func (c *Coordinator) published(messages int, err error) {
+	if err != nil {
+		c.log.Warn("tasks could not be published; reconcile publishes them again", "tasks", messages, "error", err)
+	}
+	c.meter.publishes.Add(context.Background(), int64(messages))
+}
+
+// republished: attempts whose messages are gone are sent again.
+func (c *Coordinator) republished(attempts int) {
+	c.log.Warn("tasks are published again: their messages are gone", "tasks", attempts)
+	c.meter.republishes.Add(context.Background(), int64(attempts))
+}
+
+// claimed: a batch of claims is answered. err: why some of them are answered with neither yes nor no.
+func (c *Coordinator) claimed(claims int, took time.Duration, err error) {
+	if err != nil {
+		c.log.Warn("claims could not be decided", "claims", claims, "error", err)
+	}
+	c.meter.claims.Add(context.Background(), int64(claims))
+	c.meter.claimBatch.Record(context.Background(), int64(claims))
+	c.meter.claimSeconds.Record(context.Background(), took.Seconds())
+}
+
+// settled: a batch of results is recorded and its receipts are sent. err: some of it is not, and will come again; what was
+// recorded before is in the trace all the same.
+func (c *Coordinator) settled(ctx context.Context, b *settling, err error) {
+	if c.recording() {
+		for _, t := range b.recorded {
+			for _, r := range t.results {
+				_, span := tracer().Start(c.inTree(ctx, r.Task.Tree()), "settle", trace.WithTimestamp(t.begin),
+					trace.WithAttributes(attribute.Int64("task_key", int64(r.Task)), attribute.Int("attempt", int(r.Attempt)), attribute.String("outcome", r.Outcome.String())))
+				span.End(trace.WithTimestamp(t.end))
+			}
+		}
+	}
+	if err != nil {
+		c.log.Warn("results were not recorded and will come again", "results", len(b.results), "error", err)
+		return
+	}
+	c.meter.results.Add(context.Background(), int64(len(b.results)))
+	c.meter.settleBatch.Record(context.Background(), int64(len(b.results)))
+	c.meter.settleSeconds.Record(context.Background(), time.Since(b.begin).Seconds())
+}
+
+// unstorable: Postgres does not take a result. last: it was the failure that stood in for one; it is left out.
+func (c *Coordinator) unstorable(r *dag.Result, last bool, err error) {
+	line := "a result can't be stored; its attempt fails"
+	if last {
+		line = "a result is left out: its failure can't be stored either"
+	}
+	c.log.Error(line, "task_key", int64(r.Task), "attempt", r.Attempt, "error", err)
+}
+
+// workerLost: the lease of a worker has ended.
+func (c *Coordinator) workerLost(e *pg.Instance) {
+	c.log.Warn("a worker is lost: its lease has ended", "worker_id", e.ID, "instance", e.Instance)
+}
+
+// tookBack: attempts are taken back from a worker.
+func (c *Coordinator) tookBack(attempts []pg.OpenAttempt, why loss) {
+	if why == strayAttempt {
+		for _, a := range attempts {
+			c.log.Warn("an attempt is taken back: its worker does not know it", "task_key", int64(a.Key), "attempt", a.Attempt)
+		}
+	}
+	c.meter.lost.Add(context.Background(), int64(len(attempts)), metric.WithAttributes(attribute.Bool("crash", why == lostWorker)))
+}
+
+// dropped: a worker's request is not taken, as too many wait.
+func (c *Coordinator) dropped(kind queue.Kind) {
+	c.meter.drops.Add(context.Background(), 1, metric.WithAttributes(attribute.String("kind", string(kind))))
+}
+
+// forged: claims or results of one message came with wrong tokens: one line, however many the message holds.
+func (c *Coordinator) forged(what, worker string, count int) {
+	if count > 0 {
+		c.log.Warn("messages had wrong tokens", "of", what, "worker_id", worker, "count", count)
+	}
+}
+
+// violated: a rule of the system does not hold in what is stored. shown has the ids of its tree and task; nil: unknown.
+func (c *Coordinator) violated(v *pg.Violation, shown *Violation) {
+	attrs := []any{"kind", v.Kind, "tree_key", int64(v.Tree), "task_key", int64(v.Task), "text", v.Text}
+	if shown != nil {
+		attrs = append(attrs, "tree_id", shown.TreeID, "task_id", shown.TaskID)
+	}
+	c.log.Error("a rule of the system does not hold in what is stored", attrs...)
+	c.meter.violations.Add(context.Background(), 1, metric.WithAttributes(attribute.String("kind", v.Kind)))
+}

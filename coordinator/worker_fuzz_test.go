@@ -202,32 +202,38 @@ func FuzzResults(f *testing.F) {
 			}
 			got := results[at]
 			at++
-			if got.Task != dag.Key(r.Attempt.GetTask()) || got.Attempt != int32(r.Attempt.GetNumber()) {
-				t.Fatalf("got result of %d/%d", got.Task, got.Attempt)
-			}
-			if (got.Worker == 7) != (b.Instance == "i") {
-				t.Fatalf("got worker %d for instance %q", got.Worker, b.Instance)
-			}
-			if sent := cmp.Or(string(r.GetCompleted()), string(r.GetCancelled().GetValue())); len(got.Value) > 0 && (!json.Valid(got.Value) || string(got.Value) != sent) {
-				t.Fatalf("got value %q of %q", got.Value, sent)
-			}
-			if said := r.GetEnd(); got.Outcome == dag.OutcomeCompleted && said == nil && r.OutcomeV1 != workerv1.OutcomeV1_OUTCOME_V1_COMPLETED {
-				t.Fatalf("completed without a word of the worker: %v", r)
-			}
-			if len(got.Error) > 65<<10 || len(got.Detail) > 65<<10 || !text(got.Error) || !text(got.Detail) {
-				t.Fatalf("error or detail can't be stored: %d and %d bytes", len(got.Error), len(got.Detail))
-			}
-			if y := got.StartedAt.Year(); !got.StartedAt.IsZero() && (y < 1970 || y > 3000) {
-				t.Fatalf("got start in %d", y)
-			}
-			if got.Chunked && len(got.Value) > 0 {
-				t.Fatal("got a value and parts")
-			}
+			storable(t, &got, r, b.Instance)
 		}
 		if at != len(results) {
 			t.Fatalf("got %d results, want %d", len(results), at)
 		}
 	})
+}
+
+// storable checks what was made of a result that instance sent.
+func storable(t *testing.T, got *dag.Result, r *workerv1.Result, instance string) {
+	t.Helper()
+	if got.Task != dag.Key(r.Attempt.GetTask()) || got.Attempt != int32(r.Attempt.GetNumber()) {
+		t.Fatalf("got result of %d/%d", got.Task, got.Attempt)
+	}
+	if (got.Worker == 7) != (instance == "i") {
+		t.Fatalf("got worker %d for instance %q", got.Worker, instance)
+	}
+	if sent := cmp.Or(string(r.GetCompleted()), string(r.GetCancelled().GetValue())); len(got.Value) > 0 && (!json.Valid(got.Value) || string(got.Value) != sent) {
+		t.Fatalf("got value %q of %q", got.Value, sent)
+	}
+	if said := r.GetEnd(); got.Outcome == dag.OutcomeCompleted && said == nil && r.OutcomeV1 != workerv1.OutcomeV1_OUTCOME_V1_COMPLETED {
+		t.Fatalf("completed without a word of the worker: %v", r)
+	}
+	if len(got.Error) > 65<<10 || len(got.Detail) > 65<<10 || !text(got.Error) || !text(got.Detail) {
+		t.Fatalf("error or detail can't be stored: %d and %d bytes", len(got.Error), len(got.Detail))
+	}
+	if y := got.StartedAt.Year(); !got.StartedAt.IsZero() && (y < 1970 || y > 3000) {
+		t.Fatalf("got start in %d", y)
+	}
+	if got.Chunked && len(got.Value) > 0 {
+		t.Fatal("got a value and parts")
+	}
 }
 
 // FuzzProgress: only what comes with its token and lies between 0 and 1 is taken, of each task the last.

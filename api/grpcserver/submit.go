@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -147,66 +148,26 @@ func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
 
 // newTask converts a task, adding to faults what can't be. What [dag.Builder] checks is left to it.
 func (h *handler) newTask(index int, t *pb.NewTask, faults *dag.InvalidTreeError) *dag.Task {
-	fault := func(field, reason string) {
-		label := t.GetId()
-		if label == "" {
-			label = t.GetName()
-		}
-		faults.Problems = append(faults.Problems, &dag.InvalidTaskError{
-			Code: dag.InvalidField, Index: index, Task: shorten(label, 255), Field: field,
-			Reason: fmt.Sprintf("tasks[%d].%s: %s", index, field, reason),
-		})
-	}
-	object := func(field string, raw []byte) json.RawMessage {
-		out, err := compactObject(raw)
-		if err != nil {
-			fault(field, err.Error())
-		}
-		return out
-	}
-	duration := func(field string, d *durationpb.Duration) time.Duration {
-		out, reason := span(d)
-		if reason != "" {
-			fault(field, reason)
-		}
-		return out
-	}
 	if t == nil {
 		t = &pb.NewTask{}
 	}
+	r := &taskReader{index: index, label: t.Id, faults: faults}
+	if r.label == "" {
+		r.label = t.Name
+	}
 	out := &dag.Task{
-		ID: t.Id, Name: t.Name, ParentRef: t.ParentId, UserID: t.UserId, Priority: dag.Normal, Pool: t.Pool,
-		Inputs: object("inputs", t.Inputs), Params: object("params", t.Params), Schemas: object("schemas", t.Schemas),
-		Custom:  object("custom", t.Custom),
-		Timeout: duration("timeout", t.Timeout), ScheduleToStart: duration("schedule_to_start", t.ScheduleToStart),
+		ID: t.Id, Name: t.Name, ParentRef: t.ParentId, UserID: t.UserId, Pool: t.Pool,
+		Inputs: r.object("inputs", t.Inputs), Params: r.object("params", t.Params), Schemas: r.object("schemas", t.Schemas),
+		Custom:  r.object("custom", t.Custom),
+		Timeout: r.duration("timeout", t.Timeout), ScheduleToStart: r.duration("schedule_to_start", t.ScheduleToStart),
 		Repeatable: t.GetRepeatable(),
 		Retry: dag.RetryPolicy{
 			MaxAttempts:  int(t.Retry.GetMaxAttempts()),
 			Backoff:      dag.Backoff(t.Retry.GetBackoff()),
-			InitialDelay: duration("retry.initial_delay", t.Retry.GetInitialDelay()),
-			MaxDelay:     duration("retry.max_delay", t.Retry.GetMaxDelay()),
+			InitialDelay: r.duration("retry.initial_delay", t.Retry.GetInitialDelay()),
+			MaxDelay:     r.duration("retry.max_delay", t.Retry.GetMaxDelay()),
 		},
-	}
-	if t.Priority != nil {
-		if *t.Priority < int32(dag.Urgent) || *t.Priority > int32(dag.Low) {
-			fault("priority", fmt.Sprintf("must be %d to %d, got %d", dag.Urgent, dag.Low, *t.Priority))
-		} else {
-			out.Priority = dag.Priority(*t.Priority)
-		}
-	}
-	switch t.OnLost {
-	case "", "retry":
-	case "fail":
-		out.OnLost = dag.FailLost
-	default:
-		fault("on_lost", "must be retry or fail")
-	}
-	if t.NotBefore != nil {
-		if t.NotBefore.CheckValid() != nil {
-			fault("not_before", "must be a time in the years 1 to 9999")
-		} else {
-			out.NotBefore = t.NotBefore.AsTime()
-		}
+		Priority: r.priority(t.Priority), OnLost: r.onLost(t.OnLost), NotBefore: r.time("not_before", t.NotBefore),
 	}
 	for _, d := range t.Dependencies {
 		out.Dependencies = append(out.Dependencies, dag.Dependency{
@@ -214,7 +175,71 @@ func (h *handler) newTask(index int, t *pb.NewTask, faults *dag.InvalidTreeError
 		})
 	}
 	if reason := h.choose(out, t.Executor); reason != "" {
-		fault("executor", reason)
+		r.fault("executor", reason)
+	}
+	return out
+}
+
+// taskReader converts the fields of one task. A field that can't be converted becomes a fault and its zero value.
+type taskReader struct {
+	index  int
+	label  string // the task's id, else its name
+	faults *dag.InvalidTreeError
+}
+
+func (r *taskReader) fault(field, reason string) {
+	r.faults.Problems = append(r.faults.Problems, &dag.InvalidTaskError{
+		Code: dag.InvalidField, Index: r.index, Task: shorten(r.label, 255), Field: field,
+		Reason: fmt.Sprintf("tasks[%d].%s: %s", r.index, field, reason),
+	})
+}
+
+func (r *taskReader) object(field string, raw []byte) json.RawMessage {
+	out, err := compactObject(raw)
+	if err != nil {
+		r.fault(field, err.Error())
+	}
+	return out
+}
+
+func (r *taskReader) duration(field string, d *durationpb.Duration) time.Duration {
+	out, reason := span(d)
+	if reason != "" {
+		r.fault(field, reason)
+	}
+	return out
+}
+
+func (r *taskReader) time(field string, t *timestamppb.Timestamp) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	if t.CheckValid() != nil {
+		r.fault(field, "must be a time in the years 1 to 9999")
+		return time.Time{}
+	}
+	return t.AsTime()
+}
+
+// priority is normal unless it is said.
+func (r *taskReader) priority(p *int32) dag.Priority {
+	switch {
+	case p == nil:
+		return dag.Normal
+	case *p < int32(dag.Urgent) || *p > int32(dag.Low):
+		r.fault("priority", fmt.Sprintf("must be %d to %d, got %d", dag.Urgent, dag.Low, *p))
+		return dag.Normal
+	}
+	return dag.Priority(*p)
+}
+
+func (r *taskReader) onLost(s string) (out dag.OnLost) {
+	switch s {
+	case "", "retry":
+	case "fail":
+		out = dag.FailLost
+	default:
+		r.fault("on_lost", "must be retry or fail")
 	}
 	return out
 }

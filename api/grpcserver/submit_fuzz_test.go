@@ -73,22 +73,28 @@ func FuzzSubmit(f *testing.F) {
 			_, _ = builder.Build()
 			return
 		}
-		bad, is := refused.(*dag.InvalidTreeError)
-		if !is {
-			if !strings.Contains(refused.Error(), "options") || two.Options == nil {
-				t.Fatalf("got %v", refused)
-			}
-			return
-		}
-		if len(bad.Problems) == 0 || len(bad.Problems) > dag.MaxProblems+20 {
-			t.Fatalf("got %d problems", len(bad.Problems))
-		}
-		for _, p := range bad.Problems {
-			if p.Field == "" || !strings.Contains(p.Reason, p.Field) || p.Index < 0 || p.Index >= len(sent) || len(p.Task) > 255+3 {
-				t.Fatalf("got problem %+v", p)
-			}
-		}
+		namesFaults(t, refused, two, len(sent))
 	})
+}
+
+// namesFaults checks that a refusal names fields of the tasks sent, or the options that came twice.
+func namesFaults(t *testing.T, refused error, second *pb.SubmitRequest, sent int) {
+	t.Helper()
+	bad, is := refused.(*dag.InvalidTreeError)
+	if !is {
+		if !strings.Contains(refused.Error(), "options") || second.Options == nil {
+			t.Fatalf("got %v", refused)
+		}
+		return
+	}
+	if len(bad.Problems) == 0 || len(bad.Problems) > dag.MaxProblems+20 {
+		t.Fatalf("got %d problems", len(bad.Problems))
+	}
+	for _, p := range bad.Problems {
+		if p.Field == "" || !strings.Contains(p.Reason, p.Field) || p.Index < 0 || p.Index >= sent || len(p.Task) > 255+3 {
+			t.Fatalf("got problem %+v", p)
+		}
+	}
 }
 
 // faithful says how a task differs from what was sent, or breaks its bounds.

@@ -1,0 +1,202 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+const watchedTree = dag.TreeKey(7)
+
+// stage is a store with one tree, and the bus beside it. It counts what is asked.
+type stage struct {
+	mu      sync.Mutex
+	tree    pg.Tree
+	events  []pg.TreeEvent
+	err     error // of each look, while set
+	lookups int   // of ids
+	looks   int   // at the tree and its events
+	news    map[chan []byte]bool
+	feeds   *feeds
+}
+
+func newStage() *stage {
+	s := &stage{tree: pg.Tree{Key: watchedTree, ID: "root", Name: "root", Tasks: 1, Unfinished: 1}, news: map[chan []byte]bool{}}
+	s.feeds = newFeeds(s, s.subscribe, func(_ string, err error) error { return err })
+	return s
+}
+
+func (s *stage) KeyOf(_ context.Context, id string) (dag.Key, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lookups++
+	if id != "root" && id != "child" {
+		return 0, pg.ErrNotFound
+	}
+	return watchedTree.Key(0), s.err
+}
+
+func (s *stage) Tree(context.Context, dag.TreeKey) (*pg.Tree, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	tree := s.tree
+	return &tree, s.err
+}
+
+// eventsAtOnce is how many events the stage gives at a time.
+const eventsAtOnce = 500
+
+func (s *stage) Events(_ context.Context, _ dag.TreeKey, after int64) (*pg.Tree, []pg.TreeEvent, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.looks++
+	tree := s.tree
+	events := s.events[min(after, int64(len(s.events))):]
+	return &tree, slices.Clone(events[:min(len(events), eventsAtOnce)]), s.err
+}
+
+func (s *stage) IDs(_ context.Context, keys []dag.Key) (map[dag.Key]string, error) {
+	return map[dag.Key]string{keys[0]: "child"}, nil
+}
+
+func (s *stage) subscribe(ctx context.Context, _ string, buffer int) (<-chan []byte, error) {
+	news := make(chan []byte, buffer)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.news[news] = true
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.news, news)
+		close(news)
+	})
+	return news, nil
+}
+
+// publish gives data to all who listen.
+func (s *stage) publish(data []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for news := range s.news {
+		select {
+		case news <- data:
+		default:
+		}
+	}
+}
+
+// happen stores n events and says so.
+func (s *stage) happen(n int) {
+	s.mu.Lock()
+	for range n {
+		s.tree.Sequence++
+		s.events = append(s.events, pg.TreeEvent{Event: dag.Event{Type: dag.EventStart}, Sequence: s.tree.Sequence})
+	}
+	s.mu.Unlock()
+	s.publish(nil)
+}
+
+// finish ends the execution.
+func (s *stage) finish() {
+	s.mu.Lock()
+	s.tree.Sequence++
+	s.tree.Unfinished = 0
+	s.events = append(s.events, pg.TreeEvent{Event: dag.Event{Type: dag.EventFinal}, Sequence: s.tree.Sequence})
+	s.mu.Unlock()
+	s.publish(nil)
+}
+
+func (s *stage) fail(err error) {
+	s.mu.Lock()
+	s.err = err
+	s.mu.Unlock()
+}
+
+func (s *stage) asked() (lookups, looks int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lookups, s.looks
+}
+
+// seat is one watcher and what it has seen.
+type seat struct {
+	mu     sync.Mutex
+	seen   []int64
+	said   []string
+	err    error
+	done   bool
+	cancel context.CancelFunc
+}
+
+// watch watches the tree; hold, if given, is called with each event and may block.
+func (s *stage) watch(t *testing.T, id string, after int64, hold func(*Event)) *seat {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &seat{cancel: cancel}
+	c := &Coordinator{feeds: s.feeds}
+	go func() {
+		for e, err := range c.Watch(ctx, id, after) {
+			w.mu.Lock()
+			switch {
+			case err != nil:
+				w.err = err
+			case e.Sequence > 0:
+				w.seen = append(w.seen, e.Sequence)
+			case e.Message != "":
+				w.said = append(w.said, e.TaskID+" "+e.Message)
+			}
+			w.mu.Unlock()
+			if hold != nil && err == nil {
+				hold(e)
+			}
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.done = true
+	}()
+	return w
+}
+
+// want checks that the watcher has seen the sequences from the first to the last, each once and in order.
+func (w *seat) want(t *testing.T, first, last int64) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ok := int64(len(w.seen)) == last-first+1
+	for i := range w.seen {
+		ok = ok && w.seen[i] == first+int64(i)
+	}
+	if !ok {
+		t.Errorf("got %s, want %d to %d", spans(w.seen), first, last)
+	}
+}
+
+// spans shows sequences in short.
+func spans(all []int64) (out string) {
+	for i := 0; i < len(all); {
+		j := i
+		for j+1 < len(all) && all[j+1] == all[j]+1 {
+			j++
+		}
+		out += fmt.Sprintf("[%d to %d]", all[i], all[j])
+		i = j + 1
+	}
+	return out + fmt.Sprintf(", %d events", len(all))
+}
+
+// empty checks that nothing is left of any feed.
+func (s *stage) empty(t *testing.T) {
+	t.Helper()
+	s.feeds.mu.Lock()
+	defer s.feeds.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.feeds.trees) != 0 || len(s.feeds.ids) != 0 || len(s.news) != 0 {
+		t.Errorf("left: %d feeds, %d ids, %d subscriptions", len(s.feeds.trees), len(s.feeds.ids), len(s.news))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/descriptorpb"
 
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
@@ -67,18 +69,20 @@ func WithRetryDelay(min, max time.Duration) Option {
 	return func(s *settings) { s.min, s.max = min, max }
 }
 
-// reads are the methods that gRPC may send again by itself when the server can't be reached.
-const reads = `{"methodConfig":[{"name":[
-	{"service":"taskgrove.v1.Taskgrove","method":"GetTask"},
-	{"service":"taskgrove.v1.Taskgrove","method":"GetTree"},
-	{"service":"taskgrove.v1.Taskgrove","method":"ListTasks"},
-	{"service":"taskgrove.v1.Taskgrove","method":"ListTrees"},
-	{"service":"taskgrove.v1.Taskgrove","method":"ListAttempts"},
-	{"service":"taskgrove.v1.Taskgrove","method":"Why"},
-	{"service":"taskgrove.v1.Taskgrove","method":"ListWorkers"},
-	{"service":"taskgrove.v1.Taskgrove","method":"ListPools"}],
-	"retryPolicy":{"maxAttempts":4,"initialBackoff":"0.1s","maxBackoff":"2s","backoffMultiplier":2,
-	"retryableStatusCodes":["UNAVAILABLE"]}}]}`
+// retryReads makes gRPC send again by itself, when the server can't be reached, calls that the contract declares to be without
+// side effects.
+var retryReads = func() string {
+	service := pb.File_taskgrove_v1_taskgrove_proto.Services().Get(0)
+	var names []string
+	for i := range service.Methods().Len() {
+		method := service.Methods().Get(i)
+		if method.Options().(*descriptorpb.MethodOptions).GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
+			names = append(names, fmt.Sprintf(`{"service":%q,"method":%q}`, service.FullName(), method.Name()))
+		}
+	}
+	return fmt.Sprintf(`{"methodConfig":[{"name":[%s],"retryPolicy":{"maxAttempts":4,"initialBackoff":"0.1s","maxBackoff":"2s",
+	"backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]}`, strings.Join(names, ","))
+}()
 
 // New makes a client of the coordinators at target: "host:port", or any other target of gRPC ("dns:///name:port" for
 // several). It does not connect; the first call does.
@@ -90,7 +94,7 @@ func New(target string, options ...Option) (*Client, error) {
 	dial := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(s.creds),
 		grpc.WithUserAgent("taskgrove-go"),
-		grpc.WithDefaultServiceConfig(reads),
+		grpc.WithDefaultServiceConfig(retryReads),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(256 << 20)), // a page of tasks with large inputs
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: s.min, Multiplier: 2, Jitter: 0.2, MaxDelay: s.max},

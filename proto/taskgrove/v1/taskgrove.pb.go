@@ -3069,21 +3069,21 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text2\xe4\a\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text2\x8c\b\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12F\n" +
-	"\aExecute\x12\x1c.taskgrove.v1.ExecuteRequest\x1a\x1d.taskgrove.v1.ExecuteResponse\x12;\n" +
-	"\aGetTask\x12\x1c.taskgrove.v1.GetTaskRequest\x1a\x12.taskgrove.v1.Task\x12;\n" +
-	"\aGetTree\x12\x1c.taskgrove.v1.GetTreeRequest\x1a\x12.taskgrove.v1.Tree\x12L\n" +
-	"\tListTasks\x12\x1e.taskgrove.v1.ListTasksRequest\x1a\x1f.taskgrove.v1.ListTasksResponse\x12L\n" +
-	"\tListTrees\x12\x1e.taskgrove.v1.ListTreesRequest\x1a\x1f.taskgrove.v1.ListTreesResponse\x12U\n" +
-	"\fListAttempts\x12!.taskgrove.v1.ListAttemptsRequest\x1a\".taskgrove.v1.ListAttemptsResponse\x12:\n" +
+	"\aExecute\x12\x1c.taskgrove.v1.ExecuteRequest\x1a\x1d.taskgrove.v1.ExecuteResponse\x12@\n" +
+	"\aGetTask\x12\x1c.taskgrove.v1.GetTaskRequest\x1a\x12.taskgrove.v1.Task\"\x03\x90\x02\x01\x12@\n" +
+	"\aGetTree\x12\x1c.taskgrove.v1.GetTreeRequest\x1a\x12.taskgrove.v1.Tree\"\x03\x90\x02\x01\x12Q\n" +
+	"\tListTasks\x12\x1e.taskgrove.v1.ListTasksRequest\x1a\x1f.taskgrove.v1.ListTasksResponse\"\x03\x90\x02\x01\x12Q\n" +
+	"\tListTrees\x12\x1e.taskgrove.v1.ListTreesRequest\x1a\x1f.taskgrove.v1.ListTreesResponse\"\x03\x90\x02\x01\x12Z\n" +
+	"\fListAttempts\x12!.taskgrove.v1.ListAttemptsRequest\x1a\".taskgrove.v1.ListAttemptsResponse\"\x03\x90\x02\x01\x12:\n" +
 	"\x05Watch\x12\x1a.taskgrove.v1.WatchRequest\x1a\x13.taskgrove.v1.Event0\x01\x12C\n" +
 	"\x06Cancel\x12\x1b.taskgrove.v1.CancelRequest\x1a\x1c.taskgrove.v1.CancelResponse\x12:\n" +
-	"\x04Logs\x12\x19.taskgrove.v1.LogsRequest\x1a\x15.taskgrove.v1.LogLine0\x01\x12R\n" +
-	"\vListWorkers\x12 .taskgrove.v1.ListWorkersRequest\x1a!.taskgrove.v1.ListWorkersResponse\x12L\n" +
-	"\tListPools\x12\x1e.taskgrove.v1.ListPoolsRequest\x1a\x1f.taskgrove.v1.ListPoolsResponse\x12:\n" +
-	"\x03Why\x12\x18.taskgrove.v1.WhyRequest\x1a\x19.taskgrove.v1.WhyResponse\x12@\n" +
+	"\x04Logs\x12\x19.taskgrove.v1.LogsRequest\x1a\x15.taskgrove.v1.LogLine0\x01\x12W\n" +
+	"\vListWorkers\x12 .taskgrove.v1.ListWorkersRequest\x1a!.taskgrove.v1.ListWorkersResponse\"\x03\x90\x02\x01\x12Q\n" +
+	"\tListPools\x12\x1e.taskgrove.v1.ListPoolsRequest\x1a\x1f.taskgrove.v1.ListPoolsResponse\"\x03\x90\x02\x01\x12?\n" +
+	"\x03Why\x12\x18.taskgrove.v1.WhyRequest\x1a\x19.taskgrove.v1.WhyResponse\"\x03\x90\x02\x01\x12@\n" +
 	"\x06Verify\x12\x1b.taskgrove.v1.VerifyRequest\x1a\x17.taskgrove.v1.Violation0\x01B?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
 
 var (

@@ -41,7 +41,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Taskgrove submits task trees, shows them and steers them.
+// Taskgrove submits task trees, shows them and steers them. Clients may send calls without side effects again by themselves.
 type TaskgroveClient interface {
 	// Submit stores a tree and, unless held, starts it, in one transaction. The first message carries options, and may
 	// carry tasks; the others carry tasks. Nothing is stored unless every task is valid.
@@ -258,7 +258,7 @@ type Taskgrove_VerifyClient = grpc.ServerStreamingClient[Violation]
 // All implementations must embed UnimplementedTaskgroveServer
 // for forward compatibility.
 //
-// Taskgrove submits task trees, shows them and steers them.
+// Taskgrove submits task trees, shows them and steers them. Clients may send calls without side effects again by themselves.
 type TaskgroveServer interface {
 	// Submit stores a tree and, unless held, starts it, in one transaction. The first message carries options, and may
 	// carry tasks; the others carry tasks. Nothing is stored unless every task is valid.

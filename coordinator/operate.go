@@ -2,10 +2,39 @@ package coordinator
 
 import (
 	"context"
+	"iter"
 	"time"
 
 	"github.com/taskgrove/taskgrove/pg"
 )
+
+// Operator looks after the cluster itself.
+type Operator interface {
+	Workers(ctx context.Context) ([]Worker, error)
+	Pools(ctx context.Context) ([]Pool, error)
+	// Verify derives the rules of the system anew from what is stored, of the tree of a task or, when that is empty, of
+	// everything, and yields each violation. It ends after an error; nothing yielded: nothing was found.
+	Verify(ctx context.Context, treeOf string) iter.Seq2[*Violation, error]
+	// Ready is nil when Postgres and NATS can be reached.
+	Ready(ctx context.Context) error
+}
+
+func (g *guarded) Workers(ctx context.Context) ([]Worker, error) {
+	return ask(ctx, g, Call{RoleOperate, "Workers", ""}, func() ([]Worker, error) { return g.next.Workers(ctx) })
+}
+
+func (g *guarded) Pools(ctx context.Context) ([]Pool, error) {
+	return ask(ctx, g, Call{RoleOperate, "Pools", ""}, func() ([]Pool, error) { return g.next.Pools(ctx) })
+}
+
+func (g *guarded) Verify(ctx context.Context, treeOf string) iter.Seq2[*Violation, error] {
+	return follow(ctx, g, Call{RoleOperate, "Verify", treeOf}, func() iter.Seq2[*Violation, error] { return g.next.Verify(ctx, treeOf) })
+}
+
+func (g *guarded) Ready(ctx context.Context) error {
+	_, err := ask(ctx, g, Call{RoleOperate, "Ready", ""}, func() (struct{}, error) { return struct{}{}, g.next.Ready(ctx) })
+	return err
+}
 
 var workerStates = map[pg.WorkerState]WorkerState{
 	pg.WorkerAlive: WorkerAlive, pg.WorkerDraining: WorkerDraining, pg.WorkerGone: WorkerGone, pg.WorkerLost: WorkerLost,

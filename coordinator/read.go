@@ -8,6 +8,54 @@ import (
 	"github.com/taskgrove/taskgrove/pg"
 )
 
+// Reader shows what is stored. Where an id names a task or a tree that is not there, the error is [ErrNotFound].
+type Reader interface {
+	Task(ctx context.Context, id string) (*Task, error)
+	Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error)
+	// Attempts lists a task's attempts, oldest first.
+	Attempts(ctx context.Context, taskID string) ([]Attempt, error)
+	// Why says what a task that is not running waits for, as of one moment.
+	Why(ctx context.Context, taskID string) (*Explanation, error)
+	// Tree shows the tree of a task.
+	Tree(ctx context.Context, id string) (*TreeStatus, error)
+	Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error)
+	// Running counts trees with an execution in progress; userID may be empty.
+	Running(ctx context.Context, userID string) (int, error)
+}
+
+func (g *guarded) Task(ctx context.Context, id string) (*Task, error) {
+	return ask(ctx, g, Call{RoleRead, "Task", id}, func() (*Task, error) { return g.next.Task(ctx, id) })
+}
+
+// Tasks names the tree or the parent that it lists, if any.
+func (g *guarded) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error) {
+	id := f.ParentID
+	if id == "" {
+		id = f.TreeOf
+	}
+	return ask(ctx, g, Call{RoleRead, "Tasks", id}, func() (Page[*Task], error) { return g.next.Tasks(ctx, f) })
+}
+
+func (g *guarded) Attempts(ctx context.Context, taskID string) ([]Attempt, error) {
+	return ask(ctx, g, Call{RoleRead, "Attempts", taskID}, func() ([]Attempt, error) { return g.next.Attempts(ctx, taskID) })
+}
+
+func (g *guarded) Why(ctx context.Context, taskID string) (*Explanation, error) {
+	return ask(ctx, g, Call{RoleRead, "Why", taskID}, func() (*Explanation, error) { return g.next.Why(ctx, taskID) })
+}
+
+func (g *guarded) Tree(ctx context.Context, id string) (*TreeStatus, error) {
+	return ask(ctx, g, Call{RoleRead, "Tree", id}, func() (*TreeStatus, error) { return g.next.Tree(ctx, id) })
+}
+
+func (g *guarded) Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error) {
+	return ask(ctx, g, Call{RoleRead, "Trees", ""}, func() (Page[*TreeStatus], error) { return g.next.Trees(ctx, f) })
+}
+
+func (g *guarded) Running(ctx context.Context, userID string) (int, error) {
+	return ask(ctx, g, Call{RoleRead, "Running", ""}, func() (int, error) { return g.next.Running(ctx, userID) })
+}
+
 func (c *Coordinator) keyOf(ctx context.Context, id string) (dag.Key, error) {
 	if !text(id) {
 		return 0, ErrNotFound

@@ -1,8 +1,6 @@
 package coordinator
 
 import (
-	"context"
-	"iter"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -16,58 +14,6 @@ type Service interface {
 	Steerer
 	Watcher
 	Operator
-}
-
-// Submitter stores trees.
-type Submitter interface {
-	// Submit validates and stores a tree and, unless it is held, starts it. tasks is consumed once; an error that it
-	// yields ends the submission and is returned. Nothing is stored unless all is valid. It answers after the commit.
-	// *[dag.LevelError] when a live process could not handle the tree.
-	Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error)
-}
-
-// Reader shows what is stored. Where an id names a task or a tree that is not there, the error is [ErrNotFound].
-type Reader interface {
-	Task(ctx context.Context, id string) (*Task, error)
-	Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error)
-	// Attempts lists a task's attempts, oldest first.
-	Attempts(ctx context.Context, taskID string) ([]Attempt, error)
-	// Why says what a task that is not running waits for, as of one moment.
-	Why(ctx context.Context, taskID string) (*Explanation, error)
-	// Tree shows the tree of a task.
-	Tree(ctx context.Context, id string) (*TreeStatus, error)
-	Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error)
-	// Running counts trees with an execution in progress; userID may be empty.
-	Running(ctx context.Context, userID string) (int, error)
-}
-
-// Steerer changes the course of what is stored.
-type Steerer interface {
-	// Execute starts a held tree, or runs again what a user asks for. [ErrNotFound], *[StillStoppingError].
-	Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error)
-	// Cancel cancels a task, or a whole tree by its root. [ErrNotFound].
-	Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error)
-}
-
-// Watcher follows what happens. Each iterator ends after the first error that it yields.
-type Watcher interface {
-	// Watch yields the events of the current execution after the sequence given (0: from its start) and ends after
-	// the final one, with ctx, or with an error. It misses nothing that is still stored.
-	Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error]
-	// Logs yields what the executors of a task wrote, in one attempt or, for 0, in all; with follow also what they
-	// write until the task settles.
-	Logs(ctx context.Context, taskID string, attempt int, follow bool) iter.Seq2[*LogLine, error]
-}
-
-// Operator looks after the cluster itself.
-type Operator interface {
-	Workers(ctx context.Context) ([]Worker, error)
-	Pools(ctx context.Context) ([]Pool, error)
-	// Verify derives the rules of the system anew from what is stored, of the tree of a task or, when that is empty, of
-	// everything, and yields each violation. It ends after an error; nothing yielded: nothing was found.
-	Verify(ctx context.Context, treeOf string) iter.Seq2[*Violation, error]
-	// Ready is nil when Postgres and NATS can be reached.
-	Ready(ctx context.Context) error
 }
 
 // SubmitOptions go with a tree.

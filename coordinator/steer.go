@@ -9,6 +9,22 @@ import (
 	"github.com/taskgrove/taskgrove/pg"
 )
 
+// Steerer changes the course of what is stored.
+type Steerer interface {
+	// Execute starts a held tree, or runs again what a user asks for. [ErrNotFound], *[StillStoppingError].
+	Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error)
+	// Cancel cancels a task, or a whole tree by its root. [ErrNotFound].
+	Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error)
+}
+
+func (g *guarded) Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error) {
+	return ask(ctx, g, Call{RoleSteer, "Execute", taskID}, func() (*Execution, error) { return g.next.Execute(ctx, taskID, opts) })
+}
+
+func (g *guarded) Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error) {
+	return ask(ctx, g, Call{RoleSteer, "Cancel", id}, func() (*Cancellation, error) { return g.next.Cancel(ctx, id, opts) })
+}
+
 // Execute starts a held tree, or runs again what a user asks for; see [Steerer].
 func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error) {
 	k, err := c.keyOf(ctx, taskID)

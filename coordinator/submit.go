@@ -14,6 +14,18 @@ import (
 	"github.com/taskgrove/taskgrove/pg"
 )
 
+// Submitter stores trees.
+type Submitter interface {
+	// Submit validates and stores a tree and, unless it is held, starts it. tasks is consumed once; an error that it
+	// yields ends the submission and is returned. Nothing is stored unless all is valid. It answers after the commit.
+	// *[dag.LevelError] when a live process could not handle the tree.
+	Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error)
+}
+
+func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
+	return ask(ctx, g, Call{RoleSubmit, "Submit", ""}, func() (*Submitted, error) { return g.next.Submit(ctx, opts, tasks) })
+}
+
 // readers is how many submissions there may be at once for each that may be large: one that is being read, or waits for
 // its group, holds a small tree in memory, and no connection.
 const readers = 4

@@ -6,6 +6,26 @@ import (
 	"iter"
 )
 
+// Watcher follows what happens. Each iterator ends after the first error that it yields.
+type Watcher interface {
+	// Watch yields the events of the current execution after the sequence given (0: from its start) and ends after
+	// the final one, with ctx, or with an error. It misses nothing that is still stored.
+	Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error]
+	// Logs yields what the executors of a task wrote, in one attempt or, for 0, in all; with follow also what they
+	// write until the task settles.
+	Logs(ctx context.Context, taskID string, attempt int, follow bool) iter.Seq2[*LogLine, error]
+}
+
+func (g *guarded) Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error] {
+	return follow(ctx, g, Call{RoleWatch, "Watch", id}, func() iter.Seq2[*Event, error] { return g.next.Watch(ctx, id, after) })
+}
+
+func (g *guarded) Logs(ctx context.Context, taskID string, attempt int, more bool) iter.Seq2[*LogLine, error] {
+	return follow(ctx, g, Call{RoleWatch, "Logs", taskID}, func() iter.Seq2[*LogLine, error] {
+		return g.next.Logs(ctx, taskID, attempt, more)
+	})
+}
+
 // Watch yields the events of a tree; see [Watcher]. Watchers of one tree share its [feed], and what they get: an event
 // must not be changed.
 func (c *Coordinator) Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error] {

@@ -105,23 +105,6 @@ type LogLine struct {
 	At           time.Time
 }
 
-// Worker is a worker as the cluster shows it.
-type Worker struct {
-	ID, Instance, Host, State, Build string // State: alive, draining, gone, lost
-	Pools                            map[string]int
-	Level                            int // feature level; 0: its coordinator is of a version that does not say
-	Running                          int
-	StartedAt, LeaseUntil            time.Time
-}
-
-// Pool is a pool as the cluster shows it.
-type Pool struct {
-	Name              string
-	Ready, Queued     int // waiting in Postgres, in NATS
-	Capacity, Workers int
-	Oldest            time.Duration // age of the oldest that waits
-}
-
 // at is the zero time for an absent stamp.
 func at(t *timestamppb.Timestamp) time.Time {
 	if t == nil {

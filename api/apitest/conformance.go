@@ -1,10 +1,12 @@
 package apitest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -22,12 +24,15 @@ import (
 type Surface struct {
 	Name coordinator.Surface
 	// Open starts a server on the service that access gives, and returns a client of it in the service's words. Both end
-	// with the test. Methods that the surface has no call for may panic; see Lacks.
+	// with the test. Methods that the surface has no call for may panic; so may those of [through], when the client has
+	// a method Client, which gives the client in its own words.
 	Open func(t testing.TB, access *coordinator.Access) coordinator.Service
 	// Fault is what an error of the client's tells of a fault, as far as this surface tells it.
 	Fault func(err error) *api.Fault
-	// Lacks are the methods of [coordinator.Service] that the surface has no call for; "cursor" and "attempt" stand for
-	// parameters that it does not take.
+	// Has are the methods of [coordinator.Service] that the surface promises, for one that speaks a protocol of others.
+	// nil: all but Lacks.
+	Has []string
+	// Lacks are methods that the surface has no call for; "cursor" and "attempt" stand for parameters that it does not take.
 	Lacks []string
 	// Merges are kinds of faults that the surface tells as others.
 	Merges map[api.Kind]api.Kind
@@ -70,7 +75,8 @@ var scenarioCount atomic.Int64
 // Run plays all scenarios through the surface. backend is asked for each of them and may give the same one: the
 // scenarios' ids differ.
 func Run(t *testing.T, surface Surface, backend func(t testing.TB) Backend) {
-	for _, all := range []map[string]func(*site){submissions, steering, reading, watching, faults} {
+	surface.checkPromises(t)
+	for _, all := range []map[string]func(*site){submissions, steering, reading, watching, operating, faults} {
 		for name, play := range all {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -113,7 +119,58 @@ func (s *site) has(methods ...string) {
 	}
 }
 
-func (s *site) lacks(method string) bool { return slices.Contains(s.surface.Lacks, method) }
+func (s *site) lacks(method string) bool {
+	promised := s.surface.Has == nil || parameters[method] || slices.Contains(s.surface.Has, method)
+	return !promised || slices.Contains(s.surface.Lacks, method)
+}
+
+// parameters are what may stand in Lacks beside methods.
+var parameters = map[string]bool{"cursor": true, "attempt": true}
+
+// checkPromises: a surface speaks of methods that there are.
+func (s Surface) checkPromises(t *testing.T) {
+	for _, name := range slices.Concat(s.Has, s.Lacks) {
+		if _, known := reflect.TypeFor[coordinator.Service]().MethodByName(name); !known && !parameters[name] {
+			t.Errorf("%s has or lacks %q, which is no method of the service", s.Name, name)
+		}
+	}
+}
+
+// through calls a method that takes texts only and has one answer, through the surface; the scenario is skipped when that
+// lacks it. A client that has words of its own, see [Surface.Open], must have a method and an answer with the same names as
+// the service: field by field the answer becomes the service's, and a field that the service has not fails the test.
+func through[T any](s *site, method string, texts ...string) T {
+	s.Helper()
+	s.has(method)
+	var client any = s.svc
+	own, foreign := client.(interface{ Client() any })
+	if foreign {
+		client = own.Client()
+	}
+	args := []reflect.Value{reflect.ValueOf(s.Context())}
+	for _, text := range texts {
+		args = append(args, reflect.ValueOf(text))
+	}
+	call := reflect.ValueOf(client).MethodByName(method)
+	if !call.IsValid() {
+		s.Fatalf("the client of %s has no method %s", s.surface.Name, method)
+	}
+	answer := call.Call(args)
+	if err, _ := answer[1].Interface().(error); err != nil {
+		s.Fatalf("%s: %v", method, err)
+	}
+	if !foreign {
+		return answer[0].Interface().(T)
+	}
+	var out T
+	raw, err := json.Marshal(answer[0].Interface())
+	decoder := json.NewDecoder(bytes.NewReader(must(s, raw, err)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&out); err != nil {
+		s.Fatalf("the answer of %s in the service's words: %v", method, err)
+	}
+	return out
+}
 
 // id is the scenario's own id of a task.
 func (s *site) id(name string) string { return s.prefix + name }

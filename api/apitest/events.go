@@ -227,20 +227,3 @@ func (s *Service) Logs(_ context.Context, id string, attempt int, _ bool) iter.S
 		}
 	}
 }
-
-// Workers shows one worker.
-func (s *Service) Workers(context.Context) ([]coordinator.Worker, error) {
-	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: coordinator.WorkerAlive, Pools: map[string]int{"default": 4}}}, nil
-}
-
-// Pools shows one pool.
-func (s *Service) Pools(context.Context) ([]coordinator.Pool, error) {
-	return []coordinator.Pool{{Name: "default", Ready: 1, Queued: 2, Capacity: 4, Workers: 1, Oldest: time.Second}}, nil
-}
-
-// Ready is nil unless told otherwise.
-func (s *Service) Ready(context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fault("Ready")
-}

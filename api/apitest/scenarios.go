@@ -3,7 +3,6 @@ package apitest
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/taskgrove/taskgrove/api"
@@ -305,19 +304,6 @@ var reading = map[string]func(*site){
 		id := s.start("root")
 		for v, err := range s.svc.Verify(s.Context(), id) {
 			s.Errorf("got %+v, %v", v, err)
-		}
-	},
-	"the cluster is shown": func(s *site) {
-		s.has("Workers", "Pools")
-		workers, err := s.svc.Workers(s.Context())
-		if workers = must(s, workers, err); len(workers) == 0 || workers[0].State != coordinator.WorkerAlive || len(workers[0].Pools) == 0 {
-			s.Errorf("got workers %+v", workers)
-		}
-		s.start("root")
-		pools, err := s.svc.Pools(s.Context())
-		pools = must(s, pools, err)
-		if !slices.ContainsFunc(pools, func(p coordinator.Pool) bool { return p.Workers > 0 && p.Capacity > 0 }) {
-			s.Errorf("got pools %+v", pools)
 		}
 	},
 }

@@ -59,6 +59,9 @@ type remote struct {
 	c                   *client.Client
 }
 
+// Client is the Go client in its own words, for calls that need no others.
+func (r *remote) Client() any { return r.c }
+
 func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
 	var given []*dag.Task
 	for t := range tasks {
@@ -250,14 +253,6 @@ func (r *remote) Workers(ctx context.Context) (out []coordinator.Worker, err err
 	for _, w := range got {
 		state := map[string]coordinator.WorkerState{"alive": coordinator.WorkerAlive, "lost": coordinator.WorkerLost}[w.State]
 		out = append(out, coordinator.Worker{ID: w.ID, Instance: w.Instance, State: state, Pools: w.Pools})
-	}
-	return out, err
-}
-
-func (r *remote) Pools(ctx context.Context) (out []coordinator.Pool, err error) {
-	got, err := r.c.Pools(ctx)
-	for _, p := range got {
-		out = append(out, coordinator.Pool{Name: p.Name, Ready: p.Ready, Queued: p.Queued, Capacity: p.Capacity, Workers: p.Workers})
 	}
 	return out, err
 }

@@ -3,7 +3,6 @@ package grpcserver
 import (
 	"time"
 
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -99,27 +98,4 @@ func eventOf(e *coordinator.Event) *pb.Event {
 
 func lineOf(l *coordinator.LogLine) *pb.LogLine {
 	return &pb.LogLine{Attempt: int32(l.Attempt), Number: l.Number, Stream: l.Stream, Text: l.Text, At: stamp(l.At)}
-}
-
-// workerStates are the states' names on this wire.
-var workerStates = map[coordinator.WorkerState]string{
-	coordinator.WorkerAlive: "alive", coordinator.WorkerDraining: "draining", coordinator.WorkerGone: "gone", coordinator.WorkerLost: "lost",
-}
-
-func workerOf(w coordinator.Worker) *pb.Worker {
-	out := &pb.Worker{
-		Id: w.ID, Instance: w.Instance, Host: w.Host, State: workerStates[w.State], Build: w.Build, Level: int32(w.Level), Running: int32(w.Running),
-		StartedAt: stamp(w.StartedAt), LeaseUntil: stamp(w.LeaseUntil), Pools: make(map[string]int32, len(w.Pools)),
-	}
-	for pool, n := range w.Pools {
-		out.Pools[pool] = int32(n)
-	}
-	return out
-}
-
-func poolOf(p coordinator.Pool) *pb.Pool {
-	return &pb.Pool{
-		Name: p.Name, Ready: int64(p.Ready), Queued: int64(p.Queued), Capacity: int32(p.Capacity),
-		Workers: int32(p.Workers), Oldest: durationpb.New(p.Oldest),
-	}
 }

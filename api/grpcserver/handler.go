@@ -179,22 +179,6 @@ func (h *handler) Logs(r *pb.LogsRequest, stream grpc.ServerStreamingServer[pb.L
 	return ended(ctx, nil)
 }
 
-func (h *handler) ListWorkers(ctx context.Context, _ *pb.ListWorkersRequest) (*pb.ListWorkersResponse, error) {
-	got, err := h.on(ctx).Workers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &pb.ListWorkersResponse{Workers: convert(got, workerOf)}, nil
-}
-
-func (h *handler) ListPools(ctx context.Context, _ *pb.ListPoolsRequest) (*pb.ListPoolsResponse, error) {
-	got, err := h.on(ctx).Pools(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return &pb.ListPoolsResponse{Pools: convert(got, poolOf)}, nil
-}
-
 // untilDrained is ctx, ended also when the server stops.
 func (h *handler) untilDrained(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)

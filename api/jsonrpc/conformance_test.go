@@ -31,7 +31,7 @@ func TestConformance(t *testing.T) {
 			return &remote{t: t, url: server.URL}
 		},
 		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
-		Lacks:  []string{"Attempts", "Trees", "Logs", "Workers", "Pools", "Verify"},
+		Has:    []string{"Submit", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Why", "Watch"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
 }

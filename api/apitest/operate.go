@@ -1,0 +1,44 @@
+package apitest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+)
+
+// Workers shows one worker.
+func (s *Service) Workers(context.Context) ([]coordinator.Worker, error) {
+	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: coordinator.WorkerAlive, Pools: map[string]int{"default": 4}}}, nil
+}
+
+// Pools shows one pool.
+func (s *Service) Pools(context.Context) ([]coordinator.Pool, error) {
+	return []coordinator.Pool{{Name: "default", Ready: 1, Queued: 2, Capacity: 4, Workers: 1, Oldest: time.Second}}, nil
+}
+
+// Ready is nil unless told otherwise.
+func (s *Service) Ready(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fault("Ready")
+}
+
+// operating are the scenarios of [coordinator.Operator].
+var operating = map[string]func(*site){
+	"workers are shown": func(s *site) {
+		s.has("Workers")
+		workers, err := s.svc.Workers(s.Context())
+		if workers = must(s, workers, err); len(workers) == 0 || workers[0].State != coordinator.WorkerAlive || len(workers[0].Pools) == 0 {
+			s.Errorf("got workers %+v", workers)
+		}
+	},
+	"pools are shown": func(s *site) {
+		s.start("root")
+		pools := through[[]coordinator.Pool](s, "Pools")
+		if !slices.ContainsFunc(pools, func(p coordinator.Pool) bool { return p.Workers > 0 && p.Capacity > 0 }) {
+			s.Errorf("got pools %+v", pools)
+		}
+	},
+}

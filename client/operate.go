@@ -1,0 +1,60 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// Worker is a worker as the cluster shows it.
+type Worker struct {
+	ID, Instance, Host, State, Build string // State: alive, draining, gone, lost
+	Pools                            map[string]int
+	Level                            int // feature level; 0: its coordinator is of a version that does not say
+	Running                          int
+	StartedAt, LeaseUntil            time.Time
+}
+
+// Pool is a pool as the cluster shows it.
+type Pool struct {
+	Name              string
+	Ready, Queued     int // waiting in Postgres, in NATS
+	Capacity, Workers int
+	Oldest            time.Duration // age of the oldest that waits
+}
+
+// Workers shows the workers that are alive or were of late.
+func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
+	got, err := c.rpc.ListWorkers(ctx, &pb.ListWorkersRequest{})
+	if err != nil {
+		return nil, wrap(ctx, err, "list workers")
+	}
+	out := make([]Worker, len(got.Workers))
+	for i, w := range got.Workers {
+		out[i] = Worker{
+			ID: w.Id, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Level: int(w.Level), Running: int(w.Running),
+			StartedAt: at(w.StartedAt), LeaseUntil: at(w.LeaseUntil), Pools: make(map[string]int, len(w.Pools)),
+		}
+		for pool, n := range w.Pools {
+			out[i].Pools[pool] = int(n)
+		}
+	}
+	return out, nil
+}
+
+// Pools shows each pool's depth and capacity.
+func (c *Client) Pools(ctx context.Context) ([]Pool, error) {
+	got, err := c.rpc.ListPools(ctx, &pb.ListPoolsRequest{})
+	if err != nil {
+		return nil, wrap(ctx, err, "list pools")
+	}
+	out := make([]Pool, len(got.Pools))
+	for i, p := range got.Pools {
+		out[i] = Pool{
+			Name: p.Name, Ready: int(p.Ready), Queued: int(p.Queued), Capacity: int(p.Capacity), Workers: int(p.Workers),
+			Oldest: p.Oldest.AsDuration(),
+		}
+	}
+	return out, nil
+}

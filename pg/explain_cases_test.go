@@ -172,7 +172,7 @@ var unexplained = map[string]string{
 	"CopyTasks":         insertsOnly, "CopySpecs": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly,
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "DepartedWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
-	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
+	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
 	"UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames,
 	"ClusterSecret": fewNames, "PoolIDs": fewNames, "EnsurePools": fewNames, "EnsureExecutors": fewNames, "ExecutorIDs": fewNames,
 	"NextTrees": noTable, "LockExecution": noTable, "AuditTurn": noTable,

@@ -44,6 +44,24 @@ func (s *Store) LeaveCoordinator(ctx context.Context, instance string) error {
 	return err
 }
 
+// LiveCoordinator is a coordinator whose lease lives.
+type LiveCoordinator struct {
+	Name, Instance, Version string
+	Level                   dag.Level
+	StartedAt, LeaseUntil   time.Time
+}
+
+// LiveCoordinators are the coordinators whose lease lives, oldest first, at most 1000.
+func (s *Store) LiveCoordinators(ctx context.Context) ([]LiveCoordinator, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("LiveCoordinators"))
+	if err != nil {
+		return nil, fmt.Errorf("list coordinators: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[LiveCoordinator])
+}
+
 // Outdated is a *[dag.OutdatedError] when the store has used a level above the one given, and nil when it has not.
 func (s *Store) Outdated(ctx context.Context, level dag.Level) error {
 	ctx, cancel := s.deadline(ctx)

@@ -275,3 +275,25 @@ func TestLevelsUnderARush(t *testing.T) {
 	}
 	t.Logf("the level came first in %d of 60 rounds", used)
 }
+
+func TestLiveCoordinatorsAreListed(t *testing.T) {
+	s, admin := openBatches(t)
+	for _, name := range []string{"first", "dead", "left", "second"} {
+		must(t, announce(t.Context(), s, name, 2))
+	}
+	must(t, s.LeaveCoordinator(t.Context(), "left"))
+	_, err := admin.Exec(t.Context(), "update coordinator set lease_until = now() where name = 'dead'")
+	must(t, err)
+	list, err := s.LiveCoordinators(t.Context())
+	must(t, err)
+	var names []string
+	for _, c := range list {
+		names = append(names, c.Name)
+		if c.Instance != c.Name || c.Version != "1.2" || c.Level != 2 || c.StartedAt.IsZero() || time.Until(c.LeaseUntil) <= 0 {
+			t.Errorf("got %+v", c)
+		}
+	}
+	if got := fmt.Sprint(names); got != "[first second]" {
+		t.Errorf("got %s, want the live ones, oldest first", got)
+	}
+}

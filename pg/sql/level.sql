@@ -10,6 +10,11 @@ returning level
 -- name: LeaveCoordinator
 delete from coordinator where instance = $1
 
+-- name: LiveCoordinators
+-- Those whose lease lives, oldest first, at most 1000.
+select name, instance, version, level, started_at, lease_until from coordinator
+where lease_until > clock_timestamp() order by started_at, instance limit 1000
+
 -- name: ForgetCoordinators
 delete from coordinator where lease_until < now() - interval '1 day'
 

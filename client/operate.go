@@ -43,6 +43,27 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	return out, nil
 }
 
+// Coordinator is a coordinator that is alive.
+type Coordinator struct {
+	Name, Instance, Version string // Instance: one run of one process
+	Level                   int    // feature level
+	StartedAt, LeaseUntil   time.Time
+}
+
+// Coordinators shows the coordinators that are alive, oldest first; those of version 0.1.0 are not known.
+func (c *Client) Coordinators(ctx context.Context) ([]Coordinator, error) {
+	got, err := c.rpc.ListCoordinators(ctx, &pb.ListCoordinatorsRequest{})
+	if err != nil {
+		return nil, wrap(ctx, err, "list coordinators")
+	}
+	out := make([]Coordinator, len(got.Coordinators))
+	for i, x := range got.Coordinators {
+		out[i] = Coordinator{Name: x.Name, Instance: x.Instance, Version: x.Version, Level: int(x.Level),
+			StartedAt: at(x.StartedAt), LeaseUntil: at(x.LeaseUntil)}
+	}
+	return out, nil
+}
+
 // Pools shows each pool's depth and capacity.
 func (c *Client) Pools(ctx context.Context) ([]Pool, error) {
 	got, err := c.rpc.ListPools(ctx, &pb.ListPoolsRequest{})

@@ -5,12 +5,15 @@ import (
 	"iter"
 	"time"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
 // Operator looks after the cluster itself.
 type Operator interface {
 	Workers(ctx context.Context) ([]Worker, error)
+	// Coordinators shows the coordinators that are alive, oldest first.
+	Coordinators(ctx context.Context) ([]LiveCoordinator, error)
 	Pools(ctx context.Context) ([]Pool, error)
 	// Verify derives the rules of the system anew from what is stored, of the tree of a task or, when that is empty, of
 	// everything, and yields each violation. It ends after an error; nothing yielded: nothing was found.
@@ -21,6 +24,10 @@ type Operator interface {
 
 func (g *guarded) Workers(ctx context.Context) ([]Worker, error) {
 	return ask(ctx, g, Call{RoleOperate, "Workers", ""}, func() ([]Worker, error) { return g.next.Workers(ctx) })
+}
+
+func (g *guarded) Coordinators(ctx context.Context) ([]LiveCoordinator, error) {
+	return ask(ctx, g, Call{RoleOperate, "Coordinators", ""}, func() ([]LiveCoordinator, error) { return g.next.Coordinators(ctx) })
 }
 
 func (g *guarded) Pools(ctx context.Context) ([]Pool, error) {
@@ -54,6 +61,26 @@ func (c *Coordinator) Workers(ctx context.Context) ([]Worker, error) {
 		}
 		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state, Build: w.Build, Level: w.Level, Pools: w.Pools,
 			Running: w.Attempts, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
+	}
+	return out, nil
+}
+
+// LiveCoordinator is a coordinator whose lease lives, as shown.
+type LiveCoordinator struct {
+	Name, Instance, Version string
+	Level                   dag.Level // feature level
+	StartedAt, LeaseUntil   time.Time
+}
+
+// Coordinators shows the coordinators that are alive; see [Service].
+func (c *Coordinator) Coordinators(ctx context.Context) ([]LiveCoordinator, error) {
+	list, err := c.store.LiveCoordinators(ctx)
+	if err != nil {
+		return nil, c.internal("list coordinators", err)
+	}
+	out := make([]LiveCoordinator, len(list))
+	for i, l := range list {
+		out[i] = LiveCoordinator(l)
 	}
 	return out, nil
 }

@@ -13,6 +13,17 @@ func (s *Service) Workers(context.Context) ([]coordinator.Worker, error) {
 	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: coordinator.WorkerAlive, Pools: map[string]int{"default": 4}}}, nil
 }
 
+// Coordinators shows one coordinator, which began an hour ago.
+func (s *Service) Coordinators(context.Context) ([]coordinator.LiveCoordinator, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("Coordinators"); err != nil {
+		return nil, err
+	}
+	return []coordinator.LiveCoordinator{{Name: "c1", Instance: "i1", Version: "1.2.3", Level: 2,
+		StartedAt: time.Now().Add(-time.Hour), LeaseUntil: time.Now().Add(time.Minute)}}, nil
+}
+
 // Pools shows one pool.
 func (s *Service) Pools(context.Context) ([]coordinator.Pool, error) {
 	return []coordinator.Pool{{Name: "default", Ready: 1, Queued: 2, Capacity: 4, Workers: 1, Oldest: time.Second}}, nil
@@ -32,6 +43,20 @@ var operating = map[string]func(*site){
 		workers, err := s.svc.Workers(s.Context())
 		if workers = must(s, workers, err); len(workers) == 0 || workers[0].State != coordinator.WorkerAlive || len(workers[0].Pools) == 0 {
 			s.Errorf("got workers %+v", workers)
+		}
+	},
+	"coordinators are shown": func(s *site) {
+		want, err := s.backend.Coordinators(s.Context())
+		want = must(s, want, err)
+		got := through[[]coordinator.LiveCoordinator](s, "Coordinators")
+		if len(got) == 0 || len(got) != len(want) {
+			s.Fatalf("got %+v, want %+v", got, want)
+		}
+		for i, c := range got { // leases are extended meanwhile
+			if w := want[i]; c.Name != w.Name || c.Instance != w.Instance || c.Version != w.Version || c.Level != w.Level ||
+				time.Until(c.LeaseUntil) <= 0 || time.Since(c.StartedAt) < 0 || c.StartedAt.IsZero() {
+				s.Errorf("got %+v, want %+v", c, w)
+			}
 		}
 	},
 	"pools are shown": func(s *site) {

@@ -33,6 +33,19 @@ func workerOf(w coordinator.Worker) *pb.Worker {
 	return out
 }
 
+func (h *handler) ListCoordinators(ctx context.Context, _ *pb.ListCoordinatorsRequest) (*pb.ListCoordinatorsResponse, error) {
+	got, err := h.on(ctx).Coordinators(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &pb.ListCoordinatorsResponse{Coordinators: convert(got, coordinatorOf)}, nil
+}
+
+func coordinatorOf(c coordinator.LiveCoordinator) *pb.Coordinator {
+	return &pb.Coordinator{Name: c.Name, Instance: c.Instance, Version: c.Version, Level: int32(c.Level),
+		StartedAt: stamp(c.StartedAt), LeaseUntil: stamp(c.LeaseUntil)}
+}
+
 func (h *handler) ListPools(ctx context.Context, _ *pb.ListPoolsRequest) (*pb.ListPoolsResponse, error) {
 	got, err := h.on(ctx).Pools(ctx)
 	if err != nil {

@@ -2265,6 +2265,170 @@ func (x *Worker) GetLevel() int32 {
 	return 0
 }
 
+type ListCoordinatorsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCoordinatorsRequest) Reset() {
+	*x = ListCoordinatorsRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCoordinatorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCoordinatorsRequest) ProtoMessage() {}
+
+func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
+func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
+}
+
+type ListCoordinatorsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Coordinators  []*Coordinator         `protobuf:"bytes,1,rep,name=coordinators,proto3" json:"coordinators,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCoordinatorsResponse) Reset() {
+	*x = ListCoordinatorsResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCoordinatorsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCoordinatorsResponse) ProtoMessage() {}
+
+func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
+func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
+	if x != nil {
+		return x.Coordinators
+	}
+	return nil
+}
+
+type Coordinator struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Instance      string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"` // one run of one process
+	Version       string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Level         int32                  `protobuf:"varint,4,opt,name=level,proto3" json:"level,omitempty"` // feature level
+	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	LeaseUntil    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"` // until then it counts as alive
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Coordinator) Reset() {
+	*x = Coordinator{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Coordinator) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Coordinator) ProtoMessage() {}
+
+func (x *Coordinator) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
+func (*Coordinator) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Coordinator) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Coordinator) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *Coordinator) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Coordinator) GetLevel() int32 {
+	if x != nil {
+		return x.Level
+	}
+	return 0
+}
+
+func (x *Coordinator) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *Coordinator) GetLeaseUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LeaseUntil
+	}
+	return nil
+}
+
 type ListPoolsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2273,7 +2437,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2285,7 +2449,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2298,7 +2462,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
 }
 
 type ListPoolsResponse struct {
@@ -2310,7 +2474,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2486,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2499,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -2359,7 +2523,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2535,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2548,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Pool) GetName() string {
@@ -2438,7 +2602,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2450,7 +2614,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2463,7 +2627,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -2487,7 +2651,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2663,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2512,7 +2676,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -2578,7 +2742,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +2754,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +2767,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Wait) GetKind() string {
@@ -2699,7 +2863,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2711,7 +2875,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2724,7 +2888,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -2746,7 +2910,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2758,7 +2922,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2771,7 +2935,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Violation) GetKind() string {
@@ -3027,7 +3191,19 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"PoolsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x12\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x19\n" +
+	"\x17ListCoordinatorsRequest\"Y\n" +
+	"\x18ListCoordinatorsResponse\x12=\n" +
+	"\fcoordinators\x18\x01 \x03(\v2\x19.taskgrove.v1.CoordinatorR\fcoordinators\"\xe5\x01\n" +
+	"\vCoordinator\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x14\n" +
+	"\x05level\x18\x04 \x01(\x05R\x05level\x129\n" +
+	"\n" +
+	"started_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
+	"\vlease_until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"leaseUntil\"\x12\n" +
 	"\x10ListPoolsRequest\"=\n" +
 	"\x11ListPoolsResponse\x12(\n" +
 	"\x05pools\x18\x01 \x03(\v2\x12.taskgrove.v1.PoolR\x05pools\"\xb1\x01\n" +
@@ -3069,7 +3245,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text2\x8c\b\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text2\xf4\b\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12F\n" +
 	"\aExecute\x12\x1c.taskgrove.v1.ExecuteRequest\x1a\x1d.taskgrove.v1.ExecuteResponse\x12@\n" +
@@ -3081,7 +3257,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05Watch\x12\x1a.taskgrove.v1.WatchRequest\x1a\x13.taskgrove.v1.Event0\x01\x12C\n" +
 	"\x06Cancel\x12\x1b.taskgrove.v1.CancelRequest\x1a\x1c.taskgrove.v1.CancelResponse\x12:\n" +
 	"\x04Logs\x12\x19.taskgrove.v1.LogsRequest\x1a\x15.taskgrove.v1.LogLine0\x01\x12W\n" +
-	"\vListWorkers\x12 .taskgrove.v1.ListWorkersRequest\x1a!.taskgrove.v1.ListWorkersResponse\"\x03\x90\x02\x01\x12Q\n" +
+	"\vListWorkers\x12 .taskgrove.v1.ListWorkersRequest\x1a!.taskgrove.v1.ListWorkersResponse\"\x03\x90\x02\x01\x12f\n" +
+	"\x10ListCoordinators\x12%.taskgrove.v1.ListCoordinatorsRequest\x1a&.taskgrove.v1.ListCoordinatorsResponse\"\x03\x90\x02\x01\x12Q\n" +
 	"\tListPools\x12\x1e.taskgrove.v1.ListPoolsRequest\x1a\x1f.taskgrove.v1.ListPoolsResponse\"\x03\x90\x02\x01\x12?\n" +
 	"\x03Why\x12\x18.taskgrove.v1.WhyRequest\x1a\x19.taskgrove.v1.WhyResponse\"\x03\x90\x02\x01\x12@\n" +
 	"\x06Verify\x12\x1b.taskgrove.v1.VerifyRequest\x1a\x17.taskgrove.v1.Violation0\x01B?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
@@ -3098,120 +3275,128 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
-	(*SubmitRequest)(nil),         // 0: taskgrove.v1.SubmitRequest
-	(*SubmitOptions)(nil),         // 1: taskgrove.v1.SubmitOptions
-	(*NewTask)(nil),               // 2: taskgrove.v1.NewTask
-	(*Dependency)(nil),            // 3: taskgrove.v1.Dependency
-	(*RetryPolicy)(nil),           // 4: taskgrove.v1.RetryPolicy
-	(*SubmitResponse)(nil),        // 5: taskgrove.v1.SubmitResponse
-	(*ExecuteRequest)(nil),        // 6: taskgrove.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),       // 7: taskgrove.v1.ExecuteResponse
-	(*GetTaskRequest)(nil),        // 8: taskgrove.v1.GetTaskRequest
-	(*GetTreeRequest)(nil),        // 9: taskgrove.v1.GetTreeRequest
-	(*Task)(nil),                  // 10: taskgrove.v1.Task
-	(*Tree)(nil),                  // 11: taskgrove.v1.Tree
-	(*ListTasksRequest)(nil),      // 12: taskgrove.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),     // 13: taskgrove.v1.ListTasksResponse
-	(*ListTreesRequest)(nil),      // 14: taskgrove.v1.ListTreesRequest
-	(*ListTreesResponse)(nil),     // 15: taskgrove.v1.ListTreesResponse
-	(*ListAttemptsRequest)(nil),   // 16: taskgrove.v1.ListAttemptsRequest
-	(*ListAttemptsResponse)(nil),  // 17: taskgrove.v1.ListAttemptsResponse
-	(*TaskAttempt)(nil),           // 18: taskgrove.v1.TaskAttempt
-	(*WatchRequest)(nil),          // 19: taskgrove.v1.WatchRequest
-	(*Event)(nil),                 // 20: taskgrove.v1.Event
-	(*CancelRequest)(nil),         // 21: taskgrove.v1.CancelRequest
-	(*CancelResponse)(nil),        // 22: taskgrove.v1.CancelResponse
-	(*LogsRequest)(nil),           // 23: taskgrove.v1.LogsRequest
-	(*LogLine)(nil),               // 24: taskgrove.v1.LogLine
-	(*ListWorkersRequest)(nil),    // 25: taskgrove.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),   // 26: taskgrove.v1.ListWorkersResponse
-	(*Worker)(nil),                // 27: taskgrove.v1.Worker
-	(*ListPoolsRequest)(nil),      // 28: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),     // 29: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                  // 30: taskgrove.v1.Pool
-	(*WhyRequest)(nil),            // 31: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),           // 32: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                  // 33: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),         // 34: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),             // 35: taskgrove.v1.Violation
-	nil,                           // 36: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                           // 37: taskgrove.v1.Worker.PoolsEntry
-	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
+	(*SubmitOptions)(nil),            // 1: taskgrove.v1.SubmitOptions
+	(*NewTask)(nil),                  // 2: taskgrove.v1.NewTask
+	(*Dependency)(nil),               // 3: taskgrove.v1.Dependency
+	(*RetryPolicy)(nil),              // 4: taskgrove.v1.RetryPolicy
+	(*SubmitResponse)(nil),           // 5: taskgrove.v1.SubmitResponse
+	(*ExecuteRequest)(nil),           // 6: taskgrove.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),          // 7: taskgrove.v1.ExecuteResponse
+	(*GetTaskRequest)(nil),           // 8: taskgrove.v1.GetTaskRequest
+	(*GetTreeRequest)(nil),           // 9: taskgrove.v1.GetTreeRequest
+	(*Task)(nil),                     // 10: taskgrove.v1.Task
+	(*Tree)(nil),                     // 11: taskgrove.v1.Tree
+	(*ListTasksRequest)(nil),         // 12: taskgrove.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 13: taskgrove.v1.ListTasksResponse
+	(*ListTreesRequest)(nil),         // 14: taskgrove.v1.ListTreesRequest
+	(*ListTreesResponse)(nil),        // 15: taskgrove.v1.ListTreesResponse
+	(*ListAttemptsRequest)(nil),      // 16: taskgrove.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),     // 17: taskgrove.v1.ListAttemptsResponse
+	(*TaskAttempt)(nil),              // 18: taskgrove.v1.TaskAttempt
+	(*WatchRequest)(nil),             // 19: taskgrove.v1.WatchRequest
+	(*Event)(nil),                    // 20: taskgrove.v1.Event
+	(*CancelRequest)(nil),            // 21: taskgrove.v1.CancelRequest
+	(*CancelResponse)(nil),           // 22: taskgrove.v1.CancelResponse
+	(*LogsRequest)(nil),              // 23: taskgrove.v1.LogsRequest
+	(*LogLine)(nil),                  // 24: taskgrove.v1.LogLine
+	(*ListWorkersRequest)(nil),       // 25: taskgrove.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 26: taskgrove.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 27: taskgrove.v1.Worker
+	(*ListCoordinatorsRequest)(nil),  // 28: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 29: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 30: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 31: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 32: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 33: taskgrove.v1.Pool
+	(*WhyRequest)(nil),               // 34: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 35: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 36: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 37: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 38: taskgrove.v1.Violation
+	nil,                              // 39: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 40: taskgrove.v1.Worker.PoolsEntry
+	(*durationpb.Duration)(nil),      // 41: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 42: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	1,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	2,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
-	38, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	41, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
 	3,  // 3: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
 	4,  // 4: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	38, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	38, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	39, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	38, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	38, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	36, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	41, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	41, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	42, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	41, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	41, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	39, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	3,  // 11: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	39, // 12: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	39, // 13: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	39, // 14: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	39, // 15: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	39, // 16: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	39, // 17: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	39, // 18: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	39, // 19: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	42, // 12: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	42, // 13: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	42, // 14: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	42, // 15: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	42, // 16: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	42, // 17: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	42, // 18: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	42, // 19: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
 	10, // 20: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
 	11, // 21: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
 	18, // 22: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	39, // 23: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	39, // 24: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	39, // 25: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	42, // 23: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	42, // 24: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	42, // 25: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
 	11, // 26: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	39, // 27: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	42, // 27: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
 	27, // 28: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	37, // 29: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	39, // 30: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	39, // 31: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	30, // 32: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	38, // 33: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	33, // 34: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	39, // 35: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	39, // 36: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 37: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	6,  // 38: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	8,  // 39: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	9,  // 40: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	12, // 41: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	14, // 42: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	16, // 43: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	19, // 44: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	21, // 45: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	23, // 46: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	25, // 47: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	28, // 48: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	31, // 49: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	34, // 50: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	5,  // 51: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	7,  // 52: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	10, // 53: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	11, // 54: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	13, // 55: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	15, // 56: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	17, // 57: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	20, // 58: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	22, // 59: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	24, // 60: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	26, // 61: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	29, // 62: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	32, // 63: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	35, // 64: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	51, // [51:65] is the sub-list for method output_type
-	37, // [37:51] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	40, // 29: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	42, // 30: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	42, // 31: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	30, // 32: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	42, // 33: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	42, // 34: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	33, // 35: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	41, // 36: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	36, // 37: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	42, // 38: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	42, // 39: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 40: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	6,  // 41: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	8,  // 42: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	9,  // 43: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	12, // 44: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	14, // 45: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	16, // 46: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	19, // 47: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	21, // 48: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	23, // 49: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	25, // 50: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	28, // 51: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	31, // 52: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	34, // 53: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	37, // 54: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	5,  // 55: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	7,  // 56: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	10, // 57: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	11, // 58: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	13, // 59: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	15, // 60: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	17, // 61: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	20, // 62: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	22, // 63: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	24, // 64: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	26, // 65: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	29, // 66: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	32, // 67: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	35, // 68: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	38, // 69: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	55, // [55:70] is the sub-list for method output_type
+	40, // [40:55] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -3228,7 +3413,7 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   38,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

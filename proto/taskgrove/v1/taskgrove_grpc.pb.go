@@ -21,20 +21,21 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Taskgrove_Submit_FullMethodName       = "/taskgrove.v1.Taskgrove/Submit"
-	Taskgrove_Execute_FullMethodName      = "/taskgrove.v1.Taskgrove/Execute"
-	Taskgrove_GetTask_FullMethodName      = "/taskgrove.v1.Taskgrove/GetTask"
-	Taskgrove_GetTree_FullMethodName      = "/taskgrove.v1.Taskgrove/GetTree"
-	Taskgrove_ListTasks_FullMethodName    = "/taskgrove.v1.Taskgrove/ListTasks"
-	Taskgrove_ListTrees_FullMethodName    = "/taskgrove.v1.Taskgrove/ListTrees"
-	Taskgrove_ListAttempts_FullMethodName = "/taskgrove.v1.Taskgrove/ListAttempts"
-	Taskgrove_Watch_FullMethodName        = "/taskgrove.v1.Taskgrove/Watch"
-	Taskgrove_Cancel_FullMethodName       = "/taskgrove.v1.Taskgrove/Cancel"
-	Taskgrove_Logs_FullMethodName         = "/taskgrove.v1.Taskgrove/Logs"
-	Taskgrove_ListWorkers_FullMethodName  = "/taskgrove.v1.Taskgrove/ListWorkers"
-	Taskgrove_ListPools_FullMethodName    = "/taskgrove.v1.Taskgrove/ListPools"
-	Taskgrove_Why_FullMethodName          = "/taskgrove.v1.Taskgrove/Why"
-	Taskgrove_Verify_FullMethodName       = "/taskgrove.v1.Taskgrove/Verify"
+	Taskgrove_Submit_FullMethodName           = "/taskgrove.v1.Taskgrove/Submit"
+	Taskgrove_Execute_FullMethodName          = "/taskgrove.v1.Taskgrove/Execute"
+	Taskgrove_GetTask_FullMethodName          = "/taskgrove.v1.Taskgrove/GetTask"
+	Taskgrove_GetTree_FullMethodName          = "/taskgrove.v1.Taskgrove/GetTree"
+	Taskgrove_ListTasks_FullMethodName        = "/taskgrove.v1.Taskgrove/ListTasks"
+	Taskgrove_ListTrees_FullMethodName        = "/taskgrove.v1.Taskgrove/ListTrees"
+	Taskgrove_ListAttempts_FullMethodName     = "/taskgrove.v1.Taskgrove/ListAttempts"
+	Taskgrove_Watch_FullMethodName            = "/taskgrove.v1.Taskgrove/Watch"
+	Taskgrove_Cancel_FullMethodName           = "/taskgrove.v1.Taskgrove/Cancel"
+	Taskgrove_Logs_FullMethodName             = "/taskgrove.v1.Taskgrove/Logs"
+	Taskgrove_ListWorkers_FullMethodName      = "/taskgrove.v1.Taskgrove/ListWorkers"
+	Taskgrove_ListCoordinators_FullMethodName = "/taskgrove.v1.Taskgrove/ListCoordinators"
+	Taskgrove_ListPools_FullMethodName        = "/taskgrove.v1.Taskgrove/ListPools"
+	Taskgrove_Why_FullMethodName              = "/taskgrove.v1.Taskgrove/Why"
+	Taskgrove_Verify_FullMethodName           = "/taskgrove.v1.Taskgrove/Verify"
 )
 
 // TaskgroveClient is the client API for Taskgrove service.
@@ -67,6 +68,8 @@ type TaskgroveClient interface {
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLine], error)
 	// ListWorkers shows the workers that are alive or were of late.
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
+	// ListCoordinators shows the coordinators that are alive, oldest first.
+	ListCoordinators(ctx context.Context, in *ListCoordinatorsRequest, opts ...grpc.CallOption) (*ListCoordinatorsResponse, error)
 	// ListPools shows each pool's depth and capacity.
 	ListPools(ctx context.Context, in *ListPoolsRequest, opts ...grpc.CallOption) (*ListPoolsResponse, error)
 	// Why says what a task that is not running waits for. NOT_FOUND.
@@ -215,6 +218,16 @@ func (c *taskgroveClient) ListWorkers(ctx context.Context, in *ListWorkersReques
 	return out, nil
 }
 
+func (c *taskgroveClient) ListCoordinators(ctx context.Context, in *ListCoordinatorsRequest, opts ...grpc.CallOption) (*ListCoordinatorsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCoordinatorsResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_ListCoordinators_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskgroveClient) ListPools(ctx context.Context, in *ListPoolsRequest, opts ...grpc.CallOption) (*ListPoolsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListPoolsResponse)
@@ -284,6 +297,8 @@ type TaskgroveServer interface {
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogLine]) error
 	// ListWorkers shows the workers that are alive or were of late.
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
+	// ListCoordinators shows the coordinators that are alive, oldest first.
+	ListCoordinators(context.Context, *ListCoordinatorsRequest) (*ListCoordinatorsResponse, error)
 	// ListPools shows each pool's depth and capacity.
 	ListPools(context.Context, *ListPoolsRequest) (*ListPoolsResponse, error)
 	// Why says what a task that is not running waits for. NOT_FOUND.
@@ -333,6 +348,9 @@ func (UnimplementedTaskgroveServer) Logs(*LogsRequest, grpc.ServerStreamingServe
 }
 func (UnimplementedTaskgroveServer) ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWorkers not implemented")
+}
+func (UnimplementedTaskgroveServer) ListCoordinators(context.Context, *ListCoordinatorsRequest) (*ListCoordinatorsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListCoordinators not implemented")
 }
 func (UnimplementedTaskgroveServer) ListPools(context.Context, *ListPoolsRequest) (*ListPoolsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPools not implemented")
@@ -537,6 +555,24 @@ func _Taskgrove_ListWorkers_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Taskgrove_ListCoordinators_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCoordinatorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).ListCoordinators(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_ListCoordinators_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).ListCoordinators(ctx, req.(*ListCoordinatorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Taskgrove_ListPools_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListPoolsRequest)
 	if err := dec(in); err != nil {
@@ -622,6 +658,10 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListWorkers",
 			Handler:    _Taskgrove_ListWorkers_Handler,
+		},
+		{
+			MethodName: "ListCoordinators",
+			Handler:    _Taskgrove_ListCoordinators_Handler,
 		},
 		{
 			MethodName: "ListPools",

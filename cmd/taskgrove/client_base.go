@@ -33,7 +33,7 @@ const groupClient = "client"
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		submitCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
-		logsCommand(), whyCommand(), verifyCommand(), workersCommand(), poolsCommand(),
+		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(),
 	}
 }
 

@@ -106,7 +106,7 @@ func TestPanicsBecomeInternalErrors(t *testing.T) {
 // A stream in hand is told, and ends, within the grace.
 func TestShutdownEndsStreams(t *testing.T) {
 	url, stop, done := start(t, httpserver.Config{
-		Grace: 10 * time.Second,
+		Grace: 3 * time.Second, // a tenth of it is for the goodbye
 		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintln(w, "begun")
 			_ = http.NewResponseController(w).Flush()

@@ -6,12 +6,13 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
 )
 
 // EventType says what happened. Surfaces have words of their own for it.
 type EventType uint8
 
-// The types of events.
+// The types of events. Each has a row in eventKinds.
 const (
 	EventExecution EventType = iota + 1 // an execution of the tree began
 	EventStart                          // an attempt at a task began
@@ -23,12 +24,46 @@ const (
 	EventFinal    // the execution ended; Tree is set
 )
 
-var eventNames = [...]string{"", "execution", "start", "completed", "failed", "cancelled", "retry", "progress", "final"}
+// eventKinds has a row for each type.
+var eventKinds = [...]struct {
+	name   string
+	stored dag.EventType // 0: it is not stored
+	status dag.Status    // that the event shows; empty: the tree's
+}{
+	EventExecution: {"execution", dag.EventExecution, dag.StatusInProgress},
+	EventStart:     {"start", dag.EventStart, dag.StatusInProgress},
+	EventCompleted: {"completed", dag.EventCompleted, dag.StatusCompleted},
+	EventFailed:    {"failed", dag.EventFailed, dag.StatusFailed},
+	EventCancelled: {"cancelled", dag.EventCancelled, dag.StatusCancelled},
+	EventRetry:     {"retry", dag.EventRetry, dag.StatusPending},
+	EventProgress:  {name: "progress"},
+	EventFinal:     {"final", dag.EventFinal, ""},
+}
+
+// EventTypes are all types of events.
+func EventTypes() []EventType {
+	var all []EventType
+	for t := range eventKinds[1:] {
+		all = append(all, EventType(t+1))
+	}
+	return all
+}
+
+// eventTypeOf is the type of a stored event. Another coordinator, of a later version, may have stored one that is not known: 0.
+var eventTypeOf = func() map[dag.EventType]EventType {
+	types := map[dag.EventType]EventType{}
+	for t, kind := range eventKinds {
+		if kind.stored != 0 {
+			types[kind.stored] = EventType(t)
+		}
+	}
+	return types
+}()
 
 // String is the type's name for logs and tests.
 func (t EventType) String() string {
-	if int(t) < len(eventNames) {
-		return eventNames[t]
+	if int(t) < len(eventKinds) {
+		return eventKinds[t].name
 	}
 	return fmt.Sprintf("event type %d", uint8(t))
 }
@@ -48,4 +83,33 @@ type Event struct {
 	Error    string // of what failed, was cancelled or is tried again
 	At       time.Time
 	Tree     *TreeStatus // with EventFinal
+}
+
+// showEvents are stored events as they are shown, told with the tree as it was when they were read.
+func showEvents(tree *TreeStatus, events []pg.TreeEvent) []*Event {
+	out := make([]*Event, len(events))
+	for i := range events {
+		out[i] = showEvent(tree, &events[i])
+	}
+	return out
+}
+
+func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
+	t := eventTypeOf[e.Type]
+	out := &Event{Sequence: e.Sequence, Type: t, Status: eventKinds[t].status, TreeID: tree.ID, TaskID: e.ID,
+		Name: e.Name, Attempt: int(e.Attempt), Progress: tree.Progress, At: e.At, Result: e.Result}
+	switch t {
+	case EventFailed, EventRetry, EventCancelled:
+		out.Error = e.Error
+	case EventExecution:
+		out.TaskID, out.Name, out.Progress = tree.ID, tree.Name, 0
+	case EventFinal:
+		out.TaskID, out.Name, out.Status, out.Tree = tree.ID, tree.Name, tree.Status, tree
+	}
+	return out
+}
+
+// treeProgress is the event of a tree that has come further.
+func treeProgress(tree *TreeStatus) *Event {
+	return &Event{Type: EventProgress, TreeID: tree.ID, TaskID: tree.ID, Status: dag.StatusInProgress, Progress: tree.Progress, At: time.Now()}
 }

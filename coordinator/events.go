@@ -2,7 +2,6 @@ package coordinator
 
 import (
 	"fmt"
-	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -32,42 +31,4 @@ func (c *Coordinator) announceProgress(k dag.Key, p *workerv1.Progress) {
 	if data, err := proto.Marshal(p); err == nil {
 		_ = c.queue.PublishEvent(topic(k.Tree()), data) // at most once
 	}
-}
-
-var eventTypes = map[dag.EventType]EventType{
-	dag.EventExecution: EventExecution, dag.EventStart: EventStart, dag.EventCompleted: EventCompleted, dag.EventFailed: EventFailed,
-	dag.EventCancelled: EventCancelled, dag.EventRetry: EventRetry, dag.EventFinal: EventFinal,
-}
-
-var eventStatus = map[dag.EventType]dag.Status{
-	dag.EventExecution: dag.StatusInProgress, dag.EventStart: dag.StatusInProgress, dag.EventCompleted: dag.StatusCompleted,
-	dag.EventFailed: dag.StatusFailed, dag.EventCancelled: dag.StatusCancelled, dag.EventRetry: dag.StatusPending,
-}
-
-// showEvents are stored events as they are shown, told with the tree as it was when they were read.
-func showEvents(tree *TreeStatus, events []pg.TreeEvent) []*Event {
-	out := make([]*Event, len(events))
-	for i := range events {
-		out[i] = showEvent(tree, &events[i])
-	}
-	return out
-}
-
-func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
-	out := &Event{Sequence: e.Sequence, Type: eventTypes[e.Type], Status: eventStatus[e.Type], TreeID: tree.ID, TaskID: e.ID,
-		Name: e.Name, Attempt: int(e.Attempt), Progress: tree.Progress, At: e.At, Result: e.Result}
-	switch e.Type {
-	case dag.EventFailed, dag.EventRetry, dag.EventCancelled:
-		out.Error = e.Error
-	case dag.EventExecution:
-		out.TaskID, out.Name, out.Progress = tree.ID, tree.Name, 0
-	case dag.EventFinal:
-		out.TaskID, out.Name, out.Status, out.Tree = tree.ID, tree.Name, tree.Status, tree
-	}
-	return out
-}
-
-// treeProgress is the event of a tree that has come further.
-func treeProgress(tree *TreeStatus) *Event {
-	return &Event{Type: EventProgress, TreeID: tree.ID, TaskID: tree.ID, Status: dag.StatusInProgress, Progress: tree.Progress, At: time.Now()}
 }

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
@@ -69,17 +70,9 @@ func attemptOf(a coordinator.Attempt) *pb.TaskAttempt {
 	}
 }
 
-// eventTypes are the types' names on this wire. The start of an execution is told as progress, as the task-tree protocol
-// does (spec 5.4).
-var eventTypes = map[coordinator.EventType]string{
-	coordinator.EventExecution: "progress", coordinator.EventStart: "task_start", coordinator.EventCompleted: "task_completed",
-	coordinator.EventFailed: "task_failed", coordinator.EventCancelled: "task_cancelled", coordinator.EventRetry: "task_retry",
-	coordinator.EventProgress: "progress", coordinator.EventFinal: "final",
-}
-
 func eventOf(e *coordinator.Event) *pb.Event {
 	out := &pb.Event{
-		Sequence: e.Sequence, Type: eventTypes[e.Type], TreeId: e.TreeID, TaskId: e.TaskID, Name: e.Name, Status: string(e.Status),
+		Sequence: e.Sequence, Type: api.EventWords[e.Type], TreeId: e.TreeID, TaskId: e.TaskID, Name: e.Name, Status: string(e.Status),
 		Attempt: int32(e.Attempt), Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error,
 		At: stamp(e.At), Tree: treeOf(e.Tree),
 	}

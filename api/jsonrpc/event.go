@@ -3,6 +3,7 @@ package jsonrpc
 import (
 	"encoding/json"
 
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -50,12 +51,12 @@ type errorEvent struct {
 	RootTaskID string `json:"root_task_id"`
 }
 
-// The protocol's types of events (spec 5.4), and ours beside them. It has one type for what failed and what was cancelled,
-// and one for the start of an execution and its progress.
-var eventTypes = map[coordinator.EventType]string{
-	coordinator.EventExecution: "progress", coordinator.EventStart: "task_start", coordinator.EventCompleted: "task_completed",
-	coordinator.EventFailed: "task_failed", coordinator.EventCancelled: "task_failed", coordinator.EventRetry: "task_retry",
-	coordinator.EventProgress: "progress", coordinator.EventFinal: "final",
+// eventType is the protocol's type of an event (spec 5.4): it has one for what failed and what was cancelled.
+func eventType(t coordinator.EventType) string {
+	if t == coordinator.EventCancelled {
+		t = coordinator.EventFailed
+	}
+	return api.EventWords[t]
 }
 
 // eventName is the SSE field event of an event.
@@ -78,7 +79,7 @@ func eventName(e *coordinator.Event) string {
 // encodeEvent is the data of an event.
 func encodeEvent(e *coordinator.Event) []byte {
 	out := event{
-		Type: eventTypes[e.Type], TaskID: e.TaskID, Status: e.Status, Timestamp: isoTime(e.At), Message: e.Message,
+		Type: eventType(e.Type), TaskID: e.TaskID, Status: e.Status, Timestamp: isoTime(e.At), Message: e.Message,
 		Protocol: "jsonrpc", Progress: fraction(e.Progress), RootTaskID: e.TreeID, Name: e.Name, Attempt: e.Attempt,
 	}
 	if e.TaskID == "" {

@@ -52,6 +52,7 @@ func call(svc coordinator.Service, name string) error {
 
 // TestEveryCallPassesThePolicy finds the methods by reflection, so that none that is added can go past it.
 func TestEveryCallPassesThePolicy(t *testing.T) {
+	t.Parallel()
 	caller := coordinator.Anonymous(coordinator.SurfaceGRPC, "10.0.0.1:2")
 	var got []asked
 	svc := coordinator.NewAccess(nil, func(_ context.Context, caller coordinator.Caller, call coordinator.Call) error {
@@ -96,6 +97,7 @@ func (reached) Tasks(_ context.Context, f coordinator.TaskFilter) (coordinator.P
 
 // TestWhatIsAllowedGoesThrough looks at one call of each form: arguments, answers and errors pass unchanged.
 func TestWhatIsAllowedGoesThrough(t *testing.T) {
+	t.Parallel()
 	var ids []string
 	svc := coordinator.NewAccess(reached{}, func(_ context.Context, _ coordinator.Caller, call coordinator.Call) error {
 		ids = append(ids, call.ID)

@@ -187,6 +187,7 @@ func (s *stilled) kinds(t *testing.T, tree string) (kinds []string, all string) 
 // TestAuditorFindsEachCorruption: in a database with trees in every state nothing is found; after each corruption, its
 // kind is.
 func TestAuditorFindsEachCorruption(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Coordinator: func(s *config.Coordinator) { s.Audit = 0 }})
 	castOfTrees(c)
 	s := still(t, c)

@@ -9,6 +9,7 @@ import (
 // TestLeasesDoNotWaitForConsumers: only the first beat of an instance is answered when its pools are made, and that by the
 // loop that makes them; all others, and the first one when that loop is far behind, are answered at once.
 func TestLeasesDoNotWaitForConsumers(t *testing.T) {
+	t.Parallel()
 	for _, row := range []struct {
 		fact   string
 		number uint64

@@ -13,6 +13,7 @@ import (
 
 // TestAuditorMissesAChoreThatStandsStill: one that moves is none; one that was not there before is none.
 func TestAuditorMissesAChoreThatStandsStill(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	if err := pg.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
@@ -49,6 +50,7 @@ func TestAuditorMissesAChoreThatStandsStill(t *testing.T) {
 
 // TestOneAuditorAtATime: a turn is nobody else's until it ends.
 func TestOneAuditorAtATime(t *testing.T) {
+	t.Parallel()
 	url := pgtest.Database(t)
 	if err := pg.Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ import (
 
 // TestConformance holds the coordinator, with its stores and a worker, against the scenarios that every surface passes.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	h := &hands{orders: map[string]chan order{}, idle: make(chan struct{})}
 	c := cluster.Start(t, cluster.Options{Coordinators: 2, Pools: []string{apitest.HandExecutor}, Concurrency: 64,
 		Executors: func() []executors.Executor { return []executors.Executor{h} }})

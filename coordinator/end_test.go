@@ -18,6 +18,7 @@ func newer(r *workerv1.Result) *workerv1.Result {
 }
 
 func TestEndsOnTheWire(t *testing.T) {
+	t.Parallel()
 	cancelled := func(value string, size uint64) *workerv1.Result_Cancelled {
 		return &workerv1.Result_Cancelled{Cancelled: &workerv1.Cancelled{Value: []byte(value), ValueSize: size}}
 	}

@@ -16,6 +16,7 @@ import (
 // The bubble of each test fails it when a goroutine is left.
 
 func TestAThousandWatchersAskNoMoreThanOne(t *testing.T) {
+	t.Parallel()
 	count := func(watchers int) (lookups, looks int) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage()
@@ -53,6 +54,7 @@ func TestAThousandWatchersAskNoMoreThanOne(t *testing.T) {
 }
 
 func TestALateWatcherMissesNothing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
 		s.happen(10)
@@ -83,6 +85,7 @@ func TestALateWatcherMissesNothing(t *testing.T) {
 
 // A watcher that takes nothing holds up nobody for long, makes nothing grow, and gets all when it goes on.
 func TestASlowWatcherIsCutLoose(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
 		release := make(chan struct{})
@@ -119,6 +122,7 @@ func TestASlowWatcherIsCutLoose(t *testing.T) {
 
 // Watchers learn at once that events can't be read, and go on where they were when they can be.
 func TestWatchersOutliveTheStoresAbsence(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
 		var seats []*seat
@@ -166,6 +170,7 @@ func TestWatchersOutliveTheStoresAbsence(t *testing.T) {
 }
 
 func TestWatchersHearWhatExecutorsReport(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
 		one, other := s.watch(t, "root", 0, nil), s.watch(t, "root", 0, nil)
@@ -191,6 +196,7 @@ func TestWatchersHearWhatExecutorsReport(t *testing.T) {
 
 // A watch outlives the end of an execution that was followed by another before it was read.
 func TestAWatchGoesOnWithTheNextExecution(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
 		s.happen(2)
@@ -208,6 +214,7 @@ func TestAWatchGoesOnWithTheNextExecution(t *testing.T) {
 }
 
 func TestAnUnknownTaskIsNotWatched(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
 		w := s.watch(t, "nope", 0, nil)

@@ -16,6 +16,7 @@ import (
 // TestAChainStaysWithItsWorker: on an idle cluster only the first task of a chain goes through the queue; each other one
 // comes to the worker with the receipt of the one before.
 func TestAChainStaysWithItsWorker(t *testing.T) {
+	t.Parallel()
 	const steps = 30
 	c := cluster.Start(t, cluster.Options{Concurrency: 1})
 	tasks := []*dag.Task{noop("s0", fmt.Sprintf("s%d", steps-1))}

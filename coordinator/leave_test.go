@@ -9,6 +9,7 @@ import (
 )
 
 func TestAWorkerThatLeavesIsGoneAndNotLost(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Workers: 2})
 	if err := c.Workers[0].Stop(); err != nil {
 		t.Fatal(err)

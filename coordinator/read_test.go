@@ -36,6 +36,7 @@ func ids(t *testing.T, svc coordinator.Service, f coordinator.TaskFilter) (out [
 }
 
 func TestLists(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{})
 	svc := c.Service()
 	low := noop("l-low", "l-root")
@@ -89,6 +90,7 @@ func TestLists(t *testing.T) {
 }
 
 func TestRetentionLeavesNothingOfATree(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{})
 	c.Submit(coordinator.SubmitOptions{IdempotencyKey: "k"}, noop("old-root", "", "old-a"), with(noop("old-a", "old-root"), `{"value":1}`))
 	c.Settled("old-root")
@@ -118,6 +120,7 @@ func TestRetentionLeavesNothingOfATree(t *testing.T) {
 
 // TestAnEarlyResultIsAClaimAndAResult runs what is repeatable, which may start before its claim.
 func TestAnEarlyResultIsAClaimAndAResult(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Concurrency: 50})
 	tasks := []*dag.Task{noop("q-root", "")}
 	for i := range 500 {

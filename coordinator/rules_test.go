@@ -56,6 +56,7 @@ func running(c *cluster.Cluster, id string) {
 }
 
 func TestRules(t *testing.T) {
+	t.Parallel()
 	shared := cluster.Start(t, cluster.Options{Coordinators: 2, Workers: 2})
 	svc := shared.Service()
 	for name, test := range map[string]func(t *testing.T, c *cluster.Cluster){

@@ -19,6 +19,7 @@ func noop(id, parent string, deps ...string) *dag.Task {
 }
 
 func TestATreeRunsToItsEnd(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{})
 	root := noop("root", "", "b", "c")
 	root.Inputs = json.RawMessage(`{"value":{"sum":1}}`)
@@ -37,6 +38,7 @@ func TestATreeRunsToItsEnd(t *testing.T) {
 }
 
 func TestManyTasks(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Concurrency: 200})
 	tasks := []*dag.Task{noop("root", "")}
 	for i := range 5000 {

@@ -21,6 +21,7 @@ import (
 
 // TestWhy sets up each cause, sees it named and nothing else, removes what was named, and sees the task start.
 func TestWhy(t *testing.T) {
+	t.Parallel()
 	g := &gate{closed: map[string]chan struct{}{}}
 	pools := []string{"gate_executor"}
 	for d := range builtin.Catalogue() {

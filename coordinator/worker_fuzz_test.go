@@ -2,8 +2,6 @@ package coordinator
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/json"
 	"log/slog"
 	"math"
 	"slices"
@@ -155,87 +153,6 @@ func FuzzBeats(f *testing.F) {
 	})
 }
 
-// FuzzResults: only results with their tokens are left, each of which can be stored.
-func FuzzResults(f *testing.F) {
-	c := deaf()
-	g := own(c, 1)
-	result := func(change func(*workerv1.Result)) *workerv1.Result {
-		r := &workerv1.Result{Attempt: g.Attempt, Token: g.Token, End: &workerv1.Result_Completed{Completed: []byte(`{"a":1}`)}, StartedUnixUs: 1}
-		change(r)
-		return r
-	}
-	seed(f, &workerv1.ResultBatch{Version: 1, Instance: "i", Results: []*workerv1.Result{
-		result(func(*workerv1.Result) {}),
-		result(func(r *workerv1.Result) {
-			r.End, r.Error, r.Detail = &workerv1.Result_Completed{Completed: []byte("nojson")}, "a\x00b", "x"
-		}),
-		result(func(r *workerv1.Result) {
-			r.End, r.Offer = &workerv1.Result_CompletedInChunks{CompletedInChunks: math.MaxUint64}, true
-		}),
-		result(func(r *workerv1.Result) { r.OutcomeV1, r.StartedUnixUs = 99, math.MaxInt64 }),
-		result(func(r *workerv1.Result) {
-			r.End = &workerv1.Result_Cancelled{Cancelled: &workerv1.Cancelled{Value: []byte("[1]"), ValueSize: 5}}
-		}),
-		newer(result(func(*workerv1.Result) {})),
-		result(func(r *workerv1.Result) { r.Token = nil }),
-		{},
-	}}, &workerv1.ResultBatch{Instance: "other", Results: []*workerv1.Result{result(func(*workerv1.Result) {})}})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c := deaf()
-		b := &workerv1.ResultBatch{}
-		readable := proto.Unmarshal(data, b) == nil
-		c.meet(b.Instance)
-		name, results := c.decodeResults(t.Context(), &queue.ResultMessage{Worker: "w", Data: data})
-		if !readable {
-			if len(results) > 0 {
-				t.Fatalf("got %d results of what can't be read", len(results))
-			}
-			return
-		}
-		if name != b.Instance {
-			t.Fatalf("got instance %q, want %q", name, b.Instance)
-		}
-		at := 0
-		for _, r := range b.Results {
-			if !c.holds(r.Attempt, r.Token) {
-				continue
-			}
-			got := results[at]
-			at++
-			storable(t, &got, r, b.Instance)
-		}
-		if at != len(results) {
-			t.Fatalf("got %d results, want %d", len(results), at)
-		}
-	})
-}
-
-// storable checks what was made of a result that instance sent.
-func storable(t *testing.T, got *dag.Result, r *workerv1.Result, instance string) {
-	t.Helper()
-	if got.Task != dag.Key(r.Attempt.GetTask()) || got.Attempt != int32(r.Attempt.GetNumber()) {
-		t.Fatalf("got result of %d/%d", got.Task, got.Attempt)
-	}
-	if (got.Worker == 7) != (instance == "i") {
-		t.Fatalf("got worker %d for instance %q", got.Worker, instance)
-	}
-	if sent := cmp.Or(string(r.GetCompleted()), string(r.GetCancelled().GetValue())); len(got.Value) > 0 && (!json.Valid(got.Value) || string(got.Value) != sent) {
-		t.Fatalf("got value %q of %q", got.Value, sent)
-	}
-	if said := r.GetEnd(); got.Outcome == dag.OutcomeCompleted && said == nil && r.OutcomeV1 != workerv1.OutcomeV1_OUTCOME_V1_COMPLETED {
-		t.Fatalf("completed without a word of the worker: %v", r)
-	}
-	if len(got.Error) > 65<<10 || len(got.Detail) > 65<<10 || !text(got.Error) || !text(got.Detail) {
-		t.Fatalf("error or detail can't be stored: %d and %d bytes", len(got.Error), len(got.Detail))
-	}
-	if y := got.StartedAt.Year(); !got.StartedAt.IsZero() && (y < 1970 || y > 3000) {
-		t.Fatalf("got start in %d", y)
-	}
-	if got.Chunked && len(got.Value) > 0 {
-		t.Fatal("got a value and parts")
-	}
-}
-
 // FuzzProgress: only what comes with its token and lies between 0 and 1 is taken, of each task the last.
 func FuzzProgress(f *testing.F) {
 	c := deaf()
@@ -363,6 +280,7 @@ func FuzzOptions(f *testing.F) {
 // TestBeatsOfOneInstanceInOneBatch: one of them counts, the newest or a farewell, whatever their order; two workers never
 // share an instance.
 func TestBeatsOfOneInstanceInOneBatch(t *testing.T) {
+	t.Parallel()
 	type sent struct {
 		worker  string
 		number  uint64

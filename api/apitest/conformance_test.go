@@ -7,5 +7,6 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	apitest.Run(t, apitest.Direct, func(testing.TB) apitest.Backend { return apitest.New() })
 }

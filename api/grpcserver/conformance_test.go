@@ -19,6 +19,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	apitest.Run(t, apitest.Surface{
 		Name: coordinator.SurfaceGRPC,
 		Open: func(t testing.TB, access *coordinator.Access) coordinator.Service {

@@ -127,6 +127,7 @@ func (s *site) tree(tasks ...*pb.NewTask) string {
 }
 
 func TestStatusOfEachError(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		err    error
@@ -177,6 +178,7 @@ type panicking struct{ *apitest.Service }
 func (panicking) Pools(context.Context) ([]coordinator.Pool, error) { panic("secret cause") }
 
 func TestPanicsBecomeInternalErrors(t *testing.T) {
+	t.Parallel()
 	s := serveService(t, panicking{apitest.New()}, grpcserver.Config{})
 	_, err := s.rpc.ListPools(t.Context(), &pb.ListPoolsRequest{})
 	if status.Code(err) != codes.Internal || strings.Contains(err.Error(), "secret") || !strings.Contains(s.log.String(), "secret cause") {
@@ -186,6 +188,7 @@ func TestPanicsBecomeInternalErrors(t *testing.T) {
 
 // Run ends at once although a client watches; the client is told to go elsewhere.
 func TestShutdownEndsWatches(t *testing.T) {
+	t.Parallel()
 	s := serve(t, grpcserver.Config{Grace: time.Minute})
 	id := s.tree(&pb.NewTask{Name: "a"})
 	stream, err := s.rpc.Watch(t.Context(), &pb.WatchRequest{Id: id})
@@ -205,6 +208,7 @@ func TestShutdownEndsWatches(t *testing.T) {
 }
 
 func TestHealthFollowsReadiness(t *testing.T) {
+	t.Parallel()
 	s := serve(t, grpcserver.Config{HealthPeriod: time.Millisecond})
 	stream, err := healthpb.NewHealthClient(s.conn).Watch(t.Context(), &healthpb.HealthCheckRequest{Service: "taskgrove.v1.Taskgrove"})
 	if err != nil {
@@ -231,6 +235,7 @@ func TestHealthFollowsReadiness(t *testing.T) {
 }
 
 func TestReflectionListsTheService(t *testing.T) {
+	t.Parallel()
 	s := serve(t, grpcserver.Config{})
 	stream, err := reflectionpb.NewServerReflectionClient(s.conn).ServerReflectionInfo(t.Context())
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 )
 
 func TestSubmitOfSeveralMessages(t *testing.T) {
+	t.Parallel()
 	var known dag.Known
 	known.Add("rest_executor", "http")
 	s := serve(t, grpcserver.Config{Known: known})
@@ -67,6 +68,7 @@ func violations(err error) (fields []string) {
 }
 
 func TestSubmitFaults(t *testing.T) {
+	t.Parallel()
 	one := func(t *pb.NewTask) *pb.SubmitRequest { return &pb.SubmitRequest{Tasks: []*pb.NewTask{t}} }
 	for _, tt := range []struct {
 		name     string
@@ -114,6 +116,7 @@ func TestSubmitFaults(t *testing.T) {
 
 // Statuses are trailers, which proxies bound.
 func TestManyFaultsMakeASmallStatus(t *testing.T) {
+	t.Parallel()
 	s := serve(t, grpcserver.Config{})
 	var tasks []*pb.NewTask
 	for i := range 300 {
@@ -126,6 +129,7 @@ func TestManyFaultsMakeASmallStatus(t *testing.T) {
 }
 
 func TestStalledSubmissionIsEnded(t *testing.T) {
+	t.Parallel()
 	s := serve(t, grpcserver.Config{IdleTimeout: 20 * time.Millisecond})
 	stream, err := s.rpc.Submit(t.Context())
 	if err != nil {
@@ -140,6 +144,7 @@ func TestStalledSubmissionIsEnded(t *testing.T) {
 }
 
 func TestLongSubmissionIsEnded(t *testing.T) {
+	t.Parallel()
 	s := serve(t, grpcserver.Config{SubmitTimeout: 20 * time.Millisecond})
 	stream, err := s.rpc.Submit(t.Context())
 	if err != nil {
@@ -164,6 +169,7 @@ func (g gated) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks
 }
 
 func TestSubmissionsAreBounded(t *testing.T) {
+	t.Parallel()
 	svc := gated{apitest.New(), make(chan struct{}), make(chan struct{})}
 	s := serveService(t, svc, grpcserver.Config{MaxSubmissions: 1})
 	first, err := s.rpc.Submit(t.Context())
@@ -184,6 +190,7 @@ func TestSubmissionsAreBounded(t *testing.T) {
 }
 
 func TestMessagesAreBounded(t *testing.T) {
+	t.Parallel()
 	s := serve(t, grpcserver.Config{MaxMessageBytes: 1000})
 	_, err := s.submit(&pb.SubmitRequest{Tasks: []*pb.NewTask{{Name: "a", Inputs: []byte(`{"x":"` + strings.Repeat("y", 1000) + `"}`)}}})
 	if status.Code(err) != codes.ResourceExhausted {

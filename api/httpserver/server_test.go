@@ -57,6 +57,7 @@ func get(t *testing.T, url string) (int, string) {
 }
 
 func TestRoutes(t *testing.T) {
+	t.Parallel()
 	var down error
 	url, _, _ := start(t, httpserver.Config{
 		API:     http.NotFoundHandler(),
@@ -90,6 +91,7 @@ func TestRoutes(t *testing.T) {
 }
 
 func TestPanicsBecomeInternalErrors(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	url, stop, done := start(t, httpserver.Config{
 		API: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("secret cause") }),
@@ -105,6 +107,7 @@ func TestPanicsBecomeInternalErrors(t *testing.T) {
 
 // A stream in hand is told, and ends, within the grace.
 func TestShutdownEndsStreams(t *testing.T) {
+	t.Parallel()
 	url, stop, done := start(t, httpserver.Config{
 		Grace: 3 * time.Second, // a tenth of it is for the goodbye
 		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,6 +136,7 @@ func TestShutdownEndsStreams(t *testing.T) {
 
 // A request in hand is finished, not cut off.
 func TestShutdownFinishesRequests(t *testing.T) {
+	t.Parallel()
 	entered, leave := make(chan struct{}), make(chan struct{})
 	url, stop, done := start(t, httpserver.Config{API: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(entered)
@@ -153,6 +157,7 @@ func TestShutdownFinishesRequests(t *testing.T) {
 }
 
 func TestSlowBodyIsCutOff(t *testing.T) {
+	t.Parallel()
 	read := make(chan error, 1)
 	url, _, _ := start(t, httpserver.Config{
 		ChunkTimeout: 50 * time.Millisecond,
@@ -173,6 +178,7 @@ func TestSlowBodyIsCutOff(t *testing.T) {
 }
 
 func TestSlowReaderIsCutOff(t *testing.T) {
+	t.Parallel()
 	written := make(chan error, 1)
 	url, _, _ := start(t, httpserver.Config{
 		ChunkTimeout: 50 * time.Millisecond,
@@ -199,6 +205,7 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 
 // The deadline for bodies must not end what comes after the body.
 func TestStreamOutlivesTheBodyTimeout(t *testing.T) {
+	t.Parallel()
 	ended := make(chan error, 1)
 	url, _, _ := start(t, httpserver.Config{
 		ChunkTimeout: 20 * time.Millisecond,
@@ -225,6 +232,7 @@ func TestStreamOutlivesTheBodyTimeout(t *testing.T) {
 }
 
 func TestTraceContextIsRead(t *testing.T) {
+	t.Parallel()
 	got := make(chan string, 1)
 	url, _, _ := start(t, httpserver.Config{API: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got <- trace.SpanContextFromContext(r.Context()).TraceID().String()
@@ -244,6 +252,7 @@ func TestTraceContextIsRead(t *testing.T) {
 // TestRefusedBodyIsNotWaitedFor: who announces a large body that nobody wants and sends none of it is answered at once; a
 // small one is waited for, so that the connection can be used again, but not for ever.
 func TestRefusedBodyIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	for size, want := range map[string]string{"100": "", "1099511627776": "413"} {
 		server, err := httpserver.Listen(httpserver.Config{
 			Addr: "127.0.0.1:0", ChunkTimeout: time.Second, Ready: func(context.Context) error { return nil },

@@ -23,6 +23,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	apitest.Run(t, apitest.Surface{
 		Name: coordinator.SurfaceJSONRPC,
 		Open: func(t testing.TB, access *coordinator.Access) coordinator.Service {

@@ -18,6 +18,7 @@ import (
 
 // Spec 5.4: answers without streaming.
 func TestExecuteAnswers(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	s.object("tasks.create", chain)
 	want := map[string]any{
@@ -56,6 +57,7 @@ func TestExecuteAnswers(t *testing.T) {
 
 // Spec 5.4: what is refused, and before anything is stored or streamed.
 func TestExecuteFaults(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, params, want string }{
 		{"neither", `{}`, "Either task_id or tasks array is required"},
 		{"unknown", `{"task_id":"x"}`, "Task x not found"},
@@ -81,6 +83,7 @@ func TestExecuteFaults(t *testing.T) {
 
 // Spec K3: our extras.
 func TestExecuteWaits(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	answer := make(chan map[string]any, 1)
 	go func() {
@@ -191,6 +194,7 @@ func (r *reader) types() (out []string) {
 
 // Spec 5.4 R, 12.5: the events of a tree that completes, with ids and names.
 func TestStream(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	r := s.open("POST", "/tasks", `{"jsonrpc":"2.0","id":1,"method":"tasks.execute","params":{"use_streaming":true,"tasks":[{"id":"r","name":"root"},{"id":"c","name":"c","parent_id":"r"}]}}`)
 	first, _ := r.next()
@@ -237,6 +241,7 @@ func TestStream(t *testing.T) {
 
 // Spec K11: a tree that does not complete ends its stream, too.
 func TestStreamOfFailedAndCancelledTrees(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		end    func(*site)
@@ -263,6 +268,7 @@ func TestStreamOfFailedAndCancelledTrees(t *testing.T) {
 }
 
 func TestStreamResumes(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	s.object("tasks.execute", `[{"id":"r","name":"root"}]`)
 	s.svc.Start("r")
@@ -294,6 +300,7 @@ func TestStreamResumes(t *testing.T) {
 }
 
 func TestStreamOfAnUnknownTask(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	res, err := http.Get(s.url + "/tasks/nope/events")
 	if err != nil {
@@ -308,6 +315,7 @@ func TestStreamOfAnUnknownTask(t *testing.T) {
 
 // Nothing to start, or started by someone else: the stream ends all the same.
 func TestStreamWithoutAStart(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	const body = `{"id":1,"method":"tasks.execute","params":{"task_id":"r","use_streaming":true}}`
 	s.object("tasks.execute", `[{"id":"r","name":"root"}]`)
@@ -321,6 +329,7 @@ func TestStreamWithoutAStart(t *testing.T) {
 }
 
 func TestStreamOutlivesLapses(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{ResumeTimeout: 30 * time.Second / 10})
 	s.object("tasks.execute", `[{"id":"r","name":"root"}]`)
 	s.svc.Complete("r", `1`)
@@ -333,6 +342,7 @@ func TestStreamOutlivesLapses(t *testing.T) {
 }
 
 func TestStreamEndsWhenEventsCanNotBeRead(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	s.object("tasks.execute", `[{"id":"r","name":"root"}]`)
 	s.svc.FailNext("Watch", io.ErrUnexpectedEOF)
@@ -348,6 +358,7 @@ func TestStreamEndsWhenEventsCanNotBeRead(t *testing.T) {
 }
 
 func TestIdleStreamIsKeptAlive(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{KeepAlive: time.Millisecond})
 	s.object("tasks.execute", `[{"id":"r","name":"root"}]`)
 	r := s.open("GET", "/tasks/r/events", "")
@@ -363,6 +374,7 @@ func TestIdleStreamIsKeptAlive(t *testing.T) {
 }
 
 func TestStreamsAreBounded(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{MaxStreams: 1})
 	s.object("tasks.execute", `[{"id":"r","name":"root"}]`)
 	r := s.open("GET", "/tasks/r/events", "")

@@ -106,6 +106,7 @@ func (s *site) refused(method, params string, code, status int, headers ...strin
 
 // Spec 5.2 and K2.
 func TestEnvelope(t *testing.T) {
+	t.Parallel()
 	const list = `"method":"tasks.list","params":{}`
 	for _, tt := range []struct {
 		name, path, body string
@@ -158,6 +159,7 @@ func TestEnvelope(t *testing.T) {
 
 // Spec K2 and 5.2: what each kind of error is on the wire.
 func TestErrors(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name         string
 		err          error
@@ -203,6 +205,7 @@ func (w *wrapped) Unwrap() error           { return w.err }
 func wrap(text string, err error) *wrapped { return &wrapped{text, err} }
 
 func TestBodyIsBounded(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{MaxBodyBytes: 100, MaxBodiesBytes: 100})
 	for name, body := range map[string]io.Reader{
 		"announced": strings.NewReader(strings.Repeat(" ", 101)),
@@ -224,6 +227,7 @@ func TestBodyIsBounded(t *testing.T) {
 }
 
 func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	for _, tt := range []struct {
 		method, path string
@@ -243,6 +247,7 @@ func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
 
 // Spec 5.8.
 func TestSystemHealth(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{Version: "1.2.3"})
 	s.object("tasks.execute", `[{"name":"a"}]`)
 	status, _, answer := s.post("/system", `{"jsonrpc":"2.0","id":1,"method":"system.health"}`)

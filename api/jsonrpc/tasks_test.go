@@ -17,6 +17,7 @@ const chain = `[{"id":"r","name":"root"},{"id":"b","name":"b","parent_id":"r","p
 
 // The 20 keys of spec 1.1, and what each of them holds for a new task.
 func TestTaskObject(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	root := s.object("tasks.create", chain)
 	want := map[string]any{
@@ -59,6 +60,7 @@ func TestTaskObject(t *testing.T) {
 }
 
 func TestProgressHasTwoDecimals(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	var tasks []string
 	for i := range 3 {
@@ -78,6 +80,7 @@ func TestProgressHasTwoDecimals(t *testing.T) {
 
 // Spec K5, 2.2 and 5.3: what tasks.create takes.
 func TestCreateForms(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, params string }{
 		{"array", `[{"name":"x"}]`},
 		{"one object", `{"name":"x"}`},
@@ -99,6 +102,7 @@ func TestCreateForms(t *testing.T) {
 
 // Spec 2.1 and 2.2: each fault is -32602 with its text, and nothing is stored.
 func TestCreateFaults(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, params, want string }{
 		{"2.2 #1 params", `3`, `Params must be a dict (single task) or list (tasks array)`},
 		{"2.2 #2 owners", `[{"name":"a","user_id":"u"},{"name":"b","parent_id":"a","user_id":"v"}]`, `All tasks must have the same user_id.`},
@@ -124,6 +128,7 @@ func TestCreateFaults(t *testing.T) {
 }
 
 func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	first := s.object("tasks.execute", `{"tasks":[{"name":"x"}],"idempotency_key":"k"}`)
 	second := s.object("tasks.execute", `{"tasks":[{"name":"x"}]}`, "Idempotency-Key", "k")
@@ -143,6 +148,7 @@ func TestIdempotencyKey(t *testing.T) {
 
 // A tree that was stored is never answered with an error, even if it can't be shown.
 func TestCreateIsAnsweredWhenTheTreeCanNotBeRead(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	s.svc.FailNext("Tasks", coordinator.ErrUnavailable)
 	s.svc.FailNext("Task", coordinator.ErrUnavailable)
@@ -153,6 +159,7 @@ func TestCreateIsAnsweredWhenTheTreeCanNotBeRead(t *testing.T) {
 }
 
 func TestLargeTrees(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{MaxAnswerTasks: 2})
 	root := s.object("tasks.create", chain)
 	if root["children_omitted"] != true || root["children"] != nil || root["has_children"] != true {
@@ -168,6 +175,7 @@ func TestLargeTrees(t *testing.T) {
 
 // A chain as deep as its number of tasks nests without recursion.
 func TestDeepTree(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	const n = 3000
 	var b strings.Builder
@@ -192,6 +200,7 @@ func TestDeepTree(t *testing.T) {
 
 // Spec 5.3: reading.
 func TestQueries(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	s.object("tasks.create", chain)
 	if got := s.call("tasks.get", `{"id":"nope"}`); got != nil {
@@ -228,6 +237,7 @@ func TestQueries(t *testing.T) {
 }
 
 func TestListPages(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	for i := range 5 {
 		s.object("tasks.create", fmt.Sprintf(`[{"id":"t%d","name":"n","user_id":"u%d"},{"id":"c%d","name":"c","parent_id":"t%d"}]`, i, i%2, i, i))
@@ -259,6 +269,7 @@ func ids(list any) (out []string) {
 
 // Spec 3.8.
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	s.object("tasks.execute", chain)
 	s.svc.Complete("a", `{}`)
@@ -285,6 +296,7 @@ func TestCancel(t *testing.T) {
 
 // Spec 5.3: tasks.running.*.
 func TestRunning(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	s.object("tasks.create", `[{"id":"idle","name":"idle"}]`)
 	s.object("tasks.execute", `[{"id":"r1","name":"r","user_id":"u"}]`)

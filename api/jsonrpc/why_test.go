@@ -11,6 +11,7 @@ import (
 )
 
 func TestWhy(t *testing.T) {
+	t.Parallel()
 	s := serve(t, jsonrpc.Config{})
 	s.object("tasks.create", chain)
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

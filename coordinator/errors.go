@@ -49,7 +49,7 @@ func (c *Coordinator) internal(what string, err error) error {
 	case errors.Is(err, pg.ErrNotFound):
 		return ErrNotFound
 	case pg.Unreachable(err):
-		c.log.Warn(what, "error", err)
+		c.log.Warn("Postgres could not be reached", "what", what, "error", err)
 		return fmt.Errorf("%w: Postgres can't be reached", ErrUnavailable)
 	}
 	return fmt.Errorf("%s: %w", what, err)

@@ -45,6 +45,41 @@ func TestAChainStaysWithItsWorker(t *testing.T) {
 	}
 }
 
+// byHand is a worker whose every message the test sends itself.
+type byHand struct {
+	*testing.T
+	w *hostile.Worker
+}
+
+func (h *byHand) beat(edit func(*workerv1.Beat)) *workerv1.BeatReply {
+	h.Helper()
+	reply, err := h.w.Beat(h.Context(), edit)
+	if err != nil || reply.Error != "" {
+		h.Fatalf("beat: %v, %v", reply, err)
+	}
+	return reply
+}
+
+// take takes an attempt of this number and claims it.
+func (h *byHand) take(number uint32) *workerv1.Work {
+	h.Helper()
+	work, err := h.w.Take(h.Context())
+	if err != nil || work.Attempt.Number != number {
+		h.Fatalf("took %v, %v; want attempt %d", work, err, number)
+	}
+	if got, err := h.w.Claim(h.Context(), hostile.GrantOf(work)); err != nil || got[0] != workerv1.Verdict_VERDICT_YES {
+		h.Fatalf("claim: %v, %v", got, err)
+	}
+	return work
+}
+
+func (h *byHand) report(r *workerv1.Result) {
+	h.Helper()
+	if err := h.w.Report(h.Context(), r); err != nil {
+		h.Fatal(err)
+	}
+}
+
 // TestALostHandoverGoesBackWithTheNextBeat: a worker that still waits for a receipt hears what was handed over with it,
 // hands that back, and the task is offered again, uncounted.
 func TestALostHandoverGoesBackWithTheNextBeat(t *testing.T) {
@@ -55,55 +90,31 @@ func TestALostHandoverGoesBackWithTheNextBeat(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(w.Conn.Close)
-	ask := func(edit func(*workerv1.Beat)) *workerv1.BeatReply {
-		t.Helper()
-		reply, err := w.Beat(t.Context(), edit)
-		if err != nil || reply.Error != "" {
-			t.Fatalf("beat: %v, %v", reply, err)
-		}
-		return reply
-	}
-	take := func(number uint32) *workerv1.Work {
-		t.Helper()
-		work, err := w.Take(t.Context())
-		if err != nil || work.Attempt.Number != number {
-			t.Fatalf("took %v, %v; want attempt %d", work, err, number)
-		}
-		if got, err := w.Claim(t.Context(), hostile.GrantOf(work)); err != nil || got[0] != workerv1.Verdict_VERDICT_YES {
-			t.Fatalf("claim: %v, %v", got, err)
-		}
-		return work
-	}
-	report := func(r *workerv1.Result) {
-		t.Helper()
-		if err := w.Report(t.Context(), r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ask(nil)
+	worker := &byHand{t, w}
+	worker.beat(nil)
 	first, second := noop("lost1", "lost2"), noop("lost2", "", "lost1")
 	first.Pool, second.Pool = "own", "own"
 	out := c.Submit(coordinator.SubmitOptions{}, first, second)
 
-	work := take(1)
+	work := worker.take(1)
 	result := hostile.ResultOf(work, `1`)
 	result.Offer = true
-	report(result)
+	worker.report(result)
 	var missed []*workerv1.Grant
 	c.Eventually("the lost handover is named", func() error {
-		missed = ask(func(b *workerv1.Beat) { b.Reported = []*workerv1.Attempt{work.Attempt} }).Missed
+		missed = worker.beat(func(b *workerv1.Beat) { b.Reported = []*workerv1.Attempt{work.Attempt} }).Missed
 		if len(missed) != 1 {
 			return fmt.Errorf("missed: %v", missed)
 		}
 		return nil
 	})
-	if again := ask(func(b *workerv1.Beat) {
+	if again := worker.beat(func(b *workerv1.Beat) {
 		b.Reported, b.Running = []*workerv1.Attempt{work.Attempt}, []*workerv1.Attempt{missed[0].Attempt}
 	}).Missed; len(again) != 0 {
 		t.Errorf("what the worker lists is named as missed: %v", again)
 	}
-	report(&workerv1.Result{Attempt: missed[0].Attempt, Token: missed[0].Token, End: &workerv1.Result_Returned{Returned: &workerv1.Returned{}}})
-	report(hostile.ResultOf(take(2), `2`))
+	worker.report(&workerv1.Result{Attempt: missed[0].Attempt, Token: missed[0].Token, End: &workerv1.Result_Returned{Returned: &workerv1.Returned{}}})
+	worker.report(hostile.ResultOf(worker.take(2), `2`))
 	if st := c.Settled(out.TreeID); st.Completed != 2 || st.Running != 0 {
 		t.Errorf("got %+v", *st)
 	}

@@ -104,19 +104,19 @@ failed a: bad luck
 final
 `
 
-// TestAWrongExpectationFails: the script as it is passes and is rewritten as it is; with any line of an expectation
-// changed or left out it fails, and names the step.
+// TestAWrongExpectationFails: the script as it is passes and is rewritten as it is. An expectation with a changed word, a
+// line too few or a line too many fails, whichever step it is of, and the error names the step and shows both.
 func TestAWrongExpectationFails(t *testing.T) {
 	t.Parallel()
 	s := newStories(t)
-	play := func(patience time.Duration, rewrite bool, text string) (string, error) {
+	play := func(text string, rewrite bool) (string, error) {
 		steps, err := parseScript(text)
 		if err == nil {
-			err = s.script(patience, rewrite).run(t.Context(), steps)
+			err = s.script(stuck, rewrite).run(t.Context(), steps)
 		}
 		return writeScript(steps), err
 	}
-	if got, err := play(stuck, false, rightScript); err != nil || got != rightScript {
+	if got, err := play(rightScript, false); err != nil || got != rightScript {
 		t.Fatalf("got %v, and the script\n%s", err, got)
 	}
 	steps, err := parseScript(rightScript)
@@ -126,7 +126,7 @@ func TestAWrongExpectationFails(t *testing.T) {
 	for i := range steps {
 		steps[i].want = "anything\n"
 	}
-	if got, err := play(stuck, true, writeScript(steps)); err != nil || got != rightScript {
+	if got, err := play(writeScript(steps), true); err != nil || got != rightScript {
 		t.Errorf("rewritten: got %v, and the script\n%s", err, got)
 	}
 	for i := range steps {

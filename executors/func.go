@@ -5,22 +5,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 )
 
 // Func makes an executor of a function.
 //
 // The JSON Schemas of inputs and output are derived from the types; see [Schema] for how. Inputs that don't fit fail the
-// task for good before f is called. Keys that In has no field for are ignored: results of dependencies arrive as such.
+// task for good before f is called. Keys that In has no field for are ignored: results of dependencies arrive as such. If
+// In is a map, they are among its keys, so that its values must be able to hold them, as those of map[string]any are.
 //
 // f must stop when its context ends, and may return ctx.Err() then. [FromContext] gives it the attempt: its number, its
 // idempotency key, and where to log and to report progress. An error may be retried unless it was made by [Permanent]. What
 // f returns beside an error, unless it is zero, is the partial result of a task that was cancelled.
 //
-// Func panics when a type can't be described, or In is no struct, map or interface: that is a programmer's error, seen at
-// start-up.
+// Func panics when a type can't be described, In is no struct, map or interface, or f is nil: that is a programmer's
+// error, seen at start-up.
 func Func[In, Out any](id string, f func(ctx context.Context, in In) (Out, error), options ...Option) Executor {
+	if f == nil {
+		panic(fmt.Sprintf("executors.Func %s: the function is nil", id))
+	}
 	e := &function[In, Out]{f: f, d: Description{
 		ID: id, Name: id, Type: "go", Description: fmt.Sprintf("Go function of %s", reflect.TypeFor[In]()), Cancelable: true,
 	}}
@@ -110,12 +117,46 @@ func (e *function[In, Out]) read(inputs json.RawMessage, in *In) error {
 	}
 	err := json.Unmarshal(inputs, in)
 	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // its text names Go types
-		return Invalid(e.d.ID, fmt.Sprintf("%s must not be a %s", bad.Field, bad.Value))
+		return Invalid(e.d.ID, misfit(reflect.TypeFor[In](), inputs, bad))
 	}
 	if err != nil {
 		return Invalid(e.d.ID, fmt.Sprintf("inputs: %v", err))
 	}
 	return nil
+}
+
+// misfit says which field, or which key of a map, can't be decoded.
+func misfit(t reflect.Type, inputs json.RawMessage, bad *json.UnmarshalTypeError) string {
+	var entries map[string]json.RawMessage
+	if json.Unmarshal(inputs, &entries) != nil {
+		return "inputs are not a JSON object"
+	}
+	field := bad.Field
+	if to, _ := pointee(t); to.Kind() == reflect.Map { // encoding/json does not say at which key it failed
+		keys := reflect.MapOf(to.Key(), reflect.TypeFor[any]())
+		for _, key := range slices.Sorted(maps.Keys(entries)) {
+			if decodeEntry(keys, key, entries[key]) != nil {
+				return key + " must not be a key in inputs"
+			}
+			if at, ok := errors.AsType[*json.UnmarshalTypeError](decodeEntry(to, key, entries[key])); ok {
+				bad, field = at, strings.TrimSuffix(key+"."+at.Field, ".")
+				break
+			}
+		}
+	}
+	if field == "" {
+		field = "inputs"
+	}
+	return fmt.Sprintf("%s must not be a %s", field, bad.Value)
+}
+
+// decodeEntry reads an object of one entry into a map type.
+func decodeEntry(t reflect.Type, key string, value json.RawMessage) error {
+	entry, err := json.Marshal(map[string]json.RawMessage{key: value})
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(entry, reflect.New(t).Interface())
 }
 
 type callKey struct{}

@@ -99,6 +99,29 @@ func TestFuncReturns(t *testing.T) {
 	}
 }
 
+// Results of dependencies arrive as keys, which a map has room for.
+func TestFuncNamesTheKeyOfAMap(t *testing.T) {
+	for name, tt := range map[string]struct {
+		executor     executors.Executor
+		inputs, want string
+	}{
+		"a value":         {echo[map[string]int](), `{"a": 1, "dep": "text", "z": "text"}`, "[echo] dep must not be a string"},
+		"behind pointers": {echo[**map[string]int](), `{"dep": {}}`, "[echo] dep must not be a object"},
+		"a field in it":   {echo[map[string]slept](), `{"dep": {"seconds": "x"}}`, "[echo] dep.seconds must not be a string"},
+		"the key":         {echo[map[int]int](), `{"1": 1, "dep": 2}`, "[echo] dep must not be a key in inputs"},
+		"no object":       {echo[map[string]int](), `[]`, "[echo] inputs are not a JSON object"},
+	} {
+		call, _ := conformance.Call(t, tt.inputs)
+		if _, err := tt.executor.Run(t.Context(), call); err == nil || err.Error() != tt.want {
+			t.Errorf("%s: got %v, want %s", name, err, tt.want)
+		}
+	}
+}
+
+func echo[T any]() executors.Executor {
+	return executors.Func("echo", func(_ context.Context, in T) (T, error) { return in, nil })
+}
+
 func ended(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancelCause(ctx)
 	cancel(executors.ErrCancelled)
@@ -130,6 +153,10 @@ func TestFuncPanicsAtWhatItCantDescribe(t *testing.T) {
 		"executors.Func f: output: chan int: type chan int has no form in JSON": func() {
 			executors.Func("f", func(context.Context, any) (chan int, error) { return nil, nil })
 		},
+		"executors.Func f: inputs: executors_test.circle: type executors_test.circle points only to itself": func() {
+			executors.Func("f", func(context.Context, circle) (int, error) { return 0, nil })
+		},
+		"executors.Func f: the function is nil": func() { executors.Func[any, any]("f", nil) },
 	} {
 		func() {
 			defer func() {

@@ -3,25 +3,27 @@ package executors
 import (
 	"encoding"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // Schema is the JSON Schema of what encoding/json reads into a T.
 //
-//   - A field is required unless it is a pointer, or its json tag has omitempty or omitzero.
+//   - Fields have the names that encoding/json gives them, and embedded structs lend theirs by its rules: the least deep
+//     one of a name counts, then the one whose tag has the name, and of several such ones none.
+//   - A field is required unless it is a pointer or reached through one, or its json tag has omitempty or omitzero.
 //   - `jsonschema:"…"` is a field's description; `enum:"a,b"` lists the values of a text, `minimum:"1"` and
 //     `maximum:"10"` bound a number.
 //   - Pointers, slices and maps may be null. Keys that no field has are allowed.
 //   - [time.Time] is a text of the format date-time, []byte a text in base64, a type that reads text (such as
 //     [net/netip.Addr]) a text. A type that reads JSON by itself, [json.RawMessage] and any may be anything, and so may a
 //     type inside itself.
-//   - Channels, functions, complex numbers and maps whose keys are no texts are errors, which name the field.
+//   - Channels, functions, complex numbers and maps whose keys are no texts are errors, which name the field. So are two
+//     fields of one struct with the same name, pointers that lead only to themselves, and fields reached through an
+//     embedded pointer to an unexported struct, as encoding/json can't set that pointer.
 func Schema[T any]() (json.RawMessage, error) {
 	s, err := derive(reflect.TypeFor[T](), inward)
 	if err != nil {
@@ -84,9 +86,6 @@ const (
 
 // inputsOf is the schema of a type that a task's inputs are read into.
 func inputsOf(t reflect.Type) (*schema, error) {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
 	s, err := derive(t, inward)
 	if err != nil {
 		return nil, err
@@ -117,18 +116,22 @@ var (
 
 // of describes a type; path names it in errors.
 func (d *deriver) of(t reflect.Type, path string) (*schema, error) {
-	if slices.Contains(d.inside, t) {
-		return &schema{}, nil
-	}
-	d.inside = append(d.inside, t)
-	defer d.leave()
 	if t.Kind() == reflect.Pointer {
-		s, err := d.of(t.Elem(), path)
+		to, ok := pointee(t)
+		if !ok {
+			return nil, fmt.Errorf("%s: type %s points only to itself", path, t)
+		}
+		s, err := d.of(to, path)
 		if err != nil {
 			return nil, err
 		}
 		return s.orNull(), nil
 	}
+	if slices.Contains(d.inside, t) {
+		return &schema{}, nil
+	}
+	d.inside = append(d.inside, t)
+	defer func() { d.inside = d.inside[:len(d.inside)-1] }()
 	switch {
 	case t == timeType:
 		return &schema{Type: "string", Format: "date-time"}, nil
@@ -151,8 +154,7 @@ func (d *deriver) of(t reflect.Type, path string) (*schema, error) {
 	case reflect.Map:
 		return d.mapping(t, path)
 	case reflect.Struct:
-		s := &schema{Type: "object", Properties: map[string]*schema{}}
-		return s, d.fields(s, t, path, false)
+		return d.object(t, path)
 	case reflect.Interface:
 		if d.direction == outward || t.NumMethod() == 0 {
 			return &schema{}, nil
@@ -164,7 +166,18 @@ func (d *deriver) of(t reflect.Type, path string) (*schema, error) {
 	return nil, fmt.Errorf("%s: type %s has no form in JSON", path, t)
 }
 
-func (d *deriver) leave() { d.inside = d.inside[:len(d.inside)-1] }
+// pointee is what a pointer leads to, by way of further pointers. It is not ok if they go in a circle, like type P *P.
+func pointee(t reflect.Type) (to reflect.Type, ok bool) {
+	var passed []reflect.Type
+	for t.Kind() == reflect.Pointer {
+		if slices.Contains(passed, t) {
+			return nil, false
+		}
+		passed = append(passed, t)
+		t = t.Elem()
+	}
+	return t, true
+}
 
 // byItself reports whether a type, or a pointer to it, has its own way to be read or written.
 func (d *deriver) byItself(t, reads, writes reflect.Type) bool {
@@ -219,107 +232,4 @@ func (d *deriver) mapping(t reflect.Type, path string) (*schema, error) {
 		return nil, err
 	}
 	return (&schema{Type: "object", Values: values}).orNull(), nil
-}
-
-// fields adds those of a struct. Embedded structs lend theirs, which the outer ones hide; optional ones need not be there.
-func (d *deriver) fields(s *schema, t reflect.Type, path string, optional bool) error {
-	own := map[string]bool{}
-	for pass := range 2 { // embedded ones first
-		for field := range t.Fields() {
-			name, flags, _ := strings.Cut(field.Tag.Get("json"), ",")
-			inner := field.Type
-			if inner.Kind() == reflect.Pointer {
-				inner = inner.Elem()
-			}
-			embedded := field.Anonymous && name == "" && inner.Kind() == reflect.Struct && inner != timeType
-			switch {
-			case embedded != (pass == 0), field.Tag.Get("json") == "-", !embedded && !field.IsExported():
-				continue
-			case embedded:
-				if slices.Contains(d.inside, inner) {
-					continue
-				}
-				d.inside = append(d.inside, inner)
-				err := d.fields(s, inner, path, optional || inner != field.Type)
-				d.leave()
-				if err != nil {
-					return err
-				}
-				continue
-			case name == "":
-				name = field.Name
-			}
-			if own[name] {
-				return fmt.Errorf("%s: two fields are called %s in JSON", path, name)
-			}
-			own[name] = true
-			property, err := d.property(field, flags, path+"."+field.Name)
-			if err != nil {
-				return err
-			}
-			s.Properties[name] = property
-			s.Required = slices.DeleteFunc(s.Required, func(r string) bool { return r == name })
-			if !optional && !d.mayLack(field, flags) {
-				s.Required = append(s.Required, name)
-			}
-		}
-	}
-	return nil
-}
-
-// mayLack reports whether a value may come without the field.
-func (d *deriver) mayLack(field reflect.StructField, flags string) bool {
-	for flag := range strings.SplitSeq(flags, ",") {
-		if flag == "omitempty" || flag == "omitzero" {
-			return true
-		}
-	}
-	return d.direction == inward && field.Type.Kind() == reflect.Pointer
-}
-
-// property describes a field, with what its tags say.
-func (d *deriver) property(field reflect.StructField, flags, path string) (*schema, error) {
-	s, err := d.of(field.Type, path)
-	if err != nil {
-		return nil, err
-	}
-	if slices.Contains(strings.Split(flags, ","), "string") {
-		s = &schema{Type: "string"}
-	}
-	s.Description = field.Tag.Get("jsonschema")
-	if values, ok := field.Tag.Lookup("enum"); ok {
-		if s.name() != "string" {
-			return nil, fmt.Errorf("%s: enum is for a string, not for %s", path, field.Type)
-		}
-		for value := range strings.SplitSeq(values, ",") {
-			s.Enum = append(s.Enum, value)
-		}
-		if s.Type != "string" {
-			s.Enum = append(s.Enum, nil)
-		}
-	}
-	for _, bound := range []struct {
-		tag string
-		to  *json.Number
-	}{{"minimum", &s.Minimum}, {"maximum", &s.Maximum}} {
-		text, ok := field.Tag.Lookup(bound.tag)
-		if !ok {
-			continue
-		}
-		if err := bounded(s, text); err != nil {
-			return nil, fmt.Errorf("%s: %s %q: %w", path, bound.tag, text, err)
-		}
-		*bound.to = json.Number(text)
-	}
-	return s, nil
-}
-
-func bounded(s *schema, text string) error {
-	if name := s.name(); name != "integer" && name != "number" {
-		return errors.New("only numbers have it")
-	}
-	if _, err := strconv.ParseFloat(text, 64); err != nil {
-		return errors.New("not a number")
-	}
-	return nil
 }

@@ -24,16 +24,31 @@ type page struct {
 	Sort string `json:"sort,omitempty" enum:"up,down"`
 }
 
-type node struct {
+type Node struct {
 	Name  string `json:"name"`
-	Below []node `json:"below,omitempty"`
+	Below []Node `json:"below,omitempty"`
 }
 
 type embedding struct {
 	page
-	*node
+	*Node
 	Size float64 `json:"size"`
 }
+
+type (
+	deepest struct{ X string }
+	deeper  struct{ deepest }
+	shallow struct{ X int }
+	other   struct{ X bool }
+	naming  struct {
+		Y string `json:"X"`
+	}
+	circle   *circle
+	behind   struct{ *shallow }
+	behindAs struct {
+		*shallow `json:"s"`
+	}
+)
 
 func TestSchema(t *testing.T) {
 	for name, tt := range map[string]struct {
@@ -51,17 +66,40 @@ func TestSchema(t *testing.T) {
 			C      int  `json:",string"`
 			hidden int
 		}](), `{"type":"object","properties":{"C":{"type":"string"}},"required":["C"]}`},
-		"lists and maps":         {schemaOf[map[string][]uint8](), `{"type":["object","null"],"additionalProperties":{"type":["string","null"],"contentEncoding":"base64"}}`},
-		"arrays":                 {schemaOf[[2]int8](), `{"type":"array","items":{"type":"integer","minimum":-128,"maximum":127},"minItems":2,"maxItems":2}`},
-		"unsigned":               {schemaOf[[]uint32](), `{"type":["array","null"],"items":{"type":"integer","minimum":0,"maximum":4294967295}}`},
-		"numbers as keys":        {schemaOf[map[int]float32](), `{"type":["object","null"],"additionalProperties":{"type":"number"}}`},
-		"times":                  {schemaOf[time.Time](), `{"type":"string","format":"date-time"}`},
-		"numbers of any length":  {schemaOf[json.Number](), `{"type":"number"}`},
-		"what reads text":        {schemaOf[*netip.Addr](), `{"type":["string","null"]}`},
-		"what reads JSON":        {schemaOf[json.RawMessage](), `{}`},
-		"anything":               {schemaOf[any](), `{}`},
-		"a type in itself":       {schemaOf[node](), `{"type":"object","properties":{"below":{"type":["array","null"],"items":{}},"name":{"type":"string"}},"required":["name"]}`},
-		"embedded ones lend":     {schemaOf[embedding](), `{"type":"object","properties":{"below":{"type":["array","null"],"items":{}},"name":{"type":"string"},"size":{"type":"number"},"sort":{"type":"string","enum":["up","down"]}},"required":["size"]}`},
+		"lists and maps":        {schemaOf[map[string][]uint8](), `{"type":["object","null"],"additionalProperties":{"type":["string","null"],"contentEncoding":"base64"}}`},
+		"arrays":                {schemaOf[[2]int8](), `{"type":"array","items":{"type":"integer","minimum":-128,"maximum":127},"minItems":2,"maxItems":2}`},
+		"unsigned":              {schemaOf[[]uint32](), `{"type":["array","null"],"items":{"type":"integer","minimum":0,"maximum":4294967295}}`},
+		"numbers as keys":       {schemaOf[map[int]float32](), `{"type":["object","null"],"additionalProperties":{"type":"number"}}`},
+		"times":                 {schemaOf[time.Time](), `{"type":"string","format":"date-time"}`},
+		"numbers of any length": {schemaOf[json.Number](), `{"type":"number"}`},
+		"what reads text":       {schemaOf[*netip.Addr](), `{"type":["string","null"]}`},
+		"what reads JSON":       {schemaOf[json.RawMessage](), `{}`},
+		"anything":              {schemaOf[any](), `{}`},
+		"a type in itself":      {schemaOf[Node](), `{"type":"object","properties":{"below":{"type":["array","null"],"items":{}},"name":{"type":"string"}},"required":["name"]}`},
+		"embedded ones lend":    {schemaOf[embedding](), `{"type":"object","properties":{"below":{"type":["array","null"],"items":{}},"name":{"type":"string"},"size":{"type":"number"},"sort":{"type":"string","enum":["up","down"]}},"required":["size"]}`},
+		"the least deep one counts": {schemaOf[struct {
+			shallow
+			deeper
+		}](), `{"type":"object","properties":{"X":{"type":"integer"}},"required":["X"]}`},
+		"of two at one depth none counts": {schemaOf[struct {
+			shallow
+			other
+			Z int
+		}](), `{"type":"object","properties":{"Z":{"type":"integer"}},"required":["Z"]}`},
+		"of two at one depth the tagged one counts": {schemaOf[struct {
+			shallow
+			naming
+		}](), `{"type":"object","properties":{"X":{"type":"string"}},"required":["X"]}`},
+		"only scalars are quoted, and may be null behind a pointer": {schemaOf[struct {
+			A *int  `json:",string"`
+			B []int `json:",string"`
+			C **int `json:",string"`
+		}](), `{"type":"object","properties":{"A":{"type":["string","null"]},"B":{"type":["array","null"],"items":{"type":"integer"}},` +
+			`"C":{"type":["integer","null"]}},"required":["B"]}`},
+		"tags that are no names": {schemaOf[struct {
+			A int `json:"it's"`
+			B int `json:"-,"`
+		}](), `{"type":"object","properties":{"-":{"type":"integer"},"A":{"type":"integer"}},"required":["A","-"]}`},
 		"structs of the library": {schemaOf[url.URL](), ""},
 	} {
 		got, err := tt.schema()
@@ -84,6 +122,9 @@ func TestSchemaNamesWhatHasNone(t *testing.T) {
 			A int `json:"B"`
 			B int
 		}](),
+		".P: type executors_test.circle points only to itself": schemaOf[struct{ P circle }](),
+		"behind.X: encoding/json can't set the embedded *executors_test.shallow, as that type is not exported: embed it without the pointer, or export it":         schemaOf[behind](),
+		"behindAs.shallow: encoding/json can't set the embedded *executors_test.shallow, as that type is not exported: embed it without the pointer, or export it": schemaOf[behindAs](),
 		`.A: minimum "a": not a number`: schemaOf[struct {
 			A int `minimum:"a"`
 		}](),

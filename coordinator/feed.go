@@ -1,11 +1,14 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -28,12 +31,16 @@ type feed struct {
 	stop  context.CancelFunc // of run
 	done  chan struct{}      // closed when run has returned
 
+	begun atomic.Int64  // looks at the store that have begun, each with its number from 1
+	ask   chan struct{} // capacity 1: a watcher waits for a look that has not begun
+
 	watchers int      // guarded by feeds.mu
 	ids      []string // guarded by feeds.mu: of feeds.ids, those that lead here
 
 	mu       sync.Mutex
 	status   *TreeStatus // nil: not read yet
 	start    int64       // the last sequence before the current execution
+	looked   int64       // number of the last look that has ended; status and start are what it found
 	window   []entry     // in the order of their sequences
 	base     int64       // place of the first entry
 	first    int64       // the last sequence that is not in the window any more
@@ -64,8 +71,8 @@ const (
 )
 
 func newFeed(fs *feeds, tree dag.TreeKey) *feed {
-	return &feed{feeds: fs, tree: tree, done: make(chan struct{}), changed: make(chan struct{}), caughtUp: make(chan struct{}, 1),
-		attached: map[*watcher]bool{}}
+	return &feed{feeds: fs, tree: tree, done: make(chan struct{}), ask: make(chan struct{}, 1),
+		changed: make(chan struct{}), caughtUp: make(chan struct{}, 1), attached: map[*watcher]bool{}}
 }
 
 // run reads until the execution has ended, or ctx, or something fails.
@@ -94,7 +101,7 @@ func (f *feed) read(ctx context.Context, after int64) error {
 		if over, err := f.catchUp(ctx); over || err != nil {
 			return err
 		}
-		reports, err := listen(ctx, news)
+		reports, err := f.listen(ctx, news)
 		if err != nil {
 			return err
 		}
@@ -124,6 +131,11 @@ func (f *feed) catchUp(ctx context.Context) (over bool, err error) {
 		if err := f.waitForSlow(ctx); err != nil {
 			return false, err
 		}
+		select { // who asked before this look begins is served by it
+		case <-f.ask:
+		default:
+		}
+		f.begun.Add(1)
 		tree, events, err := f.feeds.store.Events(ctx, f.tree, f.position)
 		if err != nil {
 			return false, err
@@ -164,7 +176,7 @@ func (f *feed) waitForSlow(ctx context.Context) error {
 func (f *feed) extend(tree *pg.Tree, events []pg.TreeEvent) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.status, f.start = showTree(tree), tree.ExecutionStart
+	f.status, f.start, f.looked = showTree(tree), tree.ExecutionStart, f.begun.Load()
 	f.add(showEvents(f.status, events))
 	f.announce()
 }
@@ -282,14 +294,29 @@ func (f *feed) look(w *watcher) glance {
 	return glance{events: events}
 }
 
-// started waits until the feed has had its first look, and gives the last sequence before the current execution.
-func (f *feed) started(ctx context.Context) (start int64, err error) {
+// errRetired says that a feed ended with the execution before it had the look that a watcher waits for: the tree may have
+// begun another one since.
+var errRetired = fmt.Errorf("%w: the tree's executions end faster than they can be watched", ErrUnavailable)
+
+// request asks for a look that begins after the call, and gives its number.
+func (f *feed) request() int64 {
+	number := f.begun.Load() + 1
+	wake(f.ask)
+	return number
+}
+
+// fresh waits until the look of a number has ended, and gives the last sequence before the current execution. [errRetired].
+// One look serves all that wait for it.
+func (f *feed) fresh(ctx context.Context, number int64) (start int64, err error) {
 	for {
 		f.mu.Lock()
-		status, start, ended, err, changed := f.status, f.start, f.ended, f.err, f.changed
+		looked, start, ended, err, changed := f.looked, f.start, f.ended, f.err, f.changed
 		f.mu.Unlock()
-		if status != nil || ended {
-			return start, err
+		switch {
+		case looked >= number:
+			return start, nil
+		case ended:
+			return 0, cmp.Or(err, errRetired)
 		}
 		select {
 		case <-changed:
@@ -313,8 +340,9 @@ func (f *feed) begins() int64 {
 	return f.first
 }
 
-// listen waits for news about a tree, for watchFallback at most, and gives what executors have reported meanwhile.
-func listen(ctx context.Context, news <-chan []byte) (reports []*workerv1.Progress, err error) {
+// listen waits for news about the tree or for a watcher that asks for a look, for watchFallback at most, and gives what
+// executors have reported meanwhile.
+func (f *feed) listen(ctx context.Context, news <-chan []byte) (reports []*workerv1.Progress, err error) {
 	timer := time.NewTimer(watchFallback)
 	defer timer.Stop()
 	select {
@@ -331,6 +359,8 @@ func listen(ctx context.Context, news <-chan []byte) (reports []*workerv1.Progre
 			}
 		}
 		return nil, unavailable(errors.Join(ctx.Err(), queue.ErrClosed))
+	case <-f.ask:
+		return nil, nil
 	case <-timer.C:
 		return nil, nil
 	case <-ctx.Done():

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -18,16 +19,17 @@ type stage struct {
 	mu      sync.Mutex
 	tree    pg.Tree
 	events  []pg.TreeEvent
-	err     error // of each look, while set
-	lookups int   // of ids
-	looks   int   // at the tree and its events
+	err     error         // of each look, while set
+	lookups int           // of ids
+	looks   int           // at the tree and its events
+	gate    chan struct{} // while set, looks that have read wait for its close before they answer
 	news    map[chan []byte]bool
 	feeds   *feeds
 }
 
 func newStage() *stage {
 	s := &stage{tree: pg.Tree{Key: watchedTree, ID: "root", Name: "root", Tasks: 1, Unfinished: 1}, news: map[chan []byte]bool{}}
-	s.feeds = newFeeds(s, s.subscribe, func(_ string, err error) error { return err })
+	s.feeds = newFeeds(s, s.subscribe, (&Coordinator{log: slog.New(slog.DiscardHandler)}).internal)
 	return s
 }
 
@@ -38,27 +40,50 @@ func (s *stage) KeyOf(_ context.Context, id string) (dag.Key, error) {
 	if id != "root" && id != "child" {
 		return 0, pg.ErrNotFound
 	}
-	return watchedTree.Key(0), s.err
+	return s.tree.Key.Key(0), s.err
 }
 
-func (s *stage) Tree(context.Context, dag.TreeKey) (*pg.Tree, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.looks++
-	tree := s.tree
-	return &tree, s.err
+func (s *stage) Tree(_ context.Context, key dag.TreeKey) (*pg.Tree, error) {
+	tree, _, err := s.look(key, 0)
+	return tree, err
 }
 
 // eventsAtOnce is how many events the stage gives at a time.
 const eventsAtOnce = 500
 
-func (s *stage) Events(_ context.Context, _ dag.TreeKey, after int64) (*pg.Tree, []pg.TreeEvent, error) {
+func (s *stage) Events(_ context.Context, key dag.TreeKey, after int64) (*pg.Tree, []pg.TreeEvent, error) {
+	return s.look(key, after)
+}
+
+func (s *stage) look(key dag.TreeKey, after int64) (*pg.Tree, []pg.TreeEvent, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.looks++
-	tree := s.tree
+	tree, err, gate := s.tree, s.err, s.gate
+	if err == nil && key != tree.Key {
+		err = pg.ErrNotFound
+	}
 	events := s.events[min(after, int64(len(s.events))):]
-	return &tree, slices.Clone(events[:min(len(events), eventsAtOnce)]), s.err
+	events = slices.Clone(events[:min(len(events), eventsAtOnce)])
+	s.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return &tree, events, err
+}
+
+// holdLooks lets looks read and not answer, until release is called.
+func (s *stage) holdLooks() (release func()) {
+	gate := make(chan struct{})
+	set := func(g chan struct{}) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.gate = g
+	}
+	set(gate)
+	return func() {
+		set(nil)
+		close(gate)
+	}
 }
 
 func (s *stage) IDs(_ context.Context, keys []dag.Key) (map[dag.Key]string, error) {
@@ -102,14 +127,36 @@ func (s *stage) happen(n int) {
 	s.publish(nil)
 }
 
-// finish ends the execution.
+// finish ends the execution and says so.
 func (s *stage) finish() {
+	s.finishUnheard()
+	s.publish(nil)
+}
+
+// finishUnheard ends the execution; the news is lost.
+func (s *stage) finishUnheard() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.tree.Sequence++
 	s.tree.Unfinished = 0
 	s.events = append(s.events, pg.TreeEvent{Event: dag.Event{Type: dag.EventFinal}, Sequence: s.tree.Sequence})
-	s.mu.Unlock()
-	s.publish(nil)
+}
+
+// rerun begins another execution, whose news is lost.
+func (s *stage) rerun() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tree.Unfinished, s.tree.ExecutionStart = 1, s.tree.Sequence
+	s.tree.Sequence++
+	s.events = append(s.events, pg.TreeEvent{Event: dag.Event{Type: dag.EventExecution}, Sequence: s.tree.Sequence})
+}
+
+// replace deletes the tree and stores another one with the same ids, whose news is lost.
+func (s *stage) replace() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tree.Key++
+	s.tree.Unfinished, s.tree.ExecutionStart, s.tree.Sequence, s.events = 1, 0, 0, nil
 }
 
 func (s *stage) fail(err error) {

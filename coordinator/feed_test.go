@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
@@ -20,10 +19,13 @@ func TestAThousandWatchersAskNoMoreThanOne(t *testing.T) {
 	count := func(watchers int) (lookups, looks int) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage()
+			release := s.holdLooks() // until all have come
 			var seats []*seat
 			for range watchers {
 				seats = append(seats, s.watch(t, "root", 0, nil))
 			}
+			synctest.Wait()
+			release()
 			synctest.Wait()
 			for range 20 {
 				before, was := s.asked()
@@ -51,6 +53,34 @@ func TestAThousandWatchersAskNoMoreThanOne(t *testing.T) {
 	if lookups > oneLookups || looks > oneLooks {
 		t.Errorf("1000 watchers took %d look-ups and %d looks, one %d and %d", lookups, looks, oneLookups, oneLooks)
 	}
+}
+
+// A look that began after a watcher came tells it where the tree is; that takes two for any number that come together.
+func TestLateWatchersShareALook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		s.happen(3)
+		seats := []*seat{s.watch(t, "root", 0, nil)}
+		synctest.Wait()
+		lookups, looks := s.asked()
+		release := s.holdLooks()
+		for range 1000 {
+			seats = append(seats, s.watch(t, "root", 0, nil))
+		}
+		synctest.Wait()
+		release()
+		synctest.Wait()
+		if now, is := s.asked(); now != lookups || is > looks+2 {
+			t.Errorf("1000 late watchers took %d look-ups and %d looks, want none and at most 2", now-lookups, is-looks)
+		}
+		s.finish()
+		synctest.Wait()
+		for _, w := range seats {
+			w.want(t, 1, 4)
+		}
+		s.empty(t)
+	})
 }
 
 func TestALateWatcherMissesNothing(t *testing.T) {
@@ -213,13 +243,125 @@ func TestAWatchGoesOnWithTheNextExecution(t *testing.T) {
 	})
 }
 
+// A watcher that comes after a re-run sees nothing of the execution before, even if the feed knows of that one only.
+func TestAWatcherAfterARerun(t *testing.T) {
+	t.Parallel()
+	for name, looking := range map[string]bool{"before the feed's next look": false, "during a look that began before": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage()
+				s.happen(2)
+				first := s.watch(t, "root", 0, nil)
+				synctest.Wait()
+				release := func() {}
+				if looking {
+					release = s.holdLooks()
+					s.finish()
+					synctest.Wait()
+				} else {
+					s.finishUnheard()
+				}
+				s.rerun()
+				current, after := s.watch(t, "root", 0, nil), s.watch(t, "child", 3, nil)
+				synctest.Wait()
+				release()
+				synctest.Wait()
+				for _, w := range []*seat{current, after} {
+					w.want(t, 4, 4)
+					if w.done {
+						t.Errorf("a watch ended with the execution before: %v", w.err)
+					}
+				}
+				s.finish()
+				synctest.Wait()
+				current.want(t, 4, 5)
+				after.want(t, 4, 5)
+				first.want(t, 1, map[bool]int64{true: 3, false: 5}[looking])
+				s.empty(t)
+			})
+		})
+	}
+}
+
+// A tree that has the ids of one that was deleted is not read through the feed of that one.
+func TestAnIDThatWasStoredAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		s.happen(5)
+		first := s.watch(t, "root", 0, nil)
+		synctest.Wait()
+		s.replace()
+		whole, rest := s.watch(t, "root", 0, nil), s.watch(t, "root", 1, nil)
+		synctest.Wait()
+		s.happen(2)
+		synctest.Wait()
+		s.finish()
+		synctest.Wait()
+		first.want(t, 1, 5)
+		if !errors.Is(first.err, ErrNotFound) {
+			t.Errorf("the watch of the deleted tree: got %v", first.err)
+		}
+		whole.want(t, 1, 3)
+		rest.want(t, 2, 3)
+		s.empty(t)
+	})
+}
+
+// A slow watcher keeps a feed that has ended; who comes later gets one that lives.
+func TestNobodyJoinsAFeedThatHasEnded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		release := make(chan struct{})
+		slow := s.watch(t, "root", 0, func(*Event) { <-release })
+		synctest.Wait()
+		s.happen(2)
+		s.finish()
+		synctest.Wait()
+		s.rerun()
+		later := s.watch(t, "root", 0, nil)
+		synctest.Wait()
+		s.finish()
+		synctest.Wait()
+		later.want(t, 4, 5)
+		close(release)
+		synctest.Wait()
+		slow.want(t, 1, 3)
+		for _, w := range []*seat{later, slow} {
+			if !w.done || w.err != nil {
+				t.Errorf("got done %t, %v", w.done, w.err)
+			}
+		}
+		s.empty(t)
+	})
+}
+
+func TestAWatchOfAFinishedTreeEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		s.happen(2)
+		s.finish()
+		for _, after := range []int64{0, 2, 3, 4} {
+			w := s.watch(t, "root", after, nil)
+			synctest.Wait()
+			w.want(t, min(after, 3)+1, 3)
+			if !w.done || w.err != nil {
+				t.Errorf("after %d: got done %t, %v", after, w.done, w.err)
+			}
+		}
+		s.empty(t)
+	})
+}
+
 func TestAnUnknownTaskIsNotWatched(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage()
 		w := s.watch(t, "nope", 0, nil)
 		synctest.Wait()
-		if !errors.Is(w.err, pg.ErrNotFound) {
+		if !errors.Is(w.err, ErrNotFound) {
 			t.Errorf("got %v", w.err)
 		}
 		s.empty(t)

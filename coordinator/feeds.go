@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"golang.org/x/sync/singleflight"
@@ -40,40 +41,71 @@ func newFeeds(store eventStore, sub subscribe, internal func(string, error) erro
 // maxFeedIDs is how many ids of its tasks a feed is found by; by others, the tree is looked up.
 const maxFeedIDs = 16
 
-// join gives the feed of a task's tree, which begins to read after the sequence given if this is its first watcher. Each
-// join needs a leave.
-func (fs *feeds) join(ctx context.Context, id string, after int64) (*feed, error) {
+// maxJoins is how many feeds a watcher tries that end before they serve it.
+const maxJoins = 8
+
+// join gives the feed of a task's tree once it has looked at the store since the call, and the last sequence before the
+// execution that it found. So a watcher that comes after a re-run never sees the execution before, nor one that comes after
+// an id was stored anew the tree that had it. The feed begins to read after the sequence given if this is its first
+// watcher. Each join needs a leave, unless it fails.
+func (fs *feeds) join(ctx context.Context, id string, after int64) (f *feed, start int64, err error) {
+	for tries := 1; ; tries++ {
+		f, look, err := fs.enter(ctx, id, after)
+		if err != nil {
+			return nil, 0, fs.internal("watch a tree", err)
+		}
+		if start, err = f.fresh(ctx, look); err == nil {
+			return f, start, nil
+		}
+		fs.leave(f)
+		outlived := errors.Is(err, errRetired) || errors.Is(err, ErrNotFound) // the id may lead to another feed
+		if !outlived || tries == maxJoins {
+			return nil, 0, err
+		}
+	}
+}
+
+// enter makes a watcher one of a feed's, and gives the number of the feed's first look that begins after the call.
+func (fs *feeds) enter(ctx context.Context, id string, after int64) (f *feed, look int64, err error) {
 	fs.mu.Lock()
-	f := fs.ids[id]
+	f = fs.ids[id]
 	if f != nil {
 		f.watchers++
 	}
 	fs.mu.Unlock()
 	if f != nil {
-		return f, nil
+		return f, f.request(), nil
 	}
 	k, err, _ := fs.lookups.Do(id, func() (any, error) {
 		return fs.store.KeyOf(context.WithoutCancel(ctx), id) // others wait for it too; the store bounds it
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	tree := k.(dag.Key).Tree()
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if f = fs.trees[tree]; f == nil {
-		f = newFeed(fs, tree)
-		fs.trees[tree] = f
-		reading, stop := context.WithCancel(context.WithoutCancel(ctx))
-		f.stop = stop
-		go f.run(reading, after) // the last watcher waits for its end, see leave
+	if f = fs.trees[tree]; f != nil {
+		look = f.request()
+	} else {
+		f, look = fs.begin(ctx, tree, after), 1
 	}
 	f.watchers++
 	if len(f.ids) < maxFeedIDs && fs.ids[id] == nil {
 		f.ids = append(f.ids, id)
 		fs.ids[id] = f
 	}
-	return f, nil
+	return f, look, nil
+}
+
+// begin starts a tree's feed. The caller holds mu.
+func (fs *feeds) begin(ctx context.Context, tree dag.TreeKey, after int64) *feed {
+	f := newFeed(fs, tree)
+	fs.trees[tree] = f
+	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+	f.stop = stop
+	go f.run(reading, after) // the last watcher waits for its end, see leave
+	return f
 }
 
 // leave ends the feed with its last watcher.

@@ -44,11 +44,14 @@ func (c *Coordinator) watch(ctx context.Context, id string, after int64, yield f
 	if !text(id) {
 		return ErrNotFound
 	}
-	f, err := c.feeds.join(ctx, id, after)
+	f, start, err := c.feeds.join(ctx, id, after)
 	if err != nil {
-		return c.feeds.internal("watch a tree", err)
+		return err
 	}
 	defer c.feeds.leave(f)
+	if after == 0 {
+		after = start
+	}
 	w := &watcher{feed: f, after: after, yield: yield}
 	defer f.leave(w)
 	return w.run(ctx)
@@ -66,14 +69,8 @@ type watcher struct {
 
 // run tells all until the final event (nil), or until the feed or ctx ends (their error), or the watcher leaves (errLeft).
 func (w *watcher) run(ctx context.Context) error {
-	start, err := w.feed.started(ctx)
-	if err != nil {
-		return err
-	}
-	if w.after == 0 {
-		w.after = start
-	}
 	for {
+		var err error
 		look := w.feed.look(w)
 		switch {
 		case look.missing:

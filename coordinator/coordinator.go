@@ -79,7 +79,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 // *[dag.OutdatedError] when the store has used a feature level that this process does not have.
 func (c *Coordinator) Run(ctx context.Context) error {
 	defer c.leave(ctx)
-	if err := c.prepare(ctx); err != nil {
+	if err := c.prepare(ctx); err != nil || ctx.Err() != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -100,12 +100,12 @@ func (c *Coordinator) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// prepare makes streams and consumers, waiting for servers that are not there yet.
+// prepare makes streams and consumers, waiting for servers that are not there yet. It returns nil when ctx ends.
 func (c *Coordinator) prepare(ctx context.Context) error {
 	for {
 		err := c.tryPrepare(ctx)
 		if err == nil || ctx.Err() != nil {
-			return ctx.Err()
+			return nil
 		}
 		if isOutdated(err) {
 			return err

@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/pg/pgtest"
+	"github.com/taskgrove/taskgrove/queue/natsserver"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// settingsOfCoordinator are those of a coordinator with servers of its own and no listeners.
+func settingsOfCoordinator(t *testing.T) *config.Coordinator {
+	t.Helper()
+	server, err := natsserver.Start(natsserver.Config{StoreDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Shutdown)
+	cfg := config.Defaults[*config.Coordinator]()
+	cfg.PostgresURL.Secret, cfg.NATSURL.Secret = config.Secret(pgtest.Database(t)), config.Secret(server.CoordinatorURL())
+	cfg.GRPCAddr, cfg.HTTPAddr = "", ""
+	return cfg
+}
+
+// takenAddress is one that nobody else can listen at.
+func takenAddress(t *testing.T) config.Address {
+	t.Helper()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = taken.Close() })
+	return config.Address(taken.Addr().String())
+}
+
+// A coordinator that is stopped while it prepares itself has done nothing wrong, and hides no real error.
+func TestStopWhileACoordinatorStarts(t *testing.T) {
+	cfg := settingsOfCoordinator(t)
+	cfg.HTTPAddr = takenAddress(t)
+	p := NewProcess(slog.New(slog.DiscardHandler))
+	if _, err := p.StartCoordinator(t.Context(), cfg, Options{}); err == nil || !strings.Contains(err.Error(), "HTTP_ADDR") {
+		t.Errorf("got %v, want the address that is taken", err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Errorf("stop: got %v", err)
+	}
+
+	c, err := p.StartCoordinator(t.Context(), cfg, Options{Resting: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if err := c.Run(ended); err != nil {
+		t.Errorf("run: got %v", err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Errorf("second stop: got %v", err)
+	}
+}

@@ -103,18 +103,18 @@ var causes = [...]error{
 	ledger.Missed:    ErrMissed,
 }
 
-// outcomeOf decides what an ended attempt is reported as. cause is why its context ended, nil if it did not; err is
-// what its executor returned.
+// outcomeOf decides what an ended attempt is reported as. cause is why its context ended, nil if it did not; failed
+// says that its executor returned an error, or did not return.
 //
 // A cancellation stands whatever came of the work. So does a timeout, whose point is that later is too late. Work that
 // was done in spite of a drain or a lost lease is done; the coordinator's guards decide whether it still counts.
-func outcomeOf(cancelled bool, cause, err error) dag.Outcome {
+func outcomeOf(cancelled bool, cause error, failed bool) dag.Outcome {
 	switch {
 	case cancelled:
 		return dag.OutcomeCancelled
 	case errors.Is(cause, executors.ErrTimeout):
 		return dag.OutcomeTimedOut
-	case err == nil:
+	case !failed:
 		return dag.OutcomeCompleted
 	case errors.Is(cause, executors.ErrDraining), errors.Is(cause, executors.ErrLeaseLost):
 		return dag.OutcomeReturned

@@ -35,7 +35,7 @@ func TestOutcomeOf(t *testing.T) {
 		{"work done in spite of a drain is done", false, executors.ErrDraining, nil, dag.OutcomeCompleted},
 	} {
 		t.Run(tt.fact, func(t *testing.T) {
-			if got := outcomeOf(tt.cancelled, tt.cause, tt.err); got != tt.want {
+			if got := outcomeOf(tt.cancelled, tt.cause, tt.err != nil); got != tt.want {
 				t.Errorf("outcomeOf(%v, %v, %v) = %v, want %v", tt.cancelled, tt.cause, tt.err, got, tt.want)
 			}
 		})
@@ -115,7 +115,8 @@ func TestLateAttemptsDoNotStart(t *testing.T) {
 		l.Ask(time.Now().Add(-2*dag.StartWithin), a)
 		l.Answer(time.Now(), a, dag.Yes, ledger.None, out)
 	})
-	if r := s.w.work(a); endOf(r) != dag.OutcomeReturned || r.Error != ErrLate.Error() {
+	s.w.work(a)
+	if r := a.result; endOf(r) != dag.OutcomeReturned || r.Error != ErrLate.Error() {
 		t.Errorf("got %v", r)
 	}
 }

@@ -33,7 +33,8 @@ func (c *crew) do(f func()) {
 	go c.work(f)
 }
 
-// work runs f, and what else comes.
+// work runs f, and what else comes. A function may end the goroutine: it is not among those that wait then, and the next
+// function gets another.
 func (c *crew) work(f func()) {
 	mine := make(chan func(), 1)
 	stays := time.NewTimer(crewStays)

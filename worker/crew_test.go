@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -61,5 +62,22 @@ func TestCrewLeaves(t *testing.T) {
 		if c.idle == nil || len(c.idle) > 0 {
 			t.Errorf("%d wait after their time, of three", len(c.idle))
 		}
+	})
+}
+
+func TestCrewOutlivesGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &crew{}
+		c.do(func() {}) // waits then, and is used for the next
+		synctest.Wait()
+		ran := false
+		c.do(runtime.Goexit)
+		synctest.Wait()
+		c.do(func() { ran = true })
+		synctest.Wait()
+		if !ran {
+			t.Error("the function after the one that ended its goroutine did not run")
+		}
+		c.end()
 	})
 }

@@ -3,6 +3,8 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +43,28 @@ func TestFailures(t *testing.T) {
 			fact:    "a panic is a failure with its stack",
 			run:     func(context.Context, *executors.Call) (any, error) { panic("oops") },
 			outcome: failed, err: "panic: oops", detail: "worker_test.TestFailures",
+		},
+		{
+			fact: "an error that can't say what it is",
+			run: func(context.Context, *executors.Call) (any, error) {
+				var none *exitError
+				return nil, none
+			},
+			outcome: failed, err: "panic: runtime error: invalid memory address or nil pointer dereference", detail: "exitError",
+		},
+		{
+			fact: "an error that can't say what it wraps",
+			run: func(context.Context, *executors.Call) (any, error) {
+				return nil, &exitError{code: 1}
+			},
+			outcome: failed, err: "panic: nothing is wrapped", detail: "exitError",
+		},
+		{
+			fact: "a result that can't be encoded without a panic",
+			run: func(context.Context, *executors.Call) (any, error) {
+				return &exitError{code: 1}, nil
+			},
+			outcome: failed, err: "panic: no JSON", detail: "exitError",
 		},
 		{
 			fact:    "an unknown executor",
@@ -112,6 +136,35 @@ func TestFailures(t *testing.T) {
 			}
 		})
 	}
+}
+
+// exitError is an executor's error whose methods panic.
+type exitError struct{ code int }
+
+func (e *exitError) Error() string { return fmt.Sprint("exit status ", e.code) }
+
+func (e *exitError) Unwrap() error { panic("nothing is wrapped") }
+
+func (e *exitError) MarshalJSON() ([]byte, error) { panic("no JSON") }
+
+// TestExecutorEndsItsGoroutine: each such attempt fails, and its slot is free again.
+func TestExecutorEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	one := func(c *worker.Config) { c.Pools[0].Concurrency = 1 }
+	w := h.runWorker(does(func(context.Context, *executors.Call) (any, error) {
+		runtime.Goexit()
+		return nil, nil
+	}), one)
+	for task := range int64(3) {
+		h.offer(work(task + 1))
+		r := h.wantResult(task+1, failed)
+		if r.Error != "executor ended its goroutine" || r.GetFailed().Permanent || !strings.Contains(r.Detail, "TestExecutorEndsItsGoroutine") {
+			t.Errorf("got %q, permanent %v, detail %q", r.Error, r.GetFailed().Permanent, r.Detail)
+		}
+	}
+	w.stop()
+	w.wait(h)
 }
 
 // untilItEnds works until its context ends, and fails with the cause.

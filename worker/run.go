@@ -34,25 +34,33 @@ func (w *Worker) start(a *attempt) {
 	w.working.Add(1)
 	w.crew.do(func() {
 		defer w.working.Done()
-		a.result = w.work(a)
-		out := w.book.finish(a, a.ended(), w.mayOffer(a))
-		a.stop(nil) // releases the context
-		if len(out.Report) > 0 {
-			a.seal()
-			w.metrics.attempt(a, a.result)
-		}
-		w.do(&out)
+		defer w.hand(a) // deferred, as an executor may end its goroutine
+		w.work(a)
 	})
 }
 
-// work runs an attempt to its end and says how it went. The executor has returned, and large values are stored.
-func (w *Worker) work(a *attempt) *workerv1.Result {
+// hand gives the result of an attempt whose work has stopped to the reporter, and its slot back.
+func (w *Worker) hand(a *attempt) {
+	out := w.book.finish(a, a.ended(), w.mayOffer(a))
+	a.stop(nil) // releases the context
+	if len(out.Report) > 0 {
+		a.seal()
+		w.metrics.attempt(a, a.result)
+	}
+	w.do(&out)
+}
+
+// work runs an attempt to its end and sets its result, which it does also when the executor ends its goroutine. The
+// executor has returned then, and large values are stored.
+func (w *Worker) work(a *attempt) {
 	if !a.session.lease.holds() { // we were frozen: others may have it by now
-		return a.unstarted(dag.OutcomeReturned, executors.ErrLeaseLost)
+		a.result = a.unstarted(dag.OutcomeReturned, executors.ErrLeaseLost)
+		return
 	}
 	started := time.Now()
 	if a.Late(started, time.Duration(a.work.TimeoutMs)*time.Millisecond) {
-		return a.unstarted(dag.OutcomeReturned, ErrLate)
+		a.result = a.unstarted(dag.OutcomeReturned, ErrLate)
+		return
 	}
 	ctx, span := w.trace(a)
 	timeout := time.Duration(a.work.TimeoutMs) * time.Millisecond
@@ -63,12 +71,24 @@ func (w *Worker) work(a *attempt) *workerv1.Result {
 	if timeout > 0 {
 		ctx, release = context.WithTimeoutCause(ctx, timeout, executors.ErrTimeout)
 	}
-	done := w.execute(ctx, a)
-	cause := context.Cause(ctx)
-	release()
-	a.out.close()
+	var done finished
+	defer func() {
+		cause := context.Cause(ctx)
+		release()
+		a.out.close()
+		a.result = w.conclude(a, started, timeout, cause, &done)
+		if endOf(a.result) != dag.OutcomeCompleted {
+			span.SetStatus(codes.Error, a.result.Error)
+		}
+		span.End()
+	}()
+	w.execute(ctx, a, &done)
+}
 
-	outcome := outcomeOf(errors.Is(cause, executors.ErrCancelled), cause, done.err)
+// conclude makes the result of an attempt that ran. cause is why its context ended, nil if it did not.
+func (w *Worker) conclude(a *attempt, started time.Time, timeout time.Duration, cause error, done *finished) *workerv1.Result {
+	failure := done.failure
+	outcome := outcomeOf(errors.Is(cause, executors.ErrCancelled), cause, failure != nil)
 	r := a.newResult(outcome, started, time.Now())
 	switch outcome {
 	case dag.OutcomeCompleted:
@@ -78,61 +98,72 @@ func (w *Worker) work(a *attempt) *workerv1.Result {
 		w.attach(a, r, done.value)
 	case dag.OutcomeTimedOut:
 		r.Error = fmt.Sprintf("attempt timed out after %v", timeout)
-		if done.err != nil && !isContextError(done.err) {
-			r.Error += ": " + done.err.Error()
+		if failure != nil && !failure.ofContext {
+			r.Error += ": " + failure.text
 		}
 	case dag.OutcomeReturned:
 		r.Error = cause.Error()
 	default:
-		r.Error = cmp.Or(done.err.Error(), "executor failed and did not say why")
-		r.Detail = clean(done.detail, maxDetailBytes)
-		r.GetFailed().Permanent = executors.IsPermanent(done.err)
+		r.Error = cmp.Or(failure.text, "executor failed and did not say why")
+		r.Detail = clean(failure.detail, maxDetailBytes)
+		r.GetFailed().Permanent = failure.permanent
 	}
 	r.Error = clean(r.Error, maxErrorBytes)
-	if endOf(r) != dag.OutcomeCompleted {
-		span.SetStatus(codes.Error, r.Error)
-	}
-	span.End()
 	return r
 }
 
 // finished is what came of an executor.
 type finished struct {
-	value  []byte // JSON; empty: null
-	err    error
-	detail string
+	value   []byte   // JSON; empty: null
+	failure *failure // nil: there was no error
+}
+
+// failure is all that is asked of an executor's error. The error's own methods are the executor's code, which may panic.
+type failure struct {
+	text      string
+	detail    string // the stack of a panic
+	permanent bool
+	ofContext bool // it only says that the context ended
+}
+
+// failureOf asks an error, nil for none.
+func failureOf(err error) *failure {
+	if err == nil {
+		return nil
+	}
+	return &failure{text: err.Error(), permanent: executors.IsPermanent(err), ofContext: isContextError(err)}
 }
 
 // execute finds the executor, completes and checks its call, runs it and encodes what it returns. Panics of the
-// executor, of the validation and of encoders are failures.
-func (w *Worker) execute(ctx context.Context, a *attempt) (done finished) {
+// executor, of its errors, of the validation and of encoders are failures. So is the end of the goroutine, after which
+// execute does not return: it sets done in each case.
+func (w *Worker) execute(ctx context.Context, a *attempt, done *finished) {
 	ended := false
 	defer func() {
 		if ended {
 			return
 		}
-		stack := string(debug.Stack())
+		*done = finished{failure: &failure{text: "executor ended its goroutine", detail: string(debug.Stack())}}
 		if p := recover(); p != nil {
-			done = finished{err: fmt.Errorf("panic: %v", p), detail: stack}
-		} else {
-			done = finished{err: errors.New("executor ended its goroutine"), detail: stack}
+			done.failure.text = fmt.Sprintf("panic: %v", p)
 		}
 	}()
-	done = w.call(ctx, a)
+	value, err := w.call(ctx, a)
+	*done = finished{value: value, failure: failureOf(err)}
 	ended = true
-	return done
 }
 
-func (w *Worker) call(ctx context.Context, a *attempt) finished {
+// call returns the encoded value. Both a value and an error stand for [executors.Partial].
+func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 	if a.kind == nil {
-		return finished{err: executors.Permanent(w.unknownExecutor(a.work))}
+		return nil, executors.Permanent(w.unknownExecutor(a.work))
 	}
 	if err := context.Cause(ctx); err != nil {
-		return finished{err: err}
+		return nil, err
 	}
 	inputs, err := w.inputs(ctx, a)
 	if err != nil {
-		return finished{err: err}
+		return nil, err
 	}
 	call := &executors.Call{
 		TaskID: a.work.TaskId, TreeID: a.work.TreeId, Name: a.work.Name, UserID: a.work.UserId,
@@ -141,11 +172,11 @@ func (w *Worker) call(ctx context.Context, a *attempt) finished {
 		Reporter: &a.out, Lease: a.session.lease,
 	}
 	if err := w.cfg.Validate(a.kind.description, call); err != nil {
-		return finished{err: executors.Permanent(err)}
+		return nil, executors.Permanent(err)
 	}
 	if !a.session.lease.holds() { // all that took time; the fence may not have been noticed yet
 		a.stop(executors.ErrLeaseLost)
-		return finished{err: executors.ErrLeaseLost}
+		return nil, executors.ErrLeaseLost
 	}
 	failpoint.Hit("worker.mid-task")
 	outcome, err := a.kind.executor.Run(ctx, call)
@@ -153,7 +184,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) finished {
 		err = errNoReason
 	}
 	if err != nil && outcome.Value() == nil {
-		return finished{err: err}
+		return nil, err
 	}
 	data, encodeErr := encode(outcome.Value())
 	if encodeErr != nil {
@@ -162,7 +193,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) finished {
 			err = executors.Permanent(fmt.Errorf("result can't be encoded as JSON: %w", encodeErr))
 		}
 	}
-	return finished{value: data, err: err}
+	return data, err
 }
 
 // errNoReason is the failure of an executor that says it stopped midway, and not why.

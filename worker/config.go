@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
@@ -15,6 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/internal/ledger"
+	"github.com/taskgrove/taskgrove/queue"
 )
 
 // Pool is a queue that the worker serves.
@@ -28,7 +32,8 @@ type Config struct {
 	// ID of the worker, its own in the cluster: 1 to 64 letters, digits, - and _. Its NATS user is named for it. [Dial]
 	// takes the user of its URL when it is empty, else makes one of the host's name.
 	ID string
-	// Executors are what the worker can run; at least one. They become the worker's: it closes those that are an io.Closer.
+	// Executors are what the worker can run; 1 to 1000, with ids of 1 to 128 bytes. They become the worker's: it closes those
+	// that are an io.Closer.
 	Executors []executors.Executor
 
 	Pools       []Pool // empty: one for each executor, named like it
@@ -65,6 +70,15 @@ type Config struct {
 
 // maxInHand bounds the attempts that one beat has to list, so that it fits into a message.
 const maxInHand = 20_000
+
+// Bounds of what coordinators take in a beat.
+const (
+	maxExecutors       = 1000
+	maxExecutorIDBytes = 128
+)
+
+// nameRule is that of [queue.ValidName].
+const nameRule = "want 1 to 64 letters, digits, - and _"
 
 const instrumentation = "github.com/taskgrove/taskgrove/worker"
 
@@ -113,6 +127,9 @@ func (c *Config) setPools() {
 	c.Pools = slices.Clone(named)
 	if c.OwnPools || len(named) == 0 {
 		for _, e := range c.Executors {
+			if isNil(e) {
+				continue // which validate reports
+			}
 			id := e.Describe().ID
 			if !slices.ContainsFunc(named, func(p Pool) bool { return p.Name == id }) {
 				c.Pools = append(c.Pools, Pool{Name: id})
@@ -128,29 +145,57 @@ func (c *Config) setPools() {
 func (c *Config) validate() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if c.ID == "" {
+	switch {
+	case c.ID == "":
 		fault("id is empty")
+	case !queue.ValidName(c.ID):
+		fault("id %q: %s", c.ID, nameRule)
 	}
-	if len(c.Executors) == 0 {
-		fault("no executors")
+	if c.Prefix != "" && !queue.ValidName(c.Prefix) {
+		fault("prefix %q: %s", c.Prefix, nameRule)
 	}
-	ids := map[string]bool{}
-	for _, e := range c.Executors {
-		switch id := e.Describe().ID; {
-		case id == "":
-			fault("executor %T has no id", e)
-		case ids[id]:
-			fault("two executors have the id %q", id)
-		default:
-			ids[id] = true
-		}
-	}
+	c.validateExecutors(fault)
 	if n := len(c.Pools); n > ledger.MostPools {
 		fault("%d pools, at most %d", n, ledger.MostPools)
 	}
 	c.validatePools(fault)
 	c.validateSizes(fault)
 	return errors.Join(faults...)
+}
+
+// validateExecutors reports executors that are missing, and ids that coordinators would refuse.
+func (c *Config) validateExecutors(fault func(string, ...any)) {
+	switch n := len(c.Executors); {
+	case n == 0:
+		fault("no executors")
+	case n > maxExecutors:
+		fault("%d executors, at most %d", n, maxExecutors)
+	}
+	ids := map[string]bool{}
+	for i, e := range c.Executors {
+		if isNil(e) {
+			fault("executors[%d] is nil", i)
+			continue
+		}
+		switch id := e.Describe().ID; {
+		case id == "":
+			fault("executor %T has no id", e)
+		case len(id) > maxExecutorIDBytes:
+			fault("executor %.64q: its id has %d bytes, at most %d", id, len(id), maxExecutorIDBytes)
+		case !utf8.ValidString(id) || strings.Contains(id, "\x00"):
+			fault("executor %q: its id must be valid UTF-8 without NUL", id)
+		case ids[id]:
+			fault("two executors have the id %q", id)
+		default:
+			ids[id] = true
+		}
+	}
+}
+
+// isNil reports whether there is no executor: nil, or a nil pointer.
+func isNil(e executors.Executor) bool {
+	v := reflect.ValueOf(e)
+	return !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 // validatePools reports faults of pools, each by its name.
@@ -160,6 +205,8 @@ func (c *Config) validatePools(fault func(string, ...any)) {
 		switch {
 		case p.Name == "":
 			fault("a pool has no name")
+		case !queue.ValidName(p.Name):
+			fault("pool %q: %s", p.Name, nameRule)
 		case p.Concurrency < 1:
 			fault("pool %q: concurrency is %d, at least 1", p.Name, p.Concurrency)
 		case seen[p.Name]:

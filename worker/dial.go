@@ -24,16 +24,30 @@ const coordinatorUser = "coordinator"
 // until ctx ends, with a warning every 5 s. It returns an error when the configuration has faults, all of them at once, or
 // when an executor can't run on this machine (see [executors.Checker]).
 //
-// The worker owns the connection and the executors: [Worker.Run] closes them at its end.
+// The executors are the worker's from the call on, and so is the connection: Dial closes them when it fails, [Worker.Run] at
+// its end.
 func Dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
+	w, err := dial(ctx, url, cfg)
+	if err != nil {
+		return nil, errors.Join(err, closeExecutors(cfg.Executors))
+	}
+	return w, nil
+}
+
+// dial is [Dial], but leaves the executors open when it fails.
+func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
+	var faults []error
 	var address config.NATSURL
 	if err := address.Decode(url); err != nil {
-		return nil, fmt.Errorf("dial worker: url: %w", err)
+		faults = append(faults, fmt.Errorf("dial worker: url: %w", err))
 	}
 	cfg.ID = idOf(cfg.ID, address)
 	cfg.setDefaults()
 	if err := cfg.validate(); err != nil {
-		return nil, fmt.Errorf("worker configuration: %w", err)
+		faults = append(faults, fmt.Errorf("worker configuration: %w", err))
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
 	}
 	if err := check(ctx, cfg.Executors); err != nil {
 		return nil, err
@@ -49,8 +63,9 @@ func Dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 		conn.Close()
 		return nil, err
 	}
+	closeAll := w.close
 	w.close = sync.OnceValue(func() error {
-		err := w.kinds.close()
+		err := closeAll()
 		conn.Close()
 		return err
 	})

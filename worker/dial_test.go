@@ -76,9 +76,13 @@ type closing struct {
 	closed  int
 }
 
-type nameless struct{ noop.Executor }
+// withID is an executor with that id.
+type withID struct {
+	noop.Executor
+	id string
+}
 
-func (*nameless) Describe() executors.Description { return executors.Description{} }
+func (e *withID) Describe() executors.Description { return executors.Description{ID: e.id} }
 
 func (c *closing) Check(context.Context) error { return c.missing }
 
@@ -127,13 +131,68 @@ func TestDialRefuses(t *testing.T) {
 		"a URL of something else":   {"http://user:secret@h", Config{}, "dial worker: url: not the URL of a NATS server"},
 		"no executors":              {"nats://h:1", Config{}, "no executors"},
 		"an executor twice":         {"nats://h:1", Config{Executors: []executors.Executor{noop.New(), noop.New()}}, `two executors have the id "noop_executor"`},
-		"an executor without an id": {"nats://h:1", Config{Executors: []executors.Executor{&nameless{}}}, "executor *worker.nameless has no id"},
+		"an executor without an id": {"nats://h:1", Config{Executors: []executors.Executor{&withID{}}}, "executor *worker.withID has no id"},
 		"no server before the end":  {"nats://127.0.0.1:1", Config{Executors: []executors.Executor{noop.New()}}, "connect to nats"},
 		"what can't run here":       {"nats://h:1", Config{Executors: []executors.Executor{&closing{Executor: noop.New(), missing: errors.New("no disk")}}}, "executor noop_executor can't run here: no disk"},
 		"a pool without a capacity": {"nats://h:1", Config{Executors: []executors.Executor{noop.New()}, Pools: []Pool{{"p", -1}}}, `pool "p": concurrency is -1`},
 	} {
 		if _, err := Dial(short, tt.url, tt.cfg); err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: got %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+// TestDialReportsAllFaults before it asks an executor or a server.
+func TestDialReportsAllFaults(t *testing.T) {
+	var none *noop.Executor
+	e := &closing{Executor: noop.New(), missing: errors.New("no disk")}
+	_, err := Dial(t.Context(), "nats://h:1", Config{
+		ID: "not an id", Prefix: "a.b", OwnPools: true, Pools: []Pool{{"y y", 1}}, Log: quiet,
+		Executors: []executors.Executor{
+			nil, none, e, &withID{id: "not a pool .>*"}, &withID{id: strings.Repeat("x", 129)}, &withID{id: "a\x00"}, &withID{id: "a\xff"},
+		},
+	})
+	const rule = "want 1 to 64 letters, digits, - and _"
+	for _, want := range []string{
+		`id "not an id": ` + rule, `prefix "a.b": ` + rule, `pool "y y": ` + rule, `pool "not a pool .>*": ` + rule,
+		"executors[0] is nil", "executors[1] is nil", "its id has 129 bytes, at most 128",
+		`executor "a\x00": its id must be valid`, `executor "a\xff": its id must be valid`,
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "no disk") {
+		t.Errorf("executors were asked in spite of faults: %v", err)
+	}
+	if e.closed != 1 {
+		t.Errorf("an executor was closed %d times, want once", e.closed)
+	}
+}
+
+// TestExecutorMayLackPool: an id is no name of a pool where the pools are named.
+func TestExecutorMayLackPool(t *testing.T) {
+	cfg := Config{ID: "w1", Pools: []Pool{{Name: "p"}}, Executors: []executors.Executor{&withID{id: "my executor"}}}
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDialClosesWhenItFails(t *testing.T) {
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	for name, tt := range map[string]struct {
+		url     string
+		missing error
+	}{
+		"a URL of something else":  {"http://h", nil},
+		"what can't run here":      {"nats://h:1", errors.New("no disk")},
+		"no server before the end": {"nats://127.0.0.1:1", nil},
+	} {
+		e := &closing{Executor: noop.New(), missing: tt.missing}
+		if _, err := Dial(short, tt.url, Config{Executors: []executors.Executor{e}, Log: quiet}); err == nil || e.closed != 1 {
+			t.Errorf("%s: got %v, closed %d times, want an error and once", name, err, e.closed)
 		}
 	}
 }

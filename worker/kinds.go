@@ -45,13 +45,13 @@ func (k kinds) types() []string {
 	return slices.Compact(types)
 }
 
-// close closes the executors that are an io.Closer.
-func (k kinds) close() error {
+// closeExecutors closes those that are an io.Closer.
+func closeExecutors(all []executors.Executor) error {
 	var errs []error
-	for _, id := range k.ids() {
-		if c, ok := k[id].executor.(io.Closer); ok {
+	for _, e := range all {
+		if c, ok := e.(io.Closer); ok && !isNil(e) {
 			if err := c.Close(); err != nil {
-				errs = append(errs, fmt.Errorf("close executor %s: %w", id, err))
+				errs = append(errs, fmt.Errorf("close executor %s: %w", e.Describe().ID, err))
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 		log: cfg.Log.With("worker_id", cfg.ID), draining: make(chan struct{}),
 		parts: make(chan struct{}, partsInFlight),
 	}
-	w.close = sync.OnceValue(w.kinds.close)
+	w.close = sync.OnceValue(func() error { return closeExecutors(cfg.Executors) })
 	w.quiet = &quietLog{log: w.log}
 	for i, p := range cfg.Pools {
 		w.pools = append(w.pools, newPool(i, p))

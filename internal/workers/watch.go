@@ -1,6 +1,8 @@
 package workers
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -28,11 +30,12 @@ type Watch struct {
 }
 
 // Departed tells whose attempts may be taken back, out of all workers that are lost or gone and may have some. now must
-// be read after the list.
+// be read after the list. Workers that the list lacks are forgotten: another coordinator has finished them.
 func (w *Watch) Departed(list []dag.WorkerKey, now Results) (ripe []dag.WorkerKey) {
 	if w.departed == nil {
 		w.departed = map[dag.WorkerKey]Results{}
 	}
+	maps.DeleteFunc(w.departed, func(k dag.WorkerKey, _ Results) bool { return !slices.Contains(list, k) })
 	for _, k := range list {
 		then, known := w.departed[k]
 		if !known {

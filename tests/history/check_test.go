@@ -82,6 +82,12 @@ func TestCheckFindsEachRuleBroken(t *testing.T) {
 		{"an attempt follows a success", history.SettlesOnce, func(h *history.History) {
 			h.Attempts["b"] = append(h.Attempts["b"], history.Ended{Number: 2, Lost: true})
 		}},
+		{"a success follows a success", history.SettlesOnce, func(h *history.History) {
+			h.Attempts["b"] = append(h.Attempts["b"], history.Ended{Number: 2, Outcome: dag.Completed, Counted: true})
+		}},
+		{"an attempt follows a cancelled one", history.SettlesOnce, func(h *history.History) {
+			h.Attempts["c"] = append(h.Attempts["c"], history.Ended{Number: 2, Lost: true})
+		}},
 		{"a task is told to end twice", history.SettlesOnce, func(h *history.History) { h.Events["root"][1].Task = "a" }},
 		{"two attempts overlap", history.RunsOnce, func(h *history.History) { h.Runs[0].End = 6 }},
 		{"an attempt runs twice, one after the other", history.RunsOnce, func(h *history.History) { h.Runs[2].Attempt = 1 }},
@@ -93,6 +99,10 @@ func TestCheckFindsEachRuleBroken(t *testing.T) {
 			h.Runs[0].Frozen, h.Runs[2].Attempt = true, 1
 		}},
 		{"a dependent starts early", history.Order, func(h *history.History) { h.Runs[3].Start = 5 }},
+		{"a dependency never ran", history.Order, func(h *history.History) {
+			h.Submits[0].Partial = true // else its missing run breaks another rule, too
+			h.Runs = []history.Run{h.Runs[1], h.Runs[3]}
+		}},
 		{"a blocked task runs", history.Order, func(h *history.History) {
 			h.Runs = append(h.Runs, history.Run{Task: "d", Attempt: 1, Process: 2, Start: 9, End: 10})
 		}},
@@ -127,6 +137,10 @@ func TestCheckFindsEachRuleBroken(t *testing.T) {
 		{"a success is tried too often, and nothing was lost", history.Outcomes, func(h *history.History) {
 			h.Exact = true
 			h.Attempts["b"] = []history.Ended{{Number: 1, Outcome: dag.Failed, Counted: true}, {Number: 2, Outcome: dag.Completed, Counted: true}}
+		}},
+		{"a success is tried too little, and nothing was lost", history.Outcomes, func(h *history.History) {
+			h.Exact = true
+			h.Attempts["a"] = []history.Ended{{Number: 1, Outcome: dag.Completed, Counted: true}}
 		}},
 		{"an attempt is lost, and no worker was", history.Outcomes, func(h *history.History) {
 			h.Exact = true

@@ -3,6 +3,7 @@ package taskgrove_test
 import (
 	"go/ast"
 	"go/parser"
+	"go/token"
 	"path"
 	"slices"
 	"strings"
@@ -33,30 +34,23 @@ func TestOnlyNodeAssembles(t *testing.T) {
 		if strings.HasSuffix(file.name, "_test.go") {
 			caller += "_test"
 		}
-		imported := ours(file.syntax)
-		ast.Inspect(file.syntax, func(n ast.Node) bool {
-			selector, ok := n.(*ast.SelectorExpr)
-			if !ok {
-				return true
-			}
-			pkg, ok := selector.X.(*ast.Ident)
-			if !ok {
-				return true
-			}
-			maker := imported[pkg.Name] + "." + selector.Sel.Name
+		imported, dots := ours(file.syntax)
+		for _, spec := range dots {
+			t.Errorf("%s: a dot import hides what is made: name the package", file.at(spec))
+		}
+		for _, call := range selected(file.syntax, imported) {
 			for _, row := range assembly {
-				if row.maker != maker {
+				if row.maker != call.name {
 					continue
 				}
 				i := slices.IndexFunc(row.callers, func(c string) bool { return fits(c, caller) })
 				if i < 0 {
-					t.Errorf("%s: %s makes what only package node assembles: start it by node", file.at(n), maker)
+					t.Errorf("%s: %s makes what only package node assembles: start it by node", file.at(call.node), row.maker)
 					continue
 				}
-				used[[2]string{maker, row.callers[i]}] = true
+				used[[2]string{row.maker, row.callers[i]}] = true
 			}
-			return true
-		})
+		}
 	}
 	for _, row := range assembly {
 		for _, caller := range row.callers {
@@ -67,19 +61,76 @@ func TestOnlyNodeAssembles(t *testing.T) {
 	}
 }
 
-// ours are the module's packages that a file imports, by the names that they have in it.
-func ours(file *ast.File) map[string]string {
-	out := map[string]string{}
+// ours are the module's packages that a file imports, by the names that they have in it, and those that it
+// imports by a dot.
+func ours(file *ast.File) (names map[string]string, dots []*ast.ImportSpec) {
+	names = map[string]string{}
 	for _, spec := range file.Imports {
-		pkg, is := strings.CutPrefix(strings.Trim(spec.Path.Value, `"`), module)
-		if !is {
-			continue
+		pkg, is := strings.CutPrefix(strings.Trim(spec.Path.Value, "\"`"), module)
+		switch {
+		case !is:
+		case spec.Name == nil:
+			names[path.Base(pkg)] = pkg
+		case spec.Name.Name == ".":
+			dots = append(dots, spec)
+		default:
+			names[spec.Name.Name] = pkg
 		}
-		name := path.Base(pkg)
-		if spec.Name != nil {
-			name = spec.Name.Name
-		}
-		out[name] = pkg
 	}
-	return out
+	return names, dots
+}
+
+// use is where a file names what another package has.
+type use struct {
+	name string // package and identifier, as in assembly
+	node ast.Node
+}
+
+// selected are the uses of the imported packages in a file, called or not.
+func selected(file *ast.File, imported map[string]string) (uses []use) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		selector, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		if pkg, ok := ast.Unparen(selector.X).(*ast.Ident); ok && imported[pkg.Name] != "" {
+			uses = append(uses, use{imported[pkg.Name] + "." + selector.Sel.Name, n})
+		}
+		return true
+	})
+	return uses
+}
+
+// TestImportsOfMakers: whatever a file calls a package, what it uses of it is seen.
+func TestImportsOfMakers(t *testing.T) {
+	for _, row := range []struct {
+		fact, imports, use string
+		want               string // use found
+		dots               int
+	}{
+		{"by its own name", `"` + module + `worker"`, "worker.Dial()", "worker.Dial", 0},
+		{"in a raw string", "`" + module + "worker`", "worker.Dial()", "worker.Dial", 0},
+		{"renamed", `w "` + module + `worker"`, "w.Dial()", "worker.Dial", 0},
+		{"renamed to another package's name", `pg "` + module + `worker"`, "pg.Dial()", "worker.Dial", 0},
+		{"two of the same last name", `pg "` + module + `worker"; worker "` + module + `pg"`, "worker.Open()", "pg.Open", 0},
+		{"another module's of that name", `"example.com/worker"`, "worker.Dial()", "", 0},
+		{"kept in a variable", `w "` + module + `worker"`, "func() { f := w.Dial; f() }()", "worker.Dial", 0},
+		{"by a dot", `. "` + module + `worker"`, "Dial()", "", 1},
+		{"for its effects", `_ "` + module + `worker"`, "Dial()", "", 0},
+		{"another module's dot", `. "example.com/worker"`, "Dial()", "", 0},
+	} {
+		text := "package p\nimport (" + row.imports + ")\nfunc f() { " + row.use + " }\n"
+		file, err := parser.ParseFile(token.NewFileSet(), "p.go", text, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatalf("%s: %v", row.fact, err)
+		}
+		imported, dots := ours(file)
+		got := ""
+		for _, u := range selected(file, imported) {
+			got += u.name
+		}
+		if got != row.want || len(dots) != row.dots {
+			t.Errorf("%s: got %q and %d dot imports, want %q and %d", row.fact, got, len(dots), row.want, row.dots)
+		}
+	}
 }

@@ -43,7 +43,7 @@ type Coordinator struct {
 	ensured    sync.Map      // pool names whose consumers were made
 	meter      *meter
 	feeds      *feeds
-	prepared   atomic.Bool // streams and consumers are there
+	prepared   atomic.Bool // announced; streams and consumers are there
 	recordOnce sync.Once
 	records    bool // spans go somewhere; set once by recordOnce
 
@@ -79,16 +79,8 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 // *[dag.OutdatedError] when the store has used a feature level that this process does not have.
 func (c *Coordinator) Run(ctx context.Context) error {
 	defer c.leave(ctx)
-	if err := c.prepare(ctx); err != nil || ctx.Err() != nil {
-		return err
-	}
 	g, gctx := errgroup.WithContext(ctx)
-	for name, run := range map[string]func(context.Context) error{
-		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
-		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress,
-		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers,
-		"retention": c.runRetention, "audit": c.runAudit,
-	} {
+	start := func(name string, run func(context.Context) error) {
 		g.Go(func() error {
 			err := run(gctx)
 			if err != nil && gctx.Err() == nil {
@@ -97,30 +89,50 @@ func (c *Coordinator) Run(ctx context.Context) error {
 			return nil
 		})
 	}
+	start("start", func(ctx context.Context) error {
+		if err := c.Announce(ctx); err != nil {
+			return err
+		}
+		start("announcer", c.runAnnounce)
+		if err := c.insist(ctx, c.prepare); err != nil {
+			return err
+		}
+		for name, run := range c.loops() {
+			start(name, run)
+		}
+		return nil
+	})
 	return g.Wait()
 }
 
-// prepare makes streams and consumers, waiting for servers that are not there yet. It returns nil when ctx ends.
-func (c *Coordinator) prepare(ctx context.Context) error {
-	for {
-		err := c.tryPrepare(ctx)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		if isOutdated(err) {
-			return err
-		}
-		c.log.Warn("the coordinator waits for NATS and Postgres", "error", err)
-		if !sleep(ctx, time.Second) {
-			return nil
-		}
+// loops are what a prepared coordinator does, by name.
+func (c *Coordinator) loops() map[string]func(context.Context) error {
+	return map[string]func(context.Context) error{
+		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
+		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress,
+		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers,
+		"retention": c.runRetention, "audit": c.runAudit,
 	}
 }
 
-func (c *Coordinator) tryPrepare(ctx context.Context) error {
-	if err := c.announceSelf(ctx); err != nil {
-		return err
+// insist takes a step of the start until it succeeds, waiting for servers that are not there yet. The error is ctx's, or a
+// *[dag.OutdatedError].
+func (c *Coordinator) insist(ctx context.Context, step func(context.Context) error) error {
+	for {
+		err := step(ctx)
+		switch {
+		case err == nil || isOutdated(err):
+			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		c.log.Warn("the coordinator waits for NATS and Postgres", "error", err)
+		sleep(ctx, time.Second)
 	}
+}
+
+// prepare makes streams and consumers.
+func (c *Coordinator) prepare(ctx context.Context) error {
 	if err := c.queue.EnsureStreams(ctx); err != nil {
 		return err
 	}
@@ -155,10 +167,20 @@ func (c *Coordinator) ensurePool(ctx context.Context, name string) error {
 	return nil
 }
 
+var errStarting = fmt.Errorf("%w: the coordinator is starting", ErrUnavailable)
+
+// takesWork is [errStarting] until the coordinator may begin what it has to bring to an end.
+func (c *Coordinator) takesWork() error {
+	if c.cfg.Resting || c.prepared.Load() {
+		return nil
+	}
+	return errStarting
+}
+
 // Ready is nil when Postgres and NATS can be reached and what Run needs in them is there.
 func (c *Coordinator) Ready(ctx context.Context) error {
 	if !c.prepared.Load() {
-		return fmt.Errorf("%w: the coordinator is starting", ErrUnavailable)
+		return errStarting
 	}
 	if !c.queue.Connected() {
 		return fmt.Errorf("%w: NATS can't be reached", ErrUnavailable)

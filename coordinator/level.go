@@ -12,6 +12,8 @@ import (
 const (
 	ownLease      = 30 * time.Second // of this coordinator's row: how long it counts as live after it died
 	announceEvery = 5 * time.Second
+	// announceWithin is how long one announcement may take: the lease has time for another one.
+	announceWithin = 10 * time.Second
 )
 
 // announceSelf says that this coordinator lives, and its feature level. The error is a *[dag.OutdatedError] when the store has
@@ -22,22 +24,30 @@ func (c *Coordinator) announceSelf(ctx context.Context) error {
 	}, ownLease)
 }
 
-// announceAgain does so when it is due. It returns an error only when this coordinator has to end: one that was frozen for
-// longer than its lease may find itself outdated.
-func (w *workerWatch) announceAgain(ctx context.Context) error {
-	if time.Since(w.announced) < announceEvery {
-		return nil
-	}
-	err := w.announceSelf(ctx)
-	if isOutdated(err) {
-		return err
-	}
-	if err == nil {
-		w.announced = time.Now()
-	} else if ctx.Err() == nil {
-		w.log.Warn("coordinator could not extend its lease", "error", err)
+// Announce says that this coordinator lives, and waits for a Postgres that is away. Nothing may be asked of the coordinator
+// before. The error is ctx's, or a *[dag.OutdatedError]: the coordinator must not work.
+func (c *Coordinator) Announce(ctx context.Context) error { return c.insist(ctx, c.announceSelf) }
+
+// runAnnounce extends the lease. It is a loop of its own, so that nothing that others wait for lets the lease of a
+// coordinator that lives run out: a submission would overlook it. It returns an error only when this coordinator has to end:
+// one that was frozen for longer than its lease may find itself outdated.
+func (c *Coordinator) runAnnounce(ctx context.Context) error {
+	for sleep(ctx, announceEvery) {
+		err := c.announceAgain(ctx)
+		if isOutdated(err) {
+			return err
+		}
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("coordinator could not extend its lease", "error", err)
+		}
 	}
 	return nil
+}
+
+func (c *Coordinator) announceAgain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, announceWithin)
+	defer cancel()
+	return c.announceSelf(ctx)
 }
 
 // leave says that this coordinator has ended. When that fails, its lease ends by itself.

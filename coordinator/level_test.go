@@ -4,10 +4,14 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 	"github.com/taskgrove/taskgrove/worker"
 )
@@ -42,10 +46,9 @@ func TestALevelKeepsOutWhoIsBelowIt(t *testing.T) {
 	if err := c.AddWorker().Ended(t.Context()); !errors.Is(err, worker.ErrOutdated) {
 		t.Errorf("a worker below the level ended with %v", err)
 	}
-	c.Upgrade(nil)
-	err = c.AddCoordinator().Ended(t.Context())
+	_, err = c.TryCoordinator(node.Options{})
 	if old, ok := errors.AsType[*dag.OutdatedError](err); !ok || old.Version != taskgrove.Version {
-		t.Errorf("a coordinator below the level ended with %v", err)
+		t.Errorf("starting a coordinator below the level: got %v", err)
 	}
 	for v, err := range c.Service().Verify(t.Context(), "") {
 		t.Errorf("the auditor found %+v, %v", v, err)
@@ -76,5 +79,53 @@ func TestACoordinatorThatStoppedIsNotBelowALevel(t *testing.T) {
 	}
 	if err := submit(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestACoordinatorThatWaitsKeepsItsLease locks what the loops read, and looks whether the lease is extended all the same.
+func TestACoordinatorThatWaitsKeepsItsLease(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	conn, err := pgx.Connect(t.Context(), c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	if _, err := conn.Exec(t.Context(), "begin; lock table worker in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	lease := func() time.Time {
+		list, err := c.Service().Coordinators(t.Context())
+		if err != nil || len(list) != 1 {
+			t.Fatalf("got coordinators %+v, %v", list, err)
+		}
+		return list[0].LeaseUntil
+	}
+	seen := []time.Time{lease()}
+	for end := time.Now().Add(20 * time.Second); len(seen) < 3 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if until := lease(); until.After(seen[len(seen)-1]) {
+			seen = append(seen, until)
+		}
+	}
+	if len(seen) < 3 { // one may have been under way when the lock was taken
+		t.Errorf("in 20 s the lease ended at %v, want two extensions", seen)
+	}
+}
+
+// TestACoordinatorThatStartsTakesNoWork: it may be refused yet.
+func TestACoordinatorThatStartsTakesNoWork(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	c.Submit(coordinator.SubmitOptions{Hold: true}, noop("held", ""))
+	resting := c.AddResting().P
+	starting := coordinator.New(coordinator.Config{}, resting.Store, resting.Queue)
+	if _, err := starting.Submit(t.Context(), coordinator.SubmitOptions{}, cluster.Seq([]*dag.Task{noop("new", "")})); !errors.Is(err, coordinator.ErrUnavailable) {
+		t.Errorf("submit: got %v", err)
+	}
+	if _, err := starting.Execute(t.Context(), "held", coordinator.ExecuteOptions{}); !errors.Is(err, coordinator.ErrUnavailable) {
+		t.Errorf("execute: got %v", err)
+	}
+	if _, err := resting.Execute(t.Context(), "held", coordinator.ExecuteOptions{}); err != nil {
+		t.Errorf("execute by one that rests: got %v", err)
 	}
 }

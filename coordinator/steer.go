@@ -27,6 +27,9 @@ func (g *guarded) Cancel(ctx context.Context, id string, opts CancelOptions) (*C
 
 // Execute starts a held tree, or runs again what a user asks for; see [Steerer].
 func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error) {
+	if err := c.takesWork(); err != nil {
+		return nil, err
+	}
 	k, err := c.keyOf(ctx, taskID)
 	if err != nil {
 		return nil, err

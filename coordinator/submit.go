@@ -35,6 +35,9 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
+	if err := c.takesWork(); err != nil {
+		return nil, err
+	}
 	done, err := slot(ctx, c.submitting)
 	if err != nil {
 		return nil, err

@@ -17,14 +17,11 @@ const (
 	takeBackAtOnce = 1000            // attempts taken back in one transaction
 )
 
-// runWorkers extends this coordinator's own lease, ends leases of workers that have run out, and takes back the attempts of
+// runWorkers ends leases of workers that have run out, and takes back the attempts of
 // workers that are lost, gone, or do not know them (any more). Open attempts of live workers are held against their beats once in a lease's time.
 func (c *Coordinator) runWorkers(ctx context.Context) error {
 	w := &workerWatch{Coordinator: c}
 	for {
-		if err := w.announceAgain(ctx); err != nil {
-			return err
-		}
 		c.refreshCapacity(ctx)
 		if err := w.departures(ctx); err != nil && ctx.Err() == nil {
 			c.log.Warn("attempts of departed workers are not taken back yet", "error", err)
@@ -43,8 +40,7 @@ func (c *Coordinator) runWorkers(ctx context.Context) error {
 // workerWatch is what the loop keeps between rounds.
 type workerWatch struct {
 	*Coordinator
-	announced time.Time // when this coordinator last said that it lives
-	rule      workers.Watch
+	rule workers.Watch
 }
 
 // results tells how far RESULTS has come.

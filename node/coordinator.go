@@ -24,7 +24,7 @@ type Coordinator struct {
 }
 
 // StartCoordinator starts a coordinator and its APIs. It waits for Postgres and NATS that are not there yet, not until the
-// coordinator is ready. An empty address in cfg, which no environment can bring about, means no listener.
+// coordinator is ready. One that lacks a feature level that the store has used does not start: *[dag.OutdatedError]. An empty address in cfg, which no environment can bring about, means no listener.
 func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator, opts Options) (*Coordinator, error) {
 	parts := partsOfCoordinator(cfg, opts, p.log)
 	store, err := openStore(ctx, p.log, parts.store, parts.migrate)
@@ -41,6 +41,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	c := &Coordinator{Coordinator: coordinator.New(parts.coordinator, store, conn), Store: store, Queue: conn}
 	if opts.Resting {
 		return c, nil
+	}
+	if err := c.Announce(ctx); err != nil { // before it serves anybody
+		return nil, err
 	}
 	p.Run(ctx, "coordinator", c.Run)
 	p.Probe(c.Ready)

@@ -51,7 +51,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		coordinator: coordinator.Config{
 			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, Limits: limits, Known: known, Repeatable: opts.repeatable(),
 			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit,
-			InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
+			Resting: opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},
 		grpc: grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Log: log},
 		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Log: log},

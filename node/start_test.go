@@ -2,11 +2,15 @@ package node
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -37,6 +41,31 @@ func takenAddress(t *testing.T) config.Address {
 	}
 	t.Cleanup(func() { _ = taken.Close() })
 	return config.Address(taken.Addr().String())
+}
+
+// A coordinator that lacks a level that the store has used is refused before it listens.
+func TestAnOutdatedCoordinatorServesNobody(t *testing.T) {
+	cfg := settingsOfCoordinator(t)
+	p := NewProcess(slog.New(slog.DiscardHandler))
+	if _, err := p.StartCoordinator(t.Context(), cfg, Options{Resting: true}); err != nil { // migrates the database
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), cfg.PostgresURL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	if _, err := conn.Exec(t.Context(), "update cluster set level_used = 1000, level_version = '9.0.0'"); err != nil {
+		t.Fatal(err)
+	}
+	cfg.HTTPAddr = takenAddress(t) // had it tried to listen, the error would be another
+	_, err = p.StartCoordinator(t.Context(), cfg, Options{})
+	if old, ok := errors.AsType[*dag.OutdatedError](err); !ok || old.Version != "9.0.0" {
+		t.Errorf("got %v, want a refusal that names 9.0.0", err)
+	}
+	if err := p.Stop(); err != nil {
+		t.Errorf("stop: got %v", err)
+	}
 }
 
 // A coordinator that is stopped while it prepares itself has done nothing wrong, and hides no real error.

@@ -100,10 +100,17 @@ func (c *Cluster) For(t testing.TB) *Cluster {
 	return &sub
 }
 
-// AddCoordinator starts one more. It has no listeners: tests call it.
+// AddCoordinator starts one more and waits until it is ready. It has no listeners: tests call it.
 func (c *Cluster) AddCoordinator() *Part[*node.Coordinator] {
 	c.T.Helper()
-	return c.addCoordinator(node.Options{Levels: c.opts.Levels})
+	p, err := c.TryCoordinator(node.Options{Levels: c.opts.Levels})
+	if err == nil {
+		err = p.process.UntilReady(c.T.Context())
+	}
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	return p
 }
 
 // Upgrade gives the feature levels to the coordinators that are started from now on.
@@ -112,11 +119,15 @@ func (c *Cluster) Upgrade(levels dag.Levels) { c.opts.Levels = levels }
 // AddResting adds a coordinator that answers the test and does nothing by itself.
 func (c *Cluster) AddResting() *Part[*node.Coordinator] {
 	c.T.Helper()
-	return c.addCoordinator(node.Options{Resting: true})
+	p, err := c.TryCoordinator(node.Options{Resting: true})
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	return p
 }
 
-func (c *Cluster) addCoordinator(opts node.Options) *Part[*node.Coordinator] {
-	c.T.Helper()
+// TryCoordinator starts one more that may be refused.
+func (c *Cluster) TryCoordinator(opts node.Options) (*Part[*node.Coordinator], error) {
 	settings := config.Defaults[*config.Coordinator]()
 	settings.Name = fmt.Sprintf("coordinator-%d", len(c.Coordinators)+1)
 	settings.PostgresURL.Secret, settings.NATSURL.Secret = config.Secret(c.URL), config.Secret(c.NATS.CoordinatorURL())
@@ -128,11 +139,11 @@ func (c *Cluster) addCoordinator(opts node.Options) *Part[*node.Coordinator] {
 	p := &Part[*node.Coordinator]{process: c.process(settings.Name)}
 	var err error
 	if p.P, err = p.process.StartCoordinator(c.T.Context(), settings, opts); err != nil {
-		c.T.Fatal(err)
+		return nil, err
 	}
 	p.cut = p.P.Queue.Close
 	c.Coordinators = append(c.Coordinators, p)
-	return p
+	return p, nil
 }
 
 // AddWorker starts one more.

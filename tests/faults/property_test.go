@@ -62,7 +62,7 @@ func startNATS(t testing.TB) *natsserver.Server {
 	return server
 }
 
-// startPart runs a part in this process until the test ends.
+// startPart runs a part in this process until the test ends. A coordinator is ready when it returns.
 func startPart(t testing.TB, s Settings) *Part {
 	t.Helper()
 	p, err := s.Open(t.Context())
@@ -74,6 +74,9 @@ func startPart(t testing.TB, s Settings) *Part {
 			t.Errorf("%s did not end well: %v", s.Name, err)
 		}
 	})
+	if p.Coordinator != nil {
+		eventually(t, s.Name+" is ready", func() error { return p.Ready(t.Context()) })
+	}
 	return p
 }
 

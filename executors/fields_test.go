@@ -94,6 +94,21 @@ func TestSchemaAgreesWithJSON(t *testing.T) {
 	}
 }
 
+// The struct is made here since linters refuse such tags.
+func TestSchemaOfUnusualTags(t *testing.T) {
+	typ := reflect.StructOf([]reflect.StructField{
+		{Name: "A", Type: reflect.TypeFor[*int](), Tag: `json:",string"`},
+		{Name: "B", Type: reflect.TypeFor[[]int](), Tag: `json:",string"`},
+		{Name: "C", Type: reflect.TypeFor[int](), Tag: `json:"it's"`},
+		{Name: "D", Type: reflect.TypeFor[int](), Tag: `json:"-,"`},
+	})
+	got, _, err := executors.SchemasOf(typ)
+	if want := `{"type":"object","properties":{"-":{"type":"integer"},"A":{"type":["string","null"]},` +
+		`"B":{"type":["array","null"],"items":{"type":"integer"}},"C":{"type":"integer"}},"required":["B","C","-"]}`; err != nil || string(got) != want {
+		t.Errorf("%v\ngot  %s\nwant %s", err, got, want)
+	}
+}
+
 // An embedded pointer to a struct that is not exported can be written, though it can't be read.
 func TestFuncReturnsWhatItCantRead(t *testing.T) {
 	e := executors.Func("f", func(context.Context, any) (behind, error) { return behind{&shallow{1}}, nil })

@@ -16,7 +16,7 @@ var assembly = []struct {
 	maker   string   // package and function, as in imports and calls
 	callers []string // packages, in the form of arrows; tests of a part itself are meant by "_test" at the end
 }{
-	{"coordinator.New", []string{"node"}},
+	{"coordinator.New", []string{"node", "coordinator_test"}},
 	{"worker.New", []string{"worker_test"}},
 	{"worker.Dial", []string{"node", "worker_test", "examples/..."}},
 	{"worker.FromSettings", []string{"node"}},

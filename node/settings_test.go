@@ -1,15 +1,22 @@
 package node
 
 import (
+	"flag"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/config"
 )
+
+var update = flag.Bool("update", false, "write where settings go as it comes")
 
 // elsewhere are the settings that no part of a process is given, and who uses them.
 var elsewhere = map[string]string{
@@ -37,6 +44,91 @@ func TestEverySettingArrives(t *testing.T) {
 			return []any{forCoordinator(&c), forWorker(&w)}
 		}, readers)
 	})
+}
+
+// TestEachSettingHasItsPlace: testdata/places.txt says which fields a setting changes. One that goes to another setting's
+// field, or to two, shows as a difference; go test ./node -update writes the file as it comes.
+func TestEachSettingHasItsPlace(t *testing.T) {
+	got := "# The fields that each setting changes, of what the parts of a process are given.\n\n" +
+		places(t, "coordinator", func(cfg *config.Coordinator) any { return forCoordinator(cfg) }) +
+		places(t, "worker", func(cfg *config.Worker) any { return forWorker(cfg) })
+	const file = "testdata/places.txt"
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("settings change these fields:\n%s\nwant, by %s:\n%s", got, file, want)
+	}
+}
+
+// places tells of each setting of a process, in a line, which fields of its parts it changes. No two may change one field.
+func places[P config.Process](t *testing.T, process string, parts func(P) any) string {
+	t.Helper()
+	var out strings.Builder
+	setBy := map[string]string{} // by field
+	before := fields("", reflect.ValueOf(parts(config.Defaults[P]())))
+	for _, v := range config.Variables(config.Defaults[P]()) {
+		name := strings.TrimPrefix(v.Name, config.Prefix)
+		if elsewhere[name] != "" {
+			continue
+		}
+		cfg := config.Defaults[P]()
+		if !change(t, reflect.ValueOf(cfg).Elem(), name) {
+			t.Fatalf("%s has no field", name)
+		}
+		after := fields("", reflect.ValueOf(parts(cfg)))
+		fmt.Fprintf(&out, "%s %s:", process, name)
+		for _, field := range slices.Sorted(maps.Keys(after)) {
+			if after[field] == before[field] {
+				continue
+			}
+			fmt.Fprintf(&out, " %s", field)
+			if setBy[field] != "" {
+				t.Errorf("%s and %s both change %s of a %s", setBy[field], name, field, process)
+			}
+			setBy[field] = name
+		}
+		out.WriteString("\n")
+	}
+	return out.String()
+}
+
+// fields are the values of a struct's fields, as text, by their paths. A struct within is told by its own fields.
+func fields(at string, of reflect.Value) map[string]string {
+	if of.Kind() == reflect.Interface {
+		of = of.Elem()
+	}
+	out := map[string]string{}
+	for i := range of.NumField() {
+		name := strings.TrimPrefix(at+"."+of.Type().Field(i).Name, ".")
+		switch field := of.Field(i); field.Kind() {
+		case reflect.Struct:
+			maps.Copy(out, fields(name, field))
+		case reflect.Func, reflect.Pointer, reflect.Interface:
+		default:
+			out[name] = fmt.Sprintf("%#v", field)
+		}
+	}
+	return out
+}
+
+// TestKnownExecutorsReachAll: whoever takes submissions knows the same executors.
+func TestKnownExecutorsReachAll(t *testing.T) {
+	parts := partsOfCoordinator(config.Defaults[*config.Coordinator](), Options{}, slog.New(slog.DiscardHandler))
+	if reflect.DeepEqual(Known(), dag.Known{}) {
+		t.Fatal("no executor is known")
+	}
+	for part, got := range map[string]dag.Known{"coordinator": parts.coordinator.Known, "gRPC": parts.grpc.Known, "JSON-RPC": parts.jsonrpc.Known} {
+		if !reflect.DeepEqual(got, Known()) {
+			t.Errorf("%s knows %v, want %v", part, got, Known())
+		}
+	}
 }
 
 func forCoordinator(cfg *config.Coordinator) any {

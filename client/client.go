@@ -23,7 +23,7 @@ import (
 type Client struct {
 	conn *grpc.ClientConn
 	rpc  pb.TaskgroveClient
-	// between tries of what resumes by itself
+	// between retries of what resumes automatically
 	retryMin, retryMax time.Duration
 }
 
@@ -48,8 +48,8 @@ func WithDialOptions(options ...grpc.DialOption) Option {
 	return func(s *settings) { s.dial = append(s.dial, options...) }
 }
 
-// WithCallTimeout bounds each call that has one answer, tries again included; then it ends with [ErrUnavailable]. Streams
-// (submissions, watches, logs) are not bounded. 0 is no bound, the default.
+// WithCallTimeout bounds each call that has one answer, including retries; a call that takes longer ends with
+// [ErrUnavailable]. Streams (submissions, watches, logs, verify) are not bounded. 0, the default, is no bound.
 func WithCallTimeout(d time.Duration) Option {
 	return func(s *settings) { s.call = d }
 }
@@ -63,14 +63,14 @@ func bounded(limit time.Duration) grpc.UnaryClientInterceptor {
 	}
 }
 
-// WithRetryDelay bounds how long is waited before a lost connection is tried again: min at first, doubling up to max.
+// WithRetryDelay bounds how long the client waits before it retries a lost connection: min at first, doubling up to max.
 // The default is 100 ms to 5 s.
 func WithRetryDelay(min, max time.Duration) Option {
 	return func(s *settings) { s.min, s.max = min, max }
 }
 
-// retryReads makes gRPC send again by itself, when the server can't be reached, calls that the contract declares to be without
-// side effects.
+// retryReads makes gRPC retry, when the server can't be reached, the calls that the contract declares to be without side
+// effects.
 var retryReads = func() string {
 	service := pb.File_taskgrove_v1_taskgrove_proto.Services().Get(0)
 	var names []string
@@ -119,7 +119,7 @@ func (c *Client) Close() error { return c.conn.Close() }
 // lost reports whether a call may be made again: the server could not be reached, or is stopping.
 func lost(err error) bool { return status.Code(err) == codes.Unavailable }
 
-// pause waits before the n-th try again, from 0, or until ctx ends.
+// pause waits before the n-th retry, from 0, or until ctx ends.
 func (c *Client) pause(ctx context.Context, n int) error {
 	delay := c.retryMax
 	if n < 20 {

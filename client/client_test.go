@@ -310,10 +310,10 @@ func TestResult(t *testing.T) {
 		}
 		svc.Complete("a", `{"rows": 3}`)
 	}()
-	tree, err := c.SubmitAndWait(t.Context(), []client.NewTask{{ID: "a", Name: "a"}}, client.WithUser("u"))
+	sub, tree, err := c.SubmitAndWait(t.Context(), []client.NewTask{{ID: "a", Name: "a"}}, client.WithUser("u"))
 	<-ended
-	if err != nil || tree.Status != client.StatusCompleted {
-		t.Fatalf("got %+v, %v", tree, err)
+	if err != nil || tree.Status != client.StatusCompleted || sub.TreeID != tree.ID || sub.ID("a") != "a" {
+		t.Fatalf("got %+v, %+v, %v", sub, tree, err)
 	}
 	if got, err := client.Result[report](t.Context(), c, "a"); err != nil || got.Rows != 3 {
 		t.Errorf("got %+v, %v", got, err)
@@ -324,7 +324,7 @@ func TestResult(t *testing.T) {
 	if _, err := client.Result[any](t.Context(), c, "nope"); !errors.Is(err, client.ErrNotFound) {
 		t.Errorf("of no task: got %v", err)
 	}
-	sub, err := c.Submit(t.Context(), []client.NewTask{{Name: "b"}})
+	sub, err = c.Submit(t.Context(), []client.NewTask{{Name: "b"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,6 +332,40 @@ func TestResult(t *testing.T) {
 	_, err = client.Result[any](t.Context(), c, sub.TreeID)
 	if failed, ok := errors.AsType[*client.TaskError](err); !ok || failed.Task.Status != client.StatusFailed || !strings.HasSuffix(err.Error(), " is failed: boom") {
 		t.Errorf("of a failed task: got %v", err)
+	}
+}
+
+// TestResultOfASecondRun submits the same ids twice: each run must find its own tasks.
+func TestResultOfASecondRun(t *testing.T) {
+	c, svc := start(t)
+	for _, result := range []string{"1", "2"} {
+		sub, err := c.Submit(t.Context(), []client.NewTask{{ID: "r", Name: "r"}, {ID: "a", Name: "a", Parent: "r"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		svc.Complete(sub.ID("a"), result)
+		got, err := client.Result[int](t.Context(), c, sub.ID("a"))
+		if err != nil || fmt.Sprint(got) != result || sub.ID("r") != sub.TreeID {
+			t.Errorf("got %d, %v of %+v, want %s", got, err, sub, result)
+		}
+	}
+}
+
+func TestHeldTreesAreNotWaitedFor(t *testing.T) {
+	c, _ := start(t)
+	sub, err := c.Submit(t.Context(), []client.NewTask{{ID: "a", Name: "a"}}, client.Hold())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tree, err := c.Wait(t.Context(), sub.TreeID); !errors.Is(err, client.ErrConflict) || tree != nil {
+		t.Errorf("wait: got %+v, %v, want a conflict", tree, err)
+	}
+	sub, tree, err := c.SubmitAndWait(t.Context(), []client.NewTask{{ID: "b", Name: "b"}}, client.Hold())
+	if !errors.Is(err, client.ErrInvalid) || sub != nil || tree != nil {
+		t.Errorf("submit: got %+v, %+v, %v, want it invalid", sub, tree, err)
+	}
+	if _, err := c.Tree(t.Context(), "b"); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("what was refused: got %v, want it not stored", err)
 	}
 }
 

@@ -62,7 +62,7 @@ func (e *InvalidError) Error() string { return e.Text }
 // Is reports whether target is [ErrInvalid].
 func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
 
-// TaskError reports that a task has no result, as it did not complete, or not yet.
+// TaskError reports that a task has no result, because it has not completed.
 type TaskError struct{ Task *Task }
 
 // Error names the task, how it stands, and its error.
@@ -81,9 +81,7 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 	}
 	out := &Error{Op: fmt.Sprintf(format, args...), Err: err}
 	if bad, ok := errors.AsType[*dag.InvalidTaskError](err); ok { // found before anything was sent
-		out.Err = &InvalidError{
-			Text: bad.Reason, Faults: []Fault{{Field: fmt.Sprintf("tasks[%d].%s", bad.Index, bad.Field), Reason: bad.Reason}},
-		}
+		out.Err = &InvalidError{Text: bad.Reason, Faults: []Fault{{Field: fieldOf(bad), Reason: bad.Reason}}}
 		return out
 	}
 	st, ok := status.FromError(err)
@@ -107,6 +105,17 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 		out.Err = invalidOf(st)
 	}
 	return out
+}
+
+// fieldOf is where a fault lies: "tasks[3].inputs"; or "tasks", if it is in the document as a whole.
+func fieldOf(bad *dag.InvalidTaskError) string {
+	switch {
+	case bad.Index < 0:
+		return "tasks"
+	case bad.Field == "":
+		return fmt.Sprintf("tasks[%d]", bad.Index)
+	}
+	return fmt.Sprintf("tasks[%d].%s", bad.Index, bad.Field)
 }
 
 // invalidOf is what a server says of each fault.

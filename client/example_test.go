@@ -56,7 +56,7 @@ func ExampleNew() {
 	// Output: the first call connects
 }
 
-// A task waits for those that it needs until they have completed, and for those that it wants until they have ended.
+// A task starts when the tasks that it needs have completed and those that it wants have ended, successfully or not.
 func ExampleClient_Submit() {
 	ctx := context.Background()
 	c, cluster, stop := local()
@@ -115,20 +115,20 @@ func ExampleClient_SubmitJSON() {
 	// Output: 1 task
 }
 
-// Submit, wait, and read the result of the root as a Go value.
+// Submit, wait, and read the result of a task as a Go value. ID matters from the second run on: another tree has the id then.
 func ExampleClient_SubmitAndWait() {
 	ctx := context.Background()
 	c, cluster, stop := local()
 	defer stop()
 	go play(cluster, "count", `{"words": 3}`)
 
-	tree, err := c.SubmitAndWait(ctx, []client.NewTask{
+	sub, tree, err := c.SubmitAndWait(ctx, []client.NewTask{
 		{ID: "count", Name: "count", Executor: "word_count", Inputs: map[string]string{"text": "one two three"}},
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	count, err := client.Result[struct{ Words int }](ctx, c, tree.ID)
+	count, err := client.Result[struct{ Words int }](ctx, c, sub.ID("count"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func ExampleWithIdempotencyKey() {
 	// bill replayed: true
 }
 
-// A tree that failed is no error of Wait: its status says so.
+// Wait returns a failed tree without an error: its status says that it failed.
 func ExampleClient_Wait() {
 	ctx := context.Background()
 	c, cluster, stop := local()
@@ -173,7 +173,7 @@ func ExampleClient_Wait() {
 	// Output: failed 1 of 1
 }
 
-// Go on behind the last event that was seen.
+// Continue after the last event that was seen.
 func ExampleClient_Watch() {
 	ctx := context.Background()
 	c, cluster, stop := local()
@@ -284,7 +284,7 @@ func ExampleClient_Cancel() {
 	if _, err := c.Submit(ctx, []client.NewTask{{ID: "nightly", Name: "nightly"}}); err != nil {
 		log.Fatal(err)
 	}
-	for range 2 { // to cancel what has ended is no error
+	for range 2 { // cancelling a task that has ended is not an error
 		got, err := c.Cancel(ctx, "nightly", client.WithMessage("not tonight"))
 		if err != nil {
 			log.Fatal(err)

@@ -21,10 +21,10 @@ type Pool struct {
 	Name              string
 	Ready, Queued     int // waiting in Postgres, in NATS
 	Capacity, Workers int
-	Oldest            time.Duration // age of the oldest that waits
+	Oldest            time.Duration // how long the oldest task has waited
 }
 
-// Workers shows the workers that are alive or were of late.
+// Workers shows the workers that are alive or were alive recently.
 func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	got, err := c.rpc.ListWorkers(ctx, &pb.ListWorkersRequest{})
 	if err != nil {
@@ -50,7 +50,7 @@ type Coordinator struct {
 	StartedAt, LeaseUntil   time.Time
 }
 
-// Coordinators shows the coordinators that are alive, oldest first; those of version 0.1.0 are not known.
+// Coordinators shows the coordinators that are alive, oldest first, except those of version 0.1.0, which don't announce themselves.
 func (c *Client) Coordinators(ctx context.Context) ([]Coordinator, error) {
 	got, err := c.rpc.ListCoordinators(ctx, &pb.ListCoordinatorsRequest{})
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Status is what became of a task or a tree so far.
+// Status is the status of a task or a tree.
 type Status string
 
 // The statuses. The last three are final until somebody runs the task again.
@@ -30,7 +30,7 @@ const (
 	StateDelayed   State = "delayed" // waits for a time, see [Task.DueAt]
 	StateReady     State = "ready"   // waits for a slot of its pool
 	StateRunning   State = "running"
-	StateBlocked   State = "blocked" // can't run: a required dependency can no longer succeed
+	StateBlocked   State = "blocked" // can't run: a required dependency failed, was cancelled or is blocked itself
 	StateCompleted State = "completed"
 	StateFailed    State = "failed"
 	StateCancelled State = "cancelled"
@@ -50,7 +50,7 @@ const (
 	OutcomeTimedOut  Outcome = "timed_out"
 )
 
-// Priority says which tasks of a pool go first. The zero value is Normal; lower values are more urgent.
+// Priority says which tasks of a pool start first. The zero value is Normal; lower values are more urgent.
 type Priority int8
 
 // The priorities.
@@ -105,7 +105,7 @@ const (
 	Fixed       Backoff = "fixed"
 )
 
-// RetryPolicy is how often and how soon a failed attempt is tried again. The zero value is no retry.
+// RetryPolicy is how often and how soon a failed attempt is retried. The zero value means no retry.
 type RetryPolicy struct {
 	MaxAttempts  int           // attempts in all; 0 and 1: no retry
 	Backoff      Backoff       // empty: Exponential

@@ -20,11 +20,12 @@ func RerunDependencies() ExecuteOption {
 // Execution is the answer to an Execute.
 type Execution struct {
 	TreeID string
-	Status string // started, already_running, completed (nothing to do)
+	Status string // started, already_running, completed: nothing to run, as all of it has completed or was cancelled
 	Tasks  int    // how many were started
 }
 
-// Execute starts a held tree or a task with its dependencies, or runs again what failed and what depends on it.
+// Execute starts a held tree or a task with its dependencies, or runs again what failed and what depends on it. Completed
+// and cancelled tasks run again only with [Force].
 func (c *Client) Execute(ctx context.Context, taskID string, options ...ExecuteOption) (*Execution, error) {
 	request := &pb.ExecuteRequest{TaskId: taskID}
 	for _, option := range options {
@@ -40,7 +41,7 @@ func (c *Client) Execute(ctx context.Context, taskID string, options ...ExecuteO
 // CancelOption is a setting of [Client.Cancel].
 type CancelOption func(*pb.CancelRequest)
 
-// WithMessage is the text that cancelled tasks show as their error.
+// WithMessage sets the text that cancelled tasks show as their error.
 func WithMessage(text string) CancelOption { return func(r *pb.CancelRequest) { r.Message = text } }
 
 // WithCascade says whether the rest of the tree is cancelled, too. The default is true for a root, else false.
@@ -50,10 +51,11 @@ func WithCascade(all bool) CancelOption { return func(r *pb.CancelRequest) { r.C
 type Cancelled struct {
 	Done    bool // false: the task had ended already
 	Message string
-	Status  Status // that it had ended with, when not Done
+	Status  Status // final status, if Done is false
 }
 
-// Cancel cancels a task; a root cancels its whole tree. [ErrNotFound]. That the task had ended is no error.
+// Cancel cancels a task; a root cancels its whole tree. [ErrNotFound]. Cancelling a task that has ended is not an
+// error.
 func (c *Client) Cancel(ctx context.Context, taskID string, options ...CancelOption) (*Cancelled, error) {
 	request := &pb.CancelRequest{Id: taskID}
 	for _, option := range options {

@@ -22,15 +22,15 @@ import (
 // them. Exactly one task, the root, has no Parent.
 type NewTask struct {
 	ID, Name, Parent, UserID string
-	Executor                 string   // id of what runs it; empty: nothing, it completes when its dependencies have
-	Needs                    []string // ids or names of tasks that must complete before; their results become inputs
-	Wants                    []string // like Needs, but however they end; merged into the inputs after the results of Needs
+	Executor                 string   // id of the executor that runs it; empty: none, it completes as soon as its dependencies allow
+	Needs                    []string // ids or names of tasks that must complete before this one starts; their results become inputs
+	Wants                    []string // tasks that must end, successfully or not, before this one starts; their results are merged after those of Needs
 	Priority                 Priority
 	// Inputs, Params and Schemas are encoded as JSON objects: maps, structs, json.RawMessage, or nil.
 	Inputs, Params, Schemas any
 	Pool                    string // empty: named like the executor
 	Retry                   RetryPolicy
-	FailLost                bool          // fail when the worker is lost, instead of trying again
+	FailLost                bool          // fail when the worker is lost, instead of being tried again
 	Repeatable              bool          // may run twice at once without harm
 	Timeout                 time.Duration // start to close, of one attempt; 0: the executor's own
 	ScheduleToStart         time.Duration // ready to started; 0: none
@@ -46,8 +46,8 @@ type submission struct {
 	maxBytes int
 }
 
-// WithIdempotencyKey makes a repeated submission with the key get the first answer. Only with a key is a submission of
-// a slice tried again by itself when the cluster can't be reached.
+// WithIdempotencyKey makes a repeated submission with the key get the first answer. When the cluster can't be reached,
+// [Client.Submit] is retried automatically only if it has a key.
 func WithIdempotencyKey(key string) SubmitOption {
 	return func(s *submission) { s.options.IdempotencyKey = key }
 }
@@ -58,7 +58,7 @@ func WithUser(id string) SubmitOption { return func(s *submission) { s.options.U
 // Hold stores the tree without starting it; [Client.Execute] does that.
 func Hold() SubmitOption { return func(s *submission) { s.options.Hold = true } }
 
-// WithTreeTimeout ends the whole tree when it takes longer, from its start.
+// WithTreeTimeout cancels what is unfinished when the tree has run for this long.
 func WithTreeTimeout(d time.Duration) SubmitOption {
 	return func(s *submission) { s.options.Timeout = durationpb.New(d) }
 }
@@ -68,11 +68,20 @@ type Submitted struct {
 	TreeID   string // the root's id
 	Tasks    int
 	Replayed bool              // the idempotency key was known: this is the first answer
-	IDMap    map[string]string // ids that were taken already, given to actual; nil when none
+	IDMap    map[string]string // of ids that other tasks had already: from the one given to the actual one; nil if there are none
+}
+
+// ID returns the actual id of the task that was submitted with the given one. An id that another task has already, such as that
+// of an earlier run of the same program, is replaced, so ask here before you look a task up. Tasks without given ids are found by [Client.Tasks].
+func (s *Submitted) ID(given string) string {
+	if actual, replaced := s.IDMap[given]; replaced {
+		return actual
+	}
+	return given
 }
 
 // Submit stores a tree and starts it, unless [Hold] is given. When it returns without an error, the tree is accepted.
-// Faults in the tree are an [InvalidError].
+// Faults in the tree are an [InvalidError]. Ids that other tasks have already are replaced: see [Submitted.ID].
 func (c *Client) Submit(ctx context.Context, tasks []NewTask, options ...SubmitOption) (*Submitted, error) {
 	s := newSubmission(options)
 	for try := 0; ; try++ {
@@ -87,7 +96,7 @@ func (c *Client) Submit(ctx context.Context, tasks []NewTask, options ...SubmitO
 }
 
 // SubmitSeq is Submit for a tree that is made while it is sent, so that it is never in memory as a whole. An error that
-// tasks yields ends the submission and is returned. It is never tried again by itself.
+// tasks yields ends the submission and is returned. SubmitSeq is not retried automatically.
 func (c *Client) SubmitSeq(ctx context.Context, tasks iter.Seq2[*NewTask, error], options ...SubmitOption) (*Submitted, error) {
 	sub, err := c.submit(ctx, newSubmission(options), func(yield func(*pb.NewTask, error) bool) {
 		for t, err := range tasks {

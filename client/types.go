@@ -28,25 +28,25 @@ type Task struct {
 	Attempt              int
 	BlockedBy            []string
 	HasChildren          bool
-	Repeatable           bool // may run twice at once without harm, by its own word or its executor's
+	Repeatable           bool // may run twice at once without harm, if the task or its executor says so
 	CreatedAt, UpdatedAt time.Time
 	StartedAt            time.Time // zero: not yet
 	CompletedAt          time.Time // zero: not yet
-	DueAt                time.Time // of a delayed one: until when
+	DueAt                time.Time // when a delayed task becomes ready
 }
 
 // Tree is the aggregate of one tree.
 type Tree struct {
 	ID, Name, UserID                      string
 	Status                                Status
-	Progress                              float64 // mean over leaves, 0 to 1
+	Progress                              float64 // share of the leaves that completed, 0 to 1
 	Tasks, Held, Unfinished, Running      int
 	Completed, Failed, Cancelled, Blocked int
-	Sequence                              int64 // of its last event
+	Sequence                              int64 // sequence number of its last event
 	CreatedAt, StartedAt, FinishedAt      time.Time
 }
 
-// Ended reports whether no execution of the tree is in progress. A tree that was only stored has ended, too.
+// Ended reports whether no execution of the tree is in progress. A tree that was only stored counts as ended, too.
 func (t *Tree) Ended() bool { return t.Unfinished == 0 }
 
 // Attempt is one try at a task.
@@ -61,15 +61,17 @@ type Attempt struct {
 
 // Event is something that happened in a tree.
 type Event struct {
-	Sequence int64 // rising within the tree; 0: progress, which is not repeated
+	Sequence int64 // rises within the tree; 0: progress, which can't be replayed
 	Type     EventType
 	TreeID   string
-	TaskID   string
-	Name     string
+	TaskID   string // with the tree's own progress, and with EventFinal: the root's
+	Name     string // may be empty with EventProgress
 	Status   Status
 	Attempt  int
-	Progress float64 // of the tree
-	Message  string
+	// Progress is the tree's, 0 to 1, as it was when the event was read: replayed events show the tree's progress of that
+	// moment. Only what an executor reports (EventProgress with an Attempt) has the task's own.
+	Progress float64
+	Message  string // what an executor said with its progress
 	Result   json.RawMessage
 	Error    string
 	At       time.Time
@@ -93,8 +95,8 @@ const (
 // Dependency is what a task waits for.
 type Dependency struct {
 	Ref      string // id, or name where tasks have no ids
-	Optional bool   // it waits until that one has ended in any way
-	Type     string // stored and shown, never acted upon; "result" as a rule
+	Optional bool   // it need only end, successfully or not
+	Type     string // stored and shown, but without effect; usually "result"
 }
 
 // LogLine is one line that an executor wrote.

@@ -9,16 +9,16 @@ import (
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
-// Violation is a rule of the system that does not hold in what the cluster stores.
+// Violation is a rule that the stored data breaks.
 type Violation struct {
 	Kind   string // as in the metric taskgrove_invariant_violations_total; docs/reliability.md lists them
 	TreeID string // empty: not of one tree
 	TaskID string // empty: not of one task
-	Text   string // what is stored, and what the rule wants
+	Text   string // what is stored, and what the rule demands
 }
 
-// Verify makes the cluster derive its rules anew from what it stores, of the tree of a task or, when treeOf is empty, of
-// everything, and yields each violation. It ends after an error. Nothing yielded: nothing was found. [ErrNotFound].
+// Verify makes the cluster check what it stores against its rules, for the tree of a task or, if treeOf is empty, for all trees,
+// and yields each violation. It ends after an error. If it yields nothing, nothing was found. [ErrNotFound].
 func (c *Client) Verify(ctx context.Context, treeOf string) iter.Seq2[*Violation, error] {
 	return func(yield func(*Violation, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)

@@ -11,9 +11,9 @@ import (
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
-// Watch yields the events of the current execution of a task's tree, those behind the sequence after (0: all), and ends
-// with the final one. It resumes by itself after a lost connection, missing no event that has a sequence, for as long as
-// ctx lasts; any other error is yielded and ends it.
+// Watch yields the events of the current execution of a task's tree with sequence numbers greater than after (0: all), and
+// ends with the final one. After a lost connection it resumes automatically until ctx ends, and misses no event that has a
+// sequence number. Any other error is yielded and ends it.
 func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error] {
 	return func(yield func(*Event, error) bool) {
 		for try := 0; ; try++ {
@@ -64,13 +64,18 @@ func (c *Client) watch(ctx context.Context, id string, after *int64, handle func
 	}
 }
 
-// Wait returns the tree of a task once no execution of it is in progress: at once if none is. What became of it is in
-// the tree's Status; a failed tree is no error.
+// Wait blocks until the tree of a task is not executing, and returns it. The tree's Status says how it ended; a failed tree is
+// not an error. A tree that was only stored (see [Hold]) would not end by waiting: [ErrConflict].
 func (c *Client) Wait(ctx context.Context, id string) (*Tree, error) {
 	for {
 		tree, err := c.Tree(ctx, id)
-		if err != nil || tree.Ended() {
-			return tree, err
+		switch {
+		case err != nil:
+			return nil, err
+		case tree.Held == tree.Tasks:
+			return nil, &Error{Op: "wait for " + id, Err: ErrConflict, Text: "the tree is held: nobody has executed it"}
+		case tree.Ended():
+			return tree, nil
 		}
 		for event, err := range c.Watch(ctx, id, tree.Sequence) {
 			if err != nil {
@@ -86,17 +91,22 @@ func (c *Client) Wait(ctx context.Context, id string) (*Tree, error) {
 	}
 }
 
-// SubmitAndWait is [Client.Submit] and [Client.Wait] in one.
-func (c *Client) SubmitAndWait(ctx context.Context, tasks []NewTask, options ...SubmitOption) (*Tree, error) {
+// SubmitAndWait is [Client.Submit] and [Client.Wait] in one. [Submitted.ID] gives the ids of the tasks, for [Result]. An error
+// without Submitted means that the tree may not have been accepted; with it, that waiting failed. [Hold] is an [InvalidError].
+func (c *Client) SubmitAndWait(ctx context.Context, tasks []NewTask, options ...SubmitOption) (*Submitted, *Tree, error) {
+	if newSubmission(options).options.Hold {
+		const reason = "a held tree does not start, so there is nothing to wait for"
+		return nil, nil, &Error{Op: "submit and wait", Err: &InvalidError{Text: reason, Faults: []Fault{{Field: "hold", Reason: reason}}}}
+	}
 	sub, err := c.Submit(ctx, tasks, options...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return c.Wait(ctx, sub.TreeID)
+	tree, err := c.Wait(ctx, sub.TreeID)
+	return sub, tree, err
 }
 
-// Result is the result of a completed task, decoded. It does not wait: a task that is not completed, or did not complete,
-// is a [TaskError].
+// Result decodes the result of a task. It does not wait: it returns a [*TaskError] if the task has not completed.
 func Result[T any](ctx context.Context, c *Client, taskID string) (T, error) {
 	var out T
 	task, err := c.Task(ctx, taskID)
@@ -115,8 +125,8 @@ func Result[T any](ctx context.Context, c *Client, taskID string) (T, error) {
 	return out, nil
 }
 
-// Logs yields what a task's executor wrote, of one attempt or, for 0, of all; with follow also what it writes until the
-// task settles. It ends after an error, and does not resume.
+// Logs yields what a task's executor wrote in one attempt or, for 0, in all; with follow also what it writes until the
+// task ends. It stops after an error, and does not resume.
 func (c *Client) Logs(ctx context.Context, taskID string, attempt int, follow bool) iter.Seq2[*LogLine, error] {
 	return func(yield func(*LogLine, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)

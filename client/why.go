@@ -7,7 +7,7 @@ import (
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
-// Explanation says what a task that is not running waits for.
+// Explanation says what a task waits for.
 type Explanation struct {
 	TaskID, TreeID string
 	Status         Status
@@ -25,7 +25,7 @@ type Wait struct {
 	Error     string    // blocked: of that task; retry: of the attempt before
 	Pool      string    // pool, capacity, dispatch
 	Until     time.Time // not_before, retry: the time
-	Since     time.Time // pool: since when no live worker serves it; zero: none did for a day at least
+	Since     time.Time // pool: when the pool last had a live worker; zero: never, or a day ago at least
 	Ahead     int       // capacity: ready tasks that come first
 	Capacity  int       // capacity: slots of the pool's live workers
 	Attempt   int       // retry: the one to come; worker: the one that is open

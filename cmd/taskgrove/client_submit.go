@@ -31,6 +31,9 @@ func (f *following) follow(ctx context.Context, s *session, id string) error {
 		return nil
 	}
 	end, err := s.Wait(ctx, id)
+	if errors.Is(err, client.ErrConflict) { // it is held, as its first submission asked
+		return s.ended(ctx, id)
+	}
 	if err != nil {
 		return err
 	}

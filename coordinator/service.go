@@ -45,7 +45,7 @@ type ExecuteOutcome uint8
 const (
 	Started        ExecuteOutcome = iota + 1
 	AlreadyRunning                // an execution of the tree is in progress; nothing was started
-	NothingToDo                   // all that was asked for has ended well
+	NothingToDo                   // nothing needs a run: all that was asked for has completed, or was cancelled and is not forced
 )
 
 // Execution is the answer to Execute.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -125,7 +126,13 @@ func rerunCommand() *cobra.Command {
 				return err
 			}
 			if !s.json || !f.wait && !f.watch {
-				if err := s.print(out, func(w io.Writer) { fmt.Fprintf(w, "%s %s, %d tasks\n", out.TreeID, out.Status, out.Tasks) }); err != nil {
+				text := fmt.Sprintf("%s, %d tasks", out.Status, out.Tasks)
+				if out.Status == "completed" {
+					if text, err = s.nothingToRun(ctx, args[0]); err != nil {
+						return err
+					}
+				}
+				if err := s.print(out, func(w io.Writer) { fmt.Fprintln(w, out.TreeID, text) }); err != nil {
 					return err
 				}
 			}
@@ -137,13 +144,44 @@ func rerunCommand() *cobra.Command {
 	return cmd
 }
 
+// nothingToRun says why a re-run of a task, or of its tree if it is the root, ran nothing.
+func (s *session) nothingToRun(ctx context.Context, id string) (string, error) {
+	task, err := s.Task(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	ended, total := string(task.Status), 1
+	if task.ParentID == "" {
+		tree, err := s.Tree(ctx, id)
+		if err != nil {
+			return "", err
+		}
+		total = tree.Tasks
+		var counts []string
+		for _, c := range []struct {
+			n      int
+			status client.Status
+		}{{tree.Completed, client.StatusCompleted}, {tree.Cancelled, client.StatusCancelled}} {
+			if c.n > 0 {
+				counts = append(counts, fmt.Sprintf("%d %s", c.n, c.status))
+			}
+		}
+		ended = strings.Join(counts, ", ")
+	}
+	them := "them"
+	if total == 1 {
+		them = "it"
+	}
+	return fmt.Sprintf("nothing to run: %s; --force runs %s again", ended, them), nil
+}
+
 func cancelCommand() *cobra.Command {
 	var force, cascade bool
 	var message string
 	var cmd *cobra.Command
 	cmd = clientCommand("cancel ID...", "Cancel tasks; a root cancels its whole tree",
 		"Cancels tasks. A root cancels every unfinished task of its tree, another task itself alone, unless --cascade says\n"+
-			"otherwise. What had ended already stays as it is and shows its status; that is no error. Exit code 1 when one is\n"+
+			"otherwise. What has ended already stays as it is and shows its status; that is not an error. Exit code 1 when one is\n"+
 			"unknown.",
 		cobra.MinimumNArgs(1), func(ctx context.Context, s *session, args []string) error {
 			var options []client.CancelOption

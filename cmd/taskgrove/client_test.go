@@ -71,6 +71,7 @@ func TestClientCommands(t *testing.T) {
 	cycle := file(t, "cycle.json", `[{"id":"x","name":"x","dependencies":["x"]}]`)
 	twice := file(t, "twice.yaml", "- {id: d1, name: d1}\n---\n- {id: d2, name: d2}\n")
 	control := file(t, "control.yaml", "- {id: c, name: c, inputs: {x: \"a\\x01b\"}}\n")
+	text := file(t, "text.yaml", "hello\n")
 	nan := file(t, "nan.yaml", "- {id: n, name: n, inputs: {x: .nan}}\n")
 	escape := file(t, "escape.json", `[{"id":"e","name":"x\u001b[2Jy\nz"}]`)
 	timed := file(t, "timed.json", `[{"id":"tt1","name":"below","parent_id":"tt"},{"id":"tt","name":"root","tree_timeout":60}]`)
@@ -84,6 +85,7 @@ func TestClientCommands(t *testing.T) {
 		{"a yaml tree is submitted", []string{"submit", tree}, "r\n", "", exitOK},
 		{"a json tree is, too", []string{"submit", same, "-o", "json"}, `"tree_id":"r2"`, "", exitOK},
 		{"faults name their fields", []string{"submit", cycle}, "", "Circular dependency detected", exitError},
+		{"a document that is no tree has no index", []string{"submit", text}, "", "tasks: Params must be", exitError},
 		{"a file that is not there", []string{"submit", "no-such-file"}, "", "no such file", exitUsage},
 		{"a task is shown", []string{"get", "a"}, "child", "", exitOK},
 		{"as json", []string{"get", "a", "-o", "json"}, `"parent_id":"r"`, "", exitOK},
@@ -204,6 +206,62 @@ func TestTheExitCodeTellsHowATreeEnded(t *testing.T) {
 				t.Errorf("exit %d, want %d\n%s%s", code, tc.code, out, note)
 			}
 		})
+	}
+}
+
+func TestRerunSaysWhyNothingRuns(t *testing.T) {
+	svc := double(t)
+	for _, document := range []string{`[{"id":"r","name":"r"},{"id":"a","name":"a","parent_id":"r"}]`, `[{"id":"one","name":"one"}]`, `[{"id":"done","name":"done"}]`} {
+		if _, note, code := runCommand(t, "submit", file(t, "t.json", document)); code != exitOK {
+			t.Fatal(note)
+		}
+	}
+	svc.Complete("a", `1`)
+	svc.Complete("done", `1`)
+	for _, id := range []string{"r", "one"} {
+		if _, note, code := runCommand(t, "cancel", id); code != exitOK {
+			t.Fatal(note)
+		}
+	}
+	for id, want := range map[string]string{
+		"r":    "r nothing to run: 1 completed, 1 cancelled; --force runs them again\n",
+		"a":    "r nothing to run: completed; --force runs it again\n",
+		"one":  "one nothing to run: 1 cancelled; --force runs it again\n",
+		"done": "done nothing to run: 1 completed; --force runs it again\n",
+	} {
+		if out, note, code := runCommand(t, "rerun", id); code != exitOK || out != want {
+			t.Errorf("%s: exit %d, got %q, want %q\n%s", id, code, out, want, note)
+		}
+	}
+	if out, note, code := runCommand(t, "rerun", "one", "--force"); code != exitOK || out != "one started, 1 tasks\n" {
+		t.Errorf("by force: exit %d, got %q\n%s", code, out, note)
+	}
+}
+
+// TestWaitingForAHeldTreeEnds waits for one that an earlier submission with the same key holds.
+func TestWaitingForAHeldTreeEnds(t *testing.T) {
+	double(t)
+	tree := file(t, "t.json", `[{"id":"r","name":"r"}]`)
+	if _, note, code := runCommand(t, "submit", tree, "--hold", "--idempotency-key", "k"); code != exitOK {
+		t.Fatal(note)
+	}
+	if _, note, code := runCommand(t, "submit", tree, "--wait", "--idempotency-key", "k"); code != exitError || !strings.Contains(note, "rerun starts them") {
+		t.Errorf("exit %d, want %d: %s", code, exitError, note)
+	}
+}
+
+func TestEventLineNamesItsTask(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 10, 0, time.Local)
+	for _, tc := range []struct {
+		event client.Event
+		want  string
+	}{
+		{client.Event{At: at, Type: client.EventCompleted, TaskID: "a", Name: "child"}, "00:00:10.000  task_completed  child"},
+		{client.Event{At: at, Type: client.EventProgress, TaskID: "a", Attempt: 1, Progress: 0.5, Message: "half"}, "00:00:10.000  progress  a  50%  half"},
+	} {
+		if got := eventLine(&tc.event); got != tc.want {
+			t.Errorf("got %q, want %q", got, tc.want)
+		}
 	}
 }
 

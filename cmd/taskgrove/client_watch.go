@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -58,8 +59,8 @@ func (s *session) ended(ctx context.Context, id string) error {
 // eventLine is an event in one plain line.
 func eventLine(e *client.Event) string {
 	parts := []string{e.At.Local().Format("15:04:05.000"), string(e.Type)}
-	if e.Name != "" {
-		parts = append(parts, e.Name)
+	if label := cmp.Or(e.Name, e.TaskID); label != "" { // progress has no name
+		parts = append(parts, label)
 	}
 	if e.Attempt > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", e.Attempt))

@@ -30,7 +30,7 @@ type Config struct {
 	Republish   time.Duration // after which a published task that nobody claimed is looked after; default 15 s
 	// Audit is the pause between two passes of the auditor; default 20 s; below 0: this process does not audit.
 	Audit time.Duration
-	// Stuck is after how long the auditor takes it that nobody will do what is due; default 10 min.
+	// Stuck is how long overdue work may wait before the auditor reports it; default 10 min.
 	Stuck time.Duration
 
 	InlineBytes int // larger inputs are asked for by the worker; default 128 KiB

@@ -77,8 +77,10 @@ type Event struct {
 	Name     string
 	Status   dag.Status
 	Attempt  int
-	Progress float64 // of the tree, 0..1
-	Message  string  // what an executor said with its progress
+	// Progress is the tree's, 0..1, as it was when the event was read, not when it was stored. What an executor reports
+	// (EventProgress with an Attempt) has the task's own.
+	Progress float64
+	Message  string // what an executor said with its progress
 	Result   json.RawMessage
 	Error    string // of what failed, was cancelled or is tried again
 	At       time.Time

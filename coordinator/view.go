@@ -44,7 +44,7 @@ type TreeStatus struct {
 	Key                                   dag.TreeKey
 	ID, Name, UserID                      string
 	Status                                dag.Status // spec 3.9 R
-	Progress                              float64    // mean over leaves
+	Progress                              float64    // share of the leaves that completed
 	Tasks, Held, Unfinished, Running      int
 	Completed, Failed, Cancelled, Blocked int
 	Sequence                              int64 // of the last event

@@ -12,9 +12,8 @@ type Counts struct {
 	Cancelled  int
 	Blocked    int
 
-	Leaves          int     // tasks that no other names as parent
-	LeavesCompleted int     // those of them that are completed
-	LeafProgress    float64 // sum of what the other leaves report, 0 to 1 each; 0 where that is not known
+	Leaves          int // tasks that no other names as parent
+	LeavesCompleted int // those of them that are completed
 }
 
 // Status is the tree's outcome (spec 3.9). While an execution has unfinished tasks it is in_progress, or pending as
@@ -45,21 +44,13 @@ func (c Counts) Status() Status {
 // started reports whether any task has left the ranks of those that wait.
 func (c Counts) started() bool { return c.Running+c.Completed+c.Failed+c.Cancelled+c.Blocked > 0 }
 
-// Progress is the mean over the leaves, 0 to 1: 1 exactly when all of them are completed.
+// Progress is the share of the leaves that completed, 0 to 1. What running leaves report does not count.
 func (c Counts) Progress() float64 {
 	if c.Leaves <= 0 {
 		return 0
 	}
-	if c.LeavesCompleted >= c.Leaves {
-		return 1
-	}
-	open := float64(c.Leaves - c.LeavesCompleted)
-	partial := max(0, min(c.LeafProgress, open*almost))
-	return (float64(c.LeavesCompleted) + partial) / float64(c.Leaves)
+	return float64(c.LeavesCompleted) / float64(c.Leaves)
 }
-
-// almost is the most that a leaf counts before it is completed.
-const almost = 0.99
 
 // Nodes are the figures of the nodes of a tree, or of a part of one, as spec 3.9 draws them together from the leaves up.
 type Nodes struct {

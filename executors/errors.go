@@ -2,7 +2,7 @@ package executors
 
 import "errors"
 
-// Causes of an attempt's context ending; see [context.Cause].
+// Why the context of an attempt ended; see [context.Cause].
 var (
 	ErrCancelled = errors.New("task was cancelled")
 	ErrTimeout   = errors.New("attempt timed out")
@@ -14,7 +14,7 @@ type permanentError struct{ error }
 
 func (e permanentError) Unwrap() error { return e.error }
 
-// Permanent marks a failure that another attempt can't mend: it is never retried.
+// Permanent marks a failure that another attempt can't fix: it is never retried.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -29,7 +29,7 @@ func IsPermanent(err error) bool {
 }
 
 // Invalid is a permanent failure for missing or bad input or configuration. Its text begins with the executor's id in
-// brackets (spec 3.13).
+// brackets.
 func Invalid(executor, reason string) error {
 	return Permanent(errors.New("[" + executor + "] " + reason))
 }

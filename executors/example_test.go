@@ -83,7 +83,7 @@ func ExampleSchema() {
 	// Output: {"type":"object","properties":{"from":{"type":["string","null"]},"size":{"type":"integer","minimum":1,"maximum":100},"sort":{"type":"string","description":"which way","enum":["up","down"]}},"required":["size"]} <nil>
 }
 
-// A failure that no other attempt can mend is not retried.
+// A failure that no other attempt can fix is not retried.
 func ExamplePermanent() {
 	open := func(name string) error {
 		_, err := os.Stat(name)

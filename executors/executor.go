@@ -14,7 +14,7 @@ import (
 //  3. The context ends when the attempt's time is up, the task is cancelled, the worker drains or its lease is lost;
 //     context.Cause tells which ([ErrCancelled], [ErrTimeout], [ErrDraining], [ErrLeaseLost]).
 //     Run must then stop what it started, and return soon.
-//  4. What Run returns becomes the attempt's outcome. Beside an error, [Partial] may hold what was done until then.
+//  4. What Run returns becomes the attempt's outcome. Together with an error, [Partial] may hold what was done until then.
 //
 // An executor that keeps something open between attempts is an io.Closer too; its worker closes it at the end.
 //
@@ -26,21 +26,21 @@ type Executor interface {
 	Run(ctx context.Context, call *Call) (*Outcome, error)
 }
 
-// Checker is implemented by executors that may be unable to run on a machine: something is missing there, or forbidden. A
-// worker asks them once, before it connects, and does not start on an error.
+// Checker is implemented by executors that may be unable to run on a machine, because something is missing or forbidden there.
+// A worker calls Check once, before it connects, and does not start if it returns an error.
 type Checker interface {
 	// Check says what is missing, in a text for operators; nil: nothing.
 	Check(ctx context.Context) error
 }
 
-// Description is what an executor says of itself.
+// Description describes an executor.
 type Description struct {
 	ID, Name, Description string
-	Type                  string // registry type of spec 1.3: stdio, http, core, ...
+	Type                  string // what a task's schemas.type may name instead of the ID: stdio, http, core, ...
 	Tags                  []string
 	Inputs, Output        json.RawMessage // JSON Schemas (draft 2020-12); nil: anything
 	Cancelable            bool            // stops its work when the context ends
-	Repeatable            bool            // running twice at once does no harm; see [Repeatable]
+	Repeatable            bool            // running twice at once does no harm; no effect for executors of your own, see [Repeatable]
 	Timeout               time.Duration   // start-to-close when the task names none; 0: unlimited
 }
 

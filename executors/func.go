@@ -19,10 +19,10 @@ import (
 // In is a map, they are among its keys, so that its values must be able to hold them, as those of map[string]any are.
 //
 // f must stop when its context ends, and may return ctx.Err() then. [FromContext] gives it the attempt: its number, its
-// idempotency key, and where to log and to report progress. An error may be retried unless it was made by [Permanent]. What
-// f returns beside an error, unless it is zero, is the partial result of a task that was cancelled.
+// idempotency key, and where to log and to report progress. An error may be retried unless it was made by [Permanent]. The
+// value that f returns together with an error, unless it is zero, is the partial result of a task that was cancelled.
 //
-// Func panics when a type can't be described, In is no struct, map or interface, or f is nil: that is a programmer's
+// Func panics if a type can't be described, if In is not a struct, map or interface, or if f is nil: that is a programmer's
 // error, seen at start-up.
 func Func[In, Out any](id string, f func(ctx context.Context, in In) (Out, error), options ...Option) Executor {
 	if f == nil {
@@ -47,7 +47,7 @@ func Func[In, Out any](id string, f func(ctx context.Context, in In) (Out, error
 	return e
 }
 
-// Option changes what an executor made by [Func] says of itself. Any function of the form will do.
+// Option changes the description of an executor made by [Func]. You may write your own.
 type Option func(*Description)
 
 // WithName sets the name that people see. The default is the id.
@@ -59,15 +59,15 @@ func WithDescription(text string) Option { return func(d *Description) { d.Descr
 // WithType sets the registry type; see [Description.Type]. The default is "go".
 func WithType(typ string) Option { return func(d *Description) { d.Type = typ } }
 
-// WithTimeout bounds an attempt, from its start, when the task names no bound.
+// WithTimeout bounds an attempt, from its start, if the task has no timeout of its own.
 func WithTimeout(most time.Duration) Option { return func(d *Description) { d.Timeout = most } }
 
-// Repeatable says that running twice at once does no harm: f changes nothing outside, or the same key twice is fine
-// there. Coordinators know this of the built-in executors only; with others a task says so itself, and then its attempts
-// may start earlier.
+// Repeatable says that running twice at once does no harm: f has no side effects, or they are idempotent by the key. It has no
+// effect for an executor of your own: coordinators know it of the built-in ones only. Let the task say so (client.NewTask's
+// field Repeatable); then its attempts may start earlier.
 func Repeatable() Option { return func(d *Description) { d.Repeatable = true } }
 
-// NotCancelable says that f does not look at its context. It then keeps its slot until it is done, whatever becomes of the
+// NotCancelable says that f does not look at its context. It then keeps its slot until it returns, whatever happens to the
 // task.
 func NotCancelable() Option { return func(d *Description) { d.Cancelable = false } }
 
@@ -161,9 +161,9 @@ func decodeEntry(t reflect.Type, key string, value json.RawMessage) error {
 
 type callKey struct{}
 
-// FromContext is the call that the function of a [Func] runs for; ctx is the one it was given, or derived from that. In
-// another context it is a call of nothing, so that a test may call the function itself: attempt 0, and what is reported is
-// dropped.
+// FromContext returns the call that the function of a [Func] runs for; ctx is the one it was given, or derived from that. In
+// another context it returns an empty Call, so that a test may call the function itself: the attempt is 0, and what is
+// reported is dropped.
 func FromContext(ctx context.Context) *Call {
 	if call, ok := ctx.Value(callKey{}).(*Call); ok {
 		return call

@@ -147,7 +147,7 @@ func TestFuncInputsAreChecked(t *testing.T) {
 
 func TestFuncPanicsAtWhatItCantDescribe(t *testing.T) {
 	for want, make := range map[string]func(){
-		"executors.Func f: inputs: string is no struct, but inputs are a JSON object": func() {
+		"executors.Func f: inputs: string is not a struct, but inputs are a JSON object": func() {
 			executors.Func("f", func(context.Context, string) (int, error) { return 0, nil })
 		},
 		"executors.Func f: output: chan int: type chan int has no form in JSON": func() {

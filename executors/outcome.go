@@ -1,6 +1,6 @@
 package executors
 
-// Outcome is what an attempt came to. [Completed] and [Partial] make one; there is no other way, so that more kinds can
+// Outcome is the result of an attempt. [Completed] and [Partial] make one; there is no other way, so that more kinds can
 // follow. The zero value and nil stand for Completed(nil).
 type Outcome struct {
 	kind  Kind
@@ -20,7 +20,7 @@ const (
 // is null.
 func Completed(value any) *Outcome { return &Outcome{KindCompleted, value} }
 
-// Partial is the outcome of work that was stopped midway; it is returned beside the error that says why. The value is kept
+// Partial is the outcome of work that was stopped midway; it is returned together with the error that says why. The value is kept
 // as the task's result when the task was cancelled, and dropped otherwise.
 func Partial(value any) *Outcome { return &Outcome{KindPartial, value} }
 

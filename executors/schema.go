@@ -12,16 +12,16 @@ import (
 
 // Schema is the JSON Schema of what encoding/json reads into a T.
 //
-//   - Fields have the names that encoding/json gives them, and embedded structs lend theirs by its rules: the least deep
-//     one of a name counts, then the one whose tag has the name, and of several such ones none.
+//   - Fields have the names that encoding/json gives them, and those of embedded structs are promoted by its rules: the least
+//     deep one of a name counts, then the one whose tag has the name, and of several such ones none.
 //   - A field is required unless it is a pointer or reached through one, or its json tag has omitempty or omitzero.
-//   - `jsonschema:"…"` is a field's description; `enum:"a,b"` lists the values of a text, `minimum:"1"` and
+//   - `jsonschema:"…"` is a field's description; `enum:"a,b"` lists the values of a string, `minimum:"1"` and
 //     `maximum:"10"` bound a number.
 //   - Pointers, slices and maps may be null. Keys that no field has are allowed.
-//   - [time.Time] is a text of the format date-time, []byte a text in base64, a type that reads text (such as
-//     [net/netip.Addr]) a text. A type that reads JSON by itself, [json.RawMessage] and any may be anything, and so may a
-//     type inside itself.
-//   - Channels, functions, complex numbers and maps whose keys are no texts are errors, which name the field. So are two
+//   - [time.Time] is a string of the format date-time, []byte a string in base64, and a type that implements
+//     [encoding.TextUnmarshaler] (such as [net/netip.Addr]) a string. A type that implements [json.Unmarshaler],
+//     [json.RawMessage] and any may be anything, and so may a type inside itself.
+//   - Channels, functions, complex numbers and maps whose keys are not strings are errors, which name the field. So are two
 //     fields of one struct with the same name, pointers that lead only to themselves, and fields reached through an
 //     embedded pointer to an unexported struct, as encoding/json can't set that pointer.
 func Schema[T any]() (json.RawMessage, error) {
@@ -97,7 +97,7 @@ func inputsOf(t reflect.Type) (*schema, error) {
 		s.Type = "object" // and never null
 		return s, nil
 	}
-	return nil, fmt.Errorf("%s is no struct, but inputs are a JSON object", t)
+	return nil, fmt.Errorf("%s is not a struct, but inputs are a JSON object", t)
 }
 
 func derive(t reflect.Type, d direction) (*schema, error) {

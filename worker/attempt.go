@@ -84,15 +84,16 @@ func (a *attempt) ended() ledger.Result {
 	return ledger.Result{Outcome: endOf(a.result), Bytes: a.size()}
 }
 
-// ErrLate is the error of an attempt that was granted so late that it could be timed out while it ran; see [dag.TooLate].
-var ErrLate = errors.New("the answer to its claim came too late for its timeout")
-
-// ErrNoSlot is the error of an attempt that was handed over and handed back: the receipt was repeated by another way, and so
-// its slot was free, before it came.
-var ErrNoSlot = errors.New("the slot that was offered was given up before the answer came")
-
-// ErrMissed is the error of an attempt that was handed over in a message that never came.
-var ErrMissed = errors.New("the message that handed it over was lost")
+// Errors of attempts that a worker hands back before they start. No function returns them: their texts are the errors of such
+// attempts in a task's history, where tests and operators recognize them.
+var (
+	// ErrLate: the answer to its claim came so late that it could be timed out while it ran; see [dag.TooLate].
+	ErrLate = errors.New("the answer to its claim came too late for its timeout")
+	// ErrNoSlot: its slot was already released when the handover arrived.
+	ErrNoSlot = errors.New("the slot that was offered was given up before the answer came")
+	// ErrMissed: the message that handed it over was lost.
+	ErrMissed = errors.New("the message that handed it over was lost")
+)
 
 // causes are the errors by which contexts end and unstarted attempts are reported.
 var causes = [...]error{

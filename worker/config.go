@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -29,26 +30,26 @@ type Pool struct {
 
 // Config is what a worker needs to know. Zero fields get their defaults.
 type Config struct {
-	// ID of the worker, its own in the cluster: 1 to 64 letters, digits, - and _. Its NATS user is named for it. [Dial]
-	// takes the user of its URL when it is empty, else makes one of the host's name.
+	// ID of the worker, unique in the cluster: 1 to 64 letters, digits, - and _. Its NATS user has the same name. If it is
+	// empty, [Dial] takes the user of its URL, and if there is none, derives one from the host name.
 	ID string
-	// Executors are what the worker can run; 1 to 1000, with ids of 1 to 128 bytes. They become the worker's: it closes those
-	// that are an io.Closer.
+	// Executors are what the worker can run; 1 to 1000, with ids of 1 to 128 bytes. The worker owns them, and closes those that
+	// are an io.Closer.
 	Executors []executors.Executor
 
 	Pools       []Pool // empty: one for each executor, named like it
-	OwnPools    bool   // one for each executor, beside those in Pools
+	OwnPools    bool   // also serve one pool for each executor, named like it, besides those in Pools
 	Concurrency int    // slots of each pool that names no number; default 16, all pools together at most 20 000
 
-	Prefix string // of NATS subjects and streams, the cluster's own; default tg; only Dial reads it
+	Prefix string // of the cluster's NATS subjects and streams; default tg
 
 	Beat       time.Duration // between beats; default 5 s
-	KillGrace  time.Duration // how long before the lease's end executors are told to stop; default 5 s, at most half a lease
+	KillGrace  time.Duration // how long before the end of its lease the worker tells executors to stop; default 5 s, at most half a lease
 	DrainGrace time.Duration // how long running attempts may go on when a drain begins; default 25 s
 	FlushGrace time.Duration // how long a drain waits for receipts after the last attempt stopped; default 10 s
 
-	MaxKept        int // results without receipt, beyond which nothing is taken; default 10 000, at most 20 000
-	MaxKeptBytes   int // their size, beyond which nothing is taken; default 128 MiB
+	MaxKept        int // the worker takes no tasks while more results than this have no receipt; default 10 000, at most 20 000
+	MaxKeptBytes   int // the same for their size; default 128 MiB
 	MaxResultBytes int // a larger result fails its attempt for good; default 16 MiB
 	MaxInputBytes  int // larger inputs fail their attempt for good; default 64 MiB
 	InlineBytes    int // a larger result travels as chunks; default 1 MiB, at most half of NATS's maximum
@@ -57,12 +58,12 @@ type Config struct {
 	Resend    time.Duration // after which a result without receipt is sent again, doubling up to six times this; default 10 s
 	AskWithin time.Duration // how long one request may take before it is repeated, four times as long for a part of a payload; default 5 s
 
-	// Validate checks a call's inputs before its executor runs; an error fails the attempt for good. nil: they must keep
-	// the executor's schema and the task's own.
+	// Validate checks a call's inputs before its executor runs; an error fails the attempt for good. nil: they are checked
+	// against the executor's schema and the task's own.
 	Validate func(executors.Description, *executors.Call) error
 
 	Host  string       // shown to operators; default the host's name
-	Build string       // shown to operators
+	Build string       // version of the program, shown to operators; default the main module's, as the go command stamped it
 	Log   *slog.Logger // default slog.Default()
 	Meter metric.Meter // default the global provider's
 	Trace trace.Tracer // default the global provider's
@@ -106,6 +107,9 @@ func (c *Config) setDefaults() {
 	if c.Host == "" {
 		c.Host, _ = os.Hostname()
 	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		orDefault(&c.Build, buildOf(info))
+	}
 	if c.Validate == nil {
 		c.Validate = inputs.NewChecker(inputs.DefaultCapacity).Check
 	}
@@ -118,6 +122,12 @@ func (c *Config) setDefaults() {
 	if c.Trace == nil {
 		c.Trace = otel.Tracer(instrumentation)
 	}
+}
+
+// buildOf is the version of a program's main module; "(devel)" where it has none.
+func buildOf(info *debug.BuildInfo) string {
+	const most = 64 // as much as fits into a table
+	return info.Main.Version[:min(len(info.Main.Version), most)]
 }
 
 // setPools gives every pool its slots, and each executor its pool where that is asked for.

@@ -21,8 +21,8 @@ const coordinatorUser = "coordinator"
 // Dial connects to NATS and makes a worker of the configuration; see [FromEnv] for one that is read from the environment.
 //
 // url is nats://user:password@host:port, several separated by commas; the user is the worker's id. Dial waits for a server
-// until ctx ends, with a warning every 5 s. It returns an error when the configuration has faults, all of them at once, or
-// when an executor can't run on this machine (see [executors.Checker]).
+// until ctx ends, and logs a warning every 5 s. It returns an error that names all faults of the configuration, or one that says
+// which executors can't run on this machine (see [executors.Checker]).
 //
 // The executors are the worker's from the call on, and so is the connection: Dial closes them when it fails, [Worker.Run] at
 // its end.
@@ -85,7 +85,7 @@ func check(ctx context.Context, all []executors.Executor) error {
 	return errors.Join(faults...)
 }
 
-// idOf is the configured id, else the URL's user where that can be a worker's, else one made of the host's name.
+// idOf is the configured id, else the URL's user where that can be a worker's, else one derived from the host name.
 func idOf(configured string, url config.NATSURL) string {
 	user := url.User()
 	if user == coordinatorUser || !queue.ValidName(user) {
@@ -94,7 +94,7 @@ func idOf(configured string, url config.NATSURL) string {
 	return cmp.Or(configured, user, hostID())
 }
 
-// hostID is made of the host's name, and this process's own on it.
+// hostID is derived from the host name and the id of this process.
 func hostID() string {
 	host, _ := os.Hostname()
 	host = strings.Map(func(r rune) rune {

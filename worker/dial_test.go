@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -89,6 +90,25 @@ func (c *closing) Check(context.Context) error { return c.missing }
 func (c *closing) Close() error {
 	c.closed++
 	return nil
+}
+
+func TestBuildIsTheMainModulesVersion(t *testing.T) {
+	for version, want := range map[string]string{
+		"": "", "(devel)": "(devel)", "v1.2.3": "v1.2.3", strings.Repeat("v", 100): strings.Repeat("v", 64),
+	} {
+		if got := buildOf(&debug.BuildInfo{Main: debug.Module{Version: version}}); got != want {
+			t.Errorf("%q: got %q, want %q", version, got, want)
+		}
+	}
+	given := Config{Build: "mine"}
+	if given.setDefaults(); given.Build != "mine" {
+		t.Errorf("got %q in place of what was given", given.Build)
+	}
+	var empty Config
+	info, _ := debug.ReadBuildInfo()
+	if empty.setDefaults(); empty.Build != buildOf(info) {
+		t.Errorf("got %q by default, want %q", empty.Build, buildOf(info))
+	}
 }
 
 func TestDial(t *testing.T) {

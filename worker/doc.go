@@ -1,9 +1,12 @@
 // Package worker takes attempts from NATS, runs them with its executors, and reports their results.
 //
-// It owns an attempt from the moment it is taken until a coordinator's receipt for its result, and the lease that allows it to
-// run. It must not know Postgres, how a task became ready, or what its result unlocks.
+// A program makes a worker with [FromEnv] and [Dial], gives it executors, and calls [Worker.Run], which works until its context
+// ends and then drains. Package executors makes executors; docs/custom-workers.md is the guide. The package is stable: programs
+// outside the module may rely on it.
 //
-// The package is stable: programs outside the module may rely on it. docs/custom-workers.md is the guide.
+// The rest of this comment is for those who change the package. It owns an attempt from the moment it is taken until a
+// coordinator's receipt for its result, and the lease that allows it to run. It must not know Postgres, how a task became ready,
+// or what its result unlocks.
 //
 // # Life of an attempt
 //

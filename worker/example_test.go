@@ -57,7 +57,7 @@ func Example() {
 	// Output: greeter drained: <nil>
 }
 
-// One pool for each executor, and one more that tasks name by themselves.
+// One pool for each executor, and one more for tasks that name it.
 func ExampleDial() {
 	address, stop := serveNATS()
 	defer stop()

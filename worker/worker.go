@@ -67,9 +67,9 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 }
 
 // Run works until ctx ends or [Worker.Drain] is called, then drains: it stops taking, gives what runs
-// [Config.DrainGrace], hands back what does not finish, waits for receipts, and returns nil. It returns an error when
-// the connection was closed under it, and [ErrOutdated] when the cluster asks for more than this version can do.
-// Executors that ignore the end of their context are logged and left behind. What the worker owns is closed then.
+// [Config.DrainGrace], hands back what does not finish, waits for receipts, and returns nil. It returns an error if
+// the connection was closed by others, and [ErrOutdated] if the cluster asks for more than this version can do.
+// Executors that ignore the end of their context are logged and left running. At the end it closes what the worker owns.
 func (w *Worker) Run(ctx context.Context) error {
 	err := w.run(ctx)
 	if closing := w.Close(); closing != nil {
@@ -78,8 +78,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	return err
 }
 
-// Close closes the executors and, if [Dial] made it, the connection. Run does so at its end: only a worker that never
-// runs needs it. It may be called again.
+// Close closes the executors and the connection that [Dial] made. Run does so at its end, so only a worker that never runs
+// needs it. It may be called again.
 func (w *Worker) Close() error { return w.close() }
 
 func (w *Worker) run(ctx context.Context) error {
@@ -192,7 +192,7 @@ func (w *Worker) isDraining() bool {
 // ID is the worker's id, as the cluster shows it.
 func (w *Worker) ID() string { return w.cfg.ID }
 
-// Ready says why the worker takes no work now; nil: it does. For a readiness probe.
+// Ready returns nil if the worker takes work, else an error that says why it doesn't. For a readiness probe.
 func (w *Worker) Ready() error {
 	s := w.session.Load()
 	switch {

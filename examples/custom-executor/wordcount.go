@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/executors"
 )
@@ -29,7 +30,6 @@ func (wordCount) Describe() executors.Description {
 			"required": ["text"]
 		}`),
 		Cancelable: true, // Run looks at its context
-		Repeatable: true, // it changes nothing outside
 	}
 }
 
@@ -42,8 +42,8 @@ type wordCountResult struct {
 	Words int `json:"words"`
 }
 
-// Run counts. What it returns becomes the task's result; what it returns beside an error is the partial result of a
-// task that was cancelled.
+// Run counts. What it returns becomes the task's result; the value that it returns together with an error is the partial
+// result of a task that was cancelled.
 func (wordCount) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var in wordCountInput
 	if err := json.Unmarshal(call.Inputs, &in); err != nil {
@@ -59,7 +59,7 @@ func (wordCount) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 			return executors.Partial(result), context.Cause(ctx)
 		}
 		for _, word := range strings.Fields(line) {
-			if len(word) >= in.MinLength {
+			if utf8.RuneCountInString(word) >= in.MinLength {
 				result.Words++
 			}
 		}

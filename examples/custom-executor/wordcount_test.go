@@ -21,6 +21,7 @@ func TestWordsAreCounted(t *testing.T) {
 		`{"text": "one two\nthree"}`:                  3,
 		`{"text": "one two three", "min_length": 4}`:  1,
 		`{"text": "one two three", "min_length": 10}`: 0,
+		`{"text": "süß", "min_length": 4}`:            0, // letters, not bytes
 	} {
 		call, _ := conformance.Call(t, inputs)
 		got, err := wordCount{}.Run(t.Context(), call)

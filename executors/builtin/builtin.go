@@ -2,6 +2,8 @@
 //
 // It owns the list and its order. It must not know how any of them works or who calls them: a coordinator uses only
 // [Catalogue].
+//
+// The package is stable: programs outside the module may rely on it.
 package builtin
 
 import (
@@ -20,8 +22,8 @@ type Config struct {
 	REST    rest.Config
 }
 
-// New makes the built-in executors: first those of spec 1.3 in its order, as schemas.type means the first of a type, then
-// our own. The caller, usually a worker, must close those that are an io.Closer.
+// New makes the built-in executors: first those of the task-tree protocol in its order, as schemas.type means the first
+// of a type, then our own. The caller, usually a worker, must close those that are an io.Closer.
 func New(cfg Config) []executors.Executor {
 	return []executors.Executor{
 		systeminfo.New(),

@@ -47,7 +47,11 @@ func TestEveryExecutorConforms(t *testing.T) {
 	for i, e := range builtin.New(cfg) {
 		id := e.Describe().ID
 		t.Run(id, func(t *testing.T) {
-			conformance.Test(t, func(*testing.T) executors.Executor { return builtin.New(cfg)[i] }, features[id])
+			f, ok := features[id]
+			if !ok {
+				t.Fatalf("no features for %s: add an entry above", id)
+			}
+			conformance.Test(t, func(*testing.T) executors.Executor { return builtin.New(cfg)[i] }, f)
 		})
 	}
 }

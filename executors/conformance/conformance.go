@@ -10,6 +10,8 @@
 //			Missing: map[string]string{`{}`: "[sleep_executor] seconds is required in inputs"},
 //		})
 //	}
+//
+// The package is stable: programs outside the module may rely on it.
 package conformance
 
 import (
@@ -37,7 +39,7 @@ type Features struct {
 	Slow string
 	// Instant: every run is too short to be stopped midway.
 	Instant bool
-	// Missing are inputs that lack a required field, each with the error text (spec 8) or its beginning.
+	// Missing are inputs that lack a required field, each with the error text or its beginning.
 	Missing map[string]string
 	// StopWithin bounds the time from the context's end to Run's return. 0: 5 s.
 	StopWithin time.Duration
@@ -265,7 +267,7 @@ func keepsInputs(t *testing.T, e executors.Executor, f Features) {
 	}
 }
 
-// unknownInputs demands that unknown inputs are ignored: results of dependencies arrive under their task ids (spec 3.6).
+// unknownInputs demands that unknown inputs are ignored: results of dependencies arrive under their task ids.
 func unknownInputs(t *testing.T, e executors.Executor, f Features) {
 	in := `{"some-task-id": {"a": [1]}, ` + strings.TrimPrefix(strings.TrimSpace(f.Quick), "{")
 	if strings.HasSuffix(in, ", }") {

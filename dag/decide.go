@@ -9,8 +9,9 @@ import (
 // Decision is the pure core of one transaction: the locked rows go in, then what happened, and what is to be written
 // comes out. It knows no clock: now is the store's. One goroutine.
 //
-// Rows may also be what is thought to be there. Then the time is not known either, and the write has to find out whether they
-// are; so nothing may be handed in that needs a time: no policy, no group, no result of work that started early.
+// Rows may be predictions rather than rows that were read. Then the time is not known either, and the write has to find out
+// whether the predictions hold; so nothing may be handed in that needs a time: no policy, no group, no result of work that
+// started early.
 type Decision struct {
 	now    time.Time
 	random func() float64 // [0,1), for jitter

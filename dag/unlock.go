@@ -23,7 +23,7 @@ func (d *Decision) release(r *Row) {
 	d.ready(r)
 }
 
-// Unlocked tells some dependents, whose rows are at hand, of a settled task, whose row is too: for a followup.
+// Unlocked tells dependents that a task was settled. The rows of all must have been added. Followups call it.
 func (d *Decision) Unlocked(k Key, dependents []Dependent) {
 	r := d.rows[k]
 	if r == nil || !r.State.Settled() {

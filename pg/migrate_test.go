@@ -23,11 +23,17 @@ func headerFaults(text string) (faults []string) {
 	}
 	for _, line := range headerLines {
 		if n := len(line.FindAllString(header, -1)); n != 1 {
-			faults = append(faults, fmt.Sprintf("%d lines of its header are as %s, want 1", n, line))
+			faults = append(faults, fmt.Sprintf("%d lines of its header match %s, want 1, as in\n%s", n, line, goodHeader))
 		}
 	}
 	return faults
 }
+
+// goodHeader is a header without a fault.
+const goodHeader = `-- A thing gets room.
+-- Locks: task, exclusively, for an instant; no row is written anew.
+-- Older coordinators: go on working.
+`
 
 func TestMigrationsSayWhatTheyLock(t *testing.T) {
 	named := regexp.MustCompile(`^\d{4}_[a-z_]+\.sql$`)
@@ -52,7 +58,7 @@ func TestMigrationsSayWhatTheyLock(t *testing.T) {
 
 // TestHeaderFaults is about the test above: what it must find.
 func TestHeaderFaults(t *testing.T) {
-	const good = "-- A thing gets room.\n-- Locks: task, exclusively, for an instant; no row is written anew.\n-- Older coordinators: go on working.\nalter table"
+	const good = goodHeader + "alter table"
 	for _, row := range []struct {
 		fact, text string
 		faults     int

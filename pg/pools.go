@@ -14,7 +14,7 @@ import (
 const MaxPools = 500
 
 // ErrTooManyPools: the cluster has [MaxPools] pools, and makes no more.
-var ErrTooManyPools = fmt.Errorf("the cluster has its most pools, %d", MaxPools)
+var ErrTooManyPools = fmt.Errorf("the cluster has reached its limit of %d pools", MaxPools)
 
 // poolCache knows the ids of pools and makes new ones. It asks Postgres only for names and ids that it does not know: pools
 // are never deleted or renamed.

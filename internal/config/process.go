@@ -169,9 +169,9 @@ func (l *Listen) check() []Fault {
 type Scheduling struct {
 	Retention   time.Duration `envconfig:"RETENTION" default:"168h" min:"0s" desc:"how long finished trees are kept; 0: for ever"`
 	Lease       time.Duration `envconfig:"LEASE" default:"30s" min:"2s" max:"1h" desc:"how long a worker may work after its last beat that was answered; make it several times TASKGROVE_BEAT"`
-	Republish   time.Duration `envconfig:"REPUBLISH" default:"15s" min:"100ms" max:"1h" desc:"how long after sending an attempt to look after it, if nobody has claimed it"`
+	Republish   time.Duration `envconfig:"REPUBLISH" default:"15s" min:"100ms" max:"1h" desc:"how long to wait for a claim before checking on a sent attempt"`
 	Audit       time.Duration `envconfig:"AUDIT" default:"20s" min:"0s" max:"1h" desc:"pause between two passes of the auditor, which runs in one coordinator at a time; 0: this coordinator does not audit"`
-	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"ready tasks that lie in NATS for each pool and priority; twice the capacity of the pool, if that is more"`
+	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"how many ready tasks are kept in NATS for each pool and priority; twice the capacity of the pool, if that is more"`
 	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"most claims or results in one transaction"`
 	Linger      time.Duration `envconfig:"LINGER" default:"5ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
 	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"large trees stored at the same time; four times as many submissions are read at the same time; further ones wait"`
@@ -205,7 +205,7 @@ type Attempts struct {
 	KillGrace    time.Duration `envconfig:"KILL_GRACE" default:"5s" min:"100ms" max:"10m" desc:"how long before its lease ends a disconnected worker tells executors to stop; at most half of the lease"`
 	DrainGrace   time.Duration `envconfig:"DRAIN_GRACE" default:"25s" min:"1ms" max:"24h" desc:"how long running attempts may continue after SIGTERM; those not done by then are handed back"`
 	FlushGrace   time.Duration `envconfig:"FLUSH_GRACE" default:"10s" min:"1ms" max:"1h" desc:"how long a stopping worker waits for its results to be recorded"`
-	MaxKept      int           `envconfig:"MAX_KEPT_RESULTS" default:"10000" min:"1" max:"20000" desc:"the worker takes no more tasks while it has more than so many unrecorded results"`
+	MaxKept      int           `envconfig:"MAX_KEPT_RESULTS" default:"10000" min:"1" max:"20000" desc:"the worker takes no more tasks while it has more than this many unrecorded results"`
 	MaxKeptBytes Size          `envconfig:"MAX_KEPT_BYTES" default:"128MiB" min:"1MiB" max:"64GiB" desc:"the same, for the size of these results"`
 	InlineResult Size          `envconfig:"INLINE_RESULT_BYTES" default:"1MiB" min:"1KiB" max:"8MiB" desc:"larger results are sent in parts before they are reported; never more than half of NATS's largest message"`
 	MaxLogBytes  Size          `envconfig:"MAX_LOG_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much one attempt may log; the rest is dropped"`

@@ -29,7 +29,7 @@ echo "== starting the sources and a cluster"
 go build -o "$tmp/serve" ./examples/etl/serve
 "$tmp/serve" -addr 127.0.0.1:0 > "$tmp/sources" &
 serve=$!
-AIPARTNERUPFLOW_STDIO_ALLOW_COMMAND=1 "$taskgrove" dev --ephemeral --http-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 \
+TASKGROVE_COMMAND_ALLOW=1 "$taskgrove" dev --ephemeral --http-addr 127.0.0.1:0 --grpc-addr 127.0.0.1:0 \
   --ready-file "$tmp/ready.json" > "$tmp/dev.log" 2>&1 &
 dev=$!
 # A first start may have to fetch Postgres, so the cluster gets five minutes.

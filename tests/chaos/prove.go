@@ -35,7 +35,7 @@ var bugs = []bug{
 	{mutation.Mutant{Name: "blocked-counts-down", File: "dag/unlock.go", What: "a failed required dependency blocks",
 		Old: "if dep.Required && state != Completed {", New: "if dep.Required && state == Blocked {"}, "copies"},
 	{mutation.Mutant{Name: "take-back-forgets", File: "coordinator/workers.go", What: "all attempts of a lost worker are taken back",
-		Old: "slices.Chunk(keys, takeBackAtOnce)", New: "slices.Chunk(keys[:1], takeBackAtOnce)"}, "worker-kill"},
+		Old: "slices.Chunk(attempts, takeBackAtOnce)", New: "slices.Chunk(attempts[:1], takeBackAtOnce)"}, "worker-kill"},
 	{mutation.Mutant{Name: "lease-never-ends", File: "pg/sql/workers.sql", What: "a lease that is not extended ends",
 		Old: "lease_until < clock_timestamp() returning", New: "lease_until < clock_timestamp() - interval '1 day' returning"}, "worker-kill"},
 	{mutation.Mutant{Name: "result-sent-once", File: "internal/ledger/claim.go", What: "a result is sent until its receipt comes",

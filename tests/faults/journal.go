@@ -26,7 +26,11 @@ func (j *Journal) Close() error { return j.file.Close() }
 
 // note writes one line in one call, which the kernel appends as a whole.
 func (j *Journal) note(what, task string, attempt, pid int) error {
-	_, err := j.file.WriteString(fmt.Sprintf("%s %s %d %d %d\n", what, task, attempt, pid, time.Now().UnixNano()))
+	return j.noteAt(time.Now(), what, task, attempt, pid)
+}
+
+func (j *Journal) noteAt(at time.Time, what, task string, attempt, pid int) error {
+	_, err := j.file.WriteString(fmt.Sprintf("%s %s %d %d %d\n", what, task, attempt, pid, at.UnixNano()))
 	return err
 }
 
@@ -52,7 +56,7 @@ type Run struct {
 	Began       time.Time // by the machine's clock
 	Ended       time.Time // zero: still alive
 	How         string    // done, failed or cut; gone with its process; empty while alive
-	FrozenSince int       // place where its process was first frozen while it ran; 0: never
+	FrozenSince int       // place where its process was first frozen while it ran; before Start: its executor had begun, and not noted it; 0: never
 }
 
 // ReadJournal reads the runs of each task, in order of their starts.
@@ -64,6 +68,11 @@ func ReadJournal(path string) (map[string][]*Run, error) {
 	defer f.Close()
 	runs := map[string][]*Run{}
 	alive := map[int]map[*Run]bool{} // by process
+	type freeze struct {
+		line int
+		at   int64
+	}
+	frozen := map[int]freeze{} // the last one of each process
 	scanner := bufio.NewScanner(f)
 	for line := 1; scanner.Scan(); line++ {
 		if strings.HasPrefix(scanner.Text(), "#") {
@@ -78,12 +87,16 @@ func ReadJournal(path string) (map[string][]*Run, error) {
 		switch what {
 		case "start":
 			r := &Run{Task: task, Attempt: attempt, Process: pid, Start: line, Began: time.Unix(0, at)}
+			if f, ok := frozen[pid]; ok && at < f.at {
+				r.FrozenSince = f.line
+			}
 			runs[task] = append(runs[task], r)
 			if alive[pid] == nil {
 				alive[pid] = map[*Run]bool{}
 			}
 			alive[pid][r] = true
 		case "frozen":
+			frozen[pid] = freeze{line, at}
 			for r := range alive[pid] {
 				if r.FrozenSince == 0 {
 					r.FrozenSince = line

@@ -29,6 +29,7 @@ func (*Scripted) Describe() executors.Description {
 
 // Run implements [executors.Executor].
 func (s *Scripted) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
+	began := time.Now() // first of all: a process that is frozen from here on could not know that its lease would end
 	var inputs map[string]any
 	var script struct{ Script oracle.Script }
 	if err := json.Unmarshal(call.Inputs, &inputs); err != nil {
@@ -37,7 +38,7 @@ func (s *Scripted) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if err := json.Unmarshal(call.Inputs, &script); err != nil {
 		return nil, executors.Permanent(err)
 	}
-	if err := s.Journal.note("start", call.TaskID, call.Attempt, os.Getpid()); err != nil {
+	if err := s.Journal.noteAt(began, "start", call.TaskID, call.Attempt, os.Getpid()); err != nil {
 		return nil, err
 	}
 	how, result, err := s.perform(ctx, call, script.Script, inputs)

@@ -247,7 +247,7 @@ func (c *checker) overlaps(task string) {
 			switch {
 			case before.Repeatable && r.Repeatable:
 				c.excused.Repeatable++
-			case before.stood(r.Start) && before.Attempt < r.Attempt:
+			case before.stood(r.Start) && before.Attempt < r.Attempt, r.stood(r.Start) && r.Attempt < before.Attempt:
 				c.excused.Frozen++
 			default:
 				c.broke(RunsOnce, task, "%v and %v", before, r)

@@ -155,6 +155,10 @@ func TestCheckFindsEachRuleBroken(t *testing.T) {
 			e.First = 2
 			h.Ends["f"] = e
 		}},
+		{"a run begins late and stands still later", history.RunsOnce, func(h *history.History) {
+			h.Runs[0].Start, h.Runs[0].End, h.Runs[0].Frozen, h.Runs[0].FrozenAt = 3, 4, true, 4
+			h.Runs[2].Start, h.Runs[2].End = 2, 3
+		}},
 		{"two runs overlap before one stood still", history.RunsOnce, func(h *history.History) {
 			h.Runs[0].End, h.Runs[0].Frozen, h.Runs[0].FrozenAt = 6, true, 6
 		}},
@@ -227,6 +231,9 @@ func TestCheckAllows(t *testing.T) {
 		{"a run stood still before the next one began", func(h *history.History) {
 			h.Runs[0].End, h.Runs[0].Frozen, h.Runs[0].FrozenAt = 6, true, 4
 		}, history.Excused{Frozen: 1}},
+		{"a run whose executor stood still before it could note its start", func(h *history.History) {
+			h.Runs[0].Start, h.Runs[0].End, h.Runs[0].Frozen, h.Runs[0].FrozenAt = 20, 21, true, 1
+		}, history.Excused{Frozen: 2}}, // beside the next attempt, and as b starts
 		{"dependencies run again after the dependent's run", func(h *history.History) {
 			h.Runs = append(h.Runs, history.Run{Task: "a", Attempt: 3, Process: 2, Start: 5, End: 12, Execution: 2})
 			h.Runs[2].End = 5

@@ -15,26 +15,23 @@ import (
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
-// Bounds of what one worker may announce. They bound what a beat makes coordinators store and create.
+// Bounds of a beat's numbers, besides those of its names in package workerv1.
 const (
-	maxName        = 128     // bytes of an instance's name and of an executor's
-	maxPools       = 64      // of one worker; each has four consumers in NATS
 	maxConcurrency = 100_000 // of one worker's pool
-	maxAnnounced   = 1000    // executors
 	maxListed      = 250_000 // attempts in one beat
 )
 
 // fault says why a beat can't be taken, or nothing.
 func fault(m *workerv1.Beat) string {
 	switch {
-	case m.Instance == "" || len(m.Instance) > maxName || strings.IndexByte(m.Instance, 0) >= 0:
-		return fmt.Sprintf("instance: want 1 to %d bytes, none of them NUL", maxName)
+	case m.Instance == "" || len(m.Instance) > workerv1.MaxNameBytes || strings.IndexByte(m.Instance, 0) >= 0:
+		return fmt.Sprintf("instance: want 1 to %d bytes, none of them NUL", workerv1.MaxNameBytes)
 	case m.Number > math.MaxInt64:
 		return "number: too large"
-	case len(m.Pools) > maxPools:
-		return fmt.Sprintf("pools: %d, the most is %d", len(m.Pools), maxPools)
-	case len(m.Executors) > maxAnnounced:
-		return fmt.Sprintf("executors: %d, the most is %d", len(m.Executors), maxAnnounced)
+	case len(m.Pools) > workerv1.MaxPools:
+		return fmt.Sprintf("pools: %d, the most is %d", len(m.Pools), workerv1.MaxPools)
+	case len(m.Executors) > workerv1.MaxExecutors:
+		return fmt.Sprintf("executors: %d, the most is %d", len(m.Executors), workerv1.MaxExecutors)
 	case len(m.Asked)+len(m.Running)+len(m.Reported) > maxListed:
 		return fmt.Sprintf("attempts: more than %d", maxListed)
 	}
@@ -47,8 +44,8 @@ func fault(m *workerv1.Beat) string {
 		}
 	}
 	for _, id := range m.Executors {
-		if id == "" || len(id) > maxName || strings.IndexByte(id, 0) >= 0 {
-			return fmt.Sprintf("executors: want 1 to %d bytes each, none of them NUL", maxName)
+		if id == "" || len(id) > workerv1.MaxNameBytes || strings.IndexByte(id, 0) >= 0 {
+			return fmt.Sprintf("executors: want 1 to %d bytes each, none of them NUL", workerv1.MaxNameBytes)
 		}
 	}
 	return ""

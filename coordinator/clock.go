@@ -114,11 +114,11 @@ func (c *Coordinator) oldest(ctx context.Context, l dag.Lane) (time.Time, bool) 
 	return oldest, err == nil
 }
 
-// runRetention deletes trees that ended long enough ago.
+// runRetention deletes trees that ended long enough ago, and small leftovers.
 func (c *Coordinator) runRetention(ctx context.Context) error {
 	for sleep(ctx, retentionEvery) {
 		if err := c.store.Tidy(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("old trees could not be deleted", "error", err)
+			c.log.Warn("departed workers and parts of results could not be deleted", "error", err)
 		}
 		for c.cfg.Retention > 0 {
 			n, err := c.store.Expire(ctx, c.cfg.Retention, treesAtOnce)

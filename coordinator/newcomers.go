@@ -3,13 +3,15 @@ package coordinator
 import (
 	"fmt"
 	"sync"
+
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
 // Bounds of what the workers of one id may bring into being, through this process. Pools and executors are never deleted;
 // the store bounds pools of the whole cluster, so that one worker must not use them up.
 const (
-	maxMadePools     = 2 * maxPools
-	maxMadeExecutors = 2 * maxAnnounced
+	maxMadePools     = 2 * workerv1.MaxPools
+	maxMadeExecutors = 2 * workerv1.MaxExecutors
 	maxMakers        = 10_000 // workers that are remembered; when there are more, all begin anew
 )
 

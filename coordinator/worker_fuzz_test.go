@@ -142,8 +142,8 @@ func FuzzBeats(f *testing.F) {
 			}
 			slots += n
 		}
-		if len(row.Pools) > maxPools || len(row.Attempts) > maxListed || len(row.Attempts) != len(b.m.Asked)+len(b.m.Running)+len(b.m.Reported) ||
-			row.Number < 0 || slots > maxPools*maxConcurrency {
+		if len(row.Pools) > workerv1.MaxPools || len(row.Attempts) > maxListed || len(row.Attempts) != len(b.m.Asked)+len(b.m.Running)+len(b.m.Reported) ||
+			row.Number < 0 || slots > workerv1.MaxPools*maxConcurrency {
 			t.Fatalf("got %d pools, %d attempts, number %d, %d slots", len(row.Pools), len(row.Attempts), row.Number, slots)
 		}
 		b.compare(nil, workers.Instance{Key: 7})

@@ -19,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/internal/ledger"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
 
@@ -72,11 +73,8 @@ type Config struct {
 // maxInHand bounds the attempts that one beat has to list, so that it fits into a message.
 const maxInHand = 20_000
 
-// Bounds of what coordinators take in a beat.
-const (
-	maxExecutors       = 1000
-	maxExecutorIDBytes = 128
-)
+// The ledger has a place for each pool that coordinators take.
+var _ [ledger.MostPools - workerv1.MaxPools]struct{}
 
 // nameRule is that of [queue.ValidName].
 const nameRule = "want 1 to 64 letters, digits, - and _"
@@ -165,8 +163,8 @@ func (c *Config) validate() error {
 		fault("prefix %q: %s", c.Prefix, nameRule)
 	}
 	c.validateExecutors(fault)
-	if n := len(c.Pools); n > ledger.MostPools {
-		fault("%d pools, at most %d", n, ledger.MostPools)
+	if n := len(c.Pools); n > workerv1.MaxPools {
+		fault("%d pools, at most %d", n, workerv1.MaxPools)
 	}
 	c.validatePools(fault)
 	c.validateSizes(fault)
@@ -178,8 +176,8 @@ func (c *Config) validateExecutors(fault func(string, ...any)) {
 	switch n := len(c.Executors); {
 	case n == 0:
 		fault("no executors")
-	case n > maxExecutors:
-		fault("%d executors, at most %d", n, maxExecutors)
+	case n > workerv1.MaxExecutors:
+		fault("%d executors, at most %d", n, workerv1.MaxExecutors)
 	}
 	ids := map[string]bool{}
 	for i, e := range c.Executors {
@@ -190,8 +188,8 @@ func (c *Config) validateExecutors(fault func(string, ...any)) {
 		switch id := e.Describe().ID; {
 		case id == "":
 			fault("executor %T has no id", e)
-		case len(id) > maxExecutorIDBytes:
-			fault("executor %.64q: its id has %d bytes, at most %d", id, len(id), maxExecutorIDBytes)
+		case len(id) > workerv1.MaxNameBytes:
+			fault("executor %.64q: its id has %d bytes, at most %d", id, len(id), workerv1.MaxNameBytes)
 		case !utf8.ValidString(id) || strings.Contains(id, "\x00"):
 			fault("executor %q: its id must be valid UTF-8 without NUL", id)
 		case ids[id]:

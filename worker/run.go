@@ -57,13 +57,12 @@ func (w *Worker) work(a *attempt) {
 		a.result = a.unstarted(dag.OutcomeReturned, executors.ErrLeaseLost)
 		return
 	}
-	started := time.Now()
-	if a.Late(started, time.Duration(a.work.TimeoutMs)*time.Millisecond) {
+	started, timeout := time.Now(), time.Duration(a.work.TimeoutMs)*time.Millisecond
+	if a.Late(started, timeout) {
 		a.result = a.unstarted(dag.OutcomeReturned, ErrLate)
 		return
 	}
 	ctx, span := w.trace(a)
-	timeout := time.Duration(a.work.TimeoutMs) * time.Millisecond
 	if timeout <= 0 && a.kind != nil {
 		timeout = a.kind.description.Timeout
 	}

@@ -135,13 +135,13 @@ type Stop[A any] struct {
 	Cause   Cause
 }
 
-// Pools is a set of pools, by their places: a worker has at most 64.
+// Pools is a set of pools, by their places: a worker has at most [MostPools].
 type Pools uint64
 
 // Has reports whether the pool is in the set.
 func (p Pools) Has(pool int) bool { return p&(1<<pool) != 0 }
 
-// MostPools is how many pools a worker may serve.
+// MostPools is how many pools a ledger has places for.
 const MostPools = 64
 
 // Todo is what a step leaves to be done. Steps add to it. Lists have no particular order.

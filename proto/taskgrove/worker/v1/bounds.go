@@ -1,0 +1,9 @@
+package workerv1
+
+// Bounds of what one worker may announce in a [Beat]. Coordinators refuse a beat beyond them, as they store and create what it
+// names; a worker that knows them says so when it is configured, before its first beat.
+const (
+	MaxPools     = 64   // each has four consumers in NATS
+	MaxExecutors = 1000 // ids
+	MaxNameBytes = 128  // of an executor's id and of an instance's name; none is NUL
+)

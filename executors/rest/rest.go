@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -212,8 +213,17 @@ func (e *Executor) send(ctx context.Context, r *request, in *input) (*http.Respo
 	return client.Do(req)
 }
 
-// redirect decides on the next hop. The guard judges its address when it is dialled; an API key goes to no other host
-// (net/http itself keeps back Authorization and cookies).
+// harmless are the headers that go along with a redirect to another origin. Any other may be a credential under a name of
+// the service's own (X-Api-Key, PRIVATE-TOKEN), so it stays behind.
+var harmless = map[string]bool{
+	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Content-Encoding": true,
+	"Content-Language": true, "Content-Length": true, "Content-Type": true, "If-Match": true, "If-Modified-Since": true,
+	"If-None-Match": true, "If-Unmodified-Since": true, "Pragma": true, "Prefer": true, "Range": true, "User-Agent": true,
+	headerKey: true, headerAttempt: true,
+}
+
+// redirect decides on the next hop. The guard judges its address when it is dialled. Once a redirect has led to another
+// origin, only the [harmless] headers go along, also when a later one leads back.
 func (r *request) redirect(follow bool) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
 		switch {
@@ -225,16 +235,36 @@ func (r *request) redirect(follow bool) func(*http.Request, []*http.Request) err
 			return errors.New("redirect to something that is not http")
 		}
 		next.Header.Del("Referer") // net/http's own: it would repeat the query, with an API key in it
-		if r.private != "" && next.URL.Host != r.url.Host {
-			next.Header.Del(r.private)
+		away := func(hop *http.Request) bool { return !sameOrigin(hop.URL, r.url) }
+		if away(next) || slices.ContainsFunc(via, away) {
+			for name := range next.Header {
+				if !harmless[http.CanonicalHeaderKey(name)] {
+					delete(next.Header, name)
+				}
+			}
 		}
 		return nil
 	}
 }
 
+// sameOrigin reports whether two URLs lead to the same service: scheme, host and port.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
+}
+
+func portOf(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	if u.Scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
 // explain makes an error without secrets, and says why the context ended.
 func (r *request) explain(ctx context.Context, err error) error {
-	where := r.method + " " + r.secrets.url(r.url)
+	where := r.method + " " + r.secrets.origin(r.url)
 	if ctx.Err() != nil {
 		if cause := context.Cause(ctx); isReason(cause) {
 			return cause

@@ -45,7 +45,7 @@ func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
 		if to, err := url.Parse(location); err == nil && (r.secrets.param != "" || to.User != nil) {
 			location = r.secrets.url(to)
 		}
-		result.Headers["location"] = r.secrets.text(location)
+		result.Headers["location"] = r.secrets.mask(location)
 	}
 	if len(body) > e.cfg.MaxBodyBytes {
 		body, result.Truncated = body[:e.cfg.MaxBodyBytes], true

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/conceal"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -24,6 +25,8 @@ const coordinatorUser = "coordinator"
 // until ctx ends, with a warning every 5 s. It returns an error when the configuration has faults, all of them at once, or
 // when an executor can't run on this machine (see [executors.Checker]).
 //
+// Dial closes the process to others of the same user, as [FromEnv] does.
+//
 // The worker owns the connection and the executors: [Worker.Run] closes them at its end.
 func Dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	var address config.NATSURL
@@ -35,9 +38,13 @@ func Dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("worker configuration: %w", err)
 	}
+	if err := conceal.Process(); err != nil {
+		cfg.Log.Warn("commands of tasks may be able to read the settings of this process", "error", err)
+	}
 	if err := check(ctx, cfg.Executors); err != nil {
 		return nil, err
 	}
+	advise(&cfg)
 	conn, err := queue.Connect(ctx, queue.Config{
 		URL: address.WithUser(coordinatorUser, cfg.ID).Reveal(), Name: cfg.ID, Prefix: cfg.Prefix, Worker: cfg.ID, Logger: cfg.Log,
 	})
@@ -68,6 +75,17 @@ func check(ctx context.Context, all []executors.Executor) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// advise logs what operators should think over.
+func advise(cfg *Config) {
+	for _, e := range cfg.Executors {
+		if a, ok := e.(executors.Adviser); ok {
+			for _, text := range a.Advice() {
+				cfg.Log.Warn(text, "executor", e.Describe().ID)
+			}
+		}
+	}
 }
 
 // idOf is the configured id, else the URL's user where that can be a worker's, else one made of the host's name.

@@ -205,7 +205,7 @@ func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// processesOf are the processes whose environment or command line names dir.
+// processesOf are the processes that run in dir or whose command line names it.
 func processesOf(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -218,12 +218,22 @@ func processesOf(t *testing.T, dir string) []string {
 		if err != nil {
 			continue
 		}
-		environment, _ := os.ReadFile("/proc/" + e.Name() + "/environ")
-		if bytes.Contains(line, []byte(dir)) || bytes.Contains(environment, []byte(dir)) {
+		at, _ := os.Readlink("/proc/" + e.Name() + "/cwd")
+		if bytes.Contains(line, []byte(dir)) || strings.HasPrefix(at, dir) {
 			found = append(found, e.Name()+" "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 		}
 	}
 	return found
+}
+
+func TestCommandsFindNoSecretInTheEnvironment(t *testing.T) {
+	t.Parallel()
+	dev := start(t, []string{"SOMEBODYS_PASSWORD=hunter2hunter2", "TASKGROVE_COMMAND_ALLOW=true"}, append([]string{"dev", "--ephemeral"}, free...)...)
+	got := dev.execute("attack", "command_executor", `{"command": "grep -laz ^SOMEBODYS_PASSWORD= /proc/[0-9]*/environ; echo looked"}`)
+	if result, _ := got["result"].(map[string]any); result["stdout"] != "looked" {
+		t.Errorf("got %v: these processes show it", got["result"])
+	}
+	dev.stop()
 }
 
 func TestDevKeepsItsState(t *testing.T) {

@@ -90,6 +90,16 @@ func (e *Executor) Check(ctx context.Context) error {
 	return guardian.Check(ctx)
 }
 
+// Advice implements [executors.Adviser]: a whitelist with a program that starts others is none.
+func (e *Executor) Advice() []string {
+	named := launchers(e.cfg.Whitelist)
+	if !e.cfg.Allow || len(named) == 0 {
+		return nil
+	}
+	return []string{"the whitelist of commands does not confine them: " + strings.Join(named, ", ") +
+		" can start any other program (or run code of the task's own)"}
+}
+
 type input struct {
 	Command     *string           `json:"command"`
 	Args        []string          `json:"args"`

@@ -67,6 +67,7 @@ func guard(args []string) int {
 		return BadArguments
 	}
 	unix.CloseOnExec(controlFD)
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // so that no command traces it; the command itself is what exec makes it
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return NoSubreaper
 	}

@@ -29,7 +29,7 @@ var wired = []string{"..."}
 var arrows = []arrow{
 	{".", nil, all, "a version is a word, whoever says it"},
 	{"dag", nil, all, "rules are decided without a clock, a disk or a network, so that they can be replayed"},
-	{"dag/treedoc", []string{"dag"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
+	{"dag/treedoc", []string{"dag", "internal/rawjson"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
 	{"internal/ledger", []string{"dag"}, all, "a worker's steps are decided without a clock, a lock or a network, so that the simulation takes the same ones"},
 	{"internal/workers", []string{"dag"}, all, "what coordinators owe to workers is decided without a clock, a store or a network, so that the simulation decides the same"},
 	{"internal/failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},

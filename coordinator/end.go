@@ -36,8 +36,8 @@ func readEnd(res *dag.Result, r *workerv1.Result) {
 	if len(value) == 0 || string(value) == "null" {
 		return
 	}
-	if !rawjson.Valid(value) {
-		res.Outcome, res.Permanent, res.Error = dag.OutcomeFailed, true, "the result is not JSON"
+	if err := rawjson.Check(value); err != nil {
+		res.Outcome, res.Permanent, res.Error = dag.OutcomeFailed, true, "the result is "+err.Error()
 		return
 	}
 	res.Value = value

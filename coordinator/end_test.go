@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -36,6 +37,8 @@ func TestEndsOnTheWire(t *testing.T) {
 		{"completed with null", &workerv1.Result{End: &workerv1.Result_Completed{}}, dag.Result{Outcome: dag.OutcomeCompleted}},
 		{"completed with what is not JSON", &workerv1.Result{End: &workerv1.Result_Completed{Completed: []byte("[")}},
 			dag.Result{Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result is not JSON"}},
+		{"completed with what nests too deep", &workerv1.Result{End: &workerv1.Result_Completed{Completed: []byte(strings.Repeat("[", 9999))}},
+			dag.Result{Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result is nested deeper than 256 levels"}},
 		{"completed in chunks", &workerv1.Result{End: &workerv1.Result_CompletedInChunks{CompletedInChunks: 9}},
 			dag.Result{Outcome: dag.OutcomeCompleted, Chunked: true}},
 		{"completed in no chunks", &workerv1.Result{End: &workerv1.Result_CompletedInChunks{}}, dag.Result{Outcome: dag.OutcomeCompleted}},

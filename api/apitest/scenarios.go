@@ -73,6 +73,26 @@ var submissions = map[string]func(*site){
 		_, err := s.svc.Task(s.Context(), s.id("root"))
 		s.wantFault("a task of a refused tree", err, api.NotFound)
 	},
+	"what nests too deep is refused": func(s *site) {
+		inputs := func(depth int) *dag.Task {
+			t := s.task("root", "")
+			t.Inputs = []byte(strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth))
+			return t
+		}
+		if s.surface.Name != Direct.Name { // whose callers have read what they hand over
+			for _, depth := range []int{257, 9000} {
+				_, err := s.trySubmit(coordinator.SubmitOptions{}, inputs(depth))
+				s.wantName(s.wantFault("too deep", err, api.Invalid), "deeper")
+			}
+		}
+		s.submit(coordinator.SubmitOptions{}, inputs(250))
+		result := strings.Repeat("[", 256) + strings.Repeat("]", 256)
+		s.backend.Complete(s.id("root"), result)
+		got, err := s.svc.Task(s.Context(), s.id("root"))
+		if got = must(s, got, err); string(got.Result) != result || len(got.Inputs) != 250*len(`{"a":}`)+1 {
+			s.Errorf("got inputs %s, result %s", got.Inputs, got.Result)
+		}
+	},
 	"a key that is too long is refused by its name": func(s *site) {
 		_, err := s.trySubmit(coordinator.SubmitOptions{IdempotencyKey: strings.Repeat("k", 256)}, s.task("root", ""))
 		s.wantName(s.wantFault("a long key", err, api.Invalid), "idempotency_key")

@@ -240,6 +240,7 @@ var (
 	errNotUTF8   = errors.New("must be valid UTF-8")
 	errNotJSON   = errors.New("must be valid JSON")
 	errNotObject = errors.New("must be a JSON object")
+	errDepth     = fmt.Errorf("must not nest deeper than %d levels", rawjson.MaxDepth)
 )
 
 // compactObject is a JSON object without needless space; nothing and null are no object, which is fine.
@@ -255,6 +256,9 @@ func compactObject(raw []byte) (json.RawMessage, error) {
 		return nil, errNotObject
 	}
 	out, err := rawjson.Compact(raw)
+	if errors.Is(err, rawjson.ErrDepth) {
+		return nil, errDepth
+	}
 	if err != nil {
 		return nil, errNotJSON
 	}

@@ -84,7 +84,7 @@ func faultOf(answer []byte) error {
 	switch {
 	case strings.HasSuffix(fault.Text, "not found"):
 		fault.Kind = api.NotFound
-	case envelope.Error.Code == -32602:
+	case envelope.Error.Code == -32602, envelope.Error.Code == -32700:
 		fault.Kind = api.Invalid
 	case envelope.Error.Code == -32000:
 		fault.Kind = api.Unavailable

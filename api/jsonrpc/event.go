@@ -91,7 +91,7 @@ func encodeEvent(e *coordinator.Event) []byte {
 	case coordinator.EventExecution:
 		out.Message = "Task tree execution started"
 	case coordinator.EventCompleted:
-		out.Result = e.Result
+		out.Result = shown(e.Result)
 		if out.Result == nil {
 			out.Result = null
 		}
@@ -103,7 +103,7 @@ func encodeEvent(e *coordinator.Event) []byte {
 			text = "Task was cancelled"
 		}
 		out.Error = appendJSON(nil, text)
-		out.Result = e.Result
+		out.Result = shown(e.Result)
 	case coordinator.EventFinal:
 		if e.Tree != nil {
 			out.Status, out.Progress = e.Tree.Status, fraction(e.Tree.Progress)

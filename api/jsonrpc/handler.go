@@ -28,7 +28,6 @@ type Config struct {
 
 	MaxBodyBytes   int64 // of one request; default 64 MiB
 	MaxBodiesBytes int64 // of all requests that are worked on; beyond it they get -32000; default 8 bodies
-	MaxDepth       int   // how deep a request's JSON may nest; default 256
 	MaxBatch       int   // requests in a batch; default 100
 	MaxAnswerTasks int   // tasks that one answer may hold; default 100 000
 	MaxAnswerBytes int   // of inputs, results and so on of those tasks; default 64 MiB
@@ -45,7 +44,6 @@ func (c Config) withDefaults() Config {
 	def(&c.Version, "dev")
 	def(&c.MaxBodyBytes, 64<<20)
 	def(&c.MaxBodiesBytes, 8*c.MaxBodyBytes)
-	def(&c.MaxDepth, 256)
 	def(&c.MaxBatch, 100)
 	def(&c.MaxAnswerTasks, 100_000)
 	def(&c.MaxAnswerBytes, 64<<20)

@@ -75,11 +75,14 @@ func decode(body []byte, contentType string) []byte {
 	return body
 }
 
-// parsed is the body if it is JSON, whatever its type says, otherwise nil. jsonb can't store NUL: within strings it becomes
+// around is how many levels a result may get around the body: our own, and those of executors that gather results.
+const around = 16
+
+// parsed is the body if it is JSON, whatever its type says, otherwise nil; nil also if it nests too deep for a result. jsonb can't store NUL: within strings it becomes
 // U+FFFD, as in the body.
 func parsed(body []byte) json.RawMessage {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\uFEFF")))
-	if len(body) == 0 || !rawjson.Valid(body) {
+	if len(body) == 0 || rawjson.Check(body) != nil || rawjson.CheckDepth(body, around) != nil {
 		return nil
 	}
 	if !bytes.Contains(body, []byte(`\u0000`)) {

@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"time"
+
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -20,6 +22,7 @@ func readEnd(res *dag.Result, r *workerv1.Result) {
 		res.Outcome, res.Chunked = dag.OutcomeCompleted, end.CompletedInChunks > 0
 	case *workerv1.Result_Failed:
 		res.Outcome, res.Permanent = dag.OutcomeFailed, end.Failed.GetPermanent()
+		res.RetryAfter = time.Duration(min(max(0, end.Failed.GetRetryAfterMs()), dag.MaxRetryAfter.Milliseconds())) * time.Millisecond
 	case *workerv1.Result_TimedOut:
 		res.Outcome = dag.OutcomeTimedOut
 	case *workerv1.Result_Cancelled: // a task that we cancelled takes what comes along; another is handed back

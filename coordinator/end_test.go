@@ -1,8 +1,10 @@
 package coordinator
 
 import (
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -46,6 +48,12 @@ func TestEndsOnTheWire(t *testing.T) {
 			dag.Result{Outcome: dag.OutcomeFailed, Error: "no", Detail: "stack"}},
 		{"failed for good", &workerv1.Result{End: &workerv1.Result_Failed{Failed: &workerv1.Failed{Permanent: true}}},
 			dag.Result{Outcome: dag.OutcomeFailed, Permanent: true}},
+		{"failed until later", &workerv1.Result{End: &workerv1.Result_Failed{Failed: &workerv1.Failed{RetryAfterMs: 1500}}},
+			dag.Result{Outcome: dag.OutcomeFailed, RetryAfter: 1500 * time.Millisecond}},
+		{"failed until for ever", &workerv1.Result{End: &workerv1.Result_Failed{Failed: &workerv1.Failed{RetryAfterMs: math.MaxInt64}}},
+			dag.Result{Outcome: dag.OutcomeFailed, RetryAfter: dag.MaxRetryAfter}},
+		{"failed until the past", &workerv1.Result{End: &workerv1.Result_Failed{Failed: &workerv1.Failed{RetryAfterMs: -1}}},
+			dag.Result{Outcome: dag.OutcomeFailed}},
 		{"timed out", &workerv1.Result{End: &workerv1.Result_TimedOut{}, Error: "late"}, dag.Result{Outcome: dag.OutcomeTimedOut, Error: "late"}},
 		{"returned", &workerv1.Result{End: &workerv1.Result_Returned{}}, dag.Result{Outcome: dag.OutcomeReturned}},
 		{"cancelled with what was done", &workerv1.Result{End: cancelled("[1]", 0)}, dag.Result{Outcome: dag.OutcomeReturned, Value: []byte("[1]")}},

@@ -3,6 +3,8 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -111,6 +113,22 @@ func TestFailures(t *testing.T) {
 				t.Errorf("got %q, permanent %v, detail %q; want %q, %v, %q", r.Error, r.GetFailed().GetPermanent(), r.Detail, tt.err, tt.permanent, tt.detail)
 			}
 		})
+	}
+}
+
+func TestFailureSaysWhenToTryAgain(t *testing.T) {
+	t.Parallel()
+	for after, want := range map[time.Duration]int64{
+		0: 0, -time.Second: 0, time.Nanosecond: 1, time.Second: 1000, time.Second + 1: 1001, math.MaxInt64: math.MaxInt64/1_000_000 + 1,
+	} {
+		h := newHarness(t)
+		h.runWorker(does(func(context.Context, *executors.Call) (any, error) {
+			return nil, fmt.Errorf("busy: %w", executors.RetryAfter(errors.New("429"), after))
+		}))
+		h.offer(work(1))
+		if got := h.wantResult(1, failed).GetFailed().GetRetryAfterMs(); got != want {
+			t.Errorf("after %v: got %d ms, want %d", after, got, want)
+		}
 	}
 }
 

@@ -87,6 +87,7 @@ func (w *Worker) work(a *attempt) *workerv1.Result {
 		r.Error = cmp.Or(done.err.Error(), "executor failed and did not say why")
 		r.Detail = clean(done.detail, maxDetailBytes)
 		r.GetFailed().Permanent = executors.IsPermanent(done.err)
+		r.GetFailed().RetryAfterMs = millisUp(executors.RetryAfterOf(done.err))
 	}
 	r.Error = clean(r.Error, maxErrorBytes)
 	if endOf(r) != dag.OutcomeCompleted {
@@ -223,6 +224,15 @@ func (h headerCarrier) Keys() []string {
 		keys = append(keys, name)
 	}
 	return keys
+}
+
+// millisUp rounds up: a service that is left alone for a little less than it asked for refuses again.
+func millisUp(d time.Duration) int64 {
+	millis := d.Milliseconds()
+	if d > time.Duration(millis)*time.Millisecond {
+		millis++
+	}
+	return millis
 }
 
 func isContextError(err error) bool {

@@ -88,6 +88,7 @@ func (in *input) build(call *executors.Call) (*request, error) {
 	setDefault(r.header, headerAttempt, strconv.Itoa(call.Attempt))
 	setDefault(r.header, "Accept", "*/*")
 	setDefault(r.header, "User-Agent", "taskgrove")
+	hideReplayKeys(r.header)
 	return r, nil
 }
 

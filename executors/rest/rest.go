@@ -65,7 +65,7 @@ var inputSchema = json.RawMessage(`{
     "verify": {"type": ["boolean", "null"], "default": true, "description": "Check the server's certificate"},
     "follow_redirects": {"type": ["boolean", "null"], "default": true},
     "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the status is not 2xx"},
-    "retries": {"type": ["integer", "null"], "minimum": 0, "maximum": 10, "default": 0, "description": "Repeat on connection errors, 429 and 5xx, within the same attempt"}
+    "retries": {"type": ["integer", "null"], "minimum": 0, "maximum": 10, "default": 0, "description": "Repeat on connection errors, a body that breaks off, 429 and 5xx, within the same attempt and its timeout"}
   },
   "required": ["url"]
 }`)
@@ -173,7 +173,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		return nil, req.explain(ctx, err)
 	}
 	if in.FailOnError && !result.Success {
-		return nil, result.failure()
+		return nil, executors.RetryAfter(result.failure(), retryAfter(resp.Header, time.Now()))
 	}
 	return executors.Completed(result), nil
 }
@@ -184,20 +184,14 @@ func (e *Executor) send(ctx context.Context, r *request, in *input) (*http.Respo
 	if in.Verify != nil && !*in.Verify {
 		transport = e.trusted
 	}
+	again := &repetition{min: e.cfg.RetryWaitMin, max: e.cfg.RetryWaitMax}
 	client := &retryablehttp.Client{
 		HTTPClient: &http.Client{
 			// Hides CloseIdleConnections: the library calls it after each failure, but all attempts share the connections.
-			Transport:     struct{ http.RoundTripper }{transport},
+			Transport:     whole{transport, int64(e.cfg.MaxBodyBytes) + 1},
 			CheckRedirect: r.redirect(in.FollowRedirects == nil || *in.FollowRedirects),
 		},
-		RetryWaitMin: e.cfg.RetryWaitMin, RetryWaitMax: e.cfg.RetryWaitMax, RetryMax: in.Retries,
-		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
-			if _, refused := errors.AsType[*addressError](err); refused {
-				return false, nil
-			}
-			return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
-		},
-		Backoff:      retryablehttp.DefaultBackoff,
+		RetryMax: in.Retries, CheckRetry: again.check, Backoff: again.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 	var body any
@@ -230,9 +224,9 @@ func (r *request) redirect(follow bool) func(*http.Request, []*http.Request) err
 		case !follow:
 			return http.ErrUseLastResponse
 		case len(via) > maxRedirects:
-			return fmt.Errorf("more than %d redirects", maxRedirects)
+			return redirectError{fmt.Sprintf("more than %d redirects", maxRedirects)}
 		case next.URL.Scheme != "http" && next.URL.Scheme != "https":
-			return errors.New("redirect to something that is not http")
+			return redirectError{"redirect to something that is not http"}
 		}
 		next.Header.Del("Referer") // net/http's own: it would repeat the query, with an API key in it
 		away := func(hop *http.Request) bool { return !sameOrigin(hop.URL, r.url) }

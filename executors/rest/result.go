@@ -29,9 +29,9 @@ type Result struct {
 }
 
 func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(e.cfg.MaxBodyBytes)+1))
+	body, err := io.ReadAll(resp.Body) // in memory, see whole
 	if err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
+		return nil, &bodyError{err}
 	}
 	result := &Result{
 		URL: r.secrets.url(resp.Request.URL), StatusCode: resp.StatusCode, Method: r.method,

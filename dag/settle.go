@@ -19,9 +19,9 @@ type Result struct {
 	Detail         string
 	Permanent      bool
 	RetryAfter     time.Duration // of a failure: the next attempt makes no sense earlier; see [RetryPolicy.DelayAfter]
-	Early          bool // started before its claim was confirmed
-	Offer          bool // its slot waits for a task that it unlocks
-	UnlocksNothing bool // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
+	Early          bool          // started before its claim was confirmed
+	Offer          bool          // its slot waits for a task that it unlocks
+	UnlocksNothing bool          // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
 	Facts          Facts
 	StartedAt      time.Time
 }

@@ -5,7 +5,6 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,9 +27,6 @@ const ID = "command_executor"
 // defaultTimeout applies if the inputs name no timeout (spec 8.2). A timeout's error repeats the number as it was written.
 const defaultTimeout = json.Number("30")
 
-// maxErrorBytes bounds how much of stderr an error shows.
-const maxErrorBytes = 1000
-
 var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
@@ -40,7 +36,7 @@ var inputSchema = json.RawMessage(`{
     "env": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "Additional environment variables"},
     "cwd": {"type": ["string", "null"], "description": "Working directory"},
     "stdin": {"type": ["string", "null"], "description": "Text for the standard input"},
-    "stdin_from": {"type": ["string", "null"], "description": "Instead of stdin: a JSON pointer into the merged inputs, such as /fetch/body"},
+    "stdin_from": {"type": ["string", "null"], "description": "Instead of stdin: a JSON pointer into the merged inputs, such as /fetch/body. Output of another command, and a body, come as they were: untrimmed, and decoded from base64"},
     "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the exit code is not 0"}
   },
   "required": ["command"]
@@ -51,9 +47,13 @@ var outputSchema = json.RawMessage(`{
   "properties": {
     "command": {"type": "string"},
     "return_code": {"type": "integer", "description": "Exit code; minus the signal's number when a signal ended it"},
-    "stdout": {"type": "string"},
-    "stderr": {"type": "string"},
+    "stdout": {"type": "string", "description": "Text without white space around it, or base64"},
+    "stderr": {"type": "string", "description": "As stdout"},
     "success": {"type": "boolean"},
+    "encoding": {"const": "base64", "description": "Present when stdout is not text: it is in base64"},
+    "stderr_encoding": {"const": "base64", "description": "As encoding, of stderr"},
+    "stdout_trimmed": {"type": "array", "items": {"type": "string"}, "description": "What was trimmed before and after stdout, unless that is one newline after it"},
+    "stderr_trimmed": {"type": "array", "items": {"type": "string"}, "description": "As stdout_trimmed, of stderr"},
     "truncated": {"type": "boolean", "description": "Present and true when stdout or stderr exceeded its bound"}
   },
   "required": ["command", "return_code", "stdout", "stderr", "success"]
@@ -111,16 +111,6 @@ type input struct {
 	FailOnError bool              `json:"fail_on_error"`
 }
 
-// Result tells how a command ended (spec 8.2).
-type Result struct {
-	Command    string `json:"command"`
-	ReturnCode int    `json:"return_code"`
-	Stdout     string `json:"stdout"`
-	Stderr     string `json:"stderr"`
-	Success    bool   `json:"success"`
-	Truncated  bool   `json:"truncated,omitempty"`
-}
-
 // Run implements [executors.Executor]. A command that exits with another code than 0 is a success of the task, unless
 // fail_on_error is set. When the context ends, everything that the command started is gone before Run returns, and what
 // it wrote until then is the partial result.
@@ -162,8 +152,9 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 
 	result := &Result{
 		Command: *in.Command, ReturnCode: status.Code, Success: err == nil && status.Code == 0,
-		Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated(),
+		Truncated: stdout.Truncated() || stderr.Truncated(),
 	}
+	result.show(stdout, stderr)
 	if status.Signal != 0 {
 		result.ReturnCode = -int(status.Signal)
 	}
@@ -180,7 +171,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	case err != nil:
 		return executors.Partial(result), err
 	case in.FailOnError && !result.Success:
-		return executors.Partial(result), result.failure(status.Signal)
+		return executors.Partial(result), result.failure(status.Signal, stderr.String())
 	}
 	return executors.Completed(result), nil
 }
@@ -251,22 +242,6 @@ func lookPath(name string, env []string, dir string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%q was not found in PATH", name)
-}
-
-// failure is the error of a command that failed while fail_on_error is set. It shows the end of stderr, which usually says why.
-func (r *Result) failure(sig syscall.Signal) error {
-	text := fmt.Sprintf("command ended with exit code %d", r.ReturnCode)
-	if sig != 0 {
-		text = fmt.Sprintf("command was ended by signal %d (%v)", int(sig), sig)
-	}
-	why := []byte(r.Stderr)
-	if len(why) > maxErrorBytes {
-		why = append([]byte("..."), why[len(why)-maxErrorBytes:]...)
-	}
-	if why = bytes.TrimSpace(why); len(why) > 0 {
-		text += ": " + executors.Text(why)
-	}
-	return errors.New(text)
 }
 
 // passing reports whether a program failed to start for lack of something that may be available later.

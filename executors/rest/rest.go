@@ -76,10 +76,11 @@ var outputSchema = json.RawMessage(`{
     "url": {"type": "string", "description": "After redirects, without credentials"},
     "status_code": {"type": "integer"},
     "headers": {"type": "object", "additionalProperties": {"type": "string"}},
-    "body": {"type": "string"},
+    "body": {"type": "string", "description": "Text, or base64"},
     "json": {"description": "The body, parsed, or null"},
     "success": {"type": "boolean"},
     "method": {"type": "string"},
+    "encoding": {"const": "base64", "description": "Present when the body is not text: it is in base64"},
     "truncated": {"type": "boolean", "description": "Present and true when the body exceeded its bound"}
   },
   "required": ["url", "status_code", "headers", "body", "json", "success", "method"]

@@ -139,6 +139,8 @@ func TestResult(t *testing.T) {
 			`{"url":"SERVER/moved?type=x","status_code":302,"headers":{"content-length":"0","content-type":"x","date":"today","location":"/json?type=x","x-many":"1, 2"},"body":"","json":null,"success":false,"method":"GET"}`},
 		"other charsets are decoded": {"/latin?type=text/plain;charset=iso-8859-1", object{},
 			`{"url":"SERVER/latin?type=text/plain;charset=iso-8859-1","status_code":200,"headers":{"content-length":"4","content-type":"text/plain;charset=iso-8859-1","date":"today"},"body":"café","json":null,"success":true,"method":"GET"}`},
+		"what is not text is base64": {"/latin?type=x", object{},
+			`{"url":"SERVER/latin?type=x","status_code":200,` + fmt.Sprintf(head, 4) + `,"body":"Y2Fm6Q==","json":null,"success":true,"method":"GET","encoding":"base64"}`},
 		"NUL is replaced within strings": {"/nul?type=x", object{},
 			`{"url":"SERVER/nul?type=x","status_code":200,` + fmt.Sprintf(head, 18) + `,"body":"[\"a\\u0000\\\\u0000\"]","json":["a\ufffd\\u0000"],"success":true,"method":"GET"}`},
 	} {

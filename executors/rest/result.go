@@ -26,6 +26,7 @@ type Result struct {
 	Success    bool              `json:"success"`
 	Method     string            `json:"method"`
 	Truncated  bool              `json:"truncated,omitempty"`
+	Encoding   string            `json:"encoding,omitempty"` // of Body: empty for text, or base64
 }
 
 func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
@@ -50,8 +51,11 @@ func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
 	if len(body) > e.cfg.MaxBodyBytes {
 		body, result.Truncated = body[:e.cfg.MaxBodyBytes], true
 	}
-	body = decode(body, resp.Header.Get("Content-Type"))
-	result.Body = executors.Text(body)
+	raw := body
+	body = decode(raw, resp.Header.Get("Content-Type"))
+	if result.Body, result.Encoding = executors.Faithful(body, result.Truncated); result.Encoding != "" {
+		result.Body, _ = executors.Faithful(raw, result.Truncated) // as it came
+	}
 	if !result.Truncated {
 		result.JSON = parsed(body)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,6 +133,51 @@ func TestAnEarlyResultIsAClaimAndAResult(t *testing.T) {
 	for id, task := range c.Tasks("q-root") {
 		if task.StartedAt.IsZero() || task.CompletedAt.Before(task.StartedAt) || task.CompletedAt.Sub(task.StartedAt) > time.Minute {
 			t.Fatalf("%s: started %s, completed %s", id, task.StartedAt, task.CompletedAt)
+		}
+	}
+}
+
+// TestPagesEndByBytes: however much tasks hold, a page fits into a message; all come in the end, each once and in order. What
+// dependents show of one large result counts for each of them.
+func TestPagesEndByBytes(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{})
+	large := `{"value":"` + strings.Repeat("x", 900<<10) + `"}`
+	tasks := []*dag.Task{noop("p-root", ""), with(noop("p-source", "p-root"), large)}
+	for i := range 20 {
+		tasks = append(tasks, noop(fmt.Sprintf("p-%02d", i), "p-root", "p-source"))
+	}
+	for i := range 8 {
+		tasks = append(tasks, with(noop(fmt.Sprintf("q-%d", i), "p-root"), large))
+	}
+	c.Submit(coordinator.SubmitOptions{}, tasks...)
+	c.Settled("p-root")
+	for name, f := range map[string]coordinator.TaskFilter{
+		"a tree": {TreeOf: "p-root"}, "children": {ParentID: "p-root"}, "all": {}, "roots": {RootOnly: true},
+	} {
+		seen, pages := map[string]bool{}, 0
+		for f.Limit = 1000; ; pages++ {
+			page, err := c.Service().Tasks(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bytes := 0
+			for _, task := range page.Items {
+				bytes += len(task.Inputs) + len(task.Params) + len(task.Schemas) + len(task.Custom) + len(task.Result)
+				if seen[task.ID] {
+					t.Errorf("%s: %s comes twice", name, task.ID)
+				}
+				seen[task.ID] = true
+			}
+			if bytes > 3<<20 && len(page.Items) > 1 {
+				t.Errorf("%s: a page of %d tasks has %d bytes", name, len(page.Items), bytes)
+			}
+			if f.Cursor = page.Next; f.Cursor == "" {
+				break
+			}
+		}
+		want := map[string]int{"a tree": len(tasks), "children": len(tasks) - 1, "all": len(tasks), "roots": 1}[name]
+		if len(seen) != want || pages < 5 && want > 1 {
+			t.Errorf("%s: got %d tasks in %d pages, want %d", name, len(seen), pages+1, want)
 		}
 	}
 }

@@ -77,7 +77,7 @@ func TestFailures(t *testing.T) {
 			fact:    "the task's timeout",
 			work:    func(w *workerv1.Work) { w.TimeoutMs = 20 },
 			run:     untilItEnds,
-			outcome: timedOut, err: "attempt timed out after 20ms",
+			outcome: timedOut, err: "attempt timed out after 20ms (the task's timeout)",
 		},
 		{
 			fact: "an executor's word about its timeout is kept",
@@ -86,7 +86,7 @@ func TestFailures(t *testing.T) {
 				<-ctx.Done()
 				return nil, errors.New("curl was slow")
 			},
-			outcome: timedOut, err: "attempt timed out after 20ms: curl was slow",
+			outcome: timedOut, err: "attempt timed out after 20ms (the task's timeout): curl was slow",
 		},
 		{
 			fact:    "text that Postgres can't keep",
@@ -143,5 +143,7 @@ func TestExecutorsTimeoutIsTheDefault(t *testing.T) {
 	h := newHarness(t)
 	h.runWorker(&executor{executors.Description{ID: "test", Type: "core", Timeout: 20 * time.Millisecond}, untilItEnds})
 	h.offer(work(1))
-	h.wantResult(1, timedOut)
+	if r, want := h.wantResult(1, timedOut), "attempt timed out after 20ms (the executor's default: set the task's timeout)"; r.Error != want {
+		t.Errorf("got %q, want %q", r.Error, want)
+	}
 }

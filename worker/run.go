@@ -55,9 +55,9 @@ func (w *Worker) work(a *attempt) *workerv1.Result {
 		return a.unstarted(dag.OutcomeReturned, ErrLate)
 	}
 	ctx, span := w.trace(a)
-	timeout := time.Duration(a.work.TimeoutMs) * time.Millisecond
+	timeout, whose := time.Duration(a.work.TimeoutMs)*time.Millisecond, "the task's timeout"
 	if timeout <= 0 && a.kind != nil {
-		timeout = a.kind.description.Timeout
+		timeout, whose = a.kind.description.Timeout, "the executor's default: set the task's timeout"
 	}
 	release := context.CancelFunc(func() {})
 	if timeout > 0 {
@@ -77,7 +77,7 @@ func (w *Worker) work(a *attempt) *workerv1.Result {
 		r.Error = cause.Error()
 		w.attach(a, r, done.value)
 	case dag.OutcomeTimedOut:
-		r.Error = fmt.Sprintf("attempt timed out after %v", timeout)
+		r.Error = fmt.Sprintf("attempt timed out after %v (%s)", timeout, whose)
 		if done.err != nil && !isContextError(done.err) {
 			r.Error += ": " + done.err.Error()
 		}

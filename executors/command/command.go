@@ -12,10 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/guardian"
@@ -24,15 +22,12 @@ import (
 // ID is the executor's id.
 const ID = "command_executor"
 
-// defaultTimeout applies if the inputs name no timeout (spec 8.2). A timeout's error repeats the number as it was written.
-const defaultTimeout = json.Number("30")
-
 var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
     "command": {"type": "string", "description": "Command to run: by the system shell, or as a program when args are given or the worker has a whitelist"},
     "args": {"type": ["array", "null"], "items": {"type": "string"}, "description": "Arguments; command is then a program's name or path and there is no shell"},
-    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds"},
+    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds; by default the task's own timeout, and 30 if it has none"},
     "env": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "Additional environment variables"},
     "cwd": {"type": ["string", "null"], "description": "Working directory"},
     "stdin": {"type": ["string", "null"], "description": "Text for the standard input"},
@@ -126,10 +121,11 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		return nil, invalid("Command execution is disabled by default for security. " +
 			"Set AIPARTNERUPFLOW_STDIO_ALLOW_COMMAND=1 on the worker to enable it.")
 	}
-	timeout, text, err := parseTimeout(in.Timeout)
+	ctx, cancel, err := executors.LimitTime(ctx, ID, in.Timeout, "Command timeout") // spec 8.2's words
 	if err != nil {
 		return nil, err
 	}
+	defer cancel()
 	if in.StdinFrom != "" {
 		if in.Stdin, err = stdinFrom(call.Inputs, in.StdinFrom); err != nil {
 			return nil, err
@@ -143,9 +139,6 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	stderr := executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stderr")
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 
-	timedOut := fmt.Errorf("Command timeout after %s seconds", text) //nolint:staticcheck // spec 8.2's words
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timedOut)
-	defer cancel()
 	status, err := guardian.Run(ctx, cmd)
 	_ = stdout.Close()
 	_ = stderr.Close()
@@ -252,19 +245,6 @@ func passing(err error) bool {
 		}
 	}
 	return false
-}
-
-// parseTimeout reads seconds; text is the number as the task wrote it.
-func parseTimeout(n json.Number) (d time.Duration, text string, err error) {
-	if n == "" {
-		n = defaultTimeout
-	}
-	seconds, err := strconv.ParseFloat(string(n), 64)
-	if err != nil || seconds <= 0 {
-		return 0, "", invalid("timeout must be a number of seconds above 0")
-	}
-	const most = 1 << 53 / float64(time.Second) // 104 days
-	return time.Duration(min(seconds, most) * float64(time.Second)), string(n), nil
 }
 
 func first(words []string) string {

@@ -19,7 +19,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +31,6 @@ import (
 const ID = "rest_executor"
 
 const (
-	defaultTimeout = json.Number("30")
 	maxRedirects   = 20
 	maxRetries     = 10
 	maxHeaderBytes = 256 << 10
@@ -56,7 +54,7 @@ var inputSchema = json.RawMessage(`{
     "params": {"type": ["object", "null"], "default": {}, "description": "Query parameters"},
     "json": {"description": "Body, sent as JSON; wins over data"},
     "data": {"type": ["object", "null"], "description": "Form fields"},
-    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds, for everything: redirects, retries, body"},
+    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds, for everything: redirects, retries, body; by default the task's own timeout, and 30 if it has none"},
     "auth": {"type": ["object", "null"], "properties": {
       "type": {"type": "string", "description": "bearer, basic or apikey"},
       "token": {"type": "string"}, "username": {"type": "string"}, "password": {"type": "string"},
@@ -149,10 +147,11 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if strings.TrimSpace(in.URL) == "" {
 		return nil, invalid("url is required in inputs")
 	}
-	timeout, text, err := parseTimeout(in.Timeout)
+	ctx, cancel, err := executors.LimitTime(ctx, ID, in.Timeout, "timeout")
 	if err != nil {
 		return nil, err
 	}
+	defer cancel()
 	if in.Retries < 0 || in.Retries > maxRetries {
 		return nil, invalid(fmt.Sprintf("retries must be from 0 to %d", maxRetries))
 	}
@@ -160,10 +159,6 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if err != nil {
 		return nil, invalid(err.Error())
 	}
-	timedOut := fmt.Errorf("timeout after %s seconds", text)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timedOut)
-	defer cancel()
-
 	resp, err := e.send(ctx, req, &in)
 	if err != nil {
 		return nil, req.explain(ctx, err)
@@ -283,18 +278,6 @@ func isReason(cause error) bool {
 		}
 	}
 	return false
-}
-
-func parseTimeout(n json.Number) (d time.Duration, text string, err error) {
-	if n == "" {
-		n = defaultTimeout
-	}
-	seconds, err := strconv.ParseFloat(string(n), 64)
-	if err != nil || seconds <= 0 {
-		return 0, "", invalid("timeout must be a number of seconds above 0")
-	}
-	const most = 1 << 53 / float64(time.Second) // 104 days
-	return time.Duration(min(seconds, most) * float64(time.Second)), string(n), nil
 }
 
 func invalid(reason string) error { return executors.Invalid(ID, reason) }

@@ -226,6 +226,19 @@ func processesOf(t *testing.T, dir string) []string {
 	return found
 }
 
+// What a shell holds for other servers has nothing to say to the private ones.
+func TestDevIgnoresTheEnvironmentOfOtherPostgresServers(t *testing.T) {
+	t.Parallel()
+	dev := start(t, []string{
+		"PGSERVICE=other", "PGSERVICEFILE=/no/such", "PGSSLROOTCERT=/no/such", "PGSSLMODE=verify-full", "PGSSLCERT=/no/such",
+		"PGSSLKEY=/no/such", "PGOPTIONS=-c default_transaction_read_only=on -c nonsense=1", "PGHOST=192.0.2.1", "PGPORT=1",
+		"PGUSER=nobody", "PGPASSWORD=wrong", "PGPASSFILE=/no/such", "PGDATABASE=other", "PGTARGETSESSIONATTRS=read-only",
+		"PGCONNECT_TIMEOUT=nonsense", "PGTZ=nowhere", "PGDATA=/no/such", "PGAPPNAME=x", "PGCLIENTENCODING=LATIN1",
+	}, append([]string{"dev", "--ephemeral"}, free...)...)
+	dev.execute("runs", "noop_executor", `{}`)
+	dev.stop()
+}
+
 func TestCommandsFindNoSecretInTheEnvironment(t *testing.T) {
 	t.Parallel()
 	dev := start(t, []string{"SOMEBODYS_PASSWORD=hunter2hunter2", "TASKGROVE_COMMAND_ALLOW=true"}, append([]string{"dev", "--ephemeral"}, free...)...)

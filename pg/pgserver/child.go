@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -33,6 +34,17 @@ func command(as *account, dir, path string, args ...string) *exec.Cmd {
 	cmd.SysProcAttr.Setpgid = true
 	cmd.WaitDelay = 2 * time.Second // sessions of a killed server hold its stderr for a moment
 	return cmd
+}
+
+// forgetLibpq unsets the variables that libpq and pgx read (PGSERVICE, PGCONNECT_TIMEOUT, …). Names with another underscore are
+// somebody else's.
+func forgetLibpq() {
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if strings.HasPrefix(name, "PG") && (!strings.Contains(name, "_") || name == "PGCONNECT_TIMEOUT") {
+			_ = os.Unsetenv(name)
+		}
+	}
 }
 
 // startChild starts cmd. One goroutine starts it, waits for it and ends with it; its thread is its own, because Linux

@@ -315,9 +315,10 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		{"coordinator without a database", nil, []string{"coordinator"}, exitUsage, []string{"TASKGROVE_POSTGRES_URL: not set", "TASKGROVE_NATS_URL: not set"}},
 		{"nats-config with a wrong pool", nil, []string{"nats-config", "--worker", "w=a.b"}, exitUsage, []string{`"a.b" is no name of a pool`}},
 		{"nats-config for programs", nil, []string{"nats-config", "--worker", "gpu-1=gpu", "-o", "json"}, exitOK,
-			[]string{`{"users":[{"user":"coordinator","password_variable":"TASKGROVE_PASSWORD_COORDINATOR","publish":[`, `{"user":"gpu-1","password_variable":"TASKGROVE_PASSWORD_GPU_1","publish":["`}},
+			[]string{`{"users":[{"user":"coordinator","password_variable":"TASKGROVE_PASSWORD_COORDINATOR","publish":[`, `{"user":"gpu-1","password_variable":"TASKGROVE_PASSWORD_GPU_1","publish":["`,
+				`"accounts":[{"name":"TG","jetstream":true,"users":["coordinator"],"exports":[{"service":"tg.claim.gpu-1","accounts":["TG_WORKER_gpu-1"]}`}},
 		{"nats-config in a format that is none", nil, []string{"nats-config", "-o", "xml"}, exitUsage, []string{"--output"}},
-		{"nats-config", nil, []string{"nats-config", "--worker", "gpu-1=gpu"}, exitOK, []string{"authorization {", "$TASKGROVE_PASSWORD_GPU_1", `"gpu-1"`}},
+		{"nats-config", nil, []string{"nats-config", "--worker", "gpu-1=gpu"}, exitOK, []string{"accounts {", "$TASKGROVE_PASSWORD_GPU_1", `"TG_WORKER_gpu-1"`}},
 		{"version", nil, []string{"version"}, exitOK, []string{"taskgrove "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

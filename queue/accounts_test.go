@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -150,6 +152,43 @@ func TestRelayedPullsAreWithdrawn(t *testing.T) {
 		if waited := time.Since(began); waited > 10*time.Second { // a lost message comes again after 30 s
 			t.Errorf("message %d came after %s", i, waited)
 		}
+	}
+}
+
+// A worker soon asks again when a coordinator that would relay its waiting pulls is frozen.
+func TestPullsWithAFrozenCoordinatorAreRepeated(t *testing.T) {
+	t.Parallel()
+	connect, url := external(t, queue.ServerUser{Name: "c1"}, queue.ServerUser{Name: "a", Pools: []string{"rest"}})
+	c := connect("c1")
+	must(t, c.EnsurePools(t.Context(), "rest"))
+	taker := connect("a").Taker("rest")
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if taken, err := taker.Take(ctx, 1); err == nil { // the taker learns that a coordinator confirms
+		t.Fatalf("took %v of nothing", taken)
+	}
+	c.Close()
+
+	h := &house{t: t}
+	publisher := h.connect(queue.Config{URL: url("c1")}) // it relays nothing
+	nc, _ := intruder(t, url("c1"), "none")
+	var swallowed atomic.Int32
+	_, err := nc.QueueSubscribe("tg.take.*.*", "coordinators", func(m *nats.Msg) {
+		if strings.Contains(string(m.Data), "expires") && swallowed.Add(1) <= 4 {
+			return
+		}
+		_ = nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.TG_WORK."+m.Subject[len("tg.take.a."):], m.Reply, m.Data)
+	})
+	must(t, err)
+	must(t, nc.Flush())
+	began := time.Now()
+	go func() {
+		eventually(t, "the waiting pulls", func() bool { return swallowed.Load() >= 4 })
+		publish(t, publisher, "rest", 2, "one")
+	}()
+	take(t, taker, 1)
+	if waited := time.Since(began); waited > 10*time.Second { // a waiting pull lasts 15 s
+		t.Errorf("taken after %s", waited)
 	}
 }
 

@@ -95,6 +95,39 @@ func TestAnswersGoToTheOwnInboxOnly(t *testing.T) {
 	}
 }
 
+// A delivery keeps its own subject wherever a pull wants it. One that a worker leads to a subject of coordinators is no request
+// of anybody, and one that it leads into RESULTS must not stay there: nothing is taken back before all results are settled.
+func TestDeliveriesAreNeitherRequestsNorResults(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.coordinator("x") // a short name: the subject of its work is shorter than those of requests
+	served := map[queue.Kind]<-chan string{}
+	w := h.worker("b")
+	for _, kind := range []queue.Kind{queue.Claim, queue.Beat, queue.Chunk, queue.Inputs, queue.Progress} {
+		served[kind], _ = serve(t, c, kind, "yes")
+		answered(t, h, w, kind)
+	}
+	consume(t, c, 10)
+	nc, _ := intruder(t, h.server.WorkerURL("a"), "a")
+	for kind, requests := range served {
+		publish(t, c, "x", 1, "bait")
+		must(t, nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.TG_WORK.x_p1", "tg."+string(kind)+".a", []byte("1")))
+		must(t, nc.Publish("tg."+string(kind)+".a", []byte("after")))
+		for got := ""; got != "after"; {
+			if got = want(t, string(kind), requests); got == "bait" {
+				t.Errorf("%s: the work was taken for a request", kind)
+			}
+		}
+	}
+	publish(t, c, "x", 1, "bait")
+	must(t, nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.TG_WORK.x_p1", "tg.result.a", []byte("1")))
+	eventually(t, "the work among the results", func() bool {
+		last, settled, _, err := c.ResultsEnd(h.context())
+		must(t, err)
+		return last > 0 && last == settled
+	})
+}
+
 func TestStrangersAreRefused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -26,8 +26,9 @@ func (c *Conn) relayPulls() error {
 	}
 	prefix := c.names.subject(take, "")
 	sub, err := c.nc.QueueSubscribe(prefix+"*.*", coordinators, func(m *nats.Msg) {
-		worker, consumer, _ := strings.Cut(m.Subject[len(prefix):], ".")
-		if !strings.HasPrefix(m.Reply, c.names.inbox(worker)+".") || len(m.Data) > maxPull {
+		to, ok := strings.CutPrefix(m.Subject, prefix)
+		worker, consumer, _ := strings.Cut(to, ".")
+		if !ok || !strings.HasPrefix(m.Reply, c.names.inbox(worker)+".") || len(m.Data) > maxPull {
 			return
 		}
 		// If a message gets lost, the worker asks again.

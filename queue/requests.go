@@ -28,7 +28,10 @@ const drainTimeout = 2 * time.Second
 func (c *Conn) Serve(ctx context.Context, kind Kind, handle func(worker string, data []byte, reply func([]byte))) error {
 	prefix := c.names.subject(kind, "")
 	err := c.subscribe(ctx, prefix+"*", coordinators, func(m *nats.Msg) {
-		worker := m.Subject[len(prefix):]
+		worker, ok := strings.CutPrefix(m.Subject, prefix)
+		if !ok || !ValidName(worker) {
+			return // a delivery of WORK, which comes under its own subject wherever a pull wanted it
+		}
 		reply := func([]byte) {}
 		if strings.HasPrefix(m.Reply, mappedReply) || strings.HasPrefix(m.Reply, c.names.inbox(worker)+".") {
 			reply = func(data []byte) { _ = c.nc.Publish(m.Reply, data) } // if the answer is lost, the worker asks again

@@ -141,10 +141,10 @@ func (c *Conn) streamConfigs() []jetstream.StreamConfig {
 	}
 }
 
+// resultsConsumerConfig has no filter: a message that a worker got into the stream under a foreign subject must go, too.
 func (c *Conn) resultsConsumerConfig() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:       resultsConsumer,
-		FilterSubject: c.names.subject(result, ">"),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       c.cfg.AckWait,
 		MaxDeliver:    -1,

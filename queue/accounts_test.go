@@ -147,7 +147,7 @@ func TestRelayedPullsAreWithdrawn(t *testing.T) {
 		}
 		cancel()
 		began := time.Now()
-		go publish(t, c, "rest", i%4, fmt.Sprint(i))
+		publish(t, c, "rest", i%4, fmt.Sprint(i))
 		take(t, b.Taker("rest"), 1)
 		if waited := time.Since(began); waited > 10*time.Second { // a lost message comes again after 30 s
 			t.Errorf("message %d came after %s", i, waited)
@@ -181,12 +181,14 @@ func TestPullsWithAFrozenCoordinatorAreRepeated(t *testing.T) {
 	})
 	must(t, err)
 	must(t, nc.Flush())
-	began := time.Now()
+	began, taken := time.Now(), make(chan error, 1)
 	go func() {
-		eventually(t, "the waiting pulls", func() bool { return swallowed.Load() >= 4 })
-		publish(t, publisher, "rest", 2, "one")
+		_, err := taker.Take(t.Context(), 1)
+		taken <- err
 	}()
-	take(t, taker, 1)
+	eventually(t, "the waiting pulls", func() bool { return swallowed.Load() >= 4 })
+	publish(t, publisher, "rest", 2, "one")
+	must(t, want(t, "work", taken))
 	if waited := time.Since(began); waited > 10*time.Second { // a waiting pull lasts 15 s
 		t.Errorf("taken after %s", waited)
 	}

@@ -1,7 +1,7 @@
 // Package natsserver runs a NATS server with JetStream inside this process.
 //
-// It owns the server's life, store, users and passwords, and enforces the permissions of package queue as in production. It
-// must not know what messages mean.
+// It owns the server's life, store, users, accounts and passwords, and enforces the permissions of package queue as in
+// production. It must not know what messages mean.
 package natsserver
 
 import (

@@ -62,7 +62,7 @@ func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
 	case dag.EventExecution:
 		out.TaskID, out.Name, out.Progress = tree.ID, tree.Name, 0
 	case dag.EventFinal:
-		out.TaskID, out.Name, out.Status, out.Tree = tree.ID, tree.Name, tree.Status, tree
+		out.TaskID, out.Name, out.Status, out.Tree = tree.ID, tree.Name, tree.ExecutionStatus(), tree
 	}
 	return out
 }

@@ -131,7 +131,8 @@ func (f *feed) catchUp(ctx context.Context) (over bool, err error) {
 		f.extend(tree, events)
 		if f.position >= tree.Sequence || len(events) == 0 {
 			final := len(events) > 0 && events[len(events)-1].Type == dag.EventFinal
-			return f.position >= tree.Sequence && (final || tree.Unfinished == 0), nil
+			begun := tree.Sequence > 0 // a held tree has an execution before it
+			return f.position >= tree.Sequence && begun && (final || tree.Unfinished == 0), nil
 		}
 	}
 }

@@ -105,10 +105,10 @@ func encodeEvent(e *coordinator.Event) []byte {
 		out.Error = appendJSON(nil, text)
 		out.Result = shown(e.Result)
 	case coordinator.EventFinal:
-		if e.Tree != nil {
-			out.Status, out.Progress = e.Tree.Status, fraction(e.Tree.Progress)
-		}
 		out.Final, out.TreeStatus = true, out.Status
+		if e.Tree != nil {
+			out.TreeStatus, out.Progress = e.Tree.Status, fraction(e.Tree.Progress)
+		}
 		if e.Sequence > 0 { // one that is made up of the tree's state has no message
 			out.Message = "Task tree execution " + string(e.Status)
 		}

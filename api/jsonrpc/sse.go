@@ -98,7 +98,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		}
 		h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
 	}
-	after, resumes, err := lastEventID(r)
+	after, _, err := lastEventID(r)
 	if err != nil {
 		refuse(err)
 		return
@@ -113,10 +113,6 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	tree, err := svc.Tree(r.Context(), id)
 	if err != nil {
 		refuse(named404(err, "Task "+id+" not found"))
-		return
-	}
-	if resumes && tree.Unfinished == 0 && after >= tree.Sequence {
-		w.WriteHeader(http.StatusNoContent) // tells an EventSource not to connect again
 		return
 	}
 	s := newStream(w)

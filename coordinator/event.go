@@ -42,10 +42,12 @@ type Event struct {
 	Name     string
 	Status   dag.Status
 	Attempt  int
-	Progress float64 // of the tree, 0..1
-	Message  string  // what an executor said with its progress
-	Result   json.RawMessage
-	Error    string // of what failed, was cancelled or is tried again
-	At       time.Time
-	Tree     *TreeStatus // with EventFinal
+	Progress float64 // 0..1: of the tree, or of the task with what its executor reports
+	// TreeProgress is the tree's in every event.
+	TreeProgress float64
+	Message      string // what an executor said with its progress
+	Result       json.RawMessage
+	Error        string // of what failed, was cancelled or is tried again
+	At           time.Time
+	Tree         *TreeStatus // with EventFinal
 }

@@ -55,12 +55,12 @@ func showEvents(tree *TreeStatus, events []pg.TreeEvent) []*Event {
 
 func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
 	out := &Event{Sequence: e.Sequence, Type: eventTypes[e.Type], Status: eventStatus[e.Type], TreeID: tree.ID, TaskID: e.ID,
-		Name: e.Name, Attempt: int(e.Attempt), Progress: tree.Progress, At: e.At, Result: e.Result}
+		Name: e.Name, Attempt: int(e.Attempt), Progress: tree.Progress, TreeProgress: tree.Progress, At: e.At, Result: e.Result}
 	switch e.Type {
 	case dag.EventFailed, dag.EventRetry, dag.EventCancelled:
 		out.Error = e.Error
 	case dag.EventExecution:
-		out.TaskID, out.Name, out.Progress = tree.ID, tree.Name, 0
+		out.TaskID, out.Name, out.Progress, out.TreeProgress = tree.ID, tree.Name, 0, 0
 	case dag.EventFinal:
 		out.TaskID, out.Name, out.Status, out.Tree = tree.ID, tree.Name, tree.ExecutionStatus(), tree
 	}
@@ -69,5 +69,5 @@ func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
 
 // treeProgress is the event of a tree that has come further.
 func treeProgress(tree *TreeStatus) *Event {
-	return &Event{Type: EventProgress, TreeID: tree.ID, TaskID: tree.ID, Status: dag.StatusInProgress, Progress: tree.Progress, At: time.Now()}
+	return &Event{Type: EventProgress, TreeID: tree.ID, TaskID: tree.ID, Status: dag.StatusInProgress, Progress: tree.Progress, TreeProgress: tree.Progress, At: time.Now()}
 }

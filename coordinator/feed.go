@@ -188,7 +188,7 @@ func (f *feed) report(ctx context.Context, reports []*workerv1.Progress) {
 	events := make([]*Event, len(reports))
 	for i, p := range reports {
 		events[i] = &Event{Type: EventProgress, TreeID: f.status.ID, TaskID: ids[keys[i]], Status: dag.StatusInProgress,
-			Attempt: int(p.GetAttempt().GetNumber()), Progress: p.Fraction, Message: p.Message, At: time.Now()}
+			Attempt: int(p.GetAttempt().GetNumber()), Progress: p.Fraction, TreeProgress: f.status.Progress, Message: p.Message, At: time.Now()}
 	}
 	f.add(events)
 	f.announce()

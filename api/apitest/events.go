@@ -63,6 +63,7 @@ func (s *Service) add(tr *tree, e coordinator.Event) {
 		e.TaskID = tr.status.ID
 	}
 	e.Progress = tr.show().Progress
+	e.TreeProgress = e.Progress
 	tr.events = append(tr.events, &e)
 	close(s.changed)
 	s.changed = make(chan struct{})

@@ -72,7 +72,7 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 	}
 	e.tasks = nil // the body is done with
 	switch {
-	case e.stream:
+	case e.stream && answer.did != coordinator.AlreadyRunning: // which is no stream (spec 5.4)
 		answer.Streaming = true
 		if answer.did == coordinator.Started {
 			answer.Message = "Task execution started with streaming"

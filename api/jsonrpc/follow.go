@@ -142,7 +142,7 @@ func finalOf(tree *coordinator.TreeStatus) *coordinator.Event {
 	}
 	return &coordinator.Event{
 		Type: coordinator.EventFinal, TreeID: tree.ID, TaskID: tree.ID, Name: tree.Name,
-		Status: tree.ExecutionStatus(), Progress: tree.Progress, At: at, Tree: tree,
+		Status: tree.ExecutionStatus(), Progress: tree.Progress, TreeProgress: tree.Progress, At: at, Tree: tree,
 	}
 }
 

@@ -115,7 +115,8 @@ type exchange struct {
 	svc     coordinator.Service // on behalf of who sent the request
 	w       http.ResponseWriter
 	r       *http.Request
-	single  bool   // one call that wants an answer: it may stream, and set headers
+	single  bool // one call that wants an answer: it may stream, and set headers
+	id      json.RawMessage
 	key     string // the header Idempotency-Key
 	release func() // gives back the body's share of memory, once
 }
@@ -134,7 +135,7 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
 			return
 		}
-		x := &exchange{svc: h.on(r), w: w, r: r, single: !batch && !calls[0].notification, release: release}
+		x := &exchange{svc: h.on(r), w: w, r: r, single: !batch && !calls[0].notification, id: calls[0].id, release: release}
 		x.key = r.Header.Get("Idempotency-Key")
 		if batch {
 			h.answerBatch(x, noun, methods, calls)

@@ -22,7 +22,7 @@ type stream struct {
 // newStream sends the headers of spec 5.4.
 func newStream(w http.ResponseWriter) *stream {
 	header := w.Header()
-	header.Set("Content-Type", "text/event-stream")
+	header.Set("Content-Type", "text/event-stream; charset=utf-8")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Connection", "keep-alive")
 	header.Set("X-Accel-Buffering", "no")
@@ -64,27 +64,25 @@ func (s *stream) flush() error {
 	return nil
 }
 
-// streamExecution is the answer of tasks.execute with use_streaming: first the answer itself, then the events after
-// the sequence given of what was started.
+// streamExecution is the answer of tasks.execute with use_streaming: first the JSON-RPC response, then the events after the
+// sequence given of what was started.
 func (h *Handler) streamExecution(x *exchange, answer *started, after int64) {
 	s := newStream(x.w)
-	if s.send(0, "", appendJSON(nil, answer)) != nil {
+	if s.send(0, "", (&response{id: x.id, result: appendJSON(nil, answer)}).append(nil)) != nil {
 		return
 	}
 	ctx := x.r.Context()
-	switch answer.did {
-	case coordinator.Started:
+	if answer.did == coordinator.Started {
 		h.follow(ctx, x.svc, s, answer.RootTaskID, after)
-	case coordinator.NothingToDo: // nothing was started: no events, but the end that a reader waits for
-		if tree, err := x.svc.Tree(ctx, answer.RootTaskID); err != nil {
-			h.fail(ctx, s, answer.RootTaskID, err)
-		} else {
-			_ = s.send(0, nameFinal, encodeEvent(finalOf(tree)))
-		}
-		_ = s.send(0, nameEnd, encodeEnd(answer.RootTaskID))
-	default:
-		_ = s.send(0, nameEnd, encodeEnd(answer.RootTaskID))
+		return
 	}
+	// Nothing was started: no events, but the end that a reader waits for.
+	if tree, err := x.svc.Tree(ctx, answer.RootTaskID); err != nil {
+		h.fail(ctx, s, answer.RootTaskID, err)
+	} else {
+		_ = s.send(0, nameFinal, encodeEvent(finalOf(tree)))
+	}
+	_ = s.send(0, nameEnd, encodeEnd(answer.RootTaskID))
 }
 
 // events answers GET /tasks/{id}/events.

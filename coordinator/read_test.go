@@ -181,3 +181,33 @@ func TestPagesEndByBytes(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchesOfHeldTrees: who comes before the execution sees all of it, and its end has its own status, not that of a tree
+// which waits for the rest.
+func TestWatchesOfHeldTrees(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{})
+	svc := c.Service()
+	c.Submit(coordinator.SubmitOptions{Hold: true}, noop("w-root", "", "w-a"), noop("w-a", "w-root"))
+	told := make(chan []*coordinator.Event, 1)
+	go func() {
+		var all []*coordinator.Event
+		for e, err := range svc.Watch(t.Context(), "w-root", 0) {
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			if e.Sequence > 0 {
+				all = append(all, e)
+			}
+		}
+		told <- all
+	}()
+	if _, err := svc.Execute(t.Context(), "w-a", coordinator.ExecuteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	all := <-told
+	last := all[len(all)-1]
+	if len(all) != 4 || all[0].Type != coordinator.EventExecution || last.Type != coordinator.EventFinal || last.Status != dag.StatusCompleted || last.Tree.Status != dag.StatusPending {
+		t.Errorf("got %d events, the last %+v, want four, the last a final one that is completed, of a pending tree", len(all), last)
+	}
+}

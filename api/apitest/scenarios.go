@@ -62,6 +62,8 @@ var submissions = map[string]func(*site){
 		}{
 			{"name", root(func(t *dag.Task) { t.Name = "" })},
 			{"inputs", root(func(t *dag.Task) { t.Inputs = []byte(`[1]`) })},
+			{"control characters", root(func(t *dag.Task) { t.ID = s.id("a\nb") })},
+			{"at most 255 characters", root(func(t *dag.Task) { t.ID = strings.Repeat("木", 256) })},
 			{"Circular dependency", []*dag.Task{s.task("root", "", "a"), s.task("a", "root", "root")}},
 			{"Duplicate task id", []*dag.Task{s.task("root", ""), s.task("root", "root")}},
 			{"Multiple root tasks", []*dag.Task{s.task("root", ""), s.task("a", "")}},
@@ -72,6 +74,16 @@ var submissions = map[string]func(*site){
 		}
 		_, err := s.svc.Task(s.Context(), s.id("root"))
 		s.wantFault("a task of a refused tree", err, api.NotFound)
+	},
+	"ids and names have 255 characters, of any letters": func(s *site) {
+		t := s.task("root", "")
+		t.ID = s.prefix + strings.Repeat("木", 255-len(s.prefix))
+		t.Name = strings.Repeat("名", 255)
+		s.submit(coordinator.SubmitOptions{Hold: true}, t)
+		got, err := s.svc.Task(s.Context(), t.ID)
+		if got = must(s, got, err); got.ID != t.ID || got.Name != t.Name {
+			s.Errorf("got id %s, name %s", got.ID, got.Name)
+		}
 	},
 	"what nests too deep is refused": func(s *site) {
 		inputs := func(depth int) *dag.Task {

@@ -132,8 +132,8 @@ func (h *handler) newTasks(first *pb.SubmitRequest, in *inbox) iter.Seq2[*dag.Ta
 func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
 	opts := coordinator.SubmitOptions{IdempotencyKey: o.GetIdempotencyKey(), UserID: o.GetUserId(), Hold: o.GetHold()}
 	for _, text := range []struct{ field, value string }{{"idempotency_key", opts.IdempotencyKey}, {"user_id", opts.UserID}} {
-		if len(text.value) > 255 {
-			return opts, api.InvalidParameter("options."+text.field, text.field+" must be at most 255 bytes long")
+		if utf8.RuneCountInString(text.value) > 255 {
+			return opts, api.InvalidParameter("options."+text.field, text.field+" must be at most 255 characters long")
 		}
 	}
 	if o.GetTimeout() != nil {

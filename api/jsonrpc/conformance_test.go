@@ -257,7 +257,7 @@ func (r *remote) Watch(ctx context.Context, id string, after int64) iter.Seq2[*c
 			return
 		}
 		defer res.Body.Close()
-		if res.Header.Get("Content-Type") != "text/event-stream" {
+		if res.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
 			if answer, _ := io.ReadAll(res.Body); len(answer) > 0 {
 				yield(nil, faultOf(answer))
 			}

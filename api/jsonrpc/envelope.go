@@ -70,7 +70,7 @@ func parseCall(value []byte) call {
 	switch kind(id) {
 	case 0:
 		c.notification = version != nil
-	case '{', '[':
+	case '{', '[', 't', 'f':
 		return refuse("id must be a string, a number or null")
 	default:
 		c.id = bytes.Clone(id) // it may outlive the body

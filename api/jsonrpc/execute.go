@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -135,8 +136,8 @@ func (x *exchange) idempotencyKey(parameter string) (string, error) {
 	if x.key != "" {
 		key = x.key
 	}
-	if len(key) > 255 {
-		return "", invalid("idempotency_key", "idempotency_key must be at most 255 bytes long")
+	if utf8.RuneCountInString(key) > 255 {
+		return "", invalid("idempotency_key", "idempotency_key must be at most 255 characters long")
 	}
 	return key, nil
 }

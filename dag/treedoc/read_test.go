@@ -294,7 +294,7 @@ func TestLongFieldNamesAreShortened(t *testing.T) {
 }
 
 func TestATaskIsBounded(t *testing.T) {
-	opts := Options{Limits: dag.Limits{PayloadBytes: 1, Dependencies: 1, IDBytes: 1}}
+	opts := Options{Limits: dag.Limits{PayloadBytes: 1, Dependencies: 1, IDChars: 1}}
 	long := `[{"name":"a"},{"name":"` + strings.Repeat("x", opts.maxTask()) + `"}]`
 	want := fmt.Sprintf("tasks[1]: must be at most %d bytes in all", opts.maxTask())
 	for way, tasks := range ways(long, opts) {

@@ -29,11 +29,12 @@ var wired = []string{"..."}
 var arrows = []arrow{
 	{".", nil, all, "a version is a word, whoever says it"},
 	{"dag", nil, all, "rules are decided without a clock, a disk or a network, so that they can be replayed"},
-	{"dag/treedoc", []string{"dag"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
+	{"dag/treedoc", []string{"dag", "internal/rawjson"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
 	{"internal/ledger", []string{"dag"}, all, "a worker's steps are decided without a clock, a lock or a network, so that the simulation takes the same ones"},
 	{"internal/workers", []string{"dag"}, all, "what coordinators owe to workers is decided without a clock, a store or a network, so that the simulation decides the same"},
 	{"internal/failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
 	{"internal/rawjson", nil, nil, "a text is JSON or not, whoever asks"},
+	{"internal/conceal", nil, []string{"github.com/"}, "a process is closed to others without knowing what it holds"},
 	{"internal/config", nil, nil, "settings are read once and handed on; what they are for, node knows"},
 	{"internal/config/docgen", []string{"internal/config"}, nil, "the manual of the settings is made of the settings"},
 
@@ -49,12 +50,12 @@ var arrows = []arrow{
 	{"executors/...", []string{"executors/...", "internal/rawjson"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
 
-	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "proto/...", "internal/config", "internal/failpoint", "internal/ledger", "internal/rawjson"}, nil,
+	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "proto/...", "internal/conceal", "internal/config", "internal/failpoint", "internal/ledger", "internal/rawjson"}, nil,
 		"a worker has no database, and no rules but those that dag says; it checks inputs and reads its own settings, so that a custom worker needs no other package"},
 	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "internal/failpoint", "internal/rawjson", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
-	{"node", []string{"api/...", "coordinator", "dag", "executors/...", "internal/config", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
+	{"node", []string{"api/...", "coordinator", "dag", "executors/...", "internal/conceal", "internal/config", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
 		"a process is assembled in one place, for whoever runs it; flags and servers are the command's"},
 	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},

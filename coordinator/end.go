@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"time"
+
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -20,6 +22,7 @@ func readEnd(res *dag.Result, r *workerv1.Result) {
 		res.Outcome, res.Chunked = dag.OutcomeCompleted, end.CompletedInChunks > 0
 	case *workerv1.Result_Failed:
 		res.Outcome, res.Permanent = dag.OutcomeFailed, end.Failed.GetPermanent()
+		res.RetryAfter = time.Duration(min(max(0, end.Failed.GetRetryAfterMs()), dag.MaxRetryAfter.Milliseconds())) * time.Millisecond
 	case *workerv1.Result_TimedOut:
 		res.Outcome = dag.OutcomeTimedOut
 	case *workerv1.Result_Cancelled: // a task that we cancelled takes what comes along; another is handed back
@@ -36,8 +39,8 @@ func readEnd(res *dag.Result, r *workerv1.Result) {
 	if len(value) == 0 || string(value) == "null" {
 		return
 	}
-	if !rawjson.Valid(value) {
-		res.Outcome, res.Permanent, res.Error = dag.OutcomeFailed, true, "the result is not JSON"
+	if err := rawjson.Check(value); err != nil {
+		res.Outcome, res.Permanent, res.Error = dag.OutcomeFailed, true, "the result is "+err.Error()
 		return
 	}
 	res.Value = value

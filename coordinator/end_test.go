@@ -1,7 +1,10 @@
 package coordinator
 
 import (
+	"math"
+	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -37,6 +40,8 @@ func TestEndsOnTheWire(t *testing.T) {
 		{"completed with null", &workerv1.Result{End: &workerv1.Result_Completed{}}, dag.Result{Outcome: dag.OutcomeCompleted}},
 		{"completed with what is not JSON", &workerv1.Result{End: &workerv1.Result_Completed{Completed: []byte("[")}},
 			dag.Result{Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result is not JSON"}},
+		{"completed with what nests too deep", &workerv1.Result{End: &workerv1.Result_Completed{Completed: []byte(strings.Repeat("[", 9999))}},
+			dag.Result{Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result is nested deeper than 256 levels"}},
 		{"completed in chunks", &workerv1.Result{End: &workerv1.Result_CompletedInChunks{CompletedInChunks: 9}},
 			dag.Result{Outcome: dag.OutcomeCompleted, Chunked: true}},
 		{"completed in no chunks", &workerv1.Result{End: &workerv1.Result_CompletedInChunks{}}, dag.Result{Outcome: dag.OutcomeCompleted}},
@@ -44,6 +49,12 @@ func TestEndsOnTheWire(t *testing.T) {
 			dag.Result{Outcome: dag.OutcomeFailed, Error: "no", Detail: "stack"}},
 		{"failed for good", &workerv1.Result{End: &workerv1.Result_Failed{Failed: &workerv1.Failed{Permanent: true}}},
 			dag.Result{Outcome: dag.OutcomeFailed, Permanent: true}},
+		{"failed until later", &workerv1.Result{End: &workerv1.Result_Failed{Failed: &workerv1.Failed{RetryAfterMs: 1500}}},
+			dag.Result{Outcome: dag.OutcomeFailed, RetryAfter: 1500 * time.Millisecond}},
+		{"failed until for ever", &workerv1.Result{End: &workerv1.Result_Failed{Failed: &workerv1.Failed{RetryAfterMs: math.MaxInt64}}},
+			dag.Result{Outcome: dag.OutcomeFailed, RetryAfter: dag.MaxRetryAfter}},
+		{"failed until the past", &workerv1.Result{End: &workerv1.Result_Failed{Failed: &workerv1.Failed{RetryAfterMs: -1}}},
+			dag.Result{Outcome: dag.OutcomeFailed}},
 		{"timed out", &workerv1.Result{End: &workerv1.Result_TimedOut{}, Error: "late"}, dag.Result{Outcome: dag.OutcomeTimedOut, Error: "late"}},
 		{"returned", &workerv1.Result{End: &workerv1.Result_Returned{}}, dag.Result{Outcome: dag.OutcomeReturned}},
 		{"cancelled with what was done", &workerv1.Result{End: cancelled("[1]", 0)}, dag.Result{Outcome: dag.OutcomeReturned, Value: []byte("[1]")}},

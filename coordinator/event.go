@@ -80,11 +80,13 @@ type Event struct {
 	// Progress is the tree's, 0..1, as it was when the event was read, not when it was stored. What an executor reports
 	// (EventProgress with an Attempt) has the task's own.
 	Progress float64
-	Message  string // what an executor said with its progress
-	Result   json.RawMessage
-	Error    string // of what failed, was cancelled or is tried again
-	At       time.Time
-	Tree     *TreeStatus // with EventFinal
+	// TreeProgress is the tree's in every event.
+	TreeProgress float64
+	Message      string // what an executor said with its progress
+	Result       json.RawMessage
+	Error        string // of what failed, was cancelled or is tried again
+	At           time.Time
+	Tree         *TreeStatus // with EventFinal
 }
 
 // showEvents are stored events as they are shown, told with the tree as it was when they were read.
@@ -99,19 +101,20 @@ func showEvents(tree *TreeStatus, events []pg.TreeEvent) []*Event {
 func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
 	t := eventTypeOf[e.Type]
 	out := &Event{Sequence: e.Sequence, Type: t, Status: eventKinds[t].status, TreeID: tree.ID, TaskID: e.ID,
-		Name: e.Name, Attempt: int(e.Attempt), Progress: tree.Progress, At: e.At, Result: e.Result}
+		Name: e.Name, Attempt: int(e.Attempt), Progress: tree.Progress, TreeProgress: tree.Progress, At: e.At, Result: e.Result}
 	switch t {
 	case EventFailed, EventRetry, EventCancelled:
 		out.Error = e.Error
 	case EventExecution:
-		out.TaskID, out.Name, out.Progress = tree.ID, tree.Name, 0
+		out.TaskID, out.Name, out.Progress, out.TreeProgress = tree.ID, tree.Name, 0, 0
 	case EventFinal:
-		out.TaskID, out.Name, out.Status, out.Tree = tree.ID, tree.Name, tree.Status, tree
+		out.TaskID, out.Name, out.Status, out.Tree = tree.ID, tree.Name, tree.ExecutionStatus(), tree
 	}
 	return out
 }
 
 // treeProgress is the event of a tree that has come further.
 func treeProgress(tree *TreeStatus) *Event {
-	return &Event{Type: EventProgress, TreeID: tree.ID, TaskID: tree.ID, Status: dag.StatusInProgress, Progress: tree.Progress, At: time.Now()}
+	return &Event{Type: EventProgress, TreeID: tree.ID, TaskID: tree.ID, Status: dag.StatusInProgress, Progress: tree.Progress,
+		TreeProgress: tree.Progress, At: time.Now()}
 }

@@ -143,7 +143,8 @@ func (f *feed) catchUp(ctx context.Context) (over bool, err error) {
 		f.extend(tree, events)
 		if f.position >= tree.Sequence || len(events) == 0 {
 			final := len(events) > 0 && events[len(events)-1].Type == dag.EventFinal
-			return f.position >= tree.Sequence && (final || tree.Unfinished == 0), nil
+			begun := tree.Sequence > 0 // a held tree has an execution before it
+			return f.position >= tree.Sequence && begun && (final || tree.Unfinished == 0), nil
 		}
 	}
 }
@@ -199,7 +200,7 @@ func (f *feed) report(ctx context.Context, reports []*workerv1.Progress) {
 	events := make([]*Event, len(reports))
 	for i, p := range reports {
 		events[i] = &Event{Type: EventProgress, TreeID: f.status.ID, TaskID: ids[keys[i]], Status: dag.StatusInProgress,
-			Attempt: int(p.GetAttempt().GetNumber()), Progress: p.Fraction, Message: p.Message, At: time.Now()}
+			Attempt: int(p.GetAttempt().GetNumber()), Progress: p.Fraction, TreeProgress: f.status.Progress, Message: p.Message, At: time.Now()}
 	}
 	f.add(events)
 	f.announce()

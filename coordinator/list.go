@@ -65,7 +65,7 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 		return page, nil
 	}
 	filter := pg.Filter{Status: f.Status, Name: f.Name, UserID: f.UserID, Limit: limit, Offset: f.Offset}
-	var list []*pg.Shown
+	var list pg.Page
 	var next func(*pg.Shown) string
 	switch {
 	case f.ParentID != "":
@@ -78,74 +78,72 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 	if err != nil {
 		return page, err
 	}
-	for _, t := range list {
+	for _, t := range list.Tasks {
 		page.Items = append(page.Items, show(t))
 	}
-	if len(list) == limit {
-		page.Next = next(list[limit-1])
+	if list.More {
+		page.Next = next(list.Tasks[len(list.Tasks)-1])
 	}
 	return page, nil
 }
 
-func (c *Coordinator) children(ctx context.Context, f TaskFilter, filter pg.Filter) ([]*pg.Shown, func(*pg.Shown) string, error) {
+func (c *Coordinator) children(ctx context.Context, f TaskFilter, filter pg.Filter) (list pg.Page, next func(*pg.Shown) string, err error) {
 	parent, err := c.keyOf(ctx, f.ParentID)
 	if err != nil {
-		return nil, nil, err
+		return list, nil, err
 	}
 	var after *pg.Shown
 	if f.Cursor != "" {
 		var priority, key int64
 		if err := cursorFrom("c", f.Cursor, &priority, &key); err != nil {
-			return nil, nil, err
+			return list, nil, err
 		}
 		after = &pg.Shown{Priority: dag.Priority(priority), Key: dag.Key(key)}
 	}
-	list, err := c.store.Children(ctx, parent, after, filter)
+	list, err = c.store.Children(ctx, parent, after, filter)
 	if err != nil {
-		return nil, nil, c.internal("list children", err)
+		return list, nil, c.internal("list children", err)
 	}
 	return list, func(t *pg.Shown) string { return cursorTo("c", int64(t.Priority), int64(t.Key)) }, nil
 }
 
-func (c *Coordinator) treeTasks(ctx context.Context, f TaskFilter, filter pg.Filter) ([]*pg.Shown, func(*pg.Shown) string, error) {
+func (c *Coordinator) treeTasks(ctx context.Context, f TaskFilter, filter pg.Filter) (list pg.Page, next func(*pg.Shown) string, err error) {
 	k, err := c.keyOf(ctx, f.TreeOf)
 	if err != nil {
-		return nil, nil, err
+		return list, nil, err
 	}
 	from, _ := k.Tree().Range()
 	if f.Cursor != "" {
 		var last int64
 		if err := cursorFrom("t", f.Cursor, &last); err != nil {
-			return nil, nil, err
+			return list, nil, err
 		}
 		if dag.Key(last).Tree() != k.Tree() {
-			return nil, nil, &InvalidArgumentError{Field: "cursor", Reason: "is of another tree"}
+			return list, nil, &InvalidArgumentError{Field: "cursor", Reason: "is of another tree"}
 		}
 		from = dag.Key(last) + 1
 	}
-	list, err := c.store.TreeTasks(ctx, from, filter)
+	list, err = c.store.TreeTasks(ctx, from, filter)
 	if err != nil {
-		return nil, nil, c.internal("list tasks", err)
+		return list, nil, c.internal("list tasks", err)
 	}
 	return list, func(t *pg.Shown) string { return cursorTo("t", int64(t.Key)) }, nil
 }
 
-func (c *Coordinator) allTasks(ctx context.Context, f TaskFilter, filter pg.Filter) ([]*pg.Shown, func(*pg.Shown) string, error) {
+func (c *Coordinator) allTasks(ctx context.Context, f TaskFilter, filter pg.Filter) (list pg.Page, next func(*pg.Shown) string, err error) {
 	var below int64
 	if f.Cursor != "" {
 		if err := cursorFrom("a", f.Cursor, &below); err != nil {
-			return nil, nil, err
+			return list, nil, err
 		}
 	}
-	var list []*pg.Shown
-	var err error
 	if f.RootOnly {
 		list, err = c.store.Roots(ctx, dag.Key(below).Tree(), filter)
 	} else {
 		list, err = c.store.Tasks(ctx, dag.Key(below), filter)
 	}
 	if err != nil {
-		return nil, nil, c.internal("list tasks", err)
+		return list, nil, c.internal("list tasks", err)
 	}
 	return list, func(t *pg.Shown) string { return cursorTo("a", int64(t.Key)) }, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,5 +137,80 @@ func TestAnEarlyResultIsAClaimAndAResult(t *testing.T) {
 		if task.StartedAt.IsZero() || task.CompletedAt.Before(task.StartedAt) || task.CompletedAt.Sub(task.StartedAt) > time.Minute {
 			t.Fatalf("%s: started %s, completed %s", id, task.StartedAt, task.CompletedAt)
 		}
+	}
+}
+
+// TestPagesEndByBytes: however much tasks hold, a page fits into a message; all come in the end, each once and in order. What
+// dependents show of one large result counts for each of them.
+func TestPagesEndByBytes(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{})
+	large := `{"value":"` + strings.Repeat("x", 900<<10) + `"}`
+	tasks := []*dag.Task{noop("p-root", ""), with(noop("p-source", "p-root"), large)}
+	for i := range 20 {
+		tasks = append(tasks, noop(fmt.Sprintf("p-%02d", i), "p-root", "p-source"))
+	}
+	for i := range 8 {
+		tasks = append(tasks, with(noop(fmt.Sprintf("q-%d", i), "p-root"), large))
+	}
+	c.Submit(coordinator.SubmitOptions{}, tasks...)
+	c.Settled("p-root")
+	for name, f := range map[string]coordinator.TaskFilter{
+		"a tree": {TreeOf: "p-root"}, "children": {ParentID: "p-root"}, "all": {}, "roots": {RootOnly: true},
+	} {
+		seen, pages := map[string]bool{}, 0
+		for f.Limit = 1000; ; pages++ {
+			page, err := c.Service().Tasks(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bytes := 0
+			for _, task := range page.Items {
+				bytes += len(task.Inputs) + len(task.Params) + len(task.Schemas) + len(task.Custom) + len(task.Result)
+				if seen[task.ID] {
+					t.Errorf("%s: %s comes twice", name, task.ID)
+				}
+				seen[task.ID] = true
+			}
+			if bytes > 3<<20 && len(page.Items) > 1 {
+				t.Errorf("%s: a page of %d tasks has %d bytes", name, len(page.Items), bytes)
+			}
+			if f.Cursor = page.Next; f.Cursor == "" {
+				break
+			}
+		}
+		want := map[string]int{"a tree": len(tasks), "children": len(tasks) - 1, "all": len(tasks), "roots": 1}[name]
+		if len(seen) != want || pages < 5 && want > 1 {
+			t.Errorf("%s: got %d tasks in %d pages, want %d", name, len(seen), pages+1, want)
+		}
+	}
+}
+
+// TestWatchesOfHeldTrees: who comes before the execution sees all of it, and its end has its own status, not that of a tree
+// which waits for the rest.
+func TestWatchesOfHeldTrees(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{})
+	svc := c.Service()
+	c.Submit(coordinator.SubmitOptions{Hold: true}, noop("w-root", "", "w-a"), noop("w-a", "w-root"))
+	told := make(chan []*coordinator.Event, 1)
+	go func() {
+		var all []*coordinator.Event
+		for e, err := range svc.Watch(t.Context(), "w-root", 0) {
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			if e.Sequence > 0 {
+				all = append(all, e)
+			}
+		}
+		told <- all
+	}()
+	if _, err := svc.Execute(t.Context(), "w-a", coordinator.ExecuteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	all := <-told
+	last := all[len(all)-1]
+	if len(all) != 4 || all[0].Type != coordinator.EventExecution || last.Type != coordinator.EventFinal || last.Status != dag.StatusCompleted || last.Tree.Status != dag.StatusPending {
+		t.Errorf("got %d events, the last %+v, want four, the last a final one that is completed, of a pending tree", len(all), last)
 	}
 }

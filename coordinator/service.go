@@ -18,7 +18,7 @@ type Service interface {
 
 // SubmitOptions go with a tree.
 type SubmitOptions struct {
-	IdempotencyKey string        // at most 255 bytes; empty: none
+	IdempotencyKey string        // at most 255 characters; empty: none
 	UserID         string        // owner of tasks that name none
 	Hold           bool          // store only (spec K1); Execute starts it
 	Timeout        time.Duration // of the whole tree, from its start; 0: none

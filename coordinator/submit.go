@@ -78,10 +78,12 @@ func slot(ctx context.Context, slots chan struct{}) (free func(), err error) {
 
 func (o SubmitOptions) validate() error {
 	switch {
-	case len(o.IdempotencyKey) > 255 || !text(o.IdempotencyKey):
-		return &InvalidArgumentError{Field: "idempotency_key", Reason: "must be at most 255 bytes of UTF-8 without NUL"}
-	case len(o.UserID) > 255 || !text(o.UserID):
-		return &InvalidArgumentError{Field: "user_id", Reason: "must be at most 255 bytes of UTF-8 without NUL"}
+	case utf8.RuneCountInString(o.IdempotencyKey) > 255 || !text(o.IdempotencyKey):
+		return &InvalidArgumentError{Field: "idempotency_key", Reason: "must be at most 255 characters of UTF-8 without NUL"}
+	case utf8.RuneCountInString(o.UserID) > 255 || !text(o.UserID):
+		return &InvalidArgumentError{Field: "user_id", Reason: "must be at most 255 characters of UTF-8 without NUL"}
+	case o.Timeout > 0 && o.Timeout < dag.MinLimit:
+		return &InvalidArgumentError{Field: "timeout", Reason: fmt.Sprintf("must be at least %g seconds, or 0 for none", dag.MinLimit.Seconds())}
 	case o.Timeout < 0:
 		return &InvalidArgumentError{Field: "timeout", Reason: "must not be negative"}
 	}

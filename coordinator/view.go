@@ -47,8 +47,17 @@ type TreeStatus struct {
 	Progress                              float64    // share of the leaves that completed
 	Tasks, Held, Unfinished, Running      int
 	Completed, Failed, Cancelled, Blocked int
-	Sequence                              int64 // of the last event
+	Sequence                              int64 // of the last event; 0: the tree has never been executed
 	CreatedAt, StartedAt, FinishedAt      time.Time
+}
+
+// ExecutionStatus is how the tree's last execution ended. It is the tree's status, but for an execution of a part that went well: that
+// has completed while the tree waits for the rest to be executed.
+func (t *TreeStatus) ExecutionStatus() dag.Status {
+	if t.Status == dag.StatusPending && t.Unfinished == 0 && t.Sequence > 0 {
+		return dag.StatusCompleted
+	}
+	return t.Status
 }
 
 // Page is a part of a list; Next is empty on the last.

@@ -9,7 +9,8 @@ import (
 // Watcher follows what happens. Each iterator ends after the first error that it yields.
 type Watcher interface {
 	// Watch yields the events of the current execution after the sequence given (0: from its start) and ends after
-	// the final one, with ctx, or with an error. It misses nothing that is still stored.
+	// the final one, with ctx, or with an error. It misses nothing that is still stored. A tree that has never been executed
+	// is watched until it has.
 	Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error]
 	// Logs yields what the executors of a task wrote, in one attempt or, for 0, in all; with follow also what they
 	// write until the task settles.

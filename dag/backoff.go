@@ -23,6 +23,21 @@ func (p RetryPolicy) Delay(failed int, random float64) time.Duration {
 	return time.Duration(random * float64(p.Ceiling(failed)))
 }
 
+// MaxRetryAfter bounds how long a failed attempt may ask for no further one: what runs into a service that wants to be left alone
+// for longer tries again after this.
+const MaxRetryAfter = time.Hour
+
+// DelayAfter is [RetryPolicy.Delay] where the failure said after what time another attempt makes sense: at least that, even over
+// MaxDelay, and [MaxRetryAfter] at most. It comes on top of the jitter's draw, so that tasks which were turned away together do not
+// come back together.
+func (p RetryPolicy) DelayAfter(failed int, random float64, after time.Duration) time.Duration {
+	delay := p.Delay(failed, random)
+	if after <= 0 {
+		return delay
+	}
+	return min(after, MaxRetryAfter) + delay
+}
+
 // Ceiling is the longest delay after failed counted failures: the initial delay, doubled at each failure after the
 // first (exponential, and any back-off that is not known), multiplied by their number (linear) or as it is (fixed), and
 // never over MaxDelay, which thereby also cuts an initial delay above it. It is never negative.

@@ -87,3 +87,24 @@ func TestExhausted(t *testing.T) {
 		})
 	}
 }
+
+func TestFailureMayAskTheNextAttemptToWait(t *testing.T) {
+	p := RetryPolicy{MaxAttempts: 3, InitialDelay: 2 * time.Second, MaxDelay: 10 * time.Second}
+	for _, row := range []struct {
+		after  time.Duration
+		random float64
+		want   time.Duration
+	}{
+		{0, 0.5, time.Second},
+		{-time.Second, 0.5, time.Second},
+		{time.Millisecond, 0.5, time.Second + time.Millisecond},
+		{time.Minute, 0, time.Minute}, // over MaxDelay
+		{time.Minute, 0.5, time.Minute + time.Second},
+		{math.MaxInt64, 0, MaxRetryAfter},
+		{math.MaxInt64, 0.5, MaxRetryAfter + time.Second},
+	} {
+		if got := p.DelayAfter(1, row.random, row.after); got != row.want {
+			t.Errorf("DelayAfter(1, %v, %v) = %v, want %v", row.random, row.after, got, row.want)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package dag
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"strings"
+)
 
 // Known is the catalogue of executors that a choice is made from: the built-in ones and whatever else the caller knows
 // of. Workers may have more. The zero value knows none. Build it before use; reads need no lock.
@@ -43,13 +46,13 @@ const aggregate = "aggregate_results_executor"
 func ChooseExecutor(name string, params, schemas json.RawMessage, known Known) string {
 	var id, method, typ string
 	if len(params) > 2 {
-		id = alias(named(lookup(params, "executor_id")))
+		id = known.alias(named(lookup(params, "executor_id")))
 	}
 	if len(schemas) > 2 {
 		for m := range members(schemas) {
 			switch {
 			case m.is("method"):
-				method = alias(named(m.value))
+				method = known.alias(named(m.value))
 			case m.is("type"):
 				typ = named(m.value)
 			}
@@ -83,7 +86,7 @@ func ChooseExecutor(name string, params, schemas json.RawMessage, known Known) s
 // have another.
 func NameExecutor(schemas json.RawMessage, id string) (json.RawMessage, bool) {
 	if method := lookup(schemas, "method"); !isNull(method) {
-		return schemas, alias(named(method)) == alias(id)
+		return schemas, bare(named(method)) == bare(id)
 	}
 	quoted, err := json.Marshal(id)
 	if err != nil {
@@ -111,9 +114,17 @@ func named(value []byte) string {
 	return string(value)
 }
 
-func alias(id string) string {
-	if id == "aggregate_results" {
-		return aggregate
+// suffix ends the ids of the protocol's executors, and may be left out.
+const suffix = "_executor"
+
+// alias is the known id that a shorter name stands for (spec 1.3), or the name itself. "aggregate_results" is one even without
+// a catalogue.
+func (k Known) alias(id string) string {
+	if !k.ids[id] && (k.ids[id+suffix] || id+suffix == aggregate) {
+		return id + suffix
 	}
 	return id
 }
+
+// bare is an id without its suffix.
+func bare(id string) string { return strings.TrimSuffix(id, suffix) }

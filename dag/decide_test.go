@@ -34,6 +34,16 @@ func what(d *dag.Decision) string {
 	return fmt.Sprintf("%s attempt %d worker %d failures %d crashes %d ended %d timers %d", r.State, r.Attempt, r.Worker, r.Failures, r.Crashes, len(d.Ended), len(d.Timers))
 }
 
+func TestRetryWaitsAsLongAsTheFailureAsks(t *testing.T) {
+	row := runningRow(0)
+	row.Policy = &dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: 3, MaxDelay: time.Second}}
+	d := decision(row)
+	d.Settle(dag.Result{Task: key(0), Attempt: 2, Worker: 9, Outcome: dag.OutcomeFailed, RetryAfter: time.Minute})
+	if r := d.Row(key(0)); r.State != dag.Delayed || len(d.Timers) != 1 || d.Timers[0].Delay < time.Minute {
+		t.Errorf("got %s with timers %+v, want a delay of a minute at least", r.State, d.Timers)
+	}
+}
+
 func TestSettle(t *testing.T) {
 	result := func(o dag.Outcome) dag.Result { return dag.Result{Task: key(0), Attempt: 2, Worker: 9, Outcome: o} }
 	with := func(r dag.Row, f func(*dag.Row)) dag.Row { f(&r); return r }

@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
 // MaxDuration bounds every time span of a task: timeouts and retry delays.
 const MaxDuration = 10 * 365 * 24 * time.Hour
+
+// MinLimit is the shortest time limit: limits are stored in milliseconds.
+const MinLimit = time.Millisecond
 
 // maxPool is how long a pool's name may be.
 const maxPool = 64
@@ -43,7 +47,7 @@ func (c *check) fault(code Code, field, format string, args ...any) *InvalidTask
 		label = c.task.Name
 	}
 	return &InvalidTaskError{
-		Code: code, Index: c.index, Task: cut(label, c.b.limits.IDBytes), Field: field,
+		Code: code, Index: c.index, Task: cut(label, c.b.limits.IDChars*utf8.UTFMax), Field: field,
 		Reason: fmt.Sprintf(format, args...),
 	}
 }
@@ -56,13 +60,13 @@ func (c *check) field(field, format string, args ...any) {
 	}
 }
 
-// text reports whether s can be stored and is within its bound.
+// text reports whether s can be stored and is within its bound, in characters.
 func (c *check) text(field, s string, limit int) bool {
 	switch {
-	case len(s) > limit:
-		c.field(field, "must be at most %d bytes, got %d", limit, len(s))
 	case !utf8.ValidString(s):
 		c.field(field, "must be valid UTF-8")
+	case len(s) > limit && utf8.RuneCountInString(s) > limit:
+		c.field(field, "must be at most %d characters, got %d", limit, utf8.RuneCountInString(s))
 	case strings.IndexByte(s, 0) >= 0:
 		c.field(field, "must not hold a NUL character")
 	default:
@@ -71,8 +75,20 @@ func (c *check) text(field, s string, limit int) bool {
 	return false
 }
 
+// id is text, too, for what stands in URLs and headers: without control characters.
+func (c *check) id(field, s string) bool {
+	if !c.text(field, s, c.b.limits.IDChars) {
+		return false
+	}
+	if strings.IndexFunc(s, unicode.IsControl) >= 0 {
+		c.field(field, "must not hold control characters")
+		return false
+	}
+	return true
+}
+
 func (c *check) dependency(k int, d Dependency) bool {
-	limit := c.b.limits.IDBytes
+	limit := c.b.limits.IDChars
 	if plain(d.Ref, limit) && plain(d.Type, limit) {
 		return true
 	}
@@ -103,7 +119,7 @@ func (c *check) fields() {
 	c.object("params", t.Params)
 	c.object("schemas", t.Schemas)
 	c.object("custom", t.Custom)
-	c.text("executor", t.Executor, c.b.limits.IDBytes)
+	c.id("executor", t.Executor)
 	if t.Pool != "" && !ValidPool(t.Pool) {
 		c.field("pool", "must be 1 to %d letters, digits, - or _", maxPool)
 	}
@@ -111,9 +127,9 @@ func (c *check) fields() {
 	if t.OnLost != RetryLost && t.OnLost != FailLost {
 		c.field("on_lost", "must be retry or fail")
 	}
-	c.span("timeout", t.Timeout)
-	c.span("schedule_to_start", t.ScheduleToStart)
-	c.span("tree_timeout", t.TreeTimeout)
+	c.limit("timeout", t.Timeout)
+	c.limit("schedule_to_start", t.ScheduleToStart)
+	c.limit("tree_timeout", t.TreeTimeout)
 	if t.TreeTimeout != 0 && t.ParentRef != "" {
 		c.field("tree_timeout", "only the root task may have one")
 	}
@@ -139,6 +155,15 @@ func (c *check) span(field string, d time.Duration) {
 	if d < 0 || d > MaxDuration {
 		c.field(field, "must be 0 to %.0f seconds", MaxDuration.Seconds())
 	}
+}
+
+// limit is a span of which 0 means none: a shorter one than is stored must not become that.
+func (c *check) limit(field string, d time.Duration) {
+	if d > 0 && d < MinLimit {
+		c.field(field, "must be at least %g seconds, or 0 for none", MinLimit.Seconds())
+		return
+	}
+	c.span(field, d)
 }
 
 // object checks the size of a JSON object and that it looks like one; that it is one, its reader has to see to.

@@ -18,9 +18,10 @@ type Result struct {
 	Error          string
 	Detail         string
 	Permanent      bool
-	Early          bool // started before its claim was confirmed
-	Offer          bool // its slot waits for a task that it unlocks
-	UnlocksNothing bool // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
+	RetryAfter     time.Duration // of a failure: the next attempt makes no sense earlier; see [RetryPolicy.DelayAfter]
+	Early          bool          // started before its claim was confirmed
+	Offer          bool          // its slot waits for a task that it unlocks
+	UnlocksNothing bool          // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
 	Facts          Facts
 	StartedAt      time.Time
 }
@@ -62,7 +63,7 @@ func (d *Decision) Settle(res Result) bool {
 		if end.Error == "" {
 			end.Error = "failed without a reason"
 		}
-		d.fail(r, end, res.Permanent)
+		d.fail(r, end, res.Permanent, res.RetryAfter)
 	default: // handed back
 		end.Outcome = OutcomeReturned
 		if end.Error == "" {
@@ -80,8 +81,9 @@ func (d *Decision) end(r *Row, e Ended) {
 	d.hold(r, 0)
 }
 
-// fail ends a counted attempt, and tries again or fails the task, as the policy says.
-func (d *Decision) fail(r *Row, e Ended, permanent bool) {
+// fail ends a counted attempt, and tries again or fails the task, as the policy says. after is how long the next attempt is to
+// wait at least.
+func (d *Decision) fail(r *Row, e Ended, permanent bool, after time.Duration) {
 	d.end(r, e)
 	r.Failures++
 	policy := r.policy()
@@ -89,7 +91,7 @@ func (d *Decision) fail(r *Row, e Ended, permanent bool) {
 		d.finish(r, Failed)
 		return
 	}
-	d.again(r, policy.Retry.Delay(int(r.Failures), d.random()))
+	d.again(r, policy.Retry.DelayAfter(int(r.Failures), d.random(), after))
 }
 
 // interrupt ends an attempt that was cut off by a drain or a lost worker; that burns no attempt.

@@ -54,7 +54,7 @@ func (d *Decision) Due(t Timer) bool {
 		d.finish(r, Failed)
 	case t.Kind == TimerStartToClose && r.State == Running:
 		d.Stops = append(d.Stops, Stop{Worker: r.Worker, Task: r.Key, Attempt: r.Attempt})
-		d.fail(r, Ended{Outcome: OutcomeTimedOut, Counted: true, Error: fmt.Sprintf("timeout after %s", r.policy().Timeout)}, false)
+		d.fail(r, Ended{Outcome: OutcomeTimedOut, Counted: true, Error: fmt.Sprintf("timeout after %s (the task's timeout, which its worker did not report)", r.policy().Timeout)}, false, 0)
 	default:
 		return false
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"unicode/utf8"
 )
 
 // Limits bound what a tree may hold. Zero means [DefaultLimits]'s value.
@@ -11,14 +12,14 @@ type Limits struct {
 	Tasks        int // tasks in a tree, at most [MaxTreeTasks]
 	Edges        int // dependencies of all its tasks together
 	Dependencies int // dependencies of one task
-	IDBytes      int // id, user id, executor, references, types of dependencies
-	NameBytes    int
+	IDChars      int // characters of id, user id, executor, references, types of dependencies
+	NameChars    int
 	PayloadBytes int // each of inputs, params, schemas, custom of one task
 }
 
 // DefaultLimits are the bounds in force when none are configured.
 var DefaultLimits = Limits{
-	Tasks: 1_000_000, Edges: 10_000_000, Dependencies: 100_000, IDBytes: 255, NameBytes: 255, PayloadBytes: 1 << 20,
+	Tasks: 1_000_000, Edges: 10_000_000, Dependencies: 100_000, IDChars: 255, NameChars: 255, PayloadBytes: 1 << 20,
 }
 
 // OrDefaults are the limits with every zero replaced, and within what a [Graph] can number.
@@ -28,7 +29,7 @@ func (l Limits) OrDefaults() Limits {
 		fallback int
 	}{
 		{&l.Tasks, DefaultLimits.Tasks}, {&l.Edges, DefaultLimits.Edges}, {&l.Dependencies, DefaultLimits.Dependencies},
-		{&l.IDBytes, DefaultLimits.IDBytes}, {&l.NameBytes, DefaultLimits.NameBytes},
+		{&l.IDChars, DefaultLimits.IDChars}, {&l.NameChars, DefaultLimits.NameChars},
 		{&l.PayloadBytes, DefaultLimits.PayloadBytes},
 	} {
 		if *f.value <= 0 {
@@ -115,10 +116,10 @@ func (b *Builder) tooLarge(format string, bound int) error {
 // addIdentity records who the task is: id, name, owner.
 func (b *Builder) addIdentity(c *check, t *Task) {
 	i := c.index
-	idFits := c.text("id", t.ID, b.limits.IDBytes)
-	nameFits := c.text("name", t.Name, b.limits.NameBytes)
-	b.ids = append(b.ids, cut(t.ID, b.limits.IDBytes))
-	b.names = append(b.names, cut(t.Name, b.limits.NameBytes))
+	idFits := c.id("id", t.ID)
+	nameFits := c.text("name", t.Name, b.limits.NameChars)
+	b.ids = append(b.ids, cut(t.ID, b.limits.IDChars*utf8.UTFMax))
+	b.names = append(b.names, cut(t.Name, b.limits.NameChars*utf8.UTFMax))
 	if t.ID != "" {
 		b.withID++
 	}
@@ -128,7 +129,7 @@ func (b *Builder) addIdentity(c *check, t *Task) {
 	if (t.ID != "" && idFits) || (t.ID == "" && t.Name != "" && nameFits) {
 		b.register(c)
 	}
-	if c.text("user_id", t.UserID, b.limits.IDBytes) && t.UserID != "" {
+	if c.id("user_id", t.UserID) && t.UserID != "" {
 		b.addOwner(t.UserID)
 	}
 }
@@ -177,7 +178,7 @@ func (b *Builder) addParent(c *check, t *Task) {
 	parent := int32(noParent)
 	if t.ParentRef != "" {
 		parent = unresolved
-		if c.text("parent_id", t.ParentRef, b.limits.IDBytes) {
+		if c.text("parent_id", t.ParentRef, b.limits.IDChars) {
 			if parent = b.find(t.ParentRef); parent < 0 {
 				parent = unresolved
 				b.postpone(later{ref: t.ParentRef, task: int32(c.index), edge: parentEdge})

@@ -189,50 +189,61 @@ func TestBuildTellsWhereTheFaultIs(t *testing.T) {
 }
 
 func TestBuildRefusesFields(t *testing.T) {
-	limits := Limits{Tasks: 3, Dependencies: 2, IDBytes: 4, NameBytes: 6, PayloadBytes: 8}
+	limits := Limits{Tasks: 3, Dependencies: 2, IDChars: 4, NameChars: 6, PayloadBytes: 8}
 	for name, c := range map[string]struct {
 		change func(*Task)
 		want   string // empty: accepted
 	}{
-		"id at its bound":              {func(t *Task) { t.ID = "1234" }, ""},
-		"id too long":                  {func(t *Task) { t.ID = "12345" }, "tasks[0].id: must be at most 4 bytes, got 5"},
-		"id not UTF-8":                 {func(t *Task) { t.ID = "a\xff" }, "tasks[0].id: must be valid UTF-8"},
-		"id with NUL":                  {func(t *Task) { t.ID = "a\x00" }, "tasks[0].id: must not hold a NUL character"},
-		"name too long":                {func(t *Task) { t.Name = "1234567" }, "tasks[0].name: must be at most 6 bytes, got 7"},
-		"name with NUL":                {func(t *Task) { t.Name = "\x00" }, "tasks[0].name: must not hold a NUL character"},
-		"user too long":                {func(t *Task) { t.UserID = "12345" }, "tasks[0].user_id: must be at most 4 bytes, got 5"},
-		"parent too long":              {func(t *Task) { t.ParentRef = "12345" }, "tasks[0].parent_id: must be at most 4 bytes, got 5"},
-		"reference too long":           {func(t *Task) { t.Dependencies = []Dependency{{Ref: "12345"}} }, "tasks[0].dependencies[0]: must be at most 4 bytes, got 5"},
-		"reference not UTF-8":          {func(t *Task) { t.Dependencies = []Dependency{{Ref: "\xff"}} }, "tasks[0].dependencies[0]: must be valid UTF-8"},
-		"dependency type too long":     {func(t *Task) { t.Dependencies = []Dependency{{Ref: "x", Type: "12345"}} }, "tasks[0].dependencies[0].type: must be at most 4 bytes, got 5"},
-		"too many dependencies":        {func(t *Task) { t.Dependencies = make([]Dependency, 3) }, "tasks[0].dependencies: must be at most 2, got 3"},
-		"priority below":               {func(t *Task) { t.Priority = -1 }, "tasks[0].priority: must be 0 to 3, got -1"},
-		"priority urgent":              {func(t *Task) { t.Priority = Urgent }, ""},
-		"priority above":               {func(t *Task) { t.Priority = 4 }, "tasks[0].priority: must be 0 to 3, got 4"},
-		"inputs at their bound":        {func(t *Task) { t.Inputs = json.RawMessage(`{"a":10}`) }, ""},
-		"inputs too large":             {func(t *Task) { t.Inputs = json.RawMessage(`{"a":100}`) }, "tasks[0].inputs: must be at most 8 bytes, got 9"},
-		"params too large":             {func(t *Task) { t.Params = json.RawMessage(`{"a":100}`) }, "tasks[0].params: must be at most 8 bytes, got 9"},
-		"schemas too large":            {func(t *Task) { t.Schemas = json.RawMessage(`{"a":100}`) }, "tasks[0].schemas: must be at most 8 bytes, got 9"},
-		"custom too large":             {func(t *Task) { t.Custom = json.RawMessage(`{"a":100}`) }, "tasks[0].custom: must be at most 8 bytes, got 9"},
-		"inputs no object":             {func(t *Task) { t.Inputs = json.RawMessage(`[1]`) }, "tasks[0].inputs: must be an object"},
-		"executor too long":            {func(t *Task) { t.Executor = "12345" }, "tasks[0].executor: must be at most 4 bytes, got 5"},
-		"pool":                         {func(t *Task) { t.Pool = "eu-West_1" }, ""},
-		"pool with a dot":              {func(t *Task) { t.Pool = "eu.west" }, "tasks[0].pool: must be 1 to 64 letters, digits, - or _"},
-		"pool with a wildcard":         {func(t *Task) { t.Pool = "*" }, "tasks[0].pool: must be 1 to 64 letters, digits, - or _"},
-		"pool too long":                {func(t *Task) { t.Pool = strings.Repeat("a", 65) }, "tasks[0].pool: must be 1 to 64 letters, digits, - or _"},
-		"attempts negative":            {func(t *Task) { t.Retry.MaxAttempts = -1 }, "tasks[0].retry.max_attempts: must be 1 to 1000, got -1"},
-		"attempts too many":            {func(t *Task) { t.Retry.MaxAttempts = 1001 }, "tasks[0].retry.max_attempts: must be 1 to 1000, got 1001"},
-		"back-off linear":              {func(t *Task) { t.Retry.Backoff = Linear }, ""},
-		"back-off unknown":             {func(t *Task) { t.Retry.Backoff = "random" }, "tasks[0].retry.backoff: must be exponential, linear or fixed"},
-		"initial delay negative":       {func(t *Task) { t.Retry.InitialDelay = -1 }, "tasks[0].retry.initial_delay: must be 0 to 315360000 seconds"},
-		"delay too long":               {func(t *Task) { t.Retry.MaxDelay = MaxDuration + 1 }, "tasks[0].retry.max_delay: must be 0 to 315360000 seconds"},
-		"on_lost unknown":              {func(t *Task) { t.OnLost = 2 }, "tasks[0].on_lost: must be retry or fail"},
-		"timeout negative":             {func(t *Task) { t.Timeout = -1 }, "tasks[0].timeout: must be 0 to 315360000 seconds"},
-		"schedule_to_start negative":   {func(t *Task) { t.ScheduleToStart = -1 }, "tasks[0].schedule_to_start: must be 0 to 315360000 seconds"},
-		"tree_timeout negative":        {func(t *Task) { t.TreeTimeout = -1 }, "tasks[0].tree_timeout: must be 0 to 315360000 seconds"},
-		"tree_timeout of the root":     {func(t *Task) { t.TreeTimeout = time.Hour }, ""},
-		"not_before long ago":          {func(t *Task) { t.NotBefore = time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC) }, "tasks[0].not_before: must be in the years 1970 to 9999"},
-		"not_before in the far future": {func(t *Task) { t.NotBefore = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "tasks[0].not_before: must be in the years 1970 to 9999"},
+		"id at its bound":                       {func(t *Task) { t.ID = "1234" }, ""},
+		"id too long":                           {func(t *Task) { t.ID = "12345" }, "tasks[0].id: must be at most 4 characters, got 5"},
+		"id not UTF-8":                          {func(t *Task) { t.ID = "a\xff" }, "tasks[0].id: must be valid UTF-8"},
+		"id of other letters at its bound":      {func(t *Task) { t.ID = "日本語の" }, ""},
+		"id of other letters too long":          {func(t *Task) { t.ID = "日本語の木" }, "tasks[0].id: must be at most 4 characters, got 5"},
+		"id with a line end":                    {func(t *Task) { t.ID = "a\nb" }, "tasks[0].id: must not hold control characters"},
+		"id with DEL":                           {func(t *Task) { t.ID = "a\x7f" }, "tasks[0].id: must not hold control characters"},
+		"user with an escape":                   {func(t *Task) { t.UserID = "a\x1b" }, "tasks[0].user_id: must not hold control characters"},
+		"executor with a tab":                   {func(t *Task) { t.Executor = "a\t" }, "tasks[0].executor: must not hold control characters"},
+		"name with a line end":                  {func(t *Task) { t.Name = "a\nb" }, ""},
+		"timeout below a millisecond":           {func(t *Task) { t.Timeout = 999 * time.Microsecond }, "tasks[0].timeout: must be at least 0.001 seconds, or 0 for none"},
+		"timeout of a millisecond":              {func(t *Task) { t.Timeout = time.Millisecond }, ""},
+		"tree_timeout below a millisecond":      {func(t *Task) { t.TreeTimeout = 1 }, "tasks[0].tree_timeout: must be at least 0.001 seconds, or 0 for none"},
+		"schedule_to_start below a millisecond": {func(t *Task) { t.ScheduleToStart = 1 }, "tasks[0].schedule_to_start: must be at least 0.001 seconds, or 0 for none"},
+		"id with NUL":                           {func(t *Task) { t.ID = "a\x00" }, "tasks[0].id: must not hold a NUL character"},
+		"name too long":                         {func(t *Task) { t.Name = "1234567" }, "tasks[0].name: must be at most 6 characters, got 7"},
+		"name with NUL":                         {func(t *Task) { t.Name = "\x00" }, "tasks[0].name: must not hold a NUL character"},
+		"user too long":                         {func(t *Task) { t.UserID = "12345" }, "tasks[0].user_id: must be at most 4 characters, got 5"},
+		"parent too long":                       {func(t *Task) { t.ParentRef = "12345" }, "tasks[0].parent_id: must be at most 4 characters, got 5"},
+		"reference too long":                    {func(t *Task) { t.Dependencies = []Dependency{{Ref: "12345"}} }, "tasks[0].dependencies[0]: must be at most 4 characters, got 5"},
+		"reference not UTF-8":                   {func(t *Task) { t.Dependencies = []Dependency{{Ref: "\xff"}} }, "tasks[0].dependencies[0]: must be valid UTF-8"},
+		"dependency type too long":              {func(t *Task) { t.Dependencies = []Dependency{{Ref: "x", Type: "12345"}} }, "tasks[0].dependencies[0].type: must be at most 4 characters, got 5"},
+		"too many dependencies":                 {func(t *Task) { t.Dependencies = make([]Dependency, 3) }, "tasks[0].dependencies: must be at most 2, got 3"},
+		"priority below":                        {func(t *Task) { t.Priority = -1 }, "tasks[0].priority: must be 0 to 3, got -1"},
+		"priority urgent":                       {func(t *Task) { t.Priority = Urgent }, ""},
+		"priority above":                        {func(t *Task) { t.Priority = 4 }, "tasks[0].priority: must be 0 to 3, got 4"},
+		"inputs at their bound":                 {func(t *Task) { t.Inputs = json.RawMessage(`{"a":10}`) }, ""},
+		"inputs too large":                      {func(t *Task) { t.Inputs = json.RawMessage(`{"a":100}`) }, "tasks[0].inputs: must be at most 8 bytes, got 9"},
+		"params too large":                      {func(t *Task) { t.Params = json.RawMessage(`{"a":100}`) }, "tasks[0].params: must be at most 8 bytes, got 9"},
+		"schemas too large":                     {func(t *Task) { t.Schemas = json.RawMessage(`{"a":100}`) }, "tasks[0].schemas: must be at most 8 bytes, got 9"},
+		"custom too large":                      {func(t *Task) { t.Custom = json.RawMessage(`{"a":100}`) }, "tasks[0].custom: must be at most 8 bytes, got 9"},
+		"inputs no object":                      {func(t *Task) { t.Inputs = json.RawMessage(`[1]`) }, "tasks[0].inputs: must be an object"},
+		"executor too long":                     {func(t *Task) { t.Executor = "12345" }, "tasks[0].executor: must be at most 4 characters, got 5"},
+		"pool":                                  {func(t *Task) { t.Pool = "eu-West_1" }, ""},
+		"pool with a dot":                       {func(t *Task) { t.Pool = "eu.west" }, "tasks[0].pool: must be 1 to 64 letters, digits, - or _"},
+		"pool with a wildcard":                  {func(t *Task) { t.Pool = "*" }, "tasks[0].pool: must be 1 to 64 letters, digits, - or _"},
+		"pool too long":                         {func(t *Task) { t.Pool = strings.Repeat("a", 65) }, "tasks[0].pool: must be 1 to 64 letters, digits, - or _"},
+		"attempts negative":                     {func(t *Task) { t.Retry.MaxAttempts = -1 }, "tasks[0].retry.max_attempts: must be 1 to 1000, got -1"},
+		"attempts too many":                     {func(t *Task) { t.Retry.MaxAttempts = 1001 }, "tasks[0].retry.max_attempts: must be 1 to 1000, got 1001"},
+		"back-off linear":                       {func(t *Task) { t.Retry.Backoff = Linear }, ""},
+		"back-off unknown":                      {func(t *Task) { t.Retry.Backoff = "random" }, "tasks[0].retry.backoff: must be exponential, linear or fixed"},
+		"initial delay negative":                {func(t *Task) { t.Retry.InitialDelay = -1 }, "tasks[0].retry.initial_delay: must be 0 to 315360000 seconds"},
+		"delay too long":                        {func(t *Task) { t.Retry.MaxDelay = MaxDuration + 1 }, "tasks[0].retry.max_delay: must be 0 to 315360000 seconds"},
+		"on_lost unknown":                       {func(t *Task) { t.OnLost = 2 }, "tasks[0].on_lost: must be retry or fail"},
+		"timeout negative":                      {func(t *Task) { t.Timeout = -1 }, "tasks[0].timeout: must be 0 to 315360000 seconds"},
+		"schedule_to_start negative":            {func(t *Task) { t.ScheduleToStart = -1 }, "tasks[0].schedule_to_start: must be 0 to 315360000 seconds"},
+		"tree_timeout negative":                 {func(t *Task) { t.TreeTimeout = -1 }, "tasks[0].tree_timeout: must be 0 to 315360000 seconds"},
+		"tree_timeout of the root":              {func(t *Task) { t.TreeTimeout = time.Hour }, ""},
+		"not_before long ago":                   {func(t *Task) { t.NotBefore = time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC) }, "tasks[0].not_before: must be in the years 1970 to 9999"},
+		"not_before in the far future":          {func(t *Task) { t.NotBefore = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "tasks[0].not_before: must be in the years 1970 to 9999"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := node("a", "")
@@ -253,7 +264,7 @@ func TestBuildRefusesFields(t *testing.T) {
 }
 
 func TestBuildRefusesTreeTimeoutBelowTheRoot(t *testing.T) {
-	_, err := build(Limits{}, node("a", ""), with(node("b", "a"), func(t *Task) { t.TreeTimeout = 1 }))
+	_, err := build(Limits{}, node("a", ""), with(node("b", "a"), func(t *Task) { t.TreeTimeout = time.Second }))
 	if want := "tasks[1].tree_timeout: only the root task may have one"; err == nil || err.Error() != want {
 		t.Errorf("Build = %v, want %q", err, want)
 	}

@@ -1,6 +1,9 @@
 package executors
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Why the context of an attempt ended; see [context.Cause].
 var (
@@ -26,6 +29,28 @@ func Permanent(err error) error {
 func IsPermanent(err error) bool {
 	_, ok := errors.AsType[permanentError](err)
 	return ok
+}
+
+type retryAfterError struct {
+	error
+	after time.Duration
+}
+
+func (e retryAfterError) Unwrap() error { return e.error }
+
+// RetryAfter marks a failure after which another attempt makes no sense before d has passed, such as a service that says so.
+// If the task's policy has an attempt left, it begins at least d later, an hour at most. A d of 0 or less says nothing.
+func RetryAfter(err error, d time.Duration) error {
+	if err == nil || d <= 0 {
+		return err
+	}
+	return retryAfterError{err, d}
+}
+
+// RetryAfterOf is what [RetryAfter] said of err, or of anything it wraps; 0: nothing.
+func RetryAfterOf(err error) time.Duration {
+	marked, _ := errors.AsType[retryAfterError](err)
+	return marked.after
 }
 
 // Invalid is a permanent failure for missing or bad input or configuration. Its text begins with the executor's id in

@@ -33,6 +33,13 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// Adviser is implemented by executors whose settings may be a mistake. A worker asks them once, before it connects, and logs
+// what they say.
+type Adviser interface {
+	// Advice is what an operator should think over, a sentence each.
+	Advice() []string
+}
+
 // Description describes an executor.
 type Description struct {
 	ID, Name, Description string

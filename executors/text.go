@@ -2,8 +2,11 @@ package executors
 
 import (
 	"bytes"
+	"encoding/base64"
+	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // Text is bytes of unknown origin as text that can be stored: invalid UTF-8 and NUL, which jsonb can't hold, become
@@ -14,6 +17,28 @@ func Text(b []byte) string {
 		s = strings.ReplaceAll(s, "\x00", "\uFFFD")
 	}
 	return s
+}
+
+// Base64 is the encoding that [Faithful] names.
+const Base64 = "base64"
+
+// Faithful is bytes of unknown origin as a string that can be stored and loses nothing: text as it is, with an empty encoding, and
+// anything else (invalid UTF-8, NUL) as [Base64]. If the bytes were cut, text may lose a last character of which only a part is left.
+func Faithful(b []byte, cut bool) (text, encoding string) {
+	if cut {
+		for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+			if start := b[len(b)-i:]; utf8.RuneStart(start[0]) {
+				if !utf8.FullRune(start) && utf8.Valid(b[:len(b)-i]) {
+					b = b[:len(b)-i]
+				}
+				break
+			}
+		}
+	}
+	if utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 {
+		return string(b), ""
+	}
+	return base64.StdEncoding.EncodeToString(b), Base64
 }
 
 // DefaultOutputBytes is how much of an output an executor keeps when nothing else is configured: 1 MiB.
@@ -95,6 +120,13 @@ func (o *Output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return strings.TrimSpace(Text(o.kept))
+}
+
+// Bytes is what was kept, as it was written. The caller owns it.
+func (o *Output) Bytes() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.kept)
 }
 
 // Truncated reports whether more was written than was kept.

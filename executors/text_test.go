@@ -48,3 +48,28 @@ func TestOutputKeepsItsBeginning(t *testing.T) {
 		t.Errorf("got %q, truncated %v", got, o.Truncated())
 	}
 }
+
+func TestFaithfulLosesNothing(t *testing.T) {
+	for _, row := range []struct {
+		bytes          string
+		cut            bool
+		text, encoding string
+	}{
+		{"", false, "", ""},
+		{" é\n", false, " é\n", ""},
+		{"a\x00", false, "YQA=", executors.Base64},
+		{"\xff", false, "/w==", executors.Base64},
+		{"aé"[:2], false, "YcM=", executors.Base64},
+		{"aé"[:2], true, "a", ""},
+		{"a€"[:3], true, "a", ""},
+		{"a\U0001F600"[:4], true, "a", ""},
+		{"aé", true, "aé", ""},
+		{"a\xff", true, "Yf8=", executors.Base64},
+		{"\xffé"[:2], true, "/8M=", executors.Base64},
+		{"", true, "", ""},
+	} {
+		if text, encoding := executors.Faithful([]byte(row.bytes), row.cut); text != row.text || encoding != row.encoding {
+			t.Errorf("%q (cut: %v): got %q, %q, want %q, %q", row.bytes, row.cut, text, encoding, row.text, row.encoding)
+		}
+	}
+}

@@ -27,12 +27,20 @@ type Coordinator struct {
 // coordinator is ready. One that lacks a feature level that the store has used does not start: *[dag.OutdatedError]. An empty address in cfg, which no environment can bring about, means no listener.
 func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator, opts Options) (*Coordinator, error) {
 	parts := partsOfCoordinator(cfg, opts, p.log)
-	store, err := openStore(ctx, p.log, parts.store, parts.migrate)
+	var store *pg.Store
+	err := p.WaitFor(ctx, "Postgres to answer", nil, func() (err error) {
+		store, err = openStore(ctx, p.log, parts.store, parts.migrate)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	p.OnStop("connections to Postgres", func() error { store.Close(); return nil })
-	conn, err := queue.Connect(ctx, parts.queue)
+	var conn *queue.Conn
+	err = p.WaitFor(ctx, "NATS to answer", nil, func() (err error) {
+		conn, err = queue.Connect(ctx, parts.queue)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}

@@ -92,8 +92,12 @@ func (p *Process) Ready(ctx context.Context) error {
 }
 
 // UntilReady returns when the process is ready, when a part ended unasked, or when ctx ends. It returns the reason for
-// the latter two.
+// the latter two. After 3 s it logs what is not ready.
 func (p *Process) UntilReady(ctx context.Context) error {
+	return p.WaitFor(ctx, "its parts to be ready", p.Ready, func() error { return p.untilReady(ctx) })
+}
+
+func (p *Process) untilReady(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for p.Ready(ctx) != nil {

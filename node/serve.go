@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/taskgrove/taskgrove/internal/conceal"
 	"github.com/taskgrove/taskgrove/internal/config"
 )
 
@@ -21,12 +22,15 @@ const (
 )
 
 // Serve is the whole life of an operating system's process: it sets the garbage collector, the default logger and telemetry,
-// starts what start starts, waits until ctx ends, and stops all in reverse. It returns nil when that went well, else what
+// closes the process to others of the same user (package conceal), starts what start starts, waits until ctx ends, and stops all in reverse. It returns nil when that went well, else what
 // failed to start, ended unasked, or failed to stop. What start returns once ctx has ended is taken for its consequence.
 func Serve(ctx context.Context, kind Kind, logs config.Log, start func(context.Context, *Process) error) error {
 	config.TuneGC(kind.gc())
 	p := NewProcess(newLogger(logs, os.Stderr))
 	slog.SetDefault(p.log)
+	if err := conceal.Process(); err != nil {
+		p.log.Warn("other processes of this user may be able to read the settings of this one", "error", err)
+	}
 	if err := p.startTelemetry(ctx, "taskgrove-"+string(kind)); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 			Resting: opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},
 		grpc: grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Log: log},
-		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Log: log},
+		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, Log: log},
 		jsonrpc: jsonrpc.Config{
 			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), Log: log,
 		},
@@ -75,6 +75,6 @@ func partsOfWorker(cfg *config.Worker, log *slog.Logger) workerParts {
 	settings.Build, settings.Log = Version(), log
 	return workerParts{
 		url: url, worker: settings, guards: builtin.FromSettings(&cfg.Executors),
-		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Log: log},
+		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, Log: log},
 	}
 }

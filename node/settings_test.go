@@ -203,6 +203,10 @@ func other(t *testing.T, value reflect.Value) reflect.Value {
 		return reflect.ValueOf(config.Pools{Named: []config.Pool{{Name: "elsewhere", Concurrency: 1}}})
 	case config.List:
 		return reflect.ValueOf(append(slices.Clone(v), "other"))
+	case config.Hosts:
+		return reflect.ValueOf(append(slices.Clone(v), "other"))
+	case config.Origins:
+		return reflect.ValueOf(append(slices.Clone(v), "http://other"))
 	case config.Prefixes:
 		return reflect.ValueOf(append(slices.Clone(v), netip.MustParsePrefix("192.0.2.0/24")))
 	}

@@ -28,7 +28,11 @@ func (p *Process) StartWorker(ctx context.Context, cfg *config.Worker, opts Opti
 		}
 	}
 	parts.worker.Executors = append(builtin.New(parts.guards), opts.Executors...)
-	if w.Worker, err = worker.Dial(ctx, parts.url, parts.worker); err != nil {
+	err = p.WaitFor(ctx, "NATS to answer, or an executor's check", nil, func() (err error) {
+		w.Worker, err = worker.Dial(ctx, parts.url, parts.worker)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	p.OnStop("worker's connection and executors", w.Close)

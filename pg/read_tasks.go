@@ -127,39 +127,39 @@ func orNull[T comparable](v T) any {
 }
 
 // TreeTasks lists a tree's tasks in submission order, from a key on. User is not looked at.
-func (s *Store) TreeTasks(ctx context.Context, from dag.Key, f Filter) ([]*Shown, error) {
+func (s *Store) TreeTasks(ctx context.Context, from dag.Key, f Filter) (Page, error) {
 	_, end := from.Tree().Range()
-	return s.shown(ctx, 64, "TasksUp", from, end, f.states(), orNull(f.Name), f.Limit, f.Offset)
+	return s.pageOf(ctx, f.Limit, "TasksUp", from, end, f.states(), orNull(f.Name), f.Limit, f.Offset)
 }
 
 // Tasks lists tasks of all trees, newest tree first, below a key (0: from the newest).
-func (s *Store) Tasks(ctx context.Context, below dag.Key, f Filter) ([]*Shown, error) {
+func (s *Store) Tasks(ctx context.Context, below dag.Key, f Filter) (Page, error) {
 	if below == 0 {
 		below = math.MaxInt64
 	}
-	return s.shown(ctx, 64, "TasksDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
+	return s.pageOf(ctx, f.Limit, "TasksDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
 }
 
 // Roots lists root tasks, newest first, of trees below a key (0: from the newest).
-func (s *Store) Roots(ctx context.Context, below dag.TreeKey, f Filter) ([]*Shown, error) {
+func (s *Store) Roots(ctx context.Context, below dag.TreeKey, f Filter) (Page, error) {
 	if below == 0 {
 		below = math.MaxInt64
 	}
-	return s.shown(ctx, 64, "RootsDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
+	return s.pageOf(ctx, f.Limit, "RootsDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
 }
 
 // Children lists the direct children of a task by priority, then submission order, after a place in that order (nil:
 // from the start).
-func (s *Store) Children(ctx context.Context, parent dag.Key, after *Shown, f Filter) ([]*Shown, error) {
+func (s *Store) Children(ctx context.Context, parent dag.Key, after *Shown, f Filter) (Page, error) {
 	first, end := parent.Tree().Range()
 	priority, key := int16(-1), dag.Key(0)
 	if after != nil {
 		priority, key = int16(after.Priority), after.Key
 	}
-	return s.shown(ctx, 64, "Children", first, end, parent.Index(), priority, key, f.states(), f.Limit, f.Offset)
+	return s.pageOf(ctx, f.Limit, "Children", first, end, parent.Index(), priority, key, f.states(), f.Limit, f.Offset)
 }
 
-// shown runs a query over the view and adds what the view has only by key. Results of dependencies are added for
+// shown runs a query over the view, for few tasks, and adds what the view has only by key. Results of dependencies are added for
 // started tasks with at most maxDeps of them.
 func (s *Store) shown(ctx context.Context, maxDeps int, statement string, args ...any) ([]*Shown, error) {
 	ctx, cancel := s.deadline(ctx)

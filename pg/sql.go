@@ -49,6 +49,9 @@ func loadStatements() map[string]string {
 			}
 		}
 	}
+	for _, name := range lists {
+		out[name] = cutOff(out[name])
+	}
 	return out
 }
 

@@ -75,6 +75,7 @@ type Conn struct {
 	turn     context.CancelCauseFunc
 	pools    map[string]time.Time // when a pool's consumers were last seen to exist
 	watched  bool                 // deletions are watched and repaired
+	relaying bool                 // pulls are relayed; see relayPulls
 	refusing map[string]time.Time // by stream: since when it stores nothing; see noted
 	acks     *ackInbox            // nil until the first PublishWork
 

@@ -31,6 +31,7 @@ const (
 	news   Kind = "news"
 	event  Kind = "event"
 	inbox  Kind = "inbox"
+	take   Kind = "take" // pulls that coordinators relay
 )
 
 // names holds the streams and subjects under one prefix.
@@ -65,6 +66,10 @@ func (n names) logSubject(worker string, task int64) string {
 // inbox is the prefix of reply subjects to a worker. The worker's id is a token of its own there, so that permissions can let
 // coordinators publish to all inboxes, and each worker read only its own.
 func (n names) inbox(worker string) string { return n.subject(inbox, worker) }
+
+// mappedReply begins the reply subjects that a server puts in place of a requester's own, when a request crosses from one
+// account to another. Clients can't use such reply subjects themselves: the server refuses them.
+const mappedReply = "_R_."
 
 // resultsConsumer is the durable consumer that all coordinators share.
 const resultsConsumer = "coordinators"

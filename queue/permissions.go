@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,32 +19,42 @@ func WorkerPermissions(prefix, worker string, pools []string) Permissions {
 		p.Publish = append(p.Publish, n.subject(kind, worker))
 	}
 	p.Publish = append(p.Publish, n.subject(result, worker), n.subject(logs, worker)+".*")
-	var consumers []string
-	if slices.Contains(pools, "*") {
-		consumers = []string{"*"}
-	} else {
-		for _, pool := range pools {
-			for priority := range priorities {
-				consumers = append(consumers, consumerName(pool, priority))
-			}
-		}
-	}
-	for _, consumer := range consumers {
-		p.Publish = append(p.Publish,
-			nextSubject(n.work, consumer),
-			fmt.Sprintf("$JS.ACK.%s.%s.>", n.work, consumer),
-			fmt.Sprintf("$JS.ACK.*.*.%s.%s.>", n.work, consumer)) // the format with domain and account
+	for _, consumer := range consumersOf(pools) {
+		p.Publish = append(p.Publish, nextSubject(n.work, consumer))
+		p.Publish = append(p.Publish, n.ackSubjects(consumer)...)
 	}
 	return p
 }
 
+// consumersOf are the consumers of the pools; "*" stands for every pool, and then also in the answer.
+func consumersOf(pools []string) []string {
+	if slices.Contains(pools, "*") {
+		return []string{"*"}
+	}
+	var consumers []string
+	for _, pool := range pools {
+		for priority := range priorities {
+			consumers = append(consumers, consumerName(pool, priority))
+		}
+	}
+	return consumers
+}
+
+// ackSubjects are where deliveries of a consumer of WORK are answered, in both formats that servers use.
+func (n names) ackSubjects(consumer string) []string {
+	return []string{
+		fmt.Sprintf("$JS.ACK.%s.%s.>", n.work, consumer),
+		fmt.Sprintf("$JS.ACK.*.*.%s.%s.>", n.work, consumer), // with domain and account
+	}
+}
+
 // CoordinatorPermissions are those that a coordinator needs: everything under the prefix, except reading inboxes and news,
-// and the management of our three streams. An empty prefix means the default.
+// answers to requests from workers' accounts, and the management of our three streams. An empty prefix means the default.
 func CoordinatorPermissions(prefix string) Permissions {
 	n := namesOf(prefix)
 	p := Permissions{
-		Publish:   []string{n.prefix + ".>", "$JS.API.INFO"},
-		Subscribe: []string{"_INBOX.>", n.subject(event, ">")},
+		Publish:   []string{n.prefix + ".>", mappedReply + ">", "$JS.API.INFO"},
+		Subscribe: []string{"_INBOX.>", n.subject(event, ">"), n.subject(take, "*.*")},
 	}
 	for _, kind := range kinds {
 		p.Subscribe = append(p.Subscribe, n.subject(kind, "*"))
@@ -71,27 +82,71 @@ type ServerUser struct {
 	Pools    []string // that the worker may serve, "*" for all; nil makes it a coordinator
 }
 
-// ServerConfig renders the authorization block for an external nats-server with these users. A password that begins with
-// "$" is written unquoted: the server then reads it from its environment, and it need not be in the file.
+// ServerConfig renders the accounts block for an external nats-server with these users, see [ServerAccounts]. A password that
+// begins with "$" is written unquoted: the server then reads it from its environment, and it need not be in the file.
 func ServerConfig(prefix string, users []ServerUser) string {
-	var b strings.Builder
-	b.WriteString("authorization {\n  users: [\n")
+	byName := make(map[string]ServerUser, len(users))
 	for _, user := range users {
-		granted := CoordinatorPermissions(prefix)
-		if user.Pools != nil {
-			granted = WorkerPermissions(prefix, user.Name, user.Pools)
-		}
-		password := fmt.Sprintf("%q", user.Password)
-		if isVariable(user.Password) {
-			password = user.Password
-		}
-		fmt.Fprintf(&b, "    {\n      user: %q\n      password: %s\n      permissions: {\n", user.Name, password)
-		writeSubjects(&b, "publish", granted.Publish)
-		writeSubjects(&b, "subscribe", granted.Subscribe)
-		b.WriteString("      }\n    }\n")
+		byName[user.Name] = user
 	}
-	b.WriteString("  ]\n}\n")
+	var b strings.Builder
+	b.WriteString("accounts {\n")
+	for _, account := range ServerAccounts(prefix, users) {
+		fmt.Fprintf(&b, "  %q: {\n", account.Name)
+		if account.JetStream {
+			b.WriteString("    jetstream: enabled\n")
+		}
+		b.WriteString("    users: [\n")
+		for _, name := range account.Users {
+			writeUser(&b, prefix, byName[name])
+		}
+		b.WriteString("    ]\n")
+		writeObjects(&b, "exports", account.Exports)
+		writeObjects(&b, "imports", account.Imports)
+		b.WriteString("  }\n")
+	}
+	b.WriteString("}\n")
 	return b.String()
+}
+
+// Permissions are those of [CoordinatorPermissions] or [WorkerPermissions].
+func (u ServerUser) Permissions(prefix string) Permissions {
+	if u.Pools == nil {
+		return CoordinatorPermissions(prefix)
+	}
+	return WorkerPermissions(prefix, u.Name, u.Pools)
+}
+
+// Account is the name of the user's account.
+func (u ServerUser) Account(prefix string) string {
+	if u.Pools == nil {
+		return CoordinatorAccount(prefix)
+	}
+	return WorkerAccount(prefix, u.Name)
+}
+
+func writeUser(b *strings.Builder, prefix string, user ServerUser) {
+	password := fmt.Sprintf("%q", user.Password)
+	if isVariable(user.Password) {
+		password = user.Password
+	}
+	granted := user.Permissions(prefix)
+	fmt.Fprintf(b, "      {\n        user: %q\n        password: %s\n        permissions: {\n", user.Name, password)
+	writeSubjects(b, "publish", granted.Publish)
+	writeSubjects(b, "subscribe", granted.Subscribe)
+	b.WriteString("        }\n      }\n")
+}
+
+// writeObjects writes exports or imports in JSON, which nats-server reads as well, one a line.
+func writeObjects[T Export | Import](b *strings.Builder, name string, objects []T) {
+	fmt.Fprintf(b, "    %s: [\n", name)
+	for _, object := range objects {
+		b.WriteString("      ")
+		to := json.NewEncoder(b)
+		to.SetEscapeHTML(false) // subjects contain ">"
+		_ = to.Encode(object)   // of strings only: it can't fail
+	}
+	b.WriteString("    ]\n")
 }
 
 // isVariable tells whether a password is an environment reference ($NAME) and not a bcrypt hash ($2a$...).
@@ -100,9 +155,9 @@ func isVariable(password string) bool {
 }
 
 func writeSubjects(b *strings.Builder, verb string, subjects []string) {
-	fmt.Fprintf(b, "        %s: { allow: [\n", verb)
+	fmt.Fprintf(b, "          %s: { allow: [\n", verb)
 	for _, subject := range subjects {
-		fmt.Fprintf(b, "          %q\n", subject)
+		fmt.Fprintf(b, "            %q\n", subject)
 	}
-	b.WriteString("        ] }\n")
+	b.WriteString("          ] }\n")
 }

@@ -1,15 +1,12 @@
 package queue_test
 
 import (
-	"context"
 	"errors"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/taskgrove/taskgrove/queue"
@@ -98,6 +95,39 @@ func TestAnswersGoToTheOwnInboxOnly(t *testing.T) {
 	}
 }
 
+// A delivery keeps its own subject wherever a pull wants it. One that a worker leads to a subject of coordinators is no request
+// of anybody, and one that it leads into RESULTS must not stay there: nothing is taken back before all results are settled.
+func TestDeliveriesAreNeitherRequestsNorResults(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.coordinator("x") // a short name: the subject of its work is shorter than those of requests
+	served := map[queue.Kind]<-chan string{}
+	w := h.worker("b")
+	for _, kind := range []queue.Kind{queue.Claim, queue.Beat, queue.Chunk, queue.Inputs, queue.Progress} {
+		served[kind], _ = serve(t, c, kind, "yes")
+		answered(t, h, w, kind)
+	}
+	consume(t, c, 10)
+	nc, _ := intruder(t, h.server.WorkerURL("a"), "a")
+	for kind, requests := range served {
+		publish(t, c, "x", 1, "bait")
+		must(t, nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.TG_WORK.x_p1", "tg."+string(kind)+".a", []byte("1")))
+		must(t, nc.Publish("tg."+string(kind)+".a", []byte("after")))
+		for got := ""; got != "after"; {
+			if got = want(t, string(kind), requests); got == "bait" {
+				t.Errorf("%s: the work was taken for a request", kind)
+			}
+		}
+	}
+	publish(t, c, "x", 1, "bait")
+	must(t, nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.TG_WORK.x_p1", "tg.result.a", []byte("1")))
+	eventually(t, "the work among the results", func() bool {
+		last, settled, _, err := c.ResultsEnd(h.context())
+		must(t, err)
+		return last > 0 && last == settled
+	})
+}
+
 func TestStrangersAreRefused(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -116,55 +146,6 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 }
 
-// An external server that is configured with ServerConfig lets a worker take from its pools only.
-func TestServerConfigIsUnderstood(t *testing.T) {
-	t.Setenv("SECRET_OF_B", "from-the-environment")
-	text := queue.ServerConfig("", []queue.ServerUser{
-		{Name: "c1", Password: "secret c1"},
-		{Name: "a", Password: "secret a", Pools: []string{"rest"}},
-		{Name: "b", Password: "$SECRET_OF_B", Pools: []string{"*"}},
-	})
-	dir := t.TempDir()
-	file := filepath.Join(dir, "nats.conf")
-	text = "host: 127.0.0.1\nport: -1\njetstream { store_dir: \"" + dir + "\" }\n" + text
-	must(t, os.WriteFile(file, []byte(text), 0o600))
-	options, err := server.ProcessConfigFile(file)
-	if err != nil {
-		t.Fatalf("%v in:\n%s", err, text)
-	}
-	options.NoLog, options.NoSigs = true, true
-	external, err := server.NewServer(options)
-	must(t, err)
-	external.Start()
-	t.Cleanup(func() {
-		external.Shutdown()
-		external.WaitForShutdown()
-	})
-	if !external.ReadyForConnections(patience) {
-		t.Fatal("server is not ready")
-	}
-	url := func(user, password string) string {
-		return "nats://" + user + ":" + password + "@" + external.Addr().String()
-	}
-	h := &house{t: t}
-	c := h.connect(queue.Config{URL: url("c1", "secret%20c1")})
-	must(t, c.EnsureStreams(h.context()))
-	publish(t, c, "rest", 1, "one")
-	publish(t, c, "gpu", 1, "two")
-	a := h.connect(queue.Config{URL: url("a", "secret%20a"), Worker: "a"})
-	take(t, a.Taker("rest"), 1)
-	must(t, a.PublishResults(h.context(), nil))
-	b := h.connect(queue.Config{URL: url("b", "from-the-environment"), Worker: "b"})
-	take(t, b.Taker("gpu"), 1)
-
-	publish(t, c, "gpu", 1, "three")
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if taken, err := a.Taker("gpu").Take(ctx, 1); err == nil {
-		t.Errorf("a pool that a does not serve: took %v", taken)
-	}
-}
-
 func TestPermissionsNameOnlyWhatIsOurs(t *testing.T) {
 	t.Parallel()
 	for name, granted := range map[string]queue.Permissions{
@@ -173,7 +154,7 @@ func TestPermissionsNameOnlyWhatIsOurs(t *testing.T) {
 	} {
 		for _, subject := range append(granted.Publish, granted.Subscribe...) {
 			ours := strings.HasPrefix(subject, "x.") || strings.Contains(subject, ".X_") ||
-				subject == "_INBOX.>" && name == "coordinator" || subject == "$JS.API.INFO"
+				name == "coordinator" && slices.Contains([]string{"_INBOX.>", "_R_.>", "$JS.API.INFO"}, subject)
 			if !ours {
 				t.Errorf("%s: %s is not below the prefix", name, subject)
 			}

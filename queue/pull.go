@@ -17,6 +17,7 @@ type asks struct {
 	out      [priorities]int       // messages that were requested and have not come; 0: no request is pending
 	waits    [priorities]bool      // the request waits for a message; otherwise it answers if there is none
 	deadline [priorities]time.Time // by when an answer must come
+	sent     int                   // requests
 }
 
 // fetching reports whether immediate answers are expected.
@@ -46,6 +47,11 @@ func (t *Taker) lost() bool {
 	return false
 }
 
+// worn reports whether the subscription has served long enough and no request is pending.
+func (t *Taker) worn() bool {
+	return t.asks.sent >= wornAfter && t.asks.out == [priorities]int{}
+}
+
 // stands reports whether a request for the priority is pending.
 func (t *Taker) stands(p int) bool { return t.asks != nil && t.asks.out[p] > 0 }
 
@@ -63,7 +69,10 @@ func (t *Taker) request(p, n int, wait bool) error {
 	if wait {
 		body = append(body, `,"expires":`...)
 		body = strconv.AppendInt(body, int64(pollTime), 10)
-		due += pollTime
+		body = append(body, ","+confirmField...)
+		if !t.relayed { // else the coordinator confirms it soon
+			due += pollTime
+		}
 	} else {
 		body = append(body, `,"no_wait":true`...)
 	}
@@ -71,6 +80,7 @@ func (t *Taker) request(p, n int, wait bool) error {
 	if err := t.conn.nc.PublishRequest(t.subjects[p], t.asks.inbox+strconv.Itoa(p), body); err != nil {
 		return err
 	}
+	t.asks.sent++
 	t.asks.out[p] = n
 	t.asks.waits[p] = wait
 	t.asks.deadline[p] = time.Now().Add(due)
@@ -102,12 +112,13 @@ func (t *Taker) refuse(refused ...int) {
 	}
 }
 
-// relent ends all pauses after a reconnection.
+// relent ends all pauses after a reconnection, perhaps to another server.
 func (t *Taker) relent() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.retry = [priorities]time.Duration{}
 	t.resume = [priorities]time.Time{}
+	t.relayed = false
 }
 
 // onMessage runs in the subscription's goroutine.
@@ -152,6 +163,13 @@ func (t *Taker) onMessage(a *asks, m *nats.Msg) {
 // onStatus handles an answer that has no message. Its codes are those of JetStream's pull protocol (ADR-37 of the NATS
 // project).
 func (t *Taker) onStatus(a *asks, p int, status string) {
+	if status == "100" { // a coordinator has relayed a waiting request
+		t.relayed = true
+		if a.waits[p] {
+			a.deadline[p] = time.Now().Add(pollTime + answerTime)
+		}
+		return
+	}
 	a.out[p] = 0
 	switch status {
 	case "404", "408": // there are no messages, or none came in time, or all are promised to others

@@ -23,13 +23,17 @@ const drainTimeout = 2 * time.Second
 // Serve calls handle, in one goroutine, for each request of the kind until ctx ends. Coordinators share the requests: one of
 // them gets each. After ctx ends, Serve handles the requests that have already arrived, and returns ctx's error. handle may
 // keep reply and call it later, from any goroutine, once or never; it does nothing if the sender wants no answer. The
-// worker's id comes from the subject, so permissions prove it; answers go only to that worker's own inbox.
+// worker's id comes from the subject, so permissions prove it; answers go only to that worker's own inbox
+// or account.
 func (c *Conn) Serve(ctx context.Context, kind Kind, handle func(worker string, data []byte, reply func([]byte))) error {
 	prefix := c.names.subject(kind, "")
 	err := c.subscribe(ctx, prefix+"*", coordinators, func(m *nats.Msg) {
-		worker := m.Subject[len(prefix):]
+		worker, ok := strings.CutPrefix(m.Subject, prefix)
+		if !ok || !ValidName(worker) {
+			return // a delivery of WORK, which comes under its own subject wherever a pull wanted it
+		}
 		reply := func([]byte) {}
-		if strings.HasPrefix(m.Reply, c.names.inbox(worker)+".") {
+		if strings.HasPrefix(m.Reply, mappedReply) || strings.HasPrefix(m.Reply, c.names.inbox(worker)+".") {
 			reply = func(data []byte) { _ = c.nc.Publish(m.Reply, data) } // if the answer is lost, the worker asks again
 		}
 		handle(worker, m.Data, reply)

@@ -291,11 +291,11 @@ func (r *resultsReader) take(m *nats.Msg) error {
 	if m.Reply == "" {
 		return r.status(m)
 	}
-	size := int64(len(m.Data) + len(m.Subject) + len(m.Reply))
+	size := int64(m.Size())
 	r.asked, r.askedBytes = max(0, r.asked-1), max(0, r.askedBytes-size)
 	worker, ok := strings.CutPrefix(m.Subject, r.prefix)
 	if !ok || !ValidName(worker) {
-		respond(m, []byte("+TERM")) // only an operator's mistake can have put it there
+		respond(m, []byte("+TERM")) // an operator's mistake, or a delivery of WORK that a worker led here
 		return nil
 	}
 	if len(m.Data) == 0 { // a probe: it only had to be stored

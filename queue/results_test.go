@@ -3,10 +3,13 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -173,5 +176,33 @@ func TestResultsEnd(t *testing.T) {
 	must(t, h.vandal().DeleteStream(h.context(), "TG_RESULTS"))
 	if again := check("made again", 0, 0); !again.After(first) {
 		t.Errorf("created: got %v again, want later than %v", again, first)
+	}
+}
+
+// Coordinators before 0.3 give the consumer a filter; both may run at the same time.
+func TestResultsConsumerOfOlderVersionsIsUpdated(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.coordinator()
+	older := jetstream.ConsumerConfig{
+		Durable: "coordinators", FilterSubject: "tg.result.>", AckPolicy: jetstream.AckExplicitPolicy, AckWait: 30 * time.Second,
+		MaxDeliver: -1, MaxAckPending: 1 << 20, MaxWaiting: 1 << 16,
+	}
+	js, w, arrived := h.vandal(), h.worker("w1"), consume(t, c, 10)
+	for round := range 3 {
+		is, err := js.UpdateConsumer(h.context(), "TG_RESULTS", older)
+		must(t, err)
+		for _, data := range []string{"filtered", "not filtered"} {
+			must(t, w.PublishResults(h.context(), []byte(fmt.Sprint(round, data))))
+			m := want(t, data, arrived)
+			if got := string(m.Data); got != fmt.Sprint(round, data) {
+				t.Errorf("got %q", got)
+			}
+			m.Ack()
+			must(t, c.EnsureStreams(h.context()))
+		}
+		if now, err := is.Info(h.context()); err != nil || now.Config.FilterSubject != "" {
+			t.Errorf("filter: got %q, %v", now.Config.FilterSubject, err)
+		}
 	}
 }

@@ -35,7 +35,7 @@ const (
 // EnsureStreams creates or updates WORK, RESULTS and LOGS, the RESULTS consumer, and the consumers of every pool for which
 // EnsurePools was called. It makes a stream again that has refused messages for long. It is idempotent, and several
 // processes may call it at the same time. It reports settings that can't be changed. From then on, the connection repairs
-// deletions that it hears of. Call EnsureStreams now and then anyway, for deletions that it missed.
+// deletions that it hears of, and relays the pulls of workers that have accounts of their own. Call EnsureStreams now and then anyway, for deletions that it missed.
 func (c *Conn) EnsureStreams(ctx context.Context) error {
 	c.ensuring.Lock()
 	defer c.ensuring.Unlock()
@@ -54,6 +54,9 @@ func (c *Conn) makeAgain(ctx context.Context) error {
 
 func (c *Conn) ensureStreams(ctx context.Context) error {
 	if err := c.watchDeletions(); err != nil {
+		return err
+	}
+	if err := c.relayPulls(); err != nil {
 		return err
 	}
 	for _, cfg := range c.streamConfigs() {
@@ -138,10 +141,10 @@ func (c *Conn) streamConfigs() []jetstream.StreamConfig {
 	}
 }
 
+// resultsConsumerConfig has no filter: a message that a worker got into the stream under a foreign subject must go, too.
 func (c *Conn) resultsConsumerConfig() jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:       resultsConsumer,
-		FilterSubject: c.names.subject(result, ">"),
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       c.cfg.AckWait,
 		MaxDeliver:    -1,

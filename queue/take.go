@@ -23,6 +23,8 @@ const (
 	// retryFirst and retryMost bound the pause before a refused request (no such consumer, no connection) is repeated.
 	retryFirst = 20 * time.Millisecond
 	retryMost  = time.Second
+	// wornAfter is after how many requests a subscription is replaced: the server remembers some of them until it ends.
+	wornAfter = 512
 	// takeMost is the most messages that one request asks for.
 	takeMost = 4096
 	// lowEvery: one take in so many prefers low priorities.
@@ -49,15 +51,16 @@ type Taker struct {
 	wake    chan struct{} // capacity 1: a message or an answer came, or a release
 	release *time.Timer   // withdraws pending requests between takes
 
-	mu     sync.Mutex
-	taking bool  // a take is under way
-	free   int   // slots that the last take left free; meaningful between takes
-	asks   *asks // nil: no request is pending
-	known  [priorities]knowledge
-	got    [priorities][]*WorkDelivery // arrived and not returned yet
-	held   int                         // messages in got
-	retry  [priorities]time.Duration   // the pause after the next refusal; 0: retryFirst
-	resume [priorities]time.Time       // when a refused priority may be asked again
+	mu      sync.Mutex
+	taking  bool  // a take is under way
+	free    int   // slots that the last take left free; meaningful between takes
+	asks    *asks // nil: no request is pending
+	known   [priorities]knowledge
+	got     [priorities][]*WorkDelivery // arrived and not returned yet
+	held    int                         // messages in got
+	relayed bool                        // a coordinator confirmed a request, see confirmField
+	retry   [priorities]time.Duration   // the pause after the next refusal; 0: retryFirst
+	resume  [priorities]time.Time       // when a refused priority may be asked again
 }
 
 // knowledge is what the last answer said about a priority's consumer.
@@ -197,7 +200,7 @@ func (t *Taker) close() {
 func (t *Taker) step(max int) []*WorkDelivery {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.asks != nil && t.lost() {
+	if t.asks != nil && (t.lost() || t.worn()) {
 		t.close()
 	}
 	order := t.order()

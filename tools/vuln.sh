@@ -1,25 +1,21 @@
 #!/usr/bin/env bash
-# Looks our code and what it calls up in the vulnerability database.
+# Looks up what the product calls in the database of known vulnerabilities. Both come from the module proxy: the database is
+# the module that tools/vulndb.mod pins, so the answer is the same wherever it is asked for. CI fails on what is called.
 #
-# Exit status: 0 when nothing was found, or when the database can't be reached, which is said; 3 when something was
-# found; anything else when govulncheck itself failed.
-set -uo pipefail
+# Exit status: 0 when nothing that is called is vulnerable, 3 when something is, anything else when it could not be looked up.
+set -euo pipefail
 cd "$(dirname "$0")/.."
 
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-timeout 600 bin/tools/govulncheck ./... >"$out" 2>&1
-status=$?
-cat "$out"
-case $status in
-  0 | 3) exit $status ;; # 3: findings, whatever else it says
-  124)
-    echo "vuln: NOT CHECKED: no answer from the vulnerability database within 10 minutes"
-    exit 0 ;;
-esac
-# Only an error in fetching from the database counts as unreachable; one in loading our packages does not.
-if grep -q '^govulncheck: fetching vulnerabilities: ' "$out"; then
-  echo "vuln: NOT CHECKED: the vulnerability database can't be reached from here"
-  exit 0
+pin=$(cksum <tools/vulndb.mod | cut -d' ' -f1)
+db=$PWD/bin/tools/vulndb-$pin
+if [ ! -d "$db" ]; then
+  go build -modfile=tools/vulndb.mod -o bin/tools/indexdb golang.org/x/vulndb/cmd/indexdb
+  entries=$(go list -modfile=tools/vulndb.mod -m -f '{{.Dir}}' golang.org/x/vulndb)/data/osv
+  rm -rf bin/tools/vulndb-* "$db.part"
+  bin/tools/indexdb -vulns "$entries" -out "$db.part" # a minute
+  mv "$db.part" "$db"
 fi
-exit "$status"
+
+# Not the shipped binary: without its symbols, every entry of a module would count as called.
+CGO_ENABLED=0 go build -o bin/tools/scanned ./cmd/taskgrove
+bin/tools/govulncheck -mode=binary -db "file://$db" bin/tools/scanned

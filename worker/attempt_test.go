@@ -55,6 +55,8 @@ func TestEncode(t *testing.T) {
 		{"raw JSON is passed on", json.RawMessage(`{"a": 1}`), `{"a": 1}`, false},
 		{"raw JSON must be JSON", json.RawMessage(`{"a":`), "", true},
 		{"raw JSON becomes valid UTF-8", json.RawMessage("\"a\xff\""), "\"a\uFFFD\"", false},
+		{"raw JSON nests 256 levels at most", json.RawMessage(strings.Repeat("[", 257) + strings.Repeat("]", 257)), "", true},
+		{"so do values", map[string]json.RawMessage{"a": json.RawMessage(strings.Repeat("[", 256) + strings.Repeat("]", 256))}, "", true},
 		{"a channel can't be encoded", make(chan int), "", true},
 		{"nor can infinity", math.Inf(1), "", true},
 	} {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/conceal"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -23,6 +24,8 @@ const coordinatorUser = "coordinator"
 // url is nats://user:password@host:port, several separated by commas; the user is the worker's id. Dial waits for a server
 // until ctx ends, and logs a warning every 5 s. It returns an error that names all faults of the configuration, or one that says
 // which executors can't run on this machine (see [executors.Checker]).
+//
+// Dial closes the process to others of the same user, as [FromEnv] does.
 //
 // The executors are the worker's from the call on, and so is the connection: Dial closes them when it fails, [Worker.Run] at
 // its end.
@@ -49,9 +52,13 @@ func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
+	if err := conceal.Process(); err != nil {
+		cfg.Log.Warn("commands of tasks may be able to read the settings of this process", "error", err)
+	}
 	if err := check(ctx, cfg.Executors); err != nil {
 		return nil, err
 	}
+	advise(&cfg)
 	conn, err := queue.Connect(ctx, queue.Config{
 		URL: address.WithUser(coordinatorUser, cfg.ID).Reveal(), Name: cfg.ID, Prefix: cfg.Prefix, Worker: cfg.ID, Logger: cfg.Log,
 	})
@@ -83,6 +90,17 @@ func check(ctx context.Context, all []executors.Executor) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// advise logs what operators should think over.
+func advise(cfg *Config) {
+	for _, e := range cfg.Executors {
+		if a, ok := e.(executors.Adviser); ok {
+			for _, text := range a.Advice() {
+				cfg.Log.Warn(text, "executor", e.Describe().ID)
+			}
+		}
+	}
 }
 
 // idOf is the configured id, else the URL's user where that can be a worker's, else one derived from the host name.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func TestFailures(t *testing.T) {
 			fact:    "the task's timeout",
 			work:    func(w *workerv1.Work) { w.TimeoutMs = 20 },
 			run:     untilItEnds,
-			outcome: timedOut, err: "attempt timed out after 20ms",
+			outcome: timedOut, err: "attempt timed out after 20ms (the task's timeout)",
 		},
 		{
 			fact: "an executor's word about its timeout is kept",
@@ -108,7 +109,7 @@ func TestFailures(t *testing.T) {
 				<-ctx.Done()
 				return nil, errors.New("curl was slow")
 			},
-			outcome: timedOut, err: "attempt timed out after 20ms: curl was slow",
+			outcome: timedOut, err: "attempt timed out after 20ms (the task's timeout): curl was slow",
 		},
 		{
 			fact:    "text that Postgres can't keep",
@@ -167,6 +168,22 @@ func TestExecutorEndsItsGoroutine(t *testing.T) {
 	w.wait(h)
 }
 
+func TestFailureSaysWhenToTryAgain(t *testing.T) {
+	t.Parallel()
+	for after, want := range map[time.Duration]int64{
+		0: 0, -time.Second: 0, time.Nanosecond: 1, time.Second: 1000, time.Second + 1: 1001, math.MaxInt64: math.MaxInt64/1_000_000 + 1,
+	} {
+		h := newHarness(t)
+		h.runWorker(does(func(context.Context, *executors.Call) (any, error) {
+			return nil, fmt.Errorf("busy: %w", executors.RetryAfter(errors.New("429"), after))
+		}))
+		h.offer(work(1))
+		if got := h.wantResult(1, failed).GetFailed().GetRetryAfterMs(); got != want {
+			t.Errorf("after %v: got %d ms, want %d", after, got, want)
+		}
+	}
+}
+
 // untilItEnds works until its context ends, and fails with the cause.
 func untilItEnds(ctx context.Context, _ *executors.Call) (any, error) {
 	<-ctx.Done()
@@ -178,5 +195,7 @@ func TestExecutorsTimeoutIsTheDefault(t *testing.T) {
 	h := newHarness(t)
 	h.runWorker(&executor{executors.Description{ID: "test", Type: "core", Timeout: 20 * time.Millisecond}, untilItEnds})
 	h.offer(work(1))
-	h.wantResult(1, timedOut)
+	if r, want := h.wantResult(1, timedOut), "attempt timed out after 20ms (the executor's default: set the task's timeout)"; r.Error != want {
+		t.Errorf("got %q, want %q", r.Error, want)
+	}
 }

@@ -57,14 +57,14 @@ func (w *Worker) work(a *attempt) {
 		a.result = a.unstarted(dag.OutcomeReturned, executors.ErrLeaseLost)
 		return
 	}
-	started, timeout := time.Now(), time.Duration(a.work.TimeoutMs)*time.Millisecond
+	started, timeout, whose := time.Now(), time.Duration(a.work.TimeoutMs)*time.Millisecond, "the task's timeout"
 	if a.Late(started, timeout) {
 		a.result = a.unstarted(dag.OutcomeReturned, ErrLate)
 		return
 	}
 	ctx, span := w.trace(a)
 	if timeout <= 0 && a.kind != nil {
-		timeout = a.kind.description.Timeout
+		timeout, whose = a.kind.description.Timeout, "the executor's default: set the task's timeout"
 	}
 	release := context.CancelFunc(func() {})
 	if timeout > 0 {
@@ -75,7 +75,7 @@ func (w *Worker) work(a *attempt) {
 		cause := context.Cause(ctx)
 		release()
 		a.out.close()
-		a.result = w.conclude(a, started, timeout, cause, &done)
+		a.result = w.conclude(a, started, timeout, whose, cause, &done)
 		if endOf(a.result) != dag.OutcomeCompleted {
 			span.SetStatus(codes.Error, a.result.Error)
 		}
@@ -84,8 +84,8 @@ func (w *Worker) work(a *attempt) {
 	w.execute(ctx, a, &done)
 }
 
-// conclude makes the result of an attempt that ran. cause is why its context ended, nil if it did not.
-func (w *Worker) conclude(a *attempt, started time.Time, timeout time.Duration, cause error, done *finished) *workerv1.Result {
+// conclude makes the result of an attempt that ran. whose is who set its timeout; cause is why its context ended, nil if it did not.
+func (w *Worker) conclude(a *attempt, started time.Time, timeout time.Duration, whose string, cause error, done *finished) *workerv1.Result {
 	failure := done.failure
 	outcome := outcomeOf(errors.Is(cause, executors.ErrCancelled), cause, failure != nil)
 	r := a.newResult(outcome, started, time.Now())
@@ -96,7 +96,7 @@ func (w *Worker) conclude(a *attempt, started time.Time, timeout time.Duration, 
 		r.Error = cause.Error()
 		w.attach(a, r, done.value)
 	case dag.OutcomeTimedOut:
-		r.Error = fmt.Sprintf("attempt timed out after %v", timeout)
+		r.Error = fmt.Sprintf("attempt timed out after %v (%s)", timeout, whose)
 		if failure != nil && !failure.ofContext {
 			r.Error += ": " + failure.text
 		}
@@ -106,6 +106,7 @@ func (w *Worker) conclude(a *attempt, started time.Time, timeout time.Duration, 
 		r.Error = cmp.Or(failure.text, "executor failed and did not say why")
 		r.Detail = clean(failure.detail, maxDetailBytes)
 		r.GetFailed().Permanent = failure.permanent
+		r.GetFailed().RetryAfterMs = millisUp(failure.retryAfter)
 	}
 	r.Error = clean(r.Error, maxErrorBytes)
 	return r
@@ -119,10 +120,11 @@ type finished struct {
 
 // failure is all that is asked of an executor's error. The error's own methods are the executor's code, which may panic.
 type failure struct {
-	text      string
-	detail    string // the stack of a panic
-	permanent bool
-	ofContext bool // it only says that the context ended
+	text       string
+	detail     string // the stack of a panic
+	permanent  bool
+	retryAfter time.Duration // that the next attempt waits at least
+	ofContext  bool          // it only says that the context ended
 }
 
 // failureOf asks an error, nil for none.
@@ -130,7 +132,7 @@ func failureOf(err error) *failure {
 	if err == nil {
 		return nil
 	}
-	return &failure{text: err.Error(), permanent: executors.IsPermanent(err), ofContext: isContextError(err)}
+	return &failure{text: err.Error(), permanent: executors.IsPermanent(err), retryAfter: executors.RetryAfterOf(err), ofContext: isContextError(err)}
 }
 
 // execute finds the executor, completes and checks its call, runs it and encodes what it returns. Panics of the
@@ -253,6 +255,15 @@ func (h headerCarrier) Keys() []string {
 		keys = append(keys, name)
 	}
 	return keys
+}
+
+// millisUp rounds up: a service that is left alone for a little less than it asked for refuses again.
+func millisUp(d time.Duration) int64 {
+	millis := d.Milliseconds()
+	if d > time.Duration(millis)*time.Millisecond {
+		millis++
+	}
+	return millis
 }
 
 func isContextError(err error) bool {

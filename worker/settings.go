@@ -1,6 +1,9 @@
 package worker
 
-import "github.com/taskgrove/taskgrove/internal/config"
+import (
+	"github.com/taskgrove/taskgrove/internal/conceal"
+	"github.com/taskgrove/taskgrove/internal/config"
+)
 
 // FromEnv reads the settings of a worker from the environment, by the variables that the stock worker reads
 // (TASKGROVE_NATS_URL, TASKGROVE_WORKER_ID, TASKGROVE_POOLS, TASKGROVE_CONCURRENCY and so on; see
@@ -9,7 +12,12 @@ import "github.com/taskgrove/taskgrove/internal/config"
 //
 // Settings of the process around a worker are not read: logs, health and metrics over HTTP, the ready file. Those of the
 // built-in executors are read by builtin.FromEnv.
+//
+// FromEnv closes the process, so that the commands of tasks, which run as the same user, find no credentials in it: the
+// kernel's copy of the environment is wiped (os.Getenv has its own, code in C has not), and only root can trace the process or
+// get a core dump of it.
 func FromEnv() (url string, cfg Config, err error) {
+	_ = conceal.Process() // Dial reports the error
 	var settings config.Worker
 	if err := config.Load(&settings, nil); err != nil {
 		return "", Config{}, err

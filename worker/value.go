@@ -45,8 +45,8 @@ func encode(value any) ([]byte, error) {
 		if len(v) == 0 || string(v) == "null" {
 			return nil, nil
 		}
-		if !rawjson.Valid(v) {
-			return nil, errors.New("the executor's raw JSON is not valid")
+		if err := rawjson.Check(v); err != nil {
+			return nil, fmt.Errorf("the executor's result is %w", err)
 		}
 		if !utf8.Valid(v) { // which Valid does not look for
 			v = bytes.ToValidUTF8(v, []byte("\uFFFD"))
@@ -62,6 +62,9 @@ func encode(value any) ([]byte, error) {
 	data := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 	if string(data) == "null" {
 		return nil, nil
+	}
+	if err := rawjson.CheckDepth(data, 0); err != nil {
+		return nil, fmt.Errorf("the executor's result is %w", err)
 	}
 	return data, nil
 }

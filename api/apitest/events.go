@@ -63,6 +63,7 @@ func (s *Service) add(tr *tree, e coordinator.Event) {
 		e.TaskID = tr.status.ID
 	}
 	e.Progress = tr.show().Progress
+	e.TreeProgress = e.Progress
 	tr.events = append(tr.events, &e)
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -85,7 +86,7 @@ func (s *Service) settle(t *task, state dag.State, e coordinator.Event) {
 	if shown := t.tree.show(); shown.Unfinished == 0 {
 		t.tree.status.FinishedAt = time.Now()
 		shown.FinishedAt = t.tree.status.FinishedAt
-		s.add(t.tree, coordinator.Event{Type: coordinator.EventFinal, Status: shown.Status, Tree: shown})
+		s.add(t.tree, coordinator.Event{Type: coordinator.EventFinal, Status: shown.ExecutionStatus(), Tree: shown})
 	}
 }
 
@@ -184,7 +185,7 @@ func (s *Service) Watch(ctx context.Context, id string, after int64) iter.Seq2[*
 			}
 			after = max(after, t.tree.begun)
 			events := t.tree.events[min(after, int64(len(t.tree.events))):]
-			over := t.tree.show().Unfinished == 0
+			over := t.tree.show().Unfinished == 0 && len(t.tree.events) > 0
 			changed := s.changed
 			s.mu.Unlock()
 			for _, e := range events {

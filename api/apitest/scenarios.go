@@ -61,6 +61,8 @@ var submissions = map[string]func(*site){
 		}{
 			{"name", root(func(t *dag.Task) { t.Name = "" })},
 			{"inputs", root(func(t *dag.Task) { t.Inputs = []byte(`[1]`) })},
+			{"control characters", root(func(t *dag.Task) { t.ID = s.id("a\nb") })},
+			{"at most 255 characters", root(func(t *dag.Task) { t.ID = strings.Repeat("木", 256) })},
 			{"Circular dependency", []*dag.Task{s.task("root", "", "a"), s.task("a", "root", "root")}},
 			{"Duplicate task id", []*dag.Task{s.task("root", ""), s.task("root", "root")}},
 			{"Multiple root tasks", []*dag.Task{s.task("root", ""), s.task("a", "")}},
@@ -71,6 +73,36 @@ var submissions = map[string]func(*site){
 		}
 		_, err := s.svc.Task(s.Context(), s.id("root"))
 		s.wantFault("a task of a refused tree", err, api.NotFound)
+	},
+	"ids and names have 255 characters, of any letters": func(s *site) {
+		t := s.task("root", "")
+		t.ID = s.prefix + strings.Repeat("木", 255-len(s.prefix))
+		t.Name = strings.Repeat("名", 255)
+		s.submit(coordinator.SubmitOptions{Hold: true}, t)
+		got, err := s.svc.Task(s.Context(), t.ID)
+		if got = must(s, got, err); got.ID != t.ID || got.Name != t.Name {
+			s.Errorf("got id %s, name %s", got.ID, got.Name)
+		}
+	},
+	"what nests too deep is refused": func(s *site) {
+		inputs := func(depth int) *dag.Task {
+			t := s.task("root", "")
+			t.Inputs = []byte(strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth))
+			return t
+		}
+		if s.surface.Name != Direct.Name { // whose callers have read what they hand over
+			for _, depth := range []int{257, 9000} {
+				_, err := s.trySubmit(coordinator.SubmitOptions{}, inputs(depth))
+				s.wantName(s.wantFault("too deep", err, api.Invalid), "deeper")
+			}
+		}
+		s.submit(coordinator.SubmitOptions{}, inputs(250))
+		result := strings.Repeat("[", 256) + strings.Repeat("]", 256)
+		s.backend.Complete(s.id("root"), result)
+		got, err := s.svc.Task(s.Context(), s.id("root"))
+		if got = must(s, got, err); string(got.Result) != result || len(got.Inputs) != 250*len(`{"a":}`)+1 {
+			s.Errorf("got inputs %s, result %s", got.Inputs, got.Result)
+		}
 	},
 	"a key that is too long is refused by its name": func(s *site) {
 		_, err := s.trySubmit(coordinator.SubmitOptions{IdempotencyKey: strings.Repeat("k", 256)}, s.task("root", ""))

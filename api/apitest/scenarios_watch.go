@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -82,12 +83,21 @@ var watching = map[string]func(*site){
 			}
 		}
 	},
-	"a watch of a tree that does not run tells nothing": func(s *site) {
+	"a watch of a held tree waits for its execution": func(s *site) {
 		s.submit(coordinator.SubmitOptions{Hold: true}, s.task("root", ""))
-		for e, err := range s.svc.Watch(s.Context(), s.id("root"), 0) {
-			if must(s, e, err).Sequence > 0 {
-				s.Errorf("got %+v", e)
-			}
+		told := make(chan []string, 1)
+		go func() { told <- s.watch(s.id("root"), 0) }()
+		select {
+		case got := <-told:
+			s.Fatalf("the watch ended before the execution: %q", got)
+		case <-time.After(100 * time.Millisecond):
+		}
+		_, err := s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{})
+		must(s, 0, err)
+		s.backend.Start(s.id("root"))
+		s.backend.Complete(s.id("root"), `{"n":1}`)
+		if got, want := <-told, []string{"1 execution root", "2 start root", "3 completed root", "4 final root"}; !slices.Equal(got, want) {
+			s.Errorf("got %q, want %q", got, want)
 		}
 	},
 	"a watch ends with its context, and with who leaves": func(s *site) {

@@ -90,7 +90,7 @@ func (s *Service) LastSubmit() coordinator.SubmitOptions {
 // Submit stores a tree.
 func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
 	if len(opts.IdempotencyKey) > 255 {
-		return nil, &coordinator.InvalidArgumentError{Field: "idempotency_key", Reason: "must be at most 255 bytes of UTF-8 without NUL"}
+		return nil, &coordinator.InvalidArgumentError{Field: "idempotency_key", Reason: "must be at most 255 characters of UTF-8 without NUL"}
 	}
 	builder := dag.NewBuilder(dag.Limits{}, uuid.NewString)
 	var given []*dag.Task

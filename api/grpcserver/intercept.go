@@ -3,10 +3,13 @@ package grpcserver
 import (
 	"context"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
 
 	"github.com/taskgrove/taskgrove/api"
@@ -15,8 +18,14 @@ import (
 // firstMessage is the key of what is to be called when the first message of a call has come.
 type firstMessage struct{}
 
-// tap bounds how long a call may go without its first message: before that, no deadline of ours applies to it.
-func (s *Server) tap(ctx context.Context, _ *tap.Info) (context.Context, error) {
+// tap bounds how long a call may go without its first message: before that, no deadline of ours applies to it. It refuses
+// browsers: they speak HTTP/2 only under TLS and can't speak gRPC, so what they send comes from a page that tries.
+func (s *Server) tap(ctx context.Context, info *tap.Info) (context.Context, error) {
+	for name := range info.Header {
+		if name == "origin" || strings.HasPrefix(name, "sec-fetch-") {
+			return nil, status.Error(codes.PermissionDenied, "browsers are not served here")
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(s.cfg.IdleTimeout, func() { cancel(api.ErrStalled) })
 	context.AfterFunc(ctx, func() { timer.Stop() })

@@ -133,8 +133,8 @@ func (h *handler) newTasks(first *pb.SubmitRequest, in *inbox) iter.Seq2[*dag.Ta
 func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
 	opts := coordinator.SubmitOptions{IdempotencyKey: o.GetIdempotencyKey(), UserID: o.GetUserId(), Hold: o.GetHold()}
 	for _, text := range []struct{ field, value string }{{"idempotency_key", opts.IdempotencyKey}, {"user_id", opts.UserID}} {
-		if len(text.value) > 255 {
-			return opts, api.InvalidParameter("options."+text.field, text.field+" must be at most 255 bytes long")
+		if utf8.RuneCountInString(text.value) > 255 {
+			return opts, api.InvalidParameter("options."+text.field, text.field+" must be at most 255 characters long")
 		}
 	}
 	if o.GetTimeout() != nil {
@@ -265,6 +265,7 @@ var (
 	errNotUTF8   = errors.New("must be valid UTF-8")
 	errNotJSON   = errors.New("must be valid JSON")
 	errNotObject = errors.New("must be a JSON object")
+	errDepth     = fmt.Errorf("must not nest deeper than %d levels", rawjson.MaxDepth)
 )
 
 // compactObject is a JSON object without needless space; nothing and null are no object, which is fine.
@@ -280,6 +281,9 @@ func compactObject(raw []byte) (json.RawMessage, error) {
 		return nil, errNotObject
 	}
 	out, err := rawjson.Compact(raw)
+	if errors.Is(err, rawjson.ErrDepth) {
+		return nil, errDepth
+	}
 	if err != nil {
 		return nil, errNotJSON
 	}

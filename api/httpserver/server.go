@@ -1,6 +1,6 @@
 // Package httpserver is the one HTTP server of a coordinator: its listener, its limits and its end.
 //
-// It owns timeouts, slow clients, panics, trace context, health and readiness. It must not know the protocols that it serves:
+// It owns timeouts, slow clients, what browsers may send, panics, trace context, health and readiness. It must not know the protocols that it serves:
 // they come as handlers.
 package httpserver
 
@@ -31,6 +31,12 @@ type Config struct {
 	// Ready is asked by GET /ready, with a deadline of 2 s.
 	Ready func(context.Context) error
 	Log   *slog.Logger // default: slog.Default()
+
+	// Hosts are names of this server, with a port or for every port, that a request's Host may have besides localhost,
+	// loopback addresses, the host of Addr and the address at which the request came in.
+	Hosts []string
+	// Origins are those of pages (https://host:port) that may use this server from a browser, besides its own.
+	Origins []string
 
 	MaxConnections int           // beyond it new ones wait to be accepted; default 20 000
 	MaxHeaderBytes int           // default 64 KiB
@@ -145,7 +151,7 @@ func (s *Server) handler() http.Handler {
 		})
 	}
 	mux.Handle("/", s.cfg.API)
-	return s.recovered(s.paced(traced(mux)))
+	return s.recovered(s.paced(s.guarded(traced(mux))))
 }
 
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {

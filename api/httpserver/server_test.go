@@ -171,7 +171,7 @@ func TestSlowBodyIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
 	if err := <-read; err == nil {
 		t.Error("a body that never came was read")
 	}
@@ -197,7 +197,7 @@ func TestSlowReaderIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") // and never reads
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n") // and never reads
 	if err := <-written; err == nil {
 		t.Error("got no error")
 	}
@@ -269,7 +269,7 @@ func TestRefusedBodyIsNotWaitedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = conn.SetDeadline(time.Now().Add(time.Minute))
-		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: "+size+"\r\n\r\n")
+		_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: "+size+"\r\n\r\n")
 		answer, err := io.ReadAll(conn)
 		if err != nil || !strings.Contains(string(answer), want) {
 			t.Errorf("%s bytes announced: got %q, %v", size, answer, err)

@@ -85,7 +85,7 @@ func faultOf(answer []byte) error {
 	switch {
 	case strings.HasSuffix(fault.Text, "not found"):
 		fault.Kind = api.NotFound
-	case envelope.Error.Code == -32602:
+	case envelope.Error.Code == -32602, envelope.Error.Code == -32700:
 		fault.Kind = api.Invalid
 	case envelope.Error.Code == -32000:
 		fault.Kind = api.Unavailable
@@ -258,7 +258,7 @@ func (r *remote) Watch(ctx context.Context, id string, after int64) iter.Seq2[*c
 			return
 		}
 		defer res.Body.Close()
-		if res.Header.Get("Content-Type") != "text/event-stream" {
+		if res.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
 			if answer, _ := io.ReadAll(res.Body); len(answer) > 0 {
 				yield(nil, faultOf(answer))
 			}

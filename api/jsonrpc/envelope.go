@@ -17,7 +17,7 @@ type request struct {
 // decode reads the body of a POST: one call, or a batch of them. A fault of the whole body is returned as failure; a
 // fault of a batch's element stands in its place.
 func (h *Handler) decode(body []byte) (calls []call, batch bool, failure *rpcError) {
-	if err := check(body, h.cfg.MaxDepth); err != nil {
+	if err := check(body); err != nil {
 		return nil, false, &rpcError{code: codeParse, data: err.Error()}
 	}
 	if kind(body) != '[' {
@@ -70,7 +70,7 @@ func parseCall(value []byte) call {
 	switch kind(id) {
 	case 0:
 		c.notification = version != nil
-	case '{', '[':
+	case '{', '[', 't', 'f':
 		return refuse("id must be a string, a number or null")
 	default:
 		c.id = bytes.Clone(id) // it may outlive the body

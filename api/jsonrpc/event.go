@@ -34,9 +34,10 @@ type event struct {
 
 	TreeStatus dag.Status `json:"tree_status,omitempty"`
 
-	Protocol   string   `json:"protocol"`
-	Progress   fraction `json:"progress"` // of the tree
-	RootTaskID string   `json:"root_task_id"`
+	Protocol     string   `json:"protocol"`
+	Progress     fraction `json:"progress"` // of the task; of the tree in its own events
+	TreeProgress fraction `json:"tree_progress"`
+	RootTaskID   string   `json:"root_task_id"`
 
 	Name    string `json:"name,omitempty"`
 	Attempt int    `json:"attempt,omitempty"`
@@ -80,7 +81,8 @@ func eventName(e *coordinator.Event) string {
 func encodeEvent(e *coordinator.Event) []byte {
 	out := event{
 		Type: eventType(e.Type), TaskID: e.TaskID, Status: e.Status, Timestamp: isoTime(e.At), Message: e.Message,
-		Protocol: "jsonrpc", Progress: fraction(e.Progress), RootTaskID: e.TreeID, Name: e.Name, Attempt: e.Attempt,
+		Protocol: "jsonrpc", Progress: fraction(e.Progress), TreeProgress: fraction(e.TreeProgress),
+		RootTaskID: e.TreeID, Name: e.Name, Attempt: e.Attempt,
 	}
 	if e.TaskID == "" {
 		out.TaskID = e.TreeID
@@ -91,25 +93,30 @@ func encodeEvent(e *coordinator.Event) []byte {
 	switch e.Type {
 	case coordinator.EventExecution:
 		out.Message = "Task tree execution started"
+	case coordinator.EventStart:
+		out.Progress = 0
 	case coordinator.EventCompleted:
-		out.Result = e.Result
+		out.Progress = 1
+		out.Result = shown(e.Result)
 		if out.Result == nil {
 			out.Result = null
 		}
 	case coordinator.EventFailed, coordinator.EventRetry:
+		out.Progress = 0 // how far it had come is not kept
 		out.Error = appendJSON(nil, e.Error)
 	case coordinator.EventCancelled:
+		out.Progress = 0
 		text := e.Error
 		if text == "" {
 			text = "Task was cancelled"
 		}
 		out.Error = appendJSON(nil, text)
-		out.Result = e.Result
+		out.Result = shown(e.Result)
 	case coordinator.EventFinal:
-		if e.Tree != nil {
-			out.Status, out.Progress = e.Tree.Status, fraction(e.Tree.Progress)
-		}
 		out.Final, out.TreeStatus = true, out.Status
+		if e.Tree != nil {
+			out.TreeStatus, out.Progress, out.TreeProgress = e.Tree.Status, fraction(e.Tree.Progress), fraction(e.Tree.Progress)
+		}
 		if e.Sequence > 0 { // one that is made up of the tree's state has no message
 			out.Message = "Task tree execution " + string(e.Status)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -72,7 +73,7 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 	}
 	e.tasks = nil // the body is done with
 	switch {
-	case e.stream:
+	case e.stream && answer.did != coordinator.AlreadyRunning: // which is no stream (spec 5.4)
 		answer.Streaming = true
 		if answer.did == coordinator.Started {
 			answer.Message = "Task execution started with streaming"
@@ -135,8 +136,8 @@ func (x *exchange) idempotencyKey(parameter string) (string, error) {
 	if x.key != "" {
 		key = x.key
 	}
-	if len(key) > 255 {
-		return "", invalid("idempotency_key", "idempotency_key must be at most 255 bytes long")
+	if utf8.RuneCountInString(key) > 255 {
+		return "", invalid("idempotency_key", "idempotency_key must be at most 255 characters long")
 	}
 	return key, nil
 }

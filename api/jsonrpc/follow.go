@@ -53,7 +53,7 @@ func (f *follower) run(ctx context.Context, handle func(*coordinator.Event) erro
 		}
 		if err == nil { // the events ended; has the tree?
 			var tree *coordinator.TreeStatus
-			if tree, err = f.svc.Tree(ctx, f.root); err == nil && tree.Unfinished == 0 {
+			if tree, err = f.svc.Tree(ctx, f.root); err == nil && tree.Unfinished == 0 && tree.Sequence > 0 {
 				return handle(finalOf(tree))
 			}
 		}
@@ -142,7 +142,7 @@ func finalOf(tree *coordinator.TreeStatus) *coordinator.Event {
 	}
 	return &coordinator.Event{
 		Type: coordinator.EventFinal, TreeID: tree.ID, TaskID: tree.ID, Name: tree.Name,
-		Status: tree.Status, Progress: tree.Progress, At: at, Tree: tree,
+		Status: tree.ExecutionStatus(), Progress: tree.Progress, TreeProgress: tree.Progress, At: at, Tree: tree,
 	}
 }
 

@@ -28,7 +28,6 @@ type Config struct {
 
 	MaxBodyBytes   int64 // of one request; default 64 MiB
 	MaxBodiesBytes int64 // of all requests that are worked on; beyond it they get -32000; default 8 bodies
-	MaxDepth       int   // how deep a request's JSON may nest; default 256
 	MaxBatch       int   // requests in a batch; default 100
 	MaxAnswerTasks int   // tasks that one answer may hold; default 100 000
 	MaxAnswerBytes int   // of inputs, results and so on of those tasks; default 64 MiB
@@ -45,7 +44,6 @@ func (c Config) withDefaults() Config {
 	def(&c.Version, "dev")
 	def(&c.MaxBodyBytes, 64<<20)
 	def(&c.MaxBodiesBytes, 8*c.MaxBodyBytes)
-	def(&c.MaxDepth, 256)
 	def(&c.MaxBatch, 100)
 	def(&c.MaxAnswerTasks, 100_000)
 	def(&c.MaxAnswerBytes, 64<<20)
@@ -117,7 +115,8 @@ type exchange struct {
 	svc     coordinator.Service // on behalf of who sent the request
 	w       http.ResponseWriter
 	r       *http.Request
-	single  bool   // one call that wants an answer: it may stream, and set headers
+	single  bool // one call that wants an answer: it may stream, and set headers
+	id      json.RawMessage
 	key     string // the header Idempotency-Key
 	release func() // gives back the body's share of memory, once
 }
@@ -136,7 +135,7 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
 			return
 		}
-		x := &exchange{svc: h.on(r), w: w, r: r, single: !batch && !calls[0].notification, release: release}
+		x := &exchange{svc: h.on(r), w: w, r: r, single: !batch && !calls[0].notification, id: calls[0].id, release: release}
 		x.key = r.Header.Get("Idempotency-Key")
 		if batch {
 			h.answerBatch(x, noun, methods, calls)

@@ -130,6 +130,7 @@ func TestEnvelope(t *testing.T) {
 		{"too deep", "/tasks", strings.Repeat("[", 300) + strings.Repeat("]", 300), 400, `{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"Parse error","data":"request body is nested deeper than 256 levels"}}`},
 		{"a number is no request", "/tasks", `7`, 400, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,…`},
 		{"another version", "/tasks", `{"jsonrpc":"1.0","id":1,` + list + `}`, 400, `{"jsonrpc":"2.0","id":1,"error":{"code":-32600,"message":"Invalid Request","data":"jsonrpc must be \"2.0\""}}`},
+		{"id must not be a truth value", "/tasks", `{"jsonrpc":"2.0","id":true,` + list + `}`, 400, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,…`},
 		{"id must not be an object", "/tasks", `{"jsonrpc":"2.0","id":{},` + list + `}`, 400, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,…`},
 		{"no method", "/tasks", `{"jsonrpc":"2.0","id":1}`, 400, `{"jsonrpc":"2.0","id":1,"error":{"code":-32600,…`},
 		{"unknown task method", "/tasks", `{"jsonrpc":"2.0","id":1,"method":"tasks.update"}`, 400, `{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found","data":"Unknown task method: tasks.update"}}`},

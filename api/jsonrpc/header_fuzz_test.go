@@ -44,7 +44,7 @@ func FuzzParams(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
-		if check(value, 256) != nil {
+		if check(value) != nil {
 			return
 		}
 		raw := append(append([]byte(`{ "x" : `), value...), ` , "y":7}`...)

@@ -14,22 +14,41 @@ func (h *Handler) runningList(ctx context.Context, x *exchange, raw json.RawMess
 	if err != nil {
 		return nil, err
 	}
-	f := coordinator.TreeFilter{
-		Running: true, UserID: p.text("user_id"), Limit: p.number("limit", 100, 1, pageSize), Cursor: p.text("cursor"),
-	}
+	limit := p.number("limit", 100, 1, pageSize)
+	f := coordinator.TreeFilter{Running: true, UserID: p.text("user_id"), Cursor: p.text("cursor")}
 	if p.err != nil {
 		return nil, p.err
 	}
-	page, err := x.svc.Trees(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	if page.Next != "" && x.single {
-		x.w.Header().Set(headerNextCursor, page.Next)
-	}
 	out := []byte{'['}
-	for _, tree := range page.Items {
-		root, err := x.svc.Task(ctx, tree.ID)
+	for left := limit; left > 0 && len(out) < runningBytes; left -= f.Limit {
+		f.Limit = min(left, runningStep)
+		page, err := x.svc.Trees(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		if out, err = appendRoots(ctx, x.svc, out, page.Items); err != nil {
+			return nil, err
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			break
+		}
+	}
+	if f.Cursor != "" && x.single {
+		x.w.Header().Set(headerNextCursor, f.Cursor)
+	}
+	return append(out, ']'), nil
+}
+
+// The list ends at so many bytes, which it looks at after every few trees.
+const (
+	runningBytes = 3 << 20
+	runningStep  = 10
+)
+
+// appendRoots appends the roots of trees to an array that is open.
+func appendRoots(ctx context.Context, svc coordinator.Reader, out []byte, trees []*coordinator.TreeStatus) ([]byte, error) {
+	for _, tree := range trees {
+		root, err := svc.Task(ctx, tree.ID)
 		if errors.Is(err, coordinator.ErrNotFound) { // gone since
 			continue
 		}
@@ -41,7 +60,7 @@ func (h *Handler) runningList(ctx context.Context, x *exchange, raw json.RawMess
 		}
 		out = append(appendTask(out, root, tree), '}')
 	}
-	return append(out, ']'), nil
+	return out, nil
 }
 
 // runningTask is the answer of tasks.running.status for one id (spec 5.3).

@@ -2,6 +2,7 @@ package jsonrpc
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"unicode/utf8"
@@ -13,35 +14,19 @@ import (
 // JSON that [check] has passed.
 
 // check reports why a body can't be read as JSON, or nil. It takes no more memory for deeply nested bodies.
-func check(body []byte, maxDepth int) error {
+func check(body []byte) error {
 	if !utf8.Valid(body) {
 		return fmt.Errorf("request body is not valid UTF-8")
 	}
-	if depth(body) > maxDepth { // before Valid, whose own bound is far higher
-		return fmt.Errorf("request body is nested deeper than %d levels", maxDepth)
+	err := rawjson.Check(body)
+	if errors.Is(err, rawjson.ErrDepth) {
+		return fmt.Errorf("request body is %w", err)
 	}
-	if !rawjson.Valid(body) {
+	if err != nil {
 		var value json.RawMessage // asked again for the reason alone
 		return fmt.Errorf("request body is not valid JSON: %w", json.Unmarshal(body, &value))
 	}
 	return nil
-}
-
-// depth is how deep arrays and objects nest in what may not be valid JSON.
-func depth(b []byte) (deepest int) {
-	level := 0
-	for i := 0; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			i = skipString(b, i) - 1
-		case '[', '{':
-			level++
-			deepest = max(deepest, level)
-		case ']', '}':
-			level--
-		}
-	}
-	return deepest
 }
 
 // kind is the first byte of a value: one of { [ " t f n - and the digits; 0 for nothing.

@@ -19,15 +19,17 @@ type stream struct {
 	buf bytes.Buffer
 }
 
-// newStream sends the headers of spec 5.4.
+// newStream sends the headers of spec 5.4, at once: the first event may be long in coming.
 func newStream(w http.ResponseWriter) *stream {
 	header := w.Header()
-	header.Set("Content-Type", "text/event-stream")
+	header.Set("Content-Type", "text/event-stream; charset=utf-8")
 	header.Set("Cache-Control", "no-cache")
 	header.Set("Connection", "keep-alive")
 	header.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	return &stream{w: w, rc: http.NewResponseController(w)}
+	s := &stream{w: w, rc: http.NewResponseController(w)}
+	_ = s.rc.Flush() // if the client has gone, the first event tells
+	return s
 }
 
 // send writes one event. sequence 0 and an empty name leave out the fields id and event. data has no line breaks.
@@ -64,27 +66,25 @@ func (s *stream) flush() error {
 	return nil
 }
 
-// streamExecution is the answer of tasks.execute with use_streaming: first the answer itself, then the events after
-// the sequence given of what was started.
+// streamExecution is the answer of tasks.execute with use_streaming: first the JSON-RPC response, then the events after the
+// sequence given of what was started.
 func (h *Handler) streamExecution(x *exchange, answer *started, after int64) {
 	s := newStream(x.w)
-	if s.send(0, "", appendJSON(nil, answer)) != nil {
+	if s.send(0, "", (&response{id: x.id, result: appendJSON(nil, answer)}).append(nil)) != nil {
 		return
 	}
 	ctx := x.r.Context()
-	switch answer.did {
-	case coordinator.Started:
+	if answer.did == coordinator.Started {
 		h.follow(ctx, x.svc, s, answer.RootTaskID, after)
-	case coordinator.NothingToDo: // nothing was started: no events, but the end that a reader waits for
-		if tree, err := x.svc.Tree(ctx, answer.RootTaskID); err != nil {
-			h.fail(ctx, s, answer.RootTaskID, err)
-		} else {
-			_ = s.send(0, nameFinal, encodeEvent(finalOf(tree)))
-		}
-		_ = s.send(0, nameEnd, encodeEnd(answer.RootTaskID))
-	default:
-		_ = s.send(0, nameEnd, encodeEnd(answer.RootTaskID))
+		return
 	}
+	// Nothing was started: no events, but the end that a reader waits for.
+	if tree, err := x.svc.Tree(ctx, answer.RootTaskID); err != nil {
+		h.fail(ctx, s, answer.RootTaskID, err)
+	} else {
+		_ = s.send(0, nameFinal, encodeEvent(finalOf(tree)))
+	}
+	_ = s.send(0, nameEnd, encodeEnd(answer.RootTaskID))
 }
 
 // events answers GET /tasks/{id}/events.
@@ -98,7 +98,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		}
 		h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
 	}
-	after, resumes, err := lastEventID(r)
+	after, _, err := lastEventID(r)
 	if err != nil {
 		refuse(err)
 		return
@@ -113,10 +113,6 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 	tree, err := svc.Tree(r.Context(), id)
 	if err != nil {
 		refuse(named404(err, "Task "+id+" not found"))
-		return
-	}
-	if resumes && tree.Unfinished == 0 && after >= tree.Sequence {
-		w.WriteHeader(http.StatusNoContent) // tells an EventSource not to connect again
 		return
 	}
 	s := newStream(w)

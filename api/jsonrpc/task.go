@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // task is a task object: the 20 keys of spec 1.1 in its order, then what 12.2 and we add.
@@ -88,7 +89,7 @@ func taskOf(t *coordinator.Task, tree *coordinator.TreeStatus) *task {
 		}
 	}
 	if status == dag.StatusCompleted || status == dag.StatusCancelled { // spec 12.2
-		out.Result = t.Result
+		out.Result = shown(t.Result)
 	}
 	if status == dag.StatusFailed && t.Error == "" { // never empty, spec 12.2
 		text := "task failed"
@@ -179,6 +180,18 @@ func nullable(s string) *string {
 func object(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 {
 		return json.RawMessage("{}")
+	}
+	return shown(raw)
+}
+
+// shownDepth is how deep a stored value may nest to be shown. What is accepted nests far less, but a worker that lies, or an
+// earlier version, may have stored more, and encoders and readers stop at 10 000 levels.
+const shownDepth = 5000
+
+// shown is the value, or a text in place of one that readers could not read.
+func shown(raw json.RawMessage) json.RawMessage {
+	if len(raw) > shownDepth && rawjson.Depth(raw) > shownDepth {
+		return json.RawMessage(`"(nested too deep to be shown)"`)
 	}
 	return raw
 }

@@ -47,6 +47,9 @@ func readTree(name string, stdin io.Reader) ([]byte, error) {
 // yamlToJSON goes by way of values: yaml.YAMLToJSON writes control characters and .nan as they are, which is no JSON,
 // and drops every document but the first.
 func yamlToJSON(text []byte) ([]byte, error) {
+	if err := checkAliases(text); err != nil {
+		return nil, err
+	}
 	d := yaml.NewDecoder(bytes.NewReader(text))
 	var value, more any
 	if err := d.Decode(&value); errors.Is(err, io.EOF) {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -56,10 +54,7 @@ func (s *session) printTask(t *client.Task, attempts []client.Attempt) error {
 			fmt.Fprintf(w, "attempt %d: %s %s %s\n", a.Number, a.Outcome, took(a.StartedAt, a.FinishedAt, time.Now()), oneLine(a.Error))
 		}
 		if len(t.Result) > 0 {
-			var b bytes.Buffer
-			if json.Indent(&b, t.Result, "", "  ") == nil {
-				fmt.Fprintf(w, "%s\n", b.Bytes())
-			}
+			fmt.Fprintf(w, "%s\n", indented(t.Result))
 		}
 	})
 }

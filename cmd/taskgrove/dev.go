@@ -93,7 +93,11 @@ func startDev(ctx context.Context, p *node.Process, cfg *config.Dev) (at address
 
 // startPostgres starts the private Postgres and watches it.
 func startPostgres(ctx context.Context, p *node.Process, cfg *config.Dev, dir string) (config.PostgresURL, error) {
-	server, err := pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(dir, "postgres"), BinDir: cfg.PGBin})
+	var server *pgserver.Server
+	err := p.WaitFor(ctx, "the private Postgres to start", nil, func() (err error) {
+		server, err = pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(dir, "postgres"), BinDir: cfg.PGBin, Log: p.Log()})
+		return err
+	})
 	if err != nil {
 		return config.PostgresURL{}, fmt.Errorf("private Postgres: %w", err)
 	}

@@ -205,7 +205,7 @@ func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// processesOf are the processes whose environment or command line names dir.
+// processesOf are the processes that run in dir or whose command line names it.
 func processesOf(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir("/proc")
@@ -218,12 +218,35 @@ func processesOf(t *testing.T, dir string) []string {
 		if err != nil {
 			continue
 		}
-		environment, _ := os.ReadFile("/proc/" + e.Name() + "/environ")
-		if bytes.Contains(line, []byte(dir)) || bytes.Contains(environment, []byte(dir)) {
+		at, _ := os.Readlink("/proc/" + e.Name() + "/cwd")
+		if bytes.Contains(line, []byte(dir)) || strings.HasPrefix(at, dir) {
 			found = append(found, e.Name()+" "+string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 		}
 	}
 	return found
+}
+
+// What a shell holds for other servers has nothing to say to the private ones.
+func TestDevIgnoresTheEnvironmentOfOtherPostgresServers(t *testing.T) {
+	t.Parallel()
+	dev := start(t, []string{
+		"PGSERVICE=other", "PGSERVICEFILE=/no/such", "PGSSLROOTCERT=/no/such", "PGSSLMODE=verify-full", "PGSSLCERT=/no/such",
+		"PGSSLKEY=/no/such", "PGOPTIONS=-c default_transaction_read_only=on -c nonsense=1", "PGHOST=192.0.2.1", "PGPORT=1",
+		"PGUSER=nobody", "PGPASSWORD=wrong", "PGPASSFILE=/no/such", "PGDATABASE=other", "PGTARGETSESSIONATTRS=read-only",
+		"PGCONNECT_TIMEOUT=nonsense", "PGTZ=nowhere", "PGDATA=/no/such", "PGAPPNAME=x", "PGCLIENTENCODING=LATIN1",
+	}, append([]string{"dev", "--ephemeral"}, free...)...)
+	dev.execute("runs", "noop_executor", `{}`)
+	dev.stop()
+}
+
+func TestCommandsFindNoSecretInTheEnvironment(t *testing.T) {
+	t.Parallel()
+	dev := start(t, []string{"SOMEBODYS_PASSWORD=hunter2hunter2", "TASKGROVE_COMMAND_ALLOW=true"}, append([]string{"dev", "--ephemeral"}, free...)...)
+	got := dev.execute("attack", "command_executor", `{"command": "grep -laz ^SOMEBODYS_PASSWORD= /proc/[0-9]*/environ; echo looked"}`)
+	if result, _ := got["result"].(map[string]any); result["stdout"] != "looked" {
+		t.Errorf("got %v: these processes show it", got["result"])
+	}
+	dev.stop()
 }
 
 func TestDevKeepsItsState(t *testing.T) {
@@ -292,9 +315,10 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		{"coordinator without a database", nil, []string{"coordinator"}, exitUsage, []string{"TASKGROVE_POSTGRES_URL: not set", "TASKGROVE_NATS_URL: not set"}},
 		{"nats-config with a wrong pool", nil, []string{"nats-config", "--worker", "w=a.b"}, exitUsage, []string{`"a.b" is no name of a pool`}},
 		{"nats-config for programs", nil, []string{"nats-config", "--worker", "gpu-1=gpu", "-o", "json"}, exitOK,
-			[]string{`{"users":[{"user":"coordinator","password_variable":"TASKGROVE_PASSWORD_COORDINATOR","publish":[`, `{"user":"gpu-1","password_variable":"TASKGROVE_PASSWORD_GPU_1","publish":["`}},
+			[]string{`{"users":[{"user":"coordinator","password_variable":"TASKGROVE_PASSWORD_COORDINATOR","publish":[`, `{"user":"gpu-1","password_variable":"TASKGROVE_PASSWORD_GPU_1","publish":["`,
+				`"accounts":[{"name":"TG","jetstream":true,"users":["coordinator"],"exports":[{"service":"tg.claim.gpu-1","accounts":["TG_WORKER_gpu-1"]}`}},
 		{"nats-config in a format that is none", nil, []string{"nats-config", "-o", "xml"}, exitUsage, []string{"--output"}},
-		{"nats-config", nil, []string{"nats-config", "--worker", "gpu-1=gpu"}, exitOK, []string{"authorization {", "$TASKGROVE_PASSWORD_GPU_1", `"gpu-1"`}},
+		{"nats-config", nil, []string{"nats-config", "--worker", "gpu-1=gpu"}, exitOK, []string{"accounts {", "$TASKGROVE_PASSWORD_GPU_1", `"TG_WORKER_gpu-1"`}},
 		{"version", nil, []string{"version"}, exitOK, []string{"taskgrove "}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -16,12 +16,14 @@ func natsConfigCommand() *cobra.Command {
 	var coordinators, workers []string
 	cmd := &cobra.Command{
 		Use:   "nats-config",
-		Short: "Print users and permissions for an external NATS server",
-		Long: "Prints the authorization block of nats-server's configuration, to include there.\n\n" +
-			"Each user gets what it needs and no more. Passwords are not part of it: the server reads them from the\n" +
-			"environment variables that the block names. A worker's user name is its id (TASKGROVE_WORKER_ID).\n\n" +
-			"With -o json: one object with the users and what each may publish and subscribe to, for programs that make\n" +
-			"a configuration of their own; nats-server itself does not read it.",
+		Short: "Print accounts, users and permissions for an external NATS server",
+		Long: "Prints the accounts block of nats-server's configuration, to include there.\n\n" +
+			"Coordinators share an account, which holds the streams. Each worker has an account of its own, into which only\n" +
+			"what its pools need is imported: permissions alone would not keep workers apart, as a server sends answers to\n" +
+			"any reply subject. Passwords are not part of it: the server reads them from the environment variables that\n" +
+			"the block names. A worker's user name is its id (TASKGROVE_WORKER_ID).\n\n" +
+			"With -o json: one object with the users, what each may publish and subscribe to, and the accounts with their\n" +
+			"exports and imports, for programs that make a configuration of their own; nats-server itself does not read it.",
 		Example: "  taskgrove nats-config --coordinator coordinator --worker cpu-1 --worker gpu-1=gpu,rest_executor > users.conf",
 		GroupID: groupServe,
 		Args:    cobra.NoArgs,
@@ -33,7 +35,7 @@ func natsConfigCommand() *cobra.Command {
 			switch output {
 			case "text":
 			case "json":
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"users": natsGrants(prefix, users)})
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(natsDocument{natsGrants(prefix, users), queue.ServerAccounts(prefix, users)})
 			default:
 				return usage("--output: takes text or json, not %q", output)
 			}
@@ -48,7 +50,13 @@ func natsConfigCommand() *cobra.Command {
 	return cmd
 }
 
-const natsHeader = "# Users of Taskgrove. JetStream must be on; the server reads the passwords from the variables named here.\n"
+const natsHeader = "# Accounts and users of Taskgrove. JetStream must be on; the server reads the passwords from the variables named here.\n"
+
+// natsDocument is what -o json prints.
+type natsDocument struct {
+	Users    []natsGrant     `json:"users"`
+	Accounts []queue.Account `json:"accounts"`
+}
 
 // natsGrant is a user as -o json shows it.
 type natsGrant struct {
@@ -56,16 +64,14 @@ type natsGrant struct {
 	PasswordVariable string   `json:"password_variable"` // the environment variable that is to hold it
 	Publish          []string `json:"publish"`
 	Subscribe        []string `json:"subscribe"`
+	Account          string   `json:"account"`
 }
 
 func natsGrants(prefix string, users []queue.ServerUser) []natsGrant {
 	out := make([]natsGrant, 0, len(users))
 	for _, user := range users {
-		granted := queue.CoordinatorPermissions(prefix)
-		if user.Pools != nil {
-			granted = queue.WorkerPermissions(prefix, user.Name, user.Pools)
-		}
-		out = append(out, natsGrant{user.Name, strings.TrimPrefix(user.Password, "$"), granted.Publish, granted.Subscribe})
+		granted := user.Permissions(prefix)
+		out = append(out, natsGrant{user.Name, strings.TrimPrefix(user.Password, "$"), granted.Publish, granted.Subscribe, user.Account(prefix)})
 	}
 	return out
 }

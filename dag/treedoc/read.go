@@ -23,7 +23,7 @@ type Options struct {
 // for white space and escapes.
 func (o Options) maxTask() int {
 	l := o.Limits.OrDefaults()
-	return 4*l.PayloadBytes + l.Dependencies*(l.IDBytes+64) + 64<<10
+	return 4*l.PayloadBytes + l.Dependencies*(l.IDChars*utf8.UTFMax+64) + 64<<10
 }
 
 // Read yields the tasks of the document that r holds, each its own, as they arrive. After an error nothing follows. The

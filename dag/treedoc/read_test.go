@@ -201,7 +201,7 @@ func TestRefusals(t *testing.T) {
 		"not UTF-8, in inputs":       {"[{},{\"inputs\":{\"\xc3\":1}}]", 1, "", "tasks[1]: must be valid UTF-8"},
 		"half a character":           {`{"name":"\ud800"}`, 0, "name", "tasks[0].name: must be valid Unicode"},
 		"half a character in a list": {`{"dependencies":["\udc00\ufffd"]}`, 0, "dependencies[0]", "tasks[0].dependencies[0]: must be valid Unicode"},
-		"too deep":                   {deep(99), 0, "", "tasks[0]: not valid JSON at byte 114: nested deeper than 100"},
+		"too deep":                   {deep(255), 0, "", "tasks[0]: not valid JSON at byte 270: nested deeper than 256 levels"},
 		"name no text":               {`{"name":7}`, 0, "name", "tasks[0].name: must be a string"},
 		"id no text":                 {`[{"id":"a"},{"id":7}]`, 1, "id", "tasks[1].id: must be a string"},
 		"user_id no text":            {`{"user_id":[]}`, 0, "user_id", "tasks[0].user_id: must be a string"},
@@ -250,7 +250,7 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
-	if _, err := collect(Parse([]byte(deep(98)), Options{})); err != nil {
+	if _, err := collect(Parse([]byte(deep(254)), Options{})); err != nil {
 		t.Errorf("nested 100 deep: %v, want it accepted", err)
 	}
 }
@@ -294,7 +294,7 @@ func TestLongFieldNamesAreShortened(t *testing.T) {
 }
 
 func TestATaskIsBounded(t *testing.T) {
-	opts := Options{Limits: dag.Limits{PayloadBytes: 1, Dependencies: 1, IDBytes: 1}}
+	opts := Options{Limits: dag.Limits{PayloadBytes: 1, Dependencies: 1, IDChars: 1}}
 	long := `[{"name":"a"},{"name":"` + strings.Repeat("x", opts.maxTask()) + `"}]`
 	want := fmt.Sprintf("tasks[1]: must be at most %d bytes in all", opts.maxTask())
 	for way, tasks := range ways(long, opts) {

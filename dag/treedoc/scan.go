@@ -2,10 +2,12 @@ package treedoc
 
 import (
 	"fmt"
+
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // maxDepth is how deep arrays and objects may nest within a task, the task itself included.
-const maxDepth = 100
+const maxDepth = rawjson.MaxDepth
 
 // syntaxError is a place where text stops being JSON.
 type syntaxError struct {
@@ -104,7 +106,7 @@ func (s *scanner) skip() error {
 
 func (s *scanner) enter() error {
 	if s.depth++; s.depth > maxDepth {
-		return s.fail("nested deeper than %d", maxDepth)
+		return s.fail("nested deeper than %d levels", maxDepth)
 	}
 	s.at++
 	return nil

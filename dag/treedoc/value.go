@@ -78,8 +78,11 @@ func seconds(field string, v part) (time.Duration, error) {
 	if !ok {
 		return 0, wrong(field, "must be a number of seconds")
 	}
+	tiny := x > 0
 	x = math.Round(x * float64(time.Second))
 	switch {
+	case tiny && x == 0: // which would mean none
+		return 1, nil
 	case x >= math.MaxInt64:
 		return math.MaxInt64, nil
 	case x <= math.MinInt64:

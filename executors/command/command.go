@@ -5,7 +5,6 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,10 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/guardian"
@@ -25,22 +22,16 @@ import (
 // ID is the executor's id.
 const ID = "command_executor"
 
-// defaultTimeout applies if the inputs name no timeout (spec 8.2). A timeout's error repeats the number as it was written.
-const defaultTimeout = json.Number("30")
-
-// maxErrorBytes bounds how much of stderr an error shows.
-const maxErrorBytes = 1000
-
 var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
     "command": {"type": "string", "description": "Command to run: by the system shell, or as a program when args are given or the worker has a whitelist"},
     "args": {"type": ["array", "null"], "items": {"type": "string"}, "description": "Arguments; command is then a program's name or path and there is no shell"},
-    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds"},
+    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds; by default the task's own timeout, and 30 if it has none"},
     "env": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "Additional environment variables"},
     "cwd": {"type": ["string", "null"], "description": "Working directory"},
     "stdin": {"type": ["string", "null"], "description": "Text for the standard input"},
-    "stdin_from": {"type": ["string", "null"], "description": "Instead of stdin: a JSON pointer into the merged inputs, such as /fetch/body"},
+    "stdin_from": {"type": ["string", "null"], "description": "Instead of stdin: a JSON pointer into the merged inputs, such as /fetch/body. Output of another command, and a body, come as they were: untrimmed, and decoded from base64"},
     "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the exit code is not 0"}
   },
   "required": ["command"]
@@ -51,9 +42,13 @@ var outputSchema = json.RawMessage(`{
   "properties": {
     "command": {"type": "string"},
     "return_code": {"type": "integer", "description": "Exit code; minus the signal's number when a signal ended it"},
-    "stdout": {"type": "string"},
-    "stderr": {"type": "string"},
+    "stdout": {"type": "string", "description": "Text without white space around it, or base64"},
+    "stderr": {"type": "string", "description": "As stdout"},
     "success": {"type": "boolean"},
+    "encoding": {"const": "base64", "description": "Present when stdout is not text: it is in base64"},
+    "stderr_encoding": {"const": "base64", "description": "As encoding, of stderr"},
+    "stdout_trimmed": {"type": "array", "items": {"type": "string"}, "description": "What was trimmed before and after stdout, unless that is one newline after it"},
+    "stderr_trimmed": {"type": "array", "items": {"type": "string"}, "description": "As stdout_trimmed, of stderr"},
     "truncated": {"type": "boolean", "description": "Present and true when stdout or stderr exceeded its bound"}
   },
   "required": ["command", "return_code", "stdout", "stderr", "success"]
@@ -90,6 +85,16 @@ func (e *Executor) Check(ctx context.Context) error {
 	return guardian.Check(ctx)
 }
 
+// Advice implements [executors.Adviser]: a whitelist with a program that starts others is none.
+func (e *Executor) Advice() []string {
+	named := launchers(e.cfg.Whitelist)
+	if !e.cfg.Allow || len(named) == 0 {
+		return nil
+	}
+	return []string{"the whitelist of commands does not confine them: " + strings.Join(named, ", ") +
+		" can start any other program (or run code of the task's own)"}
+}
+
 type input struct {
 	Command     *string           `json:"command"`
 	Args        []string          `json:"args"`
@@ -99,16 +104,6 @@ type input struct {
 	Stdin       string            `json:"stdin"`
 	StdinFrom   string            `json:"stdin_from"`
 	FailOnError bool              `json:"fail_on_error"`
-}
-
-// Result tells how a command ended (spec 8.2).
-type Result struct {
-	Command    string `json:"command"`
-	ReturnCode int    `json:"return_code"`
-	Stdout     string `json:"stdout"`
-	Stderr     string `json:"stderr"`
-	Success    bool   `json:"success"`
-	Truncated  bool   `json:"truncated,omitempty"`
 }
 
 // Run implements [executors.Executor]. A command that exits with another code than 0 is a success of the task, unless
@@ -126,10 +121,11 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		return nil, invalid("Command execution is disabled by default for security. " +
 			"Set AIPARTNERUPFLOW_STDIO_ALLOW_COMMAND=1 on the worker to enable it.")
 	}
-	timeout, text, err := parseTimeout(in.Timeout)
+	ctx, cancel, err := executors.LimitTime(ctx, ID, in.Timeout, "Command timeout") // spec 8.2's words
 	if err != nil {
 		return nil, err
 	}
+	defer cancel()
 	if in.StdinFrom != "" {
 		if in.Stdin, err = stdinFrom(call.Inputs, in.StdinFrom); err != nil {
 			return nil, err
@@ -143,17 +139,15 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	stderr := executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stderr")
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 
-	timedOut := fmt.Errorf("Command timeout after %s seconds", text) //nolint:staticcheck // spec 8.2's words
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timedOut)
-	defer cancel()
 	status, err := guardian.Run(ctx, cmd)
 	_ = stdout.Close()
 	_ = stderr.Close()
 
 	result := &Result{
 		Command: *in.Command, ReturnCode: status.Code, Success: err == nil && status.Code == 0,
-		Stdout: stdout.String(), Stderr: stderr.String(), Truncated: stdout.Truncated() || stderr.Truncated(),
+		Truncated: stdout.Truncated() || stderr.Truncated(),
 	}
+	result.show(stdout, stderr)
 	if status.Signal != 0 {
 		result.ReturnCode = -int(status.Signal)
 	}
@@ -170,7 +164,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	case err != nil:
 		return executors.Partial(result), err
 	case in.FailOnError && !result.Success:
-		return executors.Partial(result), result.failure(status.Signal)
+		return executors.Partial(result), result.failure(status.Signal, stderr.String())
 	}
 	return executors.Completed(result), nil
 }
@@ -243,22 +237,6 @@ func lookPath(name string, env []string, dir string) (string, error) {
 	return "", fmt.Errorf("%q was not found in PATH", name)
 }
 
-// failure is the error of a command that failed while fail_on_error is set. It shows the end of stderr, which usually says why.
-func (r *Result) failure(sig syscall.Signal) error {
-	text := fmt.Sprintf("command ended with exit code %d", r.ReturnCode)
-	if sig != 0 {
-		text = fmt.Sprintf("command was ended by signal %d (%v)", int(sig), sig)
-	}
-	why := []byte(r.Stderr)
-	if len(why) > maxErrorBytes {
-		why = append([]byte("..."), why[len(why)-maxErrorBytes:]...)
-	}
-	if why = bytes.TrimSpace(why); len(why) > 0 {
-		text += ": " + executors.Text(why)
-	}
-	return errors.New(text)
-}
-
 // passing reports whether a program failed to start for lack of something that may be available later.
 func passing(err error) bool {
 	for _, errno := range []syscall.Errno{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE} {
@@ -267,19 +245,6 @@ func passing(err error) bool {
 		}
 	}
 	return false
-}
-
-// parseTimeout reads seconds; text is the number as the task wrote it.
-func parseTimeout(n json.Number) (d time.Duration, text string, err error) {
-	if n == "" {
-		n = defaultTimeout
-	}
-	seconds, err := strconv.ParseFloat(string(n), 64)
-	if err != nil || seconds <= 0 {
-		return 0, "", invalid("timeout must be a number of seconds above 0")
-	}
-	const most = 1 << 53 / float64(time.Second) // 104 days
-	return time.Duration(min(seconds, most) * float64(time.Second)), string(n), nil
 }
 
 func first(words []string) string {

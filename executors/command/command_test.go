@@ -27,7 +27,13 @@ func TestResult(t *testing.T) {
 	for name, row := range map[string]struct{ inputs, want string }{
 		"output is trimmed": {
 			`{"command": "echo '  hi  '; echo oops >&2"}`,
-			`{"command":"echo '  hi  '; echo oops >&2","return_code":0,"stdout":"hi","stderr":"oops","success":true}`},
+			`{"command":"echo '  hi  '; echo oops >&2","return_code":0,"stdout":"hi","stderr":"oops","success":true,"stdout_trimmed":["  ","  \n"]}`},
+		"a newline at the end is what is usual": {
+			`{"command": "echo hi"}`,
+			`{"command":"echo hi","return_code":0,"stdout":"hi","stderr":"","success":true}`},
+		"output of nothing but white space": {
+			`{"command": "echo; printf ' ' >&2"}`,
+			`{"command":"echo; printf ' ' >&2","return_code":0,"stdout":"","stderr":"","success":true,"stdout_trimmed":["","\n"],"stderr_trimmed":[""," "]}`},
 		"a bad exit code is a success of the task": {
 			`{"command": "exit 3"}`,
 			`{"command":"exit 3","return_code":3,"stdout":"","stderr":"","success":false}`},
@@ -37,12 +43,12 @@ func TestResult(t *testing.T) {
 		"a signal shows as its negative number": {
 			`{"command": "kill -9 $$"}`,
 			`{"command":"kill -9 $$","return_code":-9,"stdout":"","stderr":"","success":false}`},
-		"invalid UTF-8 and NUL are replaced": {
-			`{"command": "printf 'a\\377b\\000c'"}`,
-			`{"command":"printf 'a\\377b\\000c'","return_code":0,"stdout":"a�b�c","stderr":"","success":true}`},
+		"what is not text is base64": {
+			`{"command": "printf ' a\\377b\n'; printf 'a\\000b' >&2"}`,
+			`{"command":"printf ' a\\377b\n'; printf 'a\\000b' >&2","return_code":0,"stdout":"IGH/Ygo=","stderr":"YQBi","success":true,"encoding":"base64","stderr_encoding":"base64"}`},
 		"args are passed without a shell": {
 			`{"command": "printf", "args": ["%s|", "a b", "$HOME", "; ls"]}`,
-			`{"command":"printf","return_code":0,"stdout":"a b|$HOME|; ls|","stderr":"","success":true}`},
+			`{"command":"printf","return_code":0,"stdout":"a b|$HOME|; ls|","stderr":"","success":true,"stdout_trimmed":["",""]}`},
 		"stdin, env and cwd": {
 			`{"command": "cat; echo $X; pwd", "stdin": "in-", "env": {"X": "set"}, "cwd": "/"}`,
 			`{"command":"cat; echo $X; pwd","return_code":0,"stdout":"in-set\n/","stderr":"","success":true}`},

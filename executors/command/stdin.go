@@ -1,29 +1,77 @@
 package command
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"strings"
+
+	"github.com/taskgrove/taskgrove/executors"
 )
 
 // stdinFrom finds the text for the command's standard input in the merged inputs: a string as it is, any other value as JSON.
 // The pointer is a JSON pointer (RFC 6901) of object keys. "/fetch/body" is the body that the dependency with the id "fetch"
-// got.
+// got. The output of a command and the body of an answer are given as they were, not as results show them.
 func stdinFrom(inputs json.RawMessage, pointer string) (string, error) {
 	if !strings.HasPrefix(pointer, "/") {
 		return "", invalid("stdin_from: %q is not a JSON pointer, such as /fetch/body", pointer)
 	}
 	at := inputs
-	for key := range strings.SplitSeq(pointer[1:], "/") {
+	var object map[string]json.RawMessage
+	var key string
+	for key = range strings.SplitSeq(pointer[1:], "/") {
 		key = strings.ReplaceAll(strings.ReplaceAll(key, "~1", "/"), "~0", "~")
-		var object map[string]json.RawMessage
+		object = nil
 		if json.Unmarshal(at, &object) != nil || object[key] == nil {
 			return "", invalid("stdin_from: there is no %q in the inputs", pointer)
 		}
 		at = object[key]
 	}
 	var text string
-	if json.Unmarshal(at, &text) == nil && string(at) != "null" {
-		return text, nil
+	if json.Unmarshal(at, &text) != nil || string(at) == "null" {
+		return string(at), nil
 	}
-	return string(at), nil
+	raw, ok := original(object, key, text)
+	if !ok {
+		return "", invalid("stdin_from: what is at %q is not the base64 that it says it is", pointer)
+	}
+	return raw, nil
+}
+
+// source describes a result whose text shows in another form than it came.
+type source struct {
+	marks    []string // keys that tell the result from others'
+	encoding string   // key of the text's encoding
+	trims    bool     // the text is shown trimmed
+}
+
+// sources are the texts of results that are given as they were, by their key.
+var sources = map[string]source{
+	"stdout": {[]string{"command", "return_code", "stderr", "success"}, "encoding", true},
+	"stderr": {[]string{"command", "return_code", "stdout", "success"}, "stderr_encoding", true},
+	"body":   {[]string{"url", "status_code", "headers", "method"}, "encoding", false},
+}
+
+// original is a text of a result as it was before the result was made. false: its encoding is wrong.
+func original(result map[string]json.RawMessage, key, text string) (string, bool) {
+	from, known := sources[key]
+	for _, mark := range from.marks {
+		known = known && result[mark] != nil
+	}
+	if !known {
+		return text, true
+	}
+	var encoding string
+	if json.Unmarshal(result[from.encoding], &encoding) == nil && encoding == executors.Base64 {
+		raw, err := base64.StdEncoding.DecodeString(text)
+		return string(raw), err == nil
+	}
+	if !from.trims {
+		return text, true
+	}
+	around := usual(text)
+	if said := result[key+"_trimmed"]; said != nil {
+		around = trimmed{}
+		_ = json.Unmarshal(said, &around) // of somebody else's making: nothing is added
+	}
+	return around[0] + text + around[1], true
 }

@@ -17,10 +17,15 @@
 // When nothing is left, it reports the command's status and ends.
 //
 // On the control socket each line is a message. To the guardian: "lease N" (CLOCK_MONOTONIC in nanoseconds, the same for both;
-// 0: no end), "start", "stop". To the worker, one of: "error ERRNO" (the command could not be started), "exit STATUS LEFT
-// REASON" (wait status; number of another user's processes, which could not be killed; what ended the command).
+// 0: no end), "tell sessions", "start", "stop". To the worker, as it was asked for: "session ID" (a session that it saw below it);
+// and last, one of: "error ERRNO" (the command could not be started), "exit STATUS LEFT REASON" (wait status; number of another
+// user's processes, which could not be killed; what ended the command).
 //
-// A process that something else starts on the command's behalf (a container daemon, at, systemd-run) is not below the
-// guardian. If a command kills its own guardian, its first process dies (parent-death signal), and the worker kills its
-// session; processes that have left the session are then out of reach.
+// A command may kill its own guardian. Then its first process dies (parent-death signal), and the worker kills the rest: where it
+// can make control groups (cgroup v2, Linux 5.14, write access to its own group) guardian and command are in one, and all
+// of that is killed; elsewhere, the guardian's session and those that the guardian saw are. It looks 10 ms after the start, then after
+// pauses that double up to a second, so a session that began after its last look is out of reach.
+//
+// Out of reach are also processes that something else starts on the command's behalf (a container daemon, at, systemd-run), and all
+// that a command leaves that kills both its guardian and its worker.
 package guardian

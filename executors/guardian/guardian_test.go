@@ -317,6 +317,35 @@ func TestAKilledGuardianTakesItsCommandAlong(t *testing.T) {
 	wantNone(t, mark, patience)
 }
 
+// Sessions of their own, a double fork, and pipes held open: what is left of a command that kills its guardian.
+const deserter = `(setsid sh -c 'setsid sleep 600 & exec sleep 600' &) ; sleep 0.5; kill -KILL $PPID; wait`
+
+func TestAKilledGuardianLeavesNothingInItsControlGroup(t *testing.T) {
+	if guardian.Boxes() == "" {
+		t.Skip("no control group of version 2 can be made here")
+	}
+	mark := newMark(t)
+	quick := strings.Replace(deserter, "sleep 0.5; ", "", 1)
+	for _, script := range []string{deserter, quick} {
+		if status, err := guardian.Run(t.Context(), shell(script, mark, io.Discard)); err == nil || status.Code != -1 {
+			t.Errorf("got %+v, %v, want an error", status, err)
+		}
+		wantNone(t, mark, 0)
+	}
+	if left, _ := os.ReadDir(guardian.Boxes()); strings.Contains(fmt.Sprint(left), fmt.Sprintf("taskgrove-%d-", os.Getpid())) {
+		t.Errorf("control groups are left: %v", left)
+	}
+}
+
+func TestAKilledGuardianLeavesNothingInSessionsThatItSaw(t *testing.T) {
+	defer guardian.WithoutBoxes()()
+	mark := newMark(t)
+	if status, err := guardian.Run(t.Context(), shell(deserter, mark, io.Discard)); err == nil || status.Code != -1 {
+		t.Errorf("got %+v, %v, want an error", status, err)
+	}
+	wantNone(t, mark, 0)
+}
+
 func TestStatusIsReported(t *testing.T) {
 	for name, want := range map[string]struct {
 		script string

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -61,20 +62,32 @@ func Run(ctx context.Context, c Command) (Status, error) {
 		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 		WaitDelay:   pipeDelay,
 	}
-	w := &ward{ctx: ctx, control: ours, lease: c.Lease}
+	w := &ward{ctx: ctx, control: ours, lease: c.Lease, box: newBox()}
+	w.box.hold(cmd.SysProcAttr)
 	changed := w.sendLease() // waits in the socket: if we die here, the guardian sees it
+	if w.box == nil {
+		w.send(guard.TellSessions)
+	}
 	w.send("start")
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
+		w.box.end()
 		if path, ok := errors.AsType[*fs.PathError](err); ok {
 			err = path.Err // the path is the guardian's, not the command's
 		}
 		return none, &StartError{Err: err}
 	}
 	w.follow(cmd.Process, changed)
+	if !w.told && !w.box.kill() { // the guardian was killed; what it left may hold the pipes open
+		w.killSessions(cmd.Process.Pid)
+	}
 	waited := cmd.Wait()
-	return w.outcome(cmd, waited)
+	status, err := w.outcome(waited)
+	if w.box.end() {
+		status.Left = 0
+	}
+	return status, err
 }
 
 // Check reports why this program can't run as a guardian here: it can't be executed again (/proc is not mounted, a sandbox
@@ -102,7 +115,12 @@ type ward struct {
 	ctx     context.Context
 	control *os.File
 	lease   Lease
-	report  string // the guardian's last message
+	box     *box
+
+	// Of the goroutine that reads, until follow returns:
+	report   string // the guardian's last message
+	sessions []int  // ids of sessions that it saw below it
+	told     bool   // the guardian said how the command ended
 }
 
 // follow tells the guardian of changes of the lease and of the context's end, until the guardian closes the socket.
@@ -111,7 +129,11 @@ func (w *ward) follow(guardian *os.Process, changed <-chan struct{}) {
 	go func() { // ends with the socket, when the guardian ends
 		defer close(ended)
 		for lines := bufio.NewScanner(w.control); lines.Scan(); {
-			w.report = lines.Text()
+			if id, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), guard.Session)); err == nil {
+				w.sessions = append(w.sessions, id)
+				continue
+			}
+			w.report, w.told = lines.Text(), true
 		}
 	}()
 	stop := w.ctx.Done()
@@ -130,7 +152,7 @@ func (w *ward) follow(guardian *os.Process, changed <-chan struct{}) {
 }
 
 // outcome reads the guardian's last message.
-func (w *ward) outcome(cmd *exec.Cmd, waited error) (Status, error) {
+func (w *ward) outcome(waited error) (Status, error) {
 	var raw uint32
 	status, reason := Status{Code: -1}, ""
 	if _, err := fmt.Sscanf(w.report, "exit %d %d %s", &raw, &status.Left, &reason); err != nil {
@@ -138,7 +160,6 @@ func (w *ward) outcome(cmd *exec.Cmd, waited error) (Status, error) {
 		if _, err := fmt.Sscanf(w.report, "error %d", &errno); err == nil {
 			return status, &StartError{Err: syscall.Errno(errno)}
 		}
-		killSession(cmd.Process.Pid)
 		if w.ctx.Err() != nil {
 			return status, context.Cause(w.ctx)
 		}
@@ -164,10 +185,17 @@ func (w *ward) outcome(cmd *exec.Cmd, waited error) (Status, error) {
 	return status, fmt.Errorf("guardian of the command was told to end (%s)", reason)
 }
 
-// killSession kills the processes that can still be recognised as the command's when its guardian is gone.
-func killSession(guardian int) {
-	for _, p := range proc.InSession(guardian) {
-		_ = p.Signal(syscall.SIGKILL)
+// killSessions kills what can still be recognised as the command's when its guardian is gone and there is no box: processes in the
+// guardian's own session, and in those that it saw. They may start others meanwhile, so it looks again until it finds none.
+func (w *ward) killSessions(guardian int) {
+	for end := time.Now().Add(pipeDelay); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		found := proc.InSessions(append(w.sessions, guardian))
+		if len(found) == 0 {
+			return
+		}
+		for _, p := range found {
+			_ = p.Signal(syscall.SIGKILL)
+		}
 	}
 }
 

@@ -50,8 +50,10 @@ func prefixes(list ...string) []netip.Prefix {
 
 var (
 	// Metadata services outside the link-local ranges: AWS over IPv6, Alibaba, Azure's host, Oracle's is 192.0.0.192.
+	// The last two translate to IPv4 in a way that only the network knows: local-use NAT64 (RFC 8215) and Teredo (RFC 4380).
 	never = prefixes("0.0.0.0/8", "::/128", "169.254.0.0/16", "fe80::/10", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32",
-		"fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32")
+		"fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32",
+		"64:ff9b:1::/48", "2001::/32")
 	private = prefixes("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
 		"fc00::/7", "192.0.0.0/24", "198.18.0.0/15")
 	// IPv6 ranges that contain an IPv4 address, beginning at this byte.
@@ -59,9 +61,10 @@ var (
 		prefix netip.Prefix
 		at     int
 	}{
-		{netip.MustParsePrefix("64:ff9b::/96"), 12}, // NAT64, RFC 6052
-		{netip.MustParsePrefix("2002::/16"), 2},     // 6to4, RFC 3056
-		{netip.MustParsePrefix("::/96"), 12},        // IPv4-compatible, RFC 4291
+		{netip.MustParsePrefix("64:ff9b::/96"), 12},    // NAT64, RFC 6052
+		{netip.MustParsePrefix("2002::/16"), 2},        // 6to4, RFC 3056
+		{netip.MustParsePrefix("::/96"), 12},           // IPv4-compatible, RFC 4291
+		{netip.MustParsePrefix("::ffff:0:0:0/96"), 12}, // IPv4-translated, RFC 2765
 	}
 )
 

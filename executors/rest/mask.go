@@ -2,6 +2,7 @@ package rest
 
 import (
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -27,13 +28,37 @@ func (s *secrets) add(word string) {
 	}
 }
 
-// text masks every secret word.
+// text masks every secret word of an error, and the values of the queries of URLs in it.
 func (s *secrets) text(t string) string {
+	return values(s.mask(t))
+}
+
+// mask masks every secret word.
+func (s *secrets) mask(t string) string {
 	for _, word := range s.words {
 		t = strings.ReplaceAll(t, word, stars)
 	}
 	return t
 }
+
+// queries finds the query of each URL in a text.
+var queries = regexp.MustCompile(`\?[^\s"'<>]+`)
+
+// values masks each value of the queries in a text: which of them is a secret, only the service knows.
+func values(text string) string {
+	return queries.ReplaceAllStringFunc(text, func(query string) string {
+		pairs := strings.Split(query, "&")
+		for i, pair := range pairs {
+			if name, _, has := strings.Cut(pair, "="); has {
+				pairs[i] = name + "=" + stars
+			}
+		}
+		return strings.Join(pairs, "&")
+	})
+}
+
+// origin is u as an error may show it: as [secrets.url], and without any value of the query.
+func (s *secrets) origin(u *url.URL) string { return values(s.url(u)) }
 
 // url is u without user, password and API key, and without a fragment, which is never sent.
 func (s *secrets) url(u *url.URL) string {
@@ -53,5 +78,5 @@ func (s *secrets) url(u *url.URL) string {
 	if u.User != nil {
 		text = strings.Replace(text, "://", "://"+stars+"@", 1)
 	}
-	return s.text(text)
+	return s.mask(text)
 }

@@ -53,7 +53,6 @@ type request struct {
 	header  http.Header
 	host    string // Host header; empty: the URL's
 	body    []byte // nil: none
-	private string // a header that holds an API key: not for other hosts; empty: none
 	secrets secrets
 }
 
@@ -89,6 +88,7 @@ func (in *input) build(call *executors.Call) (*request, error) {
 	setDefault(r.header, headerAttempt, strconv.Itoa(call.Attempt))
 	setDefault(r.header, "Accept", "*/*")
 	setDefault(r.header, "User-Agent", "taskgrove")
+	hideReplayKeys(r.header)
 	return r, nil
 }
 
@@ -178,7 +178,6 @@ func (r *request) setAuth(a *auth) {
 		case "", "header":
 			if httpguts.ValidHeaderFieldName(a.Key) {
 				r.header.Set(a.Key, a.Value)
-				r.private = a.Key
 				r.secrets.add(a.Value)
 			}
 		case "query":

@@ -18,7 +18,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +31,6 @@ import (
 const ID = "rest_executor"
 
 const (
-	defaultTimeout = json.Number("30")
 	maxRedirects   = 20
 	maxRetries     = 10
 	maxHeaderBytes = 256 << 10
@@ -55,7 +54,7 @@ var inputSchema = json.RawMessage(`{
     "params": {"type": ["object", "null"], "default": {}, "description": "Query parameters"},
     "json": {"description": "Body, sent as JSON; wins over data"},
     "data": {"type": ["object", "null"], "description": "Form fields"},
-    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds, for everything: redirects, retries, body"},
+    "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds, for everything: redirects, retries, body; by default the task's own timeout, and 30 if it has none"},
     "auth": {"type": ["object", "null"], "properties": {
       "type": {"type": "string", "description": "bearer, basic or apikey"},
       "token": {"type": "string"}, "username": {"type": "string"}, "password": {"type": "string"},
@@ -64,7 +63,7 @@ var inputSchema = json.RawMessage(`{
     "verify": {"type": ["boolean", "null"], "default": true, "description": "Check the server's certificate"},
     "follow_redirects": {"type": ["boolean", "null"], "default": true},
     "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the status is not 2xx"},
-    "retries": {"type": ["integer", "null"], "minimum": 0, "maximum": 10, "default": 0, "description": "Repeat on connection errors, 429 and 5xx, within the same attempt"}
+    "retries": {"type": ["integer", "null"], "minimum": 0, "maximum": 10, "default": 0, "description": "Repeat on connection errors, a body that breaks off, 429 and 5xx, within the same attempt and its timeout"}
   },
   "required": ["url"]
 }`)
@@ -75,10 +74,11 @@ var outputSchema = json.RawMessage(`{
     "url": {"type": "string", "description": "After redirects, without credentials"},
     "status_code": {"type": "integer"},
     "headers": {"type": "object", "additionalProperties": {"type": "string"}},
-    "body": {"type": "string"},
+    "body": {"type": "string", "description": "Text, or base64"},
     "json": {"description": "The body, parsed, or null"},
     "success": {"type": "boolean"},
     "method": {"type": "string"},
+    "encoding": {"const": "base64", "description": "Present when the body is not text: it is in base64"},
     "truncated": {"type": "boolean", "description": "Present and true when the body exceeded its bound"}
   },
   "required": ["url", "status_code", "headers", "body", "json", "success", "method"]
@@ -147,10 +147,11 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if strings.TrimSpace(in.URL) == "" {
 		return nil, invalid("url is required in inputs")
 	}
-	timeout, text, err := parseTimeout(in.Timeout)
+	ctx, cancel, err := executors.LimitTime(ctx, ID, in.Timeout, "timeout")
 	if err != nil {
 		return nil, err
 	}
+	defer cancel()
 	if in.Retries < 0 || in.Retries > maxRetries {
 		return nil, invalid(fmt.Sprintf("retries must be from 0 to %d", maxRetries))
 	}
@@ -158,10 +159,6 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if err != nil {
 		return nil, invalid(err.Error())
 	}
-	timedOut := fmt.Errorf("timeout after %s seconds", text)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timedOut)
-	defer cancel()
-
 	resp, err := e.send(ctx, req, &in)
 	if err != nil {
 		return nil, req.explain(ctx, err)
@@ -172,7 +169,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		return nil, req.explain(ctx, err)
 	}
 	if in.FailOnError && !result.Success {
-		return nil, result.failure()
+		return nil, executors.RetryAfter(result.failure(), retryAfter(resp.Header, time.Now()))
 	}
 	return executors.Completed(result), nil
 }
@@ -183,20 +180,14 @@ func (e *Executor) send(ctx context.Context, r *request, in *input) (*http.Respo
 	if in.Verify != nil && !*in.Verify {
 		transport = e.trusted
 	}
+	again := &repetition{min: e.cfg.RetryWaitMin, max: e.cfg.RetryWaitMax}
 	client := &retryablehttp.Client{
 		HTTPClient: &http.Client{
 			// Hides CloseIdleConnections: the library calls it after each failure, but all attempts share the connections.
-			Transport:     struct{ http.RoundTripper }{transport},
+			Transport:     whole{transport, int64(e.cfg.MaxBodyBytes) + 1},
 			CheckRedirect: r.redirect(in.FollowRedirects == nil || *in.FollowRedirects),
 		},
-		RetryWaitMin: e.cfg.RetryWaitMin, RetryWaitMax: e.cfg.RetryWaitMax, RetryMax: in.Retries,
-		CheckRetry: func(ctx context.Context, resp *http.Response, err error) (bool, error) {
-			if _, refused := errors.AsType[*addressError](err); refused {
-				return false, nil
-			}
-			return retryablehttp.DefaultRetryPolicy(ctx, resp, err)
-		},
-		Backoff:      retryablehttp.DefaultBackoff,
+		RetryMax: in.Retries, CheckRetry: again.check, Backoff: again.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 	var body any
@@ -212,29 +203,58 @@ func (e *Executor) send(ctx context.Context, r *request, in *input) (*http.Respo
 	return client.Do(req)
 }
 
-// redirect decides on the next hop. The guard judges its address when it is dialled; an API key goes to no other host
-// (net/http itself keeps back Authorization and cookies).
+// harmless are the headers that go along with a redirect to another origin. Any other may be a credential under a name of
+// the service's own (X-Api-Key, PRIVATE-TOKEN), so it stays behind.
+var harmless = map[string]bool{
+	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Content-Encoding": true,
+	"Content-Language": true, "Content-Length": true, "Content-Type": true, "If-Match": true, "If-Modified-Since": true,
+	"If-None-Match": true, "If-Unmodified-Since": true, "Pragma": true, "Prefer": true, "Range": true, "User-Agent": true,
+	headerKey: true, headerAttempt: true,
+}
+
+// redirect decides on the next hop. The guard judges its address when it is dialled. Once a redirect has led to another
+// origin, only the [harmless] headers go along, also when a later one leads back.
 func (r *request) redirect(follow bool) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
 		switch {
 		case !follow:
 			return http.ErrUseLastResponse
 		case len(via) > maxRedirects:
-			return fmt.Errorf("more than %d redirects", maxRedirects)
+			return redirectError{fmt.Sprintf("more than %d redirects", maxRedirects)}
 		case next.URL.Scheme != "http" && next.URL.Scheme != "https":
-			return errors.New("redirect to something that is not http")
+			return redirectError{"redirect to something that is not http"}
 		}
 		next.Header.Del("Referer") // net/http's own: it would repeat the query, with an API key in it
-		if r.private != "" && next.URL.Host != r.url.Host {
-			next.Header.Del(r.private)
+		away := func(hop *http.Request) bool { return !sameOrigin(hop.URL, r.url) }
+		if away(next) || slices.ContainsFunc(via, away) {
+			for name := range next.Header {
+				if !harmless[http.CanonicalHeaderKey(name)] {
+					delete(next.Header, name)
+				}
+			}
 		}
 		return nil
 	}
 }
 
+// sameOrigin reports whether two URLs lead to the same service: scheme, host and port.
+func sameOrigin(a, b *url.URL) bool {
+	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
+}
+
+func portOf(u *url.URL) string {
+	if port := u.Port(); port != "" {
+		return port
+	}
+	if u.Scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
 // explain makes an error without secrets, and says why the context ended.
 func (r *request) explain(ctx context.Context, err error) error {
-	where := r.method + " " + r.secrets.url(r.url)
+	where := r.method + " " + r.secrets.origin(r.url)
 	if ctx.Err() != nil {
 		if cause := context.Cause(ctx); isReason(cause) {
 			return cause
@@ -258,18 +278,6 @@ func isReason(cause error) bool {
 		}
 	}
 	return false
-}
-
-func parseTimeout(n json.Number) (d time.Duration, text string, err error) {
-	if n == "" {
-		n = defaultTimeout
-	}
-	seconds, err := strconv.ParseFloat(string(n), 64)
-	if err != nil || seconds <= 0 {
-		return 0, "", invalid("timeout must be a number of seconds above 0")
-	}
-	const most = 1 << 53 / float64(time.Second) // 104 days
-	return time.Duration(min(seconds, most) * float64(time.Second)), string(n), nil
 }
 
 func invalid(reason string) error { return executors.Invalid(ID, reason) }

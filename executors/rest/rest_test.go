@@ -139,6 +139,8 @@ func TestResult(t *testing.T) {
 			`{"url":"SERVER/moved?type=x","status_code":302,"headers":{"content-length":"0","content-type":"x","date":"today","location":"/json?type=x","x-many":"1, 2"},"body":"","json":null,"success":false,"method":"GET"}`},
 		"other charsets are decoded": {"/latin?type=text/plain;charset=iso-8859-1", object{},
 			`{"url":"SERVER/latin?type=text/plain;charset=iso-8859-1","status_code":200,"headers":{"content-length":"4","content-type":"text/plain;charset=iso-8859-1","date":"today"},"body":"café","json":null,"success":true,"method":"GET"}`},
+		"what is not text is base64": {"/latin?type=x", object{},
+			`{"url":"SERVER/latin?type=x","status_code":200,` + fmt.Sprintf(head, 4) + `,"body":"Y2Fm6Q==","json":null,"success":true,"method":"GET","encoding":"base64"}`},
 		"NUL is replaced within strings": {"/nul?type=x", object{},
 			`{"url":"SERVER/nul?type=x","status_code":200,` + fmt.Sprintf(head, 18) + `,"body":"[\"a\\u0000\\\\u0000\"]","json":["a\ufffd\\u0000"],"success":true,"method":"GET"}`},
 	} {
@@ -316,6 +318,9 @@ func TestSecretsShowNowhere(t *testing.T) {
 		"redirect not followed":   {"url": moved.URL, "follow_redirects": false, "auth": object{"type": "apikey", "key": "k", "value": "hunter2", "location": "query"}},
 		"bearer":                  {"url": refused.URL, "auth": object{"type": "bearer", "token": "hunter2"}},
 		"a token that can't be":   {"url": refused.URL, "auth": object{"type": "bearer", "token": "hunter2\n"}},
+		"a query's value":         {"url": refused.URL + "/?a=1&sig=hunter2&b"},
+		"a query's value, params": {"url": refused.URL, "params": object{"sig": "hunter2"}},
+		"a redirect's query":      {"url": moved.URL + "/?sig=hunter2"},
 		"timeout":                 {"url": refused.URL, "timeout": 1e-9, "auth": object{"type": "apikey", "key": "k", "value": "hunter2", "location": "query"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -325,6 +330,47 @@ func TestSecretsShowNowhere(t *testing.T) {
 				t.Errorf("a secret shows: %s", text)
 			}
 		})
+	}
+}
+
+// Services invent names for the headers that carry their credentials.
+func TestOnlyHarmlessHeadersFollowARedirectToAnotherOrigin(t *testing.T) {
+	var got []http.Header
+	keep := func(r *http.Request) { got = append(got, r.Header.Clone()) }
+	var first *httptest.Server
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keep(r)
+		if r.URL.Path == "/back" {
+			http.Redirect(w, r, first.URL+"/end", http.StatusTemporaryRedirect)
+		}
+	}))
+	defer other.Close()
+	first = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/same":
+			http.Redirect(w, r, "/end", http.StatusTemporaryRedirect)
+		case "/end":
+			keep(r)
+		default:
+			http.Redirect(w, r, other.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		}
+	}))
+	defer first.Close()
+	headers := object{"X-Api-Key": "hunter2", "PRIVATE-TOKEN": "hunter2", "Authorization": "hunter2", "Cookie": "a=hunter2",
+		"Accept": "text/plain", "Content-Type": "text/x"}
+	for path, secret := range map[string]bool{"/same": true, "/away": false, "/back": false} {
+		got = nil
+		if _, err := run(t, object{"url": first.URL + path, "method": "POST", "json": 1, "headers": headers}); err != nil || len(got) == 0 {
+			t.Fatalf("%s: got %v, %v", path, got, err)
+		}
+		for _, h := range got {
+			if shows := strings.Contains(fmt.Sprint(h), "hunter2"); shows != secret {
+				t.Errorf("%s: got %v, want the credentials: %v", path, h, secret)
+			}
+			if h.Get("Accept") != "text/plain" || h.Get("Content-Type") != "text/x" || h.Get("Idempotency-Key") != "key-1" {
+				t.Errorf("%s: harmless headers were lost: %v", path, h)
+			}
+		}
 	}
 }
 

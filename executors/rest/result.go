@@ -26,12 +26,13 @@ type Result struct {
 	Success    bool              `json:"success"`
 	Method     string            `json:"method"`
 	Truncated  bool              `json:"truncated,omitempty"`
+	Encoding   string            `json:"encoding,omitempty"` // of Body: empty for text, or base64
 }
 
 func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, int64(e.cfg.MaxBodyBytes)+1))
+	body, err := io.ReadAll(resp.Body) // in memory, see whole
 	if err != nil {
-		return nil, fmt.Errorf("read body: %w", err)
+		return nil, &bodyError{err}
 	}
 	result := &Result{
 		URL: r.secrets.url(resp.Request.URL), StatusCode: resp.StatusCode, Method: r.method,
@@ -45,13 +46,16 @@ func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
 		if to, err := url.Parse(location); err == nil && (r.secrets.param != "" || to.User != nil) {
 			location = r.secrets.url(to)
 		}
-		result.Headers["location"] = r.secrets.text(location)
+		result.Headers["location"] = r.secrets.mask(location)
 	}
 	if len(body) > e.cfg.MaxBodyBytes {
 		body, result.Truncated = body[:e.cfg.MaxBodyBytes], true
 	}
-	body = decode(body, resp.Header.Get("Content-Type"))
-	result.Body = executors.Text(body)
+	raw := body
+	body = decode(raw, resp.Header.Get("Content-Type"))
+	if result.Body, result.Encoding = executors.Faithful(body, result.Truncated); result.Encoding != "" {
+		result.Body, _ = executors.Faithful(raw, result.Truncated) // as it came
+	}
 	if !result.Truncated {
 		result.JSON = parsed(body)
 	}
@@ -75,11 +79,14 @@ func decode(body []byte, contentType string) []byte {
 	return body
 }
 
-// parsed is the body if it is JSON, whatever its type says, otherwise nil. jsonb can't store NUL: within strings it becomes
+// around is how many levels a result may get around the body: our own, and those of executors that gather results.
+const around = 16
+
+// parsed is the body if it is JSON, whatever its type says, otherwise nil; nil also if it nests too deep for a result. jsonb can't store NUL: within strings it becomes
 // U+FFFD, as in the body.
 func parsed(body []byte) json.RawMessage {
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\uFEFF")))
-	if len(body) == 0 || !rawjson.Valid(body) {
+	if len(body) == 0 || rawjson.Check(body) != nil || rawjson.CheckDepth(body, around) != nil {
 		return nil
 	}
 	if !bytes.Contains(body, []byte(`\u0000`)) {

@@ -10,7 +10,7 @@ var groups = []struct{ name, text string }{
 	{"Process", ""},
 	{"Listeners", "There is no access control, so listeners are on loopback unless you allow others."},
 	{"Postgres", ""},
-	{"NATS", "A worker needs only NATS. `taskgrove nats-config` prints the users and permissions for an external server."},
+	{"NATS", "A worker needs only NATS. `taskgrove nats-config` prints the accounts, users and permissions for an external server; see [workers in NATS](reliability.md#workers-in-nats)."},
 	{"Streams", "Coordinators create the streams, and change existing ones to these settings."},
 	{"Scheduling", ""},
 	{"Limits", "A submission that exceeds one of these limits is refused as a whole."},

@@ -13,6 +13,7 @@ type Coordinator struct {
 	NATS       `group:"NATS"`
 	Streams    `group:"Streams"`
 	Listen     `group:"Listeners"`
+	HTTP       `group:"Listeners"`
 	Scheduling `group:"Scheduling"`
 	Limits     `group:"Limits"`
 	Payloads   `group:"Payloads"`
@@ -35,7 +36,8 @@ type Worker struct {
 	Payloads  `group:"Payloads"`
 	Executors `group:"Executors"`
 
-	ID       Name            `envconfig:"WORKER_ID" flag:"id" group:"Process" desc:"id of the worker, unique in the cluster, and the name of its NATS user; empty: the user in TASKGROVE_NATS_URL, else one made from the host's name"`
+	ID       Name `envconfig:"WORKER_ID" flag:"id" group:"Process" desc:"id of the worker, unique in the cluster, and the name of its NATS user; empty: the user in TASKGROVE_NATS_URL, else one made from the host's name"`
+	HTTP     `group:"Listeners"`
 	HTTPAddr OptionalAddress `envconfig:"WORKER_HTTP_ADDR" default:"127.0.0.1:7702" flag:"http-addr" group:"Process" desc:"where the worker serves /health, /ready and /metrics"`
 }
 
@@ -50,6 +52,7 @@ type Dev struct {
 	NATS       `group:"NATS"`
 	Streams    `group:"Streams"`
 	Listen     `group:"Listeners"`
+	HTTP       `group:"Listeners"`
 	Scheduling `group:"Scheduling"`
 	Limits     `group:"Limits"`
 	Payloads   `group:"Payloads"`
@@ -88,7 +91,7 @@ func (c *Dev) check() []Fault {
 func (c *Dev) Coordinator(postgres PostgresURL, nats NATSURL) Coordinator {
 	return Coordinator{
 		Log: c.Log, Postgres: c.Postgres, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, Streams: c.Streams,
-		Listen: c.Listen, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads,
+		Listen: c.Listen, HTTP: c.HTTP, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads,
 		PostgresURL: postgres, Name: "dev", Migrate: c.Migrate,
 	}
 }
@@ -100,7 +103,7 @@ func (c *Dev) Worker(nats NATSURL) Worker {
 		nats = c.WorkerNATSURL
 	}
 	return Worker{
-		Log: c.Log, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, Slots: c.Slots, Attempts: c.Attempts,
+		Log: c.Log, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, Slots: c.Slots, Attempts: c.Attempts, HTTP: c.HTTP,
 		Payloads: c.Payloads, Executors: c.Executors, ID: cmp.Or(c.WorkerID, "dev"),
 	}
 }
@@ -163,6 +166,12 @@ func (l *Listen) check() []Fault {
 		}
 	}
 	return faults
+}
+
+// HTTP says whom the HTTP listener of a process takes for no stranger.
+type HTTP struct {
+	Hosts   Hosts   `envconfig:"HTTP_HOSTS" desc:"names under which clients reach the HTTP listener, besides localhost, its address and loopback addresses; a request with any other Host is refused"`
+	Origins Origins `envconfig:"HTTP_ORIGINS" desc:"origins of web pages that may use the HTTP listener from a browser, besides its own; all others are refused"`
 }
 
 // Scheduling is how a coordinator works.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,6 +192,56 @@ func (l *List) Decode(text string) error {
 		if word = strings.TrimSpace(word); word != "" {
 			*l = append(*l, word)
 		}
+	}
+	return nil
+}
+
+// Hosts are names and addresses of a server, each with a port or for every port.
+type Hosts []string
+
+func (h *Hosts) takes() string {
+	return "names or addresses separated by commas, each with a port or for every port, such as grove.example,10.0.0.7:8000"
+}
+
+// Decode implements envconfig.Decoder.
+func (h *Hosts) Decode(text string) error {
+	*h = nil
+	var list List
+	_ = list.Decode(text)
+	for _, word := range list {
+		if !validHost(word) {
+			return fmt.Errorf("%q is no host", word)
+		}
+		*h = append(*h, strings.ToLower(word))
+	}
+	return nil
+}
+
+// validHost: a name or an address as it stands in a URL, with or without a port.
+func validHost(text string) bool {
+	u, err := url.Parse("http://" + text)
+	return err == nil && u.Host == text && u.Hostname() != "" && !strings.ContainsAny(text, "*%")
+}
+
+// Origins are origins of web pages.
+type Origins []string
+
+func (o *Origins) takes() string {
+	return "scheme, name and port as browsers send them, separated by commas, such as https://grove.example,http://localhost:3000"
+}
+
+// Decode implements envconfig.Decoder.
+func (o *Origins) Decode(text string) error {
+	*o = nil
+	var list List
+	_ = list.Decode(text)
+	for _, word := range list {
+		word = strings.ToLower(word)
+		scheme, host, _ := strings.Cut(word, "://")
+		if scheme != "http" && scheme != "https" || !validHost(host) {
+			return fmt.Errorf("%q is no origin", word)
+		}
+		*o = append(*o, word)
 	}
 	return nil
 }

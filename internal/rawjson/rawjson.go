@@ -6,6 +6,9 @@
 package rawjson
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -15,11 +18,62 @@ var (
 	compacting = json.JoinOptions(lenient, jsontext.PreserveRawStrings(true))
 )
 
-// Valid reports whether text is JSON.
-func Valid(text []byte) bool { return jsontext.Value(text).IsValid(lenient) }
+// MaxDepth is how deep arrays and objects may nest in a text that comes from outside: a request, a task's inputs, a
+// result. What is made of such texts nests a little deeper (a result is merged into inputs, which a tree's answer holds): every
+// reader must take that, and those of Go, Python and Postgres stop at 1000 or later.
+const MaxDepth = 256
 
-// Compact copies the text without needless space. Its error says where the text is not JSON.
+// Why a text from outside can't be accepted.
+var (
+	ErrNotJSON = errors.New("not JSON")
+	ErrDepth   = fmt.Errorf("nested deeper than %d levels", MaxDepth)
+)
+
+// Check reports why a text from outside can't be accepted, with [ErrNotJSON] or [ErrDepth]. It does not look for invalid UTF-8.
+func Check(text []byte) error {
+	if err := CheckDepth(text, 0); err != nil {
+		return err
+	}
+	if !jsontext.Value(text).IsValid(lenient) {
+		return ErrNotJSON
+	}
+	return nil
+}
+
+// CheckDepth reports that a text, which need not be JSON, would nest deeper than [MaxDepth] once so many levels are put around it.
+func CheckDepth(text []byte, around int) error {
+	if len(text)+around > MaxDepth && Depth(text)+around > MaxDepth { // a short text can't
+		return ErrDepth
+	}
+	return nil
+}
+
+// Depth is how deep arrays and objects nest in a text that need not be JSON. It takes no memory.
+func Depth(text []byte) (deepest int) {
+	level := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			for i++; i < len(text) && text[i] != '"'; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+		case '[', '{':
+			level++
+			deepest = max(deepest, level)
+		case ']', '}':
+			level--
+		}
+	}
+	return deepest
+}
+
+// Compact copies a text from outside without needless space. Its error is [ErrDepth], or says where the text is not JSON.
 func Compact(text []byte) ([]byte, error) {
+	if err := CheckDepth(text, 0); err != nil {
+		return nil, err
+	}
 	return jsontext.AppendFormat(make([]byte, 0, len(text)), text, compacting)
 }
 

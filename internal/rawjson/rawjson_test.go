@@ -18,19 +18,45 @@ func FuzzAgrees(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if len(text) > 5000 {
-			return // they count the depth of 10 000 differently
+		if rawjson.Depth(text) > rawjson.MaxDepth {
+			return // encoding/json has another bound
 		}
 		var want bytes.Buffer
 		fault := json.Compact(&want, text)
-		if got := rawjson.Valid(text); got != (fault == nil) {
-			t.Errorf("Valid(%q) = %v, encoding/json says %v", text, got, fault)
+		if got := rawjson.Check(text); (got == nil) != (fault == nil) {
+			t.Errorf("Check(%q) = %v, encoding/json says %v", text, got, fault)
 		}
 		got, err := rawjson.Compact(text)
 		if (err == nil) != (fault == nil) || err == nil && !bytes.Equal(got, want.Bytes()) {
 			t.Errorf("Compact(%q) = %q, %v, want %q, %v", text, got, err, want.Bytes(), fault)
 		}
 	})
+}
+
+func TestDepthIsBounded(t *testing.T) {
+	nested := func(open, shut string, depth int) []byte {
+		return []byte(strings.Repeat(open, depth) + "1" + strings.Repeat(shut, depth))
+	}
+	for name, tt := range map[string]struct {
+		text  []byte
+		fault string
+	}{
+		"arrays":                  {nested("[", "]", rawjson.MaxDepth), ""},
+		"objects":                 {nested(`{"a":`, "}", rawjson.MaxDepth), ""},
+		"wide, not deep":          {[]byte("[" + strings.Repeat("[[]],", 1000) + "1]"), ""},
+		"brackets within text":    {[]byte(`"` + strings.Repeat(`[\"{`, 1000) + `"`), ""},
+		"arrays too deep":         {nested("[", "]", rawjson.MaxDepth+1), "nested deeper"},
+		"objects too deep":        {nested(`{"a":`, "}", rawjson.MaxDepth+1), "nested deeper"},
+		"after text with escapes": {append([]byte(`["\\",`), append(nested("[", "]", rawjson.MaxDepth), ']')...), "nested deeper"},
+		"never closed":            {[]byte(strings.Repeat("[", 1_000_000)), "nested deeper"},
+		"not JSON":                {[]byte("[1"), "not JSON"},
+	} {
+		err := rawjson.Check(tt.text)
+		_, compacted := rawjson.Compact(tt.text)
+		if (err == nil) != (tt.fault == "") || err != nil && !strings.HasPrefix(err.Error(), tt.fault) || (compacted == nil) != (err == nil) {
+			t.Errorf("%s: got %v and %v, want %q", name, err, compacted, tt.fault)
+		}
+	}
 }
 
 func TestUnmarshal(t *testing.T) {

@@ -19,16 +19,12 @@ type child struct {
 }
 
 // command makes a command of Postgres's binaries: as another account if there is one, in a directory that it can enter,
-// without the PG* variables of our own environment (PGDATA, PGPORT), and to be killed with us where the system can.
+// without our own environment, which holds secrets and may hold settings of other servers (PGDATA, PGPORT), and to be killed
+// with us where the system can.
 func command(as *account, dir, path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = dir
-	cmd.Env = []string{"LC_ALL=C"}
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "PG") && !strings.HasPrefix(v, "LC_") && !strings.HasPrefix(v, "LANG") {
-			cmd.Env = append(cmd.Env, v)
-		}
-	}
+	cmd.Env = []string{"LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	if as != nil {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: as.uid, Gid: as.gid}
@@ -38,6 +34,17 @@ func command(as *account, dir, path string, args ...string) *exec.Cmd {
 	cmd.SysProcAttr.Setpgid = true
 	cmd.WaitDelay = 2 * time.Second // sessions of a killed server hold its stderr for a moment
 	return cmd
+}
+
+// forgetLibpq unsets the variables that libpq and pgx read (PGSERVICE, PGCONNECT_TIMEOUT, …). Names with another underscore are
+// somebody else's.
+func forgetLibpq() {
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if strings.HasPrefix(name, "PG") && (!strings.Contains(name, "_") || name == "PGCONNECT_TIMEOUT") {
+			_ = os.Unsetenv(name)
+		}
+	}
 }
 
 // startChild starts cmd. One goroutine starts it, waits for it and ends with it; its thread is its own, because Linux

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net"
@@ -25,6 +26,8 @@ const (
 	// startTimeout bounds one start where the caller's context does not: recovery after a crash of a large
 	// database takes as long as replaying max_wal_size does.
 	startTimeout = 2 * time.Minute
+	// startSilently is after what time a start says why it takes so long, and complainEvery how often it repeats that.
+	startSilently, complainEvery = 3 * time.Second, 10 * time.Second
 	// fastStop is how long a SIGINT (fast shutdown: sessions ended, checkpoint written) may take before SIGQUIT.
 	fastStop = 10 * time.Second
 	// quitStop is how long a SIGQUIT (immediate shutdown, recovery at the next start) may take before SIGKILL.
@@ -43,6 +46,8 @@ type Config struct {
 	// Settings are server settings by name ("shared_buffers": "1GB"), over the defaults: shared_buffers 256MB,
 	// max_wal_size 2GB, fsync on, synchronous_commit on. Addresses, port and directories can't be set.
 	Settings map[string]string
+	// Log is told why a start takes long; nil: nobody is.
+	Log *slog.Logger
 	// Env is added to the server's environment ("LD_PRELOAD=..."), for tests that show it another clock.
 	Env []string
 }
@@ -68,6 +73,7 @@ type Server struct {
 	bin      binaries
 	settings map[string]string
 	env      []string
+	log      *slog.Logger
 	fixed    bool // the port was asked for
 	password string
 
@@ -88,6 +94,9 @@ type Server struct {
 // every parent of the data directory: Start makes those so that it creates and those under the temporary directory,
 // and reports any other.
 //
+// The PG* variables of this process are unset (PGSERVICE, PGOPTIONS, PGSSLROOTCERT and so on): they are about other servers, and
+// pgx would add them to every connection to this one.
+//
 // A data directory that was left by a kill -9 of the server, of this process or of both is recovered. One that is in
 // use by a living server or process is an error.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
@@ -99,7 +108,11 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 			return nil, fmt.Errorf("start postgres: setting %s can't be set", name)
 		}
 	}
-	s := &Server{port: cfg.Port, fixed: cfg.Port != 0, settings: maps.Clone(defaults), env: cfg.Env}
+	forgetLibpq()
+	s := &Server{port: cfg.Port, fixed: cfg.Port != 0, settings: maps.Clone(defaults), env: cfg.Env, log: cfg.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
 	maps.Copy(s.settings, cfg.Settings)
 	if err := s.prepare(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("start postgres in %s: %w", cfg.DataDir, err)
@@ -197,6 +210,7 @@ func (s *Server) launch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	complain := time.Now().Add(startSilently)
 	for {
 		err := s.answers(ctx, c)
 		if err == nil {
@@ -209,6 +223,10 @@ func (s *Server) launch(ctx context.Context) error {
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("%w: %w: %s", context.Cause(ctx), err, log.tail()), c.stop())
 		case <-time.After(30 * time.Millisecond):
+		}
+		if time.Now().After(complain) {
+			complain = time.Now().Add(complainEvery)
+			s.log.Warn("Postgres runs, and does not answer yet", "error", err, "server_log", log.tail())
 		}
 	}
 }

@@ -1,7 +1,7 @@
 // Package natsserver runs a NATS server with JetStream inside this process.
 //
-// It owns the server's life, store, users and passwords, and enforces the permissions of package queue as in production. It
-// must not know what messages mean.
+// It owns the server's life, store, users, accounts and passwords, and enforces the permissions of package queue as in
+// production. It must not know what messages mean.
 package natsserver
 
 import (
@@ -61,10 +61,18 @@ func Start(cfg Config) (*Server, error) {
 		return nil, errors.New("start nats: a store directory is required")
 	}
 	cfg = cfg.withDefaults()
-	nats, err := server.NewServer(cfg.options())
+	gate := &authentication{
+		prefix:      cfg.Prefix,
+		coordinator: []byte(cfg.CoordinatorPassword),
+		worker:      []byte(cfg.WorkerPassword),
+	}
+	options := cfg.options()
+	options.CustomClientAuthentication = gate
+	nats, err := server.NewServer(options)
 	if err != nil {
 		return nil, fmt.Errorf("start nats in %s: %w", cfg.StoreDir, err)
 	}
+	gate.accounts = &accounts{nats: nats, prefix: cfg.Prefix, workers: map[string]*server.Account{}}
 	nats.SetLoggerV2(logger{cfg.Logger.With("component", "nats")}, false, false, false)
 	nats.Start() // returns once its goroutines run
 	if !nats.ReadyForConnections(startTimeout) {
@@ -122,11 +130,6 @@ func (cfg Config) options() *server.Options {
 		MaxConn:           maxConnections,
 		MaxSubs:           maxSubscriptions,
 		NoSigs:            true,
-		CustomClientAuthentication: &authentication{
-			prefix:      cfg.Prefix,
-			coordinator: []byte(cfg.CoordinatorPassword),
-			worker:      []byte(cfg.WorkerPassword),
-		},
 	}
 }
 
@@ -150,27 +153,34 @@ func (s *Server) Shutdown() {
 	s.nats.WaitForShutdown()
 }
 
-// authentication gives each connection the permissions that package queue defines for it. A worker's user name is its id.
-// The server doesn't know its pools, so a worker may serve any.
+// authentication gives each connection the account and the permissions that package queue defines for it. A worker's user
+// name is its id. The server doesn't know its pools, so a worker may serve any.
 type authentication struct {
 	prefix              string
 	coordinator, worker []byte
+	accounts            *accounts
 }
 
 // Check implements server.Authentication.
 func (a *authentication) Check(c server.ClientAuthentication) bool {
 	given := c.GetOpts()
 	password := []byte(given.Password)
-	var granted queue.Permissions
+	user := queue.ServerUser{Name: given.Username}
+	account := a.accounts.nats.GlobalAccount()
 	switch {
 	case given.Username == coordinatorUser && subtle.ConstantTimeCompare(password, a.coordinator) == 1:
-		granted = queue.CoordinatorPermissions(a.prefix)
 	case queue.ValidName(given.Username) && subtle.ConstantTimeCompare(password, a.worker) == 1:
-		granted = queue.WorkerPermissions(a.prefix, given.Username, []string{"*"})
+		user.Pools = []string{"*"}
+		var err error
+		if account, err = a.accounts.of(given.Username); err != nil {
+			a.accounts.nats.Errorf("worker %s is refused: %v", given.Username, err)
+			return false
+		}
 	default:
 		return false
 	}
-	c.RegisterUser(&server.User{Username: given.Username, Permissions: &server.Permissions{
+	granted := user.Permissions(a.prefix)
+	c.RegisterUser(&server.User{Username: given.Username, Account: account, Permissions: &server.Permissions{
 		Publish:   &server.SubjectPermission{Allow: granted.Publish},
 		Subscribe: &server.SubjectPermission{Allow: granted.Subscribe},
 	}})

@@ -70,6 +70,7 @@ func (s *Scripted) perform(ctx context.Context, call *executors.Call, script ora
 		return "done", script.Result(inputs), nil
 	}
 	err = fmt.Errorf("attempt %d was told to fail", call.Attempt)
+	err = executors.RetryAfter(err, time.Duration(script.RetryAfter)*time.Millisecond)
 	if script.Permanent {
 		err = executors.Permanent(err)
 	}

@@ -162,7 +162,7 @@ func hello(ctx context.Context, address string) error {
 
 func halfClosed(ctx context.Context, address string) error {
 	return each(ctx, address, crowd, func(conn net.Conn) error {
-		_, _ = io.WriteString(conn, "POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+		_, _ = io.WriteString(conn, "POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
 		_ = conn.(*net.TCPConn).CloseWrite()
 		return ended(conn)
 	})
@@ -200,7 +200,7 @@ func slowBody(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	err := each(ctx, address, crowd, func(conn net.Conn) error {
-		_ = drip(ctx, conn, "POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 67108864\r\n\r\n{", ' ')
+		_ = drip(ctx, conn, "POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 67108864\r\n\r\n{", ' ')
 		return nil
 	})
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -272,7 +272,7 @@ func oversized(ctx context.Context, address string) error {
 		return fmt.Errorf("address of 1 MiB: %w", err)
 	}
 	return each(ctx, address, 20, func(conn net.Conn) error {
-		_, _ = io.WriteString(conn, "POST /tasks HTTP/1.1\r\nHost: x\r\nContent-Length: 1099511627776\r\n\r\n")
+		_, _ = io.WriteString(conn, "POST /tasks HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1099511627776\r\n\r\n")
 		return ended(conn)
 	})
 }
@@ -297,7 +297,7 @@ func (c *program) deafReaders(ctx context.Context, address string) error {
 	}
 	return each(ctx, address, crowd, func(conn net.Conn) error {
 		_ = conn.(*net.TCPConn).SetReadBuffer(1024)
-		_, _ = io.WriteString(conn, "GET /tasks/loud/events HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, _ = io.WriteString(conn, "GET /tasks/loud/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		select {
 		case <-time.After(5 * time.Second):
 		case <-ctx.Done():

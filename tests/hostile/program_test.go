@@ -115,10 +115,12 @@ type program struct {
 	trees       atomic.Int64
 }
 
-func startProgram(t *testing.T) *program {
+// startProgram starts both; dev has the settings, too.
+func startProgram(t *testing.T, settings ...string) *program {
 	t.Helper()
 	path := build(t)
-	dev := startChild(t, path, "dev", []string{"TASKGROVE_POSTGRES_URL=" + pgtest.Database(t), "TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR=127.0.0.1:0"}, "dev", "--ephemeral")
+	settings = append(settings, "TASKGROVE_POSTGRES_URL="+pgtest.Database(t), "TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR=127.0.0.1:0")
+	dev := startChild(t, path, "dev", settings, "dev", "--ephemeral")
 	worker := startChild(t, path, "worker", []string{"TASKGROVE_NATS_URL=" + dev.NATS, "TASKGROVE_WORKER_ID=second", "TASKGROVE_WORKER_HTTP_ADDR=127.0.0.1:0"}, "worker")
 	return &program{t: t, dev: dev, worker: worker}
 }

@@ -328,12 +328,15 @@ func TestResultsThatCannotBeStored(t *testing.T) {
 			return r
 		}, dag.StatusCompleted, ""},
 		{"a value with NUL", func(w *workerv1.Work) *workerv1.Result { return ResultOf(w, `"\u0000"`) }, dag.StatusCompleted, ""},
+		{"nested 256 deep", func(w *workerv1.Work) *workerv1.Result {
+			return ResultOf(w, strings.Repeat("[", 256)+strings.Repeat("]", 256))
+		}, dag.StatusCompleted, ""},
 		{"nested 9000 deep", func(w *workerv1.Work) *workerv1.Result {
 			return ResultOf(w, strings.Repeat("[", 9000)+strings.Repeat("]", 9000))
-		}, dag.StatusCompleted, ""},
+		}, dag.StatusFailed, "nested deeper"},
 		{"nested a million deep", func(w *workerv1.Work) *workerv1.Result {
 			return ResultOf(w, strings.Repeat("[", 1<<20)+strings.Repeat("]", 1<<20))
-		}, dag.StatusFailed, "not JSON"},
+		}, dag.StatusFailed, "nested deeper"},
 		{"no JSON", func(w *workerv1.Work) *workerv1.Result { return ResultOf(w, `{"a":`) }, dag.StatusFailed, "not JSON"},
 		{"an end of a later version", func(w *workerv1.Work) *workerv1.Result {
 			r := ResultOf(w, "")

@@ -80,6 +80,7 @@ func (t *Task) write(rng *rand.Rand, s Shape) {
 	case rng.Float64() < s.Hang:
 		t.Script.Hang, t.MaxAttempts = true, 1+rng.IntN(2)
 	case rng.Float64() < s.Fails:
+		t.Script.RetryAfter = max(0, rng.IntN(300)-150)
 		switch rng.IntN(4) {
 		case 0:
 			t.Script.Fail, t.Script.Permanent = -1, true

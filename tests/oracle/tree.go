@@ -26,13 +26,14 @@ const (
 
 // Script is what the attempts of a task do. It travels in the task's inputs under the key [ScriptKey].
 type Script struct {
-	Add       int   `json:"add"`                 // what this task adds to the sum of its inputs
-	Fail      int   `json:"fail,omitempty"`      // attempts 1 to this fail; below 0: all
-	Permanent bool  `json:"permanent,omitempty"` // a failure is not to be retried
-	Hang      bool  `json:"hang,omitempty"`      // every attempt runs into its timeout
-	Value     Value `json:"value,omitempty"`
-	Millis    int   `json:"millis,omitempty"` // how long an attempt works
-	Gate      bool  `json:"gate,omitempty"`   // every attempt waits until the test lets it go
+	Add        int   `json:"add"`                   // what this task adds to the sum of its inputs
+	Fail       int   `json:"fail,omitempty"`        // attempts 1 to this fail; below 0: all
+	Permanent  bool  `json:"permanent,omitempty"`   // a failure is not to be retried
+	RetryAfter int   `json:"retry_after,omitempty"` // milliseconds that a failure asks the next attempt to wait
+	Hang       bool  `json:"hang,omitempty"`        // every attempt runs into its timeout
+	Value      Value `json:"value,omitempty"`
+	Millis     int   `json:"millis,omitempty"` // how long an attempt works
+	Gate       bool  `json:"gate,omitempty"`   // every attempt waits until the test lets it go
 }
 
 // ScriptKey is the member of a task's inputs that holds its script.

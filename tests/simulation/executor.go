@@ -24,13 +24,13 @@ func (wk *worker) run(a *attempt) {
 		d += wk.w.between(0, 30*time.Second)
 	}
 	if script.Fails(int(a.Key.Number)) {
-		outcome = dag.OutcomeFailed
+		outcome, a.retryAfter = dag.OutcomeFailed, time.Duration(script.RetryAfter)*time.Millisecond*100
 	}
 	if script.Hang {
 		d = time.Hour
 	}
 	if limit := t.policy.Timeout; limit > 0 && d >= limit {
-		d, outcome, a.permanent = limit, dag.OutcomeTimedOut, false
+		d, outcome, a.permanent, a.retryAfter = limit, dag.OutcomeTimedOut, false, 0
 	}
 	if outcome == dag.OutcomeTimedOut { // told to stop, which takes its time
 		d += wk.w.between(0, stopWithin)

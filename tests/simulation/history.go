@@ -15,6 +15,7 @@ import (
 type truth struct {
 	restarts  []restart     // the last one is that of the current execution
 	due       time.Duration // when the latest delay is over
+	rest      time.Duration // until when the latest failure asked for no further attempt
 	ready     time.Duration // since when it has been ready
 	barred    int32         // attempts up to this were cancelled before they had started
 	cancelled bool          // a user asked for it

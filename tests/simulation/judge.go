@@ -23,6 +23,9 @@ func (w *world) judgeClaim(c dag.Claim) {
 // judgeSettle: only who holds an attempt may end it, or who started a repeatable one early.
 func (w *world) judgeSettle(before dag.Row, r dag.Result) {
 	t := w.store.task(r.Task)
+	if r.Outcome == dag.OutcomeFailed {
+		t.truth.rest = w.now + min(r.RetryAfter, dag.MaxRetryAfter)
+	}
 	if r.Worker == 0 { // an instance that is not registered yet: only what it started early counts
 		if !r.Early || before.Flags&dag.FlagRepeatable == 0 {
 			w.broken("task %d is settled by nobody", t.row.Key.Index())
@@ -72,6 +75,8 @@ func (w *world) judgeMove(t *task, r *dag.Row) {
 		w.broken("task %d returns with its old attempt %d", i, r.Attempt)
 	case old.State == dag.Delayed && r.State == dag.Ready && w.now < t.truth.due:
 		w.broken("task %d is ready before its time", i)
+	case old.State != dag.Ready && r.State == dag.Ready && w.now < t.truth.rest:
+		w.broken("task %d is ready before the time that its failure asked for", i)
 	case old.State != dag.Running && r.State == dag.Running && !w.store.worker(r.Worker).live(w.now):
 		w.broken("task %d is claimed by a worker whose lease has ended", i)
 	case old.Worker != 0 && r.Worker != 0 && old.Worker != r.Worker:

@@ -46,6 +46,9 @@ var mutants = []mutation.Mutant{
 	{Name: "no-fence", File: "internal/ledger/lease.go", What: "a worker stops its executors before its lease ends",
 		Old: "fence := end.Add(-min(l.Grace, length/2))", New: "fence := end.Add(time.Minute)"},
 
+	{Name: "retry-after-ignored", File: "dag/backoff.go", What: "a failure may ask the next attempt to wait",
+		Old: "return min(after, MaxRetryAfter) + delay", New: "return delay"},
+
 	{Name: "handed-over-twice", File: "dag/claim.go", What: "one slot takes one task",
 		Old: "Worker: res.Worker})\n\t\t\treturn\n", New: "Worker: res.Worker})\n"},
 	{Name: "handed-over-pool-ignored", File: "dag/claim.go", What: "a slot takes tasks of its pool",

@@ -43,6 +43,7 @@ type result struct {
 	token            []byte
 	outcome          dag.Outcome
 	permanent, early bool
+	retryAfter       time.Duration
 	offer            bool // its slot waits for a task that it unlocks
 	started          time.Duration
 }

@@ -45,14 +45,15 @@ type session struct {
 // attempt is one that the worker has in hand.
 type attempt struct {
 	ledger.Entry
-	work      message
-	session   *session
-	exec      *execution // nil: it never began
-	told      bool       // to stop
-	over      bool       // its executor has ended
-	permanent bool       // its failure
-	started   time.Duration
-	tries     int // of asking
+	work       message
+	session    *session
+	exec       *execution    // nil: it never began
+	told       bool          // to stop
+	over       bool          // its executor has ended
+	permanent  bool          // its failure
+	retryAfter time.Duration // its failure asks for
+	started    time.Duration
+	tries      int // of asking
 }
 
 // letter is a delivery of a message.
@@ -248,7 +249,7 @@ func (wk *worker) publish(a *attempt) {
 	if !wk.ledger.Keeps(a) {
 		return
 	}
-	r := result{key: a.key(), token: a.Token, outcome: a.Result.Outcome, permanent: a.permanent, early: a.Result.Early,
+	r := result{key: a.key(), token: a.Token, outcome: a.Result.Outcome, permanent: a.permanent, retryAfter: a.retryAfter, early: a.Result.Early,
 		offer: a.Result.Offer, started: a.started}
 	b := batch{worker: wk.id - 100, session: a.session.name, results: []result{r}}
 	life, stored := wk.life, false

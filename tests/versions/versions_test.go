@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
-	"github.com/taskgrove/taskgrove/queue/natsserver"
 )
 
 const root = "../.."
@@ -35,9 +33,10 @@ const (
 // archive of the source, say. CI has to fetch the whole history. ci is the variable CI, which CI services set to true.
 func mayLackHistory(err error, ci string) bool { return errors.Is(err, ErrNoHistory) && ci != "true" }
 
-// TestTwoVersionsRunTogether upgrades a cluster of the version before, one process at a time, in both orders. After each
-// step, the clients of both versions submit trees to each coordinator, whose tasks go from worker to worker. Everything ends
-// as it must, and the auditors of both versions find nothing.
+// TestTwoVersionsRunTogether upgrades a cluster of the version before, one process at a time, in both orders, and the
+// configuration of its NATS server once its coordinators are new. After each step, the clients of both versions submit trees to
+// each coordinator, whose tasks go from worker to worker. Everything ends as it must, and the auditors of both versions find
+// nothing.
 func TestTwoVersionsRunTogether(t *testing.T) {
 	at, err := Before(root)
 	if mayLackHistory(err, os.Getenv("CI")) {
@@ -45,6 +44,9 @@ func TestTwoVersionsRunTogether(t *testing.T) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, user := range []string{"COORDINATOR", "BEFORE_WORKER", "PRESENT_WORKER"} {
+		t.Setenv("TASKGROVE_PASSWORD_"+user, natsPassword)
 	}
 	dir := t.TempDir()
 	programs := map[string]string{}
@@ -79,8 +81,11 @@ func TestTwoVersionsRunTogether(t *testing.T) {
 			m.trees("one of each is upgraded")
 			m.run(present, present, "rerun", "held", "--wait")
 			m.settles("spans", "completed")
-			m.stop(before, "worker")
 			m.stop(before, "coordinator")
+			m.trees("all coordinators are upgraded")
+			m.nats.restart(present)
+			m.trees("the configuration of NATS is upgraded")
+			m.stop(before, "worker")
 			m.trees("all are upgraded")
 		})
 	}
@@ -91,7 +96,7 @@ type mixed struct {
 	*testing.T
 	programs map[string]string
 	postgres string
-	nats     *natsserver.Server
+	nats     *natsServer
 	running  map[string]map[string]*process // by what they are, and version
 	step     int
 }
@@ -104,12 +109,7 @@ type process struct {
 
 func newMixed(t *testing.T, programs map[string]string) *mixed {
 	t.Helper()
-	server, err := natsserver.Start(natsserver.Config{StoreDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(server.Shutdown)
-	return &mixed{T: t, programs: programs, postgres: pgtest.Database(t), nats: server,
+	return &mixed{T: t, programs: programs, postgres: pgtest.Database(t), nats: startNATS(t, programs),
 		running: map[string]map[string]*process{"coordinator": {}, "worker": {}}}
 }
 
@@ -127,11 +127,11 @@ func (m *mixed) start(version, what string) {
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TASKGROVE_LOG_FORMAT=text",
 		"TASKGROVE_READY_FILE=" + ready, "TASKGROVE_NAME=" + name, "TASKGROVE_WORKER_ID=" + name,
 		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR=127.0.0.1:0", "TASKGROVE_WORKER_HTTP_ADDR=127.0.0.1:0",
-		"TASKGROVE_POSTGRES_URL=" + m.postgres, "TASKGROVE_NATS_URL=" + m.nats.CoordinatorURL(), "TASKGROVE_REPUBLISH=2s",
+		"TASKGROVE_POSTGRES_URL=" + m.postgres, "TASKGROVE_NATS_URL=" + m.nats.url("coordinator"), "TASKGROVE_REPUBLISH=2s",
 		"TASKGROVE_POOLS=all," + version + "=4", "TASKGROVE_CONCURRENCY=4", "TASKGROVE_INLINE_RESULT_BYTES=64KiB",
 		"TASKGROVE_INLINE_BYTES=64KiB", "TASKGROVE_BEAT=1s", "TASKGROVE_DRAIN_GRACE=5s"}
 	if what == "worker" {
-		cmd.Env = append(cmd.Env, "TASKGROVE_NATS_URL="+m.nats.WorkerURL(name))
+		cmd.Env = append(cmd.Env, "TASKGROVE_NATS_URL="+m.nats.url(name))
 	}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {

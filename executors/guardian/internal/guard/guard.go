@@ -37,6 +37,18 @@ const (
 	NoSubreaper  = 3 // the kernel refuses to make it a subreaper
 )
 
+// TellSessions asks a guardian to tell which sessions there are below it: each by a line of Session and its id.
+const (
+	TellSessions = "tell sessions"
+	Session      = "session "
+)
+
+// Pauses between two looks for sessions. A look reads all of /proc, which takes a millisecond or so.
+const (
+	lookFirst = 10 * time.Millisecond
+	lookMost  = time.Second
+)
+
 // WriteTimeout bounds the write of one message. A peer that does not read for so long is frozen.
 const WriteTimeout = time.Second
 
@@ -67,6 +79,7 @@ func guard(args []string) int {
 		return BadArguments
 	}
 	unix.CloseOnExec(controlFD)
+	_ = unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) // so that no command traces it; the command itself is what exec makes it
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return NoSubreaper
 	}
@@ -91,6 +104,9 @@ type guardian struct {
 	empty   chan struct{}           // closed when no process is left below us
 	lease   time.Time               // zero: no end
 	status  syscall.WaitStatus      // of the command, once seen
+
+	sessions map[int]bool  // told so far; nil: nobody asked for them
+	look     time.Duration // the pause before the next look for sessions
 }
 
 func (g *guardian) read() {
@@ -131,11 +147,16 @@ func (g *guardian) run(path string, argv []string) int {
 // watch waits until the command has ended or must end, and says why.
 func (g *guardian) watch() string {
 	for {
-		var ends <-chan time.Time
+		var ends, looks <-chan time.Time
+		if g.sessions != nil {
+			looks = time.After(g.look)
+		}
 		if !g.lease.IsZero() {
 			ends = time.After(g.untilStop())
 		}
 		select {
+		case <-looks:
+			g.tellSessions()
 		case g.status = <-g.exited:
 			return "exit"
 		case line, open := <-g.orders:
@@ -162,8 +183,23 @@ func (g *guardian) untilStop() time.Duration {
 	return left - g.grace
 }
 
-// order takes a lease.
+// tellSessions tells the worker of sessions that it does not know yet.
+func (g *guardian) tellSessions() {
+	for _, p := range proc.Descendants() {
+		if id := p.Session(); !g.sessions[id] {
+			g.sessions[id] = true
+			g.say("%s%d", Session, id)
+		}
+	}
+	g.look = min(2*g.look, lookMost)
+}
+
+// order takes a lease, or the wish to be told of sessions.
 func (g *guardian) order(line string) {
+	if line == TellSessions {
+		g.sessions, g.look = map[int]bool{}, lookFirst
+		return
+	}
 	text, ok := strings.CutPrefix(line, "lease ")
 	if !ok {
 		return

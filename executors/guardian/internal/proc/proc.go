@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,16 +43,20 @@ func Descendants() []Process {
 	return below
 }
 
-// InSession lists the processes of the session that the process pid leads or has led.
-func InSession(pid int) []Process {
+// InSessions lists the running processes of the sessions with these ids; an id is the pid of the process that leads the session,
+// or has led it.
+func InSessions(ids []int) []Process {
 	var in []Process
 	for _, p := range processes() {
-		if p.session == pid {
+		if slices.Contains(ids, p.session) && !p.zombie {
 			in = append(in, p)
 		}
 	}
 	return in
 }
+
+// Session is the id of the session that the process is in.
+func (p Process) Session() int { return p.session }
 
 // processes lists all that /proc shows. One that ends meanwhile may be missing.
 func processes() []Process {

@@ -784,7 +784,8 @@ func (*Result_TimedOut) isResult_End() {}
 // Failed is an attempt whose work did not succeed. It counts against the task's policy.
 type Failed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Permanent     bool                   `protobuf:"varint,1,opt,name=permanent,proto3" json:"permanent,omitempty"` // a retry can't mend it
+	Permanent     bool                   `protobuf:"varint,1,opt,name=permanent,proto3" json:"permanent,omitempty"`                             // a retry can't mend it
+	RetryAfterMs  int64                  `protobuf:"varint,2,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"` // the next attempt makes no sense earlier; an older coordinator, which ignores it, tries as the policy says
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -824,6 +825,13 @@ func (x *Failed) GetPermanent() bool {
 		return x.Permanent
 	}
 	return false
+}
+
+func (x *Failed) GetRetryAfterMs() int64 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
 }
 
 // Cancelled is the receipt for a cancellation: the work has stopped. What was done of it may come along.
@@ -2043,9 +2051,10 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"outcome_v1\x18\x03 \x01(\x0e2\x1e.taskgrove.worker.v1.OutcomeV1R\toutcomeV1\x12!\n" +
 	"\fpermanent_v1\x18\b \x01(\bR\vpermanentV1B\x05\n" +
-	"\x03endJ\x04\b\x13\x10\x1e\"&\n" +
+	"\x03endJ\x04\b\x13\x10\x1e\"L\n" +
 	"\x06Failed\x12\x1c\n" +
-	"\tpermanent\x18\x01 \x01(\bR\tpermanent\"@\n" +
+	"\tpermanent\x18\x01 \x01(\bR\tpermanent\x12$\n" +
+	"\x0eretry_after_ms\x18\x02 \x01(\x03R\fretryAfterMs\"@\n" +
 	"\tCancelled\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\x12\x1d\n" +
 	"\n" +

@@ -1,0 +1,55 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestStartThatWaitsSaysWhatFor(t *testing.T) {
+	for fact, row := range map[string]struct {
+		takes time.Duration
+		lines int
+	}{
+		"a quick one says nothing":     {2 * time.Second, 0},
+		"a slow one says it after 3 s": {4 * time.Second, 1},
+		"and again every 10 s":         {24 * time.Second, 3},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			p := NewProcess(slog.New(slog.NewTextHandler(&log, nil)))
+			why := func(context.Context) error { return errors.New("it is being repaired") }
+			end := errors.New("the end")
+			err := p.WaitFor(t.Context(), "the server", why, func() error { time.Sleep(row.takes); return end })
+			if !errors.Is(err, end) {
+				t.Errorf("got %v", err)
+			}
+			got := strings.Count(log.String(), `msg="process waits for the server"`)
+			if got != row.lines || strings.Count(log.String(), `error="it is being repaired"`) != got {
+				t.Errorf("%s: got %d lines, want %d:\n%s", fact, got, row.lines, log.String())
+			}
+		})
+	}
+}
+
+func TestUntilReadySaysWhatIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		p := NewProcess(slog.New(slog.NewTextHandler(&log, nil)))
+		ready := time.Now().Add(5 * time.Second)
+		p.Probe(func(context.Context) error {
+			if time.Now().Before(ready) {
+				return errors.New("no lease was granted")
+			}
+			return nil
+		})
+		if err := p.UntilReady(t.Context()); err != nil || !strings.Contains(log.String(), `error="no lease was granted"`) {
+			t.Errorf("got %v:\n%s", err, log.String())
+		}
+	})
+}

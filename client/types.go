@@ -44,6 +44,9 @@ type Tree struct {
 	Completed, Failed, Cancelled, Blocked int
 	Sequence                              int64 // sequence number of its last event
 	CreatedAt, StartedAt, FinishedAt      time.Time
+	// OnlyOptionalFailed: the tree's status is failed, but all that failed was optional to tasks that ran, and the rest completed.
+	// [Client.Trees] doesn't tell.
+	OnlyOptionalFailed bool
 }
 
 // Ended reports whether no execution of the tree is in progress. A tree that was only stored counts as ended, too.
@@ -140,6 +143,7 @@ func treeOf(t *pb.Tree) *Tree {
 		Tasks: int(t.Tasks), Held: int(t.Held), Unfinished: int(t.Unfinished), Running: int(t.Running),
 		Completed: int(t.Completed), Failed: int(t.Failed), Cancelled: int(t.Cancelled), Blocked: int(t.Blocked),
 		Sequence: t.Sequence, CreatedAt: at(t.CreatedAt), StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt),
+		OnlyOptionalFailed: t.OnlyOptionalFailed,
 	}
 }
 

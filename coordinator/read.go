@@ -170,7 +170,8 @@ func showTree(t *pg.Tree) *TreeStatus {
 	counts := t.Counts()
 	out := &TreeStatus{Key: t.Key, ID: t.ID, Name: t.Name, UserID: t.UserID, Status: counts.Status(), Progress: counts.Progress(),
 		Tasks: t.Tasks, Held: t.Held, Unfinished: t.Unfinished, Running: t.Running, Completed: t.Completed, Failed: t.Failed,
-		Cancelled: t.Cancelled, Blocked: t.Blocked, Sequence: t.Sequence, CreatedAt: t.CreatedAt}
+		Cancelled: t.Cancelled, Blocked: t.Blocked, Sequence: t.Sequence, CreatedAt: t.CreatedAt,
+		OnlyOptionalFailed: t.OnlyOptionalFailed}
 	if t.StartedAt != nil {
 		out.StartedAt = *t.StartedAt
 	}

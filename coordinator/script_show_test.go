@@ -37,6 +37,9 @@ func (s *script) state(ctx context.Context) string {
 		byState[t.State] = append(byState[t.State], name)
 	}
 	out := fmt.Sprintf("tree %s", tree.Status)
+	if tree.OnlyOptionalFailed {
+		out += ", only optional tasks"
+	}
 	if open := tree.Running - len(byState[dag.Running]); open != 0 {
 		out += fmt.Sprintf(", %d cancelled attempts open", open)
 	}

@@ -49,6 +49,8 @@ type TreeStatus struct {
 	Completed, Failed, Cancelled, Blocked int
 	Sequence                              int64 // of the last event; 0: the tree has never been executed
 	CreatedAt, StartedAt, FinishedAt      time.Time
+	// OnlyOptionalFailed: all that failed was optional to tasks that ran, and the rest completed. Lists don't tell.
+	OnlyOptionalFailed bool
 }
 
 // ExecutionStatus is how the tree's last execution ended. It is the tree's status, but for an execution of a part that went well: that

@@ -29,6 +29,8 @@ type Tree struct {
 	CreatedAt        time.Time
 	StartedAt        *time.Time
 	FinishedAt       *time.Time
+	// OnlyOptionalFailed: all that failed was optional to tasks that ran, and the rest completed. Lists don't tell.
+	OnlyOptionalFailed bool
 }
 
 // Counts are the tree's figures as package dag wants them.

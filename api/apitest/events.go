@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -40,6 +41,7 @@ func (tr *tree) show() *coordinator.TreeStatus {
 		}
 	}
 	out.Progress = done / float64(leaves)
+	out.OnlyOptionalFailed = out.Failed > 0 && out.Completed+out.Failed == out.Tasks && !slices.ContainsFunc(tr.tasks, tr.requires)
 	switch {
 	case out.Failed > 0:
 		out.Status = dag.StatusFailed
@@ -227,4 +229,23 @@ func (s *Service) Logs(_ context.Context, id string, attempt int, _ bool) iter.S
 			}
 		}
 	}
+}
+
+// requires reports whether the task failed and was not only optional to others.
+func (tr *tree) requires(t *task) bool {
+	if t.State != dag.Failed {
+		return false
+	}
+	wanted := false
+	for _, other := range tr.tasks {
+		for _, d := range other.Dependencies {
+			if d.ID == t.ID {
+				if d.Required {
+					return true
+				}
+				wanted = true
+			}
+		}
+	}
+	return !wanted
 }

@@ -56,6 +56,7 @@ func treeOf(t *coordinator.TreeStatus) *pb.Tree {
 		Completed: int64(t.Completed), Failed: int64(t.Failed), Cancelled: int64(t.Cancelled),
 		Blocked: int64(t.Blocked), Held: int64(t.Held), Sequence: t.Sequence,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), FinishedAt: stamp(t.FinishedAt),
+		OnlyOptionalFailed: t.OnlyOptionalFailed,
 	}
 }
 

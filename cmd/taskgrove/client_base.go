@@ -23,7 +23,9 @@ const (
 	exitTreeFailed    = 3 // --wait, --watch: the tree failed
 	exitTreeCancelled = 4 // --wait, --watch: the tree was cancelled
 	exitUnreachable   = 5 // no coordinator could be reached, or it has too much to do
-	exitInterrupted   = 130
+	// 6 is that of verify
+	exitOptionalFailed = 7 // --wait, --watch: the tree failed by the protocol, but only optional tasks did
+	exitInterrupted    = 130
 )
 
 // groupClient holds the commands that speak to a running cluster.
@@ -198,6 +200,9 @@ func snake(name string) string {
 // outcome is the exit code of a tree that was waited for on behalf of one of its tasks: where only a part was executed,
 // that task's.
 func (s *session) outcome(ctx context.Context, t *client.Tree, id string) error {
+	if err := s.noteExits(ctx, t); err != nil {
+		return err
+	}
 	if t.Status == client.StatusPending && id != t.ID {
 		task, err := s.Task(ctx, id)
 		if err != nil || task.Status == client.StatusCompleted {
@@ -206,6 +211,9 @@ func (s *session) outcome(ctx context.Context, t *client.Tree, id string) error 
 	}
 	switch t.Status {
 	case client.StatusFailed:
+		if t.OnlyOptionalFailed {
+			return codedError{fmt.Errorf("tree %s: all but %d optional completed", t.ID, t.Failed), exitOptionalFailed}
+		}
 		return codedError{fmt.Errorf("tree %s failed: %d failed, %d blocked of %d tasks", t.ID, t.Failed, t.Blocked, t.Tasks), exitTreeFailed}
 	case client.StatusCancelled:
 		return codedError{fmt.Errorf("tree %s was cancelled", t.ID), exitTreeCancelled}

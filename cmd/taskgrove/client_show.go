@@ -76,6 +76,9 @@ func describe(t *client.Task) string {
 	if t.State == client.StateDelayed && !t.DueAt.IsZero() {
 		status += " until " + t.DueAt.Local().Format(time.DateTime)
 	}
+	if exit := exitOf(t.Result); exit != "" && t.Status == client.StatusCompleted {
+		status += "  " + exit
+	}
 	return status
 }
 
@@ -134,7 +137,11 @@ func treeCommand() *cobra.Command {
 
 // summary is a tree in one line.
 func summary(t *client.Tree, now time.Time) string {
-	parts := []string{fmt.Sprintf("%s  %s  %.0f%%", t.ID, t.Status, 100*t.Progress)}
+	status := string(t.Status)
+	if t.OnlyOptionalFailed { // what the protocol calls failed
+		status = fmt.Sprintf("all but %d optional completed", t.Failed)
+	}
+	parts := []string{fmt.Sprintf("%s  %s  %.0f%%", t.ID, status, 100*t.Progress)}
 	for _, c := range []struct {
 		n    int
 		what string

@@ -209,6 +209,65 @@ func TestTheExitCodeTellsHowATreeEnded(t *testing.T) {
 	}
 }
 
+// TestOptionalFailureHasItsExitCode: by the protocol the tree failed, but whatever could run has completed.
+func TestOptionalFailureHasItsExitCode(t *testing.T) {
+	for name, tc := range map[string]struct {
+		dependencies string // of the root
+		code         int
+		out, note    string
+	}{
+		"optional":          {`[{"id":"a","required":false}]`, exitOptionalFailed, "all but 1 optional completed", "tree r: all but 1 optional completed"},
+		"required by none":  {`[]`, exitTreeFailed, "r  failed", "tree r failed"},
+		"required by some":  {`["a"]`, exitTreeFailed, "r  failed", "tree r failed"},
+		"optional and root": {`[{"id":"a","required":false},{"id":"b"}]`, exitTreeFailed, "r  failed", "tree r failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			svc := double(t)
+			document := `[{"id":"r","name":"r","dependencies":` + tc.dependencies + `},{"id":"a","name":"a","parent_id":"r"},{"id":"b","name":"b","parent_id":"r"}]`
+			if _, note, code := runCommand(t, "submit", file(t, "t.json", document)); code != exitOK {
+				t.Fatal(note)
+			}
+			svc.Fail("a", "no luck")
+			svc.Complete("b", `1`)
+			if strings.HasPrefix(name, "optional and") {
+				svc.Fail("r", "no luck")
+			} else {
+				svc.Complete("r", `1`)
+			}
+			if _, note, code := runCommand(t, "watch", "r"); code != tc.code || !strings.Contains(note, tc.note) {
+				t.Errorf("exit %d, want %d: %s", code, tc.code, note)
+			}
+			if out, _, _ := runCommand(t, "tree", "r"); !strings.Contains(out, tc.out) {
+				t.Errorf("got %s, want %q in it", out, tc.out)
+			}
+		})
+	}
+}
+
+func TestWhatCompletedWithoutSuccessSaysSo(t *testing.T) {
+	svc := double(t)
+	document := `[{"id":"r","name":"root"},{"id":"a","name":"build","parent_id":"r"},{"id":"b","name":"fetch","parent_id":"r"},{"id":"c","name":"fine","parent_id":"r"}]`
+	if _, note, code := runCommand(t, "submit", file(t, "t.json", document)); code != exitOK {
+		t.Fatal(note)
+	}
+	svc.Complete("a", `{"success":false,"return_code":2}`)
+	svc.Complete("b", `{"success":false,"status_code":404}`)
+	svc.Complete("c", `{"success":true,"return_code":0}`)
+	svc.Complete("r", `{"success":false}`)
+	for _, args := range [][]string{{"tree", "r"}, {"watch", "r"}, {"list", "--tasks"}} {
+		out, note, code := runCommand(t, args...)
+		if code != exitOK || strings.Count(out, "exit ") != 1 || !strings.Contains(out, "exit 2") || !strings.Contains(out, "HTTP 404") {
+			t.Errorf("%v: exit %d, got\n%s%s", args, code, out, note)
+		}
+		if args[0] == "watch" && note != "completed without success: build (exit 2), fetch (HTTP 404)\n" {
+			t.Errorf("the end: got %q", note)
+		}
+	}
+	if out, _, _ := runCommand(t, "get", "a"); !strings.Contains(out, "completed  exit 2") {
+		t.Errorf("got %s", out)
+	}
+}
+
 func TestRerunSaysWhyNothingRuns(t *testing.T) {
 	svc := double(t)
 	for _, document := range []string{`[{"id":"r","name":"r"},{"id":"a","name":"a","parent_id":"r"}]`, `[{"id":"one","name":"one"}]`, `[{"id":"done","name":"done"}]`} {

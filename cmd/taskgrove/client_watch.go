@@ -68,6 +68,9 @@ func eventLine(e *client.Event) string {
 	if e.Type == client.EventProgress {
 		parts = append(parts, fmt.Sprintf("%.0f%%", 100*e.Progress))
 	}
+	if exit := exitOf(e.Result); exit != "" && e.Type == client.EventCompleted {
+		parts = append(parts, exit)
+	}
 	if e.Message != "" {
 		parts = append(parts, e.Message)
 	}

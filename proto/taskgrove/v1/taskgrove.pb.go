@@ -990,26 +990,27 @@ func (x *Task) GetRepeatable() bool {
 }
 
 type Tree struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the root task's id
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	UserId        string                 `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Status        string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`       // tree outcome: pending, in_progress, completed, failed, cancelled
-	Progress      float64                `protobuf:"fixed64,5,opt,name=progress,proto3" json:"progress,omitempty"` // share of the leaves that completed, 0 to 1
-	Tasks         int64                  `protobuf:"varint,6,opt,name=tasks,proto3" json:"tasks,omitempty"`
-	Unfinished    int64                  `protobuf:"varint,7,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
-	Running       int64                  `protobuf:"varint,8,opt,name=running,proto3" json:"running,omitempty"`
-	Completed     int64                  `protobuf:"varint,9,opt,name=completed,proto3" json:"completed,omitempty"`
-	Failed        int64                  `protobuf:"varint,10,opt,name=failed,proto3" json:"failed,omitempty"`
-	Cancelled     int64                  `protobuf:"varint,11,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
-	Blocked       int64                  `protobuf:"varint,12,opt,name=blocked,proto3" json:"blocked,omitempty"`
-	Held          int64                  `protobuf:"varint,13,opt,name=held,proto3" json:"held,omitempty"`
-	Sequence      int64                  `protobuf:"varint,14,opt,name=sequence,proto3" json:"sequence,omitempty"` // of its last event
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Id                 string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the root task's id
+	Name               string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	UserId             string                 `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Status             string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`       // tree outcome: pending, in_progress, completed, failed, cancelled
+	Progress           float64                `protobuf:"fixed64,5,opt,name=progress,proto3" json:"progress,omitempty"` // share of the leaves that completed, 0 to 1
+	Tasks              int64                  `protobuf:"varint,6,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	Unfinished         int64                  `protobuf:"varint,7,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
+	Running            int64                  `protobuf:"varint,8,opt,name=running,proto3" json:"running,omitempty"`
+	Completed          int64                  `protobuf:"varint,9,opt,name=completed,proto3" json:"completed,omitempty"`
+	Failed             int64                  `protobuf:"varint,10,opt,name=failed,proto3" json:"failed,omitempty"`
+	Cancelled          int64                  `protobuf:"varint,11,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	Blocked            int64                  `protobuf:"varint,12,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	Held               int64                  `protobuf:"varint,13,opt,name=held,proto3" json:"held,omitempty"`
+	Sequence           int64                  `protobuf:"varint,14,opt,name=sequence,proto3" json:"sequence,omitempty"` // of its last event
+	CreatedAt          *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	StartedAt          *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	FinishedAt         *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	OnlyOptionalFailed bool                   `protobuf:"varint,18,opt,name=only_optional_failed,json=onlyOptionalFailed,proto3" json:"only_optional_failed,omitempty"` // all that failed was optional to tasks that ran, and the rest completed; not told in lists
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *Tree) Reset() {
@@ -1159,6 +1160,13 @@ func (x *Tree) GetFinishedAt() *timestamppb.Timestamp {
 		return x.FinishedAt
 	}
 	return nil
+}
+
+func (x *Tree) GetOnlyOptionalFailed() bool {
+	if x != nil {
+		return x.OnlyOptionalFailed
+	}
+	return false
 }
 
 type ListTasksRequest struct {
@@ -3071,7 +3079,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06custom\x18\x1b \x01(\fR\x06custom\x12\x1e\n" +
 	"\n" +
 	"repeatable\x18\x1c \x01(\bR\n" +
-	"repeatable\"\x98\x04\n" +
+	"repeatable\"\xca\x04\n" +
 	"\x04Tree\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -3095,7 +3103,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"started_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
 	"\vfinished_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"finishedAt\"\x8e\x01\n" +
+	"finishedAt\x120\n" +
+	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\"\x8e\x01\n" +
 	"\x10ListTasksRequest\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x1b\n" +

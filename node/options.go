@@ -1,8 +1,6 @@
 package node
 
 import (
-	"time"
-
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/builtin"
@@ -13,9 +11,6 @@ type Options struct {
 	// Executors beside the built-in ones: a worker runs them; a coordinator knows them, and which are repeatable, before any
 	// worker announces them.
 	Executors []executors.Executor
-	// AckWait is after how long an unacknowledged message is given to somebody else, the same in all processes. 0: the
-	// default of package queue.
-	AckWait time.Duration
 	// Levels are the feature levels of a coordinator; nil: those of this version.
 	Levels dag.Levels
 	// Resting makes a coordinator that answers the calls of its own process, and has no loops and no listeners.

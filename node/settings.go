@@ -3,6 +3,7 @@ package node
 import (
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/httpserver"
@@ -45,7 +46,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		migrate: bool(cfg.Migrate),
 		store:   pg.Config{URL: cfg.PostgresURL.Reveal(), MaxConns: cfg.MaxConns, StatementTimeout: cfg.StatementTimeout},
 		queue: queue.Config{
-			URL: cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), AckWait: opts.AckWait, Logger: log,
+			URL: cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), AckWait: ackWait(cfg.Lease), Logger: log,
 			Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),
 		},
 		coordinator: coordinator.Config{
@@ -60,6 +61,10 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		},
 	}
 }
+
+// ackWait is after how long messages that a dead process had in hand go to another: before the leases end that are lost with it, so
+// that nothing waits longer than for those.
+func ackWait(lease time.Duration) time.Duration { return min(lease/2, 30*time.Second) }
 
 // workerParts are the configurations of a worker's parts.
 type workerParts struct {

@@ -22,8 +22,8 @@ type Config struct {
 	LogsAge   time.Duration // how long LOGS keeps lines; default 24 h
 	LogsBytes int64         // how much LOGS keeps; default 1 GiB
 	// AckWait is how long an unacknowledged message waits before it is delivered to another consumer; default 30 s. Claimed
-	// work is acked within milliseconds, so a longer wait means that its process has died or stalls. All processes must use
-	// the same value.
+	// work is acked within milliseconds, and the wait of results begins anew while their coordinator lives, so if it runs out,
+	// the process has died or stalls. All coordinators must use the same value; workers have none.
 	AckWait time.Duration
 	// QueueBytes bounds WORK and RESULTS, each; default 1 GiB. A full stream refuses new messages and keeps the old ones. If
 	// the server has less room, its own bound holds.

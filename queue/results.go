@@ -19,6 +19,9 @@ const (
 	resultsBeat = 2 * time.Second
 	// resultsPoll is how long a request for results waits in the server.
 	resultsPoll = 30 * time.Second
+	// holdMost is how long a message stays with a process that lives and does not answer: its Postgres may be away, and
+	// another coordinator's not.
+	holdMost = 30 * time.Second
 	// messageOverhead is the most that the server counts for a message besides its data: subjects and headers.
 	messageOverhead = 1 << 10
 )
@@ -66,6 +69,7 @@ type ResultMessage struct {
 	msg      *nats.Msg // without its data
 	from     *resultsReader
 	at       time.Time   // of arrival
+	extended time.Time   // when the ack wait last began; used by the reader's goroutine only
 	done     atomic.Bool // answered, or redelivered to another coordinator
 	size     int64
 	released atomic.Bool // its size has been given back
@@ -92,8 +96,8 @@ func (m *ResultMessage) answer(body []byte) {
 }
 
 // ConsumeResults calls handle, in one goroutine, for every message until ctx ends. It makes a deleted stream or consumer
-// again. At most maxPending messages are unanswered; one that has neither Ack nor Nak after 30 s goes to another coordinator
-// and does not count.
+// again. At most maxPending messages are unanswered. One that has neither Ack nor Nak after 30 s goes to another coordinator
+// and does not count; when the process dies, freezes or loses NATS, it goes there after [Config.AckWait].
 //
 // [Config.ResultsBytes] bounds the size of all messages that were handed over or requested. A message's size counts until
 // its Ack or Nak, however late, so answer every message.
@@ -188,7 +192,7 @@ func (r *resultsReader) run(ctx context.Context) error {
 	}()
 	r.asked, r.askedBytes = 0, 0
 	r.heard = time.Now()
-	clock := time.NewTicker(resultsBeat)
+	clock := time.NewTicker(min(resultsBeat, max(c.cfg.AckWait/6, time.Millisecond)))
 	defer clock.Stop()
 	for {
 		if err := r.ask(inbox); err != nil {
@@ -214,6 +218,8 @@ func (r *resultsReader) run(ctx context.Context) error {
 			}
 		case <-r.room:
 		case <-clock.C:
+			r.forget()
+			r.extend()
 			if r.asked > 0 && time.Since(r.heard) > 3*resultsBeat {
 				return errSilent
 			}
@@ -269,7 +275,7 @@ func (r *resultsReader) forget() {
 	gone := 0
 	for _, m := range r.kept {
 		if !m.done.Load() {
-			if time.Since(m.at) < r.conn.cfg.AckWait {
+			if time.Since(m.extended) < r.conn.cfg.AckWait {
 				break
 			}
 			if m.done.CompareAndSwap(false, true) {
@@ -282,6 +288,18 @@ func (r *resultsReader) forget() {
 	r.kept = r.kept[gone:]
 	if len(r.kept) > 2*r.most { // many answered messages behind an unanswered one
 		r.kept = slices.DeleteFunc(r.kept, func(m *ResultMessage) bool { return m.done.Load() })
+	}
+}
+
+// extend begins the ack wait of unanswered messages anew, so that it can be short: it only runs out when this process can't say
+// that it lives.
+func (r *resultsReader) extend() {
+	now := time.Now()
+	for _, m := range r.kept {
+		if !m.done.Load() && now.Sub(m.at) < holdMost && now.Sub(m.extended) >= r.conn.cfg.AckWait/3 {
+			respond(m.msg, progressBody)
+			m.extended = now
+		}
 	}
 }
 
@@ -309,6 +327,7 @@ func (r *resultsReader) take(m *nats.Msg) error {
 		msg:         m,
 		from:        r,
 		at:          r.heard,
+		extended:    r.heard,
 		size:        size,
 	}
 	m.Data = nil // only the receiver holds it, and frees it once decoded

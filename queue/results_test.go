@@ -206,3 +206,35 @@ func TestResultsConsumerOfOlderVersionsIsUpdated(t *testing.T) {
 		}
 	}
 }
+
+// TestResultsStayWithTheLiving holds a result for longer than its ack wait: it stays with its coordinator while that lives, and
+// goes to another one when it loses NATS.
+func TestResultsStayWithTheLiving(t *testing.T) {
+	t.Parallel()
+	const wait = 2 * time.Second
+	h := newHouse(t)
+	holder, other := h.connect(queue.Config{AckWait: wait}), h.connect(queue.Config{AckWait: wait})
+	must(t, holder.EnsureStreams(h.context()))
+	held := make(chan *queue.ResultMessage, 10)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- holder.ConsumeResults(context.Background(), 1, func(m *queue.ResultMessage) { held <- m })
+	}()
+	must(t, h.worker("w1").PublishResults(h.context(), []byte("one")))
+	want(t, "result", held)
+	arrived := consume(t, other, 10)
+	select {
+	case m := <-arrived:
+		t.Errorf("got %q, which its coordinator still had in hand", m.Data)
+	case <-time.After(2 * wait):
+	}
+	holder.Close()
+	if err := <-ended; !errors.Is(err, queue.ErrClosed) {
+		t.Errorf("consume results: got %v, want %v", err, queue.ErrClosed)
+	}
+	m := want(t, "result of the one that has gone", arrived)
+	if !m.Redelivered {
+		t.Error("it counts as delivered for the first time")
+	}
+	m.Ack()
+}

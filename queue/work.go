@@ -288,8 +288,9 @@ type WorkDelivery struct {
 }
 
 var (
-	ackBody = []byte("+ACK")
-	nakBody = []byte("-NAK")
+	ackBody      = []byte("+ACK")
+	nakBody      = []byte("-NAK")
+	progressBody = []byte("+WPI")
 )
 
 // Ack removes the message from WORK, without waiting for an answer.

@@ -30,7 +30,6 @@ const (
 	workers      = 3
 	slots        = 3 // of each pool and worker
 	lease        = 3 * time.Second
-	ackWait      = 3 * time.Second
 	startTime    = 60 * time.Second // of a part, at most
 	diskSize     = "size=8g"        // of the file system that NATS has; it takes memory as it is used
 )
@@ -98,7 +97,7 @@ func startCluster(ctx context.Context) (c *cluster, err error) {
 }
 
 func (c *cluster) start(ctx context.Context) (err error) {
-	c.base = faults.Settings{Dir: filepath.Join(c.dir, "parts"), Lease: lease, AckWait: ackWait, Republish: time.Second, Concurrency: slots}
+	c.base = faults.Settings{Dir: filepath.Join(c.dir, "parts"), Lease: lease, Republish: time.Second, Concurrency: slots}
 	if err := os.Mkdir(c.base.Dir, 0o755); err != nil {
 		return err
 	}

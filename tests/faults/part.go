@@ -42,13 +42,12 @@ type Settings struct {
 	Lease          time.Duration
 	Republish      time.Duration
 	Concurrency    int
-	AckWait        time.Duration // of the queue; 0: its default
-	Window         int           // of a coordinator; 0: its default
-	GRPC           string        // host:port where a coordinator serves clients; empty: nowhere
-	Store          string        // directory of NATSRole's streams
-	Port           int           // of NATSRole; 0: a free one
-	Seed           uint64        // of the tree that SubmitRole submits
-	NextLevel      bool          // a coordinator has one feature level more, which every task needs
+	Window         int    // of a coordinator; 0: its default
+	GRPC           string // host:port where a coordinator serves clients; empty: nowhere
+	Store          string // directory of NATSRole's streams
+	Port           int    // of NATSRole; 0: a free one
+	Seed           uint64 // of the tree that SubmitRole submits
+	NextLevel      bool   // a coordinator has one feature level more, which every task needs
 }
 
 // nextLevels are this version's feature levels and one more, which every task needs.
@@ -82,7 +81,7 @@ func (s Settings) Open(ctx context.Context) (*Part, error) {
 		err = s.startWorker(ctx, p)
 	} else {
 		// What the executor says of itself is known from the start; nothing is run here.
-		opts := node.Options{Executors: []executors.Executor{&Scripted{}}, AckWait: s.AckWait, Resting: s.Role == SubmitRole}
+		opts := node.Options{Executors: []executors.Executor{&Scripted{}}, Resting: s.Role == SubmitRole}
 		if s.NextLevel {
 			opts.Levels = nextLevels
 		}

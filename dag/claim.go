@@ -1,5 +1,11 @@
 package dag
 
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
 // Claim asks for an attempt on behalf of a worker. Facts came with the attempt's message.
 type Claim struct {
 	Task    Key
@@ -63,6 +69,10 @@ type Handover struct {
 	Worker       WorkerKey
 }
 
+// DeliveryTime is how long the way of a published task to a free slot takes at most, as a rule. One that was published longer
+// ago and is still ready waits for a slot.
+const DeliveryTime = 100 * time.Millisecond
+
 // SettleAll settles results, in their order, and then hands over what they unlock to the workers whose leases are alive. It
 // tells which results changed anything. may is that of [Decision.HandOver].
 func (d *Decision) SettleAll(results []Result, alive func(WorkerKey) bool, may func(*Row) bool) (changed []bool) {
@@ -70,33 +80,84 @@ func (d *Decision) SettleAll(results []Result, alive func(WorkerKey) bool, may f
 	for i, r := range results {
 		changed[i] = d.Settle(r)
 	}
-	for i, r := range results {
-		if changed[i] && alive(r.Worker) {
-			d.HandOver(r, may)
+	var offers []*Result
+	for i := range results { // those that offer no slot are passed over
+		if changed[i] && alive(results[i].Worker) {
+			offers = append(offers, &results[i])
 		}
 	}
+	d.HandOver(offers, may)
 	return changed
 }
 
-// HandOver claims one of the tasks that a result has just unlocked for the worker that reported it, in the slot that
-// it offers: the claim that would follow anyway, without the way through the queue. The result must have been settled
-// by this decision, and its worker's lease be alive. may tells whether nothing older waits in the task's pool: an
-// unlocked task passes nobody.
-func (d *Decision) HandOver(res Result, may func(*Row) bool) {
+// HandOver claims, for each slot that a result offers, the best of the tasks which that result has just unlocked: the claim
+// that would follow anyway, without the way through the queue. The best is the most urgent, and of those the one submitted
+// first (spec K8). The results must have been settled by this decision, and their workers' leases be alive.
+//
+// An unlocked task passes nobody: may tells whether nothing waits in the store that is to start before the task, and what this
+// decision has made ready counts too. The most urgent tasks get their slots first. It reorders offers.
+func (d *Decision) HandOver(offers []*Result, may func(*Row) bool) {
+	offers = slices.DeleteFunc(offers, func(res *Result) bool { return d.bestUnlocked(res) == nil })
+	if len(offers) == 0 {
+		return
+	}
+	slices.SortStableFunc(offers, func(a, b *Result) int { return d.bestUnlocked(a).startsBefore(d.bestUnlocked(b)) })
+	ready := d.readied()
+	for _, res := range offers {
+		r := d.bestUnlocked(res) // another slot may have taken the one above
+		if r == nil || ready.moreUrgent(r) || !may(r) || d.Claim(r.Key, r.Attempt, res.Worker) != Yes {
+			continue
+		}
+		ready[r.Lane()]--
+		d.Handovers = append(d.Handovers, Handover{After: res.Task, AfterAttempt: res.Attempt, Task: r.Key, Attempt: r.Attempt, Worker: res.Worker})
+	}
+}
+
+// bestUnlocked is the task that the slot of a result is for: the best of those that it unlocked in its pool. nil: none, or
+// there is no slot.
+func (d *Decision) bestUnlocked(res *Result) (best *Row) {
 	from := d.rows[res.Task]
 	if from == nil || !res.Offer || res.Worker == 0 || from.State != Completed || from.Attempt != res.Attempt {
-		return
+		return nil
 	}
 	for _, dep := range d.deps[res.Task] {
 		r := d.rows[dep.Key]
-		if r == nil || r.State != Ready || r.was.State == Ready || r.Pool != from.Pool || !may(r) {
+		if r == nil || r.State != Ready || r.was.State == Ready || r.Pool != from.Pool {
 			continue
 		}
-		if d.Claim(r.Key, r.Attempt, res.Worker) == Yes {
-			d.Handovers = append(d.Handovers, Handover{After: from.Key, AfterAttempt: from.Attempt, Task: r.Key, Attempt: r.Attempt, Worker: res.Worker})
-			return
+		if best == nil || r.startsBefore(best) < 0 {
+			best = r
 		}
 	}
+	return best
+}
+
+// startsBefore compares ready tasks of a pool: negative if this one is to start before the other (spec K8).
+func (r *Row) startsBefore(other *Row) int {
+	return cmp.Or(cmp.Compare(r.Priority, other.Priority), cmp.Compare(r.Key, other.Key))
+}
+
+// laneCounts are how many tasks of each lane a decision has made ready and not claimed.
+type laneCounts map[Lane]int
+
+func (d *Decision) readied() laneCounts {
+	counts := laneCounts{}
+	for _, r := range d.changed {
+		if r.gotReady() {
+			counts[r.Lane()]++
+		}
+	}
+	return counts
+}
+
+// moreUrgent reports whether one of them is of the task's pool, and more urgent.
+func (c laneCounts) moreUrgent(r *Row) bool {
+	for p := Urgent; p < r.Priority; p++ {
+		if c[Lane{r.Pool, p}] > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Decision) start(r *Row, w WorkerKey) {

@@ -68,11 +68,16 @@ func (d *Decision) Changed() []*Row {
 func (d *Decision) Readied() []*Row {
 	var out []*Row
 	for _, r := range d.Changed() {
-		if r.State == Ready && (r.was.State != Ready || r.was.Attempt != r.Attempt) {
+		if r.gotReady() {
 			out = append(out, r)
 		}
 	}
 	return out
+}
+
+// gotReady reports whether the task is ready for a new reason.
+func (r *Row) gotReady() bool {
+	return r.State == Ready && (r.was.State != Ready || r.was.Attempt != r.Attempt)
 }
 
 func (d *Decision) tree(k Key) *TreeDelta {

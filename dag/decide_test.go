@@ -2,6 +2,7 @@ package dag_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -253,7 +254,7 @@ func TestHandOver(t *testing.T) {
 		d.AddDependent(key(0), dag.Dependent{Key: key(2), Required: true})
 		res := dag.Result{Task: key(0), Attempt: 1, Worker: 9, Outcome: dag.OutcomeCompleted, Offer: tt.offer}
 		d.Settle(res)
-		d.HandOver(res, tt.may)
+		d.HandOver([]*dag.Result{&res}, tt.may)
 		if len(d.Handovers) != tt.want {
 			t.Errorf("%s: got %v", tt.fact, d.Handovers)
 		}
@@ -262,6 +263,82 @@ func TestHandOver(t *testing.T) {
 				t.Errorf("%s: %+v, row %+v", tt.fact, h, r)
 			}
 		}
+	}
+}
+
+// TestTheBestIsHandedOver: of what a decision makes ready, the most urgent gets a slot, and nothing gets one before it.
+func TestTheBestIsHandedOver(t *testing.T) {
+	all := func(*dag.Row) bool { return true }
+	for fact, tt := range map[string]struct {
+		edges      map[int][]int // what waits for results 0, 1 and 2, which have ended in their order
+		priorities map[int]dag.Priority
+		pools      map[int]int32
+		silent     map[int]bool // results that offer no slot
+		may        func(*dag.Row) bool
+		want       string // task after result
+	}{
+		"the most urgent of what a result unlocks": {
+			edges: map[int][]int{0: {3, 4, 5}}, priorities: map[int]dag.Priority{3: dag.Low, 4: dag.Urgent, 5: dag.Normal}, want: "4 after 0"},
+		"the first submitted of equal ones, in whatever order edges come": {
+			edges: map[int][]int{0: {5, 4, 3}}, want: "3 after 0"},
+		"of its own pool: more urgent ones of another don't count": {
+			edges: map[int][]int{0: {3, 4}}, priorities: map[int]dag.Priority{3: dag.Low, 4: dag.Urgent}, pools: map[int]int32{4: 9}, want: "3 after 0"},
+		"nothing, when another result unlocked a more urgent one that gets no slot": {
+			edges: map[int][]int{0: {3}, 1: {4}}, priorities: map[int]dag.Priority{3: dag.Low, 4: dag.Urgent}, silent: map[int]bool{1: true}, want: ""},
+		"also after a more urgent one that another result unlocked and that gets its slot": {
+			edges: map[int][]int{0: {3}, 1: {4}}, priorities: map[int]dag.Priority{3: dag.Low, 4: dag.Urgent}, want: "4 after 1, 3 after 0"},
+		"nothing, when a second urgent one gets no slot": {
+			edges: map[int][]int{0: {3}, 1: {4, 5}}, priorities: map[int]dag.Priority{3: dag.Low, 4: dag.Urgent, 5: dag.Urgent}, want: "4 after 1"},
+		"another one beside one that was ready at the same time": {
+			edges: map[int][]int{0: {3}, 1: {4}}, silent: map[int]bool{0: true}, want: "4 after 1"},
+		"one task once, though it waited for two results": {
+			edges: map[int][]int{0: {3, 4}, 1: {3}}, want: "3 after 0"},
+		"the next, when another slot has taken the best": {
+			edges: map[int][]int{0: {3}, 1: {3, 4}}, want: "3 after 0, 4 after 1"},
+		"nothing that would pass what waits in the store": {
+			edges: map[int][]int{0: {3, 4}}, may: func(r *dag.Row) bool { return r.Priority == dag.Low }, priorities: map[int]dag.Priority{3: dag.Low}, want: ""},
+	} {
+		t.Run(fact, func(t *testing.T) {
+			rows := make([]dag.Row, 6)
+			for i := range rows {
+				priority, set := tt.priorities[i]
+				if !set {
+					priority = dag.Normal
+				}
+				rows[i] = dag.Row{Key: key(i), State: dag.Waiting, Pool: 3, Priority: priority}
+				if pool, set := tt.pools[i]; set {
+					rows[i].Pool = pool
+				}
+				if i < 3 {
+					rows[i].State, rows[i].Worker, rows[i].Flags = dag.Running, 9, dag.FlagDependents
+				}
+			}
+			for _, tasks := range tt.edges {
+				for _, k := range tasks {
+					rows[k].Remaining++
+				}
+			}
+			d := decision(rows...)
+			var results []dag.Result
+			for i := range 3 {
+				for _, k := range tt.edges[i] {
+					d.AddDependent(key(i), dag.Dependent{Key: key(k), Required: true})
+				}
+				results = append(results, dag.Result{Task: key(i), Attempt: 1, Worker: 9, Outcome: dag.OutcomeCompleted, Offer: !tt.silent[i]})
+			}
+			may := tt.may
+			if may == nil {
+				may = all
+			}
+			d.SettleAll(results, func(dag.WorkerKey) bool { return true }, may)
+			var got []string
+			for _, h := range d.Handovers {
+				got = append(got, fmt.Sprintf("%d after %d", h.Task.Index(), h.After.Index()))
+			}
+			if s := strings.Join(got, ", "); s != tt.want {
+				t.Errorf("got %q, want %q", s, tt.want)
+			}
+		})
 	}
 }
 
@@ -276,7 +353,7 @@ func TestNothingIsHandedOverForAResultThatChangedNothing(t *testing.T) {
 		{Task: key(0), Attempt: 2, Worker: 9, Outcome: dag.OutcomeFailed, Offer: true},
 	} {
 		d.Settle(res)
-		d.HandOver(res, func(*dag.Row) bool { return true })
+		d.HandOver([]*dag.Result{&res}, func(*dag.Row) bool { return true })
 	}
 	if len(d.Handovers) != 0 {
 		t.Errorf("got %v", d.Handovers)

@@ -129,11 +129,11 @@ func (o *Optimistic) Settle(results []Result, vacant func(Lane) bool) bool {
 			return false
 		}
 	}
-	for _, r := range results {
-		if r.Offer {
-			d.HandOver(r, func(row *Row) bool { return vacant(row.Lane()) })
-		}
+	offers := make([]*Result, len(results))
+	for i := range results {
+		offers[i] = &results[i]
 	}
+	d.HandOver(offers, func(row *Row) bool { return vacant(row.Lane()) })
 	for _, h := range d.Handovers {
 		o.assumeAlive(h.Worker)
 		o.assumeVacant(d.Row(h.Task).Lane())

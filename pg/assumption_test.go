@@ -57,8 +57,22 @@ var wrongAssumptions = []wrongAssumption{
 	{"the lease has ended", settle, "update worker set lease_until = now() - interval '1 second' where $1 > 0", "running 1, waiting 1: completed 1, ready 1; nothing", false},
 	{"older ones wait in the pool", settle, "insert into ready (pool, priority, first, n, attempt) select pool, priority, key + 7, 1, 1 from task where key = $1 << 24",
 		"running 1, waiting 1: completed 1, ready 1; nothing", false},
+	{"a more urgent one is on its way in NATS", settle, inNATS(1, "0 seconds"), "running 1, waiting 1: completed 1, ready 1; nothing", false},
+	{"a more urgent one waits in NATS behind others that are taken", settle, inNATS(0, "10 seconds"), "running 1, waiting 1: completed 1, ready 1; nothing", false},
+	{"an equal one waits in NATS", settle, inNATS(2, "1 second"), "running 1, waiting 1: completed 1, ready 1; nothing", false},
+	{"an equal one is on its way in NATS", settle, inNATS(2, "0 seconds"), "running 1, waiting 1: completed 1, running 1; handed over", true},
+	{"a less urgent one waits in NATS", settle, inNATS(3, "1 second"), "running 1, waiting 1: completed 1, running 1; handed over", true},
 	{"older ones wait, which are less urgent", settle, "insert into ready (pool, priority, first, n, attempt) select pool, 3, key + 7, 1, 1 from task where key = $1 << 24",
 		"running 1, waiting 1: completed 1, running 1; handed over", true},
+}
+
+// inNATS publishes a stretch of two tasks of another tree, of which the first is taken and the second is ready, in the pool of the
+// first tree.
+func inNATS(priority dag.Priority, ago string) string {
+	return fmt.Sprintf(`with t as (insert into task (key, state, flags, priority, pool, remaining)
+			select (($1 + 1000) << 24) + i, case i when 0 then %d else %d end, 0, %d, pool, 0 from task, generate_series(0, 1) i where key = $1 << 24)
+		insert into published (pool, priority, first, n, attempt, sent)
+			select pool, %d, ($1 + 1000) << 24, 2, 1, now() - interval '%s' from task where key = $1 << 24`, dag.Running, dag.Ready, priority, priority, ago)
 }
 
 // TestAnAssumptionThatIsWrong: whatever is otherwise than is assumed, what comes of a claim or a result is what comes of it when

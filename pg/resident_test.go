@@ -12,8 +12,8 @@ import (
 
 // chainOfTwo is a task and one that waits for it.
 func chainOfTwo(id string) Submission {
-	return treeOf(&dag.Task{ID: id, Name: "last", Executor: "e", Inputs: []byte(`{"n": 2}`), Dependencies: []dag.Dependency{{Ref: id + "-first"}}},
-		&dag.Task{ID: id + "-first", Name: "first", Executor: "e", ParentRef: id, Inputs: []byte(`{"n": 1}`)})
+	return treeOf(&dag.Task{ID: id, Name: "last", Executor: "e", Priority: dag.Normal, Inputs: []byte(`{"n": 2}`), Dependencies: []dag.Dependency{{Ref: id + "-first"}}},
+		&dag.Task{ID: id + "-first", Name: "first", Executor: "e", Priority: dag.Normal, ParentRef: id, Inputs: []byte(`{"n": 1}`)})
 }
 
 // begin submits a chain of two and claims its first task.

@@ -60,7 +60,13 @@ type offers struct {
 	tasks   []dag.Key
 	workers []dag.WorkerKey
 	alive   map[dag.WorkerKey]bool // their leases live, until the end of the transaction
-	waiting map[int32]dag.Priority // pool -> the most urgent that waits in Postgres
+	waiting map[int32]waiting      // by pool
+}
+
+// waiting are the most urgent priorities of ready tasks that wait in a pool.
+type waiting struct {
+	long dag.Priority // of those that wait in Postgres, or have waited in NATS for longer than a way to a free slot takes
+	all  dag.Priority
 }
 
 func (o *offers) add(r dag.Result) {
@@ -71,20 +77,21 @@ func (o *offers) add(r dag.Result) {
 }
 
 func (o *offers) queue(b *pgx.Batch) {
-	o.alive, o.waiting = map[dag.WorkerKey]bool{}, map[int32]dag.Priority{}
+	o.alive, o.waiting = map[dag.WorkerKey]bool{}, map[int32]waiting{}
 	queueShareWorkers(b, o.workers, o.alive)
 	b.Queue(sql("WaitingOf"), o.tasks).Query(func(rows pgx.Rows) error {
 		return eachRow(rows, func(v *values) {
 			pool := v.integer()
-			o.waiting[pool] = dag.Priority(v.smallint())
+			o.waiting[pool] = waiting{long: dag.Priority(v.integer()), all: dag.Priority(v.integer())}
 		})
 	})
 }
 
-// passesNobody reports whether nothing waits that the task would pass if it was handed over.
+// passesNobody reports whether nothing waits that the task would pass if it was handed over: nothing more urgent, and nothing
+// of its own priority that got ready before. Of the latter, what was just published does not count: it is on its way.
 func (o *offers) passesNobody(r *dag.Row) bool {
-	p, waits := o.waiting[r.Pool]
-	return !waits || p > r.Priority
+	w, waits := o.waiting[r.Pool]
+	return !waits || w.all >= r.Priority && w.long > r.Priority
 }
 
 // TakeBack takes attempts back from a worker: crash when it was lost, else because it does not know them (any more).

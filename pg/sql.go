@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -78,6 +79,7 @@ var words = func() map[string]string {
 
 		"priority_urgent": list(dag.Urgent),
 		"priority_low":    list(dag.Low),
+		"delivery_ms":     list(int(dag.DeliveryTime / time.Millisecond)),
 
 		"timers":               list(dag.TimerDue, dag.TimerScheduleToStart, dag.TimerStartToClose, dag.TimerTree),
 		"timer_due":            list(dag.TimerDue),

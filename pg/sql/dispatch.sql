@@ -56,10 +56,21 @@ from unnest($1::bigint[], $2::integer[]) r(first, n)
 cross join lateral (select * from payload where payload.key >= r.first and payload.key < r.first + r.n offset 0) p
 
 -- name: WaitingOf
--- For each pool of the tasks $1 of which ready tasks wait in Postgres: the most urgent priority of those. No locks.
-select p.pool, r.priority
+-- For each pool of the tasks $1 of which ready tasks wait: the most urgent priority of those that wait in Postgres, or have waited
+-- in NATS for longer than a message takes to reach a free slot; then the most urgent of all. In NATS it looks at the last 32
+-- stretches of each lane, and at the last task of each: a lane is taken in order, so if these were taken, those before were,
+-- too, or can't start. No locks.
+select p.pool, coalesce(min(w.priority) filter (where w.long), 1 + :priority_low), min(w.priority)
 from (select distinct t.pool from task t where t.key = any($1::bigint[])) p
-cross join lateral (select r.priority from ready r where r.pool = p.pool order by r.priority limit 1) r
+cross join lateral (
+  (select r.priority, true as long from ready r where r.pool = p.pool order by r.priority limit 1)
+  union all
+  select x.priority, l.sent < now() - :delivery_ms * interval '1 millisecond'
+  from generate_series(:priority_urgent, :priority_low) x(priority)
+  cross join lateral (
+    select first + n - 1 as key, attempt, sent from published where pool = p.pool and priority = x.priority order by id desc limit 32) l
+  cross join lateral (select from task t where t.key = l.key and t.attempt = l.attempt and t.state = :ready offset 0) t) w
+group by p.pool
 
 -- name: LoadDependencyResults
 -- The results of the completed dependencies of the tasks $1, in the order of the dependencies, for those with at most

@@ -53,9 +53,18 @@ where (u.created_at is null or t.created_at = u.created_at) and (u.server is nul
   and (u.revision = 0 or t.revision = u.revision) and (u.execution = 0 or t.execution = u.execution)
 
 -- name: RequireVacantLanes
--- Fails if a ready task of the pools $1 waits in Postgres that is as urgent as $2, or more. No locks.
+-- Fails if a ready task of the pools $1 waits that is to start before another one of the priorities $2 which gets ready now: what
+-- WaitingOf gives. No locks.
 select changed(count(*), 0, 'require vacant lanes') from unnest($1::integer[], $2::smallint[]) u(pool, priority)
-where exists (select from ready r where r.pool = u.pool and r.priority <= u.priority)
+where case
+  when exists (select from ready r where r.pool = u.pool and r.priority <= u.priority) then true
+  else exists (
+    select from generate_series(:priority_urgent, u.priority) x(priority)
+    cross join lateral (
+      select first + n - 1 as key, attempt, sent from published where pool = u.pool and priority = x.priority order by id desc limit 32) l
+    cross join lateral (select from task t where t.key = l.key and t.attempt = l.attempt and t.state = :ready offset 0) t
+    where x.priority < u.priority or l.sent < now() - :delivery_ms * interval '1 millisecond')
+  end
 
 -- name: DependentsOf
 -- The edges that lead from $1 to the dependents which LockTasksAndDependents locks.

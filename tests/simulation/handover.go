@@ -28,10 +28,30 @@ func (s *store) alive(k dag.WorkerKey) bool {
 
 // waits reports whether a task waits that one of the lane, claimed at once, would pass.
 func (s *store) waits(l dag.Lane) bool {
-	return slices.ContainsFunc(s.ready, func(o run) bool { return o.pool == l.Pool && o.priority <= l.Priority })
+	for _, r := range s.ready {
+		if r.pool == l.Pool && r.priority <= l.Priority {
+			return true
+		}
+	}
+	for _, r := range s.published {
+		if r.pool == l.Pool && (r.priority < l.Priority || r.priority == l.Priority && r.sent < s.w.now-dag.DeliveryTime) && s.untaken(r) {
+			return true
+		}
+	}
+	return false
 }
 
-// judgeHandover: one slot that was offered takes one task, of its pool, that passes nobody.
+// untaken reports whether tasks of a run still are ready.
+func (s *store) untaken(r run) bool {
+	for k := r.first; k < r.first+dag.Key(r.n); k++ {
+		if row := s.task(k).row; row.State == dag.Ready && row.Attempt == r.attempt {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeHandover: one slot that was offered takes one task, of its pool, that passes nobody. It looks at what the transaction wrote.
 func (w *world) judgeHandover(h dag.Handover) {
 	w.report.HandedOver++
 	after, t := attemptKey{h.After, h.AfterAttempt}, w.store.task(h.Task)
@@ -45,10 +65,37 @@ func (w *world) judgeHandover(h dag.Handover) {
 		w.broken("task %d of pool %d is handed over in a slot of pool %d", i, t.row.Pool, from.row.Pool)
 	case !slices.ContainsFunc(t.deps, func(e dag.Edge) bool { return int(e.Task) == h.After.Index() }):
 		w.broken("task %d is handed over after task %d, on which it does not depend", i, h.After.Index())
-	case slices.ContainsFunc(w.store.ready, func(o run) bool { return o.pool == t.row.Pool && o.priority <= t.row.Priority }):
-		w.broken("task %d is handed over while older ones wait", i)
+	case w.passed(t): // it says so
+	case slices.ContainsFunc(from.dependents, func(dep dag.Dependent) bool {
+		o := w.store.task(dep.Key)
+		return o.row.State == dag.Ready && o.truth.ready == w.now && o.row.Lane() == t.row.Lane() && dep.Key < h.Task
+	}):
+		w.broken("task %d is handed over, and not one that was unlocked with it and submitted before", i)
 	}
 	delete(w.offers, after) // a second one finds none
+}
+
+// passed finds a task that is passed by one which is handed over: one that is ready, in the same pool, and more urgent, whatever
+// made it ready; or as urgent, and it has waited since before.
+func (w *world) passed(t *task) bool {
+	for _, tree := range w.store.trees {
+		for i, o := range tree.tasks {
+			if o.row.State == dag.Ready && o.row.Pool == t.row.Pool && o.row.Priority < t.row.Priority {
+				w.broken("task %d of priority %d is handed over while task %d of tree %d, of priority %d, is ready",
+					t.row.Key.Index(), t.row.Priority, i, tree.key, o.row.Priority)
+				return true
+			}
+		}
+	}
+	equal := func(r run) bool { return r.pool == t.row.Pool && r.priority == t.row.Priority }
+	if slices.ContainsFunc(w.store.ready, func(r run) bool { return equal(r) && w.store.task(r.first).truth.ready < w.now }) ||
+		slices.ContainsFunc(w.store.published, func(r run) bool {
+			return equal(r) && r.sent < w.now-dag.DeliveryTime && w.store.untaken(r)
+		}) {
+		w.broken("task %d is handed over while older ones wait", t.row.Key.Index())
+		return true
+	}
+	return false
 }
 
 // newsFor is what the sender of results hears of them.

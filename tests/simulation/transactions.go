@@ -34,10 +34,11 @@ func (s *store) settle(results []dag.Result, room func(int32, int) bool) *effect
 			s.w.judgeSettle(s.task(r.Task).row, r)
 		}
 	}
+	eff := s.apply(d, room)
 	for _, h := range d.Handovers {
 		s.w.judgeHandover(h)
 	}
-	return s.apply(d, room)
+	return eff
 }
 
 // claim answers claims.

@@ -113,18 +113,36 @@ func fieldOf(sf reflect.StructField) (f field, embedded, ok bool) {
 	}
 	name, rest, _ := strings.Cut(tag, ",")
 	flags := strings.Split(rest, ",")
+	key, tagged := keyOf(sf, name)
 	f = field{
-		StructField: sf, key: name, tagged: validKey(name),
+		StructField: sf, key: key, tagged: tagged,
 		optional: slices.Contains(flags, "omitempty") || slices.Contains(flags, "omitzero"),
 		quoted:   slices.Contains(flags, "string") && scalar(inner.Kind()),
-	}
-	if !f.tagged {
-		f.key = sf.Name
 	}
 	return f, !f.tagged && sf.Anonymous && inner.Kind() == reflect.Struct, true
 }
 
-// validKey reports whether encoding/json takes a name from a tag; if not, it takes the field's.
+// keyOf is the field's name in JSON, and whether it is from the tag, where it is written as name. What becomes of an unusual
+// name depends on the version of encoding/json, so that is asked.
+func keyOf(sf reflect.StructField, name string) (key string, tagged bool) {
+	if name == "" {
+		return sf.Name, false
+	}
+	if validKey(name) || !sf.IsExported() {
+		return name, validKey(name)
+	}
+	one := reflect.New(reflect.StructOf([]reflect.StructField{{Name: sf.Name, Type: reflect.TypeFor[bool](), Tag: sf.Tag}})).Elem()
+	one.Field(0).SetBool(true) // so that no flag leaves it out
+	var written map[string]any
+	if text, err := json.Marshal(one.Interface()); err == nil && json.Unmarshal(text, &written) == nil {
+		for key := range written {
+			return key, key != sf.Name
+		}
+	}
+	return sf.Name, false
+}
+
+// validKey reports whether all versions of encoding/json take that name from a tag.
 func validKey(name string) bool {
 	for _, r := range name {
 		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) {

@@ -102,9 +102,14 @@ func TestSchemaOfUnusualTags(t *testing.T) {
 		{Name: "C", Type: reflect.TypeFor[int](), Tag: `json:"it's"`},
 		{Name: "D", Type: reflect.TypeFor[int](), Tag: `json:"-,"`},
 	})
-	got, _, err := executors.SchemasOf(typ)
-	if want := `{"type":"object","properties":{"-":{"type":"integer"},"A":{"type":["string","null"]},` +
-		`"B":{"type":["array","null"],"items":{"type":"integer"}},"C":{"type":"integer"}},"required":["B","C","-"]}`; err != nil || string(got) != want {
+	want := `{"type":"object","properties":{"-":{"type":"integer"},"A":{"type":["string","null"]},` +
+		`"B":{"type":["array","null"],"items":{"type":"integer"}},"C":{"type":"integer"}},"required":["B","C","-"]}`
+	if written, err := json.Marshal(reflect.Zero(typ).Interface()); err != nil {
+		t.Fatal(err)
+	} else if strings.Contains(string(written), `"it"`) { // since Go 1.27
+		want = strings.NewReplacer(`"C":{"type":"integer"}`, `"it":{"type":"integer"}`, `["B","C","-"]`, `["B","it","-"]`).Replace(want)
+	}
+	if got, _, err := executors.SchemasOf(typ); err != nil || string(got) != want {
 		t.Errorf("%v\ngot  %s\nwant %s", err, got, want)
 	}
 }
@@ -169,7 +174,8 @@ func decodesWhatFits(t *testing.T, typ reflect.Type, schema json.RawMessage, wri
 			continue
 		}
 		err = json.Unmarshal(text, reflect.New(typ).Interface())
-		_, misfit := errors.AsType[*json.UnmarshalTypeError](err)
+		bad, misfit := errors.AsType[*json.UnmarshalTypeError](err)
+		misfit = misfit && errors.Unwrap(bad) == nil // else the type fits and the text does not, as in base64
 		if misfit || err != nil && (value == string(written[name]) || strings.Contains(err.Error(), "unquoted value")) {
 			return fmt.Errorf("%s fits %s: %w", text, schema, err)
 		}
@@ -255,7 +261,7 @@ func (m *maker) structure(depth int) reflect.Type {
 		if depth > 0 && m.IntN(2) == 0 {
 			f.Anonymous = true
 			f.Type = m.embedded(depth - 1)
-			if m.IntN(4) > 0 {
+			if m.IntN(4) > 0 || tag == "it's" { // of such a tag versions of encoding/json make what they like
 				tag = ""
 			}
 		}
@@ -263,13 +269,19 @@ func (m *maker) structure(depth int) reflect.Type {
 			f.Tag = reflect.StructTag(`json:"` + tag + `"`)
 		}
 		name, _, _ := strings.Cut(tag, ",")
-		if name == "" || name == "it's" {
-			name = f.Name
+		names := []string{name}
+		switch name {
+		case "":
+			names = []string{f.Name}
+		case "it's": // versions of encoding/json differ
+			names = []string{"it", f.Name}
 		}
-		if used[name] && tag != "-" { // two of one struct are an error
+		if tag != "-" && slices.ContainsFunc(names, func(name string) bool { return used[name] }) { // two of one struct are an error
 			continue
 		}
-		used[name] = true
+		for _, name := range names {
+			used[name] = true
+		}
 		fields = append(fields, f)
 	}
 	made := reflect.StructOf(fields)

@@ -132,13 +132,14 @@ func misfit(t reflect.Type, inputs json.RawMessage, bad *json.UnmarshalTypeError
 		return "inputs are not a JSON object"
 	}
 	field := bad.Field
-	if to, _ := pointee(t); to.Kind() == reflect.Map { // encoding/json does not say at which key it failed
+	if to, _ := pointee(t); to.Kind() == reflect.Map { // what encoding/json says of the key depends on its version
 		keys := reflect.MapOf(to.Key(), reflect.TypeFor[any]())
 		for _, key := range slices.Sorted(maps.Keys(entries)) {
-			if decodeEntry(keys, key, entries[key]) != nil {
+			if decodeKey(keys, key) != nil {
 				return key + " must not be a key in inputs"
 			}
-			if at, ok := errors.AsType[*json.UnmarshalTypeError](decodeEntry(to, key, entries[key])); ok {
+			err := json.Unmarshal(entries[key], reflect.New(to.Elem()).Interface())
+			if at, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 				bad, field = at, strings.TrimSuffix(key+"."+at.Field, ".")
 				break
 			}
@@ -147,12 +148,15 @@ func misfit(t reflect.Type, inputs json.RawMessage, bad *json.UnmarshalTypeError
 	if field == "" {
 		field = "inputs"
 	}
+	if reason := errors.Unwrap(bad); reason != nil { // the type fits, and the text does not
+		return fmt.Sprintf("%s: %v", field, reason)
+	}
 	return fmt.Sprintf("%s must not be a %s", field, bad.Value)
 }
 
-// decodeEntry reads an object of one entry into a map type.
-func decodeEntry(t reflect.Type, key string, value json.RawMessage) error {
-	entry, err := json.Marshal(map[string]json.RawMessage{key: value})
+// decodeKey reads an object with that key alone into a map type.
+func decodeKey(t reflect.Type, key string) error {
+	entry, err := json.Marshal(map[string]any{key: nil})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ TOOLS    := $(CURDIR)/$(BIN)/tools
 # What the binary calls itself: the file VERSION and the commit.
 COMMIT   := $(shell git describe --always --abbrev=12 --exclude='*' --dirty=.changed 2>/dev/null)
 RELEASE  ?= $(shell cat VERSION)$(addprefix +,$(COMMIT))
+# Everything is built, tested and measured with the toolchain that go.mod names, whichever Go this machine has.
+export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
 FUZZTIME ?= 10s
 # Packages to test, and what else to tell go test: make test PACKAGES=./dag TESTFLAGS='-run TestMerge -v'
 PACKAGES  ?= ./...
@@ -48,16 +50,16 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	done
 
 fmt: ## format the Go files
-	gofmt -w $$(git ls-files --cached --others --exclude-standard '*.go')
+	"$$(go env GOROOT)/bin/gofmt" -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
 lint: $(TOOLS)/.installed ## check format, go vet, staticcheck
-	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		test -z "$$unformatted" || { echo "not formatted (make fmt does it):" $$unformatted; exit 1; }
 	go vet ./...
 	go vet -C tools ./...
 	$(TOOLS)/staticcheck ./...
 
-vuln: $(TOOLS)/.installed ## look for known vulnerabilities; says so when their database can't be reached
+vuln: $(TOOLS)/.installed ## fail when the product calls what is known to be vulnerable
 	@tools/vuln.sh
 
 generate: $(TOOLS)/.installed ## generate code, documents and NOTICE again
@@ -77,8 +79,8 @@ check: lint vuln generated ## all that CI checks except the tests
 clean: ## remove what was built
 	rm -rf $(BIN)
 
-# The programs that tools/go.mod pins.
-$(TOOLS)/.installed: tools/go.mod tools/go.sum
+# The programs that tools/go.mod pins. A checker reads only what its own toolchain or an older one has compiled.
+$(TOOLS)/.installed: go.mod tools/go.mod tools/go.sum
 	@tools/need.sh go
 	GOBIN=$(TOOLS) go install -modfile=tools/go.mod tool
 	@touch $@

@@ -2,6 +2,8 @@ module github.com/taskgrove/taskgrove
 
 go 1.26.0
 
+toolchain go1.27.3
+
 require (
 	github.com/fergusstrange/embedded-postgres v1.34.0
 	github.com/go-json-experiment/json v0.0.0-20260820222146-c27c302e5fc3

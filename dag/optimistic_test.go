@@ -148,9 +148,11 @@ func optimisticResults() map[string]optimisticResult {
 		"one that offers its slot while others wait": {
 			results: offer, full: true,
 			want: "1: running at 9 -> completed; 2: waiting for 2 -> waiting for 1; 3: waiting for 1 -> ready; alive [], vacant [], tree 7 in 1"},
+
 		"a wide one: a followup tells its dependents": {results: flagged(dag.FlagDependents | dag.FlagWide), want: alone},
-		"a repeatable one":                            {results: flagged(dag.FlagRepeatable), want: alone},
-		"one with a timeout":                          {results: flagged(dag.FlagTimeout), want: alone},
+
+		"a repeatable one":   {results: flagged(dag.FlagRepeatable), want: alone},
+		"one with a timeout": {results: flagged(dag.FlagTimeout), want: alone},
 
 		"a failure":                    {results: with(result(4), func(r *dag.Result) { r.Outcome = dag.OutcomeFailed })},
 		"one handed back":              {results: with(result(4), func(r *dag.Result) { r.Outcome = dag.OutcomeReturned })},

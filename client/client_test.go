@@ -404,7 +404,7 @@ func TestSteerAndLook(t *testing.T) {
 	}
 	svc.Log(trees[1], "hello")
 	var lines []string
-	for line, err := range c.Logs(t.Context(), trees[1], 0, false) {
+	for line, err := range c.Logs(t.Context(), trees[1], client.LogFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"iter"
 
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
@@ -25,68 +24,30 @@ func (c *Client) Tree(ctx context.Context, id string) (*Tree, error) {
 	return treeOf(got), nil
 }
 
-// TaskFilter selects tasks; zero fields don't filter.
-type TaskFilter struct {
-	TreeOf   string // any task of the tree; then oldest first, else newest tree first
-	ParentID string
-	Status   Status
-	PageSize int // how many are asked for at a time; default 100, at most 1000
+// Match is a task that a text may stand for.
+type Match struct {
+	ID, TreeID, Name string
+	Status           Status
 }
 
-// Tasks yields all tasks that the filter selects, asking for them page by page. It ends after an error.
-func (c *Client) Tasks(ctx context.Context, f TaskFilter) iter.Seq2[*Task, error] {
-	return func(yield func(*Task, error) bool) {
-		request := &pb.ListTasksRequest{
-			TreeId: f.TreeOf, ParentId: f.ParentID, Status: string(f.Status), Limit: int32(f.PageSize),
-		}
-		for {
-			page, err := c.rpc.ListTasks(ctx, request)
-			if err != nil {
-				yield(nil, wrap(ctx, err, "list tasks"))
-				return
-			}
-			for _, t := range page.Tasks {
-				if !yield(taskOf(t), nil) {
-					return
-				}
-			}
-			if request.Cursor = page.NextCursor; request.Cursor == "" {
-				return
-			}
-		}
+// Matches are the tasks that a text may stand for: one if it is unambiguous.
+type Matches struct {
+	Tasks []Match // ten at most, at least one
+	More  bool    // there are others
+}
+
+// Resolve finds the tasks that a text may stand for: an id, the beginning of an id, or TREE/name, where TREE is an id or its
+// beginning, too. An id or a name as it is comes before what merely begins so. [ErrNotFound].
+func (c *Client) Resolve(ctx context.Context, ref string) (*Matches, error) {
+	got, err := c.rpc.Resolve(ctx, &pb.ResolveRequest{Ref: ref})
+	if err != nil {
+		return nil, wrap(ctx, err, "find %s", ref)
 	}
-}
-
-// TreeFilter selects trees; zero fields don't filter.
-type TreeFilter struct {
-	UserID   string
-	Status   Status
-	Running  bool // with an execution in progress
-	PageSize int  // how many are asked for at a time; default 100, at most 1000
-}
-
-// Trees yields all trees that the filter selects, newest first, asking for them page by page. It ends after an error.
-func (c *Client) Trees(ctx context.Context, f TreeFilter) iter.Seq2[*Tree, error] {
-	return func(yield func(*Tree, error) bool) {
-		request := &pb.ListTreesRequest{
-			UserId: f.UserID, Status: string(f.Status), Running: f.Running, Limit: int32(f.PageSize),
-		}
-		for {
-			page, err := c.rpc.ListTrees(ctx, request)
-			if err != nil {
-				yield(nil, wrap(ctx, err, "list trees"))
-				return
-			}
-			for _, t := range page.Trees {
-				if !yield(treeOf(t), nil) {
-					return
-				}
-			}
-			if request.Cursor = page.NextCursor; request.Cursor == "" {
-				return
-			}
-		}
+	out := &Matches{More: got.More}
+	for _, m := range got.Tasks {
+		out.Tasks = append(out.Tasks, Match{ID: m.Id, TreeID: m.TreeId, Name: m.Name, Status: Status(m.Status)})
 	}
+	return out, nil
 }
 
 // Attempts shows the history of a task, oldest first.

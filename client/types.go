@@ -33,6 +33,17 @@ type Task struct {
 	StartedAt            time.Time // zero: not yet
 	CompletedAt          time.Time // zero: not yet
 	DueAt                time.Time // when a delayed task becomes ready
+	Options              *TaskOptions
+}
+
+// TaskOptions are what a task was submitted with, besides what [Task] shows. They are told with [TaskFilter.AsSubmitted] only; zero fields
+// were not given.
+type TaskOptions struct {
+	Retry                    RetryPolicy
+	Timeout, ScheduleToStart time.Duration
+	NotBefore                time.Time
+	FailLost                 bool
+	TreeTimeout              time.Duration // of the root
 }
 
 // Tree is the aggregate of one tree.
@@ -104,6 +115,7 @@ type Dependency struct {
 
 // LogLine is one line that an executor wrote.
 type LogLine struct {
+	TaskID, Name string // of its task; empty when the server is of version 0.2.0
 	Attempt      int
 	Number       int64 // from 1, within the attempt
 	Stream, Text string
@@ -127,6 +139,14 @@ func taskOf(t *pb.Task) *Task {
 		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
 		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), StartedAt: at(t.StartedAt),
 		CompletedAt: at(t.CompletedAt), DueAt: at(t.DueAt),
+	}
+	if o := t.Options; o != nil {
+		out.Options = &TaskOptions{Timeout: o.Timeout.AsDuration(), ScheduleToStart: o.ScheduleToStart.AsDuration(), NotBefore: at(o.NotBefore),
+			FailLost: o.OnLost == "fail", TreeTimeout: o.TreeTimeout.AsDuration()}
+		if r := o.Retry; r != nil {
+			out.Options.Retry = RetryPolicy{MaxAttempts: int(r.MaxAttempts), Backoff: Backoff(r.Backoff),
+				InitialDelay: r.InitialDelay.AsDuration(), MaxDelay: r.MaxDelay.AsDuration()}
+		}
 	}
 	for _, d := range t.Dependencies {
 		out.Dependencies = append(out.Dependencies, Dependency{Ref: d.Id, Optional: d.Required != nil && !*d.Required, Type: d.Type})

@@ -124,26 +124,3 @@ func Result[T any](ctx context.Context, c *Client, taskID string) (T, error) {
 	}
 	return out, nil
 }
-
-// Logs yields what a task's executor wrote in one attempt or, for 0, in all; with follow also what it writes until the
-// task ends. It stops after an error, and does not resume.
-func (c *Client) Logs(ctx context.Context, taskID string, attempt int, follow bool) iter.Seq2[*LogLine, error] {
-	return func(yield func(*LogLine, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel() // ends the stream
-		stream, err := c.rpc.Logs(ctx, &pb.LogsRequest{TaskId: taskID, Attempt: int32(attempt), Follow: follow})
-		for err == nil {
-			var got *pb.LogLine
-			if got, err = stream.Recv(); err != nil {
-				break
-			}
-			line := &LogLine{Attempt: int(got.Attempt), Number: got.Number, Stream: got.Stream, Text: got.Text, At: at(got.At)}
-			if !yield(line, nil) {
-				return
-			}
-		}
-		if !errors.Is(err, io.EOF) {
-			yield(nil, wrap(ctx, err, "logs of %s", taskID))
-		}
-	}
-}

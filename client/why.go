@@ -9,11 +9,11 @@ import (
 
 // Explanation says what a task waits for.
 type Explanation struct {
-	TaskID, TreeID string
-	Status         Status
-	State          State
-	Summary        string // one sentence for people
-	Waits          []Wait // empty: it waits for nothing
+	TaskID, TreeID, Name string // Name is the task's
+	Status               Status
+	State                State
+	Summary              string // one sentence for people
+	Waits                []Wait // empty: it waits for nothing
 }
 
 // Wait is one thing that a task waits for. Fields that do not belong to its kind are zero.
@@ -21,6 +21,7 @@ type Wait struct {
 	Kind      string    // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked
 	Text      string    // one sentence for people
 	TaskID    string    // dependency: which; blocked: the task whose end is the cause
+	TaskName  string    // of that task
 	TaskState string    // of that task
 	Error     string    // blocked: of that task; retry: of the attempt before
 	Pool      string    // pool, capacity, dispatch
@@ -38,9 +39,9 @@ func (c *Client) Why(ctx context.Context, taskID string) (*Explanation, error) {
 	if err != nil {
 		return nil, wrap(ctx, err, "explain %s", taskID)
 	}
-	out := &Explanation{TaskID: got.TaskId, TreeID: got.TreeId, Status: Status(got.Status), State: State(got.State), Summary: got.Summary}
+	out := &Explanation{TaskID: got.TaskId, TreeID: got.TreeId, Name: got.Name, Status: Status(got.Status), State: State(got.State), Summary: got.Summary}
 	for _, w := range got.Waits {
-		out.Waits = append(out.Waits, Wait{Kind: w.Kind, Text: w.Text, TaskID: w.TaskId, TaskState: w.TaskState, Error: w.Error,
+		out.Waits = append(out.Waits, Wait{Kind: w.Kind, Text: w.Text, TaskID: w.TaskId, TaskName: w.TaskName, TaskState: w.TaskState, Error: w.Error,
 			Pool: w.Pool, Until: at(w.Until), Since: at(w.Since), Ahead: int(w.Ahead), Capacity: int(w.Capacity),
 			Attempt: int(w.Attempt), Worker: w.Worker})
 	}

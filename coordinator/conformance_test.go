@@ -123,7 +123,7 @@ func (b *backend) Log(id, text string) {
 	b.Start(id)
 	b.hands.of(id) <- order{log: text}
 	b.c.Eventually(text+" is in the log", func() error {
-		for line, err := range b.Logs(context.Background(), id, 0, false) {
+		for line, err := range b.Logs(context.Background(), coordinator.LogFilter{TaskID: id}) {
 			if err != nil || line.Text == text {
 				return err
 			}

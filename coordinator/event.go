@@ -115,6 +115,6 @@ func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
 
 // treeProgress is the event of a tree that has come further.
 func treeProgress(tree *TreeStatus) *Event {
-	return &Event{Type: EventProgress, TreeID: tree.ID, TaskID: tree.ID, Status: dag.StatusInProgress, Progress: tree.Progress,
+	return &Event{Type: EventProgress, TreeID: tree.ID, TaskID: tree.ID, Name: tree.Name, Status: dag.StatusInProgress, Progress: tree.Progress,
 		TreeProgress: tree.Progress, At: time.Now()}
 }

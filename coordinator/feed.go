@@ -191,7 +191,7 @@ func (f *feed) report(ctx context.Context, reports []*workerv1.Progress) {
 	for i, p := range reports {
 		keys[i] = dag.Key(p.GetAttempt().GetTask())
 	}
-	ids, err := f.feeds.store.IDs(ctx, keys)
+	labels, err := f.feeds.store.Labels(ctx, keys)
 	if err != nil {
 		return // the next look at the events says so, too
 	}
@@ -199,7 +199,8 @@ func (f *feed) report(ctx context.Context, reports []*workerv1.Progress) {
 	defer f.mu.Unlock()
 	events := make([]*Event, len(reports))
 	for i, p := range reports {
-		events[i] = &Event{Type: EventProgress, TreeID: f.status.ID, TaskID: ids[keys[i]], Status: dag.StatusInProgress,
+		l := labels[keys[i]]
+		events[i] = &Event{Type: EventProgress, TreeID: f.status.ID, TaskID: l.ID, Name: l.Name, Status: dag.StatusInProgress,
 			Attempt: int(p.GetAttempt().GetNumber()), Progress: p.Fraction, TreeProgress: f.status.Progress, Message: p.Message, At: time.Now()}
 	}
 	f.add(events)

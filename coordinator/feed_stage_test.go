@@ -86,8 +86,8 @@ func (s *stage) holdLooks() (release func()) {
 	}
 }
 
-func (s *stage) IDs(_ context.Context, keys []dag.Key) (map[dag.Key]string, error) {
-	return map[dag.Key]string{keys[0]: "child"}, nil
+func (s *stage) Labels(_ context.Context, keys []dag.Key) (map[dag.Key]pg.Label, error) {
+	return map[dag.Key]pg.Label{keys[0]: {ID: "child", Name: "a child"}}, nil
 }
 
 func (s *stage) subscribe(ctx context.Context, _ string, buffer int) (<-chan []byte, error) {
@@ -195,7 +195,7 @@ func (s *stage) watch(t *testing.T, id string, after int64, hold func(*Event)) *
 			case e.Sequence > 0:
 				w.seen = append(w.seen, e.Sequence)
 			case e.Message != "":
-				w.said = append(w.said, e.TaskID+" "+e.Message)
+				w.said = append(w.said, e.TaskID+" "+e.Name+" "+e.Message)
 			}
 			w.mu.Unlock()
 			if hold != nil && err == nil {

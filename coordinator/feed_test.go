@@ -213,7 +213,7 @@ func TestWatchersHearWhatExecutorsReport(t *testing.T) {
 		synctest.Wait()
 		late := s.watch(t, "root", 0, nil)
 		synctest.Wait()
-		for w, want := range map[*seat]string{one: "[child half]", other: "[child half]", late: "[]"} {
+		for w, want := range map[*seat]string{one: "[child a child half]", other: "[child a child half]", late: "[]"} {
 			if got := fmt.Sprint(w.said); got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}

@@ -28,7 +28,7 @@ type eventStore interface {
 	KeyOf(ctx context.Context, id string) (dag.Key, error)
 	Tree(ctx context.Context, tree dag.TreeKey) (*pg.Tree, error)
 	Events(ctx context.Context, tree dag.TreeKey, after int64) (*pg.Tree, []pg.TreeEvent, error)
-	IDs(ctx context.Context, keys []dag.Key) (map[dag.Key]string, error)
+	Labels(ctx context.Context, keys []dag.Key) (map[dag.Key]pg.Label, error)
 }
 
 // subscribe gives the news about a topic, as the queue does.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
@@ -61,132 +63,278 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 	if f.Offset < 0 || f.Offset > maxOffset {
 		return page, &InvalidArgumentError{Field: "offset", Reason: fmt.Sprintf("must be 0 to %d; use the cursor for more", maxOffset)}
 	}
-	if !text(f.Name) || !text(f.UserID) {
+	states := f.selected()
+	if !text(f.Name) || !text(f.UserID) || !text(f.Executor) || states == 0 {
 		return page, nil
 	}
-	filter := pg.Filter{Status: f.Status, Name: f.Name, UserID: f.UserID, Limit: limit, Offset: f.Offset}
-	var list pg.Page
-	var next func(*pg.Shown) string
+	filter := pg.Filter{Name: f.Name, Executor: f.Executor, UserID: f.UserID, AsSubmitted: f.AsSubmitted, Limit: limit, Offset: f.Offset}
+	if states != dag.AllStates {
+		filter.States = states
+	}
+	var list []*pg.Shown
 	switch {
 	case f.ParentID != "":
-		list, next, err = c.children(ctx, f, filter)
+		list, page.Next, err = c.children(ctx, f, filter)
 	case f.TreeOf != "":
-		list, next, err = c.treeTasks(ctx, f, filter)
+		list, page.Next, err = c.treeTasks(ctx, f, filter)
+	case f.RootOnly:
+		list, page.Next, err = c.roots(ctx, f, filter)
 	default:
-		list, next, err = c.allTasks(ctx, f, filter)
+		list, page.Next, err = c.allTasks(ctx, f, filter)
 	}
 	if err != nil {
 		return page, err
 	}
-	for _, t := range list.Tasks {
+	for _, t := range list {
 		page.Items = append(page.Items, show(t))
-	}
-	if list.More {
-		page.Next = next(list.Tasks[len(list.Tasks)-1])
 	}
 	return page, nil
 }
 
-func (c *Coordinator) children(ctx context.Context, f TaskFilter, filter pg.Filter) (list pg.Page, next func(*pg.Shown) string, err error) {
+// selected are the states that the filter lets through.
+func (f TaskFilter) selected() dag.StateSet {
+	states := dag.AllStates
+	if f.Status != "" {
+		states &= f.Status.Set()
+	}
+	if f.States != 0 {
+		states &= f.States
+	}
+	return states
+}
+
+func (c *Coordinator) children(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
 	parent, err := c.keyOf(ctx, f.ParentID)
 	if err != nil {
-		return list, nil, err
+		return nil, "", err
 	}
 	var after *pg.Shown
 	if f.Cursor != "" {
 		var priority, key int64
 		if err := cursorFrom("c", f.Cursor, &priority, &key); err != nil {
-			return list, nil, err
+			return nil, "", err
 		}
 		after = &pg.Shown{Priority: dag.Priority(priority), Key: dag.Key(key)}
 	}
-	list, err = c.store.Children(ctx, parent, after, filter)
+	part, err := c.store.Children(ctx, parent, after, filter)
 	if err != nil {
-		return list, nil, c.internal("list children", err)
+		return nil, "", c.internal("list children", err)
 	}
-	return list, func(t *pg.Shown) string { return cursorTo("c", int64(t.Priority), int64(t.Key)) }, nil
+	if part.More {
+		last := part.Last()
+		next = cursorTo("c", int64(last.Priority), int64(last.Key))
+	}
+	return part.Tasks, next, nil
 }
 
-func (c *Coordinator) treeTasks(ctx context.Context, f TaskFilter, filter pg.Filter) (list pg.Page, next func(*pg.Shown) string, err error) {
+func (c *Coordinator) roots(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+	below, err := placeIn("a", f.Cursor)
+	if err != nil {
+		return nil, "", err
+	}
+	part, err := c.store.Roots(ctx, below.Tree(), filter)
+	if err != nil {
+		return nil, "", c.internal("list tasks", err)
+	}
+	if part.More {
+		next = cursorTo("a", int64(part.Last().Key))
+	}
+	return part.Tasks, next, nil
+}
+
+// placeIn is the key that a cursor of the kind holds; 0 without a cursor.
+func placeIn(kind, cursor string) (dag.Key, error) {
+	var key int64
+	if cursor == "" {
+		return 0, nil
+	}
+	err := cursorFrom(kind, cursor, &key)
+	return dag.Key(key), err
+}
+
+// A list of which few tasks are selected is walked in steps. It gives a short page, with a cursor to go on from, when it
+// has looked at many tasks, or when what it has found is large: each step has its own bound in bytes.
+const (
+	stepTasks = 20_000
+	mostTasks = 1_000_000
+	stepBytes = 256 << 10
+)
+
+// walk is a walk over a list.
+type walk struct {
+	filter pg.Filter
+	list   []*pg.Shown
+	looked int
+	bytes  int
+}
+
+// step is how many tasks the next step looks at: all when some are to be skipped, which a step could not count.
+func (w *walk) step() int {
+	if w.filter.Offset > 0 {
+		return math.MaxInt32
+	}
+	return stepTasks
+}
+
+// add adds what a step has found, and reports whether the walk goes on, if there is more to look at.
+func (w *walk) add(part pg.Page) bool {
+	for _, t := range part.Tasks {
+		w.bytes += len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom) + len(t.Result)
+	}
+	w.list = append(w.list, part.Tasks...)
+	w.filter.Limit -= len(part.Tasks)
+	w.looked += stepTasks
+	return w.looked < mostTasks && w.bytes < stepBytes
+}
+
+func (c *Coordinator) treeTasks(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
 	k, err := c.keyOf(ctx, f.TreeOf)
 	if err != nil {
-		return list, nil, err
+		return nil, "", err
 	}
-	from, _ := k.Tree().Range()
+	from, end := k.Tree().Range()
 	if f.Cursor != "" {
-		var last int64
-		if err := cursorFrom("t", f.Cursor, &last); err != nil {
-			return list, nil, err
+		last, err := placeIn("t", f.Cursor)
+		if err != nil {
+			return nil, "", err
 		}
-		if dag.Key(last).Tree() != k.Tree() {
-			return list, nil, &InvalidArgumentError{Field: "cursor", Reason: "is of another tree"}
+		if last.Tree() != k.Tree() {
+			return nil, "", &InvalidArgumentError{Field: "cursor", Reason: "is of another tree"}
 		}
-		from = dag.Key(last) + 1
+		from = last + 1
 	}
-	list, err = c.store.TreeTasks(ctx, from, filter)
-	if err != nil {
-		return list, nil, c.internal("list tasks", err)
+	for w := (walk{filter: filter}); ; {
+		if w.looked == stepTasks { // a large tree: how large?
+			tree, err := c.store.Tree(ctx, k.Tree())
+			if err != nil {
+				return nil, "", c.internal("list tasks", err)
+			}
+			end = k.Tree().Key(tree.Tasks)
+		}
+		to := max(from, min(end, from+dag.Key(w.step()))) // a tree's keys have no gaps
+		part, err := c.store.TreeTasks(ctx, from, to, w.filter)
+		if err != nil {
+			return nil, "", c.internal("list tasks", err)
+		}
+		goOn := w.add(part)
+		switch {
+		case part.More:
+			return w.list, cursorTo("t", int64(part.Last().Key)), nil
+		case to >= end:
+			return w.list, "", nil
+		case !goOn:
+			return w.list, cursorTo("t", int64(to-1)), nil
+		}
+		from = to
 	}
-	return list, func(t *pg.Shown) string { return cursorTo("t", int64(t.Key)) }, nil
 }
 
-func (c *Coordinator) allTasks(ctx context.Context, f TaskFilter, filter pg.Filter) (list pg.Page, next func(*pg.Shown) string, err error) {
-	var below int64
+func (c *Coordinator) allTasks(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+	from, below, err := c.between(ctx, f.Since, f.Before)
+	if err != nil {
+		return nil, "", err
+	}
+	low, high := from.Key(0), dag.Key(math.MaxInt64)
+	if !f.Before.IsZero() {
+		high = below.Key(0)
+	}
 	if f.Cursor != "" {
-		if err := cursorFrom("a", f.Cursor, &below); err != nil {
-			return list, nil, err
+		place, err := placeIn("a", f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		high = min(high, place)
+	}
+	for w := (walk{filter: filter}); ; {
+		part, err := c.store.Tasks(ctx, high, low, w.step(), w.filter)
+		if err != nil {
+			return nil, "", c.internal("list tasks", err)
+		}
+		goOn := w.add(part)
+		if part.More {
+			return w.list, cursorTo("a", int64(part.Last().Key)), nil
+		}
+		if high, err = c.store.TaskBelow(ctx, high, low, w.step()); err != nil {
+			return nil, "", c.internal("list tasks", err)
+		}
+		switch {
+		case high == 0:
+			return w.list, "", nil
+		case !goOn:
+			return w.list, cursorTo("a", int64(high)), nil
 		}
 	}
-	if f.RootOnly {
-		list, err = c.store.Roots(ctx, dag.Key(below).Tree(), filter)
-	} else {
-		list, err = c.store.Tasks(ctx, dag.Key(below), filter)
-	}
-	if err != nil {
-		return list, nil, c.internal("list tasks", err)
-	}
-	return list, func(t *pg.Shown) string { return cursorTo("a", int64(t.Key)) }, nil
 }
 
-// treeScan is how many trees one call looks at to find those of a status.
-const treeScan = 5000
+// between are the keys of the trees that were created since and before two times; zero ones are no bounds.
+func (c *Coordinator) between(ctx context.Context, since, before time.Time) (from, below dag.TreeKey, err error) {
+	below = math.MaxInt64
+	if !since.IsZero() {
+		if from, err = c.store.TreesSince(ctx, since); err != nil {
+			return 0, 0, c.internal("look for trees by time", err)
+		}
+	}
+	if !before.IsZero() {
+		if below, err = c.store.TreesSince(ctx, before); err != nil {
+			return 0, 0, c.internal("look for trees by time", err)
+		}
+	}
+	return from, below, nil
+}
 
-// Trees lists trees; see [Service]. A filter by status looks at so many trees at most, and may give a short page with
-// a cursor to go on from.
+// A list of which few trees are selected is read in steps, and gives a short page with a cursor to go on from when it has looked
+// at many trees.
+const (
+	stepTrees = 1000
+	mostTrees = 100_000
+)
+
+// Trees lists trees; see [Service].
 func (c *Coordinator) Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error) {
 	var page Page[*TreeStatus]
 	limit, err := limitOf(f.Limit)
 	if err != nil {
 		return page, err
 	}
-	if !text(f.UserID) {
+	if !text(f.UserID) || !text(f.Name) {
 		return page, nil
 	}
-	var below int64
+	from, below, err := c.between(ctx, f.Since, f.Before)
+	if err != nil {
+		return page, err
+	}
 	if f.Cursor != "" {
-		if err := cursorFrom("r", f.Cursor, &below); err != nil {
+		var place int64
+		if err := cursorFrom("r", f.Cursor, &place); err != nil {
 			return page, err
 		}
+		below = min(below, dag.TreeKey(place))
 	}
-	for scanned := 0; scanned < treeScan; scanned += limit {
-		list, err := c.store.Trees(ctx, dag.TreeKey(below), f.UserID, f.Running, limit)
+	step := limit
+	if f.Status != "" || f.Name != "" {
+		step = stepTrees
+	}
+	for looked := 0; looked < mostTrees; looked += step {
+		list, err := c.store.Trees(ctx, below, f.UserID, f.Running, step)
 		if err != nil {
 			return page, c.internal("list trees", err)
 		}
 		for _, t := range list {
-			below = int64(t.Key)
-			if st := showTree(t); f.Status == "" || st.Status == f.Status {
+			if below = t.Key; below < from {
+				return page, nil
+			}
+			if st := showTree(t); (f.Status == "" || st.Status == f.Status) && (f.Name == "" || st.Name == f.Name) {
 				page.Items = append(page.Items, st)
 			}
 			if len(page.Items) == limit {
-				page.Next = cursorTo("r", below)
+				page.Next = cursorTo("r", int64(below))
 				return page, nil
 			}
 		}
-		if len(list) < limit {
+		if len(list) < step {
 			return page, nil
 		}
 	}
-	page.Next = cursorTo("r", below)
+	page.Next = cursorTo("r", int64(below))
 	return page, nil
 }

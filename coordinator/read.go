@@ -12,6 +12,9 @@ import (
 type Reader interface {
 	Task(ctx context.Context, id string) (*Task, error)
 	Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error)
+	// Resolve finds the tasks that a text may stand for: an id, the beginning of an id, or TREE/name, where TREE is an id or its
+	// beginning, too. An id or a name as it is comes before what merely begins so.
+	Resolve(ctx context.Context, ref string) (*Matches, error)
 	// Attempts lists a task's attempts, oldest first.
 	Attempts(ctx context.Context, taskID string) ([]Attempt, error)
 	// Why says what a task that is not running waits for, as of one moment.
@@ -34,6 +37,10 @@ func (g *guarded) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error) 
 		id = f.TreeOf
 	}
 	return ask(ctx, g, Call{RoleRead, "Tasks", id}, func() (Page[*Task], error) { return g.next.Tasks(ctx, f) })
+}
+
+func (g *guarded) Resolve(ctx context.Context, ref string) (*Matches, error) {
+	return ask(ctx, g, Call{RoleRead, "Resolve", ref}, func() (*Matches, error) { return g.next.Resolve(ctx, ref) })
 }
 
 func (g *guarded) Attempts(ctx context.Context, taskID string) ([]Attempt, error) {
@@ -83,7 +90,8 @@ func show(t *pg.Shown) *Task {
 	out := &Task{Key: t.Key, ID: t.ID, TreeID: t.TreeID, ParentID: str(t.ParentID), UserID: str(t.UserID), Name: t.Name,
 		State: t.State, Priority: t.Priority, Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom,
 		Result: t.Result, Error: str(t.Error), Executor: t.Executor, Pool: t.Pool, Worker: str(t.Worker), Attempt: int(t.Attempt),
-		HasChildren: t.Flags&dag.FlagLeaf == 0, Repeatable: t.Flags&dag.FlagRepeatable != 0, CreatedAt: t.CreatedAt, UpdatedAt: t.CreatedAt}
+		HasChildren: t.Flags&dag.FlagLeaf == 0, Repeatable: t.Flags&dag.FlagRepeatable != 0, CreatedAt: t.CreatedAt, UpdatedAt: t.CreatedAt,
+		Options: TaskOptions{t.Policy, t.TreeTimeout}}
 	for _, d := range t.Dependencies {
 		out.Dependencies = append(out.Dependencies, Dependency{ID: d.ID, Required: d.Required, Type: d.Type})
 	}

@@ -82,22 +82,46 @@ type Cancellation struct {
 
 // TaskFilter selects tasks; zero fields don't filter.
 type TaskFilter struct {
-	TreeOf   string // any task of the tree; then oldest first in submission order, else newest tree first
-	ParentID string // children of this task, by priority, then submission order
-	UserID   string
-	Status   dag.Status
-	Name     string
-	RootOnly bool
-	Limit    int    // default 100, at most 1000
-	Offset   int    // spec 5.3; prefer Cursor
-	Cursor   string // from the page before
+	TreeOf      string // any task of the tree; then oldest first in submission order, else newest tree first
+	ParentID    string // children of this task, by priority, then submission order
+	UserID      string
+	Status      dag.Status
+	States      dag.StateSet // of those of the status, if that is given, too
+	Name        string
+	Executor    string    // its id; with RootOnly or ParentID without effect
+	Since       time.Time // of trees that were created then or later; with RootOnly, ParentID or TreeOf without effect
+	Before      time.Time // of trees that were created before; as Since
+	RootOnly    bool
+	AsSubmitted bool   // with Options, and without results of dependencies among the inputs
+	Limit       int    // default 100, at most 1000
+	Offset      int    // spec 5.3; prefer Cursor
+	Cursor      string // from the page before
 }
 
 // TreeFilter selects trees, newest first.
 type TreeFilter struct {
 	UserID  string
 	Status  dag.Status
-	Running bool // with an execution in progress
+	Name    string    // of the root
+	Since   time.Time // created then or later
+	Before  time.Time // created before
+	Running bool      // with an execution in progress
 	Limit   int
 	Cursor  string
 }
+
+// LogFilter selects lines of logs; zero fields don't filter.
+type LogFilter struct {
+	TaskID  string
+	Tree    bool      // of all tasks of its tree, [MaxLogTasks] at most
+	Attempt int       // only this one, which must have begun; not with Tree
+	Tail    int       // only so many of the lines that are there, the last ones; at most [MaxTail]
+	Since   time.Time // only lines that were written then or later
+	Follow  bool      // then also what is written until the task, or with Tree the tree's execution, has ended
+}
+
+// Bounds of what [Watcher] reads of logs.
+const (
+	MaxLogTasks = 1000
+	MaxTail     = 10_000
+)

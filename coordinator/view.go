@@ -37,6 +37,13 @@ type Task struct {
 	CreatedAt, UpdatedAt    time.Time
 	StartedAt, CompletedAt  time.Time // zero: null
 	DueAt                   time.Time // delayed: until when
+	Options                 TaskOptions
+}
+
+// TaskOptions are what a task was submitted with, besides what it shows. They are told with [TaskFilter.AsSubmitted] only.
+type TaskOptions struct {
+	dag.Policy
+	TreeTimeout time.Duration // of the root
 }
 
 // TreeStatus is the aggregate of one tree: one row, whatever its size.
@@ -81,11 +88,12 @@ type Attempt struct {
 
 // LogLine is one line that an executor wrote.
 type LogLine struct {
-	Attempt int
-	Number  int64 // from 1, within the attempt
-	Stream  string
-	Text    string
-	At      time.Time
+	TaskID, Name string // of its task
+	Attempt      int
+	Number       int64 // from 1, within the attempt
+	Stream       string
+	Text         string
+	At           time.Time
 }
 
 // WorkerState says whether a worker takes tasks.

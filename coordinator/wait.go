@@ -9,10 +9,10 @@ import (
 
 // Explanation says what a task that is not running waits for.
 type Explanation struct {
-	TaskID, TreeID string
-	State          dag.State
-	Summary        string // one sentence for people
-	Waits          []Wait // empty: it waits for nothing
+	TaskID, TreeID, Name string // Name is the task's
+	State                dag.State
+	Summary              string // one sentence for people
+	Waits                []Wait // empty: it waits for nothing
 }
 
 // WaitKind says what sort of thing a task waits for. Surfaces have words of their own for it.
@@ -46,6 +46,7 @@ type Wait struct {
 	Kind      WaitKind
 	Text      string    // one sentence for people
 	TaskID    string    // dependency: which; blocked: the task whose end is the cause
+	TaskName  string    // of that task
 	TaskState dag.State // of that task
 	Error     string    // blocked: of that task; retry: of the attempt before
 	Pool      string    // pool, capacity, dispatch

@@ -12,19 +12,17 @@ type Watcher interface {
 	// the final one, with ctx, or with an error. It misses nothing that is still stored. A tree that has never been executed
 	// is watched until it has.
 	Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error]
-	// Logs yields what the executors of a task wrote, in one attempt or, for 0, in all; with follow also what they
-	// write until the task settles.
-	Logs(ctx context.Context, taskID string, attempt int, follow bool) iter.Seq2[*LogLine, error]
+	// Logs yields what the executors of a task, or of all tasks of a tree, wrote. An attempt that has not begun is an
+	// [*InvalidArgumentError].
+	Logs(ctx context.Context, f LogFilter) iter.Seq2[*LogLine, error]
 }
 
 func (g *guarded) Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error] {
 	return follow(ctx, g, Call{RoleWatch, "Watch", id}, func() iter.Seq2[*Event, error] { return g.next.Watch(ctx, id, after) })
 }
 
-func (g *guarded) Logs(ctx context.Context, taskID string, attempt int, more bool) iter.Seq2[*LogLine, error] {
-	return follow(ctx, g, Call{RoleWatch, "Logs", taskID}, func() iter.Seq2[*LogLine, error] {
-		return g.next.Logs(ctx, taskID, attempt, more)
-	})
+func (g *guarded) Logs(ctx context.Context, f LogFilter) iter.Seq2[*LogLine, error] {
+	return follow(ctx, g, Call{RoleWatch, "Logs", f.TaskID}, func() iter.Seq2[*LogLine, error] { return g.next.Logs(ctx, f) })
 }
 
 // Watch yields the events of a tree; see [Watcher]. Watchers of one tree share its [feed], and what they get: an event

@@ -23,7 +23,7 @@ func (c *Coordinator) Why(ctx context.Context, taskID string) (*Explanation, err
 
 // explain puts what the store knows into words. It covers every state; a state that it does not know has no waits.
 func explain(w *pg.Why) *Explanation {
-	e := &Explanation{TaskID: w.ID, TreeID: w.TreeID, State: w.State}
+	e := &Explanation{TaskID: w.ID, TreeID: w.TreeID, Name: w.Name, State: w.State}
 	if w.CancelledAt != nil && w.State != dag.Running && (!w.State.Settled() || w.State == dag.Blocked) {
 		e.Summary = fmt.Sprintf("its tree was cancelled %s (%s): it will not start, and is about to be marked", clock(w.CancelledAt), w.CancelMessage)
 		return e
@@ -42,8 +42,8 @@ func explain(w *pg.Why) *Explanation {
 		e.Summary = fmt.Sprintf("it runs on worker %s since %s, attempt %d: it waits for nothing", w.Worker, clock(w.StartedAt), w.Attempt)
 	case dag.Blocked:
 		e.Summary = "blocked: a required dependency can't succeed any more"
-		e.wait(Wait{Kind: WaitBlocked, TaskID: w.Cause, TaskState: w.CauseState, Error: w.CauseError,
-			Text: fmt.Sprintf("a re-run (rerun): %s %s%s", w.Cause, ended(w.CauseState), because(w.CauseError))})
+		e.wait(Wait{Kind: WaitBlocked, TaskID: w.Cause, TaskName: w.CauseName, TaskState: w.CauseState, Error: w.CauseError,
+			Text: fmt.Sprintf("a re-run (rerun): %s %s%s", called(w.CauseName, w.Cause), ended(w.CauseState), because(w.CauseError))})
 	default:
 		e.Summary = fmt.Sprintf("%s %s%s: it waits for nothing", ended(w.State), clock(w.FinishedAt), because(w.Error))
 		if w.Open {
@@ -78,7 +78,8 @@ func (e *Explanation) dependencies(w *pg.Why) {
 		if !d.Required {
 			until = "to end (optional)"
 		}
-		e.wait(Wait{Kind: WaitDependency, TaskID: d.ID, TaskState: d.State, Text: fmt.Sprintf("%s %s; it is %s", d.ID, until, d.State)})
+		e.wait(Wait{Kind: WaitDependency, TaskID: d.ID, TaskName: d.Name, TaskState: d.State,
+			Text: fmt.Sprintf("%s %s; it is %s", called(d.Name, d.ID), until, d.State)})
 	}
 }
 
@@ -144,6 +145,14 @@ func (e *Explanation) pool(w *pg.Why) {
 		wait.Text = fmt.Sprintf("a worker that serves pool %s: none ever did, or none for a day at least", w.Pool)
 	}
 	e.wait(wait)
+}
+
+// called is how texts call a task: by its name, and by its id where that is another.
+func called(name, id string) string {
+	if name == "" || name == id {
+		return id
+	}
+	return fmt.Sprintf("%s (%s)", name, id)
 }
 
 // ended tells how a settled task ended.

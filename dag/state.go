@@ -98,6 +98,9 @@ func (set StateSet) States() (members []State) {
 	return members
 }
 
+// Set is the set of this state alone.
+func (s State) Set() StateSet { return setOf(s) }
+
 // CanMove reports whether a task in state from may go to state to.
 func CanMove(from, to State) bool { return AllStates.Has(from) && states[from].next.Has(to) }
 
@@ -118,6 +121,16 @@ func (s State) String() string {
 	return states[s].name
 }
 
+// ParseState reads a state's name.
+func ParseState(name string) (State, bool) {
+	for s := range State(len(states)) {
+		if states[s].name == name {
+			return s, true
+		}
+	}
+	return 0, false
+}
+
 // Status is a task's state on the wire of the task-tree protocol (spec 1.2).
 type Status string
 
@@ -129,6 +142,9 @@ const (
 	StatusFailed     Status = "failed"
 	StatusCancelled  Status = "cancelled"
 )
+
+// Set is the set of the states that show as the status.
+func (s Status) Set() StateSet { return setOf(s.States()...) }
 
 // ParseStatus reads a status of spec 1.2.
 func ParseStatus(s string) (Status, bool) {

@@ -23,6 +23,9 @@ type Page struct {
 	More  bool // there may be more after it
 }
 
+// Last is the last task of a page, which has one.
+func (p *Page) Last() *Shown { return p.Tasks[len(p.Tasks)-1] }
+
 // pageRow is a task of a page.
 type pageRow struct {
 	Shown
@@ -32,8 +35,8 @@ type pageRow struct {
 	Bytes  int64 // bytes up to it as they are shown
 }
 
-// pageOf runs a statement over the view shown, which takes the limit, and cuts its rows off at pageBytes.
-func (s *Store) pageOf(ctx context.Context, limit int, statement string, args ...any) (page Page, err error) {
+// pageOf runs a statement over the view shown, which takes the filter's limit, and cuts its rows off at pageBytes.
+func (s *Store) pageOf(ctx context.Context, f Filter, statement string, args ...any) (page Page, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, sql(statement), args...)
@@ -46,10 +49,13 @@ func (s *Store) pageOf(ctx context.Context, limit int, statement string, args ..
 	}
 	for _, t := range list {
 		page.Tasks = append(page.Tasks, &t.Shown)
-		page.More = int(t.Found) == limit || int(t.Found) > len(list)
+		page.More = int(t.Found) == f.Limit || int(t.Found) > len(list)
 	}
 	if err := s.addDependencies(ctx, page.Tasks); err != nil {
 		return page, err
+	}
+	if f.AsSubmitted {
+		return page, s.addOptions(ctx, page.Tasks)
 	}
 	return page, s.addShownResults(ctx, page.Tasks, listedDeps)
 }

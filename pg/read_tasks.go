@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"time"
 
@@ -46,6 +45,8 @@ type Shown struct {
 
 	Dependencies []ShownDependency      `db:"-"`
 	Results      []dag.DependencyResult `db:"-"` // of completed dependencies, once started
+	Policy       dag.Policy             `db:"-"` // with [Filter.AsSubmitted]
+	TreeTimeout  time.Duration          `db:"-"` // with [Filter.AsSubmitted]: of the root
 }
 
 // ShownDependency is an edge as it is shown.
@@ -77,19 +78,22 @@ func (s *Store) Task(ctx context.Context, id string) (*Shown, error) {
 	return list[0], nil
 }
 
-// IDs are the ids of tasks; keys that do not exist are missing.
-func (s *Store) IDs(ctx context.Context, keys []dag.Key) (map[dag.Key]string, error) {
+// Label is how a task is called.
+type Label struct{ ID, Name string }
+
+// Labels are the ids and names of tasks; keys that do not exist are missing.
+func (s *Store) Labels(ctx context.Context, keys []dag.Key) (map[dag.Key]Label, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("IDsOf"), keys)
+	rows, err := s.pool.Query(ctx, sql("LabelsOf"), keys)
 	if err != nil {
 		return nil, fmt.Errorf("read ids: %w", err)
 	}
-	out := make(map[dag.Key]string, len(keys))
+	out := make(map[dag.Key]Label, len(keys))
 	var k dag.Key
-	var id string
-	if _, err := pgx.ForEachRow(rows, []any{&k, &id}, func() error {
-		out[k] = id
+	var l Label
+	if _, err := pgx.ForEachRow(rows, []any{&k, &l.ID, &l.Name}, func() error {
+		out[k] = l
 		return nil
 	}); err != nil {
 		return nil, fmt.Errorf("read ids: %w", err)
@@ -99,19 +103,18 @@ func (s *Store) IDs(ctx context.Context, keys []dag.Key) (map[dag.Key]string, er
 
 // Filter narrows a list of tasks; zero fields don't.
 type Filter struct {
-	Status dag.Status
-	Name   string
-	UserID string
-	Limit  int // at least 1
-	Offset int
+	States      dag.StateSet // empty: all
+	Name        string
+	Executor    string
+	UserID      string
+	AsSubmitted bool // with what each was submitted with, and without results among its inputs
+	Limit       int  // at least 1
+	Offset      int
 }
 
-// states are those that show as the status; nil: all.
+// states are the numbers of States; nil: all.
 func (f Filter) states() (out []int16) {
-	if f.Status == "" {
-		return nil
-	}
-	for _, st := range f.Status.States() {
+	for _, st := range f.States.States() {
 		out = append(out, int16(st))
 	}
 	return out
@@ -126,18 +129,14 @@ func orNull[T comparable](v T) any {
 	return v
 }
 
-// TreeTasks lists a tree's tasks in submission order, from a key on. User is not looked at.
-func (s *Store) TreeTasks(ctx context.Context, from dag.Key, f Filter) (Page, error) {
-	_, end := from.Tree().Range()
-	return s.pageOf(ctx, f.Limit, "TasksUp", from, end, f.states(), orNull(f.Name), f.Limit, f.Offset)
+// TreeTasks lists a tree's tasks in submission order, with keys in [from, end). User is not looked at.
+func (s *Store) TreeTasks(ctx context.Context, from, end dag.Key, f Filter) (Page, error) {
+	return s.pageOf(ctx, f, "TasksUp", from, end, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset)
 }
 
-// Tasks lists tasks of all trees, newest tree first, below a key (0: from the newest).
-func (s *Store) Tasks(ctx context.Context, below dag.Key, f Filter) (Page, error) {
-	if below == 0 {
-		below = math.MaxInt64
-	}
-	return s.pageOf(ctx, f.Limit, "TasksDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
+// Tasks lists tasks of all trees, newest tree first, with keys in [from, below). It looks at so many at most.
+func (s *Store) Tasks(ctx context.Context, below, from dag.Key, looks int, f Filter) (Page, error) {
+	return s.pageOf(ctx, f, "TasksDown", below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset, looks)
 }
 
 // Roots lists root tasks, newest first, of trees below a key (0: from the newest).
@@ -145,7 +144,7 @@ func (s *Store) Roots(ctx context.Context, below dag.TreeKey, f Filter) (Page, e
 	if below == 0 {
 		below = math.MaxInt64
 	}
-	return s.pageOf(ctx, f.Limit, "RootsDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
+	return s.pageOf(ctx, f, "RootsDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
 }
 
 // Children lists the direct children of a task by priority, then submission order, after a place in that order (nil:
@@ -156,7 +155,7 @@ func (s *Store) Children(ctx context.Context, parent dag.Key, after *Shown, f Fi
 	if after != nil {
 		priority, key = int16(after.Priority), after.Key
 	}
-	return s.pageOf(ctx, f.Limit, "Children", first, end, parent.Index(), priority, key, f.states(), f.Limit, f.Offset)
+	return s.pageOf(ctx, f, "Children", first, end, parent.Index(), priority, key, f.states(), f.Limit, f.Offset)
 }
 
 // shown runs a query over the view, for few tasks, and adds what the view has only by key. Results of dependencies are added for
@@ -195,11 +194,13 @@ func (s *Store) addDependencies(ctx context.Context, list []*Shown) error {
 		}
 	}
 	if len(missing) > 0 {
-		ids, err := s.IDs(ctx, missing)
+		labels, err := s.Labels(ctx, missing)
 		if err != nil {
 			return err
 		}
-		maps.Copy(wanted, ids)
+		for k, l := range labels {
+			wanted[k] = l.ID
+		}
 	}
 	for _, t := range list {
 		for i, d := range t.Deps {

@@ -25,6 +25,7 @@ type Why struct {
 	Key           dag.Key
 	ID            string
 	TreeID        string `db:"tree_id"`
+	Name          string
 	State         dag.State
 	Priority      dag.Priority
 	PoolID        int32 `db:"pool_id"`
@@ -43,6 +44,7 @@ type Why struct {
 	DueAt         *time.Time `db:"due_at"`       // Delayed: until when
 	ErrorBefore   string     `db:"error_before"` // of the attempt before this one
 	Cause         string     // Blocked: the task whose end is the cause
+	CauseName     string     `db:"cause_name"`
 	CauseState    dag.State  `db:"cause_state"`
 	CauseError    string     `db:"cause_error"`
 
@@ -54,7 +56,7 @@ type Why struct {
 
 // WhyDependency is a dependency that has not ended.
 type WhyDependency struct {
-	ID       string
+	ID, Name string
 	State    dag.State
 	Required bool
 }
@@ -113,7 +115,7 @@ func (w *Why) addDependencies(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	var d WhyDependency
-	_, err = pgx.ForEachRow(rows, []any{&d.ID, &d.State, &d.Required, &w.Total}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&d.ID, &d.Name, &d.State, &d.Required, &w.Total}, func() error {
 		w.Unfinished = append(w.Unfinished, d)
 		return nil
 	})

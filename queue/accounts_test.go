@@ -127,7 +127,7 @@ func TestAccountsLetEverythingNeededPass(t *testing.T) {
 	must(t, a.PublishLogs(7, []byte("line")))
 	lines := make(chan string, 10)
 	go func() {
-		_ = c.ReadLogs(h.context(), 7, true, func(data []byte) error { lines <- string(data); return nil })
+		_ = c.ReadLogs(h.context(), queue.LogQuery{Tasks: []int64{7}, Follow: true}, func(data []byte, _ uint64) error { lines <- string(data); return nil })
 	}()
 	if got := want(t, "log line", lines); got != "line" {
 		t.Errorf("logs: got %q", got)

@@ -130,7 +130,9 @@ func TestClosedConnectionSaysSo(t *testing.T) {
 	for _, run := range []func() error{
 		func() error { return c.Serve(t.Context(), queue.Claim, func(string, []byte, func([]byte)) {}) },
 		func() error { return c.ConsumeResults(t.Context(), 10, func(*queue.ResultMessage) {}) },
-		func() error { return c.ReadLogs(t.Context(), 1, true, func([]byte) error { return nil }) },
+		func() error {
+			return c.ReadLogs(t.Context(), queue.LogQuery{Tasks: []int64{1}, Follow: true}, func([]byte, uint64) error { return nil })
+		},
 		func() error { return w.News(t.Context(), func([]byte) {}) },
 	} {
 		go func() { ended <- run() }()

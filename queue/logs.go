@@ -25,11 +25,18 @@ func (c *Conn) PublishLogs(task int64, data []byte) error {
 	return nil
 }
 
-// ReadLogs calls handle for each stored batch of the task's lines, oldest first. Without follow it returns after the last
-// one; with follow it goes on with new ones until ctx ends. A missing stream counts as empty, and a follower waits for it.
-// If handle returns an error, ReadLogs returns it.
-func (c *Conn) ReadLogs(ctx context.Context, task int64, follow bool, handle func([]byte) error) error {
-	r := &logReader{conn: c, task: task, follow: follow, handle: handle}
+// LogQuery selects what [Conn.ReadLogs] reads.
+type LogQuery struct {
+	Tasks  []int64   // internal keys; at least one, each once
+	Since  time.Time // only batches that were stored then or later; zero: all
+	Follow bool      // also what is stored from now on
+}
+
+// ReadLogs calls handle for each stored batch of the tasks' lines, oldest first, with the number of stored ones that follow;
+// with an empty batch if there are none. Without Follow it returns after the last one; with it it goes on with new ones until
+// ctx ends. A missing stream counts as empty, and a follower waits for it. If handle returns an error, ReadLogs returns it.
+func (c *Conn) ReadLogs(ctx context.Context, q LogQuery, handle func(batch []byte, left uint64) error) error {
+	r := &logReader{conn: c, LogQuery: q, handle: handle}
 	for {
 		err := r.run(ctx)
 		stop, stopped := errors.AsType[*handlerError](err)
@@ -39,29 +46,36 @@ func (c *Conn) ReadLogs(ctx context.Context, task int64, follow bool, handle fun
 		case stopped:
 			return stop.error
 		case ctx.Err() != nil:
-			return fmt.Errorf("read logs of task %d: %w", task, ctx.Err())
-		case !follow && errors.Is(err, jetstream.ErrStreamNotFound):
+			return fmt.Errorf("read logs of %s: %w", r.what(), ctx.Err())
+		case !q.Follow && errors.Is(err, jetstream.ErrStreamNotFound):
 			return nil
-		case !follow, errors.Is(err, ErrClosed):
-			return fmt.Errorf("read logs of task %d: %w", task, err)
+		case !q.Follow, errors.Is(err, ErrClosed):
+			return fmt.Errorf("read logs of %s: %w", r.what(), err)
 		}
 		select {
 		case <-ctx.Done():
 		case <-c.closed:
-			return fmt.Errorf("read logs of task %d: %w", task, ErrClosed)
+			return fmt.Errorf("read logs of %s: %w", r.what(), ErrClosed)
 		case <-time.After(logsRetry):
 		}
 	}
 }
 
-// logReader reads the lines of one task in order and without gaps, even if connections break or consumers are deleted.
+// logReader reads batches in order and without gaps, even if connections break or consumers are deleted.
 type logReader struct {
-	conn    *Conn
-	task    int64
-	follow  bool
-	handle  func([]byte) error
+	conn *Conn
+	LogQuery
+	handle  func(batch []byte, left uint64) error
+	begun   bool      // handle was called
 	created time.Time // when the stream was created to which last belongs
 	last    uint64    // sequence of the last handled message
+}
+
+func (r *logReader) what() string {
+	if len(r.Tasks) == 1 {
+		return fmt.Sprintf("task %d", r.Tasks[0])
+	}
+	return fmt.Sprintf("%d tasks", len(r.Tasks))
 }
 
 // run reads until the end, or until something breaks. It may then be called again.
@@ -76,7 +90,13 @@ func (r *logReader) run(ctx context.Context) error {
 	}
 	defer r.remove(ctx, consumer)
 	left := consumer.CachedInfo().NumPending
-	if left == 0 && !r.follow {
+	if left == 0 && !r.begun {
+		if err := r.handle(nil, 0); err != nil {
+			return &handlerError{err}
+		}
+	}
+	r.begun = true
+	if left == 0 && !r.Follow {
 		return nil
 	}
 	batches, err := consumer.Messages(jetstream.PullHeartbeat(logsHeartbeat), jetstream.PullExpiry(logsPoll))
@@ -100,11 +120,11 @@ func (r *logReader) run(ctx context.Context) error {
 		if at.Sequence.Consumer != expected {
 			return fmt.Errorf("delivery %d came when %d was due", at.Sequence.Consumer, expected)
 		}
-		if err := r.handle(batch.Data()); err != nil {
+		if err := r.handle(batch.Data(), at.NumPending); err != nil {
 			return &handlerError{err}
 		}
 		r.last = at.Sequence.Stream
-		if at.NumPending == 0 && !r.follow {
+		if at.NumPending == 0 && !r.Follow {
 			return nil
 		}
 	}
@@ -120,15 +140,21 @@ func (r *logReader) consumer(ctx context.Context) (jetstream.Consumer, error) {
 		r.created, r.last = created, 0
 	}
 	cfg := jetstream.ConsumerConfig{
-		FilterSubject:     r.conn.names.logSubject("*", r.task),
 		AckPolicy:         jetstream.AckNonePolicy,
 		MemoryStorage:     true,
 		Replicas:          1,
 		InactiveThreshold: logsInactive,
 	}
-	if r.last > 0 {
+	for _, task := range r.Tasks {
+		cfg.FilterSubjects = append(cfg.FilterSubjects, r.conn.names.logSubject("*", task))
+	}
+	switch {
+	case r.last > 0:
 		cfg.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
 		cfg.OptStartSeq = r.last + 1
+	case !r.Since.IsZero():
+		cfg.DeliverPolicy = jetstream.DeliverByStartTimePolicy
+		cfg.OptStartTime = &r.Since
 	}
 	return stream.CreateConsumer(ctx, cfg)
 }

@@ -3,8 +3,12 @@ package queue_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/queue"
 )
 
 // stored waits until LOGS holds n batches.
@@ -36,15 +40,52 @@ func TestReadLogsReplays(t *testing.T) {
 	}
 	stored(t, h, 600)
 	var got []string
-	err := c.ReadLogs(h.context(), 7, false, func(data []byte) error {
+	err := c.ReadLogs(h.context(), queue.LogQuery{Tasks: []int64{7}}, func(data []byte, _ uint64) error {
 		got = append(got, string(data))
 		return nil
 	})
 	if err != nil || !slices.Equal(got, names) {
 		t.Errorf("read: got %d batches, %v, want all 300 in order", len(got), err)
 	}
-	if err := c.ReadLogs(h.context(), 9, false, func([]byte) error { return errors.New("unexpected") }); err != nil {
-		t.Errorf("no lines: %v", err)
+	calls := 0
+	if err := c.ReadLogs(h.context(), queue.LogQuery{Tasks: []int64{9}}, func(batch []byte, left uint64) error {
+		calls++
+		if batch != nil || left != 0 {
+			t.Errorf("no lines: got %q with %d left", batch, left)
+		}
+		return nil
+	}); err != nil || calls != 1 {
+		t.Errorf("no lines: got %d calls, %v, want one with an empty batch", calls, err)
+	}
+}
+
+// TestReadLogsOfManyTasks reads the lines of a whole tree in the order in which they were stored, and those from a time on.
+func TestReadLogsOfManyTasks(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c, w := h.coordinator(), h.worker("w1")
+	tasks := make([]int64, 1000)
+	for i := range tasks {
+		tasks[i] = int64(i + 1)
+	}
+	for _, task := range []int64{1000, 1, 1001, 500} { // one is of another tree
+		must(t, w.PublishLogs(task, fmt.Appendf(nil, "of %d", task)))
+	}
+	stored(t, h, 4)
+	read := func(q queue.LogQuery) (got []string) {
+		q.Tasks = tasks
+		must(t, c.ReadLogs(h.context(), q, func(batch []byte, left uint64) error {
+			got = append(got, fmt.Sprintf("%s, %d left", batch, left))
+			return nil
+		}))
+		return got
+	}
+	want := []string{"of 1000, 2 left", "of 1, 1 left", "of 500, 0 left"}
+	if got := read(queue.LogQuery{}); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := read(queue.LogQuery{Since: time.Now().Add(time.Minute)}); !slices.Equal(got, []string{", 0 left"}) {
+		t.Errorf("from a time to come on: got %q", got)
 	}
 }
 
@@ -56,7 +97,7 @@ func TestReadLogsReturnsTheHandlersError(t *testing.T) {
 	stored(t, h, 1)
 	full := errors.New("full")
 	for _, follow := range []bool{false, true} {
-		if err := c.ReadLogs(h.context(), 7, follow, func([]byte) error { return full }); err != full {
+		if err := c.ReadLogs(h.context(), queue.LogQuery{Tasks: []int64{7}, Follow: follow}, func([]byte, uint64) error { return full }); err != full {
 			t.Errorf("follow %v: got %v, want %v", follow, err, full)
 		}
 	}
@@ -88,7 +129,7 @@ func TestReadLogsFollows(t *testing.T) {
 			lines, ended := make(chan string, 100), make(chan error, 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			go func() {
-				ended <- c.ReadLogs(ctx, 7, true, func(data []byte) error {
+				ended <- c.ReadLogs(ctx, queue.LogQuery{Tasks: []int64{7}, Follow: true}, func(data []byte, _ uint64) error {
 					lines <- string(data)
 					return nil
 				})

@@ -219,7 +219,7 @@ func TestLogsAndProgress(t *testing.T) {
 	close(seen)
 	h.wantResult(1, completed)
 	var lines []*workerv1.LogLine
-	err := h.conn.ReadLogs(t.Context(), 1, false, func(data []byte) error {
+	err := h.conn.ReadLogs(t.Context(), queue.LogQuery{Tasks: []int64{1}}, func(data []byte, _ uint64) error {
 		lines = append(lines, read(h, data, &workerv1.LogBatch{}).Lines...)
 		return nil
 	})

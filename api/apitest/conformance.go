@@ -32,7 +32,7 @@ type Surface struct {
 	// Has are the methods of [coordinator.Service] that the surface promises, for one that speaks a protocol of others.
 	// nil: all but Lacks.
 	Has []string
-	// Lacks are methods that the surface has no call for; "cursor" and "attempt" stand for parameters that it does not take.
+	// Lacks are methods that the surface has no call for; "cursor", "attempt" and "filters" stand for parameters that it does not take.
 	Lacks []string
 	// Merges are kinds of faults that the surface tells as others.
 	Merges map[api.Kind]api.Kind
@@ -76,7 +76,7 @@ var scenarioCount atomic.Int64
 // scenarios' ids differ.
 func Run(t *testing.T, surface Surface, backend func(t testing.TB) Backend) {
 	surface.checkPromises(t)
-	for _, all := range []map[string]func(*site){submissions, steering, reading, watching, operating, faults} {
+	for _, all := range []map[string]func(*site){submissions, steering, reading, finding, watching, loggings, operating, faults} {
 		for name, play := range all {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -125,7 +125,7 @@ func (s *site) lacks(method string) bool {
 }
 
 // parameters are what may stand in Lacks beside methods.
-var parameters = map[string]bool{"cursor": true, "attempt": true}
+var parameters = map[string]bool{"cursor": true, "attempt": true, "filters": true}
 
 // checkPromises: a surface speaks of methods that there are.
 func (s Surface) checkPromises(t *testing.T) {
@@ -290,6 +290,20 @@ type document struct {
 	Priority     dag.Priority    `json:"priority"`
 	Dependencies []docDependency `json:"dependencies,omitempty"`
 	Inputs       json.RawMessage `json:"inputs,omitempty"`
+	Schemas      json.RawMessage `json:"schemas,omitempty"`
+
+	Retry           *docRetry  `json:"retry,omitempty"`
+	Timeout         float64    `json:"timeout,omitempty"` // seconds, as the next
+	ScheduleToStart float64    `json:"schedule_to_start,omitempty"`
+	NotBefore       *time.Time `json:"not_before,omitempty"`
+	OnLost          string     `json:"on_lost,omitempty"`
+}
+
+type docRetry struct {
+	MaxAttempts  int         `json:"max_attempts"`
+	Backoff      dag.Backoff `json:"backoff"`
+	InitialDelay float64     `json:"initial_delay"`
+	MaxDelay     float64     `json:"max_delay"`
 }
 
 type docDependency struct {
@@ -297,11 +311,26 @@ type docDependency struct {
 	Required bool   `json:"required"`
 }
 
+// policy adds what a task says of its attempts.
+func (d *document) policy(t *dag.Task) {
+	if r := t.Retry; r != (dag.RetryPolicy{}) {
+		d.Retry = &docRetry{r.MaxAttempts, r.Backoff, r.InitialDelay.Seconds(), r.MaxDelay.Seconds()}
+	}
+	if !t.NotBefore.IsZero() {
+		d.NotBefore = &t.NotBefore
+	}
+	if t.OnLost == dag.FailLost {
+		d.OnLost = "fail"
+	}
+}
+
 // Document writes tasks as a JSON array. userID is the owner of those that name none.
 func Document(tasks []*dag.Task, userID string) []byte {
 	docs := make([]document, len(tasks))
 	for i, t := range tasks {
-		docs[i] = document{ID: t.ID, Name: t.Name, ParentID: t.ParentRef, UserID: t.UserID, Priority: t.Priority, Inputs: t.Inputs}
+		docs[i] = document{ID: t.ID, Name: t.Name, ParentID: t.ParentRef, UserID: t.UserID, Priority: t.Priority, Inputs: t.Inputs, Schemas: t.Schemas,
+			Timeout: t.Timeout.Seconds(), ScheduleToStart: t.ScheduleToStart.Seconds()}
+		docs[i].policy(t)
 		if docs[i].UserID == "" {
 			docs[i].UserID = userID
 		}

@@ -132,7 +132,7 @@ func (s *Service) Log(id, text string) {
 	defer s.mu.Unlock()
 	t := s.must(id)
 	t.lines = append(t.lines, &coordinator.LogLine{
-		Attempt: t.Attempt, Number: int64(len(t.lines)) + 1, Stream: "stdout", Text: text, At: time.Now(),
+		TaskID: t.ID, Name: t.Name, Attempt: t.Attempt, Number: int64(len(t.lines)) + 1, Stream: "stdout", Text: text, At: time.Now(),
 	})
 }
 
@@ -203,28 +203,6 @@ func (s *Service) Watch(ctx context.Context, id string, after int64) iter.Seq2[*
 			case <-changed:
 			case <-ctx.Done():
 				yield(nil, ctx.Err())
-				return
-			}
-		}
-	}
-}
-
-// Logs yields the lines there are; follow makes no difference.
-func (s *Service) Logs(_ context.Context, id string, attempt int, _ bool) iter.Seq2[*coordinator.LogLine, error] {
-	return func(yield func(*coordinator.LogLine, error) bool) {
-		s.mu.Lock()
-		t, ok := s.tasks[id]
-		var lines []*coordinator.LogLine
-		if ok {
-			lines = t.lines
-		}
-		s.mu.Unlock()
-		if !ok {
-			yield(nil, fmt.Errorf("logs of %s: %w", id, coordinator.ErrNotFound))
-			return
-		}
-		for _, line := range lines {
-			if (attempt == 0 || attempt == line.Attempt) && !yield(line, nil) {
 				return
 			}
 		}

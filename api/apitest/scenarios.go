@@ -305,6 +305,7 @@ var reading = map[string]func(*site){
 			"Task":     func() error { _, err := s.svc.Task(s.Context(), id); return err },
 			"Tree":     func() error { _, err := s.svc.Tree(s.Context(), id); return err },
 			"Why":      func() error { _, err := s.svc.Why(s.Context(), id); return err },
+			"Resolve":  func() error { _, err := s.svc.Resolve(s.Context(), id); return err },
 			"Attempts": func() error { _, err := s.svc.Attempts(s.Context(), id); return err },
 			"Tasks":    func() error { _, err := s.svc.Tasks(s.Context(), coordinator.TaskFilter{ParentID: id}); return err },
 			"Watch": func() error {
@@ -314,7 +315,7 @@ var reading = map[string]func(*site){
 				return nil
 			},
 			"Logs": func() error {
-				for _, err := range s.svc.Logs(s.Context(), id, 0, false) {
+				for _, err := range s.svc.Logs(s.Context(), coordinator.LogFilter{TaskID: id}) {
 					return err
 				}
 				return nil

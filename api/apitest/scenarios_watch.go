@@ -116,27 +116,6 @@ var watching = map[string]func(*site){
 			break
 		}
 	},
-	"logs are told line by line": func(s *site) {
-		s.has("Logs")
-		writer, ok := s.backend.(interface{ Log(id, text string) })
-		if !ok {
-			s.Skip("the backend writes no logs")
-		}
-		id := s.start("root")
-		s.backend.Start(id)
-		writer.Log(id, "one")
-		writer.Log(id, "two")
-		s.backend.Complete(id, `{}`)
-		for attempt, want := range map[int]string{0: "[1 one 2 two]", 1: "[1 one 2 two]", 2: "[]"} {
-			var got []string
-			for line, err := range s.svc.Logs(s.Context(), id, attempt, false) {
-				got = append(got, fmt.Sprint(must(s, line, err).Number, " ", line.Text))
-			}
-			if fmt.Sprint(got) != want {
-				s.Errorf("attempt %d: got %v, want %s", attempt, got, want)
-			}
-		}
-	},
 }
 
 // operations are calls of the methods that a [Service] can be told to fail.

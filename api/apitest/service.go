@@ -161,6 +161,7 @@ func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.Su
 			Key: key.Key(i), ID: ids[i], TreeID: sub.TreeID, UserID: user, Name: g.Name, Priority: g.Priority,
 			Inputs: g.Inputs, Params: g.Params, Schemas: g.Schemas, Custom: g.Custom,
 			Executor: g.Executor, Pool: g.QueueName(), HasChildren: !graph.Leaf[i], Repeatable: g.Repeatable, CreatedAt: at, UpdatedAt: at,
+			Options: optionsOf(g, opts),
 		}}
 		if p := graph.Parent[i]; p >= 0 {
 			t.ParentID = ids[p]
@@ -173,6 +174,16 @@ func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.Su
 	}
 	s.trees = append(s.trees, tr)
 	return sub
+}
+
+// optionsOf are what a task was submitted with.
+func optionsOf(t *dag.Task, opts coordinator.SubmitOptions) coordinator.TaskOptions {
+	o := coordinator.TaskOptions{Policy: dag.Policy{Executor: t.Executor, Retry: t.Retry, OnLost: t.OnLost, Timeout: t.Timeout,
+		ScheduleToStart: t.ScheduleToStart, NotBefore: t.NotBefore}}
+	if t.ParentRef == "" {
+		o.TreeTimeout = opts.Timeout
+	}
+	return o
 }
 
 // Execute starts what is held, and again what failed; with force, all.
@@ -227,6 +238,7 @@ func (s *Service) Task(_ context.Context, id string) (*coordinator.Task, error) 
 		return nil, fmt.Errorf("task %s: %w", id, coordinator.ErrNotFound)
 	}
 	shown := t.Task
+	shown.Options = coordinator.TaskOptions{}
 	return &shown, nil
 }
 
@@ -253,13 +265,13 @@ func (s *Service) Tasks(_ context.Context, f coordinator.TaskFilter) (coordinato
 	var all []*coordinator.Task
 	for _, tr := range trees {
 		for _, t := range tr.tasks {
-			if f.ParentID != "" && t.ParentID != f.ParentID || f.UserID != "" && t.UserID != f.UserID ||
-				f.Name != "" && t.Name != f.Name || f.Status != "" && t.State.Status() != f.Status ||
-				f.RootOnly && t.ParentID != "" {
-				continue
+			if selects(f, t) {
+				shown := t.Task
+				if !f.AsSubmitted {
+					shown.Options = coordinator.TaskOptions{}
+				}
+				all = append(all, &shown)
 			}
-			shown := t.Task
-			all = append(all, &shown)
 		}
 	}
 	if f.ParentID != "" {
@@ -268,6 +280,19 @@ func (s *Service) Tasks(_ context.Context, f coordinator.TaskFilter) (coordinato
 	var err error
 	page.Items, page.Next, err = cut(all, f.Limit, f.Offset, f.Cursor)
 	return page, err
+}
+
+// selects reports whether the filter lets the task through.
+func selects(f coordinator.TaskFilter, t *task) bool {
+	created := t.tree.status.CreatedAt
+	return (f.ParentID == "" || t.ParentID == f.ParentID) && (f.UserID == "" || t.UserID == f.UserID) && (f.Name == "" || t.Name == f.Name) &&
+		(f.Status == "" || t.State.Status() == f.Status) && (f.States == 0 || f.States.Has(t.State)) && (f.Executor == "" || t.Executor == f.Executor) &&
+		(!f.RootOnly || t.ParentID == "") && within(created, f.Since, f.Before)
+}
+
+// within reports whether a time is not before since, and before the other; zero ones are no bounds.
+func within(at, since, before time.Time) bool {
+	return !at.Before(since) && (before.IsZero() || at.Before(before))
 }
 
 func cut[T any](all []T, limit, offset int, cursor string) (items []T, next string, err error) {
@@ -333,7 +358,7 @@ func (s *Service) Trees(_ context.Context, f coordinator.TreeFilter) (coordinato
 	for _, tr := range slices.Backward(s.trees) {
 		shown := tr.show()
 		if f.UserID != "" && shown.UserID != f.UserID || f.Status != "" && shown.Status != f.Status ||
-			f.Running && shown.Unfinished == 0 {
+			f.Running && shown.Unfinished == 0 || f.Name != "" && shown.Name != f.Name || !within(shown.CreatedAt, f.Since, f.Before) {
 			continue
 		}
 		all = append(all, shown)

@@ -29,7 +29,7 @@ func (s *Service) Why(_ context.Context, taskID string) (*coordinator.Explanatio
 	if !ok {
 		return nil, fmt.Errorf("why %s: %w", taskID, coordinator.ErrNotFound)
 	}
-	out := &coordinator.Explanation{TaskID: t.ID, TreeID: t.TreeID, State: t.State, Summary: t.State.String(), Waits: s.waits[taskID]}
+	out := &coordinator.Explanation{TaskID: t.ID, TreeID: t.TreeID, Name: t.Name, State: t.State, Summary: t.State.String(), Waits: s.waits[taskID]}
 	if out.Waits == nil && t.State == dag.Held {
 		out.Waits = []coordinator.Wait{{Kind: coordinator.WaitExecute, Text: "a user's execute"}}
 	}

@@ -32,7 +32,7 @@ func TestConformance(t *testing.T) {
 			return &remote{c: c}
 		},
 		Fault: faultOf,
-		Lacks: []string{"Running", "cursor"}, // the client turns the pages by itself
+		Lacks: []string{"Running"},
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
 }
 
@@ -121,6 +121,14 @@ func taskOf(t *client.Task) *coordinator.Task {
 		State:  named(t.State, dag.Held, dag.Waiting, dag.Delayed, dag.Ready, dag.Running, dag.Blocked, dag.Completed, dag.Failed, dag.Cancelled),
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt,
 		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
+	if o := t.Options; o != nil {
+		out.Options = coordinator.TaskOptions{TreeTimeout: o.TreeTimeout, Policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: o.Retry.MaxAttempts,
+			Backoff: dag.Backoff(o.Retry.Backoff), InitialDelay: o.Retry.InitialDelay, MaxDelay: o.Retry.MaxDelay},
+			Timeout: o.Timeout, ScheduleToStart: o.ScheduleToStart, NotBefore: o.NotBefore}}
+		if o.FailLost {
+			out.Options.OnLost = dag.FailLost
+		}
+	}
 	for _, d := range t.Dependencies {
 		out.Dependencies = append(out.Dependencies, coordinator.Dependency{ID: d.Ref, Required: !d.Optional, Type: d.Type})
 	}
@@ -136,14 +144,20 @@ func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error)
 }
 
 func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
-	filter := client.TaskFilter{TreeOf: f.TreeOf, ParentID: f.ParentID, PageSize: f.Limit}
+	filter := client.TaskFilter{TreeOf: f.TreeOf, ParentID: f.ParentID, UserID: f.UserID, Name: f.Name, Executor: f.Executor,
+		Since: f.Since, Before: f.Before, AsSubmitted: f.AsSubmitted, PageSize: f.Limit, Cursor: f.Cursor}
 	set(&filter.Status, f.Status)
-	for t, err := range r.c.Tasks(ctx, filter) {
-		if err != nil {
-			return page, err
-		}
+	for _, state := range f.States.States() {
+		filter.State = client.State(state.String())
+	}
+	got, err := r.c.TasksPage(ctx, filter)
+	if err != nil {
+		return page, err
+	}
+	for _, t := range got.Items {
 		page.Items = append(page.Items, taskOf(t))
 	}
+	page.Next = got.Next
 	return page, nil
 }
 
@@ -164,15 +178,29 @@ func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, 
 }
 
 func (r *remote) Trees(ctx context.Context, f coordinator.TreeFilter) (page coordinator.Page[*coordinator.TreeStatus], err error) {
-	filter := client.TreeFilter{UserID: f.UserID, Running: f.Running, PageSize: f.Limit}
+	filter := client.TreeFilter{UserID: f.UserID, Name: f.Name, Since: f.Since, Before: f.Before, Running: f.Running, PageSize: f.Limit, Cursor: f.Cursor}
 	set(&filter.Status, f.Status)
-	for t, err := range r.c.Trees(ctx, filter) {
-		if err != nil {
-			return page, err
-		}
+	got, err := r.c.TreesPage(ctx, filter)
+	if err != nil {
+		return page, err
+	}
+	for _, t := range got.Items {
 		page.Items = append(page.Items, treeOf(t))
 	}
+	page.Next = got.Next
 	return page, nil
+}
+
+func (r *remote) Resolve(ctx context.Context, ref string) (*coordinator.Matches, error) {
+	got, err := r.c.Resolve(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	out := &coordinator.Matches{More: got.More}
+	for _, m := range got.Tasks {
+		out.Tasks = append(out.Tasks, coordinator.Match{ID: m.ID, TreeID: m.TreeID, Name: m.Name, Status: dag.Status(m.Status)})
+	}
+	return out, nil
 }
 
 func (r *remote) Attempts(ctx context.Context, id string) (out []coordinator.Attempt, err error) {
@@ -221,14 +249,15 @@ func (r *remote) Watch(ctx context.Context, id string, after int64) iter.Seq2[*c
 	}
 }
 
-func (r *remote) Logs(ctx context.Context, id string, attempt int, follow bool) iter.Seq2[*coordinator.LogLine, error] {
+func (r *remote) Logs(ctx context.Context, f coordinator.LogFilter) iter.Seq2[*coordinator.LogLine, error] {
 	return func(yield func(*coordinator.LogLine, error) bool) {
-		for l, err := range r.c.Logs(ctx, id, attempt, follow) {
+		filter := client.LogFilter{Tree: f.Tree, Attempt: f.Attempt, Tail: f.Tail, Since: f.Since, Follow: f.Follow}
+		for l, err := range r.c.Logs(ctx, f.TaskID, filter) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !yield(&coordinator.LogLine{Attempt: l.Attempt, Number: l.Number, Stream: l.Stream, Text: l.Text, At: l.At}, nil) {
+			if !yield(&coordinator.LogLine{TaskID: l.TaskID, Name: l.Name, Attempt: l.Attempt, Number: l.Number, Stream: l.Stream, Text: l.Text, At: l.At}, nil) {
 				return
 			}
 		}

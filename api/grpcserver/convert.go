@@ -3,10 +3,12 @@ package grpcserver
 import (
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
@@ -36,6 +38,9 @@ func taskOf(t *coordinator.Task) *pb.Task {
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), UpdatedAt: stamp(t.UpdatedAt),
 		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt),
 	}
+	if o := t.Options; o != (coordinator.TaskOptions{}) {
+		out.Options = optionsOf(o)
+	}
 	for _, d := range t.Dependencies {
 		required, kind := d.Required, d.Type
 		if kind == "" {
@@ -44,6 +49,26 @@ func taskOf(t *coordinator.Task) *pb.Task {
 		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: d.ID, Required: &required, Type: kind})
 	}
 	return out
+}
+
+func optionsOf(o coordinator.TaskOptions) *pb.TaskOptions {
+	out := &pb.TaskOptions{Timeout: duration(o.Timeout), ScheduleToStart: duration(o.ScheduleToStart), NotBefore: stamp(o.NotBefore),
+		TreeTimeout: duration(o.TreeTimeout)}
+	if o.OnLost == dag.FailLost {
+		out.OnLost = "fail"
+	}
+	if r := o.Retry; r != (dag.RetryPolicy{}) {
+		out.Retry = &pb.RetryPolicy{MaxAttempts: int32(r.MaxAttempts), Backoff: string(r.Backoff), InitialDelay: duration(r.InitialDelay), MaxDelay: duration(r.MaxDelay)}
+	}
+	return out
+}
+
+// duration is absent for no time.
+func duration(d time.Duration) *durationpb.Duration {
+	if d == 0 {
+		return nil
+	}
+	return durationpb.New(d)
 }
 
 func treeOf(t *coordinator.TreeStatus) *pb.Tree {
@@ -88,8 +113,4 @@ func eventOf(e *coordinator.Event) *pb.Event {
 		}
 	}
 	return out
-}
-
-func lineOf(l *coordinator.LogLine) *pb.LogLine {
-	return &pb.LogLine{Attempt: int32(l.Attempt), Number: l.Number, Stream: l.Stream, Text: l.Text, At: stamp(l.At)}
 }

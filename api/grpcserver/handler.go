@@ -10,7 +10,6 @@ import (
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
-	"github.com/taskgrove/taskgrove/dag"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
@@ -63,38 +62,6 @@ func (h *handler) GetTree(ctx context.Context, r *pb.GetTreeRequest) (*pb.Tree, 
 		return nil, err
 	}
 	return treeOf(got), nil
-}
-
-func (h *handler) ListTasks(ctx context.Context, r *pb.ListTasksRequest) (*pb.ListTasksResponse, error) {
-	f := coordinator.TaskFilter{TreeOf: r.TreeId, ParentID: r.ParentId, Limit: int(r.Limit), Cursor: r.Cursor}
-	var err error
-	if f.Status, err = statusParameter(r.Status); err != nil {
-		return nil, err
-	}
-	if err := checkLimit(r.Limit); err != nil {
-		return nil, err
-	}
-	page, err := h.on(ctx).Tasks(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	return &pb.ListTasksResponse{Tasks: convert(page.Items, taskOf), NextCursor: page.Next}, nil
-}
-
-func (h *handler) ListTrees(ctx context.Context, r *pb.ListTreesRequest) (*pb.ListTreesResponse, error) {
-	f := coordinator.TreeFilter{UserID: r.UserId, Running: r.Running, Limit: int(r.Limit), Cursor: r.Cursor}
-	var err error
-	if f.Status, err = statusParameter(r.Status); err != nil {
-		return nil, err
-	}
-	if err := checkLimit(r.Limit); err != nil {
-		return nil, err
-	}
-	page, err := h.on(ctx).Trees(ctx, f)
-	if err != nil {
-		return nil, err
-	}
-	return &pb.ListTreesResponse{Trees: convert(page.Items, treeOf), NextCursor: page.Next}, nil
 }
 
 func (h *handler) ListAttempts(ctx context.Context, r *pb.ListAttemptsRequest) (*pb.ListAttemptsResponse, error) {
@@ -159,26 +126,6 @@ func (h *handler) Cancel(ctx context.Context, r *pb.CancelRequest) (*pb.CancelRe
 	return &pb.CancelResponse{Status: "cancelled", Message: got.Reason}, nil
 }
 
-func (h *handler) Logs(r *pb.LogsRequest, stream grpc.ServerStreamingServer[pb.LogLine]) error {
-	if r.TaskId == "" {
-		return missing("task_id")
-	}
-	if r.Attempt < 0 {
-		return api.InvalidParameter("attempt", "attempt must not be negative")
-	}
-	ctx, stop := h.untilDrained(stream.Context())
-	defer stop()
-	for line, err := range h.on(ctx).Logs(ctx, r.TaskId, int(r.Attempt), r.Follow) {
-		if err != nil {
-			return ended(ctx, err)
-		}
-		if err := stream.Send(lineOf(line)); err != nil {
-			return err
-		}
-	}
-	return ended(ctx, nil)
-}
-
 // untilDrained is ctx, ended also when the server stops.
 func (h *handler) untilDrained(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -195,21 +142,3 @@ func ended(ctx context.Context, err error) error {
 }
 
 func missing(field string) error { return api.InvalidParameter(field, field+" is required") }
-
-func checkLimit(limit int32) error {
-	if limit < 0 || limit > 1000 {
-		return api.InvalidParameter("limit", "limit must be from 1 to 1000, or 0 for the default")
-	}
-	return nil
-}
-
-func statusParameter(s string) (dag.Status, error) {
-	if s == "" {
-		return "", nil
-	}
-	status, ok := dag.ParseStatus(s)
-	if !ok {
-		return "", api.InvalidParameter("status", "status must be one of pending, in_progress, completed, failed, cancelled")
-	}
-	return status, nil
-}

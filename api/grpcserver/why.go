@@ -15,7 +15,7 @@ func (h *handler) Why(ctx context.Context, r *pb.WhyRequest) (*pb.WhyResponse, e
 	if err != nil {
 		return nil, err
 	}
-	return &pb.WhyResponse{TaskId: got.TaskID, TreeId: got.TreeID, Status: string(got.State.Status()), State: got.State.String(),
+	return &pb.WhyResponse{TaskId: got.TaskID, TreeId: got.TreeID, Name: got.Name, Status: string(got.State.Status()), State: got.State.String(),
 		Summary: got.Summary, Waits: convert(got.Waits, waitOf)}, nil
 }
 
@@ -27,7 +27,7 @@ var waitKinds = map[coordinator.WaitKind]string{
 }
 
 func waitOf(w coordinator.Wait) *pb.Wait {
-	out := &pb.Wait{Kind: waitKinds[w.Kind], Text: w.Text, TaskId: w.TaskID, Error: w.Error, Pool: w.Pool,
+	out := &pb.Wait{Kind: waitKinds[w.Kind], Text: w.Text, TaskId: w.TaskID, TaskName: w.TaskName, Error: w.Error, Pool: w.Pool,
 		Until: stamp(w.Until), Since: stamp(w.Since), Ahead: int64(w.Ahead), Capacity: int32(w.Capacity),
 		Attempt: int32(w.Attempt), Worker: w.Worker}
 	if w.TaskID != "" {

@@ -32,7 +32,8 @@ func TestConformance(t *testing.T) {
 			return &remote{t: t, url: server.URL}
 		},
 		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
-		Has:    []string{"Submit", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Why", "Watch"},
+		Has:    []string{"Submit", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch"},
+		Lacks:  []string{"filters"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
 }
@@ -91,6 +92,24 @@ func faultOf(answer []byte) error {
 		fault.Kind = api.Unavailable
 	}
 	return fault
+}
+
+func (r *remote) Resolve(ctx context.Context, ref string) (*coordinator.Matches, error) {
+	var got struct {
+		Tasks []struct {
+			ID, Name, Status string
+			TreeID           string `json:"tree_id"`
+		}
+		More bool
+	}
+	if _, err := r.post(ctx, "tasks.resolve", map[string]any{"ref": ref}, &got); err != nil {
+		return nil, err
+	}
+	out := &coordinator.Matches{More: got.More}
+	for _, m := range got.Tasks {
+		out.Tasks = append(out.Tasks, coordinator.Match{ID: m.ID, TreeID: m.TreeID, Name: m.Name, Status: dag.Status(m.Status)})
+	}
+	return out, nil
 }
 
 func notFound(id string) error {

@@ -93,6 +93,7 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 		"tasks.tree":           h.tree,
 		"tasks.children":       h.children,
 		"tasks.list":           h.list,
+		"tasks.resolve":        h.resolve,
 		"tasks.why":            h.why,
 		"tasks.cancel":         h.cancel,
 		"tasks.running.cancel": h.cancel,

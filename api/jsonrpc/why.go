@@ -12,6 +12,7 @@ import (
 type explanation struct {
 	TaskID  string     `json:"task_id"`
 	TreeID  string     `json:"tree_id"`
+	Name    string     `json:"name"`
 	Status  dag.Status `json:"status"`
 	State   string     `json:"state"`
 	Summary string     `json:"summary"`
@@ -23,6 +24,7 @@ type wait struct {
 	Kind      string   `json:"kind"`
 	Text      string   `json:"text"`
 	TaskID    string   `json:"task_id,omitempty"`
+	TaskName  string   `json:"task_name,omitempty"`
 	TaskState string   `json:"task_state,omitempty"`
 	Error     string   `json:"error,omitempty"`
 	Pool      string   `json:"pool,omitempty"`
@@ -58,10 +60,10 @@ func (h *Handler) why(ctx context.Context, x *exchange, raw json.RawMessage) (js
 	if err != nil {
 		return nil, named404(err, "Task "+id+" not found")
 	}
-	answer := explanation{TaskID: got.TaskID, TreeID: got.TreeID, Status: got.State.Status(), State: got.State.String(),
+	answer := explanation{TaskID: got.TaskID, TreeID: got.TreeID, Name: got.Name, Status: got.State.Status(), State: got.State.String(),
 		Summary: got.Summary, Waits: make([]wait, len(got.Waits))}
 	for i, w := range got.Waits {
-		answer.Waits[i] = wait{Kind: waitKinds[w.Kind], Text: w.Text, TaskID: w.TaskID, Error: w.Error, Pool: w.Pool,
+		answer.Waits[i] = wait{Kind: waitKinds[w.Kind], Text: w.Text, TaskID: w.TaskID, TaskName: w.TaskName, Error: w.Error, Pool: w.Pool,
 			Until: timeOf(w.Until), Since: timeOf(w.Since), Attempt: w.Attempt, Worker: w.Worker}
 		if w.TaskID != "" {
 			answer.Waits[i].TaskState = w.TaskState.String()

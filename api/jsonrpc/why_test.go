@@ -20,8 +20,8 @@ func TestWhy(t *testing.T) {
 		waits []coordinator.Wait
 		want  []any
 	}{
-		{"what does not belong to a kind is left out", []coordinator.Wait{{Kind: coordinator.WaitDependency, Text: "t", TaskID: "b", TaskState: dag.Ready}},
-			[]any{map[string]any{"kind": "dependency", "text": "t", "task_id": "b", "task_state": "ready"}}},
+		{"what does not belong to a kind is left out", []coordinator.Wait{{Kind: coordinator.WaitDependency, Text: "t", TaskID: "b", TaskName: "B", TaskState: dag.Ready}},
+			[]any{map[string]any{"kind": "dependency", "text": "t", "task_id": "b", "task_name": "B", "task_state": "ready"}}},
 		{"nothing ahead is told", []coordinator.Wait{{Kind: coordinator.WaitCapacity, Text: "t", Pool: "p", Capacity: 2}},
 			[]any{map[string]any{"kind": "capacity", "text": "t", "pool": "p", "ahead": 0.0, "capacity": 2.0}}},
 		{"times have a zone", []coordinator.Wait{{Kind: coordinator.WaitRetry, Text: "t", Until: at, Attempt: 2, Error: "e"}, {Kind: coordinator.WaitPool, Text: "t", Pool: "p", Since: at}},
@@ -32,7 +32,7 @@ func TestWhy(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s.svc.Explain("a", tc.waits...)
 			got := s.object("tasks.why", `{"task_id":"a"}`)
-			want := map[string]any{"task_id": "a", "tree_id": "r", "status": "pending", "state": "held", "summary": "held", "waits": tc.want}
+			want := map[string]any{"task_id": "a", "tree_id": "r", "name": "a", "status": "pending", "state": "held", "summary": "held", "waits": tc.want}
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got  %v\nwant %v", got, want)
 			}

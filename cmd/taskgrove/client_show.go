@@ -211,7 +211,7 @@ func logsCommand() *cobra.Command {
 	var follow bool
 	cmd := clientCommand("logs ID", "Show what a task's executor wrote", "Shows what a task's executor wrote. With -o json: one object a line.",
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
-			for line, err := range s.Logs(ctx, args[0], attempt, follow) {
+			for line, err := range s.Logs(ctx, args[0], client.LogFilter{Attempt: attempt, Follow: follow}) {
 				if err != nil {
 					return err
 				}

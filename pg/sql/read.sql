@@ -5,17 +5,27 @@ select key from spec where id = $1
 select * from shown where id = $1
 
 -- name: TasksUp
--- Tasks of the keys in [$1, $2), oldest first: a tree's, in submission order. $3 states or null, $4 name or null.
-select * from shown where key >= $1 and key < $2 and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
-order by key limit $5 offset $6
+-- Tasks of the keys in [$1, $2), oldest first: a tree's, in submission order. $3 states or null, $4 name or null, $5 executor or
+-- null. A walk as TasksDown.
+select v.* from (
+  select t.key from (select key from task where key >= $1 and key < $2 and ($3::smallint[] is null or state = any($3)) order by key offset 0) t
+  cross join lateral (
+    select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) offset 0) s) k
+cross join lateral (select * from shown where shown.key = k.key offset 0) v
+order by k.key limit $6 offset $7
 
 -- name: TasksDown
--- Tasks of keys below $1, newest tree first. $2 states or null, $3 name or null, $4 user or null. A walk down the key that
--- looks each task up, whatever the planner thinks of the tables' sizes (offset 0): the limit ends it.
-select v.* from (select key from task where key < $1 and ($2::smallint[] is null or state = any($2)) order by key desc offset 0) k
-cross join lateral (
-  select * from shown where shown.key = k.key and ($3::text is null or name = $3) and ($4::text is null or user_id = $4) offset 0) v
-order by k.key desc limit $5 offset $6
+-- Tasks of the keys in [$2, $1), newest tree first. $3 states or null, $4 name or null, $5 executor or null, $6 user or null. A walk
+-- down the key that looks each task up, whatever the planner thinks of the tables' sizes (offset 0): the limit ends it, or the
+-- $9th task that is looked at.
+select v.* from (
+  select t.key from (select key, state from task where key < $1 and key >= $2 order by key desc limit $9) t
+  cross join lateral (
+    select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) offset 0) s
+  cross join lateral (select from tree where tree.key = t.key >> 24 and ($6::text is null or user_id = $6) offset 0) u
+  where $3::smallint[] is null or t.state = any($3)) k
+cross join lateral (select * from shown where shown.key = k.key offset 0) v
+order by k.key desc limit $7 offset $8
 
 -- name: RootsDown
 -- Root tasks of trees below $1, newest first. $2 states or null, $3 name or null, $4 user or null. As TasksDown.
@@ -32,8 +42,8 @@ select shown.* from shown where key >= $1 and key < $2 and parent = $3 and (prio
   and ($6::smallint[] is null or state = any($6))
 order by priority, key limit $7 offset $8
 
--- name: IDsOf
-select key, id from spec where key = any($1::bigint[])
+-- name: LabelsOf
+select key, id, name from spec where key = any($1::bigint[])
 
 -- name: TreeByKey
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,

@@ -1,6 +1,6 @@
 -- name: WhyTask
 -- One task and all that its state alone explains. No locks; lookups by key.
-select t.key, s.id, tree.root_id as tree_id, t.state, t.priority, t.pool as pool_id, coalesce(pool.name, '') as pool, t.attempt,
+select t.key, s.id, tree.root_id as tree_id, s.name, t.state, t.priority, t.pool as pool_id, coalesce(pool.name, '') as pool, t.attempt,
   t.remaining, t.failures, coalesce(cardinality(s.deps), 0) as dependencies, t.worker is not null as open, coalesce(w.id, '') as worker,
   coalesce(t.started_at, a.started_at) as started_at,
   case when t.state = :cancelled then coalesce(a.finished_at, tree.cancelled_at) else a.finished_at end as finished_at,
@@ -8,7 +8,7 @@ select t.key, s.id, tree.root_id as tree_id, t.state, t.priority, t.pool as pool
   tree.cancelled_at, coalesce(tree.cancel_message, '') as cancel_message,
   case when t.state = :delayed then (select max(at) from timer where timer.task = t.key and timer.attempt = t.attempt and timer.kind = :timer_due) end as due_at,
   coalesce(before.error, '') as error_before,
-  coalesce(bs.id, '') as cause, coalesce(bt.state, 0::smallint) as cause_state,
+  coalesce(bs.id, '') as cause, coalesce(bs.name, '') as cause_name, coalesce(bt.state, 0::smallint) as cause_state,
   coalesce(case when bt.state = :cancelled then coalesce(ba.error, tree.cancel_message) else ba.error end, '') as cause_error
 from spec s
 join task t on t.key = s.key
@@ -25,7 +25,7 @@ where s.id = $1
 -- name: WhyDependencies
 -- The first $2 dependencies of the task $1 that have not ended, in its order, and how many there are.
 -- No locks; one lookup for each of its dependencies.
-select ds.id, u.state, u.required, u.total
+select ds.id, ds.name, u.state, u.required, u.total
 from (
   select dt.key, dt.state, d.i > 0 as required, d.ord, count(*) over () as total
   from spec s

@@ -759,6 +759,7 @@ type Task struct {
 	DueAt         *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"` // when delayed: until when
 	Custom        []byte                 `protobuf:"bytes,27,opt,name=custom,proto3" json:"custom,omitempty"`
 	Repeatable    bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"` // may run twice at once without harm, by its own word or its executor's
+	Options       *TaskOptions           `protobuf:"bytes,29,opt,name=options,proto3" json:"options,omitempty"`        // with ListTasksRequest.as_submitted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -989,6 +990,98 @@ func (x *Task) GetRepeatable() bool {
 	return false
 }
 
+func (x *Task) GetOptions() *TaskOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+// TaskOptions are what a task was submitted with, besides what Task shows. What is absent was absent.
+type TaskOptions struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Retry           *RetryPolicy           `protobuf:"bytes,1,opt,name=retry,proto3" json:"retry,omitempty"`
+	Timeout         *durationpb.Duration   `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	ScheduleToStart *durationpb.Duration   `protobuf:"bytes,3,opt,name=schedule_to_start,json=scheduleToStart,proto3" json:"schedule_to_start,omitempty"`
+	NotBefore       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	OnLost          string                 `protobuf:"bytes,5,opt,name=on_lost,json=onLost,proto3" json:"on_lost,omitempty"`                // fail; empty: retry
+	TreeTimeout     *durationpb.Duration   `protobuf:"bytes,6,opt,name=tree_timeout,json=treeTimeout,proto3" json:"tree_timeout,omitempty"` // of the root
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *TaskOptions) Reset() {
+	*x = TaskOptions{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskOptions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskOptions) ProtoMessage() {}
+
+func (x *TaskOptions) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskOptions.ProtoReflect.Descriptor instead.
+func (*TaskOptions) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *TaskOptions) GetRetry() *RetryPolicy {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *TaskOptions) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *TaskOptions) GetScheduleToStart() *durationpb.Duration {
+	if x != nil {
+		return x.ScheduleToStart
+	}
+	return nil
+}
+
+func (x *TaskOptions) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *TaskOptions) GetOnLost() string {
+	if x != nil {
+		return x.OnLost
+	}
+	return ""
+}
+
+func (x *TaskOptions) GetTreeTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.TreeTimeout
+	}
+	return nil
+}
+
 type Tree struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	Id                 string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the root task's id
@@ -1015,7 +1108,7 @@ type Tree struct {
 
 func (x *Tree) Reset() {
 	*x = Tree{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1027,7 +1120,7 @@ func (x *Tree) String() string {
 func (*Tree) ProtoMessage() {}
 
 func (x *Tree) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1040,7 +1133,7 @@ func (x *Tree) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tree.ProtoReflect.Descriptor instead.
 func (*Tree) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Tree) GetId() string {
@@ -1176,13 +1269,20 @@ type ListTasksRequest struct {
 	ParentId      string                 `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
 	Limit         int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // default 100, at most 1000
 	Cursor        string                 `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	State         string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"` // as in Task
+	Name          string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	Executor      string                 `protobuf:"bytes,8,opt,name=executor,proto3" json:"executor,omitempty"`
+	Since         *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=since,proto3" json:"since,omitempty"`                                  // of trees created then or later; without tree_id and parent_id only
+	Before        *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=before,proto3" json:"before,omitempty"`                               // of trees created before; without tree_id and parent_id only
+	UserId        string                 `protobuf:"bytes,11,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                 // of trees of this owner; without tree_id and parent_id only
+	AsSubmitted   bool                   `protobuf:"varint,12,opt,name=as_submitted,json=asSubmitted,proto3" json:"as_submitted,omitempty"` // with options, and without results of dependencies among the inputs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1294,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1307,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListTasksRequest) GetTreeId() string {
@@ -1245,17 +1345,66 @@ func (x *ListTasksRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListTasksRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetExecutor() string {
+	if x != nil {
+		return x.Executor
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListTasksRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *ListTasksRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetAsSubmitted() bool {
+	if x != nil {
+		return x.AsSubmitted
+	}
+	return false
+}
+
 type ListTasksResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tasks         []*Task                `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"` // empty: no more
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"` // empty: no more; a page with a cursor may be short, or empty
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1416,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1429,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1304,13 +1453,16 @@ type ListTreesRequest struct {
 	Running       bool                   `protobuf:"varint,3,opt,name=running,proto3" json:"running,omitempty"` // only those with an execution in progress
 	Limit         int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	Cursor        string                 `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Name          string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`     // of the root
+	Since         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`   // created then or later
+	Before        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=before,proto3" json:"before,omitempty"` // created before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListTreesRequest) Reset() {
 	*x = ListTreesRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1474,7 @@ func (x *ListTreesRequest) String() string {
 func (*ListTreesRequest) ProtoMessage() {}
 
 func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1487,7 @@ func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesRequest.ProtoReflect.Descriptor instead.
 func (*ListTreesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListTreesRequest) GetUserId() string {
@@ -1373,6 +1525,27 @@ func (x *ListTreesRequest) GetCursor() string {
 	return ""
 }
 
+func (x *ListTreesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListTreesRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListTreesRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
 type ListTreesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Trees         []*Tree                `protobuf:"bytes,1,rep,name=trees,proto3" json:"trees,omitempty"`
@@ -1383,7 +1556,7 @@ type ListTreesResponse struct {
 
 func (x *ListTreesResponse) Reset() {
 	*x = ListTreesResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1395,7 +1568,7 @@ func (x *ListTreesResponse) String() string {
 func (*ListTreesResponse) ProtoMessage() {}
 
 func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1408,7 +1581,7 @@ func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesResponse.ProtoReflect.Descriptor instead.
 func (*ListTreesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListTreesResponse) GetTrees() []*Tree {
@@ -1425,6 +1598,170 @@ func (x *ListTreesResponse) GetNextCursor() string {
 	return ""
 }
 
+type ResolveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ref           string                 `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveRequest) Reset() {
+	*x = ResolveRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveRequest) ProtoMessage() {}
+
+func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
+func (*ResolveRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ResolveRequest) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
+}
+
+type ResolveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tasks         []*Match               `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"` // one if ref is unambiguous; at most 10
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`  // there are others
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveResponse) Reset() {
+	*x = ResolveResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveResponse) ProtoMessage() {}
+
+func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
+func (*ResolveResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ResolveResponse) GetTasks() []*Match {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *ResolveResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+type Match struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	TreeId        string                 `protobuf:"bytes,2,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Status        string                 `protobuf:"bytes,4,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Match) Reset() {
+	*x = Match{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Match) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Match) ProtoMessage() {}
+
+func (x *Match) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Match.ProtoReflect.Descriptor instead.
+func (*Match) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Match) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Match) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+func (x *Match) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Match) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
 type ListAttemptsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -1434,7 +1771,7 @@ type ListAttemptsRequest struct {
 
 func (x *ListAttemptsRequest) Reset() {
 	*x = ListAttemptsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1783,7 @@ func (x *ListAttemptsRequest) String() string {
 func (*ListAttemptsRequest) ProtoMessage() {}
 
 func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1796,7 @@ func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsRequest.ProtoReflect.Descriptor instead.
 func (*ListAttemptsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListAttemptsRequest) GetTaskId() string {
@@ -1478,7 +1815,7 @@ type ListAttemptsResponse struct {
 
 func (x *ListAttemptsResponse) Reset() {
 	*x = ListAttemptsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1490,7 +1827,7 @@ func (x *ListAttemptsResponse) String() string {
 func (*ListAttemptsResponse) ProtoMessage() {}
 
 func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1503,7 +1840,7 @@ func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsResponse.ProtoReflect.Descriptor instead.
 func (*ListAttemptsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListAttemptsResponse) GetAttempts() []*TaskAttempt {
@@ -1530,7 +1867,7 @@ type TaskAttempt struct {
 
 func (x *TaskAttempt) Reset() {
 	*x = TaskAttempt{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1542,7 +1879,7 @@ func (x *TaskAttempt) String() string {
 func (*TaskAttempt) ProtoMessage() {}
 
 func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1555,7 +1892,7 @@ func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskAttempt.ProtoReflect.Descriptor instead.
 func (*TaskAttempt) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TaskAttempt) GetNumber() int32 {
@@ -1631,7 +1968,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1980,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1993,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *WatchRequest) GetId() string {
@@ -1694,7 +2031,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +2043,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +2056,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Event) GetSequence() int64 {
@@ -1825,7 +2162,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +2174,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +2187,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -1892,7 +2229,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2241,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2254,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CancelResponse) GetStatus() string {
@@ -1944,15 +2281,18 @@ func (x *CancelResponse) GetCurrentStatus() string {
 type LogsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	Attempt       int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"` // 0: all
-	Follow        bool                   `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`   // until the task settles
+	Attempt       int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"` // 0: all; else one that has begun
+	Follow        bool                   `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`   // until the task settles, or its tree's execution has ended
+	Tree          bool                   `protobuf:"varint,4,opt,name=tree,proto3" json:"tree,omitempty"`       // of all tasks of its tree, at most 1000
+	Tail          int32                  `protobuf:"varint,5,opt,name=tail,proto3" json:"tail,omitempty"`       // only so many of the lines that are there, the last ones, at most 10000; 0: all
+	Since         *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`      // only lines written then or later
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1964,7 +2304,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1977,7 +2317,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LogsRequest) GetTaskId() string {
@@ -2001,6 +2341,27 @@ func (x *LogsRequest) GetFollow() bool {
 	return false
 }
 
+func (x *LogsRequest) GetTree() bool {
+	if x != nil {
+		return x.Tree
+	}
+	return false
+}
+
+func (x *LogsRequest) GetTail() int32 {
+	if x != nil {
+		return x.Tail
+	}
+	return 0
+}
+
+func (x *LogsRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
 type LogLine struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       int32                  `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
@@ -2008,13 +2369,15 @@ type LogLine struct {
 	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
 	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
 	Number        int64                  `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
+	TaskId        string                 `protobuf:"bytes,6,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Name          string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"` // of the task
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2389,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2402,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LogLine) GetAttempt() int32 {
@@ -2077,6 +2440,20 @@ func (x *LogLine) GetNumber() int64 {
 	return 0
 }
 
+func (x *LogLine) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *LogLine) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type ListWorkersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -2085,7 +2462,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2474,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2487,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
 }
 
 type ListWorkersResponse struct {
@@ -2122,7 +2499,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2511,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2524,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -2175,7 +2552,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2187,7 +2564,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2200,7 +2577,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Worker) GetId() string {
@@ -2281,7 +2658,7 @@ type ListCoordinatorsRequest struct {
 
 func (x *ListCoordinatorsRequest) Reset() {
 	*x = ListCoordinatorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2293,7 +2670,7 @@ func (x *ListCoordinatorsRequest) String() string {
 func (*ListCoordinatorsRequest) ProtoMessage() {}
 
 func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2306,7 +2683,7 @@ func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
 }
 
 type ListCoordinatorsResponse struct {
@@ -2318,7 +2695,7 @@ type ListCoordinatorsResponse struct {
 
 func (x *ListCoordinatorsResponse) Reset() {
 	*x = ListCoordinatorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2707,7 @@ func (x *ListCoordinatorsResponse) String() string {
 func (*ListCoordinatorsResponse) ProtoMessage() {}
 
 func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2720,7 @@ func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
@@ -2367,7 +2744,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2756,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2769,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Coordinator) GetName() string {
@@ -2445,7 +2822,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2834,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2847,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
 }
 
 type ListPoolsResponse struct {
@@ -2482,7 +2859,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2494,7 +2871,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2507,7 +2884,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -2531,7 +2908,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2920,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2933,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Pool) GetName() string {
@@ -2610,7 +2987,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2622,7 +2999,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2635,7 +3012,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -2653,13 +3030,14 @@ type WhyResponse struct {
 	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`     // as in Task
 	Summary       string                 `protobuf:"bytes,5,opt,name=summary,proto3" json:"summary,omitempty"` // one sentence for people
 	Waits         []*Wait                `protobuf:"bytes,6,rep,name=waits,proto3" json:"waits,omitempty"`     // empty: it waits for nothing
+	Name          string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`       // of the task
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +3049,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +3062,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -2729,6 +3107,13 @@ func (x *WhyResponse) GetWaits() []*Wait {
 	return nil
 }
 
+func (x *WhyResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // Wait is one thing that a task waits for. Fields that do not belong to its kind are empty.
 type Wait struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2738,19 +3123,20 @@ type Wait struct {
 	TaskState     string                 `protobuf:"bytes,4,opt,name=task_state,json=taskState,proto3" json:"task_state,omitempty"` // of that task
 	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                          // blocked: of that task; retry: of the attempt before
 	Pool          string                 `protobuf:"bytes,6,opt,name=pool,proto3" json:"pool,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`         // not_before, retry: the time
-	Since         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`         // pool: since when no live worker serves it; absent: none ever did
-	Ahead         int64                  `protobuf:"varint,9,opt,name=ahead,proto3" json:"ahead,omitempty"`        // capacity: ready tasks that come first
-	Capacity      int32                  `protobuf:"varint,10,opt,name=capacity,proto3" json:"capacity,omitempty"` // capacity: of the pool's live workers
-	Attempt       int32                  `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`   // retry: the one to come
-	Worker        string                 `protobuf:"bytes,12,opt,name=worker,proto3" json:"worker,omitempty"`      // worker: holds the cancelled attempt that is still open
+	Until         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`                        // not_before, retry: the time
+	Since         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`                        // pool: since when no live worker serves it; absent: none ever did
+	Ahead         int64                  `protobuf:"varint,9,opt,name=ahead,proto3" json:"ahead,omitempty"`                       // capacity: ready tasks that come first
+	Capacity      int32                  `protobuf:"varint,10,opt,name=capacity,proto3" json:"capacity,omitempty"`                // capacity: of the pool's live workers
+	Attempt       int32                  `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`                  // retry: the one to come
+	Worker        string                 `protobuf:"bytes,12,opt,name=worker,proto3" json:"worker,omitempty"`                     // worker: holds the cancelled attempt that is still open
+	TaskName      string                 `protobuf:"bytes,13,opt,name=task_name,json=taskName,proto3" json:"task_name,omitempty"` // of the task task_id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +3148,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +3161,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Wait) GetKind() string {
@@ -2862,6 +3248,13 @@ func (x *Wait) GetWorker() string {
 	return ""
 }
 
+func (x *Wait) GetTaskName() string {
+	if x != nil {
+		return x.TaskName
+	}
+	return ""
+}
+
 type VerifyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TreeId        string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
@@ -2871,7 +3264,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2883,7 +3276,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2896,7 +3289,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -2918,7 +3311,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3323,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3336,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Violation) GetKind() string {
@@ -3043,7 +3436,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x94\a\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xc9\a\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -3079,7 +3472,16 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06custom\x18\x1b \x01(\fR\x06custom\x12\x1e\n" +
 	"\n" +
 	"repeatable\x18\x1c \x01(\bR\n" +
-	"repeatable\"\xca\x04\n" +
+	"repeatable\x123\n" +
+	"\aoptions\x18\x1d \x01(\v2\x19.taskgrove.v1.TaskOptionsR\aoptions\"\xcc\x02\n" +
+	"\vTaskOptions\x12/\n" +
+	"\x05retry\x18\x01 \x01(\v2\x19.taskgrove.v1.RetryPolicyR\x05retry\x123\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12E\n" +
+	"\x11schedule_to_start\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x0fscheduleToStart\x129\n" +
+	"\n" +
+	"not_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12\x17\n" +
+	"\aon_lost\x18\x05 \x01(\tR\x06onLost\x12<\n" +
+	"\ftree_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vtreeTimeout\"\xca\x04\n" +
 	"\x04Tree\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -3104,27 +3506,48 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"started_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
 	"\vfinished_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x120\n" +
-	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\"\x8e\x01\n" +
+	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\"\xf6\x02\n" +
 	"\x10ListTasksRequest\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x1b\n" +
 	"\tparent_id\x18\x03 \x01(\tR\bparentId\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06cursor\x18\x05 \x01(\tR\x06cursor\"^\n" +
+	"\x06cursor\x18\x05 \x01(\tR\x06cursor\x12\x14\n" +
+	"\x05state\x18\x06 \x01(\tR\x05state\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x1a\n" +
+	"\bexecutor\x18\b \x01(\tR\bexecutor\x120\n" +
+	"\x05since\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
+	"\x06before\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12\x17\n" +
+	"\auser_id\x18\v \x01(\tR\x06userId\x12!\n" +
+	"\fas_submitted\x18\f \x01(\bR\vasSubmitted\"^\n" +
 	"\x11ListTasksResponse\x12(\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x12.taskgrove.v1.TaskR\x05tasks\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\x8b\x01\n" +
+	"nextCursor\"\x85\x02\n" +
 	"\x10ListTreesRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
 	"\arunning\x18\x03 \x01(\bR\arunning\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06cursor\x18\x05 \x01(\tR\x06cursor\"^\n" +
+	"\x06cursor\x18\x05 \x01(\tR\x06cursor\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x120\n" +
+	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
+	"\x06before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06before\"^\n" +
 	"\x11ListTreesResponse\x12(\n" +
 	"\x05trees\x18\x01 \x03(\v2\x12.taskgrove.v1.TreeR\x05trees\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\".\n" +
+	"nextCursor\"\"\n" +
+	"\x0eResolveRequest\x12\x10\n" +
+	"\x03ref\x18\x01 \x01(\tR\x03ref\"P\n" +
+	"\x0fResolveResponse\x12)\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x13.taskgrove.v1.MatchR\x05tasks\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\\\n" +
+	"\x05Match\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n" +
+	"\x06status\x18\x04 \x01(\tR\x06status\".\n" +
 	"\x13ListAttemptsRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\"M\n" +
 	"\x14ListAttemptsResponse\x125\n" +
@@ -3169,17 +3592,22 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eCancelResponse\x12\x16\n" +
 	"\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12%\n" +
-	"\x0ecurrent_status\x18\x03 \x01(\tR\rcurrentStatus\"X\n" +
+	"\x0ecurrent_status\x18\x03 \x01(\tR\rcurrentStatus\"\xb2\x01\n" +
 	"\vLogsRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x16\n" +
-	"\x06follow\x18\x03 \x01(\bR\x06follow\"\x93\x01\n" +
+	"\x06follow\x18\x03 \x01(\bR\x06follow\x12\x12\n" +
+	"\x04tree\x18\x04 \x01(\bR\x04tree\x12\x12\n" +
+	"\x04tail\x18\x05 \x01(\x05R\x04tail\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\"\xc0\x01\n" +
 	"\aLogLine\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12\x16\n" +
 	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12*\n" +
 	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\x03R\x06number\"\x14\n" +
+	"\x06number\x18\x05 \x01(\x03R\x06number\x12\x17\n" +
+	"\atask_id\x18\x06 \x01(\tR\x06taskId\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\"\x14\n" +
 	"\x12ListWorkersRequest\"E\n" +
 	"\x13ListWorkersResponse\x12.\n" +
 	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\x8d\x03\n" +
@@ -3225,14 +3653,15 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06oldest\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06oldest\"%\n" +
 	"\n" +
 	"WhyRequest\x12\x17\n" +
-	"\atask_id\x18\x01 \x01(\tR\x06taskId\"\xb1\x01\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\"\xc5\x01\n" +
 	"\vWhyResponse\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x03 \x01(\tR\x06status\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\x12\x18\n" +
 	"\asummary\x18\x05 \x01(\tR\asummary\x12(\n" +
-	"\x05waits\x18\x06 \x03(\v2\x12.taskgrove.v1.WaitR\x05waits\"\xd8\x02\n" +
+	"\x05waits\x18\x06 \x03(\v2\x12.taskgrove.v1.WaitR\x05waits\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\"\xf5\x02\n" +
 	"\x04Wait\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
@@ -3247,21 +3676,23 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\bcapacity\x18\n" +
 	" \x01(\x05R\bcapacity\x12\x18\n" +
 	"\aattempt\x18\v \x01(\x05R\aattempt\x12\x16\n" +
-	"\x06worker\x18\f \x01(\tR\x06worker\"(\n" +
+	"\x06worker\x18\f \x01(\tR\x06worker\x12\x1b\n" +
+	"\ttask_name\x18\r \x01(\tR\btaskName\"(\n" +
 	"\rVerifyRequest\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\"e\n" +
 	"\tViolation\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text2\xf4\b\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text2\xc1\t\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12F\n" +
 	"\aExecute\x12\x1c.taskgrove.v1.ExecuteRequest\x1a\x1d.taskgrove.v1.ExecuteResponse\x12@\n" +
 	"\aGetTask\x12\x1c.taskgrove.v1.GetTaskRequest\x1a\x12.taskgrove.v1.Task\"\x03\x90\x02\x01\x12@\n" +
 	"\aGetTree\x12\x1c.taskgrove.v1.GetTreeRequest\x1a\x12.taskgrove.v1.Tree\"\x03\x90\x02\x01\x12Q\n" +
 	"\tListTasks\x12\x1e.taskgrove.v1.ListTasksRequest\x1a\x1f.taskgrove.v1.ListTasksResponse\"\x03\x90\x02\x01\x12Q\n" +
-	"\tListTrees\x12\x1e.taskgrove.v1.ListTreesRequest\x1a\x1f.taskgrove.v1.ListTreesResponse\"\x03\x90\x02\x01\x12Z\n" +
+	"\tListTrees\x12\x1e.taskgrove.v1.ListTreesRequest\x1a\x1f.taskgrove.v1.ListTreesResponse\"\x03\x90\x02\x01\x12K\n" +
+	"\aResolve\x12\x1c.taskgrove.v1.ResolveRequest\x1a\x1d.taskgrove.v1.ResolveResponse\"\x03\x90\x02\x01\x12Z\n" +
 	"\fListAttempts\x12!.taskgrove.v1.ListAttemptsRequest\x1a\".taskgrove.v1.ListAttemptsResponse\"\x03\x90\x02\x01\x12:\n" +
 	"\x05Watch\x12\x1a.taskgrove.v1.WatchRequest\x1a\x13.taskgrove.v1.Event0\x01\x12C\n" +
 	"\x06Cancel\x12\x1b.taskgrove.v1.CancelRequest\x1a\x1c.taskgrove.v1.CancelResponse\x12:\n" +
@@ -3284,7 +3715,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitOptions)(nil),            // 1: taskgrove.v1.SubmitOptions
@@ -3297,115 +3728,133 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*GetTaskRequest)(nil),           // 8: taskgrove.v1.GetTaskRequest
 	(*GetTreeRequest)(nil),           // 9: taskgrove.v1.GetTreeRequest
 	(*Task)(nil),                     // 10: taskgrove.v1.Task
-	(*Tree)(nil),                     // 11: taskgrove.v1.Tree
-	(*ListTasksRequest)(nil),         // 12: taskgrove.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 13: taskgrove.v1.ListTasksResponse
-	(*ListTreesRequest)(nil),         // 14: taskgrove.v1.ListTreesRequest
-	(*ListTreesResponse)(nil),        // 15: taskgrove.v1.ListTreesResponse
-	(*ListAttemptsRequest)(nil),      // 16: taskgrove.v1.ListAttemptsRequest
-	(*ListAttemptsResponse)(nil),     // 17: taskgrove.v1.ListAttemptsResponse
-	(*TaskAttempt)(nil),              // 18: taskgrove.v1.TaskAttempt
-	(*WatchRequest)(nil),             // 19: taskgrove.v1.WatchRequest
-	(*Event)(nil),                    // 20: taskgrove.v1.Event
-	(*CancelRequest)(nil),            // 21: taskgrove.v1.CancelRequest
-	(*CancelResponse)(nil),           // 22: taskgrove.v1.CancelResponse
-	(*LogsRequest)(nil),              // 23: taskgrove.v1.LogsRequest
-	(*LogLine)(nil),                  // 24: taskgrove.v1.LogLine
-	(*ListWorkersRequest)(nil),       // 25: taskgrove.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 26: taskgrove.v1.ListWorkersResponse
-	(*Worker)(nil),                   // 27: taskgrove.v1.Worker
-	(*ListCoordinatorsRequest)(nil),  // 28: taskgrove.v1.ListCoordinatorsRequest
-	(*ListCoordinatorsResponse)(nil), // 29: taskgrove.v1.ListCoordinatorsResponse
-	(*Coordinator)(nil),              // 30: taskgrove.v1.Coordinator
-	(*ListPoolsRequest)(nil),         // 31: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 32: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                     // 33: taskgrove.v1.Pool
-	(*WhyRequest)(nil),               // 34: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 35: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 36: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 37: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 38: taskgrove.v1.Violation
-	nil,                              // 39: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 40: taskgrove.v1.Worker.PoolsEntry
-	(*durationpb.Duration)(nil),      // 41: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 42: google.protobuf.Timestamp
+	(*TaskOptions)(nil),              // 11: taskgrove.v1.TaskOptions
+	(*Tree)(nil),                     // 12: taskgrove.v1.Tree
+	(*ListTasksRequest)(nil),         // 13: taskgrove.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 14: taskgrove.v1.ListTasksResponse
+	(*ListTreesRequest)(nil),         // 15: taskgrove.v1.ListTreesRequest
+	(*ListTreesResponse)(nil),        // 16: taskgrove.v1.ListTreesResponse
+	(*ResolveRequest)(nil),           // 17: taskgrove.v1.ResolveRequest
+	(*ResolveResponse)(nil),          // 18: taskgrove.v1.ResolveResponse
+	(*Match)(nil),                    // 19: taskgrove.v1.Match
+	(*ListAttemptsRequest)(nil),      // 20: taskgrove.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),     // 21: taskgrove.v1.ListAttemptsResponse
+	(*TaskAttempt)(nil),              // 22: taskgrove.v1.TaskAttempt
+	(*WatchRequest)(nil),             // 23: taskgrove.v1.WatchRequest
+	(*Event)(nil),                    // 24: taskgrove.v1.Event
+	(*CancelRequest)(nil),            // 25: taskgrove.v1.CancelRequest
+	(*CancelResponse)(nil),           // 26: taskgrove.v1.CancelResponse
+	(*LogsRequest)(nil),              // 27: taskgrove.v1.LogsRequest
+	(*LogLine)(nil),                  // 28: taskgrove.v1.LogLine
+	(*ListWorkersRequest)(nil),       // 29: taskgrove.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 30: taskgrove.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 31: taskgrove.v1.Worker
+	(*ListCoordinatorsRequest)(nil),  // 32: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 33: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 34: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 35: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 36: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 37: taskgrove.v1.Pool
+	(*WhyRequest)(nil),               // 38: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 39: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 40: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 41: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 42: taskgrove.v1.Violation
+	nil,                              // 43: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 44: taskgrove.v1.Worker.PoolsEntry
+	(*durationpb.Duration)(nil),      // 45: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 46: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	1,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	2,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
-	41, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	45, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
 	3,  // 3: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
 	4,  // 4: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	41, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	41, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	42, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	41, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	41, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	39, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	45, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	45, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	46, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	45, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	45, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	43, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	3,  // 11: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	42, // 12: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	42, // 13: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	42, // 14: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	42, // 15: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	42, // 16: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	42, // 17: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	42, // 18: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	42, // 19: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	10, // 20: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	11, // 21: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	18, // 22: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	42, // 23: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	42, // 24: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	42, // 25: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	11, // 26: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	42, // 27: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	27, // 28: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	40, // 29: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	42, // 30: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	42, // 31: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	30, // 32: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	42, // 33: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	42, // 34: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	33, // 35: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	41, // 36: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	36, // 37: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	42, // 38: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	42, // 39: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 40: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	6,  // 41: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	8,  // 42: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	9,  // 43: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	12, // 44: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	14, // 45: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	16, // 46: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	19, // 47: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	21, // 48: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	23, // 49: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	25, // 50: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	28, // 51: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	31, // 52: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	34, // 53: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	37, // 54: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	5,  // 55: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	7,  // 56: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	10, // 57: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	11, // 58: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	13, // 59: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	15, // 60: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	17, // 61: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	20, // 62: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	22, // 63: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	24, // 64: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	26, // 65: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	29, // 66: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	32, // 67: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	35, // 68: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	38, // 69: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	55, // [55:70] is the sub-list for method output_type
-	40, // [40:55] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	46, // 12: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	46, // 13: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	46, // 14: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	46, // 15: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	46, // 16: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	11, // 17: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
+	4,  // 18: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
+	45, // 19: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	45, // 20: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	46, // 21: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	45, // 22: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	46, // 23: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	46, // 24: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	46, // 25: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	46, // 26: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	46, // 27: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	10, // 28: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	46, // 29: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	46, // 30: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	12, // 31: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	19, // 32: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	22, // 33: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	46, // 34: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	46, // 35: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	46, // 36: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	12, // 37: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	46, // 38: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	46, // 39: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	31, // 40: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	44, // 41: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	46, // 42: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	46, // 43: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	34, // 44: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	46, // 45: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	46, // 46: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	37, // 47: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	45, // 48: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	40, // 49: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	46, // 50: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	46, // 51: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 52: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	6,  // 53: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	8,  // 54: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	9,  // 55: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	13, // 56: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	15, // 57: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	17, // 58: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	20, // 59: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	23, // 60: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	25, // 61: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	27, // 62: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	29, // 63: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	32, // 64: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	35, // 65: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	38, // 66: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	41, // 67: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	5,  // 68: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	7,  // 69: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	10, // 70: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	12, // 71: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	14, // 72: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	16, // 73: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	18, // 74: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	21, // 75: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	24, // 76: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	26, // 77: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	28, // 78: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	30, // 79: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	33, // 80: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	36, // 81: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	39, // 82: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	42, // 83: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	68, // [68:84] is the sub-list for method output_type
+	52, // [52:68] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -3415,14 +3864,14 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[2].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[3].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[21].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   41,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	Taskgrove_GetTree_FullMethodName          = "/taskgrove.v1.Taskgrove/GetTree"
 	Taskgrove_ListTasks_FullMethodName        = "/taskgrove.v1.Taskgrove/ListTasks"
 	Taskgrove_ListTrees_FullMethodName        = "/taskgrove.v1.Taskgrove/ListTrees"
+	Taskgrove_Resolve_FullMethodName          = "/taskgrove.v1.Taskgrove/Resolve"
 	Taskgrove_ListAttempts_FullMethodName     = "/taskgrove.v1.Taskgrove/ListAttempts"
 	Taskgrove_Watch_FullMethodName            = "/taskgrove.v1.Taskgrove/Watch"
 	Taskgrove_Cancel_FullMethodName           = "/taskgrove.v1.Taskgrove/Cancel"
@@ -58,6 +59,8 @@ type TaskgroveClient interface {
 	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
 	// ListTrees pages through trees, newest first.
 	ListTrees(ctx context.Context, in *ListTreesRequest, opts ...grpc.CallOption) (*ListTreesResponse, error)
+	// Resolve finds the tasks that a text may stand for: an id, the beginning of one, or TREE/name. NOT_FOUND.
+	Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error)
 	// ListAttempts shows the history of a task, oldest first.
 	ListAttempts(ctx context.Context, in *ListAttemptsRequest, opts ...grpc.CallOption) (*ListAttemptsResponse, error)
 	// Watch streams the events of a tree from after a sequence on, and ends after the final one.
@@ -144,6 +147,16 @@ func (c *taskgroveClient) ListTrees(ctx context.Context, in *ListTreesRequest, o
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListTreesResponse)
 	err := c.cc.Invoke(ctx, Taskgrove_ListTrees_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) Resolve(ctx context.Context, in *ResolveRequest, opts ...grpc.CallOption) (*ResolveResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResolveResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_Resolve_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -287,6 +300,8 @@ type TaskgroveServer interface {
 	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
 	// ListTrees pages through trees, newest first.
 	ListTrees(context.Context, *ListTreesRequest) (*ListTreesResponse, error)
+	// Resolve finds the tasks that a text may stand for: an id, the beginning of one, or TREE/name. NOT_FOUND.
+	Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error)
 	// ListAttempts shows the history of a task, oldest first.
 	ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error)
 	// Watch streams the events of a tree from after a sequence on, and ends after the final one.
@@ -333,6 +348,9 @@ func (UnimplementedTaskgroveServer) ListTasks(context.Context, *ListTasksRequest
 }
 func (UnimplementedTaskgroveServer) ListTrees(context.Context, *ListTreesRequest) (*ListTreesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTrees not implemented")
+}
+func (UnimplementedTaskgroveServer) Resolve(context.Context, *ResolveRequest) (*ResolveResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Resolve not implemented")
 }
 func (UnimplementedTaskgroveServer) ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAttempts not implemented")
@@ -475,6 +493,24 @@ func _Taskgrove_ListTrees_Handler(srv interface{}, ctx context.Context, dec func
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TaskgroveServer).ListTrees(ctx, req.(*ListTreesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_Resolve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResolveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).Resolve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_Resolve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).Resolve(ctx, req.(*ResolveRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -646,6 +682,10 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListTrees",
 			Handler:    _Taskgrove_ListTrees_Handler,
+		},
+		{
+			MethodName: "Resolve",
+			Handler:    _Taskgrove_Resolve_Handler,
 		},
 		{
 			MethodName: "ListAttempts",

@@ -1,0 +1,42 @@
+-- name: TasksFrom
+-- The first $2 tasks by id, byte by byte, of those that are not before $1: first the one with that id, then those whose ids begin
+-- with it, then others. No locks; a probe for each.
+select s.key, s.id, tree.root_id as tree_id, s.name, t.state
+from (select key, id, name from spec where id ~>=~ $1 order by id using ~<~ limit $2) s
+cross join lateral (select state from task where task.key = s.key offset 0) t
+cross join lateral (select root_id from tree where tree.key = s.key >> 24 offset 0) tree
+order by s.id using ~<~
+
+-- name: TasksNamed
+-- The first $5 tasks with the name $3 among the first $4 of the keys in [$1, $2). No locks.
+select s.key, s.id, tree.root_id as tree_id, s.name, t.state
+from (select key, id, name from spec where key >= $1 and key < $2 order by key limit $4) s
+cross join lateral (select state from task where task.key = s.key offset 0) t
+cross join lateral (select root_id from tree where tree.key = s.key >> 24 offset 0) tree
+where s.name = $3 order by s.key limit $5
+
+-- name: TreesSince
+-- Where the trees begin that were created at $1 or later: all keys below are of older ones. Keys and times of creation rise
+-- together, but for transactions that begin at the same moment. By halving: some 40 probes. No row: there are no trees.
+with recursive halves(low, high) as (
+  select (select min(key) from tree), (select max(key) from tree) + 1
+  union all
+  select case when t.created_at < $1 then t.key + 1 else h.low end, case when t.created_at < $1 then h.high else (h.low + h.high) / 2 end
+  from halves h
+  left join lateral (
+    select key, created_at from tree where key >= (h.low + h.high) / 2 and key < h.high order by key limit 1) t on true
+  where h.low < h.high
+)
+select low from halves where low >= high
+
+-- name: TaskBelow
+-- The last of the $3 tasks that a walk down the keys in [$2, $1) looks at; no row: there are fewer.
+select key from task where key < $1 and key >= $2 order by key desc offset $3 - 1 limit 1
+
+-- name: OptionsOf
+-- What the tasks $1 were submitted with, besides what they show; the timeout of a tree with its root.
+select s.key, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms, s.schedule_to_start_ms, s.not_before, s.on_lost,
+  tree.timeout_ms as tree_timeout_ms
+from unnest($1::bigint[]) u(key)
+cross join lateral (select * from spec where spec.key = u.key offset 0) s
+left join lateral (select timeout_ms from tree where tree.key = u.key >> 24 and tree.root = u.key offset 0) tree on true

@@ -41,7 +41,7 @@ var arrows = []arrow{
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
 	{"pg/pgtest", []string{"pg/pgserver"}, nil, "tests of any package may want a database, those of pg too"},
 	{"pg", []string{"dag"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
-	{"queue/natsserver", []string{"queue"}, nil, "the embedded server has the permissions that queue defines"},
+	{"queue/natsserver", []string{"queue"}, nil, "the embedded server has the permissions that queue defines, and relays pulls as queue does"},
 	{"queue", nil, nil, "messages are bytes: transport must not know what a task is"},
 	{"proto/...", nil, nil, "contracts are generated, and depend on no one who uses them"},
 

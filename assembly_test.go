@@ -24,7 +24,7 @@ var assembly = []struct {
 	{"api/httpserver.Listen", []string{"node", "api/httpserver_test"}},
 	{"api/jsonrpc.New", []string{"node", "api/jsonrpc_test"}},
 	{"pg.Open", []string{"node", "coordinator_test", "tests/faults_test"}},
-	{"queue.Connect", []string{"node", "worker", "queue_test", "worker_test", "examples/custom-executor_test", "tests/hostile", "tests/hostile_test"}},
+	{"queue.Connect", []string{"node", "worker", "queue/natsserver", "queue_test", "worker_test", "examples/custom-executor_test", "tests/hostile", "tests/hostile_test"}},
 }
 
 func TestOnlyNodeAssembles(t *testing.T) {

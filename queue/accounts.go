@@ -14,9 +14,10 @@ type Crossings struct {
 	Pulls    Pull
 }
 
-// Pull is the crossing of a worker's requests for messages. In a cluster of servers, a service's answers hide from JetStream
-// whether anybody still waits for them, and it would send messages to workers that have withdrawn or died. So a pull crosses
-// with its reply subject as it is, to a subject that only coordinators read; see relayPulls.
+// Pull is the crossing of a worker's requests for messages. Behind a service, JetStream does not see for sure whether anybody
+// still waits for answers: it would send messages to workers that have withdrawn or died, always if they are at another server
+// of a cluster, and at the same one if they withdraw at that moment. So a pull crosses as a stream, with its reply subject as it
+// is, to a subject that only coordinators read; see [Conn.RelayPulls].
 // It is one crossing for all pools, since each costs every subscription of a coordinator; permissions say which pools.
 type Pull struct {
 	Asked   string // in the worker's account: JetStream's own subject

@@ -31,8 +31,9 @@ type Config struct {
 	// ResultsBytes bounds the unanswered results of one [Conn.ConsumeResults]; default 64 MiB, at least twice the size of
 	// NATS's largest message.
 	ResultsBytes int64
-	Worker       string       // a worker's id, which its subjects and inboxes contain; empty for a coordinator
-	Logger       *slog.Logger // of what happens to the connection; default slog.Default
+	Worker       string                     // a worker's id, which its subjects and inboxes contain; empty for a coordinator
+	Within       nats.InProcessConnProvider // a server in this process, which takes the connection without a socket; nil: none
+	Logger       *slog.Logger               // of what happens to the connection; default slog.Default
 }
 
 // Errors that callers test for.
@@ -69,13 +70,13 @@ type Conn struct {
 	running     sync.WaitGroup // goroutines that Close ends
 
 	ensuring sync.Mutex // held while streams and consumers are made; taken before mu
+	relay    *relay
 
 	mu       sync.Mutex
 	epoch    context.Context // see currentEpoch
 	turn     context.CancelCauseFunc
 	pools    map[string]time.Time // when a pool's consumers were last seen to exist
 	watched  bool                 // deletions are watched and repaired
-	relaying bool                 // pulls are relayed; see relayPulls
 	refusing map[string]time.Time // by stream: since when it stores nothing; see noted
 	acks     *ackInbox            // nil until the first PublishWork
 
@@ -132,6 +133,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		return nil, fmt.Errorf("connect to nats: %w", err)
 	}
 	c.js = js
+	c.relay = newRelay(c)
 	return c, nil
 }
 
@@ -163,6 +165,9 @@ func (c *Conn) dial(ctx context.Context) error {
 			}
 			c.log.Error("nats reports an error", "error", err)
 		}),
+	}
+	if c.cfg.Within != nil {
+		options = append(options, nats.InProcessServer(c.cfg.Within))
 	}
 	if c.cfg.Worker != "" {
 		options = append(options, nats.CustomInboxPrefix(c.names.inbox(c.cfg.Worker)))

@@ -95,8 +95,9 @@ func TestAnswersGoToTheOwnInboxOnly(t *testing.T) {
 	}
 }
 
-// A delivery keeps its own subject wherever a pull wants it. One that a worker leads to a subject of coordinators is no request
-// of anybody, and one that it leads into RESULTS must not stay there: nothing is taken back before all results are settled.
+// On a server that keeps everybody in one account, a delivery goes wherever a pull wants it, under its own subject. One that
+// is led to a subject of coordinators is no request of anybody, and one that is led into RESULTS must not stay there: nothing is
+// taken back before all results are settled.
 func TestDeliveriesAreNeitherRequestsNorResults(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -108,7 +109,7 @@ func TestDeliveriesAreNeitherRequestsNorResults(t *testing.T) {
 		answered(t, h, w, kind)
 	}
 	consume(t, c, 10)
-	nc, _ := intruder(t, h.server.WorkerURL("a"), "a")
+	nc, _ := intruder(t, h.server.CoordinatorURL(), "a") // for it is in the account of the streams
 	for kind, requests := range served {
 		publish(t, c, "x", 1, "bait")
 		must(t, nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT.TG_WORK.x_p1", "tg."+string(kind)+".a", []byte("1")))

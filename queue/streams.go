@@ -56,7 +56,7 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 	if err := c.watchDeletions(); err != nil {
 		return err
 	}
-	if err := c.relayPulls(); err != nil {
+	if err := c.RelayPulls("*"); err != nil {
 		return err
 	}
 	for _, cfg := range c.streamConfigs() {

@@ -1,9 +1,9 @@
 package natsserver
 
 import (
+	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -13,10 +13,6 @@ import (
 // maxAccounts bounds the workers' accounts: a server can't remove one. Further worker ids are refused until a restart.
 const maxAccounts = 10_000
 
-// pullAnswers is how long the server keeps the way back for the answers to a pull, after the last of them; a worker's pulls
-// last 15 s.
-const pullAnswers = 30 * time.Second
-
 // accounts makes the account of each worker when it first connects. Coordinators are in the server's global account, which
 // holds the streams.
 type accounts struct {
@@ -24,6 +20,7 @@ type accounts struct {
 	prefix string
 
 	mu      sync.Mutex
+	relay   *queue.Conn                // nil while the server starts
 	workers map[string]*server.Account // by id; complete
 }
 
@@ -31,22 +28,32 @@ type accounts struct {
 func (a *accounts) of(worker string) (*server.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if account := a.workers[worker]; account != nil {
-		return account, nil
+	if a.relay == nil {
+		return nil, errors.New("the server starts")
 	}
-	if len(a.workers) >= maxAccounts {
-		return nil, fmt.Errorf("there have been %d other workers since the start", maxAccounts)
+	account := a.workers[worker]
+	if account == nil {
+		if len(a.workers) >= maxAccounts {
+			return nil, fmt.Errorf("there have been %d other workers since the start", maxAccounts)
+		}
+		account, _ = a.nats.LookupOrRegisterAccount(queue.WorkerAccount(a.prefix, worker))
+		if err := a.connect(account, queue.WorkerCrossings(a.prefix, worker, []string{"*"})); err != nil {
+			return nil, fmt.Errorf("make its account: %w", err)
+		}
+		a.workers[worker] = account
 	}
-	account, _ := a.nats.LookupOrRegisterAccount(queue.WorkerAccount(a.prefix, worker))
-	if err := a.connect(account, queue.WorkerCrossings(a.prefix, worker, []string{"*"})); err != nil {
-		return nil, fmt.Errorf("make its account: %w", err)
-	}
-	a.workers[worker] = account
-	return account, nil
+	return account, a.relay.RelayPulls(worker)
 }
 
-// connect makes the crossings. Pulls need no relay here: there is one server, which sees whether an answer is awaited in
-// another account.
+// relayBy lets workers in, and relays their pulls through the connection.
+func (a *accounts) relayBy(conn *queue.Conn) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.relay = conn
+}
+
+// connect makes the crossings. An imported stream reaches only later subscriptions, and coordinators have subscribed before the
+// worker came; so the server relays its pulls itself.
 func (a *accounts) connect(account *server.Account, crossings queue.Crossings) error {
 	main, importers := a.nats.GlobalAccount(), []*server.Account{account}
 	for _, subject := range crossings.Services {
@@ -65,12 +72,9 @@ func (a *accounts) connect(account *server.Account, crossings queue.Crossings) e
 			return err
 		}
 	}
-	pulls := crossings.Pulls.Asked
-	if err := main.AddServiceExportWithResponse(pulls, server.Streamed, importers); err != nil {
+	pulls := crossings.Pulls
+	if err := account.AddStreamExport(pulls.Asked, []*server.Account{main}); err != nil {
 		return err
 	}
-	if err := main.SetServiceExportResponseThreshold(pulls, pullAnswers); err != nil {
-		return err
-	}
-	return account.AddServiceImport(main, pulls, "")
+	return main.AddMappedStreamImport(account, pulls.Asked, pulls.Relayed)
 }

@@ -5,6 +5,7 @@
 package natsserver
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -53,6 +54,7 @@ type Server struct {
 	address     string // host:port
 	coordinator string // password
 	worker      string // password
+	relay       *queue.Conn
 }
 
 // Start starts a server. It returns when the server accepts connections and has recovered its streams.
@@ -86,12 +88,21 @@ func Start(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("start nats in %s: JetStream is off, see the log", cfg.StoreDir)
 	}
 	port := nats.Addr().(*net.TCPAddr).Port
-	return &Server{
+	s := &Server{
 		nats:        nats,
 		address:     net.JoinHostPort(cfg.Host, strconv.Itoa(port)),
 		coordinator: cfg.CoordinatorPassword,
 		worker:      cfg.WorkerPassword,
-	}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	s.relay, err = queue.Connect(ctx, queue.Config{URL: s.CoordinatorURL(), Name: "server", Prefix: cfg.Prefix, Within: nats, Logger: cfg.Logger})
+	if err != nil {
+		s.stop()
+		return nil, fmt.Errorf("start nats in %s: %w", cfg.StoreDir, err)
+	}
+	gate.accounts.relayBy(s.relay)
+	return s, nil
 }
 
 func (cfg Config) withDefaults() Config {
@@ -149,6 +160,11 @@ func (s *Server) url(user, password string) string {
 
 // Shutdown stops the server and returns when its store is closed. A second Shutdown does nothing.
 func (s *Server) Shutdown() {
+	s.relay.Close()
+	s.stop()
+}
+
+func (s *Server) stop() {
 	s.nats.Shutdown()
 	s.nats.WaitForShutdown()
 }

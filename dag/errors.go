@@ -33,6 +33,12 @@ type InvalidTaskError struct {
 // Error is the reason alone, without the field.
 func (e *InvalidTaskError) Error() string { return e.Reason }
 
+// Warning is about something in a tree that is accepted and likely a mistake. Its texts are safe to show to users.
+type Warning struct {
+	Field  string // as in "tasks[3].dependecies"
+	Reason string
+}
+
 // InvalidTreeError holds every reason found why a tree can't be accepted, in the order of spec 2.1, at most
 // [MaxProblems].
 type InvalidTreeError struct {

@@ -3,6 +3,7 @@ package dag
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -15,13 +16,13 @@ const MaxDuration = 10 * 365 * 24 * time.Hour
 // MinLimit is the shortest time limit: limits are stored in milliseconds.
 const MinLimit = time.Millisecond
 
-// maxPool is how long a pool's name may be.
-const maxPool = 64
+// MaxPoolBytes is how long the name of a pool may be.
+const MaxPoolBytes = 64
 
 // ValidPool reports whether a pool may have the name: 1 to 64 letters, digits, - and _, so that it can be a part of a
 // subject, a metric's label and a URL.
 func ValidPool(name string) bool {
-	if name == "" || len(name) > maxPool {
+	if name == "" || len(name) > MaxPoolBytes {
 		return false
 	}
 	for i := range len(name) {
@@ -50,6 +51,24 @@ func (c *check) fault(code Code, field, format string, args ...any) *InvalidTask
 		Code: code, Index: c.index, Task: cut(label, c.b.limits.IDChars*utf8.UTFMax), Field: field,
 		Reason: fmt.Sprintf(format, args...),
 	}
+}
+
+// read passes on what a reader found.
+func (c *check) read() {
+	for _, f := range c.task.Faults {
+		switch top, _, _ := strings.Cut(f.Field, "["); top {
+		case "", "id", "name", "parent_id", "dependencies":
+			c.b.unsure = true
+		}
+		if c.b.faults.room(atField) {
+			c.b.faults.keep(atField, f)
+		}
+	}
+}
+
+// misread reports whether a reader could make nothing of a field.
+func (c *check) misread(field string) bool {
+	return slices.ContainsFunc(c.task.Faults, func(f *InvalidTaskError) bool { return f.Field == field || f.Field == "" })
 }
 
 // field records that a field's value can't be accepted.
@@ -121,7 +140,7 @@ func (c *check) fields() {
 	c.object("custom", t.Custom)
 	c.id("executor", t.Executor)
 	if t.Pool != "" && !ValidPool(t.Pool) {
-		c.field("pool", "must be 1 to %d letters, digits, - or _", maxPool)
+		c.field("pool", "must be 1 to %d letters, digits, - or _", MaxPoolBytes)
 	}
 	c.retry(t.Retry)
 	if t.OnLost != RetryLost && t.OnLost != FailLost {

@@ -142,7 +142,7 @@ func (b *Builder) keepCycle(cycle []int32) {
 	b.faults.keep(atCycle, &InvalidTaskError{
 		Code: CircularDependency, Index: int(cycle[low]), Task: b.identity(cycle[low]), Field: "dependencies", Cycle: names,
 		Reason: "Circular dependency detected: " + strings.Join(names, " -> ") +
-			". Each of these tasks waits for the next, so none could ever start.",
+			". Each of these tasks waits for the next, so none could ever start: remove one of these dependencies.",
 	})
 }
 
@@ -168,10 +168,12 @@ func (b *Builder) checkRoots() (root int32) {
 	}
 	switch {
 	case count == 0 && len(b.ids) > 0:
-		b.tree(atNoRoot, InvalidTree, "No root task found (task with no parent_id). At least one task must have no parent_id.")
+		b.tree(atNoRoot, InvalidTree, "No root task found (task with no parent_id). At least one task must have no parent_id: remove it from the one that all "+
+			"others hang from.")
 	case count > 1:
 		b.tree(atManyRoots, InvalidTree, fmt.Sprintf("Multiple root tasks found: [%s]. All tasks must be in a single task tree. "+
-			"Only one task may be without parent_id (%d are).", quoteList(roots, maxListed), count))
+			"Only one task may be without parent_id (%d are): add a common root, %s, and give each of these the parent_id 'root'.",
+			quoteList(roots, maxListed), count, b.commonRoot()))
 	case count == 1 && !slices.Contains(b.parents, unresolved):
 		b.checkReachable()
 	}
@@ -215,7 +217,8 @@ func (b *Builder) checkReachable() {
 	}
 	if count > 0 {
 		b.tree(atUnreachable, InvalidTree, fmt.Sprintf("Tasks not in the same tree: [%s]. Every task must hang from the root by "+
-			"parent_id (%d do not).", quoteList(names, maxListed), count))
+			"parent_id (%d do not): their parent_ids lead round in a circle, so let one of them name a task that hangs from the root.",
+			quoteList(names, maxListed), count))
 	}
 }
 

@@ -111,6 +111,11 @@ type Task struct {
 	ScheduleToStart time.Duration // ready to started; 0: none
 	TreeTimeout     time.Duration // root only: start to end of the whole tree; 0: none
 	NotBefore       time.Time     // zero: none
+
+	// Faults are what a reader of documents found wrong with fields, whose values are zero then. [Builder] reports them.
+	Faults []*InvalidTaskError
+	// Unknown are keys that a reader left out, by their path: "dependencies[0].optional". They are no fault.
+	Unknown []string
 }
 
 // QueueName is the pool that the task waits in.

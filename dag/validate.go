@@ -42,7 +42,7 @@ func (l Limits) OrDefaults() Limits {
 }
 
 // Builder collects a tree task by task, keeping only ids, names and edges, and validates it (spec 2.1, 2.2 rule 2).
-// It is for one goroutine and one tree.
+// It is for one goroutine and one tree. What a reader found wrong with a task (see [Task.Faults]) it reports with its own findings.
 //
 // A task is known by its id; in a tree whose tasks have no ids, by its name. That is what references are looked up by,
 // whichever form they have. References to tasks that came before are resolved at once, the others in Build.
@@ -59,6 +59,7 @@ type Builder struct {
 	later      []later // references that no task before answered to, in order
 	owners     []string
 	known      index
+	unsure     bool // a reader could not tell who a task is or what it refers to, so nothing is said about the tree's shape
 }
 
 // Marks in place of a task's index.
@@ -91,12 +92,13 @@ func NewBuilder(limits Limits, newID func() string) *Builder {
 func (b *Builder) Add(t *Task) (index int, err error) {
 	i := len(b.ids)
 	if i >= b.limits.Tasks {
-		return 0, b.tooLarge("tree has more than %d tasks", b.limits.Tasks)
+		return 0, b.tooLarge("tree has more than %d tasks: submit it as several trees, or ask whoever runs the coordinators for a higher limit", b.limits.Tasks)
 	}
 	if len(b.edges)+len(t.Dependencies) > b.limits.Edges {
-		return 0, b.tooLarge("tree has more than %d dependencies", b.limits.Edges)
+		return 0, b.tooLarge("tree has more than %d dependencies: let tasks in between join many into one, or ask whoever runs the coordinators for a higher limit", b.limits.Edges)
 	}
 	c := check{b: b, index: i, task: t}
+	c.read()
 	b.addIdentity(&c, t)
 	c.fields()
 	b.addParent(&c, t)
@@ -123,7 +125,7 @@ func (b *Builder) addIdentity(c *check, t *Task) {
 	if t.ID != "" {
 		b.withID++
 	}
-	if t.Name == "" && b.faults.room(atName) {
+	if t.Name == "" && !c.misread("name") && b.faults.room(atName) {
 		b.faults.keep(atName, c.fault(InvalidField, "name", "Task at index %d must have a 'name' field", i))
 	}
 	if (t.ID != "" && idFits) || (t.ID == "" && t.Name != "" && nameFits) {
@@ -152,12 +154,14 @@ func (b *Builder) register(c *check) {
 	switch named := b.ids[i] == ""; {
 	case !named && b.ids[first] != "":
 		if b.faults.room(atDuplicateID) {
-			b.faults.keep(atDuplicateID, c.fault(DuplicateID, "id", "Duplicate task id '%s' at index %d", b.ids[i], i))
+			b.faults.keep(atDuplicateID, c.fault(DuplicateID, "id", "Duplicate task id '%s' at index %d. Give each task an id of its own (it is the id at index %d too).",
+				b.ids[i], i, first))
 		}
 	case named && b.ids[first] == "":
 		if b.faults.room(atDuplicateName) {
 			b.faults.keep(atDuplicateName, c.fault(DuplicateID, "name", "Task at index %d has no 'id' but name '%s' is not "+
-				"unique. Where tasks have no 'id', their names are their references (it is the name at index %d too).",
+				"unique. Where tasks have no 'id', their names are their references (it is the name at index %d too): give it another "+
+				"name, or give all tasks ids.",
 				i, b.names[i], first))
 		}
 	} // else an id equals another task's name: ids are mixed, which Build reports
@@ -245,17 +249,20 @@ func (b *Builder) show(task int) string {
 func (b *Builder) Build() (*Graph, error) {
 	b.checkOwners()
 	if len(b.ids) == 0 && len(b.faults.kept[atLarge]) == 0 {
-		b.tree(atEmpty, InvalidTree, "Tasks array cannot be empty")
+		b.tree(atEmpty, InvalidTree, "Tasks array cannot be empty. Submit one task at least.")
 		return nil, b.faults.err()
 	}
-	if without := len(b.ids) - b.withID; b.withID > 0 && without > 0 {
+	if without := len(b.ids) - b.withID; b.withID > 0 && without > 0 && !b.unsure {
 		b.tree(atMixed, InvalidTree, fmt.Sprintf("Mixed mode not supported: either all tasks must have 'id', or all tasks must "+
-			"not have 'id'. Found %d tasks with id and %d tasks without id.", b.withID, without))
+			"not have 'id'. Found %d tasks with id and %d tasks without id. %s", b.withID, without, b.oddOnes(without)))
 	}
-	b.resolve()
-	b.collapse()
-	b.checkCycles()
-	root := b.checkRoots()
+	var root int32
+	if !b.unsure {
+		b.resolve()
+		b.collapse()
+		b.checkCycles()
+		root = b.checkRoots()
+	}
 	if b.faults.total > 0 {
 		return nil, b.faults.err()
 	}
@@ -271,8 +278,8 @@ func (b *Builder) tree(at place, code Code, reason string) {
 
 func (b *Builder) checkOwners() {
 	if len(b.owners) > 1 {
-		b.tree(atOwner, WrongOwner, fmt.Sprintf("All tasks must have the same user_id. Found multiple user_ids: {%s}",
-			quoteList(b.owners, maxOwners)))
+		b.tree(atOwner, WrongOwner, fmt.Sprintf("All tasks must have the same user_id. Found multiple user_ids: {%s}. "+
+			"Keep one of them, or submit a tree for each.", quoteList(b.owners, maxOwners)))
 	}
 }
 
@@ -299,7 +306,8 @@ func (b *Builder) missingParent(l later) {
 		b.faults.keep(atParent, &InvalidTaskError{
 			Code: InvalidParent, Index: int(l.task), Task: b.identity(l.task), Field: "parent_id",
 			Reason: fmt.Sprintf("Task '%s' at index %d has parent_id '%s' which is not in the tasks array (not found as id or "+
-				"name). A parent must be part of the same submission.", b.show(int(l.task)), l.task, l.ref),
+				"name). A parent must be part of the same submission: %s", b.show(int(l.task)), l.task, l.ref,
+				b.remedy(l.ref, "add that task, or name another parent")),
 		})
 	}
 }
@@ -314,7 +322,7 @@ func (b *Builder) missingDependency(l later) {
 	}
 	b.faults.keep(atDependency, &InvalidTaskError{
 		Code: InvalidDependency, Index: int(l.task), Task: b.identity(l.task), Field: "dependencies",
-		Reason: fmt.Sprintf("Task '%s' at index %d has %s '%s' which is not in the tasks array (not found as id or name)",
-			b.show(int(l.task)), l.task, word, l.ref),
+		Reason: fmt.Sprintf("Task '%s' at index %d has %s '%s' which is not in the tasks array (not found as id or name). A task can wait only "+
+			"for tasks of the same submission: %s", b.show(int(l.task)), l.task, word, l.ref, b.remedy(l.ref, "add that task, or remove the dependency")),
 	})
 }

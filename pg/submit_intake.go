@@ -150,6 +150,9 @@ func (in *intake) addDigest(t *dag.Task) {
 	for _, d := range t.Dependencies {
 		put(fmt.Sprintf("%q %t %q", d.Ref, d.Optional, d.Type))
 	}
+	if len(t.Faults) > 0 { // what could not be read is not the same as what is not there
+		put("faulty")
+	}
 	put(fmt.Sprint(t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()))
 	in.digest.Write(b)
 	in.scratch = b

@@ -52,10 +52,11 @@ var arrows = []arrow{
 
 	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "proto/...", "internal/conceal", "internal/config", "internal/failpoint", "internal/ledger", "internal/rawjson"}, nil,
 		"a worker has no database, and no rules but those that dag says; it checks inputs and reads its own settings, so that a custom worker needs no other package"},
-	{"coordinator", []string{"dag", "pg", "queue", "proto/...", "internal/failpoint", "internal/rawjson", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
+	{"coordinator", []string{"dag/...", "pg", "queue", "proto/...", "internal/failpoint", "internal/rawjson", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
-	{"node", []string{"api/...", "coordinator", "dag", "executors/...", "internal/conceal", "internal/config", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
+	{"node/docgen", []string{"node", "dag/treedoc"}, nil, "the manual of documents and metrics is made of what reads and makes them"},
+	{"node", []string{"api/...", "coordinator", "dag/...", "executors/...", "internal/conceal", "internal/config", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
 		"a process is assembled in one place, for whoever runs it; flags and servers are the command's"},
 	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},

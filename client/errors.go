@@ -84,6 +84,14 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 		out.Err = &InvalidError{Text: bad.Reason, Faults: []Fault{{Field: fieldOf(bad), Reason: bad.Reason}}}
 		return out
 	}
+	if bad, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
+		invalid := &InvalidError{Text: bad.Error()}
+		for _, p := range bad.Problems {
+			invalid.Faults = append(invalid.Faults, Fault{Field: fieldOf(p), Reason: p.Reason})
+		}
+		out.Err = invalid
+		return out
+	}
 	st, ok := status.FromError(err)
 	if !ok {
 		return out

@@ -69,6 +69,14 @@ type Submitted struct {
 	Tasks    int
 	Replayed bool              // the idempotency key was known: this is the first answer
 	IDMap    map[string]string // of ids that other tasks had already: from the one given to the actual one; nil if there are none
+	Warnings []Warning         // what was accepted and is likely a mistake; at most 20
+}
+
+// Warning is about something in a tree that was accepted and is likely a mistake, such as a key that is spelt nearly as one that
+// has an effect.
+type Warning struct {
+	Field  string // "tasks[3].dependecies"
+	Reason string
 }
 
 // ID returns the actual id of the task that was submitted with the given one. An id that another task has already, such as that
@@ -116,20 +124,11 @@ func (c *Client) SubmitSeq(ctx context.Context, tasks iter.Seq2[*NewTask, error]
 // task-tree protocol takes them.
 func (c *Client) SubmitJSON(ctx context.Context, r io.Reader, options ...SubmitOption) (*Submitted, error) {
 	s := newSubmission(options)
-	sub, err := c.submit(ctx, s, func(yield func(*pb.NewTask, error) bool) {
-		for t, err := range treedoc.Read(r, treedoc.Options{}) {
-			if err == nil && t.TreeTimeout > 0 && s.options.Timeout == nil {
-				err = fmt.Errorf("task %s: the tree's timeout must be given as an option, see WithTreeTimeout", t.Name)
-			}
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if !yield(messageOf(t), nil) {
-				return
-			}
-		}
-	})
+	d := &document{timed: s.options.Timeout != nil}
+	sub, err := c.submit(ctx, s, d.messages(treedoc.Read(r, treedoc.Options{})))
+	if sub != nil {
+		sub.Warnings = d.join(sub.Warnings)
+	}
 	return sub, wrap(ctx, err, "submit tasks")
 }
 
@@ -187,7 +186,11 @@ func (c *Client) submit(ctx context.Context, s *submission, tasks iter.Seq2[*pb.
 	if err != nil {
 		return nil, err
 	}
-	return &Submitted{TreeID: got.TreeId, Tasks: int(got.Tasks), Replayed: got.Replayed, IDMap: got.IdMap}, nil
+	out := &Submitted{TreeID: got.TreeId, Tasks: int(got.Tasks), Replayed: got.Replayed, IDMap: got.IdMap}
+	for _, w := range got.Warnings {
+		out.Warnings = append(out.Warnings, Warning{w.Field, w.Reason})
+	}
+	return out, nil
 }
 
 // message encodes a task.

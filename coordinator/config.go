@@ -20,6 +20,8 @@ type Config struct {
 	Limits    dag.Limits
 	// Known are the built-in executors; those that workers announce are learned.
 	Known dag.Known
+	// InputKeys are the keys that the inputs of executors may have, as far as it is known; others are warned of if they are nearly one.
+	InputKeys map[string][]string
 	// Repeatable are the executors whose tasks may run twice at once without harm, whatever the tasks say of themselves.
 	Repeatable []string
 

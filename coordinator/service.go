@@ -30,6 +30,7 @@ type Submitted struct {
 	Tasks    int
 	Replayed bool              // the idempotency key was known: this is the first answer
 	IDMap    map[string]string // ids that were taken already, given -> actual (spec 2.1); nil when none
+	Warnings []dag.Warning     // keys that have no effect and were likely meant to, at most [treedoc.MaxWarnings]
 }
 
 // ExecuteOptions steer a start or re-run (spec 3.7).

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 )
@@ -44,12 +45,13 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	}
 	defer done()
 	begin := time.Now()
+	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys}
 	out, err := c.store.Submit(ctx, pg.Submission{
 		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Timeout: opts.Timeout, Limits: c.cfg.Limits,
 		Known:      func(id string) bool { return c.executors.has(ctx, id) },
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
 		Levels:     c.cfg.Levels, Version: c.cfg.Version,
-		Tasks: tasks, Room: c.lanes.room,
+		Tasks: warnings.See(tasks), Room: c.lanes.room,
 		Large: func(ctx context.Context) (func(), error) { return slot(ctx, c.copying) },
 	})
 	switch {
@@ -63,7 +65,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	failpoint.Hit("coordinator.after-submit-commit")
 	c.submitted(ctx, out, begin)
 	c.after(ctx, out.Effects)
-	return &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap}, nil
+	return &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap, Warnings: warnings.All()}, nil
 }
 
 // slot waits for a place of a submission, and gives what frees it.

@@ -291,6 +291,7 @@ type document struct {
 	Dependencies []docDependency `json:"dependencies,omitempty"`
 	Inputs       json.RawMessage `json:"inputs,omitempty"`
 	Schemas      json.RawMessage `json:"schemas,omitempty"`
+	custom       json.RawMessage // keys that have no meaning, in an object
 
 	Retry           *docRetry  `json:"retry,omitempty"`
 	Timeout         float64    `json:"timeout,omitempty"` // seconds, as the next
@@ -309,6 +310,7 @@ type docRetry struct {
 type docDependency struct {
 	ID       string `json:"id"`
 	Required bool   `json:"required"`
+	Optional *bool  `json:"optional,omitempty"` // no key of the protocol: stands for those
 }
 
 // policy adds what a task says of its attempts.
@@ -329,13 +331,16 @@ func Document(tasks []*dag.Task, userID string) []byte {
 	docs := make([]document, len(tasks))
 	for i, t := range tasks {
 		docs[i] = document{ID: t.ID, Name: t.Name, ParentID: t.ParentRef, UserID: t.UserID, Priority: t.Priority, Inputs: t.Inputs, Schemas: t.Schemas,
-			Timeout: t.Timeout.Seconds(), ScheduleToStart: t.ScheduleToStart.Seconds()}
+			Timeout: t.Timeout.Seconds(), ScheduleToStart: t.ScheduleToStart.Seconds(), custom: t.Custom}
 		docs[i].policy(t)
 		if docs[i].UserID == "" {
 			docs[i].UserID = userID
 		}
 		for _, d := range t.Dependencies {
-			docs[i].Dependencies = append(docs[i].Dependencies, docDependency{d.Ref, !d.Optional})
+			docs[i].Dependencies = append(docs[i].Dependencies, docDependency{ID: d.Ref, Required: !d.Optional})
+		}
+		if slices.Contains(t.Unknown, "dependencies[0].optional") {
+			docs[i].Dependencies[0].Optional = new(true)
 		}
 	}
 	out, err := json.Marshal(docs)
@@ -343,4 +348,14 @@ func Document(tasks []*dag.Task, userID string) []byte {
 		panic(err)
 	}
 	return out
+}
+
+// MarshalJSON writes the keys that have no effect, too.
+func (d document) MarshalJSON() ([]byte, error) {
+	type plain document
+	out, err := json.Marshal(plain(d))
+	if err != nil || len(d.custom) == 0 {
+		return out, err
+	}
+	return append(append(out[:len(out)-1], ','), d.custom[1:]...), nil
 }

@@ -1,8 +1,10 @@
 package apitest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/taskgrove/taskgrove/api"
@@ -73,6 +75,25 @@ var submissions = map[string]func(*site){
 		}
 		_, err := s.svc.Task(s.Context(), s.id("root"))
 		s.wantFault("a task of a refused tree", err, api.NotFound)
+	},
+	"a key that has no effect and is nearly one that has is warned of": func(s *site) {
+		for _, hold := range []bool{true, false} {
+			root, a := s.task(fmt.Sprint("root", hold), ""), s.task(fmt.Sprint("a", hold), fmt.Sprint("root", hold), fmt.Sprint("root", hold))
+			root.Custom = json.RawMessage(`{"dependecies":["a"],"project_id":7}`)
+			a.Custom, a.Unknown = json.RawMessage(`{"time_out":5}`), []string{"dependencies[0].optional"}
+			got := s.submit(coordinator.SubmitOptions{Hold: hold}, root, a)
+			slices.SortFunc(got.Warnings, func(x, y dag.Warning) int { return strings.Compare(x.Field, y.Field) })
+			for i, want := range []dag.Warning{
+				{Field: "tasks[0].dependecies", Reason: "dependencies?"}, {Field: "tasks[1].dependencies[0].optional", Reason: "required: false?"}, {Field: "tasks[1].time_out", Reason: "timeout?"},
+			} {
+				if len(got.Warnings) != 3 || got.Warnings[i].Field != want.Field || !strings.HasSuffix(got.Warnings[i].Reason, "did you mean "+want.Reason) {
+					s.Errorf("got %+v, want %+v", got.Warnings, want)
+				}
+			}
+		}
+		if got := s.submit(coordinator.SubmitOptions{Hold: true}, s.task("plain", "")); len(got.Warnings) > 0 {
+			s.Errorf("a plain tree has %+v", got.Warnings)
+		}
 	},
 	"ids and names have 255 characters, of any letters": func(s *site) {
 		t := s.task("root", "")

@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
 )
 
 // Service keeps trees in memory. Safe for concurrent use.
@@ -94,7 +95,8 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 	}
 	builder := dag.NewBuilder(dag.Limits{}, uuid.NewString)
 	var given []*dag.Task
-	for t, err := range tasks {
+	warnings := &treedoc.Warnings{}
+	for t, err := range warnings.See(tasks) {
 		if err != nil {
 			return nil, err
 		}
@@ -125,6 +127,7 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 		return &again, nil
 	}
 	sub := s.store(graph, given, opts)
+	sub.Warnings = warnings.All()
 	if opts.IdempotencyKey != "" {
 		s.byKey[opts.IdempotencyKey] = keyed{sub, string(Document(given, ""))}
 	}

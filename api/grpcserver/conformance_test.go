@@ -76,7 +76,11 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 	if err != nil {
 		return nil, err
 	}
-	return &coordinator.Submitted{TreeID: got.TreeID, Tasks: got.Tasks, Replayed: got.Replayed, IDMap: got.IDMap}, nil
+	sub := &coordinator.Submitted{TreeID: got.TreeID, Tasks: got.Tasks, Replayed: got.Replayed, IDMap: got.IDMap}
+	for _, w := range got.Warnings {
+		sub.Warnings = append(sub.Warnings, dag.Warning(w))
+	}
+	return sub, nil
 }
 
 func (r *remote) Execute(ctx context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {

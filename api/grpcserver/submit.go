@@ -47,9 +47,11 @@ func (h *handler) Submit(stream grpc.ClientStreamingServer[pb.SubmitRequest, pb.
 	if err != nil {
 		return err
 	}
-	return stream.SendAndClose(&pb.SubmitResponse{
-		TreeId: sub.TreeID, Tasks: int64(sub.Tasks), Replayed: sub.Replayed, IdMap: sub.IDMap,
-	})
+	answer := &pb.SubmitResponse{TreeId: sub.TreeID, Tasks: int64(sub.Tasks), Replayed: sub.Replayed, IdMap: sub.IDMap}
+	for _, w := range sub.Warnings {
+		answer.Warnings = append(answer.Warnings, &pb.Warning{Field: w.Field, Reason: w.Reason})
+	}
+	return stream.SendAndClose(answer)
 }
 
 type message struct {

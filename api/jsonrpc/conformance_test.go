@@ -134,11 +134,12 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 		Root     string            `json:"root_task_id"`
 		IDMap    map[string]string `json:"id_map"`
 		Replayed bool              `json:"replayed"`
+		Warnings []dag.Warning     `json:"warnings"`
 	}
 	if _, err := r.post(ctx, method, params, &out); err != nil {
 		return nil, err
 	}
-	return &coordinator.Submitted{TreeID: out.ID + out.Root, Tasks: len(given), IDMap: out.IDMap, Replayed: out.Replayed}, nil
+	return &coordinator.Submitted{TreeID: out.ID + out.Root, Tasks: len(given), IDMap: out.IDMap, Replayed: out.Replayed, Warnings: out.Warnings}, nil
 }
 
 func (r *remote) Execute(ctx context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {

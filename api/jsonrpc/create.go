@@ -29,6 +29,9 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 	if len(sub.IDMap) > 0 {
 		extra["id_map"] = sub.IDMap
 	}
+	if len(sub.Warnings) > 0 {
+		extra["warnings"] = warningsOf(sub)
+	}
 	if sub.Tasks <= h.cfg.MaxAnswerTasks {
 		tasks, complete, err := h.collect(ctx, x.svc, coordinator.TaskFilter{TreeOf: sub.TreeID})
 		if err == nil && complete {
@@ -74,4 +77,17 @@ func creation(x *exchange, raw json.RawMessage) (document json.RawMessage, key s
 	}
 	key, err = x.idempotencyKey(key)
 	return document, key, err
+}
+
+// warning is about something that was accepted and is likely a mistake.
+type warning struct {
+	Field  string `json:"field"` // "tasks[3].dependecies"
+	Reason string `json:"reason"`
+}
+
+func warningsOf(sub *coordinator.Submitted) (all []warning) {
+	for _, w := range sub.Warnings {
+		all = append(all, warning(w))
+	}
+	return all
 }

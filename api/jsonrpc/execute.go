@@ -34,6 +34,7 @@ type started struct {
 	Streaming  bool              `json:"streaming,omitempty"`
 	IDMap      map[string]string `json:"id_map,omitempty"`
 	Replayed   bool              `json:"replayed,omitempty"`
+	Warnings   []warning         `json:"warnings,omitempty"`
 	*outcome
 
 	did coordinator.ExecuteOutcome // what Status and Message tell
@@ -152,7 +153,7 @@ func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *executi
 			return nil, err
 		}
 		answer.RootTaskID, answer.TaskID = sub.TreeID, sub.TreeID
-		answer.IDMap, answer.Replayed = sub.IDMap, sub.Replayed
+		answer.IDMap, answer.Replayed, answer.Warnings = sub.IDMap, sub.Replayed, warningsOf(sub)
 		return answer, nil
 	}
 	if resumes {

@@ -52,7 +52,7 @@ var reserved = map[string]bool{
 	"progress": true, "created_at": true, "started_at": true, "updated_at": true, "completed_at": true,
 	"has_children": true, "original_task_id": true, "has_copy": true,
 	"origin_type": true, "has_references": true, "executor": true, "pool": true, "attempt": true, "blocked_by": true,
-	"tree_status": true, "tree_progress": true, "children": true, "children_omitted": true, "id_map": true,
+	"tree_status": true, "tree_progress": true, "children": true, "children_omitted": true, "id_map": true, "warnings": true,
 }
 
 type dependency struct {

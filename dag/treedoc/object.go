@@ -3,7 +3,6 @@ package treedoc
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"unicode/utf8"
 )
 
@@ -23,7 +22,7 @@ func Object(data []byte) (json.RawMessage, error) {
 		err = s.unexpected("the end")
 	}
 	if bad, ok := errors.AsType[*syntaxError](err); ok {
-		return nil, fmt.Errorf("not valid JSON at byte %d: %s", bad.at, bad.reason)
+		return nil, errors.New(notJSON(PositionOf(data, bad.at), bad.reason))
 	}
 	switch {
 	case isNull(v):

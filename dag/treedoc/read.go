@@ -26,9 +26,9 @@ func (o Options) maxTask() int {
 	return 4*l.PayloadBytes + l.Dependencies*(l.IDChars*utf8.UTFMax+64) + 64<<10
 }
 
-// Read yields the tasks of the document that r holds, each its own, as they arrive. After an error nothing follows. The
-// error is a *dag.InvalidTaskError for what is wrong with the document, or wraps r's own. It reads r to its end, unless
-// the caller stops before. The sequence can be ranged over once.
+// Read yields the tasks of the document that r holds, each its own, as they arrive. What is wrong with fields stands in a task's
+// Faults, and reading goes on. After an error nothing follows: it is a *dag.InvalidTaskError where the document is not JSON or has the wrong
+// form, or wraps r's own. It reads r to its end, unless the caller stops before. The sequence can be ranged over once.
 func Read(r io.Reader, opts Options) iter.Seq2[*dag.Task, error] {
 	return func(yield func(*dag.Task, error) bool) {
 		newReader(newWindow(r, opts.maxTask()), opts).document(yield)
@@ -86,14 +86,11 @@ func (r *reader) array(yield func(*dag.Task, error) bool) error {
 	}
 	for {
 		switch r.w.next() {
-		case '{':
-		case ']', ',':
+		case ']', ',', '}', ':':
 			return r.unexpected("a task")
-		default:
-			if err := r.more(); err != nil {
-				return err
-			}
-			return r.fault("", "must be an object")
+		}
+		if err := r.more(); err != nil {
+			return err
 		}
 		t, err := r.one()
 		if err != nil {
@@ -139,30 +136,50 @@ func (r *reader) single(yield func(*dag.Task, error) bool) error {
 	}
 	r.task.alone = true
 	t, err := r.one()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
-	}
-	if !yield(t, nil) {
+	case r.task.beside:
+		return r.whole("tasks", besideTasks)
+	case !yield(t, nil):
 		return errStopped
 	}
 	return nil
 }
 
-// wraps steps over {"tasks": if that is what comes next, else over nothing.
+// wraps steps over {"tasks": if that is what comes next, also behind the key that names a schema; else over nothing.
 func (r *reader) wraps() bool {
-	i := r.w.at + 1
-	for _, want := range []string{`"tasks"`, ":"} {
+	i, ok := r.follows(r.w.at+1, `"$schema"`, ":", `"`)
+	if ok {
+		for i = r.load(i); i < r.w.end && isURL(r.w.buf[i]); i = r.load(i + 1) {
+		}
+		i, ok = r.follows(i, `"`, ",", `"tasks"`, ":")
+	} else {
+		i, ok = r.follows(r.w.at+1, `"tasks"`, ":")
+	}
+	if ok {
+		r.w.at = i
+	}
+	return ok
+}
+
+// isURL reports whether a byte can be in a URL; none of these is escaped in JSON.
+func isURL(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '\\' }
+
+// follows reports whether the texts are what comes next from i of the window on, with white space between, and where they end.
+func (r *reader) follows(from int, texts ...string) (end int, ok bool) {
+	i := from
+	for _, want := range texts {
 		for i = r.load(i); i < r.w.end && isSpace(r.w.buf[i]); i = r.load(i + 1) {
 		}
 		for k := range len(want) {
 			if i = r.load(i); i >= r.w.end || r.w.buf[i] != want[k] {
-				return false
+				return i, false
 			}
 			i++
 		}
 	}
-	r.w.at = i
-	return true
+	return i, true
 }
 
 // load makes the byte at i of the window readable, if there is one, and is where it is then.
@@ -175,42 +192,52 @@ func (r *reader) load(i int) int {
 	return r.w.at + n
 }
 
-// one reads the task that begins here.
+// one reads the task that begins here. A value that is no task gives one without fields, with that as its fault.
 func (r *reader) one() (*dag.Task, error) {
-	start := r.w.offset()
-	text, err := r.w.object()
-	if err == nil && !utf8.Valid(text) {
-		return nil, r.fault("", "must be valid UTF-8")
-	}
+	object := r.w.buf[r.w.at] == '{'
+	text, err := r.w.value()
 	var t *dag.Task
-	if err == nil {
+	switch {
+	case err != nil:
+	case !utf8.Valid(text):
+		t = r.noTask("must be valid UTF-8")
+	case object:
 		t, err = r.task.decode(text)
+		for _, bad := range r.task.wrongs {
+			t.Faults = append(t.Faults, r.fault(t, short(bad.field), bad.reason))
+		}
+	default:
+		s := scanner{text: text}
+		err = s.skip()
+		t = r.noTask("must be an object")
 	}
 	if err != nil {
-		return nil, r.explain(err, start, t)
+		return nil, r.explain(err, text, t)
 	}
 	r.index++
 	return t, nil
 }
 
-// explain makes the error that callers see.
-func (r *reader) explain(err error, start int64, t *dag.Task) error {
-	var e *dag.InvalidTaskError
+// noTask stands for what is none.
+func (r *reader) noTask(reason string) *dag.Task {
+	return &dag.Task{Priority: dag.Normal, Faults: []*dag.InvalidTaskError{r.fault(nil, "", reason)}}
+}
+
+// explain makes the error that callers see of one that ends the reading. text is the task's, and behind the window's next byte; it is
+// nil if the task did not end, and then begins there.
+func (r *reader) explain(err error, text []byte, t *dag.Task) error {
 	if bad, ok := errors.AsType[*syntaxError](err); ok {
-		e = r.fault("", fmt.Sprintf("not valid JSON at byte %d: %s", start+int64(bad.at), bad.reason))
-	} else if bad, ok := errors.AsType[*fieldError](err); ok {
-		e = r.fault(short(bad.field), bad.reason)
-	} else if errors.Is(err, errTooLong) {
-		e = r.fault("", fmt.Sprintf("must be at most %d bytes in all", r.w.max))
-	} else {
-		return err
+		r.w.at += bad.at - len(text)
+		return r.fault(t, "", notJSON(r.w.position(), bad.reason))
 	}
-	if t != nil {
-		if e.Task = t.ID; e.Task == "" {
-			e.Task = t.Name
-		}
+	if errors.Is(err, errTooLong) {
+		return r.fault(t, "", fmt.Sprintf("must be at most %d bytes in all", r.w.max))
 	}
-	return e
+	return err
+}
+
+func notJSON(at Position, reason string) string {
+	return fmt.Sprintf("not valid JSON at line %d, column %d: %s", at.Line, at.Column, reason)
 }
 
 // short is a field's name as fit to be shown: names of unknown keys may be anything.
@@ -222,15 +249,21 @@ func short(field string) string {
 	return strings.ReplaceAll(field, "\x00", "\uFFFD")
 }
 
-// fault is one of the next task, or of the field of it that is named.
-func (r *reader) fault(field, reason string) *dag.InvalidTaskError {
+// fault is one of the next task, or of the field of it that is named. t, which may be nil, is what is known of it.
+func (r *reader) fault(t *dag.Task, field, reason string) *dag.InvalidTaskError {
 	path := ""
 	if field != "" {
 		path = "." + field
 	}
-	return &dag.InvalidTaskError{
+	e := &dag.InvalidTaskError{
 		Code: dag.InvalidField, Index: r.index, Field: field, Reason: fmt.Sprintf("tasks[%d]%s: %s", r.index, path, reason),
 	}
+	if t != nil {
+		if e.Task = t.ID; e.Task == "" {
+			e.Task = t.Name
+		}
+	}
+	return e
 }
 
 // whole is a fault of the document.
@@ -238,7 +271,7 @@ func (r *reader) whole(field, reason string) *dag.InvalidTaskError {
 	return &dag.InvalidTaskError{Code: dag.InvalidField, Index: -1, Field: field, Reason: reason}
 }
 
-const besideTasks = `"tasks" can't stand beside other keys`
+const besideTasks = `"tasks" can't stand beside other keys, but for "$schema" before it`
 
 // more is the error if nothing follows.
 func (r *reader) more() error {
@@ -252,7 +285,7 @@ func (r *reader) more() error {
 }
 
 func (r *reader) syntax(reason string) error {
-	return r.whole("", fmt.Sprintf("not valid JSON at byte %d: %s", r.w.offset(), reason))
+	return r.whole("", notJSON(r.w.position(), reason))
 }
 
 // unexpected says what is wrong with the byte at hand, or that there is none.

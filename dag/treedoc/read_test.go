@@ -15,11 +15,14 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// collect is all tasks and the error that ended them.
+// collect is all tasks and the error that ended them, or the first fault of one.
 func collect(tasks iter.Seq2[*dag.Task, error]) (all []dag.Task, err error) {
 	for t, e := range tasks {
 		if e != nil {
 			return all, e
+		}
+		if len(t.Faults) > 0 {
+			return all, t.Faults[0]
 		}
 		all = append(all, *t)
 	}
@@ -67,7 +70,7 @@ func TestParseTask(t *testing.T) {
 		"dependency by name, empty id":   {`{"dependencies":[{"name":"n","id":""},{"id":null,"name":"m"}]}`, deps(dag.Dependency{Ref: "n", ByName: true}, dag.Dependency{Ref: "m", ByName: true})},
 		"optional dependency":            {`{"dependencies":[{"id":"a","required":false,"type":"data"}]}`, deps(dag.Dependency{Ref: "a", Optional: true, Type: "data"})},
 		"nulls within a dependency":      {`{"dependencies":[{"id":"a","required":null,"type":null}]}`, deps(dag.Dependency{Ref: "a"})},
-		"other keys of a dependency":     {`{"dependencies":[{"id":"a","x":1,"x":2}]}`, deps(dag.Dependency{Ref: "a"})},
+		"other keys of a dependency":     {`{"dependencies":[{"id":"a","x":1,"optional":true}]}`, dag.Task{Dependencies: []dag.Dependency{{Ref: "a"}}, Unknown: []string{"dependencies[0].x", "dependencies[0].optional"}}},
 		"dependency without reference":   {`{"dependencies":[{}, ""]}`, deps(dag.Dependency{}, dag.Dependency{Legacy: true})},
 		"executor by type":               {`{"schemas":{"type":"http"}}`, dag.Task{Schemas: raw(`{"type":"http"}`), Executor: "rest_executor"}},
 		"executor by params":             {`{"params":{"executor_id":"x"},"schemas":{"type":"http"}}`, dag.Task{Params: raw(`{"executor_id":"x"}`), Schemas: raw(`{"type":"http"}`), Executor: "x"}},
@@ -127,6 +130,9 @@ func TestForms(t *testing.T) {
 		"wrapped, with white space":        {" { \"tasks\" : [ {\"name\":\"a\"} ] } ", []string{"a"}},
 		"wrapped, empty":                   {`{"tasks":[]}`, nil},
 		"a key tasks within an array":      {`[{"name":"a","tasks":1}]`, []string{"a"}},
+		"wrapped, with a schema":           {`{"$schema":"../tree.schema.json","tasks":[{"name":"a"}]}`, []string{"a"}},
+		"wrapped, with a schema, wide":     {"{ \"$schema\" : \"x\" ,\n \"tasks\" : [ {\"name\":\"a\"} ] }", []string{"a"}},
+		"one task with a schema":           {`{"$schema":"../tree.schema.json","name":"a"}`, []string{"a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for way, tasks := range ways(c.text, Options{}) {
@@ -164,44 +170,44 @@ func TestRefusals(t *testing.T) {
 		field string
 		want  string
 	}{
-		"nothing":                    {``, -1, "", "not valid JSON at byte 0: unexpected end"},
-		"white space":                {"  \n", -1, "", "not valid JSON at byte 3: unexpected end"},
+		"nothing":                    {``, -1, "", "not valid JSON at line 1, column 1: unexpected end"},
+		"white space":                {"  \n", -1, "", "not valid JSON at line 2, column 1: unexpected end"},
 		"null":                       {`null`, -1, "", "Params must be a dict (single task) or list (tasks array)"},
 		"text":                       {`"tasks"`, -1, "", "Params must be a dict (single task) or list (tasks array)"},
 		"a NUL byte":                 {"\x00", -1, "", "Params must be a dict (single task) or list (tasks array)"},
 		"an item that is no object":  {`[{"name":"a"}, 7]`, 1, "", "tasks[1]: must be an object"},
 		"an item that is null":       {`[null]`, 0, "", "tasks[0]: must be an object"},
 		"an item that is an array":   {`[[]]`, 0, "", "tasks[0]: must be an object"},
-		"array not closed":           {`[{"name":"a"}`, -1, "", "not valid JSON at byte 13: unexpected end"},
-		"array with a comma behind":  {`[{},]`, -1, "", "not valid JSON at byte 4: unexpected ']', want a task"},
-		"array without commas":       {`[{}{}]`, -1, "", "not valid JSON at byte 3: unexpected '{', want ',' or ']'"},
-		"garbage behind":             {`[{}] x`, -1, "", "not valid JSON at byte 5: unexpected 'x', want the end"},
-		"a second document":          {`{}{}`, -1, "", "not valid JSON at byte 2: unexpected '{', want the end"},
-		"a NUL byte behind":          {"[]\x00", -1, "", "not valid JSON at byte 2: unexpected byte 0x00, want the end"},
+		"array not closed":           {`[{"name":"a"}`, -1, "", "not valid JSON at line 1, column 14: unexpected end"},
+		"array with a comma behind":  {`[{},]`, -1, "", "not valid JSON at line 1, column 5: unexpected ']', want a task"},
+		"array without commas":       {`[{}{}]`, -1, "", "not valid JSON at line 1, column 4: unexpected '{', want ',' or ']'"},
+		"garbage behind":             {`[{}] x`, -1, "", "not valid JSON at line 1, column 6: unexpected 'x', want the end"},
+		"a second document":          {`{}{}`, -1, "", "not valid JSON at line 1, column 3: unexpected '{', want the end"},
+		"a NUL byte behind":          {"[]\x00", -1, "", "not valid JSON at line 1, column 3: unexpected byte 0x00, want the end"},
 		"wrapped, no array":          {`{"tasks":{}}`, -1, "tasks", "Tasks must be a list"},
-		"wrapped, not ended":         {`{"tasks":`, -1, "", "not valid JSON at byte 9: unexpected end"},
-		"wrapped, with another key":  {`{"tasks":[],"a":1}`, -1, "tasks", `"tasks" can't stand beside other keys`},
-		"wrapped, after another key": {`{"a":1,"tasks":[]}`, 0, "tasks", `tasks[0].tasks: "tasks" can't stand beside other keys`},
-		"wrapped, not closed":        {`{"tasks":[]`, -1, "", "not valid JSON at byte 11: unexpected end"},
-		"wrapped, badly closed":      {`{"tasks":[]]`, -1, "", "not valid JSON at byte 11: unexpected ']', want '}'"},
-		"task not closed":            {`[{"name":"a"`, 0, "", "tasks[0]: not valid JSON at byte 12: unexpected end"},
-		"task closed wrongly":        {`[{"name":"a"]`, 0, "", "tasks[0]: not valid JSON at byte 12: unexpected ']', want ',' or '}'"},
-		"broken in the second task":  {`[{"name":"a"}, {"name":}]`, 1, "", "tasks[1]: not valid JSON at byte 23: unexpected '}', want a value"},
-		"key without quotes":         {`{name:"a"}`, 0, "", "tasks[0]: not valid JSON at byte 1: unexpected 'n', want a key"},
-		"no colon":                   {`{"name" "a"}`, 0, "", "tasks[0]: not valid JSON at byte 8: unexpected '\"', want ':'"},
-		"a comma behind":             {`{"name":"a",}`, 0, "", "tasks[0]: not valid JSON at byte 12: unexpected '}', want a key"},
-		"a bad word":                 {`{"repeatable":tru}`, 0, "", "tasks[0]: not valid JSON at byte 17: unexpected '}', want true"},
-		"a bad number":               {`{"priority":01}`, 0, "", "tasks[0]: not valid JSON at byte 13: unexpected '1', want ',' or '}'"},
-		"a number without fraction":  {`{"priority":1.}`, 0, "", "tasks[0]: not valid JSON at byte 14: unexpected '}', want a digit"},
-		"not a number":               {`{"timeout":NaN}`, 0, "", "tasks[0]: not valid JSON at byte 11: unexpected 'N', want a value"},
-		"a bad escape":               {`{"name":"\x"}`, 0, "", "tasks[0]: not valid JSON at byte 10: unexpected 'x', want an escape"},
-		"a bad unicode escape":       {`{"name":"\u00g0"}`, 0, "", "tasks[0]: not valid JSON at byte 13: unexpected 'g', want a hexadecimal digit"},
-		"a raw line end in text":     {"{\"name\":\"a\nb\"}", 0, "", "tasks[0]: not valid JSON at byte 10: unexpected byte 0x0a in a string"},
+		"wrapped, not ended":         {`{"tasks":`, -1, "", "not valid JSON at line 1, column 10: unexpected end"},
+		"wrapped, with another key":  {`{"tasks":[],"a":1}`, -1, "tasks", besideTasks},
+		"wrapped, after another key": {`{"a":1,"tasks":[]}`, -1, "tasks", besideTasks},
+		"wrapped, not closed":        {`{"tasks":[]`, -1, "", "not valid JSON at line 1, column 12: unexpected end"},
+		"wrapped, badly closed":      {`{"tasks":[]]`, -1, "", "not valid JSON at line 1, column 12: unexpected ']', want '}'"},
+		"task not closed":            {`[{"name":"a"`, 0, "", "tasks[0]: not valid JSON at line 1, column 13: unexpected end"},
+		"task closed wrongly":        {`[{"name":"a"]`, 0, "", "tasks[0]: not valid JSON at line 1, column 13: unexpected ']', want ',' or '}'"},
+		"broken in the second task":  {`[{"name":"a"}, {"name":}]`, 1, "", "tasks[1]: not valid JSON at line 1, column 24: unexpected '}', want a value"},
+		"key without quotes":         {`{name:"a"}`, 0, "", "tasks[0]: not valid JSON at line 1, column 2: unexpected 'n', want a key"},
+		"no colon":                   {`{"name" "a"}`, 0, "", "tasks[0]: not valid JSON at line 1, column 9: unexpected '\"', want ':'"},
+		"a comma behind":             {`{"name":"a",}`, 0, "", "tasks[0]: not valid JSON at line 1, column 13: unexpected '}', want a key"},
+		"a bad word":                 {`{"repeatable":tru}`, 0, "", "tasks[0]: not valid JSON at line 1, column 18: unexpected '}', want true"},
+		"a bad number":               {`{"priority":01}`, 0, "", "tasks[0]: not valid JSON at line 1, column 14: unexpected '1', want ',' or '}'"},
+		"a number without fraction":  {`{"priority":1.}`, 0, "", "tasks[0]: not valid JSON at line 1, column 15: unexpected '}', want a digit"},
+		"not a number":               {`{"timeout":NaN}`, 0, "", "tasks[0]: not valid JSON at line 1, column 12: unexpected 'N', want a value"},
+		"a bad escape":               {`{"name":"\x"}`, 0, "", "tasks[0]: not valid JSON at line 1, column 11: unexpected 'x', want an escape"},
+		"a bad unicode escape":       {`{"name":"\u00g0"}`, 0, "", "tasks[0]: not valid JSON at line 1, column 14: unexpected 'g', want a hexadecimal digit"},
+		"a raw line end in text":     {"{\"name\":\"a\nb\"}", 0, "", "tasks[0]: not valid JSON at line 1, column 11: unexpected byte 0x0a in a string"},
 		"not UTF-8":                  {"{\"name\":\"a\xff\"}", 0, "", "tasks[0]: must be valid UTF-8"},
 		"not UTF-8, in inputs":       {"[{},{\"inputs\":{\"\xc3\":1}}]", 1, "", "tasks[1]: must be valid UTF-8"},
 		"half a character":           {`{"name":"\ud800"}`, 0, "name", "tasks[0].name: must be valid Unicode"},
 		"half a character in a list": {`{"dependencies":["\udc00\ufffd"]}`, 0, "dependencies[0]", "tasks[0].dependencies[0]: must be valid Unicode"},
-		"too deep":                   {deep(255), 0, "", "tasks[0]: not valid JSON at byte 270: nested deeper than 256 levels"},
+		"too deep":                   {deep(255), 0, "", "tasks[0]: not valid JSON at line 1, column 271: nested deeper than 256 levels"},
 		"name no text":               {`{"name":7}`, 0, "name", "tasks[0].name: must be a string"},
 		"id no text":                 {`[{"id":"a"},{"id":7}]`, 1, "id", "tasks[1].id: must be a string"},
 		"user_id no text":            {`{"user_id":[]}`, 0, "user_id", "tasks[0].user_id: must be a string"},
@@ -257,11 +263,71 @@ func TestRefusals(t *testing.T) {
 
 func TestErrorsNameTheTask(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"id":"i","name":"n","inputs":1}`: "i", `{"name":"n","inputs":1}`: "n", `{"inputs":1,"name":"n"}`: "",
+		`{"id":"i","name":"n","inputs":1}`: "i", `{"name":"n","inputs":1}`: "n", `{"inputs":1,"name":"n"}`: "n", `{"inputs":1}`: "",
 	} {
 		_, err := collect(Parse([]byte(text), Options{}))
 		if bad, ok := errors.AsType[*dag.InvalidTaskError](err); !ok || bad.Task != want {
 			t.Errorf("%s: %v, want it to name %q", text, err, want)
+		}
+	}
+}
+
+// TestEveryFaultIsTold has several faults in several tasks; reading goes on after each.
+func TestEveryFaultIsTold(t *testing.T) {
+	text := `[{"name":7,"id":"a","priority":"high","dependencies":["x",7,{"id":8},{"id":"y","id":"z"}]},
+		null, "text", [{"name":"b"}], 1e3 ,true,
+		{"name":"c","retry":{"attempts":3,"max_delay":"1s"},"timeout":"1m"}, {"name":"d"}]`
+	want := []string{
+		"a tasks[0].name: must be a string", "a tasks[0].priority: must be an integer",
+		"a tasks[0].dependencies[1]: must be a string or an object", "a tasks[0].dependencies[2].id: must be a string",
+		"a tasks[0].dependencies[3].id: must not be there twice",
+		" tasks[1]: must be an object", " tasks[2]: must be an object", " tasks[3]: must be an object", " tasks[4]: must be an object", " tasks[5]: must be an object",
+		"c tasks[6].retry.attempts: is not known; there are max_attempts, backoff, initial_delay and max_delay",
+		"c tasks[6].retry.max_delay: must be a number of seconds", "c tasks[6].timeout: must be a number of seconds",
+	}
+	for way, tasks := range ways(text, Options{}) {
+		var got []string
+		n := 0
+		for task, err := range tasks {
+			if err != nil {
+				t.Fatal(way, err)
+			}
+			for _, f := range task.Faults {
+				if f.Index != n {
+					t.Errorf("%s: %v has index %d, want %d", way, f, f.Index, n)
+				}
+				got = append(got, f.Task+" "+f.Reason)
+			}
+			n++
+		}
+		if !reflect.DeepEqual(got, want) || n != 8 {
+			t.Errorf("%s: %d tasks, faults\n%q\nwant\n%q", way, n, got, want)
+		}
+	}
+}
+
+func TestFaultsOfATaskAreBounded(t *testing.T) {
+	text := `{"name":"a","dependencies":[` + strings.Repeat("7,", 5000) + `7]}`
+	for task, err := range Parse([]byte(text), Options{}) {
+		if err != nil || len(task.Faults) != dag.MaxProblems {
+			t.Errorf("%d faults, %v, want %d", len(task.Faults), err, dag.MaxProblems)
+		}
+	}
+}
+
+func TestPlacesCountLinesAndCharacters(t *testing.T) {
+	long := strings.Repeat("  {\"name\": \"é木\"},\n", 4000) // more than a window
+	for text, want := range map[string]string{
+		"[\n  {\"name\": \"é\"},\n  {\"é木😀\": tru}\n]": "tasks[1]: not valid JSON at line 3, column 14: unexpected '}', want true",
+		"[\n" + long + "  x]":          "tasks[4000]: not valid JSON at line 4002, column 3: unexpected 'x', want a value",
+		"[\n" + long + "  {\"name\"}]": "tasks[4000]: not valid JSON at line 4002, column 10: unexpected '}', want ':'",
+		"[\n" + long + "  {}\n\n":      "not valid JSON at line 4004, column 1: unexpected end",
+		"[\n" + long + "  {\n \"name":  "tasks[4000]: not valid JSON at line 4003, column 7: unexpected end",
+	} {
+		for way, tasks := range ways(text, Options{}) {
+			if _, err := collect(tasks); err == nil || err.Error() != want {
+				t.Errorf("%s: %v, want %q", way, err, want)
+			}
 		}
 	}
 }
@@ -385,8 +451,8 @@ func TestObject(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		`[]`: "must be an object", `7`: "must be an object", `{}x`: "not valid JSON at byte 2: unexpected 'x', want the end",
-		`{`: "not valid JSON at byte 1: unexpected end", "{\"\xff\":1}": "must be valid UTF-8", "\x00": "not valid JSON at byte 0: unexpected byte 0x00, want a value",
+		`[]`: "must be an object", `7`: "must be an object", `{}x`: "not valid JSON at line 1, column 3: unexpected 'x', want the end",
+		`{`: "not valid JSON at line 1, column 2: unexpected end", "{\"\xff\":1}": "must be valid UTF-8", "\x00": "not valid JSON at line 1, column 1: unexpected byte 0x00, want a value",
 	} {
 		if got, err := Object([]byte(text)); err == nil || err.Error() != want {
 			t.Errorf("Object(%q) = %s, %v, want %q", text, got, err, want)

@@ -20,50 +20,6 @@ func wrong(field, format string, args ...any) error {
 	return &fieldError{field, fmt.Sprintf(format, args...)}
 }
 
-// key numbers the keys that have a meaning; each may be there once.
-type key uint
-
-const (
-	keyUnknown key = iota
-	keyName
-	keyID
-	keyUser
-	keyParent
-	keyPriority
-	keyDependencies
-	keyInputs
-	keySchemas
-	keyParams
-	keyPool
-	keyRetry
-	keyTimeout
-	keyScheduleToStart
-	keyTreeTimeout
-	keyNotBefore
-	keyOnLost
-	keyRepeatable
-	keyStored // the first of those that the engine writes, numbered from here on
-)
-
-// stored are the keys of a task that only the engine writes (spec 1.1; the last two 12.2).
-var stored = []string{
-	"status", "result", "error", "progress", "created_at", "started_at", "updated_at", "completed_at", "has_children",
-	"original_task_id", "has_copy", "has_references", "origin_type",
-}
-
-var keys = func() map[string]key {
-	m := map[string]key{
-		"name": keyName, "id": keyID, "user_id": keyUser, "parent_id": keyParent, "priority": keyPriority,
-		"dependencies": keyDependencies, "inputs": keyInputs, "schemas": keySchemas, "params": keyParams, "pool": keyPool,
-		"retry": keyRetry, "timeout": keyTimeout, "schedule_to_start": keyScheduleToStart, "tree_timeout": keyTreeTimeout,
-		"not_before": keyNotBefore, "on_lost": keyOnLost, "repeatable": keyRepeatable,
-	}
-	for i, name := range stored {
-		m[name] = keyStored + key(i)
-	}
-	return m
-}()
-
 // decoder makes tasks of their text. It is reused from task to task and keeps no part of any.
 type decoder struct {
 	limits    dag.Limits
@@ -71,8 +27,10 @@ type decoder struct {
 	alone     bool // the task is the whole document
 
 	task     *dag.Task
-	seen     uint64  // bits by key
-	payloads [3]part // inputs, params, schemas
+	wrongs   []*fieldError // at most dag.MaxProblems
+	beside   bool          // it has a key tasks, and is alone
+	seen     uint64        // bits by key
+	payloads [3]part       // inputs, params, schemas
 	custom   []pair
 	unknown  [][]byte        // unknown keys, decoded, while they are few
 	names    map[string]bool // the same, once they are many
@@ -83,10 +41,12 @@ type pair struct {
 	value part
 }
 
-// decode reads one task. On an error the task holds what was read before, to tell which one it is.
+// decode reads one task. Fields that are wrong stand in d.wrongs, and are zero in the task. On an error, which is one of syntax, the task
+// holds what was read before, to tell which one it is.
 func (d *decoder) decode(text []byte) (*dag.Task, error) {
 	t := &dag.Task{Priority: dag.Normal}
 	d.task, d.seen, d.payloads, d.custom, d.unknown, d.names = t, 0, [3]part{}, d.custom[:0], d.unknown[:0], nil
+	d.wrongs, d.beside = d.wrongs[:0], false
 	s := scanner{text: text}
 	if err := s.object(d.member); err != nil {
 		return t, err
@@ -104,16 +64,28 @@ func (d *decoder) member(quoted []byte, v part) error {
 	}
 	k := keys[string(name)]
 	if k == keyUnknown {
-		return d.keep(name, quoted, v)
+		return d.note(d.keep(name, quoted, v))
 	}
 	if d.seen&(1<<k) != 0 {
-		return wrong(string(name), "must not be there twice")
+		return d.note(wrong(string(name), "must not be there twice"))
 	}
 	d.seen |= 1 << k
 	if isNull(v) || k >= keyStored {
 		return nil
 	}
-	return d.known(k, v)
+	return d.note(d.known(k, v))
+}
+
+// note keeps what is wrong with a field, so that reading goes on. What is no JSON is returned.
+func (d *decoder) note(err error) error {
+	bad, ok := err.(*fieldError)
+	if !ok {
+		return err
+	}
+	if len(d.wrongs) < dag.MaxProblems {
+		d.wrongs = append(d.wrongs, bad)
+	}
+	return nil
 }
 
 func isNull(v part) bool { return v.raw[0] == 'n' }
@@ -164,7 +136,7 @@ func (d *decoder) known(k key, v part) (err error) {
 // keep takes a key that has no meaning here.
 func (d *decoder) keep(name, quoted []byte, v part) error {
 	if d.alone && string(name) == "tasks" {
-		return wrong("tasks", besideTasks)
+		d.beside = true
 	}
 	if d.repeats(name) {
 		return wrong(string(name), "must not be there twice")
@@ -257,8 +229,11 @@ func (d *decoder) dependencies(v part) error {
 		if k >= d.limits.Dependencies {
 			return wrong("dependencies", "must be at most %d", d.limits.Dependencies)
 		}
-		dep, err := dependency(item)
-		if bad, ok := err.(*fieldError); ok {
+		known, dep, err := len(d.wrongs), dag.Dependency{}, error(nil)
+		if dep, err = d.dependency(k, item); err != nil {
+			err = d.note(err)
+		}
+		for _, bad := range d.wrongs[known:] {
 			bad.field = fmt.Sprintf("dependencies[%d]%s", k, bad.field)
 		}
 		d.task.Dependencies = append(d.task.Dependencies, dep)
@@ -266,8 +241,11 @@ func (d *decoder) dependencies(v part) error {
 	})
 }
 
-// dependency reads one. The fields of its errors are within it: ".id".
-func dependency(v part) (dep dag.Dependency, err error) {
+// maxUnknown is how many keys that are left out are named of one task.
+const maxUnknown = 20
+
+// dependency reads one. The fields of its faults are within it: ".id".
+func (d *decoder) dependency(k int, v part) (dep dag.Dependency, err error) {
 	switch v.raw[0] {
 	case '"':
 		dep.Legacy = true
@@ -281,23 +259,23 @@ func dependency(v part) (dep dag.Dependency, err error) {
 	seen := once{prefix: "."}
 	s := scanner{text: v.raw}
 	err = s.object(func(key []byte, v part) (err error) {
-		field, err := seen.key(key, "id", "name", "type", "required")
-		if err != nil || isNull(v) {
-			return err
-		}
-		switch field {
-		case "id":
+		known, err := seen.key(key, "id", "name", "type", "required")
+		switch {
+		case err != nil || isNull(v):
+		case known == "id":
 			dep.Ref, err = text(".id", v)
-		case "name":
+		case known == "name":
 			name, err = text(".name", v)
-		case "type":
+		case known == "type":
 			dep.Type, err = text(".type", v)
-		case "required":
+		case known == "required":
 			var required bool
 			required, err = boolean(".required", v)
 			dep.Optional = !required
+		case len(d.task.Unknown) < maxUnknown:
+			d.task.Unknown = append(d.task.Unknown, short(fmt.Sprintf("dependencies[%d].%s", k, unescape(key))))
 		}
-		return err
+		return d.note(err)
 	})
 	if dep.Ref == "" && name != "" {
 		dep.Ref, dep.ByName = name, true
@@ -330,7 +308,7 @@ func (o *once) key(quoted []byte, known ...string) (string, error) {
 	return "", nil
 }
 
-// retry reads a policy (spec 12.5).
+// retry reads a policy (spec 12.5). Unlike elsewhere a key that it does not know is a fault.
 func (d *decoder) retry(v part) error {
 	if v.raw[0] != '{' {
 		return wrong("retry", "must be an object")
@@ -340,23 +318,21 @@ func (d *decoder) retry(v part) error {
 	s := scanner{text: v.raw}
 	return s.object(func(key []byte, v part) (err error) {
 		field, err := seen.key(key, "max_attempts", "backoff", "initial_delay", "max_delay")
-		if err != nil || isNull(v) && field != "" {
-			return err
-		}
-		switch field {
-		case "max_attempts":
+		switch {
+		case err != nil || isNull(v) && field != "":
+		case field == "max_attempts":
 			p.MaxAttempts, err = integer("retry.max_attempts", v)
-		case "backoff":
+		case field == "backoff":
 			var b string
 			b, err = text("retry.backoff", v)
 			p.Backoff = dag.Backoff(b)
-		case "initial_delay":
+		case field == "initial_delay":
 			p.InitialDelay, err = seconds("retry.initial_delay", v)
-		case "max_delay":
+		case field == "max_delay":
 			p.MaxDelay, err = seconds("retry.max_delay", v)
 		default:
-			return wrong("retry."+unescape(key), "is not known; there are max_attempts, backoff, initial_delay and max_delay")
+			err = wrong("retry."+unescape(key), "is not known; there are max_attempts, backoff, initial_delay and max_delay")
 		}
-		return err
+		return d.note(err)
 	})
 }

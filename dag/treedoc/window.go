@@ -12,27 +12,27 @@ const firstWindow = 64 << 10
 type window struct {
 	r    io.Reader
 	buf  []byte
-	at   int   // the next byte
-	end  int   // of what was read into buf
-	base int64 // how far into the stream buf begins
-	max  int   // bytes of one task
-	err  error // why nothing more will come; io.EOF at the regular end
+	at   int      // the next byte
+	end  int      // of what was read into buf
+	from Position // where buf begins
+	max  int      // bytes of one task
+	err  error    // why nothing more will come; io.EOF at the regular end
 }
 
 // errTooLong is a task that exceeds the window.
 var errTooLong = errors.New("too long")
 
 func newWindow(r io.Reader, max int) *window {
-	return &window{r: r, buf: make([]byte, min(firstWindow, max)), max: max}
+	return &window{r: r, buf: make([]byte, min(firstWindow, max)), max: max, from: first}
 }
 
 // wholeWindow has all of data; nothing is read or written.
 func wholeWindow(data []byte, max int) *window {
-	return &window{buf: data, end: len(data), max: max, err: io.EOF}
+	return &window{buf: data, end: len(data), max: max, err: io.EOF, from: first}
 }
 
-// offset is how far into the stream the next byte is.
-func (w *window) offset() int64 { return w.base + int64(w.at) }
+// position is where the next byte is.
+func (w *window) position() Position { return w.from.after(w.buf[:w.at]) }
 
 // more reads on, keeping what begins at the next byte, and reports whether something came.
 func (w *window) more() bool {
@@ -40,7 +40,7 @@ func (w *window) more() bool {
 		return false
 	}
 	if w.at > 0 {
-		w.base += int64(w.at)
+		w.from = w.position()
 		w.end = copy(w.buf, w.buf[w.at:w.end])
 		w.at = 0
 	}
@@ -78,14 +78,17 @@ func (w *window) next() byte {
 	}
 }
 
-// object is the text of the object that begins here: up to its closing bracket, not checked any further. It is valid
-// until the next call.
-func (w *window) object() ([]byte, error) {
+// value is the text of the value that begins here, not checked any further: an object or array up to its closing bracket, a string up
+// to its closing quote, or what goes on until white space or a comma. It is valid until the next call.
+func (w *window) value() ([]byte, error) {
 	depth, quoted := 0, false
 	for i := w.at; ; i++ {
 		if i >= w.end {
 			n := i - w.at
 			if !w.more() {
+				if depth == 0 && !quoted && w.err == io.EOF && n > 0 {
+					return w.take(n)
+				}
 				return nil, w.ended()
 			}
 			i = w.at + n
@@ -97,7 +100,9 @@ func (w *window) object() ([]byte, error) {
 		switch c := w.buf[i]; {
 		case quoted:
 			if c == '"' {
-				quoted = false
+				if quoted = false; depth == 0 {
+					return w.take(i + 1 - w.at)
+				}
 			} else if c == '\\' {
 				i++
 			}
@@ -106,16 +111,23 @@ func (w *window) object() ([]byte, error) {
 		case c == '{' || c == '[':
 			depth++
 		case c == '}' || c == ']':
-			if depth--; depth == 0 {
-				text := w.buf[w.at : i+1]
-				w.at = i + 1
-				if len(text) > w.max {
-					return nil, errTooLong
-				}
-				return text, nil
+			if depth--; depth <= 0 {
+				return w.take(i + 1 + depth - w.at) // of a number or a word, this is not a part
 			}
+		case depth == 0 && (c == ',' || isSpace(c)):
+			return w.take(i - w.at)
 		}
 	}
+}
+
+// take is the next n bytes.
+func (w *window) take(n int) ([]byte, error) {
+	if n > w.max {
+		return nil, errTooLong
+	}
+	text := w.buf[w.at : w.at+n]
+	w.at += n
+	return text, nil
 }
 
 // ended is why the text stops short.

@@ -1,0 +1,59 @@
+package client
+
+import (
+	"fmt"
+	"iter"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// document is a tree that is read and sent at the same time.
+type document struct {
+	timed    bool                 // the submission has a timeout of its own
+	warnings treedoc.Warnings     // of keys that are not sent; the server warns of the others
+	faults   dag.InvalidTreeError // what is wrong with fields
+}
+
+// messages are the tasks as they are sent. After the first fault nothing is sent, and reading goes on for the others.
+func (d *document) messages(tasks iter.Seq2[*dag.Task, error]) iter.Seq2[*pb.NewTask, error] {
+	return func(yield func(*pb.NewTask, error) bool) {
+		for t, err := range tasks {
+			if err == nil && t.TreeTimeout > 0 && !d.timed {
+				err = fmt.Errorf("task %s: the tree's timeout must be given as an option, see WithTreeTimeout", t.Name)
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			d.warnings.Look(&dag.Task{Unknown: t.Unknown})
+			d.collect(t.Faults)
+			if len(d.faults.Problems) == 0 && !yield(messageOf(t), nil) {
+				return
+			}
+		}
+		if len(d.faults.Problems) > 0 {
+			yield(nil, &d.faults)
+		}
+	}
+}
+
+func (d *document) collect(faults []*dag.InvalidTaskError) {
+	for _, f := range faults {
+		if len(d.faults.Problems) < dag.MaxProblems {
+			d.faults.Problems = append(d.faults.Problems, f)
+		} else {
+			d.faults.More++
+		}
+	}
+}
+
+// join puts what was seen here before what the server saw.
+func (d *document) join(server []Warning) (all []Warning) {
+	for _, w := range d.warnings.All() {
+		all = append(all, Warning(w))
+	}
+	all = append(all, server...)
+	return all[:min(len(all), treedoc.MaxWarnings)]
+}

@@ -1,0 +1,36 @@
+// Command docgen writes the pages that are made of the program into the directory that it is given: the reference of the tree document
+// and its JSON Schema.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/node"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: docgen DIRECTORY")
+		os.Exit(2)
+	}
+	if err := write(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func write(dir string) error {
+	schema, err := node.TreeSchema()
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{"tree.md": []byte(treedoc.Reference()), "tree.schema.json": schema} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -234,15 +234,15 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
 	res := dag.Result{Task: k, Attempt: attempt, Worker: who.Key, Before: who.Before, Error: clean(r.Error), Detail: clean(r.Detail),
 		Early: r.Early, Offer: r.Offer, UnlocksNothing: r.UnlocksNothing, Facts: dag.Facts(r.Facts)}
-	if r.StartedUnixUs > 0 && r.StartedUnixUs < latestStart {
-		res.StartedAt = time.UnixMicro(r.StartedUnixUs)
+	if r.StartedUnixUs > 0 && r.FinishedUnixUs > r.StartedUnixUs {
+		res.Ran = time.Duration(min(r.FinishedUnixUs-r.StartedUnixUs, longestRun)) * time.Microsecond
 	}
 	readEnd(&res, r)
 	return res
 }
 
-// latestStart is the year 3000: later times than any clock shows, some of which Postgres can't hold.
-const latestStart = 32_503_680_000_000_000
+// longestRun is 100 years, in microseconds: more can't be true.
+const longestRun = 100 * 365 * 24 * 3600 * 1_000_000
 
 // clean makes a text fit for Postgres: valid UTF-8 without NUL, bounded.
 func clean(s string) string {

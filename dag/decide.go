@@ -7,7 +7,8 @@ import (
 )
 
 // Decision is the pure core of one transaction: the locked rows go in, then what happened, and what is to be written
-// comes out. It knows no clock: now is the store's. One goroutine.
+// comes out. It knows no clock: now is the store's, read after the rows were locked, so that it is not before anything that
+// other transactions wrote of them. All times that are written of tasks and attempts are this one. One goroutine.
 //
 // Rows may be predictions rather than rows that were read. Then the time is not known either, and the write has to find out
 // whether the predictions hold; so nothing may be handed in that needs a time: no policy, no group, no result of work that
@@ -36,10 +37,17 @@ type Dependent struct {
 	Required bool
 }
 
-// NewDecision starts one; now is zero when it is not known. random must give numbers in [0,1).
+// NewDecision starts one; now is zero when it is not known, or not yet (see [Decision.SetNow]). random must give numbers in
+// [0,1).
 func NewDecision(now time.Time, random func() float64) *Decision {
 	return &Decision{now: now, random: random, rows: map[Key]*Row{}, deps: map[Key][]Dependent{}, Trees: map[TreeKey]*TreeDelta{}}
 }
+
+// SetNow tells the time. It comes before anything that happens.
+func (d *Decision) SetNow(now time.Time) { d.now = now }
+
+// Now is the time of all that is written; zero when it is not known.
+func (d *Decision) Now() time.Time { return d.now }
 
 // Add hands in a row; treeCancelled tells whether its tree's cancellation is on record.
 func (d *Decision) Add(r Row, treeCancelled bool) *Row {

@@ -23,11 +23,23 @@ type Result struct {
 	Offer          bool          // its slot waits for a task that it unlocks
 	UnlocksNothing bool          // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
 	Facts          Facts
-	StartedAt      time.Time
+	// Ran is how long the attempt took, by its worker's clock: only a difference, as that clock may show any time. NotBefore is when it
+	// can have started at the earliest, by the store's. Both matter for early ones only.
+	Ran       time.Duration
+	NotBefore time.Time
 }
 
 // from reports whether the result comes from the worker.
 func (res *Result) from(w WorkerKey) bool { return w == res.Worker || slices.Contains(res.Before, w) }
+
+// startedAt is when an early attempt that ended now has started.
+func (res *Result) startedAt(now time.Time) time.Time {
+	at := now.Add(-max(0, res.Ran))
+	if at.Before(res.NotBefore) {
+		return res.NotBefore
+	}
+	return at
+}
 
 // Settle records a result and unlocks what waited for it. It reports whether the result changed anything: an old
 // attempt's, a second copy, or one that comes after the end changes nothing (design §2.2).
@@ -41,9 +53,7 @@ func (d *Decision) Settle(res Result) bool {
 	case r.State == Running && (res.from(r.Worker) || repeatable && res.Early):
 	case r.State == Ready && repeatable && res.Early && !r.cancelled:
 		d.start(r, res.Worker)
-		if !res.StartedAt.IsZero() && res.StartedAt.Before(d.now) {
-			r.StartedAt = res.StartedAt
-		}
+		r.StartedAt = res.startedAt(d.now)
 	case r.State == Cancelled && r.Worker != 0 && res.from(r.Worker):
 		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCancelled, Worker: r.Worker,
 			StartedAt: r.StartedAt, Result: res.Value, Chunked: res.Chunked, Receipt: true})

@@ -13,7 +13,7 @@ import (
 // along with the decision. A row that is not in the state and the attempt in which it was loaded fails the transaction.
 func apply(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, view *residentView, room Room) (*Effects, error) {
 	queueRows(b, d.Changed())
-	queueEnded(b, d.Ended)
+	queueEnded(b, d.Ended, d.Now())
 	return commit(ctx, c, b, d, view, room)
 }
 
@@ -24,7 +24,7 @@ func commit(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, vie
 	eff := &Effects{Stops: d.Stops, Followups: len(d.Unlock), Timers: d.Timers}
 	eff.take(changed)
 	if len(d.Timers) > 0 {
-		queueTimers(b, d.Timers)
+		queueTimers(b, d.Timers, d.Now())
 	}
 	if len(d.Unlock) > 0 {
 		queueFollowups(b, FollowupUnlock, d.Unlock)

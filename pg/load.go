@@ -57,12 +57,7 @@ func (l load) lockIn(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, view
 	if !l.begun {
 		b.Queue("begin")
 	}
-	b.Queue("select clock_timestamp()").QueryRow(func(row pgx.Row) error {
-		var now time.Time
-		err := row.Scan(&now)
-		d = dag.NewDecision(now, rand.Float64)
-		return err
-	})
+	d = dag.NewDecision(time.Time{}, rand.Float64)
 	if l.before != nil {
 		l.before(b)
 	}
@@ -81,6 +76,12 @@ func (l load) lockIn(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, view
 	if len(view.trees) > 0 {
 		queueIdentities(b, view, func() { stale = true })
 	}
+	b.Queue("select clock_timestamp()").QueryRow(func(row pgx.Row) error { // all is locked
+		var now time.Time
+		err := row.Scan(&now)
+		d.SetNow(now)
+		return err
+	})
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, false, err
 	}

@@ -34,7 +34,8 @@ func queueRows(b *pgx.Batch, changed []*dag.Row) {
 // largeResult is from how many bytes on a result is worth a statement of its own.
 const largeResult = 8 << 10
 
-func queueEnded(b *pgx.Batch, ended []dag.Ended) {
+// queueEnded writes attempts that ended now.
+func queueEnded(b *pgx.Batch, ended []dag.Ended, now time.Time) {
 	var (
 		keys, workers       []int64
 		numbers             []int32
@@ -49,7 +50,7 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 	)
 	for _, e := range ended {
 		if len(e.Result) > largeResult && !e.Chunked && !e.Receipt {
-			b.Queue(sql("InsertLargeAttempt"), e.Task, e.Attempt, int16(e.Outcome), e.Counted, int64(e.Worker), orNull(e.StartedAt),
+			b.Queue(sql("InsertLargeAttempt"), e.Task, e.Attempt, int16(e.Outcome), e.Counted, int64(e.Worker), orNull(e.StartedAt), now,
 				[]byte(e.Result), e.Error, e.Detail)
 			continue
 		}
@@ -71,10 +72,10 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 		errs, details = append(errs, e.Error), append(details, e.Detail)
 	}
 	if len(keys) > 0 {
-		b.Queue(sql("InsertAttempts"), keys, numbers, outcomes, counted, workers, started, results, errs, details)
+		b.Queue(sql("InsertAttempts"), keys, numbers, outcomes, counted, workers, started, now, results, errs, details)
 	}
 	if len(doneKeys) > 0 {
-		b.Queue(sql("FinishCancelledAttempts"), doneKeys, doneNums, doneResults)
+		b.Queue(sql("FinishCancelledAttempts"), doneKeys, doneNums, doneResults, now)
 	}
 	if len(chunkKeys) > 0 {
 		b.Queue(sql("AssembleChunks"), chunkKeys, chunkNums)
@@ -82,7 +83,8 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended) {
 	}
 }
 
-func queueTimers(b *pgx.Batch, timers []dag.Timer) {
+// queueTimers writes timers. now is when their delays begin; zero: when the transaction began.
+func queueTimers(b *pgx.Batch, timers []dag.Timer, now time.Time) {
 	n := len(timers)
 	keys, attempts, kinds := make([]int64, n), make([]int32, n), make([]int16, n)
 	delays, at := make([]float64, n), make([]time.Time, n)
@@ -90,7 +92,7 @@ func queueTimers(b *pgx.Batch, timers []dag.Timer) {
 		keys[i], attempts[i], kinds[i] = int64(t.Task), t.Attempt, int16(t.Kind)
 		delays[i], at[i] = float64(t.Delay)/float64(time.Millisecond), t.At
 	}
-	b.Queue(sql("InsertTimers"), keys, attempts, kinds, delays, at)
+	b.Queue(sql("InsertTimers"), keys, attempts, kinds, delays, at, orNull(now))
 }
 
 func queueFollowups(b *pgx.Batch, kind FollowupKind, keys []dag.Key) {

@@ -2,7 +2,9 @@ package pg
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -18,13 +20,14 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 	if eff, done, err := s.settleOptimistically(ctx, results, granted); done {
 		return slices.Repeat([]bool{true}, len(results)), eff, err
 	}
-	l, offers := loadResults(results)
+	l, offers, early := loadResults(results)
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		granted.again()
 		d, view, err := l.lock(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
+		early.bound(results)
 		changed = d.SettleAll(results, func(w dag.WorkerKey) bool { return offers.alive[w] }, offers.passesNobody)
 		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, granted.ask)
 		return err
@@ -34,13 +37,16 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 
 // loadResults says what to read before results are decided about. A policy is needed of what did not complete: it may be tried
 // again.
-func loadResults(results []dag.Result) (load, *offers) {
+func loadResults(results []dag.Result) (load, *offers, *earlyOnes) {
 	l := load{keys: make([]dag.Key, len(results)), dependents: true}
-	offers := &offers{}
+	offers, early := &offers{}, &earlyOnes{}
 	for i, r := range results {
 		l.keys[i] = r.Task
 		if r.Offer {
 			offers.add(r)
+		}
+		if r.Early {
+			early.add(r)
 		}
 		if r.UnlocksNothing {
 			l.unlockNothing = append(l.unlockNothing, r.Task)
@@ -49,10 +55,56 @@ func loadResults(results []dag.Result) (load, *offers) {
 			l.policies = append(l.policies, r.Task)
 		}
 	}
-	if len(offers.tasks) > 0 {
-		l.before = offers.queue
+	l.before = func(b *pgx.Batch) {
+		offers.queue(b)
+		early.queue(b)
 	}
-	return l, offers
+	return l, offers, early
+}
+
+// earlyOnes are results of attempts that may have started before their claims: none has before its tree was created, or the
+// attempt before it ended, whatever its worker says of the time it took.
+type earlyOnes struct {
+	trees   map[dag.TreeKey]time.Time // when each was created
+	again   []dag.Key                 // of those with an attempt before
+	numbers []int32
+	ended   map[dag.Key]time.Time // the attempts before
+}
+
+func (e *earlyOnes) add(r dag.Result) {
+	if e.trees == nil {
+		e.trees, e.ended = map[dag.TreeKey]time.Time{}, map[dag.Key]time.Time{}
+	}
+	e.trees[r.Task.Tree()] = time.Time{}
+	if r.Attempt > 1 {
+		e.again, e.numbers = append(e.again, r.Task), append(e.numbers, r.Attempt)
+	}
+}
+
+func (e *earlyOnes) queue(b *pgx.Batch) {
+	if len(e.trees) == 0 {
+		return
+	}
+	b.Queue(sql("CreatedAt"), slices.Collect(maps.Keys(e.trees))).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func(v *values) { e.trees[dag.TreeKey(v.bigint())] = v.timestamp() })
+	})
+	if len(e.again) > 0 {
+		b.Queue(sql("EndedBefore"), e.again, e.numbers).Query(func(rows pgx.Rows) error {
+			return eachRow(rows, func(v *values) { e.ended[v.key()] = v.timestamp() })
+		})
+	}
+}
+
+// bound tells the early results when they can have started at the earliest.
+func (e *earlyOnes) bound(results []dag.Result) {
+	for i := range results {
+		if r := &results[i]; r.Early {
+			r.NotBefore = e.trees[r.Task.Tree()]
+			if ended := e.ended[r.Task]; r.Attempt > 1 && ended.After(r.NotBefore) {
+				r.NotBefore = ended
+			}
+		}
+	}
 }
 
 // offers are results whose slots wait for what they unlock.
@@ -77,6 +129,9 @@ func (o *offers) add(r dag.Result) {
 }
 
 func (o *offers) queue(b *pgx.Batch) {
+	if len(o.tasks) == 0 {
+		return
+	}
 	o.alive, o.waiting = map[dag.WorkerKey]bool{}, map[int32]waiting{}
 	queueShareWorkers(b, o.workers, o.alive)
 	b.Queue(sql("WaitingOf"), o.tasks).Query(func(rows pgx.Rows) error {

@@ -1,6 +1,8 @@
 package pg
 
 import (
+	"time"
+
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -53,7 +55,7 @@ func (r *treeRows) queue(b *pgx.Batch) {
 		b.Queue(sql("InsertFirstEvents"), r.started)
 	}
 	if len(r.timers) > 0 {
-		queueTimers(b, r.timers)
+		queueTimers(b, r.timers, time.Time{})
 	}
 	if len(r.releases) > 0 {
 		queueFollowups(b, FollowupRelease, r.releases)

@@ -175,6 +175,25 @@ where (t.state = :delayed or s.timeout_ms > 0)
   and not exists (select from timer m where m.task = t.key and m.attempt = t.attempt and m.kind = case when t.state = :delayed then :timer_due else :timer_start_to_close end)
 limit $3
 
+-- name: AuditTaskTimes
+-- What happens to a task is in order: its tree is created, each attempt starts, ends, and the next one starts; what runs started
+-- after the attempt before ended. By over a second: versions before 0.3 took the start and the end from different clocks, and may run
+-- beside this one; trees that they finished before it came are left out.
+select 'times' as kind, t.key >> 24 as tree, t.key as task,
+  format('created at %s; attempt %s started at %s and ended at %s; the attempt before ended at %s', tree.created_at, a.number, coalesce(a.started_at::text, 'no time'),
+    coalesce(a.finished_at::text, 'no time'), coalesce(a.before::text, 'no time')) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last)
+join tree on tree.key = r.first >> 24 and tree.created_at > (select max(at) from migration where name = '0007_lane.sql')
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t
+cross join lateral (
+  select number, started_at, finished_at, lag(finished_at) over (order by number) as before from (
+    select number, started_at, finished_at from attempt where attempt.task = t.key
+    union all
+    select t.attempt, t.started_at, null where t.state = :running) all_attempts) a
+where a.started_at < tree.created_at - interval '1 second' or a.started_at < a.before - interval '1 second'
+  or a.finished_at < coalesce(a.started_at, a.before, tree.created_at) - interval '1 second'
+limit $3
+
 -- name: AuditTaskStrayTimers
 -- A timer names a task that is there; one that lets a task go, a delayed one (or one that was cancelled).
 select 'stray_timer' as kind, m.task >> 24 as tree, m.task, format('a timer of kind %s for attempt %s at %s; the task''s state is %s', m.kind, m.attempt, m.at,

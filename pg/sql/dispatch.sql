@@ -72,6 +72,15 @@ cross join lateral (
   cross join lateral (select from task t where t.key = l.key and t.attempt = l.attempt and t.state = :ready offset 0) t) w
 group by p.pool
 
+-- name: CreatedAt
+-- When the trees $1 were created. No locks.
+select t.key, t.created_at from unnest($1::bigint[]) u(key) cross join lateral (select key, created_at from tree where tree.key = u.key offset 0) t
+
+-- name: EndedBefore
+-- When the attempts before $2 of the tasks $1 ended. No locks.
+select u.key, a.finished_at from unnest($1::bigint[], $2::integer[]) u(key, number)
+cross join lateral (select finished_at from attempt where task = u.key and number = u.number - 1 offset 0) a
+
 -- name: LoadDependencyResults
 -- The results of the completed dependencies of the tasks $1, in the order of the dependencies, for those with at most
 -- $2 of them.

@@ -109,12 +109,12 @@ with t as (
   update tree set execution = execution + 1, execution_start = sequence, cancelled_at = null, cancel_message = null,
     started_at = null, held = held + $2, unfinished = unfinished + $3, completed = completed + $4, failed = failed + $5,
     cancelled = cancelled + $6, blocked = blocked + $7, leaves_completed = leaves_completed + $8,
-    finished_at = case when unfinished + $3 = 0 then now() end,
+    finished_at = case when unfinished + $3 = 0 then clock_timestamp() end,
     sequence = sequence + 1 + case when unfinished + $3 = 0 then 1 else 0 end
   where key = $1
   returning key, sequence, execution, root, timeout_ms, unfinished
 ), e as (
-  insert into event (tree, last, body) select key, sequence, case when unfinished = 0 then :event_execution || :event_final else :event_execution end from t
+  insert into event (tree, last, at, body) select key, sequence, clock_timestamp(), case when unfinished = 0 then :event_execution || :event_final else :event_execution end from t
 ), i as (
   insert into timer (at, task, attempt, kind)
   select now() + timeout_ms * interval '1 millisecond', root, execution, 4 from t where timeout_ms is not null

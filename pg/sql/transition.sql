@@ -104,26 +104,27 @@ where t.key = u.key and t.state = u.was and t.remaining = u.was_remaining and co
 returning t.key, t.state, t.started_at, u.was_worker, u.result
 ), a as (
 insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result)
-select key, 1, :outcome_completed, true, was_worker, started_at, now(), result::json from w where state = :completed
+select key, 1, :outcome_completed, true, was_worker, started_at, greatest(now(), started_at), result::json from w where state = :completed
 )
 select changed(count(*), $10, 'change tasks') from w
 
 -- name: InsertAttempts
+-- The attempts that ended at $7.
 insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail)
-select u.task, u.number, u.outcome, u.counted, nullif(u.worker, 0), u.started_at, now(), u.result::json,
+select u.task, u.number, u.outcome, u.counted, nullif(u.worker, 0), u.started_at, $7::timestamptz, u.result::json,
   nullif(u.error, ''), nullif(u.detail, '')
-from unnest($1::bigint[], $2::integer[], $3::smallint[], $4::boolean[], $5::bigint[], $6::timestamptz[], $7::text[],
-  $8::text[], $9::text[])
+from unnest($1::bigint[], $2::integer[], $3::smallint[], $4::boolean[], $5::bigint[], $6::timestamptz[], $8::text[],
+  $9::text[], $10::text[])
   u(task, number, outcome, counted, worker, started_at, result, error, detail)
 
 -- name: InsertLargeAttempt
 -- One attempt of those that InsertAttempts is not for: in an array, a large result would be copied several times over.
 insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail)
-values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, now(), $7, nullif($8, ''), nullif($9, ''))
+values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7, $8, nullif($9, ''), nullif($10, ''))
 
 -- name: FinishCancelledAttempts
 -- Adds what the workers of cancelled attempts brought back. Expects: the row that the cancellation wrote.
-update attempt a set finished_at = now(), result = coalesce(u.result::json, a.result)
+update attempt a set finished_at = $4, result = coalesce(u.result::json, a.result)
 from unnest($1::bigint[], $2::integer[], $3::text[]) u(task, number, result)
 where a.task = u.task and a.number = u.number and a.outcome = :outcome_cancelled
 
@@ -141,8 +142,9 @@ where a.task = c.task and a.number = c.number
 delete from chunk c using unnest($1::bigint[], $2::integer[]) u(task, number) where c.task = u.task and c.attempt <= u.number
 
 -- name: InsertTimers
+-- Delays begin at $6; null: with the transaction.
 insert into timer (at, task, attempt, kind)
-select coalesce(u.at, now() + u.delay_ms * interval '1 millisecond'), u.task, u.attempt, u.kind
+select coalesce(u.at, coalesce($6, now()) + u.delay_ms * interval '1 millisecond'), u.task, u.attempt, u.kind
 from unnest($1::bigint[], $2::integer[], $3::smallint[], $4::double precision[], $5::timestamptz[]) u(task, attempt, kind, delay_ms, at)
 on conflict do nothing
 
@@ -155,7 +157,8 @@ on conflict (kind, task) do update set cursor = 0
 select 1 from tree where key = any($1::bigint[]) order by key for update
 
 -- name: ApplyTrees
--- Adds deltas to the trees' aggregates, gives the events their places, and ends executions that nothing is left of.
+-- Adds deltas to the trees' aggregates, gives the events their places, and ends executions that nothing is left of. The time of
+-- events, and of an end, is read when the tree is locked: it is not before that of anything that has happened in the tree.
 -- Locks: trees; take LockTrees before when there are several.
 with u as (
   select * from unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::integer[],
@@ -167,14 +170,14 @@ with u as (
     blocked = tree.blocked + u.blocked, leaves_completed = tree.leaves_completed + u.leaves_completed,
     started_at = case when u.started and tree.started_at is null then now() else tree.started_at end,
     finished_at = case when tree.unfinished + u.unfinished = 0 and tree.finished_at is null and tree.execution > 0
-      then now() else tree.finished_at end,
+      then clock_timestamp() else tree.finished_at end,
     sequence = tree.sequence + u.events
       + case when tree.unfinished + u.unfinished = 0 and tree.finished_at is null and tree.execution > 0 then 1 else 0 end
   from u where tree.key = u.key
-  returning tree.key, tree.sequence, u.events, u.body, coalesce(tree.finished_at = now() and tree.unfinished = 0, false) as final
+  returning tree.key, tree.sequence, u.events, u.body, tree.unfinished = 0 and u.unfinished < 0 and tree.execution > 0 as final
 ), e as (
-  insert into event (tree, last, body)
-  select key, sequence, case when final then body || :event_final else body end from t where events > 0 or final
+  insert into event (tree, last, at, body)
+  select key, sequence, clock_timestamp(), case when final then body || :event_final else body end from t where events > 0 or final
 )
 select key, sequence, final from t
 

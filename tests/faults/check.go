@@ -33,6 +33,12 @@ func CheckSettled(ctx context.Context, url string) error {
 		"attempts open":                    "select count(*) from task where worker is not null",
 		"timers left of delayed tasks":     "select count(*) from timer where kind = 1",
 		"trees that count an open attempt": "select count(*) from tree where running <> 0",
+		"attempts whose times are out of order": `select count(*) from (select tree.created_at, tree.finished_at as ended, a.*, lag(a.finished_at) over (partition by task order by number) as before
+			from attempt a join tree on tree.key = a.task >> 24) a
+			where started_at < created_at or started_at < before or finished_at < coalesce(started_at, before, created_at) or ended < started_at`,
+		"tasks that started before what they wait for ended": `select count(*) from edge e join task t on t.key = e.dependent join attempt a on a.task = e.dependency and a.number = (select max(number) from attempt where task = e.dependency)
+			where e.required and t.state = 6 and t.started_at < a.finished_at and (select execution from tree where key = t.key >> 24) = 1`,
+		"events whose times are out of order": "select count(*) from (select at < lag(at) over (partition by tree order by last) as late from event) e where late",
 	})
 }
 

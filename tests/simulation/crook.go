@@ -11,9 +11,9 @@ func (w *world) forge(wk *worker) {
 	}
 	t := w.store.trees[w.rng.IntN(len(w.store.trees))]
 	row := t.tasks[w.rng.IntN(len(t.tasks))].row
-	r := result{key: attemptKey{row.Key, row.Attempt}, token: []byte("forged"), outcome: dag.OutcomeCompleted, early: w.rng.IntN(2) == 0, started: w.now}
+	r := result{key: attemptKey{row.Key, row.Attempt}, token: []byte("forged"), outcome: dag.OutcomeCompleted, early: w.rng.IntN(2) == 0}
 	if k, ok := w.others(wk); ok {
-		r = result{key: k, token: tokens.Of(k.task, k.number), outcome: dag.OutcomeCompleted, started: w.now}
+		r = result{key: k, token: tokens.Of(k.task, k.number), outcome: dag.OutcomeCompleted}
 	} else if w.rng.IntN(2) == 0 {
 		session := wk.session.name
 		c.resume(c.life, func() { c.claim(wk.id-100, session, []grant{{r.key, r.token}}, func([]dag.Verdict) {}) })

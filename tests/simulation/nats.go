@@ -45,7 +45,7 @@ type result struct {
 	permanent, early bool
 	retryAfter       time.Duration
 	offer            bool // its slot waits for a task that it unlocks
-	started          time.Duration
+	ran              time.Duration
 }
 
 // nats is the queue: it redelivers, and it may forget everything.

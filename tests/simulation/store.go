@@ -227,10 +227,20 @@ func (s *store) ended(e dag.Ended) {
 		old.finished = true
 	case old != nil:
 		s.w.broken("task %d attempt %d is settled twice: %s, then %s", e.Task.Index(), e.Attempt, old.Outcome, e.Outcome)
+	case e.StartedAt.After(epoch.Add(s.w.now)) || !e.StartedAt.IsZero() && e.StartedAt.Before(epoch.Add(s.endOf(attemptKey{e.Task, e.Attempt - 1}))):
+		s.w.broken("task %d attempt %d starts at %s, and that is not between the end of the one before and its own, %s", e.Task.Index(), e.Attempt, e.StartedAt, s.w.now)
 	default:
 		s.attempts[k] = &attemptRow{Ended: e, at: s.w.now, finished: e.Worker == 0 || e.Outcome != dag.OutcomeCancelled}
 		s.w.judgeEnd(s.task(e.Task), e)
 	}
+}
+
+// endOf is when an attempt ended; 0 if there is none.
+func (s *store) endOf(k attemptKey) time.Duration {
+	if row := s.attempts[k]; row != nil {
+		return row.at
+	}
+	return 0
 }
 
 func (s *store) addFollowup(kind followupKind, k dag.Key) {

@@ -250,7 +250,7 @@ func (wk *worker) publish(a *attempt) {
 		return
 	}
 	r := result{key: a.key(), token: a.Token, outcome: a.Result.Outcome, permanent: a.permanent, retryAfter: a.retryAfter, early: a.Result.Early,
-		offer: a.Result.Offer, started: a.started}
+		offer: a.Result.Offer, ran: wk.w.now - a.started}
 	b := batch{worker: wk.id - 100, session: a.session.name, results: []result{r}}
 	life, stored := wk.life, false
 	wk.net(func() {

@@ -1,0 +1,116 @@
+package pg
+
+import (
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// TestATransactionThatWaitsEndsNoAttemptBeforeItsStart: of two transactions about a task, the one that began first may be the
+// second to get it, and what it writes is later all the same.
+func TestATransactionThatWaitsEndsNoAttemptBeforeItsStart(t *testing.T) {
+	t.Parallel()
+	for name, outcome := range map[string]dag.Outcome{"optimistic": dag.OutcomeCompleted, "read": dag.OutcomeFailed} {
+		t.Run(name, func(t *testing.T) {
+			h := newTwoStores(t, 1)
+			first := h.begin("t")
+			other, err := pgx.Connect(t.Context(), h.s.pool.Config().ConnString())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close(t.Context())
+			exec := func(statement string, args ...any) {
+				t.Helper()
+				if _, err := other.Exec(t.Context(), statement, args...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			exec("begin")
+			exec("select from task where key = $1 for update", first.Key)
+			settled := make(chan error, 1)
+			go func() {
+				_, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: first.Key, Attempt: 1, Worker: h.worker, Outcome: outcome,
+					Value: []byte(`1`), Facts: first.Facts()}}, nil)
+				settled <- err
+			}()
+			h.eventually("the settlement waits for the row", `select count(*) > 0 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+			time.Sleep(20 * time.Millisecond)
+			exec("update task set started_at = clock_timestamp() where key = $1", first.Key) // what a claim writes
+			exec("commit")
+			if err := <-settled; err != nil {
+				t.Fatal(err)
+			}
+			var ended, happened bool
+			if err := h.s.pool.QueryRow(t.Context(), `select a.finished_at >= a.started_at and a.started_at = t.started_at,
+				(select max(at) from event where tree = t.key >> 24) >= t.started_at
+				from attempt a join task t on t.key = a.task where t.key = $1`, first.Key).Scan(&ended, &happened); err != nil {
+				t.Fatal(err)
+			}
+			if !ended || !happened {
+				t.Errorf("it ends after its start: %v; the event is after it: %v", ended, happened)
+			}
+		})
+	}
+}
+
+// eventually waits until the query says true.
+func (h *twoStores) eventually(what, query string) {
+	h.t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		var yes bool
+		if err := h.s.pool.QueryRow(h.t.Context(), query).Scan(&yes); err != nil {
+			h.t.Fatal(err)
+		}
+		if yes {
+			return
+		}
+	}
+	h.t.Fatal("not in time: " + what)
+}
+
+// TestAnEarlyAttemptStartsAfterWhatWasBefore: whatever its worker says of the time that it took.
+func TestAnEarlyAttemptStartsAfterWhatWasBefore(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		again bool
+		ran   time.Duration
+		want  string // true of the task t, its tree and the attempt a
+	}{
+		"it ran for a while":              {false, time.Millisecond, "a.finished_at - a.started_at = interval '1 millisecond'"},
+		"it can't have run for that long": {false, 100 * 365 * 24 * time.Hour, "a.started_at = tree.created_at"},
+		"the attempt before ended later": {true, 100 * 365 * 24 * time.Hour,
+			"a.started_at = (select finished_at from attempt where task = t.key and number = 1) and a.started_at > tree.created_at"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newTwoStores(t, 1)
+			task := &dag.Task{ID: "t", Name: "t", Executor: "e", Repeatable: true}
+			out, err := h.s.Submit(t.Context(), treeOf(task))
+			if err != nil {
+				t.Fatal(err)
+			}
+			key, attempt := out.Effects.Publish[0].Key, int32(1)
+			time.Sleep(10 * time.Millisecond)
+			settle := func(outcome dag.Outcome, ran time.Duration) {
+				t.Helper()
+				changed, _, err := h.s.Settle(t.Context(), []dag.Result{{Task: key, Attempt: attempt, Worker: h.worker, Outcome: outcome, Early: true, Ran: ran}}, nil)
+				if err != nil || !changed[0] {
+					t.Fatal(changed, err)
+				}
+			}
+			if tt.again {
+				settle(dag.OutcomeReturned, 0)
+				attempt = 2
+				time.Sleep(10 * time.Millisecond)
+			}
+			settle(dag.OutcomeCompleted, tt.ran)
+			var good bool
+			if err := h.s.pool.QueryRow(t.Context(), "select "+tt.want+` from task t join tree on tree.key = t.key >> 24
+				join attempt a on a.task = t.key and a.number = t.attempt where t.key = $1`, key).Scan(&good); err != nil || !good {
+				t.Errorf("%s: %v, %v", tt.want, good, err)
+			}
+		})
+	}
+}

@@ -3,6 +3,7 @@ package executors
 import (
 	"context"
 	"encoding/json"
+	"runtime"
 	"time"
 )
 
@@ -49,7 +50,20 @@ type Description struct {
 	Cancelable            bool            // stops its work when the context ends
 	Repeatable            bool            // running twice at once does no harm; no effect for executors of your own, see [Repeatable]
 	Timeout               time.Duration   // start-to-close when the task names none; 0: unlimited
+	// Concurrency is how many attempts suit one worker at the same time, where its operator says nothing: work that keeps a core busy
+	// wants as many as there are cores ([PerCore]), work that waits for others more. 0: [DefaultConcurrency].
+	Concurrency int
 }
+
+// DefaultConcurrency is how many attempts of an executor a worker runs at the same time if neither its operator nor the executor says.
+const DefaultConcurrency = 16
+
+// PerCore is a [Description.Concurrency] for work that keeps a core busy: one attempt for each core that this process may use, and
+// two at least.
+func PerCore() int { return max(2, runtime.GOMAXPROCS(0)) }
+
+// Waiting is a [Description.Concurrency] for work that mostly waits for the network or the clock.
+const Waiting = 64
 
 // Call is one attempt, as an executor sees it. The worker owns it; an executor must not keep it after Run returns.
 type Call struct {

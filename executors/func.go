@@ -59,6 +59,9 @@ func WithDescription(text string) Option { return func(d *Description) { d.Descr
 // WithType sets the registry type; see [Description.Type]. The default is "go".
 func WithType(typ string) Option { return func(d *Description) { d.Type = typ } }
 
+// WithConcurrency sets how many attempts suit one worker; see [Description.Concurrency].
+func WithConcurrency(n int) Option { return func(d *Description) { d.Concurrency = n } }
+
 // WithTimeout bounds an attempt, from its start, if the task has no timeout of its own.
 func WithTimeout(most time.Duration) Option { return func(d *Description) { d.Timeout = most } }
 

@@ -166,7 +166,9 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 	if !s.lease.extend(sent, time.Duration(min(reply.LeaseMs, maxLease.Milliseconds()))*time.Millisecond) {
 		return false
 	}
-	s.announce.Do(func() { w.log.Info("worker takes tasks", "instance", s.instance, "executors", w.kinds.ids()) })
+	s.announce.Do(func() {
+		w.log.Info("worker takes tasks", "instance", s.instance, "slots", w.Slots(), "pools", w.slotsOfPools(), "executors", w.kinds.ids())
+	})
 	return true
 }
 

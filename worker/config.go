@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +27,7 @@ import (
 // Pool is a queue that the worker serves.
 type Pool struct {
 	Name        string
-	Concurrency int // slots: how many attempts it has in hand at most, from take to result; 0: [Config.Concurrency]
+	Concurrency int // slots: how many attempts it has in hand at most, from take to result; 0: as [Config.Concurrency] says
 }
 
 // Config is what a worker needs to know. Zero fields get their defaults.
@@ -38,9 +39,11 @@ type Config struct {
 	// are an io.Closer.
 	Executors []executors.Executor
 
-	Pools       []Pool // empty: one for each executor, named like it
-	OwnPools    bool   // also serve one pool for each executor, named like it, besides those in Pools
-	Concurrency int    // slots of each pool that names no number; default 16, all pools together at most 20 000
+	Pools    []Pool // empty: one for each executor, named like it
+	OwnPools bool   // also serve one pool for each executor, named like it, besides those in Pools
+	// Concurrency is the slots of each pool that names no number. 0: what suits the executor of the pool's name
+	// ([executors.Description]), and in other pools [executors.DefaultConcurrency]. All pools together have at most 20 000.
+	Concurrency int
 
 	Prefix string // of the cluster's NATS subjects and streams; default tg
 
@@ -130,7 +133,6 @@ func buildOf(info *debug.BuildInfo) string {
 
 // setPools gives every pool its slots, and each executor its pool where that is asked for.
 func (c *Config) setPools() {
-	orDefault(&c.Concurrency, 16)
 	named := c.Pools
 	c.Pools = slices.Clone(named)
 	if c.OwnPools || len(named) == 0 {
@@ -144,8 +146,16 @@ func (c *Config) setPools() {
 			}
 		}
 	}
+	suits := map[string]int{}
+	for _, e := range c.Executors {
+		if !isNil(e) {
+			d := e.Describe()
+			suits[d.ID] = d.Concurrency
+		}
+	}
 	for i := range c.Pools {
-		orDefault(&c.Pools[i].Concurrency, c.Concurrency)
+		p := &c.Pools[i]
+		orDefault(&p.Concurrency, cmp.Or(c.Concurrency, suits[p.Name], executors.DefaultConcurrency))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/noop"
+	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
 )
@@ -33,10 +35,18 @@ func TestWorkerID(t *testing.T) {
 
 func TestPools(t *testing.T) {
 	both := []executors.Executor{noop.New(), noop.NewRepeatable()}
+	shells := executors.Func("shells", func(context.Context, struct{}) (int, error) { return 0, nil }, executors.WithConcurrency(executors.PerCore()))
 	for name, tt := range map[string]struct {
 		cfg  Config
 		want []Pool
 	}{
+		"as many slots as suit an executor": {
+			Config{Executors: []executors.Executor{shells, sleep.New()}, OwnPools: true, Pools: []Pool{{"gpu", 0}}},
+			[]Pool{{"gpu", 16}, {"shells", max(2, runtime.GOMAXPROCS(0))}, {sleep.ID, 64}},
+		},
+		"of the slots given, whatever suits": {
+			Config{Executors: []executors.Executor{shells, sleep.New()}, Concurrency: 3}, []Pool{{"shells", 3}, {sleep.ID, 3}},
+		},
 		"one for each executor": {Config{}, []Pool{{noop.ID, 16}, {noop.RepeatableID, 16}}},
 		"of the slots given":    {Config{Concurrency: 3}, []Pool{{noop.ID, 3}, {noop.RepeatableID, 3}}},
 		"those named alone":     {Config{Pools: []Pool{{"gpu", 2}, {"cpu", 0}}}, []Pool{{"gpu", 2}, {"cpu", 16}}},
@@ -44,7 +54,9 @@ func TestPools(t *testing.T) {
 			Config{OwnPools: true, Pools: []Pool{{"gpu", 2}, {noop.ID, 1}}}, []Pool{{"gpu", 2}, {noop.ID, 1}, {noop.RepeatableID, 16}},
 		},
 	} {
-		tt.cfg.Executors = both
+		if tt.cfg.Executors == nil {
+			tt.cfg.Executors = both
+		}
 		tt.cfg.setDefaults()
 		if !slices.Equal(tt.cfg.Pools, tt.want) {
 			t.Errorf("%s: got %v, want %v", name, tt.cfg.Pools, tt.want)

@@ -34,14 +34,14 @@ func devCommand() *cobra.Command {
 	bind(cmd, config.Variables(&cfg))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return serve(cmd, node.DevKind, &cfg, &cfg.Log, func(ctx context.Context, p *node.Process) error {
-			at, dir, err := startDev(ctx, p, &cfg)
+			at, dir, slots, err := startDev(ctx, p, &cfg)
 			if err != nil {
 				return err
 			}
 			if err := announce(p, cfg.ReadyFile, at); err != nil {
 				return err
 			}
-			welcome(cmd.OutOrStdout(), at, dir, &cfg)
+			welcome(cmd.OutOrStdout(), at, dir, slots, &cfg)
 			return nil
 		})
 	}
@@ -59,36 +59,38 @@ func devCommand() *cobra.Command {
 //	            └───────────────────────────────────────────────┘
 //
 // It ends in this order: the worker drains, the APIs end, the coordinator, NATS, Postgres, the temporary directory.
-func startDev(ctx context.Context, p *node.Process, cfg *config.Dev) (at addresses, dir string, err error) {
+func startDev(ctx context.Context, p *node.Process, cfg *config.Dev) (at addresses, dir string, slots int, err error) {
 	dir, err = openDataDir(p, cfg)
 	if err != nil {
-		return at, dir, err
+		return at, dir, slots, err
 	}
 	postgres, nats := cfg.PostgresURL, cfg.NATSURL
 	if postgres.Reveal() == "" {
 		if postgres, err = startPostgres(ctx, p, cfg, dir); err != nil {
-			return at, dir, err
+			return at, dir, slots, err
 		}
 	}
 	if nats.Reveal() == "" {
 		if nats, err = startNATS(p, cfg, dir); err != nil {
-			return at, dir, err
+			return at, dir, slots, err
 		}
 	}
 	settings := cfg.Coordinator(postgres, nats)
 	c, err := p.StartCoordinator(ctx, &settings, node.Options{})
 	if err != nil {
-		return at, dir, err
+		return at, dir, slots, err
 	}
 	if err := p.UntilReady(ctx); err != nil { // a worker that finds no coordinator would complain
-		return at, dir, err
+		return at, dir, slots, err
 	}
 	at = addresses{HTTP: c.HTTP, GRPC: c.GRPC, NATS: nats.Reveal(), Postgres: postgres.Reveal()}
 	workers := cfg.Worker(nats)
-	if _, err = p.StartWorker(ctx, &workers, node.Options{}); err != nil {
-		return at, dir, err
+	w, err := p.StartWorker(ctx, &workers, node.Options{})
+	if err != nil {
+		return at, dir, slots, err
 	}
-	return at, dir, p.UntilReady(ctx)
+	slots = w.Slots()
+	return at, dir, slots, p.UntilReady(ctx)
 }
 
 // startPostgres starts the private Postgres and watches it.
@@ -180,7 +182,7 @@ func dataHome() (string, error) {
 }
 
 // welcome tells a person what there is. Passwords are in the ready file only.
-func welcome(w io.Writer, at addresses, dir string, cfg *config.Dev) {
+func welcome(w io.Writer, at addresses, dir string, slots int, cfg *config.Dev) {
 	kept := dir
 	if cfg.Ephemeral {
 		kept = "nothing is kept (--ephemeral)"
@@ -198,10 +200,11 @@ Taskgrove is ready.
   Postgres  %s
   State     %s
   Commands  %s
+  Slots     %d tasks at once, over all pools ("taskgrove workers" shows each; --concurrency sets them)
 
 Try "taskgrove submit FILE --watch", "taskgrove list", "taskgrove workers". Ctrl-C stops it all.
 
-`, at.HTTP, at.GRPC, withoutUser(at.NATS), withoutUser(at.Postgres), kept, commands)
+`, at.HTTP, at.GRPC, withoutUser(at.NATS), withoutUser(at.Postgres), kept, commands, slots)
 }
 
 func withoutUser(address string) string {

@@ -131,7 +131,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Calls an HTTP service and returns status, headers and body",
 		Tags:        []string{"http", "rest", "api"},
 		Inputs:      inputSchema, Output: outputSchema,
-		Cancelable: true,
+		Cancelable: true, Concurrency: executors.Waiting,
 	}
 }
 

@@ -54,7 +54,7 @@ func (*Executor) Describe() executors.Description {
 		Description: "Waits for the time given, reporting progress",
 		Tags:        []string{"core", "test"},
 		Inputs:      inputSchema, Output: outputSchema,
-		Cancelable: true,
+		Cancelable: true, Concurrency: executors.Waiting,
 	}
 }
 

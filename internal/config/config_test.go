@@ -34,9 +34,9 @@ const secretURL = "mysql://user:hunter2@host/db"
 
 func TestFaultsNameTheVariableAndWhatItTakes(t *testing.T) {
 	for _, tt := range []struct{ name, variable, value, want string }{
-		{"number", "TASKGROVE_CONCURRENCY", "many", "TASKGROVE_CONCURRENCY=many: not a number; takes a whole number, from 1 to 20000"},
-		{"number below its bound", "TASKGROVE_CONCURRENCY", "0", "TASKGROVE_CONCURRENCY=0: too small; takes a whole number, from 1 to 20000"},
-		{"number above its bound", "TASKGROVE_CONCURRENCY", "20001", "TASKGROVE_CONCURRENCY=20001: too large; takes a whole number, from 1 to 20000"},
+		{"number", "TASKGROVE_CONCURRENCY", "many", "TASKGROVE_CONCURRENCY=many: not a number; takes a whole number, from 0 to 20000"},
+		{"number below its bound", "TASKGROVE_CONCURRENCY", "-1", "TASKGROVE_CONCURRENCY=-1: too small; takes a whole number, from 0 to 20000"},
+		{"number above its bound", "TASKGROVE_CONCURRENCY", "20001", "TASKGROVE_CONCURRENCY=20001: too large; takes a whole number, from 0 to 20000"},
 		{"number above every bound", "TASKGROVE_CONCURRENCY", "99999999999999999999", "TASKGROVE_CONCURRENCY=99999999999999999999: not a number; takes"},
 		{"duration without a unit", "TASKGROVE_RETENTION", "7", "TASKGROVE_RETENTION=7: not a duration; takes a duration, such as"},
 		{"negative duration", "TASKGROVE_RETENTION", "-1h", "TASKGROVE_RETENTION=-1h: too small; takes"},

@@ -12,6 +12,7 @@ import (
 // Task is a task as the cluster shows it. JSON fields are nil for null.
 type Task struct {
 	ID, TreeID, ParentID string // ParentID is empty for the root
+	Ref                  string // what its submission calls it, under which its result gets into inputs: the id given there, or the name
 	UserID, Name         string
 	Status               Status
 	State                State
@@ -132,7 +133,7 @@ func at(t *timestamppb.Timestamp) time.Time {
 
 func taskOf(t *pb.Task) *Task {
 	out := &Task{
-		ID: t.Id, TreeID: t.TreeId, ParentID: t.ParentId, UserID: t.UserId, Name: t.Name,
+		ID: t.Id, Ref: t.Ref, TreeID: t.TreeId, ParentID: t.ParentId, UserID: t.UserId, Name: t.Name,
 		Status: Status(t.Status), State: State(t.State), Priority: priorityOf(t.Priority),
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -139,7 +140,7 @@ func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 		Version: workerv1.Version, Attempt: &workerv1.Attempt{Task: int64(w.Key), Number: uint32(w.Attempt)},
 		Token: c.tokens.Of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
-		IdempotencyKey: fmt.Sprintf("%s.%d", w.ID, w.Execution), UserId: w.UserID,
+		IdempotencyKey: idempotencyKey(w), UserId: w.UserID,
 		Unlocks: w.Flags.Unlocks(), Facts: uint64(w.Facts()),
 	}
 	if w.Deps > pg.MaxInlineDeps {
@@ -156,6 +157,17 @@ func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 		m.Inputs = inputs
 	}
 	return m
+}
+
+// idempotencyKey is the same for all attempts of one run of a task, and for no other run of any task, in whichever cluster, as
+// the tree's UID is random. At most 55 characters: hexadecimal digits, - and dots.
+//
+// Trees from before that have none. They keep the key of old: another one would let a service do again what it did.
+func idempotencyKey(w *pg.Work) string {
+	if w.UID == uuid.Nil {
+		return fmt.Sprintf("%s.%d", w.ID, w.Execution)
+	}
+	return fmt.Sprintf("%s.%d.%d", w.UID, w.Key.Index(), w.Run)
 }
 
 // errMerge: the inputs of a task can't be put together, however often it is tried.

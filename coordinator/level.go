@@ -20,7 +20,7 @@ const (
 // used a level that the coordinator does not have: it must not work, as it would mishandle what is stored.
 func (c *Coordinator) announceSelf(ctx context.Context) error {
 	return c.store.AnnounceCoordinator(ctx, pg.Announcement{
-		Instance: c.instance, Name: clean(c.cfg.Name), Version: c.cfg.Version, Level: c.cfg.Levels.Highest(),
+		Instance: c.instance, Name: clean(c.cfg.Name), Version: c.cfg.Version, Level: c.cfg.Levels.Highest(), Adopts: c.cfg.Levels.Adopted(),
 	}, ownLease)
 }
 
@@ -70,7 +70,7 @@ func (c *Coordinator) outdated(ctx context.Context, b *beating) {
 	if b.level() >= c.cfg.Levels.Highest() {
 		return
 	}
-	if old, ok := errors.AsType[*dag.OutdatedError](c.store.Outdated(ctx, b.level())); ok {
+	if old, ok := errors.AsType[*dag.OutdatedError](c.store.OutdatedWorker(ctx, b.level())); ok {
 		b.reply.Error, b.reply.LevelUsed = old.Error(), uint32(old.Used)
 	}
 }

@@ -87,7 +87,7 @@ func (c *Coordinator) Task(ctx context.Context, id string) (*Task, error) {
 }
 
 func show(t *pg.Shown) *Task {
-	out := &Task{Key: t.Key, ID: t.ID, TreeID: t.TreeID, ParentID: str(t.ParentID), UserID: str(t.UserID), Name: t.Name,
+	out := &Task{Key: t.Key, ID: t.ID, Ref: t.Ref, TreeID: t.TreeID, ParentID: str(t.ParentID), UserID: str(t.UserID), Name: t.Name,
 		State: t.State, Priority: t.Priority, Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom,
 		Result: t.Result, Error: str(t.Error), Executor: t.Executor, Pool: t.Pool, Worker: str(t.Worker), Attempt: int(t.Attempt),
 		HasChildren: t.Flags&dag.FlagLeaf == 0, Repeatable: t.Flags&dag.FlagRepeatable != 0, CreatedAt: t.CreatedAt, UpdatedAt: t.CreatedAt,

@@ -20,6 +20,7 @@ type Dependency struct {
 type Task struct {
 	Key                     dag.Key
 	ID, TreeID, ParentID    string // ParentID is empty for the root
+	Ref                     string // what its submission calls it, under which its result gets into inputs: the id given, or the name
 	UserID, Name            string
 	State                   dag.State
 	Priority                dag.Priority

@@ -10,6 +10,7 @@ import (
 // are Dep[DepStart[i]:DepStart[i+1]].
 type Graph struct {
 	IDs      []string // given or made
+	Refs     []string // what the submission calls each task: the id that it gives, or the name where tasks have no ids
 	UserID   string   // the one owner named, or empty
 	Root     int32
 	Parent   []int32 // -1 for the root
@@ -30,14 +31,17 @@ func (g *Graph) Dependencies(i int) []Edge { return g.Dep[g.DepStart[i]:g.DepSta
 
 // graph hands over what the builder holds; there are no faults.
 func (b *Builder) graph(root int32) *Graph {
-	g := &Graph{IDs: b.ids, Root: root, Parent: b.parents, Leaf: make([]bool, len(b.ids)), DepStart: b.starts, Dep: b.edges}
+	g := &Graph{IDs: b.ids, Refs: b.ids, Root: root, Parent: b.parents, Leaf: make([]bool, len(b.ids)), DepStart: b.starts, Dep: b.edges}
 	if len(b.owners) > 0 {
 		g.UserID = b.owners[0]
 	}
-	for i, id := range g.IDs {
-		if id == "" {
+	if b.withID == 0 {
+		g.Refs, g.IDs = b.names, make([]string, len(b.names))
+		for i := range g.IDs {
 			g.IDs[i] = b.newID()
 		}
+	}
+	for i := range g.Leaf {
 		g.Leaf[i] = true
 	}
 	for _, p := range g.Parent {

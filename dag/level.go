@@ -6,8 +6,14 @@ import "fmt"
 // it ask for. Levels say what may be stored while processes of several versions run; see [Levels].
 type Level int32
 
-// BaseLevel is what every process can do.
-const BaseLevel Level = 1
+// The levels that stored rows tell apart.
+const (
+	// BaseLevel is what every process can do.
+	BaseLevel Level = 1
+	// RunsLevel: a task keeps the reference that its submission has for it, and each run of it has an idempotency key that no
+	// other run ever has.
+	RunsLevel Level = 2
+)
 
 // FeatureLevel is one row of a table of levels.
 type FeatureLevel struct {
@@ -15,17 +21,22 @@ type FeatureLevel struct {
 	Name  string
 	Since string           // the first version that has it
 	Needs func(*Task) bool // whether a task can only be handled by processes of this level; nil: none does
+
+	// Adopted: it changes how every tree is stored, and concerns coordinators only. They begin to use it by themselves, once no
+	// live coordinator is below it; until then trees are stored as the level before has it. Nothing is refused.
+	Adopted bool
 }
 
 // Levels is a table of feature levels, numbered from [BaseLevel] without gaps.
 //
 // A tree that needs a level is stored only while each live coordinator and worker has it; then the level counts as used,
-// and a process below it may not begin.
+// and a process below it may not begin. A level that coordinators adopt counts as used by them once each live one has it.
 type Levels []FeatureLevel
 
 // AllLevels are the levels of this version. A new feature that older processes would mishandle is one more row.
 var AllLevels = Levels{
 	{Level: BaseLevel, Name: "base", Since: "0.1.0"},
+	{Level: RunsLevel, Name: "references and runs", Since: "0.3.0", Adopted: true},
 }
 
 // Highest is the level of a process that has all of the table.
@@ -35,6 +46,16 @@ func (ls Levels) Highest() Level { return ls[len(ls)-1].Level }
 func (ls Levels) Needed(t *Task) Level {
 	for i := len(ls) - 1; i > 0; i-- {
 		if needs := ls[i].Needs; needs != nil && needs(t) {
+			return ls[i].Level
+		}
+	}
+	return BaseLevel
+}
+
+// Adopted is the level that coordinators of the table begin to use by themselves.
+func (ls Levels) Adopted() Level {
+	for i := len(ls) - 1; i > 0; i-- {
+		if ls[i].Adopted {
 			return ls[i].Level
 		}
 	}

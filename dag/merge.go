@@ -9,7 +9,7 @@ import (
 
 // DependencyResult is what one completed dependency gives to its dependent.
 type DependencyResult struct {
-	ID     string          // the dependency's task id, never its name
+	Ref    string          // what the submission calls the dependency: its id as given there, or its name where tasks have no ids
 	Result json.RawMessage // any JSON; null or empty adds nothing
 	Legacy bool            // the edge is stored as a plain string: an object's keys go straight into the inputs
 }
@@ -43,7 +43,7 @@ func Merge(inputs, schemas json.RawMessage, deps []DependencyResult) (json.RawMe
 		case object && mapped:
 			m.pick(properties, dep.Result)
 		default:
-			m.set(dep.ID, member{appendQuoted(nil, dep.ID), bytes.TrimSpace(dep.Result)})
+			m.set(dep.Ref, member{appendQuoted(nil, dep.Ref), bytes.TrimSpace(dep.Result)})
 		}
 	}
 	return m.encode(), nil

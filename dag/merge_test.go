@@ -20,7 +20,7 @@ func TestMerge(t *testing.T) {
 	)
 	results := func(pairs ...string) (deps []DependencyResult) {
 		for i := 0; i < len(pairs); i += 2 {
-			deps = append(deps, DependencyResult{ID: pairs[i], Result: json.RawMessage(pairs[i+1])})
+			deps = append(deps, DependencyResult{Ref: pairs[i], Result: json.RawMessage(pairs[i+1])})
 		}
 		return deps
 	}
@@ -85,7 +85,7 @@ func TestMerge(t *testing.T) {
 
 func TestMergeRefusesInputsThatAreNoObject(t *testing.T) {
 	for _, inputs := range []string{`[1]`, `"a"`, `7`} {
-		got, err := Merge(json.RawMessage(inputs), nil, []DependencyResult{{ID: "d", Result: json.RawMessage(`1`)}})
+		got, err := Merge(json.RawMessage(inputs), nil, []DependencyResult{{Ref: "d", Result: json.RawMessage(`1`)}})
 		if err == nil || err.Error() != "merge into inputs: not an object" {
 			t.Errorf("Merge into %s = %s, %v", inputs, got, err)
 		}
@@ -121,7 +121,7 @@ func mergeByMaps(inputs, schemas json.RawMessage, deps []DependencyResult) map[s
 				}
 			}
 		default:
-			merged[d.ID] = r
+			merged[d.Ref] = r
 		}
 	}
 	return merged
@@ -184,7 +184,7 @@ func TestMergeAgreesWithMaps(t *testing.T) {
 		var deps []DependencyResult
 		for range rapid.IntRange(0, 4).Draw(t, "dependencies") {
 			deps = append(deps, DependencyResult{
-				ID:     rapid.SampledFrom([]string{"a", "b", "x", `\`}).Draw(t, "id"),
+				Ref:    rapid.SampledFrom([]string{"a", "b", "x", `\`}).Draw(t, "id"),
 				Result: json.RawMessage(rapid.OneOf(anyJSON(2), objectJSON(2)).Draw(t, "result")),
 				Legacy: rapid.Bool().Draw(t, "legacy"),
 			})
@@ -209,7 +209,7 @@ func FuzzMerge(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, inputs, schemas, result []byte, legacy bool) {
 		ChooseExecutor("n", inputs, schemas, Known{}) // must not panic, whatever it gets
-		deps := []DependencyResult{{ID: "d", Result: result, Legacy: legacy}, {ID: "e", Result: json.RawMessage(`0`)}}
+		deps := []DependencyResult{{Ref: "d", Result: result, Legacy: legacy}, {Ref: "e", Result: json.RawMessage(`0`)}}
 		got, err := Merge(inputs, schemas, deps)
 		for _, text := range [][]byte{inputs, schemas, result} {
 			if len(text) > 0 && !json.Valid(text) {
@@ -233,7 +233,7 @@ func BenchmarkMerge(b *testing.B) {
 	for _, n := range []int{0, 1, 10, 10_000} {
 		var deps []DependencyResult
 		for i := range n {
-			deps = append(deps, DependencyResult{ID: fmt.Sprintf("task-%d", i), Result: json.RawMessage(`{"status_code":200,"body":"ok","success":true}`)})
+			deps = append(deps, DependencyResult{Ref: fmt.Sprintf("task-%d", i), Result: json.RawMessage(`{"status_code":200,"body":"ok","success":true}`)})
 		}
 		b.Run(fmt.Sprintf("dependencies=%d", n), func(b *testing.B) {
 			b.ReportAllocs()

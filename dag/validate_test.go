@@ -339,7 +339,7 @@ func TestLongListsAndCyclesAreShortened(t *testing.T) {
 func TestBuildAccepts(t *testing.T) {
 	for name, c := range map[string]struct {
 		tasks []*Task
-		want  Graph
+		want  Graph // Refs: nil where they are the ids
 	}{
 		"one task": {
 			[]*Task{node("a", "")},
@@ -348,7 +348,7 @@ func TestBuildAccepts(t *testing.T) {
 		"names stand for ids": {
 			[]*Task{unnamed("a", "", "b"), with(unnamed("b", "a", "c"), func(t *Task) { t.Dependencies[0].ByName = true }), unnamed("c", "a")},
 			Graph{
-				IDs: []string{"id-1", "id-2", "id-3"}, Parent: []int32{-1, 0, 0}, Leaf: []bool{false, true, true},
+				IDs: []string{"id-1", "id-2", "id-3"}, Refs: []string{"a", "b", "c"}, Parent: []int32{-1, 0, 0}, Leaf: []bool{false, true, true},
 				DepStart: []int32{0, 1, 2, 2}, Dep: []Edge{{Task: 1, Required: true}, {Task: 2, Required: true}},
 			},
 		},
@@ -390,6 +390,9 @@ func TestBuildAccepts(t *testing.T) {
 			}
 			if len(got.Dep) == 0 {
 				got.Dep = nil
+			}
+			if c.want.Refs == nil {
+				c.want.Refs = c.want.IDs
 			}
 			if !reflect.DeepEqual(*got, c.want) {
 				t.Errorf("Build = %+v\nwant    %+v", *got, c.want)

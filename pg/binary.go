@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -264,6 +265,12 @@ func (v *values) textLike(other string) string {
 
 // json is a copy of a document; null in Postgres is nil.
 func (v *values) json() []byte { return bytes.Clone(v.next(pgtype.JSONOID, 0)) }
+
+// uuid is zero for null.
+func (v *values) uuid() (id uuid.UUID) {
+	copy(id[:], v.next(pgtype.UUIDOID, len(id)))
+	return id
+}
 
 func (v *values) timestamp() time.Time {
 	if raw := v.next(pgtype.TimestamptzOID, 8); raw != nil {

@@ -265,7 +265,7 @@ func TestResultsOfManyDependencies(t *testing.T) {
 		bytes := 0
 		if err := eachRow(rows, func(v *values) {
 			v.key()
-			r := dag.DependencyResult{ID: v.text(), Result: v.json()}
+			r := dag.DependencyResult{Ref: v.text(), Result: v.json()}
 			want, bytes = append(want, r), bytes+len(r.Result)
 		}); err != nil {
 			t.Fatal(err)

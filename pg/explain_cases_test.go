@@ -69,7 +69,7 @@ var hot = map[string]explained{
 	"StalePublished":        {args: "15, 100", rows: 30_000, whole: []string{"published"}}, // in the order of its key; a row stays some 15 s in it
 	"DeletePublished":       {args: "'{1,2,3,4,5}'"},
 	"DependenciesOf":        {args: "(300::bigint << 24) + 5"},
-	"SweepIDs":              {args: "(200::bigint << 24) + 100, (200::bigint << 24) + 400"},
+	"SweepReferences":       {args: "(200::bigint << 24) + 100, (200::bigint << 24) + 400"},
 	"SweepCompleted":        {args: "(200::bigint << 24) + 100, (200::bigint << 24) + 400"},
 	"ResultsOf":             {args: of(keys(200, 100, 300), fill("1", 300))},
 	"LoadOneWork":           {args: "(295::bigint << 24) + 100, 1"},
@@ -181,7 +181,7 @@ var unexplained = map[string]string{
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "DepartedWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
-	"UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames,
+	"UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames, "AdoptLevel": fewNames,
 	"ClusterSecret": fewNames, "PoolIDs": fewNames, "EnsurePools": fewNames, "EnsureExecutors": fewNames, "ExecutorIDs": fewNames,
 	"NextTrees": noTable, "LockExecution": noTable, "AuditTurn": noTable,
 	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",

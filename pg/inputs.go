@@ -27,7 +27,7 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*
 	if err := eachRow(rows, func(v *values) {
 		w = &Work{
 			Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.integer()),
-			TreeID: v.text(), UserID: v.text(), Execution: v.integer(), ID: v.text(), Name: v.text(), Executor: v.text(),
+			Run: v.integer(), TreeID: v.text(), UserID: v.text(), UID: v.uuid(), Execution: v.integer(), ID: v.text(), Name: v.text(), Executor: v.text(),
 			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(),
 		}
 	}); err != nil {
@@ -65,11 +65,11 @@ func (s *Store) dependencyResults(ctx context.Context, w *Work, most int) error 
 	}
 	return eachRow(rows, func(v *values) {
 		_ = v.key() // the task's own
-		w.Results = append(w.Results, dag.DependencyResult{ID: v.text(), Result: result(v)})
+		w.Results = append(w.Results, dag.DependencyResult{Ref: v.text(), Result: result(v)})
 	})
 }
 
-// sweep reads the results of many dependencies that lie close together: ids and states by walks along the tables, where to
+// sweep reads the results of many dependencies that lie close together: references and states by walks along the tables, where to
 // look up each costs several times as much.
 type sweep struct {
 	first  dag.Key
@@ -79,7 +79,7 @@ type sweep struct {
 
 type sweptTask struct {
 	wanted bool
-	id     string
+	ref    string
 	number int32 // of the attempt that completed; 0: none
 	result []byte
 }
@@ -118,8 +118,8 @@ func (sw *sweep) results(ctx context.Context, s *Store, result func(v *values) [
 	place := func(v *values) *sweptTask { return &sw.places[v.key()-sw.first] }
 	end := sw.first + dag.Key(len(sw.places))
 	b := &pgx.Batch{}
-	b.Queue(sql("SweepIDs"), sw.first, end).Query(func(rows pgx.Rows) error {
-		return eachRow(rows, func(v *values) { place(v).id = v.text() })
+	b.Queue(sql("SweepReferences"), sw.first, end).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func(v *values) { place(v).ref = v.text() })
 	})
 	b.Queue(sql("SweepCompleted"), sw.first, end).Query(func(rows pgx.Rows) error {
 		return eachRow(rows, func(v *values) { place(v).number = v.integer() })
@@ -144,7 +144,7 @@ func (sw *sweep) results(ctx context.Context, s *Store, result func(v *values) [
 	var out []dag.DependencyResult
 	for _, i := range sw.order {
 		if p := sw.places[i]; p.result != nil {
-			out = append(out, dag.DependencyResult{ID: p.id, Result: p.result})
+			out = append(out, dag.DependencyResult{Ref: p.ref, Result: p.result})
 		}
 	}
 	return out, nil

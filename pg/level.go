@@ -19,19 +19,39 @@ type Announcement struct {
 	Name     string
 	Version  string
 	Level    dag.Level
+	Adopts   dag.Level // that it has the cluster use once no live coordinator is below it
 }
 
 // AnnounceCoordinator registers a coordinator, or extends its lease to lease from now, by Postgres's clock. The error is a
 // *[dag.OutdatedError] when the store has used a level above the coordinator's.
+//
+// The coordinator adopts its level, too, if it can: then no older one can begin.
 func (s *Store) AnnounceCoordinator(ctx context.Context, a Announcement, lease time.Duration) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	tag, err := s.pool.Exec(ctx, sql("AnnounceCoordinator"), a.Instance, a.Name, a.Version, a.Level, lease.Milliseconds())
-	if err != nil {
+	var used dag.Level
+	err := s.pool.QueryRow(ctx, sql("AnnounceCoordinator"), a.Instance, a.Name, a.Version, a.Level, lease.Milliseconds()).Scan(&used)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return s.outdated(ctx, a.Level, false)
+	case err != nil:
 		return fmt.Errorf("announce coordinator: %w", err)
+	case used < a.Adopts:
+		return s.adoptLevel(ctx, a.Adopts, a.Version)
 	}
-	if tag.RowsAffected() == 0 {
-		return s.Outdated(ctx, a.Level)
+	return nil
+}
+
+// adoptLevel lets coordinators begin to use a level, unless a live one is below it.
+func (s *Store) adoptLevel(ctx context.Context, level dag.Level, version string) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		b := &pgx.Batch{}
+		b.Queue(sql("LockLevel"), level)
+		b.Queue(sql("AdoptLevel"), level, version)
+		return tx.SendBatch(ctx, b).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("adopt feature level %d: %w", level, err)
 	}
 	return nil
 }
@@ -62,12 +82,16 @@ func (s *Store) LiveCoordinators(ctx context.Context) ([]LiveCoordinator, error)
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[LiveCoordinator])
 }
 
-// Outdated is a *[dag.OutdatedError] when the store has used a level above the one given, and nil when it has not.
-func (s *Store) Outdated(ctx context.Context, level dag.Level) error {
+// OutdatedWorker is a *[dag.OutdatedError] when workers must have a level above the one given, and nil when they need not.
+func (s *Store) OutdatedWorker(ctx context.Context, level dag.Level) error {
+	return s.outdated(ctx, level, true)
+}
+
+func (s *Store) outdated(ctx context.Context, level dag.Level, worker bool) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	e := &dag.OutdatedError{Level: level}
-	if err := s.pool.QueryRow(ctx, sql("UsedLevel")).Scan(&e.Used, &e.Version); err != nil {
+	if err := s.pool.QueryRow(ctx, sql("UsedLevel"), worker).Scan(&e.Used, &e.Version); err != nil {
 		return fmt.Errorf("read the level used: %w", err)
 	}
 	if e.Used <= level {

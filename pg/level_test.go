@@ -56,6 +56,15 @@ func register(t *testing.T, s *Store, id string, level dag.Level) bool {
 	return keys[id] != 0
 }
 
+// openBelow opens an empty store whose cluster uses no level but the first.
+func openBelow(t *testing.T) (s *Store, admin *pgx.Conn) {
+	t.Helper()
+	s, admin = openBatches(t)
+	_, err := admin.Exec(t.Context(), "update cluster set level_used = 1, level_version = ''")
+	must(t, err)
+	return s, admin
+}
+
 // levelUsed is how many trees there are, and the level that was used.
 func levelUsed(t *testing.T, admin *pgx.Conn) (trees int, level dag.Level) {
 	t.Helper()
@@ -80,7 +89,7 @@ func TestALevelIsRefusedWhileSomebodyIsBelow(t *testing.T) {
 	} {
 		for kind, tree := range map[string]func(string) Submission{"small": newKind, "large": largeKind} {
 			t.Run(row.fact+", "+kind, func(t *testing.T) {
-				s, admin := openBatches(t)
+				s, admin := openBelow(t)
 				if err := announce(t.Context(), s, "fast", 2); err != nil {
 					t.Fatal(err)
 				}
@@ -114,7 +123,7 @@ func TestALevelIsRefusedWhileSomebodyIsBelow(t *testing.T) {
 
 // TestAPlainTreeIsNotRefusedWithAnother stores both in one group.
 func TestAPlainTreeIsNotRefusedWithAnother(t *testing.T) {
-	s, admin := openBatches(t)
+	s, admin := openBelow(t)
 	register(t, s, "old", 1)
 	answers := together(t, s, smallTree("a"), newKind("n"), smallTree("b"))
 	if answers[0].err != nil || answers[1].err == nil || answers[2].err != nil {
@@ -126,7 +135,7 @@ func TestAPlainTreeIsNotRefusedWithAnother(t *testing.T) {
 }
 
 func TestWhoIsBelowTheLevelUsedMayNotBegin(t *testing.T) {
-	s, admin := openBatches(t)
+	s, admin := openBelow(t)
 	if err := announce(t.Context(), s, "frozen", 1); err != nil {
 		t.Fatal(err)
 	}
@@ -170,14 +179,14 @@ func TestALevelIsUsedOrAProcessBeginsBelowIt(t *testing.T) {
 		"a worker": func(ctx context.Context, s *Store) error {
 			keys, err := s.ExtendLeases(ctx, []Beat{{Instance: "low", ID: "low", Level: 1, State: WorkerAlive, Number: 1}}, lasts)
 			if err == nil && keys["low"] == 0 {
-				err = s.Outdated(ctx, 1)
+				err = s.OutdatedWorker(ctx, 1)
 			}
 			return err
 		},
 	}
 	for who, begin := range begin {
 		t.Run(who+" begins while a level is being used", func(t *testing.T) {
-			s, admin := openBatches(t)
+			s, admin := openBelow(t)
 			b := &pgx.Batch{}
 			b.Queue("begin")
 			queueLevel(b, 2, "9.0.0") // and its tree is being stored
@@ -192,7 +201,7 @@ func TestALevelIsUsedOrAProcessBeginsBelowIt(t *testing.T) {
 			}
 		})
 		t.Run("a level is used while "+who+" begins", func(t *testing.T) {
-			s, admin := openBatches(t)
+			s, admin := openBelow(t)
 			_, err := admin.Exec(t.Context(), "begin; select level_used from cluster for share")
 			must(t, err)
 			stored := make(chan error, 1)
@@ -244,10 +253,10 @@ func untilItWaits(t *testing.T, s *Store, ends chan error) {
 // TestLevelsUnderARush begins low coordinators and workers beside first uses of a level, many times: never does one of
 // them live beside the level.
 func TestLevelsUnderARush(t *testing.T) {
-	s, admin := openBatches(t)
+	s, admin := openBelow(t)
 	used := 0
 	for round := range 60 {
-		_, err := admin.Exec(t.Context(), "update cluster set level_used = 1; delete from coordinator; delete from worker")
+		_, err := admin.Exec(t.Context(), "update cluster set level_used = 1, worker_level = 1; delete from coordinator; delete from worker")
 		must(t, err)
 		var rush sync.WaitGroup
 		low := fmt.Sprint("low", round)
@@ -277,7 +286,7 @@ func TestLevelsUnderARush(t *testing.T) {
 }
 
 func TestLiveCoordinatorsAreListed(t *testing.T) {
-	s, admin := openBatches(t)
+	s, admin := openBelow(t)
 	for _, name := range []string{"first", "dead", "left", "second"} {
 		must(t, announce(t.Context(), s, name, 2))
 	}

@@ -16,6 +16,7 @@ import (
 type Shown struct {
 	Key        dag.Key
 	ID         string
+	Ref        string
 	TreeID     string `db:"tree_id"`
 	ParentID   *string
 	UserID     *string

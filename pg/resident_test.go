@@ -56,7 +56,7 @@ func TestWhatIsResidentIsNotQueried(t *testing.T) {
 		}
 	}
 	last := h.complete(first)
-	if last == nil || string(last.Inputs) != `{"n": 2}` || len(last.Results) != 1 || last.Results[0].ID != "t-first" || string(last.Results[0].Result) != `{"r":1}` {
+	if last == nil || string(last.Inputs) != `{"n": 2}` || len(last.Results) != 1 || last.Results[0].Ref != "t-first" || string(last.Results[0].Result) != `{"r":1}` {
 		t.Fatalf("sent was %v", last)
 	}
 	if _, _, err := h.s.Claim(t.Context(), []dag.Claim{h.claim(last)}); err != nil {

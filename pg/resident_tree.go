@@ -15,8 +15,9 @@ type residentTree struct {
 	unlocks    []int32         // nil: the tree has no edges
 
 	// Of small trees only.
-	work         []Work  // by index, without what changes: attempt, execution, results
-	dependencies []int32 // of task i, by index, in their order: from needs[i] to needs[i+1]
+	work         []Work   // by index, without what changes: attempt, execution, results
+	refs         []string // by index: what the inputs of others call a task
+	dependencies []int32  // of task i, by index, in their order: from needs[i] to needs[i+1]
 	needs        []int32
 
 	// What is below changes: it is guarded by the mutex of residentTrees.
@@ -47,15 +48,15 @@ type waitingTask struct {
 const maxWaiting = 128
 
 // newResidentTree is a small tree that has just been stored. work is what workers are sent of its tasks, without what changes;
-// size is how many bytes they carry.
-func newResidentTree(g *dag.Graph, tree dag.TreeKey, id identity, work []Work, size int) *residentTree {
+// refs are what inputs call them; size is how many bytes they carry.
+func newResidentTree(g *dag.Graph, tree dag.TreeKey, id identity, work []Work, refs []string, size int) *residentTree {
 	t := newLargeResidentTree(g, tree, id)
-	t.work, t.dependencies, t.needs = work, make([]int32, len(g.Dep)), g.DepStart
+	t.work, t.refs, t.dependencies, t.needs = work, refs, make([]int32, len(g.Dep)), g.DepStart
 	t.size += size
 	t.remaining = make([]int32, len(g.IDs))
 	for i := range t.work {
 		t.remaining[i] = int32(len(g.Dependencies(i)))
-		t.size += len(t.work[i].ID) + int(unsafe.Sizeof(Work{})+unsafe.Sizeof(residentResultOf{})) + 8
+		t.size += len(t.work[i].ID) + len(refs[i]) + int(unsafe.Sizeof(Work{})+unsafe.Sizeof(residentResultOf{})) + 8
 	}
 	for n, e := range g.Dep {
 		t.dependencies[n] = e.Task
@@ -113,7 +114,7 @@ func (t *residentTree) dependentsOf(k dag.Key) []dag.Dependent {
 	return nil
 }
 
-// workAt is what to publish for a task of a stretch, without the results that it starts from.
+// workAt is what to publish for a task of a stretch of first attempts, without the results that it starts from.
 func (t *residentTree) workAt(k dag.Key, s Stretch, execution int32) *Work {
 	w := t.work[k.Index()]
 	w.Attempt, w.Priority, w.Pool, w.Execution = s.Attempt, s.Priority, s.Pool, execution
@@ -121,10 +122,11 @@ func (t *residentTree) workAt(k dag.Key, s Stretch, execution int32) *Work {
 }
 
 // workOf is what to publish for a stretch in an execution: with the results that are resident, and those that this transaction
-// brings. nil: something of it is not resident, or execution is 0. The mutex is locked.
+// brings. nil: something of it is not resident (such as the runs that later attempts are of), or execution is 0. The mutex is
+// locked.
 func (t *residentTree) workOf(s Stretch, execution int32, brought map[dag.Key][]byte) []*Work {
 	from := s.First.Index()
-	if execution == 0 || from+int(s.N) > len(t.work) {
+	if execution == 0 || s.Attempt != 1 || from+int(s.N) > len(t.work) {
 		return nil
 	}
 	out := make([]*Work, s.N)
@@ -144,7 +146,7 @@ func (t *residentTree) workOf(s Stretch, execution int32, brought map[dag.Key][]
 				return nil
 			}
 			if value != nil {
-				w.Results = append(w.Results, dag.DependencyResult{ID: t.work[on].ID, Result: value})
+				w.Results = append(w.Results, dag.DependencyResult{Ref: t.refs[on], Result: value})
 			}
 		}
 	}

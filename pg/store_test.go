@@ -6,10 +6,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
-// openStore opens an empty store, until the end of the test.
+// openStore opens an empty store at the level of this version, until the end of the test.
 func openStore(t testing.TB) (s *Store, url string) {
 	t.Helper()
 	url = pgtest.Database(t)
@@ -21,6 +22,9 @@ func openStore(t testing.TB) (s *Store, url string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	if err := s.adoptLevel(t.Context(), dag.AllLevels.Adopted(), "test"); err != nil { // as the first coordinator does
+		t.Fatal(err)
+	}
 	return s, url
 }
 

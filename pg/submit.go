@@ -1,7 +1,6 @@
 package pg
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -101,32 +100,32 @@ func (s *submissions) submitSmall(ctx context.Context, sub Submission, tasks []*
 	return out, levelRefusal(err, sub.Levels, in.level)
 }
 
-// firstAnswer is what the submission with the idempotency key was answered, to one with the digest. Errors: [ErrNotFound]
+// firstAnswer is what the submission with the idempotency key was answered, to one with the digests. Errors: [ErrNotFound]
 // when there was none, [ErrDigest] when it was another tree.
-func (s *submissions) firstAnswer(ctx context.Context, key string, digest []byte) (*Submitted, error) {
+func (s *submissions) firstAnswer(ctx context.Context, key string, digests digests) (*Submitted, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var had submission
-	err := s.pool.QueryRow(ctx, sql("FindSubmissions"), []string{key}).Scan(nil, &had.digest, &had.rootID, &had.tasks)
+	err := s.pool.QueryRow(ctx, sql("FindSubmissions"), []string{key}).Scan(nil, &had.digest, &had.canonical, &had.rootID, &had.tasks)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
-	return had.answer(digest)
+	return had.answer(digests)
 }
 
 // submission is what an idempotency key stands for.
 type submission struct {
-	digest []byte
+	digests
 	rootID string
 	tasks  int
 }
 
 // answer answers another submission with the key.
-func (had submission) answer(digest []byte) (*Submitted, error) {
-	if !bytes.Equal(had.digest, digest) {
+func (had submission) answer(again digests) (*Submitted, error) {
+	if !had.same(again) {
 		return nil, ErrDigest
 	}
 	return &Submitted{Replayed: true, RootID: had.rootID, Tasks: had.tasks}, nil

@@ -198,7 +198,7 @@ func (s *submissions) storeAlone(ctx context.Context, t *batchedTree) (*Submitte
 		return t.out, t.err
 	}
 	if t.sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
-		return s.firstAnswer(context.WithoutCancel(ctx), t.sub.IdempotencyKey, t.in.digest.Sum(nil))
+		return s.firstAnswer(context.WithoutCancel(ctx), t.sub.IdempotencyKey, t.in.digests())
 	}
 	return nil, err
 }

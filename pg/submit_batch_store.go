@@ -74,7 +74,7 @@ func finishTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, id iden
 		rows.add(t.stagedTree)
 		t.reserve()
 		if t.resident = nil; !t.sub.Hold {
-			t.resident = newResidentTree(t.g, t.tree, id, t.work(), t.size)
+			t.resident = newResidentTree(t.g, t.tree, id, t.work(), t.refs(), t.size)
 			t.begun(work)
 		}
 		stretches = append(stretches, t.stretches...)
@@ -135,7 +135,7 @@ func (t *batchedTree) work() []Work {
 	for i, task := range t.tasks {
 		head := &t.in.tasks[i]
 		all[i] = Work{Key: t.tree.Key(i), Priority: head.priority, Pool: t.pools[head.pool], Flags: t.flags(i), TreeID: t.g.IDs[t.g.Root],
-			UserID: t.g.UserID, ID: t.g.IDs[i], Name: head.name, Executor: head.executor, Deps: int32(len(t.g.Dependencies(i))),
+			UserID: t.g.UserID, UID: t.uid, Run: 1, ID: t.g.IDs[i], Name: head.name, Executor: head.executor, Deps: int32(len(t.g.Dependencies(i))),
 			Inputs: task.Inputs, Params: task.Params, Schemas: task.Schemas}
 		if head.custom != nil {
 			all[i].TimeoutMS = head.custom.timeout.Milliseconds()
@@ -183,7 +183,9 @@ func beginTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 	b.Queue(sql("NextTrees"), len(trees)).Query(func(rows pgx.Rows) error {
 		next := trees
 		return eachRow(rows, func(v *values) {
-			next[0].tree, had.identity.created, had.identity.server = dag.TreeKey(v.bigint()), v.timestamp(), v.timestamp()
+			t := next[0]
+			t.tree, had.identity.created, had.identity.server = dag.TreeKey(v.bigint()), v.timestamp(), v.timestamp()
+			t.begin(dag.Level(v.integer()))
 			next = next[1:]
 		})
 	})
@@ -200,9 +202,9 @@ func beginTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 func (had *existing) takeSubmissions(rows pgx.Rows) error {
 	var key string
 	var one submission
-	_, err := pgx.ForEachRow(rows, []any{&key, &one.digest, &one.rootID, &one.tasks}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&key, &one.digest, &one.canonical, &one.rootID, &one.tasks}, func() error {
 		had.keys[key] = one
-		one.digest = nil // the next is not to be read into it
+		one.digest, one.canonical = nil, nil // the next are not to be read into them
 		return nil
 	})
 	return err
@@ -212,7 +214,7 @@ func (had *existing) takeSubmissions(rows pgx.Rows) error {
 func (had *existing) answer(t *batchedTree) bool {
 	first, ok := had.keys[t.sub.IdempotencyKey]
 	if ok {
-		t.out, t.err = first.answer(t.in.digest.Sum(nil))
+		t.out, t.err = first.answer(t.in.digests())
 	}
 	return ok
 }

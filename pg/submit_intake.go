@@ -2,10 +2,6 @@ package pg
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
-	"fmt"
-	"hash"
 	"iter"
 	"slices"
 	"time"
@@ -73,8 +69,7 @@ func cloneTask(t *dag.Task) *dag.Task {
 type intake struct {
 	builder     *dag.Builder
 	tasks       []taskHead
-	digest      hash.Hash // nil: not needed
-	scratch     []byte
+	digester    *digester // nil: not needed
 	intern      map[string]string
 	treeTimeout time.Duration
 	levels      dag.Levels
@@ -100,7 +95,7 @@ type taskPolicy struct {
 func newIntake(sub *Submission) *intake {
 	in := &intake{builder: dag.NewBuilder(sub.Limits, uuid.NewString), intern: map[string]string{}, levels: sub.Levels, level: dag.BaseLevel}
 	if sub.IdempotencyKey != "" {
-		in.digest = sha256.New()
+		in.digester = newDigester()
 	}
 	return in
 }
@@ -120,8 +115,8 @@ func (in *intake) add(t *dag.Task) (int, error) {
 	}
 	in.level = max(in.level, in.levels.Needed(t))
 	in.tasks = append(in.tasks, head)
-	if in.digest != nil {
-		in.addDigest(t)
+	if in.digester != nil {
+		in.digester.add(t)
 	}
 	return i, nil
 }
@@ -137,23 +132,10 @@ func (in *intake) once(s string) string {
 	return s
 }
 
-// addDigest takes everything that makes two submissions the same into the digest.
-func (in *intake) addDigest(t *dag.Task) {
-	b := in.scratch[:0]
-	put := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
-	for _, s := range []string{t.ID, t.Name, t.ParentRef, t.UserID, t.Executor, t.Pool} {
-		put(s)
+// digests are those of all tasks; none without an idempotency key.
+func (in *intake) digests() digests {
+	if in.digester == nil {
+		return digests{}
 	}
-	for _, raw := range [][]byte{t.Inputs, t.Params, t.Schemas, t.Custom} {
-		put(string(raw))
-	}
-	for _, d := range t.Dependencies {
-		put(fmt.Sprintf("%q %t %q", d.Ref, d.Optional, d.Type))
-	}
-	if len(t.Faults) > 0 { // what could not be read is not the same as what is not there
-		put("faulty")
-	}
-	put(fmt.Sprint(t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()))
-	in.digest.Write(b)
-	in.scratch = b
+	return in.digester.sums()
 }

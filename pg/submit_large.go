@@ -31,7 +31,7 @@ func (s *submissions) submitLarge(ctx context.Context, sub Submission) (*Submitt
 	}
 	rollback(ctx, c.Conn())
 	if sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
-		return s.firstAnswer(context.WithoutCancel(ctx), sub.IdempotencyKey, in.digest.Sum(nil))
+		return s.firstAnswer(context.WithoutCancel(ctx), sub.IdempotencyKey, in.digests())
 	}
 	if src, ok := errors.AsType[sourceError](err); ok {
 		return nil, src.error
@@ -41,7 +41,7 @@ func (s *submissions) submitLarge(ctx context.Context, sub Submission) (*Submitt
 
 // replay answers a submission whose idempotency key is known, after reading it whole to compare. nil, nil: not known.
 func (s *submissions) replay(ctx context.Context, sub Submission, in *intake) (*Submitted, error) {
-	if _, err := s.firstAnswer(ctx, sub.IdempotencyKey, nil); err != nil {
+	if _, err := s.firstAnswer(ctx, sub.IdempotencyKey, digests{}); err != nil {
 		if errors.Is(err, ErrNotFound) {
 			return nil, nil
 		}
@@ -57,13 +57,13 @@ func (s *submissions) replay(ctx context.Context, sub Submission, in *intake) (*
 			return nil, err
 		}
 	}
-	return s.firstAnswer(ctx, sub.IdempotencyKey, in.digest.Sum(nil))
+	return s.firstAnswer(ctx, sub.IdempotencyKey, in.digests())
 }
 
 // storeLarge stores a tree in a transaction of its own. Tasks are validated when the last has been read; until then their
 // payloads are copied, and are undone with the transaction when a task is bad.
 func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submission, in *intake) (*Submitted, error) {
-	tree, id, err := beginLarge(ctx, c)
+	tree, id, level, err := beginLarge(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +75,7 @@ func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submissio
 		return nil, err
 	}
 	t.tree = tree
+	t.begin(level)
 	idMap, err := t.copySpecs(ctx, c)
 	if err != nil {
 		return nil, err
@@ -92,17 +93,17 @@ func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submissio
 	return t.submitted(idMap, eff), nil
 }
 
-// beginLarge begins the transaction and gives the tree its key.
-func beginLarge(ctx context.Context, c *pgx.Conn) (tree dag.TreeKey, id identity, err error) {
+// beginLarge begins the transaction, gives the tree its key, and finds the feature level in use.
+func beginLarge(ctx context.Context, c *pgx.Conn) (tree dag.TreeKey, id identity, level dag.Level, err error) {
 	b := &pgx.Batch{}
 	b.Queue("begin")
 	b.Queue("set local statement_timeout = 0") // the client's pace, and ctx, bound the copy
 	b.Queue("set local idle_in_transaction_session_timeout = '10min'")
-	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree, &id.created, &id.server) })
+	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree, &id.created, &id.server, &level) })
 	if err = c.SendBatch(ctx, b).Close(); err != nil {
-		return 0, identity{}, fmt.Errorf("begin submission: %w", err)
+		return 0, identity{}, 0, fmt.Errorf("begin submission: %w", err)
 	}
-	return tree, id, nil
+	return tree, id, level, nil
 }
 
 // sourceError is an error that the submission's own tasks iterator gave.

@@ -5,6 +5,7 @@ import (
 
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
@@ -20,7 +21,8 @@ type treeRows struct {
 	started                   []int64 // trees with a first event
 	idempotencyKeys           []string
 	idempotencyTrees          []int64
-	digests                   [][]byte
+	digests, canonical        [][]byte
+	uids                      []pgtype.UUID
 	timers                    []dag.Timer
 	releases                  []dag.Key
 }
@@ -32,9 +34,11 @@ func (r *treeRows) add(t *stagedTree) {
 	r.rootIDs, r.names, r.users = append(r.rootIDs, t.g.IDs[root]), append(r.names, t.in.tasks[root].name), append(r.users, t.g.UserID)
 	r.timeouts = append(r.timeouts, t.sub.Timeout.Milliseconds())
 	r.tasks, r.leaves = append(r.tasks, n), append(r.leaves, int32(t.leaves))
+	r.uids = append(r.uids, pgtype.UUID{Bytes: t.uid, Valid: t.uid != uuid.Nil})
 	if t.sub.IdempotencyKey != "" {
 		r.idempotencyKeys, r.idempotencyTrees = append(r.idempotencyKeys, t.sub.IdempotencyKey), append(r.idempotencyTrees, int64(t.tree))
-		r.digests = append(r.digests, t.in.digest.Sum(nil))
+		d := t.in.digests()
+		r.digests, r.canonical = append(r.digests, d.digest), append(r.canonical, d.canonical)
 	}
 	if t.sub.Hold {
 		r.executions, r.held, r.unfinished = append(r.executions, 0), append(r.held, n), append(r.unfinished, 0)
@@ -47,9 +51,10 @@ func (r *treeRows) add(t *stagedTree) {
 
 // queue writes them, and what the first executions begin with.
 func (r *treeRows) queue(b *pgx.Batch) {
-	b.Queue(sql("InsertTrees"), r.keys, r.roots, r.rootIDs, r.names, r.users, r.timeouts, r.executions, r.tasks, r.leaves, r.held, r.unfinished)
+	b.Queue(sql("InsertTrees"), r.keys, r.roots, r.rootIDs, r.names, r.users, r.timeouts, r.executions, r.tasks, r.leaves, r.held, r.unfinished,
+		r.uids)
 	if len(r.idempotencyKeys) > 0 {
-		b.Queue(sql("InsertSubmissions"), r.idempotencyKeys, r.idempotencyTrees, r.digests)
+		b.Queue(sql("InsertSubmissions"), r.idempotencyKeys, r.idempotencyTrees, r.digests, r.canonical)
 	}
 	if len(r.started) > 0 {
 		b.Queue(sql("InsertFirstEvents"), r.started)
@@ -118,7 +123,7 @@ func carries(t *dag.Task) bool {
 // putSpec puts what identifies task i, and its policy.
 func (t *stagedTree) putSpec(w *rowWriter, i int) {
 	p := &t.in.tasks[i]
-	w.row(15)
+	w.row(16)
 	w.key(t.tree.Key(i))
 	w.text(t.g.IDs[i])
 	w.integer(t.g.Parent[i])
@@ -130,6 +135,7 @@ func (t *stagedTree) putSpec(w *rowWriter, i int) {
 		for range 8 {
 			w.null()
 		}
+		t.putRef(w, i)
 		return
 	}
 	unlessZero(w, int32(d.retry.MaxAttempts), w.integer)
@@ -144,6 +150,16 @@ func (t *stagedTree) putSpec(w *rowWriter, i int) {
 		w.timestamp(d.notBefore)
 	}
 	unlessZero(w, int16(d.onLost), w.smallint)
+	t.putRef(w, i)
+}
+
+// putRef puts the column ref: null where it is the id.
+func (t *stagedTree) putRef(w *rowWriter, i int) {
+	if ref := t.refs()[i]; ref != t.g.IDs[i] {
+		w.text(ref)
+		return
+	}
+	w.null()
 }
 
 // putDependencies puts the columns deps and dep_types.

@@ -20,6 +20,8 @@ type stagedTree struct {
 
 	// Of one try to store it:
 	tree      dag.TreeKey
+	level     dag.Level // that the cluster uses
+	uid       uuid.UUID // the tree's own name; zero below [dag.RunsLevel]
 	stretches []Stretch // tasks that are ready
 	releases  []dag.Key // tasks that wait for nothing, and are not simply ready: a followup lets them go
 	leaves    int
@@ -29,9 +31,25 @@ type stagedTree struct {
 // reset forgets an earlier try.
 func (t *stagedTree) reset() {
 	if t.given != nil {
-		copy(t.g.IDs, t.given)
+		t.g.IDs = t.given
 	}
 	t.stretches, t.releases, t.leaves, t.given = nil, nil, 0, nil
+}
+
+// begin says which feature level the cluster uses, which the tree is to be stored at.
+func (t *stagedTree) begin(level dag.Level) {
+	t.level, t.uid = level, uuid.Nil
+	if level >= dag.RunsLevel {
+		t.uid = uuid.New()
+	}
+}
+
+// refs are what the inputs of others call the tasks: their references, or, as older coordinators have it, their ids.
+func (t *stagedTree) refs() []string {
+	if t.level >= dag.RunsLevel {
+		return t.g.Refs
+	}
+	return t.g.IDs
 }
 
 // stage validates the tasks that were read and looks up their pools, or makes them. The pool of an executor that nobody has
@@ -73,7 +91,7 @@ func (t *stagedTree) rename(taken []string, idMap map[string]string) map[string]
 		index[id] = i
 	}
 	if t.given == nil {
-		t.given = slices.Clone(t.g.IDs)
+		t.given, t.g.IDs = t.g.IDs, slices.Clone(t.g.IDs) // the graph's references stay
 	}
 	for _, id := range taken {
 		t.g.IDs[index[id]] = uuid.NewString()

@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -14,7 +15,9 @@ type Work struct {
 	Pool                    int32
 	Flags                   dag.Flags
 	TreeID, UserID          string
+	UID                     uuid.UUID // of its tree; zero: the tree was stored below [dag.RunsLevel]
 	Execution               int32
+	Run                     int32 // the first attempt of the task's current run
 	ID, Name, Executor      string
 	TimeoutMS               int64
 	Deps                    int32 // how many dependencies it has
@@ -58,7 +61,7 @@ func queueTasks(b *pgx.Batch, stretches []Stretch, state dag.State, each func(*W
 		last := &Work{}
 		return eachRow(rows, func(v *values) {
 			w := &Work{Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.integer()),
-				TreeID: v.textLike(last.TreeID), UserID: v.textLike(last.UserID), Execution: v.integer()}
+				Run: v.integer(), TreeID: v.textLike(last.TreeID), UserID: v.textLike(last.UserID), UID: v.uuid(), Execution: v.integer()}
 			tasks[w.Key], last = w, w
 		})
 	})
@@ -90,7 +93,7 @@ func queueTasks(b *pgx.Batch, stretches []Stretch, state dag.State, each func(*W
 
 func scanResults(rows pgx.Rows, work map[dag.Key]*Work) error {
 	return eachRow(rows, func(v *values) {
-		key, r := v.key(), dag.DependencyResult{ID: v.text(), Result: v.json()}
+		key, r := v.key(), dag.DependencyResult{Ref: v.text(), Result: v.json()}
 		if w := work[key]; w != nil {
 			w.Results = append(w.Results, r)
 		}

@@ -43,12 +43,38 @@ var submissions = map[string]func(*site){
 		_, err := s.trySubmit(opts, tree("b"))
 		s.wantName(s.wantFault("another tree under the key", err, api.Invalid), "idempotency_key")
 	},
+	"an idempotency key stands for a tree, however it is spelt": func(s *site) {
+		opts := coordinator.SubmitOptions{IdempotencyKey: s.id("key")}
+		tree := func(inputs string) *dag.Task {
+			return &dag.Task{Name: "a", Priority: dag.Normal, Executor: HandExecutor, Inputs: []byte(inputs)}
+		}
+		first := s.submit(opts, tree(`{"n":1,"name":"caf\u00e9","large":9007199254740993,"of":{"a":[],"b":null}}`))
+		again := s.submit(opts, tree(`{"of":{"b":null,"a":[]},"large":9007199254740993.0,"name":"café","n":1.0}`))
+		if !again.Replayed || again.TreeID != first.TreeID {
+			s.Errorf("got %+v, then %+v", first, again)
+		}
+		_, err := s.trySubmit(opts, tree(`{"n":1,"name":"café","large":9007199254740992,"of":{"a":[],"b":null}}`))
+		s.wantName(s.wantFault("another large number under the key", err, api.Invalid), "idempotency_key")
+	},
 	"ids that are taken get new ones": func(s *site) {
 		hold := coordinator.SubmitOptions{Hold: true}
 		s.submit(hold, s.task("root", ""), s.task("a", "root"))
 		got := s.submit(hold, s.task("root", "", "a"), s.task("a", "root"))
 		if len(got.IDMap) != 2 || got.TreeID != got.IDMap[s.id("root")] {
 			s.Errorf("got %+v", got)
+		}
+		for _, ref := range []string{s.id("root"), s.id("a")} {
+			shown, err := s.svc.Task(s.Context(), got.IDMap[ref])
+			if shown = must(s, shown, err); shown.Ref != ref {
+				s.Errorf("the task that the submission calls %s shows the ref %q", ref, shown.Ref)
+			}
+		}
+	},
+	"a task without an id is known by its name": func(s *site) {
+		got := s.submit(coordinator.SubmitOptions{Hold: true}, &dag.Task{Name: "no id", Priority: dag.Normal, Executor: HandExecutor})
+		shown, err := s.svc.Task(s.Context(), got.TreeID)
+		if shown = must(s, shown, err); shown.Ref != "no id" || shown.ID == "no id" {
+			s.Errorf("got the id %q and the ref %q", shown.ID, shown.Ref)
 		}
 	},
 	"a faulty tree is refused by the name of its fault, and leaves nothing": func(s *site) {

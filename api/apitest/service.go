@@ -119,7 +119,7 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 		return nil, err
 	}
 	if first, ok := s.byKey[opts.IdempotencyKey]; ok && opts.IdempotencyKey != "" {
-		if first.document != string(Document(given, "")) {
+		if first.document != canonical(given) {
 			return nil, &coordinator.InvalidArgumentError{Field: "idempotency_key", Reason: "was used for a different submission"}
 		}
 		again := *first.answer
@@ -129,12 +129,17 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 	sub := s.store(graph, given, opts)
 	sub.Warnings = warnings.All()
 	if opts.IdempotencyKey != "" {
-		s.byKey[opts.IdempotencyKey] = keyed{sub, string(Document(given, ""))}
+		s.byKey[opts.IdempotencyKey] = keyed{sub, canonical(given)}
 	}
 	if !opts.Hold {
 		s.execute(s.tasks[sub.TreeID], coordinator.ExecuteOptions{})
 	}
 	return sub, nil
+}
+
+// canonical is the same for all spellings of a document.
+func canonical(given []*dag.Task) string {
+	return string(dag.AppendCanonical(nil, Document(given, "")))
 }
 
 // store keeps a valid tree, all held. The caller holds mu.
@@ -161,7 +166,7 @@ func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.Su
 	sub.TreeID = tr.status.ID
 	for i, g := range given {
 		t := &task{tree: tr, Task: coordinator.Task{
-			Key: key.Key(i), ID: ids[i], TreeID: sub.TreeID, UserID: user, Name: g.Name, Priority: g.Priority,
+			Key: key.Key(i), ID: ids[i], Ref: graph.Refs[i], TreeID: sub.TreeID, UserID: user, Name: g.Name, Priority: g.Priority,
 			Inputs: g.Inputs, Params: g.Params, Schemas: g.Schemas, Custom: g.Custom,
 			Executor: g.Executor, Pool: g.QueueName(), HasChildren: !graph.Leaf[i], Repeatable: g.Repeatable, CreatedAt: at, UpdatedAt: at,
 			Options: optionsOf(g, opts),

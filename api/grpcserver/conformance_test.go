@@ -121,7 +121,7 @@ func named[T interface{ String() string }, N ~string](name N, values ...T) (none
 }
 
 func taskOf(t *client.Task) *coordinator.Task {
-	out := &coordinator.Task{ID: t.ID, TreeID: t.TreeID, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, Priority: dag.Normal + dag.Priority(t.Priority), // the client counts from normal
+	out := &coordinator.Task{ID: t.ID, Ref: t.Ref, TreeID: t.TreeID, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, Priority: dag.Normal + dag.Priority(t.Priority), // the client counts from normal
 		State:  named(t.State, dag.Held, dag.Waiting, dag.Delayed, dag.Ready, dag.Running, dag.Blocked, dag.Completed, dag.Failed, dag.Cancelled),
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt,
 		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}

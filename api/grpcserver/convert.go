@@ -30,7 +30,7 @@ func stamp(t time.Time) *timestamppb.Timestamp {
 
 func taskOf(t *coordinator.Task) *pb.Task {
 	out := &pb.Task{
-		Id: t.ID, TreeId: t.TreeID, ParentId: t.ParentID, UserId: t.UserID, Name: t.Name,
+		Id: t.ID, Ref: t.Ref, TreeId: t.TreeID, ParentId: t.ParentID, UserId: t.UserID, Name: t.Name,
 		Status: string(t.State.Status()), State: t.State.String(), Priority: int32(t.Priority),
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int32(t.Attempt),

@@ -180,6 +180,7 @@ func (r *remote) Cancel(ctx context.Context, id string, opts coordinator.CancelO
 // shown is a task or a tree on this wire.
 type shown struct {
 	ID           string          `json:"id"`
+	Ref          string          `json:"ref"`
 	ParentID     string          `json:"parent_id"`
 	UserID       string          `json:"user_id"`
 	Name         string          `json:"name"`
@@ -205,7 +206,7 @@ var states = map[dag.Status]dag.State{
 }
 
 func (t *shown) task() *coordinator.Task {
-	return &coordinator.Task{ID: t.ID, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, State: states[t.Status], Priority: t.Priority,
+	return &coordinator.Task{ID: t.ID, Ref: t.Ref, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, State: states[t.Status], Priority: t.Priority,
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt, Dependencies: t.Dependencies,
 		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
 }

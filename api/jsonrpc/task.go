@@ -35,6 +35,7 @@ type task struct {
 	OriginalTaskID *string         `json:"original_task_id"`
 	HasCopy        bool            `json:"has_copy"`
 
+	Ref           string     `json:"ref"` // what its submission calls it, under which its result gets into inputs
 	OriginType    string     `json:"origin_type"`
 	HasReferences bool       `json:"has_references"` // the value of HasCopy (spec 12.2)
 	Executor      *string    `json:"executor"`       // null: a group
@@ -51,7 +52,7 @@ var reserved = map[string]bool{
 	"dependencies": true, "inputs": true, "params": true, "result": true, "error": true, "schemas": true,
 	"progress": true, "created_at": true, "started_at": true, "updated_at": true, "completed_at": true,
 	"has_children": true, "original_task_id": true, "has_copy": true,
-	"origin_type": true, "has_references": true, "executor": true, "pool": true, "attempt": true, "blocked_by": true,
+	"ref": true, "origin_type": true, "has_references": true, "executor": true, "pool": true, "attempt": true, "blocked_by": true,
 	"tree_status": true, "tree_progress": true, "children": true, "children_omitted": true, "id_map": true, "warnings": true,
 }
 
@@ -73,6 +74,7 @@ func taskOf(t *coordinator.Task, tree *coordinator.TreeStatus) *task {
 		CreatedAt: timeOf(t.CreatedAt), StartedAt: timeOf(t.StartedAt),
 		UpdatedAt: timeOf(t.UpdatedAt), CompletedAt: timeOf(t.CompletedAt),
 		HasChildren: t.HasChildren,
+		Ref:         t.Ref,
 		OriginType:  "create",
 		Executor:    nullable(t.Executor), Pool: nullable(t.Pool), Attempt: t.Attempt, BlockedBy: t.BlockedBy,
 	}

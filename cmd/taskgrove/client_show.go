@@ -35,6 +35,9 @@ func (s *session) printTask(t *client.Task, attempts []client.Attempt) error {
 			}
 			line("id", t.ID)
 			line("name", t.Name)
+			if t.Ref != t.ID && t.Ref != t.Name {
+				line("ref", t.Ref)
+			}
 			line("status", describe(t))
 			if t.TreeID != t.ID {
 				line("tree", t.TreeID)

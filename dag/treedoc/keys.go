@@ -53,10 +53,10 @@ const (
 	keyStored // the first of those that the engine writes, numbered from here on
 )
 
-// stored are the keys of a task that only the engine writes (spec 1.1, 12.2), and the one that names the document's schema to editors.
+// stored are the keys of a task that only the engine writes (spec 1.1, 3.6, 12.2), and the one that names the document's schema to editors.
 var stored = []string{
 	"status", "result", "error", "progress", "created_at", "started_at", "updated_at", "completed_at", "has_children",
-	"original_task_id", "has_copy", "has_references", "origin_type", schemaKey,
+	"original_task_id", "has_copy", "has_references", "origin_type", "ref", schemaKey,
 }
 
 // schemaKey names the schema of a document, for editors.

@@ -240,20 +240,21 @@ where a.last > t.attempt
 limit $3
 
 -- name: AuditTaskParts
--- Each task has a specification, and what is kept apart from tasks belongs to one.
+-- Each task has a specification, and what is kept apart from tasks belongs to one. A look-up for each, whatever the planner
+-- thinks of the tables' sizes (offset 0).
 select 'orphan' as kind, x.key >> 24 as tree, x.key as task, x.text
 from (
   select t.key, 'a task without a specification' as text from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t where not exists (select from spec s where s.key = t.key)
+  cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t where not exists (select from spec s where s.key = t.key offset 0)
   union all
   select s.key, 'a specification without a task' from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  cross join lateral (select * from spec s where s.key >= r.first and s.key < r.last offset 0) s where not exists (select from task t where t.key = s.key)
+  cross join lateral (select * from spec s where s.key >= r.first and s.key < r.last offset 0) s where not exists (select from task t where t.key = s.key offset 0)
   union all
   select p.key, 'a payload without a task' from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  cross join lateral (select * from payload p where p.key >= r.first and p.key < r.last offset 0) p where not exists (select from task t where t.key = p.key)
+  cross join lateral (select * from payload p where p.key >= r.first and p.key < r.last offset 0) p where not exists (select from task t where t.key = p.key offset 0)
   union all
   select a.task, format('attempt %s without a task', a.number) from unnest($1::bigint[], $2::bigint[]) r(first, last)
-  cross join lateral (select * from attempt a where a.task >= r.first and a.task < r.last offset 0) a where not exists (select from task t where t.key = a.task)
+  cross join lateral (select * from attempt a where a.task >= r.first and a.task < r.last offset 0) a where not exists (select from task t where t.key = a.task offset 0)
 ) x limit $3
 
 -- name: AuditTaskEdges

@@ -36,7 +36,7 @@ order by moved.turn, moved.id
 -- name: LoadTasks
 -- The tasks of the stretches ($1 first, $2 n, $3 attempt) that are in state $4. This and the next two are what a worker needs: three
 -- walks along the tables, as to look up each task in each costs twice as much.
-select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution
+select t.key, t.attempt, t.priority, t.pool, t.flags, coalesce(t.run, 1), tree.root_id, coalesce(tree.user_id, ''), tree.uid, tree.execution
 from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
 cross join lateral (select * from tree where tree.key = r.first >> 24 and cancelled_at is null offset 0) tree -- a stretch is of one
 cross join lateral ( -- offset 0: a range of the index for each stretch, whatever the planner thinks of the table's size
@@ -82,15 +82,15 @@ select u.key, a.finished_at from unnest($1::bigint[], $2::integer[]) u(key, numb
 cross join lateral (select finished_at from attempt where task = u.key and number = u.number - 1 offset 0) a
 
 -- name: LoadDependencyResults
--- The results of the completed dependencies of the tasks $1, in the order of the dependencies, for those with at most
--- $2 of them.
-select s.key, ds.id, a.result
+-- The results of the completed dependencies of the tasks $1, by their references, in the order of the dependencies, for those
+-- with at most $2 of them.
+select s.key, ds.ref, a.result
 from unnest($1::bigint[]) u(key)
 cross join lateral (select key, deps from spec where spec.key = u.key and cardinality(deps) <= $2 offset 0) s
 cross join lateral unnest(s.deps) with ordinality d(i, ord)
 cross join lateral (select key, attempt from task where task.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and state = :completed offset 0) dt
 cross join lateral (select result from attempt where task = dt.key and number = dt.attempt and result is not null offset 0) a
-cross join lateral (select id from spec where spec.key = dt.key offset 0) ds
+cross join lateral (select coalesce(ref, id) as ref from spec where spec.key = dt.key offset 0) ds
 order by s.key, d.ord
 
 -- name: Backlog
@@ -128,10 +128,10 @@ select abs(d.i) - 1
 from (select deps from spec where key = $1 offset 0) s cross join lateral unnest(s.deps) with ordinality d(i, ord)
 order by d.ord
 
--- name: SweepIDs
--- The ids of the tasks from $1 on and before $2. This and the next read all of that range, for a task that depends on a good
+-- name: SweepReferences
+-- The references of the tasks from $1 on and before $2. This and the next read all of that range, for a task that depends on a good
 -- part of it.
-select key, id from spec where key >= $1 and key < $2
+select key, coalesce(ref, id) from spec where key >= $1 and key < $2
 
 -- name: SweepCompleted
 -- Of the tasks from $1 on and before $2 that have completed: in which attempt.
@@ -144,7 +144,7 @@ cross join lateral (select result from attempt where task = u.task and number = 
 
 -- name: LoadOneWork
 -- What a worker needs for one attempt that is ready or open.
-select t.key, t.attempt, t.priority, t.pool, t.flags, tree.root_id, coalesce(tree.user_id, ''), tree.execution, s.id, s.name,
+select t.key, t.attempt, t.priority, t.pool, t.flags, coalesce(t.run, 1), tree.root_id, coalesce(tree.user_id, ''), tree.uid, tree.execution, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
 from task t
 join tree on tree.key = t.key >> 24

@@ -2,7 +2,7 @@
 select key from spec where id = $1
 
 -- name: TaskByID
-select * from shown where id = $1
+select * from shown_task where id = $1
 
 -- name: TasksUp
 -- Tasks of the keys in [$1, $2), oldest first: a tree's, in submission order. $3 states or null, $4 name or null, $5 executor or
@@ -11,7 +11,7 @@ select v.* from (
   select t.key from (select key from task where key >= $1 and key < $2 and ($3::smallint[] is null or state = any($3)) order by key offset 0) t
   cross join lateral (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) offset 0) s) k
-cross join lateral (select * from shown where shown.key = k.key offset 0) v
+cross join lateral (select * from shown_task t where t.key = k.key offset 0) v
 order by k.key limit $6 offset $7
 
 -- name: TasksDown
@@ -24,21 +24,21 @@ select v.* from (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) offset 0) s
   cross join lateral (select from tree where tree.key = t.key >> 24 and ($6::text is null or user_id = $6) offset 0) u
   where $3::smallint[] is null or t.state = any($3)) k
-cross join lateral (select * from shown where shown.key = k.key offset 0) v
+cross join lateral (select * from shown_task t where t.key = k.key offset 0) v
 order by k.key desc limit $7 offset $8
 
 -- name: RootsDown
 -- Root tasks of trees below $1, newest first. $2 states or null, $3 name or null, $4 user or null. As TasksDown.
 select v.* from (select key, root from tree where key < $1 and ($4::text is null or user_id = $4) order by key desc offset 0) k
 cross join lateral (
-  select * from shown where shown.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
+  select * from shown_task t where t.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
   offset 0) v
 order by k.key desc limit $5 offset $6
 
 -- name: Children
 -- Direct children of a task: of the keys in [$1, $2) those whose parent has the index $3, by priority, then submission
 -- order, after the place ($4 priority, $5 key). $6 states or null. Reads the tree's range of specs.
-select shown.* from shown where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
+select * from shown_task where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
   and ($6::smallint[] is null or state = any($6))
 order by priority, key limit $7 offset $8
 
@@ -127,9 +127,9 @@ select kind, task from followup where task >= $1 and task < $2
 
 -- name: RestartRows
 -- Puts $8 tasks back to their beginning for a start or re-run. Expects: settled or held, as planned; nobody holds them;
--- fails when a row is not so.
+-- fails when a row is not so. One that ran before begins another run.
 with w as (
-update task t set state = u.state, attempt = u.attempt, remaining = u.remaining, failures = 0, crashes = 0,
+update task t set state = u.state, attempt = u.attempt, run = case when u.attempt = u.was_attempt then t.run else u.attempt end, remaining = u.remaining, failures = 0, crashes = 0,
   started_at = null, progress = null, blocked_by = nullif(u.blocked_by, 0)
 from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::bigint[])
   u(key, was, was_attempt, state, attempt, remaining, blocked_by)

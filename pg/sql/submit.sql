@@ -1,10 +1,10 @@
 -- name: NextTrees
--- $1 new trees' keys, in their order, when they are created, and when this server started.
-select nextval('tree_key'), now(), pg_postmaster_start_time() from generate_series(1, $1::integer)
+-- $1 new trees' keys, in their order, when they are created, when this server started, and the feature level in use.
+select nextval('tree_key'), now(), pg_postmaster_start_time(), (select level_used from cluster) from generate_series(1, $1::integer)
 
 -- name: FindSubmissions
 -- What the idempotency keys $1 stand for, those that are known.
-select s.key, s.digest, t.root_id, t.tasks from submission s
+select s.key, s.digest, s.canonical, t.root_id, t.tasks from submission s
 cross join lateral (select root_id, tasks from tree where tree.key = s.tree offset 0) t
 where s.key = any($1::text[])
 
@@ -13,24 +13,24 @@ select id from spec where id = any($1::text[])
 
 -- name: InsertTrees
 -- $7 is the execution: 1, with its first event, or 0 of a tree that is held.
-insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished)
-select key, root, root_id, name, nullif(user_id, ''), nullif(timeout_ms, 0), execution, execution, tasks, leaves, held, unfinished
+insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished, uid)
+select key, root, root_id, name, nullif(user_id, ''), nullif(timeout_ms, 0), execution, execution, tasks, leaves, held, unfinished, uid
 from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
-  $10::integer[], $11::integer[])
-  u(key, root, root_id, name, user_id, timeout_ms, execution, tasks, leaves, held, unfinished)
+  $10::integer[], $11::integer[], $12::uuid[])
+  u(key, root, root_id, name, user_id, timeout_ms, execution, tasks, leaves, held, unfinished, uid)
 
 -- name: InsertFirstEvents
 insert into event (tree, last, body) select key, 1, :event_execution from unnest($1::bigint[]) u(key)
 
 -- name: InsertSubmissions
-insert into submission (key, tree, digest) select * from unnest($1::text[], $2::bigint[], $3::bytea[])
+insert into submission (key, tree, digest, canonical) select * from unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[])
 
 -- name: CopyPayloads
 copy payload (key, inputs, params, schemas, custom) from stdin (format binary)
 
 -- name: CopySpecs
 copy spec (key, id, parent, name, executor, deps, dep_types, max_attempts, backoff, initial_delay_ms, max_delay_ms, timeout_ms,
-  schedule_to_start_ms, not_before, on_lost) from stdin (format binary)
+  schedule_to_start_ms, not_before, on_lost, ref) from stdin (format binary)
 
 -- name: CopyTasks
 copy task (key, state, flags, priority, pool, remaining) from stdin (format binary)

@@ -11,19 +11,19 @@ select changed(count(*), cardinality($1::bigint[]), 'require live workers') from
 -- name: ExtendLeases
 -- Takes beats: registers new instances, extends the leases of known ones that are not lost or gone. An older beat than
 -- the last changes nothing, nor does one of another worker, but for a farewell, which another beat may have overtaken.
--- No new instance is registered whose level is below the one that the store has used; those that are known were there when
+-- No new instance is registered whose level is below the one that workers must have; those that are known were there when
 -- it was used first, so they are not below it. Locks: the cluster's row, shared, for new instances only; workers.
 with beat as (
   select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::text[], $10::integer[])
     u(instance, id, host, build, pools, state, beat, attempts, level)
 ), used as (
-  select level_used from cluster
+  select worker_level from cluster
   where exists (select from beat where not exists (select from worker w where w.instance = beat.instance)) for share
 )
 insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts, level)
 select u.instance, u.id, u.host, u.build, u.pools::jsonb, u.state, u.beat, clock_timestamp() + $9 * interval '1 millisecond',
   (select coalesce(array_agg(x::bigint), '{}') from string_to_table(u.attempts, ',') x where x <> ''), u.level
-from beat u where u.level >= coalesce((select level_used from used), 0)
+from beat u where u.level >= coalesce((select worker_level from used), 0)
 on conflict (instance) do update set beat = greatest(worker.beat, excluded.beat), pools = excluded.pools, state = excluded.state,
   lease_until = excluded.lease_until, attempts = excluded.attempts, level = excluded.level
   where worker.id = excluded.id and worker.state in (:worker_live) and (worker.beat < excluded.beat or excluded.state = :worker_gone) and worker.lease_until > clock_timestamp()

@@ -821,6 +821,7 @@ type Task struct {
 	Custom        []byte                 `protobuf:"bytes,27,opt,name=custom,proto3" json:"custom,omitempty"`
 	Repeatable    bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"` // may run twice at once without harm, by its own word or its executor's
 	Options       *TaskOptions           `protobuf:"bytes,29,opt,name=options,proto3" json:"options,omitempty"`        // with ListTasksRequest.as_submitted
+	Ref           string                 `protobuf:"bytes,30,opt,name=ref,proto3" json:"ref,omitempty"`                // what its submission calls it, under which its result gets into inputs: the id given there, or the name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1056,6 +1057,13 @@ func (x *Task) GetOptions() *TaskOptions {
 		return x.Options
 	}
 	return nil
+}
+
+func (x *Task) GetRef() string {
+	if x != nil {
+		return x.Ref
+	}
+	return ""
 }
 
 // TaskOptions are what a task was submitted with, besides what Task shows. What is absent was absent.
@@ -3501,7 +3509,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xc9\a\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xdb\a\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -3538,7 +3546,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"repeatable\x18\x1c \x01(\bR\n" +
 	"repeatable\x123\n" +
-	"\aoptions\x18\x1d \x01(\v2\x19.taskgrove.v1.TaskOptionsR\aoptions\"\xcc\x02\n" +
+	"\aoptions\x18\x1d \x01(\v2\x19.taskgrove.v1.TaskOptionsR\aoptions\x12\x10\n" +
+	"\x03ref\x18\x1e \x01(\tR\x03ref\"\xcc\x02\n" +
 	"\vTaskOptions\x12/\n" +
 	"\x05retry\x18\x01 \x01(\v2\x19.taskgrove.v1.RetryPolicyR\x05retry\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12E\n" +

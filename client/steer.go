@@ -9,8 +9,13 @@ import (
 // ExecuteOption is a setting of [Client.Execute].
 type ExecuteOption func(*pb.ExecuteRequest)
 
-// Force runs completed and cancelled tasks again, too.
+// Force runs the task again though it has completed or was cancelled, but not what it depends on; with a root, all of its tree.
 func Force() ExecuteOption { return func(r *pb.ExecuteRequest) { r.Force = true } }
+
+// RerunCancelled runs cancelled tasks again, too: also those that the task depends on.
+func RerunCancelled() ExecuteOption {
+	return func(r *pb.ExecuteRequest) { r.RerunCancelled = true }
+}
 
 // RerunDependencies runs the completed dependencies of what is run again, too.
 func RerunDependencies() ExecuteOption {
@@ -20,12 +25,15 @@ func RerunDependencies() ExecuteOption {
 // Execution is the answer to an Execute.
 type Execution struct {
 	TreeID string
-	Status string // started, already_running, completed: nothing to run, as all of it has completed or was cancelled
-	Tasks  int    // how many were started
+	// Status is started, already_running, completed (there is nothing to run), or cancelled: nothing was started, as the task was
+	// cancelled, or one that it depends on.
+	Status      string
+	Tasks       int    // how many were started
+	CancelledID string // of the cancelled task, with that status
 }
 
 // Execute starts a held tree or a task with its dependencies, or runs again what failed and what depends on it. Completed
-// and cancelled tasks run again only with [Force].
+// tasks run again only with [Force], cancelled ones with [RerunCancelled] or Force.
 func (c *Client) Execute(ctx context.Context, taskID string, options ...ExecuteOption) (*Execution, error) {
 	request := &pb.ExecuteRequest{TaskId: taskID}
 	for _, option := range options {
@@ -35,7 +43,7 @@ func (c *Client) Execute(ctx context.Context, taskID string, options ...ExecuteO
 	if err != nil {
 		return nil, wrap(ctx, err, "execute %s", taskID)
 	}
-	return &Execution{TreeID: got.TreeId, Status: got.Status, Tasks: int(got.Tasks)}, nil
+	return &Execution{TreeID: got.TreeId, Status: got.Status, Tasks: int(got.Tasks), CancelledID: got.CancelledId}, nil
 }
 
 // CancelOption is a setting of [Client.Cancel].

@@ -296,11 +296,21 @@ func (s *script) cancel(ctx context.Context, id, reason string) (string, error) 
 	return fmt.Sprintf("cancelled: %s\n", out.Reason), nil
 }
 
-func (s *script) execute(ctx context.Context, id, force string) (string, error) {
-	if force != "" && force != "force" {
-		return "", fmt.Errorf("no such option: %s", force)
+func (s *script) execute(ctx context.Context, id, options string) (string, error) {
+	var opts coordinator.ExecuteOptions
+	for _, option := range strings.Fields(options) {
+		switch option {
+		case "force":
+			opts.Force = true
+		case "cancelled":
+			opts.RerunCancelled = true
+		case "dependencies":
+			opts.RerunDependencies = true
+		default:
+			return "", fmt.Errorf("no such option: %s", option)
+		}
 	}
-	out, err := s.svc.Execute(ctx, id, coordinator.ExecuteOptions{Force: force != ""})
+	out, err := s.svc.Execute(ctx, id, opts)
 	switch {
 	case errors.Is(err, coordinator.ErrConflict):
 		return err.Error() + "\n", nil
@@ -310,6 +320,8 @@ func (s *script) execute(ctx context.Context, id, force string) (string, error) 
 		return "nothing to do\n", nil
 	case out.Outcome == coordinator.AlreadyRunning:
 		return "already running\n", nil
+	case out.Outcome == coordinator.WasCancelled:
+		return fmt.Sprintf("refused: %s was cancelled\n", out.Cancelled), nil
 	}
 	return fmt.Sprintf("started: %d\n", out.Tasks), nil
 }

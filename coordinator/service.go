@@ -35,7 +35,8 @@ type Submitted struct {
 
 // ExecuteOptions steer a start or re-run (spec 3.7).
 type ExecuteOptions struct {
-	Force             bool // completed and cancelled tasks too
+	Force             bool // the task though it has completed or was cancelled; of a root, all of the tree
+	RerunCancelled    bool // cancelled tasks, too: also those that the task depends on
 	RerunDependencies bool // completed dependencies of what is run again, too
 }
 
@@ -46,14 +47,16 @@ type ExecuteOutcome uint8
 const (
 	Started        ExecuteOutcome = iota + 1
 	AlreadyRunning                // an execution of the tree is in progress; nothing was started
-	NothingToDo                   // nothing needs a run: all that was asked for has completed, or was cancelled and is not forced
+	NothingToDo                   // nothing needs a run: all that was asked for has completed
+	WasCancelled                  // the task was cancelled, or one that it depends on: nothing was started
 )
 
 // Execution is the answer to Execute.
 type Execution struct {
-	TreeID  string
-	Outcome ExecuteOutcome
-	Tasks   int // how many were started
+	TreeID    string
+	Outcome   ExecuteOutcome
+	Tasks     int    // how many were started
+	Cancelled string // with WasCancelled: the id of the task that was
 }
 
 // CancelOptions steer a cancellation (spec 3.8).

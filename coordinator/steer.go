@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -38,7 +39,7 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	if err != nil {
 		return nil, c.internal("read tree", err)
 	}
-	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions{Force: opts.Force, RerunDependencies: opts.RerunDependencies})
+	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions(opts))
 	if err != nil {
 		return nil, c.internal("execute", err)
 	}
@@ -48,6 +49,8 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 		out.Outcome = AlreadyRunning
 	case pg.ExecutionNothing:
 		out.Outcome = NothingToDo
+	case pg.ExecutionCancelled:
+		return c.refuseCancelled(ctx, out, got.Cancelled)
 	case pg.ExecutionStopping:
 		return nil, &StillStoppingError{TreeID: tree.ID}
 	default:
@@ -58,8 +61,19 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	return out, nil
 }
 
+// refuseCancelled names the cancelled task for which nothing was started.
+func (c *Coordinator) refuseCancelled(ctx context.Context, out *Execution, k dag.Key) (*Execution, error) {
+	labels, err := c.store.Labels(ctx, []dag.Key{k})
+	if err != nil {
+		return nil, c.internal("execute", err)
+	}
+	out.Outcome, out.Cancelled = WasCancelled, labels[k].ID
+	return out, nil
+}
+
 const (
 	cancelAtOnce = 1000            // tasks cancelled in one transaction
+	cancelTries  = 10              // how often a task is cancelled that others execute again meanwhile
 	cancelWait   = 2 * time.Second // how long an answer waits for a whole tree's cancellation to be carried out
 )
 
@@ -68,59 +82,75 @@ func (c *Coordinator) Cancel(ctx context.Context, id string, opts CancelOptions)
 	if !text(id) {
 		return nil, ErrNotFound
 	}
-	reason := DefaultCancelReason
-	if opts.Reason != "" {
-		reason = clean(opts.Reason)
-	}
+	reason := cmp.Or(clean(opts.Reason), DefaultCancelReason)
 	t, err := c.store.Task(ctx, id)
 	if err != nil {
 		return nil, c.internal("cancel", err)
 	}
-	done, err := c.cancelTask(ctx, t, reason, opts.Cascade)
-	if err != nil {
-		return nil, c.internal("cancel", err)
+	for tries := 1; ; tries++ {
+		recorded, err := c.cancelTask(ctx, t, reason, opts.Cascade)
+		if err != nil {
+			return nil, c.internal("cancel", err)
+		}
+		if recorded != "" {
+			return &Cancellation{Outcome: Cancelled, Reason: recorded}, nil
+		}
+		if t, err = c.store.Task(ctx, id); err != nil {
+			return nil, c.internal("cancel", err)
+		}
+		if !t.State.Cancellable() || tries == cancelTries { // else it was executed again since
+			return &Cancellation{Outcome: AlreadyEnded, Status: t.State.Status()}, nil
+		}
 	}
-	if done {
-		return &Cancellation{Outcome: Cancelled, Reason: reason}, nil
-	}
-	if t, err = c.store.Task(ctx, id); err != nil {
-		return nil, c.internal("cancel", err)
-	}
-	return &Cancellation{Outcome: AlreadyEnded, Status: t.State.Status()}, nil
 }
 
-func (c *Coordinator) cancelTask(ctx context.Context, t *pg.Shown, reason string, cascade *bool) (bool, error) {
+// cancelTask returns the reason that is on record; empty if the task had ended.
+func (c *Coordinator) cancelTask(ctx context.Context, t *pg.Shown, reason string, cascade *bool) (recorded string, err error) {
 	root := t.ParentID == nil
 	wide := root
 	if cascade != nil {
 		wide = *cascade
 	}
 	if root && wide {
-		did, err := c.store.CancelTree(ctx, t.Key.Tree(), reason)
-		if err == nil && did {
-			c.carryOut(ctx, t.Key.Tree())
-		}
-		return did, err
+		return c.cancelTree(ctx, t, reason)
 	}
 	keys := []dag.Key{t.Key}
 	if wide {
-		var err error
 		if keys, err = c.store.Below(ctx, t.Key); err != nil {
-			return false, err
+			return "", err
 		}
 	}
 	// What depends comes last in keys, and is cancelled first: it must not be blocked by what it depends on meanwhile.
 	slices.Reverse(keys)
-	did := false
 	for part := range slices.Chunk(keys, cancelAtOnce) {
 		done, eff, err := c.store.Cancel(ctx, part, reason, c.lanes.room)
 		if err != nil {
-			return did, err
+			return "", err
 		}
 		c.after(ctx, eff)
-		did = did || done[t.Key]
+		if done[t.Key] {
+			recorded = reason
+		}
 	}
-	return did, nil
+	return recorded, nil
+}
+
+// cancelTree cancels the tree of a root. Who asks while another's cancellation is being carried out waits for that, and has no part in
+// it, unless the root is still to be reached.
+func (c *Coordinator) cancelTree(ctx context.Context, root *pg.Shown, reason string) (recorded string, err error) {
+	got, err := c.store.CancelTree(ctx, root.Key.Tree(), reason)
+	if err != nil || !got.Pending {
+		return "", err
+	}
+	c.carryOut(ctx, root.Key.Tree())
+	if got.Did {
+		return reason, nil
+	}
+	now, err := c.store.Task(ctx, root.ID)
+	if err != nil || !now.State.Cancellable() {
+		return "", err
+	}
+	return got.Message, nil
 }
 
 // carryOut does the followups of a tree's cancellation while the client waits, so that a small tree is cancelled when the

@@ -42,10 +42,17 @@ func explain(w *pg.Why) *Explanation {
 		e.Summary = fmt.Sprintf("it runs on worker %s since %s, attempt %d: it waits for nothing", w.Worker, clock(w.StartedAt), w.Attempt)
 	case dag.Blocked:
 		e.Summary = "blocked: a required dependency can't succeed any more"
+		by := "rerun"
+		if w.CauseState == dag.Cancelled {
+			by = "rerun --cancelled"
+		}
 		e.wait(Wait{Kind: WaitBlocked, TaskID: w.Cause, TaskName: w.CauseName, TaskState: w.CauseState, Error: w.CauseError,
-			Text: fmt.Sprintf("a re-run (rerun): %s %s%s", called(w.CauseName, w.Cause), ended(w.CauseState), because(w.CauseError))})
+			Text: fmt.Sprintf("a re-run (%s): %s %s%s", by, called(w.CauseName, w.Cause), ended(w.CauseState), because(w.CauseError))})
 	default:
 		e.Summary = fmt.Sprintf("%s %s%s: it waits for nothing", ended(w.State), clock(w.FinishedAt), because(w.Error))
+		if w.State == dag.Cancelled {
+			e.Summary += ", and runs again only when that is asked for (rerun --cancelled)"
+		}
 		if w.Open {
 			e.Summary = fmt.Sprintf("it was cancelled %s%s, and its attempt %d is still open", clock(w.FinishedAt), because(w.Error), w.Attempt)
 			e.wait(Wait{Kind: WaitWorker, Worker: w.Worker, Attempt: int(w.Attempt),

@@ -417,6 +417,20 @@ func TestPlanExecution(t *testing.T) {
 		"dependencies run again when asked for":          {nodes(dag.Completed, dag.Failed, dag.Blocked, dag.Completed), 3, true, dag.ExecutionOptions{RerunDependencies: true}, "0:ready/2 1:waiting/2 2:waiting/1"},
 		"completed dependents run again":                 {nodes(dag.Failed, dag.Completed, dag.Completed, dag.Completed), 3, true, dag.ExecutionOptions{}, "0:ready/2 1:waiting/2 2:waiting/2"},
 		"what a cancelled task blocks stays blocked":     {nodes(dag.Cancelled, dag.Blocked, dag.Blocked, dag.Completed), 3, true, dag.ExecutionOptions{}, ""},
+		"and its execution says what was cancelled":      {nodes(dag.Cancelled, dag.Blocked, dag.Blocked, dag.Completed), 2, false, dag.ExecutionOptions{}, "0 was cancelled"},
+		"so does that of a blocked root":                 {nodes(dag.Cancelled, dag.Blocked, dag.Blocked, dag.Completed), 2, true, dag.ExecutionOptions{}, "0 was cancelled"},
+		"a cancelled task does not run":                  {nodes(dag.Failed, dag.Cancelled, dag.Blocked, dag.Completed), 1, false, dag.ExecutionOptions{}, "1 was cancelled"},
+		"nor does it when asked for what it depends on":  {nodes(dag.Completed, dag.Cancelled, dag.Blocked, dag.Completed), 1, false, dag.ExecutionOptions{RerunDependencies: true}, "1 was cancelled"},
+		"nor does a cancelled tree":                      {nodes(dag.Completed, dag.Cancelled, dag.Cancelled, dag.Cancelled), 3, true, dag.ExecutionOptions{}, "3 was cancelled"},
+		"but what failed in it does":                     {nodes(dag.Failed, dag.Cancelled, dag.Cancelled, dag.Cancelled), 3, true, dag.ExecutionOptions{}, "0:ready/2"},
+		"cancelled ones run again when asked for":        {nodes(dag.Completed, dag.Cancelled, dag.Cancelled, dag.Completed), 3, true, dag.ExecutionOptions{RerunCancelled: true}, "1:ready/2 2:waiting/2"},
+		"and what they blocked":                          {nodes(dag.Cancelled, dag.Blocked, dag.Blocked, dag.Completed), 1, false, dag.ExecutionOptions{RerunCancelled: true}, "0:ready/2 1:waiting/1"},
+		"and what completed beside an optional one":      {nodes(dag.Completed, dag.Completed, dag.Completed, dag.Cancelled), 3, true, dag.ExecutionOptions{RerunCancelled: true}, "3:ready/2"},
+		"force runs a child, not what it depends on":     {nodes(dag.Completed, dag.Completed, dag.Completed, dag.Completed), 1, false, dag.ExecutionOptions{Force: true}, "1:ready/2"},
+		"nor does it undo what could not run again":      {nodes(dag.Cancelled, dag.Completed, dag.Completed, dag.Completed), 1, false, dag.ExecutionOptions{Force: true}, "0 was cancelled"},
+		"a child that can't run leaves all as it is":     {nodes(dag.Cancelled, dag.Failed, dag.Held, dag.Completed), 2, false, dag.ExecutionOptions{}, "0 was cancelled"},
+		"force runs a cancelled child":                   {nodes(dag.Completed, dag.Cancelled, dag.Blocked, dag.Completed), 1, false, dag.ExecutionOptions{Force: true}, "1:ready/2"},
+		"unless that is asked for, too":                  {nodes(dag.Completed, dag.Completed, dag.Completed, dag.Completed), 1, false, dag.ExecutionOptions{Force: true, RerunDependencies: true}, "0:ready/2 1:waiting/2"},
 		"a completed tree has nothing to do":             {nodes(dag.Completed, dag.Completed, dag.Completed, dag.Completed), 3, true, dag.ExecutionOptions{}, ""},
 		"force runs all again":                           {nodes(dag.Completed, dag.Completed, dag.Cancelled, dag.Completed), 3, true, dag.ExecutionOptions{Force: true}, "0:ready/2 1:waiting/2 2:waiting/2 3:ready/2"},
 		"what is unfinished makes it busy":               {nodes(dag.Completed, dag.Running, dag.Waiting, dag.Completed), 3, true, dag.ExecutionOptions{}, "busy"},
@@ -426,6 +440,9 @@ func TestPlanExecution(t *testing.T) {
 			got := ""
 			if plan.Busy >= 0 {
 				got = "busy"
+			}
+			if plan.Cancelled >= 0 {
+				got = fmt.Sprintf("%d was cancelled", plan.Cancelled)
 			}
 			for i, r := range plan.Restarts {
 				if i > 0 {

@@ -11,7 +11,8 @@ type Node struct {
 
 // ExecutionOptions steer a start or a re-run (spec 3.7).
 type ExecutionOptions struct {
-	Force             bool // completed and cancelled tasks of the set too
+	Force             bool // what was asked for, though it has completed or was cancelled: the target, or with a root all of its tree
+	RerunCancelled    bool // cancelled tasks of the set too
 	RerunDependencies bool // completed dependencies of what runs, too
 }
 
@@ -31,17 +32,18 @@ type Restart struct {
 
 // Plan is what an execution would do.
 type Plan struct {
-	Restarts []Restart // by index; empty: nothing to do
-	Busy     int       // index of a task that is already running: of the set, or one that waits for a task of it; -1: none
-	Stopping int       // index of a cancelled task that would run, but has not stopped yet; -1: none
-	Untold   int       // index of a task of the set that is untold: its dependents would hear of its end twice, or never; -1: none
+	Restarts  []Restart // by index; empty: nothing to do
+	Busy      int       // index of a task that is already running: of the set, or one that waits for a task of it; -1: none
+	Stopping  int       // index of a cancelled task that would run, but has not stopped yet; -1: none
+	Untold    int       // index of a task of the set that is untold: its dependents would hear of its end twice, or never; -1: none
+	Cancelled int       // index of a cancelled task for which nothing runs: the target, or one that blocks it; -1: none
 }
 
 // PlanExecution works out which tasks of a stored tree start, and how, when a user asks to execute one of them (spec
 // 3.1, 3.7). target is an index; a root's means the whole tree, another's the task and its transitive dependencies.
 // deps gives a task's dependencies. Linear in tasks and edges.
 func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool, opts ExecutionOptions) Plan {
-	plan := Plan{Busy: -1, Stopping: -1, Untold: -1}
+	plan := Plan{Busy: -1, Stopping: -1, Untold: -1, Cancelled: -1}
 	in := covered(len(nodes), deps, target, whole)
 	for i, node := range nodes {
 		if !in[i] {
@@ -55,11 +57,16 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 			plan.Untold = i
 		}
 	}
+	cancelled := nodes[target].State == Cancelled && !opts.Force && !opts.RerunCancelled
+	if cancelled && !whole { // what it depends on would run for nothing; a root stands for all of its tree
+		plan.Untold, plan.Cancelled = -1, target
+		return plan
+	}
 	if plan.Untold >= 0 {
 		return plan
 	}
 	dependents := reverse(len(nodes), deps)
-	run := restarting(nodes, deps, dependents, in, opts)
+	run := restarting(nodes, deps, dependents, in, request{opts, target, whole})
 	for i := range nodes {
 		if !run[i] {
 			continue
@@ -76,9 +83,29 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 			}
 		}
 	}
-	plan.Restarts = restarts(nodes, deps, dependents, run)
+	all := restarts(nodes, deps, dependents, run)
+	blocked := run[target] && all[target].State == Blocked // by what was cancelled: what failed runs again
+	if blocked && !whole {
+		plan.Cancelled = all[target].BlockedBy
+		return plan
+	}
+	for i, r := range all {
+		if run[i] && !r.stays() {
+			plan.Restarts = append(plan.Restarts, r)
+		}
+	}
+	switch {
+	case len(plan.Restarts) > 0:
+	case cancelled:
+		plan.Cancelled = target
+	case blocked:
+		plan.Cancelled = all[target].BlockedBy
+	}
 	return plan
 }
+
+// stays reports whether the task is blocked, and was: that is no restart.
+func (r Restart) stays() bool { return r.From == Blocked && r.State == Blocked }
 
 // covered is the set that a call covers: the whole tree, or the target and its transitive dependencies.
 func covered(n int, deps func(i int) []Edge, target int, whole bool) (in []bool) {
@@ -104,10 +131,22 @@ func covered(n int, deps func(i int) []Edge, target int, whole bool) (in []bool)
 	return in
 }
 
-// restarting decides which tasks of the set in run (spec 3.7): those that never ran, failed or are blocked; with Force, those
-// that completed or were cancelled. Then whatever depends on one that runs, but was not cancelled (without Force), and with
+// request is what was asked for.
+type request struct {
+	ExecutionOptions
+	target int
+	whole  bool // the target is the root
+}
+
+// reruns reports whether the request itself asks for a task of its set that completed or was cancelled.
+func (r request) reruns(i int, s State) bool {
+	return r.Force && (r.whole || i == r.target) || r.RerunCancelled && s == Cancelled
+}
+
+// restarting decides which tasks of the set in run (spec 3.7): those that never ran, failed or are blocked, and those that the
+// request names. Then whatever depends on one that runs, but was not cancelled (unless the request names it), and with
 // RerunDependencies what it depends on and completed.
-func restarting(nodes []Node, deps func(i int) []Edge, dependents func(int) []int32, in []bool, opts ExecutionOptions) (run []bool) {
+func restarting(nodes []Node, deps func(i int) []Edge, dependents func(int) []int32, in []bool, asked request) (run []bool) {
 	run = make([]bool, len(nodes))
 	var queue []int
 	add := func(i int) {
@@ -121,7 +160,7 @@ func restarting(nodes []Node, deps func(i int) []Edge, dependents func(int) []in
 		case Held, Failed, Blocked:
 			add(i)
 		case Completed, Cancelled:
-			if opts.Force {
+			if asked.reruns(i, node.State) {
 				add(i)
 			}
 		}
@@ -130,11 +169,11 @@ func restarting(nodes []Node, deps func(i int) []Edge, dependents func(int) []in
 		i := queue[len(queue)-1]
 		queue = queue[:len(queue)-1]
 		for _, j := range dependents(i) {
-			if nodes[j].State != Cancelled || opts.Force {
+			if nodes[j].State != Cancelled { // those that the request names run already
 				add(int(j))
 			}
 		}
-		if opts.RerunDependencies {
+		if asked.RerunDependencies {
 			for _, e := range deps(i) {
 				if nodes[e.Task].State == Completed {
 					add(int(e.Task))
@@ -145,7 +184,8 @@ func restarting(nodes []Node, deps func(i int) []Edge, dependents func(int) []in
 	return run
 }
 
-// restarts finds each task's first state, in the order of dependencies, so that what can't run is blocked at once.
+// restarts finds the first state of each task that runs, in the order of dependencies, so that what can't run is blocked at
+// once. By index, those of other tasks are empty.
 func restarts(nodes []Node, deps func(int) []Edge, dependents func(int) []int32, run []bool) []Restart {
 	n := len(nodes)
 	blocked := make([]int, n) // index of the cause + 1
@@ -177,13 +217,7 @@ func restarts(nodes []Node, deps func(int) []Edge, dependents func(int) []int32,
 			}
 		}
 	}
-	kept := out[:0]
-	for i := range nodes {
-		if run[i] && !(out[i].From == Blocked && out[i].State == Blocked) { // that is no restart
-			kept = append(kept, out[i])
-		}
-	}
-	return kept
+	return out
 }
 
 func restart(nodes []Node, deps []Edge, i int, run []bool, blocked []int) Restart {

@@ -9,29 +9,38 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// queueTreeCancel puts a tree's cancellation on record, and the followup that carries it out. execution > 0: only while
-// that execution is the current one.
-func queueTreeCancel(b *pgx.Batch, root dag.Key, message string, execution int32) {
-	b.Queue(sql("CancelTree"), root.Tree(), message, execution)
-	b.Queue(sql("CancelTreeFollowup"), root)
+// TreeCancellation is the answer to CancelTree.
+type TreeCancellation struct {
+	Did     bool   // this call put it on record
+	Pending bool   // it is on record, and has not reached all tasks
+	Message string // as recorded
 }
 
 // CancelTree cancels the unfinished tasks of a tree: at once, as a fact that dispatch and claim read; task by task by a
-// followup. It reports whether there was anything to cancel.
-func (s *Store) CancelTree(ctx context.Context, tree dag.TreeKey, message string) (bool, error) {
-	var did bool
-	err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+// followup. A tree whose cancellation is on record keeps it, and that is carried out. The zero value: there was nothing to cancel,
+// or no such tree.
+func (s *Store) CancelTree(ctx context.Context, tree dag.TreeKey, message string) (out TreeCancellation, err error) {
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		out = TreeCancellation{}
 		b := &pgx.Batch{}
 		b.Queue("begin")
+		b.Queue(sql("ExpectCancellations"), []dag.TreeKey{tree})
 		b.Queue(sql("CancelTree"), tree, message, 0).Exec(func(ct pgconn.CommandTag) error {
-			did = ct.RowsAffected() > 0
+			out.Did = ct.RowsAffected() > 0
 			return nil
 		})
-		b.Queue(sql("CancelTreeFollowupOf"), tree)
+		b.Queue(sql("PendingCancellation"), tree).Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&out.Message}, func() error {
+				out.Pending = true
+				return nil
+			})
+			return err
+		})
+		b.Queue(sql("DropVoidCancellations"), []dag.TreeKey{tree})
 		b.Queue("commit")
 		return c.SendBatch(ctx, b).Close()
 	})
-	return did, err
+	return out, err
 }
 
 // Cancel cancels single tasks, not what depends on them. It returns which were cancelled.

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,40 +16,52 @@ type ExecutionStatus int
 
 // The answers to Execute.
 const (
-	ExecutionStarted  ExecutionStatus = iota
-	ExecutionRunning                  // the set overlaps with what is unfinished
-	ExecutionNothing                  // all that the call covers is settled and stays so
-	ExecutionStopping                 // a cancelled attempt has not stopped yet
-	executionUntold                   // follow-up work of the set is on its way; shown as running when it takes too long
+	ExecutionStarted    ExecutionStatus = iota
+	ExecutionRunning                    // the set overlaps with what is unfinished
+	ExecutionNothing                    // all that the call covers is settled and stays so
+	ExecutionStopping                   // a cancelled attempt has not stopped yet, or a cancellation is being carried out
+	ExecutionCancelled                  // the task was cancelled, or what it depends on
+	executionUntold                     // follow-up work of the set is on its way; shown as running when it takes too long
+	executionCancelling                 // the tree's cancellation is on its way; shown as stopping when it takes too long
+	executionMoved                      // the tree changed between plan and write; shown as running when it never rests
 )
 
-// untoldTries and untoldPause are how often and how long follow-up work is waited for.
+// executionTries and executionPause are how often an execution is planned, and how long it waits for follow-up work, or for
+// others that change the tree, in between.
 const (
-	untoldTries = 100
-	untoldPause = 50 * time.Millisecond
+	executionTries = 100
+	executionPause = 50 * time.Millisecond
 )
 
 // Execution is the answer to Execute.
 type Execution struct {
-	Status  ExecutionStatus
-	Tasks   int // started
-	Effects *Effects
+	Status    ExecutionStatus
+	Tasks     int     // started
+	Cancelled dag.Key // with ExecutionCancelled: what was
+	Effects   *Effects
 }
 
 // Execute starts a held tree, or runs again what a user asks for (spec 3.1, 3.7), in one transaction over the tree's
-// tasks: some seconds for a million.
+// tasks: some seconds for a million. [ErrNotFound], also for a tree that is being deleted.
 func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
 	for tries := 1; ; tries++ {
 		out, err := s.tryExecute(ctx, target, opts)
-		if err != nil || out.Status != executionUntold {
-			return out, err
-		}
-		if tries == untoldTries {
-			out.Status = ExecutionRunning
+		switch {
+		case isRefused(err): // somebody cancelled meanwhile
+			out, err = &Execution{Status: executionMoved}, nil
+		case err != nil:
+			return nil, err
+		case out.Status != executionUntold && out.Status != executionCancelling:
 			return out, nil
 		}
+		if tries == executionTries {
+			if out.Status == executionCancelling {
+				return &Execution{Status: ExecutionStopping}, nil
+			}
+			return &Execution{Status: ExecutionRunning}, nil
+		}
 		select {
-		case <-time.After(untoldPause):
+		case <-time.After(executionPause):
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -79,36 +92,56 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	tree := target.Tree()
 	first, end := tree.Range()
 	p := planner{}
-	var root dag.Key
+	var of treeFacts
 	b := &pgx.Batch{}
 	b.Queue("begin")
 	b.Queue("set local statement_timeout = 0")
 	b.Queue(sql("LockExecution"), tree)
-	b.Queue("select root from tree where key = $1", tree).QueryRow(func(row pgx.Row) error { return row.Scan(&root) })
+	b.Queue(sql("TreeToExecute"), tree).QueryRow(of.scan)
 	b.Queue(sql("PlanRows"), first, end).Query(p.scan)
 	b.Queue(sql("FollowupsOf"), first, end).Query(p.scanFollowups) // after the rows: an end that they show is told, or its followup is here
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, ErrNotFound
+		}
 		return nil, fmt.Errorf("read tree %d: %w", tree, err)
 	}
-	if target.Index() >= len(p.nodes) {
+	if len(p.nodes) != of.tasks { // the rest is deleted (see Expire)
 		return nil, ErrNotFound
 	}
-	plan := dag.PlanExecution(p.nodes, p.dependencies, target.Index(), target == root, opts)
+	if p.cancelling {
+		return &Execution{Status: executionCancelling}, nil
+	}
+	plan := dag.PlanExecution(p.nodes, p.dependencies, target.Index(), target == of.root, opts)
 	switch {
 	case plan.Busy >= 0:
 		return &Execution{Status: ExecutionRunning}, nil
-	case plan.Untold >= 0 || p.cancelling:
+	case plan.Untold >= 0:
 		return &Execution{Status: executionUntold}, nil
 	case plan.Stopping >= 0:
 		return &Execution{Status: ExecutionStopping}, nil
+	case plan.Cancelled >= 0:
+		return &Execution{Status: ExecutionCancelled, Cancelled: tree.Key(plan.Cancelled)}, nil
 	case len(plan.Restarts) == 0:
 		return &Execution{Status: ExecutionNothing}, nil
 	}
-	eff, err := p.write(ctx, c, tree, plan.Restarts)
+	eff, err := p.write(ctx, c, tree, of, plan.Restarts)
 	if err != nil {
 		return nil, err
 	}
 	return &Execution{Status: ExecutionStarted, Tasks: len(plan.Restarts), Effects: eff}, nil
+}
+
+// treeFacts are what an execution is planned by, and what the write must find: another execution, or a cancellation, makes the plan void.
+type treeFacts struct {
+	root      dag.Key
+	tasks     int
+	execution int32
+	cancelled *time.Time
+}
+
+func (f *treeFacts) scan(row pgx.Row) error {
+	return row.Scan(&f.root, &f.tasks, &f.execution, &f.cancelled)
 }
 
 // planner holds a tree while an execution is planned.
@@ -161,9 +194,13 @@ func (p *planner) dependencies(i int) []dag.Edge { return p.edges[p.start[i]:p.s
 const restartStep = 10_000
 
 // write puts the tasks back to their beginning, begins the execution, and commits. All that is ready waits in Postgres at first.
-func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, restarts []dag.Restart) (*Effects, error) {
+func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of treeFacts, restarts []dag.Restart) (*Effects, error) {
 	eff := &Effects{}
 	b := &pgx.Batch{}
+	if of.cancelled != nil {
+		first, end := tree.Range()
+		b.Queue(sql("RecordCancellation"), tree, first, end)
+	}
 	var ready []*dag.Row
 	var releases []dag.Key
 	var delta dag.TreeDelta
@@ -191,10 +228,12 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, rest
 	if len(eff.Waiting) > 0 {
 		queueStretches(b, eff.Waiting, map[dag.Key]bool{})
 	}
-	b.Queue(sql("StartExecution"), tree, delta.Held, delta.Unfinished, delta.Completed, delta.Failed, delta.Cancelled, delta.Blocked, delta.LeavesCompleted).
+	b.Queue(sql("StartExecution"), tree, delta.Held, delta.Unfinished, delta.Completed, delta.Failed, delta.Cancelled, delta.Blocked, delta.LeavesCompleted,
+		of.execution, of.cancelled).
 		QueryRow(func(row pgx.Row) error {
 			t := TreeSequence{Tree: tree}
-			err := row.Scan(&t.Sequence, &t.Final)
+			var changed bool
+			err := row.Scan(&changed, &t.Sequence, &t.Final)
 			eff.Trees = append(eff.Trees, t)
 			return err
 		})

@@ -2,7 +2,6 @@ package pg
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,8 +11,7 @@ import (
 )
 
 // Expire deletes up to limit trees that ended over age ago, with all that belongs to them, and returns how many. Each
-// is a transaction of its own per table and key range, smallest harm first; a tree's row goes last, so that what was
-// begun is finished by the next call.
+// key range is a transaction of its own; a tree's row goes last, so that what was begun is finished by the next call.
 func (s *Store) Expire(ctx context.Context, age time.Duration, limit int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
@@ -26,7 +24,7 @@ func (s *Store) Expire(ctx context.Context, age time.Duration, limit int) (int, 
 		return 0, fmt.Errorf("look for old trees: %w", err)
 	}
 	for n, t := range trees {
-		if err := s.deleteTree(ctx, t); err != nil {
+		if err := s.deleteTree(ctx, t, age); err != nil {
 			return n, fmt.Errorf("delete tree %d: %w", t, err)
 		}
 	}
@@ -36,32 +34,51 @@ func (s *Store) Expire(ctx context.Context, age time.Duration, limit int) (int, 
 // expireStep is how many keys of one tree are deleted in one transaction.
 const expireStep = 20_000
 
-// deleteTree deletes what belongs to a tree, and its row at last.
-func (s *Store) deleteTree(ctx context.Context, t dag.TreeKey) error {
-	first, end := t.Range()
-	var tasks int
-	if err := s.pool.QueryRow(ctx, "select tasks from tree where key = $1", t).Scan(&tasks); err != nil {
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil
-		}
-		return err
-	}
-	last := min(end, first+dag.Key(tasks))
-	for k := first; k < last; k += expireStep {
-		to := min(k+expireStep, last)
-		b := &pgx.Batch{}
-		for _, statement := range []string{"DeleteAttempts", "DeleteEdges", "DeletePayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks"} {
-			b.Queue(sql(statement), k, to)
-		}
-		if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+// deleteTree deletes what belongs to a tree, and its row at last. A tree that was executed again meanwhile stays; one that has
+// lost its first tasks can't be executed any more.
+func (s *Store) deleteTree(ctx context.Context, t dag.TreeKey, age time.Duration) error {
+	k, end := t.Range()
+	for more := true; more; k += expireStep {
+		if err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
+			more, err = deleteStep(ctx, c, t, k, end, age)
+			return err
+		}); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// deleteStep deletes the tasks from k on, and reports whether there are more.
+func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key, age time.Duration) (more bool, err error) {
+	tasks := -1
 	b := &pgx.Batch{}
-	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteTree"} {
-		b.Queue(sql(statement), t)
+	b.Queue("begin")
+	b.Queue(sql("LockExecution"), t)
+	b.Queue(sql("FinishedTree"), t, age.Seconds()).Query(func(rows pgx.Rows) error {
+		_, err := pgx.ForEachRow(rows, []any{&tasks}, func() error { return nil })
+		return err
+	})
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return false, err
 	}
-	return s.pool.SendBatch(ctx, b).Close()
+	if tasks < 0 {
+		_, err := c.Exec(ctx, "rollback")
+		return false, err
+	}
+	b = &pgx.Batch{}
+	last := min(end, t.Key(0)+dag.Key(tasks))
+	to := min(k+expireStep, last)
+	for _, statement := range []string{"DeleteAttempts", "DeleteEdges", "DeletePayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks"} {
+		b.Queue(sql(statement), k, to)
+	}
+	if to == last {
+		for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteTree"} {
+			b.Queue(sql(statement), t)
+		}
+	}
+	b.Queue("commit")
+	return to < last, c.SendBatch(ctx, b).Close()
 }
 
 // Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed.

@@ -107,15 +107,18 @@ var hot = map[string]explained{
 	"PoolDepths":     {rows: 30_000, whole: []string{"ready"}}, // for operators, every few seconds: runs, not tasks
 	"SetProgress":    {args: of(keys(295, 0, 100), fill("1", 100), fill("0.5::real", 100))},
 	// executions and cancellations
-	"PlanRows":             {args: aTree},
-	"StartExecution":       {args: "200, 0, 10, 0, 0, 0, 0, 0"},
-	"FollowupsOf":          {args: aTree, rows: 3000, whole: []string{"followup"}}, // once an execution; a followup is short-lived
-	"RestartRows":          {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500")},
-	"Relations":            {args: aTree},
-	"CancellableAfter":     {args: of(aTree, "100")},
-	"CancelTree":           {args: "295, 'stop', 0"},
-	"CancelTreeFollowup":   {args: first},
-	"CancelTreeFollowupOf": {args: "295"},
+	"PlanRows":              {args: aTree},
+	"StartExecution":        {args: "200, 0, 10, 0, 0, 0, 0, 0, 1, null"},
+	"TreeToExecute":         {args: "200"},
+	"RecordCancellation":    {args: of("200", "200::bigint << 24, 201::bigint << 24")},
+	"FollowupsOf":           {args: aTree, rows: 3000, whole: []string{"followup"}}, // once an execution; a followup is short-lived
+	"RestartRows":           {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500")},
+	"Relations":             {args: aTree},
+	"CancellableAfter":      {args: of(aTree, "100")},
+	"CancelTree":            {args: "295, 'stop', 0"},
+	"PendingCancellation":   {args: "295"},
+	"ExpectCancellations":   {args: trees},
+	"DropVoidCancellations": {args: trees},
 	// the clock
 	"DueTimers":         {args: "100"},
 	"NextTimer":         {},
@@ -124,6 +127,7 @@ var hot = map[string]explained{
 	"DeleteFollowup":    {args: "1::smallint, 16777217"},
 	"MoveFollowup":      {args: "1::smallint, 16777217, 5"},
 	"FinishedTrees":     {args: "3600, 100"},
+	"FinishedTree":      {args: "200, 3600"},
 	"DeleteAttempts":    {args: "200::bigint << 24, 201::bigint << 24"},
 	"DeleteEdges":       {args: "200::bigint << 24, 201::bigint << 24"},
 	"DeletePayloads":    {args: "200::bigint << 24, 201::bigint << 24"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,26 +28,43 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 		for i, t := range due {
 			keys[i] = t.Task
 		}
-		d, view, err := load{keys: keys, policies: keys, dependents: true, begun: true}.lock(ctx, c, s.resident)
+		late := deadlines(due)
+		l := load{keys: keys, policies: keys, dependents: true, begun: true}
+		if len(late) > 0 {
+			l.before = func(b *pgx.Batch) { b.Queue(sql("ExpectCancellations"), late) }
+		}
+		d, view, err := l.lock(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
-		deadlines := 0
 		b := &pgx.Batch{}
 		for _, t := range due {
 			if t.Kind == dag.TimerTree {
-				deadlines++
-				queueTreeCancel(b, t.Task, "Tree timeout", t.Attempt)
+				b.Queue(sql("CancelTree"), t.Task.Tree(), "Tree timeout", t.Attempt)
 				continue
 			}
 			d.Due(t)
 		}
+		if len(late) > 0 {
+			b.Queue(sql("DropVoidCancellations"), late)
+		}
 		if eff, err = apply(ctx, c, b, d, view, room); err == nil {
-			eff.Followups += deadlines
+			eff.Followups += len(late)
 		}
 		return err
 	})
 	return eff, n, err
+}
+
+// deadlines are the trees whose deadlines are among the timers, by key.
+func deadlines(due []dag.Timer) (trees []dag.TreeKey) {
+	for _, t := range due {
+		if t.Kind == dag.TimerTree {
+			trees = append(trees, t.Task.Tree())
+		}
+	}
+	slices.Sort(trees)
+	return slices.Compact(trees)
 }
 
 // takeTimers begins a transaction and takes up to limit timers that are due.

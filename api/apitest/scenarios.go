@@ -193,6 +193,28 @@ var steering = map[string]func(*site){
 		execute(coordinator.ExecuteOptions{Force: true}, coordinator.Started)
 		end()
 	},
+	"what was cancelled runs again only when that is asked for": func(s *site) {
+		s.submit(coordinator.SubmitOptions{}, s.task("root", "", "a"), s.task("a", "root"))
+		if _, err := s.svc.Cancel(s.Context(), s.id("root"), coordinator.CancelOptions{}); err != nil {
+			s.Fatal(err)
+		}
+		got, err := s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{})
+		if got = must(s, got, err); *got != (coordinator.Execution{TreeID: s.id("root"), Outcome: coordinator.WasCancelled, Cancelled: s.id("root")}) {
+			s.Errorf("got %+v", got)
+		}
+		if got := s.status("a"); got != dag.StatusCancelled {
+			s.Errorf("got %s, want cancelled", got)
+		}
+		got, err = s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{RerunCancelled: true})
+		if got = must(s, got, err); got.Outcome != coordinator.Started || got.Cancelled != "" {
+			s.Errorf("got %+v", got)
+		}
+		s.backend.Complete(s.id("a"), `{}`)
+		s.backend.Complete(s.id("root"), `{}`)
+		if got := s.status("root"); got != dag.StatusCompleted {
+			s.Errorf("got %s, want completed", got)
+		}
+	},
 	"each outcome of a cancel": func(s *site) {
 		s.submit(coordinator.SubmitOptions{}, s.task("root", ""), s.task("a", "root"), s.task("b", "root"))
 		s.backend.Complete(s.id("a"), `{}`)

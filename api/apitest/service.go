@@ -194,7 +194,7 @@ func optionsOf(t *dag.Task, opts coordinator.SubmitOptions) coordinator.TaskOpti
 	return o
 }
 
-// Execute starts what is held, and again what failed; with force, all.
+// Execute starts what is held, and again what failed; with force, all; what was cancelled when that is asked for.
 func (s *Service) Execute(_ context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,6 +209,9 @@ func (s *Service) Execute(_ context.Context, id string, opts coordinator.Execute
 		return &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.AlreadyRunning}, nil
 	}
 	started := s.execute(t, opts)
+	if started == 0 && t.State == dag.Cancelled {
+		return &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.WasCancelled, Cancelled: t.ID}, nil
+	}
 	if started == 0 {
 		return &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.NothingToDo}, nil
 	}
@@ -220,7 +223,7 @@ func (s *Service) execute(t *task, opts coordinator.ExecuteOptions) (started int
 	tr := t.tree
 	tr.begun = tr.status.Sequence
 	for _, t := range tr.tasks {
-		if t.State == dag.Completed && !opts.Force || t.State == dag.Cancelled && !opts.Force {
+		if t.State == dag.Completed && !opts.Force || t.State == dag.Cancelled && !opts.Force && !opts.RerunCancelled {
 			continue
 		}
 		t.State, t.Error, t.Result, t.CompletedAt = dag.Ready, "", nil, time.Time{}

@@ -88,12 +88,16 @@ func (r *remote) Execute(ctx context.Context, id string, opts coordinator.Execut
 	if opts.Force {
 		options = append(options, client.Force())
 	}
+	if opts.RerunCancelled {
+		options = append(options, client.RerunCancelled())
+	}
 	got, err := r.c.Execute(ctx, id, options...)
 	if err != nil {
 		return nil, err
 	}
-	return &coordinator.Execution{TreeID: got.TreeID, Tasks: got.Tasks, Outcome: map[string]coordinator.ExecuteOutcome{
+	return &coordinator.Execution{TreeID: got.TreeID, Tasks: got.Tasks, Cancelled: got.CancelledID, Outcome: map[string]coordinator.ExecuteOutcome{
 		"started": coordinator.Started, "already_running": coordinator.AlreadyRunning, "completed": coordinator.NothingToDo,
+		"cancelled": coordinator.WasCancelled,
 	}[got.Status]}, nil
 }
 

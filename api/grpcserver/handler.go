@@ -35,11 +35,13 @@ func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.Execut
 	if r.TaskId == "" {
 		return nil, missing("task_id")
 	}
-	got, err := h.on(ctx).Execute(ctx, r.TaskId, coordinator.ExecuteOptions{Force: r.Force, RerunDependencies: r.RerunDependencies})
+	got, err := h.on(ctx).Execute(ctx, r.TaskId, coordinator.ExecuteOptions{
+		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &pb.ExecuteResponse{TreeId: got.TreeID, Status: executeStatus[got.Outcome], Tasks: int64(got.Tasks)}, nil
+	return &pb.ExecuteResponse{TreeId: got.TreeID, Status: executeStatus[got.Outcome], Tasks: int64(got.Tasks), CancelledId: got.Cancelled}, nil
 }
 
 func (h *handler) GetTask(ctx context.Context, r *pb.GetTaskRequest) (*pb.Task, error) {
@@ -99,6 +101,7 @@ func (h *handler) Watch(r *pb.WatchRequest, stream grpc.ServerStreamingServer[pb
 // executeStatus are the outcomes' names on this wire.
 var executeStatus = map[coordinator.ExecuteOutcome]string{
 	coordinator.Started: "started", coordinator.AlreadyRunning: "already_running", coordinator.NothingToDo: "completed",
+	coordinator.WasCancelled: "cancelled",
 }
 
 func (h *handler) Cancel(ctx context.Context, r *pb.CancelRequest) (*pb.CancelResponse, error) {

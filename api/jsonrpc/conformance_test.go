@@ -144,15 +144,21 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 
 func (r *remote) Execute(ctx context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {
 	var out struct {
-		Root   string `json:"root_task_id"`
-		Status string
+		Root      string `json:"root_task_id"`
+		Status    string
+		Success   bool
+		Cancelled string `json:"cancelled_id"`
 	}
-	_, err := r.post(ctx, "tasks.execute", map[string]any{"task_id": id, "force": opts.Force}, &out)
+	_, err := r.post(ctx, "tasks.execute", map[string]any{"task_id": id, "force": opts.Force, "rerun_cancelled": opts.RerunCancelled}, &out)
 	if err != nil {
 		return nil, err
 	}
-	return &coordinator.Execution{TreeID: out.Root, Outcome: map[string]coordinator.ExecuteOutcome{
+	if success := out.Status == "started" || out.Status == "completed"; out.Success != success {
+		return nil, fmt.Errorf("success is %t with %s", out.Success, out.Status)
+	}
+	return &coordinator.Execution{TreeID: out.Root, Cancelled: out.Cancelled, Outcome: map[string]coordinator.ExecuteOutcome{
 		"started": coordinator.Started, "already_running": coordinator.AlreadyRunning, "completed": coordinator.NothingToDo,
+		"cancelled": coordinator.WasCancelled,
 	}[out.Status]}, nil
 }
 

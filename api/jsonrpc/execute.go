@@ -35,6 +35,8 @@ type started struct {
 	IDMap      map[string]string `json:"id_map,omitempty"`
 	Replayed   bool              `json:"replayed,omitempty"`
 	Warnings   []warning         `json:"warnings,omitempty"`
+	// CancelledID is the task for which nothing was started.
+	CancelledID string `json:"cancelled_id,omitempty"`
 	*outcome
 
 	did coordinator.ExecuteOutcome // what Status and Message tell
@@ -74,7 +76,7 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 	}
 	e.tasks = nil // the body is done with
 	switch {
-	case e.stream && answer.did != coordinator.AlreadyRunning: // which is no stream (spec 5.4)
+	case e.stream && answer.Success: // else it is no stream (spec 5.4)
 		answer.Streaming = true
 		if answer.did == coordinator.Started {
 			answer.Message = "Task execution started with streaming"
@@ -101,12 +103,14 @@ func (h *Handler) parseExecution(x *exchange, raw json.RawMessage) (*execution, 
 		return nil, err
 	}
 	e := &execution{
-		id:      p.first("task_id", "id"),
-		tasks:   p.values["tasks"],
-		key:     p.text("idempotency_key"),
-		stream:  p.flag("use_streaming", false),
-		wait:    p.flag("wait", false),
-		options: coordinator.ExecuteOptions{Force: p.flag("force", false), RerunDependencies: p.flag("rerun_dependencies", false)},
+		id:     p.first("task_id", "id"),
+		tasks:  p.values["tasks"],
+		key:    p.text("idempotency_key"),
+		stream: p.flag("use_streaming", false),
+		wait:   p.flag("wait", false),
+		options: coordinator.ExecuteOptions{
+			Force: p.flag("force", false), RerunCancelled: p.flag("rerun_cancelled", false), RerunDependencies: p.flag("rerun_dependencies", false),
+		},
 	}
 	e.deadline = time.Duration(p.seconds("timeout", h.cfg.MaxWait.Seconds()) * float64(time.Second))
 	p.unsupported("use_demo", "copy_execution", "copy_children", "webhook_config")
@@ -176,6 +180,12 @@ func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *executi
 	case coordinator.NothingToDo:
 		answer.Status = "completed"
 		answer.Message = "Task " + e.id + " has completed: nothing to do"
+	case coordinator.WasCancelled:
+		answer.Success, answer.Status, answer.CancelledID = false, "cancelled", ex.Cancelled
+		answer.Message = "Task " + e.id + " was cancelled: rerun_cancelled runs it again"
+		if ex.Cancelled != e.id {
+			answer.Message = "Task " + ex.Cancelled + ", which task " + e.id + " depends on, was cancelled: rerun_cancelled runs it again"
+		}
 	}
 	return answer, nil
 }

@@ -21,7 +21,7 @@ import (
 // Exit codes of the client commands, beside those of every command; docs/cli.md lists them.
 const (
 	exitTreeFailed    = 3 // --wait, --watch: the tree failed
-	exitTreeCancelled = 4 // --wait, --watch: the tree was cancelled
+	exitTreeCancelled = 4 // --wait, --watch: the tree was cancelled; rerun: the task was, and nothing was started
 	exitUnreachable   = 5 // no coordinator could be reached, or it has too much to do
 	// 6 is that of verify
 	exitOptionalFailed = 7 // --wait, --watch: the tree failed by the protocol, but only optional tasks did

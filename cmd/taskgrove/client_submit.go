@@ -109,7 +109,7 @@ func submitCommand() *cobra.Command {
 
 func rerunCommand() *cobra.Command {
 	var f following
-	var force, dependencies bool
+	var force, cancelled, dependencies bool
 	cmd := clientCommand("rerun ID", "Start a held tree, or run again what failed",
 		"Runs again what failed in a tree, and what depends on it; starts what is held. With the id of a task that is no\n"+
 			"root, only that task and what it depends on.",
@@ -117,6 +117,9 @@ func rerunCommand() *cobra.Command {
 			var options []client.ExecuteOption
 			if force {
 				options = append(options, client.Force())
+			}
+			if cancelled {
+				options = append(options, client.RerunCancelled())
 			}
 			if dependencies {
 				options = append(options, client.RerunDependencies())
@@ -127,19 +130,26 @@ func rerunCommand() *cobra.Command {
 			}
 			if !s.json || !f.wait && !f.watch {
 				text := fmt.Sprintf("%s, %d tasks", out.Status, out.Tasks)
-				if out.Status == "completed" {
+				switch out.Status {
+				case "completed":
 					if text, err = s.nothingToRun(ctx, args[0]); err != nil {
 						return err
 					}
+				case "cancelled":
+					text = "nothing to run"
 				}
 				if err := s.print(out, func(w io.Writer) { fmt.Fprintln(w, out.TreeID, text) }); err != nil {
 					return err
 				}
 			}
+			if out.Status == "cancelled" {
+				return codedError{fmt.Errorf("%s was cancelled; --cancelled runs it again", out.CancelledID), exitTreeCancelled}
+			}
 			return f.follow(ctx, s, args[0])
 		})
 	f.bind(cmd)
-	cmd.Flags().BoolVar(&force, "force", false, "completed and cancelled tasks, too")
+	cmd.Flags().BoolVar(&force, "force", false, "also if it has completed or was cancelled; of a root, all tasks of its tree")
+	cmd.Flags().BoolVar(&cancelled, "cancelled", false, "cancelled tasks, too: also those that the task depends on")
 	cmd.Flags().BoolVar(&dependencies, "rerun-dependencies", false, "completed dependencies of what runs again, too")
 	return cmd
 }
@@ -171,6 +181,9 @@ func (s *session) nothingToRun(ctx context.Context, id string) (string, error) {
 	them := "them"
 	if total == 1 {
 		them = "it"
+	}
+	if strings.Contains(ended, string(client.StatusCancelled)) {
+		return fmt.Sprintf("nothing to run: %s; --cancelled runs the cancelled again, --force all", ended), nil
 	}
 	return fmt.Sprintf("nothing to run: %s; --force runs %s again", ended, them), nil
 }

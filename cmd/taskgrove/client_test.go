@@ -282,15 +282,21 @@ func TestRerunSaysWhyNothingRuns(t *testing.T) {
 			t.Fatal(note)
 		}
 	}
-	for id, want := range map[string]string{
-		"r":    "r nothing to run: 1 completed, 1 cancelled; --force runs them again\n",
-		"a":    "r nothing to run: completed; --force runs it again\n",
-		"one":  "one nothing to run: 1 cancelled; --force runs it again\n",
-		"done": "done nothing to run: 1 completed; --force runs it again\n",
+	for _, tc := range []struct {
+		id, out, note string
+		code          int
+	}{
+		{"r", "r nothing to run\n", "r was cancelled; --cancelled runs it again", exitTreeCancelled},
+		{"a", "r nothing to run: completed; --force runs it again\n", "", exitOK},
+		{"one", "one nothing to run\n", "one was cancelled; --cancelled runs it again", exitTreeCancelled},
+		{"done", "done nothing to run: 1 completed; --force runs it again\n", "", exitOK},
 	} {
-		if out, note, code := runCommand(t, "rerun", id); code != exitOK || out != want {
-			t.Errorf("%s: exit %d, got %q, want %q\n%s", id, code, out, want, note)
+		if out, note, code := runCommand(t, "rerun", tc.id); code != tc.code || out != tc.out || !strings.Contains(note, tc.note) {
+			t.Errorf("%s: exit %d, got %q, want %d and %q\n%s", tc.id, code, out, tc.code, tc.out, note)
 		}
+	}
+	if out, note, code := runCommand(t, "rerun", "r", "--cancelled"); code != exitOK || out != "r started, 1 tasks\n" {
+		t.Errorf("exit %d, got %q\n%s", code, out, note)
 	}
 	if out, note, code := runCommand(t, "rerun", "one", "--force"); code != exitOK || out != "one started, 1 tasks\n" {
 		t.Errorf("by force: exit %d, got %q\n%s", code, out, note)

@@ -21,26 +21,40 @@ delete from followup where kind = $1 and task = $2
 update followup set cursor = $3 where kind = $1 and task = $2
 
 -- name: CancellableAfter
--- Up to $3 tasks of the keys in [$1, $2) that a tree's cancellation ends.
-select key from task where key >= $1 and key < $2 and state in (:cancellable) order by key limit $3
+-- Up to $3 tasks of the keys in [$1, $2) that their tree's cancellation ends, if that is on record.
+select key from task where key >= $1 and key < $2 and state in (:cancellable)
+  and exists (select from tree where tree.key = $1 >> 24 and cancelled_at is not null) order by key limit $3
 
 -- name: CancelTree
 -- Puts a tree's cancellation on record, once per execution. $3 > 0: only while that execution is the current one.
 update tree set cancelled_at = now(), cancel_message = $2
 where key = $1 and cancelled_at is null and ($3::integer = 0 or execution = $3) and (unfinished > 0 or $3 = 0 and (held > 0 or blocked > 0))
 
--- name: CancelTreeFollowup
-insert into followup (kind, task) select :followup_cancel, $1::bigint from tree where key = $1::bigint >> 24 and cancelled_at is not null
+-- name: PendingCancellation
+-- What the cancellation of a tree says, if it has not reached all tasks.
+select coalesce(cancel_message, '') from tree where key = $1 and cancelled_at is not null and (unfinished > 0 or held > 0 or blocked > 0)
+
+-- name: ExpectCancellations
+-- Has the cancellations of the trees $1 carried out, before they are on record: who carries out one holds its followup, and then locks
+-- tasks and the tree. Locks: followups.
+insert into followup (kind, task) select :followup_cancel, t.root from unnest($1::bigint[]) u(key)
+cross join lateral (select root from tree where tree.key = u.key offset 0) t
 on conflict (kind, task) do update set cursor = 0
 
--- name: CancelTreeFollowupOf
-insert into followup (kind, task) select :followup_cancel, root from tree where key = $1 and cancelled_at is not null
-on conflict (kind, task) do update set cursor = 0
+-- name: DropVoidCancellations
+-- Takes back what ExpectCancellations said of those of the trees $1 whose cancellation is not on record, or has reached all tasks.
+delete from followup where kind = :followup_cancel and task = any(array(
+  select t.root from unnest($1::bigint[]) u(key) cross join lateral (
+    select root from tree where tree.key = u.key and (cancelled_at is null or unfinished = 0 and held = 0 and blocked = 0) offset 0) t))
 
 -- name: FinishedTrees
 -- Trees that ended before $1 seconds ago and have no open attempt.
 select key from tree where finished_at < now() - $1 * interval '1 second' and running = 0 and unfinished = 0 and held = 0
 order by finished_at limit $2
+
+-- name: FinishedTree
+-- How many tasks a tree has that FinishedTrees lists: it may have been executed again since. $2 seconds.
+select tasks from tree where key = $1 and finished_at < now() - $2 * interval '1 second' and running = 0 and unfinished = 0 and held = 0
 
 -- name: DeleteAttempts
 delete from attempt where task >= $1 and task < $2

@@ -103,15 +103,28 @@ from task t join spec s on s.key = t.key where t.key >= $1 and t.key < $2 order 
 -- One start or re-run of a tree at a time. $1 tree key.
 select pg_advisory_xact_lock(7237, hashint8($1))
 
+-- name: TreeToExecute
+select root, tasks, execution, cancelled_at from tree where key = $1
+
+-- name: RecordCancellation
+-- Writes down what the tree's row says of the tasks that its cancellation ended before they ran, as the next execution takes it away.
+-- $1 tree, $2, $3: its keys. No locks.
+insert into attempt (task, number, outcome, counted, finished_at, error)
+select t.key, t.attempt, :outcome_cancelled, false, tree.cancelled_at, tree.cancel_message
+from tree cross join lateral (select key, attempt from task where task.key >= $2 and task.key < $3 and state = :cancelled offset 0) t
+where tree.key = $1 and tree.cancelled_at is not null
+  and not exists (select from attempt a where a.task = t.key and a.number = t.attempt)
+
 -- name: StartExecution
--- Adds the deltas of a start or re-run to the tree's aggregate and begins a new execution. Locks: the tree.
+-- Adds the deltas of a start or re-run to the tree's aggregate and begins a new execution. Expects: the execution $9, and the
+-- cancellation $10 or none, as planned; fails when that is not so. Locks: the tree.
 with t as (
   update tree set execution = execution + 1, execution_start = sequence, cancelled_at = null, cancel_message = null,
     started_at = null, held = held + $2, unfinished = unfinished + $3, completed = completed + $4, failed = failed + $5,
     cancelled = cancelled + $6, blocked = blocked + $7, leaves_completed = leaves_completed + $8,
     finished_at = case when unfinished + $3 = 0 then clock_timestamp() end,
     sequence = sequence + 1 + case when unfinished + $3 = 0 then 1 else 0 end
-  where key = $1
+  where key = $1 and execution = $9 and cancelled_at is not distinct from $10::timestamptz
   returning key, sequence, execution, root, timeout_ms, unfinished
 ), e as (
   insert into event (tree, last, at, body) select key, sequence, clock_timestamp(), case when unfinished = 0 then :event_execution || :event_final else :event_execution end from t
@@ -119,7 +132,7 @@ with t as (
   insert into timer (at, task, attempt, kind)
   select now() + timeout_ms * interval '1 millisecond', root, execution, 4 from t where timeout_ms is not null
 )
-select sequence, unfinished = 0 from t
+select changed(count(*), 1, 'start execution'), max(sequence), bool_and(unfinished = 0) from t
 
 -- name: FollowupsOf
 -- The follow-up work of a tree. $1, $2: its keys. No locks.

@@ -220,12 +220,12 @@ func (w *world) submit(key dag.TreeKey) {
 	}
 	w.want(w.between(0, w.par.Faults/2), func() bool { return w.execute(t, t.root, dag.ExecutionOptions{}) })
 	for range w.par.Parts {
-		target, opts := w.rng.IntN(len(t.tasks)), dag.ExecutionOptions{Force: w.rng.IntN(2) == 0, RerunDependencies: w.rng.IntN(3) == 0}
+		target, opts := w.rng.IntN(len(t.tasks)), dag.ExecutionOptions{Force: w.rng.IntN(2) == 0, RerunCancelled: w.rng.IntN(3) == 0, RerunDependencies: w.rng.IntN(3) == 0}
 		w.want(w.between(0, w.par.Faults), func() bool { return w.execute(t, target, opts) })
 	}
 	if w.par.Rerun {
 		w.want(w.between(0, w.par.Faults), func() bool {
-			return t.counts.Held+t.counts.Unfinished == 0 && w.execute(t, t.root, dag.ExecutionOptions{Force: w.rng.IntN(2) == 0})
+			return t.counts.Held+t.counts.Unfinished == 0 && w.execute(t, t.root, dag.ExecutionOptions{Force: w.rng.IntN(2) == 0, RerunCancelled: w.rng.IntN(2) == 0})
 		})
 	}
 }

@@ -585,8 +585,9 @@ func (x *Warning) GetReason() string {
 type ExecuteRequest struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	TaskId            string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	Force             bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"` // run again what is completed or cancelled too
-	RerunDependencies bool                   `protobuf:"varint,3,opt,name=rerun_dependencies,json=rerunDependencies,proto3" json:"rerun_dependencies,omitempty"`
+	Force             bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`                                                  // run the task again though it is completed or cancelled; of a root, all of its tree
+	RerunDependencies bool                   `protobuf:"varint,3,opt,name=rerun_dependencies,json=rerunDependencies,proto3" json:"rerun_dependencies,omitempty"` // run completed dependencies of what runs again, too
+	RerunCancelled    bool                   `protobuf:"varint,4,opt,name=rerun_cancelled,json=rerunCancelled,proto3" json:"rerun_cancelled,omitempty"`          // run cancelled tasks again, too: also those that the task depends on
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -642,11 +643,19 @@ func (x *ExecuteRequest) GetRerunDependencies() bool {
 	return false
 }
 
+func (x *ExecuteRequest) GetRerunCancelled() bool {
+	if x != nil {
+		return x.RerunCancelled
+	}
+	return false
+}
+
 type ExecuteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TreeId        string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
-	Status        string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"` // started, already_running, completed: nothing to run, as all of it has completed or was cancelled
-	Tasks         int64                  `protobuf:"varint,3,opt,name=tasks,proto3" json:"tasks,omitempty"`  // how many were started anew
+	Status        string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`                              // started, already_running, completed: nothing to run; cancelled: nothing was started, as cancelled_id was cancelled
+	Tasks         int64                  `protobuf:"varint,3,opt,name=tasks,proto3" json:"tasks,omitempty"`                               // how many were started anew
+	CancelledId   string                 `protobuf:"bytes,4,opt,name=cancelled_id,json=cancelledId,proto3" json:"cancelled_id,omitempty"` // the task itself, or one that it depends on
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -700,6 +709,13 @@ func (x *ExecuteResponse) GetTasks() int64 {
 		return x.Tasks
 	}
 	return 0
+}
+
+func (x *ExecuteResponse) GetCancelledId() string {
+	if x != nil {
+		return x.CancelledId
+	}
+	return ""
 }
 
 type GetTaskRequest struct {
@@ -3497,15 +3513,17 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"7\n" +
 	"\aWarning\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"n\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x97\x01\n" +
 	"\x0eExecuteRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12-\n" +
-	"\x12rerun_dependencies\x18\x03 \x01(\bR\x11rerunDependencies\"X\n" +
+	"\x12rerun_dependencies\x18\x03 \x01(\bR\x11rerunDependencies\x12'\n" +
+	"\x0frerun_cancelled\x18\x04 \x01(\bR\x0ererunCancelled\"{\n" +
 	"\x0fExecuteResponse\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x14\n" +
-	"\x05tasks\x18\x03 \x01(\x03R\x05tasks\" \n" +
+	"\x05tasks\x18\x03 \x01(\x03R\x05tasks\x12!\n" +
+	"\fcancelled_id\x18\x04 \x01(\tR\vcancelledId\" \n" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +

@@ -45,7 +45,7 @@ func (*Executor) Describe() executors.Description {
 		ID: ID, Name: "Aggregate Results Executor", Type: "core",
 		Description: "Collects the results of the dependencies in one object",
 		Tags:        []string{"core", "aggregation", "results"},
-		Inputs:      json.RawMessage(`{"type": "object", "description": "Results of dependencies, by task id or field name"}`),
+		Inputs:      json.RawMessage(`{"type": "object", "description": "Results of dependencies, by what the submission calls each, or by field name"}`),
 		Output:      outputSchema,
 		Cancelable:  true, Repeatable: true,
 	}

@@ -3,14 +3,17 @@ package command
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
 )
 
 // stdinFrom finds the text for the command's standard input in the merged inputs: a string as it is, any other value as JSON.
-// The pointer is a JSON pointer (RFC 6901) of object keys. "/fetch/body" is the body that the dependency with the id "fetch"
-// got. The output of a command and the body of an answer are given as they were, not as results show them.
+// The pointer is a JSON pointer (RFC 6901) of object keys. "/fetch/body" is the body that the dependency got which the submission
+// calls "fetch". The output of a command and the body of an answer are given as they were, not as results show them.
 func stdinFrom(inputs json.RawMessage, pointer string) (string, error) {
 	if !strings.HasPrefix(pointer, "/") {
 		return "", invalid("stdin_from: %q is not a JSON pointer, such as /fetch/body", pointer)
@@ -18,13 +21,14 @@ func stdinFrom(inputs json.RawMessage, pointer string) (string, error) {
 	at := inputs
 	var object map[string]json.RawMessage
 	var key string
+	owner := "the input"
 	for key = range strings.SplitSeq(pointer[1:], "/") {
 		key = strings.ReplaceAll(strings.ReplaceAll(key, "~1", "/"), "~0", "~")
 		object = nil
 		if json.Unmarshal(at, &object) != nil || object[key] == nil {
-			return "", invalid("stdin_from: there is no %q in the inputs", pointer)
+			return "", invalid("stdin_from: %q is not there: %s has no %q%s", pointer, owner, key, keysOf(object))
 		}
-		at = object[key]
+		at, owner = object[key], fmt.Sprintf("%q", key)
 	}
 	var text string
 	if json.Unmarshal(at, &text) != nil || string(at) == "null" {
@@ -35,6 +39,23 @@ func stdinFrom(inputs json.RawMessage, pointer string) (string, error) {
 		return "", invalid("stdin_from: what is at %q is not the base64 that it says it is", pointer)
 	}
 	return raw, nil
+}
+
+// keysOf names the keys that an object has, in the error about one that it lacks.
+func keysOf(object map[string]json.RawMessage) string {
+	const most = 8
+	if len(object) == 0 {
+		return ""
+	}
+	keys := slices.Sorted(maps.Keys(object))
+	more := ""
+	if n := len(keys) - most; n > 0 {
+		keys, more = keys[:most], fmt.Sprintf(" and %d more", n)
+	}
+	for i, key := range keys {
+		keys[i] = fmt.Sprintf("%.64q", key)
+	}
+	return ", only " + strings.Join(keys, ", ") + more
 }
 
 // source describes a result whose text shows in another form than it came.

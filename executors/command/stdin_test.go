@@ -3,6 +3,8 @@ package command
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/taskgrove/taskgrove/executors"
@@ -29,6 +31,33 @@ func TestStdinFrom(t *testing.T) {
 	for _, pointer := range []string{"fetch", "/nothing", "/fetch/body/deeper", "/", "/bad/body"} {
 		if _, err := stdinFrom(inputs, pointer); !executors.IsPermanent(err) {
 			t.Errorf("%s: got %v, want a permanent error", pointer, err)
+		}
+	}
+}
+
+// TestStdinFromSaysWhatIsThere: the reference that is wrong stands in the error, beside those that there are.
+func TestStdinFromSaysWhatIsThere(t *testing.T) {
+	many := map[string]int{}
+	for i := range 10 {
+		many[fmt.Sprint(i, strings.Repeat("x", 100))] = i
+	}
+	for _, row := range []struct {
+		inputs  any
+		pointer string
+		want    string
+	}{
+		{map[string]any{"fetch orders": map[string]any{"body": "b"}, "stdin_from": "…"}, "/fetch-orders/body",
+			`stdin_from: "/fetch-orders/body" is not there: the input has no "fetch-orders", only "fetch orders", "stdin_from"`},
+		{map[string]any{"fetch": map[string]any{"body": "b"}}, "/fetch/bodies", `stdin_from: "/fetch/bodies" is not there: "fetch" has no "bodies", only "body"`},
+		{map[string]any{"fetch": "text"}, "/fetch/body", `stdin_from: "/fetch/body" is not there: "fetch" has no "body"`},
+		{many, "/a", `"7` + strings.Repeat("x", 63) + `" and 2 more`},
+	} {
+		inputs, err := json.Marshal(row.inputs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = stdinFrom(inputs, row.pointer); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("got %v, want %s", err, row.want)
 		}
 	}
 }

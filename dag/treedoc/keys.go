@@ -73,7 +73,7 @@ var taskKeys = []Key{
 	}, {
 		Name: "id", number: keyID, Default: "a new UUID", Example: `"fetch-orders"`,
 		Shape:  Shape{Type: "string", MaxLength: dag.DefaultLimits.IDChars, Pattern: noControls},
-		Effect: "Its id: given by all tasks of the tree, or by none. One that a stored task has already is replaced by a UUID; the answer's `id_map` says which. No control characters.",
+		Effect: "Its id: given by all tasks of the tree, or by none. One that a stored task has already is replaced by a UUID; the answer's `id_map` says which, and within the tree the task is still called what the document calls it. No control characters.",
 	}, {
 		Name: "parent_id", number: keyParent, Default: "none: the root", Example: `"nightly"`, Meant: words("parent", "parent_task", "parent_name"),
 		Shape:  Shape{Type: "string", MaxLength: dag.DefaultLimits.IDChars, Pattern: noNUL},
@@ -82,7 +82,7 @@ var taskKeys = []Key{
 		Name: "dependencies", number: keyDependencies, Default: "none", Example: `["fetch-orders", {"id": "fetch-rates", "required": false}]`,
 		Meant:  words("depends_on", "depends", "dependency", "deps", "needs", "requires", "after"),
 		Shape:  Shape{Type: "array", Items: &reference},
-		Effect: "The tasks that must end before this one starts, anywhere in the same tree: each an id (or name), or an object. Their results are merged into its inputs, in this order.",
+		Effect: "The tasks that must end before this one starts, anywhere in the same tree: each an id (or name), or an object. Their results are merged into its inputs, in this order, each under its id (or name) as it stands here.",
 		Keys:   dependencyKeys,
 	}, {
 		Name: "schemas", number: keySchemas, Default: "none: a group", Example: `{"method": "rest_executor"}`, Meant: append(words("schema"),

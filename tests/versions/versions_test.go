@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -72,6 +74,7 @@ func TestTwoVersionsRunTogether(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMixed(t, programs)
+			m.announced = at.Version != "0.1.0"
 			m.start(before, "coordinator")
 			m.start(before, "worker")
 			m.trees("nothing is upgraded")
@@ -83,6 +86,7 @@ func TestTwoVersionsRunTogether(t *testing.T) {
 			m.settles("spans", "completed")
 			m.stop(before, "coordinator")
 			m.trees("all coordinators are upgraded")
+			m.runsAlike()
 			m.nats.restart(present)
 			m.trees("the configuration of NATS is upgraded")
 			m.stop(before, "worker")
@@ -94,11 +98,12 @@ func TestTwoVersionsRunTogether(t *testing.T) {
 // mixed is a cluster of processes of both versions.
 type mixed struct {
 	*testing.T
-	programs map[string]string
-	postgres string
-	nats     *natsServer
-	running  map[string]map[string]*process // by what they are, and version
-	step     int
+	programs  map[string]string
+	postgres  string
+	nats      *natsServer
+	running   map[string]map[string]*process // by what they are, and version
+	announced bool                           // the version before says which of its coordinators live, and their levels
+	step      int
 }
 
 type process struct {
@@ -264,6 +269,7 @@ func (m *mixed) trees(when string) {
 		}
 	}
 	for server := range m.running["coordinator"] {
+		m.named(when, present, server)
 		for version := range m.programs {
 			m.run(version, server, "verify") // fails when it finds something
 			m.run(version, server, "workers", "-o", "json")
@@ -306,6 +312,64 @@ func (m *mixed) tree(when, version, server, id string) {
 			m.Errorf("when %s: task %d of %s: got %+v, %v", when, i, id, t, err)
 		}
 	}
+}
+
+// names is a tree without ids, whose root shows under what it got the results of the others.
+func names() string {
+	text, err := json.Marshal([]task{
+		{"name": "root", "schemas": method("aggregate_results_executor"), "dependencies": []string{"one", "two"}},
+		{"name": "one", "parent_id": "root", "schemas": method("noop_executor")},
+		{"name": "two", "parent_id": "root", "schemas": method("noop_executor")},
+	})
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// resultsOf runs such a tree, and gives under what its root got results, and the ids of the tasks that gave them.
+func (m *mixed) resultsOf(version, server string) (keys, ids []string) {
+	m.Helper()
+	out, err := m.try(version, server, names(), "submit", "-")
+	if err != nil {
+		m.Fatal(err)
+	}
+	id := strings.TrimSpace(out)
+	m.settles(id, "completed")
+	root, err := m.client(server).Task(m.Context(), id)
+	var got struct{ Results map[string]any }
+	if err == nil {
+		err = json.Unmarshal(root.Result, &got)
+	}
+	if err != nil {
+		m.Fatal(err)
+	}
+	for _, d := range root.Dependencies {
+		ids = append(ids, d.Ref)
+	}
+	slices.Sort(ids)
+	return slices.Sorted(maps.Keys(got.Results)), ids
+}
+
+// named has a tree without ids run. As long as a coordinator of the version before lives, results go by the tasks' ids, as that
+// version has it, whoever stores and settles the tree. (Version 0.1.0 does not say that it lives.)
+func (m *mixed) named(when, version, server string) {
+	m.Helper()
+	keys, ids := m.resultsOf(version, server)
+	if m.running["coordinator"][before] != nil && m.announced && !slices.Equal(keys, ids) {
+		m.Errorf("when %s: results are at %q, want them at the ids %q", when, keys, ids)
+	}
+}
+
+// runsAlike waits until results go by the names that the document has, which is soon after the last coordinator of the version before.
+func (m *mixed) runsAlike() {
+	m.Helper()
+	m.eventually("results go by names", func() error {
+		if keys, _ := m.resultsOf(before, present); !slices.Equal(keys, []string{"one", "two"}) {
+			return fmt.Errorf("they are at %q", keys)
+		}
+		return nil
+	})
 }
 
 // settles waits until a task has a status, whichever coordinator is asked.

@@ -35,6 +35,7 @@ var arrows = []arrow{
 	{"internal/failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
 	{"internal/rawjson", nil, nil, "a text is JSON or not, whoever asks"},
 	{"internal/conceal", nil, []string{"github.com/"}, "a process is closed to others without knowing what it holds"},
+	{"internal/treefile", []string{"dag/...", "internal/rawjson"}, nil, "a file is read as a document, without knowing where it goes"},
 	{"internal/config", nil, nil, "settings are read once and handed on; what they are for, node knows"},
 	{"internal/config/docgen", []string{"internal/config"}, nil, "the manual of the settings is made of the settings"},
 

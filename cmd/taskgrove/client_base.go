@@ -100,7 +100,10 @@ func (s *session) explain(ctx context.Context, err error) error {
 	case errors.Is(err, client.ErrUnavailable):
 		return codedError{fmt.Errorf("%w\nno coordinator answers at %s, or it has too much to do: start one with \"taskgrove dev\", or name another with --server", err, s.server), exitUnreachable}
 	}
-	if bad, ok := errors.AsType[*client.InvalidError](err); ok && len(bad.Faults) > 0 {
+	if bad, ok := errors.AsType[*client.InvalidError](err); ok {
+		if len(bad.Faults) == 0 {
+			return codedError{err, exitUsage}
+		}
 		var b strings.Builder
 		b.WriteString("not accepted:")
 		for _, f := range bad.Faults {
@@ -110,7 +113,7 @@ func (s *session) explain(ctx context.Context, err error) error {
 			}
 			b.WriteString(f.Reason)
 		}
-		return errors.New(b.String())
+		return codedError{errors.New(b.String()), exitUsage}
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/internal/treefile"
 )
 
 // following says what a command does after it has started something.
@@ -51,7 +52,7 @@ func (f *following) follow(ctx context.Context, s *session, id string) error {
 func submitCommand() *cobra.Command {
 	var f following
 	var key, user string
-	var hold bool
+	var hold, allowUnknown bool
 	var timeout time.Duration
 	cmd := clientCommand("submit FILE|-", "Submit a tree of tasks",
 		"Submits a tree, in JSON or YAML: a list of tasks, {\"tasks\": [...]}, or one task. Prints the tree's id.\n"+
@@ -60,14 +61,12 @@ func submitCommand() *cobra.Command {
 			if hold && (f.wait || f.watch) {
 				return codedError{errors.New("--hold: a held tree does not run, so that --wait and --watch have nothing to wait for"), exitUsage}
 			}
-			document, err := readTree(args[0], os.Stdin)
+			document, err := treefile.Read(args[0], treefile.Options{Stdin: os.Stdin, AllowUnknown: allowUnknown})
 			if err != nil {
 				return codedError{err, exitUsage}
 			}
 			if timeout == 0 {
-				if timeout, err = treeTimeout(document); err != nil {
-					return err
-				}
+				timeout = document.TreeTimeout
 			}
 			var options []client.SubmitOption
 			if key != "" {
@@ -82,9 +81,12 @@ func submitCommand() *cobra.Command {
 			if timeout > 0 {
 				options = append(options, client.WithTreeTimeout(timeout))
 			}
-			out, err := s.SubmitJSON(ctx, bytes.NewReader(document), options...)
+			out, err := s.SubmitJSON(ctx, bytes.NewReader(document.JSON), options...)
 			if err != nil {
-				return err
+				return faultsIn(document, err)
+			}
+			for _, w := range out.Warnings {
+				fmt.Fprintf(s.notes, "%s: warning: %s: %s\n", document.PlaceOf(w.Field), w.Field, w.Reason)
 			}
 			for given, actual := range out.IDMap {
 				fmt.Fprintf(s.notes, "id %s was taken: %s\n", given, actual)
@@ -102,9 +104,30 @@ func submitCommand() *cobra.Command {
 	f.bind(cmd)
 	cmd.Flags().StringVar(&key, "idempotency-key", "", "a repeated submission with the same key gets the first answer")
 	cmd.Flags().StringVar(&user, "user", "", "owner of tasks that name none")
+	cmd.Flags().BoolVar(&allowUnknown, "allow-unknown", false, "submit a tree with keys that have no effect and are nearly one that has, too")
 	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m; 0: what the root's tree_timeout says")
 	return cmd
+}
+
+// faultsIn gives what a server says about a tree the places of its file.
+func faultsIn(f *treefile.File, err error) error {
+	bad, ok := errors.AsType[*client.InvalidError](err)
+	if !ok {
+		return err
+	}
+	refused := &treefile.Error{}
+	for _, one := range bad.Faults {
+		text := one.Reason
+		if !strings.HasPrefix(one.Field, "tasks") && !strings.HasPrefix(text, one.Field) {
+			text = one.Field + ": " + text
+		}
+		refused.Faults = append(refused.Faults, treefile.Fault{Place: f.PlaceOf(one.Field), Text: text})
+	}
+	if len(refused.Faults) == 0 {
+		refused.Faults = []treefile.Fault{{Place: f.PlaceOf(""), Text: bad.Text}}
+	}
+	return codedError{refused, exitUsage}
 }
 
 func rerunCommand() *cobra.Command {

@@ -1,11 +1,10 @@
-package main
+package treefile
 
 import (
 	"errors"
 	"fmt"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 )
 
 // aliasBytes is how much a YAML document may gain when its aliases are written out: what a JSON-RPC request of the same tree could
@@ -14,20 +13,11 @@ const aliasBytes = 16 << 20
 
 var errAliases = fmt.Errorf("its aliases stand for more than %d MiB", aliasBytes>>20)
 
-// checkAliases looks at how large a document is once its aliases are written out, without doing so. Text that is not YAML is left
-// to the decoder, whose error says where.
-func checkAliases(text []byte) error {
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		return nil
-	}
-	for _, doc := range file.Docs {
-		w := aliasWalk{anchors: map[string]int{}}
-		if w.size(doc.Body); w.err != nil {
-			return w.err
-		}
-	}
-	return nil
+// checkAliases looks at how large a document is once its aliases are written out, without doing so.
+func checkAliases(document ast.Node) error {
+	w := aliasWalk{anchors: map[string]int{}}
+	w.size(document)
+	return w.err
 }
 
 // aliasWalk goes through a document in its order: an alias stands for an anchor before it.

@@ -1,0 +1,208 @@
+// Package treefile reads the document of a tree from a file, in JSON or YAML, and tells every fault of it by line and column.
+//
+// It owns where in a file each part of a document stands, and how YAML becomes JSON. It must not know what a document may hold, which
+// package treedoc knows, or what becomes of it.
+package treefile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+)
+
+// File is a document that was read from a file.
+type File struct {
+	JSON []byte
+	// TreeTimeout is what the root says about the whole tree's time; 0: nothing.
+	TreeTimeout time.Duration
+
+	name    string   // as faults name it
+	origins []origin // of YAML: where the parts of JSON come from
+}
+
+// Options steer the reading.
+type Options struct {
+	Stdin        io.Reader // what the name "-" means
+	AllowUnknown bool      // keys that have no effect and likely mean one that has are no faults
+}
+
+// Error is every fault of a file. Its text is safe to show.
+type Error struct {
+	Faults []Fault
+	More   int // how many others there are
+}
+
+// Fault is one of a file.
+type Fault struct {
+	Place string // "tree.yaml:3:5", or the file's name alone
+	Text  string
+}
+
+// Error has a line for each fault.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("not accepted:")
+	for _, one := range e.Faults {
+		fmt.Fprintf(&b, "\n  %s: %s", one.Place, one.Text)
+	}
+	if e.More > 0 {
+		fmt.Fprintf(&b, "\n  and %d more", e.More)
+	}
+	return b.String()
+}
+
+// byteOrderMark begins files of some editors.
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// Read reads a document and looks at all that can be seen without a cluster. What does not begin like JSON is taken for YAML, whatever the
+// file's name says. A tree that can't be accepted gives an *[Error].
+func Read(name string, opts Options) (*File, error) {
+	f := &File{name: name}
+	var data []byte
+	var err error
+	if name == "-" {
+		f.name = "<stdin>"
+		data, err = io.ReadAll(opts.Stdin)
+	} else {
+		data, err = os.ReadFile(filepath.Clean(name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := f.decode(bytes.TrimPrefix(data, byteOrderMark)); err != nil {
+		return nil, err
+	}
+	return f, f.check(opts.AllowUnknown)
+}
+
+// decode makes JSON of the text.
+func (f *File) decode(data []byte) (err error) {
+	text := bytes.TrimLeft(data, " \t\r\n")
+	switch {
+	case len(text) == 0:
+		return fmt.Errorf("%s is empty", f.name)
+	case !utf8.Valid(data):
+		return fmt.Errorf("%s%s is not UTF-8: save it as such", f.name, firstBad(data))
+	case text[0] == '{' || text[0] == '[':
+		f.JSON = data
+		return nil
+	}
+	f.JSON, f.origins, err = yamlToJSON(data)
+	if bad, ok := errors.AsType[*yamlFault](err); ok {
+		return fmt.Errorf("%s: %s", f.place(bad.at), bad.reason)
+	}
+	return err
+}
+
+// firstBad is where text stops being UTF-8.
+func firstBad(data []byte) string {
+	i := 0
+	for i < len(data) {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		i += size
+	}
+	at := treedoc.PositionOf(data, i)
+	return fmt.Sprintf(":%d:%d", at.Line, at.Column)
+}
+
+// unbounded are limits that no server has: what its own are, it says itself.
+var unbounded = dag.Limits{Tasks: dag.MaxTreeTasks, Edges: math.MaxInt32, PayloadBytes: math.MaxInt32}
+
+// check looks for every fault of the tree, and for its timeout.
+func (f *File) check(allowUnknown bool) error {
+	builder := dag.NewBuilder(unbounded, func() string { return "" })
+	warnings := &treedoc.Warnings{}
+	for t, err := range warnings.See(treedoc.Parse(f.JSON, treedoc.Options{})) {
+		if err == nil {
+			_, err = builder.Add(t)
+		}
+		if bad, ok := errors.AsType[*dag.InvalidTaskError](err); ok {
+			return &Error{Faults: []Fault{f.faultOf(bad)}}
+		}
+		if err != nil {
+			return err
+		}
+		if t.TreeTimeout > 0 {
+			f.TreeTimeout = t.TreeTimeout
+		}
+	}
+	var faults []Fault
+	more := 0
+	_, err := builder.Build()
+	if bad, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
+		more = bad.More
+		for _, p := range bad.Problems {
+			faults = append(faults, f.faultOf(p))
+		}
+	}
+	if !allowUnknown {
+		for _, w := range warnings.All() {
+			faults = append(faults, Fault{f.PlaceOf(w.Field), w.Field + ": " + w.Reason + " (--allow-unknown submits it all the same)"})
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return &Error{faults, more}
+}
+
+// notJSON is how a reader tells a place in JSON itself.
+var notJSON = regexp.MustCompile(`not valid JSON at line (\d+), column (\d+): `)
+
+func (f *File) faultOf(bad *dag.InvalidTaskError) Fault {
+	if m := notJSON.FindStringSubmatchIndex(bad.Reason); m != nil && f.origins == nil {
+		return Fault{f.name + ":" + bad.Reason[m[2]:m[3]] + ":" + bad.Reason[m[4]:m[5]], "not valid JSON: " + bad.Reason[m[1]:]}
+	}
+	if strings.HasPrefix(bad.Reason, "Params must be") { // as a request's are called
+		return Fault{f.placeOfPath(0, ""), "must be a list of tasks, one task, or an object with tasks"}
+	}
+	if bad.Index < 0 {
+		return Fault{f.name, bad.Reason}
+	}
+	return Fault{f.placeOfPath(bad.Index, bad.Field), bad.Reason}
+}
+
+// aField is how APIs name a field of a task.
+var aField = regexp.MustCompile(`^tasks\[(\d{1,9})\]\.?(.*)$`)
+
+// PlaceOf is where a field stands, by the name that APIs give it: "tasks[3].inputs".
+func (f *File) PlaceOf(field string) string {
+	m := aField.FindStringSubmatch(field)
+	if m == nil {
+		return f.name
+	}
+	index, _ := strconv.Atoi(m[1]) // they are digits
+	return f.placeOfPath(index, m[2])
+}
+
+// placeOfPath is where a field of a task stands.
+func (f *File) placeOfPath(index int, path string) string {
+	offset := locate(f.JSON, index, path)
+	if f.origins != nil {
+		return f.place(placeOf(f.origins, offset))
+	}
+	return f.place(treedoc.PositionOf(f.JSON, offset))
+}
+
+// place is a place of the file as compilers name it.
+func (f *File) place(at treedoc.Position) string {
+	if at.Line == 0 {
+		return f.name
+	}
+	return fmt.Sprintf("%s:%d:%d", f.name, at.Line, at.Column)
+}

@@ -1,0 +1,112 @@
+package treefile
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/api/apitest"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+)
+
+func TestYAMLKeepsWhatItSays(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: 123456789012345678901234567890":                                      `{"a":123456789012345678901234567890}`,
+		"a: 18446744073709551616":                                                `{"a":18446744073709551616}`,
+		"a: -9223372036854775809":                                                `{"a":-9223372036854775809}`,
+		"a: 9007199254740993":                                                    `{"a":9007199254740993}`,
+		"a: 1e3":                                                                 `{"a":1e3}`,
+		"a: [-1E+3, +5, .5, 5., 1.10, -0.0, +1e2]":                               `{"a":[-1E+3,5,0.5,5.0,1.10,-0.0,1e2]}`,
+		"a: [0x1F, 0o17, 0b11, 1_000, 0xFFFFFFFFFFFFFFFFFF]":                     `{"a":[31,15,3,1000,4722366482869645213695]}`,
+		"a: ['1e3', \"12\", 1.2.3, 12:30, 1e, e3, 0x, _, 1_, ., +, '']":          `{"a":["1e3","12","1.2.3","12:30","1e","e3","0x","_","1_",".","+",""]}`,
+		"a: [yes, no, on, True, FALSE, ~, null, ]":                               `{"a":["yes","no","on",true,false,null,null]}`,
+		"a: !!str 1\nb: !!int '3'\nc: !!float 1e3\nd: !!binary aGk=\ne: !mine x": `{"a":"1","b":3,"c":1e3,"d":"aGk=","e":"x"}`,
+		"a: 2030-01-01\nb: 2030-01-01T00:00:00Z":                                 `{"a":"2030-01-01","b":"2030-01-01T00:00:00Z"}`,
+		"a: |\n  x\n  y\nb: >\n  x\n  y\n":                                       `{"a":"x\ny\n","b":"x y\n"}`,
+		"a: \"x\\x01\\u00e9<&\"":                                                 `{"a":"x\u0001é<&"}`,
+		"d: &d {x: 1, y: 2}\na: {<<: *d, y: 3}":                                  `{"d":{"x":1,"y":2},"a":{"x":1,"y":3}}`,
+		"a: {<<: [{x: 1}, {x: 2, y: 3}], z: 4}":                                  `{"a":{"x":1,"y":3,"z":4}}`,
+		"a: &a [1]\nb: *a\nc: &a 2\nd: *a":                                       `{"a":[1],"b":[1],"c":2,"d":2}`,
+		"1: a\ntrue: b\nnull: c\n1.5: d":                                         `{"1":"a","true":"b","null":"c","1.5":"d"}`,
+		"%YAML 1.2\n---\na: 1\n...\n":                                            `{"a":1}`,
+		"- a\n-\n- b: 1\n  c:\n":                                                 `["a",null,{"b":1,"c":null}]`,
+	} {
+		got, origins, err := yamlToJSON([]byte(text))
+		if err != nil || string(got) != want {
+			t.Errorf("%s\n got %s, %v\nwant %s", text, got, err, want)
+		}
+		if !json.Valid(got) || len(origins) == 0 {
+			t.Errorf("%s: %s is not JSON, or has no origin", text, got)
+		}
+	}
+}
+
+func TestLocate(t *testing.T) {
+	text := "{\"tasks\": [ {\"name\":\"a\"},\n {\"a.b\":1, \"dependencies\" : [\"x\",\n{\"id\":7}], \"name\":1, \"name\":2, \"retry\":{\"max_delay\":0}} ]}"
+	for field, want := range map[string]string{
+		"0 ": `{"name":"a"}`, "1 ": `{"a.b"`, "1 a.b": `"a.b"`, "1 dependencies[1].id": `"id":7`, "1 dependencies[0]": `"x"`, "1 dependencies[9]": `"dependencies"`,
+		"1 name": `"name":2`, "1 retry.max_delay": `"max_delay"`, "1 retry.x": `"retry"`, "1 nothing": `{"a.b"`, "7 name": `{"tasks"`,
+	} {
+		var index int
+		var path string
+		_, _ = fmt.Sscanf(field, "%d %s", &index, &path)
+		if at := locate([]byte(text), index, path); !strings.HasPrefix(text[at:], want) {
+			t.Errorf("%s: found %.12q, want %q", field, text[at:], want)
+		}
+	}
+	if at := locate([]byte(` {"name":1}`), 0, "name"); at != 2 {
+		t.Errorf("in one task: %d", at)
+	}
+	for i := range len(text) { // text that is cut off is no reason to panic
+		locate([]byte(text[:i]), 1, "dependencies[1].id")
+	}
+}
+
+// FuzzReadYAML: whatever a file holds, it is read or refused; what is read as YAML is JSON, and each place lies within the text.
+func FuzzReadYAML(f *testing.F) {
+	for _, s := range []string{
+		"- {name: a}\n", "tasks:\n- name: &n a\n  inputs: {<<: {b: 1}, c: *n}\n", "a: [1e3, 0x1F, .5, !!int '3', ~]\n", "a: |\n  b\n", "? a\n: b\n",
+		"a: &a [*a]", "\ufeff- name: a\n  dependecies: [b]\n", "[{\"name\":\"a\",\"priority\":\"x\"}]", "a: b: c", "- a: 1\n b: 2\n", "%YAML 1.2\n---\na: 1\n---\nb: 2", "<<: *x", "a: !!binary\n", "!!str", "&a", "*a", "{a: {", "- - - -", "'",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		file := &File{name: "FILE"}
+		if err := file.decode(text); err != nil {
+			if found := apitest.LibraryPhrases(err.Error()); len(found) > 0 {
+				t.Errorf("%q: %v", text, err)
+			}
+			return
+		}
+		if file.origins != nil && !json.Valid(file.JSON) {
+			t.Fatalf("%q became %q", text, file.JSON)
+		}
+		lines := strings.Count(string(text), "\n") + strings.Count(string(text), "\r") + 1
+		for _, o := range file.origins {
+			if o.at.Line > lines+1 || o.at.Line < 1 || o.at.Column < 1 {
+				t.Errorf("%q: %+v lies outside", text, o)
+			}
+		}
+		err := file.check(false)
+		if found := apitest.LibraryPhrases(fmt.Sprint(err)); len(found) > 0 {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}
+
+// TestYAMLAndJSONAreReadAlike writes a tree both ways.
+func TestYAMLAndJSONAreReadAlike(t *testing.T) {
+	yaml := &File{name: "a"}
+	if err := yaml.decode([]byte("tasks:\n- name: a\n  inputs: {x: 1.50, y: \"é\"}\n- {name: b, parent_id: a, dependencies: [a], timeout: 1e1}\n")); err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"tasks":[{"name":"a","inputs":{"x":1.50,"y":"é"}},{"name":"b","parent_id":"a","dependencies":["a"],"timeout":1e1}]}`
+	if string(yaml.JSON) != want {
+		t.Errorf("got %s", yaml.JSON)
+	}
+	if got := placeOf(yaml.origins, strings.Index(want, `"timeout"`)); !reflect.DeepEqual(got, treedoc.Position{Line: 4, Column: 46}) {
+		t.Errorf("timeout stands at %+v", got)
+	}
+}

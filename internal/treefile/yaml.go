@@ -1,0 +1,371 @@
+package treefile
+
+import (
+	"errors"
+	"fmt"
+	"math/big"
+	"regexp"
+	"sort"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
+)
+
+// yamlFault is a place where text stops being YAML that a tree can be written in.
+type yamlFault struct {
+	at     treedoc.Position
+	reason string
+}
+
+func (e *yamlFault) Error() string { return e.reason }
+
+// origin says where of a YAML document a part of its JSON stands.
+type origin struct {
+	offset int
+	at     treedoc.Position
+}
+
+// yamlToJSON writes a YAML document as JSON, and where each part of it comes from. It goes from node to node, and not by way of Go's
+// values: numbers keep their digits, however many, and text that YAML 1.2 calls a number is one (1e3). Keys that are there twice
+// stay, for the reader to tell.
+func yamlToJSON(text []byte) (document []byte, origins []origin, err error) {
+	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		return nil, nil, faultOf(err)
+	}
+	var docs []ast.Node
+	for _, doc := range file.Docs {
+		if _, directive := doc.Body.(*ast.DirectiveNode); doc.Body != nil && !directive {
+			docs = append(docs, doc.Body)
+		}
+	}
+	switch {
+	case len(docs) == 0:
+		return nil, nil, &yamlFault{reason: "there is no document in it"}
+	case len(docs) > 1:
+		return nil, nil, faultAt(docs[1], "there is more than one document; a tree is one")
+	}
+	if err := checkAliases(docs[0]); err != nil {
+		return nil, nil, faultAt(docs[0], "%v", err)
+	}
+	w := &yamlWriter{anchors: map[string]ast.Node{}}
+	if err := w.value(docs[0]); err != nil {
+		return nil, nil, err
+	}
+	return w.out, w.origins, nil
+}
+
+// faultOf is what a parser says of text that is not YAML, without the excerpt that it adds.
+func faultOf(err error) error {
+	if bad, ok := errors.AsType[yaml.Error](err); ok && bad.GetToken() != nil {
+		return &yamlFault{positionOf(bad.GetToken()), "not valid YAML: " + bad.GetMessage()}
+	}
+	return &yamlFault{reason: "not valid YAML"}
+}
+
+func positionOf(t *token.Token) treedoc.Position {
+	return treedoc.Position{Line: t.Position.Line, Column: t.Position.Column}
+}
+
+// faultAt is one of a node, at its beginning.
+func faultAt(node ast.Node, format string, args ...any) error {
+	return &yamlFault{beginOf(node), fmt.Sprintf(format, args...)}
+}
+
+// beginOf is where a node begins: a mapping at its first key, not at the colon.
+func beginOf(node ast.Node) treedoc.Position {
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		if !n.IsFlowStyle && len(n.Values) > 0 {
+			return beginOf(n.Values[0].Key)
+		}
+	case *ast.MappingValueNode:
+		return beginOf(n.Key)
+	case *ast.LiteralNode:
+		return positionOf(n.Start)
+	}
+	if t := node.GetToken(); t != nil {
+		return positionOf(t)
+	}
+	return treedoc.Position{}
+}
+
+type yamlWriter struct {
+	out     []byte
+	origins []origin
+	anchors map[string]ast.Node
+	depth   int
+}
+
+func (w *yamlWriter) from(node ast.Node) {
+	if at := beginOf(node); at.Line > 0 {
+		w.origins = append(w.origins, origin{len(w.out), at})
+	}
+}
+
+// value writes any node.
+func (w *yamlWriter) value(node ast.Node) error {
+	if w.depth++; w.depth > rawjson.MaxDepth+8 { // the reader says it better, but for what only goes round
+		return faultAt(node, "nested deeper than %d levels", rawjson.MaxDepth)
+	}
+	defer func() { w.depth-- }()
+	w.from(node)
+	switch n := node.(type) {
+	case *ast.MappingNode:
+		return w.mapping(n.Values)
+	case *ast.MappingValueNode:
+		return w.mapping([]*ast.MappingValueNode{n})
+	case *ast.SequenceNode:
+		return w.sequence(n)
+	case *ast.AnchorNode:
+		w.anchors[n.Name.String()] = n.Value
+		return w.value(n.Value)
+	case *ast.AliasNode:
+		meant, ok := w.anchors[n.Value.String()]
+		if !ok {
+			return faultAt(n, "there is no anchor &%s before this alias", n.Value.String())
+		}
+		return w.value(meant)
+	case *ast.TagNode:
+		return w.tagged(n)
+	case nil:
+		w.out = append(w.out, "null"...)
+		return nil
+	}
+	return w.scalar(node, "")
+}
+
+func (w *yamlWriter) sequence(n *ast.SequenceNode) error {
+	w.out = append(w.out, '[')
+	for i, item := range n.Values {
+		if i > 0 {
+			w.out = append(w.out, ',')
+		}
+		if err := w.value(item); err != nil {
+			return err
+		}
+	}
+	w.out = append(w.out, ']')
+	return nil
+}
+
+// mapping writes an object. What is merged (<<) comes where it is named, without the keys that the mapping has itself.
+func (w *yamlWriter) mapping(values []*ast.MappingValueNode) error {
+	own := map[string]bool{}
+	for _, v := range values {
+		if _, merge := v.Key.(*ast.MergeKeyNode); merge {
+			continue
+		}
+		name, err := w.key(v.Key)
+		if err != nil {
+			return err
+		}
+		own[name] = true
+	}
+	w.out = append(w.out, '{')
+	start := len(w.out)
+	member := func(v *ast.MappingValueNode, name string) error {
+		if len(w.out) > start {
+			w.out = append(w.out, ',')
+		}
+		w.from(v.Key)
+		w.text(name)
+		w.out = append(w.out, ':')
+		return w.value(v.Value)
+	}
+	for _, v := range values {
+		var err error
+		if _, merge := v.Key.(*ast.MergeKeyNode); merge {
+			err = w.merge(v.Value, own, member)
+		} else if name, e := w.key(v.Key); e == nil {
+			err = member(v, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	w.out = append(w.out, '}')
+	return nil
+}
+
+// merge calls member with what a mapping, or each of a list of them, has and the object has not.
+func (w *yamlWriter) merge(node ast.Node, has map[string]bool, member func(*ast.MappingValueNode, string) error) error {
+	var values []*ast.MappingValueNode
+	switch n := node.(type) {
+	case *ast.AliasNode:
+		meant, ok := w.anchors[n.Value.String()]
+		if !ok {
+			return faultAt(n, "there is no anchor &%s before this alias", n.Value.String())
+		}
+		return w.merge(meant, has, member)
+	case *ast.AnchorNode:
+		w.anchors[n.Name.String()] = n.Value
+		return w.merge(n.Value, has, member)
+	case *ast.SequenceNode:
+		for _, item := range n.Values {
+			if err := w.merge(item, has, member); err != nil {
+				return err
+			}
+		}
+		return nil
+	case *ast.MappingNode:
+		values = n.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{n}
+	default:
+		return faultAt(node, "only a mapping can be merged")
+	}
+	for _, v := range values {
+		if _, merge := v.Key.(*ast.MergeKeyNode); merge {
+			if err := w.merge(v.Value, has, member); err != nil {
+				return err
+			}
+			continue
+		}
+		name, err := w.key(v.Key)
+		if err != nil {
+			return err
+		}
+		if has[name] {
+			continue
+		}
+		has[name] = true
+		if err := member(v, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// key is a key as text.
+func (w *yamlWriter) key(node ast.Node) (string, error) {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return n.Value, nil
+	case *ast.MappingKeyNode:
+		return w.key(n.Value)
+	case *ast.TagNode:
+		return w.key(n.Value)
+	case *ast.AnchorNode:
+		w.anchors[n.Name.String()] = n.Value
+		return w.key(n.Value)
+	case *ast.AliasNode:
+		if meant, ok := w.anchors[n.Value.String()]; ok {
+			return w.key(meant)
+		}
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode, *ast.InfinityNode, *ast.NanNode:
+		return node.GetToken().Value, nil
+	}
+	return "", faultAt(node, "a key must be text")
+}
+
+// tagged writes a node as the type that is said of it.
+func (w *yamlWriter) tagged(n *ast.TagNode) error {
+	switch tag := n.Start.Value; tag {
+	case "!!map", "!!seq", "!!omap", "!!set":
+		return w.value(n.Value)
+	default:
+		switch n.Value.(type) {
+		case *ast.MappingNode, *ast.MappingValueNode, *ast.SequenceNode, *ast.AnchorNode, *ast.AliasNode:
+			return w.value(n.Value)
+		}
+		err := w.scalar(n.Value, tag)
+		if bad, ok := errors.AsType[*yamlFault](err); ok {
+			bad.at = positionOf(n.Start)
+		}
+		return err
+	}
+}
+
+// scalar writes what is neither mapping nor list; tag may be empty.
+func (w *yamlWriter) scalar(node ast.Node, tag string) error {
+	text, quoted := "", true
+	switch n := node.(type) {
+	case *ast.StringNode:
+		text, quoted = n.Value, n.Token.Type != token.StringType
+	case *ast.LiteralNode:
+		text = n.Value.Value
+	case *ast.NullNode:
+		if tag != "!!str" {
+			w.out = append(w.out, "null"...)
+			return nil
+		}
+		text, quoted = "", true
+	case *ast.BoolNode:
+		if tag == "" || tag == "!!bool" {
+			w.out = fmt.Append(w.out, n.Value)
+			return nil
+		}
+		text = n.Token.Value
+	case *ast.IntegerNode, *ast.FloatNode:
+		text, quoted = node.GetToken().Value, false
+	case *ast.InfinityNode, *ast.NanNode:
+		return faultAt(node, "%s is not a number that JSON has", node.GetToken().Value)
+	default:
+		return faultAt(node, "this can't be written as JSON")
+	}
+	numeric := tag == "!!int" || tag == "!!float"
+	if numeric || tag == "" && !quoted {
+		if number, ok := jsonNumber(text); ok {
+			w.out = append(w.out, number...)
+			return nil
+		}
+	}
+	if numeric {
+		return faultAt(node, "%q is not a number", text)
+	}
+	w.text(text)
+	return nil
+}
+
+func (w *yamlWriter) text(s string) {
+	w.out, _ = jsontext.AppendQuote(w.out, s) // it is UTF-8, as the file is
+}
+
+var (
+	decimalNumber = regexp.MustCompile(`^([-+]?)(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
+	otherInteger  = regexp.MustCompile(`^[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+|0[0-7]+)$`)
+)
+
+// jsonNumber is a number of YAML as JSON writes it, digit by digit.
+func jsonNumber(text string) (string, bool) {
+	if text == "" || text[len(text)-1] == '_' {
+		return "", false
+	}
+	text = strings.ReplaceAll(text, "_", "")
+	if otherInteger.MatchString(text) {
+		n, ok := new(big.Int).SetString(strings.TrimPrefix(text, "+"), 0)
+		if !ok {
+			return "", false
+		}
+		return n.String(), true
+	}
+	m := decimalNumber.FindStringSubmatch(text)
+	if m == nil || m[2] == "" && len(m[3]) < 2 {
+		return "", false
+	}
+	sign, whole, fraction, exponent := strings.TrimPrefix(m[1], "+"), m[2], m[3], m[4]
+	if whole == "" {
+		whole = "0"
+	}
+	if fraction == "." {
+		fraction = ".0"
+	}
+	return sign + whole + fraction + exponent, true
+}
+
+// placeOf is where of the YAML the byte at offset of the JSON comes from.
+func placeOf(origins []origin, offset int) treedoc.Position {
+	i := sort.Search(len(origins), func(i int) bool { return origins[i].offset > offset })
+	if i == 0 {
+		return treedoc.Position{}
+	}
+	return origins[i-1].at
+}

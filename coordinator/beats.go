@@ -43,7 +43,7 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 	}
 	for _, b := range list {
 		if n := byInstance[b.m.Instance]; n != nil && n != b && n.worker == b.worker && b.reply.Error == "" {
-			b.reply.LeaseMs, b.reply.Error = n.reply.LeaseMs, n.reply.Error
+			b.reply.LeaseMs, b.reply.Error, b.reply.PartsInResults = n.reply.LeaseMs, n.reply.Error, n.reply.PartsInResults
 		}
 		data, err := proto.Marshal(b.reply)
 		if err != nil {
@@ -130,6 +130,7 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 			c.outdated(ctx, b)
 		} else {
 			b.reply.LeaseMs = c.cfg.Lease.Milliseconds()
+			b.reply.PartsInResults = c.partsInResults.Load()
 		}
 		fresh = fresh || b.m.Number == 1 || b.m.Draining
 		who := c.instances.of(ctx, b.worker, name)

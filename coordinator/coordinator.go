@@ -43,9 +43,11 @@ type Coordinator struct {
 	ensured    sync.Map      // pool names whose consumers were made
 	meter      *meter
 	feeds      *feeds
-	prepared   atomic.Bool // announced; streams and consumers are there
-	recordOnce sync.Once
-	records    bool // spans go somewhere; set once by recordOnce
+	// partsInResults: every live coordinator reads parts of results from RESULTS.
+	partsInResults atomic.Bool
+	prepared       atomic.Bool // announced; streams and consumers are there
+	recordOnce     sync.Once
+	records        bool // spans go somewhere; set once by recordOnce
 
 	wakeTimers, wakeFollowups, wakeWorkers chan struct{} // capacity 1: there may be work
 	announced                              chan announcement

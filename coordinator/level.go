@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -19,9 +20,19 @@ const (
 // announceSelf says that this coordinator lives, and its feature level. The error is a *[dag.OutdatedError] when the store has
 // used a level that the coordinator does not have: it must not work, as it would mishandle what is stored.
 func (c *Coordinator) announceSelf(ctx context.Context) error {
-	return c.store.AnnounceCoordinator(ctx, pg.Announcement{
+	err := c.store.AnnounceCoordinator(ctx, pg.Announcement{
 		Instance: c.instance, Name: clean(c.cfg.Name), Version: c.cfg.Version, Level: c.cfg.Levels.Highest(), Adopts: c.cfg.Levels.Adopted(),
 	}, ownLease)
+	if err != nil {
+		return err
+	}
+	live, err := c.store.LiveCoordinators(ctx)
+	if err != nil {
+		return err
+	}
+	older := func(l pg.LiveCoordinator) bool { return l.Level < dag.RunsLevel }
+	c.partsInResults.Store(!slices.ContainsFunc(live, older))
+	return nil
 }
 
 // Announce says that this coordinator lives, and waits for a Postgres that is away. Nothing may be asked of the coordinator

@@ -1,9 +1,11 @@
 package coordinator
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,13 +40,25 @@ func FuzzResults(f *testing.F) {
 		newer(result(func(*workerv1.Result) {})),
 		result(func(r *workerv1.Result) { r.Token = nil }),
 		{},
-	}}, &workerv1.ResultBatch{Instance: "other", Results: []*workerv1.Result{result(func(*workerv1.Result) {})}})
+		result(func(r *workerv1.Result) {
+			r.End, r.PartsBefore = &workerv1.Result_CompletedInChunks{CompletedInChunks: 4}, true
+		}),
+	}, Parts: []*workerv1.ChunkRequest{{Grant: g, Count: 1, Data: []byte("part")}, {Grant: g, Index: 9, Count: 1}, {}}},
+		&workerv1.ResultBatch{Instance: "other", Results: []*workerv1.Result{result(func(*workerv1.Result) {})}})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := deaf()
 		b := &workerv1.ResultBatch{}
 		readable := proto.Unmarshal(data, b) == nil
 		c.meet(b.Instance)
-		name, results := c.decodeResults(t.Context(), &queue.ResultMessage{Worker: "w", Data: data})
+		d := c.decodeResults(t.Context(), &queue.ResultMessage{Worker: "w", Data: data})
+		name, results := d.instance, d.results
+		for _, part := range d.parts {
+			if !slices.ContainsFunc(b.Parts, func(p *workerv1.ChunkRequest) bool {
+				return dag.Key(p.GetGrant().GetAttempt().GetTask()) == part.Task && c.holds(p.Grant.Attempt, p.Grant.Token) && bytes.Equal(p.Data, part.Data)
+			}) {
+				t.Fatalf("got a part of task %d that nobody sent with its token", part.Task)
+			}
+		}
 		if !readable {
 			if len(results) > 0 {
 				t.Fatalf("got %d results of what can't be read", len(results))

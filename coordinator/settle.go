@@ -30,7 +30,11 @@ type delivery struct {
 	message  *queue.ResultMessage
 	instance string // of the worker that sent it
 	results  []dag.Result
-	bytes    int // of their values
+	parts    []pg.Chunk // of large results
+	bytes    int        // of all values and parts
+
+	partsBefore map[pg.PartsOf]bool // results whose parts may lie before them in RESULTS
+	incomplete  []pg.PartsOf        // those of them whose parts are not all stored: they are not in results any more
 }
 
 // runSettle takes results from RESULTS and records them, until ctx ends, and those in hand even then.
@@ -40,9 +44,7 @@ func (c *Coordinator) runSettle(ctx context.Context) error {
 	g.Go(func() error {
 		defer close(arrived)
 		return c.queue.ConsumeResults(ctx, pendingMessages, func(m *queue.ResultMessage) {
-			d := delivery{message: m}
-			d.instance, d.results = c.decodeResults(ctx, m)
-			d.bytes = len(m.Data)
+			d := c.decodeResults(ctx, m)
 			m.Data = nil // decoded values are copies
 			select {
 			case arrived <- d:
@@ -117,24 +119,31 @@ type attemptKey struct {
 // process stops: what was not recorded comes again.
 func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
 	b := &settling{begin: time.Now(), handed: map[attemptKey]pg.Handover{}}
-	for _, d := range batch {
-		b.results = append(b.results, d.results...)
-	}
 	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(settleGrace, cancel) })
 	defer stop()
-	err := c.record(grace, b)
+	err := c.storeParts(grace, batch)
+	if err == nil {
+		err = c.withhold(grace, batch)
+	}
+	for _, d := range batch {
+		b.results = append(b.results, d.results...)
+	}
+	if err == nil {
+		err = c.record(grace, b)
+	}
 	if err == nil {
 		failpoint.Hit("coordinator.before-ack")
 	}
-	for _, d := range batch {
+	for i := range batch {
+		d := &batch[i]
 		if err != nil {
 			d.message.Nak(time.Second)
 			continue
 		}
 		c.receipt(grace, d, b.handed)
-		d.message.Ack()
+		c.answer(grace, d)
 	}
 	c.settled(grace, b, err)
 }
@@ -211,24 +220,39 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result, b *settl
 // rejected is the detail of a failure that stands in for a result that can't be stored.
 const rejected = "Postgres rejected the result"
 
-// decodeResults reads a message. Results with a wrong token are left out: nobody who may report them sent them.
-func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage) (instance string, results []dag.Result) {
+// decodeResults reads a message. Results and parts with a wrong token are left out: nobody who may report them sent them.
+func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage) delivery {
+	d := delivery{message: m, bytes: len(m.Data)}
 	b := &workerv1.ResultBatch{}
 	if err := proto.Unmarshal(m.Data, b); err != nil {
 		c.log.Warn("results can't be read", "worker_id", m.Worker, "error", err)
-		return "", nil
+		return d
 	}
 	who := c.instances.of(ctx, m.Worker, b.Instance)
-	out := make([]dag.Result, 0, len(b.Results))
+	d.instance = b.Instance
+	d.results = make([]dag.Result, 0, len(b.Results))
 	for _, r := range b.Results {
 		k, n := dag.Key(r.GetAttempt().GetTask()), int32(r.GetAttempt().GetNumber())
 		if !c.tokens.Valid(k, n, r.Token) {
 			continue
 		}
-		out = append(out, resultOf(r, k, n, who))
+		res := resultOf(r, k, n, who)
+		d.results = append(d.results, res)
+		if res.Chunked && r.PartsBefore {
+			if d.partsBefore == nil {
+				d.partsBefore = map[pg.PartsOf]bool{}
+			}
+			d.partsBefore[pg.PartsOf{Task: k, Attempt: n}] = true
+		}
 	}
-	c.forged("results", m.Worker, len(b.Results)-len(out))
-	return b.Instance, out
+	c.forged("results", m.Worker, len(b.Results)-len(d.results))
+	for _, p := range b.Parts {
+		if part, refusal := c.part(p); refusal == "" {
+			d.parts = append(d.parts, part)
+		}
+	}
+	c.forged("parts of results", m.Worker, len(b.Parts)-len(d.parts))
+	return d
 }
 
 func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
@@ -258,7 +282,7 @@ func clean(s string) string {
 
 // receipt tells a worker that its results are recorded, or of no use (any more): it may forget them.
 // What it was handed over with them goes along, as much as one message carries.
-func (c *Coordinator) receipt(ctx context.Context, d delivery, handed map[attemptKey]pg.Handover) {
+func (c *Coordinator) receipt(ctx context.Context, d *delivery, handed map[attemptKey]pg.Handover) {
 	const most = 512 << 10
 	news, size := &workerv1.News{}, 0
 	for _, r := range d.results {

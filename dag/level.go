@@ -11,7 +11,7 @@ const (
 	// BaseLevel is what every process can do.
 	BaseLevel Level = 1
 	// RunsLevel: a task keeps the reference that its submission has for it, and each run of it has an idempotency key that no
-	// other run ever has.
+	// other run ever has. Coordinators read parts of large results from RESULTS.
 	RunsLevel Level = 2
 )
 

@@ -37,3 +37,24 @@ func (s *Store) PutChunks(ctx context.Context, parts []Chunk) (stored []bool, er
 	}
 	return stored, nil
 }
+
+// PartsOf names an attempt whose result came in parts.
+type PartsOf struct {
+	Task    dag.Key
+	Attempt int32
+}
+
+// Incomplete picks out of the attempts given, each at most once, those that are open and whose result lacks parts.
+func (s *Store) Incomplete(ctx context.Context, attempts []PartsOf) ([]PartsOf, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	tasks, numbers := make([]dag.Key, len(attempts)), make([]int32, len(attempts))
+	for i, a := range attempts {
+		tasks[i], numbers[i] = a.Task, a.Attempt
+	}
+	rows, err := s.pool.Query(ctx, sql("Incomplete"), tasks, numbers)
+	if err != nil {
+		return nil, fmt.Errorf("look for the parts of %d results: %w", len(attempts), err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[PartsOf])
+}

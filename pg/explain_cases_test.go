@@ -52,6 +52,7 @@ var hot = map[string]explained{
 	"AssembleChunks":          {args: of(keys(100, 0, 20), fill("1", 20))},
 	"DeleteChunks":            {args: of(keys(100, 0, 20), fill("1", 20))},
 	"InsertTimers":            {args: of(keys(295, 0, 100), fill("2", 100), fill("3::smallint", 100), fill("1000::double precision", 100), fill("null::timestamptz", 100), "now()")},
+	"Incomplete":              {args: of(keys(100, 0, 20), fill("1", 20))},
 	"InsertFollowups":         {args: of(fill("3::smallint", 100), keys(295, 0, 100))},
 	"LockTrees":               {args: "'{291,292,293,294,295}'"},
 	"ApplyTrees":              {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},

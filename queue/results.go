@@ -65,6 +65,7 @@ type ResultMessage struct {
 	Worker      string // id, proven by the subject of the message
 	Data        []byte
 	Redelivered bool
+	Sequence    uint64 // in the stream
 
 	msg      *nats.Msg // without its data
 	from     *resultsReader
@@ -320,10 +321,12 @@ func (r *resultsReader) take(m *nats.Msg) error {
 		respond(m, []byte("+ACK"))
 		return nil
 	}
+	info := deliveryOf(m)
 	message := &ResultMessage{
 		Worker:      worker,
 		Data:        m.Data,
-		Redelivered: deliveryOf(m).delivered > 1,
+		Redelivered: info.delivered > 1,
+		Sequence:    info.sequence,
 		msg:         m,
 		from:        r,
 		at:          r.heard,

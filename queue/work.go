@@ -306,6 +306,7 @@ func respond(m *nats.Msg, body []byte) { _ = m.Respond(body) }
 // seq>.<time>.<pending>, where the newer format has one more token at the end. (ADR-15 of the NATS project.)
 type deliveryInfo struct {
 	delivered int
+	sequence  uint64 // in the stream
 	pending   uint64 // messages that the consumer has yet to deliver, after this one
 }
 
@@ -319,6 +320,7 @@ func deliveryOf(m *nats.Msg) deliveryInfo {
 		return deliveryInfo{delivered: 1}
 	}
 	delivered, _ := strconv.Atoi(tokens[at])
+	sequence, _ := strconv.ParseUint(tokens[at+1], 10, 64)
 	pending, _ := strconv.ParseUint(tokens[at+4], 10, 64)
-	return deliveryInfo{delivered: delivered, pending: pending}
+	return deliveryInfo{delivered: delivered, sequence: sequence, pending: pending}
 }

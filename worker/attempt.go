@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,6 +34,8 @@ type attempt struct {
 	stop context.CancelCauseFunc
 
 	result     *workerv1.Result // set by the goroutine that ran it, or by the one that reports it
+	value      []byte           // kept until the receipt if its parts went into RESULTS; set with result
+	resending  atomic.Bool      // the value is being sent again
 	claimTries int              // the claimer's: one request at a time holds the attempt
 
 	out output
@@ -41,7 +44,7 @@ type attempt struct {
 // size is what a kept result counts for.
 func (a *attempt) size() int {
 	const overhead = 128
-	return overhead + len(valueOf(a.result)) + len(a.result.Error) + len(a.result.Detail)
+	return overhead + len(a.value) + len(valueOf(a.result)) + len(a.result.Error) + len(a.result.Detail)
 }
 
 func (a *attempt) grant() *workerv1.Grant {

@@ -148,6 +148,7 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 	if old {
 		return true // nothing failed
 	}
+	w.partsInResults.Store(reply.PartsInResults)
 	if disowned > 0 {
 		w.log.Warn("attempts are no longer ours and were stopped", "instance", s.instance, "attempts", disowned)
 	}

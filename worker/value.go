@@ -9,8 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
@@ -18,17 +16,6 @@ import (
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
-
-// chunkBytes is the most that one chunk of a large result carries.
-const chunkBytes = 512 << 10
-
-// partsInFlight bounds the requests for parts of payloads of the whole process: 4 MiB or so, a quarter of what a
-// coordinator keeps waiting for one worker.
-const partsInFlight = 8
-
-// partWithin is how long one of them may take before it is repeated. Coordinators answer at once when they have no room;
-// only one that died says nothing.
-func (w *Worker) partWithin() time.Duration { return 4 * w.cfg.AskWithin }
 
 // errBusy: a coordinator has no room now. It does not count as a failure.
 var errBusy = errors.New("coordinators are busy")
@@ -69,8 +56,8 @@ func encode(value any) ([]byte, error) {
 	return data, nil
 }
 
-// attach puts an encoded value into a result: inline, or as chunks that a coordinator has confirmed. A value that
-// can't be attached fails a completed attempt; a cancelled one goes without its partial result.
+// attach puts an encoded value into a result: inline, or as parts that are stored. A value that can't be attached fails a completed
+// attempt; a cancelled one goes without its partial result.
 func (w *Worker) attach(a *attempt, r *workerv1.Result, value []byte) {
 	var err error
 	switch {
@@ -80,8 +67,14 @@ func (w *Worker) attach(a *attempt, r *workerv1.Result, value []byte) {
 		setValue(r, value, 0)
 		return
 	default:
-		if err = w.upload(a, value); err == nil {
+		ctx, cancel := w.uploading(a)
+		r.PartsBefore, err = w.upload(ctx, a, value)
+		cancel()
+		if err == nil {
 			setValue(r, nil, uint64(len(value)))
+			if r.PartsBefore { // NATS may lose them
+				a.value = value
+			}
 			return
 		}
 	}
@@ -102,83 +95,15 @@ func (w *Worker) attach(a *attempt, r *workerv1.Result, value []byte) {
 	r.Error = err.Error()
 }
 
-// upload sends a large value in chunks, some at a time, until all are confirmed. It gives up when a coordinator refuses for good, and
-// when the attempt is cancelled or no longer ours. A drain lets it go on until the drain's end.
-func (w *Worker) upload(a *attempt, value []byte) error {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(a.ctx))
-	defer cancel(nil)
-	defer context.AfterFunc(a.ctx, func() {
-		if cause := context.Cause(a.ctx); !errors.Is(cause, executors.ErrDraining) {
-			cancel(cause)
-			return
-		}
-		select {
-		case <-time.After(w.cfg.KillGrace / 2):
-			cancel(executors.ErrDraining)
-		case <-ctx.Done():
-		}
-	})()
-	part := min(chunkBytes, w.conn.MaxPayload()*3/4)
-	count := (len(value) + part - 1) / part
-	group, gctx := errgroup.WithContext(ctx)
-	for i := range count {
-		if w.enter(gctx) != nil {
-			break // the group or ctx knows why
-		}
-		group.Go(func() error {
-			defer w.leave()
-			request := &workerv1.ChunkRequest{
-				Version: workerv1.Version, Grant: a.grant(), Index: uint32(i), Count: uint32(count),
-				Data: value[i*part : min((i+1)*part, len(value))],
-			}
-			if err := w.sendPart(gctx, request); err != nil {
-				return fmt.Errorf("store result of %d bytes, chunk %d of %d: %w", len(value), i+1, count, err)
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("store result of %d bytes: %w", len(value), context.Cause(ctx))
-	}
-	return nil
-}
-
-// enter waits for a turn to request a part.
-func (w *Worker) enter(ctx context.Context) error {
-	select {
-	case w.parts <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (w *Worker) leave() { <-w.parts }
-
-func (w *Worker) sendPart(ctx context.Context, request *workerv1.ChunkRequest) error {
-	return w.insist(ctx, func() error {
-		reply := &workerv1.ChunkReply{}
-		if err := w.requestWithin(ctx, w.partWithin(), queue.Chunk, request, reply); err != nil {
-			return err
-		}
-		if err := refusal(reply.Error, reply.Final, reply.Busy); err != nil {
-			return err
-		}
-		failpoint.Hit("worker.after-chunk")
-		return nil
-	})
-}
-
 // refusal is the error in an answer.
-func refusal(text string, final, busy bool) error {
+func refusal(text string, final, busy, away bool) error {
 	switch {
 	case text == "":
 		return nil
 	case final:
 		return executors.Permanent(errors.New(text))
+	case away:
+		return errors.New(text)
 	case busy:
 		return fmt.Errorf("%w: %s", errBusy, text)
 	}
@@ -209,7 +134,7 @@ func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (json.RawMessage, 
 				w.leave()
 			}
 			if err == nil {
-				err = refusal(reply.Error, reply.Final, reply.Busy)
+				err = refusal(reply.Error, reply.Final, reply.Busy, false)
 			}
 			switch {
 			case err != nil:
@@ -234,13 +159,13 @@ func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (json.RawMessage, 
 }
 
 // insist repeats an operation, with back-off, until it succeeds, fails for good, or ctx ends; then it returns ctx's
-// cause. After [insistFor] without a word, or with refusals only, the last error stands: an outage of that length would have ended the lease, so that the
-// fault lies with the attempt.
+// cause. After [insistFor] under a lease without a word, or with refusals only, the last error stands: coordinators were there, so that
+// the fault lies with the attempt.
 func (w *Worker) insist(ctx context.Context, operation func() error) error {
 	begin := time.Now()
 	for tries := 1; ; tries++ {
 		err := operation()
-		if errors.Is(err, errBusy) {
+		if errors.Is(err, errBusy) || !w.leased() {
 			begin = time.Now()
 		}
 		if err == nil || executors.IsPermanent(err) || time.Since(begin) > insistFor {

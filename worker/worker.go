@@ -33,7 +33,11 @@ type Worker struct {
 	log     *slog.Logger
 	quiet   *quietLog
 
+	// partsInResults: the last answer to a beat said that every coordinator reads parts of results from RESULTS.
+	partsInResults atomic.Bool
+
 	draining  chan struct{} // closed when a drain was asked for
+	over      chan struct{} // closed when Run ends: nothing is sent any more
 	drainOnce sync.Once
 	session   atomic.Pointer[session] // nil: not running
 	working   sync.WaitGroup          // attempts whose work has not stopped
@@ -49,7 +53,7 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 	w := &Worker{
 		cfg: cfg, conn: conn, kinds: newKinds(cfg.Executors),
 		log: cfg.Log.With("worker_id", cfg.ID), draining: make(chan struct{}),
-		parts: make(chan struct{}, partsInFlight),
+		parts: make(chan struct{}, partsInFlight), over: make(chan struct{}),
 	}
 	w.close = sync.OnceValue(func() error { return closeExecutors(cfg.Executors) })
 	w.quiet = &quietLog{log: w.log}
@@ -155,6 +159,7 @@ func (w *Worker) flush(life context.Context) {
 // abandon waits for what still works, as long as the kill grace, and names what does not stop.
 func (w *Worker) abandon() {
 	stopped := make(chan struct{})
+	close(w.over)
 	w.book.all(func(a *attempt) { a.stop(executors.ErrDraining) })
 	go func() { // ends when the last executor returns, or with the process
 		w.working.Wait()
@@ -210,6 +215,12 @@ func (w *Worker) Ready() error {
 	return nil
 }
 
+// leased reports whether the session has a lease.
+func (w *Worker) leased() bool {
+	s := w.session.Load()
+	return s != nil && s.lease.holds()
+}
+
 // Stats is what a worker has in hand.
 type Stats struct {
 	Instance  string    // of the session; empty before Run
@@ -241,6 +252,7 @@ func (w *Worker) news(data []byte) {
 	}
 	out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { learn(l, news.Receipts, news.Cancel, out) })
 	w.do(&out)
+	w.sendAgain(news.Incomplete)
 }
 
 // quietLog lets the same complaint through once in a few seconds.

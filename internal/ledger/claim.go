@@ -120,12 +120,34 @@ func (l *Ledger[A]) Overdue(now time.Time, todo *Todo[A]) {
 	for _, a := range l.attempts {
 		e := a.Self()
 		if e.phase == reported && !e.sending && now.After(e.sendAfter) {
-			e.sending = true
-			l.endOffer(e, todo)
-			e.Result.Offer = false
-			todo.Report = append(todo.Report, a)
+			l.again(a, todo)
 		}
 	}
+}
+
+// Kept is the attempt of that key, if its result waits for its receipt.
+func (l *Ledger[A]) Kept(k Key) (a A, ok bool) {
+	if a, ok = l.attempts[k]; ok && a.Self().phase == reported {
+		return a, true
+	}
+	var none A
+	return none, false
+}
+
+// Again has a result reported once more, at once: a coordinator has asked for what it refers to. It offers no slot any more.
+func (l *Ledger[A]) Again(a A, todo *Todo[A]) {
+	if e := a.Self(); e.phase == reported && !e.sending {
+		l.again(a, todo)
+	}
+}
+
+// again has a result reported that is kept.
+func (l *Ledger[A]) again(a A, todo *Todo[A]) {
+	e := a.Self()
+	e.sending = true
+	l.endOffer(e, todo)
+	e.Result.Offer = false
+	todo.Report = append(todo.Report, a)
 }
 
 // Receipt forgets a result that is settled.

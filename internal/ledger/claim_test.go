@@ -172,5 +172,29 @@ func TestKeptResults(t *testing.T) {
 				}
 			}
 		}},
+		{"a result is reported again when it is asked for, unless it is on its way", func(t *testing.T, d *desk) {
+			a := d.taken(false, true)
+			d.verdict(a, dag.Yes)
+			again := func() int {
+				var out Todo[*attempt]
+				d.Again(a, &out)
+				return len(out.Report)
+			}
+			if _, kept := d.Kept(a.Key); kept || again() != 0 {
+				t.Error("it is kept while it runs")
+			}
+			d.ends(a, completed)
+			if got, kept := d.Kept(a.Key); !kept || got != a || again() != 0 {
+				t.Error("it is not kept, or reported twice")
+			}
+			d.stored(a)
+			if again() != 1 || again() != 0 {
+				t.Error("it is not reported once more")
+			}
+			d.receipt(a)
+			if _, kept := d.Kept(a.Key); kept || again() != 0 {
+				t.Error("it is kept after its receipt")
+			}
+		}},
 	})
 }

@@ -138,6 +138,13 @@ from (select u.task, u.number, case when count(c.index) = max(c.count)
       group by u.task, u.number) c
 where a.task = c.task and a.number = c.number
 
+-- name: Incomplete
+-- Those of the open attempts $1, $2 that lack parts of their results. No locks: parts of an open attempt only become more.
+select u.task, u.number from unnest($1::bigint[], $2::integer[]) u(task, number)
+cross join lateral (select from task where key = u.task and attempt = u.number and (worker is not null or state = :ready) offset 0) t
+cross join lateral (select count(*) as n, coalesce(max(count), 1) as parts from chunk where task = u.task and attempt = u.number offset 0) c
+where c.n < c.parts
+
 -- name: DeleteChunks
 delete from chunk c using unnest($1::bigint[], $2::integer[]) u(task, number) where c.task = u.task and c.attempt <= u.number
 

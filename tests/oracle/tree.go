@@ -3,6 +3,7 @@ package oracle
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -19,7 +20,7 @@ type Value int
 
 // The shapes of results.
 const (
-	Object Value = iota // {"sum": n, "keys": [...]}
+	Object Value = iota // {"sum": n, "keys": [...]}, which is long now and then
 	Number              // n
 	Null
 )
@@ -203,8 +204,14 @@ func (s Script) Result(inputs map[string]any) any {
 	if len(keys) > maxKeys {
 		keys = keys[:maxKeys]
 	}
+	if s.Add%bulky == bulky-1 {
+		keys = append(keys, strings.Repeat("bülk", 1<<10))
+	}
 	return map[string]any{"sum": float64(sum), "keys": append([]any{}, keys...)}
 }
+
+// bulky: one task in so many has a result of more than 4 KiB, so that it can be made to travel in parts.
+const bulky = 8
 
 // maxKeys bounds the result of a task with very many dependencies.
 const maxKeys = 300

@@ -559,6 +559,7 @@ type Result struct {
 	Offer          bool         `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"`                                         // its slot waits for the receipt: a task of its pool that it unlocks may come along
 	UnlocksNothing bool         `protobuf:"varint,13,opt,name=unlocks_nothing,json=unlocksNothing,proto3" json:"unlocks_nothing,omitempty"` // its Work did not say that it unlocks others: a hint; where it is wrong, a followup tells them
 	Facts          uint64       `protobuf:"varint,14,opt,name=facts,proto3" json:"facts,omitempty"`                                         // of its Work: a hint, as in Grant
+	PartsBefore    bool         `protobuf:"varint,30,opt,name=parts_before,json=partsBefore,proto3" json:"parts_before,omitempty"`          // with completed_in_chunks or value_size: parts of the value may lie before it in RESULTS
 	// The end as version 1 said it, with the value in 4 or its size in 5 whatever the outcome. Read, never written.
 	OutcomeV1     OutcomeV1 `protobuf:"varint,3,opt,name=outcome_v1,json=outcomeV1,proto3,enum=taskgrove.worker.v1.OutcomeV1" json:"outcome_v1,omitempty"`
 	PermanentV1   bool      `protobuf:"varint,8,opt,name=permanent_v1,json=permanentV1,proto3" json:"permanent_v1,omitempty"`
@@ -725,6 +726,13 @@ func (x *Result) GetFacts() uint64 {
 		return x.Facts
 	}
 	return 0
+}
+
+func (x *Result) GetPartsBefore() bool {
+	if x != nil {
+		return x.PartsBefore
+	}
+	return false
 }
 
 func (x *Result) GetOutcomeV1() OutcomeV1 {
@@ -963,10 +971,13 @@ func (*TimedOut) Descriptor() ([]byte, []int) {
 
 // ResultBatch travels in the RESULTS stream.
 type ResultBatch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Instance      string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
-	Results       []*Result              `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Version  uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Instance string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
+	Results  []*Result              `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
+	// Parts of results that no coordinator could store when they were sent. A worker sends them only if the last BeatReply said
+	// parts_in_results: coordinators of version 0.2 drop them.
+	Parts         []*ChunkRequest `protobuf:"bytes,4,rep,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1018,6 +1029,13 @@ func (x *ResultBatch) GetInstance() string {
 func (x *ResultBatch) GetResults() []*Result {
 	if x != nil {
 		return x.Results
+	}
+	return nil
+}
+
+func (x *ResultBatch) GetParts() []*ChunkRequest {
+	if x != nil {
+		return x.Parts
 	}
 	return nil
 }
@@ -1216,17 +1234,18 @@ func (x *Beat) GetLevel() uint32 {
 }
 
 type BeatReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	LeaseMs       int64                  `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`       // counted by the worker from the sending of the beat; 0: none was granted
-	Cancel        []*Attempt             `protobuf:"bytes,3,rep,name=cancel,proto3" json:"cancel,omitempty"`                         // stop these, they are cancelled
-	Disowned      []*Attempt             `protobuf:"bytes,4,rep,name=disowned,proto3" json:"disowned,omitempty"`                     // stop these, they are no longer this worker's; no receipt will come
-	Settled       []*Attempt             `protobuf:"bytes,5,rep,name=settled,proto3" json:"settled,omitempty"`                       // receipts repeated: forget their results
-	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`                           // set: the beat was refused and why
-	LevelUsed     uint32                 `protobuf:"varint,8,opt,name=level_used,json=levelUsed,proto3" json:"level_used,omitempty"` // with error: the cluster has used this feature level, which the worker lacks; it must end
-	Missed        []*Grant               `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"`                         // handed over to this instance a while ago and not listed in the beat: hand back what you don't know
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Number         uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	LeaseMs        int64                  `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`                        // counted by the worker from the sending of the beat; 0: none was granted
+	Cancel         []*Attempt             `protobuf:"bytes,3,rep,name=cancel,proto3" json:"cancel,omitempty"`                                          // stop these, they are cancelled
+	Disowned       []*Attempt             `protobuf:"bytes,4,rep,name=disowned,proto3" json:"disowned,omitempty"`                                      // stop these, they are no longer this worker's; no receipt will come
+	Settled        []*Attempt             `protobuf:"bytes,5,rep,name=settled,proto3" json:"settled,omitempty"`                                        // receipts repeated: forget their results
+	Error          string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`                                            // set: the beat was refused and why
+	LevelUsed      uint32                 `protobuf:"varint,8,opt,name=level_used,json=levelUsed,proto3" json:"level_used,omitempty"`                  // with error: the cluster has used this feature level, which the worker lacks; it must end
+	Missed         []*Grant               `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"`                                          // handed over to this instance a while ago and not listed in the beat: hand back what you don't know
+	PartsInResults bool                   `protobuf:"varint,9,opt,name=parts_in_results,json=partsInResults,proto3" json:"parts_in_results,omitempty"` // all live coordinators read parts of results from RESULTS
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BeatReply) Reset() {
@@ -1315,12 +1334,20 @@ func (x *BeatReply) GetMissed() []*Grant {
 	return nil
 }
 
+func (x *BeatReply) GetPartsInResults() bool {
+	if x != nil {
+		return x.PartsInResults
+	}
+	return false
+}
+
 // News goes to one worker, core NATS, at most once; beat replies repeat what matters.
 type News struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Receipts      []*Attempt             `protobuf:"bytes,1,rep,name=receipts,proto3" json:"receipts,omitempty"` // results settled (or refused for good): forget them
 	Cancel        []*Attempt             `protobuf:"bytes,2,rep,name=cancel,proto3" json:"cancel,omitempty"`     // stop these, they are cancelled
 	Handovers     []*Handover            `protobuf:"bytes,3,rep,name=handovers,proto3" json:"handovers,omitempty"`
+	Incomplete    []*Attempt             `protobuf:"bytes,4,rep,name=incomplete,proto3" json:"incomplete,omitempty"` // parts of their results were lost on the way: send the parts again, then the results
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1372,6 +1399,13 @@ func (x *News) GetCancel() []*Attempt {
 func (x *News) GetHandovers() []*Handover {
 	if x != nil {
 		return x.Handovers
+	}
+	return nil
+}
+
+func (x *News) GetIncomplete() []*Attempt {
+	if x != nil {
+		return x.Incomplete
 	}
 	return nil
 }
@@ -1713,7 +1747,7 @@ func (x *LogLine) GetNumber() uint64 {
 }
 
 // ChunkRequest carries a part of a result that is too large for one message; parts may be repeated and come in any
-// order. The Result that refers to them is sent after all are confirmed.
+// order. The Result that refers to them is sent after all are confirmed, or stored in RESULTS.
 type ChunkRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -1795,6 +1829,7 @@ type ChunkReply struct {
 	Error         string                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`  // empty: stored
 	Final         bool                   `protobuf:"varint,2,opt,name=final,proto3" json:"final,omitempty"` // with error: don't try again
 	Busy          bool                   `protobuf:"varint,3,opt,name=busy,proto3" json:"busy,omitempty"`   // with error: nothing is wrong but the load; try again, however often
+	Away          bool                   `protobuf:"varint,4,opt,name=away,proto3" json:"away,omitempty"`   // with busy: it is not the load, Postgres can't be reached
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1846,6 +1881,13 @@ func (x *ChunkReply) GetFinal() bool {
 func (x *ChunkReply) GetBusy() bool {
 	if x != nil {
 		return x.Busy
+	}
+	return false
+}
+
+func (x *ChunkReply) GetAway() bool {
+	if x != nil {
+		return x.Away
 	}
 	return false
 }
@@ -2029,7 +2071,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xf4\x05\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\x97\x06\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1e\n" +
@@ -2047,7 +2089,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05early\x18\v \x01(\bR\x05early\x12\x14\n" +
 	"\x05offer\x18\f \x01(\bR\x05offer\x12'\n" +
 	"\x0funlocks_nothing\x18\r \x01(\bR\x0eunlocksNothing\x12\x14\n" +
-	"\x05facts\x18\x0e \x01(\x04R\x05facts\x12=\n" +
+	"\x05facts\x18\x0e \x01(\x04R\x05facts\x12!\n" +
+	"\fparts_before\x18\x1e \x01(\bR\vpartsBefore\x12=\n" +
 	"\n" +
 	"outcome_v1\x18\x03 \x01(\x0e2\x1e.taskgrove.worker.v1.OutcomeV1R\toutcomeV1\x12!\n" +
 	"\fpermanent_v1\x18\b \x01(\bR\vpermanentV1B\x05\n" +
@@ -2062,11 +2105,12 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"\bReturned\"\n" +
 	"\n" +
-	"\bTimedOut\"z\n" +
+	"\bTimedOut\"\xb3\x01\n" +
 	"\vResultBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x125\n" +
-	"\aresults\x18\x03 \x03(\v2\x1b.taskgrove.worker.v1.ResultR\aresults\"D\n" +
+	"\aresults\x18\x03 \x03(\v2\x1b.taskgrove.worker.v1.ResultR\aresults\x127\n" +
+	"\x05parts\x18\x04 \x03(\v2!.taskgrove.worker.v1.ChunkRequestR\x05parts\"D\n" +
 	"\fPoolCapacity\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12 \n" +
 	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency\"\xc7\x03\n" +
@@ -2084,7 +2128,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	" \x01(\tR\x04host\x12\x14\n" +
 	"\x05build\x18\v \x01(\tR\x05build\x12\x1c\n" +
 	"\texecutors\x18\f \x03(\tR\texecutors\x12\x14\n" +
-	"\x05level\x18\r \x01(\rR\x05level\"\xcf\x02\n" +
+	"\x05level\x18\r \x01(\rR\x05level\"\xf9\x02\n" +
 	"\tBeatReply\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
 	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\x124\n" +
@@ -2094,11 +2138,15 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x1d\n" +
 	"\n" +
 	"level_used\x18\b \x01(\rR\tlevelUsed\x122\n" +
-	"\x06missed\x18\a \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06missed\"\xb3\x01\n" +
+	"\x06missed\x18\a \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06missed\x12(\n" +
+	"\x10parts_in_results\x18\t \x01(\bR\x0epartsInResults\"\xf1\x01\n" +
 	"\x04News\x128\n" +
 	"\breceipts\x18\x01 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\breceipts\x124\n" +
 	"\x06cancel\x18\x02 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\x06cancel\x12;\n" +
-	"\thandovers\x18\x03 \x03(\v2\x1d.taskgrove.worker.v1.HandoverR\thandovers\"\x9b\x02\n" +
+	"\thandovers\x18\x03 \x03(\v2\x1d.taskgrove.worker.v1.HandoverR\thandovers\x12<\n" +
+	"\n" +
+	"incomplete\x18\x04 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\n" +
+	"incomplete\"\x9b\x02\n" +
 	"\bHandover\x122\n" +
 	"\x05after\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\x05after\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x12\n" +
@@ -2131,12 +2179,13 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\rR\x05index\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\rR\x05count\x12\x12\n" +
-	"\x04data\x18\x05 \x01(\fR\x04data\"L\n" +
+	"\x04data\x18\x05 \x01(\fR\x04data\"`\n" +
 	"\n" +
 	"ChunkReply\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x14\n" +
 	"\x05final\x18\x02 \x01(\bR\x05final\x12\x12\n" +
-	"\x04busy\x18\x03 \x01(\bR\x04busy\"s\n" +
+	"\x04busy\x18\x03 \x01(\bR\x04busy\x12\x12\n" +
+	"\x04away\x18\x04 \x01(\bR\x04away\"s\n" +
 	"\rInputsRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x16\n" +
@@ -2215,31 +2264,33 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	11, // 8: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
 	1,  // 9: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
 	7,  // 10: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
-	13, // 11: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
-	3,  // 12: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 13: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 14: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 15: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 16: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 17: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 18: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
-	3,  // 19: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 20: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	17, // 21: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
-	3,  // 22: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
-	2,  // 23: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	26, // 24: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	19, // 25: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	3,  // 26: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	21, // 27: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	3,  // 28: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 29: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 30: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	22, // 11: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
+	13, // 12: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
+	3,  // 13: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 14: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 15: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 16: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 17: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 18: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 19: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
+	3,  // 20: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 21: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
+	17, // 22: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	3,  // 23: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 24: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	2,  // 25: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
+	26, // 26: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	19, // 27: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	3,  // 28: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	21, // 29: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	3,  // 30: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 31: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 32: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }

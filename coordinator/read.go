@@ -13,7 +13,7 @@ type Reader interface {
 	Task(ctx context.Context, id string) (*Task, error)
 	Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error)
 	// Resolve finds the tasks that a text may stand for: an id, the beginning of an id, or TREE/name, where TREE is an id or its
-	// beginning, too. An id or a name as it is comes before what merely begins so.
+	// beginning, too, and name may also be what the submission calls the task. An id or a name as it is comes before what merely begins so.
 	Resolve(ctx context.Context, ref string) (*Matches, error)
 	// Attempts lists a task's attempts, oldest first.
 	Attempts(ctx context.Context, taskID string) ([]Attempt, error)

@@ -123,7 +123,7 @@ func (p *Process) Wait(ctx context.Context) error {
 }
 
 // Stop stops all parts. It returns what went wrong in that, and the reason of a part that had ended unasked unless it was
-// told already. A second call does nothing.
+// told already. After 3 s it logs what it waits for. A second call does nothing.
 func (p *Process) Stop() error {
 	var faults []error
 	select {
@@ -136,7 +136,7 @@ func (p *Process) Stop() error {
 		ending := p.parts[last]
 		p.parts = p.parts[:last]
 		p.log.Debug("stopping a part of the process", "part", ending.name)
-		if err := ending.stop(); err != nil {
+		if err := p.WaitFor(context.Background(), ending.name+" to stop", nil, ending.stop); err != nil {
 			faults = append(faults, fmt.Errorf("stop %s: %w", ending.name, err))
 		}
 	}

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// A start is expected to take less than waitsSilently; after that it says what it waits for, again and again.
+// A step of a start, and the end of a part, are expected to take less than waitsSilently; after that it says what it waits for, again and again.
 const (
 	waitsSilently = 3 * time.Second
 	waitsBetween  = 10 * time.Second
 )
 
-// WaitFor calls f, a step of a start. While f takes longer than 3 s, it logs what the process waits for, every 10 s; why, unless it
+// WaitFor calls f, a step of a start, or of the end. While f takes longer than 3 s, it logs what the process waits for, every 10 s; why, unless it
 // is nil, tells the reason where one is known.
 func (p *Process) WaitFor(ctx context.Context, what string, why func(context.Context) error, f func() error) error {
 	done, said := make(chan struct{}), make(chan struct{})

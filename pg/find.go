@@ -35,7 +35,8 @@ func (s *Store) TasksWithPrefix(ctx context.Context, prefix string, limit int) (
 	return list, err
 }
 
-// TasksNamed finds tasks of a tree by their name, limit of them at most, among the first [MaxNamed] of the tree.
+// TasksNamed finds tasks of a tree by their name, or by what their submission calls them, limit of them at most, among the first [MaxNamed]
+// of the tree.
 func (s *Store) TasksNamed(ctx context.Context, tree dag.TreeKey, name string, limit int) ([]Found, error) {
 	first, end := tree.Range()
 	return s.find(ctx, "TasksNamed", first, end, name, MaxNamed, limit)

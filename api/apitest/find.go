@@ -48,7 +48,7 @@ func namedIn(given []*task, name string) (named []*task, one bool) {
 	}
 	if len(given) > 0 {
 		for _, t := range given[0].tree.tasks {
-			if t.Name == name {
+			if t.Name == name || t.Ref == name {
 				named = append(named, t)
 			}
 		}

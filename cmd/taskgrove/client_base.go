@@ -2,15 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
-	"text/tabwriter"
-	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +30,7 @@ const groupClient = "client"
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		submitCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
-		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(),
+		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), contextCommand(),
 	}
 }
 
@@ -60,33 +55,49 @@ func usage(format string, args ...any) error {
 type session struct {
 	*client.Client
 	out, notes io.Writer
-	json       bool
+	format     format
 	server     string
 }
 
 // clientCommand makes a command that has a connection.
-func clientCommand(use, short, long string, args cobra.PositionalArgs, run func(ctx context.Context, s *session, args []string) error) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: args, GroupID: groupClient}
-	output := cmd.Flags().StringP("output", "o", "text", "text or json")
-	variables := config.Variables(&config.Client{})
-	bind(cmd, variables)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if *output != "text" && *output != "json" {
-			return usage("--output: takes text or json, not %q", *output)
-		}
-		var cfg config.Client
-		if err := config.Load(&cfg, flags(cmd, variables)); err != nil {
-			return codedError{err, exitUsage}
-		}
-		c, err := client.New(cfg.Server, client.WithCallTimeout(cfg.RequestTimeout))
-		if err != nil {
-			return codedError{err, exitUsage}
-		}
-		defer c.Close() //nolint:errcheck // nothing is left to be sent
-		s := &session{Client: c, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), json: *output == "json", server: cfg.Server}
-		return s.explain(cmd.Context(), run(cmd.Context(), s, args))
-	}
+func clientCommand(use, short, long string, args cobra.PositionalArgs, do func(ctx context.Context, s *session, args []string) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: args, GroupID: groupClient, ValidArgsFunction: cobra.NoFileCompletions}
+	cmd.Flags().StringP("output", "o", "text", "text, json or yaml")
+	bind(cmd, config.Variables(&config.Client{}))
+	mustComplete(cmd, "output", cobra.FixedCompletions([]string{"text", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	mustComplete(cmd, "context", completeContexts)
+	run(cmd, do)
 	return cmd
+}
+
+// run makes a command of [clientCommand] do something.
+func run(cmd *cobra.Command, do func(ctx context.Context, s *session, args []string) error) {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		format, err := parseFormat(cmd.Flag("output").Value.String(), formatText, formatJSON, formatYAML)
+		if err != nil {
+			return err
+		}
+		s, err := connect(cmd)
+		if err != nil {
+			return err
+		}
+		defer s.Close() //nolint:errcheck // nothing is left to be sent
+		s.format = format
+		return s.explain(cmd.Context(), do(cmd.Context(), s, args))
+	}
+}
+
+// connect makes the connection of a command, as its flags and the environment say.
+func connect(cmd *cobra.Command) (*session, error) {
+	cfg, err := clientSettings(flags(cmd, config.Variables(&config.Client{})))
+	if err != nil {
+		return nil, codedError{err, exitUsage}
+	}
+	c, err := client.New(cfg.Server, client.WithCallTimeout(cfg.RequestTimeout))
+	if err != nil {
+		return nil, codedError{err, exitUsage}
+	}
+	return &session{Client: c, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), server: cfg.Server}, nil
 }
 
 // explain gives errors their exit code, and says what a person can do about them.
@@ -118,88 +129,6 @@ func (s *session) explain(ctx context.Context, err error) error {
 	return err
 }
 
-// print writes one JSON document, or, for people, what text writes.
-func (s *session) print(value any, text func(w io.Writer)) error {
-	if !s.json {
-		w := &firstError{Writer: harmlessWriter{s.out}}
-		text(w)
-		return w.err
-	}
-	return json.NewEncoder(s.out).Encode(plain(reflect.ValueOf(value)))
-}
-
-// firstError keeps the first error of writing, so that formatting need not look at each.
-type firstError struct {
-	io.Writer
-	err error
-}
-
-func (w *firstError) Write(p []byte) (int, error) {
-	if w.err != nil {
-		return 0, w.err
-	}
-	n, err := w.Writer.Write(p)
-	w.err = err
-	return n, err
-}
-
-// table writes rows in columns.
-func table(w io.Writer, rows func(w io.Writer)) {
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	rows(t)
-	_ = t.Flush()
-}
-
-// plain makes JSON of the client's types: keys in snake case, durations in seconds, times that are not set left out.
-func plain(v reflect.Value) any {
-	switch value := v.Interface().(type) {
-	case json.RawMessage:
-		if len(value) == 0 {
-			return nil
-		}
-		return value
-	case time.Time:
-		return value
-	case time.Duration:
-		return value.Seconds()
-	}
-	switch v.Kind() {
-	case reflect.Pointer:
-		if v.IsNil() {
-			return nil
-		}
-		return plain(v.Elem())
-	case reflect.Slice:
-		list := make([]any, v.Len())
-		for i := range list {
-			list[i] = plain(v.Index(i))
-		}
-		return list
-	case reflect.Struct:
-		fields := map[string]any{}
-		for i := range v.NumField() {
-			if t, ok := v.Field(i).Interface().(time.Time); ok && t.IsZero() {
-				continue
-			}
-			fields[snake(v.Type().Field(i).Name)] = plain(v.Field(i))
-		}
-		return fields
-	}
-	return v.Interface()
-}
-
-// snake is a Go name in snake case: TreeID is tree_id.
-func snake(name string) string {
-	var b strings.Builder
-	for i, r := range name {
-		if unicode.IsUpper(r) && i > 0 && (!unicode.IsUpper(rune(name[i-1])) || i+1 < len(name) && unicode.IsLower(rune(name[i+1]))) {
-			b.WriteByte('_')
-		}
-		b.WriteRune(unicode.ToLower(r))
-	}
-	return b.String()
-}
-
 // outcome is the exit code of a tree that was waited for on behalf of one of its tasks: where only a part was executed,
 // that task's.
 func (s *session) outcome(ctx context.Context, t *client.Tree, id string) error {
@@ -224,22 +153,4 @@ func (s *session) outcome(ctx context.Context, t *client.Tree, id string) error 
 		return codedError{fmt.Errorf("tree %s does not run: %d of %d tasks are held; rerun starts them", t.ID, t.Held, t.Tasks), exitError}
 	}
 	return nil
-}
-
-// took is how long something lasted, for people; now for what has not ended.
-func took(from, to, now time.Time) string {
-	if from.IsZero() {
-		return ""
-	}
-	if to.IsZero() {
-		to = now
-	}
-	d := to.Sub(from)
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%dms", d.Milliseconds())
-	case d < time.Minute:
-		return fmt.Sprintf("%.1fs", d.Seconds())
-	}
-	return d.Round(time.Second).String()
 }

@@ -46,12 +46,17 @@ func watchLive(ctx context.Context, s *session, id string, to *os.File) error {
 	v := &screen{file: to}
 	fmt.Fprint(to, "\x1b[?25l") // no cursor
 	defer fmt.Fprint(to, "\x1b[?25h")
+	still := &standstill{}
 	for ended := false; ; {
 		began := time.Now()
 		tree, tasks, err := s.look(ctx, id)
+		var reasons []string
+		if err == nil {
+			reasons, err = still.look(ctx, s, tree, id, time.Now())
+		}
 		switch {
 		case err == nil:
-			v.draw(func(width, height int) string { return liveView(tree, tasks, width, height, time.Now()) })
+			v.draw(func(width, height int) string { return liveView(tree, tasks, reasons, width, height, time.Now()) })
 			if tree.Ended() || ended {
 				return s.outcome(ctx, tree, id)
 			}
@@ -103,7 +108,7 @@ func (s *session) look(ctx context.Context, id string) (tree *client.Tree, tasks
 		return nil, nil, err
 	}
 	if tree.Tasks <= wholeTree {
-		tasks, err = s.allTasks(ctx, id)
+		tasks, err = s.allTasks(ctx, client.TaskFilter{TreeOf: id})
 		return tree, tasks, err
 	}
 	root, err := s.Task(ctx, tree.ID)
@@ -168,29 +173,92 @@ func up(rows int) string {
 	return fmt.Sprintf("\r\x1b[%dA\x1b[J", rows)
 }
 
-// liveView draws a tree in at most height lines of width columns: a line about the whole, a bar, and of its tasks those
-// that fit: what runs and what failed first, then what is next, then what is done, each below what stands above it.
-func liveView(tree *client.Tree, tasks []*client.Task, width, height int, now time.Time) string {
-	var b strings.Builder
-	line := func(s string) { b.WriteString(cut(oneLine(s), width) + "\n") }
-	line(summary(tree, now))
-	line(bar(tree.Progress, min(width, 60)))
+// liveView draws a tree in at most height lines of width columns: lines about the whole, a bar, and of its tasks those
+// that fit: what runs and what failed first, then what is next, then what is done, each below what stands above it. Below them stand
+// the reasons why nothing moves, if there are any.
+func liveView(tree *client.Tree, tasks []*client.Task, reasons []string, width, height int, now time.Time) string {
+	var lines []string
+	lines = append(lines, header(tree, width, now)...)
+	lines = append(lines, bar(tree.Progress, min(width, 60)))
+	lines = lines[:min(len(lines), height)]
+	below := reasonLines(reasons, (height-len(lines))/2)
 	all := branches(tasks)
-	room := max(0, height-2)
+	room := height - len(lines) - len(below)
 	if len(all) > room || len(all) < tree.Tasks {
 		room = max(0, room-1) // for the line that says so
 	}
 	shown := fitting(all, room, rank)
+	short := shortTaskIDs(tasks)
 	for _, at := range shown {
-		t := at.task
-		name := strings.Repeat("  ", at.indent) + mark(t) + " " + oneLine(cmp.Or(t.Name, t.ID))
-		text := fmt.Sprintf("%s  %s  %8s  %s", pad(name, min(40, width/3)), pad(describe(t), 22), took(t.StartedAt, t.CompletedAt, now), t.Error)
-		line(strings.TrimRight(text, " "))
+		lines = append(lines, taskLine(at, short[at.task.ID], width, now))
 	}
-	if more := len(shown) < tree.Tasks; more && height > 2 {
-		line(fmt.Sprintf("… and %d more tasks", tree.Tasks-len(shown)))
+	if len(shown) < tree.Tasks && len(lines)+len(below) < height {
+		lines = append(lines, fmt.Sprintf("… and %d more tasks", tree.Tasks-len(shown)))
+	}
+	var b strings.Builder
+	for _, line := range append(lines, below...) {
+		b.WriteString(cut(oneLine(line), width) + "\n")
 	}
 	return b.String()
+}
+
+// header is a tree in as few lines as the width needs: its status, its counts and how long it took are never cut, its name is.
+func header(t *client.Tree, width int, now time.Time) (lines []string) {
+	line := cut(oneLine(called(t.Name, t.ID)), max(12, width/3))
+	for _, part := range summaryParts(t, now) {
+		if columns(line)+len(partSeparator)+columns(part) > width {
+			lines, line = append(lines, line), part
+			continue
+		}
+		line += partSeparator + part
+	}
+	return append(lines, line)
+}
+
+// taskLine is a task in one line. Its short id is left out where the terminal is narrow, or where it is the name.
+func taskLine(at branch, short string, width int, now time.Time) string {
+	t := at.task
+	name := strings.Repeat("  ", at.indent) + mark(t) + " " + oneLine(cmp.Or(t.Name, t.ID))
+	id := ""
+	if width >= 80 {
+		id = pad(oneLine(short), shortest) + "  "
+	}
+	text := fmt.Sprintf("%s  %s%s  %8s  %s", pad(name, min(40, width/3)), id, pad(describe(t), 22), took(t.StartedAt, t.CompletedAt, now), t.Error)
+	return strings.TrimRight(text, " ")
+}
+
+// reasonLines are the first of the reasons, in so many lines at most.
+func reasonLines(reasons []string, most int) []string {
+	if len(reasons) == 0 || most < 2 {
+		return nil
+	}
+	lines := append([]string{"nothing moves:"}, reasons...)
+	if len(lines) > most {
+		lines = append(lines[:most-1:most-1], "  …")
+	}
+	return lines
+}
+
+// standstill watches whether a tree moves.
+type standstill struct {
+	sequence int64     // of its last event, as it was seen last
+	since    time.Time // when that was new, or something ran
+	asked    time.Time // when the reasons were asked for
+	reasons  []string
+}
+
+// look gives the reasons why the tree does not move; nothing while it does.
+func (v *standstill) look(ctx context.Context, s *session, tree *client.Tree, id string, now time.Time) (reasons []string, err error) {
+	if v.since.IsZero() || tree.Sequence != v.sequence || tree.Running > 0 || tree.Ended() {
+		*v = standstill{sequence: tree.Sequence, since: now}
+		return nil, nil
+	}
+	if now.Sub(v.since) < stillAfter || now.Sub(v.asked) < stillAfter {
+		return v.reasons, nil
+	}
+	v.asked = now
+	v.reasons, err = s.reasonsOf(ctx, tree, id)
+	return v.reasons, err
 }
 
 // rank orders tasks by how much they tell: lower ones first.

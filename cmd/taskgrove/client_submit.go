@@ -32,7 +32,9 @@ func (f *following) follow(ctx context.Context, s *session, id string) error {
 	if !f.wait {
 		return nil
 	}
+	stop := s.sayWhenStill(ctx, id, nil)
 	end, err := s.Wait(ctx, id)
+	stop()
 	if errors.Is(err, client.ErrConflict) { // it is held, as its first submission asked
 		return s.ended(ctx, id)
 	}
@@ -43,7 +45,7 @@ func (f *following) follow(ctx context.Context, s *session, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.printTask(task, nil); err != nil {
+	if err := s.printEnd(task); err != nil {
 		return err
 	}
 	return s.outcome(ctx, end, id)
@@ -61,7 +63,7 @@ func submitCommand() *cobra.Command {
 			if hold && (f.wait || f.watch) {
 				return codedError{errors.New("--hold: a held tree does not run, so that --wait and --watch have nothing to wait for"), exitUsage}
 			}
-			document, err := treefile.Read(args[0], treefile.Options{Stdin: os.Stdin, AllowUnknown: allowUnknown})
+			document, err := treefile.Read(args[0], treefile.Options{Stdin: os.Stdin, AllowUnknown: allowUnknown, Translate: imported})
 			if err != nil {
 				return codedError{err, exitUsage}
 			}
@@ -94,7 +96,7 @@ func submitCommand() *cobra.Command {
 			if out.Replayed {
 				fmt.Fprintln(s.notes, "the idempotency key was known: this is the tree of the first submission")
 			}
-			if s.json && !f.wait && !f.watch || !s.json {
+			if !f.wait && !f.watch || s.forPeople() {
 				if err := s.print(out, func(w io.Writer) { fmt.Fprintln(w, out.TreeID) }); err != nil {
 					return err
 				}
@@ -102,6 +104,7 @@ func submitCommand() *cobra.Command {
 			return f.follow(ctx, s, out.TreeID)
 		})
 	f.bind(cmd)
+	cmd.ValidArgsFunction = completeTrees
 	cmd.Flags().StringVar(&key, "idempotency-key", "", "a repeated submission with the same key gets the first answer")
 	cmd.Flags().StringVar(&user, "user", "", "owner of tasks that name none")
 	cmd.Flags().BoolVar(&allowUnknown, "allow-unknown", false, "submit a tree with keys that have no effect and are nearly one that has, too")
@@ -133,9 +136,9 @@ func faultsIn(f *treefile.File, err error) error {
 func rerunCommand() *cobra.Command {
 	var f following
 	var force, cancelled, dependencies bool
-	cmd := clientCommand("rerun ID", "Start a held tree, or run again what failed",
+	cmd := clientCommand("rerun TASK", "Start a held tree, or run again what failed",
 		"Runs again what failed in a tree, and what depends on it; starts what is held. With the id of a task that is no\n"+
-			"root, only that task and what it depends on.",
+			"root, only that task and what it depends on.\n"+taskRefHelp,
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
 			var options []client.ExecuteOption
 			if force {
@@ -147,15 +150,19 @@ func rerunCommand() *cobra.Command {
 			if dependencies {
 				options = append(options, client.RerunDependencies())
 			}
-			out, err := s.Execute(ctx, args[0], options...)
+			id, err := s.id(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			if !s.json || !f.wait && !f.watch {
+			out, err := s.Execute(ctx, id, options...)
+			if err != nil {
+				return err
+			}
+			if s.forPeople() || !f.wait && !f.watch {
 				text := fmt.Sprintf("%s, %d tasks", out.Status, out.Tasks)
 				switch out.Status {
 				case "completed":
-					if text, err = s.nothingToRun(ctx, args[0]); err != nil {
+					if text, err = s.nothingToRun(ctx, id); err != nil {
 						return err
 					}
 				case "cancelled":
@@ -168,9 +175,10 @@ func rerunCommand() *cobra.Command {
 			if out.Status == "cancelled" {
 				return codedError{fmt.Errorf("%s was cancelled; --cancelled runs it again", out.CancelledID), exitTreeCancelled}
 			}
-			return f.follow(ctx, s, args[0])
+			return f.follow(ctx, s, id)
 		})
 	f.bind(cmd)
+	cmd.ValidArgsFunction = completeTasks(1)
 	cmd.Flags().BoolVar(&force, "force", false, "also if it has completed or was cancelled; of a root, all tasks of its tree")
 	cmd.Flags().BoolVar(&cancelled, "cancelled", false, "cancelled tasks, too: also those that the task depends on")
 	cmd.Flags().BoolVar(&dependencies, "rerun-dependencies", false, "completed dependencies of what runs again, too")
@@ -211,14 +219,30 @@ func (s *session) nothingToRun(ctx context.Context, id string) (string, error) {
 	return fmt.Sprintf("nothing to run: %s; --force runs %s again", ended, them), nil
 }
 
+// cancelled are the ids that the arguments stand for; those that are not there stay as they are, to be told. One that is ambiguous is an error
+// before anything is cancelled.
+func (s *session) cancelled(ctx context.Context, args []string) (ids []string, err error) {
+	for _, ref := range args {
+		id, err := s.id(ctx, ref)
+		if errors.Is(err, client.ErrNotFound) {
+			id, err = ref, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
 func cancelCommand() *cobra.Command {
 	var force, cascade bool
 	var message string
 	var cmd *cobra.Command
-	cmd = clientCommand("cancel ID...", "Cancel tasks; a root cancels its whole tree",
+	cmd = clientCommand("cancel TASK...", "Cancel tasks; a root cancels its whole tree",
 		"Cancels tasks. A root cancels every unfinished task of its tree, another task itself alone, unless --cascade says\n"+
 			"otherwise. What has ended already stays as it is and shows its status; that is not an error. Exit code 1 when one is\n"+
-			"unknown.",
+			"unknown.\n"+taskRefHelp,
 		cobra.MinimumNArgs(1), func(ctx context.Context, s *session, args []string) error {
 			var options []client.CancelOption
 			if message == "" && force {
@@ -231,7 +255,11 @@ func cancelCommand() *cobra.Command {
 				options = append(options, client.WithCascade(cascade))
 			}
 			var failed error
-			for _, id := range args {
+			ids, err := s.cancelled(ctx, args)
+			if err != nil {
+				return err
+			}
+			for _, id := range ids {
 				out, err := s.Cancel(ctx, id, options...)
 				if errors.Is(err, client.ErrNotFound) { // the others are cancelled all the same
 					out, err = &client.Cancelled{Message: "not found"}, nil
@@ -254,6 +282,7 @@ func cancelCommand() *cobra.Command {
 			}
 			return failed
 		})
+	cmd.ValidArgsFunction = completeTasks(1000)
 	cmd.Flags().BoolVar(&force, "force", false, "changes the text only")
 	cmd.Flags().StringVar(&message, "message", "", "what cancelled tasks show as their error")
 	cmd.Flags().BoolVar(&cascade, "cascade", false, "with a root: its whole tree (the default); else descendants and dependents, too")

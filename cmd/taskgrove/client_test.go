@@ -39,6 +39,8 @@ func double(t *testing.T) *apitest.Service {
 		<-done
 	})
 	t.Setenv("TASKGROVE_SERVER", listener.Addr().String())
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // the user's own contexts are none of the test's
+	t.Setenv("HOME", t.TempDir())
 	return svc
 }
 
@@ -98,9 +100,9 @@ func TestClientCommands(t *testing.T) {
 		{"tasks are listed", []string{"list", "--tasks", "-o", "json", "--limit", "1"}, `"id":`, "", exitOK},
 		{"workers", []string{"workers"}, "POOLS", "", exitOK},
 		{"pools", []string{"pools", "-o", "json"}, "[", "", exitOK},
-		{"why a task does not run", []string{"why", "a"}, "a: ready\n  waits for a slot: 3 come first\n", "", exitOK},
+		{"why a task does not run", []string{"why", "a"}, "child (a): ready\n  waits for a slot: 3 come first\n", "", exitOK},
 		{"as json, too", []string{"why", "a", "-o", "json"}, `"kind":"capacity"`, "", exitOK},
-		{"one that has no reason", []string{"why", "r"}, "r: ready\n", "", exitOK},
+		{"one that has no reason", []string{"why", "r"}, "root (r): ready\n", "", exitOK},
 		{"and an unknown one", []string{"why", "nope"}, "", "not found", exitError},
 		{"a task is cancelled", []string{"cancel", "a"}, "a: ", "", exitOK},
 		{"a second time changes nothing", []string{"cancel", "a"}, "a: Task a is already cancelled", "", exitOK},
@@ -114,7 +116,13 @@ func TestClientCommands(t *testing.T) {
 		{"also in a tree", []string{"tree", "e"}, "x\ufffd[2Jy z ", "", exitOK},
 		{"the root's tree_timeout is known", []string{"submit", timed}, "tt\n", "", exitOK},
 		{"that of another task is a fault", []string{"submit", below}, "", "below.json:1:72: tasks[1].tree_timeout: only the root", exitUsage},
-		{"tasks of a user can't be selected", []string{"list", "--tasks", "--user", "me"}, "", "--user", exitUsage},
+		{"tasks are selected by what they are", []string{"list", "--state", "cancelled", "--name", "child"}, "child", "", exitOK},
+		{"and by their tree", []string{"list", "--tree", "r2", "--limit", "1"}, "r2  root", "there may be more: go on with --cursor ", exitOK},
+		{"of which there is one", []string{"list", "--tree", "r", "--user", "me"}, "", "--user", exitUsage},
+		{"a task does not run as trees do", []string{"list", "--tasks", "--running"}, "", "--state running", exitUsage},
+		{"a time that is none", []string{"list", "--since", "yesterday"}, "", "takes a duration before now", exitUsage},
+		{"the beginning of an id", []string{"get", "tt1", "-o", "json"}, `"id":"tt1"`, "", exitOK},
+		{"TREE/name", []string{"get", "r2/child", "-o", "json"}, `"id":"a2"`, "", exitOK},
 		{"the version", []string{"version", "-o", "json"}, `"version":"` + taskgrove.Version, "", exitOK},
 		{"no argument", []string{"get"}, "", "", exitUsage},
 		{"a server that is not there", []string{"list", "--server", "127.0.0.1:1"}, "", "taskgrove dev", exitUnreachable},
@@ -321,7 +329,7 @@ func TestEventLineNamesItsTask(t *testing.T) {
 		event client.Event
 		want  string
 	}{
-		{client.Event{At: at, Type: client.EventCompleted, TaskID: "a", Name: "child"}, "00:00:10.000  task_completed  child"},
+		{client.Event{At: at, Type: client.EventCompleted, TaskID: "a", Name: "child"}, "00:00:10.000  task_completed  child (a)"},
 		{client.Event{At: at, Type: client.EventProgress, TaskID: "a", Attempt: 1, Progress: 0.5, Message: "half"}, "00:00:10.000  progress  a  50%  half"},
 	} {
 		if got := eventLine(&tc.event); got != tc.want {
@@ -339,16 +347,17 @@ func TestLiveViewFitsTheScreen(t *testing.T) {
 		{ID: "c", Name: "failed", Status: client.StatusFailed, State: "failed", Error: "two\nlines"},
 		{ID: "d", Name: "runs", Status: client.StatusInProgress, State: "running", StartedAt: now.Add(-1500 * time.Millisecond)},
 	}
-	got := liveView(tree, tasks, 60, 6, now)
-	want := "r  in_progress  50%  500 completed  1 running  of 1000 task…\n" +
+	got := liveView(tree, tasks, nil, 60, 7, now)
+	want := "r  in_progress  50%  500 completed  1 running  of 1000 tasks\n" +
+		"5.0s\n" +
 		"[██████████████████████████░░░░░░░░░░░░░░░░░░░░░░░░░░]  50%\n"
 	// In the order of the tree; what is done gives way first.
 	if !strings.HasPrefix(got, want) || !strings.Contains(got, "▶ runs") || !strings.Contains(got, "1.5s") ||
 		!strings.Contains(got, "✗ failed") || strings.Contains(got, "done") {
 		t.Errorf("got\n%s", got)
 	}
-	if lines := strings.Count(got, "\n"); lines != 6 {
-		t.Errorf("got %d lines, want 6", lines)
+	if lines := strings.Count(got, "\n"); lines != 7 {
+		t.Errorf("got %d lines, want 7", lines)
 	}
 	for line := range strings.Lines(got) {
 		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 60 {

@@ -19,6 +19,13 @@ func verifyCommand() *cobra.Command {
 			"what is stored. Exit code 0: none was found; 6: some were.", cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
 			n := 0
+			if tree != "" {
+				id, err := s.id(ctx, tree)
+				if err != nil {
+					return err
+				}
+				tree = id
+			}
 			for v, err := range s.Verify(ctx, tree) {
 				if err != nil {
 					return err
@@ -43,5 +50,6 @@ func verifyCommand() *cobra.Command {
 			return nil
 		})
 	cmd.Flags().StringVar(&tree, "tree", "", "only the tree that this task belongs to")
+	mustComplete(cmd, "tree", completeTasks(1))
 	return cmd
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -15,10 +14,25 @@ import (
 )
 
 func watchCommand() *cobra.Command {
-	return clientCommand("watch ID", "Watch a tree until it ends",
-		"Shows a tree while it runs: live on a terminal, one plain line an event where output is piped, one JSON object a line\n"+
-			"with -o json. The exit code says how it ended.",
-		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error { return watchTree(ctx, s, args[0]) })
+	cmd := clientCommand("watch TASK", "Watch a tree until it ends",
+		"Shows a tree while it runs: live on a terminal, one plain line an event where output is piped or TERM is dumb, one JSON\n"+
+			"object a line with -o json. When nothing moves for 3 s, it says why. The exit code says how the tree ended.\n"+taskRefHelp,
+		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
+			id, err := s.id(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return watchTree(ctx, s, id)
+		})
+	cmd.ValidArgsFunction = completeTasks(1)
+	return cmd
+}
+
+// screenOf is the terminal that a live view can be drawn on, if output goes to one that knows the escape sequences for it.
+func (s *session) screenOf() (*os.File, bool) {
+	f, ok := s.out.(*os.File)
+	kind := os.Getenv("TERM")
+	return f, ok && s.forPeople() && kind != "" && kind != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
 // watchTree shows a tree until its execution ends.
@@ -30,21 +44,46 @@ func watchTree(ctx context.Context, s *session, id string) error {
 	if tree.Held == tree.Tasks { // it never ran, and has no events
 		return s.outcome(ctx, tree, id)
 	}
-	if f, ok := s.out.(*os.File); ok && !s.json && term.IsTerminal(int(f.Fd())) {
+	if f, ok := s.screenOf(); ok {
 		return watchLive(ctx, s, id, f)
 	}
-	for e, err := range s.Watch(ctx, id, 0) {
-		if err != nil {
-			return err
-		}
-		if err := s.print(e, func(w io.Writer) { fmt.Fprintln(w, eventLine(e)) }); err != nil {
-			return err
-		}
-		if e.Type == client.EventFinal && e.Tree != nil {
-			return s.outcome(ctx, e.Tree, id)
-		}
+	end, err := s.printEvents(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case end != nil:
+		return s.outcome(ctx, end, id)
 	}
 	return s.ended(ctx, id)
+}
+
+// printEvents prints a line for each event until the execution ends, and returns the tree as it is then, if the events tell.
+func (s *session) printEvents(ctx context.Context, id string) (*client.Tree, error) {
+	moved := make(chan struct{}, 1) // something happened
+	stop := s.sayWhenStill(ctx, id, moved)
+	defer stop()
+	names := map[string]string{} // of tasks, for events that have none: those of version 0.2.0
+	for e, err := range s.Watch(ctx, id, 0) {
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case moved <- struct{}{}:
+		default:
+		}
+		if e.Name == "" {
+			e.Name = names[e.TaskID]
+		} else if len(names) < wholeTree {
+			names[e.TaskID] = e.Name
+		}
+		if err := s.print(e, func(w io.Writer) { fmt.Fprintln(w, eventLine(e)) }); err != nil {
+			return nil, err
+		}
+		if e.Type == client.EventFinal && e.Tree != nil {
+			return e.Tree, nil
+		}
+	}
+	return nil, nil
 }
 
 // ended gives the outcome of a tree that has none of its events to tell.
@@ -59,8 +98,8 @@ func (s *session) ended(ctx context.Context, id string) error {
 // eventLine is an event in one plain line.
 func eventLine(e *client.Event) string {
 	parts := []string{e.At.Local().Format("15:04:05.000"), string(e.Type)}
-	if label := cmp.Or(e.Name, e.TaskID); label != "" { // progress has no name
-		parts = append(parts, label)
+	if e.TaskID != "" {
+		parts = append(parts, called(e.Name, e.TaskID))
 	}
 	if e.Attempt > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", e.Attempt))

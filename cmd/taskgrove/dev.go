@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,14 +35,20 @@ func devCommand() *cobra.Command {
 	bind(cmd, config.Variables(&cfg))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return serve(cmd, node.DevKind, &cfg, &cfg.Log, func(ctx context.Context, p *node.Process) error {
-			at, dir, slots, err := startDev(ctx, p, &cfg)
+			at, dir, w, err := startDev(ctx, p, &cfg)
 			if err != nil {
 				return err
 			}
 			if err := announce(p, cfg.ReadyFile, at); err != nil {
 				return err
 			}
-			welcome(cmd.OutOrStdout(), at, dir, slots, &cfg)
+			welcome(cmd.OutOrStdout(), at, dir, w.Slots(), &cfg)
+			p.OnStop("farewell", func() error { // the last to begin is the first to stop
+				if _, asked := errors.AsType[errSignal](context.Cause(ctx)); asked {
+					farewell(cmd.ErrOrStderr(), w.Stats().InHand, cfg.DrainGrace)
+				}
+				return nil
+			})
 			return nil
 		})
 	}
@@ -59,38 +66,36 @@ func devCommand() *cobra.Command {
 //	            └───────────────────────────────────────────────┘
 //
 // It ends in this order: the worker drains, the APIs end, the coordinator, NATS, Postgres, the temporary directory.
-func startDev(ctx context.Context, p *node.Process, cfg *config.Dev) (at addresses, dir string, slots int, err error) {
+func startDev(ctx context.Context, p *node.Process, cfg *config.Dev) (at addresses, dir string, w *node.Worker, err error) {
 	dir, err = openDataDir(p, cfg)
 	if err != nil {
-		return at, dir, slots, err
+		return at, dir, nil, err
 	}
 	postgres, nats := cfg.PostgresURL, cfg.NATSURL
 	if postgres.Reveal() == "" {
 		if postgres, err = startPostgres(ctx, p, cfg, dir); err != nil {
-			return at, dir, slots, err
+			return at, dir, nil, err
 		}
 	}
 	if nats.Reveal() == "" {
 		if nats, err = startNATS(p, cfg, dir); err != nil {
-			return at, dir, slots, err
+			return at, dir, nil, err
 		}
 	}
 	settings := cfg.Coordinator(postgres, nats)
 	c, err := p.StartCoordinator(ctx, &settings, node.Options{})
 	if err != nil {
-		return at, dir, slots, err
+		return at, dir, nil, err
 	}
 	if err := p.UntilReady(ctx); err != nil { // a worker that finds no coordinator would complain
-		return at, dir, slots, err
+		return at, dir, nil, err
 	}
 	at = addresses{HTTP: c.HTTP, GRPC: c.GRPC, NATS: nats.Reveal(), Postgres: postgres.Reveal()}
 	workers := cfg.Worker(nats)
-	w, err := p.StartWorker(ctx, &workers, node.Options{})
-	if err != nil {
-		return at, dir, slots, err
+	if w, err = p.StartWorker(ctx, &workers, node.Options{}); err != nil {
+		return at, dir, nil, err
 	}
-	slots = w.Slots()
-	return at, dir, slots, p.UntilReady(ctx)
+	return at, dir, w, p.UntilReady(ctx)
 }
 
 // startPostgres starts the private Postgres and watches it.
@@ -205,6 +210,18 @@ Taskgrove is ready.
 Try "taskgrove submit FILE --watch", "taskgrove list", "taskgrove workers". Ctrl-C stops it all.
 
 `, at.HTTP, at.GRPC, withoutUser(at.NATS), withoutUser(at.Postgres), kept, commands, slots)
+}
+
+// farewell tells a person who pressed Ctrl-C what the end waits for.
+func farewell(w io.Writer, running int, grace time.Duration) {
+	waits := "Nothing runs"
+	switch {
+	case running == 1:
+		waits = fmt.Sprintf("1 task still runs, and has %s to end", grace)
+	case running > 1:
+		waits = fmt.Sprintf("%d tasks still run, and have %s to end", running, grace)
+	}
+	fmt.Fprintf(w, "\nStopping. %s; then the coordinator, NATS and Postgres stop. Ctrl-C again ends it at once.\n", waits)
 }
 
 func withoutUser(address string) string {

@@ -190,6 +190,9 @@ func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 	}
 
 	dev.stop()
+	if !strings.Contains(dev.out.String(), "\nStopping. Nothing runs; then the coordinator, NATS and Postgres stop. Ctrl-C again ends it at once.\n") {
+		t.Error("the first signal is not answered")
+	}
 	if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v", left, err)
 	}
@@ -333,5 +336,14 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestFarewellSaysWhatItWaitsFor(t *testing.T) {
+	for running, want := range map[int]string{0: "Nothing runs;", 1: "1 task still runs, and has 25s to end;", 3: "3 tasks still run, and have 25s to end;"} {
+		var out bytes.Buffer
+		if farewell(&out, running, 25*time.Second); !strings.Contains(out.String(), want) {
+			t.Errorf("got %s, want %q", out.String(), want)
+		}
 	}
 }

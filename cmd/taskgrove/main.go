@@ -21,7 +21,7 @@ import (
 func main() {
 	guardian.Hook() // a guardian of commands ends here
 	config.TuneGC(config.GCCoordinator)
-	os.Exit(run(os.Args[1:], os.Stderr))
+	os.Exit(runProgram(os.Args[1:], os.Stderr))
 }
 
 // Exit codes that every command has in common.
@@ -31,8 +31,8 @@ const (
 	exitUsage = 2 // a wrong flag, argument or variable: nothing was done
 )
 
-// run runs one command and answers its exit code.
-func run(args []string, stderr io.Writer) int {
+// runProgram runs one command and answers its exit code.
+func runProgram(args []string, stderr io.Writer) int {
 	ctx, stop := untilSignal(context.Background())
 	defer stop()
 	started := false

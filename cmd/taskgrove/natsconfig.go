@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -22,7 +21,7 @@ func natsConfigCommand() *cobra.Command {
 			"what its pools need is imported: permissions alone would not keep workers apart, as a server sends answers to\n" +
 			"any reply subject. Passwords are not part of it: the server reads them from the environment variables that\n" +
 			"the block names. A worker's user name is its id (TASKGROVE_WORKER_ID).\n\n" +
-			"With -o json: one object with the users, what each may publish and subscribe to, and the accounts with their\n" +
+			"With -o json or yaml: one object with the users, what each may publish and subscribe to, and the accounts with their\n" +
 			"exports and imports, for programs that make a configuration of their own; nats-server itself does not read it.",
 		Example: "  taskgrove nats-config --coordinator coordinator --worker cpu-1 --worker gpu-1=gpu,rest_executor > users.conf",
 		GroupID: groupServe,
@@ -32,18 +31,18 @@ func natsConfigCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			switch output {
-			case "text":
-			case "json":
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(natsDocument{natsGrants(prefix, users), queue.ServerAccounts(prefix, users)})
-			default:
-				return usage("--output: takes text or json, not %q", output)
+			format, err := parseFormat(output, formatText, formatJSON, formatYAML)
+			if err != nil {
+				return err
+			}
+			if format != formatText {
+				return format.write(cmd.OutOrStdout(), natsDocument{natsGrants(prefix, users), queue.ServerAccounts(prefix, users)})
 			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), natsHeader, queue.ServerConfig(prefix, users))
 			return err
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
 	cmd.Flags().StringVar(&prefix, "prefix", "tg", "beginning of all subjects and streams, as TASKGROVE_NATS_PREFIX")
 	cmd.Flags().StringArrayVar(&coordinators, "coordinator", []string{"coordinator"}, "name of a coordinators' user; may be repeated")
 	cmd.Flags().StringArrayVar(&workers, "worker", nil, "id of a worker, or id=pool,pool; without pools it may serve all; may be repeated")
@@ -52,13 +51,13 @@ func natsConfigCommand() *cobra.Command {
 
 const natsHeader = "# Accounts and users of Taskgrove. JetStream must be on; the server reads the passwords from the variables named here.\n"
 
-// natsDocument is what -o json prints.
+// natsDocument is what -o json and yaml print.
 type natsDocument struct {
 	Users    []natsGrant     `json:"users"`
 	Accounts []queue.Account `json:"accounts"`
 }
 
-// natsGrant is a user as -o json shows it.
+// natsGrant is a user as they show it.
 type natsGrant struct {
 	User             string   `json:"user"`
 	PasswordVariable string   `json:"password_variable"` // the environment variable that is to hold it

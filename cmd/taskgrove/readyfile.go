@@ -31,22 +31,30 @@ func announce(p *node.Process, path string, at addresses) error {
 	return nil
 }
 
-// writeReady writes the file as a whole or not at all: whoever finds it can read it.
+// writeReady writes the file: it holds passwords.
 func writeReady(path string, at addresses) error {
 	text, err := json.Marshal(at)
+	if err == nil {
+		err = writeWhole(path, append(text, '\n'))
+	}
 	if err != nil {
 		return fmt.Errorf("ready file: %w", err)
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // for its owner only: it holds passwords
+	return nil
+}
+
+// writeWhole writes a file as a whole or not at all, for its owner only: whoever finds it can read all of it.
+func writeWhole(path string, text []byte) error {
+	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("ready file: %w", err)
+		return err
 	}
-	_, err = temp.Write(append(text, '\n'))
-	if err = errors.Join(err, temp.Close()); err == nil {
+	_, err = temp.Write(text)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
 		err = os.Rename(temp.Name(), path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("ready file: %w", err), os.Remove(temp.Name()))
+		return errors.Join(err, os.Remove(temp.Name()))
 	}
 	return nil
 }

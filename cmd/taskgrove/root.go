@@ -16,11 +16,10 @@ func newRoot(started *bool) *cobra.Command {
 		Short: "Run trees of tasks",
 		Long: "Taskgrove runs trees of tasks on Postgres and NATS.\n\n" +
 			"\"taskgrove dev\" starts a whole cluster on this machine, without any set-up.",
-		Version:           node.Version(),
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRun:  func(*cobra.Command, []string) { *started = true },
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Version:          node.Version(),
+		SilenceErrors:    true,
+		SilenceUsage:     true,
+		PersistentPreRun: func(*cobra.Command, []string) { *started = true },
 	}
 	root.SetVersionTemplate("taskgrove {{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Processes of a cluster:"}, &cobra.Group{ID: groupClient, Title: "Clients of a running cluster:"})

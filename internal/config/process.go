@@ -110,6 +110,8 @@ func (c *Dev) Worker(nats NATSURL) Worker {
 
 // Client is the configuration of the commands that speak to a cluster.
 type Client struct {
+	Context string `envconfig:"CONTEXT" flag:"context" group:"Client" desc:"name of a saved context, which says what the settings below are (taskgrove context); empty: the one in use. A context that is named by its flag goes before variables; all others, after them"`
+
 	Server string `envconfig:"SERVER" default:"127.0.0.1:7700" flag:"server" group:"Client" desc:"address of a coordinator's gRPC listener, or any other gRPC target, such as dns:///name:port"`
 
 	RequestTimeout time.Duration `envconfig:"REQUEST_TIMEOUT" default:"30s" min:"0s" flag:"request-timeout" group:"Client" desc:"how long a command waits for one answer of the coordinator; submissions, watches and logs have no limit; 0: for ever"`

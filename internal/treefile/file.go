@@ -29,6 +29,7 @@ type File struct {
 	TreeTimeout time.Duration
 
 	name    string   // as faults name it
+	made    bool     // JSON was made of another form: nothing of it stands in the file
 	origins []origin // of YAML: where the parts of JSON come from
 }
 
@@ -36,6 +37,9 @@ type File struct {
 type Options struct {
 	Stdin        io.Reader // what the name "-" means
 	AllowUnknown bool      // keys that have no effect and likely mean one that has are no faults
+	// Translate makes a document of JSON that holds one in another form, and reports whether it was one. Faults then name the file alone.
+	// nil: there is no other form.
+	Translate func(json []byte) (document []byte, was bool, err error)
 }
 
 // Error is every fault of a file. Its text is safe to show.
@@ -83,6 +87,11 @@ func Read(name string, opts Options) (*File, error) {
 	}
 	if err := f.decode(bytes.TrimPrefix(data, byteOrderMark)); err != nil {
 		return nil, err
+	}
+	if opts.Translate != nil {
+		if f.JSON, f.made, err = opts.Translate(f.JSON); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
 	}
 	return f, f.check(opts.AllowUnknown)
 }
@@ -192,6 +201,9 @@ func (f *File) PlaceOf(field string) string {
 
 // placeOfPath is where a field of a task stands.
 func (f *File) placeOfPath(index int, path string) string {
+	if f.made {
+		return f.name
+	}
 	offset := locate(f.JSON, index, path)
 	if f.origins != nil {
 		return f.place(placeOf(f.origins, offset))

@@ -8,12 +8,12 @@ cross join lateral (select root_id from tree where tree.key = s.key >> 24 offset
 order by s.id using ~<~
 
 -- name: TasksNamed
--- The first $5 tasks with the name $3 among the first $4 of the keys in [$1, $2). No locks.
+-- The first $5 tasks that have the name $3, or that their submission calls so, among the first $4 of the keys in [$1, $2). No locks.
 select s.key, s.id, tree.root_id as tree_id, s.name, t.state
-from (select key, id, name from spec where key >= $1 and key < $2 order by key limit $4) s
+from (select key, id, name, ref from spec where key >= $1 and key < $2 order by key limit $4) s
 cross join lateral (select state from task where task.key = s.key offset 0) t
 cross join lateral (select root_id from tree where tree.key = s.key >> 24 offset 0) tree
-where s.name = $3 order by s.key limit $5
+where s.name = $3 or s.ref = $3 order by s.key limit $5
 
 -- name: TreesSince
 -- Where the trees begin that were created at $1 or later: all keys below are of older ones. Keys and times of creation rise

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/taskgrove/taskgrove/client"
+)
+
+func treeCommand() *cobra.Command {
+	cmd := clientCommand("tree TASK", "Show a tree with all its tasks",
+		"Shows all tasks of the tree that the task belongs to. With -o json or yaml: one object, the tree and its tasks, their inputs\n"+
+			"as they were submitted; \"submit\" takes it again.\n"+taskRefHelp, cobra.ExactArgs(1),
+		func(ctx context.Context, s *session, args []string) error {
+			id, err := s.id(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			tree, err := s.Tree(ctx, id)
+			if err != nil {
+				return err
+			}
+			tasks, err := s.allTasks(ctx, client.TaskFilter{TreeOf: id, AsSubmitted: !s.forPeople()})
+			if err != nil {
+				return err
+			}
+			if !s.forPeople() {
+				return s.format.write(s.out, export(tree, tasks))
+			}
+			return s.print(nil, func(w io.Writer) {
+				fmt.Fprintln(w, oneLine(summary(tree, time.Now())))
+				table(w, func(w io.Writer) { writeBranches(w, tasks, time.Now()) })
+			})
+		})
+	cmd.ValidArgsFunction = completeTasks(1)
+	return cmd
+}
+
+// allTasks reads all tasks that the filter selects.
+func (s *session) allTasks(ctx context.Context, f client.TaskFilter) (all []*client.Task, err error) {
+	for t, err := range s.Tasks(ctx, f) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+// partSeparator stands between the parts of a summary.
+const partSeparator = "  "
+
+// summary is a tree in one line: what it is called, and its parts.
+func summary(t *client.Tree, now time.Time) string {
+	return strings.Join(append([]string{called(t.Name, t.ID)}, summaryParts(t, now)...), partSeparator)
+}
+
+// summaryParts are a tree's status, its counts, and how long it took.
+func summaryParts(t *client.Tree, now time.Time) []string {
+	status := string(t.Status)
+	if t.OnlyOptionalFailed { // what the protocol calls failed
+		status = fmt.Sprintf("all but %d optional completed", t.Failed)
+	}
+	parts := []string{status, fmt.Sprintf("%.0f%%", 100*t.Progress)}
+	for _, c := range []struct {
+		n    int
+		what string
+	}{{t.Completed, "completed"}, {t.Running, "running"}, {t.Failed, "failed"}, {t.Cancelled, "cancelled"}, {t.Blocked, "blocked"}, {t.Held, "held"}} {
+		if c.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
+		}
+	}
+	parts = append(parts, fmt.Sprintf("of %d tasks", t.Tasks))
+	if lasted := took(t.StartedAt, t.FinishedAt, now); lasted != "" {
+		parts = append(parts, lasted)
+	}
+	return parts
+}
+
+// writeBranches writes tasks below their parents.
+func writeBranches(w io.Writer, tasks []*client.Task, now time.Time) {
+	short := shortTaskIDs(tasks)
+	for _, b := range branches(tasks) {
+		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n", strings.Repeat("  ", b.indent), oneLine(cmp.Or(b.task.Name, b.task.ID)), oneLine(short[b.task.ID]),
+			describe(b.task), took(b.task.StartedAt, b.task.CompletedAt, now), oneLine(b.task.Error))
+	}
+}

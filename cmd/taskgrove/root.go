@@ -23,7 +23,7 @@ func newRoot(started *bool) *cobra.Command {
 	}
 	root.SetVersionTemplate("taskgrove {{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Processes of a cluster:"}, &cobra.Group{ID: groupClient, Title: "Clients of a running cluster:"})
-	root.AddCommand(devCommand(), coordinatorCommand(), workerCommand(), natsConfigCommand(), versionCommand())
+	root.AddCommand(devCommand(), coordinatorCommand(), workerCommand(), natsConfigCommand(), schemaCommand(), versionCommand())
 	root.AddCommand(clientCommands()...)
 	return root
 }

@@ -48,6 +48,8 @@ var bugs = []bug{
 		Old: "return l.limits.Slots[pool] - l.held[pool]", New: "return l.limits.Slots[pool] + 2 - l.held[pool]"}, "copies"},
 	{mutation.Mutant{Name: "idempotency-ignored", File: "coordinator/submit.go", What: "a repeated submission stores one tree",
 		Old: "IdempotencyKey: opts.IdempotencyKey, UserID", New: "IdempotencyKey: \"\", UserID"}, "coordinator-clients-,coordinator-kill,postgres-"},
+	{mutation.Mutant{Name: "key-of-attempt", File: "coordinator/dispatch.go", What: "the attempts of a run have one idempotency key",
+		Old: "w.UID, w.Key.Index(), w.Run)", New: "w.UID, w.Key.Index(), w.Attempt)"}, "copies"},
 	{mutation.Mutant{Name: "guardian-ends-nothing", File: "executors/guardian/internal/guard/guard.go", What: "no process outlives its attempt",
 		Old: "left := g.endAll()", New: "left := 0"}, "worker-kill"},
 }

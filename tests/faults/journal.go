@@ -26,11 +26,16 @@ func (j *Journal) Close() error { return j.file.Close() }
 
 // note writes one line in one call, which the kernel appends as a whole.
 func (j *Journal) note(what, task string, attempt, pid int) error {
-	return j.noteAt(time.Now(), what, task, attempt, pid)
+	return j.line(what, task, attempt, pid, time.Now(), "")
 }
 
-func (j *Journal) noteAt(at time.Time, what, task string, attempt, pid int) error {
-	_, err := j.file.WriteString(fmt.Sprintf("%s %s %d %d %d\n", what, task, attempt, pid, at.UnixNano()))
+// start notes that an attempt began, with its idempotency key.
+func (j *Journal) start(at time.Time, task string, attempt, pid int, key string) error {
+	return j.line("start", task, attempt, pid, at, " "+key)
+}
+
+func (j *Journal) line(what, task string, attempt, pid int, at time.Time, more string) error {
+	_, err := j.file.WriteString(fmt.Sprintf("%s %s %d %d %d%s\n", what, task, attempt, pid, at.UnixNano(), more))
 	return err
 }
 
@@ -52,6 +57,7 @@ type Run struct {
 	Task        string
 	Attempt     int
 	Process     int
+	Key         string    // its idempotency key
 	Start, End  int       // places; End 0: still alive
 	Began       time.Time // by the machine's clock
 	Ended       time.Time // zero: still alive
@@ -87,6 +93,9 @@ func ReadJournal(path string) (map[string][]*Run, error) {
 		switch what {
 		case "start":
 			r := &Run{Task: task, Attempt: attempt, Process: pid, Start: line, Began: time.Unix(0, at)}
+			if words := strings.Fields(scanner.Text()); len(words) > 5 {
+				r.Key = words[5]
+			}
 			if f, ok := frozen[pid]; ok && at < f.at {
 				r.FrozenSince = f.line
 			}

@@ -19,9 +19,9 @@ func TestJournalKnowsWhoStoodStill(t *testing.T) {
 	for _, err := range []error{
 		j.note("start", "noted", 1, 7),
 		j.Frozen(7),
-		j.noteAt(early, "start", "begun", 1, 7),
+		j.start(early, "begun", 1, 7, "key"),
 		j.note("start", "late", 1, 7),
-		j.noteAt(early, "start", "elsewhere", 1, 8),
+		j.start(early, "elsewhere", 1, 8, ""),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -114,7 +114,7 @@ func RunsOf(tree oracle.Tree, runs map[string][]*Run, stood func(*Run) bool) (ou
 				frozenAt = 0
 			}
 			out = append(out, history.Run{
-				Task: r.Task, Attempt: r.Attempt, Process: r.Process, Pool: Pools[i%len(Pools)],
+				Task: r.Task, Attempt: r.Attempt, Process: r.Process, Key: r.Key, Pool: Pools[i%len(Pools)],
 				Start: time.Duration(r.Start), End: time.Duration(r.End), Open: r.End == 0,
 				Repeatable: Repeatable(i), Frozen: r.FrozenSince > 0 || stood(r), FrozenAt: frozenAt,
 			})

@@ -38,7 +38,7 @@ func (s *Scripted) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if err := json.Unmarshal(call.Inputs, &script); err != nil {
 		return nil, executors.Permanent(err)
 	}
-	if err := s.Journal.noteAt(began, "start", call.TaskID, call.Attempt, os.Getpid()); err != nil {
+	if err := s.Journal.start(began, call.TaskID, call.Attempt, os.Getpid(), call.IdempotencyKey); err != nil {
 		return nil, err
 	}
 	how, result, err := s.perform(ctx, call, script.Script, inputs)

@@ -25,6 +25,7 @@ const (
 	NeverStarts  Rule = "what was cancelled before its start never starts"
 	NothingLeft  Rule = "no process is left over"
 	Concurrency  Rule = "a pool's concurrency is never exceeded"
+	OneKey       Rule = "what runs in one execution has one idempotency key, and nothing else has it"
 	EventsInLine Rule = "events come without gaps, and one final event last"
 )
 
@@ -79,6 +80,7 @@ func Check(h History, trees []oracle.Tree) ([]Problem, Excused) {
 		}
 	}
 	c.concurrency()
+	c.keys()
 	for _, name := range slices.Sorted(maps.Keys(h.Events)) {
 		_, last := submits[name]
 		c.events(name, last)
@@ -253,6 +255,28 @@ func (c *checker) overlaps(task string) {
 				c.broke(RunsOnce, task, "%v and %v", before, r)
 			}
 		}
+	}
+}
+
+// keys checks that attempts of one execution of a task were given one idempotency key, and no others that one.
+func (c *checker) keys() {
+	type execution struct {
+		task   string
+		number int
+	}
+	keyOf, ownerOf := map[execution]string{}, map[string]execution{}
+	for _, r := range c.h.Runs {
+		if r.Key == "" {
+			continue
+		}
+		of := execution{r.Task, r.Execution}
+		if key, had := keyOf[of]; had && key != r.Key {
+			c.broke(OneKey, r.Task, "%s and %s", key, r.Key)
+		}
+		if owner, had := ownerOf[r.Key]; had && owner != of {
+			c.broke(OneKey, r.Task, "%s is the key of execution %d of %s, too", r.Key, owner.number, owner.task)
+		}
+		keyOf[of], ownerOf[r.Key] = r.Key, of
 	}
 }
 

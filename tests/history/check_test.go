@@ -26,9 +26,9 @@ func sound() history.History {
 	h := history.History{
 		Submits: []history.Submit{{Root: "root", Answer: history.Accepted}},
 		Runs: []history.Run{
-			{Task: "a", Attempt: 1, Process: 1, Pool: "p", Start: 1, End: 3},
+			{Task: "a", Attempt: 1, Process: 1, Key: "k", Pool: "p", Start: 1, End: 3},
 			{Task: "f", Attempt: 1, Process: 1, Pool: "p", Start: 2, End: 4},
-			{Task: "a", Attempt: 2, Process: 2, Pool: "p", Start: 5, End: 6},
+			{Task: "a", Attempt: 2, Process: 2, Key: "k", Pool: "p", Start: 5, End: 6},
 			{Task: "b", Attempt: 1, Process: 1, Pool: "p", Start: 6, End: 8},
 		},
 		Attempts: map[string][]history.Ended{
@@ -89,6 +89,8 @@ func TestCheckFindsEachRuleBroken(t *testing.T) {
 			h.Attempts["c"] = append(h.Attempts["c"], history.Ended{Number: 2, Lost: true})
 		}},
 		{"a task is told to end twice", history.SettlesOnce, func(h *history.History) { h.Events["root"][1].Task = "a" }},
+		{"two attempts have two idempotency keys", history.OneKey, func(h *history.History) { h.Runs[2].Key = "l" }},
+		{"two tasks have one idempotency key", history.OneKey, func(h *history.History) { h.Runs[3].Key = "k" }},
 		{"two attempts overlap", history.RunsOnce, func(h *history.History) { h.Runs[0].End = 6 }},
 		{"an attempt runs twice, one after the other", history.RunsOnce, func(h *history.History) { h.Runs[2].Attempt = 1 }},
 		{"a lost run never stopped", history.RunsOnce, func(h *history.History) {

@@ -48,6 +48,7 @@ type Run struct {
 	Task       string
 	Attempt    int    // from 1
 	Process    int    // that runs the executor
+	Key        string // the idempotency key that it was given; empty: nobody looked
 	Pool       string // empty: not limited
 	Start, End time.Duration
 	Open       bool          // it had not ended when the history was read; End means nothing

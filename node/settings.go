@@ -44,7 +44,9 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 	}
 	return coordinatorParts{
 		migrate: bool(cfg.Migrate),
-		store:   pg.Config{URL: cfg.PostgresURL.Reveal(), MaxConns: cfg.MaxConns, StatementTimeout: cfg.StatementTimeout},
+		store: pg.Config{
+			URL: cfg.PostgresURL.Reveal(), MaxConns: cfg.MaxConns, StatementTimeout: cfg.StatementTimeout, Pooler: poolers[cfg.Pooler],
+		},
 		queue: queue.Config{
 			URL: cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), AckWait: ackWait(cfg.Lease), Logger: log,
 			Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),
@@ -61,6 +63,9 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		},
 	}
 }
+
+// poolers are what the setting of that name stands for.
+var poolers = map[config.Pooler]pg.Pooler{"yes": pg.PoolerBetween, "no": pg.PoolerNone}
 
 // ackWait is after how long messages that a dead process had in hand go to another: before the leases end that are lost with it, so
 // that nothing waits longer than for those.

@@ -195,6 +195,8 @@ func other(t *testing.T, value reflect.Value) reflect.Value {
 	switch v := value.Interface().(type) {
 	case config.Bool:
 		return reflect.ValueOf(!v)
+	case config.Pooler:
+		return reflect.ValueOf(config.Pooler("yes"))
 	case config.PostgresURL:
 		return reflect.ValueOf(config.PostgresURL{Secret: "postgres://u:p@elsewhere/db"})
 	case config.NATSURL:

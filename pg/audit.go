@@ -73,7 +73,7 @@ func (s *Store) AuditRest(ctx context.Context, o AuditOptions) ([]Violation, err
 	b := &pgx.Batch{}
 	b.Queue(sql("AuditWorkers"), o.stuck(), auditRows).Query(collect(&found))
 	b.Queue(sql("AuditLevels"), auditRows).Query(collect(&found))
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+	if err := s.pool.Send(ctx, b); err != nil {
 		return nil, fmt.Errorf("audit workers and levels: %w", err)
 	}
 	return found, nil
@@ -87,7 +87,7 @@ func (s *Store) auditAny(ctx context.Context, first, end dag.Key, o AuditOptions
 	for _, name := range []string{"AuditAnyTimers", "AuditAnyPublished"} {
 		b.Queue(sql(name), first, end, o.stuck(), auditRows).Query(collect(&found))
 	}
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+	if err := s.pool.Send(ctx, b); err != nil {
 		return nil, fmt.Errorf("audit what is overdue: %w", err)
 	}
 	return found, nil

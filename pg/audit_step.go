@@ -53,7 +53,7 @@ func (s *Store) audit(ctx context.Context, a *audit) error {
 	defer rollback(ctx, c.Conn())
 	var trees []audited
 	b := &pgx.Batch{}
-	b.Queue("begin isolation level repeatable read read only")
+	beginAs(b, c.Conn(), "begin isolation level repeatable read read only")
 	b.Queue(fmt.Sprintf("set local statement_timeout = %d", auditTimeout.Milliseconds()))
 	b.Queue("set local max_parallel_workers_per_gather = 0") // one core is enough for it
 	b.Queue(sql(a.pick), a.after, a.o.Retention.Seconds(), auditTrees).Query(func(rows pgx.Rows) (err error) {

@@ -56,7 +56,7 @@ func TestAuditReadsByIndex(t *testing.T) {
 
 func explain(t *testing.T, s *Store, name string, args []any) []string {
 	t.Helper()
-	tx, err := s.pool.Begin(t.Context())
+	tx, err := s.pool.pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func (s *Store) TakeAuditTurn(ctx context.Context) (*AuditTurn, error) {
 	}
 	var mine bool
 	b := &pgx.Batch{}
-	b.Queue("begin")
+	begin(b, c.Conn())
 	b.Queue("set local idle_in_transaction_session_timeout = '10min'")
 	b.Queue(sql("AuditTurn")).QueryRow(func(row pgx.Row) error { return row.Scan(&mine) })
 	turn := &AuditTurn{conn: c}

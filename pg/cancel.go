@@ -23,7 +23,7 @@ func (s *Store) CancelTree(ctx context.Context, tree dag.TreeKey, message string
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		out = TreeCancellation{}
 		b := &pgx.Batch{}
-		b.Queue("begin")
+		begin(b, c)
 		b.Queue(sql("ExpectCancellations"), []dag.TreeKey{tree})
 		b.Queue(sql("CancelTree"), tree, message, 0).Exec(func(ct pgconn.CommandTag) error {
 			out.Did = ct.RowsAffected() > 0

@@ -23,7 +23,7 @@ func (s *Store) PutChunks(ctx context.Context, parts []Chunk) (stored []bool, er
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		stored = make([]bool, len(parts))
 		b := &pgx.Batch{}
-		b.Queue("begin")
+		begin(b, c)
 		for i, p := range parts {
 			b.Queue(sql("PutChunk"), p.Task, p.Attempt, p.Index, p.Count, p.Data).QueryRow(func(row pgx.Row) error {
 				return row.Scan(&stored[i])

@@ -3,21 +3,17 @@ package pg
 import (
 	"context"
 	"errors"
-	"io"
 	"math/rand/v2"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // database is how every part of this package reaches Postgres: a connection each call, a deadline for it, and the rules when
 // to try again.
 type database struct {
-	pool    *pgxpool.Pool
+	pool    *connections
 	timeout time.Duration // of a statement
 }
 
@@ -74,34 +70,8 @@ func retry(ctx context.Context, f func() error) error {
 	}
 }
 
-// transient reports whether Postgres undid a transaction only because of others that ran beside it.
-func transient(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (e.Code == "40001" || e.Code == "40P01")
-}
-
 // isUnique reports whether a row was refused because the constraint has its values already (SQLSTATE 23505).
 func isUnique(err error, constraint string) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && e.Code == "23505" && e.ConstraintName == constraint
-}
-
-// Lasting reports whether the same write will fail again however often it is tried: Postgres rejected the data
-// (SQLSTATE classes 22 and 23, and 54: too large). The batch that holds it is to be halved.
-func Lasting(err error) bool {
-	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (strings.HasPrefix(e.Code, "22") || strings.HasPrefix(e.Code, "23") || strings.HasPrefix(e.Code, "54"))
-}
-
-// Unreachable reports whether an error says that the database can't be reached now, or refuses to work for the time
-// being (SQLSTATE classes 08, 53, 57), so that the same call may well succeed later.
-func Unreachable(err error) bool {
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return strings.HasPrefix(e.Code, "08") || strings.HasPrefix(e.Code, "53") || strings.HasPrefix(e.Code, "57P")
-	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return true
-	}
-	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }

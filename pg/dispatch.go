@@ -55,7 +55,7 @@ func (s *Store) loadStretches(ctx context.Context, stretches []Stretch, work map
 	var loaded []*Work
 	b := &pgx.Batch{}
 	queueTasks(b, stretches, dag.Ready, func(w *Work) { loaded = append(loaded, w) })
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+	if err := s.pool.Send(ctx, b); err != nil {
 		return err
 	}
 	if err := s.addResults(ctx, loaded); err != nil {

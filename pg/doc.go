@@ -7,7 +7,8 @@
 // Its parts, and the files to begin with:
 //
 //   - The database (database.go, store.go, sql.go, migrate.go): connections, deadlines, retries; named statements, whose numbers of
-//     states and flags come from package dag; migrations. binary.go and copy.go write and read values.
+//     states and flags come from package dag; migrations. connections.go makes what runs on them the same through a pooler
+//     (pooler.go). sqlstate.go says what errors mean. binary.go and copy.go write and read values.
 //   - Submission (submit.go): a tree's tasks are read, validated, staged and written, small trees in batches.
 //   - Transitions (settle.go, claim.go): results and claims, timers, followups and cancellations each load and lock tasks (load.go), let
 //     package dag decide, and write the changes (apply.go, rows.go). Results and claims are first tried without reading

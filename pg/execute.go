@@ -94,7 +94,7 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	p := planner{}
 	var of treeFacts
 	b := &pgx.Batch{}
-	b.Queue("begin")
+	begin(b, c)
 	b.Queue("set local statement_timeout = 0")
 	b.Queue(sql("LockExecution"), tree)
 	b.Queue(sql("TreeToExecute"), tree).QueryRow(of.scan)

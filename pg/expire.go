@@ -53,7 +53,7 @@ func (s *Store) deleteTree(ctx context.Context, t dag.TreeKey, age time.Duration
 func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key, age time.Duration) (more bool, err error) {
 	tasks := -1
 	b := &pgx.Batch{}
-	b.Queue("begin")
+	begin(b, c)
 	b.Queue(sql("LockExecution"), t)
 	b.Queue(sql("FinishedTree"), t, age.Seconds()).Query(func(rows pgx.Rows) error {
 		_, err := pgx.ForEachRow(rows, []any{&tasks}, func() error { return nil })
@@ -89,5 +89,5 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteWorkers"))
 	b.Queue(sql("ForgetCoordinators"))
 	b.Queue(sql("DeleteOldChunks"))
-	return s.pool.SendBatch(ctx, b).Close()
+	return s.pool.Send(ctx, b)
 }

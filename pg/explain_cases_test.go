@@ -181,8 +181,8 @@ const (
 // unexplained are the statements without a case, and why.
 var unexplained = map[string]string{
 	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertFirstEvents": insertsOnly,
-	"InsertSubmissions": insertsOnly,
-	"CopyTasks":         insertsOnly, "CopySpecs": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly,
+	"InsertSubmissions": insertsOnly, "CheckWrite": insertsOnly,
+	"CopyTasks": insertsOnly, "CopySpecs": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly,
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "DepartedWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,

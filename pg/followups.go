@@ -28,7 +28,7 @@ func (s *Store) Followups(ctx context.Context, room Room) (eff *Effects, more bo
 		eff, more, err = nil, false, nil
 		p := &followupBatchPlan{}
 		b := &pgx.Batch{}
-		b.Queue("begin")
+		begin(b, c)
 		b.Queue(sql("TakeFollowups"), 500).Query(p.scan)
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
 			return fmt.Errorf("take followups: %w", err)

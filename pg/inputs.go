@@ -124,7 +124,7 @@ func (sw *sweep) results(ctx context.Context, s *Store, result func(v *values) [
 	b.Queue(sql("SweepCompleted"), sw.first, end).Query(func(rows pgx.Rows) error {
 		return eachRow(rows, func(v *values) { place(v).number = v.integer() })
 	})
-	if err := s.pool.SendBatch(ctx, b).Close(); err != nil {
+	if err := s.pool.Send(ctx, b); err != nil {
 		return nil, err
 	}
 	var keys []dag.Key

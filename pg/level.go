@@ -44,13 +44,10 @@ func (s *Store) AnnounceCoordinator(ctx context.Context, a Announcement, lease t
 
 // adoptLevel lets coordinators begin to use a level, unless a live one is below it.
 func (s *Store) adoptLevel(ctx context.Context, level dag.Level, version string) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		b := &pgx.Batch{}
-		b.Queue(sql("LockLevel"), level)
-		b.Queue(sql("AdoptLevel"), level, version)
-		return tx.SendBatch(ctx, b).Close()
-	})
-	if err != nil {
+	b := &pgx.Batch{}
+	b.Queue(sql("LockLevel"), level)
+	b.Queue(sql("AdoptLevel"), level, version)
+	if err := s.pool.Send(ctx, b); err != nil {
 		return fmt.Errorf("adopt feature level %d: %w", level, err)
 	}
 	return nil

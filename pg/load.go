@@ -55,7 +55,7 @@ func (l load) lock(ctx context.Context, c *pgx.Conn, r *residentTrees) (*dag.Dec
 func (l load) lockIn(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, view *residentView) (d *dag.Decision, stale bool, err error) {
 	b := &pgx.Batch{}
 	if !l.begun {
-		b.Queue("begin")
+		begin(b, c)
 	}
 	d = dag.NewDecision(time.Time{}, rand.Float64)
 	if l.before != nil {

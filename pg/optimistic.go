@@ -57,7 +57,7 @@ func (s *Store) writeOptimistic(ctx context.Context, o *dag.Optimistic, view *re
 		}
 		room.again()
 		b := &pgx.Batch{}
-		b.Queue("begin")
+		begin(b, c)
 		queueAssumptions(b, o.Assumed)
 		queueOptimisticRows(b, o.Decision.Changed(), o.Decision.Ended)
 		queueAssumedTrees(b, o.Assumed.Trees, view)
@@ -138,14 +138,14 @@ func queueAssumedTrees(b *pgx.Batch, assumed map[dag.TreeKey]int32, view *reside
 }
 
 // optimisticStatements are those of transactions that may be refused.
-var optimisticStatements = []string{"begin", "commit", sql("RequireLiveWorkers"), sql("RequireVacantLanes"), sql("ApplyOptimistic"),
+var optimisticStatements = []string{beginning, "commit", sql("RequireLiveWorkers"), sql("RequireVacantLanes"), sql("ApplyOptimistic"),
 	sql("RequireTrees"), sql("InsertFollowups"), sql("PlaceStretches"), sql("LockTrees"), sql("ApplyTrees"),
 	sql("LoadTasks"), sql("LoadSpecs"), sql("LoadPayloads"), sql("LoadDependencyResults")}
 
 // prepareOptimistic prepares statements for good, once for a connection: those that pgx prepares by itself it prepares anew, and
 // Postgres plans anew, after a batch with one of them has failed.
 func prepareOptimistic(ctx context.Context, c *pgx.Conn) error {
-	if c.Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement { // the user wants none on the server
+	if c.Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement { // a pooler must have none on the server
 		return nil
 	}
 	for _, text := range optimisticStatements {

@@ -41,7 +41,7 @@ func (s *Store) Events(ctx context.Context, tree dag.TreeKey, after int64) (*Tre
 		status, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Tree])
 		return err
 	})
-	switch err := s.pool.SendBatch(ctx, b).Close(); {
+	switch err := s.pool.Send(ctx, b); {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil, ErrNotFound
 	case err != nil:

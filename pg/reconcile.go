@@ -19,7 +19,7 @@ func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit
 		again, looked = nil, 0
 		st := staleStretches{}
 		b := &pgx.Batch{}
-		b.Queue("begin")
+		begin(b, c)
 		b.Queue(sql("StalePublished"), age.Seconds(), limit).Query(st.scan)
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
 			return fmt.Errorf("look after published stretches: %w", err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
 // twoStores are a store with resident trees, another process's on the same database, and a worker.
@@ -25,7 +26,12 @@ type twoStores struct {
 
 func newTwoStores(t *testing.T, seed uint64) *twoStores {
 	t.Helper()
-	s, url := openStore(t)
+	return twoStoresAt(t, pgtest.Database(t), seed)
+}
+
+func twoStoresAt(t *testing.T, url string, seed uint64) *twoStores {
+	t.Helper()
+	s := openStoreAt(t, url)
 	other, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -249,15 +255,15 @@ func TestWhatIsResidentIsWhatPostgresHas(t *testing.T) {
 	for name, reruns := range map[string]int{"run again": 200, "run once": 0} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			whatIsResidentIsWhatPostgresHas(t, reruns)
+			whatIsResidentIsWhatPostgresHas(t, pgtest.Database(t), reruns)
 		})
 	}
 }
 
-func whatIsResidentIsWhatPostgresHas(t *testing.T, reruns int) {
+func whatIsResidentIsWhatPostgresHas(t *testing.T, url string, reruns int) {
 	seed := rand.Uint64()
 	t.Log("seed", seed)
-	h := newTwoStores(t, seed)
+	h := twoStoresAt(t, url, seed)
 	h.plain = reruns == 0
 	const most = 20_000 // steps; some hundreds are usual
 	var targets []dag.Key

@@ -128,7 +128,7 @@ func queued(t *testing.T, s *Store, w *Work) map[dag.Key]*Work {
 	t.Helper()
 	b, work := &pgx.Batch{}, map[dag.Key]*Work{}
 	queueWork(b, []Stretch{{First: w.Key, N: 1, Attempt: w.Attempt}}, dag.Ready, work)
-	must(t, s.pool.SendBatch(t.Context(), b).Close())
+	must(t, s.pool.Send(t.Context(), b))
 	return work
 }
 

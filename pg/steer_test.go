@@ -39,14 +39,14 @@ func (*interrupter) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndD
 // interrupt has the calls made before the store sends batches with the statement.
 func (s *Store) interrupt(t *testing.T, statement string, calls ...func()) {
 	t.Helper()
-	cfg := s.pool.Config()
+	cfg := s.pool.pool.Config()
 	cfg.ConnConfig.Tracer = &interrupter{statement, calls}
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	s.pool = pool
+	s.pool = &connections{pool: pool}
 }
 
 // meeting is a tree that two processes steer: a is required by b, and that by the root.

@@ -19,6 +19,8 @@ type Config struct {
 	MaxConns int
 	// StatementTimeout bounds every statement but those of large submissions, re-runs and migrations. Default 30 s.
 	StatementTimeout time.Duration
+	// Pooler says whether a pooler stands before Postgres. By default, Open finds out.
+	Pooler Pooler
 }
 
 // Store is one process's access to the database. Safe for concurrent use.
@@ -49,14 +51,28 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.StatementTimeout == 0 {
 		cfg.StatementTimeout = 30 * time.Second
 	}
+	pool, err := connect(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	db := database{pool, cfg.StatementTimeout}
+	s := &Store{database: db, pools: newPoolCache(db), resident: newResidentTrees()}
+	s.submissions = &submissions{database: db, pools: s.pools, resident: s.resident}
+	if err := pool.QueryRow(ctx, sql("ClusterSecret"), randomSecret()).Scan(&s.secret); err != nil {
+		pool.close()
+		return nil, fmt.Errorf("read cluster row: %w", checkPooler(err, cfg.Pooler))
+	}
+	return s, nil
+}
+
+// parse makes a configuration of connections that go to Postgres directly.
+func (cfg Config) parse() (*pgxpool.Config, error) {
 	pc, err := pgxpool.ParseConfig(cfg.URL)
 	if err != nil {
 		return nil, fmt.Errorf("postgres url: %w", err)
 	}
-	switch mode := pc.ConnConfig.DefaultQueryExecMode; mode {
-	case pgx.QueryExecModeCacheStatement, pgx.QueryExecModeCacheDescribe, pgx.QueryExecModeDescribeExec:
-	default: // values would come as text, see binary.go
-		return nil, fmt.Errorf("postgres url: default_query_exec_mode is %s: want cache_statement, cache_describe or describe_exec", mode)
+	if err := checkMode(pc.ConnConfig.DefaultQueryExecMode); err != nil {
+		return nil, err
 	}
 	pc.MaxConns = int32(cfg.MaxConns)
 	pc.MaxConnIdleTime = 5 * time.Minute
@@ -72,22 +88,12 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	params["application_name"] = "taskgrove"
 	params["idle_in_transaction_session_timeout"] = "60000"
 	params["statement_timeout"] = fmt.Sprint(cfg.StatementTimeout.Milliseconds())
+	params[isolationParam] = "read committed" // of single statements; transactions say theirs
 	pc.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
 		registerArrays(c.TypeMap())
 		return nil
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
-		return nil, fmt.Errorf("postgres: %w", err)
-	}
-	db := database{pool, cfg.StatementTimeout}
-	s := &Store{database: db, pools: newPoolCache(db), resident: newResidentTrees()}
-	s.submissions = &submissions{database: db, pools: s.pools, resident: s.resident}
-	if err := pool.QueryRow(ctx, sql("ClusterSecret"), randomSecret()).Scan(&s.secret); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("read cluster row: %w", err)
-	}
-	return s, nil
+	return pc, nil
 }
 
 // randomSecret is what the first process of a cluster offers.
@@ -98,10 +104,29 @@ func randomSecret() []byte {
 }
 
 // Close ends all connections, after those in use are given back.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() { s.pool.close() }
 
 // Ping is nil when the database answers.
-func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
+func (s *Store) Ping(ctx context.Context) error { return s.pool.ping(ctx) }
+
+// CheckWrite is nil if a write would work: it writes something that needs new space on the disk, and undoes it. That leaves
+// a page for autovacuum to free.
+func (s *Store) CheckWrite(ctx context.Context) error {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	c, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	b := &pgx.Batch{}
+	begin(b, c.Conn())
+	b.Queue(sql("CheckWrite"))
+	b.Queue("rollback")
+	err = c.SendBatch(ctx, b).Close()
+	rollback(ctx, c.Conn())
+	return err
+}
 
 // Secret is the cluster's key for attempt tokens. It must not be logged or sent.
 func (s *Store) Secret() []byte { return s.secret }

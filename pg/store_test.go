@@ -14,6 +14,12 @@ import (
 func openStore(t testing.TB) (s *Store, url string) {
 	t.Helper()
 	url = pgtest.Database(t)
+	return openStoreAt(t, url), url
+}
+
+// openStoreAt opens the store at url, which is migrated first.
+func openStoreAt(t testing.TB, url string) *Store {
+	t.Helper()
 	if err := Migrate(t.Context(), url); err != nil {
 		t.Fatal(err)
 	}
@@ -25,13 +31,13 @@ func openStore(t testing.TB) (s *Store, url string) {
 	if err := s.adoptLevel(t.Context(), dag.AllLevels.Adopted(), "test"); err != nil { // as the first coordinator does
 		t.Fatal(err)
 	}
-	return s, url
+	return s
 }
 
 // TestExecModes: connections answer in the binary format, or are refused.
 func TestExecModes(t *testing.T) {
 	_, url := openStore(t)
-	for mode, works := range map[string]bool{"cache_statement": true, "cache_describe": true, "describe_exec": true, "exec": false, "simple_protocol": false} {
+	for mode, works := range map[string]bool{"cache_statement": true, "cache_describe": true, "describe_exec": false, "exec": false, "simple_protocol": false} {
 		s, err := Open(t.Context(), Config{URL: url + "&default_query_exec_mode=" + mode})
 		if !works {
 			if err == nil || !strings.Contains(err.Error(), "default_query_exec_mode") {

@@ -184,7 +184,8 @@ func (s *submissions) storeBatch(ctx context.Context, leader *batchedTree) {
 // rejected reports whether Postgres says that it refused, and so undid, a transaction for what it holds.
 func rejected(err error) bool {
 	e, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && e.SeverityUnlocalized == "ERROR" && !Unreachable(err)
+	b, _, _ := meaning(err)
+	return ok && e.SeverityUnlocalized == "ERROR" && b != outage && b != refusal
 }
 
 // storeAlone stores a small tree in a transaction of its own.

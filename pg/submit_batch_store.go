@@ -176,7 +176,7 @@ func beginTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 		}
 	}
 	b := &pgx.Batch{}
-	b.Queue("begin")
+	begin(b, c)
 	if wait > 0 {
 		b.Queue(fmt.Sprintf("set local lock_timeout = %d", wait.Milliseconds()))
 	}

@@ -96,7 +96,7 @@ func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submissio
 // beginLarge begins the transaction, gives the tree its key, and finds the feature level in use.
 func beginLarge(ctx context.Context, c *pgx.Conn) (tree dag.TreeKey, id identity, level dag.Level, err error) {
 	b := &pgx.Batch{}
-	b.Queue("begin")
+	begin(b, c)
 	b.Queue("set local statement_timeout = 0") // the client's pace, and ctx, bound the copy
 	b.Queue("set local idle_in_transaction_session_timeout = '10min'")
 	b.Queue(sql("NextTrees"), 1).QueryRow(func(row pgx.Row) error { return row.Scan(&tree, &id.created, &id.server, &level) })

@@ -70,7 +70,7 @@ func deadlines(due []dag.Timer) (trees []dag.TreeKey) {
 // takeTimers begins a transaction and takes up to limit timers that are due.
 func takeTimers(ctx context.Context, c *pgx.Conn, limit int) (due []dag.Timer, err error) {
 	b := &pgx.Batch{}
-	b.Queue("begin")
+	begin(b, c)
 	b.Queue(sql("DueTimers"), limit).Query(func(rows pgx.Rows) error {
 		var t dag.Timer
 		_, err := pgx.ForEachRow(rows, []any{&t.Task, &t.Attempt, &t.Kind}, func() error {

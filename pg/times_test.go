@@ -17,7 +17,7 @@ func TestATransactionThatWaitsEndsNoAttemptBeforeItsStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newTwoStores(t, 1)
 			first := h.begin("t")
-			other, err := pgx.Connect(t.Context(), h.s.pool.Config().ConnString())
+			other, err := pgx.Connect(t.Context(), h.s.pool.pool.Config().ConnString())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -82,7 +82,7 @@ func (s *Store) Why(ctx context.Context, id string, lease time.Duration) (*Why, 
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var out *Why
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+	err := s.pool.snapshot(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, sql("WhyTask"), id)
 		if err != nil {
 			return err

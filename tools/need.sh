@@ -61,6 +61,9 @@ for thing in "$@"; do
     postgres)
       postgres_server || install postgresql ||
         echo "need: no Postgres server (15 or newer) is installed, so one will be fetched; to install one: apt-get install postgresql, dnf install postgresql-server or brew install postgresql" ;;
+    pgbouncer)
+      command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || install pgbouncer ||
+        echo "need: no pgbouncer is installed, so the tests through a pooler are skipped; to install it: apt-get install pgbouncer" ;;
     protoc)
       contracts_compile || install protobuf-compiler libprotobuf-dev ||
         missing "protoc or google/protobuf/*.proto is missing: apt-get install protobuf-compiler libprotobuf-dev, dnf install protobuf-compiler protobuf-devel or brew install protobuf" ;;

@@ -134,6 +134,7 @@ type Log struct {
 type Postgres struct {
 	MaxConns         int           `envconfig:"POSTGRES_MAX_CONNS" default:"16" min:"4" max:"10000" desc:"maximum number of connections of the process"`
 	StatementTimeout time.Duration `envconfig:"POSTGRES_STATEMENT_TIMEOUT" default:"30s" min:"1s" max:"1h" desc:"time limit of each statement, except for large submissions and migrations"`
+	Pooler           Pooler        `envconfig:"POSTGRES_POOLER" default:"auto" desc:"whether a pooler such as PgBouncer, in session or transaction mode, stands before Postgres; auto: found out at the start ([poolers](reliability.md#poolers))"`
 }
 
 // NATS says how to reach the bus.

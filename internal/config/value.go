@@ -75,6 +75,20 @@ func (f *LogFormat) Decode(text string) error {
 	return nil
 }
 
+// Pooler says whether there is a pooler before Postgres: auto, yes or no.
+type Pooler string
+
+func (p *Pooler) takes() string { return "auto, yes or no" }
+
+// Decode implements envconfig.Decoder.
+func (p *Pooler) Decode(text string) error {
+	*p = Pooler(strings.ToLower(strings.TrimSpace(text)))
+	if !slices.Contains([]Pooler{"auto", "yes", "no"}, *p) {
+		return errors.New("none of these")
+	}
+	return nil
+}
+
 // Address is an address to listen on: host:port.
 type Address string
 

@@ -14,3 +14,7 @@ insert into executor (id) select unnest($1::text[]) on conflict do nothing
 
 -- name: ExecutorIDs
 select id from executor
+
+-- name: CheckWrite
+-- Writes a page, for a transaction that is rolled back.
+insert into write_check (filler) values (repeat('-', 7500))

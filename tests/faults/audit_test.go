@@ -21,9 +21,20 @@ func TestAuditorFindsNothingUnderHealthyLoad(t *testing.T) {
 	if full() {
 		lasts = time.Hour
 	}
+	auditUnderLoad(t, pgtest.Database(t), lasts)
+}
+
+// TestAuditorFindsNothingThroughAPooler: the same when the coordinators share a few connections of a PgBouncer.
+func TestAuditorFindsNothingThroughAPooler(t *testing.T) {
+	t.Parallel()
+	auditUnderLoad(t, pgtest.Bouncer(t, pgtest.Database(t), pgtest.BouncerOptions{Size: 8}), 5*time.Second)
+}
+
+func auditUnderLoad(t *testing.T, url string, lasts time.Duration) {
+	t.Helper()
 	seed := seedOf(t)
 	nats := startNATS(t)
-	s := Settings{Postgres: pgtest.Database(t), Dir: t.TempDir(), Lease: 10 * time.Second, Republish: time.Second, Concurrency: 12}
+	s := Settings{Postgres: url, Dir: t.TempDir(), Lease: 10 * time.Second, Republish: time.Second, Concurrency: 12}
 	if err := pg.Migrate(t.Context(), s.Postgres); err != nil {
 		t.Fatal(err)
 	}

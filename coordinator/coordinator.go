@@ -48,6 +48,7 @@ type Coordinator struct {
 	prepared       atomic.Bool // announced; streams and consumers are there
 	recordOnce     sync.Once
 	records        bool // spans go somewhere; set once by recordOnce
+	writes         *writeCheck
 
 	wakeTimers, wakeFollowups, wakeWorkers chan struct{} // capacity 1: there may be work
 	announced                              chan announcement
@@ -73,6 +74,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}}
 	c.lanes = newLanes(cfg.Window)
 	c.meter = newMeter(c)
+	c.writes = newWriteCheck(store.CheckWrite)
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
 	return c
 }
@@ -179,7 +181,7 @@ func (c *Coordinator) takesWork() error {
 	return errStarting
 }
 
-// Ready is nil when Postgres and NATS can be reached and what Run needs in them is there.
+// Ready is nil when NATS can be reached, Postgres takes writes, and what Run needs in them is there.
 func (c *Coordinator) Ready(ctx context.Context) error {
 	if !c.prepared.Load() {
 		return errStarting
@@ -188,9 +190,9 @@ func (c *Coordinator) Ready(ctx context.Context) error {
 		return fmt.Errorf("%w: NATS can't be reached", ErrUnavailable)
 	}
 	if err := c.store.Ping(ctx); err != nil {
-		return fmt.Errorf("%w: Postgres can't be reached", ErrUnavailable)
+		return unwritable(err)
 	}
-	return nil
+	return c.writes.ready(ctx)
 }
 
 // wake says that there may be work, without ever blocking.

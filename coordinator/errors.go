@@ -15,7 +15,7 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict: the state does not allow it. What does not allow it is an error of a type of its own.
 	ErrConflict = errors.New("conflict")
-	// ErrUnavailable: Postgres or NATS can't be reached, or too much is going on; try again.
+	// ErrUnavailable: Postgres or NATS can't be reached or can't work now, or too much is going on; try again.
 	ErrUnavailable = errors.New("unavailable")
 )
 
@@ -45,12 +45,12 @@ func (e *StillStoppingError) Unwrap() error { return ErrConflict }
 // internal puts a store's error into the service's words. What was not foreseen stays as it is: the API logs it and
 // hides it.
 func (c *Coordinator) internal(what string, err error) error {
-	switch {
-	case errors.Is(err, pg.ErrNotFound):
+	if errors.Is(err, pg.ErrNotFound) {
 		return ErrNotFound
-	case pg.Unreachable(err):
-		c.log.Warn("Postgres could not be reached", "what", what, "error", err)
-		return fmt.Errorf("%w: Postgres can't be reached", ErrUnavailable)
+	}
+	if why, yes := pg.Unavailable(err); yes {
+		c.log.Warn("Postgres could not do what was asked", "what", what, "error", err)
+		return fmt.Errorf("%w: %s", ErrUnavailable, why)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }

@@ -12,7 +12,8 @@ import (
 // against the task's policy like any failure: one that were handed back instead would run and end so for ever.
 const unknownEnd = "the worker reports an end of the attempt that this coordinator does not know; the worker may be newer than the coordinator"
 
-// readEnd puts into res how the attempt of r ended, and its value. A value that is not JSON fails the attempt.
+// readEnd puts into res how the attempt of r ended, and its value. A value that is not JSON fails the attempt. Of names
+// that an object has several times the last is taken: workers see to that, but need not be ours.
 func readEnd(res *dag.Result, r *workerv1.Result) {
 	var value []byte
 	switch end := r.End.(type) {
@@ -39,7 +40,8 @@ func readEnd(res *dag.Result, r *workerv1.Result) {
 	if len(value) == 0 || string(value) == "null" {
 		return
 	}
-	if err := rawjson.Check(value); err != nil {
+	value, err := rawjson.LastNames(value)
+	if err != nil {
 		res.Outcome, res.Permanent, res.Error = dag.OutcomeFailed, true, "the result is "+err.Error()
 		return
 	}

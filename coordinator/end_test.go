@@ -40,6 +40,8 @@ func TestEndsOnTheWire(t *testing.T) {
 		{"completed with null", &workerv1.Result{End: &workerv1.Result_Completed{}}, dag.Result{Outcome: dag.OutcomeCompleted}},
 		{"completed with what is not JSON", &workerv1.Result{End: &workerv1.Result_Completed{Completed: []byte("[")}},
 			dag.Result{Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result is not JSON"}},
+		{"completed with a name twice", &workerv1.Result{End: &workerv1.Result_Completed{Completed: []byte(`{"a":1,"b":2,"a":3}`)}},
+			dag.Result{Outcome: dag.OutcomeCompleted, Value: []byte(`{"b":2,"a":3}`)}},
 		{"completed with what nests too deep", &workerv1.Result{End: &workerv1.Result_Completed{Completed: []byte(strings.Repeat("[", 9999))}},
 			dag.Result{Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result is nested deeper than 256 levels"}},
 		{"completed in chunks", &workerv1.Result{End: &workerv1.Result_CompletedInChunks{CompletedInChunks: 9}},

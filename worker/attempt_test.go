@@ -57,6 +57,8 @@ func TestEncode(t *testing.T) {
 		{"raw JSON becomes valid UTF-8", json.RawMessage("\"a\xff\""), "\"a\uFFFD\"", false},
 		{"raw JSON nests 256 levels at most", json.RawMessage(strings.Repeat("[", 257) + strings.Repeat("]", 257)), "", true},
 		{"so do values", map[string]json.RawMessage{"a": json.RawMessage(strings.Repeat("[", 256) + strings.Repeat("]", 256))}, "", true},
+		{"of repeated names the last counts", json.RawMessage(`{"a":1,"b":{"c":1,"c":2},"a":{}}`), `{"b":{"c":2},"a":{}}`, false},
+		{"also below a value", map[string]json.RawMessage{"body": json.RawMessage(`{"a":1,"a":2}`)}, `{"body":{"a":2}}`, false},
 		{"a channel can't be encoded", make(chan int), "", true},
 		{"nor can infinity", math.Inf(1), "", true},
 	} {

@@ -23,7 +23,8 @@ var errBusy = errors.New("coordinators are busy")
 // insistFor bounds the repetition of a request for one part of a payload.
 const insistFor = 2 * time.Minute
 
-// encode writes a result as JSON; nil is null.
+// encode writes a result as JSON; nil is null. Of names that an object has several times only the last is left: the work is done, and
+// what repeats may well come from a service that it asked.
 func encode(value any) ([]byte, error) {
 	switch v := value.(type) {
 	case nil:
@@ -32,13 +33,10 @@ func encode(value any) ([]byte, error) {
 		if len(v) == 0 || string(v) == "null" {
 			return nil, nil
 		}
-		if err := rawjson.Check(v); err != nil {
-			return nil, fmt.Errorf("the executor's result is %w", err)
-		}
-		if !utf8.Valid(v) { // which Valid does not look for
+		if !utf8.Valid(v) {
 			v = bytes.ToValidUTF8(v, []byte("\uFFFD"))
 		}
-		return v, nil
+		return checked(v)
 	}
 	var out bytes.Buffer
 	e := json.NewEncoder(&out)
@@ -50,10 +48,16 @@ func encode(value any) ([]byte, error) {
 	if string(data) == "null" {
 		return nil, nil
 	}
-	if err := rawjson.CheckDepth(data, 0); err != nil {
+	return checked(data)
+}
+
+// checked is a result that can be reported.
+func checked(data []byte) ([]byte, error) {
+	out, err := rawjson.LastNames(data)
+	if err != nil {
 		return nil, fmt.Errorf("the executor's result is %w", err)
 	}
-	return data, nil
+	return out, nil
 }
 
 // attach puts an encoded value into a result: inline, or as parts that are stored. A value that can't be attached fails a completed

@@ -198,7 +198,9 @@ func (r *taskReader) fault(field, reason string) {
 
 func (r *taskReader) object(field string, raw []byte) json.RawMessage {
 	out, err := compactObject(raw)
-	if err != nil {
+	if bad, ok := errors.AsType[*rawjson.RepeatedError](err); ok {
+		r.fault(field+shorten(bad.Path, 255), "must not be there twice")
+	} else if err != nil {
 		r.fault(field, err.Error())
 	}
 	return out
@@ -286,10 +288,10 @@ func compactObject(raw []byte) (json.RawMessage, error) {
 	if errors.Is(err, rawjson.ErrDepth) {
 		return nil, errDepth
 	}
-	if err != nil {
+	if _, ok := errors.AsType[*rawjson.RepeatedError](err); err != nil && !ok {
 		return nil, errNotJSON
 	}
-	return out, nil
+	return out, err
 }
 
 // span is a duration that may be absent, or why it can't be accepted.

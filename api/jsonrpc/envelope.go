@@ -55,17 +55,18 @@ func parseCall(value []byte) call {
 		return refuse("a request must be an object")
 	}
 	var version, id, method json.RawMessage
+	twice := ""
+	known := map[string]*json.RawMessage{"jsonrpc": &version, "id": &id, "method": &method, "params": &c.params}
 	for name, value := range members(value) {
-		switch name {
-		case "jsonrpc":
-			version = value
-		case "id":
-			id = value
-		case "method":
-			method = value
-		case "params":
-			c.params = value
+		if to := known[name]; to != nil {
+			if *to != nil {
+				twice = name
+			}
+			*to = value
 		}
+	}
+	if twice == "id" {
+		return refuse("id must not be there twice")
 	}
 	switch kind(id) {
 	case 0:
@@ -74,6 +75,9 @@ func parseCall(value []byte) call {
 		return refuse("id must be a string, a number or null")
 	default:
 		c.id = bytes.Clone(id) // it may outlive the body
+	}
+	if twice != "" {
+		return refuse("%s must not be there twice", twice)
 	}
 	if version != nil && (kind(version) != '"' || unquote(version) != "2.0") {
 		return refuse(`jsonrpc must be "2.0"`)

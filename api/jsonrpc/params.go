@@ -24,6 +24,9 @@ func named(raw json.RawMessage) (*params, error) {
 	case 0:
 	case '{':
 		for name, value := range members(raw) {
+			if _, twice := p.values[name]; twice {
+				return nil, invalid(name, "%s must not be there twice", name)
+			}
 			p.values[name] = value
 		}
 	default:

@@ -72,6 +72,8 @@ func TestClientCommands(t *testing.T) {
 	same := file(t, "tree.json", `[{"id":"r2","name":"root"},{"id":"a2","name":"child","parent_id":"r2"}]`)
 	cycle := file(t, "cycle.json", `[{"id":"x","name":"x","dependencies":["x"]}]`)
 	twice := file(t, "twice.yaml", "- {id: d1, name: d1}\n---\n- {id: d2, name: d2}\n")
+	repeated := file(t, "repeated.yaml", "name: a\ninputs:\n  x: 1\n  x: 2\n")
+	repeatedJSON := file(t, "repeated.json", `[{"name":"a","inputs":{"x":1,"x":2}}]`)
 	control := file(t, "control.yaml", "- {id: c, name: c, inputs: {x: \"a\\x01b\"}}\n")
 	text := file(t, "text.yaml", "hello\n")
 	nan := file(t, "nan.yaml", "- {id: n, name: n, inputs: {x: .nan}}\n")
@@ -109,6 +111,8 @@ func TestClientCommands(t *testing.T) {
 		{"and tells what it is", []string{"cancel", "a", "-o", "json"}, `"done":false,"id":"a","message":"Task a is already cancelled, cannot cancel","status":"cancelled"`, "", exitOK},
 		{"an unknown id does not keep others from being cancelled", []string{"cancel", "nope", "r2"}, "r2: Cancelled", "nope was not cancelled", exitError},
 		{"yaml of two documents", []string{"submit", twice}, "", "more than one document", exitUsage},
+		{"a key twice in yaml", []string{"submit", repeated}, "", "repeated.yaml:4:3: tasks[0].inputs.x: must not be there twice", exitUsage},
+		{"and in json", []string{"submit", repeatedJSON}, "", "tasks[0].inputs.x: must not be there twice", exitUsage},
 		{"control characters in yaml", []string{"submit", control}, "c\n", "", exitOK},
 		{"no number in yaml", []string{"submit", nan}, "", "nan.yaml:1:32: .nan is not a number", exitUsage},
 		{"a name that steers terminals", []string{"submit", escape}, "e\n", "", exitOK},

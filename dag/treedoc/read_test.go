@@ -241,6 +241,11 @@ func TestRefusals(t *testing.T) {
 		"a key twice":                {`{"name":"a","n\u0061me":"b"}`, 0, "name", "tasks[0].name: must not be there twice"},
 		"a key twice, once null":     {`{"name":null,"name":"b"}`, 0, "name", "tasks[0].name: must not be there twice"},
 		"an engine's key twice":      {`{"status":1,"status":1}`, 0, "status", "tasks[0].status: must not be there twice"},
+		"a key within inputs twice":  {`{"inputs":{"a":[0,{"b":1,"\u0062":2}]}}`, 0, "inputs.a[1].b", "tasks[0].inputs.a[1].b: must not be there twice"},
+		"within params":              {`{"params":{"a":1,"a":1}}`, 0, "params.a", "tasks[0].params.a: must not be there twice"},
+		"within schemas":             {`{"schemas":{"input_schema":{"type":"object","type":"object"}}}`, 0, "schemas.input_schema.type", "tasks[0].schemas.input_schema.type: must not be there twice"},
+		"within another key":         {`{"mine":{"a":{},"a":{}}}`, 0, "mine.a", "tasks[0].mine.a: must not be there twice"},
+		"within a list of another":   {`{"mine":[{"a":{},"a":{}}]}`, 0, "mine[0].a", "tasks[0].mine[0].a: must not be there twice"},
 		"another key twice":          {`{"mine":1,"m\u0069ne":null}`, 0, "mine", "tasks[0].mine: must not be there twice"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,10 +3,12 @@ package treedoc
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // fieldError is a field whose value has the wrong type, or that is there twice.
@@ -144,6 +146,17 @@ func (d *decoder) keep(name, quoted []byte, v part) error {
 	if !isNull(v) {
 		d.custom = append(d.custom, pair{quoted, v})
 	}
+	return d.repeated(string(name), v)
+}
+
+// repeated refuses names that an object within a value has twice. What is too large is refused as such later.
+func (d *decoder) repeated(field string, v part) error {
+	if len(v.raw) > d.limits.PayloadBytes || v.raw[0] != '{' && v.raw[0] != '[' {
+		return nil
+	}
+	if bad, ok := errors.AsType[*rawjson.RepeatedError](rawjson.CheckNames(v.raw)); ok {
+		return wrong(field+bad.Path, "must not be there twice")
+	}
 	return nil
 }
 
@@ -177,7 +190,7 @@ func (d *decoder) payload(field string, place int, v part) error {
 		return wrong(field, "must be an object")
 	}
 	d.payloads[place] = v
-	return nil
+	return d.repeated(field, v)
 }
 
 // copyPayloads gives the task its objects, all in one piece of memory.

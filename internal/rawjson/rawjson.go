@@ -1,5 +1,6 @@
 // Package rawjson checks, compacts and decodes JSON where every task passes through. It accepts the same texts as
-// encoding/json: names may repeat, and strings may contain invalid UTF-8.
+// encoding/json, where strings may contain invalid UTF-8, but for names that an object has twice: what users write must not have
+// them, and of those in results only the last is kept.
 //
 // It owns the choice of the decoder: the one planned as encoding/json/v2, which takes a third of the time. It must not know
 // what the texts mean.
@@ -15,7 +16,8 @@ import (
 
 var (
 	lenient    = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	compacting = json.JoinOptions(lenient, jsontext.PreserveRawStrings(true))
+	unique     = jsontext.AllowInvalidUTF8(true)
+	compacting = json.JoinOptions(unique, jsontext.PreserveRawStrings(true))
 )
 
 // MaxDepth is how deep arrays and objects may nest in a text that comes from outside: a request, a task's inputs, a
@@ -29,7 +31,8 @@ var (
 	ErrDepth   = fmt.Errorf("nested deeper than %d levels", MaxDepth)
 )
 
-// Check reports why a text from outside can't be accepted, with [ErrNotJSON] or [ErrDepth]. It does not look for invalid UTF-8.
+// Check reports why a text from outside can't be accepted, with [ErrNotJSON] or [ErrDepth]. It looks neither for invalid UTF-8 nor for
+// names that repeat.
 func Check(text []byte) error {
 	if err := CheckDepth(text, 0); err != nil {
 		return err
@@ -69,12 +72,17 @@ func Depth(text []byte) (deepest int) {
 	return deepest
 }
 
-// Compact copies a text from outside without needless space. Its error is [ErrDepth], or says where the text is not JSON.
+// Compact copies a text from outside without needless space. Its error is [ErrDepth], a *[RepeatedError], or says where the text is not
+// JSON.
 func Compact(text []byte) ([]byte, error) {
 	if err := CheckDepth(text, 0); err != nil {
 		return nil, err
 	}
-	return jsontext.AppendFormat(make([]byte, 0, len(text)), text, compacting)
+	out, err := jsontext.AppendFormat(make([]byte, 0, len(text)), text, compacting)
+	if errors.Is(err, jsontext.ErrDuplicateName) {
+		return nil, CheckNames(text)
+	}
+	return out, err
 }
 
 // Unmarshal decodes text into the value that to points to. Names are case-sensitive, unknown names are ignored, and the last

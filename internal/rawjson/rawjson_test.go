@@ -3,6 +3,8 @@ package rawjson_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -26,9 +28,87 @@ func FuzzAgrees(f *testing.F) {
 		if got := rawjson.Check(text); (got == nil) != (fault == nil) {
 			t.Errorf("Check(%q) = %v, encoding/json says %v", text, got, fault)
 		}
+		last, err := rawjson.LastNames(text)
+		if (err == nil) != (fault == nil) || err == nil && (rawjson.CheckNames(last) != nil || asValue(t, last) != asValue(t, text)) {
+			t.Errorf("LastNames(%q) = %q, %v", text, last, err)
+		}
+		if fault == nil && rawjson.CheckNames(text) != nil {
+			if _, err := rawjson.Compact(text); err == nil || err.Error() != rawjson.CheckNames(text).Error() || bytes.Equal(last, text) {
+				t.Errorf("Compact(%q): %v, LastNames: %q", text, err, last)
+			}
+			return
+		}
 		got, err := rawjson.Compact(text)
 		if (err == nil) != (fault == nil) || err == nil && !bytes.Equal(got, want.Bytes()) {
 			t.Errorf("Compact(%q) = %q, %v, want %q, %v", text, got, err, want.Bytes(), fault)
+		}
+	})
+}
+
+// asValue is how a reader in Go takes it.
+func asValue(t *testing.T, text []byte) string {
+	var value any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&value); err != nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return fmt.Sprintf("%#v", value)
+}
+
+func TestRepeatedNames(t *testing.T) {
+	many := func(format string) string {
+		var b strings.Builder
+		for i := range 200 {
+			fmt.Fprintf(&b, format, i, i)
+		}
+		return b.String()
+	}
+	for name, tt := range map[string]struct{ text, path, last string }{
+		"none":                      {`{"a":{"b":1},"b":[{"a":1},{"a":2}]}`, "", `{"a":{"b":1},"b":[{"a":1},{"a":2}]}`},
+		"at the top":                {`{"a":1,"a":2}`, ".a", `{"a":2}`},
+		"with space":                {` { "a" : 1 , "b" : 3 , "a" : 2 } `, ".a", ` { "b" : 3 , "a" : 2 } `},
+		"written in two ways":       {`{"a":1,"\u0061":2}`, ".a", `{"\u0061":2}`},
+		"below":                     {`{"a":[0,{"b":{"c":1,"d":2,"c":3}}]}`, ".a[1].b.c", `{"a":[0,{"b":{"d":2,"c":3}}]}`},
+		"below a name that repeats": {`{"a":{"b":1,"b":2},"a":{"c":1,"c":{"d":1}}}`, ".a.b", `{"a":{"c":{"d":1}}}`},
+		"three times":               {`{"a":1,"b":0,"a":2,"a":"a"}`, ".a", `{"b":0,"a":"a"}`},
+		"in an array at the top":    {`[1,{"a":1,"a":2}]`, "[1].a", `[1,{"a":2}]`},
+		"a name that is a number":   {`{"0":{"0":1,"0":2}}`, ".0.0", `{"0":{"0":2}}`},
+		"a name with a slash":       {`{"a/b~c":1,"a/b~c":2}`, ".a/b~c", `{"a/b~c":2}`},
+		"case matters":              {`{"a":1,"A":2}`, "", `{"a":1,"A":2}`},
+		"among many":                {"{" + many(`"k%d":%d,`) + `"k77":0}`, ".k77", "{" + strings.Replace(many(`"k%d":%d,`), `"k77":77,`, "", 1) + `"k77":0}`},
+	} {
+		err := rawjson.CheckNames([]byte(tt.text))
+		bad, _ := errors.AsType[*rawjson.RepeatedError](err)
+		if (err != nil) != (tt.path != "") || bad != nil && bad.Path != tt.path {
+			t.Errorf("%s: got %v, want %q", name, err, tt.path)
+		}
+		if last, err := rawjson.LastNames([]byte(tt.text)); err != nil || string(last) != tt.last {
+			t.Errorf("%s: got %s, %v, want %s", name, last, err, tt.last)
+		}
+	}
+	for _, text := range []string{`{"a":1,"a":2`, `{"a":1,"a":}`, `{"a":1,"a":2}x`, ``, `{"a" 1}`} {
+		if _, err := rawjson.LastNames([]byte(text)); !errors.Is(err, rawjson.ErrNotJSON) {
+			t.Errorf("%s: got %v, want not JSON", text, err)
+		}
+	}
+}
+
+// BenchmarkResult checks a result of usual size, as each task's is.
+func BenchmarkResult(b *testing.B) {
+	text := []byte(`{"command":"echo hello","return_code":0,"stdout":"hello","stderr":"","success":true,"attempt":1,"host":"worker-7"}`)
+	b.Run("Check", func(b *testing.B) {
+		for b.Loop() {
+			if rawjson.Check(text) != nil {
+				b.Fatal()
+			}
+		}
+	})
+	b.Run("LastNames", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := rawjson.LastNames(text); err != nil {
+				b.Fatal()
+			}
 		}
 	})
 }

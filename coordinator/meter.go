@@ -7,6 +7,8 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/taskgrove/taskgrove/internal/instrument"
 )
 
 // meter holds the metrics of a coordinator; facts.go counts with them. Names follow OpenTelemetry; Prometheus shows them with
@@ -19,34 +21,34 @@ type meter struct {
 
 func newMeter(c *Coordinator) *meter {
 	mt := otel.Meter("github.com/taskgrove/taskgrove/coordinator")
-	counter := func(name, desc string) metric.Int64Counter {
-		out, err := mt.Int64Counter(name, metric.WithDescription(desc))
+	counter := func(name string) metric.Int64Counter {
+		out, err := mt.Int64Counter(name, metric.WithDescription(instrument.Coordinator.Help(name)))
 		c.meterFault(err)
 		return out
 	}
-	seconds := func(name, desc string) metric.Float64Histogram {
-		out, err := mt.Float64Histogram(name, metric.WithDescription(desc), metric.WithUnit("s"),
+	seconds := func(name string) metric.Float64Histogram {
+		out, err := mt.Float64Histogram(name, metric.WithDescription(instrument.Coordinator.Help(name)), metric.WithUnit("s"),
 			metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5))
 		c.meterFault(err)
 		return out
 	}
-	sizes := func(name, desc string) metric.Int64Histogram {
-		out, err := mt.Int64Histogram(name, metric.WithDescription(desc), metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096))
+	sizes := func(name string) metric.Int64Histogram {
+		out, err := mt.Int64Histogram(name, metric.WithDescription(instrument.Coordinator.Help(name)), metric.WithExplicitBucketBoundaries(1, 4, 16, 64, 256, 1024, 4096))
 		c.meterFault(err)
 		return out
 	}
 	m := &meter{
-		publishes:     counter("taskgrove.published", "attempts sent to workers"),
-		republishes:   counter("taskgrove.reconcile.republished", "attempts sent again because their messages were gone"),
-		claims:        counter("taskgrove.claims", "claims answered"),
-		results:       counter("taskgrove.results", "results recorded"),
-		lost:          counter("taskgrove.attempts.taken_back", "attempts taken back from workers"),
-		violations:    counter("taskgrove.invariant.violations", "rules found broken in what is stored, each violation once, by kind"),
-		drops:         counter("taskgrove.requests.dropped", "requests of workers that were not taken, as too many waited, by kind"),
-		claimSeconds:  seconds("taskgrove.claim.duration", "from taking up a batch of claims to its answer"),
-		settleSeconds: seconds("taskgrove.settle.duration", "from taking up a batch of results to its receipts"),
-		settleBatch:   sizes("taskgrove.settle.batch", "results in a batch"),
-		claimBatch:    sizes("taskgrove.claim.batch", "claims in a batch"),
+		publishes:     counter("taskgrove.published"),
+		republishes:   counter("taskgrove.reconcile.republished"),
+		claims:        counter("taskgrove.claims"),
+		results:       counter("taskgrove.results"),
+		lost:          counter("taskgrove.attempts.taken_back"),
+		violations:    counter("taskgrove.invariant.violations"),
+		drops:         counter("taskgrove.requests.dropped"),
+		claimSeconds:  seconds("taskgrove.claim.duration"),
+		settleSeconds: seconds("taskgrove.settle.duration"),
+		settleBatch:   sizes("taskgrove.settle.batch"),
+		claimBatch:    sizes("taskgrove.claim.batch"),
 	}
 	c.observePools(mt)
 	c.observeOptimistic(mt)
@@ -61,9 +63,9 @@ func (c *Coordinator) meterFault(err error) {
 
 // observePools shows what waits in each pool, asked for when metrics are read.
 func (c *Coordinator) observePools(mt metric.Meter) {
-	depth, err := mt.Int64ObservableGauge("taskgrove.pool.ready", metric.WithDescription("ready tasks that wait in Postgres"))
+	depth, err := mt.Int64ObservableGauge("taskgrove.pool.ready", metric.WithDescription(instrument.Coordinator.Help("taskgrove.pool.ready")))
 	c.meterFault(err)
-	age, err := mt.Float64ObservableGauge("taskgrove.pool.oldest", metric.WithDescription("age of the oldest of them"), metric.WithUnit("s"))
+	age, err := mt.Float64ObservableGauge("taskgrove.pool.oldest", metric.WithDescription(instrument.Coordinator.Help("taskgrove.pool.oldest")), metric.WithUnit("s"))
 	c.meterFault(err)
 	_, err = mt.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -84,9 +86,9 @@ func (c *Coordinator) observePools(mt metric.Meter) {
 
 // observeOptimistic shows how many transactions were tried without reading tasks first, and how many of those in vain.
 func (c *Coordinator) observeOptimistic(mt metric.Meter) {
-	tried, err := mt.Int64ObservableCounter("taskgrove.optimistic.transactions", metric.WithDescription("transactions of claims and results tried without reading their tasks first"))
+	tried, err := mt.Int64ObservableCounter("taskgrove.optimistic.transactions", metric.WithDescription(instrument.Coordinator.Help("taskgrove.optimistic.transactions")))
 	c.meterFault(err)
-	refused, err := mt.Int64ObservableCounter("taskgrove.optimistic.refused", metric.WithDescription("those that found a task otherwise than they assumed, and read it then"))
+	refused, err := mt.Int64ObservableCounter("taskgrove.optimistic.refused", metric.WithDescription(instrument.Coordinator.Help("taskgrove.optimistic.refused")))
 	c.meterFault(err)
 	_, err = mt.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		t, r := c.store.OptimisticTransactions()

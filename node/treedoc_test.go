@@ -13,15 +13,16 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/instrument"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 )
 
-func TestPagesOfTheDocumentAreUpToDate(t *testing.T) {
+func TestReferencePagesAreUpToDate(t *testing.T) {
 	schema, err := TreeSchema()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"tree.md": treedoc.Reference(), "tree.schema.json": string(schema)} {
+	for name, want := range map[string]string{"tree.md": treedoc.Reference(), "tree.schema.json": string(schema), "metrics.md": instrument.Reference()} {
 		have, err := os.ReadFile("../docs/" + name)
 		if err != nil || string(have) != want {
 			t.Errorf(`docs/%s is not what its table says: run "go generate ./node" (%v)`, name, err)

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/taskgrove/taskgrove/internal/instrument"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
@@ -42,41 +43,41 @@ func outcomeAttributes(executor string) (all [6]metric.MeasurementOption) {
 func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 	m := &metrics{unknown: outcomeAttributes("unknown")}
 	var faults []error
-	counter := func(name, what string) metric.Int64Counter {
-		c, err := meter.Int64Counter(name, metric.WithDescription(what))
+	counter := func(name string) metric.Int64Counter {
+		c, err := meter.Int64Counter(name, metric.WithDescription(instrument.Worker.Help(name)))
 		faults = append(faults, err)
 		return c
 	}
-	seconds := func(name, what string, bounds ...float64) metric.Float64Histogram {
-		h, err := meter.Float64Histogram(name, metric.WithDescription(what), metric.WithUnit("s"),
+	seconds := func(name string, bounds ...float64) metric.Float64Histogram {
+		h, err := meter.Float64Histogram(name, metric.WithDescription(instrument.Worker.Help(name)), metric.WithUnit("s"),
 			metric.WithExplicitBucketBoundaries(bounds...))
 		faults = append(faults, err)
 		return h
 	}
-	sizes := func(name, what string) metric.Int64Histogram {
-		h, err := meter.Int64Histogram(name, metric.WithDescription(what),
+	sizes := func(name string) metric.Int64Histogram {
+		h, err := meter.Int64Histogram(name, metric.WithDescription(instrument.Worker.Help(name)),
 			metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000))
 		faults = append(faults, err)
 		return h
 	}
-	m.attempts = counter("taskgrove.worker.attempts", "attempts that ended, by executor and outcome")
-	m.redelivered = counter("taskgrove.worker.redeliveries", "messages that were not delivered for the first time, by pool")
-	m.handedOver = counter("taskgrove.worker.handed_over", "attempts that came with the receipt of a result that unlocked them")
-	m.resent = counter("taskgrove.worker.results.resent", "results sent again for want of a receipt")
-	m.fenced = counter("taskgrove.worker.fences", "leases that ran out")
-	m.linesDropped = counter("taskgrove.worker.log.dropped", "log lines dropped because too many waited")
-	m.duration = seconds("taskgrove.worker.attempt.duration", "from start to end of an attempt",
+	m.attempts = counter("taskgrove.worker.attempts")
+	m.redelivered = counter("taskgrove.worker.redeliveries")
+	m.handedOver = counter("taskgrove.worker.handed_over")
+	m.resent = counter("taskgrove.worker.results.resent")
+	m.fenced = counter("taskgrove.worker.fences")
+	m.linesDropped = counter("taskgrove.worker.log.dropped")
+	m.duration = seconds("taskgrove.worker.attempt.duration",
 		.001, .005, .01, .05, .1, .5, 1, 5, 10, 60, 300, 1800, 7200)
-	m.claimTime = seconds("taskgrove.worker.claim.duration", "from a claim request to its answer",
+	m.claimTime = seconds("taskgrove.worker.claim.duration",
 		.0005, .001, .002, .005, .01, .02, .05, .1, .5, 1, 5)
-	m.claimBatch = sizes("taskgrove.worker.claim.batch", "attempts in a claim request")
-	m.resultBatch = sizes("taskgrove.worker.result.batch", "results in a message")
+	m.claimBatch = sizes("taskgrove.worker.claim.batch")
+	m.resultBatch = sizes("taskgrove.worker.result.batch")
 
-	used, err := meter.Int64ObservableGauge("taskgrove.worker.running", metric.WithDescription("slots in use, by pool"))
+	used, err := meter.Int64ObservableGauge("taskgrove.worker.running", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.running")))
 	faults = append(faults, err)
-	slots, err := meter.Int64ObservableGauge("taskgrove.worker.slots", metric.WithDescription("slots, by pool"))
+	slots, err := meter.Int64ObservableGauge("taskgrove.worker.slots", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.slots")))
 	faults = append(faults, err)
-	kept, err := meter.Int64ObservableGauge("taskgrove.worker.results.kept", metric.WithDescription("results without receipt"))
+	kept, err := meter.Int64ObservableGauge("taskgrove.worker.results.kept", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.results.kept")))
 	faults = append(faults, err)
 	if err := errors.Join(faults...); err != nil {
 		return nil, err

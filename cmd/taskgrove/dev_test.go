@@ -10,11 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/taskgrove/taskgrove/internal/instrument"
 )
 
 // binary is the program itself, built once.
@@ -182,6 +186,8 @@ func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 			t.Errorf("%s: got %d %.200s, want %s", path, code, text, want)
 		}
 	}
+	_, metrics := dev.get("/metrics")
+	describedMetrics(t, metrics)
 	if !strings.HasPrefix(dev.ready.NATS, "nats://") || !strings.HasPrefix(dev.ready.Postgres, "postgres://") || dev.ready.GRPC == "" {
 		t.Errorf("ready file: %+v", dev.ready)
 	}
@@ -205,6 +211,45 @@ func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 		if password == "" || strings.Contains(dev.out.String(), password) {
 			t.Errorf("password %q shows in the output", password)
 		}
+	}
+}
+
+// describedMetrics holds what a cluster exposes after a task has run against the tables that the reference is made of.
+func describedMetrics(t *testing.T, page string) {
+	t.Helper()
+	tables := slices.Concat(instrument.Coordinator, instrument.Worker)
+	kinds := map[string]instrument.Metric{}
+	for _, m := range tables {
+		kinds[m.Shown()] = m
+	}
+	shown := 0
+	for line := range strings.Lines(page) {
+		words := strings.Fields(line)
+		if len(words) < 4 || words[0] != "#" || !strings.HasPrefix(words[2], "taskgrove_") {
+			continue
+		}
+		m, ok := kinds[words[2]]
+		switch text := strings.Join(words[3:], " "); {
+		case !ok:
+			t.Errorf("%s is in no table", words[2])
+		case words[1] == "TYPE" && text != string(m.Kind), words[1] == "HELP" && text != m.Help:
+			t.Errorf("%s, which its table has as a %s: %s", strings.TrimSpace(line), m.Kind, m.Help)
+		}
+		shown++
+	}
+	for _, m := range regexp.MustCompile(`(?m)^(taskgrove_\w+?)(?:_bucket|_sum|_count)?\{([^}]*)\}`).FindAllStringSubmatch(page, -1) {
+		var labels []string
+		for _, l := range regexp.MustCompile(`(\w+)="`).FindAllStringSubmatch(m[2], -1) {
+			if !strings.HasPrefix(l[1], "otel_scope_") && l[1] != "le" {
+				labels = append(labels, l[1])
+			}
+		}
+		if want := kinds[m[1]].Labels; !slices.Equal(labels, want) {
+			t.Errorf("%s has labels %q, and its table %q", m[1], labels, want)
+		}
+	}
+	if shown < 20 {
+		t.Errorf("%d lines of metrics, which says little", shown)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Command docgen writes the pages that are made of the program into the directory that it is given: the reference of the tree document
-// and its JSON Schema.
+// Command docgen writes the pages that are made of the program into the directory that it is given: the references of the tree
+// document and of the metrics, and the document's JSON Schema.
 package main
 
 import (
@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/instrument"
 	"github.com/taskgrove/taskgrove/node"
 )
 
@@ -27,7 +28,7 @@ func write(dir string) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{"tree.md": []byte(treedoc.Reference()), "tree.schema.json": schema} {
+	for name, text := range map[string][]byte{"tree.md": []byte(treedoc.Reference()), "tree.schema.json": schema, "metrics.md": []byte(instrument.Reference())} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}

@@ -1,0 +1,35 @@
+package instrument
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestEachMetricIsMeasured: a row that no instrument reads would promise what is not there.
+func TestEachMetricIsMeasured(t *testing.T) {
+	for file, table := range map[string]Table{"../../coordinator/meter.go": Coordinator, "../../worker/metrics.go": Worker} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range table {
+			if !strings.Contains(string(source), `("`+m.Name+`"`) {
+				t.Errorf("%s does not measure %s", file, m.Name)
+			}
+			if m.Help == "" || m.Kind == "" {
+				t.Errorf("%s has no help or type", m.Name)
+			}
+		}
+	}
+}
+
+func TestShown(t *testing.T) {
+	for want, m := range map[string]Metric{
+		"a_b_total": {Name: "a.b", Kind: Counter}, "a_b_seconds": {Name: "a.b", Kind: Histogram, Unit: "s"}, "a_b": {Name: "a.b", Kind: Gauge},
+	} {
+		if got := m.Shown(); got != want {
+			t.Errorf("%+v is shown as %s, want %s", m, got, want)
+		}
+	}
+}

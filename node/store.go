@@ -14,10 +14,15 @@ func openStore(ctx context.Context, log *slog.Logger, cfg pg.Config, migrate boo
 	err = patiently(ctx, log, "Postgres", pg.Unreachable, func() error {
 		if migrate {
 			if err := pg.Migrate(ctx, cfg.URL); err != nil {
-				return fmt.Errorf("migrate the database: %w", err)
+				return fmt.Errorf("migrate the database: %w", pg.ExplainRefusal(ctx, cfg.URL, err))
 			}
 		}
-		store, err = pg.Open(ctx, cfg)
+		if store, err = pg.Open(ctx, cfg); err != nil {
+			return pg.ExplainRefusal(ctx, cfg.URL, err)
+		}
+		if err = store.CheckRights(ctx); err != nil {
+			store.Close()
+		}
 		return err
 	})
 	return store, err

@@ -188,6 +188,7 @@ var unexplained = map[string]string{
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
 	"UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames, "AdoptLevel": fewNames,
 	"ClusterSecret": fewNames, "PoolIDs": fewNames, "EnsurePools": fewNames, "EnsureExecutors": fewNames, "ExecutorIDs": fewNames,
-	"NextTrees": noTable, "LockExecution": noTable, "AuditTurn": noTable,
+	"MissingRights": "reads the catalogue, once at the start",
+	"NextTrees":     noTable, "LockExecution": noTable, "AuditTurn": noTable,
 	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",
 }

@@ -18,3 +18,32 @@ select id from executor
 -- name: CheckWrite
 -- Writes a page, for a transaction that is rolled back.
 insert into write_check (filler) values (repeat('-', 7500))
+
+-- name: MissingRights
+-- The role, the schema of our tables, whether the role may create there, and what it lacks of the rights that a coordinator needs, each
+-- as it stands in a grant. Reads the catalogue only; what does not exist is not missed.
+with home as (
+  select coalesce((select relnamespace from pg_class where oid = to_regclass('cluster')),
+    (select relnamespace from pg_class where relname = 'cluster' and relkind in ('r', 'p') order by oid limit 1), -- not in sight
+    to_regnamespace(quote_ident(current_schema()))) as oid
+), needed as (
+  select 'table' as what, unnest(array['attempt', 'chunk', 'cluster', 'coordinator', 'edge', 'event', 'executor', 'followup', 'payload', 'pool',
+    'published', 'ready', 'spec', 'submission', 'task', 'timer', 'tree', 'worker', 'write_check']) as name, array['select', 'insert', 'update', 'delete'] as rights
+  union all select 'table', 'migration', array['select']
+  union all select 'sequence', 'tree_key', array['usage']
+), lacking as (
+  select n.what, n.name, string_agg(r.word, ', ' order by r.at) as rights
+  from home h cross join needed n join pg_class c on c.relnamespace = h.oid and c.relname = n.name
+  cross join lateral unnest(n.rights) with ordinality r(word, at)
+  where case n.what when 'table' then not has_table_privilege(c.oid, r.word) else not has_sequence_privilege(c.oid, r.word) end
+  group by n.what, n.name
+  union all
+  select 'schema', nspname, 'usage' from pg_namespace n join home h on n.oid = h.oid where not has_schema_privilege(n.oid, 'usage')
+), lines as (
+  select format('%s on %s %s', rights, what, string_agg(quote_ident(name), ', ' order by name)) as line, what, rights
+  from lacking group by what, rights
+)
+select current_user::text, coalesce((select nspname from pg_namespace n where n.oid = h.oid)::text, ''),
+  coalesce(has_schema_privilege(h.oid, 'create'), false),
+  (select coalesce(array_agg(line order by what, rights), '{}') from lines)
+from home h

@@ -97,7 +97,7 @@ func connect(cmd *cobra.Command) (*session, error) {
 	if err != nil {
 		return nil, codedError{err, exitUsage}
 	}
-	return &session{Client: c, out: cmd.OutOrStdout(), notes: cmd.ErrOrStderr(), server: cfg.Server}, nil
+	return &session{Client: c, out: cmd.OutOrStdout(), notes: harmlessWriter{cmd.ErrOrStderr()}, server: cfg.Server}, nil
 }
 
 // explain gives errors their exit code, and says what a person can do about them.

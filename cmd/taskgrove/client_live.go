@@ -24,24 +24,10 @@ const redraw = 150 * time.Millisecond
 // events there are, and spends most of its time not reading. It outlives coordinators: what it showed last stays.
 func watchLive(ctx context.Context, s *session, id string, to *os.File) error {
 	ctx, cancel := context.WithCancel(ctx)
-	changed := make(chan struct{}, 1) // there may be something new to read
-	over := make(chan error, 1)       // one value, when there are no more events
 	var watching sync.WaitGroup
-	watching.Go(func() {
-		for e, err := range s.Watch(ctx, id, 0) {
-			if err != nil || e.Type == client.EventFinal {
-				over <- err
-				return
-			}
-			select {
-			case changed <- struct{}{}:
-			default:
-			}
-		}
-		over <- nil
-	})
 	defer watching.Wait()
 	defer cancel()
+	changed, over := s.changes(ctx, id, &watching)
 
 	v := &screen{file: to}
 	fmt.Fprint(to, "\x1b[?25l") // no cursor
@@ -50,12 +36,9 @@ func watchLive(ctx context.Context, s *session, id string, to *os.File) error {
 	for ended := false; ; {
 		began := time.Now()
 		tree, tasks, err := s.look(ctx, id)
-		var reasons []string
-		if err == nil {
-			reasons, err = still.look(ctx, s, tree, id, time.Now())
-		}
 		switch {
 		case err == nil:
+			reasons := still.look(ctx, s, tree, id, time.Now())
 			v.draw(func(width, height int) string { return liveView(tree, tasks, reasons, width, height, time.Now()) })
 			if tree.Ended() || ended {
 				return s.outcome(ctx, tree, id)
@@ -85,6 +68,27 @@ func watchLive(ctx context.Context, s *session, id string, to *os.File) error {
 			return err
 		}
 	}
+}
+
+// changes tells when there may be something new to read of a tree, and, once, that there is nothing more to come, or why not. It ends with
+// ctx; group waits for that.
+func (s *session) changes(ctx context.Context, id string, group *sync.WaitGroup) (changed <-chan struct{}, over <-chan error) {
+	news := make(chan struct{}, 1)
+	end := make(chan error, 1)
+	group.Go(func() {
+		for e, err := range s.Watch(ctx, id, 0) {
+			if err != nil || e.Type == client.EventFinal {
+				end <- err
+				return
+			}
+			select {
+			case news <- struct{}{}:
+			default:
+			}
+		}
+		end <- nil
+	})
+	return news, end
 }
 
 // pause waits, or returns the reason why ctx ended.
@@ -247,18 +251,20 @@ type standstill struct {
 	reasons  []string
 }
 
-// look gives the reasons why the tree does not move; nothing while it does.
-func (v *standstill) look(ctx context.Context, s *session, tree *client.Tree, id string, now time.Time) (reasons []string, err error) {
+// look gives the reasons why the tree does not move; nothing while it does, or while nobody can say.
+func (v *standstill) look(ctx context.Context, s *session, tree *client.Tree, id string, now time.Time) []string {
 	if v.since.IsZero() || tree.Sequence != v.sequence || tree.Running > 0 || tree.Ended() {
 		*v = standstill{sequence: tree.Sequence, since: now}
-		return nil, nil
+		return nil
 	}
 	if now.Sub(v.since) < stillAfter || now.Sub(v.asked) < stillAfter {
-		return v.reasons, nil
+		return v.reasons
 	}
 	v.asked = now
-	v.reasons, err = s.reasonsOf(ctx, tree, id)
-	return v.reasons, err
+	if reasons, err := s.reasonsOf(ctx, tree, id); err == nil {
+		v.reasons = reasons
+	}
+	return v.reasons
 }
 
 // rank orders tasks by how much they tell: lower ones first.

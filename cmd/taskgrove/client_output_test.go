@@ -21,8 +21,9 @@ func TestNoTextSteersTheTerminal(t *testing.T) {
 	svc := double(t)
 	text, _ := json.Marshal(hostile)
 	name := strings.ReplaceAll(string(text), `"`, "")
-	submitted(t, `[{"id":"h1","name":"`+name+`","inputs":{"`+name+`":"`+name+`"},"`+name+`":1},`+
-		`{"id":"h2","name":"`+name+`","parent_id":"h1","dependencies":["h1"]},{"id":"h3\u200f\u202e","name":"`+name+`","parent_id":"h1"}]`)
+	document := `[{"id":"h1","name":"` + name + `","inputs":{"` + name + `":"` + name + `"},"` + name + `":1},` +
+		`{"id":"h2","name":"` + name + `","parent_id":"h1","dependencies":["h1"]},{"id":"h3\u200f\u202e","name":"` + name + `","parent_id":"h1"}]`
+	submitted(t, document)
 	for _, id := range []string{"h1", "h2"} {
 		svc.Log(id, hostile)
 	}
@@ -51,6 +52,7 @@ func TestNoTextSteersTheTerminal(t *testing.T) {
 	for _, text := range []string{"", "h", "h1/"} {
 		check([]string{"__complete", "get", text})
 	}
+	check([]string{"submit", file(t, "again.json", document)}) // tells new ids
 	svc.Complete("h2", string(text))
 	svc.Fail("h3\u200f\u202e", hostile)
 	svc.Fail("h1", hostile)

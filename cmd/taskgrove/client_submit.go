@@ -87,15 +87,7 @@ func submitCommand() *cobra.Command {
 			if err != nil {
 				return faultsIn(document, err)
 			}
-			for _, w := range out.Warnings {
-				fmt.Fprintf(s.notes, "%s: warning: %s: %s\n", document.PlaceOf(w.Field), w.Field, w.Reason)
-			}
-			for given, actual := range out.IDMap {
-				fmt.Fprintf(s.notes, "id %s was taken: %s\n", given, actual)
-			}
-			if out.Replayed {
-				fmt.Fprintln(s.notes, "the idempotency key was known: this is the tree of the first submission")
-			}
+			s.noteSubmitted(document, out)
 			if !f.wait && !f.watch || s.forPeople() {
 				if err := s.print(out, func(w io.Writer) { fmt.Fprintln(w, out.TreeID) }); err != nil {
 					return err
@@ -111,6 +103,19 @@ func submitCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m; 0: what the root's tree_timeout says")
 	return cmd
+}
+
+// noteSubmitted notes what a submitter may not expect.
+func (s *session) noteSubmitted(document *treefile.File, out *client.Submitted) {
+	for _, w := range out.Warnings {
+		fmt.Fprintf(s.notes, "%s: warning: %s: %s\n", document.PlaceOf(w.Field), w.Field, w.Reason)
+	}
+	for given, actual := range out.IDMap {
+		fmt.Fprintf(s.notes, "id %s was taken: %s\n", given, actual)
+	}
+	if out.Replayed {
+		fmt.Fprintln(s.notes, "the idempotency key was known: this is the tree of the first submission")
+	}
 }
 
 // faultsIn gives what a server says about a tree the places of its file.

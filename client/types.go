@@ -109,7 +109,7 @@ const (
 
 // Dependency is what a task waits for.
 type Dependency struct {
-	Ref      string // id, or name where tasks have no ids
+	Ref      string // id, or name where tasks have no ids; of a task that is shown, always the id
 	Optional bool   // it need only end, successfully or not
 	Type     string // stored and shown, but without effect; usually "result"
 }

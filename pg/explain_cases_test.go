@@ -29,7 +29,6 @@ func of(args ...string) string { return strings.Join(args, ", ") }
 // depend on 5, in others each task depends on the one before. Trees up to 290 have ended.
 var (
 	aTree = "295::bigint << 24, 296::bigint << 24"
-	first = "295::bigint << 24"
 	trees = "'{295}'"
 )
 

@@ -71,6 +71,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		wakeWorkers:   make(chan struct{}, 1),
 		announced:     make(chan announcement, maxAnnouncements),
 	}
+	store.SetKnown(cfg.Known)
 	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}}
 	c.lanes = newLanes(cfg.Window)
 	c.meter = newMeter(c)

@@ -1,7 +1,11 @@
 package dag
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -80,6 +84,41 @@ func ChooseExecutor(name string, params, schemas json.RawMessage, known Known) s
 		return name
 	}
 	return ""
+}
+
+// IDs are the ids that were added, sorted.
+func (k Known) IDs() []string { return slices.Sorted(maps.Keys(k.ids)) }
+
+// Types are the types that were added, sorted.
+func (k Known) Types() []string { return slices.Sorted(maps.Keys(k.first)) }
+
+// UnknownExecutor is the failure text of a task whose executor nobody has (spec 1.3, K13): of the executor that was chosen, by a task
+// with these schemas, where these types and ids are registered.
+func UnknownExecutor(executor string, schemas json.RawMessage, types, ids []string) string {
+	const most = 100 // named
+	var method, typ string
+	if len(schemas) > 2 {
+		method, typ = brief(named(lookup(schemas, "method"))), brief(named(lookup(schemas, "type")))
+	}
+	if method == "" && executor != typ { // it stands elsewhere: in params, say
+		method = executor
+	}
+	list := func(all []string) string {
+		if len(all) > most {
+			return fmt.Sprintf("%s, and %d more", strings.Join(all[:most], ", "), len(all)-most)
+		}
+		return strings.Join(all, ", ")
+	}
+	return fmt.Sprintf("Task executor not found. type='%s', method='%s'. Registered executor types: [%s]. Registered executor ids: [%s].",
+		cmp.Or(typ, "stdio"), cmp.Or(method, "command"), list(types), list(ids))
+}
+
+// brief is text that fits into an error, and into Postgres.
+func brief(text string) string {
+	if len(text) > 255 {
+		text = strings.ToValidUTF8(text[:255], "") + "…"
+	}
+	return strings.ReplaceAll(text, "\x00", "\uFFFD")
 }
 
 // NameExecutor writes the id of an executor into schemas, as their method, where they have none. It reports false when they

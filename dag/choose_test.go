@@ -2,6 +2,7 @@ package dag
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 )
 
@@ -82,6 +83,29 @@ func TestNameExecutor(t *testing.T) {
 		got, ok := NameExecutor([]byte(tt.schemas), tt.id)
 		if string(got) != tt.want || ok != tt.ok {
 			t.Errorf("%s in %s: got %s, %v, want %s, %v", tt.id, tt.schemas, got, ok, tt.want, tt.ok)
+		}
+	}
+}
+
+func TestUnknownExecutorSaysWhatThereIs(t *testing.T) {
+	many := make([]string, 150)
+	for i := range many {
+		many[i] = "x"
+	}
+	for _, tt := range []struct {
+		fact, executor, schemas, want string
+		ids                           []string
+	}{
+		{"by its method", "nope", `{"method":"nope"}`, "type='stdio', method='nope'. Registered executor types: [core, http]. Registered executor ids: [a, b].", []string{"a", "b"}},
+		{"by its type", "odd", `{"type":"odd"}`, "type='odd', method='command'. Registered executor types: [core, http]. Registered executor ids: [].", nil},
+		{"by both", "nope", `{"type":"http","method":"nope"}`, "type='http', method='nope'.", nil},
+		{"by its parameters", "nope", ``, "type='stdio', method='nope'.", nil},
+		{"what Postgres can't store", "odd", `{"type":"o\u0000d","method":"` + strings.Repeat("x", 300) + `"}`, "type='o\uFFFDd', method='" + strings.Repeat("x", 255) + "…'.", nil},
+		{"of many", "nope", ``, "x, x, and 50 more].", many},
+	} {
+		got := UnknownExecutor(tt.executor, json.RawMessage(tt.schemas), []string{"core", "http"}, tt.ids)
+		if !strings.HasPrefix(got, "Task executor not found. ") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s: got %s", tt.fact, got)
 		}
 	}
 }

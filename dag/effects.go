@@ -42,6 +42,7 @@ type Ended struct {
 	// Receipt: the row was written when the task was cancelled; only result and finish are added to it.
 	Receipt bool
 	Chunked bool // the result waits in the store, in parts
+	Unknown bool // nobody has the executor: Error is to be completed by [UnknownExecutor]
 }
 
 // EventType numbers what events report. The numbers are stored.

@@ -1,7 +1,5 @@
 package dag
 
-import "fmt"
-
 // release lets a task go whose dependencies all allow it: to its pool, to wait for its time, or, a group, to its end.
 func (d *Decision) release(r *Row) {
 	if r.Flags&FlagGroup != 0 {
@@ -12,7 +10,7 @@ func (d *Decision) release(r *Row) {
 		return
 	}
 	if r.Flags&FlagUnknown != 0 {
-		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeFailed, Counted: true, Error: UnknownExecutor(r.policy().Executor)})
+		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeFailed, Counted: true, Error: UnknownExecutor(r.policy().Executor, nil, nil, nil), Unknown: true})
 		d.finish(r, Failed)
 		return
 	}
@@ -39,11 +37,6 @@ func (d *Decision) Release(k Key) {
 	if r := d.rows[k]; r != nil && r.State == Waiting && r.Remaining == 0 {
 		d.release(r)
 	}
-}
-
-// UnknownExecutor is the failure text of a task whose executor nobody has (spec 1.3, K13).
-func UnknownExecutor(id string) string {
-	return fmt.Sprintf("Task executor not found. method='%s'. No worker has registered an executor of this id.", id)
 }
 
 func (d *Decision) ready(r *Row) {

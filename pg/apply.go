@@ -11,7 +11,10 @@ import (
 
 // apply writes a decision about locked tasks and commits, in one round trip with what b holds already. view is what [load] gave
 // along with the decision. A row that is not in the state and the attempt in which it was loaded fails the transaction.
-func apply(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, view *residentView, room Room) (*Effects, error) {
+func (s *Store) apply(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, view *residentView, room Room) (*Effects, error) {
+	if err := s.explainUnknown(ctx, c, d.Ended); err != nil {
+		return nil, err
+	}
 	queueRows(b, d.Changed())
 	queueEnded(b, d.Ended, d.Now())
 	return commit(ctx, c, b, d, view, room)

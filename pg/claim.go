@@ -28,7 +28,7 @@ func (s *Store) Claim(ctx context.Context, claims []dag.Claim) (verdicts []dag.V
 			return err
 		}
 		verdicts = d.Claims(claims, func(w dag.WorkerKey) bool { return alive[w] })
-		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, nil)
+		eff, err = s.apply(ctx, c, &pgx.Batch{}, d, view, nil)
 		return err
 	})
 	return verdicts, eff, err

@@ -97,6 +97,7 @@ var hot = map[string]explained{
 	"TasksNamed":     {args: of(aTree, "'nope', 100000, 11")},
 	"TreesSince":     {args: "now() - interval '1 hour'"},
 	"TaskBelow":      {args: "(290::bigint << 24) + 500, 0, 1500"},
+	"AskedExecutors": {args: keys(200, 0, 500)},
 	"TreeByKey":      {args: "200"},
 	"TreesDown":      {args: "20000, null, 50"},
 	"OpenTreesDown":  {args: "20000, null, 50"},

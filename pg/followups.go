@@ -48,7 +48,7 @@ func (s *Store) Followups(ctx context.Context, room Room) (eff *Effects, more bo
 		p.decide(d)
 		b = &pgx.Batch{}
 		p.queue(b)
-		eff, err = apply(ctx, c, b, d, view, room)
+		eff, err = s.apply(ctx, c, b, d, view, room)
 		return err
 	})
 	return eff, more, err

@@ -27,7 +27,7 @@ func TestAWriteThatFindsAnotherStateIsGivenUp(t *testing.T) {
 			return err
 		}
 		d.Cancel(k, "no more", false)
-		_, err = apply(ctx, c, &pgx.Batch{}, d, view, nil)
+		_, err = s.apply(ctx, c, &pgx.Batch{}, d, view, nil)
 		return err
 	})
 	if err == nil {

@@ -29,7 +29,7 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		}
 		early.bound(results)
 		changed = d.SettleAll(results, func(w dag.WorkerKey) bool { return offers.alive[w] }, offers.passesNobody)
-		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, granted.ask)
+		eff, err = s.apply(ctx, c, &pgx.Batch{}, d, view, granted.ask)
 		return err
 	})
 	return changed, eff, err
@@ -166,7 +166,7 @@ func (s *Store) decide(ctx context.Context, l load, room Room, f func(*dag.Decis
 			return err
 		}
 		f(d)
-		eff, err = apply(ctx, c, &pgx.Batch{}, d, view, room)
+		eff, err = s.apply(ctx, c, &pgx.Batch{}, d, view, room)
 		return err
 	})
 	return eff, err

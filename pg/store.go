@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // Config says how to reach Postgres.
@@ -30,6 +32,7 @@ type Store struct {
 	submissions *submissions
 	resident    *residentTrees
 	secret      []byte
+	known       dag.Known
 
 	settles, claims caution
 	tried, refused  atomic.Int64 // see OptimisticTransactions

@@ -48,7 +48,7 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 		if len(late) > 0 {
 			b.Queue(sql("DropVoidCancellations"), late)
 		}
-		if eff, err = apply(ctx, c, b, d, view, room); err == nil {
+		if eff, err = s.apply(ctx, c, b, d, view, room); err == nil {
 			eff.Followups += len(late)
 		}
 		return err

@@ -3,7 +3,6 @@ package worker
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/textproto"
@@ -202,13 +201,7 @@ var errNoReason = executors.Permanent(errors.New("executor returned a partial re
 
 // unknownExecutor is the failure of spec 1.3 item 4.
 func (w *Worker) unknownExecutor(work *workerv1.Work) error {
-	var schemas struct{ Type, Method any }
-	_ = json.Unmarshal(work.Schemas, &schemas)
-	kind, _ := schemas.Type.(string)
-	method, _ := schemas.Method.(string)
-	return fmt.Errorf("Task executor not found. type='%s', method='%s'. Registered executor types: [%s]. Registered executor ids: [%s].",
-		cmp.Or(kind, "stdio"), cmp.Or(method, work.Executor),
-		strings.Join(w.kinds.types(), ", "), strings.Join(w.kinds.ids(), ", "))
+	return errors.New(dag.UnknownExecutor(work.Executor, work.Schemas, w.kinds.types(), w.kinds.ids()))
 }
 
 var spanOptions = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindConsumer)}

@@ -15,6 +15,12 @@ insert into executor (id) select unnest($1::text[]) on conflict do nothing
 -- name: ExecutorIDs
 select id from executor
 
+-- name: AskedExecutors
+-- Which executors the tasks $1 ask for, and in which words. No locks.
+select u.key, s.executor, p.schemas from unnest($1::bigint[]) u(key)
+cross join lateral (select executor from spec where spec.key = u.key offset 0) s
+left join lateral (select schemas from payload where payload.key = u.key offset 0) p on true
+
 -- name: CheckWrite
 -- Writes a page, for a transaction that is rolled back.
 insert into write_check (filler) values (repeat('-', 7500))

@@ -11,7 +11,8 @@ import (
 type Worker struct {
 	ID, Instance, Host, State, Build string // State: alive, draining, gone, lost
 	Pools                            map[string]int
-	Level                            int // feature level; 0: its coordinator is of a version that does not say
+	Faults                           []string // what keeps it from work, a sentence each
+	Level                            int      // feature level; 0: its coordinator is of a version that does not say
 	Running                          int
 	StartedAt, LeaseUntil            time.Time
 }
@@ -34,7 +35,7 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	for i, w := range got.Workers {
 		out[i] = Worker{
 			ID: w.Id, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Level: int(w.Level), Running: int(w.Running),
-			StartedAt: at(w.StartedAt), LeaseUntil: at(w.LeaseUntil), Pools: make(map[string]int, len(w.Pools)),
+			StartedAt: at(w.StartedAt), LeaseUntil: at(w.LeaseUntil), Pools: make(map[string]int, len(w.Pools)), Faults: w.Faults,
 		}
 		for pool, n := range w.Pools {
 			out[i].Pools[pool] = int(n)

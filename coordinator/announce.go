@@ -43,6 +43,17 @@ func fault(m *workerv1.Beat) string {
 			return fmt.Sprintf("pools: %s with %d slots, the most is %d", p.Pool, p.Concurrency, maxConcurrency)
 		}
 	}
+	if len(m.Faults) > workerv1.MaxFaults {
+		return fmt.Sprintf("faults: %d, the most is %d", len(m.Faults), workerv1.MaxFaults)
+	}
+	for _, f := range m.Faults {
+		switch {
+		case f.Pool != "" && !dag.ValidPool(f.Pool):
+			return fmt.Sprintf("faults: %.64q is no name of a pool", f.Pool)
+		case len(f.Executor) > workerv1.MaxNameBytes || len(f.Text) > workerv1.MaxFaultText:
+			return fmt.Sprintf("faults: want executors of at most %d bytes, and texts of %d", workerv1.MaxNameBytes, workerv1.MaxFaultText)
+		}
+	}
 	for _, id := range m.Executors {
 		if id == "" || len(id) > workerv1.MaxNameBytes || strings.IndexByte(id, 0) >= 0 {
 			return fmt.Sprintf("executors: want 1 to %d bytes each, none of them NUL", workerv1.MaxNameBytes)

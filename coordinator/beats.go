@@ -202,6 +202,9 @@ func (b *beating) row() pg.Beat {
 	case b.m.Draining:
 		row.State = pg.WorkerDraining
 	}
+	for _, f := range b.m.Faults {
+		row.Faults = append(row.Faults, pg.WorkerFault{Pool: f.Pool, Executor: clean(f.Executor), Text: clean(f.Text)})
+	}
 	row.Attempts = slices.Collect(b.listed)
 	return row
 }

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"time"
 
@@ -60,9 +61,26 @@ func (c *Coordinator) Workers(ctx context.Context) ([]Worker, error) {
 			state = WorkerLost // and about to be called so
 		}
 		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state, Build: w.Build, Level: w.Level, Pools: w.Pools,
-			Running: w.Attempts, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
+			Faults: faultTexts(w.Faults), Running: w.Attempts, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
 	}
 	return out, nil
+}
+
+// faultTexts are sentences that say what they are about.
+func faultTexts(faults []pg.WorkerFault) (texts []string) {
+	for _, f := range faults {
+		switch {
+		case f.Executor != "" && f.Pool != "":
+			texts = append(texts, fmt.Sprintf("executor %s is off, and tasks of pool %s are not taken: %s", f.Executor, f.Pool, f.Text))
+		case f.Executor != "":
+			texts = append(texts, fmt.Sprintf("executor %s is off: %s", f.Executor, f.Text))
+		case f.Pool != "":
+			texts = append(texts, fmt.Sprintf("tasks of pool %s are not taken: %s", f.Pool, f.Text))
+		default:
+			texts = append(texts, f.Text)
+		}
+	}
+	return texts
 }
 
 // LiveCoordinator is a coordinator whose lease lives, as shown.

@@ -114,6 +114,7 @@ type Worker struct {
 	Level                     dag.Level // feature level
 	State                     WorkerState
 	Pools                     map[string]int // name to concurrency
+	Faults                    []string       // what keeps it from work, a sentence each
 	Running                   int
 	StartedAt, LeaseUntil     time.Time
 }

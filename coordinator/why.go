@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -119,13 +120,17 @@ func (e *Explanation) place(w *pg.Why) {
 		e.wait(Wait{Kind: WaitDispatch, Pool: w.Pool, Text: "a dispatch that is not on record, which no transaction leaves behind: see verify"})
 		return
 	}
+	except := ""
+	if len(w.Workers.Faults) > 0 {
+		except = "; not taken by worker " + strings.Join(w.Workers.Faults, ", nor by worker ")
+	}
 	if p.Ahead == 0 && p.Busy < w.Workers.Capacity {
 		e.Summary = "ready: it is the next, and its pool has room"
 		text := "a coordinator to publish it"
 		if p.Sent != nil {
 			text = fmt.Sprintf("a worker to take it; it was published %s, and is again should that be lost", clock(p.Sent))
 		}
-		e.wait(Wait{Kind: WaitDispatch, Pool: w.Pool, Text: text})
+		e.wait(Wait{Kind: WaitDispatch, Pool: w.Pool, Text: text + except})
 		return
 	}
 	e.Summary = fmt.Sprintf("ready: pool %s has no room for it yet", w.Pool)
@@ -134,7 +139,7 @@ func (e *Explanation) place(w *pg.Why) {
 		count = "at least " + count
 	}
 	e.wait(Wait{Kind: WaitCapacity, Pool: w.Pool, Ahead: p.Ahead, Capacity: w.Workers.Capacity,
-		Text: fmt.Sprintf("a slot of pool %s: %s ready tasks come first, %d of %d slots are taken", w.Pool, count, min(p.Busy, w.Workers.Capacity), w.Workers.Capacity)})
+		Text: fmt.Sprintf("a slot of pool %s: %s ready tasks come first, %d of %d slots are taken", w.Pool, count, min(p.Busy, w.Workers.Capacity), w.Workers.Capacity) + except})
 }
 
 // pool explains that nobody takes tasks of the pool.
@@ -142,6 +147,9 @@ func (e *Explanation) pool(w *pg.Why) {
 	wait := Wait{Kind: WaitPool, Pool: w.Pool}
 	e.Summary = fmt.Sprintf("ready: no live worker serves pool %s", w.Pool)
 	switch {
+	case len(w.Workers.Faults) > 0:
+		e.Summary = fmt.Sprintf("ready: no worker of pool %s can take it", w.Pool)
+		wait.Text = fmt.Sprintf("a worker that can take tasks of pool %s; worker %s", w.Pool, strings.Join(w.Workers.Faults, "; worker "))
 	case w.Workers.Draining > 0:
 		wait.Since = *w.Workers.Since
 		wait.Text = fmt.Sprintf("a worker that serves pool %s: the last ones (%d) are draining and take nothing", w.Pool, w.Workers.Draining)

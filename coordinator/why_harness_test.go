@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -116,6 +117,8 @@ type whyTest struct {
 	*testing.T
 	gate *gate
 	db   *pgx.Conn
+
+	commands *atomic.Bool // whether workers that are added allow commands
 }
 
 // why waits until the causes are as wanted.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,13 +23,14 @@ import (
 // TestWhy sets up each cause, sees it named and nothing else, removes what was named, and sees the task start.
 func TestWhy(t *testing.T) {
 	t.Parallel()
-	g := &gate{closed: map[string]chan struct{}{}}
+	g, commands := &gate{closed: map[string]chan struct{}{}}, &atomic.Bool{}
 	pools := []string{"gate_executor"}
 	for d := range builtin.Catalogue() {
 		pools = append(pools, d.ID)
 	}
 	shared := cluster.Start(t, cluster.Options{Pools: pools, Executors: func() []executors.Executor { return []executors.Executor{g} },
-		Coordinator: func(s *config.Coordinator) { s.Window = 2 }})
+		Coordinator: func(s *config.Coordinator) { s.Window = 2 },
+		Worker:      func(s *config.Worker) { s.CommandAllow = config.Bool(commands.Load()) }})
 	db, err := pgx.Connect(t.Context(), shared.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -48,6 +50,7 @@ func TestWhy(t *testing.T) {
 		{"a pool whose worker left", whyPoolLeft},
 		{"a pool whose worker was lost", whyPoolLost},
 		{"a pool whose worker drains", whyPoolDrains},
+		{"a pool that a worker can't serve", whyPoolFaulty},
 		{"capacity: what comes first is counted by priority, then time", whyCapacity},
 		{"capacity: many wait in Postgres", whyBacklog},
 		{"a dispatch that is on its way", whyDispatch},
@@ -56,13 +59,42 @@ func TestWhy(t *testing.T) {
 		{"a cancelled tree", whyCancelledTree},
 		{"what runs or has ended waits for nothing", whyNothing},
 	} {
-		t.Run(story.name, func(t *testing.T) { story.run(&whyTest{Cluster: shared.For(t), T: t, gate: g, db: db}) })
+		t.Run(story.name, func(t *testing.T) {
+			story.run(&whyTest{Cluster: shared.For(t), T: t, gate: g, db: db, commands: commands})
+		})
 	}
 	for _, id := range []string{"no-such-task", "", "a\x00b"} {
 		if _, err := shared.Service().Why(t.Context(), id); !errors.Is(err, coordinator.ErrNotFound) {
 			t.Errorf("why %q: got %v, want not found", id, err)
 		}
 	}
+}
+
+// The workers serve no pool for an executor that is off, and say so.
+func whyPoolFaulty(w *whyTest) {
+	t := noop("faulty", "")
+	t.Executor = "command_executor"
+	w.Submit(coordinator.SubmitOptions{}, with(t, `{"command": "true"}`))
+	e := w.why("faulty", "pool command_executor")
+	if want := "worker worker-1: commands are not allowed on this worker"; !strings.Contains(e.Waits[0].Text, want) || !strings.Contains(e.Summary, "can take it") {
+		w.Errorf("got %q, %q, want %q", e.Summary, e.Waits[0].Text, want)
+	}
+	workers, err := w.Service().Workers(w.Context())
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, x := range workers {
+		if x.ID != "worker-1" {
+			continue
+		}
+		if want := "executor command_executor is off, and tasks of pool command_executor are not taken: commands are not allowed"; len(x.Faults) != 1 ||
+			!strings.HasPrefix(x.Faults[0], want) || x.Pools["command_executor"] > 0 || x.Pools["noop_executor"] == 0 {
+			w.Errorf("got %+v", x)
+		}
+	}
+	w.commands.Store(true)
+	w.AddWorkerOf(1, "command_executor")
+	w.starts("faulty")
 }
 
 func whyHeld(w *whyTest) {

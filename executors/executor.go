@@ -34,6 +34,13 @@ type Checker interface {
 	Check(ctx context.Context) error
 }
 
+// Disabler is implemented by executors that their settings may turn off. A worker asks once, before it connects. It does not serve
+// a pool that is called like an executor that is off, and the cluster's list of workers shows why.
+type Disabler interface {
+	// Disabled says why the executor is off and how it is turned on, in a text for operators; empty: it is on.
+	Disabled() string
+}
+
 // Adviser is implemented by executors whose settings may be a mistake. A worker asks them once, before it connects, and logs
 // what they say.
 type Adviser interface {

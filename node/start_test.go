@@ -7,6 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -91,5 +92,28 @@ func TestStopWhileACoordinatorStarts(t *testing.T) {
 	}
 	if err := p.Stop(); err != nil {
 		t.Errorf("second stop: got %v", err)
+	}
+}
+
+// The probes of a worker that waits for NATS say so.
+func TestAWorkerIsNotReadyBeforeNATS(t *testing.T) {
+	cfg := config.Defaults[*config.Worker]()
+	cfg.NATSURL.Secret, cfg.HTTPAddr = "nats://w1:x@127.0.0.1:1", "127.0.0.1:0"
+	p := NewProcess(slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		if err := p.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "has not reached NATS") {
+			t.Errorf("ready: got %v", err)
+		}
+	})
+	if _, err := p.StartWorker(ctx, cfg, Options{}); err == nil {
+		t.Error("started without NATS")
+	}
+	if stop() {
+		t.Error("it gave up early")
+	}
+	if err := p.Stop(); err != nil {
+		t.Errorf("stop: got %v", err)
 	}
 }

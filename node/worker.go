@@ -2,8 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -21,6 +23,13 @@ type Worker struct {
 func (p *Process) StartWorker(ctx context.Context, cfg *config.Worker, opts Options) (*Worker, error) {
 	parts := partsOfWorker(cfg, p.log)
 	w := &Worker{}
+	var dialled atomic.Pointer[worker.Worker]
+	p.Probe(func(context.Context) error { // before anybody can ask
+		if w := dialled.Load(); w != nil {
+			return w.Ready()
+		}
+		return errors.New("the worker has not reached NATS")
+	})
 	var err error
 	if parts.http.Addr != "" {
 		if w.HTTP, err = p.serveHTTP(ctx, http.NotFoundHandler(), parts.http); err != nil {
@@ -36,7 +45,7 @@ func (p *Process) StartWorker(ctx context.Context, cfg *config.Worker, opts Opti
 		return nil, err
 	}
 	p.OnStop("worker's connection and executors", w.Close)
+	dialled.Store(w.Worker)
 	p.Run(ctx, "worker", w.Run)
-	p.Probe(func(context.Context) error { return w.Ready() })
 	return w, nil
 }

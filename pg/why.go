@@ -18,6 +18,7 @@ const (
 
 	whyLate      = 20_000  // tasks that were published last and are looked at
 	whyStretches = 100_000 // waiting stretches that are summed up
+	whyFaults    = 3       // workers whose faults are named
 )
 
 // Why is what the store knows of a task's waiting, as of one moment.
@@ -67,6 +68,7 @@ type WhyWorkers struct {
 	Workers  int        // how many those are
 	Draining int        // alive, but take nothing any more
 	Since    *time.Time // since when others were the last that served it; nil: none in the last day
+	Faults   []string   // "worker: fault" of the first live ones that don't count, as a fault keeps them from its tasks
 }
 
 // WhyPlace is where a ready task stands in its pool.
@@ -124,7 +126,7 @@ func (w *Why) addDependencies(ctx context.Context, tx pgx.Tx) error {
 
 // addPlace adds where a ready task stands, and who could take it.
 func (w *Why) addPlace(ctx context.Context, tx pgx.Tx, lease time.Duration) error {
-	rows, err := tx.Query(ctx, sql("WhyWorkers"), w.Pool, lease.Seconds())
+	rows, err := tx.Query(ctx, sql("WhyWorkers"), w.Pool, lease.Seconds(), whyFaults)
 	if err != nil {
 		return err
 	}

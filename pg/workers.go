@@ -45,6 +45,14 @@ type Beat struct {
 	State                     WorkerState // alive, draining or gone
 	Number                    int64
 	Attempts                  []dag.Key // all that it knows of
+	Faults                    []WorkerFault
+}
+
+// WorkerFault is something that keeps a worker from work. The JSON is stored.
+type WorkerFault struct {
+	Pool     string `json:"pool"`     // whose tasks it does not take; empty: it is not about one
+	Executor string `json:"executor"` // that can't run there; empty: it is not about one
+	Text     string `json:"text"`
 }
 
 // ExtendLeases records beats, at most one of each instance, and extends each lease to lease from now, by Postgres's
@@ -53,7 +61,7 @@ type Beat struct {
 func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Duration) (map[string]dag.WorkerKey, error) {
 	n := len(beats)
 	instance, id, host, build := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	pools, attempts := make([]string, n), make([]string, n)
+	pools, attempts, faults := make([]string, n), make([]string, n), make([]string, n)
 	state, number, level := make([]int16, n), make([]int64, n), make([]int32, n)
 	for i, b := range beats {
 		instance[i], id[i], host[i], build[i], state[i], number[i], level[i] = b.Instance, b.ID, b.Host, b.Build, int16(b.State), b.Number, int32(b.Level)
@@ -62,6 +70,11 @@ func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Durat
 			return nil, err
 		}
 		pools[i] = string(p)
+		f, err := json.Marshal(append([]WorkerFault{}, b.Faults...)) // never null
+		if err != nil {
+			return nil, err
+		}
+		faults[i] = string(f)
 		var list strings.Builder
 		for j, k := range b.Attempts {
 			if j > 0 {
@@ -75,7 +88,7 @@ func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Durat
 	defer cancel()
 	out := make(map[string]dag.WorkerKey, n)
 	err := retry(ctx, func() error {
-		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds(), level)
+		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds(), level, faults)
 		if err != nil {
 			return err
 		}
@@ -182,6 +195,7 @@ type WorkerInfo struct {
 	Pools                     map[string]int
 	StartedAt, LeaseUntil     time.Time
 	Attempts                  int
+	Faults                    []WorkerFault
 }
 
 // ListWorkers shows workers that are alive or departed within the last hour, newest first, at most 1000.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,14 +78,16 @@ type Conn struct {
 	turn     context.CancelCauseFunc
 	pools    map[string]time.Time // when a pool's consumers were last seen to exist
 	watched  bool                 // deletions are watched and repaired
+	refused  map[string]bool      // what the server does not allow; see noteRefusal
 	refusing map[string]time.Time // by stream: since when it stores nothing; see noted
 	acks     *ackInbox            // nil until the first PublishWork
 
 	workStream jetstream.Stream // nil until the first Depth
 }
 
-// Connect tries to connect until ctx ends, with a warning every 5 s; its error then names the last failure. Once connected,
-// the connection reconnects by itself for ever.
+// Connect tries to connect until ctx ends, with a warning every 5 s; its error then names the last failure. It gives up earlier on
+// an address that can be none, and on a user that the server has refused for 5 s. Once connected, the connection reconnects by
+// itself for ever.
 func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Replicas == 0 {
 		cfg.Replicas = 1
@@ -113,6 +116,9 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Worker != "" && !ValidName(cfg.Worker) {
 		return nil, fmt.Errorf("connect to nats: worker %q: want 1 to 64 letters, digits, _ and -", cfg.Worker)
 	}
+	if strings.Trim(cfg.URL, ", ") == "" {
+		return nil, errors.New("connect to nats: the URL is empty: want nats://user:password@host:port, several separated by commas")
+	}
 	c := &Conn{
 		cfg:         cfg,
 		names:       namesOf(cfg.Prefix),
@@ -120,6 +126,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		reconnected: make(chan struct{}, 1),
 		closed:      make(chan struct{}),
 		pools:       make(map[string]time.Time),
+		refused:     make(map[string]bool),
 		refusing:    make(map[string]time.Time),
 	}
 	c.epoch, c.turn = context.WithCancelCause(context.Background())
@@ -159,6 +166,7 @@ func (c *Conn) dial(ctx context.Context) error {
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			c.noteRefusal(err)
 			if sub != nil {
 				c.log.Error("nats reports an error", "error", err, "subject", sub.Subject)
 				return
@@ -173,6 +181,7 @@ func (c *Conn) dial(ctx context.Context) error {
 		options = append(options, nats.CustomInboxPrefix(c.names.inbox(c.cfg.Worker)))
 	}
 	warnAt := time.Now().Add(warnEvery)
+	var refused time.Time // since when the user is
 	for {
 		nc, err := nats.Connect(c.cfg.URL, options...)
 		if err == nil {
@@ -181,6 +190,14 @@ func (c *Conn) dial(ctx context.Context) error {
 		}
 		if bad, ok := errors.AsType[*url.Error](err); ok {
 			return fmt.Errorf("connect to nats: url: %w", bad.Err) // without the URL, which holds a password
+		}
+		switch {
+		case !errors.Is(err, nats.ErrAuthorization):
+			refused = time.Time{}
+		case refused.IsZero():
+			refused = time.Now()
+		case time.Since(refused) > loginPatience:
+			return fmt.Errorf("connect to nats: user %q or its password is refused: %w", userOf(c.cfg.URL), err)
 		}
 		select {
 		case <-ctx.Done():
@@ -214,6 +231,7 @@ func (c *Conn) currentEpoch() context.Context {
 func (c *Conn) nextEpoch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	clear(c.refused) // perhaps it is allowed after a reconnection
 	c.turn(errBroken)
 	c.epoch, c.turn = context.WithCancelCause(context.Background())
 	select {

@@ -19,6 +19,8 @@ func TestConnectRefuses(t *testing.T) {
 		"a worker's id that is long": {URL: "nats://127.0.0.1:1", Worker: strings.Repeat("x", 65)},
 		"a prefix with a dot":        {URL: "nats://127.0.0.1:1", Prefix: "a.b"},
 		"a URL that is none":         {URL: "nats://user:secret@127.0.0.1:port"},
+		"no URL":                     {},
+		"addresses that are empty":   {URL: " , "},
 	} {
 		_, err := queue.Connect(t.Context(), cfg)
 		if err == nil {
@@ -26,6 +28,19 @@ func TestConnectRefuses(t *testing.T) {
 		} else if strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the error tells the password: %v", name, err)
 		}
+	}
+}
+
+func TestConnectGivesUpOnARefusedUser(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	began := time.Now()
+	_, err := queue.Connect(h.context(), queue.Config{URL: "nats://w1:guess@" + h.server.Address(), Logger: quiet})
+	if err == nil || !strings.Contains(err.Error(), `user "w1" or its password is refused`) || strings.Contains(err.Error(), "guess") {
+		t.Errorf("got %v, want that w1 is refused", err)
+	}
+	if took := time.Since(began); took < 4*time.Second { // a server that starts refuses everybody for a moment
+		t.Errorf("gave up after %s", took)
 	}
 }
 

@@ -47,6 +47,26 @@ func (t *Taker) lost() bool {
 	return false
 }
 
+// overdue notes the requests without an answer in time.
+func (t *Taker) overdue() {
+	now := time.Now()
+	for p, out := range t.asks.out {
+		if out > 0 && now.After(t.asks.deadline[p]) {
+			t.fail("NATS does not answer", p)
+		}
+	}
+}
+
+// fail notes what is wrong with requests.
+func (t *Taker) fail(what string, failed ...int) {
+	for _, p := range failed {
+		if t.failing[p].IsZero() {
+			t.failing[p] = time.Now()
+		}
+		t.failure[p] = what
+	}
+}
+
 // worn reports whether the subscription has served long enough and no request is pending.
 func (t *Taker) worn() bool {
 	return t.asks.sent >= wornAfter && t.asks.out == [priorities]int{}
@@ -119,6 +139,7 @@ func (t *Taker) relent() {
 	t.retry = [priorities]time.Duration{}
 	t.resume = [priorities]time.Time{}
 	t.relayed = false
+	t.failing = [priorities]time.Time{}
 }
 
 // onMessage runs in the subscription's goroutine.
@@ -150,6 +171,7 @@ func (t *Taker) onMessage(a *asks, m *nats.Msg) {
 	})
 	t.held++
 	t.retry[p] = 0
+	t.failing[p] = time.Time{}
 	t.known[p] = empty
 	if info.pending > 0 {
 		t.known[p] = more
@@ -175,7 +197,13 @@ func (t *Taker) onStatus(a *asks, p int, status string) {
 	case "404", "408": // there are no messages, or none came in time, or all are promised to others
 		t.known[p] = empty
 		t.retry[p] = 0
+		t.failing[p] = time.Time{}
 	default: // 503: no such consumer; 409: it was deleted, moves or has too many requests; 400: the request is malformed
+		what := "NATS answers with status " + status
+		if status == "503" {
+			what = "NATS has no consumer for the pool, which coordinators make"
+		}
+		t.fail(what, p)
 		t.refuse(p)
 	}
 }

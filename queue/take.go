@@ -61,6 +61,8 @@ type Taker struct {
 	relayed bool                        // a coordinator confirmed a request, see confirmField
 	retry   [priorities]time.Duration   // the pause after the next refusal; 0: retryFirst
 	resume  [priorities]time.Time       // when a refused priority may be asked again
+	failing [priorities]time.Time       // since when requests have had no proper answer; zero: the last had one
+	failure [priorities]string          // what was wrong with the last
 }
 
 // knowledge is what the last answer said about a priority's consumer.
@@ -112,6 +114,23 @@ func (t *Taker) More() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Contains(t.known[:], more)
+}
+
+// Fault says what is wrong if the server has given no proper answer to requests of a priority for at least that long; empty:
+// nothing is.
+func (t *Taker) Fault(least time.Duration) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for p, subject := range t.subjects {
+		if since := t.failing[p]; since.IsZero() || time.Since(since) < least {
+			continue
+		}
+		if what := "publish to " + subject; t.conn.isRefused(what) {
+			return "NATS does not let the worker " + what
+		}
+		return t.failure[p]
+	}
+	return ""
 }
 
 func (t *Taker) begin() {
@@ -201,6 +220,7 @@ func (t *Taker) step(max int) []*WorkDelivery {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.asks != nil && (t.lost() || t.worn()) {
+		t.overdue()
 		t.close()
 	}
 	order := t.order()
@@ -210,6 +230,7 @@ func (t *Taker) step(max int) []*WorkDelivery {
 	if !t.fetching() {
 		if err := t.ask(order, max); err != nil {
 			t.close()
+			t.fail("NATS can't be asked: "+err.Error(), order[:]...)
 			t.refuse(order[:]...)
 		}
 	}

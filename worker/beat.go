@@ -88,6 +88,7 @@ func (s *session) beat(ctx context.Context, leaving bool) bool {
 	answer, err := w.conn.Request(ctx, queue.Beat, data)
 	if err != nil {
 		if ctx.Err() == nil || time.Since(sent) >= within {
+			s.complain(err.Error())
 			w.quiet.warn("beat", "beat is not answered", "instance", s.instance, "lease_until", s.lease.Until(), "error", err)
 		}
 		return false
@@ -104,7 +105,7 @@ func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 	w := s.w
 	beat := &workerv1.Beat{
 		Version: workerv1.Version, Instance: s.instance, Draining: w.isDraining(), Leaving: leaving,
-		Host: w.cfg.Host, Build: w.cfg.Build, Level: uint32(dag.AllLevels.Highest()), Executors: w.kinds.ids(),
+		Host: w.cfg.Host, Build: w.cfg.Build, Level: uint32(dag.AllLevels.Highest()), Executors: w.kinds.ids(), Faults: w.faults(),
 	}
 	for _, p := range w.pools {
 		beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots)})
@@ -160,6 +161,7 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 		return false
 	}
 	if reply.LeaseMs <= 0 {
+		s.complain(reply.Error)
 		w.quiet.warn("lease", "no lease was granted", "instance", s.instance, "error", reply.Error)
 		s.lease.refuse()
 		return false

@@ -39,8 +39,10 @@ type Config struct {
 	// are an io.Closer.
 	Executors []executors.Executor
 
-	Pools    []Pool // empty: one for each executor, named like it
-	OwnPools bool   // also serve one pool for each executor, named like it, besides those in Pools
+	// Pools: empty means one for each executor, named like it. None that is named like an executor that is off is served
+	// ([executors.Disabler]).
+	Pools    []Pool
+	OwnPools bool // also serve one pool for each executor, named like it, besides those in Pools
 	// Concurrency is the slots of each pool that names no number. 0: what suits the executor of the pool's name
 	// ([executors.Description]), and in other pools [executors.DefaultConcurrency]. All pools together have at most 20 000.
 	Concurrency int
@@ -71,6 +73,8 @@ type Config struct {
 	Log   *slog.Logger // default slog.Default()
 	Meter metric.Meter // default the global provider's
 	Trace trace.Tracer // default the global provider's
+
+	off []*workerv1.Fault // executors that are off, and the pools that are not served therefore
 }
 
 // maxInHand bounds the attempts that one beat has to list, so that it fits into a message.
@@ -135,7 +139,8 @@ func buildOf(info *debug.BuildInfo) string {
 func (c *Config) setPools() {
 	named := c.Pools
 	c.Pools = slices.Clone(named)
-	if c.OwnPools || len(named) == 0 {
+	own := c.OwnPools || len(named) == 0
+	if own {
 		for _, e := range c.Executors {
 			if isNil(e) {
 				continue // which validate reports
@@ -146,6 +151,7 @@ func (c *Config) setPools() {
 			}
 		}
 	}
+	c.dropPools(own)
 	suits := map[string]int{}
 	for _, e := range c.Executors {
 		if !isNil(e) {
@@ -156,6 +162,28 @@ func (c *Config) setPools() {
 	for i := range c.Pools {
 		p := &c.Pools[i]
 		orDefault(&p.Concurrency, cmp.Or(c.Concurrency, suits[p.Name], executors.DefaultConcurrency))
+	}
+}
+
+// dropPools drops the pools of executors that are off: their tasks would fail here, and may succeed at another worker. A second
+// call finds what the first has dropped.
+func (c *Config) dropPools(own bool) {
+	before := c.off
+	c.off = nil
+	for _, e := range c.Executors {
+		d, ok := e.(executors.Disabler)
+		if !ok || isNil(e) || d.Disabled() == "" {
+			continue
+		}
+		id := e.Describe().ID
+		f := &workerv1.Fault{Executor: clean(id, workerv1.MaxNameBytes), Text: clean(d.Disabled(), workerv1.MaxFaultText)}
+		kept := slices.DeleteFunc(slices.Clone(c.Pools), func(p Pool) bool { return p.Name == id })
+		dropped := slices.ContainsFunc(before, func(f *workerv1.Fault) bool { return f.Pool == id })
+		if queue.ValidName(id) && (own || dropped || len(kept) < len(c.Pools)) {
+			f.Pool = id
+		}
+		c.Pools = kept
+		c.off = append(c.off, f)
 	}
 }
 
@@ -173,8 +201,11 @@ func (c *Config) validate() error {
 		fault("prefix %q: %s", c.Prefix, nameRule)
 	}
 	c.validateExecutors(fault)
-	if n := len(c.Pools); n > workerv1.MaxPools {
+	switch n := len(c.Pools); {
+	case n > workerv1.MaxPools:
 		fault("%d pools, at most %d", n, workerv1.MaxPools)
+	case n == 0 && len(c.off) > 0:
+		fault("no pool is left to serve: executor %s is off: %s", c.off[0].Executor, c.off[0].Text)
 	}
 	c.validatePools(fault)
 	c.validateSizes(fault)

@@ -23,7 +23,7 @@ const coordinatorUser = "coordinator"
 //
 // url is nats://user:password@host:port, several separated by commas; the user is the worker's id. Dial waits for a server
 // until ctx ends, and logs a warning every 5 s. It returns an error that names all faults of the configuration, or one that says
-// which executors can't run on this machine (see [executors.Checker]).
+// which executors can't run on this machine (see [executors.Checker]), or what of a worker's needs NATS does not allow the user.
 //
 // Dial closes the process to others of the same user, as [FromEnv] does.
 //
@@ -59,11 +59,18 @@ func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	advise(&cfg)
+	for _, f := range cfg.off {
+		cfg.Log.Warn("executor is off, and its pool is not served", "executor", f.Executor, "reason", f.Text)
+	}
 	conn, err := queue.Connect(ctx, queue.Config{
 		URL: address.WithUser(coordinatorUser, cfg.ID).Reveal(), Name: cfg.ID, Prefix: cfg.Prefix, Worker: cfg.ID, Logger: cfg.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("worker %s: %w", cfg.ID, err)
+	}
+	if err := conn.CheckPermissions(ctx, poolNames(cfg.Pools)); err != nil {
+		conn.Close()
+		return nil, err
 	}
 	w, err := newWorker(cfg, conn)
 	if err != nil {
@@ -90,6 +97,13 @@ func check(ctx context.Context, all []executors.Executor) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+func poolNames(pools []Pool) (names []string) {
+	for _, p := range pools {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 // advise logs what operators should think over.

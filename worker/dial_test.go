@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
@@ -149,6 +150,69 @@ func TestDial(t *testing.T) {
 	}
 	if err := w.Close(); err != nil || e.closed != 1 || w.conn.Connected() {
 		t.Errorf("got %v, closed %d times, connected %v", err, e.closed, w.conn.Connected())
+	}
+}
+
+// off is an executor that is off unless why is empty.
+type off struct {
+	withID
+	why string
+}
+
+func (e *off) Disabled() string { return e.why }
+
+// Pools of executors that are off are not served, and beats say why.
+func TestExecutorsThatAreOff(t *testing.T) {
+	all := []executors.Executor{noop.New(), &off{withID{id: "gpu"}, "no device"}, &off{withID{id: "cpu"}, ""}, &off{withID{id: "no pool's name"}, "no luck"}}
+	for name, tt := range map[string]struct {
+		cfg  Config
+		want string // pools; and faults, as pool, executor, text
+	}{
+		"pools by default": {Config{}, "[{noop_executor 16} {cpu 16}] [gpu gpu no device] [ no pool's name no luck]"},
+		"own pools beside": {Config{OwnPools: true, Pools: []Pool{{"gpu", 2}, {"x", 1}}}, "[{x 1} {noop_executor 16} {cpu 16}] [gpu gpu no device] [ no pool's name no luck]"},
+		"named pools":      {Config{Pools: []Pool{{"x", 1}}}, "[{x 1}] [ gpu no device] [ no pool's name no luck]"},
+		"named like it":    {Config{Pools: []Pool{{"gpu", 2}, {"x", 1}}}, "[{x 1}] [gpu gpu no device] [ no pool's name no luck]"},
+	} {
+		tt.cfg.ID, tt.cfg.Executors = "w1", all
+		tt.cfg.setDefaults()
+		tt.cfg.setDefaults() // as a worker that is dialled does
+		got := fmt.Sprint(tt.cfg.Pools)
+		for _, f := range tt.cfg.off {
+			got += fmt.Sprint(" ", []string{f.Pool, f.Executor, f.Text})
+		}
+		if got != tt.want {
+			t.Errorf("%s: got %s, want %s", name, got, tt.want)
+		}
+		if err := tt.cfg.validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	none := Config{ID: "w1", Executors: all[1:2]}
+	none.setDefaults()
+	if err := none.validate(); err == nil || !strings.Contains(err.Error(), "no pool is left to serve: executor gpu is off: no device") {
+		t.Errorf("nothing is on: got %v", err)
+	}
+}
+
+// A worker whose NATS user is another's, or a coordinator's that may not read a worker's inbox, does not start.
+func TestDialNeedsPermissions(t *testing.T) {
+	server, err := natsserver.Start(natsserver.Config{StoreDir: t.TempDir(), Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Shutdown()
+	e := &closing{Executor: noop.New()}
+	_, err = Dial(t.Context(), server.WorkerURL("theirs"), Config{ID: "mine", Executors: []executors.Executor{e}, Log: quiet})
+	if err == nil || !strings.Contains(err.Error(), `user "theirs" do what worker mine needs`) || e.closed != 1 {
+		t.Errorf("got %v, and the executor was closed %d times", err, e.closed)
+	}
+	w, err := Dial(t.Context(), server.WorkerURL("mine"), Config{Executors: []executors.Executor{noop.New()}, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	if err := w.Ready(); err == nil {
+		t.Error("ready before it runs")
 	}
 }
 

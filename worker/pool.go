@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/taskgrove/taskgrove/queue"
 )
 
 // pool is one queue's slots, which the ledger counts. A slot is held from the take to the handing over of the result;
@@ -15,8 +17,9 @@ type pool struct {
 	name  string
 	index int // its place in the ledger
 	slots int
-	more  atomic.Bool   // messages waited for the pool at the last take
-	wake  chan struct{} // capacity 1: a slot may be free, or there may be room for results
+	more  atomic.Bool                 // messages waited for the pool at the last take
+	wake  chan struct{}               // capacity 1: a slot may be free, or there may be room for results
+	taker atomic.Pointer[queue.Taker] // the last session's; nil: there was none
 	attrs metric.MeasurementOption
 }
 

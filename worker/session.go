@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,9 +28,10 @@ type session struct {
 	instance string
 	lease    *lease
 	claims   *batcher[*attempt]
-	kick     chan struct{} // capacity 1: a beat is wanted at once
-	outdated chan error    // capacity 1: a coordinator refused the worker for good
-	announce sync.Once     // that it takes tasks
+	kick     chan struct{}          // capacity 1: a beat is wanted at once
+	outdated chan error             // capacity 1: a coordinator refused the worker for good
+	announce sync.Once              // that it takes tasks
+	trouble  atomic.Pointer[string] // why the last beat that failed did
 
 	ledger.Session // guarded by the book's mu
 }
@@ -41,6 +43,9 @@ func newSession(w *Worker) *session {
 	s.claims = s.newClaimer()
 	return s
 }
+
+// complain keeps why a beat failed, for [Worker.Ready].
+func (s *session) complain(what string) { s.trouble.Store(&what) }
 
 func (s *session) wantBeat() { signal(s.kick) }
 

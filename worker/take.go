@@ -25,6 +25,7 @@ func (s *session) takes(ctx context.Context, p *pool) error {
 		return nil
 	}
 	taker := s.w.conn.Taker(p.name)
+	p.taker.Store(taker)
 	backlog := false // the last take brought all that was asked for
 	for {
 		want := 1

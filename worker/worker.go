@@ -208,9 +208,21 @@ func (w *Worker) Ready() error {
 	case !w.conn.Connected():
 		return errors.New("not connected to NATS")
 	case !s.lease.holds():
+		if why := s.trouble.Load(); why != nil {
+			return fmt.Errorf("no lease was granted: %s", *why)
+		}
 		return errors.New("no lease was granted")
 	case !w.book.hasRoom():
 		return errors.New("too many results wait for their receipts")
+	}
+	for _, f := range w.faults() {
+		switch {
+		case f.Executor != "": // as it was configured
+		case f.Pool != "":
+			return fmt.Errorf("no tasks of pool %s are taken: %s", f.Pool, f.Text)
+		default:
+			return errors.New(f.Text)
+		}
 	}
 	return nil
 }

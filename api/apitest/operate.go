@@ -10,7 +10,8 @@ import (
 
 // Workers shows one worker.
 func (s *Service) Workers(context.Context) ([]coordinator.Worker, error) {
-	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: coordinator.WorkerAlive, Pools: map[string]int{"default": 4}}}, nil
+	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: coordinator.WorkerAlive, Pools: map[string]int{"default": 4},
+		Faults: []string{"executor x is off: it has no device"}}}, nil
 }
 
 // Coordinators shows one coordinator, which began an hour ago.
@@ -43,6 +44,10 @@ var operating = map[string]func(*site){
 		workers, err := s.svc.Workers(s.Context())
 		if workers = must(s, workers, err); len(workers) == 0 || workers[0].State != coordinator.WorkerAlive || len(workers[0].Pools) == 0 {
 			s.Errorf("got workers %+v", workers)
+		}
+		want, err := s.backend.Workers(s.Context())
+		if want = must(s, want, err); !slices.Equal(workers[0].Faults, want[0].Faults) {
+			s.Errorf("got faults %q, want %q", workers[0].Faults, want[0].Faults)
 		}
 	},
 	"coordinators are shown": func(s *site) {

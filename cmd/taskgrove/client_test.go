@@ -101,6 +101,7 @@ func TestClientCommands(t *testing.T) {
 		{"with a wrong format", []string{"list", "-o", "xml"}, "", "--output", exitUsage},
 		{"tasks are listed", []string{"list", "--tasks", "-o", "json", "--limit", "1"}, `"id":`, "", exitOK},
 		{"workers", []string{"workers"}, "POOLS", "", exitOK},
+		{"with what keeps them from work", []string{"workers"}, "w1: executor x is off: it has no device\n", "", exitOK},
 		{"pools", []string{"pools", "-o", "json"}, "[", "", exitOK},
 		{"why a task does not run", []string{"why", "a"}, "child (a): ready\n  waits for a slot: 3 come first\n", "", exitOK},
 		{"as json, too", []string{"why", "a", "-o", "json"}, `"kind":"capacity"`, "", exitOK},

@@ -31,6 +31,11 @@ func workersCommand() *cobra.Command {
 							x.StartedAt.Local().Format(time.DateTime), strings.Join(pools, ","))
 					}
 				})
+				for _, x := range workers {
+					for _, f := range x.Faults {
+						fmt.Fprintf(w, "%s: %s\n", x.ID, oneLine(f))
+					}
+				}
 			})
 		})
 }

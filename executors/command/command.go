@@ -106,6 +106,14 @@ type input struct {
 	FailOnError bool              `json:"fail_on_error"`
 }
 
+// Disabled implements [executors.Disabler].
+func (e *Executor) Disabled() string {
+	if e.cfg.Allow {
+		return ""
+	}
+	return "commands are not allowed on this worker; TASKGROVE_COMMAND_ALLOW=true allows them"
+}
+
 // Run implements [executors.Executor]. A command that exits with another code than 0 is a success of the task, unless
 // fail_on_error is set. When the context ends, everything that the command started is gone before Run returns, and what
 // it wrote until then is the partial result.

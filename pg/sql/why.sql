@@ -39,13 +39,20 @@ order by u.ord
 
 -- name: WhyWorkers
 -- The workers of the pool $1: slots and number of those that are alive, how many drain, and, if there ever was one whose
--- row is still there, since when the last of the others has been away. A farewell sets its lease $2 seconds ahead, too.
+-- row is still there, since when the last of the others has been away. A farewell sets its lease $2 seconds ahead, too. Those
+-- that a fault keeps from the pool's tasks do not count; the first $3 are named with their faults.
 -- No locks; reads all worker rows, which are kept for a day.
-select coalesce(sum((pools ->> $1)::integer) filter (where live and state = :worker_alive), 0) as capacity,
-  count(*) filter (where live and state = :worker_alive) as workers, count(*) filter (where live and state = :worker_draining) as draining,
+select coalesce(sum((pools ->> $1)::integer) filter (where live and state = :worker_alive and fault is null), 0) as capacity,
+  count(*) filter (where live and state = :worker_alive and fault is null) as workers,
+  count(*) filter (where live and state = :worker_draining and pools ? $1) as draining,
   max(case when live then now() when state = :worker_gone then lease_until - $2 * interval '1 second' else lease_until end)
-    filter (where not (live and state = :worker_alive)) as since
-from (select *, state in (:worker_live) and lease_until > now() as live from worker where pools ? $1) w
+    filter (where pools ? $1 and not (live and state = :worker_alive)) as since,
+  coalesce((array_agg(id || ': ' || fault order by key) filter (where live and fault is not null))[:$3], '{}') as faults
+from (select *, state in (:worker_live) and lease_until > now() as live from worker
+  where pools ? $1 or faults @> jsonb_build_array(jsonb_build_object('pool', $1::text))) w
+left join lateral (
+  select f ->> 'text' as fault from jsonb_array_elements(faults) f
+  where f ->> 'pool' = $1 or f ->> 'pool' = '' and f ->> 'executor' = '' limit 1) f on true
 
 -- name: WhyAhead
 -- Where the ready attempt ($3 key, $4 number) stands in pool $1 and priority $2: when its stretch was published, or is null

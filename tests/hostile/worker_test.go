@@ -279,6 +279,9 @@ func TestLyingBeats(t *testing.T) {
 		}, "the most is 100000"},
 		{"an executor with NUL", func(m *workerv1.Beat) { m.Executors = []string{"\x00"} }, "executors"},
 		{"1001 executors", func(m *workerv1.Beat) { m.Executors = make([]string, 1001) }, "executors: 1001"},
+		{"101 faults", func(m *workerv1.Beat) { m.Faults = make([]*workerv1.Fault, 101) }, "faults: 101"},
+		{"a fault of a kibibyte", func(m *workerv1.Beat) { m.Faults = []*workerv1.Fault{{Text: strings.Repeat("x", 1<<10)}} }, "texts of 512"},
+		{"a fault in a pool that is no name", func(m *workerv1.Beat) { m.Faults = []*workerv1.Fault{{Pool: "a.>"}} }, "faults: \"a.>\" is no name"},
 		{"250 001 attempts", func(m *workerv1.Beat) { m.Running = attempts }, "attempts"},
 		{"a protocol of the future", func(m *workerv1.Beat) { m.Version = 1000 }, "too old"},
 	} {
@@ -293,6 +296,14 @@ func TestLyingBeats(t *testing.T) {
 		if strings.HasPrefix(p.Name, "lie") {
 			t.Errorf("pool %s of a refused beat exists", p.Name)
 		}
+	}
+
+	// What it says of itself is text.
+	reply, err = s.crook.Beat(t.Context(), func(m *workerv1.Beat) {
+		m.Faults = []*workerv1.Fault{{Pool: "trap", Text: "a\x00b"}, {Executor: "\x00", Text: "c"}}
+	})
+	if err != nil || reply.Error != "" {
+		t.Errorf("faults with NUL: got %v, %v", reply, err)
 	}
 
 	// It says that it serves a pool of the good, and takes nothing: the good one does the work.

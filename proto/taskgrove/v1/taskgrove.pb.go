@@ -2630,7 +2630,8 @@ type Worker struct {
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	LeaseUntil    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
 	Build         string                 `protobuf:"bytes,9,opt,name=build,proto3" json:"build,omitempty"`
-	Level         int32                  `protobuf:"varint,10,opt,name=level,proto3" json:"level,omitempty"` // feature level
+	Level         int32                  `protobuf:"varint,10,opt,name=level,proto3" json:"level,omitempty"`  // feature level
+	Faults        []string               `protobuf:"bytes,11,rep,name=faults,proto3" json:"faults,omitempty"` // what keeps it from work, a sentence each
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2733,6 +2734,13 @@ func (x *Worker) GetLevel() int32 {
 		return x.Level
 	}
 	return 0
+}
+
+func (x *Worker) GetFaults() []string {
+	if x != nil {
+		return x.Faults
+	}
+	return nil
 }
 
 type ListCoordinatorsRequest struct {
@@ -3702,7 +3710,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04name\x18\a \x01(\tR\x04name\"\x14\n" +
 	"\x12ListWorkersRequest\"E\n" +
 	"\x13ListWorkersResponse\x12.\n" +
-	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\x8d\x03\n" +
+	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\xa5\x03\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x12\n" +
@@ -3716,7 +3724,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"leaseUntil\x12\x14\n" +
 	"\x05build\x18\t \x01(\tR\x05build\x12\x14\n" +
 	"\x05level\x18\n" +
-	" \x01(\x05R\x05level\x1a8\n" +
+	" \x01(\x05R\x05level\x12\x16\n" +
+	"\x06faults\x18\v \x03(\tR\x06faults\x1a8\n" +
 	"\n" +
 	"PoolsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -5,5 +5,7 @@ package workerv1
 const (
 	MaxPools     = 64   // each has four consumers in NATS
 	MaxExecutors = 1000 // ids
-	MaxNameBytes = 128  // of an executor's id and of an instance's name; none is NUL
+	MaxFaults    = 100  // each with a text of 512 bytes
+	MaxFaultText = 512
+	MaxNameBytes = 128 // of an executor's id and of an instance's name; none is NUL
 )

@@ -185,7 +185,7 @@ func liveView(tree *client.Tree, tasks []*client.Task, reasons []string, width, 
 	lines = append(lines, header(tree, width, now)...)
 	lines = append(lines, bar(tree.Progress, min(width, 60)))
 	lines = lines[:min(len(lines), height)]
-	below := reasonLines(reasons, (height-len(lines))/2)
+	below := reasonLines(reasons, (height-len(lines))/2, width)
 	all := branches(tasks)
 	room := height - len(lines) - len(below)
 	if len(all) > room || len(all) < tree.Tasks {
@@ -231,16 +231,37 @@ func taskLine(at branch, short string, width int, now time.Time) string {
 	return strings.TrimRight(text, " ")
 }
 
-// reasonLines are the first of the reasons, in so many lines at most.
-func reasonLines(reasons []string, most int) []string {
+// reasonLines are the first of the reasons, in so many lines at most; those that are wider than the screen go on in the next line.
+func reasonLines(reasons []string, most, width int) []string {
 	if len(reasons) == 0 || most < 2 {
 		return nil
 	}
-	lines := append([]string{"nothing moves:"}, reasons...)
+	lines := []string{"nothing moves:"}
+	for _, reason := range reasons {
+		lines = append(lines, wrap(reason, width)...)
+	}
 	if len(lines) > most {
 		lines = append(lines[:most-1:most-1], "  …")
 	}
 	return lines
+}
+
+// wrap breaks a line between words. What goes on is indented as the line is, and a little more.
+func wrap(line string, width int) (lines []string) {
+	text := strings.TrimLeft(line, " ")
+	indent := line[:len(line)-len(text)]
+	line = indent
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+			line += word
+		case columns(line)+1+columns(word) <= width:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), indent+"    "+word
+		}
+	}
+	return append(lines, line)
 }
 
 // standstill watches whether a tree moves.

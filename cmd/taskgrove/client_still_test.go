@@ -126,6 +126,17 @@ func TestTheHeaderKeepsStatusAndCounts(t *testing.T) {
 	}
 }
 
+func TestReasonsGoOnInTheNextLine(t *testing.T) {
+	reasons := []string{"report: waiting", "  waits for a worker that serves pool gpu"}
+	for most, want := range map[int]string{
+		9: "nothing moves:|report: waiting|  waits for a worker|      that serves|      pool gpu", 3: "nothing moves:|report: waiting|  …", 1: "",
+	} {
+		if got := strings.Join(reasonLines(reasons, most, 20), "|"); got != want {
+			t.Errorf("%d lines: got %q, want %q", most, got, want)
+		}
+	}
+}
+
 func TestADumbTerminalGetsNoEscapes(t *testing.T) {
 	for term, why := range map[string]string{"dumb": "is one", "": "may be one"} {
 		t.Setenv("TERM", term)

@@ -106,11 +106,13 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 	case codes.FailedPrecondition:
 		out.Err, out.Text = ErrConflict, st.Message()
 	case codes.Unavailable, codes.ResourceExhausted:
-		out.Err, out.Text = ErrUnavailable, st.Message()
+		out.Err, out.Text = ErrUnavailable, plain(st.Message())
 	case codes.DeadlineExceeded:
 		out.Err, out.Text = ErrUnavailable, "no answer in time"
 	case codes.InvalidArgument:
 		out.Err = invalidOf(st)
+	default:
+		out.Err = answered(err, st)
 	}
 	return out
 }

@@ -246,6 +246,9 @@ func (s *site) wantFault(what string, err error, kind api.Kind) *api.Fault {
 	if fault.Kind != kind {
 		s.Errorf("%s: got kind %d (%v), want %d", what, fault.Kind, err, kind)
 	}
+	if found := LibraryPhrases(fault.Text); len(found) > 0 {
+		s.Errorf("%s: %q are a library's: %s", what, found, fault.Text)
+	}
 	return fault
 }
 

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"unicode/utf8"
 
+	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
@@ -23,8 +24,8 @@ func check(body []byte) error {
 		return fmt.Errorf("request body is %w", err)
 	}
 	if err != nil {
-		var value json.RawMessage // asked again for the reason alone
-		return fmt.Errorf("request body is not valid JSON: %w", json.Unmarshal(body, &value))
+		at, reason := treedoc.Syntax(body) // asked again for the reason alone
+		return fmt.Errorf("request body is not valid JSON: line %d, column %d: %s", at.Line, at.Column, reason)
 	}
 	return nil
 }

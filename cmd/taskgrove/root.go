@@ -21,6 +21,7 @@ func newRoot(started *bool) *cobra.Command {
 		SilenceUsage:     true,
 		PersistentPreRun: func(*cobra.Command, []string) { *started = true },
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.SetVersionTemplate("taskgrove {{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Processes of a cluster:"}, &cobra.Group{ID: groupClient, Title: "Clients of a running cluster:"})
 	root.AddCommand(devCommand(), coordinatorCommand(), workerCommand(), natsConfigCommand(), schemaCommand(), versionCommand())

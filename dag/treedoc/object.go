@@ -17,12 +17,9 @@ func Object(data []byte) (json.RawMessage, error) {
 	if s.next() == 0 && s.at == len(data) {
 		return nil, nil
 	}
-	v, err := s.value()
-	if s.space(); err == nil && s.at < len(data) {
-		err = s.unexpected("the end")
-	}
-	if bad, ok := errors.AsType[*syntaxError](err); ok {
-		return nil, errors.New(notJSON(PositionOf(data, bad.at), bad.reason))
+	v, err := s.whole()
+	if err != nil {
+		return nil, errors.New(notJSON(PositionOf(data, err.at), err.reason))
 	}
 	switch {
 	case isNull(v):
@@ -33,4 +30,23 @@ func Object(data []byte) (json.RawMessage, error) {
 		return appendCompact(make([]byte, 0, len(v.raw)), v), nil
 	}
 	return v.raw, nil
+}
+
+// Syntax is where a text stops being JSON, and why; an empty reason: it is JSON. That it is UTF-8, its caller has to see to.
+func Syntax(text []byte) (at Position, reason string) {
+	s := scanner{text: text}
+	if _, err := s.whole(); err != nil {
+		return PositionOf(text, err.at), err.reason
+	}
+	return Position{}, ""
+}
+
+// whole is the one value that the text is.
+func (s *scanner) whole() (part, *syntaxError) {
+	v, err := s.value()
+	if s.space(); err == nil && s.at < len(s.text) {
+		err = s.unexpected("the end")
+	}
+	bad, _ := errors.AsType[*syntaxError](err)
+	return v, bad
 }

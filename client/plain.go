@@ -1,0 +1,53 @@
+package client
+
+import (
+	"regexp"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// serverError is what a server answered that callers don't branch on: its text is the server's, without gRPC's frame around it. It
+// unwraps to gRPC's error.
+type serverError struct {
+	text string
+	err  error
+}
+
+func (e *serverError) Error() string { return e.text }
+
+func (e *serverError) Unwrap() error { return e.err }
+
+// answered makes it of gRPC's error.
+func answered(err error, st *status.Status) error {
+	text := plain(st.Message())
+	switch st.Code() {
+	case codes.Unimplemented:
+		text = "the server does not know this call: it is older than the client, or another program"
+	case codes.Canceled:
+		text = "the call was cut off"
+	case codes.Unauthenticated, codes.PermissionDenied:
+		text = "not allowed: " + text
+	}
+	if text == "" {
+		text = "the server failed"
+	}
+	return &serverError{text, err}
+}
+
+var (
+	dialling = regexp.MustCompile(`dial (?:tcp|unix)[: ]+([^"]+)`)
+	innards  = regexp.MustCompile(`transport|desc = |connection error|error reading|goaway|GOAWAY|EOF|context (?:canceled|deadline)|name resolver|server preface|(?:^|: )rpc error`)
+)
+
+// plain is what gRPC says of a connection, without its own parts.
+func plain(text string) string {
+	if m := dialling.FindStringSubmatch(text); m != nil {
+		return strings.NewReplacer("connect: ", "", "lookup ", "").Replace(m[1])
+	}
+	if innards.MatchString(text) {
+		return "the connection broke"
+	}
+	return text
+}

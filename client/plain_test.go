@@ -1,0 +1,35 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func TestErrorsSpeakPlainly(t *testing.T) {
+	for text, c := range map[string]struct {
+		code codes.Code
+		said string
+	}{
+		"get x: unavailable: 127.0.0.1:1: connection refused":                                        {codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`},
+		"get x: unavailable: nowhere: no such host":                                                  {codes.Unavailable, `connection error: desc = "transport: Error while dialing: dial tcp: lookup nowhere: no such host"`},
+		"get x: unavailable: the connection broke":                                                   {codes.Unavailable, `error reading from server: EOF`},
+		"get x: unavailable: too many requests at once, try again":                                   {codes.ResourceExhausted, "too many requests at once, try again"},
+		"get x: internal error ABC":                                                                  {codes.Internal, "internal error ABC"},
+		"get x: the server failed":                                                                   {codes.Unknown, ""},
+		"get x: the call was cut off":                                                                {codes.Canceled, "context canceled"},
+		"get x: the server does not know this call: it is older than the client, or another program": {codes.Unimplemented, "unknown method Get for service taskgrove.v1.Taskgrove"},
+	} {
+		given := status.Error(c.code, c.said)
+		err := wrap(context.Background(), given, "get %s", "x")
+		if err.Error() != text {
+			t.Errorf("%v: %q, want %q", c.code, err, text)
+		}
+		if _, ok := errors.AsType[*serverError](err); ok && !errors.Is(err, given) {
+			t.Errorf("%v does not unwrap to what gRPC says", err)
+		}
+	}
+}

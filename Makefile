@@ -5,15 +5,22 @@ TOOLS    := $(CURDIR)/$(BIN)/tools
 # What the binary calls itself: the file VERSION and the commit.
 COMMIT   := $(shell git describe --always --abbrev=12 --exclude='*' --dirty=.changed 2>/dev/null)
 RELEASE  ?= $(shell cat VERSION)$(addprefix +,$(COMMIT))
-# Everything is built, tested and measured with the toolchain that go.mod names, whichever Go this machine has.
+LDFLAGS  := -s -w -X github.com/taskgrove/taskgrove/node.release=$(RELEASE)
+# Everything is built, tested and measured with the toolchain that go.mod names, whichever Go this machine has, or none: then
+# tools/need.sh puts it into the directory that the PATH begins with.
 export GOTOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.mod)
+export PATH := $(TOOLS)/$(GOTOOLCHAIN)/bin:$(PATH)
+unexport GOROOT
+# Where make install puts the binary, and for what make release builds.
+PREFIX    ?= /usr/local
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 FUZZTIME ?= 10s
 # Packages to test, and what else to tell go test: make test PACKAGES=./dag TESTFLAGS='-run TestMerge -v'
 PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build test testfull chaos demo bench fuzz fmt lint vuln generate generated sizes check clean
+.PHONY: help build install release test testfull chaos demo bench fuzz fmt lint vuln generate generated sizes check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -21,7 +28,15 @@ help: ## list the targets
 
 build: ## build the one static binary, bin/taskgrove
 	@tools/need.sh go
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X github.com/taskgrove/taskgrove/node.release=$(RELEASE)' -o $(BIN)/taskgrove ./cmd/taskgrove
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/taskgrove ./cmd/taskgrove
+
+install: build ## install the binary in PREFIX/bin (/usr/local/bin)
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 $(BIN)/taskgrove '$(DESTDIR)$(PREFIX)/bin/taskgrove'
+
+release: ## make the archives of a release and their SHA256SUMS in bin/release
+	@tools/need.sh go
+	tools/release.sh '$(shell cat VERSION)' '$(LDFLAGS)' $(PLATFORMS)
 
 test: ## run all tests with the race detector, on real Postgres and NATS servers that they start
 	@tools/need.sh go cc postgres
@@ -44,12 +59,14 @@ bench: ## measure throughput and latency; writes docs/performance.md (BENCHFLAGS
 	go run ./tests/bench $(BENCHFLAGS)
 
 fuzz: ## run each fuzz target for FUZZTIME (10s)
-	@grep -rnoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file _ func; do \
+	@tools/need.sh go
+	@git grep -noE '^func Fuzz[A-Za-z0-9_]+' -- '*_test.go' | sort | while IFS=: read -r file _ func; do \
 		echo "$$(dirname $$file) $${func#func }"; \
-		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
+		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "./$$(dirname $$file)" || exit 1; \
 	done
 
 fmt: ## format the Go files
+	@tools/need.sh go
 	"$$(go env GOROOT)/bin/gofmt" -w $$(git ls-files --cached --others --exclude-standard '*.go')
 
 lint: $(TOOLS)/.installed ## check format, go vet, staticcheck
@@ -72,6 +89,7 @@ generated: ## fail when a generated file is not what its generator makes
 	@tools/generated.sh
 
 sizes: ## count packages, long files and long functions (SIZESFLAGS=-list names them)
+	@tools/need.sh go
 	@go run -C tools ./sizes -dir .. $(SIZESFLAGS)
 
 check: lint vuln generated ## all that CI checks except the tests

@@ -7,6 +7,11 @@
 # Exit status: 0 when all are there or can be done without, 1 otherwise.
 set -euo pipefail
 
+tools=$(cd "$(dirname "$0")" && pwd)
+GOTOOLCHAIN=$(sed -n 's/^toolchain //p' "$tools/../go.mod")
+export GOTOOLCHAIN PATH="$tools/../bin/tools/$GOTOOLCHAIN/bin:$PATH"
+unset GOROOT
+
 status=0
 updated=
 
@@ -39,6 +44,21 @@ postgres_server() {
   return 1
 }
 
+# toolchain: is there the Go that go.mod names? What fetching it takes is installed where that may be done.
+toolchain() {
+  local answer=0 installed=
+  while :; do
+    "$tools/toolchain.sh" || answer=$?
+    case $answer in
+      2) install golang-go || { echo "need: no module proxy is known: set GOPROXY, or install Go" >&2; return 1; } ;; # an old Go knows one
+      3) install ca-certificates curl unzip || { echo "need: unzip, and curl or wget, are needed to fetch Go" >&2; return 1; } ;;
+      *) return $answer ;;
+    esac
+    case $installed in *$answer*) return 1 ;; esac
+    installed+=$answer answer=0
+  done
+}
+
 # contracts_compile: is there a protoc, with the contracts that come with it?
 contracts_compile() {
   local dir
@@ -54,7 +74,7 @@ contracts_compile() {
 for thing in "$@"; do
   case $thing in
     go)
-      command -v go >/dev/null || missing "Go is missing: install the version that go.mod names, or a newer one" ;;
+      toolchain || missing "there is no $GOTOOLCHAIN, which go.mod names: install it" ;;
     cc)
       command -v "$(go env CC 2>/dev/null || echo cc)" >/dev/null || install gcc libc6-dev ||
         missing "no C compiler, which go test -race needs: install gcc or clang" ;;

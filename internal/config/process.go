@@ -38,7 +38,7 @@ type Worker struct {
 
 	ID       Name `envconfig:"WORKER_ID" flag:"id" group:"Process" desc:"id of the worker, unique in the cluster, and the name of its NATS user; empty: the user in TASKGROVE_NATS_URL, else one made from the host's name"`
 	HTTP     `group:"Listeners"`
-	HTTPAddr OptionalAddress `envconfig:"WORKER_HTTP_ADDR" default:"127.0.0.1:7702" flag:"http-addr" group:"Process" desc:"where the worker serves /health, /ready and /metrics"`
+	HTTPAddr OptionalAddress `envconfig:"WORKER_HTTP_ADDR" default:"127.0.0.1:0" flag:"http-addr" group:"Process" desc:"where the worker serves /health, /ready and /metrics; port 0: a free one, which the log and the ready file name"`
 }
 
 func (c *Worker) required() []string { return []string{"NATS_URL"} }

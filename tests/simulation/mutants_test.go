@@ -38,7 +38,7 @@ var mutants = []mutation.Mutant{
 	{Name: "claim-asked-once", File: "internal/ledger/claim.go", What: "a claim is asked until there is an answer",
 		Old: "default:\n\t\ttodo.Ask = append(todo.Ask, a)", New: "default:"},
 	{Name: "result-sent-once", File: "internal/ledger/claim.go", What: "a result is sent until its receipt comes",
-		Old: "if e.phase == reported && !e.sending && now.After(e.sendAfter) {", New: "if false {"},
+		Old: "if e.phase == reported && !e.sending && now.After(e.sendAfter) {", New: "if e == nil {"},
 	{Name: "reconcile-off", File: "dag/republish.go", What: "what was published and is gone is published again",
 		Old: "return oldest.IsZero() || oldest.After(sent.Add(clockSkew))", New: "return false"},
 	{Name: "lease-never-ends", File: "tests/simulation/transactions.go", What: "a lease that is not extended ends",

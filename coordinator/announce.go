@@ -2,8 +2,8 @@ package coordinator
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -62,44 +62,65 @@ func fault(m *workerv1.Beat) string {
 	return ""
 }
 
-// learn makes what a worker announces known: its pools get numbers, its executors are no longer unknown. It says why
-// that is too much; what fails otherwise is tried again with the next beat.
-func (c *Coordinator) learn(ctx context.Context, worker string, m *workerv1.Beat) (refusal string) {
+// learn makes what a worker announces known: its pools get numbers, its executors are no longer unknown. What is too much is left out
+// of the beat, so that the worker serves the rest, and returned, with the reason. What fails otherwise is tried again with the next beat.
+func (c *Coordinator) learn(ctx context.Context, worker string, m *workerv1.Beat) (refused []pg.WorkerFault) {
 	pools := map[string]bool{}
 	for _, p := range m.Pools {
 		if !c.store.HasPool(p.Pool) {
 			pools[p.Pool] = true
 		}
 	}
-	fresh := c.executors.fresh(m.Executors)
-	if refusal := c.newcomers.admit(worker, len(pools), len(fresh)); refusal != "" {
-		return refusal
+	fresh, stale := c.executors.fresh(m.Executors)
+	left, leftOut := c.newcomers.admit(worker, pools, fresh)
+	none := map[string]string{} // pools that the worker is not to serve: why
+	for _, name := range left {
+		none[name] = fmt.Sprintf("this worker has named too many new pools, the most within %s is %d", makersForget, maxMadePools)
+		delete(pools, name)
 	}
-	err := c.store.EnsurePools(ctx, pools)
-	if errors.Is(err, pg.ErrTooManyPools) {
-		return "pools: " + pg.ErrTooManyPools.Error()
-	}
+	over, err := c.store.ServePools(ctx, pools)
 	if err != nil {
 		c.log.Warn("pools of a worker could not be recorded", "worker_id", worker, "error", err)
 	}
-	if err := c.executors.learn(ctx, fresh); err != nil {
+	for _, name := range over {
+		none[name] = fmt.Sprintf("the cluster has reached its limit of %d pools", pg.MaxPools)
+	}
+	m.Pools = slices.DeleteFunc(m.Pools, func(p *workerv1.PoolCapacity) bool { return none[p.Pool] != "" })
+	for _, name := range slices.Sorted(maps.Keys(none)) {
+		refused = append(refused, pg.WorkerFault{Pool: name, Text: none[name]})
+	}
+	for _, id := range leftOut {
+		refused = append(refused, pg.WorkerFault{Executor: id, Text: fmt.Sprintf("this worker has announced too many new executors, the most within %s is %d", makersForget, maxMadeExecutors)})
+	}
+	fresh = slices.DeleteFunc(fresh, func(id string) bool { return slices.Contains(leftOut, id) })
+	unknown, err := c.executors.learn(ctx, append(fresh, stale...))
+	if err != nil {
 		c.log.Warn("executors of workers could not be recorded", "error", err)
 	}
-	return ""
+	for _, id := range unknown {
+		refused = append(refused, pg.WorkerFault{Executor: id, Text: fmt.Sprintf("the cluster has reached its limit of %d executors", pg.MaxExecutors)})
+	}
+	return refused[:min(len(refused), workerv1.MaxPools+workerv1.MaxFaults)]
 }
 
-// executorIDs are the executors that exist: built in, or announced by a worker at any time.
+// executorIDs are the executors that exist: built in, or announced by a worker within [pg.ExecutorMemory].
 type executorIDs struct {
 	store *pg.Store
 	known dag.Known
 
 	mu   sync.Mutex
 	ids  map[string]bool
+	seen map[string]time.Time // when they were last recorded, by this process
 	read time.Time
 }
 
-// refreshExecutors is how old a "no" may be before the store is asked again.
-const refreshExecutors = time.Second
+const (
+	// refreshExecutors is how old a "no" may be before the store is asked again, and forgetExecutors how old a "yes".
+	refreshExecutors = time.Second
+	forgetExecutors  = time.Minute
+	// recordExecutors is how often it is recorded that workers still announce an executor.
+	recordExecutors = time.Hour
+)
 
 // has reports whether the executor exists.
 func (e *executorIDs) has(ctx context.Context, id string) bool {
@@ -108,9 +129,10 @@ func (e *executorIDs) has(ctx context.Context, id string) bool {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.ids[id] && time.Since(e.read) > refreshExecutors {
+	if age := time.Since(e.read); age > forgetExecutors || !e.ids[id] && age > refreshExecutors {
 		if all, err := e.store.Executors(ctx); err == nil {
 			e.read = time.Now()
+			clear(e.ids)
 			for _, id := range all {
 				e.ids[id] = true
 			}
@@ -119,31 +141,41 @@ func (e *executorIDs) has(ctx context.Context, id string) bool {
 	return e.ids[id]
 }
 
-// fresh are the ids that are not known here yet.
-func (e *executorIDs) fresh(ids []string) (fresh []string) {
+// fresh are the ids that are not known here yet, and stale those that are and are to be recorded again.
+func (e *executorIDs) fresh(ids []string) (fresh, stale []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, id := range ids {
-		if !e.known.Has(id) && !e.ids[id] && !slices.Contains(fresh, id) {
+		switch {
+		case e.known.Has(id) || slices.Contains(fresh, id) || slices.Contains(stale, id):
+		case !e.ids[id]:
 			fresh = append(fresh, id)
+		case time.Since(e.seen[id]) > recordExecutors:
+			stale = append(stale, id)
 		}
 	}
-	return fresh
+	return fresh, stale
 }
 
-func (e *executorIDs) learn(ctx context.Context, fresh []string) error {
-	if len(fresh) == 0 {
-		return nil
+// learn records executors. It returns those that there is no room for.
+func (e *executorIDs) learn(ctx context.Context, ids []string) (unknown []string, err error) {
+	if len(ids) == 0 {
+		return nil, nil
 	}
-	if err := e.store.AddExecutors(ctx, fresh); err != nil {
-		return err
+	known, err := e.store.AddExecutors(ctx, ids)
+	if err != nil {
+		return nil, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, id := range fresh {
-		e.ids[id] = true
+	now := time.Now()
+	if len(e.seen) > pg.MaxExecutors { // forgotten ones among them
+		clear(e.seen)
 	}
-	return nil
+	for _, id := range known {
+		e.ids[id], e.seen[id] = true, now
+	}
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return e.ids[id] }), nil
 }
 
 // announcement is that of pools whose consumers this process has not made yet.

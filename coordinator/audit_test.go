@@ -45,6 +45,9 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"a stretch has the wrong priority", "stretch_mismatch", `update published set priority = priority - 1 where first = key('au-ready-0')`},
 	{"a stretch that waits names a running task", "stretch_mismatch", `insert into ready (pool, priority, first, n, attempt) select pool, priority, key, 1, attempt from task where key = key('au-long')`},
 	{"a stretch leads out of its tree", "stretch_mismatch", `update published set n = n + 100 where first = key('au-ready-0')`},
+	{"a pool that a task waits in is closed", "pool_gone", `update pool set open = false where id = (select pool from task where key = key('au-ready-0'))`},
+	{"a pool that a task waits in is gone", "pool_gone", `delete from pool where id = (select pool from task where key = key('au-ready-0'))`},
+	{"a task waits in a pool that its tree does not name", "pool_gone", `update tree set pools = '{}' where root_id = 'au-live'`},
 	{"a published run was forgotten", "published_forgotten", `update published set at = now() - interval '1 hour', sent = now() - interval '1 hour'`},
 	{"a running task has no worker", "running_without_worker", `update task set worker = null where key = key('au-long')`},
 	{"a ready task has a worker", "open_attempt", `update task set worker = (select max(key) from worker) where key = key('au-ready-0')`},
@@ -145,7 +148,7 @@ func still(t *testing.T, c *cluster.Cluster) *stilled {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	s := &stilled{conn: conn, svc: c.AddResting().P,
-		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker"}}
+		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker", "pool"}}
 	s.exec(t, "create schema saved")
 	for _, table := range s.tables {
 		s.exec(t, fmt.Sprintf("create table saved.%s as table %s", table, table))

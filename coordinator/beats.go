@@ -103,10 +103,10 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 	var rows []pg.Beat
 	var listed []dag.Key
 	for _, b := range beats {
-		if b.reply.Error = c.learn(ctx, b.worker, b.m); b.reply.Error != "" {
-			continue
-		}
+		refused := c.learn(ctx, b.worker, b.m)
+		b.reply.Refused = faultTexts(refused)
 		row := b.row()
+		row.Faults = append(row.Faults, refused...)
 		listed = append(listed, row.Attempts...)
 		rows = append(rows, row)
 	}

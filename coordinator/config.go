@@ -17,6 +17,7 @@ type Config struct {
 
 	Lease     time.Duration // of a worker, from each beat; default 30 s
 	Retention time.Duration // how long finished trees are kept; 0: for ever
+	PoolIdle  time.Duration // after how long a pool is closed that no worker serves and no unfinished tree needs; default 10 min
 	Limits    dag.Limits
 	// Known are the built-in executors; those that workers announce are learned.
 	Known dag.Known
@@ -52,7 +53,7 @@ func (c Config) orDefaults() Config {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.Lease, 30 * time.Second}, {&c.Linger, 5 * time.Millisecond}, {&c.Republish, 15 * time.Second}, {&c.Audit, 20 * time.Second}, {&c.Stuck, 10 * time.Minute}} {
+	}{{&c.Lease, 30 * time.Second}, {&c.Linger, 5 * time.Millisecond}, {&c.Republish, 15 * time.Second}, {&c.Audit, 20 * time.Second}, {&c.Stuck, 10 * time.Minute}, {&c.PoolIdle, 10 * time.Minute}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

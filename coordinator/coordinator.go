@@ -72,7 +72,8 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		announced:     make(chan announcement, maxAnnouncements),
 	}
 	store.SetKnown(cfg.Known)
-	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}}
+	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}, seen: map[string]time.Time{}}
+	store.OnPoolsChanged(c.poolsChanged)
 	c.lanes = newLanes(cfg.Window)
 	c.meter = newMeter(c)
 	c.writes = newWriteCheck(store.CheckWrite)
@@ -115,7 +116,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress,
-		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers,
+		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
 		"retention": c.runRetention, "audit": c.runAudit,
 	}
 }

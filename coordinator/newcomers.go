@@ -1,45 +1,61 @@
 package coordinator
 
 import (
-	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
-// Bounds of what the workers of one id may bring into being, through this process. Pools and executors are never deleted;
-// the store bounds pools of the whole cluster, so that one worker must not use them up.
+// Bounds of what the workers of one id may bring into being, through this process and within makersForget. The store bounds pools
+// and executors of the whole cluster, and forgets those that nobody has or needs; one worker must not use them up meanwhile.
 const (
 	maxMadePools     = 2 * workerv1.MaxPools
 	maxMadeExecutors = 2 * workerv1.MaxExecutors
 	maxMakers        = 10_000 // workers that are remembered; when there are more, all begin anew
+	makersForget     = time.Hour
 )
 
 // newcomers counts what each worker has made. Safe for concurrent use.
 type newcomers struct {
 	mu sync.Mutex
-	by map[string]made
+	by map[string]*made
 }
 
-type made struct{ pools, executors int }
+// made is what a worker has made.
+type made struct {
+	pools, executors map[string]bool
+	since            time.Time
+}
 
-// admit counts new pools and executors of a worker, or says why they are too many.
-func (n *newcomers) admit(worker string, pools, executors int) (refusal string) {
-	if pools == 0 && executors == 0 {
-		return ""
+// admit counts new pools and executors of a worker, each once. It returns those that are too many.
+func (n *newcomers) admit(worker string, pools map[string]bool, executors []string) (leftPools, leftExecutors []string) {
+	if len(pools)+len(executors) == 0 {
+		return nil, nil
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	m := n.by[worker]
-	switch {
-	case m.pools+pools > maxMadePools:
-		return fmt.Sprintf("pools: this worker has made %d and wants %d more, the most is %d", m.pools, pools, maxMadePools)
-	case m.executors+executors > maxMadeExecutors:
-		return fmt.Sprintf("executors: this worker has made %d known and announces %d more, the most is %d", m.executors, executors, maxMadeExecutors)
+	if m == nil || time.Since(m.since) > makersForget {
+		if n.by == nil || len(n.by) >= maxMakers {
+			n.by = map[string]*made{}
+		}
+		m = &made{pools: map[string]bool{}, executors: map[string]bool{}, since: time.Now()}
+		n.by[worker] = m
 	}
-	if n.by == nil || len(n.by) >= maxMakers {
-		n.by = map[string]made{}
+	return within(m.pools, maxMadePools, slices.Sorted(maps.Keys(pools))), within(m.executors, maxMadeExecutors, executors)
+}
+
+// within adds names to a set up to a size. It returns those that are not in it then.
+func within(set map[string]bool, most int, names []string) (left []string) {
+	for _, name := range names {
+		if !set[name] && len(set) >= most {
+			left = append(left, name)
+			continue
+		}
+		set[name] = true
 	}
-	n.by[worker] = made{m.pools + pools, m.executors + executors}
-	return ""
+	return left
 }

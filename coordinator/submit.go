@@ -116,8 +116,8 @@ func (c *Coordinator) submitError(err error) error {
 	if _, ok := errors.AsType[*dag.LevelError](err); ok {
 		return err
 	}
-	if errors.Is(err, pg.ErrTooManyPools) {
-		return &InvalidArgumentError{Field: "pool", Reason: pg.ErrTooManyPools.Error()}
+	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok {
+		return &InvalidArgumentError{Field: "pool", Reason: limit.Reason}
 	}
 	return c.internal("submit", err)
 }

@@ -187,6 +187,7 @@ func (c *Coordinator) refreshCapacity(ctx context.Context) {
 		}
 		return
 	}
+	c.refreshPools(ctx, workers)
 	capacity := map[int32]int{}
 	for _, w := range workers {
 		for name, n := range w.Pools {

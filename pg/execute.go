@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +26,7 @@ const (
 	executionUntold                     // follow-up work of the set is on its way; shown as running when it takes too long
 	executionCancelling                 // the tree's cancellation is on its way; shown as stopping when it takes too long
 	executionMoved                      // the tree changed between plan and write; shown as running when it never rests
+	executionClosed                     // a pool that it needs is closed
 )
 
 // executionTries and executionPause are how often an execution is planned, and how long it waits for follow-up work, or for
@@ -39,6 +42,9 @@ type Execution struct {
 	Tasks     int     // started
 	Cancelled dag.Key // with ExecutionCancelled: what was
 	Effects   *Effects
+
+	closed []int32 // pools that it needs
+	user   string  // whose tree it is
 }
 
 // Execute starts a held tree, or runs again what a user asks for (spec 3.1, 3.7), in one transaction over the tree's
@@ -51,6 +57,14 @@ func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionO
 			out, err = &Execution{Status: executionMoved}, nil
 		case err != nil:
 			return nil, err
+		case out.Status == executionClosed:
+			if err := s.pools.reopen(ctx, out.closed, out.user); err != nil {
+				return nil, err
+			}
+			if tries <= maxRetries {
+				continue
+			}
+			return nil, errPoolClosed
 		case out.Status != executionUntold && out.Status != executionCancelling:
 			return out, nil
 		}
@@ -125,6 +139,9 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	case len(plan.Restarts) == 0:
 		return &Execution{Status: ExecutionNothing}, nil
 	}
+	if closed, user, err := p.keepPools(ctx, c, tree, plan.Restarts); err != nil || len(closed) > 0 {
+		return &Execution{Status: executionClosed, closed: closed, user: user}, err
+	}
 	eff, err := p.write(ctx, c, tree, of, plan.Restarts)
 	if err != nil {
 		return nil, err
@@ -189,6 +206,24 @@ func (p *planner) scanFollowups(rows pgx.Rows) error {
 }
 
 func (p *planner) dependencies(i int) []dag.Edge { return p.edges[p.start[i]:p.start[i+1]] }
+
+// keepPools keeps open until the transaction ends what the restarted tasks need, and gives those that are closed.
+func (p *planner) keepPools(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, restarts []dag.Restart) (closed []int32, user string, err error) {
+	needed := map[int32]bool{}
+	for _, r := range restarts {
+		if pool := p.lanes[r.Index].Pool; pool > 0 {
+			needed[pool] = true
+		}
+	}
+	ids, open := slices.Sorted(maps.Keys(needed)), map[int32]bool{}
+	b := &pgx.Batch{}
+	queuePoolLocks(b, ids, open)
+	b.Queue("select coalesce(user_id, '') from tree where key = $1", tree).QueryRow(func(row pgx.Row) error { return row.Scan(&user) })
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, "", fmt.Errorf("keep the pools of tree %d open: %w", tree, err)
+	}
+	return closedAmong(ids, open), user, nil
+}
 
 // restartStep is how many rows one statement of a re-run changes.
 const restartStep = 10_000

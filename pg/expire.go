@@ -81,7 +81,8 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 	return to < last, c.SendBatch(ctx, b).Close()
 }
 
-// Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed.
+// Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed,
+// executors that no worker has.
 func (s *Store) Tidy(ctx context.Context) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -89,5 +90,6 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteWorkers"))
 	b.Queue(sql("ForgetCoordinators"))
 	b.Queue(sql("DeleteOldChunks"))
+	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
 	return s.pool.Send(ctx, b)
 }

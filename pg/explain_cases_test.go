@@ -139,6 +139,10 @@ var hot = map[string]explained{
 	"DeleteEvents":      {args: "200"},
 	"DeleteSubmissions": {args: "200"},
 	"DeleteTree":        {args: "200"},
+	// pools, in the background
+	"ReopenNeededPools": {rows: 30_000, whole: []string{"ready", "published"}},      // only if pools are closed
+	"ClosePools":        {args: "'{1,2,3}'", rows: 30_000, whole: []string{"tree"}}, // if there are idle pools, once a minute: those that have not ended
+	"ForgetPools":       {args: "86400", rows: 30_000, whole: []string{"tree"}},     // if there are closed pools, once an hour
 	// why
 	"WhyTask":         {args: "'t295-300'"},
 	"WhyDependencies": {args: "(295::bigint << 24) + 300, 20"},
@@ -156,6 +160,7 @@ var hot = map[string]explained{
 	"AuditTaskBlocked":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskWaiting":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskTimers":      {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
+	"AuditTreePools":       {args: of("'{290,295}'", "100"), rows: 30_000, whole: []string{"ready", "published"}},
 	"AuditTaskTimes":       {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskStrayTimers": {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskWorkers":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "60", "100")},
@@ -187,8 +192,10 @@ var unexplained = map[string]string{
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
 	"UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames, "AdoptLevel": fewNames,
-	"ClusterSecret": fewNames, "PoolIDs": fewNames, "EnsurePools": fewNames, "EnsureExecutors": fewNames, "ExecutorIDs": fewNames,
+	"ClusterSecret": fewNames, "PoolRows": fewNames, "CountPools": fewNames, "OpenPools": fewNames, "KeepPools": fewNames, "MarkServed": fewNames, "LockIdlePools": fewNames, "GonePools": fewNames,
+	"AddExecutors": fewNames, "ForgetExecutors": fewNames, "ExecutorIDs": fewNames, "LockPools": noTable,
 	"MissingRights": "reads the catalogue, once at the start",
 	"NextTrees":     noTable, "LockExecution": noTable, "AuditTurn": noTable,
+	"DescribeTrees":   "once for each tree that an older coordinator stored, over all of its tasks",
 	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",
 }

@@ -174,9 +174,10 @@ func (s *submissions) storeBatch(ctx context.Context, leader *batchedTree) {
 	if err == nil {
 		return
 	}
+	closed := errors.Is(err, errPoolClosed) // of one of them
 	for _, t := range batch {
 		if t.out == nil && t.err != nil && !errors.Is(t.err, ErrDigest) {
-			t.err, t.alone = err, rejected(err)
+			t.err, t.alone = err, closed || rejected(err)
 		}
 	}
 }
@@ -195,6 +196,11 @@ func (s *submissions) storeAlone(ctx context.Context, t *batchedTree) (*Submitte
 		defer cancel()
 		return s.storeTrees(ctx, []*batchedTree{t}, 0)
 	})
+	for tries := 0; errors.Is(err, errPoolClosed) && tries < maxRetries; tries++ {
+		if err = s.reopenPools(ctx, t.stagedTree); err == nil {
+			err = s.storeTrees(ctx, []*batchedTree{t}, 0)
+		}
+	}
 	if err == nil {
 		return t.out, t.err
 	}

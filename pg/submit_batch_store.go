@@ -43,6 +43,11 @@ func storeTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 		_, err := c.Exec(ctx, "rollback")
 		return err
 	}
+	for _, t := range fresh {
+		if len(closedAmong(t.poolIDs, had.pools)) > 0 {
+			return errPoolClosed
+		}
+	}
 	renamed := make([]map[string]string, len(fresh))
 	for i, t := range fresh {
 		renamed[i] = had.rename(t.stagedTree)
@@ -159,6 +164,7 @@ func (t *batchedTree) begun(into map[dag.Key]*Work) {
 
 // existing is what was stored before a batch.
 type existing struct {
+	pools    map[int32]bool  // open, and kept so
 	ids      map[string]bool // taken; those of the batch's trees are added
 	keys     map[string]submission
 	identity identity // of the trees of the batch
@@ -166,10 +172,12 @@ type existing struct {
 
 // beginTrees begins the transaction, gives the trees keys, and looks for what is there already.
 func beginTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait time.Duration) (*existing, error) {
-	had := &existing{ids: map[string]bool{}, keys: map[string]submission{}}
+	had := &existing{pools: map[int32]bool{}, ids: map[string]bool{}, keys: map[string]submission{}}
 	var ids, keys []string
+	var pools []int32
 	for _, t := range trees {
 		t.reset()
+		pools = append(pools, t.poolIDs...)
 		ids = append(ids, t.g.IDs...)
 		if key := t.sub.IdempotencyKey; key != "" {
 			keys = append(keys, key)
@@ -179,6 +187,9 @@ func beginTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 	begin(b, c)
 	if wait > 0 {
 		b.Queue(fmt.Sprintf("set local lock_timeout = %d", wait.Milliseconds()))
+	}
+	if len(pools) > 0 {
+		queuePoolLocks(b, pools, had.pools)
 	}
 	b.Queue(sql("NextTrees"), len(trees)).Query(func(rows pgx.Rows) error {
 		next := trees

@@ -74,6 +74,9 @@ func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submissio
 	if err != nil {
 		return nil, err
 	}
+	if err := s.keepPools(ctx, c, t); err != nil {
+		return nil, err
+	}
 	t.tree = tree
 	t.begin(level)
 	idMap, err := t.copySpecs(ctx, c)
@@ -91,6 +94,25 @@ func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submissio
 		s.resident.add(tree, newLargeResidentTree(t.g, tree, id))
 	}
 	return t.submitted(idMap, eff), nil
+}
+
+// keepPools keeps the tree's pools open until the transaction on c ends. Those that were closed meanwhile are opened again.
+func (s *submissions) keepPools(ctx context.Context, c *pgx.Conn, t *stagedTree) error {
+	for range maxRetries {
+		open := map[int32]bool{}
+		b := &pgx.Batch{}
+		queuePoolLocks(b, t.poolIDs, open)
+		if err := c.SendBatch(ctx, b).Close(); err != nil {
+			return fmt.Errorf("keep pools open: %w", err)
+		}
+		if len(closedAmong(t.poolIDs, open)) == 0 {
+			return nil
+		}
+		if err := s.reopenPools(ctx, t); err != nil {
+			return err
+		}
+	}
+	return errPoolClosed
 }
 
 // beginLarge begins the transaction, gives the tree its key, and finds the feature level in use.

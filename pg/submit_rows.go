@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"slices"
+	"strconv"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -23,6 +24,7 @@ type treeRows struct {
 	idempotencyTrees          []int64
 	digests, canonical        [][]byte
 	uids                      []pgtype.UUID
+	pools                     []string // their ids, with commas
 	timers                    []dag.Timer
 	releases                  []dag.Key
 }
@@ -34,6 +36,7 @@ func (r *treeRows) add(t *stagedTree) {
 	r.rootIDs, r.names, r.users = append(r.rootIDs, t.g.IDs[root]), append(r.names, t.in.tasks[root].name), append(r.users, t.g.UserID)
 	r.timeouts = append(r.timeouts, t.sub.Timeout.Milliseconds())
 	r.tasks, r.leaves = append(r.tasks, n), append(r.leaves, int32(t.leaves))
+	r.pools = append(r.pools, listOf(t.poolIDs))
 	r.uids = append(r.uids, pgtype.UUID{Bytes: t.uid, Valid: t.uid != uuid.Nil})
 	if t.sub.IdempotencyKey != "" {
 		r.idempotencyKeys, r.idempotencyTrees = append(r.idempotencyKeys, t.sub.IdempotencyKey), append(r.idempotencyTrees, int64(t.tree))
@@ -52,7 +55,7 @@ func (r *treeRows) add(t *stagedTree) {
 // queue writes them, and what the first executions begin with.
 func (r *treeRows) queue(b *pgx.Batch) {
 	b.Queue(sql("InsertTrees"), r.keys, r.roots, r.rootIDs, r.names, r.users, r.timeouts, r.executions, r.tasks, r.leaves, r.held, r.unfinished,
-		r.uids)
+		r.uids, r.pools)
 	if len(r.idempotencyKeys) > 0 {
 		b.Queue(sql("InsertSubmissions"), r.idempotencyKeys, r.idempotencyTrees, r.digests, r.canonical)
 	}
@@ -65,6 +68,18 @@ func (r *treeRows) queue(b *pgx.Batch) {
 	if len(r.releases) > 0 {
 		queueFollowups(b, FollowupRelease, r.releases)
 	}
+}
+
+// listOf are numbers with commas between them: arrays of arrays must be rectangles.
+func listOf(ids []int32) string {
+	var b []byte
+	for i, id := range ids {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(b, int64(id), 10)
+	}
+	return string(b)
 }
 
 // eachTask puts the tasks of the trees, one a call.

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -15,6 +16,8 @@ type stagedTree struct {
 	in    *intake
 	sub   Submission
 	pools map[string]int32 // of all tasks whose executor is known
+
+	poolIDs []int32 // sorted
 
 	dependents []int32 // how many, by task; nil: not yet counted
 
@@ -53,7 +56,7 @@ func (t *stagedTree) refs() []string {
 }
 
 // stage validates the tasks that were read and looks up their pools, or makes them. The pool of an executor that nobody has
-// is not made: its name may be a mistake, and pools are never deleted.
+// is not made: its name may be a mistake.
 func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*stagedTree, error) {
 	g, err := in.builder.Build()
 	if err != nil {
@@ -71,11 +74,30 @@ func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*s
 			names[p.pool] = true
 		}
 	}
-	pools, err := s.pools.ensure(ctx, names)
-	if err != nil {
-		return nil, err
+	if n := len(names); n > MaxTreePools {
+		return nil, &PoolLimitError{fmt.Sprintf("the tasks of this tree name %d pools, the most is %d", n, MaxTreePools)}
 	}
-	return &stagedTree{g: g, in: in, sub: sub, pools: pools}, nil
+	t := &stagedTree{g: g, in: in, sub: sub}
+	return t, s.openPools(ctx, t, names)
+}
+
+// openPools looks up the tree's pools, and opens those that are not open.
+func (s *submissions) openPools(ctx context.Context, t *stagedTree, names map[string]bool) (err error) {
+	t.pools, _, err = s.pools.ensure(ctx, names, &t.g.UserID)
+	t.poolIDs = poolIDsOf(t.pools)
+	return err
+}
+
+// reopenPools opens the tree's pools again, of which some were closed before the tree was stored.
+func (s *submissions) reopenPools(ctx context.Context, t *stagedTree) error {
+	if err := s.pools.refresh(ctx); err != nil {
+		return err
+	}
+	names := make(map[string]bool, len(t.pools))
+	for name := range t.pools {
+		names[name] = true
+	}
+	return s.openPools(ctx, t, names)
 }
 
 // rename gives new ids to tasks whose own are taken, and notes them in idMap, which it makes when it is nil.

@@ -234,6 +234,64 @@ func (c *Conn) ensureConsumer(ctx context.Context, stream string, cfg jetstream.
 	return nil
 }
 
+// Pools are the pools that have consumers in WORK, known to this connection or not.
+func (c *Conn) Pools(ctx context.Context) (pools []string, err error) {
+	err = c.call(ctx, func(ctx context.Context) error {
+		pools = nil
+		stream, err := c.workHandle(ctx)
+		if err != nil {
+			return err
+		}
+		all := stream.ConsumerNames(ctx)
+		for name := range all.Name() {
+			if i := strings.LastIndex(name, "_p"); i > 0 && !slices.Contains(pools, name[:i]) {
+				pools = append(pools, name[:i])
+			}
+		}
+		return all.Err()
+	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the consumers of %s: %w", c.names.work, closedErr(err))
+	}
+	return pools, nil
+}
+
+// ForgetPools makes the connection forget pools: it does not make their consumers again until [Conn.EnsurePools] is called.
+func (c *Conn) ForgetPools(pools ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, pool := range pools {
+		delete(c.pools, pool)
+	}
+}
+
+// RemovePool deletes a pool's consumers, and the messages that are left of it. It forgets the pool. It is idempotent.
+func (c *Conn) RemovePool(ctx context.Context, pool string) error {
+	c.ensuring.Lock()
+	defer c.ensuring.Unlock()
+	c.ForgetPools(pool)
+	return c.call(ctx, func(ctx context.Context) error {
+		stream, err := c.workHandle(ctx)
+		for priority := range priorities {
+			if err == nil {
+				err = stream.Purge(ctx, jetstream.WithPurgeSubject(c.names.workSubject(pool, priority)))
+			}
+			if err == nil {
+				if err = stream.DeleteConsumer(ctx, consumerName(pool, priority)); errors.Is(err, jetstream.ErrConsumerNotFound) {
+					err = nil
+				}
+			}
+		}
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		return closedErr(err)
+	})
+}
+
 // ---- known pools ----
 
 func (c *Conn) markPool(pool string, seen time.Time) {

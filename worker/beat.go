@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -168,6 +169,9 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 	}
 	if !s.lease.extend(sent, time.Duration(min(reply.LeaseMs, maxLease.Milliseconds()))*time.Millisecond) {
 		return false
+	}
+	if refused := strings.Join(reply.Refused, "; "); s.refused.Swap(refused) != any(refused) && refused != "" {
+		w.log.Warn("the cluster has no room for all that this worker serves", "refused", reply.Refused)
 	}
 	s.announce.Do(func() {
 		w.log.Info("worker takes tasks", "instance", s.instance, "slots", w.Slots(), "pools", w.slotsOfPools(), "executors", w.kinds.ids())

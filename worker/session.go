@@ -32,6 +32,7 @@ type session struct {
 	outdated chan error             // capacity 1: a coordinator refused the worker for good
 	announce sync.Once              // that it takes tasks
 	trouble  atomic.Pointer[string] // why the last beat that failed did
+	refused  atomic.Value           // string: what the last beat was told that there is no room for
 
 	ledger.Session // guarded by the book's mu
 }

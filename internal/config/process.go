@@ -179,6 +179,7 @@ type HTTP struct {
 
 // Scheduling is how a coordinator works.
 type Scheduling struct {
+	PoolIdle    time.Duration `envconfig:"POOL_IDLE" default:"10m" min:"100ms" desc:"after how long a pool is closed that no worker serves and that no unfinished tree needs; its name is opened again when somebody needs it"`
 	Retention   time.Duration `envconfig:"RETENTION" default:"168h" min:"0s" desc:"how long finished trees are kept; 0: for ever"`
 	Lease       time.Duration `envconfig:"LEASE" default:"30s" min:"2s" max:"1h" desc:"how long a worker may work after its last beat that was answered; make it several times TASKGROVE_BEAT"`
 	Republish   time.Duration `envconfig:"REPUBLISH" default:"15s" min:"100ms" max:"1h" desc:"how long to wait for a claim before checking on a sent attempt"`

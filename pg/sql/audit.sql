@@ -68,6 +68,25 @@ cross join lateral (values
 ) v(kind, bad, text)
 where v.bad limit $2
 
+-- name: AuditTreePools
+-- No task waits in a pool that is gone: what a tree that has not ended says that it needs is open. (Older coordinators say nothing.)
+-- A ready task's pool is one of those.
+with stretch as materialized (
+  select first, pool from ready where first >> 24 = any($1::bigint[])
+  union all
+  select first, pool from published where first >> 24 = any($1::bigint[])
+)
+select 'pool_gone' as kind, t.key as tree, 0::bigint as task, format('its tasks need pool %s, %s', coalesce(pool.name, p::text),
+  case when pool.id is null then 'which is not there' else format('which was closed at %s', pool.changed_at) end) as text
+from unnest($1::bigint[]) u(key) cross join lateral (select * from tree where tree.key = u.key offset 0) t
+cross join lateral unnest(t.pools) p left join pool on pool.id = p
+where t.finished_at is null and t.execution > 0 and (pool.id is null or not pool.open)
+union all
+select 'pool_gone', r.first >> 24, r.first, format('it waits in pool %s, which its tree does not name', r.pool)
+from stretch r cross join lateral (select pools, finished_at from tree where tree.key = r.first >> 24 offset 0) t
+where t.finished_at is null and not r.pool = any(t.pools)
+limit $2
+
 -- name: AuditTreeEdges
 -- The edges are the dependencies that the tasks name, as a checksum. Reads the edges of whole trees.
 select 'edge' as kind, t.key as tree, 0::bigint as task, format('the tasks name %s dependencies, %s edges are stored%s', s.n, e.n,

@@ -3,18 +3,6 @@
 -- inserted since this statement began is seen by no select in it.
 insert into cluster (secret) values ($1) on conflict (only_one) do update set secret = cluster.secret returning secret
 
--- name: PoolIDs
-select id, name from pool
-
--- name: EnsurePools
-insert into pool (name) select unnest($1::text[]) on conflict do nothing
-
--- name: EnsureExecutors
-insert into executor (id) select unnest($1::text[]) on conflict do nothing
-
--- name: ExecutorIDs
-select id from executor
-
 -- name: AskedExecutors
 -- Which executors the tasks $1 ask for, and in which words. No locks.
 select u.key, s.executor, p.schemas from unnest($1::bigint[]) u(key)

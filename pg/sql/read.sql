@@ -87,8 +87,8 @@ join spec s on s.key = u.key join tree on tree.key = u.key >> 24 left join attem
 order by u.ord
 
 -- name: PoolDepths
--- For each pool: how many ready tasks wait in Postgres, and since when the oldest does.
-select p.name, coalesce(sum(r.n), 0)::bigint, min(r.at), now() from pool p left join ready r on r.pool = p.id group by p.name order by p.name
+-- For each open pool: how many ready tasks wait in Postgres, and since when the oldest does.
+select p.name, coalesce(sum(r.n), 0)::bigint, min(r.at), now() from pool p left join ready r on r.pool = p.id where p.open group by p.name order by p.name
 
 -- name: SetProgress
 update task t set progress = u.progress from unnest($1::bigint[], $2::integer[], $3::real[]) u(key, attempt, progress)

@@ -13,11 +13,12 @@ select id from spec where id = any($1::text[])
 
 -- name: InsertTrees
 -- $7 is the execution: 1, with its first event, or 0 of a tree that is held.
-insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished, uid)
-select key, root, root_id, name, nullif(user_id, ''), nullif(timeout_ms, 0), execution, execution, tasks, leaves, held, unfinished, uid
+insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished, uid, pools)
+select key, root, root_id, name, nullif(user_id, ''), nullif(timeout_ms, 0), execution, execution, tasks, leaves, held, unfinished, uid,
+  array(select n::integer from string_to_table(pools, ',') n where n <> '')
 from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
-  $10::integer[], $11::integer[], $12::uuid[])
-  u(key, root, root_id, name, user_id, timeout_ms, execution, tasks, leaves, held, unfinished, uid)
+  $10::integer[], $11::integer[], $12::uuid[], $13::text[])
+  u(key, root, root_id, name, user_id, timeout_ms, execution, tasks, leaves, held, unfinished, uid, pools)
 
 -- name: InsertFirstEvents
 insert into event (tree, last, body) select key, 1, :event_execution from unnest($1::bigint[]) u(key)

@@ -97,7 +97,7 @@ func startCluster(ctx context.Context) (c *cluster, err error) {
 }
 
 func (c *cluster) start(ctx context.Context) (err error) {
-	c.base = faults.Settings{Dir: filepath.Join(c.dir, "parts"), Lease: lease, Republish: time.Second, Concurrency: slots}
+	c.base = faults.Settings{Dir: filepath.Join(c.dir, "parts"), Lease: lease, Republish: time.Second, PoolIdle: time.Second, Concurrency: slots}
 	if err := os.Mkdir(c.base.Dir, 0o755); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type Settings struct {
 	Dir            string // of the journal, the gates and the files of readiness
 	Lease          time.Duration
 	Republish      time.Duration
+	PoolIdle       time.Duration // 0: the default
 	Concurrency    int
 	Window         int    // of a coordinator; 0: its default
 	GRPC           string // host:port where a coordinator serves clients; empty: nowhere
@@ -102,6 +103,7 @@ func (s Settings) coordinator() *config.Coordinator {
 	c.Migrate, c.Retention = false, 0
 	c.MaxConns = 8
 	c.Lease, c.Republish, c.Window = s.Lease, s.Republish, cmp.Or(s.Window, c.Window)
+	c.PoolIdle = cmp.Or(s.PoolIdle, c.PoolIdle)
 	return c
 }
 

@@ -34,7 +34,7 @@ type site struct {
 
 func newSite(t *testing.T, postgres string) *site {
 	t.Helper()
-	s := &site{t: t, store: t.TempDir(), base: Settings{Postgres: postgres, Dir: t.TempDir(), Lease: 3 * time.Second, Republish: time.Second, Concurrency: 8}}
+	s := &site{t: t, store: t.TempDir(), base: Settings{Postgres: postgres, Dir: t.TempDir(), Lease: 3 * time.Second, Republish: time.Second, PoolIdle: time.Second, Concurrency: 8}}
 	if err := pg.Migrate(t.Context(), postgres); err != nil {
 		t.Fatal(err)
 	}

@@ -1311,6 +1311,7 @@ type BeatReply struct {
 	Settled        []*Attempt             `protobuf:"bytes,5,rep,name=settled,proto3" json:"settled,omitempty"`                                        // receipts repeated: forget their results
 	Error          string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`                                            // set: the beat was refused and why
 	LevelUsed      uint32                 `protobuf:"varint,8,opt,name=level_used,json=levelUsed,proto3" json:"level_used,omitempty"`                  // with error: the cluster has used this feature level, which the worker lacks; it must end
+	Refused        []string               `protobuf:"bytes,10,rep,name=refused,proto3" json:"refused,omitempty"`                                       // pools and executors that this worker serves and the cluster has no room for: "pool gpu: …"; the others are granted
 	Missed         []*Grant               `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"`                                          // handed over to this instance a while ago and not listed in the beat: hand back what you don't know
 	PartsInResults bool                   `protobuf:"varint,9,opt,name=parts_in_results,json=partsInResults,proto3" json:"parts_in_results,omitempty"` // all live coordinators read parts of results from RESULTS
 	unknownFields  protoimpl.UnknownFields
@@ -1394,6 +1395,13 @@ func (x *BeatReply) GetLevelUsed() uint32 {
 		return x.LevelUsed
 	}
 	return 0
+}
+
+func (x *BeatReply) GetRefused() []string {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
 }
 
 func (x *BeatReply) GetMissed() []*Grant {
@@ -2202,7 +2210,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05Fault\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1a\n" +
 	"\bexecutor\x18\x02 \x01(\tR\bexecutor\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"\xf9\x02\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\x93\x03\n" +
 	"\tBeatReply\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
 	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\x124\n" +
@@ -2211,7 +2219,9 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\asettled\x18\x05 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\asettled\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x1d\n" +
 	"\n" +
-	"level_used\x18\b \x01(\rR\tlevelUsed\x122\n" +
+	"level_used\x18\b \x01(\rR\tlevelUsed\x12\x18\n" +
+	"\arefused\x18\n" +
+	" \x03(\tR\arefused\x122\n" +
 	"\x06missed\x18\a \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06missed\x12(\n" +
 	"\x10parts_in_results\x18\t \x01(\bR\x0epartsInResults\"\xf1\x01\n" +
 	"\x04News\x128\n" +

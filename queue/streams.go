@@ -66,6 +66,9 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 			cfg.MaxBytes = -1 // the server's own bound also refuses new messages
 			err = c.ensureStream(ctx, cfg)
 		}
+		if bad, ok := errors.AsType[*jetstream.APIError](err); ok && bad.ErrorCode == noSuitablePeers && cfg.Replicas > 1 {
+			err = c.ensureFewer(ctx, cfg)
+		}
 		if err != nil {
 			return fmt.Errorf("ensure stream %s: %w", cfg.Name, closedErr(err))
 		}
@@ -74,6 +77,26 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 		return err
 	}
 	return c.ensurePools(ctx, c.knownPools())
+}
+
+// noSuitablePeers is JetStream's code for a stream that asks for more copies than there are servers up.
+const noSuitablePeers = 10005
+
+// ensureFewer makes a stream with one copy, as long as there are too few servers for its replicas: a quorum of two copies would need
+// both of two servers. A stream that is there keeps its copies. The next look tries to give it all.
+func (c *Conn) ensureFewer(ctx context.Context, cfg jetstream.StreamConfig) error {
+	wanted := cfg.Replicas
+	is, err := c.js.Stream(ctx, cfg.Name)
+	switch {
+	case err == nil:
+		cfg.Replicas = is.CachedInfo().Config.Replicas
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		cfg.Replicas = 1
+		c.log.Warn("a stream is made with one copy, for now: too few NATS servers are up for its replicas", "stream", cfg.Name, "replicas", wanted)
+	default:
+		return err
+	}
+	return c.ensureStream(ctx, cfg)
 }
 
 // insufficientStorage is JetStream's code for a stream that may grow beyond what the server has.
@@ -91,13 +114,28 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return err
 		}
-		err = nil
+		is, err = c.js.Stream(ctx, cfg.Name)
 	}
 	if err != nil {
 		return err
 	}
-	_, err = c.js.UpdateStream(ctx, cfg)
-	return err
+	was := is.CachedInfo().Config.Replicas
+	if is, err = c.js.UpdateStream(ctx, cfg); err != nil || cfg.Replicas <= was {
+		return err
+	}
+	return c.deleteConsumers(ctx, is)
+}
+
+// deleteConsumers deletes the consumers of a stream that got more copies; they are made again. Made before, they had no leader any more
+// when the leader of the stream was killed (nats-server 2.15). Messages that were delivered and not acknowledged come again.
+func (c *Conn) deleteConsumers(ctx context.Context, stream jetstream.Stream) error {
+	all := stream.ConsumerNames(ctx)
+	for name := range all.Name() {
+		if err := stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return err
+		}
+	}
+	return all.Err()
 }
 
 // sameStream compares the settings from streamConfigs. The server adds others, and writes "no bound" as -1.

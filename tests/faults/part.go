@@ -45,6 +45,7 @@ type Settings struct {
 	Concurrency    int
 	Window         int    // of a coordinator; 0: its default
 	GRPC           string // host:port where a coordinator serves clients; empty: nowhere
+	Replicas       int    // of streams; 0: the default
 	Store          string // directory of NATSRole's streams
 	Port           int    // of NATSRole; 0: a free one
 	Seed           uint64 // of the tree that SubmitRole submits
@@ -102,6 +103,7 @@ func (s Settings) coordinator() *config.Coordinator {
 	c.HTTPAddr, c.GRPCAddr = "", config.Address(s.GRPC)
 	c.Migrate, c.Retention = false, 0
 	c.MaxConns = 8
+	c.Replicas = cmp.Or(s.Replicas, c.Replicas)
 	c.Lease, c.Republish, c.Window = s.Lease, s.Republish, cmp.Or(s.Window, c.Window)
 	c.PoolIdle = cmp.Or(s.PoolIdle, c.PoolIdle)
 	return c

@@ -9,15 +9,17 @@ import (
 
 	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 func TestYAMLKeepsWhatItSays(t *testing.T) {
 	for text, want := range map[string]string{
-		"a: 123456789012345678901234567890":                                      `{"a":123456789012345678901234567890}`,
-		"a: 18446744073709551616":                                                `{"a":18446744073709551616}`,
-		"a: -9223372036854775809":                                                `{"a":-9223372036854775809}`,
-		"a: 9007199254740993":                                                    `{"a":9007199254740993}`,
-		"a: 1e3":                                                                 `{"a":1e3}`,
+		"a: 123456789012345678901234567890":           `{"a":123456789012345678901234567890}`,
+		"a: 18446744073709551616":                     `{"a":18446744073709551616}`,
+		"a: -9223372036854775809":                     `{"a":-9223372036854775809}`,
+		"a: 9007199254740993":                         `{"a":9007199254740993}`,
+		"a: [012, -0644, 08, 0_1, 0, 0.5, !!int 012]": `{"a":["012","-0644","08","0_1",0,0.5,10]}`,
+		"a: 1e3": `{"a":1e3}`,
 		"a: [-1E+3, +5, .5, 5., 1.10, -0.0, +1e2]":                               `{"a":[-1E+3,5,0.5,5.0,1.10,-0.0,1e2]}`,
 		"a: [0x1F, 0o17, 0b11, 1_000, 0xFFFFFFFFFFFFFFFFFF]":                     `{"a":[31,15,3,1000,4722366482869645213695]}`,
 		"a: ['1e3', \"12\", 1.2.3, 12:30, 1e, e3, 0x, _, 1_, ., +, '']":          `{"a":["1e3","12","1.2.3","12:30","1e","e3","0x","_","1_",".","+",""]}`,
@@ -108,5 +110,34 @@ func TestYAMLAndJSONAreReadAlike(t *testing.T) {
 	}
 	if got := placeOf(yaml.origins, strings.Index(want, `"timeout"`)); !reflect.DeepEqual(got, treedoc.Position{Line: 4, Column: 46}) {
 		t.Errorf("timeout stands at %+v", got)
+	}
+}
+
+// TestNestingIsBounded: each of these takes the parser memory by the square of its depth.
+func TestNestingIsBounded(t *testing.T) {
+	deep := rawjson.MaxDepth + 50
+	lines := func(line string) string {
+		var b strings.Builder
+		for i := range deep {
+			fmt.Fprintf(&b, "%*s%s\n", i, "", line)
+		}
+		return b.String()
+	}
+	for name, text := range map[string]string{
+		"open brackets":   "a: " + strings.Repeat("[", 200_000),
+		"closed brackets": "a: " + strings.Repeat("[", deep) + strings.Repeat("]", deep),
+		"open braces":     strings.Repeat("{a: ", 50_000),
+		"entries":         strings.Repeat("- ", 100_000),
+		"lines of keys":   lines("x:"),
+		"lines of dashes": lines("-"),
+		"both":            strings.Repeat("- ", deep/2) + strings.Repeat("[", deep/2),
+	} {
+		if _, _, err := yamlToJSON([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "nested deeper than 256 levels") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	wide := "a: [" + strings.Repeat("[1], ", 5000) + "]\nb: '" + strings.Repeat("[", 5000) + "'\nc:\n" + strings.Repeat("- x: 1\n  y:\n  - 2\n", 5000)
+	if _, _, err := yamlToJSON([]byte(wide)); err != nil {
+		t.Errorf("wide, not deep: %v", err)
 	}
 }

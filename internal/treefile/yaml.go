@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
@@ -36,7 +37,11 @@ type origin struct {
 // values: numbers keep their digits, however many, and text that YAML 1.2 calls a number is one (1e3). Keys that are there twice
 // stay, for the reader to tell.
 func yamlToJSON(text []byte) (document []byte, origins []origin, err error) {
-	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	tokens := lexer.Tokenize(string(text))
+	if err := checkNesting(tokens); err != nil {
+		return nil, nil, err
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return nil, nil, faultOf(err)
 	}
@@ -312,7 +317,7 @@ func (w *yamlWriter) scalar(node ast.Node, tag string) error {
 		return faultAt(node, "this can't be written as JSON")
 	}
 	numeric := tag == "!!int" || tag == "!!float"
-	if numeric || tag == "" && !quoted {
+	if numeric || tag == "" && !quoted && !zeroFirst.MatchString(text) {
 		if number, ok := jsonNumber(text); ok {
 			w.out = append(w.out, number...)
 			return nil
@@ -331,7 +336,9 @@ func (w *yamlWriter) text(s string) {
 
 var (
 	decimalNumber = regexp.MustCompile(`^([-+]?)(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
-	otherInteger  = regexp.MustCompile(`^[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+|0[0-7]+)$`)
+	// 012 is ten in YAML 1.1 and twelve in 1.2; a code or a mode (0644) means neither. It stays as it is written, text.
+	zeroFirst    = regexp.MustCompile(`^[-+]?0[0-9_]+$`)
+	otherInteger = regexp.MustCompile(`^[-+]?(0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+|0[0-7]+)$`)
 )
 
 // jsonNumber is a number of YAML as JSON writes it, digit by digit.

@@ -103,6 +103,10 @@ func (c *check) id(field, s string) bool {
 		c.field(field, "must not hold control characters")
 		return false
 	}
+	if s == "." || s == ".." {
+		c.field(field, "must not be %q, which a URL takes for a folder", s)
+		return false
+	}
 	return true
 }
 

@@ -200,6 +200,7 @@ func TestBuildRefusesFields(t *testing.T) {
 		"id of other letters at its bound":      {func(t *Task) { t.ID = "日本語の" }, ""},
 		"id of other letters too long":          {func(t *Task) { t.ID = "日本語の木" }, "tasks[0].id: must be at most 4 characters, got 5"},
 		"id with a line end":                    {func(t *Task) { t.ID = "a\nb" }, "tasks[0].id: must not hold control characters"},
+		"id that is a folder":                   {func(t *Task) { t.ID = ".." }, `tasks[0].id: must not be "..", which a URL takes for a folder`},
 		"id with DEL":                           {func(t *Task) { t.ID = "a\x7f" }, "tasks[0].id: must not hold control characters"},
 		"user with an escape":                   {func(t *Task) { t.UserID = "a\x1b" }, "tasks[0].user_id: must not hold control characters"},
 		"executor with a tab":                   {func(t *Task) { t.Executor = "a\t" }, "tasks[0].executor: must not hold control characters"},

@@ -77,10 +77,14 @@ func cancelOne(ctx context.Context, svc coordinator.Steerer, id string, force bo
 	return &cancelled{TaskID: id, Status: "cancelled", Message: got.Reason, Force: force}, nil
 }
 
-// ids are the tasks named by task_ids, else by context_ids, else by the singular task_id; single tells the last.
+// ids are the tasks named by task_ids, else by context_ids, else by the singular task_id; single tells the last. A list and a
+// single id together are refused: one of them would be dropped without a word.
 func (p *params) ids() (ids []string, single bool) {
 	for _, name := range []string{"task_ids", "context_ids"} {
 		if p.given(name) {
+			if p.first("task_id", "id", "context_id") != "" {
+				p.refuse(name, "alone: one task is named beside it")
+			}
 			return p.list(name), false
 		}
 	}

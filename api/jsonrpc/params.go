@@ -114,7 +114,7 @@ func (p *params) seconds(name string, absent float64) float64 {
 	}
 	var f float64
 	if err := json.Unmarshal(value, &f); err != nil || !(f > 0) || f > 1e9 {
-		p.refuse(name, "a number of seconds above 0")
+		p.refuse(name, "a number of seconds above 0, at most 1e9")
 		return absent
 	}
 	return f

@@ -292,6 +292,7 @@ func TestCancel(t *testing.T) {
 		t.Errorf("no ids: got %v, want []", got)
 	}
 	s.refused("tasks.cancel", `{"task_ids":[1]}`, -32602, 400)
+	s.refused("tasks.cancel", `{"task_ids":["a"],"task_id":"b"}`, -32602, 400)
 }
 
 // Spec 5.3: tasks.running.*.

@@ -130,7 +130,7 @@ func (s *Server) Close() error { return s.listener.Close() }
 // no goroutine behind. Call it once.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.drain(api.ErrShutdown)
-	s.look(ctx)
+	s.look(ctx, slog.LevelDebug) // a process begins before it is ready
 	served := make(chan error, 1) // one value, from the goroutine below
 	go func() { served <- s.grpc.Serve(netutil.LimitListener(s.listener, s.cfg.MaxConnections)) }()
 	tick := time.NewTicker(s.cfg.HealthPeriod)
@@ -140,7 +140,7 @@ func (s *Server) Run(ctx context.Context) error {
 		case err := <-served:
 			return fmt.Errorf("grpc server: %w", err)
 		case <-tick.C:
-			s.look(ctx)
+			s.look(ctx, slog.LevelWarn)
 			continue
 		case <-ctx.Done():
 		}
@@ -157,13 +157,13 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// look tells the health service whether the service is ready.
-func (s *Server) look(ctx context.Context) {
+// look tells the health service whether the service is ready, and the log if it is not.
+func (s *Server) look(ctx context.Context, level slog.Level) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	status := healthpb.HealthCheckResponse_SERVING
 	if err := s.access.For(coordinator.Anonymous(coordinator.SurfaceGRPC, "")).Ready(ctx); err != nil {
-		s.cfg.Log.WarnContext(ctx, "the service is not ready", "error", err)
+		s.cfg.Log.Log(ctx, level, "the service is not ready", "error", err)
 		status = healthpb.HealthCheckResponse_NOT_SERVING
 	}
 	s.health.SetServingStatus("", status)

@@ -25,8 +25,8 @@ func devCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "Run a whole cluster on this machine, without any set-up",
 		Long: "Runs Postgres, NATS, a coordinator and a worker with every executor.\n\n" +
-			"The state is kept in a data directory, or thrown away at the end with --ephemeral. Commands are refused\n" +
-			"unless TASKGROVE_COMMAND_ALLOW=true. All settings are environment variables, see docs/configuration.md;\n" +
+			"The state is kept in a data directory, or thrown away at the end with --ephemeral. Tasks with commands\n" +
+			"wait unless TASKGROVE_COMMAND_ALLOW=true. All settings are environment variables, see docs/configuration.md;\n" +
 			"the ones below have flags, too.",
 		GroupID: groupServe,
 		Args:    cobra.NoArgs,
@@ -192,7 +192,7 @@ func welcome(w io.Writer, at addresses, dir string, slots int, cfg *config.Dev) 
 	if cfg.Ephemeral {
 		kept = "nothing is kept (--ephemeral)"
 	}
-	commands := "refused; TASKGROVE_COMMAND_ALLOW=true allows them"
+	commands := "off, so their tasks wait; TASKGROVE_COMMAND_ALLOW=true allows them"
 	if cfg.CommandAllow {
 		commands = "run as this user"
 	}

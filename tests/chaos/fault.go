@@ -236,6 +236,13 @@ func (c *cluster) jumped(by time.Duration) {
 	}
 }
 
+// clockMoved reports whether Postgres's clock has been moved since the cluster began.
+func (c *cluster) clockMoved() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.jumps) > 0
+}
+
 func copies(_ context.Context, c *cluster, _ Fault) (func(context.Context) error, error) {
 	copier, err := faults.StartCopier(c.natsURL("coordinator"))
 	if err != nil {

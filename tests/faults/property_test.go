@@ -278,6 +278,9 @@ func TestRandomTreesEndAsTheOracleSays(t *testing.T) {
 		t.Error("nothing was delivered twice")
 	}
 	eventually(t, "nothing is left over", func() error { return CheckSettled(t.Context(), s.Postgres) })
+	if err := CheckTimes(t.Context(), s.Postgres); err != nil {
+		t.Error(err)
+	}
 	runs, err := ReadJournal(s.JournalFile())
 	if err != nil {
 		t.Fatal(err)

@@ -146,6 +146,9 @@ func (s *site) check() {
 		s.t.Error(err)
 	}
 	eventually(s.t, "nothing is left over", func() error { return CheckSettled(s.t.Context(), s.base.Postgres) })
+	if err := CheckTimes(s.t.Context(), s.base.Postgres); err != nil {
+		s.t.Error(err)
+	}
 	if err := CheckStore(s.t.Context(), s.front); err != nil {
 		s.t.Error(err)
 	}

@@ -130,7 +130,7 @@ func (s *Server) Close() error { return s.listener.Close() }
 // no goroutine behind. Call it once.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.drain(api.ErrShutdown)
-	s.look(ctx, slog.LevelDebug) // a process begins before it is ready
+	s.look(ctx, slog.LevelDebug)  // a process begins before it is ready
 	served := make(chan error, 1) // one value, from the goroutine below
 	go func() { served <- s.grpc.Serve(netutil.LimitListener(s.listener, s.cfg.MaxConnections)) }()
 	tick := time.NewTicker(s.cfg.HealthPeriod)

@@ -7,7 +7,7 @@ import (
 )
 
 // release is set by the linker, where the source has no repository to name its commit:
-// -ldflags "-X github.com/taskgrove/taskgrove/node.release=0.2.0+b1f2c3d4e5f6".
+// -ldflags "-X github.com/taskgrove/taskgrove/node.release=0.3.0+b1f2c3d4e5f6".
 var release string
 
 // Version names this build: what the linker was told, else the file VERSION and, as far as the build knows, the commit.

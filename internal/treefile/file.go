@@ -6,6 +6,7 @@ package treefile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,10 +44,11 @@ type Options struct {
 	Translate func(json []byte) (document []byte, was bool, err error)
 }
 
-// Error is every fault of a file. Its text is safe to show.
+// Error is every fault of a file, in the order of their lines. Its text is safe to show.
 type Error struct {
-	Faults []Fault
-	More   int // how many others there are
+	Faults   []Fault
+	More     int  // how many others there are
+	Passable bool // [Options.AllowUnknown] would pass them all
 }
 
 // Fault is one of a file.
@@ -63,6 +66,9 @@ func (e *Error) Error() string {
 	}
 	if e.More > 0 {
 		fmt.Fprintf(&b, "\n  and %d more", e.More)
+	}
+	if e.Passable {
+		b.WriteString("\n--allow-unknown submits it all the same")
 	}
 	return b.String()
 }
@@ -159,15 +165,34 @@ func (f *File) check(allowUnknown bool) error {
 			faults = append(faults, f.faultOf(p))
 		}
 	}
+	passable := len(faults) == 0
 	if !allowUnknown {
 		for _, w := range warnings.All() {
-			faults = append(faults, Fault{f.PlaceOf(w.Field), w.Field + ": " + w.Reason + " (--allow-unknown submits it all the same)"})
+			faults = append(faults, Fault{f.PlaceOf(w.Field), w.Field + ": " + w.Reason})
 		}
 	}
 	if len(faults) == 0 {
 		return nil
 	}
-	return &Error{faults, more}
+	slices.SortStableFunc(faults, byPosition)
+	return &Error{faults, more, passable}
+}
+
+// lineAndColumn end a place.
+var lineAndColumn = regexp.MustCompile(`:(\d+):(\d+)$`)
+
+// position is where in the file the fault is; zero: the file as a whole.
+func (f Fault) position() (at treedoc.Position) {
+	if m := lineAndColumn.FindStringSubmatch(f.Place); m != nil {
+		at.Line, _ = strconv.Atoi(m[1]) // they are digits
+		at.Column, _ = strconv.Atoi(m[2])
+	}
+	return at
+}
+
+func byPosition(a, b Fault) int {
+	one, other := a.position(), b.position()
+	return cmp.Or(cmp.Compare(one.Line, other.Line), cmp.Compare(one.Column, other.Column))
 }
 
 // notJSON is how a reader tells a place in JSON itself.

@@ -2,8 +2,10 @@ package treefile
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,5 +141,25 @@ func TestNestingIsBounded(t *testing.T) {
 	wide := "a: [" + strings.Repeat("[1], ", 5000) + "]\nb: '" + strings.Repeat("[", 5000) + "'\nc:\n" + strings.Repeat("- x: 1\n  y:\n  - 2\n", 5000)
 	if _, _, err := yamlToJSON([]byte(wide)); err != nil {
 		t.Errorf("wide, not deep: %v", err)
+	}
+}
+
+func TestFaultsAreInTheOrderOfLines(t *testing.T) {
+	misspelt := "- id: a\n  name: a\n  time_out: 3\n- id: b\n  name: b\n  parent_id: a\n  dependecies: [a]\n"
+	for text, passable := range map[string]bool{
+		misspelt: true,
+		misspelt + "  priority: 9\n- id: c\n  name: c\n  parent_id: nobody\n": false,
+	} {
+		_, err := Read("-", Options{Stdin: strings.NewReader(text)})
+		refused, ok := errors.AsType[*Error](err)
+		if !ok || len(refused.Faults) < 2 || refused.Passable != passable {
+			t.Fatalf("got %v", err)
+		}
+		if !slices.IsSortedFunc(refused.Faults, byPosition) {
+			t.Errorf("not in the order of lines:\n%v", err)
+		}
+		if got := strings.Count(err.Error(), "--allow-unknown"); (got == 1) != passable || got > 1 {
+			t.Errorf("--allow-unknown is named %d times:\n%v", got, err)
+		}
 	}
 }

@@ -39,7 +39,7 @@ tasks:
 [tree.schema.json](tree.schema.json) is the JSON Schema of it; ` + "`taskgrove schema`" + ` prints it. Name it in the first line of a YAML file, as
 above, or as ` + "`$schema`" + ` beside ` + "`tasks`" + ` in JSON, and your editor completes and checks the keys.
 
-A missing key and ` + "`null`" + ` are the same. A key may be there once. Keys that the engine writes (` + "%s" + `) are ignored, so that a stored task can
+A missing key and ` + "`null`" + ` are the same. No key may be given twice. Keys that the engine writes (` + "%s" + `) are ignored, so that a stored task can
 be submitted again. Any other key is kept, shown with the task, and has no effect. If it is nearly one of those below, or one
 that other systems have for it (` + "`depends_on`, `retries`, `optional`" + `), it was likely meant to have one: ` + "`taskgrove submit`" + ` refuses it unless
 you add ` + "`--allow-unknown`" + `, and the answers of the APIs name it in ` + "`warnings`" + `, at most %d of them. Keys of ` + "`inputs`" + ` are compared with

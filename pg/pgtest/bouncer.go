@@ -107,21 +107,21 @@ func startBouncer(t testing.TB, program, file string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	up, ended := make(chan struct{}), make(chan struct{})
-	var said []string
+	started, ended := make(chan struct{}), make(chan struct{})
+	var said []string // until it has started; read when it has ended
 	go func() { // ends with the process
 		defer close(ended)
+		up := false
 		for lines := bufio.NewScanner(log); lines.Scan(); {
-			if up != nil {
+			if !up {
 				said = append(said, lines.Text())
 			}
-			if strings.Contains(lines.Text(), "process up") {
-				close(up)
-				up = nil
+			if !up && strings.Contains(lines.Text(), "process up") {
+				up = true
+				close(started)
 			}
 		}
 	}()
-	started := up
 	t.Cleanup(func() { // after what uses it
 		_ = cmd.Process.Kill()
 		<-ended

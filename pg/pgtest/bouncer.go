@@ -109,7 +109,7 @@ func startBouncer(t testing.TB, program, file string) {
 	}
 	started, ended := make(chan struct{}), make(chan struct{})
 	var said []string // until it has started; read when it has ended
-	go func() { // ends with the process
+	go func() {       // ends with the process
 		defer close(ended)
 		up := false
 		for lines := bufio.NewScanner(log); lines.Scan(); {

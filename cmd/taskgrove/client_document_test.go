@@ -47,7 +47,7 @@ func TestBadFiles(t *testing.T) {
 		"types, in YAML": {"- name: a\n  priority: high\n- name: [b]\n  parent_id: a\n  dependencies:\n  - a\n  - id: {}\n  retry:\n    max_attempts: many\n", []string{
 			"FILE:2:3: tasks[0].priority: must be an integer", "FILE:3:3: tasks[1].name: must be a string", "FILE:7:5: tasks[1].dependencies[1].id: must be a string",
 			"FILE:9:5: tasks[1].retry.max_attempts: must be an integer"}},
-		"types and shape together": {"- {name: a, timeout: 1h}\n- {name: b}\n", []string{"FILE:1:13: tasks[0].timeout: must be a number of seconds", "FILE: Multiple root tasks found: ['a', 'b']", "add a common root"}},
+		"types and shape together": {"- {name: a, timeout: 1h}\n- {name: b}\n", []string{"FILE: Multiple root tasks found: ['a', 'b']", "add a common root", "FILE:1:13: tasks[0].timeout: must be a number of seconds"}},
 		"one task":                 {"name: a\npool: a b\n", []string{"FILE:2:1: tasks[0].pool: must be 1 to 64 letters"}},
 		"wrapped, with a schema":   {"{\"$schema\":\"x\",\n\"tasks\":[{\"name\":\"a\"},\n{\"name\":\"b\",\"parent_id\":\"x\"}]}", []string{"FILE:3:13: Task 'b' at index 1 has parent_id 'x'"}},
 		"an item that is no task":  {"- name: a\n- b\n", []string{"FILE:2:3: tasks[1]: must be an object"}},
@@ -57,7 +57,7 @@ func TestBadFiles(t *testing.T) {
 		"a cycle":                  {"- {name: a}\n- {name: b, parent_id: a, dependencies: [c]}\n- {name: c, parent_id: a, dependencies: [b]}\n", []string{"FILE:2:27: Circular dependency detected: b -> c -> b"}},
 		"an unknown dependency":    {"- {name: root}\n- {name: fetch-orders, parent_id: root}\n- {name: c, parent_id: root, dependencies: [fetch-order]}\n", []string{"FILE:3:30: Task 'c' at index 2", "did you mean 'fetch-orders'?"}},
 		"misspelt keys": {"- name: a\n  time_out: 5\n- name: b\n  parent_id: a\n  dependecies: [a]\n  dependencies: [{name: a, optional: true}]\n", []string{
-			"FILE:2:3: tasks[0].time_out: has no effect", "did you mean timeout?", "--allow-unknown", "FILE:6:28: tasks[1].dependencies[0].optional", "FILE:5:3: tasks[1].dependecies"}},
+			"FILE:2:3: tasks[0].time_out: has no effect", "did you mean timeout?", "FILE:5:3: tasks[1].dependecies", "FILE:6:28: tasks[1].dependencies[0].optional", "--allow-unknown"}},
 		"misspelt keys, too deep for them": {"- name: a\n  schemas: {metod: noop_executor}\n", []string{"FILE:2:13: tasks[0].schemas.metod", "did you mean method?"}},
 		"nested too deep":                  {"- name: a\n  inputs: {x: " + strings.Repeat("[", 300) + strings.Repeat("]", 300) + "}\n", []string{"FILE:2:", "deeper than 256 levels"}},
 	} {

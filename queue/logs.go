@@ -34,7 +34,7 @@ type LogQuery struct {
 
 // ReadLogs calls handle for each stored batch of the tasks' lines, oldest first, with the number of stored ones that follow;
 // with an empty batch if there are none. Without Follow it returns after the last one; with it it goes on with new ones until
-// ctx ends. A missing stream counts as empty, and a follower waits for it. If handle returns an error, ReadLogs returns it.
+// ctx ends. A missing stream counts as empty, and a follower makes it again: the server does not always announce a deletion. If handle returns an error, ReadLogs returns it.
 func (c *Conn) ReadLogs(ctx context.Context, q LogQuery, handle func(batch []byte, left uint64) error) error {
 	r := &logReader{conn: c, LogQuery: q, handle: handle}
 	for {
@@ -57,6 +57,11 @@ func (c *Conn) ReadLogs(ctx context.Context, q LogQuery, handle func(batch []byt
 		case <-c.closed:
 			return fmt.Errorf("read logs of %s: %w", r.what(), ErrClosed)
 		case <-time.After(logsRetry):
+		}
+		if errors.Is(err, jetstream.ErrStreamNotFound) && ctx.Err() == nil {
+			if err := c.makeAgain(ctx); err != nil {
+				c.log.Error("make the stream of logs again", "error", err)
+			}
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -47,6 +48,7 @@ func (e *Error) Unwrap() error { return e.Err }
 type InvalidError struct {
 	Text   string
 	Faults []Fault // the first ones; may be empty
+	More   int     // how many others there are
 }
 
 // Fault is one thing that is wrong.
@@ -85,7 +87,7 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 		return out
 	}
 	if bad, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
-		invalid := &InvalidError{Text: bad.Error()}
+		invalid := &InvalidError{Text: bad.Error(), More: bad.More}
 		for _, p := range bad.Problems {
 			invalid.Faults = append(invalid.Faults, Fault{Field: fieldOf(p), Reason: p.Reason})
 		}
@@ -132,12 +134,13 @@ func fieldOf(bad *dag.InvalidTaskError) string {
 func invalidOf(st *status.Status) *InvalidError {
 	invalid := &InvalidError{Text: st.Message()}
 	for _, detail := range st.Details() {
-		bad, ok := detail.(*errdetails.BadRequest)
-		if !ok {
-			continue
-		}
-		for _, v := range bad.FieldViolations {
-			invalid.Faults = append(invalid.Faults, Fault{Field: v.Field, Reason: v.Description, Code: v.Reason})
+		switch d := detail.(type) {
+		case *errdetails.BadRequest:
+			for _, v := range d.FieldViolations {
+				invalid.Faults = append(invalid.Faults, Fault{Field: v.Field, Reason: v.Description, Code: v.Reason})
+			}
+		case *errdetails.ErrorInfo:
+			invalid.More, _ = strconv.Atoi(d.Metadata["more"]) // servers before 0.4.0 don't tell
 		}
 	}
 	return invalid

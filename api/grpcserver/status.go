@@ -4,22 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// Statuses travel in HTTP/2 trailers, which proxies bound to a few KiB.
+// Statuses travel in HTTP/2 trailers, of which proxies and the clients of other languages take 8 KiB in all. The message is there twice,
+// and the details in base64, so that what these bounds let pass takes up to 7.7 KB.
 const (
-	maxViolations   = 20
-	maxMessageBytes = 2000
-	maxReasonBytes  = 300
+	maxMessageBytes = 1000
+	maxReasonBytes  = 1000 // of one fault
+	maxFaultsBytes  = 4000 // of all faults that are told
 )
 
 // statusOf gives an error its status; one that has one, of gRPC itself, keeps it.
@@ -34,25 +38,59 @@ func (s *Server) statusOf(ctx context.Context, method string, err error) error {
 
 // statusOf is the one place where a fault becomes a status of gRPC.
 func statusOf(f *api.Fault) error {
-	st := status.New(codeOf(f.Kind), shorten(f.Text, maxMessageBytes))
+	st := status.New(codeOf(f.Kind), messageOf(f))
 	if f.Kind != api.Invalid {
 		return st.Err()
 	}
-	bad := &errdetails.BadRequest{}
-	for _, p := range f.Problems[:min(len(f.Problems), maxViolations)] {
-		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field: fieldOf(p), Description: shorten(p.Reason, maxReasonBytes), Reason: reasonOf(p.Code),
-		})
-	}
+	told, more := violationsOf(f.Problems, f.More)
+	bad := &errdetails.BadRequest{FieldViolations: told}
 	if f.Field != "" {
 		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
 			Field: f.Field, Description: shorten(f.Text, maxReasonBytes),
 		})
 	}
-	if detailed, err := st.WithDetails(bad); err == nil {
+	details := []protoadapt.MessageV1{bad}
+	if more > 0 {
+		details = append(details, &errdetails.ErrorInfo{Reason: reasonOf(dag.InvalidTree), Domain: "taskgrove", Metadata: map[string]string{"more": strconv.Itoa(more)}})
+	}
+	if detailed, err := st.WithDetails(details...); err == nil {
 		st = detailed
 	}
 	return st.Err()
+}
+
+// messageOf is the fault's text. Of several faults of a tree it has those that fit, and says how many more there are.
+func messageOf(f *api.Fault) string {
+	if len(f.Problems) == 0 || len(f.Text) <= maxMessageBytes {
+		return shorten(f.Text, maxMessageBytes)
+	}
+	const last = len("; and 1000000000 more")
+	text := shorten(f.Problems[0].Reason, maxMessageBytes-last)
+	told := 1
+	for _, p := range f.Problems[1:] {
+		if len(text)+len("; ")+len(p.Reason) > maxMessageBytes-last {
+			break
+		}
+		text += "; " + strings.ToValidUTF8(p.Reason, "\ufffd")
+		told++
+	}
+	if more := f.More + len(f.Problems) - told; more > 0 {
+		text += fmt.Sprintf("; and %d more", more)
+	}
+	return text
+}
+
+// violationsOf are the first of the faults, at least one, and how many more there are.
+func violationsOf(problems []*dag.InvalidTaskError, more int) (told []*errdetails.BadRequest_FieldViolation, left int) {
+	bytes := 0
+	for _, p := range problems {
+		v := &errdetails.BadRequest_FieldViolation{Field: fieldOf(p), Description: shorten(p.Reason, maxReasonBytes), Reason: reasonOf(p.Code)}
+		if bytes += proto.Size(v); bytes > maxFaultsBytes && len(told) > 0 {
+			break
+		}
+		told = append(told, v)
+	}
+	return told, more + len(problems) - len(told)
 }
 
 func codeOf(kind api.Kind) codes.Code {

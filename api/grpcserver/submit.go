@@ -108,7 +108,7 @@ func (h *handler) newTasks(first *pb.SubmitRequest, in *inbox) iter.Seq2[*dag.Ta
 				if len(faults.Problems) == 0 && !yield(task, nil) {
 					return
 				}
-				if len(faults.Problems) >= dag.MaxProblems {
+				if len(faults.Problems) > 0 && index == dag.MaxTreeTasks {
 					yield(nil, faults)
 					return
 				}
@@ -190,6 +190,10 @@ type taskReader struct {
 }
 
 func (r *taskReader) fault(field, reason string) {
+	if len(r.faults.Problems) == dag.MaxProblems {
+		r.faults.More++
+		return
+	}
 	r.faults.Problems = append(r.faults.Problems, &dag.InvalidTaskError{
 		Code: dag.InvalidField, Index: r.index, Task: shorten(r.label, 255), Field: field,
 		Reason: fmt.Sprintf("tasks[%d].%s: %s", r.index, field, reason),

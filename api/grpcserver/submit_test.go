@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,18 +116,45 @@ func TestSubmitFaults(t *testing.T) {
 	}
 }
 
-// Statuses are trailers, which proxies bound.
+// TestManyFaultsMakeASmallStatus: statuses are trailers, which proxies and clients bound to 8 KiB. What is left out is counted.
 func TestManyFaultsMakeASmallStatus(t *testing.T) {
 	t.Parallel()
 	s := serve(t, grpcserver.Config{})
-	var tasks []*pb.NewTask
-	for i := range 300 {
-		tasks = append(tasks, &pb.NewTask{Name: strings.Repeat("é", 200) + fmt.Sprint(i), Inputs: []byte("x")})
+	for fact, task := range map[string]*pb.NewTask{
+		"short ones": {Name: "a", Inputs: []byte("x")},
+		"long ones":  {Name: strings.Repeat("é", 200), Inputs: []byte("x")},
+		"long texts": {Name: "a", Inputs: []byte(`{"` + strings.Repeat("x", 900) + `":1,"` + strings.Repeat("x", 900) + `":2}`)},
+	} {
+		var tasks []*pb.NewTask
+		for range 300 {
+			tasks = append(tasks, task)
+		}
+		_, err := s.submit(&pb.SubmitRequest{Tasks: tasks})
+		st := status.Convert(err)
+		told := len(violations(err))
+		if size := len(st.Message()) + proto.Size(st.Proto())*4/3; status.Code(err) != codes.InvalidArgument || size > 8<<10 {
+			t.Errorf("%s: trailers of %d bytes: %v", fact, size, err)
+		}
+		if got := told + moreOf(err); told < 3 || got != 300 {
+			t.Errorf("%s: %d are told and %d counted, of 300", fact, told, got-told)
+		}
+		var more int
+		if _, after, _ := strings.Cut(st.Message(), "; and "); after == "" {
+			t.Errorf("%s: the message has no count: %s", fact, st.Message())
+		} else if _, err := fmt.Sscanf(after, "%d more", &more); err != nil || more+strings.Count(st.Message(), "tasks[") != 300 {
+			t.Errorf("%s: %v, %s", fact, err, st.Message())
+		}
 	}
-	_, err := s.submit(&pb.SubmitRequest{Tasks: tasks})
-	if size := proto.Size(status.Convert(err).Proto()); status.Code(err) != codes.InvalidArgument || size > 16<<10 {
-		t.Errorf("got a status of %d bytes: %v", size, err)
+}
+
+// moreOf is how many faults an error counts beside those that it tells.
+func moreOf(err error) (more int) {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			more, _ = strconv.Atoi(info.Metadata["more"])
+		}
 	}
+	return more
 }
 
 func TestStalledSubmissionIsEnded(t *testing.T) {

@@ -47,7 +47,8 @@ const (
 type TaskgroveClient interface {
 	// Submit stores a tree and, unless held, starts it, in one transaction. The first message carries options, and may
 	// carry tasks; the others carry tasks. Nothing is stored unless every task is valid.
-	// INVALID_ARGUMENT with google.rpc.BadRequest names each fault; RESOURCE_EXHAUSTED: above a limit.
+	// INVALID_ARGUMENT with google.rpc.BadRequest names each fault, as many as 4 KB hold; a google.rpc.ErrorInfo then has the number of the
+	// others as "more". RESOURCE_EXHAUSTED: above a limit.
 	Submit(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SubmitRequest, SubmitResponse], error)
 	// Execute starts a held tree, or runs again what failed (and what depends on it).
 	Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
@@ -288,7 +289,8 @@ type Taskgrove_VerifyClient = grpc.ServerStreamingClient[Violation]
 type TaskgroveServer interface {
 	// Submit stores a tree and, unless held, starts it, in one transaction. The first message carries options, and may
 	// carry tasks; the others carry tasks. Nothing is stored unless every task is valid.
-	// INVALID_ARGUMENT with google.rpc.BadRequest names each fault; RESOURCE_EXHAUSTED: above a limit.
+	// INVALID_ARGUMENT with google.rpc.BadRequest names each fault, as many as 4 KB hold; a google.rpc.ErrorInfo then has the number of the
+	// others as "more". RESOURCE_EXHAUSTED: above a limit.
 	Submit(grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]) error
 	// Execute starts a held tree, or runs again what failed (and what depends on it).
 	Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error)

@@ -124,6 +124,9 @@ func (s *session) explain(ctx context.Context, err error) error {
 			}
 			b.WriteString(f.Reason)
 		}
+		if bad.More > 0 {
+			fmt.Fprintf(&b, "\n  and %d more", bad.More)
+		}
 		return codedError{errors.New(b.String()), exitUsage}
 	}
 	return err

@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"github.com/taskgrove/taskgrove/api/apitest"
+	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/internal/treefile"
 )
 
 // TestBadFiles submits a file of each kind of fault: each ends with 2, says where, and nothing of it is stored.
@@ -15,12 +17,12 @@ func TestBadFiles(t *testing.T) {
 		text string
 		want []string // parts of the output, in order; FILE is the file
 	}{
-		"nothing":                 {"", []string{"FILE is empty"}},
-		"white space":             {" \n\t\n", []string{"FILE is empty"}},
-		"a byte order mark only":  {"\ufeff", []string{"FILE is empty"}},
+		"nothing":                 {"", []string{"not accepted:\n  FILE: the file is empty"}},
+		"white space":             {" \n\t\n", []string{"not accepted:\n  FILE: the file is empty"}},
+		"a byte order mark only":  {"\ufeff", []string{"not accepted:\n  FILE: the file is empty"}},
 		"comments only":           {"# a\n# b\n", []string{"FILE: there is no document in it"}},
-		"UTF-16":                  {"\xff\xfe[\x00]\x00", []string{"FILE:1:1 is not UTF-8"}},
-		"Latin-1":                 {"- name: a\n- name: caf\xe9\n", []string{"FILE:2:12 is not UTF-8"}},
+		"UTF-16":                  {"\xff\xfe[\x00]\x00", []string{"FILE:1:1: not UTF-8"}},
+		"Latin-1":                 {"- name: a\n- name: caf\xe9\n", []string{"FILE:2:12: not UTF-8"}},
 		"an array of no tasks":    {"[]", []string{"Tasks array cannot be empty. Submit one task"}},
 		"a number":                {"7", []string{"FILE:1:1: must be a list of tasks"}},
 		"text":                    {"hello\n", []string{"FILE:1:1: must be a list of tasks"}},
@@ -76,6 +78,9 @@ func TestBadFiles(t *testing.T) {
 				}
 				rest = rest[at+len(want):]
 			}
+			if !strings.HasPrefix(note, "taskgrove: not accepted:\n") {
+				t.Errorf("%s: no head: %s", name, note)
+			}
 			if code != exitUsage || out != "" {
 				t.Errorf("%s: exit %d, want %d; stdout %q", name, code, exitUsage, out)
 			}
@@ -98,5 +103,21 @@ func TestAllowUnknown(t *testing.T) {
 	out, note, code := runCommand(t, "submit", path, "--allow-unknown")
 	if code != exitOK || out != "a\n" || !strings.Contains(note, path+":3:3: warning: tasks[0].retries: has no effect") {
 		t.Errorf("exit %d, %q, %s", code, out, note)
+	}
+}
+
+// TestFaultsOfAServerHaveTheOrderOfLines: a server tells them in the order in which it found them.
+func TestFaultsOfAServerHaveTheOrderOfLines(t *testing.T) {
+	path := file(t, "tree.yaml", "- name: a\n  pool: p\n- name: b\n  parent_id: a\n  inputs: {}\n")
+	document, err := treefile.Read(path, treefile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := faultsIn(document, &client.InvalidError{More: 3, Faults: []client.Fault{
+		{Field: "tasks[1].inputs", Reason: "tasks[1].inputs: odd"}, {Field: "tasks[1].name", Reason: "taken"}, {Field: "tasks", Reason: "too many"},
+		{Field: "tasks[0].pool", Reason: "full"}}})
+	want := strings.ReplaceAll("not accepted:\n  FILE: too many\n  FILE:2:3: full\n  FILE:3:3: taken\n  FILE:5:3: tasks[1].inputs: odd\n  and 3 more", "FILE", path)
+	if got.Error() != want {
+		t.Errorf("got %s\nwant %s", got, want)
 	}
 }

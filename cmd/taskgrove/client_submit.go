@@ -124,18 +124,18 @@ func faultsIn(f *treefile.File, err error) error {
 	if !ok {
 		return err
 	}
-	refused := &treefile.Error{}
+	var faults []treefile.Fault
 	for _, one := range bad.Faults {
 		text := one.Reason
 		if !strings.HasPrefix(one.Field, "tasks") && !strings.HasPrefix(text, one.Field) {
 			text = one.Field + ": " + text
 		}
-		refused.Faults = append(refused.Faults, treefile.Fault{Place: f.PlaceOf(one.Field), Text: text})
+		faults = append(faults, treefile.Fault{Place: f.PlaceOf(one.Field), Text: text})
 	}
-	if len(refused.Faults) == 0 {
-		refused.Faults = []treefile.Fault{{Place: f.PlaceOf(""), Text: bad.Text}}
+	if len(faults) == 0 {
+		faults = []treefile.Fault{{Place: f.PlaceOf(""), Text: bad.Text}}
 	}
-	return codedError{refused, exitUsage}
+	return codedError{treefile.Refuse(faults, bad.More), exitUsage}
 }
 
 func rerunCommand() *cobra.Command {

@@ -57,6 +57,15 @@ type Fault struct {
 	Text  string
 }
 
+// Refuse is the error of these faults and of more others. It puts them into the order of their lines.
+func Refuse(faults []Fault, more int) *Error {
+	slices.SortStableFunc(faults, byPosition)
+	return &Error{Faults: faults, More: more}
+}
+
+// refusedAt is the error of one fault.
+func refusedAt(place, text string) *Error { return Refuse([]Fault{{place, text}}, 0) }
+
 // Error has a line for each fault.
 func (e *Error) Error() string {
 	var b strings.Builder
@@ -96,7 +105,7 @@ func Read(name string, opts Options) (*File, error) {
 	}
 	if opts.Translate != nil {
 		if f.JSON, f.made, err = opts.Translate(f.JSON); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.name, err)
+			return nil, refusedAt(f.name, err.Error())
 		}
 	}
 	return f, f.check(opts.AllowUnknown)
@@ -107,22 +116,22 @@ func (f *File) decode(data []byte) (err error) {
 	text := bytes.TrimLeft(data, " \t\r\n")
 	switch {
 	case len(text) == 0:
-		return fmt.Errorf("%s is empty", f.name)
+		return refusedAt(f.name, "the file is empty")
 	case !utf8.Valid(data):
-		return fmt.Errorf("%s%s is not UTF-8: save it as such", f.name, firstBad(data))
+		return refusedAt(f.place(firstBad(data)), "not UTF-8: save the file as such")
 	case text[0] == '{' || text[0] == '[':
 		f.JSON = data
 		return nil
 	}
 	f.JSON, f.origins, err = yamlToJSON(data)
 	if bad, ok := errors.AsType[*yamlFault](err); ok {
-		return fmt.Errorf("%s: %s", f.place(bad.at), bad.reason)
+		return refusedAt(f.place(bad.at), bad.reason)
 	}
 	return err
 }
 
 // firstBad is where text stops being UTF-8.
-func firstBad(data []byte) string {
+func firstBad(data []byte) treedoc.Position {
 	i := 0
 	for i < len(data) {
 		r, size := utf8.DecodeRune(data[i:])
@@ -131,8 +140,7 @@ func firstBad(data []byte) string {
 		}
 		i += size
 	}
-	at := treedoc.PositionOf(data, i)
-	return fmt.Sprintf(":%d:%d", at.Line, at.Column)
+	return treedoc.PositionOf(data, i)
 }
 
 // unbounded are limits that no server has: what its own are, it says itself.
@@ -147,7 +155,7 @@ func (f *File) check(allowUnknown bool) error {
 			_, err = builder.Add(t)
 		}
 		if bad, ok := errors.AsType[*dag.InvalidTaskError](err); ok {
-			return &Error{Faults: []Fault{f.faultOf(bad)}}
+			return Refuse([]Fault{f.faultOf(bad)}, 0)
 		}
 		if err != nil {
 			return err
@@ -174,8 +182,9 @@ func (f *File) check(allowUnknown bool) error {
 	if len(faults) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(faults, byPosition)
-	return &Error{faults, more, passable}
+	refused := Refuse(faults, more)
+	refused.Passable = passable
+	return refused
 }
 
 // lineAndColumn end a place.

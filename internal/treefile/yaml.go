@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
@@ -65,14 +64,6 @@ func yamlToJSON(text []byte) (document []byte, origins []origin, err error) {
 		return nil, nil, err
 	}
 	return w.out, w.origins, nil
-}
-
-// faultOf is what a parser says of text that is not YAML, without the excerpt that it adds.
-func faultOf(err error) error {
-	if bad, ok := errors.AsType[yaml.Error](err); ok && bad.GetToken() != nil {
-		return &yamlFault{positionOf(bad.GetToken()), "not valid YAML: " + bad.GetMessage()}
-	}
-	return &yamlFault{reason: "not valid YAML"}
 }
 
 func positionOf(t *token.Token) treedoc.Position {

@@ -77,7 +77,14 @@ func (e *Explanation) dependencies(w *pg.Why) {
 		e.wait(Wait{Kind: WaitDispatch, Text: text + "; that is on record and happens in batches"})
 		return
 	}
-	e.Summary = fmt.Sprintf("waiting: %d of its %d dependencies have not ended", w.Total, w.Dependencies)
+	switch {
+	case w.Dependencies == 1:
+		e.Summary = "waiting: its dependency has not ended"
+	case w.Total == 1:
+		e.Summary = fmt.Sprintf("waiting: 1 of its %d dependencies has not ended", w.Dependencies)
+	default:
+		e.Summary = fmt.Sprintf("waiting: %d of its %d dependencies have not ended", w.Total, w.Dependencies)
+	}
 	if more := w.Total - len(w.Unfinished); more > 0 {
 		e.Summary += fmt.Sprintf("; the first %d are named, and %d are not", len(w.Unfinished), more)
 	}
@@ -134,12 +141,15 @@ func (e *Explanation) place(w *pg.Why) {
 		return
 	}
 	e.Summary = fmt.Sprintf("ready: pool %s has no room for it yet", w.Pool)
-	count := fmt.Sprint(p.Ahead)
-	if p.More {
-		count = "at least " + count
+	ahead := fmt.Sprintf("%d ready tasks come first", p.Ahead)
+	switch {
+	case p.More:
+		ahead = "at least " + ahead
+	case p.Ahead == 1:
+		ahead = "1 ready task comes first"
 	}
 	e.wait(Wait{Kind: WaitCapacity, Pool: w.Pool, Ahead: p.Ahead, Capacity: w.Workers.Capacity,
-		Text: fmt.Sprintf("a slot of pool %s: %s ready tasks come first, %d of %d slots are taken", w.Pool, count, min(p.Busy, w.Workers.Capacity), w.Workers.Capacity) + except})
+		Text: fmt.Sprintf("a slot of pool %s: %s, %d of %d slots are taken", w.Pool, ahead, min(p.Busy, w.Workers.Capacity), w.Workers.Capacity) + except})
 }
 
 // pool explains that nobody takes tasks of the pool.

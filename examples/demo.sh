@@ -54,9 +54,9 @@ status=0
 [ "$status" = 3 ] || die "the tree should have ended with exit code 3, not $status"
 
 echo "== the tree"
-"$taskgrove" tree report || die "the tree could not be shown"
+"$taskgrove" tree sales || die "the tree could not be shown"
 echo "== the report"
-"$taskgrove" get report | tee "$tmp/report" || die "the report could not be shown"
+"$taskgrove" get sales | tee "$tmp/report" || die "the report could not be shown"
 for text in '"result_count": 4' 'ann 27\nbob 15' '"stdout": "7"' 'ann Graz\nbob Oslo' 'fig: 9\npear: 4'; do
   grep -qF "$text" "$tmp/report" || die "the report lacks $text"
 done

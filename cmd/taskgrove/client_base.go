@@ -62,9 +62,8 @@ type session struct {
 // clientCommand makes a command that has a connection.
 func clientCommand(use, short, long string, args cobra.PositionalArgs, do func(ctx context.Context, s *session, args []string) error) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: args, GroupID: groupClient, ValidArgsFunction: cobra.NoFileCompletions}
-	cmd.Flags().StringP("output", "o", "text", "text, json or yaml")
+	outputFlag(cmd, formatText, formatJSON, formatYAML)
 	bind(cmd, config.Variables(&config.Client{}))
-	mustComplete(cmd, "output", cobra.FixedCompletions([]string{"text", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 	mustComplete(cmd, "context", completeContexts)
 	run(cmd, do)
 	return cmd
@@ -73,16 +72,12 @@ func clientCommand(use, short, long string, args cobra.PositionalArgs, do func(c
 // run makes a command of [clientCommand] do something.
 func run(cmd *cobra.Command, do func(ctx context.Context, s *session, args []string) error) {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		format, err := parseFormat(cmd.Flag("output").Value.String(), formatText, formatJSON, formatYAML)
-		if err != nil {
-			return err
-		}
 		s, err := connect(cmd)
 		if err != nil {
 			return err
 		}
 		defer s.Close() //nolint:errcheck // nothing is left to be sent
-		s.format = format
+		s.format = cmd.Flag("output").Value.(*formatFlag).format
 		return s.explain(cmd.Context(), do(cmd.Context(), s, args))
 	}
 }
@@ -147,13 +142,14 @@ func (s *session) outcome(ctx context.Context, t *client.Tree, id string) error 
 	switch t.Status {
 	case client.StatusFailed:
 		if t.OnlyOptionalFailed {
-			return codedError{fmt.Errorf("tree %s: all but %d optional completed", t.ID, t.Failed), exitOptionalFailed}
+			return codedError{fmt.Errorf("tree %s: all but %d optional completed%s", t.ID, t.Failed, s.firstFailed(ctx, t)), exitOptionalFailed}
 		}
-		return codedError{fmt.Errorf("tree %s failed: %d failed, %d blocked of %d tasks", t.ID, t.Failed, t.Blocked, t.Tasks), exitTreeFailed}
+		return codedError{fmt.Errorf("tree %s failed: %d failed, %d blocked of %s%s", t.ID, t.Failed, t.Blocked, counted(t.Tasks, "task"), s.firstFailed(ctx, t)),
+			exitTreeFailed}
 	case client.StatusCancelled:
-		return codedError{fmt.Errorf("tree %s was cancelled", t.ID), exitTreeCancelled}
+		return codedError{fmt.Errorf("tree %s was cancelled%s", t.ID, s.whyCancelled(ctx, t)), exitTreeCancelled}
 	case client.StatusPending: // spec 9: a tree that is stuck is no success
-		return codedError{fmt.Errorf("tree %s does not run: %d of %d tasks are held; rerun starts them", t.ID, t.Held, t.Tasks), exitError}
+		return codedError{fmt.Errorf("tree %s does not run: held are %d of %s; rerun starts them", t.ID, t.Held, counted(t.Tasks, "task")), exitError}
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -23,7 +22,7 @@ func coordinatorsCommand() *cobra.Command {
 					fmt.Fprintln(w, "NAME\tVERSION\tLEVEL\tSINCE\tLEASE UNTIL")
 					for _, c := range coordinators {
 						fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", oneLine(c.Name), oneLine(c.Version), c.Level,
-							c.StartedAt.Local().Format(time.DateTime), c.LeaseUntil.Local().Format(time.DateTime))
+							shownTime(c.StartedAt), shownTime(c.LeaseUntil))
 					}
 				})
 			})

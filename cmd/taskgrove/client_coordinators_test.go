@@ -11,7 +11,7 @@ import (
 func TestCoordinators(t *testing.T) {
 	svc := double(t)
 	out, note, code := runCommand(t, "coordinators")
-	date := `\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`
+	date := `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[-+]\d\d:\d\d)`
 	want := regexp.MustCompile(`^NAME +VERSION +LEVEL +SINCE +LEASE UNTIL\nc1 +1\.2\.3 +2 +` + date + ` +` + date + `\n$`)
 	if code != exitOK || !want.MatchString(out) {
 		t.Errorf("exit %d\n%s%s", code, out, note)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/taskgrove/taskgrove/client"
@@ -27,6 +28,41 @@ func exitOf(result json.RawMessage) string {
 		return fmt.Sprint("HTTP ", *r.StatusCode)
 	}
 	return ""
+}
+
+// firstFailed is a line about the task of a tree that failed first, and why; empty if nobody can say. Of a large tree it looks at the
+// first tasks that failed in the order of its document.
+func (s *session) firstFailed(ctx context.Context, t *client.Tree) string {
+	first := s.firstOf(ctx, t, client.StatusFailed)
+	if first == nil {
+		return ""
+	}
+	line := oneLine(called(first.Name, first.ID) + " failed: " + first.Error)
+	if t.Failed == 1 {
+		return "\n  " + line
+	}
+	return "\n  first, " + line + "\n  \"taskgrove list --tree " + oneLine(t.ID) + " --status failed\" lists all that failed"
+}
+
+// whyCancelled is what a cancelled tree says of it; empty if nobody can say.
+func (s *session) whyCancelled(ctx context.Context, t *client.Tree) string {
+	first := s.firstOf(ctx, t, client.StatusCancelled)
+	switch {
+	case first == nil || first.Error == "":
+		return ""
+	case t.Cancelled == 1 && t.Tasks > 1:
+		return "\n  " + oneLine(called(first.Name, first.ID)+": "+first.Error)
+	}
+	return ": " + oneLine(first.Error)
+}
+
+// firstOf is the task of a tree that came first to a status in which tasks end; nil if nobody can say, or if it runs again.
+func (s *session) firstOf(ctx context.Context, t *client.Tree, status client.Status) *client.Task {
+	page, err := s.TasksPage(ctx, client.TaskFilter{TreeOf: t.ID, Status: status, PageSize: wholeTree})
+	if err != nil || len(page.Items) == 0 {
+		return nil
+	}
+	return slices.MinFunc(page.Items, func(a, b *client.Task) int { return a.CompletedAt.Compare(b.CompletedAt) })
 }
 
 // noteExits names the completed tasks of a tree whose commands or requests did not succeed. It leaves large trees out, which it

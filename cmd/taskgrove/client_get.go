@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 
@@ -38,37 +39,45 @@ func getCommand() *cobra.Command {
 					return err
 				}
 			}
-			return s.printTask(t, history)
+			var tree *client.Tree
+			if t.ParentID == "" && t.HasChildren && s.forPeople() {
+				if tree, err = s.Tree(ctx, id); err != nil {
+					return err
+				}
+			}
+			return s.printTask(t, tree, history)
 		})
 	cmd.Flags().BoolVar(&withAttempts, "attempts", false, "with its attempts, also as json or yaml")
 	cmd.ValidArgsFunction = completeTasks(1)
 	return cmd
 }
 
-// printTask prints one task; attempts may be nil.
-func (s *session) printTask(t *client.Task, attempts []client.Attempt) error {
+// printTask prints one task; its tree, of which people are told if it is the root, and its attempts may be nil.
+func (s *session) printTask(t *client.Task, tree *client.Tree, attempts []client.Attempt) error {
 	value := any(t)
 	if attempts != nil {
 		value = shownTask{t, attempts}
 	}
 	return s.print(value, func(w io.Writer) {
-		table(w, func(w io.Writer) { writeTask(w, t, time.Now()) })
+		table(w, func(w io.Writer) { writeTask(w, t, tree, time.Now()) })
 		writeValue(w, "inputs", t.Inputs)
 		writeAttempts(w, attempts, time.Now())
 		writeValue(w, "result", t.Result)
 	})
 }
 
-// printEnd prints a task that was waited for: how it ended.
-func (s *session) printEnd(t *client.Task) error {
-	return s.print(t, func(w io.Writer) {
-		table(w, func(w io.Writer) { writeTask(w, t, time.Now()) })
+// printEnd prints a task that was waited for, and how its tree ended.
+func (s *session) printEnd(t *client.Task, tree *client.Tree) error {
+	shown := plain(reflect.ValueOf(t)).(map[string]any) // as get has it
+	shown["tree_status"] = tree.Status
+	return s.print(shown, func(w io.Writer) {
+		table(w, func(w io.Writer) { writeTask(w, t, tree, time.Now()) })
 		writeValue(w, "result", t.Result)
 	})
 }
 
-// writeTask writes what a task has in single lines.
-func writeTask(w io.Writer, t *client.Task, now time.Time) {
+// writeTask writes what a task has in single lines. tree, which may be nil, is its tree: a root can complete in a tree that fails.
+func writeTask(w io.Writer, t *client.Task, tree *client.Tree, now time.Time) {
 	line := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(w, "%s\t%s\n", name, oneLine(value))
@@ -80,9 +89,7 @@ func writeTask(w io.Writer, t *client.Task, now time.Time) {
 		line("ref", t.Ref)
 	}
 	line("status", describe(t))
-	if t.TreeID != t.ID {
-		line("tree", t.TreeID)
-	}
+	line("tree", treeLine(t, tree, now))
 	line("executor", t.Executor)
 	line("pool", t.Pool)
 	line("worker", t.Worker)
@@ -96,6 +103,18 @@ func writeTask(w io.Writer, t *client.Task, now time.Time) {
 	line("completed", moment(t.CompletedAt, now))
 	line("took", took(t.StartedAt, t.CompletedAt, now))
 	line("error", t.Error)
+}
+
+// treeLine is the tree of a task: its id, if that is not the task's own, and how it stands, if it has more tasks.
+func treeLine(t *client.Task, tree *client.Tree, now time.Time) string {
+	var parts []string
+	if t.TreeID != t.ID {
+		parts = append(parts, t.TreeID)
+	}
+	if tree != nil && tree.Tasks > 1 {
+		parts = append(parts, summaryParts(tree, now)...)
+	}
+	return strings.Join(parts, partSeparator)
 }
 
 // writeAttempts writes a task's history.
@@ -135,7 +154,7 @@ func describe(t *client.Task) string {
 		status = "pending (" + string(t.State) + ")"
 	}
 	if t.State == client.StateDelayed && !t.DueAt.IsZero() {
-		status += " until " + t.DueAt.Local().Format(time.DateTime)
+		status += " until " + shownTime(t.DueAt)
 	}
 	if exit := exitOf(t.Result); exit != "" && t.Status == client.StatusCompleted {
 		status += "  " + exit

@@ -86,7 +86,10 @@ func TestGetShowsTimesInputsAndAttempts(t *testing.T) {
 
 func TestLogsOfATreeNameTheTask(t *testing.T) {
 	svc := double(t)
-	submitted(t, `[{"id":"r","name":"root"},{"id":"a","name":"fetch","parent_id":"r"},{"id":"b","name":"fetch","parent_id":"r"}]`)
+	submitted(t, `[{"id":"r","name":"root","schemas":{"method":"noop_executor"}},{"id":"g","name":"group","parent_id":"r"},`+
+		`{"id":"a","name":"fetch","parent_id":"g","schemas":{"method":"noop_executor"}},{"id":"b","name":"fetch","parent_id":"g","schemas":{"method":"noop_executor"}},`+
+		`{"id":"c","name":"a name that is longer than lines wait for","parent_id":"g","schemas":{"method":"noop_executor"}}]`)
+	svc.Log("c", "line")
 	for i, id := range []string{"a", "b", "r"} {
 		svc.Log(id, fmt.Sprint("line ", i))
 	}
@@ -96,11 +99,11 @@ func TestLogsOfATreeNameTheTask(t *testing.T) {
 		note string
 		code int
 	}{
-		{[]string{"logs", "r"}, "fetch | line 0\nfetch (b) | line 1\nroot | line 2\n", "", exitOK},
+		{[]string{"logs", "r"}, "a name that is longer than lines wait for | line\nfetch     | line 0\nfetch (b) | line 1\nroot      | line 2\n", "", exitOK},
 		{[]string{"logs", "r", "--only"}, "line 2\n", "", exitOK},
 		{[]string{"logs", "a"}, "line 0\n", "", exitOK},
-		{[]string{"logs", "r", "--tail", "2"}, "fetch | line 1\nroot | line 2\n", "", exitOK},
-		{[]string{"logs", "r", "--since", "2999-01-01"}, "", "", exitOK},
+		{[]string{"logs", "r", "--tail", "2"}, "fetch     | line 1\nroot      | line 2\n", "", exitOK},
+		{[]string{"logs", "r", "--since", "2999-01-01"}, "", "there are no lines\n", exitOK},
 		{[]string{"logs", "r", "--since", "1h", "-o", "yaml", "--tail", "1"}, "---\nat: \"", "", exitOK},
 		{[]string{"logs", "a", "--attempt", "2"}, "", "attempt", exitUsage},
 		{[]string{"logs", "a", "--tail", "0"}, "", "--tail", exitUsage},

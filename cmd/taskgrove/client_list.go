@@ -24,7 +24,8 @@ func listCommand() *cobra.Command {
 	var sel selection
 	cmd := clientCommand("list", "List trees, newest first",
 		"Lists trees, or with --tasks, --tree, --state or --executor tasks, newest first; those of one tree in the order in which they\n"+
-			"were submitted. With -o json: one JSON object a line. If there are more than --limit, a note on stderr says how to go on.",
+			"were submitted. Ids are short, as \"get\" takes them; -o wide shows them whole, and more. With -o json: one JSON object a line.\n"+
+			"If there may be more than --limit, a note on stderr says how to go on; another says that nothing matched.",
 		cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
 			if err := sel.check(); err != nil {
@@ -35,6 +36,7 @@ func listCommand() *cobra.Command {
 			}
 			return s.listTrees(ctx, sel)
 		})
+	takesWide(cmd)
 	sel.bind(cmd)
 	return cmd
 }
@@ -93,6 +95,11 @@ func (sel *selection) check() error {
 	return nil
 }
 
+// selects reports whether not all trees or tasks are asked for.
+func (sel *selection) selects() bool {
+	return sel.user+sel.status+sel.state+sel.name+sel.executor+sel.tree+sel.since.text+sel.before.text != "" || sel.running
+}
+
 func (s *session) listTasks(ctx context.Context, sel selection) error {
 	f := client.TaskFilter{UserID: sel.user, Status: client.Status(sel.status), State: client.State(sel.state), Name: sel.name,
 		Executor: sel.executor, Since: sel.since.at, Before: sel.before.at}
@@ -104,67 +111,108 @@ func (s *session) listTasks(ctx context.Context, sel selection) error {
 		f.TreeOf = id
 	}
 	now := time.Now()
-	return list(s, sel, "ID\tNAME\tSTATUS\tEXECUTOR\tAGE\tTOOK", func(cursor string, limit int) (*client.Page[*client.Task], error) {
-		f.Cursor, f.PageSize = cursor, limit
-		return s.TasksPage(ctx, f)
-	}, func(t *client.Task) string {
-		return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", oneLine(t.ID), oneLine(t.Name), describe(t), oneLine(t.Executor), age(t.CreatedAt, now),
-			took(t.StartedAt, t.CompletedAt, now))
+	return list(s, sel, listing[*client.Task]{
+		what: "task", header: []string{"ID", "NAME", "STATUS", "EXECUTOR", "AGE", "TOOK"}, wide: []string{"TREE", "POOL", "WORKER", "CREATED"},
+		page: func(cursor string, limit int) (*client.Page[*client.Task], error) {
+			f.Cursor, f.PageSize = cursor, limit
+			return s.TasksPage(ctx, f)
+		},
+		id: func(t *client.Task) string { return t.ID },
+		row: func(t *client.Task, id string) string {
+			return s.row([]string{id, oneLine(t.Name), describe(t), oneLine(t.Executor), age(t.CreatedAt, now), took(t.StartedAt, t.CompletedAt, now)},
+				oneLine(t.TreeID), oneLine(t.Pool), oneLine(t.Worker), shownTime(t.CreatedAt))
+		},
 	})
 }
 
 func (s *session) listTrees(ctx context.Context, sel selection) error {
 	f := client.TreeFilter{UserID: sel.user, Status: client.Status(sel.status), Name: sel.name, Since: sel.since.at, Before: sel.before.at, Running: sel.running}
 	now := time.Now()
-	return list(s, sel, "ID\tNAME\tSTATUS\tPROGRESS\tDONE\tAGE\tTOOK", func(cursor string, limit int) (*client.Page[*client.Tree], error) {
-		f.Cursor, f.PageSize = cursor, limit
-		return s.TreesPage(ctx, f)
-	}, func(t *client.Tree) string {
-		return fmt.Sprintf("%s\t%s\t%s\t%.0f%%\t%d/%d\t%s\t%s", oneLine(t.ID), oneLine(t.Name), t.Status, 100*t.Progress, t.Completed, t.Tasks,
-			age(t.CreatedAt, now), took(t.StartedAt, t.FinishedAt, now))
+	return list(s, sel, listing[*client.Tree]{
+		what: "tree", header: []string{"ID", "NAME", "STATUS", "PROGRESS", "DONE", "AGE", "TOOK"}, wide: []string{"USER", "CREATED"},
+		page: func(cursor string, limit int) (*client.Page[*client.Tree], error) {
+			f.Cursor, f.PageSize = cursor, limit
+			return s.TreesPage(ctx, f)
+		},
+		id: func(t *client.Tree) string { return t.ID },
+		row: func(t *client.Tree, id string) string {
+			return s.row([]string{id, oneLine(t.Name), string(t.Status), fmt.Sprintf("%.0f%%", 100*t.Progress), fmt.Sprintf("%d/%d", t.Completed, t.Tasks),
+				age(t.CreatedAt, now), took(t.StartedAt, t.FinishedAt, now)}, oneLine(t.UserID), shownTime(t.CreatedAt))
+		},
+	})
+}
+
+// listing is how one kind of items is listed.
+type listing[T any] struct {
+	what         string // an item
+	header, wide []string
+	page         func(cursor string, limit int) (*client.Page[T], error)
+	id           func(T) string
+	row          func(item T, id string) string // id as it is shown
+}
+
+// table prints items. Their ids are short, unless all columns are asked for.
+func (l listing[T]) table(s *session, items []T) error {
+	ids := make([]string, len(items))
+	for i, item := range items {
+		ids[i] = l.id(item)
+	}
+	short := shortIDs(ids)
+	return s.print(nil, func(w io.Writer) {
+		table(w, func(w io.Writer) {
+			fmt.Fprintln(w, s.row(l.header, l.wide...))
+			for i, item := range items {
+				id := short[ids[i]]
+				if s.wide() {
+					id = ids[i]
+				}
+				fmt.Fprintln(w, l.row(item, oneLine(id)))
+			}
+		})
 	})
 }
 
 // maxPage is how many items a page has at most.
 const maxPage = 1000
 
-// list prints what is on the pages, up to the limit: as JSON each at once, else as a table, which is left away when there is nothing. It says
-// when there is more.
-func list[T any](s *session, sel selection, header string, page func(cursor string, limit int) (*client.Page[T], error), row func(T) string) error {
-	var rows []string
+// list prints what is on the pages, up to the limit: as JSON each at once, else as a table. It notes when there is nothing, and when
+// there may be more.
+func list[T any](s *session, sel selection, l listing[T]) error {
+	var shown []T
+	n := 0
 	cursor := sel.cursor
 	for left := sel.limit; left > 0; {
-		got, err := page(cursor, min(left, maxPage))
+		got, err := l.page(cursor, min(left, maxPage))
 		if err != nil {
 			return err
 		}
-		for _, item := range got.Items {
-			if s.forPeople() {
-				rows = append(rows, row(item))
-			} else if err := s.print(item, nil); err != nil {
-				return err
+		if s.forPeople() {
+			shown = append(shown, got.Items...)
+		} else {
+			for _, item := range got.Items {
+				if err := s.print(item, nil); err != nil {
+					return err
+				}
 			}
 		}
+		n += len(got.Items)
 		left -= len(got.Items)
 		if cursor = got.Next; cursor == "" {
 			break
 		}
 	}
-	if len(rows) > 0 {
-		if err := s.print(nil, func(w io.Writer) {
-			table(w, func(w io.Writer) {
-				fmt.Fprintln(w, header)
-				for _, row := range rows {
-					fmt.Fprintln(w, row)
-				}
-			})
-		}); err != nil {
+	if len(shown) > 0 {
+		if err := l.table(s, shown); err != nil {
 			return err
 		}
 	}
-	if cursor == "" {
-		return nil
+	switch {
+	case cursor != "":
+		return s.note("there may be more: go on with --cursor %s, or show more with --limit", cursor)
+	case n == 0 && sel.cursor != "":
+		return s.note("there are no more %ss", l.what)
+	case n == 0 && sel.selects():
+		return s.note("no %s matches", l.what)
 	}
-	_, err := fmt.Fprintf(s.notes, "there may be more: go on with --cursor %s, or show more with --limit\n", cursor)
-	return err
+	return s.noteNone(n, l.what)
 }

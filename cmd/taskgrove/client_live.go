@@ -197,7 +197,7 @@ func liveView(tree *client.Tree, tasks []*client.Task, reasons []string, width, 
 		lines = append(lines, taskLine(at, short[at.task.ID], width, now))
 	}
 	if len(shown) < tree.Tasks && len(lines)+len(below) < height {
-		lines = append(lines, fmt.Sprintf("… and %d more tasks", tree.Tasks-len(shown)))
+		lines = append(lines, "… and "+counted(tree.Tasks-len(shown), "more task"))
 	}
 	var b strings.Builder
 	for _, line := range append(lines, below...) {

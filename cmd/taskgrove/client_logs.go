@@ -32,6 +32,7 @@ func logsCommand() *cobra.Command {
 			return usage("--attempt: takes a number from 1 on, or 0 for all, not %d", f.Attempt)
 		}
 		f.Tail, f.Since = max(f.Tail, 0), since.at
+		width := 0
 		id, err := s.id(ctx, args[0])
 		if err != nil {
 			return err
@@ -42,15 +43,46 @@ func logsCommand() *cobra.Command {
 				return err
 			}
 			f.Tree = tree.ID == id && tree.Tasks > 1
+			if f.Tree && tree.Tasks <= wholeTree && s.forPeople() {
+				if width, err = s.nameWidth(ctx, id); err != nil {
+					return err
+				}
+			}
 		}
-		return s.logs(ctx, id, f)
+		return s.logs(ctx, id, f, width)
 	})
 	return cmd
 }
 
-// logs prints lines, those of a tree with what their task is called.
-func (s *session) logs(ctx context.Context, id string, f client.LogFilter) error {
+// maxNameWidth is how many columns names take before lines at most, for the lines to begin at the same one.
+const maxNameWidth = 30
+
+// nameWidth is how many columns the names of a tree's tasks take before their lines, up to the bound.
+func (s *session) nameWidth(ctx context.Context, id string) (width int, err error) {
+	seen := map[string]bool{}
+	for t, err := range s.Tasks(ctx, client.TaskFilter{TreeOf: id}) {
+		if err != nil {
+			return 0, err
+		}
+		if t.Executor == "" { // it writes nothing
+			continue
+		}
+		name := t.Name
+		if seen[name] {
+			name = called(name, t.ID)
+		}
+		seen[name] = true
+		if n := columns(oneLine(name)); n <= maxNameWidth {
+			width = max(width, n)
+		}
+	}
+	return width, nil
+}
+
+// logs prints lines, those of a tree with what their task is called, in so many columns at least; they become wider with the names.
+func (s *session) logs(ctx context.Context, id string, f client.LogFilter, width int) error {
 	ids := map[string]string{} // by name, the first task that is called so
+	n := 0
 	for line, err := range s.Logs(ctx, id, f) {
 		if err != nil {
 			return err
@@ -63,11 +95,17 @@ func (s *session) logs(ctx context.Context, id string, f client.LogFilter) error
 			if prefix = line.Name; ids[line.Name] != line.TaskID {
 				prefix = called(line.Name, line.TaskID)
 			}
-			prefix = oneLine(prefix) + " | "
+			prefix = oneLine(prefix)
+			if n := columns(prefix); n <= maxNameWidth {
+				width = max(width, n)
+				prefix = pad(prefix, width)
+			}
+			prefix += " | "
 		}
+		n++
 		if err := s.print(line, func(w io.Writer) { fmt.Fprintln(w, prefix+line.Text) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	return s.noteNone(n, "line")
 }

@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf16"
+
+	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
 )
@@ -20,25 +23,69 @@ type format string
 
 const (
 	formatText format = "text"
+	formatWide format = "wide" // text with more columns, of commands that have them
 	formatJSON format = "json"
 	formatYAML format = "yaml"
 )
 
-// parseFormat reads the flag --output.
-func parseFormat(value string, formats ...format) (format, error) {
-	var words []string
-	for _, f := range formats {
-		if value == string(f) {
-			return f, nil
-		}
-		words = append(words, string(f))
-	}
-	last := len(words) - 1
-	return "", usage("--output: takes %s or %s, not %q", strings.Join(words[:last], ", "), words[last], value)
+// formatFlag is the flag --output: the formats that a command takes, the usual one first, and the one that was chosen.
+type formatFlag struct {
+	takes  []format
+	format format
 }
 
+// outputFlag gives a command the flag --output.
+func outputFlag(cmd *cobra.Command, takes ...format) *formatFlag {
+	f := &formatFlag{takes, takes[0]}
+	cmd.Flags().VarP(f, "output", "o", f.words())
+	mustComplete(cmd, "output", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		var words []cobra.Completion
+		for _, one := range f.takes {
+			words = append(words, string(one))
+		}
+		return words, cobra.ShellCompDirectiveNoFileComp
+	})
+	return f
+}
+
+// takesWide lets a command that has [outputFlag] take wide, too.
+func takesWide(cmd *cobra.Command) {
+	flag := cmd.Flag("output")
+	f := flag.Value.(*formatFlag)
+	f.takes = slices.Insert(f.takes, 1, formatWide)
+	flag.Usage = f.words()
+}
+
+// words are the formats that it takes.
+func (f *formatFlag) words() string {
+	var words []string
+	for _, one := range f.takes {
+		words = append(words, string(one))
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// Set implements [pflag.Value].
+func (f *formatFlag) Set(text string) error {
+	if !slices.Contains(f.takes, format(text)) {
+		return fmt.Errorf("takes %s, not %q", f.words(), text)
+	}
+	f.format = format(text)
+	return nil
+}
+
+// String implements [pflag.Value].
+func (f *formatFlag) String() string { return string(f.format) }
+
+// Type implements [pflag.Value]; help shows it.
+func (f *formatFlag) Type() string { return "format" }
+
 // forPeople reports whether the output is text.
-func (s *session) forPeople() bool { return s.format == formatText }
+func (s *session) forPeople() bool { return s.format == formatText || s.wide() }
+
+// wide reports whether all columns are asked for.
+func (s *session) wide() bool { return s.format == formatWide }
 
 // print writes one document, or, for people, what text writes.
 func (s *session) print(value any, text func(w io.Writer)) error {
@@ -48,6 +95,20 @@ func (s *session) print(value any, text func(w io.Writer)) error {
 		return w.err
 	}
 	return s.format.write(s.out, plain(reflect.ValueOf(value)))
+}
+
+// note writes a line beside the results.
+func (s *session) note(text string, args ...any) error {
+	_, err := fmt.Fprintf(s.notes, text+"\n", args...)
+	return err
+}
+
+// noteNone notes that there are none of the things that were to be listed, if there are none.
+func (s *session) noteNone(n int, what string) error {
+	if n > 0 {
+		return nil
+	}
+	return s.note("there are no %ss", what)
 }
 
 // write writes a value as one document: JSON in one line, or YAML after a line that begins a document.
@@ -98,6 +159,14 @@ func (w *firstError) Write(p []byte) (int, error) {
 	n, err := w.Writer.Write(p)
 	w.err = err
 	return n, err
+}
+
+// row is a row of a table: its cells, and those that only -o wide shows.
+func (s *session) row(cells []string, wide ...string) string {
+	if s.wide() {
+		cells = append(cells, wide...)
+	}
+	return strings.Join(cells, "\t")
 }
 
 // table writes rows in columns.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +47,7 @@ func (f *following) follow(ctx context.Context, s *session, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.printEnd(task); err != nil {
+	if err := s.printEnd(task, end); err != nil {
 		return err
 	}
 	return s.outcome(ctx, end, id)
@@ -105,13 +107,20 @@ func submitCommand() *cobra.Command {
 	return cmd
 }
 
+// maxTaken is how many ids that were taken are told: of a tree that is submitted again all are.
+const maxTaken = 20
+
 // noteSubmitted notes what a submitter may not expect.
 func (s *session) noteSubmitted(document *treefile.File, out *client.Submitted) {
 	for _, w := range out.Warnings {
 		fmt.Fprintf(s.notes, "%s: warning: %s: %s\n", document.PlaceOf(w.Field), w.Field, w.Reason)
 	}
-	for given, actual := range out.IDMap {
-		fmt.Fprintf(s.notes, "id %s was taken: %s\n", given, actual)
+	taken := slices.Sorted(maps.Keys(out.IDMap))
+	for _, given := range taken[:min(len(taken), maxTaken)] {
+		fmt.Fprintf(s.notes, "id %s was taken: %s\n", given, out.IDMap[given])
+	}
+	if more := len(taken) - maxTaken; more > 0 {
+		fmt.Fprintf(s.notes, "… and %s, which id_map of -o json has\n", counted(more, "more id"))
 	}
 	if out.Replayed {
 		fmt.Fprintln(s.notes, "the idempotency key was known: this is the tree of the first submission")
@@ -164,8 +173,10 @@ func rerunCommand() *cobra.Command {
 				return err
 			}
 			if s.forPeople() || !f.wait && !f.watch {
-				text := fmt.Sprintf("%s, %d tasks", out.Status, out.Tasks)
+				text := out.Status + ", " + counted(out.Tasks, "task")
 				switch out.Status {
+				case "already_running":
+					text = "already running"
 				case "completed":
 					if text, err = s.nothingToRun(ctx, id); err != nil {
 						return err
@@ -173,7 +184,7 @@ func rerunCommand() *cobra.Command {
 				case "cancelled":
 					text = "nothing to run"
 				}
-				if err := s.print(out, func(w io.Writer) { fmt.Fprintln(w, out.TreeID, text) }); err != nil {
+				if err := s.print(out, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", oneLine(out.TreeID), oneLine(text)) }); err != nil {
 					return err
 				}
 			}
@@ -222,74 +233,4 @@ func (s *session) nothingToRun(ctx context.Context, id string) (string, error) {
 		return fmt.Sprintf("nothing to run: %s; --cancelled runs the cancelled again, --force all", ended), nil
 	}
 	return fmt.Sprintf("nothing to run: %s; --force runs %s again", ended, them), nil
-}
-
-// cancelled are the ids that the arguments stand for; those that are not there stay as they are, to be told. One that is ambiguous is an error
-// before anything is cancelled.
-func (s *session) cancelled(ctx context.Context, args []string) (ids []string, err error) {
-	for _, ref := range args {
-		id, err := s.id(ctx, ref)
-		if errors.Is(err, client.ErrNotFound) {
-			id, err = ref, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
-}
-
-func cancelCommand() *cobra.Command {
-	var force, cascade bool
-	var message string
-	var cmd *cobra.Command
-	cmd = clientCommand("cancel TASK...", "Cancel tasks; a root cancels its whole tree",
-		"Cancels tasks. A root cancels every unfinished task of its tree, another task itself alone, unless --cascade says\n"+
-			"otherwise. What has ended already stays as it is and shows its status; that is not an error. Exit code 1 when one is\n"+
-			"unknown.\n"+taskRefHelp,
-		cobra.MinimumNArgs(1), func(ctx context.Context, s *session, args []string) error {
-			var options []client.CancelOption
-			if message == "" && force {
-				message = "Force cancelled by user"
-			}
-			if message != "" {
-				options = append(options, client.WithMessage(message))
-			}
-			if cmd.Flags().Changed("cascade") {
-				options = append(options, client.WithCascade(cascade))
-			}
-			var failed error
-			ids, err := s.cancelled(ctx, args)
-			if err != nil {
-				return err
-			}
-			for _, id := range ids {
-				out, err := s.Cancel(ctx, id, options...)
-				if errors.Is(err, client.ErrNotFound) { // the others are cancelled all the same
-					out, err = &client.Cancelled{Message: "not found"}, nil
-					failed = errors.Join(failed, fmt.Errorf("%s was not cancelled: not found", id))
-				}
-				if err != nil {
-					return errors.Join(failed, err)
-				}
-				shown := struct {
-					ID, Message string
-					Done        bool
-					Status      client.Status // as it is now; empty: unknown id
-				}{id, out.Message, out.Done, out.Status}
-				if out.Done {
-					shown.Status = client.StatusCancelled
-				}
-				if err := s.print(shown, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", oneLine(id), oneLine(out.Message)) }); err != nil {
-					return err
-				}
-			}
-			return failed
-		})
-	cmd.ValidArgsFunction = completeTasks(1000)
-	cmd.Flags().BoolVar(&force, "force", false, "changes the text only")
-	cmd.Flags().StringVar(&message, "message", "", "what cancelled tasks show as their error")
-	cmd.Flags().BoolVar(&cascade, "cascade", false, "with a root: its whole tree (the default); else descendants and dependents, too")
-	return cmd
 }

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +100,11 @@ func TestClientCommands(t *testing.T) {
 		{"a tree is drawn", []string{"tree", "a"}, "\n  child", "", exitOK},
 		{"trees are listed", []string{"list"}, "PROGRESS", "", exitOK},
 		{"with a wrong status", []string{"list", "--status", "odd"}, "", "--status", exitUsage},
-		{"with a wrong format", []string{"list", "-o", "xml"}, "", "--output", exitUsage},
+		{"with a wrong format", []string{"list", "-o", "xml"}, "", "--output: takes text, wide, json or yaml, not \"xml\"", exitUsage},
+		{"with one that only others take", []string{"get", "a", "-o", "wide"}, "", "--output: takes text, json or yaml, not \"wide\"", exitUsage},
+		{"with more columns", []string{"list", "-o", "wide"}, "CREATED", "", exitOK},
+		{"nothing matches", []string{"list", "--name", "nope"}, "", "no tree matches\n", exitOK},
+		{"nor for programs", []string{"list", "--tasks", "--name", "nope", "-o", "json"}, "", "no task matches\n", exitOK},
 		{"tasks are listed", []string{"list", "--tasks", "-o", "json", "--limit", "1"}, `"id":`, "", exitOK},
 		{"workers", []string{"workers"}, "POOLS", "", exitOK},
 		{"with what keeps them from work", []string{"workers"}, "w1: executor x is off: it has no device\n", "", exitOK},
@@ -108,7 +114,7 @@ func TestClientCommands(t *testing.T) {
 		{"one that has no reason", []string{"why", "r"}, "root (r): ready\n", "", exitOK},
 		{"and an unknown one", []string{"why", "nope"}, "", "not found", exitError},
 		{"a task is cancelled", []string{"cancel", "a"}, "a: ", "", exitOK},
-		{"a second time changes nothing", []string{"cancel", "a"}, "a: Task a is already cancelled", "", exitOK},
+		{"a second time changes nothing", []string{"cancel", "a"}, "a: nothing to cancel: it was cancelled 0s ago\n", "", exitOK},
 		{"and tells what it is", []string{"cancel", "a", "-o", "json"}, `"done":false,"id":"a","message":"Task a is already cancelled, cannot cancel","status":"cancelled"`, "", exitOK},
 		{"an unknown id does not keep others from being cancelled", []string{"cancel", "nope", "r2"}, "r2: Cancelled", "nope was not cancelled", exitError},
 		{"yaml of two documents", []string{"submit", twice}, "", "more than one document", exitUsage},
@@ -129,7 +135,14 @@ func TestClientCommands(t *testing.T) {
 		{"the beginning of an id", []string{"get", "tt1", "-o", "json"}, `"id":"tt1"`, "", exitOK},
 		{"TREE/name", []string{"get", "r2/child", "-o", "json"}, `"id":"a2"`, "", exitOK},
 		{"the version", []string{"version", "-o", "json"}, `"version":"` + taskgrove.Version, "", exitOK},
-		{"no argument", []string{"get"}, "", "", exitUsage},
+		{"no argument", []string{"get"}, "", "get needs an argument: TASK\nusage: taskgrove get TASK", exitUsage},
+		{"too many", []string{"get", "a", "b"}, "", "get takes one argument, TASK, but there are 2: \"a\" \"b\"\nusage: ", exitUsage},
+		{"one too many", []string{"list", "a"}, "", "list takes no arguments, but there is \"a\"\nusage: ", exitUsage},
+		{"of a command below another", []string{"context", "use"}, "", "context use needs an argument: NAME\nusage: ", exitUsage},
+		{"a misspelt flag", []string{"list", "--limt", "3"}, "", "there is no flag --limt; did you mean --limit?\nusage: ", exitUsage},
+		{"an unknown letter", []string{"list", "-z"}, "", "there is no flag -z\nusage: ", exitUsage},
+		{"a flag without its value", []string{"list", "--limit"}, "", "--limit: a value is missing after it\n", exitUsage},
+		{"a misspelt command", []string{"submi"}, "", "Did you mean this?\n\tsubmit\n", exitUsage},
 		{"a server that is not there", []string{"list", "--server", "127.0.0.1:1"}, "", "taskgrove dev", exitUnreachable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -257,6 +270,68 @@ func TestOptionalFailureHasItsExitCode(t *testing.T) {
 	}
 }
 
+// TestAFailedTreeNamesWhatFailedFirst: the root can complete in a tree that fails, so the tree's end is told beside the root's.
+func TestAFailedTreeNamesWhatFailedFirst(t *testing.T) {
+	for _, tt := range []struct {
+		fact string
+		end  func(*apitest.Service)
+		tree string // how the tree ended
+		note string
+		code int
+	}{
+		{"one failed", func(svc *apitest.Service) { svc.Fail("b", "no\nluck"); svc.Complete("a", `1`) }, "failed",
+			"tree r failed: 1 failed, 0 blocked of 3 tasks\n  fetch (b) failed: no luck\n", exitTreeFailed},
+		{"several failed", func(svc *apitest.Service) { svc.Fail("b", "no luck"); svc.Fail("a", "later") }, "failed",
+			"tree r failed: 2 failed, 0 blocked of 3 tasks\n  first, fetch (b) failed: no luck\n  \"taskgrove list --tree r --status failed\" lists all that failed\n", exitTreeFailed},
+		{"one was cancelled", func(svc *apitest.Service) {
+			svc.Complete("a", `1`)
+			_, _, _ = runCommand(t, "cancel", "b", "--message", "not needed")
+		}, "cancelled", "tree r was cancelled\n  fetch (b): not needed\n", exitTreeCancelled},
+	} {
+		t.Run(tt.fact, func(t *testing.T) {
+			svc := double(t)
+			submit := []string{"submit", file(t, "t.json", `[{"id":"r","name":"root"},{"id":"a","name":"build","parent_id":"r"},{"id":"b","name":"fetch","parent_id":"r"}]`), "--idempotency-key", "k"}
+			if _, note, code := runCommand(t, submit...); code != exitOK {
+				t.Fatal(note)
+			}
+			svc.Complete("r", `1`)
+			tt.end(svc)
+			out, note, code := runCommand(t, append(submit, "--wait")...)
+			if code != tt.code || !strings.HasSuffix(note, "taskgrove: "+tt.note) || !strings.Contains(out, "status     completed\ntree       "+tt.tree+"  ") {
+				t.Errorf("exit %d, got\n%s%s\nwant %s", code, out, note, tt.note)
+			}
+			if out, _, _ := runCommand(t, append(submit, "--wait", "-o", "json")...); !strings.Contains(out, `"status":"completed"`) || !strings.Contains(out, `"tree_status":"`+tt.tree+`"`) {
+				t.Errorf("as json: got %s", out)
+			}
+			if out, note, code := runCommand(t, "get", "r"); code != exitOK || !strings.Contains(out, "tree       "+tt.tree+"  ") {
+				t.Errorf("get: exit %d, got\n%s%s", code, out, note)
+			}
+			if out, note, code := runCommand(t, "cancel", "r"); code != exitOK || !strings.HasPrefix(out, "r: nothing to cancel: its tree ") {
+				t.Errorf("cancel: exit %d, got %s%s", code, out, note)
+			}
+		})
+	}
+}
+
+func TestIDsThatAreTakenAreToldInOrder(t *testing.T) {
+	double(t)
+	var tasks []string
+	for i := range 30 {
+		tasks = append(tasks, fmt.Sprintf(`{"id":"t%02d","name":"t%02d","parent_id":"t00"}`, i, i))
+	}
+	tasks[0] = `{"id":"t00","name":"root"}`
+	tree := file(t, "t.json", "["+strings.Join(tasks, ",")+"]")
+	if _, note, code := runCommand(t, "submit", tree); code != exitOK || note != "" {
+		t.Fatal(note)
+	}
+	_, note, code := runCommand(t, "submit", tree)
+	lines := strings.Split(strings.TrimSpace(note), "\n")
+	if code != exitOK || len(lines) != maxTaken+1 || !slices.IsSorted(lines[:maxTaken]) || !strings.HasPrefix(lines[0], "id t00 was taken: ") ||
+		lines[maxTaken] != "… and 10 more ids, which id_map of -o json has" {
+		t.Errorf("exit %d, got\n%s", code, note)
+	}
+}
+
 func TestWhatCompletedWithoutSuccessSaysSo(t *testing.T) {
 	svc := double(t)
 	document := `[{"id":"r","name":"root"},{"id":"a","name":"build","parent_id":"r"},{"id":"b","name":"fetch","parent_id":"r"},{"id":"c","name":"fine","parent_id":"r"}]`
@@ -299,19 +374,19 @@ func TestRerunSaysWhyNothingRuns(t *testing.T) {
 		id, out, note string
 		code          int
 	}{
-		{"r", "r nothing to run\n", "r was cancelled; --cancelled runs it again", exitTreeCancelled},
-		{"a", "r nothing to run: completed; --force runs it again\n", "", exitOK},
-		{"one", "one nothing to run\n", "one was cancelled; --cancelled runs it again", exitTreeCancelled},
-		{"done", "done nothing to run: 1 completed; --force runs it again\n", "", exitOK},
+		{"r", "r: nothing to run\n", "r was cancelled; --cancelled runs it again", exitTreeCancelled},
+		{"a", "r: nothing to run: completed; --force runs it again\n", "", exitOK},
+		{"one", "one: nothing to run\n", "one was cancelled; --cancelled runs it again", exitTreeCancelled},
+		{"done", "done: nothing to run: 1 completed; --force runs it again\n", "", exitOK},
 	} {
 		if out, note, code := runCommand(t, "rerun", tc.id); code != tc.code || out != tc.out || !strings.Contains(note, tc.note) {
 			t.Errorf("%s: exit %d, got %q, want %d and %q\n%s", tc.id, code, out, tc.code, tc.out, note)
 		}
 	}
-	if out, note, code := runCommand(t, "rerun", "r", "--cancelled"); code != exitOK || out != "r started, 1 tasks\n" {
+	if out, note, code := runCommand(t, "rerun", "r", "--cancelled"); code != exitOK || out != "r: started, 1 task\n" {
 		t.Errorf("exit %d, got %q\n%s", code, out, note)
 	}
-	if out, note, code := runCommand(t, "rerun", "one", "--force"); code != exitOK || out != "one started, 1 tasks\n" {
+	if out, note, code := runCommand(t, "rerun", "one", "--force"); code != exitOK || out != "one: started, 1 task\n" {
 		t.Errorf("by force: exit %d, got %q\n%s", code, out, note)
 	}
 }

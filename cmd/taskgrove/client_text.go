@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"unicode"
@@ -28,6 +29,14 @@ func steers(r rune) bool {
 // oneLine is text that stays within one line, or one cell of a table.
 func oneLine(text string) string {
 	return harmless(strings.NewReplacer("\r\n", " ", "\n", " ", "\t", " ").Replace(text), "")
+}
+
+// counted is a number of things, named by the word for one of them.
+func counted(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
 }
 
 // harmlessWriter passes text on without what would steer a terminal. Each Write must hold whole characters.

@@ -14,7 +14,11 @@ func took(from, to, now time.Time) string {
 	if to.IsZero() {
 		to = now
 	}
-	d := to.Sub(from)
+	return lasted(to.Sub(from))
+}
+
+// lasted is a duration for people.
+func lasted(d time.Duration) string {
 	switch {
 	case d < time.Second:
 		return fmt.Sprintf("%dms", d.Milliseconds())
@@ -40,12 +44,12 @@ func age(at, now time.Time) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// shownTime is a time in the user's zone; empty for none.
+// shownTime is a time in the user's zone, which it names, as flags such as --since take it; empty for none.
 func shownTime(at time.Time) string {
 	if at.IsZero() {
 		return ""
 	}
-	return at.Local().Format(time.DateTime)
+	return at.Local().Format(time.RFC3339)
 }
 
 // moment is a time, and how long ago it was; empty for none.

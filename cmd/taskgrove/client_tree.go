@@ -76,7 +76,7 @@ func summaryParts(t *client.Tree, now time.Time) []string {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
 		}
 	}
-	parts = append(parts, fmt.Sprintf("of %d tasks", t.Tasks))
+	parts = append(parts, "of "+counted(t.Tasks, "task"))
 	if lasted := took(t.StartedAt, t.FinishedAt, now); lasted != "" {
 		parts = append(parts, lasted)
 	}

@@ -47,7 +47,7 @@ func verifyCommand() *cobra.Command {
 			if n > 0 {
 				return codedError{fmt.Errorf("violations found: %d", n), exitViolations}
 			}
-			return nil
+			return s.note("no violations found")
 		})
 	cmd.Flags().StringVar(&tree, "tree", "", "only the tree that this task belongs to")
 	mustComplete(cmd, "tree", completeTasks(1))

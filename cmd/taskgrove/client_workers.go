@@ -6,29 +6,28 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/taskgrove/taskgrove/client"
 )
 
 func workersCommand() *cobra.Command {
-	return clientCommand("workers", "List workers", "Lists the workers that are alive, or left within the last hour.", cobra.NoArgs,
+	cmd := clientCommand("workers", "List workers",
+		"Lists the workers that are alive, or left within the last hour. -o wide shows more of each, and all of its pools.", cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
 			workers, err := s.Workers(ctx)
 			if err != nil {
 				return err
 			}
-			return s.print(workers, func(w io.Writer) {
+			now := time.Now()
+			if err := s.print(workers, func(w io.Writer) {
 				table(w, func(w io.Writer) {
-					fmt.Fprintln(w, "ID\tSTATE\tHOST\tVERSION\tLEVEL\tIN HAND\tSINCE\tPOOLS")
-					for _, x := range workers {
-						var pools []string
-						for _, name := range slices.Sorted(maps.Keys(x.Pools)) {
-							pools = append(pools, fmt.Sprintf("%s=%d", name, x.Pools[name]))
-						}
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", x.ID, x.State, x.Host, x.Build, x.Level, x.Running,
-							x.StartedAt.Local().Format(time.DateTime), strings.Join(pools, ","))
+					for _, row := range s.workerRows(workers, now) {
+						fmt.Fprintln(w, row)
 					}
 				})
 				for _, x := range workers {
@@ -36,24 +35,108 @@ func workersCommand() *cobra.Command {
 						fmt.Fprintf(w, "%s: %s\n", x.ID, oneLine(f))
 					}
 				}
-			})
+			}); err != nil {
+				return err
+			}
+			return s.noteNone(len(workers), "worker")
 		})
+	takesWide(cmd)
+	return cmd
+}
+
+// tableWidth is what rows of usual data fit into; their last column gets what the others leave, and poolsWidth at least.
+const (
+	tableWidth = 120
+	poolsWidth = 30
+)
+
+// workerRows are the rows of workers, below the headings.
+func (s *session) workerRows(workers []client.Worker, now time.Time) (rows []string) {
+	cells := [][]string{{"ID", "STATE", "VERSION", "IN HAND", "SLOTS", "AGE"}}
+	for _, x := range workers {
+		slots := 0
+		for _, n := range x.Pools {
+			slots += n
+		}
+		cells = append(cells, []string{oneLine(x.ID), oneLine(x.State), oneLine(x.Build), strconv.Itoa(x.Running), strconv.Itoa(slots), age(x.StartedAt, now)})
+	}
+	room := tableWidth
+	for column := range cells[0] {
+		widest := 0
+		for _, row := range cells {
+			widest = max(widest, columns(row[column]))
+		}
+		room -= widest + len("  ")
+	}
+	rows = append(rows, s.row(append(cells[0], "POOLS"), "LEVEL", "HOST", "SINCE"))
+	for i, x := range workers {
+		rows = append(rows, s.row(append(cells[i+1], s.poolsOf(x, max(room, poolsWidth))), strconv.Itoa(x.Level), oneLine(x.Host), shownTime(x.StartedAt)))
+	}
+	return rows
+}
+
+// poolsOf are a worker's pools: those that fit into so many columns, or all with their slots.
+func (s *session) poolsOf(x client.Worker, width int) string {
+	var names, each []string
+	for _, name := range slices.Sorted(maps.Keys(x.Pools)) {
+		names = append(names, oneLine(name))
+		each = append(each, fmt.Sprintf("%s=%d", oneLine(name), x.Pools[name]))
+	}
+	if s.wide() {
+		return strings.Join(each, ",")
+	}
+	return some(names, width)
+}
+
+// some are those of the words that fit into so many columns, and how many others there are.
+func some(words []string, width int) string {
+	all := strings.Join(words, ",")
+	if columns(all) <= width {
+		return all
+	}
+	text := ""
+	for i, word := range words {
+		rest := fmt.Sprintf(",+%d", len(words)-i-1)
+		switch next := strings.TrimPrefix(text+","+word, ","); {
+		case columns(next)+len(rest) <= width:
+			text = next
+		case i == 0 && len(words) == 1:
+			return cut(word, width)
+		case i == 0:
+			return cut(word, width-len(rest)) + rest
+		default:
+			return fmt.Sprintf("%s,+%d", text, len(words)-i)
+		}
+	}
+	return text
 }
 
 func poolsCommand() *cobra.Command {
-	return clientCommand("pools", "List pools", "Lists the pools: what waits in each, and the slots of its live workers.", cobra.NoArgs,
+	return clientCommand("pools", "List pools",
+		"Lists the pools: what waits in each, the slots of its live workers, and how long the oldest task has waited.", cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
 			pools, err := s.Pools(ctx)
 			if err != nil {
 				return err
 			}
-			return s.print(pools, func(w io.Writer) {
+			if err := s.print(pools, func(w io.Writer) {
 				table(w, func(w io.Writer) {
 					fmt.Fprintln(w, "POOL\tREADY\tQUEUED\tSLOTS\tWORKERS\tOLDEST")
 					for _, p := range pools {
-						fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\n", p.Name, p.Ready, p.Queued, p.Capacity, p.Workers, p.Oldest.Round(time.Millisecond))
+						fmt.Fprintln(w, poolRow(p))
 					}
 				})
-			})
+			}); err != nil {
+				return err
+			}
+			return s.noteNone(len(pools), "pool")
 		})
+}
+
+func poolRow(p client.Pool) string {
+	oldest := "-" // nothing waits
+	if p.Oldest > 0 {
+		oldest = lasted(p.Oldest)
+	}
+	return fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%s", oneLine(p.Name), p.Ready, p.Queued, p.Capacity, p.Workers, oldest)
 }

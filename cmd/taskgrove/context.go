@@ -37,12 +37,8 @@ type listedContext struct {
 
 func contextListCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "List contexts; the one in use has a *", Args: cobra.NoArgs}
-	output := cmd.Flags().StringP("output", "o", "text", "text, json or yaml")
+	output := outputFlag(cmd, formatText, formatJSON, formatYAML)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		format, err := parseFormat(*output, formatText, formatJSON, formatYAML)
-		if err != nil {
-			return err
-		}
 		all, err := savedContexts()
 		if err != nil {
 			return err
@@ -51,8 +47,8 @@ func contextListCommand() *cobra.Command {
 		for _, name := range slices.Sorted(maps.Keys(all.Contexts)) {
 			list = append(list, listedContext{name, name == all.Current, all.Contexts[name]})
 		}
-		if format != formatText {
-			return format.write(cmd.OutOrStdout(), list)
+		if output.format != formatText {
+			return output.format.write(cmd.OutOrStdout(), list)
 		}
 		w := &firstError{Writer: harmlessWriter{cmd.OutOrStdout()}}
 		table(w, func(w io.Writer) {
@@ -61,6 +57,9 @@ func contextListCommand() *cobra.Command {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", map[bool]string{true: "*"}[c.Current], oneLine(c.Name), oneLine(c.Server), oneLine(c.RequestTimeout))
 			}
 		})
+		if w.err == nil && len(list) == 0 {
+			fmt.Fprintln(cmd.ErrOrStderr(), "there are no contexts: taskgrove context set NAME --server HOST:PORT makes one")
+		}
 		return w.err
 	}
 	return cmd

@@ -34,7 +34,7 @@ func TestContexts(t *testing.T) {
 		{"context list", "", "", exitOK},
 		{"context use prod", "", `context "prod" is not known; there is none: taskgrove context set`, exitUsage},
 		{"context set prod", "", "--server: a new context needs", exitUsage},
-		{"context set prod --server", "", "needs an argument", exitUsage},
+		{"context set prod --server", "", "--server: a value is missing", exitUsage},
 		{"context set prod --server host:7700 --request-timeout soon", "", "--request-timeout=soon: not a duration", exitUsage},
 		{"context set a/b --server host:7700", "", "is no name of a context", exitUsage},
 		{"context set prod --server host:7700 --request-timeout 5s", "", "", exitOK},

@@ -357,7 +357,7 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 			[]string{"TASKGROVE_CONCURRENCY=x", "TASKGROVE_LEASE=1"}},
 		{"flag", nil, []string{"dev", "--http-addr", "here"}, exitUsage, []string{"--http-addr=here: not an address; takes host:port"}},
 		{"listening to all without leave", nil, []string{"dev", "--ephemeral", "--grpc-addr", "0.0.0.0:0"}, exitUsage, []string{"--insecure-listen"}},
-		{"unknown flag", nil, []string{"dev", "--nonsense"}, exitUsage, []string{"unknown flag: --nonsense"}},
+		{"unknown flag", nil, []string{"dev", "--nonsense"}, exitUsage, []string{"there is no flag --nonsense"}},
 		{"unknown command", nil, []string{"nonsense"}, exitUsage, []string{`unknown command "nonsense"`}},
 		{"argument too many", nil, []string{"worker", "more"}, exitUsage, []string{"more"}},
 		{"coordinator without a database", nil, []string{"coordinator"}, exitUsage, []string{"TASKGROVE_POSTGRES_URL: not set", "TASKGROVE_NATS_URL: not set"}},

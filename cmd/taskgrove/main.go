@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/taskgrove/taskgrove/executors/guardian"
@@ -48,7 +49,7 @@ func report(err error, started bool, stderr io.Writer) int {
 		return exitOK
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, "taskgrove:", harmless(text, "\n\t"))
+		fmt.Fprintln(stderr, "taskgrove:", strings.TrimRight(harmless(text, "\n\t"), "\n"))
 	}
 	if coded, ok := errors.AsType[interface {
 		error

@@ -11,7 +11,8 @@ import (
 
 // natsConfigCommand renders what an external NATS server has to know of us.
 func natsConfigCommand() *cobra.Command {
-	var prefix, output string
+	var prefix string
+	var output *formatFlag
 	var coordinators, workers []string
 	cmd := &cobra.Command{
 		Use:   "nats-config",
@@ -31,18 +32,14 @@ func natsConfigCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			format, err := parseFormat(output, formatText, formatJSON, formatYAML)
-			if err != nil {
-				return err
-			}
-			if format != formatText {
-				return format.write(cmd.OutOrStdout(), natsDocument{natsGrants(prefix, users), queue.ServerAccounts(prefix, users)})
+			if output.format != formatText {
+				return output.format.write(cmd.OutOrStdout(), natsDocument{natsGrants(prefix, users), queue.ServerAccounts(prefix, users)})
 			}
 			_, err = fmt.Fprint(cmd.OutOrStdout(), natsHeader, queue.ServerConfig(prefix, users))
 			return err
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
+	output = outputFlag(cmd, formatText, formatJSON, formatYAML)
 	cmd.Flags().StringVar(&prefix, "prefix", "tg", "beginning of all subjects and streams, as TASKGROVE_NATS_PREFIX")
 	cmd.Flags().StringArrayVar(&coordinators, "coordinator", []string{"coordinator"}, "name of a coordinators' user; may be repeated")
 	cmd.Flags().StringArrayVar(&workers, "worker", nil, "id of a worker, or id=pool,pool; without pools it may serve all; may be repeated")

@@ -10,25 +10,21 @@ import (
 )
 
 func versionCommand() *cobra.Command {
-	var output string
+	var output *formatFlag
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Show the version of this program",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			format, err := parseFormat(output, formatText, formatJSON, formatYAML)
-			if err != nil {
-				return err
-			}
-			if format != formatText {
-				return format.write(cmd.OutOrStdout(), map[string]string{
+			if output.format != formatText {
+				return output.format.write(cmd.OutOrStdout(), map[string]string{
 					"version": node.Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
 				})
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "taskgrove %s %s %s/%s\n", node.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "taskgrove %s %s %s/%s\n", node.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json or yaml")
+	output = outputFlag(cmd, formatText, formatJSON, formatYAML)
 	return cmd
 }

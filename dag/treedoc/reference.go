@@ -21,15 +21,15 @@ same keys hold for ` + "`taskgrove submit`, `tasks.create` and `tasks.execute`" 
 ` + "```yaml" + `
 # yaml-language-server: $schema=tree.schema.json
 tasks:
-- {id: nightly, name: nightly report, dependencies: [report]}
+- {id: nightly, name: nightly report, dependencies: [count-orders]}
 - id: fetch-orders
   name: fetch orders
   parent_id: nightly
   schemas: {method: rest_executor}
   inputs: {url: "https://example.org/orders"}
   retry: {max_attempts: 3}
-- id: report
-  name: write the report
+- id: count-orders
+  name: count the orders
   parent_id: nightly
   dependencies: [fetch-orders]
   schemas: {method: command_executor}

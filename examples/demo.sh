@@ -50,8 +50,8 @@ sed "s#http://127.0.0.1:8099#$(cat "$tmp/sources")#" examples/etl/tree.json > "$
 echo "== submitting examples/etl/tree.json"
 status=0
 "$taskgrove" submit "$tmp/tree.json" --watch || status=$?
-# One optional source is gone on purpose: the tree ends as failed (exit code 3), and its report is there all the same.
-[ "$status" = 3 ] || die "the tree should have ended with exit code 3, not $status"
+# One optional source is gone on purpose: the tree ends as failed (exit code 7), and its report is there all the same.
+[ "$status" = 7 ] || die "the tree should have ended with exit code 7, not $status"
 
 echo "== the tree"
 "$taskgrove" tree sales || die "the tree could not be shown"

@@ -63,6 +63,9 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 	if f.Offset < 0 || f.Offset > maxOffset {
 		return page, &InvalidArgumentError{Field: "offset", Reason: fmt.Sprintf("must be 0 to %d; use the cursor for more", maxOffset)}
 	}
+	if err := f.Check(); err != nil {
+		return page, err
+	}
 	states := f.selected()
 	if !text(f.Name) || !text(f.UserID) || !text(f.Executor) || states == 0 {
 		return page, nil
@@ -89,6 +92,21 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 		page.Items = append(page.Items, show(t))
 	}
 	return page, nil
+}
+
+// Check refuses parameters that have no effect together, as an [InvalidArgumentError].
+func (f TaskFilter) Check() error {
+	if f.TreeOf == "" && f.ParentID == "" {
+		return nil
+	}
+	const reason = "selects trees by their age, and one tree's tasks are asked for"
+	switch {
+	case !f.Since.IsZero():
+		return &InvalidArgumentError{Field: "since", Reason: reason}
+	case !f.Before.IsZero():
+		return &InvalidArgumentError{Field: "before", Reason: reason}
+	}
+	return nil
 }
 
 // selected are the states that the filter lets through.
@@ -128,11 +146,18 @@ func (c *Coordinator) children(ctx context.Context, f TaskFilter, filter pg.Filt
 }
 
 func (c *Coordinator) roots(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
-	below, err := placeIn("a", f.Cursor)
+	from, below, err := c.between(ctx, f.Since, f.Before)
 	if err != nil {
 		return nil, "", err
 	}
-	part, err := c.store.Roots(ctx, below.Tree(), filter)
+	if f.Cursor != "" {
+		place, err := placeIn("a", f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		below = min(below, place.Tree())
+	}
+	part, err := c.store.Roots(ctx, below, from, filter)
 	if err != nil {
 		return nil, "", c.internal("list tasks", err)
 	}

@@ -92,8 +92,8 @@ type TaskFilter struct {
 	Status      dag.Status
 	States      dag.StateSet // of those of the status, if that is given, too
 	Name        string
-	Executor    string    // its id; with RootOnly or ParentID without effect
-	Since       time.Time // of trees that were created then or later; with RootOnly, ParentID or TreeOf without effect
+	Executor    string    // its id
+	Since       time.Time // of trees that were created then or later; refused with ParentID and TreeOf
 	Before      time.Time // of trees that were created before; as Since
 	RootOnly    bool
 	AsSubmitted bool   // with Options, and without results of dependencies among the inputs

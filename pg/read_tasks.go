@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -140,23 +139,20 @@ func (s *Store) Tasks(ctx context.Context, below, from dag.Key, looks int, f Fil
 	return s.pageOf(ctx, f, "TasksDown", below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset, looks)
 }
 
-// Roots lists root tasks, newest first, of trees below a key (0: from the newest).
-func (s *Store) Roots(ctx context.Context, below dag.TreeKey, f Filter) (Page, error) {
-	if below == 0 {
-		below = math.MaxInt64
-	}
-	return s.pageOf(ctx, f, "RootsDown", below, f.states(), orNull(f.Name), orNull(f.UserID), f.Limit, f.Offset)
+// Roots lists root tasks, newest first, of trees with keys in [from, below).
+func (s *Store) Roots(ctx context.Context, below, from dag.TreeKey, f Filter) (Page, error) {
+	return s.pageOf(ctx, f, "RootsDown", below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset)
 }
 
 // Children lists the direct children of a task by priority, then submission order, after a place in that order (nil:
-// from the start).
+// from the start). User is not looked at.
 func (s *Store) Children(ctx context.Context, parent dag.Key, after *Shown, f Filter) (Page, error) {
 	first, end := parent.Tree().Range()
 	priority, key := int16(-1), dag.Key(0)
 	if after != nil {
 		priority, key = int16(after.Priority), after.Key
 	}
-	return s.pageOf(ctx, f, "Children", first, end, parent.Index(), priority, key, f.states(), f.Limit, f.Offset)
+	return s.pageOf(ctx, f, "Children", first, end, parent.Index(), priority, key, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset)
 }
 
 // shown runs a query over the view, for few tasks, and adds what the view has only by key. Results of dependencies are added for

@@ -129,7 +129,7 @@ var finding = map[string]func(*site){
 		}
 	},
 	"lists are filtered by name, state, executor and time": func(s *site) {
-		s.has("Trees", "filters")
+		s.has("Tasks")
 		user := s.id("user")
 		other := s.task("b", "old")
 		other.Name, other.Executor, other.Schemas = s.id("odd"), "other_executor", []byte(`{"method":"other_executor"}`)
@@ -151,11 +151,32 @@ var finding = map[string]func(*site){
 			{coordinator.TaskFilter{UserID: user, Before: middle}, "old b"},
 			{coordinator.TaskFilter{UserID: user, Since: middle, Before: middle}, ""},
 			{coordinator.TaskFilter{TreeOf: s.id("old"), Executor: "other_executor"}, "b"},
+			{coordinator.TaskFilter{ParentID: s.id("old"), Executor: "other_executor"}, "b"},
+			{coordinator.TaskFilter{ParentID: s.id("old"), Executor: "nope"}, ""},
+			{coordinator.TaskFilter{ParentID: s.id("old"), Name: s.id("odd")}, "b"},
+			{coordinator.TaskFilter{ParentID: s.id("old"), Name: "nope"}, ""},
+			{coordinator.TaskFilter{RootOnly: true, UserID: user}, "new old"},
+			{coordinator.TaskFilter{RootOnly: true, UserID: user, Name: "new"}, "new"},
+			{coordinator.TaskFilter{RootOnly: true, UserID: user, Executor: "other_executor"}, ""},
+			{coordinator.TaskFilter{RootOnly: true, UserID: user, States: dag.Held.Set()}, "old"},
+			{coordinator.TaskFilter{RootOnly: true, UserID: user, Since: middle}, "new"},
+			{coordinator.TaskFilter{RootOnly: true, UserID: user, Before: middle}, "old"},
+			{coordinator.TaskFilter{RootOnly: true, UserID: user, Since: middle, Before: middle}, ""},
 		} {
+			if tt.f.RootOnly && s.lacks("roots") {
+				continue
+			}
 			got := strings.Fields(strings.Join(s.all(tt.f), " "))
 			if slices.Sort(got); strings.Join(got, " ") != sorted(tt.want) {
 				s.Errorf("%+v: got %q, want %q", tt.f, got, tt.want)
 			}
+		}
+		for _, f := range []coordinator.TaskFilter{{TreeOf: s.id("old"), Since: middle}, {ParentID: s.id("old"), Before: middle}} {
+			_, err := s.svc.Tasks(s.Context(), f)
+			s.wantFault("a time, where one tree is asked for", err, api.Invalid)
+		}
+		if s.lacks("Trees") {
+			return
 		}
 		for _, tt := range []struct {
 			f    coordinator.TreeFilter
@@ -179,7 +200,7 @@ var finding = map[string]func(*site){
 		}
 	},
 	"what a task was submitted with is told on demand": func(s *site) {
-		s.has("filters")
+		s.has("Tasks", "as submitted")
 		t := s.task("root", "")
 		t.Retry = dag.RetryPolicy{MaxAttempts: 3, Backoff: dag.Fixed, InitialDelay: time.Second, MaxDelay: time.Minute}
 		t.Timeout, t.ScheduleToStart, t.OnLost = time.Minute, time.Hour, dag.FailLost

@@ -261,6 +261,9 @@ func (s *Service) Tasks(_ context.Context, f coordinator.TaskFilter) (coordinato
 	if err := s.fault("Tasks"); err != nil {
 		return page, err
 	}
+	if err := f.Check(); err != nil {
+		return page, err
+	}
 	if _, ok := s.tasks[f.ParentID]; f.ParentID != "" && !ok {
 		return page, fmt.Errorf("children of %s: %w", f.ParentID, coordinator.ErrNotFound)
 	}

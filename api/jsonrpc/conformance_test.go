@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 		},
 		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
 		Has:    []string{"Submit", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch"},
-		Lacks:  []string{"filters"},
+		Lacks:  []string{"as submitted"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
 }
@@ -230,7 +230,16 @@ func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error)
 
 func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
 	var out []*shown
-	params := map[string]any{"cursor": f.Cursor, "root_id": f.TreeOf, "parent_id": f.ParentID, "status": f.Status}
+	params := map[string]any{"cursor": f.Cursor, "root_id": f.TreeOf, "parent_id": f.ParentID, "status": f.Status, "user_id": f.UserID, "name": f.Name,
+		"executor": f.Executor, "root_only": f.RootOnly}
+	for _, state := range f.States.States() {
+		params["state"] = state.String()
+	}
+	for name, at := range map[string]time.Time{"since": f.Since, "before": f.Before} {
+		if !at.IsZero() {
+			params[name] = at.Format(time.RFC3339Nano)
+		}
+	}
 	if f.Limit != 0 {
 		params["limit"] = f.Limit
 	}

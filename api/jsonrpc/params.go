@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -104,6 +105,19 @@ func (p *params) number(name string, absent, low, high int) int {
 		return absent
 	}
 	return int(f)
+}
+
+// time is a time as JSON usually has it; the zero one when not given.
+func (p *params) time(name string) time.Time {
+	text := p.text(name)
+	if text == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		p.refuse(name, "a time with its zone, such as 2026-01-31T12:00:00Z")
+	}
+	return at
 }
 
 // seconds is a number parameter above zero; absent when not given.

@@ -74,7 +74,7 @@ func (h *Handler) children(ctx context.Context, x *exchange, raw json.RawMessage
 	return appendTasks(nil, tasks), nil
 }
 
-// list answers tasks.list (spec 5.3).
+// list answers tasks.list (spec 5.3). Our own parameters are executor, state, since and before.
 func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	p, err := named(raw)
 	if err != nil {
@@ -85,17 +85,28 @@ func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (j
 		ParentID: p.text("parent_id"),
 		UserID:   p.text("user_id"),
 		Name:     p.text("name"),
+		Executor: p.text("executor"),
+		Since:    p.time("since"),
+		Before:   p.time("before"),
 		Limit:    p.number("limit", 100, 1, pageSize),
 		Offset:   p.number("offset", 0, 0, 1<<31-1),
 		Cursor:   p.text("cursor"),
 	}
-	// Children and trees are not asked for when nothing but roots is meant; the default is for all else.
-	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "")
+	state := p.text("state")
+	// Children, trees, and tasks by what they do are not asked for when nothing but roots is meant; the default is for all else.
+	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "" && f.Executor == "" && state == "")
 	if status := p.text("status"); status != "" {
 		var ok bool
 		if f.Status, ok = dag.ParseStatus(status); !ok {
 			p.refuse("status", "one of pending, in_progress, completed, failed, cancelled")
 		}
+	}
+	if state != "" {
+		one, ok := dag.ParseState(state)
+		if !ok {
+			p.refuse("state", "one of held, waiting, delayed, ready, running, blocked, completed, failed, cancelled")
+		}
+		f.States = one.Set()
 	}
 	original := p.text("original_task_id")
 	if p.err != nil {

@@ -229,6 +229,11 @@ func TestQueries(t *testing.T) {
 		{"tasks.list", `{"offset":-1}`, "offset must be"},
 		{"tasks.list", `{"status":"odd"}`, "status must be one of"},
 		{"tasks.list", `{"root_only":"yes"}`, "root_only must be true or false"},
+		{"tasks.list", `{"state":"odd"}`, "state must be one of held, waiting"},
+		{"tasks.list", `{"executor":7}`, "executor must be a string"},
+		{"tasks.list", `{"since":"yesterday"}`, "since must be a time with its zone, such as 2026-01-31T12:00:00Z"},
+		{"tasks.list", `{"before":1}`, "before must be a string"},
+		{"tasks.list", `{"root_id":"r","since":"2026-01-31T12:00:00Z"}`, "since: selects trees by their age"},
 	} {
 		if got := s.refused(tt.method, tt.params, -32602, 400); !strings.HasPrefix(got, tt.want) {
 			t.Errorf("%s %s: got %q, want %q", tt.method, tt.params, got, tt.want)
@@ -252,6 +257,12 @@ func TestListPages(t *testing.T) {
 		{`{"root_only":false,"name":"c","limit":1}`, []string{"c4"}},
 		{`{"parent_id":"t2"}`, []string{"c2"}},
 		{`{"status":"completed"}`, nil},
+		{`{"state":"running"}`, nil},
+		{`{"state":"held","limit":3}`, []string{"c4", "t4", "c3"}}, // not roots alone
+		{`{"root_only":true,"state":"held","limit":2}`, []string{"t4", "t3"}},
+		{`{"executor":"nope"}`, nil},
+		{`{"since":"2100-01-31T12:00:00+01:00"}`, nil},
+		{`{"before":"2100-01-31T12:00:00Z","limit":1}`, []string{"t4"}},
 		{`{"original_task_id":"t1"}`, nil},
 	} {
 		if got := ids(s.call("tasks.list", tt.params)); !slices.Equal(got, tt.want) {

@@ -28,19 +28,20 @@ cross join lateral (select * from shown_task t where t.key = k.key offset 0) v
 order by k.key desc limit $7 offset $8
 
 -- name: RootsDown
--- Root tasks of trees below $1, newest first. $2 states or null, $3 name or null, $4 user or null. As TasksDown.
-select v.* from (select key, root from tree where key < $1 and ($4::text is null or user_id = $4) order by key desc offset 0) k
+-- Root tasks of trees in [$2, $1), newest first. $3 states or null, $4 name or null, $5 executor or null, $6 user or null. As TasksDown.
+select v.* from (select key, root from tree where key < $1 and key >= $2 and ($6::text is null or user_id = $6) order by key desc offset 0) k
 cross join lateral (
-  select * from shown_task t where t.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
+  select * from shown_task t where t.key = k.root and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
+    and ($5::text is null or executor = $5)
   offset 0) v
-order by k.key desc limit $5 offset $6
+order by k.key desc limit $7 offset $8
 
 -- name: Children
 -- Direct children of a task: of the keys in [$1, $2) those whose parent has the index $3, by priority, then submission
--- order, after the place ($4 priority, $5 key). $6 states or null. Reads the tree's range of specs.
+-- order, after the place ($4 priority, $5 key). $6 states or null, $7 name or null, $8 executor or null. Reads the tree's range of specs.
 select * from shown_task where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
-  and ($6::smallint[] is null or state = any($6))
-order by priority, key limit $7 offset $8
+  and ($6::smallint[] is null or state = any($6)) and ($7::text is null or name = $7) and ($8::text is null or executor = $8)
+order by priority, key limit $9 offset $10
 
 -- name: LabelsOf
 select key, id, name from spec where key = any($1::bigint[])

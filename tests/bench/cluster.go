@@ -27,6 +27,7 @@ type cluster struct {
 	roles   []*role
 	client  *client.Client
 	address string    // the client's coordinator
+	http    string    // the same one, for JSON-RPC: http://host:port
 	asking  *pgx.Conn // nil: nothing was asked yet
 }
 
@@ -66,18 +67,18 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 	if err != nil {
 		return c, err
 	}
-	var address string
+	var address, url string
 	for range o.coordinators {
 		r, err := c.start("coordinator", o, "BENCH_POSTGRES="+c.pg.URL(), "BENCH_NATS="+nats.said["coordinator"])
 		if err != nil {
 			return c, err
 		}
-		address = r.said["grpc"]
+		address, url = r.said["grpc"], r.said["http"]
 	}
 	if err = c.addWorker(0, o); err != nil {
 		return c, err
 	}
-	c.address = address
+	c.address, c.http = address, url
 	c.client, err = client.New(address)
 	return c, err
 }

@@ -89,7 +89,7 @@ func startCoordinator(ctx context.Context, p *node.Process) error {
 	if err := p.UntilReady(ctx); err != nil {
 		return err
 	}
-	return say(map[string]string{"grpc": c.GRPC})
+	return say(map[string]string{"grpc": c.GRPC, "http": c.HTTP})
 }
 
 // startWorker starts a worker as users have it, of the pools that are measured.

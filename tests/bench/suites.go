@@ -31,6 +31,7 @@ var suites = []suite{
 	{name: "repeatable", run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
 		return flat(ctx, c, o.tasks, repeatable)
 	}},
+	{name: "json", run: throughJSON},
 	{name: "flat-slots", alone: flatWithSlots},
 	{name: "chain", run: chain},
 	{name: "loaded", run: loaded},

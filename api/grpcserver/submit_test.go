@@ -80,6 +80,7 @@ func TestSubmitFaults(t *testing.T) {
 		{"no name", []*pb.SubmitRequest{one(&pb.NewTask{})}, []string{"tasks[0].name INVALID_FIELD"}},
 		{"a key within inputs twice", []*pb.SubmitRequest{one(&pb.NewTask{Name: "a", Inputs: []byte(`{"x":[{"y":1,"y":2}]}`)})}, []string{"tasks[0].inputs.x[0].y INVALID_FIELD"}},
 		{"inputs no JSON", []*pb.SubmitRequest{one(&pb.NewTask{Name: "a", Inputs: []byte("{")})}, []string{"tasks[0].inputs INVALID_FIELD"}},
+		{"inputs that end behind a key that is there twice", []*pb.SubmitRequest{one(&pb.NewTask{Name: "a", Inputs: []byte(`{"x":1,"x"`)})}, []string{"tasks[0].inputs INVALID_FIELD"}},
 		{"inputs no object", []*pb.SubmitRequest{one(&pb.NewTask{Name: "a", Inputs: []byte("[1]")})}, []string{"tasks[0].inputs INVALID_FIELD"}},
 		{"inputs no UTF-8", []*pb.SubmitRequest{one(&pb.NewTask{Name: "a", Inputs: []byte("{\"\xff\":1}")})}, []string{"tasks[0].inputs INVALID_FIELD"}},
 		{"several tasks", []*pb.SubmitRequest{

@@ -7,6 +7,7 @@
 package rawjson
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -57,11 +58,7 @@ func Depth(text []byte) (deepest int) {
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '"':
-			for i++; i < len(text) && text[i] != '"'; i++ {
-				if text[i] == '\\' {
-					i++
-				}
-			}
+			i = SkipString(text, i) - 1
 		case '[', '{':
 			level++
 			deepest = max(deepest, level)
@@ -80,7 +77,7 @@ func Compact(text []byte) ([]byte, error) {
 	}
 	out, err := jsontext.AppendFormat(make([]byte, 0, len(text)), text, compacting)
 	if errors.Is(err, jsontext.ErrDuplicateName) {
-		return nil, CheckNames(text)
+		return nil, cmp.Or(CheckNames(text), err) // it may end before the name that it has twice has a value
 	}
 	return out, err
 }

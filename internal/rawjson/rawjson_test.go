@@ -15,7 +15,7 @@ import (
 func FuzzAgrees(f *testing.F) {
 	for _, text := range []string{
 		``, ` `, `null`, ` { } `, `{"a" : 1 , "a" : [ 2.50e+1, -0 ] }`, `"\ud800"`, "\"\xff\"", "\"\x00\"", `"\u0000"`, `{"a":1} x`, `[1,]`, `01`, `1.`, `nul`,
-		`{"a"}`, `"é\/<>&` + "\u2028" + `"`, "\ufeff{}", strings.Repeat("[", 100) + strings.Repeat("]", 100),
+		`{"a"}`, `{"a":0,"a"`, `"é\/<>&` + "\u2028" + `"`, "\ufeff{}", strings.Repeat("[", 100) + strings.Repeat("]", 100),
 	} {
 		f.Add([]byte(text))
 	}
@@ -38,11 +38,44 @@ func FuzzAgrees(f *testing.F) {
 			}
 			return
 		}
+		if fault == nil {
+			if got := rawjson.AppendCompact(nil, text); !bytes.Equal(got, want.Bytes()) {
+				t.Errorf("AppendCompact(%q) = %q, want %q", text, got, want.Bytes())
+			}
+			from := rawjson.SkipSpace(text, 0)
+			if got := rawjson.SkipValue(text, from); rawjson.SkipSpace(text, got) != len(text) {
+				t.Errorf("SkipValue(%q, %d) = %d", text, from, got)
+			}
+		}
 		got, err := rawjson.Compact(text)
 		if (err == nil) != (fault == nil) || err == nil && !bytes.Equal(got, want.Bytes()) {
 			t.Errorf("Compact(%q) = %q, %v, want %q, %v", text, got, err, want.Bytes(), fault)
 		}
 	})
+}
+
+// TestSpecial puts each byte at each place of a word, beside bytes that must not be taken for it.
+func TestSpecial(t *testing.T) {
+	for c := range 256 {
+		for _, beside := range []byte{'a', '!', '#', ' ', 0x7f, 0x80, 0xa2, 0xdc, 0xff} {
+			for at := range 20 {
+				text := bytes.Repeat([]byte{beside}, 20)
+				text[at] = byte(c)
+				want := len(text)
+				if c == '"' || c == '\\' || c < ' ' {
+					want = at
+				}
+				for from := range at + 1 {
+					if got := rawjson.Special(text, from); got != want {
+						t.Fatalf("Special(%q, %d) = %d, want %d", text, from, got, want)
+					}
+				}
+			}
+		}
+	}
+	if got := rawjson.Special([]byte(`a"bcdefgh"`), 2); got != 9 {
+		t.Errorf("Special = %d, want 9", got)
+	}
 }
 
 // asValue is how a reader in Go takes it.

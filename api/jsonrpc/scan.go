@@ -2,7 +2,6 @@ package jsonrpc
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
 	"unicode/utf8"
@@ -19,20 +18,19 @@ func check(body []byte) error {
 	if !utf8.Valid(body) {
 		return fmt.Errorf("request body is not valid UTF-8")
 	}
-	err := rawjson.Check(body)
-	if errors.Is(err, rawjson.ErrDepth) {
+	at, reason := treedoc.Syntax(body)
+	if reason == "" {
+		return nil
+	}
+	if err := rawjson.CheckDepth(body, 0); err != nil { // whatever else is wrong with it
 		return fmt.Errorf("request body is %w", err)
 	}
-	if err != nil {
-		at, reason := treedoc.Syntax(body) // asked again for the reason alone
-		return fmt.Errorf("request body is not valid JSON: line %d, column %d: %s", at.Line, at.Column, reason)
-	}
-	return nil
+	return fmt.Errorf("request body is not valid JSON: line %d, column %d: %s", at.Line, at.Column, reason)
 }
 
 // kind is the first byte of a value: one of { [ " t f n - and the digits; 0 for nothing.
 func kind(value []byte) byte {
-	if i := skipSpace(value, 0); i < len(value) {
+	if i := rawjson.SkipSpace(value, 0); i < len(value) {
 		return value[i]
 	}
 	return 0
@@ -51,15 +49,15 @@ func members(object []byte) iter.Seq2[string, json.RawMessage] {
 		if kind(object) != '{' {
 			return
 		}
-		for i := skipSpace(object, skipSpace(object, 0)+1); i < len(object) && object[i] == '"'; {
-			end := skipString(object, i)
+		for i := rawjson.SkipSpace(object, rawjson.SkipSpace(object, 0)+1); i < len(object) && object[i] == '"'; {
+			end := rawjson.SkipString(object, i)
 			name := unquote(object[i:end])
-			i = skipSpace(object, skipSpace(object, end)+1) // behind the colon
-			end = skipValue(object, i)
+			i = rawjson.SkipSpace(object, rawjson.SkipSpace(object, end)+1) // behind the colon
+			end = rawjson.SkipValue(object, i)
 			if !yield(name, object[i:end:end]) {
 				return
 			}
-			i = skipSpace(object, skipSpace(object, end)+1) // behind the comma
+			i = rawjson.SkipSpace(object, rawjson.SkipSpace(object, end)+1) // behind the comma
 		}
 	}
 }
@@ -70,12 +68,12 @@ func elements(array []byte) iter.Seq[json.RawMessage] {
 		if kind(array) != '[' {
 			return
 		}
-		for i := skipSpace(array, skipSpace(array, 0)+1); i < len(array) && array[i] != ']'; {
-			end := skipValue(array, i)
+		for i := rawjson.SkipSpace(array, rawjson.SkipSpace(array, 0)+1); i < len(array) && array[i] != ']'; {
+			end := rawjson.SkipValue(array, i)
 			if !yield(array[i:end:end]) {
 				return
 			}
-			i = skipSpace(array, skipSpace(array, end)+1)
+			i = rawjson.SkipSpace(array, rawjson.SkipSpace(array, end)+1)
 		}
 	}
 }
@@ -90,54 +88,4 @@ func unquote(quoted []byte) string {
 		}
 	}
 	return string(quoted[1 : len(quoted)-1])
-}
-
-func skipSpace(b []byte, i int) int {
-	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
-		i++
-	}
-	return i
-}
-
-// skipString is the index behind the string that begins at i.
-func skipString(b []byte, i int) int {
-	for i++; i < len(b); i++ {
-		switch b[i] {
-		case '"':
-			return i + 1
-		case '\\':
-			i++
-		}
-	}
-	return len(b)
-}
-
-// skipValue is the index behind the value that begins at i.
-func skipValue(b []byte, i int) int {
-	level := 0
-	for i < len(b) {
-		switch b[i] {
-		case '"':
-			i = skipString(b, i)
-			if level == 0 {
-				return i
-			}
-			continue
-		case '[', '{':
-			level++
-		case ']', '}':
-			if level == 0 { // the end of what holds a number or word
-				return i
-			}
-			if level--; level == 0 {
-				return i + 1
-			}
-		case ',', ' ', '\n', '\t', '\r':
-			if level == 0 {
-				return i
-			}
-		}
-		i++
-	}
-	return i
 }

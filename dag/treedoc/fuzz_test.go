@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // decodeSlowly is the twin: the document by encoding/json into maps, then the payloads, texts and unknown keys of each
@@ -149,13 +150,16 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzScan holds the scanner against encoding/json: it accepts the same texts, but for those that nest too deep.
+// FuzzScan holds the scanner against encoding/json: it accepts the same texts, but for those that nest too deep. Names that it is sure of
+// are different.
 func FuzzScan(f *testing.F) {
-	for _, s := range []string{`{}`, `[1,2.0,-0,0e1,-1E+9]`, `"\u00e9\\\"\/\b\f\n\r\t"`, `tru`, `01`, `1.`, `-`, `[1,]`, `{"a":}`, `{"a" :1 , "b":[ ]}`, "\"\x1f\"", `"\u12g4"`, `nulll`, ``, ` `} {
+	for _, s := range []string{`{}`, `[1,2.0,-0,0e1,-1E+9]`, `"\u00e9\\\"\/\b\f\n\r\t"`, `tru`, `01`, `1.`, `-`, `[1,]`, `{"a":}`, `{"a" :1 , "b":[ ]}`, "\"\x1f\"", `"\u12g4"`, `nulll`, ``, ` `,
+		`{"a":1,"b":{"a":2},"c":[{"a":{}},{"a":{"b":1,"b":2}}]}`, `{"a":1,"\u0061":2}`, `{"a":{"b":1},"b":2,"a":3}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s := scanner{text: data}
+		var s scanner
+		s.compare(data)
 		v, err := s.value()
 		s.space()
 		got := err == nil && s.at == len(data)
@@ -167,6 +171,9 @@ func FuzzScan(f *testing.F) {
 		}
 		if !got {
 			return
+		}
+		if bad := rawjson.CheckNames(data); bad != nil && !v.unsure {
+			t.Fatalf("%s: sure of names, and %v", data, bad)
 		}
 		var want bytes.Buffer
 		if err := json.Compact(&want, data); err != nil {

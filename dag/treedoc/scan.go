@@ -1,6 +1,7 @@
 package treedoc
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/taskgrove/taskgrove/internal/rawjson"
@@ -25,6 +26,18 @@ type scanner struct {
 	depth int
 	// spaced is set by white space between tokens.
 	spaced bool
+	// unsure is set by an object that is stepped over if its names are not plainly different.
+	unsure bool
+	// names are those of the objects that are being stepped over, in their quotes. nil: they are not compared.
+	names [][]byte
+}
+
+// compare begins with a text, in the memory of the one before, and compares names.
+func (s *scanner) compare(text []byte) {
+	if s.names == nil {
+		s.names = make([][]byte, 0, 2*fewNames)
+	}
+	*s = scanner{text: text, names: s.names[:0]}
 }
 
 func (s *scanner) fail(format string, args ...any) error {
@@ -68,15 +81,16 @@ func (s *scanner) next() byte {
 type part struct {
 	raw    []byte
 	spaced bool // holds white space between its tokens
+	unsure bool // may hold an object that has a name twice
 }
 
 // value steps over any value.
 func (s *scanner) value() (part, error) {
 	s.space()
 	start, before := s.at, s.spaced
-	s.spaced = false
+	s.spaced, s.unsure = false, false
 	err := s.skip()
-	p := part{s.text[start:s.at], s.spaced}
+	p := part{s.text[start:s.at], s.spaced, s.unsure}
 	s.spaced = s.spaced || before
 	return p, err
 }
@@ -117,6 +131,7 @@ func (s *scanner) object(each func(key []byte, value part) error) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
+	first := len(s.names)
 	if s.next() != '}' {
 		for {
 			if s.next() != '"' {
@@ -132,6 +147,7 @@ func (s *scanner) object(each func(key []byte, value part) error) error {
 			}
 			s.at++
 			if each == nil {
+				s.name(first, key)
 				s.space()
 				if err := s.skip(); err != nil {
 					return err
@@ -147,7 +163,31 @@ func (s *scanner) object(each func(key []byte, value part) error) error {
 			s.at++
 		}
 	}
+	if s.names != nil {
+		s.names = s.names[:first]
+	}
 	return s.leave('}')
+}
+
+// fewNames is how many names of an object are compared one by one.
+const fewNames = 16
+
+// name takes a name of an object whose names begin at first.
+func (s *scanner) name(first int, quoted []byte) {
+	if s.unsure || s.names == nil {
+		return
+	}
+	if len(s.names) == first+fewNames || bytes.IndexByte(quoted, '\\') >= 0 {
+		s.unsure = true
+		return
+	}
+	for _, before := range s.names[first:] {
+		if bytes.Equal(before, quoted) {
+			s.unsure = true
+			return
+		}
+	}
+	s.names = append(s.names, quoted)
 }
 
 // array steps over the array that begins here, calling each, if given, with every item.
@@ -197,20 +237,22 @@ func (s *scanner) word(w string) error {
 
 // str steps over the string that begins here.
 func (s *scanner) str() error {
-	for s.at++; s.at < len(s.text); s.at++ {
-		switch c := s.text[s.at]; {
-		case c == '"':
+	for s.at++; ; s.at++ {
+		if s.at = rawjson.Special(s.text, s.at); s.at >= len(s.text) {
+			return s.fail("unexpected end")
+		}
+		switch c := s.text[s.at]; c {
+		case '"':
 			s.at++
 			return nil
-		case c == '\\':
+		case '\\':
 			if err := s.escape(); err != nil {
 				return err
 			}
-		case c < ' ':
+		default:
 			return s.fail("unexpected %s in a string", showByte(c))
 		}
 	}
-	return s.fail("unexpected end")
 }
 
 // escape steps to the last byte of the escape that begins here.
@@ -281,20 +323,5 @@ func appendCompact(out []byte, p part) []byte {
 	if !p.spaced {
 		return append(out, p.raw...)
 	}
-	quoted := false
-	for i := 0; i < len(p.raw); i++ {
-		c := p.raw[i]
-		switch {
-		case c == '"':
-			quoted = !quoted
-		case quoted && c == '\\':
-			out = append(out, c)
-			i++
-			c = p.raw[i]
-		case !quoted && isSpace(c):
-			continue
-		}
-		out = append(out, c)
-	}
-	return out
+	return rawjson.AppendCompact(out, p.raw)
 }

@@ -22,12 +22,18 @@ func wrong(field, format string, args ...any) error {
 	return &fieldError{field, fmt.Sprintf(format, args...)}
 }
 
-// decoder makes tasks of their text. It is reused from task to task and keeps no part of any.
+// decoder makes tasks of their text. It is reused from task to task, and of the last one keeps what the next is likely to have, too.
 type decoder struct {
 	limits    dag.Limits
 	executors dag.Known
 	alone     bool // the task is the whole document
 
+	// What tasks of one tree often have alike, of the last one.
+	name, parent, owner, pool string
+	chosen                    choice
+
+	scan     scanner
+	each     func(quoted []byte, v part) error // member, bound once
 	task     *dag.Task
 	wrongs   []*fieldError // at most dag.MaxProblems
 	beside   bool          // it has a key tasks, and is alone
@@ -49,13 +55,33 @@ func (d *decoder) decode(text []byte) (*dag.Task, error) {
 	t := &dag.Task{Priority: dag.Normal}
 	d.task, d.seen, d.payloads, d.custom, d.unknown, d.names = t, 0, [3]part{}, d.custom[:0], d.unknown[:0], nil
 	d.wrongs, d.beside = d.wrongs[:0], false
-	s := scanner{text: text}
-	if err := s.object(d.member); err != nil {
+	if d.each == nil {
+		d.each = d.member
+	}
+	d.scan.compare(text)
+	if err := d.scan.object(d.each); err != nil {
 		return t, err
 	}
 	d.copyPayloads()
-	t.Executor = dag.ChooseExecutor(t.Name, t.Params, t.Schemas, d.executors)
+	t.Executor = d.chosen.executor(t, d.executors)
 	return t, nil
+}
+
+// choice is the executor that params and schemas choose, whatever the name of their task.
+type choice struct {
+	params, schemas json.RawMessage
+	id              string // empty: none
+}
+
+// executor is the task's. Params and schemas like those of the last task are not looked at again.
+func (c *choice) executor(t *dag.Task, known dag.Known) string {
+	if !bytes.Equal(c.params, t.Params) || !bytes.Equal(c.schemas, t.Schemas) {
+		*c = choice{t.Params, t.Schemas, dag.ChooseExecutor("", t.Params, t.Schemas, known)}
+	}
+	if c.id != "" {
+		return c.id
+	}
+	return dag.ChooseExecutor(t.Name, nil, nil, known)
 }
 
 // member takes one key and its value.
@@ -96,13 +122,13 @@ func (d *decoder) known(k key, v part) (err error) {
 	t := d.task
 	switch k {
 	case keyName:
-		t.Name, err = text("name", v)
+		t.Name, err = textLike(&d.name, "name", v)
 	case keyID:
 		t.ID, err = text("id", v)
 	case keyUser:
-		t.UserID, err = text("user_id", v)
+		t.UserID, err = textLike(&d.owner, "user_id", v)
 	case keyParent:
-		t.ParentRef, err = text("parent_id", v)
+		t.ParentRef, err = textLike(&d.parent, "parent_id", v)
 	case keyPriority:
 		var n int
 		n, err = integer("priority", v)
@@ -116,7 +142,7 @@ func (d *decoder) known(k key, v part) (err error) {
 	case keyParams:
 		return d.payload("params", 1, v)
 	case keyPool:
-		t.Pool, err = text("pool", v)
+		t.Pool, err = textLike(&d.pool, "pool", v)
 	case keyRetry:
 		return d.retry(v)
 	case keyTimeout:
@@ -151,7 +177,7 @@ func (d *decoder) keep(name, quoted []byte, v part) error {
 
 // repeated refuses names that an object within a value has twice. What is too large is refused as such later.
 func (d *decoder) repeated(field string, v part) error {
-	if len(v.raw) > d.limits.PayloadBytes || v.raw[0] != '{' && v.raw[0] != '[' {
+	if !v.unsure || len(v.raw) > d.limits.PayloadBytes {
 		return nil
 	}
 	if bad, ok := errors.AsType[*rawjson.RepeatedError](rawjson.CheckNames(v.raw)); ok {

@@ -25,6 +25,16 @@ func text(field string, v part) (string, error) {
 	return unescape(v.raw), nil
 }
 
+// textLike reads a string as text does. One that is like the last shares its memory.
+func textLike(last *string, field string, v part) (string, error) {
+	if n := len(v.raw); n == len(*last)+2 && v.raw[0] == '"' && string(v.raw[1:n-1]) == *last && bytes.IndexByte(v.raw, '\\') < 0 {
+		return *last, nil
+	}
+	s, err := text(field, v)
+	*last = s
+	return s, err
+}
+
 // unescape decodes a string in its quotes.
 func unescape(quoted []byte) string {
 	if bytes.IndexByte(quoted, '\\') < 0 {

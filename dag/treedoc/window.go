@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 const firstWindow = 64 << 10
@@ -83,6 +85,9 @@ func (w *window) next() byte {
 func (w *window) value() ([]byte, error) {
 	depth, quoted := 0, false
 	for i := w.at; ; i++ {
+		if quoted && i < w.end {
+			i = rawjson.Special(w.buf[:w.end], i)
+		}
 		if i >= w.end {
 			n := i - w.at
 			if !w.more() {

@@ -22,6 +22,15 @@ type SubmitOptions struct {
 	UserID         string        // owner of tasks that name none
 	Hold           bool          // store only (spec K1); Execute starts it
 	Timeout        time.Duration // of the whole tree, from its start; 0: none
+	// Show asks for the tasks as they are stored, if the tree is held and has no more than this. The tasks' payloads must not change before
+	// the answer.
+	Show ShowLimits
+}
+
+// ShowLimits are how much the answer to a submission may show.
+type ShowLimits struct {
+	Tasks int // 0: nothing is shown
+	Bytes int // of inputs, params, schemas and custom keys
 }
 
 // Submitted is the answer to a submission.
@@ -31,6 +40,8 @@ type Submitted struct {
 	Replayed bool              // the idempotency key was known: this is the first answer
 	IDMap    map[string]string // ids that were taken already, given -> actual (spec 2.1); nil when none
 	Warnings []dag.Warning     // keys that have no effect and were likely meant to, at most [treedoc.MaxWarnings]
+	// Shown are the tasks as they were stored, in their order; nil: not asked for, more than may be shown, or replayed.
+	Shown []*Task
 }
 
 // ExecuteOptions steer a start or re-run (spec 3.7).

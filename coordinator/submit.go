@@ -47,7 +47,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	begin := time.Now()
 	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys}
 	out, err := c.store.Submit(ctx, pg.Submission{
-		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Timeout: opts.Timeout, Limits: c.cfg.Limits,
+		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Show: pg.ShowLimits(opts.Show), Timeout: opts.Timeout, Limits: c.cfg.Limits,
 		Known:      func(id string) bool { return c.executors.has(ctx, id) },
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
 		Levels:     c.cfg.Levels, Version: c.cfg.Version,
@@ -65,7 +65,14 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	failpoint.Hit("coordinator.after-submit-commit")
 	c.submitted(ctx, out, begin)
 	c.after(ctx, out.Effects)
-	return &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap, Warnings: warnings.All()}, nil
+	answer := &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap, Warnings: warnings.All()}
+	if out.Shown != nil {
+		answer.Shown = make([]*Task, 0, out.Tasks)
+		for t := range out.Shown {
+			answer.Shown = append(answer.Shown, show(t))
+		}
+	}
+	return answer, nil
 }
 
 // slot waits for a place of a submission, and gives what frees it.

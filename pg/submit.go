@@ -16,8 +16,10 @@ type Submission struct {
 	IdempotencyKey string
 	UserID         string // owner when the tasks name none
 	Hold           bool   // store only
-	Timeout        time.Duration
-	Limits         dag.Limits
+	// Show asks for the tasks as they are stored, if the tree is held. Its payloads must not change before the answer.
+	Show    ShowLimits
+	Timeout time.Duration
+	Limits  dag.Limits
 	// Known tells whether a worker was ever known to have the executor (spec K13).
 	Known func(executor string) bool
 	// Repeatable tells whether all tasks of the executor are; nil: none.
@@ -40,6 +42,7 @@ type Submitted struct {
 	Replayed bool              // the idempotency key was known
 	IDMap    map[string]string // ids that were taken, given -> actual; nil when none
 	Effects  *Effects
+	Shown    iter.Seq[*Shown] // the tasks as they were stored; nil: not asked for, too much, or replayed
 }
 
 // submissions is the part of a store that takes in trees: it reads their tasks, validates them by package dag, and writes

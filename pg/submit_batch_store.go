@@ -196,7 +196,7 @@ func beginTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 		return eachRow(rows, func(v *values) {
 			t := next[0]
 			t.tree, had.identity.created, had.identity.server = dag.TreeKey(v.bigint()), v.timestamp(), v.timestamp()
-			t.begin(dag.Level(v.integer()))
+			t.begin(had.identity.created, dag.Level(v.integer()))
 			next = next[1:]
 		})
 	})

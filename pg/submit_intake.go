@@ -74,6 +74,7 @@ type intake struct {
 	treeTimeout time.Duration
 	levels      dag.Levels
 	level       dag.Level // that the tasks need
+	payloads    *payloads // nil: not to be shown
 }
 
 // taskHead is what stays in memory of each task of a submission until the whole is validated: no inputs.
@@ -97,6 +98,9 @@ func newIntake(sub *Submission) *intake {
 	if sub.IdempotencyKey != "" {
 		in.digester = newDigester()
 	}
+	if sub.Hold && sub.Show.Tasks > 0 {
+		in.payloads = &payloads{left: sub.Show}
+	}
 	return in
 }
 
@@ -117,6 +121,9 @@ func (in *intake) add(t *dag.Task) (int, error) {
 	in.tasks = append(in.tasks, head)
 	if in.digester != nil {
 		in.digester.add(t)
+	}
+	if in.payloads != nil && !in.payloads.keep(t) {
+		in.payloads = nil
 	}
 	return i, nil
 }

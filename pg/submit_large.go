@@ -78,7 +78,7 @@ func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submissio
 		return nil, err
 	}
 	t.tree = tree
-	t.begin(level)
+	t.begin(id.created, level)
 	idMap, err := t.copySpecs(ctx, c)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -24,6 +25,7 @@ type stagedTree struct {
 	// Of one try to store it:
 	tree      dag.TreeKey
 	level     dag.Level // that the cluster uses
+	created   time.Time
 	uid       uuid.UUID // the tree's own name; zero below [dag.RunsLevel]
 	stretches []Stretch // tasks that are ready
 	releases  []dag.Key // tasks that wait for nothing, and are not simply ready: a followup lets them go
@@ -39,9 +41,9 @@ func (t *stagedTree) reset() {
 	t.stretches, t.releases, t.leaves, t.given = nil, nil, 0, nil
 }
 
-// begin says which feature level the cluster uses, which the tree is to be stored at.
-func (t *stagedTree) begin(level dag.Level) {
-	t.level, t.uid = level, uuid.Nil
+// begin says when the tree is created, and which feature level the cluster uses, which the tree is to be stored at.
+func (t *stagedTree) begin(created time.Time, level dag.Level) {
+	t.created, t.level, t.uid = created, level, uuid.Nil
 	if level >= dag.RunsLevel {
 		t.uid = uuid.New()
 	}
@@ -220,5 +222,9 @@ func (t *stagedTree) reserve() {
 
 // submitted is the answer to the client.
 func (t *stagedTree) submitted(idMap map[string]string, eff *Effects) *Submitted {
-	return &Submitted{Tree: t.tree, RootID: t.g.IDs[t.g.Root], Tasks: len(t.g.IDs), IDMap: idMap, Effects: eff}
+	out := &Submitted{Tree: t.tree, RootID: t.g.IDs[t.g.Root], Tasks: len(t.g.IDs), IDMap: idMap, Effects: eff}
+	if t.in.payloads != nil {
+		out.Shown = t.shown()
+	}
+	return out
 }

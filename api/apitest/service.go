@@ -123,7 +123,7 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 			return nil, &coordinator.InvalidArgumentError{Field: "idempotency_key", Reason: "was used for a different submission"}
 		}
 		again := *first.answer
-		again.Replayed = true
+		again.Replayed, again.Shown = true, nil
 		return &again, nil
 	}
 	sub := s.store(graph, given, opts)
@@ -181,7 +181,22 @@ func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.Su
 		s.tasks[t.ID] = t
 	}
 	s.trees = append(s.trees, tr)
+	sub.Shown = tr.shownWithin(opts)
 	return sub
+}
+
+// shownWithin are the tasks of a tree that is held, if an answer may show them.
+func (tr *tree) shownWithin(opts coordinator.SubmitOptions) (all []*coordinator.Task) {
+	bytes := 0
+	for _, t := range tr.tasks {
+		shown := t.Task
+		all = append(all, &shown)
+		bytes += len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom)
+	}
+	if !opts.Hold || len(all) > opts.Show.Tasks || bytes > opts.Show.Bytes {
+		return nil
+	}
+	return all
 }
 
 // optionsOf are what a task was submitted with.

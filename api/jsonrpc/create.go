@@ -15,7 +15,8 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 		return nil, err
 	}
 	root := &dag.Task{Priority: dag.Normal}
-	options := coordinator.SubmitOptions{IdempotencyKey: key, Hold: true}
+	options := coordinator.SubmitOptions{IdempotencyKey: key, Hold: true,
+		Show: coordinator.ShowLimits{Tasks: h.cfg.MaxAnswerTasks, Bytes: h.cfg.MaxAnswerBytes}}
 	sub, err := x.svc.Submit(ctx, options, h.read(document, func(t *dag.Task) {
 		if t.ParentRef == "" {
 			root = t
@@ -32,7 +33,10 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 	if len(sub.Warnings) > 0 {
 		extra["warnings"] = warningsOf(sub)
 	}
-	if sub.Tasks <= h.cfg.MaxAnswerTasks {
+	if sub.Shown != nil {
+		return appendTree(nil, sub.Shown, nil, extra), nil
+	}
+	if sub.Replayed && sub.Tasks <= h.cfg.MaxAnswerTasks { // it may have gone on since
 		tasks, complete, err := h.collect(ctx, x.svc, coordinator.TaskFilter{TreeOf: sub.TreeID})
 		if err == nil && complete {
 			return appendTree(nil, tasks, nil, extra), nil

@@ -106,22 +106,23 @@ type response struct {
 }
 
 func (r *response) append(b []byte) []byte {
-	b = append(b, `{"jsonrpc":"2.0","id":`...)
-	b = append(b, r.id...)
+	for _, part := range r.parts() {
+		b = append(b, part...)
+	}
+	return b
+}
+
+// parts are the answer's, in order. The result, which may be large, is one as it is.
+func (r *response) parts() [3][]byte {
+	head := append([]byte(`{"jsonrpc":"2.0","id":`), r.id...)
 	switch {
 	case r.err != nil:
-		b = append(b, `,"error":{"code":`...)
-		b = fmt.Append(b, r.err.code)
-		b = append(b, `,"message":`...)
-		b = appendJSON(b, r.err.message())
-		b = append(b, `,"data":`...)
-		b = appendJSON(b, r.err.data)
-		b = append(b, '}')
+		head = fmt.Append(append(head, `,"error":{"code":`...), r.err.code)
+		head = appendText(append(head, `,"message":`...), r.err.message())
+		head = appendJSON(append(head, `,"data":`...), r.err.data)
+		return [...][]byte{head, nil, []byte("}}")}
 	case r.result == nil:
-		b = append(b, `,"result":null`...)
-	default:
-		b = append(b, `,"result":`...)
-		b = append(b, r.result...)
+		return [...][]byte{append(head, `,"result":null`...), nil, []byte("}")}
 	}
-	return append(b, '}')
+	return [...][]byte{append(head, `,"result":`...), r.result, []byte("}")}
 }

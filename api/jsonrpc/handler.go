@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -152,7 +153,8 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			if answer.err != nil {
 				status = answer.err.httpStatus()
 			}
-			h.answer(w, status, answer.append(nil))
+			parts := answer.parts()
+			h.answer(w, status, parts[:]...)
 		}
 	}
 }
@@ -231,12 +233,21 @@ func (h *Handler) run(x *exchange, noun string, methods map[string]method, c *ca
 	return answer, nil
 }
 
-// answer writes a whole answer.
-func (h *Handler) answer(w http.ResponseWriter, status int, body []byte) {
+// answer writes a whole answer, given in parts.
+func (h *Handler) answer(w http.ResponseWriter, status int, parts ...[]byte) {
+	size := 0
+	for _, part := range parts {
+		size += len(part)
+	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(size))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the client has gone, or is too slow: nobody is left to tell
+	for _, part := range parts {
+		if _, err := w.Write(part); err != nil {
+			return // the client has gone, or is too slow: nobody is left to tell
+		}
+	}
 }
 
 // body reads a request's body, bounded for itself and together with all others. release gives back its share, and may

@@ -63,20 +63,20 @@ type dependency struct {
 }
 
 // taskOf is the task as the protocol shows it. tree may be nil.
-func taskOf(t *coordinator.Task, tree *coordinator.TreeStatus) *task {
+func taskOf(t *coordinator.Task, tree *coordinator.TreeStatus) task {
 	status := t.State.Status()
-	out := &task{
-		ID: t.ID, ParentID: nullable(t.ParentID), UserID: nullable(t.UserID), Name: t.Name,
+	out := task{
+		ID: t.ID, ParentID: nullable(&t.ParentID), UserID: nullable(&t.UserID), Name: t.Name,
 		Status: status, Priority: t.Priority,
 		Inputs: object(t.Inputs), Params: object(t.Params), Schemas: object(t.Schemas),
-		Error:     nullable(t.Error),
+		Error:     nullable(&t.Error),
 		Progress:  fraction(t.Progress),
-		CreatedAt: timeOf(t.CreatedAt), StartedAt: timeOf(t.StartedAt),
-		UpdatedAt: timeOf(t.UpdatedAt), CompletedAt: timeOf(t.CompletedAt),
+		CreatedAt: timeOf(&t.CreatedAt), StartedAt: timeOf(&t.StartedAt),
+		UpdatedAt: timeOf(&t.UpdatedAt), CompletedAt: timeOf(&t.CompletedAt),
 		HasChildren: t.HasChildren,
 		Ref:         t.Ref,
 		OriginType:  "create",
-		Executor:    nullable(t.Executor), Pool: nullable(t.Pool), Attempt: t.Attempt, BlockedBy: t.BlockedBy,
+		Executor:    nullable(&t.Executor), Pool: nullable(&t.Pool), Attempt: t.Attempt, BlockedBy: t.BlockedBy,
 	}
 	if out.BlockedBy == nil {
 		out.BlockedBy = []string{}
@@ -108,17 +108,19 @@ func taskOf(t *coordinator.Task, tree *coordinator.TreeStatus) *task {
 // appendTask appends the task object with its custom keys, as the last of them open for more: without the brace that
 // closes it.
 func appendTask(b []byte, t *coordinator.Task, tree *coordinator.TreeStatus) []byte {
-	b = appendJSON(b, taskOf(t, tree))
+	out := taskOf(t, tree)
+	b = out.append(b)
 	b = b[:len(b)-1]
+	if t.Custom == nil {
+		return b
+	}
 	seen := map[string]bool{}
 	for name, value := range members(t.Custom) {
 		if reserved[name] || seen[name] {
 			continue
 		}
 		seen[name] = true
-		b = append(b, ',')
-		b = appendJSON(b, name)
-		b = append(b, ':')
+		b = append(appendText(append(b, ','), name), ':')
 		b = append(b, value...)
 	}
 	return b
@@ -139,7 +141,9 @@ func appendTasks(b []byte, tasks []*coordinator.Task) []byte {
 // fraction is a progress: 0 to 1, shown with two decimals at most and one at least.
 type fraction float64
 
-func (f fraction) MarshalJSON() ([]byte, error) {
+func (f fraction) MarshalJSON() ([]byte, error) { return f.append(nil), nil }
+
+func (f fraction) append(b []byte) []byte {
 	v := min(max(float64(f), 0), 1)
 	if math.IsNaN(v) {
 		v = 0
@@ -149,34 +153,39 @@ func (f fraction) MarshalJSON() ([]byte, error) {
 	} else {
 		v = 0.99 // only what is complete shows as 1
 	}
-	s := strconv.FormatFloat(v, 'f', -1, 64)
+	b = strconv.AppendFloat(b, v, 'f', -1, 64)
 	if v == math.Trunc(v) {
-		s += ".0"
+		b = append(b, ".0"...)
 	}
-	return []byte(s), nil
+	return b
 }
 
-// isoTime is shown as ISO 8601 with its zone's offset, in UTC, to the microsecond.
+// isoTime is shown as ISO 8601 with its zone's offset, in UTC, to the microsecond; nil as null.
 type isoTime time.Time
 
-func (t isoTime) MarshalJSON() ([]byte, error) {
-	return []byte(`"` + time.Time(t).UTC().Format("2006-01-02T15:04:05.000000-07:00") + `"`), nil
+func (t isoTime) MarshalJSON() ([]byte, error) { return t.append(nil), nil }
+
+func (t *isoTime) append(b []byte) []byte {
+	if t == nil {
+		return append(b, "null"...)
+	}
+	return time.Time(*t).UTC().AppendFormat(b, `"2006-01-02T15:04:05.000000-07:00"`)
 }
 
-// timeOf is nil, which shows as null, for the zero time.
-func timeOf(t time.Time) *isoTime {
+// timeOf is nil for the zero time.
+func timeOf(t *time.Time) *isoTime {
 	if t.IsZero() {
 		return nil
 	}
-	iso := isoTime(t)
-	return &iso
+	return (*isoTime)(t)
 }
 
-func nullable(s string) *string {
-	if s == "" {
+// nullable is nil for the empty text.
+func nullable(s *string) *string {
+	if *s == "" {
 		return nil
 	}
-	return &s
+	return s
 }
 
 func object(raw json.RawMessage) json.RawMessage {
@@ -198,8 +207,7 @@ func shown(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// appendJSON appends the value as JSON, with <, > and & as they are. What is shown here can always be encoded; a task
-// whose stored JSON is broken is a fault of the store and panics, which the server turns into an internal error.
+// appendJSON appends the value as JSON, with <, > and & as they are. What is shown here can always be encoded.
 func appendJSON(b []byte, value any) []byte {
 	buf := bytes.NewBuffer(b)
 	enc := json.NewEncoder(buf)

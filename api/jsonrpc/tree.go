@@ -54,7 +54,7 @@ func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeSta
 		slices.SortStableFunc(list, func(a, b *coordinator.Task) int { return int(a.Priority) - int(b.Priority) })
 	}
 
-	b = appendTask(b, root, status)
+	b = appendTask(slices.Grow(b, sizeOf(tasks)), root, status)
 	b = appendExtra(b, extra)
 	type level struct {
 		left []*coordinator.Task // siblings that are still to be written; nil without any
@@ -91,6 +91,16 @@ func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeSta
 		first = depth > 0
 	}
 	return b
+}
+
+// sizeOf is about how long the objects of tasks are.
+func sizeOf(tasks []*coordinator.Task) (bytes int) {
+	const keys, dependency = 600, 64 // with their brackets and what they mostly have
+	for _, t := range tasks {
+		bytes += keys + len(t.Dependencies)*dependency + len(t.ID) + len(t.ParentID) + len(t.UserID) + len(t.Name) + len(t.Ref) +
+			len(t.Executor) + len(t.Pool) + len(t.Error) + len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom) + len(t.Result)
+	}
+	return bytes
 }
 
 func appendExtra(b []byte, extra map[string]any) []byte {

@@ -64,7 +64,7 @@ func (h *Handler) why(ctx context.Context, x *exchange, raw json.RawMessage) (js
 		Summary: got.Summary, Waits: make([]wait, len(got.Waits))}
 	for i, w := range got.Waits {
 		answer.Waits[i] = wait{Kind: waitKinds[w.Kind], Text: w.Text, TaskID: w.TaskID, TaskName: w.TaskName, Error: w.Error, Pool: w.Pool,
-			Until: timeOf(w.Until), Since: timeOf(w.Since), Attempt: w.Attempt, Worker: w.Worker}
+			Until: timeOf(&w.Until), Since: timeOf(&w.Since), Attempt: w.Attempt, Worker: w.Worker}
 		if w.TaskID != "" {
 			answer.Waits[i].TaskState = w.TaskState.String()
 		}

@@ -1,0 +1,48 @@
+package jsonrpc
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// TestTasksAreEncodedAsTheirStructSays holds the hand-written encoder against encoding/json, byte by byte.
+func TestTasksAreEncodedAsTheirStructSays(t *testing.T) {
+	text := rapid.OneOf(rapid.Just(""), rapid.String(), rapid.SampledFrom([]string{"plain", "<&>", "a\"b\\c\n\x00\x7f", "é\u2028\u2029\U0001F600", "\xff\xfe", "\ufffd"}))
+	object := rapid.SampledFrom([]json.RawMessage{nil, json.RawMessage(`{}`), json.RawMessage(`{"a":[1,2.50,{"b":null}],"c":"<\u0041 \" \\>"}`),
+		json.RawMessage("{ \"a\" :\t[ 1 ,\n\"x  y\" ] }")})
+	at := rapid.Custom(func(t *rapid.T) time.Time {
+		if rapid.Bool().Draw(t, "unset") {
+			return time.Time{}
+		}
+		return time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at")).In(time.FixedZone("z", 3600))
+	})
+	task := rapid.Custom(func(t *rapid.T) *coordinator.Task {
+		out := &coordinator.Task{ID: text.Draw(t, "id"), ParentID: text.Draw(t, "parent"), UserID: text.Draw(t, "user"), Name: text.Draw(t, "name"),
+			State:  rapid.SampledFrom([]dag.State{dag.Held, dag.Running, dag.Completed, dag.Failed, dag.Cancelled}).Draw(t, "state"),
+			Inputs: object.Draw(t, "inputs"), Params: object.Draw(t, "params"), Schemas: object.Draw(t, "schemas"), Result: object.Draw(t, "result"),
+			Priority: dag.Priority(rapid.IntRange(0, 3).Draw(t, "priority")), Error: text.Draw(t, "error"), Progress: rapid.Float64().Draw(t, "progress"),
+			Executor: text.Draw(t, "executor"), Pool: text.Draw(t, "pool"), Attempt: rapid.Int().Draw(t, "attempt"), Ref: text.Draw(t, "ref"),
+			HasChildren: rapid.Bool().Draw(t, "children"), BlockedBy: rapid.SliceOfN(text, 0, 2).Draw(t, "blocked by"),
+			CreatedAt: at.Draw(t, "created"), UpdatedAt: at.Draw(t, "updated"), StartedAt: at.Draw(t, "started"), CompletedAt: at.Draw(t, "completed")}
+		for range rapid.IntRange(0, 3).Draw(t, "dependencies") {
+			out.Dependencies = append(out.Dependencies, coordinator.Dependency{ID: text.Draw(t, "dependency"), Required: rapid.Bool().Draw(t, "required"), Type: text.Draw(t, "type")})
+		}
+		return out
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		var tree *coordinator.TreeStatus
+		if rapid.Bool().Draw(t, "of a root") {
+			tree = &coordinator.TreeStatus{Status: dag.StatusInProgress, Progress: rapid.Float64Range(0, 1).Draw(t, "tree progress")}
+		}
+		shown := taskOf(task.Draw(t, "task"), tree)
+		if got, want := string(shown.append(nil)), string(appendJSON(nil, &shown)); got != want {
+			t.Fatalf("got  %s\nwant %s", got, want)
+		}
+	})
+}

@@ -210,6 +210,9 @@ func TestAuditorFindsEachCorruption(t *testing.T) {
 			if !slices.Contains(kinds, co.kind) {
 				t.Errorf("got %v, want %s%s", kinds, co.kind, all)
 			}
+			if co.kind == "times" && !strings.Contains(all, "where Postgres's clock was set back") {
+				t.Errorf("the text does not say what else it may be:%s", all)
+			}
 		})
 	}
 	t.Run("one tree only", func(t *testing.T) {

@@ -263,7 +263,7 @@ func TestListPages(t *testing.T) {
 		{`{"parent_id":"t2"}`, []string{"c2"}},
 		{`{"status":"completed"}`, nil},
 		{`{"state":"running"}`, nil},
-		{`{"state":"held","limit":3}`, []string{"c4", "t4", "c3"}}, // not roots alone
+		{`{"state":"held","limit":3}`, []string{"t4", "c4", "t3"}}, // not roots alone
 		{`{"root_only":true,"state":"held","limit":2}`, []string{"t4", "t3"}},
 		{`{"executor":"nope"}`, nil},
 		{`{"since":"2100-01-31T12:00:00+01:00"}`, nil},

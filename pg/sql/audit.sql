@@ -196,10 +196,11 @@ limit $3
 
 -- name: AuditTaskTimes
 -- What happens to a task is in order: its tree is created, each attempt starts, ends, and the next one starts; what runs started
--- after the attempt before ended. By over a second: versions before 0.3 took the start and the end from different clocks, and may run
+-- after the attempt before ended. What is stored does not tell whether Postgres's clock was set back instead, so the text names that. By over a second: versions before 0.3 took the start and the end from different clocks, and may run
 -- beside this one; trees that they finished before it came are left out.
 select 'times' as kind, t.key >> 24 as tree, t.key as task,
-  format('created at %s; attempt %s started at %s and ended at %s; the attempt before ended at %s', tree.created_at, a.number, coalesce(a.started_at::text, 'no time'),
+  format('created at %s; attempt %s started at %s and ended at %s; the attempt before ended at %s; it looks like this, too, where Postgres''s clock was set back',
+    tree.created_at, a.number, coalesce(a.started_at::text, 'no time'),
     coalesce(a.finished_at::text, 'no time'), coalesce(a.before::text, 'no time')) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last)
 join tree on tree.key = r.first >> 24 and tree.created_at > (select max(at) from migration where name = '0007_lane.sql')

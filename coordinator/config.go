@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
 )
 
 // Config is what a coordinator needs to know. Zero fields get their defaults.
@@ -21,8 +22,8 @@ type Config struct {
 	Limits    dag.Limits
 	// Known are the built-in executors; those that workers announce are learned.
 	Known dag.Known
-	// InputKeys are the keys that the inputs of executors may have, as far as it is known; others are warned of if they are nearly one.
-	InputKeys map[string][]string
+	// InputKeys are the keys of the inputs of executors, as far as they are known; likely mistakes are warned of, also in these executors' ids.
+	InputKeys map[string]treedoc.InputKeys
 	// Repeatable are the executors whose tasks may run twice at once without harm, whatever the tasks say of themselves.
 	Repeatable []string
 

@@ -45,10 +45,11 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	}
 	defer done()
 	begin := time.Now()
-	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys}
+	has := func(id string) bool { return c.executors.has(ctx, id) }
+	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}
 	out, err := c.store.Submit(ctx, pg.Submission{
 		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Show: pg.ShowLimits(opts.Show), Timeout: opts.Timeout, Limits: c.cfg.Limits,
-		Known:      func(id string) bool { return c.executors.has(ctx, id) },
+		Known:      has,
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
 		Levels:     c.cfg.Levels, Version: c.cfg.Version,
 		Tasks: warnings.See(tasks), Room: c.lanes.room,

@@ -8,8 +8,17 @@ import (
 const maxNear = 64
 
 // Nearest is the one of the known words that a misspelt one is likely to mean; empty when none is near. Case, '_', '-' and spaces
-// don't count. Short words must be the same otherwise, as any other short word is near to them.
-func Nearest(word string, known []string) string {
+// don't count. Short words must be the same otherwise, but for letters that are swapped, as any other short word is near to them.
+func Nearest(word string, known []string) string { return closest(word, known, slack) }
+
+// Closest is the one of the words that is most like a word, where one of them is known to be meant: a quarter of the longer one is
+// enough. Empty when none is like it.
+func Closest(word string, others []string) string {
+	return closest(word, others, func(a, b []rune) int { return max(len(a), len(b)) * 3 / 4 })
+}
+
+// closest is the first of the words with the fewest edits, of those that need no more than most allows.
+func closest(word string, known []string, most func(a, b []rune) int) string {
 	if len(word) > maxNear {
 		return ""
 	}
@@ -21,7 +30,7 @@ func Nearest(word string, known []string) string {
 		}
 		other := []rune(plainWord(k))
 		d := distance(w, other)
-		if d <= slack(w, other) && (best == "" || d < least) {
+		if d <= most(w, other) && (best == "" || d < least) {
 			best, least = k, d
 		}
 	}
@@ -37,10 +46,11 @@ func plainWord(word string) string {
 }
 
 // slack is how many edits may lie between two words that are likely the same: none in the shortest; one in usual ones, which in
-// words of four letters is not an exchanged letter (pool is not tool); two in long ones.
+// words of four letters is not an exchanged letter (pool is not tool), and in words of three only a swap (evn for env); two in long
+// ones.
 func slack(a, b []rune) int {
 	switch n := max(len(a), len(b)); {
-	case n < 4 || n == 4 && len(a) == len(b) && !swapped(a, b):
+	case n < 3, n == 3 && len(a) != len(b), n <= 4 && len(a) == len(b) && !swapped(a, b):
 		return 0
 	case n < 10:
 		return 1

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 
 	"github.com/taskgrove/taskgrove/dag/treedoc"
@@ -18,20 +19,18 @@ func TreeSchema() ([]byte, error) {
 	return treedoc.Schema(all)
 }
 
-// inputKeys are the keys that the inputs of each executor may have; executors that take any are left out.
-func (o Options) inputKeys() map[string][]string {
-	keys := map[string][]string{}
+// inputKeys are the keys that the inputs of each executor may and must have; of executors that take any there are none.
+func (o Options) inputKeys() map[string]treedoc.InputKeys {
+	all := map[string]treedoc.InputKeys{}
 	for d := range o.catalogue() {
 		var schema struct {
 			Properties map[string]json.RawMessage `json:"properties"`
+			Required   []string                   `json:"required"`
 		}
 		if json.Unmarshal(d.Inputs, &schema) != nil {
 			continue
 		}
-		for name := range schema.Properties {
-			keys[d.ID] = append(keys[d.ID], name)
-		}
-		slices.Sort(keys[d.ID])
+		all[d.ID] = treedoc.InputKeys{Names: slices.Sorted(maps.Keys(schema.Properties)), Required: schema.Required}
 	}
-	return keys
+	return all
 }

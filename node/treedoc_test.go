@@ -12,6 +12,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/internal/instrument"
 	"github.com/taskgrove/taskgrove/internal/treefile"
@@ -124,4 +125,51 @@ func TestTreesInDocumentsFitTheSchema(t *testing.T) {
 		t.Errorf("%d trees were found, %v", n, err)
 	}
 	t.Logf("%d trees", n)
+}
+
+// TestMisspeltInputsOfBuiltInExecutorsAreWarnedOf looks through the catalogue's own schemas; the documents of the examples give no warning.
+func TestMisspeltInputsOfBuiltInExecutorsAreWarnedOf(t *testing.T) {
+	keys := Options{}.inputKeys()
+	var known dag.Known
+	for id := range keys {
+		known.Add(id, "")
+	}
+	warned := func(text []byte) (fields []string) {
+		w := &treedoc.Warnings{Inputs: keys}
+		for _, err := range w.See(treedoc.Parse(text, treedoc.Options{Executors: known})) {
+			if err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+		}
+		for _, one := range w.All() {
+			fields = append(fields, one.Field+": "+one.Reason)
+		}
+		return fields
+	}
+	for text, want := range map[string]string{
+		`{"name":"a","schemas":{"method":"rest_executor"},"inputs":{"uri":"x"}}`:               "tasks[0].inputs.uri: has no effect: rest_executor has no such input, and needs url; did you mean url?",
+		`{"name":"a","schemas":{"method":"command_executor"},"inputs":{"cmd":"x"}}`:            "tasks[0].inputs.cmd: has no effect: command_executor has no such input, and needs command; did you mean command?",
+		`{"name":"a","schemas":{"method":"comand_executor"},"inputs":{"command":"x"}}`:         "tasks[0].schemas.method: no worker has such an executor; did you mean command_executor?",
+		`{"name":"a","schemas":{"method":"rest_executor"},"inputs":{"url":"x","headrs":null}}`: "tasks[0].inputs.headrs: has no effect: there is no such key; did you mean headers?",
+	} {
+		if got := warned([]byte(text)); len(got) != 1 || got[0] != want {
+			t.Errorf("%s\n got %q\nwant %s", text, got, want)
+		}
+	}
+	err := filepath.WalkDir("../examples", func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !regexp.MustCompile(`(tree\.json|patterns/[a-z-]+\.(json|yaml))$`).MatchString(path) {
+			return err
+		}
+		f, err := treefile.Read(path, treefile.Options{})
+		if err != nil {
+			return err
+		}
+		if got := warned(f.JSON); len(got) > 0 {
+			t.Errorf("%s: %q", path, got)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }

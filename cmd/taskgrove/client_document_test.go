@@ -104,6 +104,12 @@ func TestAllowUnknown(t *testing.T) {
 	if code != exitOK || out != "a\n" || !strings.Contains(note, path+":3:3: warning: tasks[0].retries: has no effect") {
 		t.Errorf("exit %d, %q, %s", code, out, note)
 	}
+	path = file(t, "two.yaml", "- {name: b, id: b}\n- name: c\n  id: c\n  parent_id: b\n  time_out: 3\n  dependencies: [{id: b, optional: true}]\n")
+	_, note, code = runCommand(t, "submit", path, "--allow-unknown")
+	first, second := strings.Index(note, path+":5:3: warning: tasks[1].time_out"), strings.Index(note, path+":6:26: warning: tasks[1].dependencies[0].optional")
+	if code != exitOK || first < 0 || second < first {
+		t.Errorf("exit %d, warnings are not in the order of lines:\n%s", code, note)
+	}
 }
 
 // TestFaultsOfAServerHaveTheOrderOfLines: a server tells them in the order in which it found them.

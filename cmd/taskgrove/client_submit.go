@@ -112,8 +112,13 @@ const maxTaken = 20
 
 // noteSubmitted notes what a submitter may not expect.
 func (s *session) noteSubmitted(document *treefile.File, out *client.Submitted) {
+	var warnings []treefile.Fault
 	for _, w := range out.Warnings {
-		fmt.Fprintf(s.notes, "%s: warning: %s: %s\n", document.PlaceOf(w.Field), w.Field, w.Reason)
+		warnings = append(warnings, treefile.Fault{Place: document.PlaceOf(w.Field), Text: w.Field + ": " + w.Reason})
+	}
+	treefile.Sort(warnings)
+	for _, w := range warnings {
+		fmt.Fprintf(s.notes, "%s: warning: %s\n", w.Place, w.Text)
 	}
 	taken := slices.Sorted(maps.Keys(out.IDMap))
 	for _, given := range taken[:min(len(taken), maxTaken)] {

@@ -43,7 +43,8 @@ A missing key and ` + "`null`" + ` are the same. No key may be given twice. Keys
 be submitted again. Any other key is kept, shown with the task, and has no effect. If it is nearly one of those below, or one
 that other systems have for it (` + "`depends_on`, `retries`, `optional`" + `), it was likely meant to have one: ` + "`taskgrove submit`" + ` refuses it unless
 you add ` + "`--allow-unknown`" + `, and the answers of the APIs name it in ` + "`warnings`" + `, at most %d of them. Keys of ` + "`inputs`" + ` are compared with
-those of the executors that come with Taskgrove, and only warned of.
+those of the executors that come with Taskgrove, and only warned of. Where an input that such an executor requires is missing, a key that is
+more or less like it is warned of, too; so is an executor that is nearly one of these, and that no worker has.
 `
 
 // Reference is the text of docs/tree.md.

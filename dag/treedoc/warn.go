@@ -17,13 +17,20 @@ const MaxWarnings = 20
 // Warnings looks for keys that have no effect and were likely meant to: they are spelt nearly as one that has, or as other systems
 // call it. It is for one tree and one goroutine.
 type Warnings struct {
-	// Inputs are the keys that the inputs of executors may have, as far as it is known.
-	Inputs map[string][]string
+	// Inputs are the keys of the inputs of executors, by their ids, as far as they are known.
+	Inputs map[string]InputKeys
+	// Known reports whether a worker has an executor that Inputs lacks; nil: none has.
+	Known func(executor string) bool
 
 	list   []dag.Warning
-	judged map[string]string // what unknown keys mean, by their place and name
-	more   bool              // there was no room for all
-	next   int               // index of the next task
+	judged map[word]string // what unknown words likely mean; empty: nothing that is known
+	more   bool            // there was no room for all
+	next   int             // index of the next task
+}
+
+// InputKeys are the keys that an executor's inputs may have, or none if it takes any, and those that they must have.
+type InputKeys struct {
+	Names, Required []string
 }
 
 // All are the warnings, at most [MaxWarnings]; the last one tells if there were more.
@@ -63,17 +70,26 @@ func (w *Warnings) Look(t *dag.Task) {
 	}
 	w.object(i, t.Schemas, schemasSet, false)
 	w.object(i, t.Params, paramsSet, false)
-	if known := w.Inputs[t.Executor]; known != nil {
-		w.object(i, t.Inputs, keySet{prefix: "inputs.", names: known}, false)
+	keys, known := w.Inputs[t.Executor]
+	if !known {
+		w.executor(i, t)
+		return
+	}
+	if len(keys.Names) > 0 {
+		w.inputs(i, t, keys)
 	}
 }
 
 // keySet is the keys that an object may have.
 type keySet struct {
-	prefix string
-	names  []string
-	keys   []Key // with what is meant; may be empty
+	prefix   string
+	executor string // whose inputs they are; empty: they are no inputs
+	names    []string
+	keys     []Key // with what is meant; may be empty
 }
+
+// word is an unknown key of an object that the key set is of, or, without a key, an unknown executor.
+type word struct{ executor, prefix, key string }
 
 func setOf(prefix string, keys []Key) keySet {
 	s := keySet{prefix: prefix, keys: keys}
@@ -85,44 +101,135 @@ func setOf(prefix string, keys []Key) keySet {
 
 var taskSet, dependencySet, schemasSet, paramsSet = setOf("", taskKeys), setOf("dependencies.", dependencyKeys), setOf("schemas.", schemasKeys), setOf("params.", paramsKeys)
 
-// object judges every key of an object. answered: the task has an executor, and answers show its id as "executor", too.
-func (w *Warnings) object(index int, object []byte, known keySet, answered bool) {
+func (known keySet) word(key string) word { return word{known.executor, known.prefix, key} }
+
+func (known keySet) has(key []byte) bool {
+	return slices.ContainsFunc(known.names, func(k string) bool { return k == string(key) })
+}
+
+// object judges every key of an object. answered: the task has an executor, and answers show its id as "executor", too. odd: there
+// is a key of which nobody can say what it means.
+func (w *Warnings) object(index int, object []byte, known keySet, answered bool) (odd bool) {
+	eachKey(object, func(name []byte) {
+		if !known.has(name) && (!answered || string(name) != "executor") {
+			odd = w.judge(index, known.prefix+string(name), string(name), known) == "" || odd
+		}
+	})
+	return odd
+}
+
+// eachKey calls f with every key of an object that has been read before.
+func eachKey(object []byte, f func(name []byte)) {
 	if len(object) <= len("{}") {
 		return
 	}
 	s := scanner{text: object}
-	_ = s.object(func(quoted []byte, _ part) error { // it has been read before
+	_ = s.object(func(quoted []byte, _ part) error {
 		name := quoted[1 : len(quoted)-1]
 		if bytes.IndexByte(name, '\\') >= 0 {
 			name = []byte(unescape(quoted))
 		}
-		if !slices.ContainsFunc(known.names, func(k string) bool { return k == string(name) }) && (!answered || string(name) != "executor") {
-			w.judge(index, known.prefix+string(name), string(name), known)
-		}
+		f(name)
 		return nil
 	})
 }
 
-// maxJudged is how many different unknown keys of a tree are compared with the known ones: to compare costs microseconds.
-const maxJudged = 1000
+// maxOdd is how many keys of a task's inputs are compared with a required one.
+const maxOdd = 16
+
+// inputs judges the keys of a task's inputs. Where a required one is missing, it warns of the odd one that is most like it.
+func (w *Warnings) inputs(index int, t *dag.Task, keys InputKeys) {
+	known := keySet{prefix: "inputs.", executor: t.Executor, names: keys.Names}
+	if !w.object(index, t.Inputs, known, false) || len(keys.Required) == 0 {
+		return
+	}
+	missing := slices.Clone(keys.Required)
+	var odd []string
+	eachKey(t.Inputs, func(name []byte) {
+		meant := w.judged[known.word(string(name))]
+		missing = slices.DeleteFunc(missing, func(r string) bool { return r == string(name) || r == meant })
+		if meant == "" && !known.has(name) && len(odd) < maxOdd {
+			odd = append(odd, string(name))
+		}
+	})
+	for _, required := range missing {
+		likely := dag.Closest(required, odd)
+		if likely == "" {
+			continue
+		}
+		odd = slices.DeleteFunc(odd, func(o string) bool { return o == likely })
+		w.add(index, known.prefix+likely, fmt.Sprintf("has no effect: %s has no such input, and needs %s; did you mean %s?",
+			short(t.Executor), short(required), short(required)))
+	}
+}
+
+// executor warns of an executor that nobody has, and that is nearly a known one. It is no error: a worker may come.
+func (w *Warnings) executor(index int, t *dag.Task) {
+	if t.Executor == "" || len(w.Inputs) == 0 {
+		return
+	}
+	meant := w.meant(word{executor: t.Executor}, func() string { return w.likely(t.Executor) })
+	if meant == "" {
+		return
+	}
+	field := "schemas.type"
+	eachKey(t.Schemas, func(name []byte) {
+		if string(name) == "method" {
+			field = "schemas.method"
+		}
+	})
+	eachKey(t.Params, func(name []byte) {
+		if string(name) == "executor_id" {
+			field = "params.executor_id"
+		}
+	})
+	w.add(index, field, fmt.Sprintf("no worker has such an executor; did you mean %s?", short(meant)))
+}
+
+// likely is the known executor that one is likely to mean; empty if a worker has it.
+func (w *Warnings) likely(executor string) string {
+	var names []string
+	for id := range w.Inputs {
+		names = append(names, id, strings.TrimSuffix(id, "_executor"))
+	}
+	slices.Sort(names)
+	meant := dag.Nearest(executor, names)
+	if meant == "" || w.Known != nil && w.Known(executor) {
+		return ""
+	}
+	if _, whole := w.Inputs[meant]; !whole {
+		meant += "_executor"
+	}
+	return meant
+}
+
+// Bounds of what is compared, as that costs microseconds, and kept: so many different words of a tree, none longer than that.
+const (
+	maxJudged    = 1000
+	maxWordBytes = 100
+)
 
 // judge warns of a key that is not among those known if it likely means one of them.
-func (w *Warnings) judge(index int, field, key string, known keySet) {
-	word := known.prefix + key
-	meant, judged := w.judged[word]
-	if !judged {
-		if len(w.judged) == maxJudged {
-			return
-		}
-		if w.judged == nil {
-			w.judged = map[string]string{}
-		}
-		meant = known.meant(key)
-		w.judged[strings.Clone(word)] = meant
-	}
+func (w *Warnings) judge(index int, field, key string, known keySet) (meant string) {
+	meant = w.meant(known.word(key), func() string { return known.meant(key) })
 	if meant != "" {
-		w.add(index, field, meant)
+		w.add(index, field, fmt.Sprintf("has no effect: there is no such key; did you mean %s?", short(meant)))
 	}
+	return meant
+}
+
+// meant is what a word likely means. It is found once.
+func (w *Warnings) meant(one word, find func() string) string {
+	meant, judged := w.judged[one]
+	if judged || len(w.judged) == maxJudged || len(one.key) > maxWordBytes || len(one.executor) > maxWordBytes {
+		return meant
+	}
+	if w.judged == nil {
+		w.judged = map[word]string{}
+	}
+	meant = find()
+	w.judged[word{strings.Clone(one.executor), one.prefix, strings.Clone(one.key)}] = meant
+	return meant
 }
 
 // meant is what an unknown key likely means, or empty.
@@ -137,13 +244,13 @@ func (known keySet) meant(key string) string {
 	return dag.Nearest(key, known.names)
 }
 
-func (w *Warnings) add(index int, field, meant string) {
+func (w *Warnings) add(index int, field, reason string) {
 	if len(w.list) == MaxWarnings {
 		w.more = true
 		return
 	}
 	w.list = append(w.list, dag.Warning{
 		Field:  fmt.Sprintf("tasks[%d].%s", index, short(field)),
-		Reason: fmt.Sprintf("has no effect: there is no such key; did you mean %s?", short(meant)),
+		Reason: reason,
 	})
 }

@@ -12,8 +12,16 @@ import (
 // warned are the warnings about a document, as "field: what was meant".
 func warned(t *testing.T, text string) (all []string) {
 	t.Helper()
-	w := &Warnings{Inputs: map[string][]string{"command_executor": {"command", "stdin_from", "timeout"}}}
-	for task, err := range w.See(Parse([]byte(text), Options{})) {
+	w := &Warnings{Known: func(id string) bool { return id == "rest_executors" }, Inputs: map[string]InputKeys{
+		"command_executor": {Names: []string{"command", "env", "stdin_from", "timeout"}, Required: []string{"command"}},
+		"rest_executor":    {Names: []string{"data", "json", "method", "url"}, Required: []string{"url"}},
+		"noop_executor":    {},
+	}}
+	var known dag.Known
+	for id := range w.Inputs {
+		known.Add(id, "")
+	}
+	for task, err := range w.See(Parse([]byte(text), Options{Executors: known})) {
 		if err != nil || len(task.Faults) > 0 {
 			t.Fatalf("%s: %v, %v", text, err, task.Faults)
 		}
@@ -37,6 +45,22 @@ func TestWarnings(t *testing.T) {
 		`{"name":"a","dependencies":[{"id":"b","note":"x"}],"retry":{"max_attempts":1}}`:                                                                                   nil,
 		`{"name":"a","schemas":{"method":"other_executor"},"inputs":{"comand":1}}`:                                                                                         nil,
 		`{"name":"a","schemas":{"method":"command_executor"},"inputs":{"command":"x","mine":1}}`:                                                                           nil,
+		`{"name":"a","schemas":{"method":"rest"},"inputs":{"url":"x","uri":1,"body":2}}`:                                                                                   nil,
+		`{"name":"a","schemas":{"method":"rest"},"inputs":{"method":"GET"}}`:                                                                                               nil,
+		`{"name":"a","schemas":{"method":"noop"},"inputs":{"uri":1}}`:                                                                                                      nil,
+		// inputs in place of a required one
+		`{"name":"a","schemas":{"method":"rest_executor"},"inputs":{"uri":"x"}}`:    {"tasks[0].inputs.uri: url"},
+		`{"name":"a","schemas":{"method":"rest"},"inputs":{"body":1,"uri":"x"}}`:    {"tasks[0].inputs.uri: url"},
+		`{"name":"a","schemas":{"method":"rest"},"inputs":{"urll":"x","body":1}}`:   {"tasks[0].inputs.urll: url"},
+		`{"name":"a","schemas":{"method":"command"},"inputs":{"cmd":"x","evn":{}}}`: {"tasks[0].inputs.evn: env", "tasks[0].inputs.cmd: command"},
+		`[{"name":"a","schemas":{"method":"command"},"inputs":{"command":"x","jsn":1}},` + // the same key of two executors
+			`{"name":"b","parent_id":"a","schemas":{"method":"rest"},"inputs":{"url":"x","jsn":1}}]`: {"tasks[1].inputs.jsn: json"},
+		// executors
+		`{"name":"a","schemas":{"method":"command_executr"}}`:                              {"tasks[0].schemas.method: command_executor"},
+		`{"name":"a","schemas":{"method":"comand"},"params":{"x":1}}`:                      {"tasks[0].schemas.method: command_executor"},
+		`{"name":"a","schemas":{"method":"mine"},"params":{"executor_id":"rest_excutor"}}`: {"tasks[0].params.executor_id: rest_executor"},
+		`{"name":"a","schemas":{"method":"rest_executors"}}`:                               nil,
+		`{"name":"a","schemas":{"method":"gpu_executor"}}`:                                 nil,
 		// keys that were meant
 		`[{"name":"a"},{"name":"b","dependecies":["a"],"retries":3,"time_out":5}]`: {"tasks[1].dependecies: dependencies", "tasks[1].retries: retry", "tasks[1].time_out: timeout"},
 		`{"name":"a","dependencies":["x",{"id":"b","optional":true,"requierd":false}]}`: {
@@ -121,7 +145,7 @@ func BenchmarkWarnings(b *testing.B) {
 			tasks = append(tasks, task)
 		}
 	}
-	keys := map[string][]string{"rest_executor": {"url", "method", "headers", "n"}}
+	keys := map[string]InputKeys{"rest_executor": {Names: []string{"url", "method", "headers", "n"}, Required: []string{"url"}}}
 	b.ReportAllocs()
 	for b.Loop() {
 		w := &Warnings{Inputs: keys}

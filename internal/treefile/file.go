@@ -59,9 +59,12 @@ type Fault struct {
 
 // Refuse is the error of these faults and of more others. It puts them into the order of their lines.
 func Refuse(faults []Fault, more int) *Error {
-	slices.SortStableFunc(faults, byPosition)
+	Sort(faults)
 	return &Error{Faults: faults, More: more}
 }
+
+// Sort puts faults into the order of their lines; those of the file as a whole come first.
+func Sort(faults []Fault) { slices.SortStableFunc(faults, byPosition) }
 
 // refusedAt is the error of one fault.
 func refusedAt(place, text string) *Error { return Refuse([]Fault{{place, text}}, 0) }

@@ -91,6 +91,9 @@ func cancelCommand() *cobra.Command {
 				switch {
 				case out.Done:
 					shown.Status = client.StatusCancelled
+					if message != "" {
+						text = "cancelled: " + message
+					}
 				case out.Status != "" && s.forPeople():
 					text = "nothing to cancel: " + s.hasEnded(ctx, id, out.Status)
 				}

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/goccy/go-yaml"
@@ -115,5 +116,32 @@ log: |
 `
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestTimesHaveTheUsersZone: also those in texts of the cluster, in the form that --since takes.
+func TestTimesHaveTheUsersZone(t *testing.T) {
+	before := time.Local
+	time.Local = time.FixedZone("", 5*3600+1800)
+	t.Cleanup(func() { time.Local = before }) // after the server's end
+	at := time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
+	const want = "2040-01-01T05:30:00+05:30"
+	if got := shownTime(at); got != want {
+		t.Errorf("got %s", got)
+	}
+	if got, err := parseTime(want, time.Now()); err != nil || !got.Equal(at) {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got := inZone("its not_before, 2040-01-01T00:00:00.000Z (2040-99-01T00:00:00.000Z)"); got != "its not_before, "+want+" (2040-99-01T00:00:00.000Z)" {
+		t.Errorf("got %s", got)
+	}
+	svc := double(t)
+	submitted(t, `[{"id":"r","name":"r"}]`)
+	svc.Explain("r", coordinator.Wait{Kind: coordinator.WaitNotBefore, Text: "its not_before, 2040-01-01T00:00:00.000Z"})
+	if out, note, code := runCommand(t, "why", "r"); code != exitOK || !strings.HasSuffix(out, "its not_before, "+want+"\n") {
+		t.Errorf("exit %d: %s%s", code, out, note)
+	}
+	if out, note, code := runCommand(t, "cancel", "r", "--message", "not needed"); code != exitOK || out != "r: cancelled: not needed\n" {
+		t.Errorf("exit %d: %s%s", code, out, note)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -50,6 +51,20 @@ func shownTime(at time.Time) string {
 		return ""
 	}
 	return at.Local().Format(time.RFC3339)
+}
+
+// serverTime is a time as texts of the cluster have it.
+var serverTime = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
+
+// inZone is a text of the cluster with its times in the user's zone, as all others are shown.
+func inZone(text string) string {
+	return serverTime.ReplaceAllStringFunc(text, func(moment string) string {
+		at, err := time.Parse(time.RFC3339, moment)
+		if err != nil {
+			return moment
+		}
+		return shownTime(at)
+	})
 }
 
 // moment is a time, and how long ago it was; empty for none.

@@ -61,7 +61,7 @@ func newReasons(s *session) *reasons { return &reasons{s: s, seen: map[string]bo
 // explain adds what is known of a task, and of what it waits for.
 func (r *reasons) explain(ctx context.Context, e *client.Explanation) error {
 	r.seen[e.TaskID] = true
-	r.lines = append(r.lines, oneLine(called(e.Name, e.TaskID)+": "+e.Summary))
+	r.lines = append(r.lines, oneLine(called(e.Name, e.TaskID)+": "+inZone(e.Summary)))
 	return r.waits(ctx, e, 1)
 }
 
@@ -72,7 +72,7 @@ func (r *reasons) waits(ctx context.Context, e *client.Explanation, level int) e
 			r.lines = append(r.lines, fmt.Sprintf("%s… and for %d more", indent, len(e.Waits)-i))
 			break
 		}
-		text := w.Text
+		text := inZone(w.Text)
 		if w.TaskID != "" {
 			text = strings.ReplaceAll(text, w.TaskID, shortID(w.TaskID))
 		}

@@ -98,11 +98,9 @@ func (p *Process) UntilReady(ctx context.Context) error {
 }
 
 func (p *Process) untilReady(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for p.Ready(ctx) != nil {
+	for pause := time.Millisecond; p.Ready(ctx) != nil; pause = min(2*pause, 20*time.Millisecond) {
 		select {
-		case <-tick.C:
+		case <-time.After(pause):
 		case err := <-p.ended:
 			return err
 		case <-ctx.Done():

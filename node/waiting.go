@@ -19,7 +19,9 @@ func (p *Process) WaitFor(ctx context.Context, what string, why func(context.Con
 		defer close(said)
 		p.sayWaiting(ctx, what, why, done)
 	}()
+	begin := time.Now()
 	err := f()
+	p.log.Debug("process has waited for "+what, "took", time.Since(begin).String())
 	close(done)
 	<-said
 	return err

@@ -37,6 +37,28 @@ func TestStartThatWaitsSaysWhatFor(t *testing.T) {
 	}
 }
 
+// A start is many small waits: each ends soon after what it waits for has come.
+func TestUntilReadyLooksOften(t *testing.T) {
+	for _, takes := range []time.Duration{0, 2 * time.Millisecond, 9 * time.Millisecond, 50 * time.Millisecond, time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			p := NewProcess(slog.New(slog.DiscardHandler))
+			ready := time.Now().Add(takes)
+			p.Probe(func(context.Context) error {
+				if time.Now().Before(ready) {
+					return errors.New("no lease was granted")
+				}
+				return nil
+			})
+			if err := p.UntilReady(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if late := time.Since(ready); late > min(takes, 20*time.Millisecond) {
+				t.Errorf("what takes %s is noticed %s late", takes, late)
+			}
+		})
+	}
+}
+
 func TestUntilReadySaysWhatIsNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/node"
@@ -71,16 +72,9 @@ func startDev(ctx context.Context, p *node.Process, cfg *config.Dev) (at address
 	if err != nil {
 		return at, dir, nil, err
 	}
-	postgres, nats := cfg.PostgresURL, cfg.NATSURL
-	if postgres.Reveal() == "" {
-		if postgres, err = startPostgres(ctx, p, cfg, dir); err != nil {
-			return at, dir, nil, err
-		}
-	}
-	if nats.Reveal() == "" {
-		if nats, err = startNATS(p, cfg, dir); err != nil {
-			return at, dir, nil, err
-		}
+	postgres, nats, err := startServers(ctx, p, cfg, dir)
+	if err != nil {
+		return at, dir, nil, err
 	}
 	settings := cfg.Coordinator(postgres, nats)
 	c, err := p.StartCoordinator(ctx, &settings, node.Options{})
@@ -98,40 +92,69 @@ func startDev(ctx context.Context, p *node.Process, cfg *config.Dev) (at address
 	return at, dir, w, p.UntilReady(ctx)
 }
 
-// startPostgres starts the private Postgres and watches it.
-func startPostgres(ctx context.Context, p *node.Process, cfg *config.Dev, dir string) (config.PostgresURL, error) {
-	var server *pgserver.Server
-	err := p.WaitFor(ctx, "the private Postgres to start", nil, func() (err error) {
-		server, err = pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(dir, "postgres"), BinDir: cfg.PGBin, Log: p.Log()})
+// startServers starts the private Postgres and NATS at the same time, each unless cfg names one to use instead.
+func startServers(ctx context.Context, p *node.Process, cfg *config.Dev, dir string) (config.PostgresURL, config.NATSURL, error) {
+	postgres, nats := cfg.PostgresURL, cfg.NATSURL
+	var database *pgserver.Server
+	var bus *natsserver.Server
+	starts, starting := errgroup.WithContext(ctx) // if one can't start, the other need not
+	if postgres.Reveal() == "" {
+		starts.Go(func() (err error) {
+			database, err = startPostgres(starting, p, cfg, dir)
+			return err
+		})
+	}
+	if nats.Reveal() == "" {
+		starts.Go(func() (err error) {
+			bus, err = startNATS(p, cfg, dir)
+			return err
+		})
+	}
+	err := starts.Wait()
+	if database != nil { // stopped after NATS, and also when that one did not start
+		postgres = config.PostgresURL{Secret: config.Secret(database.URL())}
+		p.Run(ctx, "Postgres", func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return database.Stop()
+			case <-database.Done():
+				return errors.Join(errors.New("the child process ended"), database.Stop())
+			}
+		})
+	}
+	if bus != nil {
+		nats = config.NATSURL{Secret: config.Secret(bus.CoordinatorURL())}
+		p.OnStop("NATS", func() error { bus.Shutdown(); return nil })
+	}
+	return postgres, nats, err
+}
+
+// startPostgres starts the private Postgres. Nobody opens the files of an ephemeral one again, so they need not reach the disk:
+// initdb syncs a thousand files, and that is most of the time that a start takes. A crash of the server itself loses nothing, as
+// what it has written is the kernel's.
+func startPostgres(ctx context.Context, p *node.Process, cfg *config.Dev, dir string) (server *pgserver.Server, err error) {
+	settings := map[string]string{}
+	if cfg.Ephemeral {
+		settings["fsync"] = "off"
+	}
+	err = p.WaitFor(ctx, "the private Postgres to start", nil, func() (err error) {
+		server, err = pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(dir, "postgres"), BinDir: cfg.PGBin, Settings: settings, Log: p.Log()})
 		return err
 	})
 	if err != nil {
-		return config.PostgresURL{}, fmt.Errorf("private Postgres: %w", err)
+		return nil, fmt.Errorf("private Postgres: %w", err)
 	}
-	p.Run(ctx, "Postgres", func(ctx context.Context) error {
-		select {
-		case <-ctx.Done():
-			return server.Stop()
-		case <-server.Done():
-			return errors.Join(errors.New("the child process ended"), server.Stop())
-		}
-	})
-	return config.PostgresURL{Secret: config.Secret(server.URL())}, nil
+	return server, nil
 }
 
 // startNATS runs NATS in this process. One password serves for every user, so that the address in the ready file is
 // good for workers, too; what a user may do follows from its name.
-func startNATS(p *node.Process, cfg *config.Dev, dir string) (config.NATSURL, error) {
+func startNATS(p *node.Process, cfg *config.Dev, dir string) (*natsserver.Server, error) {
 	password := rand.Text()
-	server, err := natsserver.Start(natsserver.Config{
+	return natsserver.Start(natsserver.Config{
 		StoreDir: filepath.Join(dir, "nats"), Prefix: string(cfg.Prefix), Logger: p.Log(),
 		CoordinatorPassword: password, WorkerPassword: password,
 	})
-	if err != nil {
-		return config.NATSURL{}, err
-	}
-	p.OnStop("NATS", func() error { server.Shutdown(); return nil })
-	return config.NATSURL{Secret: config.Secret(server.CoordinatorURL())}, nil
 }
 
 // openDataDir makes the directory of the state and locks it. A temporary one goes when the process ends.

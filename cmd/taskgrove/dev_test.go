@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/internal/instrument"
 )
@@ -154,6 +157,20 @@ func (p *running) execute(id, executor, inputs string) map[string]any {
 	return got.Result
 }
 
+// setting is one of dev's Postgres.
+func (p *running) setting(name string) (value string) {
+	p.t.Helper()
+	conn, err := pgx.Connect(p.t.Context(), p.ready.Postgres)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := conn.QueryRow(p.t.Context(), "select current_setting($1)", name).Scan(&value); err != nil {
+		p.t.Fatal(err)
+	}
+	return value
+}
+
 func (p *running) get(path string) (int, string) {
 	p.t.Helper()
 	answer, err := http.Get(p.ready.HTTP + path)
@@ -190,6 +207,9 @@ func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 	describedMetrics(t, metrics)
 	if !strings.HasPrefix(dev.ready.NATS, "nats://") || !strings.HasPrefix(dev.ready.Postgres, "postgres://") || dev.ready.GRPC == "" {
 		t.Errorf("ready file: %+v", dev.ready)
+	}
+	if got := dev.setting("fsync"); got != "off" {
+		t.Errorf("fsync = %s for files that go with the process", got)
 	}
 	if left := processesOf(t, temp); len(left) < 2 {
 		t.Fatalf("got %v: this test looks at the wrong processes", left)
@@ -302,6 +322,9 @@ func TestDevKeepsItsState(t *testing.T) {
 	args := append([]string{"dev", "--data-dir", filepath.Join(t.TempDir(), "state")}, free...)
 	first := start(t, nil, args...)
 	first.execute("kept", "noop_executor", `{}`)
+	if got := first.setting("fsync"); got != "on" {
+		t.Errorf("fsync = %s for files that stay", got)
+	}
 
 	second := launch(t, nil, args...)
 	if code := second.wait(); code != exitError || !strings.Contains(second.out.String(), "in use by another") {
@@ -320,6 +343,31 @@ func TestDevKeepsItsState(t *testing.T) {
 		t.Errorf("got %s, want the completed task of before", text)
 	}
 	again.stop()
+}
+
+// Postgres and NATS start side by side: what one of them fails with ends the other's start, and is told.
+func TestDevStopsOneServerIfTheOtherCannotStart(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.MkdirAll(filepath.Join(dir, "nats"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	inTheWay := filepath.Join(dir, "nats", "jetstream")
+	if err := os.WriteFile(inTheWay, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := append([]string{"dev", "--data-dir", dir}, free...)
+	dev := launch(t, nil, args...)
+	if code := dev.wait(); code != exitError || !strings.Contains(dev.out.String(), "start nats in "+filepath.Join(dir, "nats")) {
+		t.Errorf("got %d %s, want what NATS failed with", code, dev.out.String())
+	}
+	if left := processesOf(t, dir); len(left) > 0 {
+		t.Errorf("still running: %v", left)
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	start(t, nil, args...).stop() // nothing half-made is in the way
 }
 
 // A cluster of separate processes: dev gives them Postgres and NATS only, its own worker serves no pool of theirs.

@@ -67,7 +67,7 @@ type Dev struct {
 	WorkerID      Name        `envconfig:"WORKER_ID" group:"Process" desc:"id of the worker; empty: dev"`
 
 	DataDir   string `envconfig:"DATA_DIR" flag:"data-dir" group:"Dev" desc:"where the private Postgres and NATS keep their files; empty: taskgrove/dev in the user's data home ($XDG_DATA_HOME, else ~/.local/share), for root /var/lib/taskgrove/dev"`
-	Ephemeral Bool   `envconfig:"EPHEMERAL" default:"false" flag:"ephemeral" group:"Dev" desc:"keep everything in a temporary directory and delete it at the end; excludes a data directory"`
+	Ephemeral Bool   `envconfig:"EPHEMERAL" default:"false" flag:"ephemeral" group:"Dev" desc:"keep everything in a temporary directory and delete it at the end, without waiting for the disk; excludes a data directory"`
 	PGBin     string `envconfig:"POSTGRES_BIN_DIR" group:"Dev" desc:"directory of initdb and postgres for the private Postgres; empty: the PATH, then the usual places"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,8 +29,11 @@ type search struct {
 	as     *account // who must be able to run them
 }
 
-// places are where packages put binaries, as patterns, several versions beside one another.
-var places = []string{
+// places are the usual ones; tests have others.
+var places = usual
+
+// usual is where packages put binaries, as patterns, several versions beside one another.
+var usual = []string{
 	"/usr/lib/postgresql/*/bin",         // Debian, Ubuntu
 	"/usr/pgsql-*/bin",                  // Red Hat, from PostgreSQL's own repository
 	"/opt/homebrew/opt/postgresql*/bin", // Homebrew on ARM
@@ -49,9 +53,8 @@ func findBinaries(ctx context.Context, s search) (binaries, error) {
 		}
 		return bin, s.fits(bin)
 	}
-	refused := []error{}
-	for _, dir := range s.candidates(ctx) {
-		bin, err := s.inspect(ctx, dir)
+	var refused []error
+	for bin, err := range s.candidates(ctx) {
 		if err == nil {
 			err = s.fits(bin)
 		}
@@ -76,29 +79,39 @@ func findBinaries(ctx context.Context, s search) (binaries, error) {
 	return bin, s.fits(bin)
 }
 
-// candidates are the directories that hold a postgres: the PATH's, then the usual places', newest first.
-func (s search) candidates(ctx context.Context) []string {
-	var found []binaries
-	for _, pattern := range places {
-		dirs, _ := filepath.Glob(pattern) // the only error is a bad pattern
-		for _, dir := range dirs {
-			if bin, err := s.inspect(ctx, dir); err == nil {
-				found = append(found, bin)
+// candidates are the binaries of this machine, or why they can't be told: those on the PATH, then those in the usual places, newest
+// first. Each is run once, and the usual places only if the PATH's are passed over: every run costs some 20 ms of a start.
+func (s search) candidates(ctx context.Context) iter.Seq2[binaries, error] {
+	return func(yield func(binaries, error) bool) {
+		onPath := ""
+		if path, err := exec.LookPath("postgres"); err == nil {
+			if real, err := filepath.EvalSymlinks(path); err == nil {
+				path = real // a link alone in a directory of links: initdb lies beside the real one
+			}
+			onPath = filepath.Dir(path)
+			if !yield(s.inspect(ctx, onPath)) {
+				return
+			}
+		}
+		var found []binaries
+		for _, pattern := range places {
+			dirs, _ := filepath.Glob(pattern) // the only error is a bad pattern
+			for _, dir := range dirs {
+				if dir == onPath {
+					continue
+				}
+				if bin, err := s.inspect(ctx, dir); err == nil {
+					found = append(found, bin)
+				}
+			}
+		}
+		slices.SortStableFunc(found, func(a, b binaries) int { return cmp.Compare(b.major, a.major) })
+		for _, bin := range found {
+			if !yield(bin, nil) {
+				return
 			}
 		}
 	}
-	slices.SortStableFunc(found, func(a, b binaries) int { return cmp.Compare(b.major, a.major) })
-	var dirs []string
-	if path, err := exec.LookPath("postgres"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real // a link alone in a directory of links: initdb lies beside the real one
-		}
-		dirs = append(dirs, filepath.Dir(path))
-	}
-	for _, bin := range found {
-		dirs = append(dirs, bin.dir)
-	}
-	return slices.Compact(dirs)
 }
 
 // versionText is what `postgres --version` says: "postgres (PostgreSQL) 15.14 (Debian 15.14-0)", "... 18beta1".

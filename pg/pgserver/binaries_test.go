@@ -64,6 +64,51 @@ func TestBinariesThatFit(t *testing.T) {
 	}
 }
 
+// Each postgres is run to learn its version, which is a part of every start.
+func TestBinariesAreRunOnceAndNoMoreThanNeeded(t *testing.T) {
+	as, err := otherAccount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := t.TempDir()
+	runs := filepath.Join(root, "runs")
+	if err := os.WriteFile(runs, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(runs, 0o666); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	var dirs []string
+	for _, version := range []string{"15", "16", "17"} {
+		dirs = append(dirs, fake(t, filepath.Join(root, version), "postgres (PostgreSQL) "+version+".1'; echo "+version+" >> '"+runs))
+	}
+	places = []string{filepath.Join(root, "1*")}
+	t.Cleanup(func() { places = usual })
+	for _, row := range []struct {
+		path  string // the PATH
+		major int    // of the data directory
+		want  int    // of dirs
+		ran   string
+	}{
+		{dirs[0], 0, 0, "15"},
+		{dirs[0], 15, 0, "15"},
+		{dirs[0], 16, 1, "15 16 17"},
+		{root, 0, 2, "15 16 17"},
+	} {
+		if err := os.Truncate(runs, 0); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("PATH", row.path)
+		bin, err := findBinaries(t.Context(), search{major: row.major, as: as})
+		if err != nil || bin.dir != dirs[row.want] {
+			t.Errorf("%+v: got %v, %v, want %s", row, bin, err, dirs[row.want])
+		}
+		if text, err := os.ReadFile(runs); err != nil || strings.Join(strings.Fields(string(text)), " ") != row.ran {
+			t.Errorf("%+v: ran %q, %v", row, text, err)
+		}
+	}
+}
+
 func TestMissingBinDirIsReported(t *testing.T) {
 	if _, err := findBinaries(t.Context(), search{binDir: t.TempDir()}); !os.IsNotExist(err) {
 		t.Errorf("findBinaries = %v, want a missing file", err)
@@ -164,6 +209,32 @@ func TestParentThatTheAccountCannotEnter(t *testing.T) {
 			t.Errorf("makeReachable = %v, want what to do about %s", err, private)
 		}
 	})
+}
+
+func TestLogTellsThatTheServerIsReady(t *testing.T) {
+	said := func(log *serverLog) bool {
+		select {
+		case <-log.ready:
+			return true
+		default:
+			return false
+		}
+	}
+	log, err := openLog(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	line := strings.Repeat("earlier lines\n", 1000) + "LOG:  " + readyText + "\nLOG:  later ones\n"
+	half := len(line) - len(readyText)
+	for i, part := range []string{line[:half], line[half:], line} { // in parts, and again
+		if _, err := log.Write([]byte(part)); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := said(log), i > 0; got != want {
+			t.Errorf("after part %d: ready = %v", i, got)
+		}
+	}
 }
 
 func TestLogIsBounded(t *testing.T) {

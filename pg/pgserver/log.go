@@ -1,6 +1,7 @@
 package pgserver
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -13,10 +14,14 @@ const maxLogBytes = 8 << 20
 // maxTailBytes is how much of the log an error quotes.
 const maxTailBytes = 2 << 10
 
+// readyText is what the server says once it takes connections.
+const readyText = "database system is ready to accept connections"
+
 // serverLog keeps what the server says: in a file, and its end in memory for error texts. The server's statements are
 // in it when they fail, which is why the file is readable by its owner only.
 type serverLog struct {
-	path string
+	path  string
+	ready chan struct{} // closed when the server has said readyText; never, where its settings keep that out of the log
 
 	mu   sync.Mutex
 	file *os.File
@@ -34,7 +39,7 @@ func openLog(path string) (*serverLog, error) {
 		file.Close()
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	return &serverLog{path: path, file: file, size: info.Size()}, nil
+	return &serverLog{path: path, ready: make(chan struct{}), file: file, size: info.Size()}, nil
 }
 
 // Write takes what the server said. It never fails: a full disk must not stop the server through its log.
@@ -42,6 +47,7 @@ func (l *serverLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.end = append(l.end, p...)
+	l.lookForReady()
 	if over := len(l.end) - maxTailBytes; over > 0 {
 		l.end = append(l.end[:0], l.end[over:]...)
 	}
@@ -53,6 +59,17 @@ func (l *serverLog) Write(p []byte) (int, error) {
 		l.size += int64(n)
 	}
 	return len(p), nil
+}
+
+// lookForReady looks for readyText in the end of the log. l.mu is held.
+func (l *serverLog) lookForReady() {
+	select {
+	case <-l.ready:
+	default:
+		if bytes.Contains(l.end, []byte(readyText)) {
+			close(l.ready)
+		}
+	}
 }
 
 // rotate makes the file log.1 and begins a new one; without a new one, the log goes on in memory only.

@@ -190,6 +190,14 @@ func TestStaleProcessNumberIsNoHindrance(t *testing.T) {
 	}
 }
 
+// A start waits for a line of the server's log, which settings may keep out of it.
+func TestServerThatKeepsQuietStarts(t *testing.T) {
+	s := started(t, pgserver.Config{DataDir: t.TempDir(), Settings: map[string]string{"fsync": "off", "log_min_messages": "panic"}})
+	if got := ask(t, s, "show log_min_messages"); got != "panic" {
+		t.Errorf("log_min_messages = %s", got)
+	}
+}
+
 func TestDirectoryInUseIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	started(t, pgserver.Config{DataDir: dir, Settings: map[string]string{"fsync": "off"}})

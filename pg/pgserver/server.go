@@ -28,6 +28,8 @@ const (
 	startTimeout = 2 * time.Minute
 	// startSilently is after what time a start says why it takes so long, and complainEvery how often it repeats that.
 	startSilently, complainEvery = 3 * time.Second, 10 * time.Second
+	// tryEvery is after how long a start tries to connect to a server that has not said that it is ready.
+	tryEvery = 100 * time.Millisecond
 	// fastStop is how long a SIGINT (fast shutdown: sessions ended, checkpoint written) may take before SIGQUIT.
 	fastStop = 10 * time.Second
 	// quitStop is how long a SIGQUIT (immediate shutdown, recovery at the next start) may take before SIGKILL.
@@ -211,22 +213,24 @@ func (s *Server) launch(ctx context.Context) error {
 		return err
 	}
 	complain := time.Now().Add(startSilently)
+	ready, not := log.ready, errors.New("it does not say that it is ready")
 	for {
-		err := s.answers(ctx, c)
-		if err == nil {
-			s.child = c
-			return nil
-		}
 		select {
 		case <-c.done:
 			return fmt.Errorf("postgres ended (%v): %s", c.err, log.tail())
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("%w: %w: %s", context.Cause(ctx), err, log.tail()), c.stop())
-		case <-time.After(30 * time.Millisecond):
+			return errors.Join(fmt.Errorf("%w: %w: %s", context.Cause(ctx), not, log.tail()), c.stop())
+		case <-ready:
+			ready = nil // from here on, time alone can tell
+		case <-time.After(tryEvery):
+		}
+		if not = s.answers(ctx, c); not == nil {
+			s.child = c
+			return nil
 		}
 		if time.Now().After(complain) {
 			complain = time.Now().Add(complainEvery)
-			s.log.Warn("Postgres runs, and does not answer yet", "error", err, "server_log", log.tail())
+			s.log.Warn("Postgres runs, and does not answer yet", "error", not, "server_log", log.tail())
 		}
 	}
 }

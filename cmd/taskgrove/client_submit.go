@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -107,9 +105,6 @@ func submitCommand() *cobra.Command {
 	return cmd
 }
 
-// maxTaken is how many ids that were taken are told: of a tree that is submitted again all are.
-const maxTaken = 20
-
 // noteSubmitted notes what a submitter may not expect.
 func (s *session) noteSubmitted(document *treefile.File, out *client.Submitted) {
 	var warnings []treefile.Fault
@@ -120,15 +115,29 @@ func (s *session) noteSubmitted(document *treefile.File, out *client.Submitted) 
 	for _, w := range warnings {
 		fmt.Fprintf(s.notes, "%s: warning: %s\n", w.Place, w.Text)
 	}
-	taken := slices.Sorted(maps.Keys(out.IDMap))
-	for _, given := range taken[:min(len(taken), maxTaken)] {
-		fmt.Fprintf(s.notes, "id %s was taken: %s\n", given, out.IDMap[given])
-	}
-	if more := len(taken) - maxTaken; more > 0 {
-		fmt.Fprintf(s.notes, "… and %s, which id_map of -o json has\n", counted(more, "more id"))
-	}
+	s.noteTaken(document, out.IDMap)
 	if out.Replayed {
 		fmt.Fprintln(s.notes, "the idempotency key was known: this is the tree of the first submission")
+	}
+}
+
+// maxTaken is how many ids that were taken are told: of a tree that is submitted again all are.
+const maxTaken = 20
+
+// noteTaken notes ids that were taken, in the order of the document.
+func (s *session) noteTaken(document *treefile.File, taken map[string]string) {
+	n := 0
+	for given := range document.IDs() {
+		if n == min(len(taken), maxTaken) {
+			break
+		}
+		if actual, ok := taken[given]; ok {
+			fmt.Fprintf(s.notes, "id %s was taken: %s\n", given, actual)
+			n++
+		}
+	}
+	if more := len(taken) - n; more > 0 {
+		fmt.Fprintf(s.notes, "… and %s, which id_map of -o json has\n", counted(more, "more id"))
 	}
 }
 

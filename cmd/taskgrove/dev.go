@@ -228,7 +228,7 @@ Taskgrove is ready.
   Postgres  %s
   State     %s
   Commands  %s
-  Slots     %d tasks at once, over all pools ("taskgrove workers" shows each; --concurrency sets them)
+  Slots     %d tasks at once, over all pools ("taskgrove workers -o wide" shows each; --concurrency sets them)
 
 Try "taskgrove submit FILE --watch", "taskgrove list", "taskgrove workers". Ctrl-C stops it all.
 

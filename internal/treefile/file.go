@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -205,6 +206,17 @@ func (f Fault) position() (at treedoc.Position) {
 func byPosition(a, b Fault) int {
 	one, other := a.position(), b.position()
 	return cmp.Or(cmp.Compare(one.Line, other.Line), cmp.Compare(one.Column, other.Column))
+}
+
+// IDs are the ids that the file gives its tasks, in its order.
+func (f *File) IDs() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for t, err := range treedoc.Parse(f.JSON, treedoc.Options{}) {
+			if err != nil || t.ID != "" && !yield(t.ID) {
+				return
+			}
+		}
+	}
 }
 
 // notJSON is how a reader tells a place in JSON itself.

@@ -190,6 +190,7 @@ func (tr *tree) shownWithin(opts coordinator.SubmitOptions) (all []*coordinator.
 	bytes := 0
 	for _, t := range tr.tasks {
 		shown := t.Task
+		shown.Options = coordinator.TaskOptions{}
 		all = append(all, &shown)
 		bytes += len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom)
 	}

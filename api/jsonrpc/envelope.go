@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // request is one call, as parts of the body.
@@ -14,9 +16,13 @@ type request struct {
 	notification bool            // wants no answer
 }
 
+// byteOrderMark begins what some editors and shells write; readers may ignore it (RFC 8259, 8.1).
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
 // decode reads the body of a POST: one call, or a batch of them. A fault of the whole body is returned as failure; a
 // fault of a batch's element stands in its place.
 func (h *Handler) decode(body []byte) (calls []call, batch bool, failure *rpcError) {
+	body = bytes.TrimPrefix(body, byteOrderMark)
 	if err := check(body); err != nil {
 		return nil, false, &rpcError{code: codeParse, data: err.Error()}
 	}
@@ -57,7 +63,8 @@ func parseCall(value []byte) call {
 	var version, id, method json.RawMessage
 	twice := ""
 	known := map[string]*json.RawMessage{"jsonrpc": &version, "id": &id, "method": &method, "params": &c.params}
-	for name, value := range members(value) {
+	for quoted, value := range members(value) {
+		name, _ := rawjson.Unquote(quoted) // of those known, none is like half a character
 		if to := known[name]; to != nil {
 			if *to != nil {
 				twice = name
@@ -79,13 +86,16 @@ func parseCall(value []byte) call {
 	if twice != "" {
 		return refuse("%s must not be there twice", twice)
 	}
-	if version != nil && (kind(version) != '"' || unquote(version) != "2.0") {
+	if version != nil && (kind(version) != '"' || !is(version, "2.0")) {
 		return refuse(`jsonrpc must be "2.0"`)
 	}
-	if kind(method) != '"' || unquote(method) == "" {
+	if kind(method) != '"' || is(method, "") {
 		return refuse("method must be a string")
 	}
-	c.method = unquote(method)
+	whole := true
+	if c.method, whole = rawjson.Unquote(method); !whole {
+		return refuse("method must be valid Unicode")
+	}
 	switch kind(c.params) {
 	case 0, '{', '[':
 	case 'n':
@@ -96,6 +106,12 @@ func parseCall(value []byte) call {
 		}
 	}
 	return c
+}
+
+// is reports whether a string in its quotes is a text.
+func is(quoted []byte, text string) bool {
+	s, whole := rawjson.Unquote(quoted)
+	return whole && s == text
 }
 
 // response is the answer to one call: result or err.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // maxTextBytes bounds each text parameter of a call: ids, messages, keys.
@@ -24,7 +26,12 @@ func named(raw json.RawMessage) (*params, error) {
 	switch kind(raw) {
 	case 0:
 	case '{':
-		for name, value := range members(raw) {
+		for quoted, value := range members(raw) {
+			name, whole := rawjson.Unquote(quoted)
+			if !whole { // of a parameter that there isn't, or of a key of one task, whose reader decides
+				name = string(quoted)
+				p.refuse("params", "an object whose names are valid Unicode")
+			}
 			if _, twice := p.values[name]; twice {
 				return nil, invalid(name, "%s must not be there twice", name)
 			}
@@ -55,8 +62,17 @@ func (p *params) text(name string) string {
 		p.refuse(name, "a string")
 		return ""
 	}
-	s := unquote(value)
+	s := p.unquote(name, value)
 	p.checkText(name, s)
+	return s
+}
+
+// unquote decodes a string of a parameter.
+func (p *params) unquote(name string, quoted []byte) string {
+	s, whole := rawjson.Unquote(quoted)
+	if !whole {
+		p.refuse(name, "valid Unicode")
+	}
 	return s
 }
 
@@ -141,7 +157,7 @@ func (p *params) list(name string) []string {
 	switch kind(value) {
 	case 0, 'n':
 	case '"':
-		for part := range strings.SplitSeq(unquote(value), ",") {
+		for part := range strings.SplitSeq(p.unquote(name, value), ",") {
 			if part = strings.TrimSpace(part); part != "" {
 				out = append(out, part)
 			}
@@ -154,7 +170,7 @@ func (p *params) list(name string) []string {
 			if p.err != nil || len(out) > maxIDs {
 				break
 			}
-			out = append(out, unquote(element))
+			out = append(out, p.unquote(name, element))
 		}
 	default:
 		p.refuse(name, "an array of strings or a list with commas")

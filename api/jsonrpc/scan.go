@@ -43,18 +43,18 @@ func isNull(value []byte) bool {
 }
 
 // members yields what an object holds, in its order, repeated keys included; nothing for other values. The values are
-// parts of object.
-func members(object []byte) iter.Seq2[string, json.RawMessage] {
-	return func(yield func(string, json.RawMessage) bool) {
+// parts of object, and names are in their quotes.
+func members(object []byte) iter.Seq2[json.RawMessage, json.RawMessage] {
+	return func(yield func(json.RawMessage, json.RawMessage) bool) {
 		if kind(object) != '{' {
 			return
 		}
 		for i := rawjson.SkipSpace(object, rawjson.SkipSpace(object, 0)+1); i < len(object) && object[i] == '"'; {
 			end := rawjson.SkipString(object, i)
-			name := unquote(object[i:end])
+			quoted := object[i:end]
 			i = rawjson.SkipSpace(object, rawjson.SkipSpace(object, end)+1) // behind the colon
 			end = rawjson.SkipValue(object, i)
-			if !yield(name, object[i:end:end]) {
+			if !yield(quoted, object[i:end:end]) {
 				return
 			}
 			i = rawjson.SkipSpace(object, rawjson.SkipSpace(object, end)+1) // behind the comma
@@ -76,16 +76,4 @@ func elements(array []byte) iter.Seq[json.RawMessage] {
 			i = rawjson.SkipSpace(array, rawjson.SkipSpace(array, end)+1)
 		}
 	}
-}
-
-// unquote decodes a JSON string given with its quotes.
-func unquote(quoted []byte) string {
-	for _, c := range quoted {
-		if c == '\\' || c >= utf8.RuneSelf {
-			var s string
-			_ = json.Unmarshal(quoted, &s) // checked before
-			return s
-		}
-	}
-	return string(quoted[1 : len(quoted)-1])
 }

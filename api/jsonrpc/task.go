@@ -115,12 +115,17 @@ func appendTask(b []byte, t *coordinator.Task, tree *coordinator.TreeStatus) []b
 		return b
 	}
 	seen := map[string]bool{}
-	for name, value := range members(t.Custom) {
+	for quoted, value := range members(t.Custom) {
+		name, whole := rawjson.Unquote(quoted)
 		if reserved[name] || seen[name] {
 			continue
 		}
 		seen[name] = true
-		b = append(appendText(append(b, ','), name), ':')
+		if b = append(b, ','); whole {
+			b = append(appendText(b, name), ':')
+		} else { // as it was submitted
+			b = append(append(b, quoted...), ':')
+		}
 		b = append(b, value...)
 	}
 	return b

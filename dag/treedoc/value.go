@@ -2,13 +2,12 @@ package treedoc
 
 import (
 	"bytes"
-	"encoding/json"
 	"math"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // text reads a string.
@@ -16,13 +15,11 @@ func text(field string, v part) (string, error) {
 	if v.raw[0] != '"' {
 		return "", wrong(field, "must be a string")
 	}
-	if bytes.IndexByte(v.raw, '\\') < 0 {
-		return string(v.raw[1 : len(v.raw)-1]), nil
-	}
-	if hasLoneSurrogate(v.raw) {
+	s, whole := rawjson.Unquote(v.raw)
+	if !whole {
 		return "", wrong(field, "must be valid Unicode")
 	}
-	return unescape(v.raw), nil
+	return s, nil
 }
 
 // textLike reads a string as text does. One that is like the last shares its memory.
@@ -35,30 +32,10 @@ func textLike(last *string, field string, v part) (string, error) {
 	return s, err
 }
 
-// unescape decodes a string in its quotes.
+// unescape decodes a string in its quotes, which the scanner has checked.
 func unescape(quoted []byte) string {
-	if bytes.IndexByte(quoted, '\\') < 0 {
-		return string(quoted[1 : len(quoted)-1])
-	}
-	var s string
-	_ = json.Unmarshal(quoted, &s) // the scanner has checked it
+	s, _ := rawjson.Unquote(quoted)
 	return s
-}
-
-// hasLoneSurrogate reports whether an escape stands for half a character. Decoding would replace it, and make two
-// different names one.
-func hasLoneSurrogate(quoted []byte) bool {
-	got := bytes.Count([]byte(unescape(quoted)), []byte(string(utf8.RuneError)))
-	want := bytes.Count(quoted, []byte(string(utf8.RuneError)))
-	for i := 0; i+1 < len(quoted); i++ {
-		if quoted[i] != '\\' {
-			continue
-		}
-		if i++; quoted[i] == 'u' && bytes.EqualFold(quoted[i+1:i+5], []byte("fffd")) {
-			want++
-		}
-	}
-	return got != want
 }
 
 // integer reads a number without fraction, however it is written.

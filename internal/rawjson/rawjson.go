@@ -7,6 +7,7 @@
 package rawjson
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -85,3 +86,13 @@ func Compact(text []byte) ([]byte, error) {
 // Unmarshal decodes text into the value that to points to. Names are case-sensitive, unknown names are ignored, and the last
 // of repeated names counts.
 func Unmarshal(text []byte, to any) error { return json.Unmarshal(text, to, lenient) }
+
+// Unquote decodes a string that is given in its quotes, out of a valid text of valid UTF-8. It reports false if an escape stands for half a
+// character, in whose place is U+FFFD then: that makes two different texts one.
+func Unquote(quoted []byte) (text string, whole bool) {
+	if bytes.IndexByte(quoted, '\\') < 0 {
+		return string(quoted[1 : len(quoted)-1]), true
+	}
+	decoded, err := jsontext.AppendUnquote(nil, quoted)
+	return string(decoded), err == nil
+}

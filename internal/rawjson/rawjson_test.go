@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
@@ -187,4 +188,23 @@ func TestUnmarshal(t *testing.T) {
 	if err := rawjson.Unmarshal([]byte(`{} {}`), &got); err == nil {
 		t.Error("two values: got no error")
 	}
+}
+
+// FuzzUnquote: a string is decoded as encoding/json does, and is not whole if that puts a U+FFFD where the text has none.
+func FuzzUnquote(f *testing.F) {
+	for _, text := range []string{``, `a`, `\n\"\\\/`, `\u0041\u00e9`, `\ud83d\ude00`, `\ud83d`, `\ude00\ud83d`, `\ud83d\ud83d\ude00`, `\ufffd`, "\ufffd", `\uD800x\uFFFD`, `\\ud800`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, inner string) {
+		quoted := []byte(`"` + inner + `"`)
+		var want string
+		if !utf8.ValidString(inner) || json.Unmarshal(quoted, &want) != nil {
+			return
+		}
+		got, whole := rawjson.Unquote(quoted)
+		spelt := strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(inner), `\\`, ""), `\ufffd`, "\ufffd")
+		if got != want || whole != (strings.Count(want, "\ufffd") == strings.Count(spelt, "\ufffd")) {
+			t.Errorf("Unquote(%s) = %q, %v, want %q", quoted, got, whole, want)
+		}
+	})
 }

@@ -37,6 +37,7 @@ type canonical struct {
 	out, text []byte
 	at        int
 	scratch   []byte
+	members   []span // of the objects that are being read
 }
 
 // value reads the next value.
@@ -99,7 +100,7 @@ func (c *canonical) object() {
 	c.out = append(c.out, canonicalObject)
 	c.at++
 	first := len(c.out)
-	var members []span
+	before := len(c.members)
 	for c.more() {
 		m := span{from: len(c.out)}
 		end := skipString(c.text, c.at)
@@ -108,8 +109,13 @@ func (c *canonical) object() {
 		c.at = skipSpace(c.text, end) + 1 // after the colon
 		c.value()
 		m.end = len(c.out)
-		members = append(members, m)
+		if c.members == nil {
+			c.members = make([]span, 0, 8)
+		}
+		c.members = append(c.members, m)
 	}
+	members := c.members[before:]
+	c.members = c.members[:before]
 	byKey := func(a, b span) int { return bytes.Compare(c.out[a.from:a.key], c.out[b.from:b.key]) }
 	if !slices.IsSortedFunc(members, byKey) {
 		slices.SortStableFunc(members, byKey)

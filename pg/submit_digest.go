@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"hash"
 	"strconv"
+	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -32,6 +34,19 @@ func (had digests) same(again digests) bool {
 type digester struct {
 	digest, canonical hash.Hash
 	scratch           []byte
+
+	last   taskPolicies // of the last task
+	policy []byte       // their text
+}
+
+// taskPolicies are what tasks of one tree mostly have alike.
+type taskPolicies struct {
+	priority                              dag.Priority
+	retry                                 dag.RetryPolicy
+	onLost                                dag.OnLost
+	repeatable                            bool
+	timeout, scheduleToStart, treeTimeout time.Duration
+	notBefore                             int64 // nanoseconds
 }
 
 func newDigester() *digester { return &digester{digest: sha256.New(), canonical: sha256.New()} }
@@ -40,6 +55,10 @@ func (d *digester) sums() digests { return digests{d.digest.Sum(nil), d.canonica
 
 // add takes everything that makes two tasks the same.
 func (d *digester) add(t *dag.Task) {
+	p := taskPolicies{t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()}
+	if p != d.last || d.policy == nil {
+		d.last, d.policy = p, fmt.Append(nil, p.priority, p.retry, p.onLost, p.repeatable, p.timeout, p.scheduleToStart, p.treeTimeout, p.notBefore)
+	}
 	d.addBytes(t)
 	d.addValues(t)
 }
@@ -47,20 +66,20 @@ func (d *digester) add(t *dag.Task) {
 // addBytes is as version 0.2 has it, which must not change.
 func (d *digester) addBytes(t *dag.Task) {
 	b := d.scratch[:0]
-	put := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
-	for _, s := range []string{t.ID, t.Name, t.ParentRef, t.UserID, t.Executor, t.Pool} {
-		put(s)
+	for _, s := range [...]string{t.ID, t.Name, t.ParentRef, t.UserID, t.Executor, t.Pool} {
+		b = appendSized(b, s)
 	}
-	for _, raw := range [][]byte{t.Inputs, t.Params, t.Schemas, t.Custom} {
-		put(string(raw))
+	for _, raw := range [...]json.RawMessage{t.Inputs, t.Params, t.Schemas, t.Custom} {
+		b = appendSized(b, raw)
 	}
 	for _, dep := range t.Dependencies {
-		put(fmt.Sprintf("%q %t %q", dep.Ref, dep.Optional, dep.Type))
+		q := strconv.AppendBool(append(strconv.AppendQuote(nil, dep.Ref), ' '), dep.Optional)
+		b = appendSized(b, strconv.AppendQuote(append(q, ' '), dep.Type))
 	}
 	if len(t.Faults) > 0 { // what could not be read is not the same as what is not there
-		put("faulty")
+		b = appendSized(b, "faulty")
 	}
-	put(fmt.Sprint(t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()))
+	b = appendSized(b, d.policy)
 	d.digest.Write(b)
 	d.scratch = b
 }
@@ -69,31 +88,37 @@ func (d *digester) addBytes(t *dag.Task) {
 // next time; only a task of a Go caller has nothing else that names it.
 func (d *digester) addValues(t *dag.Task) {
 	b := d.scratch[:0]
-	put := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
-	for _, s := range []string{t.ID, t.Name, t.ParentRef, t.UserID, t.Pool} {
-		put(s)
+	for _, s := range [...]string{t.ID, t.Name, t.ParentRef, t.UserID, t.Pool} {
+		b = appendSized(b, s)
 	}
 	executor := ""
 	if t.Params == nil && t.Schemas == nil && t.Executor != t.Name {
 		executor = t.Executor
 	}
-	put(executor)
-	for _, raw := range [][]byte{t.Inputs, t.Params, t.Schemas, t.Custom} {
+	b = appendSized(b, executor)
+	for _, raw := range [...]json.RawMessage{t.Inputs, t.Params, t.Schemas, t.Custom} {
 		if raw == nil {
-			raw = []byte("{}") // no object is an empty one
+			raw = emptyObject // no object is an empty one
 		}
 		b = dag.AppendCanonical(b, raw)
 	}
 	b = binary.AppendUvarint(b, uint64(len(t.Dependencies)))
 	for _, dep := range t.Dependencies {
-		put(dep.Ref)
-		put(cmp.Or(dep.Type, "result"))
+		b = appendSized(b, dep.Ref)
+		b = appendSized(b, cmp.Or(dep.Type, "result"))
 		b = strconv.AppendBool(b, dep.Optional)
 	}
 	if len(t.Faults) > 0 { // what could not be read is not the same as what is not there
-		put("faulty")
+		b = appendSized(b, "faulty")
 	}
-	put(fmt.Sprint(t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()))
+	b = appendSized(b, d.policy)
 	d.canonical.Write(b)
 	d.scratch = b
+}
+
+var emptyObject = json.RawMessage("{}")
+
+// appendSized appends a text and, before it, how long it is.
+func appendSized[T ~string | ~[]byte](b []byte, text T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }

@@ -1,9 +1,14 @@
 package pg
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +77,90 @@ func TestDigestOfValues(t *testing.T) {
 		}
 		seen[got] = fact
 	}
+}
+
+// TestDigestsStayTheSame holds the digester against a slow one, as versions 0.2 and 0.3 have them.
+func TestDigestsStayTheSame(t *testing.T) {
+	random := rand.New(rand.NewPCG(14, 2))
+	pick := func(of ...string) string { return of[random.IntN(len(of))] }
+	object := func() json.RawMessage {
+		return json.RawMessage(pick("", `{}`, `{"a":1.50,"b":[null,"\u00e9\\\""],"\u0061b":{"z":1,"y":-0e5}}`, `{"s":"`+strings.Repeat(`\n`, 3000)+`"}`))
+	}
+	fast := newDigester()
+	var bytes, values strings.Builder
+	for range 300 {
+		task := &dag.Task{ID: pick("", "a", "é"), Name: pick("n", "\x00\xff"), ParentRef: pick("", "a"), UserID: pick("", "u"), Executor: pick("", "e", "n"),
+			Pool: pick("", "p"), Inputs: object(), Params: object(), Schemas: object(), Custom: object(), Priority: dag.Priority(random.IntN(2))}
+		for _, raw := range []*json.RawMessage{&task.Inputs, &task.Params, &task.Schemas, &task.Custom} {
+			if len(*raw) == 0 {
+				*raw = nil
+			}
+		}
+		for range random.IntN(3) {
+			task.Dependencies = append(task.Dependencies, dag.Dependency{Ref: pick("a", "b\"\x00\u2028\xff"), Optional: random.IntN(2) == 0, Type: pick("", "result", "é")})
+		}
+		if random.IntN(3) == 0 {
+			task.Retry, task.OnLost, task.Repeatable = dag.RetryPolicy{MaxAttempts: 3, Backoff: "fixed", MaxDelay: time.Second}, dag.FailLost, true
+			task.Timeout, task.ScheduleToStart, task.TreeTimeout, task.NotBefore = time.Second, time.Minute, time.Hour, time.Unix(1e9, 5)
+		}
+		if random.IntN(9) == 0 {
+			task.Faults = []*dag.InvalidTaskError{{}}
+		}
+		fast.add(task)
+		slowBytes(&bytes, task)
+		slowValues(&values, task)
+	}
+	digest, canonical := sha256.Sum256([]byte(bytes.String())), sha256.Sum256([]byte(values.String()))
+	if got := fast.sums(); string(got.digest) != string(digest[:]) || string(got.canonical) != string(canonical[:]) {
+		t.Errorf("got %x, want %x and %x", got, digest, canonical)
+	}
+}
+
+func slowPut(w *strings.Builder, s string) {
+	w.Write(binary.AppendUvarint(nil, uint64(len(s))))
+	w.WriteString(s)
+}
+
+// slowBytes is what version 0.2 hashes of a task.
+func slowBytes(w *strings.Builder, t *dag.Task) {
+	for _, s := range []string{t.ID, t.Name, t.ParentRef, t.UserID, t.Executor, t.Pool, string(t.Inputs), string(t.Params), string(t.Schemas), string(t.Custom)} {
+		slowPut(w, s)
+	}
+	for _, dep := range t.Dependencies {
+		slowPut(w, fmt.Sprintf("%q %t %q", dep.Ref, dep.Optional, dep.Type))
+	}
+	slowEnd(w, t)
+}
+
+// slowValues is what version 0.3 hashes of a task.
+func slowValues(w *strings.Builder, t *dag.Task) {
+	executor := ""
+	if t.Params == nil && t.Schemas == nil && t.Executor != t.Name {
+		executor = t.Executor
+	}
+	for _, s := range []string{t.ID, t.Name, t.ParentRef, t.UserID, t.Pool, executor} {
+		slowPut(w, s)
+	}
+	for _, raw := range []json.RawMessage{t.Inputs, t.Params, t.Schemas, t.Custom} {
+		if raw == nil {
+			raw = json.RawMessage("{}")
+		}
+		w.Write(dag.AppendCanonical(nil, raw))
+	}
+	w.Write(binary.AppendUvarint(nil, uint64(len(t.Dependencies))))
+	for _, dep := range t.Dependencies {
+		slowPut(w, dep.Ref)
+		slowPut(w, cmp.Or(dep.Type, "result"))
+		fmt.Fprint(w, dep.Optional)
+	}
+	slowEnd(w, t)
+}
+
+func slowEnd(w *strings.Builder, t *dag.Task) {
+	if len(t.Faults) > 0 {
+		slowPut(w, "faulty")
+	}
+	slowPut(w, fmt.Sprint(t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()))
 }
 
 // TestARepeatedSubmissionMayBeSpeltDifferently goes every way that a tree is stored and compared, small and large, and compares

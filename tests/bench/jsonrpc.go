@@ -42,12 +42,17 @@ func throughJSON(ctx context.Context, c *cluster, o options) (figures []figure, 
 		{"through JSON-RPC, with a key", "tasks.execute", "key"},
 		{"through JSON-RPC, stored and shown", "tasks.create", ""}, // the last: its tree never ends
 	} {
+		coordinator, postgres := c.roles[1].cpu(), c.postgresCPU() // NATS is the first role
 		took, encoded, err := c.submitJSON(ctx, way.method, way.key, n)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", way.name, err)
 		}
 		name := fmt.Sprintf("submit %d %s", n, way.name)
-		figures = append(figures, figure{name, "tasks/s", float64(n) / took.Seconds()}, figure{name + ": encoding", "ms", float64(encoded.Milliseconds())})
+		perTask := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(n) }
+		figures = append(figures, figure{name, "tasks/s", float64(n) / took.Seconds()},
+			figure{name + ": the client's encoding", "µs/task", perTask(encoded)},
+			figure{name + ": cpu of coordinator", "µs/task", perTask(c.roles[1].cpu() - coordinator)},
+			figure{name + ": cpu of postgres, all processes", "µs/task", perTask(c.postgresCPU() - postgres)})
 		if way.method == "tasks.create" {
 			break
 		}

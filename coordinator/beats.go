@@ -130,7 +130,7 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 			c.outdated(ctx, b)
 		} else {
 			b.reply.LeaseMs = c.cfg.Lease.Milliseconds()
-			b.reply.PartsInResults = c.partsInResults.Load()
+			b.reply.PartsInResults = c.haveAll(dag.RunsLevel)
 		}
 		fresh = fresh || b.m.Number == 1 || b.m.Draining
 		who := c.instances.of(ctx, b.worker, name)

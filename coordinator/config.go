@@ -27,7 +27,7 @@ type Config struct {
 	// Repeatable are the executors whose tasks may run twice at once without harm, whatever the tasks say of themselves.
 	Repeatable []string
 
-	Window      int           // ready tasks published per lane when its pool has little capacity; default 256
+	Window      int           // ready tasks published per lane when its pool has little capacity and takes few; default 256
 	Batch       int           // the most claims or results in one transaction; default 4096
 	Submissions int           // of large trees at once, each with a connection of its own, and four times as many in all; more wait; default 8
 	Linger      time.Duration // how long a settle waits for more results while there is a queue; default 5 ms

@@ -43,12 +43,11 @@ type Coordinator struct {
 	ensured    sync.Map      // pool names whose consumers were made
 	meter      *meter
 	feeds      *feeds
-	// partsInResults: every live coordinator reads parts of results from RESULTS.
-	partsInResults atomic.Bool
-	prepared       atomic.Bool // announced; streams and consumers are there
-	recordOnce     sync.Once
-	records        bool // spans go somewhere; set once by recordOnce
-	writes         *writeCheck
+	level      atomic.Int32 // the lowest feature level of a live coordinator; 0: not known
+	prepared   atomic.Bool  // announced; streams and consumers are there
+	recordOnce sync.Once
+	records    bool // spans go somewhere; set once by recordOnce
+	writes     *writeCheck
 
 	wakeTimers, wakeFollowups, wakeWorkers chan struct{} // capacity 1: there may be work
 	announced                              chan announcement

@@ -142,6 +142,7 @@ func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
 		IdempotencyKey: idempotencyKey(w), UserId: w.UserID,
 		Unlocks: w.Flags.Unlocks(), Facts: uint64(w.Facts()),
+		Ahead: w.MayBeClaimedAhead() && c.haveAll(dag.AheadLevel),
 	}
 	if w.Deps > pg.MaxInlineDeps {
 		m.InputsSize = 1 // not known before it is asked for

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"sync"
+	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
@@ -22,6 +23,32 @@ type lanes struct {
 type lane struct {
 	out     int  // published and not known to be claimed
 	backlog bool // ready tasks may wait in Postgres
+	pace    pace
+}
+
+// pace is how many tasks leave a lane in a second, a moving average.
+type pace struct {
+	rate  float64
+	n     int
+	since time.Time // n is counted since then
+}
+
+const (
+	paceEvery = 50 * time.Millisecond  // how long tasks are counted for the rate
+	stock     = 150 * time.Millisecond // a lane holds what leaves it in that time
+	maxStock  = 8192
+)
+
+// left counts tasks that left the lane. What was slow for long begins anew.
+func (p *pace) left(now time.Time, n int) {
+	p.n += n
+	switch took := now.Sub(p.since); {
+	case took > 10*paceEvery:
+		p.rate, p.n, p.since = 0, 0, now
+	case took >= paceEvery:
+		p.rate += (float64(p.n)/took.Seconds() - p.rate) / 2
+		p.n, p.since = 0, now
+	}
 }
 
 func newLanes(floor int) *lanes {
@@ -37,7 +64,10 @@ func (l *lanes) of(id dag.Lane) *lane {
 	return ln
 }
 
-func (l *lanes) window(pool int32) int { return max(l.floor, 2*l.capacity[pool]) }
+// window is how many tasks of a lane may lie in NATS.
+func (l *lanes) window(id dag.Lane, ln *lane) int {
+	return max(l.floor, 2*l.capacity[id.Pool], min(maxStock, int(ln.pace.rate*stock.Seconds())))
+}
 
 // maxDirect is the most tasks that one transaction publishes beside its own work; more go through the dispatcher.
 const maxDirect = 256
@@ -49,8 +79,9 @@ func (l *lanes) room(pool int32, priority dag.Priority, n int32) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ln := l.of(dag.Lane{Pool: pool, Priority: priority})
-	if ln.backlog || ln.out+int(n) > l.window(pool) {
+	id := dag.Lane{Pool: pool, Priority: priority}
+	ln := l.of(id)
+	if ln.backlog || ln.out+int(n) > l.window(id, ln) {
 		return false
 	}
 	ln.out += int(n)
@@ -61,9 +92,10 @@ func (l *lanes) room(pool int32, priority dag.Priority, n int32) bool {
 func (l *lanes) settle(taken map[dag.Lane]int, waiting []pg.Stretch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	ready := false
+	ready, now := false, time.Now()
 	for id, n := range taken {
 		ln := l.of(id)
+		ln.pace.left(now, n)
 		ln.out = max(0, ln.out-n)
 		ready = ready || ln.backlog && l.worthwhile(id, ln)
 	}
@@ -81,7 +113,7 @@ func (l *lanes) settle(taken map[dag.Lane]int, waiting []pg.Stretch) {
 
 // worthwhile keeps dispatches from becoming many small ones: a quarter of the window must be free.
 func (l *lanes) worthwhile(id dag.Lane, ln *lane) bool {
-	w := l.window(id.Pool)
+	w := l.window(id, ln)
 	return w-ln.out >= (w+3)/4
 }
 
@@ -107,7 +139,7 @@ func (l *lanes) open() (out []openLane) {
 			if id.Priority == p && ln.backlog {
 				room := 0
 				if l.worthwhile(id, ln) {
-					room = l.window(id.Pool) - ln.out
+					room = l.window(id, ln) - ln.out
 				}
 				out = append(out, openLane{id, room})
 			}

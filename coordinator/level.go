@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -30,10 +29,16 @@ func (c *Coordinator) announceSelf(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	older := func(l pg.LiveCoordinator) bool { return l.Level < dag.RunsLevel }
-	c.partsInResults.Store(!slices.ContainsFunc(live, older))
+	lowest := c.cfg.Levels.Highest()
+	for _, l := range live {
+		lowest = min(lowest, l.Level)
+	}
+	c.level.Store(int32(lowest))
 	return nil
 }
+
+// haveAll reports whether every live coordinator has the feature level.
+func (c *Coordinator) haveAll(l dag.Level) bool { return c.level.Load() >= int32(l) }
 
 // Announce says that this coordinator lives, and waits for a Postgres that is away. Nothing may be asked of the coordinator
 // before. The error is ctx's, or a *[dag.OutdatedError]: the coordinator must not work.

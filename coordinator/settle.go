@@ -261,6 +261,8 @@ func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Re
 	if r.StartedUnixUs > 0 && r.FinishedUnixUs > r.StartedUnixUs {
 		res.Ran = time.Duration(min(r.FinishedUnixUs-r.StartedUnixUs, longestRun)) * time.Microsecond
 	}
+	res.Waited = time.Duration(min(max(r.WaitedUs, 0), longestRun)) * time.Microsecond
+	res.Unstarted = r.GetReturned().GetUnstarted()
 	readEnd(&res, r)
 	return res
 }

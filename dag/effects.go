@@ -35,8 +35,9 @@ type Ended struct {
 	Outcome   Outcome
 	Counted   bool // against the retry policy
 	Worker    WorkerKey
-	StartedAt time.Time // zero: never started
-	Result    []byte    // JSON; nil: null
+	StartedAt time.Time     // zero: never started
+	Waited    time.Duration // of a completed one: from its claim to its start; StartedAt has it already, unless that was not read
+	Result    []byte        // JSON; nil: null
 	Error     string
 	Detail    string
 	// Receipt: the row was written when the task was cancelled; only result and finish are added to it.

@@ -14,6 +14,7 @@ const (
 	FlagTimed                        // has a not-before or schedule-to-start time: look at its policy when it gets ready
 	FlagTimeout                      // has a start-to-close timeout of its own
 	FlagUnknown                      // no worker was ever known to have its executor: fails when it gets ready (spec K13)
+	FlagOnce                         // must not be started twice: it is lost with its worker, so it is not claimed before it can start
 )
 
 // FlagPolicy marks tasks whose policy decisions need even when nothing fails.

@@ -13,6 +13,9 @@ const (
 	// RunsLevel: a task keeps the reference that its submission has for it, and each run of it has an idempotency key that no
 	// other run ever has. Coordinators read parts of large results from RESULTS.
 	RunsLevel Level = 2
+	// AheadLevel: workers claim attempts before they have a slot, and coordinators know that what is handed back may never have
+	// begun. Nothing is stored otherwise.
+	AheadLevel Level = 3
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -37,6 +40,7 @@ type Levels []FeatureLevel
 var AllLevels = Levels{
 	{Level: BaseLevel, Name: "base", Since: "0.1.0"},
 	{Level: RunsLevel, Name: "references and runs", Since: "0.3.0", Adopted: true},
+	{Level: AheadLevel, Name: "claims ahead", Since: "0.4.0"},
 }
 
 // Highest is the level of a process that has all of the table.

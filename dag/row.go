@@ -24,6 +24,7 @@ type Row struct {
 	was       Guard // as it was handed in
 	changed   bool
 	cancelled bool // its tree was cancelled
+	again     bool // an attempt of it was interrupted in this decision
 }
 
 // Guard is what decides whether a row still is what was handed in: a write of rows that are not locked compares it.
@@ -71,6 +72,9 @@ type Lane struct {
 	Pool     int32
 	Priority Priority
 }
+
+// Again reports whether the task is ready because an attempt of it was interrupted: it has waited for its turn before.
+func (r *Row) Again() bool { return r.again }
 
 // Lane is where the task waits when it is ready.
 func (r *Row) Lane() Lane { return Lane{r.Pool, r.Priority} }

@@ -23,6 +23,8 @@ type Result struct {
 	Offer          bool          // its slot waits for a task that it unlocks
 	UnlocksNothing bool          // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
 	Facts          Facts
+	Unstarted      bool          // with [OutcomeReturned]: it never began
+	Waited         time.Duration // from the answer to its claim to its start, by its worker's clock
 	// Ran is how long the attempt took, by its worker's clock: only a difference, as that clock may show any time. NotBefore is when it
 	// can have started at the earliest, by the store's. Both matter for early ones only.
 	Ran       time.Duration
@@ -39,6 +41,14 @@ func (res *Result) startedAt(now time.Time) time.Time {
 		return res.NotBefore
 	}
 	return at
+}
+
+// began is when an attempt that was claimed at a time has started: it may have waited for a slot.
+func (res *Result) began(claimed, now time.Time) time.Time {
+	if at := claimed.Add(max(0, res.Waited)); at.Before(now) {
+		return at
+	}
+	return now
 }
 
 // Settle records a result and unlocks what waited for it. It reports whether the result changed anything: an old
@@ -62,7 +72,10 @@ func (d *Decision) Settle(res Result) bool {
 	default:
 		return false
 	}
-	end := Ended{Outcome: res.Outcome, Result: res.Value, Chunked: res.Chunked, Error: res.Error, Detail: res.Detail}
+	if res.Waited > 0 && !res.Early {
+		r.StartedAt = res.began(r.StartedAt, d.now)
+	}
+	end := Ended{Outcome: res.Outcome, Waited: res.Waited, Result: res.Value, Chunked: res.Chunked, Error: res.Error, Detail: res.Detail}
 	switch res.Outcome {
 	case OutcomeCompleted:
 		end.Counted = true
@@ -79,7 +92,10 @@ func (d *Decision) Settle(res Result) bool {
 		if end.Error == "" {
 			end.Error = "handed back by its worker"
 		}
-		d.interrupt(r, end)
+		if res.Unstarted {
+			r.StartedAt = time.Time{}
+		}
+		d.interrupt(r, end, !res.Unstarted)
 	}
 	return true
 }
@@ -104,15 +120,16 @@ func (d *Decision) fail(r *Row, e Ended, permanent bool, after time.Duration) {
 	d.again(r, policy.Retry.DelayAfter(int(r.Failures), d.random(), after))
 }
 
-// interrupt ends an attempt that was cut off by a drain or a lost worker; that burns no attempt.
-func (d *Decision) interrupt(r *Row, e Ended) {
-	fails := r.policy().OnLost == FailLost || r.Crashes >= PoisonLimit
+// interrupt ends an attempt that was cut off by a drain or a lost worker; that burns no attempt. began: it may have started.
+func (d *Decision) interrupt(r *Row, e Ended, began bool) {
+	fails := began && (r.policy().OnLost == FailLost || r.Crashes >= PoisonLimit)
 	e.Counted = fails
 	d.end(r, e)
 	if fails {
 		d.finish(r, Failed)
 		return
 	}
+	r.again = true
 	d.again(r, 0)
 }
 
@@ -153,7 +170,7 @@ func (d *Decision) Lost(k Key, w WorkerKey, crash bool) bool {
 				text = fmt.Sprintf("its worker was lost; that was the case %d times", r.Crashes)
 			}
 		}
-		d.interrupt(r, Ended{Outcome: outcome, Error: text})
+		d.interrupt(r, Ended{Outcome: outcome, Error: text}, true)
 		return true
 	case Cancelled:
 		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCancelled, Worker: w, StartedAt: r.StartedAt, Receipt: true})

@@ -44,7 +44,7 @@ var hot = map[string]explained{
 	"DependentsAfter":        {args: "(300::bigint << 24) + 5, (300::bigint << 24) + 400, 100"},
 	"ApplyRows":              {args: of(keys(295, 0, 100), fill("4::smallint", 100), fill("1", 100), fill("6::smallint", 100), fill("1", 100), fill("0", 100), fill("0", 100), fill("0", 100), fill("1::bigint", 100), fill("now()", 100), fill("0::bigint", 100), "100")},
 	"ApplyOptimistic": {args: of(keys(295, 1, 99), fill("(1::bigint << 34) + (1::bigint << 32) + 9", 99), fill("4::smallint", 99), fill("0", 99), fill("1::bigint", 99),
-		fill("6::smallint", 99), fill("0", 99), fill("0::bigint", 99), fill("'{}'::text", 99), "99")},
+		fill("6::smallint", 99), fill("0", 99), fill("0::bigint", 99), fill("'{}'::text", 99), "99", fill("0", 99))},
 	"RequireTrees":            {args: "'{294,295}', array[null,null]::timestamptz[], array[null,null]::timestamptz[], '{1,0}', '{0,0}'"},
 	"RequireVacantLanes":      {args: "'{2,3}', '{1,1}'"},
 	"FinishCancelledAttempts": {args: of(keys(200, 0, 500), fill("1", 500), fill("'{}'::text", 500), "now()")},
@@ -55,7 +55,7 @@ var hot = map[string]explained{
 	"InsertFollowups":         {args: of(fill("3::smallint", 100), keys(295, 0, 100))},
 	"LockTrees":               {args: "'{291,292,293,294,295}'"},
 	"ApplyTrees":              {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},
-	"PlaceStretches":          {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'")},
+	"PlaceStretches":          {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'", "'{f,t}'")},
 	// dispatch
 	"Dispatch":              {args: "1, 1::smallint, 300, true"},
 	"LoadTasks":             {args: of(runs, "3::smallint")},

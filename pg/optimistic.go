@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -99,25 +100,28 @@ func queueAssumptions(b *pgx.Batch, assumed dag.Assumptions) {
 
 // queueOptimisticRows writes rows and the attempts that completed, each row if it is as expected.
 func queueOptimisticRows(b *pgx.Batch, changed []*dag.Row, ended []dag.Ended) {
-	completed := make(map[dag.Key][]byte, len(ended))
-	for _, e := range ended {
-		completed[e.Task] = e.Result
+	completed := make(map[dag.Key]*dag.Ended, len(ended))
+	for i := range ended {
+		completed[ended[i].Task] = &ended[i]
 	}
 	n := len(changed)
 	keys, facts := make([]int64, n), make([]int64, n)
 	was, wasRemaining, wasWorker := make([]int16, n), make([]int32, n), make([]int64, n)
-	state, remaining, worker, results := make([]int16, n), make([]int32, n), make([]int64, n), make([]*string, n)
+	state, remaining, worker, results, waited := make([]int16, n), make([]int32, n), make([]int64, n), make([]*string, n), make([]int32, n)
 	for i, r := range changed {
 		g := r.Expected()
 		keys[i], facts[i] = int64(r.Key), int64(dag.FactsOf(g.Attempt, r.Flags, r.Priority, r.Pool))
 		was[i], wasRemaining[i], wasWorker[i] = int16(g.State), g.Remaining, int64(g.Worker)
 		state[i], remaining[i], worker[i] = int16(r.State), r.Remaining, int64(r.Worker)
-		if result := completed[r.Key]; result != nil {
-			text := string(result)
-			results[i] = &text
+		if e := completed[r.Key]; e != nil {
+			waited[i] = int32(min(e.Waited.Microseconds(), math.MaxInt32))
+			if e.Result != nil {
+				text := string(e.Result)
+				results[i] = &text
+			}
 		}
 	}
-	b.Queue(sql("ApplyOptimistic"), keys, facts, was, wasRemaining, wasWorker, state, remaining, worker, results, n)
+	b.Queue(sql("ApplyOptimistic"), keys, facts, was, wasRemaining, wasWorker, state, remaining, worker, results, n, waited)
 }
 
 // queueAssumedTrees compares trees, once the rows are locked: a cancellation that this does not see finds the rows as they are

@@ -16,6 +16,7 @@ type Stretch struct {
 	N        int32
 	Attempt  int32
 	Direct   bool // the caller has room to publish it at once
+	Again    bool // it had its turn, and was interrupted: it goes ahead of what waits
 }
 
 // among are the stretch's tasks among those that are to be published.
@@ -38,13 +39,13 @@ func Stretches(rows []*dag.Row, room Room) []Stretch {
 	for _, r := range rows {
 		if n := len(out); n > 0 {
 			last := &out[n-1]
-			if last.Pool == r.Pool && last.Priority == r.Priority && last.Attempt == r.Attempt && last.First+dag.Key(last.N) == r.Key &&
+			if last.Pool == r.Pool && last.Priority == r.Priority && last.Attempt == r.Attempt && last.Again == r.Again() && last.First+dag.Key(last.N) == r.Key &&
 				last.N < maxStretch && last.First.Tree() == r.Key.Tree() {
 				last.N++
 				continue
 			}
 		}
-		out = append(out, Stretch{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: r.Attempt})
+		out = append(out, Stretch{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: r.Attempt, Again: r.Again()})
 	}
 	if room == nil {
 		room = noRoom
@@ -63,11 +64,11 @@ func directOf(stretches []Stretch) []Stretch {
 func queueStretches(b *pgx.Batch, stretches []Stretch, placed map[dag.Key]bool) {
 	n := len(stretches)
 	pools, prios, first := make([]int32, n), make([]int16, n), make([]int64, n)
-	ns, attempts, direct := make([]int32, n), make([]int32, n), make([]bool, n)
+	ns, attempts, direct, again := make([]int32, n), make([]int32, n), make([]bool, n), make([]bool, n)
 	for i, r := range stretches {
-		pools[i], prios[i], first[i], ns[i], attempts[i], direct[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt, r.Direct
+		pools[i], prios[i], first[i], ns[i], attempts[i], direct[i], again[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt, r.Direct, r.Again
 	}
-	b.Queue(sql("PlaceStretches"), pools, prios, first, ns, attempts, direct).Query(func(rows pgx.Rows) error {
+	b.Queue(sql("PlaceStretches"), pools, prios, first, ns, attempts, direct, again).Query(func(rows pgx.Rows) error {
 		return eachRow(rows, func(v *values) { placed[v.key()] = true })
 	})
 }

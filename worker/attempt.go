@@ -28,7 +28,6 @@ type attempt struct {
 	session *session    // the instance that took it
 	pool    *pool
 	kind    *kind // nil: no such executor here
-	taken   time.Time
 
 	ctx  context.Context // ends by stop only; a timeout is added where it runs
 	stop context.CancelCauseFunc
@@ -36,6 +35,7 @@ type attempt struct {
 	result     *workerv1.Result // set by the goroutine that ran it, or by the one that reports it
 	value      []byte           // kept until the receipt if its parts went into RESULTS; set with result
 	resending  atomic.Bool      // the value is being sent again
+	ran        time.Duration    // how long its executor worked; 0: it never began
 	claimTries int              // the claimer's: one request at a time holds the attempt
 
 	out output
@@ -57,14 +57,24 @@ func (a *attempt) newResult(outcome dag.Outcome, started, finished time.Time) *w
 		Attempt: a.work.Attempt, Token: a.work.Token, UnlocksNothing: !a.work.Unlocks, Facts: a.work.Facts,
 		StartedUnixUs: started.UnixMicro(), FinishedUnixUs: started.UnixMicro() + finished.Sub(started).Microseconds(),
 	}
+	if waited := started.Sub(a.GrantedAt()); waited >= noticeable && a.Granted() {
+		r.WaitedUs = waited.Microseconds()
+	}
 	setEnd(r, outcome)
 	return r
 }
+
+// noticeable is from when on the time between the answer to a claim and the start is reported.
+const noticeable = time.Millisecond
 
 // unstarted is the result of an attempt that was granted and never began.
 func (a *attempt) unstarted(outcome dag.Outcome, why error) *workerv1.Result {
 	now := time.Now()
 	r := a.newResult(outcome, now, now)
+	r.WaitedUs = 0
+	if returned := r.GetReturned(); returned != nil {
+		returned.Unstarted = true
+	}
 	r.Error = why.Error()
 	return r
 }
@@ -84,7 +94,7 @@ func (a *attempt) seal() {
 
 // ended is what the ledger needs to know of the result.
 func (a *attempt) ended() ledger.Result {
-	return ledger.Result{Outcome: endOf(a.result), Bytes: a.size()}
+	return ledger.Result{Outcome: endOf(a.result), Bytes: a.size(), Ran: a.ran}
 }
 
 // Errors of attempts that a worker hands back before they start. No function returns them: their texts are the errors of such
@@ -94,6 +104,8 @@ var (
 	ErrLate = errors.New("the answer to its claim came too late for its timeout")
 	// ErrNoSlot: its slot was already released when the handover arrived.
 	ErrNoSlot = errors.New("the slot that was offered was given up before the answer came")
+	// ErrWaited: it was claimed ahead, and no slot was free in time: what runs takes longer than what ran before.
+	ErrWaited = errors.New("no slot was free in time for what was claimed ahead")
 	// ErrMissed: the message that handed it over was lost.
 	ErrMissed = errors.New("the message that handed it over was lost")
 )
@@ -105,6 +117,7 @@ var causes = [...]error{
 	ledger.Draining:  executors.ErrDraining,
 	ledger.NoSlot:    ErrNoSlot,
 	ledger.Missed:    ErrMissed,
+	ledger.Waited:    ErrWaited,
 }
 
 // outcomeOf decides what an ended attempt is reported as. cause is why its context ended, nil if it did not; failed

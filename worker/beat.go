@@ -109,7 +109,7 @@ func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 		Host: w.cfg.Host, Build: w.cfg.Build, Level: uint32(dag.AllLevels.Highest()), Executors: w.kinds.ids(), Faults: w.faults(),
 	}
 	for _, p := range w.pools {
-		beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots)})
+		beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots), InLine: uint32(w.book.inLine(p))})
 	}
 	w.book.step(func(l *ledger.Ledger[*attempt], _ *todo) {
 		list := l.List(&s.Session)

@@ -16,6 +16,7 @@ type todo = ledger.Todo[*attempt]
 type book struct {
 	pools   []*pool
 	changed chan struct{} // capacity 1: nothing may be in hand any more, or nothing kept
+	lined   chan struct{} // capacity 1: something is in line for a slot
 
 	mu     sync.Mutex
 	ledger *ledger.Ledger[*attempt]
@@ -25,7 +26,7 @@ func newBook(limits ledger.Limits, pools []*pool) *book {
 	for _, p := range pools {
 		limits.Slots = append(limits.Slots, p.slots)
 	}
-	return &book{pools: pools, changed: make(chan struct{}, 1), ledger: ledger.New[*attempt](limits)}
+	return &book{pools: pools, changed: make(chan struct{}, 1), lined: make(chan struct{}, 1), ledger: ledger.New[*attempt](limits)}
 }
 
 // step takes a step under the lock and wakes who waits for what it changed. The rest is left to the caller: see
@@ -59,6 +60,9 @@ func (b *book) wake(out *todo) {
 	if out.Quiet {
 		signal(b.changed)
 	}
+	if out.Lined {
+		signal(b.lined)
+	}
 }
 
 // free is how many more attempts of a pool may be taken.
@@ -66,6 +70,20 @@ func (b *book) free(p *pool) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.ledger.Free(p.index)
+}
+
+// most is how many attempts of a pool may be taken when nothing of it is in hand.
+func (b *book) most(p *pool) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ledger.Most(p.index)
+}
+
+// inLine is how many attempts of a pool wait for slots.
+func (b *book) inLine(p *pool) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ledger.InLine(p.index)
 }
 
 // used is how many slots of a pool are held.

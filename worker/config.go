@@ -46,6 +46,9 @@ type Config struct {
 	// Concurrency is the slots of each pool that names no number. 0: what suits the executor of the pool's name
 	// ([executors.Description]), and in other pools [executors.DefaultConcurrency]. All pools together have at most 20 000.
 	Concurrency int
+	// Ahead is how many attempts of a pool may be claimed before a slot is free for them, while runs are so short that they start
+	// within milliseconds; default 1024; below 0: none.
+	Ahead int
 
 	Prefix string // of the cluster's NATS subjects and streams; default tg
 
@@ -97,6 +100,7 @@ func orDefault[T comparable](field *T, value T) {
 
 func (c *Config) setDefaults() {
 	c.setPools()
+	orDefault(&c.Ahead, 1024)
 	orDefault(&c.Beat, 5*time.Second)
 	orDefault(&c.KillGrace, 5*time.Second)
 	orDefault(&c.DrainGrace, 25*time.Second)

@@ -17,6 +17,9 @@ const (
 	resultBatchBytes = 512 << 10 // and their size
 	resultsInFlight  = 4         // messages under way at once
 	publishWithin    = 10 * time.Second
+	lineWait         = 100 * time.Millisecond // how long what is claimed ahead waits for a slot
+	lineBytes        = 8 << 20                // of messages in the line of a pool
+	linesMost        = 8192                   // attempts in the lines of all pools
 )
 
 // newReporter makes the batcher that publishes results. What bounds its queue is that every item counts as kept.
@@ -76,6 +79,26 @@ func (w *Worker) publishBatch(ctx context.Context, message *workerv1.ResultBatch
 	ctx, cancel := context.WithTimeout(ctx, publishWithin)
 	defer cancel()
 	return w.conn.PublishResults(ctx, data)
+}
+
+// tire hands back what waits too long for a slot, until ctx ends.
+func (w *Worker) tire(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.book.lined:
+		}
+		for left := true; left; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(lineWait / 4):
+			}
+			out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { left = l.Tire(time.Now(), out) })
+			w.do(&out)
+		}
+	}
 }
 
 // resend queues results again whose receipts are overdue, until ctx ends.

@@ -74,6 +74,7 @@ func (w *Worker) work(a *attempt) {
 		cause := context.Cause(ctx)
 		release()
 		a.out.close()
+		a.ran = max(time.Since(started), 1)
 		a.result = w.conclude(a, started, timeout, whose, cause, &done)
 		if endOf(a.result) != dag.OutcomeCompleted {
 			span.SetStatus(codes.Error, a.result.Error)
@@ -221,7 +222,7 @@ func (w *Worker) trace(a *attempt) (context.Context, trace.Span) {
 		span.SetAttributes(
 			attribute.String("task_id", a.work.TaskId), attribute.String("tree_id", a.work.TreeId),
 			attribute.Int64("attempt", int64(a.Key.Number)), attribute.String("worker_id", w.cfg.ID),
-			attribute.Int64("claim_us", time.Since(a.taken).Microseconds()),
+			attribute.Int64("claim_us", time.Since(a.Taken).Microseconds()),
 		)
 	}
 	return ctx, span

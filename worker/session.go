@@ -110,12 +110,12 @@ func (s *session) end() {
 	s.w.do(&out)
 }
 
-// drain lets go of everything: what was not asked for at once, what runs after its grace, and leaves when all is
+// drain lets go of everything: what has not started at once, what runs after its grace, and leaves when all is
 // reported. It returns ctx's cause when that ends before (the lease is lost on the way, for one).
 func (s *session) drain(ctx context.Context) error {
 	w := s.w
 	s.wantBeat() // no more work, please
-	out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { l.Unasked(&s.Session, out) })
+	out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { l.Unstarted(&s.Session, out) })
 	w.do(&out)
 	none := func(inHand, _ int) bool { return inHand == 0 }
 	within := func(grace context.Context, cancel context.CancelFunc, holds func(inHand, kept int) bool) bool {

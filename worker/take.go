@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -30,7 +31,7 @@ func (s *session) takes(ctx context.Context, p *pool) error {
 	for {
 		want := 1
 		if backlog {
-			want = max(1, p.slots/8)
+			want = max(1, s.w.book.most(p)/8)
 		}
 		free, err := p.room(ctx, want, patience, s.w.book.free)
 		if err != nil {
@@ -89,7 +90,8 @@ func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) *attempt {
 		w.metrics.redelivered.Add(context.Background(), 1, p.attrs)
 	}
 	a := s.newAttempt(p, work, d.Header, now)
-	a.Message, a.Delivered = d, d.Delivered
+	a.Message, a.Delivered, a.Priority, a.Bytes = d, d.Delivered, dag.Priority(d.Priority), len(d.Data)
+	a.Ahead = work.Ahead && d.Delivered == 1
 	return a
 }
 
@@ -112,8 +114,8 @@ func readWork(data []byte) (*workerv1.Work, error) {
 
 func (s *session) newAttempt(p *pool, work *workerv1.Work, header nats.Header, now time.Time) *attempt {
 	a := &attempt{
-		Entry: ledger.Entry{Key: keyOf(work.Attempt), Token: work.Token, Session: &s.Session, Pool: p.index, Repeatable: work.Repeatable},
-		work:  work, header: header, session: s, pool: p, kind: s.w.kinds[work.Executor], taken: now,
+		Entry: ledger.Entry{Key: keyOf(work.Attempt), Token: work.Token, Session: &s.Session, Pool: p.index, Repeatable: work.Repeatable, Taken: now},
+		work:  work, header: header, session: s, pool: p, kind: s.w.kinds[work.Executor],
 	}
 	a.ctx, a.stop = context.WithCancelCause(context.Background())
 	a.out.init(s.w, a)

@@ -60,7 +60,10 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 	for i, p := range cfg.Pools {
 		w.pools = append(w.pools, newPool(i, p))
 	}
-	w.book = newBook(ledger.Limits{Kept: cfg.MaxKept, KeptBytes: cfg.MaxKeptBytes, Resend: cfg.Resend}, w.pools)
+	w.book = newBook(ledger.Limits{
+		Kept: cfg.MaxKept, KeptBytes: cfg.MaxKeptBytes, Resend: cfg.Resend,
+		Ahead: min(max(cfg.Ahead, 0), linesMost/len(cfg.Pools)), AheadBytes: lineBytes, Wait: lineWait,
+	}, w.pools)
 	w.results = w.newReporter()
 	w.voices.init(w)
 	var err error
@@ -103,6 +106,7 @@ func (w *Worker) run(ctx context.Context) error {
 		news,
 		func() error { return w.results.run(life) },
 		func() error { return w.resend(life) },
+		func() error { return w.tire(life) },
 		func() error { return w.voices.flushLogs(life) },
 		func() error { return w.voices.flushProgress(life) },
 	} {

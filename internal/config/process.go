@@ -184,7 +184,7 @@ type Scheduling struct {
 	Lease       time.Duration `envconfig:"LEASE" default:"30s" min:"2s" max:"1h" desc:"how long a worker may work after its last beat that was answered; make it several times TASKGROVE_BEAT"`
 	Republish   time.Duration `envconfig:"REPUBLISH" default:"15s" min:"100ms" max:"1h" desc:"how long to wait for a claim before checking on a sent attempt"`
 	Audit       time.Duration `envconfig:"AUDIT" default:"20s" min:"0s" max:"1h" desc:"pause between two passes of the auditor, which runs in one coordinator at a time; 0: this coordinator does not audit"`
-	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"how many ready tasks are kept in NATS for each pool and priority; twice the capacity of the pool, if that is more"`
+	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"how many ready tasks are kept in NATS for each pool and priority; twice the capacity of the pool, or what it takes in 150ms, if that is more"`
 	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"most claims or results in one transaction"`
 	Linger      time.Duration `envconfig:"LINGER" default:"5ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
 	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"large trees stored at the same time; four times as many submissions are read at the same time; further ones wait"`

@@ -22,7 +22,7 @@ type Message interface {
 type phase uint8
 
 const (
-	waiting  phase = iota // taken, not started: its claim is not answered
+	waiting  phase = iota // taken, not started: its claim is not answered, or it is in line
 	running               // its executor works; the slot is held
 	stopped               // started early and interrupted: only the claim's answer tells whether that is to be reported
 	reported              // its result is kept until the receipt
@@ -50,6 +50,7 @@ const (
 	Draining        // the worker ends
 	NoSlot          // it was handed over for a slot that was given up before it came
 	Missed          // it was handed over in a message that never came
+	Waited          // it was claimed ahead, and no slot was free in time
 )
 
 // Refusal is why nothing may start: the lease is over or the worker drains. None: it may.
@@ -66,10 +67,11 @@ func Refusal(leaseHolds, draining bool) Cause {
 // Result is what the ledger needs to know of an attempt's result.
 type Result struct {
 	Outcome dag.Outcome
-	Bytes   int   // what it counts for while it is kept
-	Why     Cause // an attempt that was granted never began: why
-	Early   bool  // set by the ledger: it was not granted when it ended
-	Offer   bool  // set by the ledger: its slot waits for a task that it unlocks
+	Bytes   int           // what it counts for while it is kept
+	Ran     time.Duration // how long its executor worked; 0: it never began
+	Why     Cause         // an attempt that was granted never began: why
+	Early   bool          // set by the ledger: it was not granted when it ended
+	Offer   bool          // set by the ledger: its slot waits for a task that it unlocks
 }
 
 // unstartedBytes is what a result without a value counts for.
@@ -83,8 +85,12 @@ type Entry struct {
 	Session    *Session // that took it
 	Pool       int      // its place in [Limits.Slots]
 	Repeatable bool     // it may start beside its claim
-	Delivered  int      // how often its message was delivered, this time included
-	Message    Message  // the newest delivery; nil once it is acknowledged
+	Ahead      bool     // it may be claimed before it has a slot
+	Priority   dag.Priority
+	Bytes      int       // of its message
+	Taken      time.Time // when its message came
+	Delivered  int       // how often its message was delivered, this time included
+	Message    Message   // the newest delivery; nil once it is acknowledged
 
 	// Result is written before the attempt is in [Todo.Report], and then only once it is to be reported again.
 	Result Result
@@ -92,8 +98,11 @@ type Entry struct {
 	early     bool // it started beside its claim
 	phase     phase
 	claim     claim
+	granted   time.Time // when its claim was granted, or it was handed over
 	asked     time.Time // when a claim of it may have been granted at the earliest; zero: never asked
 	holdsSlot bool
+	inLine    bool     // for a slot
+	queued    bool     // in line, and in one of its queues
 	cancelled bool     // a coordinator said so: whatever it returns is a cancellation's receipt
 	disowned  bool     // a coordinator said so: whatever it returns is dropped
 	listedBy  *Session // the session whose beat first listed it
@@ -113,6 +122,17 @@ func (e *Entry) HoldsSlot() bool { return e.holdsSlot }
 
 // StartedEarly reports whether the attempt started beside its claim.
 func (e *Entry) StartedEarly() bool { return e.early }
+
+// Lined reports whether the attempt is in line for a slot.
+func (e *Entry) Lined() bool { return e.inLine }
+
+// mayStartEarly reports whether the attempt may start before its claim is answered.
+func (e *Entry) mayStartEarly() bool {
+	return e.Repeatable && e.Delivered == 1 && e.phase == waiting && e.claim != claimYes
+}
+
+// GrantedAt is when the answer to its claim came; zero: it is not granted.
+func (e *Entry) GrantedAt() time.Time { return e.granted }
 
 // Granted reports whether a coordinator has granted the attempt.
 func (e *Entry) Granted() bool { return e.claim == claimYes }
@@ -153,6 +173,7 @@ type Todo[A any] struct {
 	Stop   []Stop[A] // whose executors must end
 	Report []A       // whose results are to be sent
 	Freed  Pools     // a slot may be free, or there may be room for results
+	Lined  bool      // something is in line: [Ledger.Tire] is to be called
 	Quiet  bool      // nothing is in hand any more, or no result is kept
 }
 

@@ -25,7 +25,7 @@ func (l *Ledger[A]) Answer(now time.Time, a A, v dag.Verdict, whyNot Cause, todo
 	switch {
 	case e.phase == gone:
 	case v == dag.Yes:
-		e.claim = claimYes
+		e.claim, e.granted = claimYes, now
 		todo.ack(e)
 		l.granted(now, a, whyNot, todo)
 	case v == dag.No:
@@ -54,14 +54,19 @@ func (l *Ledger[A]) granted(now time.Time, a A, whyNot Cause, todo *Todo[A]) {
 		l.report(now, a, r, todo)
 	case e.phase != waiting: // started early
 	case e.cancelled:
-		l.handBack(now, a, Cancelled, todo)
+		l.handBack(a, Cancelled, todo)
 	case whyNot != None:
-		l.handBack(now, a, whyNot, todo)
+		l.handBack(a, whyNot, todo)
 	case e.Session.ended:
-		l.handBack(now, a, LeaseLost, todo)
-	default:
+		l.handBack(a, LeaseLost, todo)
+	case e.holdsSlot:
 		e.phase = running
 		todo.Start = append(todo.Start, a)
+	default:
+		if !e.queued {
+			l.queue(&l.lines[e.Pool].ready, a)
+		}
+		l.stepForward(e.Pool, todo)
 	}
 }
 
@@ -90,8 +95,11 @@ func (l *Ledger[A]) Finish(now time.Time, a A, r Result, offer bool, todo *Todo[
 	case e.claim == claimQueued:
 		e.claim = claimSkipped
 	}
+	if r.Ran > 0 {
+		l.lines[e.Pool].pace.end(now, r.Ran)
+	}
 	r.Early = !granted
-	r.Offer = offer && granted && r.Outcome == dag.OutcomeCompleted && !e.Session.ended
+	r.Offer = offer && granted && l.lines[e.Pool].n == 0 && r.Outcome == dag.OutcomeCompleted && !e.Session.ended
 	l.report(now, a, r, todo)
 }
 
@@ -160,9 +168,16 @@ func (l *Ledger[A]) Receipt(k Key, todo *Todo[A]) {
 // Cancel stops an attempt that was cancelled. One whose result is on its way needs nothing: that is its receipt.
 func (l *Ledger[A]) Cancel(k Key, todo *Todo[A]) {
 	a, ok := l.attempts[k]
-	if !ok || a.Self().cancelled || a.Self().phase == reported {
+	if !ok {
 		return
 	}
-	a.Self().cancelled = true
+	e := a.Self()
+	if e.cancelled || e.phase == reported {
+		return
+	}
+	e.cancelled = true
 	todo.stop(a, Cancelled)
+	if e.phase == waiting && e.claim == claimYes { // in line
+		l.handBack(a, Cancelled, todo)
+	}
 }

@@ -24,13 +24,13 @@ func (l *Ledger[A]) Accept(now time.Time, a A, after Key, whyNot Cause, todo *To
 		return Ignored
 	}
 	l.attempts[e.Key] = a
-	e.claim = claimYes
+	e.claim, e.granted = claimYes, now
 	offering, ok := l.attempts[after]
 	if whyNot == None && (!ok || !offering.Self().offers || offering.Self().Pool != e.Pool) {
 		whyNot = NoSlot
 	}
 	if whyNot != None {
-		l.handBack(now, a, whyNot, todo)
+		l.handBack(a, whyNot, todo)
 		return HandedBack
 	}
 	from := offering.Self()

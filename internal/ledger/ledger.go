@@ -12,6 +12,10 @@ type Limits struct {
 	KeptBytes int           // their size, beyond which nothing is taken
 	Slots     []int         // of each pool
 	Resend    time.Duration // after which a result without receipt is sent again, doubling up to six times this
+
+	Ahead      int           // attempts of a pool in line for slots, at most; 0: nothing is claimed ahead
+	AheadBytes int           // the most that the messages in a pool's line are expected to have
+	Wait       time.Duration // after which what is in line is handed back
 }
 
 // Ledger holds every attempt that a worker knows of. Make it with [New].
@@ -19,14 +23,15 @@ type Ledger[A Attempt] struct {
 	limits    Limits
 	attempts  map[Key]A
 	held      []int // slots that are held, by pool
-	inHand    int   // all of them
-	kept      int   // results without receipt
+	lines     []line[A]
+	inHand    int // attempts that hold slots or are in line
+	kept      int // results without receipt
 	keptBytes int
 }
 
 // New makes an empty ledger.
 func New[A Attempt](limits Limits) *Ledger[A] {
-	return &Ledger[A]{limits: limits, attempts: map[Key]A{}, held: make([]int, len(limits.Slots))}
+	return &Ledger[A]{limits: limits, attempts: map[Key]A{}, held: make([]int, len(limits.Slots)), lines: make([]line[A], len(limits.Slots))}
 }
 
 // HasRoom reports whether more work may be taken, or too many results wait for receipts.
@@ -39,13 +44,25 @@ func (l *Ledger[A]) Free(pool int) int {
 	if !l.HasRoom() {
 		return 0
 	}
-	return l.limits.Slots[pool] - l.held[pool]
+	return l.limits.Slots[pool] + l.mayLine(pool) - l.held[pool] - l.lines[pool].n
+}
+
+// Most is how many attempts of a pool may be taken when nothing of it is in hand.
+func (l *Ledger[A]) Most(pool int) int { return l.limits.Slots[pool] + l.mayLine(pool) }
+
+// mayLine is how many attempts may be in a pool's line: what starts soon, and no more results than may be kept.
+func (l *Ledger[A]) mayLine(pool int) int {
+	slots := l.limits.Slots[pool]
+	return l.lines[pool].pace.room(slots, min(l.limits.Ahead, max(0, l.limits.Kept-l.kept-slots)), l.limits.AheadBytes)
 }
 
 // Held is how many slots of a pool are held.
 func (l *Ledger[A]) Held(pool int) int { return l.held[pool] }
 
-// Counts are how many attempts hold slots, and how many results of how many bytes wait for receipts.
+// InLine is how many attempts of a pool are in line for slots.
+func (l *Ledger[A]) InLine(pool int) int { return l.lines[pool].n }
+
+// Counts are how many attempts hold slots or are in line, and how many results of how many bytes wait for receipts.
 func (l *Ledger[A]) Counts() (inHand, kept, keptBytes int) { return l.inHand, l.kept, l.keptBytes }
 
 // Len is how many attempts there are.
@@ -78,6 +95,7 @@ func (l *Ledger[A]) dropSlot(e *Entry, todo *Todo[A]) {
 	if l.inHand--; l.inHand == 0 {
 		todo.Quiet = true
 	}
+	l.stepForward(e.Pool, todo)
 }
 
 // remove forgets an attempt.
@@ -97,6 +115,7 @@ func (l *Ledger[A]) remove(e *Entry, todo *Todo[A]) {
 	}
 	e.phase = gone
 	delete(l.attempts, e.Key)
+	l.leaveLine(e, todo)
 	l.endOffer(e, todo)
 	l.dropSlot(e, todo)
 }
@@ -110,6 +129,7 @@ func (l *Ledger[A]) report(now time.Time, a A, r Result, todo *Todo[A]) {
 	l.kept++
 	l.keptBytes += r.Bytes
 	todo.Report = append(todo.Report, a)
+	l.leaveLine(e, todo)
 	if r.Offer {
 		e.offers, e.offered = true, now
 		return
@@ -118,12 +138,12 @@ func (l *Ledger[A]) report(now time.Time, a A, r Result, todo *Todo[A]) {
 }
 
 // handBack reports an attempt that was granted and never began.
-func (l *Ledger[A]) handBack(now time.Time, a A, why Cause, todo *Todo[A]) {
+func (l *Ledger[A]) handBack(a A, why Cause, todo *Todo[A]) {
 	outcome := dag.OutcomeReturned
 	if why == Cancelled {
 		outcome = dag.OutcomeCancelled
 	}
-	l.report(now, a, Result{Outcome: outcome, Why: why, Bytes: unstartedBytes}, todo)
+	l.report(time.Time{}, a, Result{Outcome: outcome, Why: why, Bytes: unstartedBytes}, todo) // it offers nothing: no time is needed
 }
 
 // Arrival says what becomes of a message that was taken.
@@ -139,8 +159,8 @@ const (
 )
 
 // Take enters an attempt whose message was taken, unless its message is another one of an attempt that is known. What is
-// new is to be asked for. It starts at once if it is repeatable and its message was never delivered before, so that
-// crashes are counted.
+// new is to be asked for, at once if a slot is free or it may be claimed ahead. It starts at once if a slot is free, it is
+// repeatable, and its message was never delivered before, so that crashes are counted.
 func (l *Ledger[A]) Take(a A, todo *Todo[A]) Arrival {
 	e := a.Self()
 	old, known := l.attempts[e.Key]
@@ -151,8 +171,13 @@ func (l *Ledger[A]) Take(a A, todo *Todo[A]) Arrival {
 		arrival = TooLate
 	case !known:
 		l.attempts[e.Key] = a
+		l.lines[e.Pool].pace.message(e.Bytes)
+		if l.held[e.Pool] == l.limits.Slots[e.Pool] {
+			l.lineUp(a, todo)
+			return Entered
+		}
 		l.hold(e)
-		if e.early = e.Repeatable && e.Delivered == 1; e.early {
+		if e.early = e.mayStartEarly(); e.early {
 			e.phase = running
 			todo.Start = append(todo.Start, a)
 		}

@@ -23,7 +23,7 @@ func (s *Session) Answered(number uint64) bool {
 // Listing is what a beat says of attempts.
 type Listing[A any] struct {
 	Number                   uint64 // of the beat
-	Asked, Running, Reported []A
+	Asked, Running, Reported []A    // Running: granted; those too that are in line
 }
 
 // List makes the next beat of a session. Attempts of earlier sessions are nobody's: only their results count.
@@ -83,8 +83,9 @@ func (l *Ledger[A]) End(s *Session, cause Cause, todo *Todo[A]) {
 	l.Interrupt(s, cause, todo)
 }
 
-// Interrupt stops what still runs of a session, and gives back what waits. The session goes on.
+// Interrupt stops what still runs of a session, and lets go of what waits. The session goes on.
 func (l *Ledger[A]) Interrupt(s *Session, cause Cause, todo *Todo[A]) {
+	l.closeLines(s)
 	for _, a := range l.attempts {
 		e := a.Self()
 		if e.Session != s {
@@ -94,18 +95,38 @@ func (l *Ledger[A]) Interrupt(s *Session, cause Cause, todo *Todo[A]) {
 		case running:
 			todo.stop(a, cause)
 		case waiting, stopped:
-			todo.giveBack(e)
-			l.remove(e, todo)
+			l.release(a, cause, todo)
 		}
 	}
 }
 
-// Unasked gives back the attempts that nobody was asked for yet.
-func (l *Ledger[A]) Unasked(s *Session, todo *Todo[A]) {
+// closeLines keeps what is in line from the slots that are freed while a session's attempts are let go.
+func (l *Ledger[A]) closeLines(s *Session) {
 	for _, a := range l.attempts {
-		if e := a.Self(); e.Session == s && e.phase == waiting && e.claim == claimQueued {
-			todo.giveBack(e)
-			l.remove(e, todo)
+		if e := a.Self(); e.Session == s {
+			e.queued = false
+		}
+	}
+}
+
+// release hands back what was granted and has not started, and gives back what else waits.
+func (l *Ledger[A]) release(a A, cause Cause, todo *Todo[A]) {
+	e := a.Self()
+	if e.claim == claimYes {
+		l.handBack(a, cause, todo)
+		return
+	}
+	todo.giveBack(e)
+	l.remove(e, todo)
+}
+
+// Unstarted lets go of what is in line and of what nobody was asked for yet, as the worker drains. What was asked for waits for
+// the answer.
+func (l *Ledger[A]) Unstarted(s *Session, todo *Todo[A]) {
+	l.closeLines(s)
+	for _, a := range l.attempts {
+		if e := a.Self(); e.Session == s && e.phase == waiting && e.claim != claimSent {
+			l.release(a, Draining, todo)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestSessions(t *testing.T) {
 			a, b := d.taken(false, true), d.attempt(2, 1, false)
 			d.arrive(b)
 			var out Todo[*attempt]
-			if d.Unasked(d.session, &out); len(out.Nak) != 1 {
+			if d.Unstarted(d.session, &out); len(out.Nak) != 1 {
 				t.Errorf("gives back %d", len(out.Nak))
 			}
 			d.want(a, waiting, 1, 0)

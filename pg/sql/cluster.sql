@@ -24,7 +24,7 @@ with home as (
   select 'table' as what, unnest(array['attempt', 'chunk', 'cluster', 'coordinator', 'edge', 'event', 'executor', 'followup', 'payload', 'pool',
     'published', 'ready', 'spec', 'submission', 'task', 'timer', 'tree', 'worker', 'write_check']) as name, array['select', 'insert', 'update', 'delete'] as rights
   union all select 'table', 'migration', array['select']
-  union all select 'sequence', 'tree_key', array['usage']
+  union all select 'sequence', s, array['usage'] from unnest(array['tree_key', 'ready_id_seq']) s
 ), lacking as (
   select n.what, n.name, string_agg(r.word, ', ' order by r.at) as rights
   from home h cross join needed n join pg_class c on c.relnamespace = h.oid and c.relname = n.name

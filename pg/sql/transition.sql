@@ -92,13 +92,16 @@ select changed(count(*), $12, 'change tasks') from w
 
 -- name: ApplyOptimistic
 -- Writes the changes to $10 tasks in their first attempts, and the attempts of those that completed. Expects each to be as was
--- assumed; fails when one is not. facts are packed as dag.Facts are. results: of completed ones, null for null.
+-- assumed; fails when one is not. facts are packed as dag.Facts are. results: of completed ones, null for null. waited: by how many
+-- microseconds each began after it was claimed.
 -- Locks: tasks, by key.
 with w as (
 update task t set state = u.state, remaining = u.remaining, worker = nullif(u.worker, 0), progress = null,
-  started_at = case u.state when :running then now() else t.started_at end
-from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $5::bigint[], $6::smallint[], $7::integer[], $8::bigint[], $9::text[])
-  u(key, facts, was, was_remaining, was_worker, state, remaining, worker, result)
+  started_at = case when u.state = :running then now() when u.waited = 0 then t.started_at
+    else least(now(), t.started_at + u.waited * interval '1 microsecond') end
+from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $5::bigint[], $6::smallint[], $7::integer[], $8::bigint[], $9::text[],
+  $11::integer[])
+  u(key, facts, was, was_remaining, was_worker, state, remaining, worker, result, waited)
 where t.key = u.key and t.state = u.was and t.remaining = u.was_remaining and coalesce(t.worker, 0) = u.was_worker
   and (t.pool::bigint << 34) + (t.priority::bigint << 32) + t.flags = u.facts and t.attempt = 1 and t.failures = 0 and t.crashes = 0
 returning t.key, t.state, t.started_at, u.was_worker, u.result
@@ -190,10 +193,11 @@ select key, sequence, final from t
 
 -- name: PlaceStretches
 -- Puts ready tasks in the queue of their pool: straight to published when the caller has room for them and nothing of
--- their priority or above waits (an unlocked task never passes older ready ones), else to ready.
+-- their priority or above waits (an unlocked task never passes older ready ones), else to ready: those that had their turn
+-- before ($7) ahead of all that wait.
 with u as (
-  select * from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::boolean[])
-    u(pool, priority, first, n, attempt, direct)
+  select * from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::boolean[], $7::boolean[])
+    u(pool, priority, first, n, attempt, direct, again)
 ), v as (
   select u.*, u.direct and not exists (
     select from ready r where r.pool = u.pool and r.priority <= u.priority) as go from u
@@ -202,6 +206,9 @@ with u as (
   select pool, priority, first, n, attempt from v where go returning first
 ), q as (
   insert into ready (pool, priority, first, n, attempt)
-  select pool, priority, first, n, attempt from v where not go order by priority, first
+  select pool, priority, first, n, attempt from v where not go and not again order by priority, first
+), r as (
+  insert into ready (pool, priority, first, n, attempt, id) overriding system value
+  select pool, priority, first, n, attempt, -nextval('ready_id_seq') from (select * from v where not go and again order by first desc) v
 )
 select first from p

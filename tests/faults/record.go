@@ -140,9 +140,9 @@ func EndOf(state dag.State, result, inputs json.RawMessage) (end history.End, er
 	return end, nil
 }
 
-// ungranted are the errors of attempts whose grant was lost in a cut, or came too late for its slot or its timeout: they
+// ungranted are the errors of attempts whose grant was lost in a cut, or came too late for its timeout, or that had no slot: they
 // went back uncounted, and the task's script, which counts numbers, is one off.
-var ungranted = []string{worker.ErrNoSlot.Error(), worker.ErrLate.Error(), worker.ErrMissed.Error(), dag.Disowned}
+var ungranted = []string{worker.ErrNoSlot.Error(), worker.ErrWaited.Error(), worker.ErrLate.Error(), worker.ErrMissed.Error(), dag.Disowned}
 
 // endedOf is an attempt in the words of histories. lost: a worker is on record as lost, as leases end without a fault on a
 // machine that is too busy: then an attempt that does not count may be that one's.

@@ -291,7 +291,7 @@ func (wk *worker) drain() {
 	wk.leaving = true
 	wk.w.trace("drain", wk.id, 0, 0)
 	s := wk.session
-	wk.step(func(out *todo) { wk.ledger.Unasked(&s.Session, out) })
+	wk.step(func(out *todo) { wk.ledger.Unstarted(&s.Session, out) })
 	wk.then(drainGrace, func() { wk.step(func(out *todo) { wk.ledger.Interrupt(&s.Session, ledger.Draining, out) }) })
 	until := wk.w.now + drainGrace + killGrace + flushGrace
 	var leave func()

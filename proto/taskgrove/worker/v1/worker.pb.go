@@ -153,6 +153,7 @@ type Work struct {
 	IdempotencyKey string                 `protobuf:"bytes,14,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // stable across the attempts of one run of the task
 	UserId         string                 `protobuf:"bytes,15,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	Unlocks        bool                   `protobuf:"varint,16,opt,name=unlocks,proto3" json:"unlocks,omitempty"` // tasks depend on it: its result may offer its slot to one of them
+	Ahead          bool                   `protobuf:"varint,18,opt,name=ahead,proto3" json:"ahead,omitempty"`     // may be claimed before it has a slot; see also Beat
 	Facts          uint64                 `protobuf:"varint,17,opt,name=facts,proto3" json:"facts,omitempty"`     // what the coordinator knows of the task, packed; to be given back in Grant and Result
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -296,6 +297,13 @@ func (x *Work) GetUserId() string {
 func (x *Work) GetUnlocks() bool {
 	if x != nil {
 		return x.Unlocks
+	}
+	return false
+}
+
+func (x *Work) GetAhead() bool {
+	if x != nil {
+		return x.Ahead
 	}
 	return false
 }
@@ -559,6 +567,7 @@ type Result struct {
 	Offer          bool         `protobuf:"varint,12,opt,name=offer,proto3" json:"offer,omitempty"`                                         // its slot waits for the receipt: a task of its pool that it unlocks may come along
 	UnlocksNothing bool         `protobuf:"varint,13,opt,name=unlocks_nothing,json=unlocksNothing,proto3" json:"unlocks_nothing,omitempty"` // its Work did not say that it unlocks others: a hint; where it is wrong, a followup tells them
 	Facts          uint64       `protobuf:"varint,14,opt,name=facts,proto3" json:"facts,omitempty"`                                         // of its Work: a hint, as in Grant
+	WaitedUs       int64        `protobuf:"varint,31,opt,name=waited_us,json=waitedUs,proto3" json:"waited_us,omitempty"`                   // from the answer to its claim to its start, if that was noticeable
 	PartsBefore    bool         `protobuf:"varint,30,opt,name=parts_before,json=partsBefore,proto3" json:"parts_before,omitempty"`          // with completed_in_chunks or value_size: parts of the value may lie before it in RESULTS
 	// The end as version 1 said it, with the value in 4 or its size in 5 whatever the outcome. Read, never written.
 	OutcomeV1     OutcomeV1 `protobuf:"varint,3,opt,name=outcome_v1,json=outcomeV1,proto3,enum=taskgrove.worker.v1.OutcomeV1" json:"outcome_v1,omitempty"`
@@ -724,6 +733,13 @@ func (x *Result) GetUnlocksNothing() bool {
 func (x *Result) GetFacts() uint64 {
 	if x != nil {
 		return x.Facts
+	}
+	return 0
+}
+
+func (x *Result) GetWaitedUs() int64 {
+	if x != nil {
+		return x.WaitedUs
 	}
 	return 0
 }
@@ -898,6 +914,7 @@ func (x *Cancelled) GetValueSize() uint64 {
 // Returned is an attempt that was handed back unfinished (drain, lease lost). It burns no attempt.
 type Returned struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Unstarted     bool                   `protobuf:"varint,1,opt,name=unstarted,proto3" json:"unstarted,omitempty"` // it never began
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -930,6 +947,13 @@ func (x *Returned) ProtoReflect() protoreflect.Message {
 // Deprecated: Use Returned.ProtoReflect.Descriptor instead.
 func (*Returned) Descriptor() ([]byte, []int) {
 	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Returned) GetUnstarted() bool {
+	if x != nil {
+		return x.Unstarted
+	}
+	return false
 }
 
 // TimedOut is an attempt that its start-to-close timeout ended.
@@ -1044,6 +1068,7 @@ type PoolCapacity struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
 	Concurrency   uint32                 `protobuf:"varint,2,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
+	InLine        uint32                 `protobuf:"varint,3,opt,name=in_line,json=inLine,proto3" json:"in_line,omitempty"` // attempts that it took and that wait for a slot, most of them claimed: they are listed as asked or running
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1088,6 +1113,13 @@ func (x *PoolCapacity) GetPool() string {
 func (x *PoolCapacity) GetConcurrency() uint32 {
 	if x != nil {
 		return x.Concurrency
+	}
+	return 0
+}
+
+func (x *PoolCapacity) GetInLine() uint32 {
+	if x != nil {
+		return x.InLine
 	}
 	return 0
 }
@@ -2110,7 +2142,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xec\x03\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\x82\x04\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -2133,6 +2165,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x0e \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x0f \x01(\tR\x06userId\x12\x18\n" +
 	"\aunlocks\x18\x10 \x01(\bR\aunlocks\x12\x14\n" +
+	"\x05ahead\x18\x12 \x01(\bR\x05ahead\x12\x14\n" +
 	"\x05facts\x18\x11 \x01(\x04R\x05facts\"5\n" +
 	"\aAttempt\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x10R\x04task\x12\x16\n" +
@@ -2148,7 +2181,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\x97\x06\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xb4\x06\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1e\n" +
@@ -2166,7 +2199,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05early\x18\v \x01(\bR\x05early\x12\x14\n" +
 	"\x05offer\x18\f \x01(\bR\x05offer\x12'\n" +
 	"\x0funlocks_nothing\x18\r \x01(\bR\x0eunlocksNothing\x12\x14\n" +
-	"\x05facts\x18\x0e \x01(\x04R\x05facts\x12!\n" +
+	"\x05facts\x18\x0e \x01(\x04R\x05facts\x12\x1b\n" +
+	"\twaited_us\x18\x1f \x01(\x03R\bwaitedUs\x12!\n" +
 	"\fparts_before\x18\x1e \x01(\bR\vpartsBefore\x12=\n" +
 	"\n" +
 	"outcome_v1\x18\x03 \x01(\x0e2\x1e.taskgrove.worker.v1.OutcomeV1R\toutcomeV1\x12!\n" +
@@ -2178,19 +2212,20 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\tCancelled\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\x12\x1d\n" +
 	"\n" +
-	"value_size\x18\x02 \x01(\x04R\tvalueSize\"\n" +
-	"\n" +
-	"\bReturned\"\n" +
+	"value_size\x18\x02 \x01(\x04R\tvalueSize\"(\n" +
+	"\bReturned\x12\x1c\n" +
+	"\tunstarted\x18\x01 \x01(\bR\tunstarted\"\n" +
 	"\n" +
 	"\bTimedOut\"\xb3\x01\n" +
 	"\vResultBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x125\n" +
 	"\aresults\x18\x03 \x03(\v2\x1b.taskgrove.worker.v1.ResultR\aresults\x127\n" +
-	"\x05parts\x18\x04 \x03(\v2!.taskgrove.worker.v1.ChunkRequestR\x05parts\"D\n" +
+	"\x05parts\x18\x04 \x03(\v2!.taskgrove.worker.v1.ChunkRequestR\x05parts\"]\n" +
 	"\fPoolCapacity\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12 \n" +
-	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency\"\xfb\x03\n" +
+	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency\x12\x17\n" +
+	"\ain_line\x18\x03 \x01(\rR\x06inLine\"\xfb\x03\n" +
 	"\x04Beat\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x16\n" +

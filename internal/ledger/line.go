@@ -1,0 +1,166 @@
+package ledger
+
+import (
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// An attempt that is taken while all slots of its pool are held stands in the pool's line: it is claimed ahead, so that a slot
+// that frees has the next one at once, without a way to NATS and to a coordinator. A line is short: it holds what is to start
+// within some milliseconds, by the runs that were seen (see [pace]). What waits longer is handed back, uncounted.
+
+// turn is how much later than one of the next higher priority an attempt may have come and still start before it.
+const turn = 10 * time.Millisecond
+
+// line are the attempts of a pool that hold no slot. Attempts whose claims are not answered are counted only.
+type line[A Attempt] struct {
+	n     int // attempts in it
+	ready [dag.Priorities]fifo[A]
+	cold  [dag.Priorities]fifo[A]
+	pace  pace
+}
+
+// fifo is a queue. What has left the line is passed over when it comes to the front.
+type fifo[A Attempt] struct {
+	list []A
+	at   int // of the front
+}
+
+func (f *fifo[A]) push(a A) {
+	if f.at > 64 && f.at > len(f.list)/2 {
+		n := copy(f.list, f.list[f.at:])
+		clear(f.list[n:])
+		f.list, f.at = f.list[:n], 0
+	}
+	f.list = append(f.list, a)
+}
+
+// front is the first one that still is in line.
+func (f *fifo[A]) front() (a A, ok bool) {
+	var none A
+	for ; f.at < len(f.list); f.at++ {
+		if a := f.list[f.at]; a.Self().queued {
+			return a, true
+		}
+		f.list[f.at] = none
+	}
+	f.list, f.at = f.list[:0], 0
+	return none, false
+}
+
+// first is the one whose turn it is, by priority and time.
+func first[A Attempt](queues *[dag.Priorities]fifo[A]) (a A, ok bool) {
+	var best time.Time
+	for p := range queues {
+		front, some := queues[p].front()
+		if !some {
+			continue
+		}
+		if at := front.Self().Taken.Add(time.Duration(p) * turn); !ok || at.Before(best) {
+			a, best, ok = front, at, true
+		}
+	}
+	return a, ok
+}
+
+// lineUp puts an attempt into its pool's line, and has it asked for if it may be claimed ahead.
+func (l *Ledger[A]) lineUp(a A, todo *Todo[A]) {
+	e := a.Self()
+	ln := &l.lines[e.Pool]
+	e.inLine = true
+	ln.n++
+	l.inHand++
+	todo.Lined = true
+	switch {
+	case e.mayStartEarly():
+		l.queue(&ln.ready, a)
+		todo.Ask = append(todo.Ask, a)
+	case e.Ahead:
+		todo.Ask = append(todo.Ask, a)
+	default:
+		l.queue(&ln.cold, a)
+	}
+}
+
+func (l *Ledger[A]) queue(queues *[dag.Priorities]fifo[A], a A) {
+	e := a.Self()
+	e.queued = true
+	queues[min(max(e.Priority, dag.Urgent), dag.Low)].push(a)
+}
+
+// leaveLine takes an attempt out of its line, if it is in one.
+func (l *Ledger[A]) leaveLine(e *Entry, todo *Todo[A]) {
+	if !e.inLine {
+		return
+	}
+	e.inLine, e.queued = false, false
+	l.lines[e.Pool].n--
+	todo.Freed |= 1 << e.Pool
+	if l.inHand--; l.inHand == 0 {
+		todo.Quiet = true
+	}
+}
+
+// stepForward lets attempts step forward from the line as long as slots are free: first those that may start, then those that are asked
+// for only once they have a slot.
+func (l *Ledger[A]) stepForward(pool int, todo *Todo[A]) {
+	ln := &l.lines[pool]
+	for ln.n > 0 && l.held[pool] < l.limits.Slots[pool] {
+		a, ok := first(&ln.ready)
+		if !ok {
+			if a, ok = first(&ln.cold); !ok {
+				return
+			}
+		}
+		e := a.Self()
+		l.leaveLine(e, todo)
+		l.hold(e)
+		if e.early = e.mayStartEarly(); e.early || e.claim == claimYes {
+			e.phase = running
+			todo.Start = append(todo.Start, a)
+			continue
+		}
+		todo.Ask = append(todo.Ask, a)
+	}
+}
+
+// Tire hands back what has waited in line for too long: a run takes longer than those before it. It reports
+// whether something still is in line.
+func (l *Ledger[A]) Tire(now time.Time, todo *Todo[A]) (left bool) {
+	since := now.Add(-l.limits.Wait)
+	for pool := range l.lines {
+		ln := &l.lines[pool]
+		if ln.n == 0 {
+			continue
+		}
+		tired := false
+		for _, queues := range []*[dag.Priorities]fifo[A]{&ln.ready, &ln.cold} {
+			for p := range queues {
+				for a, ok := queues[p].front(); ok && !a.Self().Taken.After(since); a, ok = queues[p].front() {
+					tired = true
+					l.letGo(a, Waited, todo)
+				}
+			}
+		}
+		if tired {
+			ln.pace.strain(now)
+		}
+		left = left || ln.n > 0
+	}
+	return left
+}
+
+// letGo gives back what was not granted, and hands back what was. What may have been granted waits for the answer.
+func (l *Ledger[A]) letGo(a A, why Cause, todo *Todo[A]) {
+	e := a.Self()
+	switch e.claim {
+	case claimYes:
+		l.handBack(a, why, todo)
+	case claimQueued:
+		todo.giveBack(e)
+		l.remove(e, todo)
+	default: // it may start early, and is asked for: it stays in line, and starts when granted, or is handed back then
+		e.queued = false
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"time"
 
@@ -110,29 +111,71 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
 	messages := make([]queue.WorkMessage, 0, len(work))
-	for _, w := range work {
-		pool, err := c.store.PoolName(ctx, w.Pool)
-		if err == nil {
-			err = c.ensurePool(ctx, pool)
-		}
-		var data []byte
-		if err == nil {
-			data, err = c.encode(w)
-		}
+	for part := range c.bundles(work) {
+		m, err := c.bundle(ctx, part)
 		if err != nil {
-			c.notDispatched(w, err)
+			for _, w := range part {
+				c.notDispatched(w, err)
+			}
 			continue
 		}
-		messages = append(messages, queue.WorkMessage{Pool: pool, Priority: int(w.Priority), Data: data, Header: c.dispatched(ctx, w)})
+		messages = append(messages, m)
 	}
 	failpoint.Hit("coordinator.before-publish")
 	err := c.queue.PublishWork(ctx, messages)
 	failpoint.Hit("coordinator.after-publish")
-	c.published(len(messages), err)
+	c.published(len(work), err)
 }
 
-// encode makes the message of an attempt.
-func (c *Coordinator) encode(w *pg.Work) ([]byte, error) { return proto.Marshal(c.message(w)) }
+// mostBundled is the most attempts in one message, and bundledBytes how many bytes of payload they may have.
+const (
+	mostBundled  = 32
+	bundledBytes = 64 << 10
+)
+
+// bundles yields what goes into one message each: adjacent attempts of a lane, as many as its workers start within milliseconds. What is
+// traced goes alone, as its message carries the trace.
+func (c *Coordinator) bundles(work []*pg.Work) iter.Seq[[]*pg.Work] {
+	return func(yield func([]*pg.Work) bool) {
+		alone := c.recording()
+		for from := 0; from < len(work); {
+			first := work[from]
+			lane := dag.Lane{Pool: first.Pool, Priority: first.Priority}
+			most, bytes, to := 1, first.Size(), from+1
+			if !alone && first.MayBeClaimedAhead() {
+				most = c.lanes.bundle(lane, len(work))
+			}
+			for ; to < len(work) && to-from < most; to++ {
+				w := work[to]
+				if bytes += w.Size(); bytes > bundledBytes || w.Pool != lane.Pool || w.Priority != lane.Priority || !w.MayBeClaimedAhead() {
+					break
+				}
+			}
+			if !yield(work[from:to]) {
+				return
+			}
+			from = to
+		}
+	}
+}
+
+// bundle makes the message of attempts of one lane.
+func (c *Coordinator) bundle(ctx context.Context, part []*pg.Work) (queue.WorkMessage, error) {
+	first := part[0]
+	pool, err := c.store.PoolName(ctx, first.Pool)
+	if err == nil {
+		err = c.ensurePool(ctx, pool)
+	}
+	if err != nil {
+		return queue.WorkMessage{}, err
+	}
+	m := c.message(first)
+	for _, w := range part[1:] {
+		m.More = append(m.More, c.message(w))
+	}
+	data, err := proto.Marshal(m)
+	return queue.WorkMessage{Pool: pool, Priority: int(first.Priority), Data: data, Header: c.dispatched(ctx, first)}, err
+}
 
 // message is what a worker is told of an attempt.
 func (c *Coordinator) message(w *pg.Work) *workerv1.Work {

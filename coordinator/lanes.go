@@ -15,7 +15,7 @@ type lanes struct {
 	floor int
 
 	mu       sync.Mutex
-	capacity map[int32]int // pool -> slots of its live workers
+	capacity map[int32]capacity
 	lane     map[dag.Lane]*lane
 	wake     chan struct{} // capacity 1: a lane may have room and a backlog
 }
@@ -52,7 +52,7 @@ func (p *pace) left(now time.Time, n int) {
 }
 
 func newLanes(floor int) *lanes {
-	return &lanes{floor: floor, capacity: map[int32]int{}, lane: map[dag.Lane]*lane{}, wake: make(chan struct{}, 1)}
+	return &lanes{floor: floor, capacity: map[int32]capacity{}, lane: map[dag.Lane]*lane{}, wake: make(chan struct{}, 1)}
 }
 
 func (l *lanes) of(id dag.Lane) *lane {
@@ -66,7 +66,7 @@ func (l *lanes) of(id dag.Lane) *lane {
 
 // window is how many tasks of a lane may lie in NATS.
 func (l *lanes) window(id dag.Lane, ln *lane) int {
-	return max(l.floor, 2*l.capacity[id.Pool], min(maxStock, int(ln.pace.rate*stock.Seconds())))
+	return max(l.floor, 2*l.capacity[id.Pool].slots, min(maxStock, int(ln.pace.rate*stock.Seconds())))
 }
 
 // maxDirect is the most tasks that one transaction publishes beside its own work; more go through the dispatcher.
@@ -171,8 +171,30 @@ func (l *lanes) correct(id dag.Lane, out int) {
 	l.of(id).out = out
 }
 
-// setCapacity sets the slots of all pools.
-func (l *lanes) setCapacity(capacity map[int32]int) {
+// capacity is what the live workers of a pool can do.
+type capacity struct {
+	slots, workers int
+	bundles        bool // all of them take messages of several attempts
+}
+
+// bundleTime is how long the attempts of one message may take to start on one worker.
+const bundleTime = 10 * time.Millisecond
+
+// bundle is how many attempts one message of the lane may hold when n are published: so few that each worker gets some, and
+// starts them soon.
+func (l *lanes) bundle(id dag.Lane, n int) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.capacity[id.Pool]
+	if !c.bundles || c.workers == 0 {
+		return 1
+	}
+	most := int(l.of(id).pace.rate * bundleTime.Seconds() / float64(c.workers))
+	return max(1, min(most, n/(2*c.workers), mostBundled))
+}
+
+// setCapacity sets the capacity of all pools.
+func (l *lanes) setCapacity(capacity map[int32]capacity) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.capacity = capacity

@@ -188,16 +188,19 @@ func (c *Coordinator) refreshCapacity(ctx context.Context) {
 		return
 	}
 	c.refreshPools(ctx, workers)
-	capacity := map[int32]int{}
+	pools := map[int32]capacity{}
 	for _, w := range workers {
 		for name, n := range w.Pools {
 			if w.State != pg.WorkerAlive || !dag.ValidPool(name) {
 				continue
 			}
 			if id, err := c.store.PoolID(ctx, name); err == nil {
-				capacity[id] += n
+				p, known := pools[id]
+				p.slots, p.workers = p.slots+n, p.workers+1
+				p.bundles = w.Level >= dag.AheadLevel && (p.bundles || !known)
+				pools[id] = p
 			}
 		}
 	}
-	c.lanes.setCapacity(capacity)
+	c.lanes.setCapacity(pools)
 }

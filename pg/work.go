@@ -33,6 +33,15 @@ func (w *Work) Facts() dag.Facts { return dag.FactsOf(w.Attempt, w.Flags, w.Prio
 // must not start twice.
 func (w *Work) MayBeClaimedAhead() bool { return w.Attempt == w.Run && w.Flags&dag.FlagOnce == 0 }
 
+// Size is about how many bytes of payload the attempt's message has.
+func (w *Work) Size() int {
+	n := len(w.Inputs) + len(w.Params) + len(w.Schemas)
+	for _, r := range w.Results {
+		n += len(r.Result)
+	}
+	return n
+}
+
 // MaxInlineDeps is the most dependencies whose results are loaded to be published with a task; with more, the worker
 // asks for its inputs.
 const MaxInlineDeps = 256

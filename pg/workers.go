@@ -173,6 +173,7 @@ type LiveWorker struct {
 	ID       string
 	Pools    map[string]int
 	State    WorkerState
+	Level    dag.Level
 	Attempts []dag.Key // that its last beat listed
 }
 

@@ -130,7 +130,7 @@ func (b *book) all(f func(*attempt)) {
 	}
 }
 
-// do acts on what a step left to be done, but for what is to be asked for.
+// do acts on what a step left to be done, but for what is to be asked for again.
 func (w *Worker) do(out *todo) {
 	for _, m := range out.Ack {
 		m.Ack()
@@ -143,6 +143,9 @@ func (w *Worker) do(out *todo) {
 	}
 	for _, a := range out.Start {
 		w.start(a)
+	}
+	for _, a := range out.Ask {
+		a.session.claims.add(a)
 	}
 	w.report(out.Report)
 }

@@ -73,14 +73,14 @@ func (s *session) ask(ctx context.Context, batch []*attempt) ([]*attempt, time.D
 	})
 	w.do(&out)
 	tries := 0
-	for _, a := range out.Ask {
+	for _, a := range out.Again {
 		a.claimTries++
 		tries = max(tries, a.claimTries)
 	}
 	if tries == 0 {
 		return nil, 0
 	}
-	return out.Ask, backOff(tries)
+	return out.Again, backOff(tries)
 }
 
 // verdict is the i-th of the verdicts.

@@ -118,11 +118,15 @@ func FuzzNews(f *testing.F) {
 	})
 }
 
-// FuzzWork: a message of work that can be read becomes the attempt that it names; others become nothing.
+// FuzzWork: a message of work that can be read becomes the attempts that it names; others become nothing.
 func FuzzWork(f *testing.F) {
 	pieces(f,
 		&workerv1.Work{Version: 1, Attempt: &workerv1.Attempt{Task: 5, Number: 2}, Token: []byte("t"), Executor: "none", Repeatable: true},
 		&workerv1.Work{Version: 9, Attempt: &workerv1.Attempt{Task: 5, Number: 2}}, &workerv1.Work{Version: 1},
+		&workerv1.Work{Version: 1, Attempt: &workerv1.Attempt{Task: 5, Number: 1}, Ahead: true, More: []*workerv1.Work{
+			{Attempt: &workerv1.Attempt{Task: 6, Number: 1}, Ahead: true}, {Attempt: &workerv1.Attempt{Task: 5, Number: 1}},
+			{Attempt: &workerv1.Attempt{Task: 7, Number: 1}, More: []*workerv1.Work{{Attempt: &workerv1.Attempt{Task: 8}}}}}},
+		&workerv1.Work{Version: 1, Attempt: &workerv1.Attempt{Task: 5, Number: 1}, More: []*workerv1.Work{{}}},
 		&workerv1.Work{Version: 1, Attempt: &workerv1.Attempt{}, InputsSize: math.MaxUint64, TimeoutMs: math.MinInt64, Schemas: []byte("{")})
 	conn := closed(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -130,27 +134,34 @@ func FuzzWork(f *testing.F) {
 			w, s := deafWorker(t, conn, true)
 			d := &queue.WorkDelivery{Pool: "p", Data: data, Delivered: delivered, Header: nats.Header{"Traceparent": {string(data)}}}
 			work, problem := readWork(data)
-			a := s.read(w.pools[0], d, time.Now())
-			if (a != nil) != (problem == nil) {
-				t.Fatalf("got an attempt: %v; the message: %v", a != nil, problem)
-			}
-			if a == nil {
+			all := s.read(w.pools[0], d, time.Now())
+			if problem != nil {
+				if len(all) > 0 {
+					t.Fatalf("got %d attempts; the message: %v", len(all), problem)
+				}
 				return
 			}
-			if a.Key != keyOf(work.Attempt) || !proto.Equal(a.work, work) {
-				t.Fatalf("got attempt %v of %v", a.Key, work)
+			if len(all) != 1+len(work.More) {
+				t.Fatalf("got %d attempts of %d", len(all), 1+len(work.More))
 			}
-			back, err := proto.Marshal(a.work)
+			back, err := proto.Marshal(work)
 			if again, problem := readWork(back); err != nil || problem != nil || !proto.Equal(again, work) {
 				t.Fatalf("does not survive being written: %v, %v", err, problem)
 			}
-			if err := w.unknownExecutor(a.work); err == nil {
-				t.Fatal("an executor that does not exist is known")
-			}
-			w.trace(a)
-			w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { l.Take(a, out) })
-			if a.StartedEarly() != (work.Repeatable && delivered == 1) {
-				t.Fatalf("delivery %d of %v: started early: %v", delivered, work, a.StartedEarly())
+			for i, one := range append([]*workerv1.Work{work}, work.More...) {
+				one.More = nil
+				a := all[i]
+				if a.Key != keyOf(one.Attempt) || !proto.Equal(a.work, one) {
+					t.Fatalf("got attempt %v of %v", a.Key, one)
+				}
+				if err := w.unknownExecutor(a.work); err == nil {
+					t.Fatal("an executor that does not exist is known")
+				}
+				w.trace(a)
+				w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { l.Take(a, out) })
+				if a.StartedEarly() && !(one.Repeatable && delivered == 1) {
+					t.Fatalf("delivery %d of %v started early", delivered, one)
+				}
 			}
 			books(t, w)
 		}
@@ -192,8 +203,8 @@ func FuzzClaimAnswers(f *testing.F) {
 			}
 			want[v]++
 		}
-		if len(out.Start)+len(out.Report) != want[workerv1.Verdict_VERDICT_YES] || len(out.Ask) != want[workerv1.Verdict_VERDICT_UNSPECIFIED] {
-			t.Fatalf("verdicts %v: got %d to start, %d to report, %d to ask again", reply.Verdicts, len(out.Start), len(out.Report), len(out.Ask))
+		if len(out.Start)+len(out.Report) != want[workerv1.Verdict_VERDICT_YES] || len(out.Again) != want[workerv1.Verdict_VERDICT_UNSPECIFIED] {
+			t.Fatalf("verdicts %v: got %d to start, %d to report, %d to ask again", reply.Verdicts, len(out.Start), len(out.Report), len(out.Again))
 		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,6 +30,7 @@ func (s *session) takes(ctx context.Context, p *pool) error {
 	taker := s.w.conn.Taker(p.name)
 	p.taker.Store(taker)
 	backlog := false // the last take brought all that was asked for
+	each := 1.0      // attempts in a message, a moving average
 	for {
 		want := 1
 		if backlog {
@@ -37,12 +40,14 @@ func (s *session) takes(ctx context.Context, p *pool) error {
 		if err != nil {
 			return nil
 		}
-		deliveries, err := taker.Take(ctx, free)
+		most := max(1, int(float64(free)/each))
+		deliveries, err := taker.Take(ctx, most)
 		p.more.Store(taker.More())
 		if len(deliveries) > 0 {
-			s.arrive(p, deliveries)
+			n := s.arrive(p, deliveries, free)
+			each += (float64(n)/float64(len(deliveries)) - each) / 2
 		}
-		backlog = len(deliveries) >= free
+		backlog = len(deliveries) >= most
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -52,14 +57,18 @@ func (s *session) takes(ctx context.Context, p *pool) error {
 	}
 }
 
-// arrive enters deliveries in the ledger and asks for them.
-func (s *session) arrive(p *pool, deliveries []*queue.WorkDelivery) {
+// arrive enters the attempts of deliveries in the ledger, and asks for them. Messages whose attempts are far more than there is room
+// for are given back. It returns how many attempts there were.
+func (s *session) arrive(p *pool, deliveries []*queue.WorkDelivery, room int) (n int) {
 	now := time.Now()
-	batch := make([]*attempt, 0, len(deliveries))
+	batch := make([]*attempt, 0, room)
 	for _, d := range deliveries {
-		if a := s.read(p, d, now); a != nil {
-			batch = append(batch, a)
+		more := s.read(p, d, now)
+		if n += len(more); len(batch) > 0 && n > 2*room {
+			d.Nak()
+			continue
 		}
+		batch = append(batch, more...)
 	}
 	out := s.w.book.step(func(l *ledger.Ledger[*attempt], out *todo) {
 		for _, a := range batch {
@@ -69,11 +78,11 @@ func (s *session) arrive(p *pool, deliveries []*queue.WorkDelivery) {
 		}
 	})
 	s.w.do(&out)
-	s.claims.add(out.Ask...)
+	return n
 }
 
-// read makes an attempt of a message. nil: it can't be understood, and was dealt with.
-func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) *attempt {
+// read makes attempts of a message. None: it can't be understood, and was dealt with.
+func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) []*attempt {
 	w := s.w
 	work, err := readWork(d.Data)
 	switch {
@@ -89,10 +98,53 @@ func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) *attempt {
 	if d.Delivered > 1 {
 		w.metrics.redelivered.Add(context.Background(), 1, p.attrs)
 	}
-	a := s.newAttempt(p, work, d.Header, now)
-	a.Message, a.Delivered, a.Priority, a.Bytes = d, d.Delivered, dag.Priority(d.Priority), len(d.Data)
-	a.Ahead = work.Ahead && d.Delivered == 1
-	return a
+	all := append([]*workerv1.Work{work}, work.More...)
+	var m ledger.Message = d
+	if len(all) > 1 {
+		m = newBundle(d, len(all))
+	}
+	attempts := make([]*attempt, len(all))
+	for i, one := range all {
+		one.More = nil // none has more of its own
+		a := s.newAttempt(p, one, d.Header, now)
+		a.Message, a.Delivered, a.Priority, a.Bytes = m, d.Delivered, dag.Priority(d.Priority), len(d.Data)/len(all)
+		// One that starts beside its claim may have been lost while it ran, and nobody knows.
+		a.Ahead = one.Ahead && (d.Delivered == 1 || !one.Repeatable)
+		attempts[i] = a
+	}
+	return attempts
+}
+
+// bundle is a message of several attempts: it is answered when each of them is.
+type bundle struct {
+	message ledger.Message
+	left    atomic.Int32
+	nak     atomic.Bool // one of them is to be delivered again; the others are then known to be decided
+}
+
+func newBundle(m ledger.Message, attempts int) *bundle {
+	b := &bundle{message: m}
+	b.left.Store(int32(attempts))
+	return b
+}
+
+// Ack implements [ledger.Message].
+func (b *bundle) Ack() { b.answer() }
+
+// Nak implements [ledger.Message].
+func (b *bundle) Nak() {
+	b.nak.Store(true)
+	b.answer()
+}
+
+func (b *bundle) answer() {
+	switch {
+	case b.left.Add(-1) > 0:
+	case b.nak.Load():
+		b.message.Nak()
+	default:
+		b.message.Ack()
+	}
 }
 
 // errTooNew: the message is of a version that we may not understand.
@@ -104,10 +156,12 @@ func readWork(data []byte) (*workerv1.Work, error) {
 	switch err := proto.Unmarshal(data, work); {
 	case err != nil:
 		return nil, err
-	case work.Attempt == nil:
+	case work.Attempt == nil, slices.ContainsFunc(work.More, func(m *workerv1.Work) bool { return m.Attempt == nil }):
 		return nil, errors.New("it names no attempt")
 	case work.Version > workerv1.Version+1:
 		return work, errTooNew
+	case len(work.More) > claimBatch:
+		return nil, fmt.Errorf("it names %d attempts", 1+len(work.More))
 	}
 	return work, nil
 }

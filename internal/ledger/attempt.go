@@ -168,7 +168,8 @@ const MostPools = 64
 type Todo[A any] struct {
 	Ack    []Message // to be acknowledged
 	Nak    []Message // to be given back to other workers
-	Ask    []A       // whose claims are to be asked for; if they were before, after a pause
+	Ask    []A       // whose claims are to be asked for
+	Again  []A       // whose claims were not answered: they are to be asked for again, after a pause
 	Start  []A       // whose executors start
 	Stop   []Stop[A] // whose executors must end
 	Report []A       // whose results are to be sent

@@ -38,7 +38,7 @@ func (l *Ledger[A]) Answer(now time.Time, a A, v dag.Verdict, whyNot Cause, todo
 		}
 		l.remove(e, todo)
 	default:
-		todo.Ask = append(todo.Ask, a)
+		todo.Again = append(todo.Again, a)
 	}
 }
 

@@ -37,7 +37,7 @@ func TestClaims(t *testing.T) {
 		}},
 		{"undecided: asked again", func(t *testing.T, d *desk) {
 			a := d.taken(false, true)
-			if out := d.verdict(a, dag.Undecided); len(out.Ask) != 1 || len(out.Ack) != 0 {
+			if out := d.verdict(a, dag.Undecided); len(out.Again) != 1 || len(out.Ack) != 0 {
 				t.Errorf("no word leads to %+v", out)
 			}
 			d.want(a, waiting, 1, 0)

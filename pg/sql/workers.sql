@@ -64,7 +64,7 @@ select key, attempt, worker from task where key >= $1 and key < $2 and worker is
 select key from tree where key > $1 and running > 0 order by key limit $2
 
 -- name: LiveWorkers
-select key, instance, id, pools, state, attempts from worker where state in (:worker_live) and lease_until > clock_timestamp()
+select key, instance, id, pools, state, level, attempts from worker where state in (:worker_live) and lease_until > clock_timestamp()
 
 -- name: ListWorkers
 select w.id, w.instance, w.host, w.build, w.level, w.state, w.pools, w.started_at, w.lease_until,

@@ -140,7 +140,7 @@ func (wk *worker) do(out *todo) {
 	for _, s := range out.Stop {
 		wk.stop(s.Attempt)
 	}
-	for _, list := range [][]*attempt{out.Start, out.Report, out.Ask} {
+	for _, list := range [][]*attempt{out.Start, out.Report, out.Ask, out.Again} {
 		slices.SortStableFunc(list, compare)
 	}
 	for _, a := range out.Start {
@@ -149,7 +149,7 @@ func (wk *worker) do(out *todo) {
 	for _, a := range out.Report {
 		wk.report(a)
 	}
-	for _, a := range out.Ask {
+	for _, a := range slices.Concat(out.Ask, out.Again) {
 		pause := wk.w.pause()
 		if a.tries > 0 {
 			pause = min(50*time.Millisecond<<min(a.tries, 6), 2*time.Second)

@@ -155,8 +155,11 @@ type Work struct {
 	Unlocks        bool                   `protobuf:"varint,16,opt,name=unlocks,proto3" json:"unlocks,omitempty"` // tasks depend on it: its result may offer its slot to one of them
 	Ahead          bool                   `protobuf:"varint,18,opt,name=ahead,proto3" json:"ahead,omitempty"`     // may be claimed before it has a slot; see also Beat
 	Facts          uint64                 `protobuf:"varint,17,opt,name=facts,proto3" json:"facts,omitempty"`     // what the coordinator knows of the task, packed; to be given back in Grant and Result
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Further attempts in the same message, of the same pool and priority, each whole but for this field. Only while all live workers of the pool
+	// have feature level 3: others don't see them, and reconcile offers them again.
+	More          []*Work `protobuf:"bytes,19,rep,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Work) Reset() {
@@ -313,6 +316,13 @@ func (x *Work) GetFacts() uint64 {
 		return x.Facts
 	}
 	return 0
+}
+
+func (x *Work) GetMore() []*Work {
+	if x != nil {
+		return x.More
+	}
+	return nil
 }
 
 // Attempt names one try at one task.
@@ -2142,7 +2152,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\x82\x04\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xb1\x04\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -2166,7 +2176,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\auser_id\x18\x0f \x01(\tR\x06userId\x12\x18\n" +
 	"\aunlocks\x18\x10 \x01(\bR\aunlocks\x12\x14\n" +
 	"\x05ahead\x18\x12 \x01(\bR\x05ahead\x12\x14\n" +
-	"\x05facts\x18\x11 \x01(\x04R\x05facts\"5\n" +
+	"\x05facts\x18\x11 \x01(\x04R\x05facts\x12-\n" +
+	"\x04more\x18\x13 \x03(\v2\x19.taskgrove.worker.v1.WorkR\x04more\"5\n" +
 	"\aAttempt\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x10R\x04task\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\"k\n" +
@@ -2374,44 +2385,45 @@ var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 1: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 2: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
-	0,  // 3: taskgrove.worker.v1.ClaimReply.verdicts:type_name -> taskgrove.worker.v1.Verdict
-	3,  // 4: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
-	8,  // 5: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
-	9,  // 6: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
-	10, // 7: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
-	11, // 8: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
-	1,  // 9: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
-	7,  // 10: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
-	23, // 11: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
-	13, // 12: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
-	3,  // 13: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 14: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 15: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
-	15, // 16: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
-	3,  // 17: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 18: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 19: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 20: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
-	3,  // 21: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 22: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	18, // 23: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
-	3,  // 24: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 25: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
-	2,  // 26: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	27, // 27: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	20, // 28: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	3,  // 29: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	22, // 30: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	3,  // 31: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 32: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 33: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	2,  // 1: taskgrove.worker.v1.Work.more:type_name -> taskgrove.worker.v1.Work
+	3,  // 2: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 3: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
+	0,  // 4: taskgrove.worker.v1.ClaimReply.verdicts:type_name -> taskgrove.worker.v1.Verdict
+	3,  // 5: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 6: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
+	9,  // 7: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
+	10, // 8: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
+	11, // 9: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
+	1,  // 10: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
+	7,  // 11: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
+	23, // 12: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
+	13, // 13: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
+	3,  // 14: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 15: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 16: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
+	15, // 17: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
+	3,  // 18: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 19: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 20: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 21: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
+	3,  // 22: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 23: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
+	18, // 24: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	3,  // 25: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 26: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	2,  // 27: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
+	27, // 28: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	20, // 29: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	3,  // 30: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	22, // 31: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	3,  // 32: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 33: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 34: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }

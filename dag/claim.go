@@ -60,6 +60,11 @@ func (d *Decision) Claims(claims []Claim, alive func(WorkerKey) bool) []Verdict 
 	return verdicts
 }
 
+// MayBeClaimedAhead reports whether a worker may claim an attempt before it has a slot for it; run is the first attempt of its
+// run. Nobody can tell whether what was claimed and lost with its worker had begun. So an attempt that follows a lost one of the
+// same run is not claimed ahead, nor is a task that must not start twice.
+func MayBeClaimedAhead(attempt, run int32, f Flags) bool { return attempt == run && f&FlagOnce == 0 }
+
 // Handover is a task that was claimed, as soon as it was ready, for the worker whose result unlocked it.
 type Handover struct {
 	After        Key // the result's task, whose slot it takes

@@ -28,10 +28,8 @@ type Work struct {
 // Facts are what a claim or a result of the attempt can be decided by without its row.
 func (w *Work) Facts() dag.Facts { return dag.FactsOf(w.Attempt, w.Flags, w.Priority, w.Pool) }
 
-// MayBeClaimedAhead reports whether a worker may claim the attempt before it has a slot for it: nobody can tell whether what was
-// claimed and lost with its worker had begun. So an attempt that follows a lost one of the same run is not, nor is a task that
-// must not start twice.
-func (w *Work) MayBeClaimedAhead() bool { return w.Attempt == w.Run && w.Flags&dag.FlagOnce == 0 }
+// MayBeClaimedAhead reports whether a worker may claim the attempt before it has a slot for it.
+func (w *Work) MayBeClaimedAhead() bool { return dag.MayBeClaimedAhead(w.Attempt, w.Run, w.Flags) }
 
 // Size is about how many bytes of payload the attempt's message has.
 func (w *Work) Size() int {

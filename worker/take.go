@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -99,52 +98,16 @@ func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) []*attempt
 		w.metrics.redelivered.Add(context.Background(), 1, p.attrs)
 	}
 	all := append([]*workerv1.Work{work}, work.More...)
-	var m ledger.Message = d
-	if len(all) > 1 {
-		m = newBundle(d, len(all))
-	}
+	m := ledger.Bundle(d, len(all))
 	attempts := make([]*attempt, len(all))
 	for i, one := range all {
 		one.More = nil // none has more of its own
 		a := s.newAttempt(p, one, d.Header, now)
 		a.Message, a.Delivered, a.Priority, a.Bytes = m, d.Delivered, dag.Priority(d.Priority), len(d.Data)/len(all)
-		// One that starts beside its claim may have been lost while it ran, and nobody knows.
-		a.Ahead = one.Ahead && (d.Delivered == 1 || !one.Repeatable)
+		a.Ahead = one.Ahead
 		attempts[i] = a
 	}
 	return attempts
-}
-
-// bundle is a message of several attempts: it is answered when each of them is.
-type bundle struct {
-	message ledger.Message
-	left    atomic.Int32
-	nak     atomic.Bool // one of them is to be delivered again; the others are then known to be decided
-}
-
-func newBundle(m ledger.Message, attempts int) *bundle {
-	b := &bundle{message: m}
-	b.left.Store(int32(attempts))
-	return b
-}
-
-// Ack implements [ledger.Message].
-func (b *bundle) Ack() { b.answer() }
-
-// Nak implements [ledger.Message].
-func (b *bundle) Nak() {
-	b.nak.Store(true)
-	b.answer()
-}
-
-func (b *bundle) answer() {
-	switch {
-	case b.left.Add(-1) > 0:
-	case b.nak.Load():
-		b.message.Nak()
-	default:
-		b.message.Ack()
-	}
 }
 
 // errTooNew: the message is of a version that we may not understand.

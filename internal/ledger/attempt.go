@@ -85,7 +85,7 @@ type Entry struct {
 	Session    *Session // that took it
 	Pool       int      // its place in [Limits.Slots]
 	Repeatable bool     // it may start beside its claim
-	Ahead      bool     // it may be claimed before it has a slot
+	Ahead      bool     // its message says that it may be claimed before it has a slot
 	Priority   dag.Priority
 	Bytes      int       // of its message
 	Taken      time.Time // when its message came
@@ -130,6 +130,10 @@ func (e *Entry) Lined() bool { return e.inLine }
 func (e *Entry) mayStartEarly() bool {
 	return e.Repeatable && e.Delivered == 1 && e.phase == waiting && e.claim != claimYes
 }
+
+// mayBeAskedAhead reports whether the attempt may be claimed while it is in line. One that may start beside its claim may have been
+// lost while it ran, and nobody knows, once its message comes again.
+func (e *Entry) mayBeAskedAhead() bool { return e.Ahead && (!e.Repeatable || e.Delivered == 1) }
 
 // GrantedAt is when the answer to its claim came; zero: it is not granted.
 func (e *Entry) GrantedAt() time.Time { return e.granted }

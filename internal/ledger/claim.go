@@ -177,7 +177,11 @@ func (l *Ledger[A]) Cancel(k Key, todo *Todo[A]) {
 	}
 	e.cancelled = true
 	todo.stop(a, Cancelled)
-	if e.phase == waiting && e.claim == claimYes { // in line
+	switch {
+	case e.phase != waiting:
+	case e.claim == claimYes: // in line
 		l.handBack(a, Cancelled, todo)
+	case e.queued && e.mayBeAskedAhead(): // it is asked for: the answer lets it go
+		e.queued = false
 	}
 }

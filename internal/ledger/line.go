@@ -73,14 +73,13 @@ func (l *Ledger[A]) lineUp(a A, todo *Todo[A]) {
 	l.inHand++
 	todo.Lined = true
 	switch {
+	case !e.mayBeAskedAhead():
+		l.queue(&ln.cold, a)
+		return
 	case e.mayStartEarly():
 		l.queue(&ln.ready, a)
-		todo.Ask = append(todo.Ask, a)
-	case e.Ahead:
-		todo.Ask = append(todo.Ask, a)
-	default:
-		l.queue(&ln.cold, a)
 	}
+	todo.Ask = append(todo.Ask, a)
 }
 
 func (l *Ledger[A]) queue(queues *[dag.Priorities]fifo[A], a A) {
@@ -107,8 +106,9 @@ func (l *Ledger[A]) leaveLine(e *Entry, todo *Todo[A]) {
 func (l *Ledger[A]) stepForward(pool int, todo *Todo[A]) {
 	ln := &l.lines[pool]
 	for ln.n > 0 && l.held[pool] < l.limits.Slots[pool] {
-		a, ok := first(&ln.ready)
-		if !ok {
+		a, asked := first(&ln.ready)
+		if !asked {
+			var ok bool
 			if a, ok = first(&ln.cold); !ok {
 				return
 			}
@@ -119,9 +119,10 @@ func (l *Ledger[A]) stepForward(pool int, todo *Todo[A]) {
 		if e.early = e.mayStartEarly(); e.early || e.claim == claimYes {
 			e.phase = running
 			todo.Start = append(todo.Start, a)
-			continue
 		}
-		todo.Ask = append(todo.Ask, a)
+		if !asked {
+			todo.Ask = append(todo.Ask, a)
+		}
 	}
 }
 

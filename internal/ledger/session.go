@@ -75,6 +75,7 @@ func (l *Ledger[A]) Disown(s *Session, beat uint64, k Key, todo *Todo[A]) bool {
 // claim that may have been granted is not lost by that, since the next beat does not list it.
 func (l *Ledger[A]) End(s *Session, cause Cause, todo *Todo[A]) {
 	s.ended = true
+	l.closeLines(s) // before offers end: nothing starts in the slots that they free
 	for _, a := range l.attempts {
 		if e := a.Self(); e.Session == s {
 			l.endOffer(e, todo)

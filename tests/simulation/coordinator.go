@@ -10,7 +10,7 @@ import (
 const (
 	leaseTime      = 30 * time.Second
 	republishAfter = 15 * time.Second
-	window         = 8 // messages of one lane that lie in the queue
+	window         = 8 // messages of one lane that lie in the queue, when tasks are few
 )
 
 // coordinator is one of several, all active.
@@ -44,7 +44,7 @@ func (c *coordinator) start() {
 }
 
 // room tells whether there is room for n tasks of a pool in the queue. The count is soft.
-func (c *coordinator) room(pool int32, n int) bool { return n <= window && c.w.chance(0.5) }
+func (c *coordinator) room(pool int32, n int) bool { return n <= c.w.window() && c.w.chance(0.5) }
 
 // after does what is left once a transaction has committed. Nothing of it must happen.
 func (c *coordinator) after(eff *effects) {
@@ -67,8 +67,16 @@ func (c *coordinator) after(eff *effects) {
 	}
 }
 
+// window is how many messages of one lane may lie in the queue.
+func (w *world) window() int {
+	if w.par.Brisk > 0 {
+		return 4 * window
+	}
+	return window
+}
+
 func (c *coordinator) publish(work []*message) {
-	for _, m := range work {
+	for _, m := range c.w.bundled(work) {
 		c.then(c.w.pause(), func() { c.w.send(func() { c.w.nats.publish(m) }) })
 	}
 }
@@ -82,16 +90,16 @@ func (c *coordinator) dispatchRound(done func()) {
 	l := lanes[0]
 	depth := 0
 	for _, l = range lanes {
-		if depth, _ = c.w.nats.depth(l); depth < window {
+		if depth, _ = c.w.nats.depth(l); depth < c.w.window() {
 			break
 		}
 	}
-	if depth >= window {
+	if depth >= c.w.window() {
 		c.then(25*time.Millisecond, done)
 		return
 	}
 	var work []*message
-	c.tx(func() { work = c.w.store.dispatch(l, window-depth) }, func(ok bool) {
+	c.tx(func() { work = c.w.store.dispatch(l, c.w.window()-depth) }, func(ok bool) {
 		if ok {
 			c.publish(work)
 		}

@@ -19,10 +19,7 @@ func (wk *worker) run(a *attempt) {
 	a.exec = wk.w.begin(wk, a)
 	outcome := dag.OutcomeCompleted
 	a.permanent = script.Permanent
-	d := time.Duration(script.Millis) * time.Millisecond * 100
-	if wk.w.chance(0.3) {
-		d += wk.w.between(0, 30*time.Second)
-	}
+	d := wk.w.length(t, script.Millis)
 	if script.Fails(int(a.Key.Number)) {
 		outcome, a.retryAfter = dag.OutcomeFailed, time.Duration(script.RetryAfter)*time.Millisecond*100
 	}
@@ -47,6 +44,18 @@ func (wk *worker) run(a *attempt) {
 	})
 }
 
+// length is how long an executor works. A task that is brisk may take long all the same.
+func (w *world) length(t *task, script int) time.Duration {
+	if t.brisk && !w.chance(0.03) {
+		return w.between(time.Millisecond, 20*time.Millisecond)
+	}
+	d := time.Duration(script) * time.Millisecond * 100
+	if w.chance(0.3) {
+		d += w.between(0, 30*time.Second)
+	}
+	return d
+}
+
 // stop tells an executor to stop: it ends within its grace.
 func (wk *worker) stop(a *attempt) {
 	if a.exec == nil || a.told || a.over {
@@ -62,12 +71,14 @@ func (wk *worker) finish(a *attempt, outcome dag.Outcome) {
 		return
 	}
 	a.over = true
+	ran := time.Duration(0) // it never began
 	if a.exec != nil {
 		wk.w.end(func(e *execution) bool { return e == a.exec })
+		ran = max(1, wk.w.now-a.started)
 	}
 	flags := wk.w.store.task(a.key().task).row.Flags
 	offer := ledger.MayOffer(flags.Unlocks(), wk.w.chance(0.2), wk.leaving)
 	wk.step(func(out *todo) {
-		wk.ledger.Finish(wk.w.time(), a, ledger.Result{Outcome: outcome, Bytes: 1}, offer, out)
+		wk.ledger.Finish(wk.w.time(), a, ledger.Result{Outcome: outcome, Bytes: 1, Ran: ran}, offer, out)
 	})
 }

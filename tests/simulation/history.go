@@ -19,6 +19,9 @@ type truth struct {
 	ready     time.Duration // since when it has been ready
 	barred    int32         // attempts up to this were cancelled before they had started
 	cancelled bool          // a user asked for it
+	claimed   time.Duration // when the latest attempt was
+	again     bool          // it is ready, and was interrupted
+	unstarted int32         // the latest attempt that its worker handed back without having begun it
 	forced    bool          // the execution lost or timed out an attempt so that it counts
 	losses    int           // workers lost, in the execution
 	failures  int           // counted ones, in the execution
@@ -63,10 +66,11 @@ type execution struct {
 	worker       int
 	session      *session
 	begun, ended time.Duration
-	of           int  // which execution of its task
-	repeatable   bool // its task may run twice
-	frozen       bool // with its process, past the fence or past its own timeout
-	barred       bool // it was cancelled before it began
+	granted      time.Duration // when its worker heard that it was its own; 0: it began before
+	of           int           // which execution of its task
+	repeatable   bool          // its task may run twice
+	frozen       bool          // with its process, past the fence or past its own timeout
+	barred       bool          // it was cancelled before it began
 	over         bool
 }
 
@@ -75,10 +79,15 @@ func (w *world) begin(wk *worker, a *attempt) *execution {
 	t := w.store.task(a.key().task)
 	e := &execution{task: t, number: a.key().number, worker: wk.id - 100, session: a.session, begun: w.now, of: t.truth.of(a.key().number).execution,
 		repeatable: t.row.Flags&dag.FlagRepeatable != 0, barred: a.key().number <= t.truth.barred}
+	if a.Granted() {
+		e.granted = a.GrantedAt().Sub(epoch)
+	}
 	w.trace("start", wk.id, int(a.key().task.Tree())*1000+a.key().task.Index(), int(a.key().number))
 	w.report.Starts++
 	w.open = append(w.open, e)
 	w.ran = append(w.ran, e)
+	w.begun[a.key()] = e
+	w.judgeBegin(wk, a)
 	if a.StartedEarly() && !a.Granted() {
 		w.report.Early++
 	}
@@ -127,7 +136,7 @@ func events(t *tree) (out []history.Event) {
 func (w *world) history() (history.History, []oracle.Tree) {
 	h := history.History{Attempts: map[string][]history.Ended{}, Events: w.told, Ends: map[string]history.End{}, Slots: map[string]int{}}
 	for pool := 1; pool <= pools; pool++ {
-		h.Slots[strconv.Itoa(pool)] = slots
+		h.Slots[strconv.Itoa(pool)] = w.par.Slots
 	}
 	for _, e := range w.ran {
 		tree := w.store.trees[e.task.row.Key.Tree()-1]
@@ -159,8 +168,8 @@ func (w *world) history() (history.History, []oracle.Tree) {
 func (w *world) abandoned(e *execution) bool {
 	end := w.store.attempts[attemptKey{e.task.row.Key, e.number}]
 	switch {
-	case end == nil:
-		return false
+	case end == nil: // cancelled before it began, or not yet settled
+		return e.barred && e.repeatable
 	case end.Outcome == dag.OutcomeCancelled:
 		return true
 	}

@@ -32,6 +32,7 @@ func (w *world) judgeSettle(before dag.Row, r dag.Result) {
 		}
 		return
 	}
+	w.judgeUnstarted(t, r)
 	if !w.wasGiven(t, r.Attempt, r.Worker) {
 		w.broken("task %d is settled by a worker that was never given it", t.row.Key.Index())
 	}
@@ -85,7 +86,10 @@ func (w *world) judgeMove(t *task, r *dag.Row) {
 		w.broken("task %d is %s, worker %d", i, r.State, r.Worker)
 	}
 	if r.State == dag.Ready && (old.State != dag.Ready || r.Attempt != old.Attempt) {
-		t.truth.ready = w.now
+		t.truth.ready, t.truth.again = w.now, r.Attempt > old.Attempt && old.State == dag.Running
+	}
+	if r.State == dag.Running && old.State != dag.Running {
+		t.truth.claimed = w.now
 	}
 	if old.State == dag.Waiting && r.State != dag.Waiting && r.State != dag.Cancelled {
 		w.after(0, func() { w.judgeOrder(t, r.State) })
@@ -116,11 +120,12 @@ func (w *world) judgeEnd(t *task, e dag.Ended) {
 	switch e.Outcome {
 	case dag.OutcomeLost, dag.OutcomeReturned:
 		w.report.TakenBack++
-		fails := t.policy.OnLost == dag.FailLost || t.truth.losses >= dag.PoisonLimit
+		fails := t.truth.unstarted != e.Attempt && (t.policy.OnLost == dag.FailLost || t.truth.losses >= dag.PoisonLimit)
 		if e.Counted != fails {
 			w.broken("task %d attempt %d was %s; counted is %v", i, e.Attempt, e.Outcome, e.Counted)
 		}
 		t.truth.forced = t.truth.forced || fails
+		w.judgeLoss(t, e)
 	case dag.OutcomeTimedOut:
 		t.truth.failures++
 		t.truth.forced = true

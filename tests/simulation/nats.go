@@ -21,6 +21,9 @@ type message struct {
 	key        attemptKey
 	token      []byte
 	repeatable bool
+	ahead      bool      // it may be claimed before it has a slot
+	bytes      int       // its size
+	more       []message // attempts that come in the same message
 
 	seq       int
 	at        time.Duration // stored
@@ -45,6 +48,8 @@ type result struct {
 	permanent, early bool
 	retryAfter       time.Duration
 	offer            bool // its slot waits for a task that it unlocks
+	unstarted        bool // it never began
+	waited           time.Duration
 	ran              time.Duration
 }
 

@@ -73,7 +73,7 @@ func (s *store) claimOptimistically(claims []dag.Claim) (d *dag.Decision, verdic
 }
 
 // holds reports whether all that a decision assumes is so. Postgres compares while it writes; as nothing happens in between
-// here, that comes to the same. It adds when attempts began, which the decision does not know and the write leaves alone.
+// here, that comes to the same. It adds when attempts began, which the decision does not know.
 func (s *store) holds(o *dag.Optimistic) bool {
 	for _, w := range o.Assumed.Workers {
 		if r := s.worker(w); r == nil || !r.live(s.w.now) {
@@ -102,6 +102,12 @@ func (s *store) holds(o *dag.Optimistic) bool {
 	for i := range o.Decision.Ended {
 		e := &o.Decision.Ended[i]
 		e.StartedAt = s.task(e.Task).row.StartedAt
+		if e.Waited > 0 {
+			if e.StartedAt = e.StartedAt.Add(e.Waited); e.StartedAt.After(s.w.time()) {
+				e.StartedAt = s.w.time()
+			}
+			o.Decision.Row(e.Task).StartedAt = e.StartedAt
+		}
 	}
 	return true
 }

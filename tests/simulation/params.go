@@ -17,8 +17,13 @@ type Params struct {
 	Crashes, Freezes, Wipes int           // planned ones; a wipe is all of NATS
 	Outages, Cuts, Drains   int           // of Postgres; of a worker's network; of a worker
 	Cancels, Forgeries      int
-	Parts                   int  // how many single tasks of each tree users execute, with what they depend on
-	Rerun                   bool // a user executes each tree again when it has ended
+	Parts                   int     // how many single tasks of each tree users execute, with what they depend on
+	Rerun                   bool    // a user executes each tree again when it has ended
+	Slots                   int     // of each pool of a worker
+	Brisk                   float64 // of tasks: they run for some milliseconds only
+	Ahead                   int     // attempts of a pool that a worker may have in line, at most
+	Strikes                 int     // things that go wrong for a worker that has something in line
+	Older                   bool    // a coordinator knows nothing of lines: nothing is to be claimed ahead
 	Trace                   bool
 }
 
@@ -26,7 +31,10 @@ type Params struct {
 func Random(seed uint64) Params {
 	r := rand.New(rand.NewPCG(seed, 1))
 	p := Params{Seed: seed, Trees: 1 + r.IntN(3), Tasks: 1 + r.IntN(20), Coordinators: 1 + r.IntN(3), Workers: 1 + r.IntN(3),
-		Faults: time.Duration(20+r.IntN(100)) * time.Second, Cancels: r.IntN(7), Rerun: r.IntN(3) == 0, Forgeries: r.IntN(20)}
+		Faults: time.Duration(20+r.IntN(100)) * time.Second, Cancels: r.IntN(7), Rerun: r.IntN(3) == 0, Forgeries: r.IntN(20), Slots: 3}
+	if r.IntN(4) == 0 {
+		p.brisk(r)
+	}
 	if r.IntN(3) == 0 {
 		p.Parts = r.IntN(5)
 	}
@@ -39,6 +47,12 @@ func Random(seed uint64) Params {
 	p.Crashes, p.Freezes, p.Wipes, p.Outages = r.IntN(6), r.IntN(4), r.IntN(3), r.IntN(2)
 	p.Cuts, p.Drains = r.IntN(3), r.IntN(3)
 	return p
+}
+
+// brisk makes a history in which many short tasks come at once, so that workers have lines.
+func (p *Params) brisk(r *rand.Rand) {
+	p.Tasks, p.Slots, p.Brisk, p.Ahead, p.Older = 20+r.IntN(60), 1+r.IntN(3), 0.7+0.3*r.Float64(), 1+r.IntN(16), r.IntN(16) == 0
+	p.Strikes = r.IntN(4)
 }
 
 // Smaller are variants of the history with less of one thing, for finding the shortest that still fails.
@@ -61,7 +75,7 @@ func (p Params) Smaller() []Params {
 		func(q *Params) *int { return &q.Wipes }, func(q *Params) *int { return &q.Outages },
 		func(q *Params) *int { return &q.Cuts }, func(q *Params) *int { return &q.Drains },
 		func(q *Params) *int { return &q.Cancels }, func(q *Params) *int { return &q.Forgeries },
-		func(q *Params) *int { return &q.Parts },
+		func(q *Params) *int { return &q.Parts }, func(q *Params) *int { return &q.Strikes },
 	} {
 		less(func(q *Params) { *f(q) = 0 })
 		less(func(q *Params) { *f(q) = max(0, *f(q)-1) })
@@ -74,6 +88,9 @@ func (p Params) Smaller() []Params {
 		less(func(q *Params) { *f(q) = 0 })
 	}
 	less(func(q *Params) { q.Rerun = false })
+	less(func(q *Params) { q.Brisk, q.Ahead = 0, 0 })
+	less(func(q *Params) { q.Ahead = max(0, q.Ahead-1) })
+	less(func(q *Params) { q.Older = false })
 	return out
 }
 

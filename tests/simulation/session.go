@@ -59,7 +59,7 @@ func (wk *worker) answered(s *session, sent time.Duration, an answer) {
 			wk.ledger.Receipt(keyOf(k), out)
 		}
 		for _, k := range an.cancel {
-			wk.ledger.Cancel(keyOf(k), out)
+			wk.cancelled(k, out)
 		}
 		for _, k := range an.disowned {
 			wk.ledger.Disown(&s.Session, uint64(an.number), keyOf(k), out)

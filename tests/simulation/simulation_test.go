@@ -49,6 +49,7 @@ func TestSimulation(t *testing.T) {
 	var next, starts, overlaps, killed, back, early, handed, missed atomic.Int64
 	var virtual atomic.Int64
 	var mu sync.Mutex
+	var lines Lines
 	failed := -1
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -70,13 +71,12 @@ func TestSimulation(t *testing.T) {
 				handed.Add(int64(r.HandedOver))
 				missed.Add(int64(r.Missed))
 				virtual.Add(int64(r.Time))
-				if r.Broken != "" {
-					mu.Lock()
-					if failed < 0 || n < failed {
-						failed = n
-					}
-					mu.Unlock()
+				mu.Lock()
+				lines.add(r.Lines)
+				if r.Broken != "" && (failed < 0 || n < failed) {
+					failed = n
 				}
+				mu.Unlock()
 			}
 		})
 	}
@@ -85,7 +85,11 @@ func TestSimulation(t *testing.T) {
 	t.Logf("%d histories in %s, %.0f a minute; %s of virtual time, %d starts (%d early, %d handed over and %d of those in vain, %d beside another that may), %d kills, %d attempts taken back",
 		histories, took.Round(time.Millisecond), float64(histories)/took.Minutes(), time.Duration(virtual.Load()).Round(time.Second),
 		starts.Load(), early.Load(), handed.Load(), missed.Load(), overlaps.Load(), killed.Load(), back.Load())
+	t.Logf("in lines: %+v", lines)
 	if failed < 0 {
+		if least := min(lines.Claimed, lines.Started, lines.HandedBack, lines.Cancelled, lines.Drained, lines.Fenced, lines.Crashed); histories >= 2000 && least == 0 {
+			t.Errorf("of what may happen to attempts in line, something never did: %+v", lines)
+		}
 		return
 	}
 	explain(t, first+uint64(failed), failed+1)

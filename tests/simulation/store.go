@@ -51,6 +51,7 @@ type task struct {
 	deps       []dag.Edge
 	dependents []dag.Dependent
 	deadly     bool // its executor may take the worker with it
+	brisk      bool // it runs for some milliseconds
 	truth      truth
 }
 
@@ -61,6 +62,7 @@ type run struct {
 	first    dag.Key
 	n        int
 	attempt  int32
+	again    bool          // of tasks that were interrupted
 	sent, at time.Duration // published; looked at
 }
 
@@ -230,6 +232,7 @@ func (s *store) ended(e dag.Ended) {
 	case e.StartedAt.After(epoch.Add(s.w.now)) || !e.StartedAt.IsZero() && e.StartedAt.Before(epoch.Add(s.endOf(attemptKey{e.Task, e.Attempt - 1}))):
 		s.w.broken("task %d attempt %d starts at %s, and that is not between the end of the one before and its own, %s", e.Task.Index(), e.Attempt, e.StartedAt, s.w.now)
 	default:
+		s.w.judgeStart(s.task(e.Task), e)
 		s.attempts[k] = &attemptRow{Ended: e, at: s.w.now, finished: e.Worker == 0 || e.Outcome != dag.OutcomeCancelled}
 		s.w.judgeEnd(s.task(e.Task), e)
 	}
@@ -278,25 +281,31 @@ func joined(rows []*dag.Row) []run {
 	for _, r := range rows {
 		if n := len(out); n > 0 {
 			last := &out[n-1]
-			if last.pool == r.Pool && last.priority == r.Priority && last.attempt == r.Attempt && last.first+dag.Key(last.n) == r.Key {
+			if last.pool == r.Pool && last.priority == r.Priority && last.attempt == r.Attempt && last.again == r.Again() && last.first+dag.Key(last.n) == r.Key {
 				last.n++
 				continue
 			}
 		}
-		out = append(out, run{pool: r.Pool, priority: r.Priority, first: r.Key, n: 1, attempt: r.Attempt})
+		out = append(out, run{pool: r.Pool, priority: r.Priority, first: r.Key, n: 1, attempt: r.Attempt, again: r.Again()})
 	}
 	return out
 }
 
 // place puts ready tasks in the queue of their pool: to published when there is room and nothing of their priority or
-// above waits, else to ready.
+// above waits, else to ready: those that were interrupted ahead of all that wait.
 func (s *store) place(rows []*dag.Row, room func(int32, int) bool, eff *effects) {
 	waiting := slices.Clone(s.ready)
+	var first []run
 	for _, r := range joined(rows) {
 		s.runs++
 		r.id = s.runs
 		passes := slices.ContainsFunc(waiting, func(o run) bool { return o.pool == r.pool && o.priority <= r.priority })
-		if room == nil || passes || !room(r.pool, r.n) {
+		switch {
+		case room != nil && !passes && room(r.pool, r.n):
+		case r.again:
+			first = append(first, r)
+			continue
+		default:
 			s.ready = append(s.ready, r)
 			continue
 		}
@@ -304,6 +313,7 @@ func (s *store) place(rows []*dag.Row, room func(int32, int) bool, eff *effects)
 		s.published = append(s.published, r)
 		eff.publish = append(eff.publish, s.work(r)...)
 	}
+	s.ready = slices.Concat(first, s.ready)
 }
 
 // work is what is to be published for a run: of those of its tasks that still are ready.
@@ -315,7 +325,8 @@ func (s *store) work(r run) []*message {
 			continue
 		}
 		out = append(out, &message{lane: lane{r.pool, r.priority}, key: attemptKey{k, r.attempt}, token: tokens.Of(k, r.attempt),
-			repeatable: t.row.Flags&dag.FlagRepeatable != 0})
+			repeatable: t.row.Flags&dag.FlagRepeatable != 0, bytes: 100 + s.w.rng.IntN(1000),
+			ahead: !s.w.par.Older && dag.MayBeClaimedAhead(r.attempt, t.truth.of(r.attempt).first, t.row.Flags)})
 	}
 	return out
 }

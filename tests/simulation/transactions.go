@@ -127,11 +127,12 @@ func (s *store) lanes() []lane {
 func (s *store) dispatch(l lane, n int) []*message {
 	var out []*message
 	var left []run
-	for _, r := range s.ready {
+	for i, r := range s.ready {
 		if n == 0 || r.pool != l.pool || r.priority != l.priority {
 			left = append(left, r)
 			continue
 		}
+		s.w.judgeTurn(r, s.ready[i+1:])
 		taken := r
 		taken.n = min(r.n, n)
 		n -= taken.n

@@ -19,9 +19,10 @@ const (
 	resendAfter   = 5 * time.Second
 	drainGrace    = 8 * time.Second
 	flushGrace    = 10 * time.Second
-	slots         = 3 // of each pool
 	pools         = 2 // they are numbered from 1
-	maxKept       = 8 // results without receipt
+	maxKept       = 8 // results without receipt, beside those of a line
+	lineWait      = 100 * time.Millisecond
+	lineBytes     = 5000
 )
 
 // worker is a process without state: what it knows of attempts dies with it. Its steps are those of package ledger; what
@@ -33,6 +34,7 @@ type worker struct {
 	taker   *ticker
 	cut     time.Duration // its network is cut until then
 	leaving bool
+	tiring  bool // what is in line is looked after
 }
 
 // session is one instance: from the first beat to the fence.
@@ -53,7 +55,9 @@ type attempt struct {
 	permanent  bool          // its failure
 	retryAfter time.Duration // its failure asks for
 	started    time.Duration
-	tries      int // of asking
+	tries      int  // of asking
+	cancelled  bool // the worker was told
+	watched    bool // in line: see judgeLines
 }
 
 // letter is a delivery of a message.
@@ -68,6 +72,12 @@ func (l letter) Ack() { l.wk.net(func() { l.wk.w.nats.ack(l.created, l.seq) }) }
 // Nak implements [ledger.Message].
 func (l letter) Nak() { l.wk.net(func() { l.wk.w.nats.nak(l.created, l.seq) }) }
 
+// delivery is what attempts keep of the message that they came in.
+type delivery struct {
+	ledger.Message
+	seq int // the message's
+}
+
 func keyOf(k attemptKey) ledger.Key { return ledger.Key{Task: int64(k.task), Number: uint32(k.number)} }
 
 func (a *attempt) key() attemptKey {
@@ -77,7 +87,7 @@ func (a *attempt) key() attemptKey {
 func (wk *worker) start() {
 	wk.up = true
 	wk.life++
-	wk.frozen, wk.leaving = 0, false
+	wk.frozen, wk.leaving, wk.tiring = 0, false, false
 	wk.forgetAll()
 	wk.taker = wk.tick(time.Second, wk.take)
 	wk.newSession()
@@ -85,9 +95,10 @@ func (wk *worker) start() {
 }
 
 func (wk *worker) forgetAll() {
-	limits := ledger.Limits{Kept: maxKept, KeptBytes: 1 << 20, Resend: resendAfter}
+	limits := ledger.Limits{Kept: maxKept + 2*wk.w.par.Ahead, KeptBytes: 1 << 20, Resend: resendAfter,
+		Ahead: wk.w.par.Ahead, AheadBytes: lineBytes, Wait: lineWait}
 	for range pools {
-		limits.Slots = append(limits.Slots, slots)
+		limits.Slots = append(limits.Slots, wk.w.par.Slots)
 	}
 	wk.ledger = ledger.New[*attempt](limits)
 }
@@ -118,17 +129,19 @@ type todo = ledger.Todo[*attempt]
 // step takes a step of the ledger and does what follows.
 func (wk *worker) step(take func(out *todo)) {
 	var out todo
+	lined := wk.lined()
 	take(&out)
 	if err := wk.ledger.Check(); err != nil {
 		wk.w.broken("ledger of worker %d: %v", wk.id-100, err)
 	}
+	wk.judgeLines(lined, &out)
 	wk.do(&out)
 }
 
 // do carries out what a step leaves to be done. It sorts, as the ledger has no order and histories have one.
 func (wk *worker) do(out *todo) {
 	for _, list := range [][]ledger.Message{out.Ack, out.Nak} {
-		slices.SortStableFunc(list, func(a, b ledger.Message) int { return cmp.Compare(a.(letter).seq, b.(letter).seq) })
+		slices.SortStableFunc(list, func(a, b ledger.Message) int { return cmp.Compare(a.(delivery).seq, b.(delivery).seq) })
 	}
 	for _, m := range out.Ack {
 		m.Ack()
@@ -143,8 +156,11 @@ func (wk *worker) do(out *todo) {
 	for _, list := range [][]*attempt{out.Start, out.Report, out.Ask, out.Again} {
 		slices.SortStableFunc(list, compare)
 	}
+	life := wk.life
 	for _, a := range out.Start {
-		wk.run(a)
+		if wk.life == life { // it may be killed in between
+			wk.run(a)
+		}
 	}
 	for _, a := range out.Report {
 		wk.report(a)
@@ -159,6 +175,9 @@ func (wk *worker) do(out *todo) {
 	}
 	if out.Freed != 0 {
 		wk.taker.wake()
+	}
+	if out.Lined {
+		wk.tire()
 	}
 }
 
@@ -193,27 +212,38 @@ func (wk *worker) newAttempt(s *session, m message) *attempt {
 	t.truth.given = append(t.truth.given, given{m.key.number, wk.id - 100})
 	return &attempt{
 		Entry: ledger.Entry{Key: keyOf(m.key), Token: m.token, Session: &s.Session, Pool: int(max(1, m.lane.pool) - 1),
-			Repeatable: m.repeatable, Delivered: m.delivered},
+			Repeatable: m.repeatable, Delivered: m.delivered, Ahead: m.ahead, Priority: m.lane.priority, Bytes: m.bytes, Taken: wk.w.time()},
 		work: m, session: s,
 	}
 }
 
-// arrive enters a message that was taken. What the network brings late or twice may find no slot: a real taker waits for
-// what it has asked for.
+// arrive enters the attempts of a message that was taken. What the network brings late or twice may find no slot, and stands in
+// line.
 func (wk *worker) arrive(s *session, m message, created int) {
-	a, l := wk.newAttempt(s, m), letter{wk, created, m.seq}
-	a.Message = l
-	if wk.leaving || wk.ledger.Free(a.Pool) <= 0 {
+	l := letter{wk, created, m.seq}
+	if wk.leaving || !wk.ledger.HasRoom() {
 		l.Nak()
 		return
 	}
-	wk.step(func(out *todo) { wk.ledger.Take(a, out) })
+	all := append([]message{m}, m.more...)
+	both := delivery{ledger.Bundle(l, len(all)), m.seq}
+	wk.step(func(out *todo) {
+		for _, one := range all {
+			one.seq, one.delivered = m.seq, m.delivered
+			a := wk.newAttempt(s, one)
+			a.Message = both
+			wk.ledger.Take(a, out)
+		}
+	})
 }
 
 // ask claims an attempt.
 func (wk *worker) ask(a *attempt) {
 	if a.session.Ended() || !wk.ledger.Ask(wk.w.time(), a) {
 		return
+	}
+	if a.Lined() {
+		wk.w.judgeAhead(a)
 	}
 	answered, life := false, wk.life
 	answer := func(v dag.Verdict) {
@@ -250,7 +280,7 @@ func (wk *worker) publish(a *attempt) {
 		return
 	}
 	r := result{key: a.key(), token: a.Token, outcome: a.Result.Outcome, permanent: a.permanent, retryAfter: a.retryAfter, early: a.Result.Early,
-		offer: a.Result.Offer, ran: wk.w.now - a.started}
+		offer: a.Result.Offer, ran: wk.w.now - a.started, unstarted: a.exec == nil && a.Result.Outcome == dag.OutcomeReturned, waited: a.waited()}
 	b := batch{worker: wk.id - 100, session: a.session.name, results: []result{r}}
 	life, stored := wk.life, false
 	wk.net(func() {
@@ -280,7 +310,15 @@ func (wk *worker) resend(done func()) {
 
 // cancel stops an attempt. Called from the network.
 func (wk *worker) cancel(k attemptKey) {
-	wk.reach(wk.life, func() { wk.step(func(out *todo) { wk.ledger.Cancel(keyOf(k), out) }) })
+	wk.reach(wk.life, func() { wk.step(func(out *todo) { wk.cancelled(k, out) }) })
+}
+
+// cancelled is the step of an attempt that a coordinator says is cancelled.
+func (wk *worker) cancelled(k attemptKey, out *todo) {
+	for a := range wk.ledger.All {
+		a.cancelled = a.cancelled || a.key() == k
+	}
+	wk.ledger.Cancel(keyOf(k), out)
 }
 
 // drain stops taking, gives what runs some time, hands back the rest, and leaves when all is reported.

@@ -3,6 +3,7 @@ package simulation
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -27,6 +28,7 @@ type Report struct {
 	Early       int // starts before the claim was confirmed
 	HandedOver  int // claims together with the result that unlocked the task
 	Missed      int // of those, handed back as the message was lost
+	Lines       Lines
 }
 
 type world struct {
@@ -38,17 +40,20 @@ type world struct {
 	workers      []*worker
 	sessions     int
 	dbDown       time.Duration
+	struck       int // see [Params.Strikes]
 	pending      int // what users still want
 	open         []*execution
 	ran          []*execution               // all of them
 	told         map[string][]history.Event // by trees' executions that have ended, the last ones left out
+	begun        map[attemptKey]*execution  // the last one of each attempt
+	ahead        map[attemptKey]bool        // attempts that were ever asked for while they were in line
 	offers       map[attemptKey]int         // results that ever offered a slot, until a task is handed over for it: by which worker
 	report       Report
 }
 
 // Run plays the history.
 func Run(par Params) Report {
-	w := &world{par: par, offers: map[attemptKey]int{}, told: map[string][]history.Event{}}
+	w := &world{par: par, offers: map[attemptKey]int{}, told: map[string][]history.Event{}, begun: map[attemptKey]*execution{}, ahead: map[attemptKey]bool{}}
 	w.rng = rand.New(rand.NewPCG(par.Seed, 2))
 	if par.Trace {
 		w.keep = 400
@@ -186,6 +191,7 @@ func (w *world) unsettled() string {
 // submit stores a tree, held, and plans what users do with it.
 func (w *world) submit(key dag.TreeKey) {
 	script := oracle.Random(w.rng, oracle.Shape{Prefix: fmt.Sprint(key), Tasks: 1 + w.rng.IntN(w.par.Tasks), Fails: 0.3, Optional: 0.3, Group: 0.1, Hang: 0.03})
+	w.loosen(script)
 	t := &tree{key: key, script: script}
 	for i, st := range script.Tasks {
 		row := dag.Row{Key: key.Key(i), Flags: dag.FlagLeaf, Priority: dag.Priority(w.rng.IntN(dag.Priorities)), Pool: int32(1 + w.rng.IntN(pools)), Attempt: 1}
@@ -196,6 +202,7 @@ func (w *world) submit(key dag.TreeKey) {
 		for _, d := range st.Deps {
 			task.deps = append(task.deps, dag.Edge{Task: int32(d.On), Required: !d.Optional})
 		}
+		task.brisk = w.chance(w.par.Brisk)
 		w.furnish(&row, task, st, &script.Tasks[i].Script)
 		task.row = row
 		t.tasks = append(t.tasks, task)
@@ -230,6 +237,14 @@ func (w *world) submit(key dag.TreeKey) {
 	}
 }
 
+// loosen leaves few dependencies in a tree whose tasks are to come at once.
+func (w *world) loosen(t oracle.Tree) {
+	for i := range t.Tasks {
+		task := &t.Tasks[i]
+		task.Deps = slices.DeleteFunc(task.Deps, func(oracle.Dep) bool { return w.par.Brisk > 0 && w.chance(0.8) })
+	}
+}
+
 // furnish gives a task flags and policies.
 func (w *world) furnish(row *dag.Row, t *task, st oracle.Task, sc *oracle.Script) {
 	if st.Group {
@@ -249,6 +264,10 @@ func (w *world) furnish(row *dag.Row, t *task, st oracle.Task, sc *oracle.Script
 		t.policy.NotBefore = epoch.Add(w.between(0, 60*time.Second))
 	case 4:
 		t.policy.OnLost = dag.FailLost
+		row.Flags |= dag.FlagOnce
+		if w.rng.IntN(4) == 0 {
+			row.Flags |= dag.FlagRepeatable
+		}
 	case 5:
 		row.Flags |= dag.FlagTimed
 		t.policy.ScheduleToStart = w.between(10*time.Second, 120*time.Second)
@@ -303,6 +322,7 @@ func (w *world) stopProcess(p *process) {
 	p.life++
 	if p.id >= 100 {
 		w.end(func(e *execution) bool { return e.worker == p.id-100 })
+		w.workers[p.id-100].crashed()
 		w.workers[p.id-100].forgetAll()
 	}
 	w.after(w.between(100*time.Millisecond, 40*time.Second), func() {
@@ -365,15 +385,23 @@ func (w *world) cancelSomething() bool {
 	t := w.store.trees[w.rng.IntN(len(w.store.trees))]
 	w.trace("cancel", -1, int(t.key), 0)
 	if w.rng.IntN(3) == 0 {
-		w.store.cancelTree(t)
-		c.resume(c.life, func() { c.followups.wake() })
+		w.cancelTree(t, c)
 		return true
 	}
 	var keys []dag.Key
 	for range 1 + w.rng.IntN(2) {
 		keys = append(keys, t.key.Key(w.rng.IntN(len(t.tasks))))
 	}
+	w.cancelTasks(keys, c)
+	return true
+}
+
+func (w *world) cancelTree(t *tree, c *coordinator) {
+	w.store.cancelTree(t)
+	c.resume(c.life, func() { c.followups.wake() })
+}
+
+func (w *world) cancelTasks(keys []dag.Key, c *coordinator) {
 	eff := w.store.cancelTasks(keys, c.room)
 	c.resume(c.life, func() { c.after(eff) })
-	return true
 }

@@ -128,7 +128,7 @@ func (e *Entry) Lined() bool { return e.inLine }
 
 // mayStartEarly reports whether the attempt may start before its claim is answered.
 func (e *Entry) mayStartEarly() bool {
-	return e.Repeatable && e.Delivered == 1 && e.phase == waiting && e.claim != claimYes
+	return e.Repeatable && e.Delivered == 1 && e.phase == waiting && e.claim != claimYes && !e.cancelled
 }
 
 // mayBeAskedAhead reports whether the attempt may be claimed while it is in line. One that may start beside its claim may have been

@@ -177,11 +177,7 @@ func (l *Ledger[A]) Cancel(k Key, todo *Todo[A]) {
 	}
 	e.cancelled = true
 	todo.stop(a, Cancelled)
-	switch {
-	case e.phase != waiting:
-	case e.claim == claimYes: // in line
+	if e.phase == waiting && e.claim == claimYes { // in line
 		l.handBack(a, Cancelled, todo)
-	case e.queued && e.mayBeAskedAhead(): // it is asked for: the answer lets it go
-		e.queued = false
 	}
 }

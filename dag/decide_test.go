@@ -80,6 +80,18 @@ func TestSettle(t *testing.T) {
 		"what must not start twice fails when it is handed back": {
 			row: with(runningRow(0), func(r *dag.Row) { r.Policy = &dag.Policy{OnLost: dag.FailLost} }), result: result(dag.OutcomeReturned),
 			want: "failed attempt 2 worker 0 failures 0 crashes 0 ended 1 timers 0"},
+		"what must not start twice is ready again when it never began": {
+			row:    with(runningRow(0), func(r *dag.Row) { r.Policy = &dag.Policy{OnLost: dag.FailLost} }),
+			result: func() dag.Result { r := result(dag.OutcomeReturned); r.Unstarted = true; return r }(),
+			want:   "ready attempt 3 worker 0 failures 0 crashes 0 ended 1 timers 0"},
+		"so is what was lost before": {
+			row:    with(runningRow(0), func(r *dag.Row) { r.Crashes = dag.PoisonLimit - 1 }),
+			result: func() dag.Result { r := result(dag.OutcomeReturned); r.Unstarted = true; return r }(),
+			want:   "ready attempt 3 worker 0 failures 0 crashes 2 ended 1 timers 0"},
+		"a failure that says it never began is a failure": {
+			row:    runningRow(0),
+			result: func() dag.Result { r := result(dag.OutcomeFailed); r.Unstarted = true; return r }(),
+			want:   "failed attempt 2 worker 0 failures 1 crashes 0 ended 1 timers 0"},
 		"an older attempt's result changes nothing": {
 			row: with(runningRow(0), func(r *dag.Row) { r.Attempt = 3 }), result: result(dag.OutcomeCompleted), refused: true},
 		"another worker's result changes nothing": {
@@ -122,6 +134,94 @@ func TestSettle(t *testing.T) {
 				t.Error("the same result changed something twice")
 			}
 		})
+	}
+}
+
+// TestStarts: an attempt started when it was claimed, or as much later as its worker waited for a slot.
+func TestStarts(t *testing.T) {
+	claimed := runningRow(0).StartedAt // a second before now
+	for name, tc := range map[string]struct {
+		result dag.Result
+		ready  bool      // it is not claimed
+		want   time.Time // of the attempt
+	}{
+		"it did not wait":                     {dag.Result{Outcome: dag.OutcomeCompleted}, false, claimed},
+		"it waited":                           {dag.Result{Outcome: dag.OutcomeCompleted, Waited: 300 * time.Millisecond}, false, claimed.Add(300 * time.Millisecond)},
+		"it waited and failed":                {dag.Result{Outcome: dag.OutcomeFailed, Waited: 300 * time.Millisecond}, false, claimed.Add(300 * time.Millisecond)},
+		"it waited, and was interrupted":      {dag.Result{Outcome: dag.OutcomeReturned, Waited: 300 * time.Millisecond}, false, claimed.Add(300 * time.Millisecond)},
+		"its worker's clock is wrong":         {dag.Result{Outcome: dag.OutcomeCompleted, Waited: time.Hour}, false, now},
+		"its worker's clock goes backwards":   {dag.Result{Outcome: dag.OutcomeCompleted, Waited: -time.Hour}, false, claimed},
+		"it never began":                      {dag.Result{Outcome: dag.OutcomeReturned, Unstarted: true}, false, time.Time{}},
+		"it never began, and says it waited":  {dag.Result{Outcome: dag.OutcomeReturned, Unstarted: true, Waited: time.Second / 2}, false, time.Time{}},
+		"it started beside its claim":         {dag.Result{Outcome: dag.OutcomeCompleted, Early: true, Ran: 200 * time.Millisecond}, true, now.Add(-200 * time.Millisecond)},
+		"early ones don't wait":               {dag.Result{Outcome: dag.OutcomeCompleted, Early: true, Ran: 200 * time.Millisecond, Waited: time.Hour}, true, now.Add(-200 * time.Millisecond)},
+		"early, and its claim came meanwhile": {dag.Result{Outcome: dag.OutcomeCompleted, Early: true, Ran: 200 * time.Millisecond, Waited: time.Hour}, false, claimed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			row := runningRow(0)
+			row.Flags = dag.FlagRepeatable
+			if tc.ready {
+				row.State, row.Worker, row.StartedAt = dag.Ready, 0, time.Time{}
+			}
+			d := decision(row)
+			tc.result.Task, tc.result.Attempt, tc.result.Worker = key(0), 2, 9
+			if !d.Settle(tc.result) || len(d.Ended) != 1 {
+				t.Fatal("it changed nothing")
+			}
+			if got := d.Ended[0].StartedAt; !got.Equal(tc.want) {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// TestTurns: what was interrupted has had its turn, and what failed has not.
+func TestTurns(t *testing.T) {
+	retried := &dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: 3}}
+	returned := func(o dag.Outcome, unstarted bool) func(d *dag.Decision) {
+		return func(d *dag.Decision) {
+			d.Settle(dag.Result{Task: key(0), Attempt: 2, Worker: 9, Outcome: o, Unstarted: unstarted})
+		}
+	}
+	for name, tc := range map[string]struct {
+		step func(d *dag.Decision)
+		want bool
+	}{
+		"handed back":           {returned(dag.OutcomeReturned, false), true},
+		"handed back unstarted": {returned(dag.OutcomeReturned, true), true},
+		"lost":                  {func(d *dag.Decision) { d.Lost(key(0), 9, true) }, true},
+		"disowned":              {func(d *dag.Decision) { d.Lost(key(0), 9, false) }, true},
+		"failed":                {returned(dag.OutcomeFailed, false), false},
+		"completed":             {returned(dag.OutcomeCompleted, false), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			row := runningRow(0)
+			row.Policy = retried
+			d := decision(row)
+			tc.step(d)
+			if got := d.Row(key(0)).Again(); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestMayBeClaimedAhead(t *testing.T) {
+	for _, row := range []struct {
+		fact         string
+		attempt, run int32
+		flags        dag.Flags
+		want         bool
+	}{
+		{"the first attempt", 1, 1, dag.FlagLeaf, true},
+		{"the first of a later run", 5, 5, 0, true},
+		{"one after another that was lost", 2, 1, 0, false},
+		{"one that is repeatable", 1, 1, dag.FlagRepeatable, true},
+		{"one that must not start twice", 1, 1, dag.FlagOnce, false},
+	} {
+		if got := dag.MayBeClaimedAhead(row.attempt, row.run, row.flags); got != row.want {
+			t.Errorf("%s: %v", row.fact, got)
+		}
 	}
 }
 

@@ -3,8 +3,10 @@ package pg
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -203,6 +205,66 @@ func TestASlotAtATimeIsShared(t *testing.T) {
 	}
 }
 
+// TestWhatWasInterruptedGoesFirst: tasks that had their turn are dispatched ahead of what waits, in their order; what fails queues up.
+func TestWhatWasInterruptedGoesFirst(t *testing.T) {
+	t.Parallel()
+	h := newTwoStores(t, 1)
+	out, err := h.s.Submit(t.Context(), waitingTree("t", 12))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lanes, err := h.s.Backlog(t.Context())
+	if err != nil || len(lanes) != 1 {
+		t.Fatal(lanes, err)
+	}
+	take := func(n int) (got []int) {
+		t.Helper()
+		work, err := h.s.Dispatch(t.Context(), lanes[0], n, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range work {
+			if w.Attempt == 1 {
+				h.waiting = append(h.waiting, w)
+			}
+			got = append(got, w.Key.Index())
+		}
+		return got
+	}
+	first := take(6)
+	var claims []dag.Claim
+	for _, w := range h.waiting {
+		claims = append(claims, h.claim(w))
+	}
+	if _, _, err := h.s.Claim(t.Context(), claims); err != nil {
+		t.Fatal(err)
+	}
+	settle := func(of []int, outcome dag.Outcome) {
+		t.Helper()
+		var results []dag.Result
+		for _, i := range of {
+			results = append(results, dag.Result{Task: out.Tree.Key(i), Attempt: 1, Worker: h.worker, Outcome: outcome, Unstarted: outcome == dag.OutcomeReturned})
+		}
+		if _, _, err := h.s.Settle(t.Context(), results, func(int32, dag.Priority, int32) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle(first[4:5], dag.OutcomeCompleted)
+	settle([]int{first[3], first[1]}, dag.OutcomeReturned)
+	settle([]int{first[0]}, dag.OutcomeReturned)
+	if _, err := h.s.TakeBack(t.Context(), h.worker, []dag.Key{out.Tree.Key(first[2]), out.Tree.Key(first[5])}, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	// Each time, those that come ahead of all that wait.
+	want := []int{first[2], first[5], first[0], first[1], first[3]}
+	if got := take(5); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := take(100); len(got) != 6 || !slices.IsSorted(got) {
+		t.Errorf("the others are %v", got)
+	}
+}
+
 // TestResultsOfManyDependencies: what a task with many dependencies starts from is what is looked up one by one, whether they
 // lie close together, and are read by a sweep, or far apart.
 func TestResultsOfManyDependencies(t *testing.T) {
@@ -286,5 +348,63 @@ func TestDependenciesOfATaskThatIsGone(t *testing.T) {
 	s, _ := openStore(t)
 	if _, err := s.sweepOf(t.Context(), &Work{Key: dag.TreeKey(7).Key(0), Deps: MaxInlineDeps + 1}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("%v, want %v", err, ErrNotFound)
+	}
+}
+
+// TestWhatMayBeClaimedAhead: whatever way a task takes to NATS, its work says whether it may be claimed before it has a slot.
+func TestWhatMayBeClaimedAhead(t *testing.T) {
+	t.Parallel()
+	h := newTwoStores(t, 1)
+	tree := func(id string) Submission {
+		return treeOf(&dag.Task{ID: id, Name: "root"}, &dag.Task{ID: id + ".plain", Name: "p", Executor: "e", ParentRef: id},
+			&dag.Task{ID: id + ".once", Name: "o", Executor: "e", ParentRef: id, OnLost: dag.FailLost},
+			&dag.Task{ID: id + ".next", Name: "n", Executor: "e", ParentRef: id, Dependencies: []dag.Dependency{{Ref: id + ".plain"}}},
+			&dag.Task{ID: id + ".last", Name: "l", Executor: "e", ParentRef: id, OnLost: dag.FailLost, Dependencies: []dag.Dependency{{Ref: id + ".plain"}}})
+	}
+	allRoom := func(int32, dag.Priority, int32) bool { return true }
+	for id, room := range map[string]Room{"at once": allRoom, "later": nil} {
+		sub := tree(id)
+		sub.Room = room
+		out, err := h.s.Submit(t.Context(), sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		work := out.Effects.Publish
+		if room == nil {
+			lanes, err := h.s.Backlog(t.Context())
+			if err != nil || len(lanes) != 1 || len(work) > 0 {
+				t.Fatal(lanes, work, err)
+			}
+			if work, err = h.s.Dispatch(t.Context(), lanes[0], 10, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func(how string, work []*Work, want map[int]bool) {
+			t.Helper()
+			got := map[int]bool{}
+			for _, w := range work {
+				got[w.Key.Index()] = w.MayBeClaimedAhead()
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("%s, %s: got %v, want %v", id, how, got, want)
+			}
+		}
+		check("first", work, map[int]bool{1: true, 2: false})
+		plain := work[slices.IndexFunc(work, func(w *Work) bool { return w.Key.Index() == 1 })]
+		if verdicts, _, err := h.s.Claim(t.Context(), []dag.Claim{{Task: plain.Key, Attempt: 1, Worker: h.worker}}); err != nil || verdicts[0] != dag.Yes {
+			t.Fatal(verdicts, err)
+		}
+		_, eff, err := h.s.Settle(t.Context(), []dag.Result{{Task: plain.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeReturned}}, allRoom)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("handed back", eff.Publish, map[int]bool{1: false})
+		if verdicts, _, err := h.s.Claim(t.Context(), []dag.Claim{{Task: plain.Key, Attempt: 2, Worker: h.worker}}); err != nil || verdicts[0] != dag.Yes {
+			t.Fatal(verdicts, err)
+		}
+		if _, eff, err = h.s.Settle(t.Context(), []dag.Result{{Task: plain.Key, Attempt: 2, Worker: h.worker, Outcome: dag.OutcomeCompleted}}, allRoom); err != nil {
+			t.Fatal(err)
+		}
+		check("unlocked", eff.Publish, map[int]bool{3: true, 4: false})
 	}
 }

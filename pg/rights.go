@@ -32,7 +32,7 @@ func (e *MissingRightsError) read(row pgx.Row) error {
 }
 
 // CheckRights is a *[MissingRightsError] when the role may not do in the migrated schema what a coordinator does there: read and
-// write the rows of its tables, read which migrations there are, and count with its sequence. To migrate takes more.
+// write the rows of its tables, read which migrations there are, and count with its sequences. To migrate takes more.
 func (s *Store) CheckRights(ctx context.Context) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()

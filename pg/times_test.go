@@ -71,6 +71,56 @@ func (h *twoStores) eventually(what, query string) {
 	h.t.Fatal("not in time: " + what)
 }
 
+// TestAnAttemptThatWaitedStartsLater: an attempt starts as much later than it was claimed as it waited for a slot of its worker,
+// and one that never began has no start.
+func TestAnAttemptThatWaitedStartsLater(t *testing.T) {
+	t.Parallel()
+	plain := dag.Result{Outcome: dag.OutcomeCompleted, Value: []byte(`1`)}
+	with := func(r dag.Result, f func(*dag.Result)) dag.Result { f(&r); return r }
+	for name, tt := range map[string]struct {
+		result     dag.Result
+		optimistic bool
+		want       string // true of the task t, its first attempt a, and the time c of its claim
+	}{
+		"it waited, and nothing is read": {with(plain, func(r *dag.Result) { r.Waited = 30 * time.Millisecond }), true,
+			"a.started_at = c + interval '30 milliseconds' and t.started_at = a.started_at"},
+		"it waited for longer than that, and nothing is read": {with(plain, func(r *dag.Result) { r.Waited = 100 * 365 * 24 * time.Hour }), true,
+			"a.started_at = a.finished_at and a.started_at > c"},
+		"it did not wait, and nothing is read": {plain, true, "a.started_at = c"},
+		"it waited, and is read": {with(plain, func(r *dag.Result) { r.Waited = 30 * time.Millisecond }), false,
+			"a.started_at = c + interval '30 milliseconds' and t.started_at = a.started_at"},
+		"it waited, and failed": {dag.Result{Outcome: dag.OutcomeFailed, Waited: 30 * time.Millisecond}, false,
+			"a.started_at = c + interval '30 milliseconds'"},
+		"it waited for longer than that": {with(plain, func(r *dag.Result) { r.Waited = 100 * 365 * 24 * time.Hour }), false,
+			"a.started_at <= a.finished_at and a.started_at > c"},
+		"it never began": {dag.Result{Outcome: dag.OutcomeReturned, Unstarted: true}, false,
+			"a.started_at is null and t.started_at is null and not a.counted"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newTwoStores(t, 1)
+			first := h.begin("t")
+			var claimed time.Time
+			if err := h.s.pool.QueryRow(t.Context(), "select started_at from task where key = $1", first.Key).Scan(&claimed); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond)
+			tt.result.Task, tt.result.Attempt, tt.result.Worker = first.Key, 1, h.worker
+			if tt.optimistic {
+				tt.result.Facts = first.Facts()
+			}
+			changed, _, err := h.s.Settle(t.Context(), []dag.Result{tt.result}, nil)
+			if err != nil || !changed[0] {
+				t.Fatal(changed, err)
+			}
+			var good bool
+			if err := h.s.pool.QueryRow(t.Context(), "select "+tt.want+` from task t join attempt a on a.task = t.key and a.number = 1,
+				(select $2::timestamptz as c) c where t.key = $1`, first.Key, claimed).Scan(&good); err != nil || !good {
+				t.Errorf("%s: %v, %v", tt.want, good, err)
+			}
+		})
+	}
+}
+
 // TestAnEarlyAttemptStartsAfterWhatWasBefore: whatever its worker says of the time that it took.
 func TestAnEarlyAttemptStartsAfterWhatWasBefore(t *testing.T) {
 	t.Parallel()

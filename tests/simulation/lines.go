@@ -128,6 +128,11 @@ func (wk *worker) judgeLines(before []*attempt, out *todo) {
 			lines.Fenced++
 		}
 	}
+	for _, a := range out.Start {
+		if a.session.Ended() {
+			wk.w.broken("task %d attempt %d is to start after its session", a.key().task.Index(), a.Key.Number)
+		}
+	}
 	for _, a := range wk.lined() {
 		if cold := a.tries == 0 && !slices.Contains(out.Ask, a); a.watched || !cold && !a.Granted() {
 			continue
@@ -165,8 +170,6 @@ func (w *world) judgeBegin(wk *worker, a *attempt) {
 	switch {
 	case wk.leaving:
 		w.broken("task %d attempt %d starts while its worker drains", i, n)
-	case a.session.Ended():
-		w.broken("task %d attempt %d starts after its session", i, n)
 	case a.cancelled:
 		w.broken("task %d attempt %d starts, and its worker knows that it is cancelled", i, n)
 	case !a.Granted() && !(a.Repeatable && a.Delivered == 1):

@@ -147,8 +147,6 @@ var mutants = []mutation.Mutant{
 		Old: "l.queue(&l.lines[e.Pool].ready, a)\n\t\t}", New: "}"},
 	{Name: "line-starts-beside-a-full-pool", File: "internal/ledger/claim.go", What: "what is granted in line waits for a slot",
 		Old: "case e.holdsSlot:\n", New: "case e.holdsSlot || e.inLine:\n\t\tl.leaveLine(e, todo)\n"},
-	{Name: "line-starts-what-was-not-granted", File: "internal/ledger/line.go", What: "what is claimed ahead waits for the answer",
-		Old: "\tcase e.mayStartEarly():\n\t\tl.queue", New: "\tdefault:\n\t\tl.queue"},
 	{Name: "line-starts-the-cancelled", File: "internal/ledger/claim.go", What: "what is cancelled in line never starts",
 		Old: "if e.phase == waiting && e.claim == claimYes { // in line", New: "if false {"},
 	{Name: "line-starts-the-cancelled-early", File: "internal/ledger/attempt.go", What: "what is cancelled in line does not start beside its claim",

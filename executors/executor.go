@@ -57,8 +57,9 @@ type Description struct {
 	Cancelable            bool            // stops its work when the context ends
 	Repeatable            bool            // running twice at once does no harm; no effect for executors of your own, see [Repeatable]
 	Timeout               time.Duration   // start-to-close when the task names none; 0: unlimited
-	// Concurrency is how many attempts suit one worker at the same time, where its operator says nothing: work that keeps a core busy
-	// wants as many as there are cores ([PerCore]), work that waits for others more. 0: [DefaultConcurrency].
+	// Concurrency is how many slots the executor's pool has in a worker whose operator says nothing: work that keeps a core busy wants
+	// as many as there are cores ([PerCore]), work that waits for others more ([Waiting]). 0: [DefaultConcurrency]. It is no limit: in a pool
+	// that several executors share, as many attempts run as that pool has slots.
 	Concurrency int
 }
 

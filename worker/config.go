@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -44,7 +43,7 @@ type Config struct {
 	Pools    []Pool
 	OwnPools bool // also serve one pool for each executor, named like it, besides those in Pools
 	// Concurrency is the slots of each pool that names no number. 0: what suits the executor of the pool's name
-	// ([executors.Description]), and in other pools [executors.DefaultConcurrency]. All pools together have at most 20 000.
+	// ([executors.Description]), and in other pools the least that suits one of the executors. All pools together have at most 20 000.
 	Concurrency int
 	// Ahead is how many attempts of a pool may be claimed before a slot is free for them, while runs are so short that they start
 	// within milliseconds; default 1024; below 0: none.
@@ -78,6 +77,7 @@ type Config struct {
 	Trace trace.Tracer // default the global provider's
 
 	off []*workerv1.Fault // executors that are off, and the pools that are not served therefore
+	why map[string]string // the reason for each pool's slots; nil: not set yet
 }
 
 // maxInHand bounds the attempts that one beat has to list, so that it fits into a message.
@@ -156,17 +156,7 @@ func (c *Config) setPools() {
 		}
 	}
 	c.dropPools(own)
-	suits := map[string]int{}
-	for _, e := range c.Executors {
-		if !isNil(e) {
-			d := e.Describe()
-			suits[d.ID] = d.Concurrency
-		}
-	}
-	for i := range c.Pools {
-		p := &c.Pools[i]
-		orDefault(&p.Concurrency, cmp.Or(c.Concurrency, suits[p.Name], executors.DefaultConcurrency))
-	}
+	c.setSlots()
 }
 
 // dropPools drops the pools of executors that are off: their tasks would fail here, and may succeed at another worker. A second

@@ -43,10 +43,19 @@ func TestPools(t *testing.T) {
 	}{
 		"as many slots as suit an executor": {
 			Config{Executors: []executors.Executor{shells, sleep.New()}, OwnPools: true, Pools: []Pool{{"gpu", 0}}},
-			[]Pool{{"gpu", 16}, {"shells", max(2, runtime.GOMAXPROCS(0))}, {sleep.ID, 64}},
+			[]Pool{{"gpu", executors.PerCore()}, {"shells", max(2, runtime.GOMAXPROCS(0))}, {sleep.ID, 64}},
 		},
 		"of the slots given, whatever suits": {
 			Config{Executors: []executors.Executor{shells, sleep.New()}, Concurrency: 3}, []Pool{{"shells", 3}, {sleep.ID, 3}},
+		},
+		"in a pool of its own name, the least that suits an executor": {
+			Config{Executors: []executors.Executor{sleep.New(), noop.New()}, Pools: []Pool{{"all of them", 0}}}, []Pool{{"all of them", 16}},
+		},
+		"more, where nothing else can run there": {
+			Config{Executors: []executors.Executor{sleep.New()}, Pools: []Pool{{"naps", 0}}}, []Pool{{"naps", 64}},
+		},
+		"in a pool of its own name, whatever suits executors that are off": {
+			Config{Executors: []executors.Executor{&off{withID{id: "shells"}, "not here"}, sleep.New()}, Pools: []Pool{{"naps", 0}}}, []Pool{{"naps", 64}},
 		},
 		"one for each executor": {Config{}, []Pool{{noop.ID, 16}, {noop.RepeatableID, 16}}},
 		"of the slots given":    {Config{Concurrency: 3}, []Pool{{noop.ID, 3}, {noop.RepeatableID, 3}}},
@@ -61,6 +70,33 @@ func TestPools(t *testing.T) {
 		tt.cfg.setDefaults()
 		if !slices.Equal(tt.cfg.Pools, tt.want) {
 			t.Errorf("%s: got %v, want %v", name, tt.cfg.Pools, tt.want)
+		}
+	}
+}
+
+// TestAWorkerSaysWhyItHasItsSlots: a worker takes its defaults twice, when it is dialled and when it is made.
+func TestAWorkerSaysWhyItHasItsSlots(t *testing.T) {
+	shells := executors.Func("shells", func(context.Context, struct{}) (int, error) { return 0, nil }, executors.WithConcurrency(3))
+	all := []executors.Executor{sleep.New(), noop.New(), shells}
+	for name, tt := range map[string]struct {
+		cfg  Config
+		want []string
+	}{
+		"nothing is set": {Config{}, []string{
+			"sleep_executor=64: what suits the executor", "noop_executor=16: the default", "shells=3: what suits the executor"}},
+		"all are set": {Config{Concurrency: 5, Pools: []Pool{{"gpu", 0}, {"cpu", 2}}}, []string{
+			"gpu=5: set for all pools", "cpu=2: set for this pool"}},
+		"a mixed pool": {Config{Pools: []Pool{{"gpu", 0}}}, []string{"gpu=3: what suits shells, which may run there"}},
+	} {
+		tt.cfg.Executors, tt.cfg.ID = all, "w1"
+		tt.cfg.setDefaults()
+		tt.cfg.setDefaults()
+		w := &Worker{cfg: tt.cfg}
+		for i, p := range tt.cfg.Pools {
+			w.pools = append(w.pools, newPool(i, p))
+		}
+		if got := w.slotsOfPools(); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", name, got, tt.want)
 		}
 	}
 }

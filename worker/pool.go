@@ -2,7 +2,6 @@ package worker
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -25,23 +24,6 @@ type pool struct {
 
 func newPool(index int, p Pool) *pool {
 	return &pool{name: p.Name, index: index, slots: p.Concurrency, wake: make(chan struct{}, 1)}
-}
-
-// Slots is how many attempts the worker has in hand at most.
-func (w *Worker) Slots() (total int) {
-	for _, p := range w.pools {
-		total += p.slots
-	}
-	return total
-}
-
-// slotsOfPools are the slots of each pool, for the log: "command_executor=2".
-func (w *Worker) slotsOfPools() []string {
-	out := make([]string, len(w.pools))
-	for i, p := range w.pools {
-		out[i] = fmt.Sprintf("%s=%d", p.name, p.slots)
-	}
-	return out
 }
 
 func (p *pool) nudge() { signal(p.wake) }

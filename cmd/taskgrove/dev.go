@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,6 +22,7 @@ import (
 	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/pg/pgserver"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
+	"github.com/taskgrove/taskgrove/worker"
 )
 
 func devCommand() *cobra.Command {
@@ -43,7 +47,7 @@ func devCommand() *cobra.Command {
 			if err := announce(p, cfg.ReadyFile, at); err != nil {
 				return err
 			}
-			welcome(cmd.OutOrStdout(), at, dir, w.Slots(), &cfg)
+			welcome(cmd.OutOrStdout(), at, dir, w.Pools(), &cfg)
 			p.OnStop("farewell", func() error { // the last to begin is the first to stop
 				if _, asked := errors.AsType[errSignal](context.Cause(ctx)); asked {
 					farewell(cmd.ErrOrStderr(), w.Stats().InHand, cfg.DrainGrace)
@@ -210,7 +214,7 @@ func dataHome() (string, error) {
 }
 
 // welcome tells a person what there is. Passwords are in the ready file only.
-func welcome(w io.Writer, at addresses, dir string, slots int, cfg *config.Dev) {
+func welcome(w io.Writer, at addresses, dir string, pools []worker.Served, cfg *config.Dev) {
 	kept := dir
 	if cfg.Ephemeral {
 		kept = "nothing is kept (--ephemeral)"
@@ -228,12 +232,52 @@ Taskgrove is ready.
   Postgres  %s
   State     %s
   Commands  %s
-  Slots     %d tasks at once, over all pools ("taskgrove workers -o wide" shows each; --concurrency sets them)
+  Slots     %s
 
 Try "taskgrove submit FILE --watch", "taskgrove list", "taskgrove workers". Ctrl-C stops it all.
 
-`, at.HTTP, at.GRPC, withoutUser(at.NATS), withoutUser(at.Postgres), kept, commands, slots)
+`, at.HTTP, at.GRPC, withoutUser(at.NATS), withoutUser(at.Postgres), kept, commands, slotsOf(pools))
 }
+
+// slotsOf tells how many tasks run at once: the pools with as many slots for the same reason on a line.
+func slotsOf(pools []worker.Served) string {
+	type kind struct {
+		slots int
+		why   string
+	}
+	names, kinds, total := map[kind][]string{}, []kind{}, 0
+	for _, p := range pools {
+		k := kind{p.Concurrency, p.Why}
+		if names[k] == nil {
+			kinds = append(kinds, k)
+		}
+		names[k] = append(names[k], p.Name)
+		total += p.Concurrency
+	}
+	slices.SortStableFunc(kinds, func(a, b kind) int { return cmp.Compare(b.slots, a.slots) })
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d tasks at once, over all pools (--concurrency and TASKGROVE_POOLS set them):", total)
+	for _, k := range kinds {
+		line := fmt.Sprintf("%d, %s:", k.slots, k.why)
+		if len(names[k]) > 1 {
+			line = fmt.Sprintf("%d each, %s:", k.slots, k.why)
+		}
+		for i, name := range names[k] {
+			if len(line)+len(name) > tableWidth-len(slotsIndent) {
+				text.WriteString(slotsIndent + line)
+				line = " "
+			}
+			if line += " " + name; i < len(names[k])-1 {
+				line += ","
+			}
+		}
+		text.WriteString(slotsIndent + line)
+	}
+	return text.String()
+}
+
+// slotsIndent begins each line of slots below the first.
+const slotsIndent = "\n            "
 
 // farewell tells a person who pressed Ctrl-C what the end waits for.
 func farewell(w io.Writer, running int, grace time.Duration) {

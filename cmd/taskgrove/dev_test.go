@@ -22,6 +22,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/internal/instrument"
+	"github.com/taskgrove/taskgrove/worker"
 )
 
 // binary is the program itself, built once.
@@ -216,6 +217,9 @@ func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 	}
 
 	dev.stop()
+	if want := "21 tasks at once, over all pools (--concurrency and TASKGROVE_POOLS set them):\n            3 each, set for all pools: "; !strings.Contains(dev.out.String(), want) {
+		t.Errorf("it does not say %q", want)
+	}
 	if !strings.Contains(dev.out.String(), "\nStopping. Nothing runs; then the coordinator, NATS and Postgres stop. Ctrl-C again ends it at once.\n") {
 		t.Error("the first signal is not answered")
 	}
@@ -429,6 +433,25 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWelcomeSaysHowManySlotsAndWhy(t *testing.T) {
+	pools := []worker.Served{
+		{Pool: worker.Pool{Name: "noop", Concurrency: 16}, Why: "the default"}, {Pool: worker.Pool{Name: "rest", Concurrency: 64}, Why: "what suits"},
+		{Pool: worker.Pool{Name: "sum", Concurrency: 16}, Why: "the default"}, {Pool: worker.Pool{Name: "gpu", Concurrency: 16}, Why: "set"},
+	}
+	for i := range 9 {
+		pools = append(pools, worker.Served{Pool: worker.Pool{Name: fmt.Sprint("a-long-name-", i), Concurrency: 1}, Why: "set"})
+	}
+	want := `121 tasks at once, over all pools (--concurrency and TASKGROVE_POOLS set them):
+            64, what suits: rest
+            16 each, the default: noop, sum
+            16, set: gpu
+            1 each, set: a-long-name-0, a-long-name-1, a-long-name-2, a-long-name-3, a-long-name-4, a-long-name-5,
+              a-long-name-6, a-long-name-7, a-long-name-8`
+	if got := slotsOf(pools); got != want {
+		t.Errorf("got %s\nwant %s", got, want)
 	}
 }
 

@@ -208,6 +208,10 @@ var bars = []struct{ prefix, text string }{
 	{"fan-in of 100000", "at least 1/1.3 of flat 100000"},
 	{"idle: cpu of postgres", ""},
 	{"idle: cpu", "under 1 %"},
+	{"dev start, ephemeral: ", ""},
+	{"dev start, ephemeral", "2 s"},
+	{"dev start, data directory again: ", ""},
+	{"dev start, data directory again", "0.5 s"},
 }
 
 // bar is what is asked of a figure; several coordinators and reads are held against other figures of the same run.

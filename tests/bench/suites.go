@@ -42,6 +42,7 @@ var suites = []suite{
 	{name: "million", run: million},
 	{name: "history", run: history},
 	{name: "idle", run: idle},
+	{name: "start", alone: starts},
 	{name: "copy", run: copyIDs},
 	{name: "steps", alone: withoutSteps},
 	{name: "curve-tasks", run: curveOfTasks},

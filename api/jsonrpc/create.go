@@ -14,12 +14,12 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 	if err != nil {
 		return nil, err
 	}
-	root := &dag.Task{Priority: dag.Normal}
+	root := dag.Task{Priority: dag.Normal}
 	options := coordinator.SubmitOptions{IdempotencyKey: key, Hold: true,
 		Show: coordinator.ShowLimits{Tasks: h.cfg.MaxAnswerTasks, Bytes: h.cfg.MaxAnswerBytes}}
 	sub, err := x.svc.Submit(ctx, options, h.read(document, func(t *dag.Task) {
 		if t.ParentRef == "" {
-			root = t
+			root = *t
 		}
 	}))
 	if err != nil {

@@ -46,3 +46,14 @@ func TestTasksAreEncodedAsTheirStructSays(t *testing.T) {
 		}
 	})
 }
+
+// TestTimesAreWrittenAsTheirLayoutSays holds the hand-written times against the layout.
+func TestTimesAreWrittenAsTheirLayoutSays(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		at := time.Unix(rapid.Int64Range(-70_000_000_000, 300_000_000_000).Draw(t, "seconds"), rapid.Int64Range(0, 999_999_999).Draw(t, "nanoseconds")).
+			In(time.FixedZone("z", rapid.IntRange(-50_000, 50_000).Draw(t, "zone")))
+		if got, want := string((*isoTime)(&at).append(nil)), at.UTC().Format(`"2006-01-02T15:04:05.000000-07:00"`); got != want {
+			t.Fatalf("got %s, want %s", got, want)
+		}
+	})
+}

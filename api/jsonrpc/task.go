@@ -174,7 +174,30 @@ func (t *isoTime) append(b []byte) []byte {
 	if t == nil {
 		return append(b, "null"...)
 	}
-	return time.Time(*t).UTC().AppendFormat(b, `"2006-01-02T15:04:05.000000-07:00"`)
+	at := time.Time(*t).UTC()
+	year, month, day := at.Date()
+	if year < 0 || year > 9999 {
+		return at.AppendFormat(b, `"2006-01-02T15:04:05.000000-07:00"`)
+	}
+	hour, minute, second := at.Clock()
+	b = appendDigits(append(b, '"'), year, 4)
+	b = appendDigits(append(b, '-'), int(month), 2)
+	b = appendDigits(append(b, '-'), day, 2)
+	b = appendDigits(append(b, 'T'), hour, 2)
+	b = appendDigits(append(b, ':'), minute, 2)
+	b = appendDigits(append(b, ':'), second, 2)
+	b = appendDigits(append(b, '.'), at.Nanosecond()/1000, 6)
+	return append(b, `+00:00"`...)
+}
+
+// appendDigits appends the last n digits of a number.
+func appendDigits(b []byte, number, n int) []byte {
+	b = append(b, "000000"[:n]...)
+	for i := len(b) - 1; i >= len(b)-n; i-- {
+		b[i] += byte(number % 10)
+		number /= 10
+	}
+	return b
 }
 
 // timeOf is nil for the zero time.

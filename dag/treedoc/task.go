@@ -32,6 +32,9 @@ type decoder struct {
 	name, parent, owner, pool string
 	chosen                    choice
 
+	made []dag.Task // and not yet used
+	many int        // were made together
+
 	scan     scanner
 	each     func(quoted []byte, v part) error // member, bound once
 	task     *dag.Task
@@ -52,7 +55,7 @@ type pair struct {
 // decode reads one task. Fields that are wrong stand in d.wrongs, and are zero in the task. On an error, which is one of syntax, the task
 // holds what was read before, to tell which one it is.
 func (d *decoder) decode(text []byte) (*dag.Task, error) {
-	t := &dag.Task{Priority: dag.Normal}
+	t := d.next()
 	d.task, d.seen, d.payloads, d.custom, d.unknown, d.names = t, 0, [3]part{}, d.custom[:0], d.unknown[:0], nil
 	d.wrongs, d.beside = d.wrongs[:0], false
 	if d.each == nil {
@@ -65,6 +68,19 @@ func (d *decoder) decode(text []byte) (*dag.Task, error) {
 	d.copyPayloads()
 	t.Executor = d.chosen.executor(t, d.executors)
 	return t, nil
+}
+
+// next makes a task. They are made several at a time, since each is as large as its text often is.
+func (d *decoder) next() *dag.Task {
+	const most = 32
+	if len(d.made) == 0 {
+		d.made = make([]dag.Task, min(max(1, 2*d.many), most))
+		d.many = len(d.made)
+	}
+	t := &d.made[0]
+	d.made = d.made[1:]
+	t.Priority = dag.Normal
+	return t
 }
 
 // choice is the executor that params and schemas choose, whatever the name of their task.

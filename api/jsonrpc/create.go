@@ -34,12 +34,12 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 		extra["warnings"] = warningsOf(sub)
 	}
 	if sub.Shown != nil {
-		return appendTree(nil, sub.Shown, nil, extra), nil
+		return h.answerTree(x, sub.Shown, nil, extra)
 	}
 	if sub.Replayed && sub.Tasks <= h.cfg.MaxAnswerTasks { // it may have gone on since
 		tasks, complete, err := h.collect(ctx, x.svc, coordinator.TaskFilter{TreeOf: sub.TreeID})
 		if err == nil && complete {
-			return appendTree(nil, tasks, nil, extra), nil
+			return h.answerTree(x, tasks, nil, extra)
 		}
 		if err != nil {
 			h.cfg.Log.WarnContext(ctx, "a tree was stored, and could not be read", "tree_id", sub.TreeID, "error", err)

@@ -239,15 +239,19 @@ func (h *Handler) answer(w http.ResponseWriter, status int, parts ...[]byte) {
 	for _, part := range parts {
 		size += len(part)
 	}
-	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(size))
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
+	answerHeaders(w, status)
 	for _, part := range parts {
 		if _, err := w.Write(part); err != nil {
 			return // the client has gone, or is too slow: nobody is left to tell
 		}
 	}
+}
+
+func answerHeaders(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
 }
 
 // body reads a request's body, bounded for itself and together with all others. release gives back its share, and may

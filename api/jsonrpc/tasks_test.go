@@ -163,46 +163,6 @@ func TestCreateIsAnsweredWhenTheTreeCanNotBeRead(t *testing.T) {
 	}
 }
 
-func TestLargeTrees(t *testing.T) {
-	t.Parallel()
-	s := serve(t, jsonrpc.Config{MaxAnswerTasks: 2})
-	root := s.object("tasks.create", chain)
-	if root["children_omitted"] != true || root["children"] != nil || root["has_children"] != true {
-		t.Errorf("got %v, want the root without children", root)
-	}
-	if got := s.refused("tasks.tree", `{"task_id":"a"}`, -32602, 400); !strings.Contains(got, "too large for one answer") {
-		t.Errorf("got %q", got)
-	}
-	if got := s.call("tasks.list", `{"root_id":"a"}`).([]any); len(got) != 3 {
-		t.Errorf("got %d tasks of the tree, want 3", len(got))
-	}
-}
-
-// A chain as deep as its number of tasks nests without recursion.
-func TestDeepTree(t *testing.T) {
-	t.Parallel()
-	s := serve(t, jsonrpc.Config{})
-	const n = 3000
-	var b strings.Builder
-	b.WriteString(`[{"id":"t0","name":"t"}`)
-	for i := 1; i < n; i++ {
-		fmt.Fprintf(&b, `,{"id":"t%d","name":"t","parent_id":"t%d"}`, i, i-1)
-	}
-	b.WriteString("]")
-	node, depth := s.object("tasks.create", b.String()), 1
-	for {
-		children, ok := node["children"].([]any)
-		if !ok {
-			break
-		}
-		node = children[0].(map[string]any)
-		depth++
-	}
-	if depth != n {
-		t.Errorf("got depth %d, want %d", depth, n)
-	}
-}
-
 // Spec 5.3: reading.
 func TestQueries(t *testing.T) {
 	t.Parallel()

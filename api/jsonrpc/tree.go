@@ -3,6 +3,7 @@ package jsonrpc
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"slices"
 
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -34,27 +35,42 @@ func (h *Handler) collect(ctx context.Context, svc coordinator.Reader, f coordin
 	}
 }
 
-// appendTree appends the root node with its children (spec 1.5): each node's by priority, then submission order. tasks
-// are all of the tree, in submission order. extra goes into the root node. It does not recurse: trees may be as deep as
-// they have tasks.
-func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeStatus, extra map[string]any) []byte {
-	children := map[string][]*coordinator.Task{}
-	var root *coordinator.Task
-	for _, t := range tasks {
-		if t.ParentID == "" {
-			root = t
-		} else {
-			children[t.ParentID] = append(children[t.ParentID], t)
-		}
+// answerTree answers a call with a tree. A large one, unless its answer is part of a batch, is written as it is encoded: it is not in memory
+// as a whole, and the client reads meanwhile.
+func (h *Handler) answerTree(x *exchange, tasks []*coordinator.Task, status *coordinator.TreeStatus, extra map[string]any) (json.RawMessage, error) {
+	size := sizeOf(tasks)
+	if !x.single || size < wholeBytes {
+		return appendTree(make([]byte, 0, size), tasks, status, extra, nil), nil
 	}
+	answerHeaders(x.w, http.StatusOK)
+	around := (&response{id: x.id, result: null}).parts()
+	gone := false // the client, or it is too slow: nobody is left to tell
+	rest := appendTree(append(make([]byte, 0, 2*pieceBytes), around[0]...), tasks, status, extra, func(b []byte) ([]byte, bool) {
+		_, err := x.w.Write(b)
+		gone = err != nil
+		return b[:0], !gone
+	})
+	if !gone {
+		_, _ = x.w.Write(append(rest, around[2]...))
+	}
+	return nil, errStreamed
+}
+
+const (
+	wholeBytes = 1 << 20   // a smaller tree is answered as a whole
+	pieceBytes = 128 << 10 // of a larger one are written at a time
+)
+
+// appendTree appends the root node with its children (spec 1.5): each node's by priority, then submission order. tasks
+// are all of the tree, in submission order. extra goes into the root node. flush, if given, takes what there is whenever it is a piece,
+// gives what to append to, and ends the writing with false. It does not recurse: trees may be as deep as they have tasks.
+func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeStatus, extra map[string]any,
+	flush func(b []byte) (rest []byte, more bool)) []byte {
+	root, children := family(tasks)
 	if root == nil {
 		return append(b, "null"...)
 	}
-	for _, list := range children {
-		slices.SortStableFunc(list, func(a, b *coordinator.Task) int { return int(a.Priority) - int(b.Priority) })
-	}
-
-	b = appendTask(slices.Grow(b, sizeOf(tasks)), root, status)
+	b = appendTask(b, root, status)
 	b = appendExtra(b, extra)
 	type level struct {
 		left []*coordinator.Task // siblings that are still to be written; nil without any
@@ -70,6 +86,12 @@ func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeSta
 	open(root.ID)
 	first := true
 	for len(stack) > 0 {
+		if flush != nil && len(b) > pieceBytes {
+			more := false
+			if b, more = flush(b); !more {
+				break
+			}
+		}
 		top := &stack[len(stack)-1]
 		if len(top.left) == 0 {
 			if top.left != nil {
@@ -93,9 +115,25 @@ func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeSta
 	return b
 }
 
+// family are the root, nil without any, and the children of each task, by priority and then as they stand.
+func family(tasks []*coordinator.Task) (root *coordinator.Task, children map[string][]*coordinator.Task) {
+	children = map[string][]*coordinator.Task{}
+	for _, t := range tasks {
+		if t.ParentID == "" {
+			root = t
+		} else {
+			children[t.ParentID] = append(children[t.ParentID], t)
+		}
+	}
+	for _, list := range children {
+		slices.SortStableFunc(list, func(a, b *coordinator.Task) int { return int(a.Priority) - int(b.Priority) })
+	}
+	return root, children
+}
+
 // sizeOf is about how long the objects of tasks are.
 func sizeOf(tasks []*coordinator.Task) (bytes int) {
-	const keys, dependency = 600, 64 // with their brackets and what they mostly have
+	const keys, dependency = 512, 64 // with their brackets and what they mostly have
 	for _, t := range tasks {
 		bytes += keys + len(t.Dependencies)*dependency + len(t.ID) + len(t.ParentID) + len(t.UserID) + len(t.Name) + len(t.Ref) +
 			len(t.Executor) + len(t.Pool) + len(t.Error) + len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom) + len(t.Result)
@@ -145,7 +183,7 @@ func (h *Handler) tree(ctx context.Context, x *exchange, raw json.RawMessage) (j
 	if !complete {
 		return nil, h.tooLarge(status)
 	}
-	return appendTree(nil, tasks, status, nil), nil
+	return h.answerTree(x, tasks, status, nil)
 }
 
 func (h *Handler) tooLarge(status *coordinator.TreeStatus) error {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +28,7 @@ type cluster struct {
 	roles   []*role
 	client  *client.Client
 	address string    // the client's coordinator
-	http    string    // the same one, for JSON-RPC: http://host:port
+	http    string    // its JSON-RPC, http://host:port
 	asking  *pgx.Conn // nil: nothing was asked yet
 }
 
@@ -46,15 +47,10 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 			c.stop()
 		}
 	}()
-	if c.dir, err = os.MkdirTemp(o.dir, "taskgrove-bench-"); err != nil {
+	if c.dir, err = dataDir(o); err != nil {
 		return c, err
 	}
-	if err = os.Chmod(c.dir, 0o755); err != nil {
-		return c, err
-	}
-	settings := map[string]string{"shared_buffers": "1GB"}
-	maps.Copy(settings, o.without.postgres)
-	if c.pg, err = pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(c.dir, "postgres"), Settings: settings}); err != nil {
+	if c.pg, err = startPostgres(ctx, c.dir, o); err != nil {
 		return c, err
 	}
 	c.queue = filepath.Join(c.dir, "nats")
@@ -67,20 +63,34 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 	if err != nil {
 		return c, err
 	}
-	var address, url string
 	for range o.coordinators {
 		r, err := c.start("coordinator", o, "BENCH_POSTGRES="+c.pg.URL(), "BENCH_NATS="+nats.said["coordinator"])
 		if err != nil {
 			return c, err
 		}
-		address, url = r.said["grpc"], r.said["http"]
+		c.address, c.http = r.said["grpc"], r.said["http"]
 	}
 	if err = c.addWorker(0, o); err != nil {
 		return c, err
 	}
-	c.address, c.http = address, url
-	c.client, err = client.New(address)
+	c.client, err = client.New(c.address)
 	return c, err
+}
+
+// dataDir makes a directory that the user whom Postgres runs as can enter.
+func dataDir(o options) (string, error) {
+	dir, err := os.MkdirTemp(o.dir, "taskgrove-bench-")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.Chmod(dir, 0o755)
+}
+
+// startPostgres starts the server that every system is measured with, in a subdirectory of dir.
+func startPostgres(ctx context.Context, dir string, o options) (*pgserver.Server, error) {
+	settings := map[string]string{"shared_buffers": "1GB"}
+	maps.Copy(settings, o.without.postgres)
+	return pgserver.Start(ctx, pgserver.Config{DataDir: filepath.Join(dir, "postgres"), Settings: settings})
 }
 
 // addWorker starts the worker of that number; all have as many slots.
@@ -95,8 +105,8 @@ func (c *cluster) start(name string, o options, env ...string) (*role, error) {
 	if err != nil {
 		return nil, err
 	}
-	if name == "coordinator" && o.program != "" {
-		program = o.program
+	if name == "coordinator" && o.coordinator != "" {
+		program = o.coordinator
 	}
 	cmd := exec.Command(program)
 	cmd.Env = append(os.Environ(), append(env, roleVariable+"="+name)...)
@@ -153,4 +163,16 @@ func (r *role) cpu() time.Duration {
 		return 0
 	}
 	return parseCPU(string(stat))
+}
+
+// parseCPU reads the processor time of a process from its stat line, in clock ticks of 10 ms.
+func parseCPU(stat string) time.Duration {
+	_, rest, ok := strings.Cut(stat, ") ")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseInt(fields[11], 10, 64)
+	system, _ := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * 10 * time.Millisecond
 }

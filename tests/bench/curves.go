@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 
@@ -37,7 +36,12 @@ func curveOfTasks(ctx context.Context, c *cluster, o options) (out []figure, err
 }
 
 // curveOfWorkers is the same flat work with more and more worker processes, each with as many slots.
-func curveOfWorkers(ctx context.Context, c *cluster, o options) (out []figure, err error) {
+func curveOfWorkers(ctx context.Context, o options) (out []measured, err error) {
+	c, err := startCluster(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer c.stop()
 	for have, want := 1, 1; want <= maxWorkers; want *= 2 {
 		for ; have < want; have++ {
 			if err := c.addWorker(have, o); err != nil {
@@ -48,7 +52,7 @@ func curveOfWorkers(ctx context.Context, c *cluster, o options) (out []figure, e
 		if err != nil {
 			return out, fmt.Errorf("%d workers: %w", want, err)
 		}
-		out = append(out, point(curveWorkers, want, o.curve, total.Seconds()))
+		out = append(out, measured{point(curveWorkers, want, o.curve, total.Seconds()), o.concurrency, want})
 	}
 	return out, nil
 }
@@ -96,31 +100,4 @@ func curveOfBytes(ctx context.Context, c *cluster, o options) (out []figure, err
 		out = append(out, point(curveBytes, kib, n, total.Seconds()))
 	}
 	return out, nil
-}
-
-// plot draws a curve: x and y from 0, x on a logarithmic scale where it spans more than two decades.
-func plot(title string, xs, ys []float64) string {
-	const w, h, left, bottom = 520.0, 260.0, 60.0, 40.0
-	scale := func(x float64) float64 { return x }
-	if xs[0] > 0 && xs[len(xs)-1]/xs[0] > 100 {
-		scale = math.Log10
-	}
-	low, high, top := scale(xs[0]), scale(xs[len(xs)-1]), 0.0
-	for _, y := range ys {
-		top = max(top, y*1.15)
-	}
-	px := func(x float64) float64 { return left + (scale(x)-low)/max(high-low, 1e-9)*(w-left-30) }
-	py := func(y float64) float64 { return h - bottom - y/max(top, 1e-9)*(h-bottom-30) }
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" font-family="sans-serif" font-size="11">`+"\n", w, h)
-	fmt.Fprintf(&b, `<rect width="100%%" height="100%%" fill="white"/><text x="%.0f" y="18" font-size="13">µs per task, by %s</text>`+"\n", left, title)
-	fmt.Fprintf(&b, `<path d="M%.0f 30V%.0fH%.0f" fill="none" stroke="black"/>`+"\n", left, h-bottom, w-20)
-	var line []string
-	for i, x := range xs {
-		line = append(line, fmt.Sprintf("%.1f,%.1f", px(x), py(ys[i])))
-		fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3"/><text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`, px(x), py(ys[i]), px(x), py(ys[i])-8, human(ys[i]))
-		fmt.Fprintf(&b, `<text x="%.1f" y="%.0f" text-anchor="middle">%s</text>`+"\n", px(x), h-bottom+16, strconv.FormatFloat(x, 'f', -1, 64))
-	}
-	fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="black"/></svg>`+"\n", strings.Join(line, " "))
-	return b.String()
 }

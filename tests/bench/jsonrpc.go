@@ -32,13 +32,23 @@ type requestParams struct {
 	Key   string         `json:"idempotency_key,omitempty"`
 }
 
+// jsonTasks is how many tasks are submitted at most: a request has 64 MiB at most, and tasks.create answers with a tree of 100 000
+// tasks at most.
+const jsonTasks = 99_000
+
+// plainly is the way of submitting that a bar is about.
+const plainly = "through JSON-RPC"
+
+// jsonName is what the rate of a way of submitting is called.
+func jsonName(tasks int, way string) string { return fmt.Sprintf("submit %d %s", tasks, way) }
+
 // throughJSON submits the flat tree through JSON-RPC, as one request, and tells how long that took, from the beginning of the
 // client's encoding to the end of the answer: to store and start it; the same with an idempotency key; and to store it, which is answered with the
 // whole tree.
 func throughJSON(ctx context.Context, c *cluster, o options) (figures []figure, err error) {
-	n := min(o.tasks, 99_000) // a request has 64 MiB at most, and tasks.create answers with a tree of 100 000 tasks at most
+	n := min(o.tasks, jsonTasks)
 	for _, way := range []struct{ name, method, key string }{
-		{"through JSON-RPC", "tasks.execute", ""},
+		{plainly, "tasks.execute", ""},
 		{"through JSON-RPC, with a key", "tasks.execute", "key"},
 		{"through JSON-RPC, stored and shown", "tasks.create", ""}, // the last: its tree never ends
 	} {
@@ -47,7 +57,7 @@ func throughJSON(ctx context.Context, c *cluster, o options) (figures []figure, 
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", way.name, err)
 		}
-		name := fmt.Sprintf("submit %d %s", n, way.name)
+		name := jsonName(n, way.name)
 		perTask := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(n) }
 		figures = append(figures, figure{name, "tasks/s", float64(n) / took.Seconds()},
 			figure{name + ": the client's encoding", "µs/task", perTask(encoded)},

@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/taskgrove/taskgrove/executors/noop"
+	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -97,7 +98,7 @@ func startWorker(ctx context.Context, p *node.Process) (err error) {
 	settings := config.Defaults[*config.Worker]()
 	settings.ID, settings.NATSURL.Secret = config.Name(os.Getenv("BENCH_WORKER")), config.Secret(os.Getenv("BENCH_NATS"))
 	settings.HTTPAddr = "127.0.0.1:0"
-	settings.Pools.Named, settings.Pools.All = []config.Pool{{Name: noop.ID}, {Name: noop.RepeatableID}}, false
+	settings.Pools.Named, settings.Pools.All = []config.Pool{{Name: noop.ID}, {Name: noop.RepeatableID}, {Name: sleep.ID}}, false
 	if settings.Concurrency, err = strconv.Atoi(os.Getenv("BENCH_CONCURRENCY")); err != nil {
 		return err
 	}

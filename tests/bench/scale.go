@@ -175,7 +175,7 @@ func history(ctx context.Context, c *cluster, o options) ([]figure, error) {
 	if err := c.allEnded(ctx); err != nil {
 		return nil, err
 	}
-	figures, err := c.reads(ctx, "100 trees")
+	figures, err := c.timeReads(ctx, "100 trees")
 	if err != nil {
 		return nil, err
 	}
@@ -185,40 +185,49 @@ func history(ctx context.Context, c *cluster, o options) ([]figure, error) {
 	if err := c.allEnded(ctx); err != nil {
 		return nil, err
 	}
-	more, err := c.reads(ctx, "10000 trees")
+	more, err := c.timeReads(ctx, "10000 trees")
 	return append(figures, more...), err
 }
 
-// reads times each kind of read.
-func (c *cluster) reads(ctx context.Context, store string) (out []figure, err error) {
-	for _, read := range []struct {
-		what string
-		call func(i int) error
-	}{
-		{"detail", func(i int) error { _, err := c.client.Task(ctx, "a"+strconv.Itoa(i%100)+"-1"); return err }},
-		{"tree", func(i int) error { _, err := c.client.Tree(ctx, "a"+strconv.Itoa(i%100)); return err }},
-		{"tasks of a tree", func(i int) error {
-			for _, err := range c.client.Tasks(ctx, client.TaskFilter{TreeOf: "a" + strconv.Itoa(i%100)}) {
-				if err != nil {
-					return err
-				}
+// reads are the kinds of read that are timed.
+var reads = []struct {
+	what string
+	call func(ctx context.Context, c *cluster, i int) error
+}{
+	{"detail", func(ctx context.Context, c *cluster, i int) error {
+		_, err := c.client.Task(ctx, "a"+strconv.Itoa(i%100)+"-1")
+		return err
+	}},
+	{"tree", func(ctx context.Context, c *cluster, i int) error {
+		_, err := c.client.Tree(ctx, "a"+strconv.Itoa(i%100))
+		return err
+	}},
+	{"tasks of a tree", func(ctx context.Context, c *cluster, i int) error {
+		for _, err := range c.client.Tasks(ctx, client.TaskFilter{TreeOf: "a" + strconv.Itoa(i%100)}) {
+			if err != nil {
+				return err
 			}
-			return nil
-		}},
-		{"newest 20 trees", func(int) error {
-			n := 0
-			for _, err := range c.client.Trees(ctx, client.TreeFilter{PageSize: 20}) {
-				if n++; err != nil || n == 20 {
-					return err
-				}
+		}
+		return nil
+	}},
+	{"newest 20 trees", func(ctx context.Context, c *cluster, _ int) error {
+		n := 0
+		for _, err := range c.client.Trees(ctx, client.TreeFilter{PageSize: 20}) {
+			if n++; err != nil || n == 20 {
+				return err
 			}
-			return nil
-		}},
-	} {
+		}
+		return nil
+	}},
+}
+
+// timeReads times each kind of read.
+func (c *cluster) timeReads(ctx context.Context, store string) (out []figure, err error) {
+	for _, read := range reads {
 		var took []time.Duration
 		for i := range 400 {
 			begin := time.Now()
-			if err := read.call(i); err != nil {
+			if err := read.call(ctx, c, i); err != nil {
 				return nil, err
 			}
 			if i >= 100 { // the first ones prepare statements

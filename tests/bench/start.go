@@ -20,30 +20,26 @@ import (
 // starts measures how long `taskgrove dev` takes to start: from the exec until it says that it is ready, and until a tree of one task
 // that was submitted then has ended.
 func starts(ctx context.Context, o options) (figures []measured, err error) {
-	dir, err := os.MkdirTemp(o.dir, "taskgrove-bench-start-")
+	if o.programs.taskgrove == "" {
+		return nil, nil
+	}
+	dir, err := dataDir(o)
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // as root, Postgres runs as another user
-		return nil, err
-	}
-	program := filepath.Join(dir, "taskgrove")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/taskgrove").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
-	}
 	kept := []string{"--data-dir", filepath.Join(dir, "data")}
 	for _, way := range []struct {
 		name string
 		args []string
 	}{{"ephemeral", []string{"--ephemeral"}}, {"new data directory", kept}, {"data directory again", kept}} {
-		ready, ended, err := startOnce(ctx, dir, program, way.args)
+		ready, ended, err := startOnce(ctx, dir, o.programs.taskgrove, way.args)
 		if err != nil {
 			return figures, fmt.Errorf("%s: %w", way.name, err)
 		}
 		name := "dev start, " + way.name
-		figures = append(figures, measured{figure{name, "s", ready.Seconds()}, executors.DefaultConcurrency},
-			measured{figure{name + ": first tree has ended", "s", ended.Seconds()}, executors.DefaultConcurrency})
+		figures = append(figures, measured{figure{name, "s", ready.Seconds()}, executors.DefaultConcurrency, 1},
+			measured{figure{name + ": first tree has ended", "s", ended.Seconds()}, executors.DefaultConcurrency, 1})
 	}
 	return figures, nil
 }

@@ -36,7 +36,7 @@ func withoutSteps(ctx context.Context, o options) (figures []measured, err error
 		if err != nil {
 			return figures, fmt.Errorf("without %s: %w", s.name, err)
 		}
-		figures = append(figures, measured{figure{"flat without " + s.name, "tasks/s", rate}, o.concurrency})
+		figures = append(figures, measured{figure{"flat without " + s.name, "tasks/s", rate}, o.concurrency, 1})
 	}
 	return figures, nil
 }
@@ -54,8 +54,8 @@ func (s step) flatRate(ctx context.Context, o options) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		o.program = filepath.Join(dir, "bench")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", o.program, "./tests/bench").CombinedOutput(); err != nil {
+		o.coordinator = filepath.Join(dir, "bench")
+		if out, err := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "-o", o.coordinator, "./tests/bench").CombinedOutput(); err != nil {
 			return 0, fmt.Errorf("%w: %s", err, out)
 		}
 	}

@@ -11,45 +11,65 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/executors/sleep"
 )
 
-// suite measures one thing: with run on a fresh cluster, or with alone on clusters that it starts.
+// suite measures one thing: with run on a fresh cluster, or with alone on what it starts itself.
 type suite struct {
 	name         string
 	run          func(ctx context.Context, c *cluster, o options) ([]figure, error)
 	alone        func(ctx context.Context, o options) ([]measured, error)
-	coordinators int // of the cluster for run; 0: as the flag says
+	coordinators int      // of the cluster for run; 0: as the flag says
+	floors       []string // suites of the limits programs that its figures are held against
 }
 
+// Suites of the limits programs.
+const (
+	floorsOfRates = "combined"
+	floorsOfHops  = "hop"
+	floorsOfCopy  = "postgres"
+)
+
+// Suites that need a program of their own.
+const (
+	riverSuite = "river"
+	startSuite = "start"
+)
+
 var suites = []suite{
-	{name: "small", run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
+	{name: "small", floors: []string{floorsOfRates}, run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
 		return flat(ctx, c, 10_000, claimed)
 	}},
-	{name: "flat", run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
+	{name: "flat", floors: []string{floorsOfRates}, run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
 		return flat(ctx, c, o.tasks, claimed)
 	}},
-	{name: "repeatable", run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
+	{name: "flat-slots", floors: []string{floorsOfRates}, alone: flatWithSlots},
+	{name: riverSuite, floors: []string{floorsOfRates}, alone: riverWithWorkers},
+	{name: "sleeps", alone: sleeps},
+	{name: "repeatable", floors: []string{floorsOfRates, floorsOfCopy}, run: func(ctx context.Context, c *cluster, o options) ([]figure, error) {
 		return flat(ctx, c, o.tasks, repeatable)
 	}},
+	{name: "chain", floors: []string{floorsOfHops}, run: chain},
+	{name: "loaded", floors: []string{floorsOfRates, floorsOfHops}, run: loaded},
+	{name: "fanin", floors: []string{floorsOfRates}, run: fanIn},
+	{name: "trees", floors: []string{floorsOfRates}, run: trees},
+	{name: "two", floors: []string{floorsOfRates}, run: several, coordinators: 2},
+	{name: "three", floors: []string{floorsOfRates}, run: several, coordinators: 3},
 	{name: "json", run: throughJSON},
-	{name: "flat-slots", alone: flatWithSlots},
-	{name: "chain", run: chain},
-	{name: "loaded", run: loaded},
-	{name: "fanin", run: fanIn},
-	{name: "trees", run: trees},
-	{name: "two", run: several, coordinators: 2},
-	{name: "three", run: several, coordinators: 3},
-	{name: "million", run: million},
+	{name: startSuite, alone: starts},
+	{name: "million", floors: []string{floorsOfRates, floorsOfCopy}, run: million},
 	{name: "history", run: history},
 	{name: "idle", run: idle},
-	{name: "start", alone: starts},
-	{name: "copy", run: copyIDs},
+	{name: "copy", floors: []string{floorsOfCopy}, run: copyIDs},
 	{name: "steps", alone: withoutSteps},
 	{name: "curve-tasks", run: curveOfTasks},
-	{name: "curve-workers", run: curveOfWorkers},
+	{name: "curve-workers", alone: curveOfWorkers},
 	{name: "curve-dependencies", run: curveOfEdges},
 	{name: "curve-results", run: curveOfBytes},
 }
+
+// people are the suites that show how fast it is as people run it: what the table of bars at the top of the report needs.
+const people = "flat,flat-slots,river,sleeps,chain,loaded,two,three,json,start"
 
 func suiteNames() (names []string) {
 	for _, s := range suites {
@@ -61,6 +81,7 @@ func suiteNames() (names []string) {
 var methods = map[string]json.RawMessage{
 	claimed:    json.RawMessage(`{"method":"` + claimed + `"}`),
 	repeatable: json.RawMessage(`{"method":"` + repeatable + `"}`),
+	sleep.ID:   json.RawMessage(`{"method":"` + sleep.ID + `"}`),
 }
 
 // The two no-ops: one pays for its claim, the other may start before it.
@@ -132,33 +153,6 @@ func flat(ctx context.Context, c *cluster, n int, executor string) ([]figure, er
 		{fmt.Sprintf("submit %d, %s", n, kind), "tasks/s", float64(n) / submitted.Seconds()},
 	}
 	return append(figures, c.costs(fmt.Sprintf("flat %d, %s", n, kind), n)...), nil
-}
-
-// flatWithSlots measures the flat tree once for each number of slots.
-func flatWithSlots(ctx context.Context, o options) (figures []measured, err error) {
-	for _, slots := range o.slots {
-		o.concurrency = slots
-		rate, err := flatRate(ctx, o)
-		if err != nil {
-			return figures, fmt.Errorf("%d slots: %w", slots, err)
-		}
-		figures = append(figures, measured{figure{fmt.Sprintf("flat %d, %d slots", o.tasks, slots), "tasks/s", rate}, slots})
-	}
-	return figures, nil
-}
-
-// flatRate is how many tasks of the flat tree a cluster of its own does in a second.
-func flatRate(ctx context.Context, o options) (float64, error) {
-	c, err := startCluster(ctx, o)
-	if err != nil {
-		return 0, err
-	}
-	defer c.stop()
-	figures, err := flat(ctx, c, o.tasks, claimed)
-	if err != nil {
-		return 0, err
-	}
-	return figures[0].Value, nil
 }
 
 // costs are the processor times of each process, per task.

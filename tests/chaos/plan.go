@@ -78,8 +78,25 @@ func newPlan(seed uint64, kinds []kind) Plan {
 			s.Tree.Tasks[long.IntN(len(s.Tree.Tasks))].Script.Millis = 3000 + long.IntN(3000)
 		}
 	}
+	if rush := rand.New(rand.NewPCG(seed, 0x1143)); rush.IntN(2) == 0 {
+		p.Trees = append(p.Trees, newRush(rush, fmt.Sprintf("h%d-r", seed)))
+	}
 	p.Faults = schedule(rng, kinds, int(seed%uint64(len(kinds))), 1+rng.IntN(5))
 	return p
+}
+
+// newRush is a tree of many short tasks that come at once, so that workers claim ahead. A few of them turn long.
+func newRush(rng *rand.Rand, prefix string) Story {
+	s := Story{Prefix: prefix, How: Straight, At: upTo(rng, window/2),
+		Tree: oracle.Random(rng, oracle.Shape{Prefix: prefix, Tasks: 150 + rng.IntN(150), Optional: 0.5})}
+	for i := range s.Tree.Tasks {
+		t := &s.Tree.Tasks[i]
+		t.Deps = slices.DeleteFunc(t.Deps, func(oracle.Dep) bool { return rng.IntN(10) > 0 })
+		if t.Script.Millis = 1 + rng.IntN(4); rng.IntN(40) == 0 {
+			t.Script.Millis = 100 + rng.IntN(400)
+		}
+	}
+	return s
 }
 
 func newStory(rng *rand.Rand, prefix string) Story {

@@ -32,6 +32,7 @@ type Played struct {
 // Counts say how much a history holds.
 type Counts struct {
 	Trees, Tasks, Runs, Attempts, Lost int
+	Unstarted                          int // attempts that were handed back and never began
 	Calls, Unanswered                  int // of clients; Unanswered: it had no answer, or an error of the server
 	Poisoned                           int // tasks that failed as their workers were lost too often; their trees are not judged
 	Crashes                            int // of the NATS server, by itself
@@ -345,6 +346,7 @@ func (a *Counts) sum(b Counts) {
 	a.Runs += b.Runs
 	a.Attempts += b.Attempts
 	a.Lost += b.Lost
+	a.Unstarted += b.Unstarted
 	a.Calls += b.Calls
 	a.Unanswered += b.Unanswered
 	a.Poisoned += b.Poisoned

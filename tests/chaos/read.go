@@ -140,6 +140,9 @@ func (g *game) readAttempts(ctx context.Context, task string, h *history.History
 		if lost {
 			g.out.Counts.Lost++
 		}
+		if a.Outcome == client.OutcomeReturned && a.StartedAt.IsZero() {
+			g.out.Counts.Unstarted++
+		}
 		if a.Outcome == client.OutcomeLost {
 			crashes++
 		}

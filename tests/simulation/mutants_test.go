@@ -149,8 +149,6 @@ var mutants = []mutation.Mutant{
 		Old: "case e.holdsSlot:\n", New: "case e.holdsSlot || e.inLine:\n\t\tl.leaveLine(e, todo)\n"},
 	{Name: "line-starts-the-cancelled", File: "internal/ledger/claim.go", What: "what is cancelled in line never starts",
 		Old: "if e.phase == waiting && e.claim == claimYes { // in line", New: "if false {"},
-	{Name: "line-starts-the-cancelled-early", File: "internal/ledger/attempt.go", What: "what is cancelled in line does not start beside its claim",
-		Old: "e.claim != claimYes && !e.cancelled", New: "e.claim != claimYes"},
 	{Name: "line-waits-for-ever", File: "internal/ledger/line.go", What: "what has waited in line for too long is handed back",
 		Old: "\t\tl.handBack(a, why, todo)\n\tcase claimQueued:", New: "\t\te.queued = false\n\tcase claimQueued:"},
 	{Name: "line-keeps-the-unasked", File: "internal/ledger/line.go", What: "what nobody was asked for is given back when it waits for too long",

@@ -390,6 +390,11 @@ func TestWhatMayBeClaimedAhead(t *testing.T) {
 			}
 		}
 		check("first", work, map[int]bool{1: true, 2: false})
+		if _, err := h.s.pool.Exec(t.Context(), "update task set flags = flags & ~$1::integer", int(dag.FlagOnce)); err != nil {
+			t.Fatal(err)
+		}
+		once := work[slices.IndexFunc(work, func(w *Work) bool { return w.Key.Index() == 2 })]
+		check("stored by version 0.3", []*Work{queued(t, h.other, once)[once.Key]}, map[int]bool{2: false})
 		plain := work[slices.IndexFunc(work, func(w *Work) bool { return w.Key.Index() == 1 })]
 		if verdicts, _, err := h.s.Claim(t.Context(), []dag.Claim{{Task: plain.Key, Attempt: 1, Worker: h.worker}}); err != nil || verdicts[0] != dag.Yes {
 			t.Fatal(verdicts, err)

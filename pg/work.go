@@ -87,6 +87,9 @@ func queueTasks(b *pgx.Batch, stretches []Stretch, state dag.State, each func(*W
 			}
 			w.ID, w.Name, w.Executor = v.text(), v.textLike(last.Name), v.textLike(last.Executor)
 			w.TimeoutMS, w.Deps = v.bigint(), v.integer()
+			if dag.OnLost(v.smallint()) == dag.FailLost {
+				w.Flags |= dag.FlagOnce // version 0.3 stored such tasks without
+			}
 			last = w
 			each(w)
 		})

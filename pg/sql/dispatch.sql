@@ -45,7 +45,8 @@ cross join lateral ( -- offset 0: a range of the index for each stretch, whateve
 
 -- name: LoadSpecs
 -- What never changes of the tasks of the stretches ($1 first, $2 n).
-select s.key, s.id, s.name, s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0)
+select s.key, s.id, s.name, s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0),
+  s.on_lost
 from unnest($1::bigint[], $2::integer[]) r(first, n)
 cross join lateral (select * from spec where spec.key >= r.first and spec.key < r.first + r.n offset 0) s
 

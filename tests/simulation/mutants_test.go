@@ -18,8 +18,8 @@ const within = 20_000
 
 // mutants are bugs of the protocol, in the code that the engine runs. The few in this package are in the model of a
 // statement of SQL: that a lease which ran out ends, that a stretch which was taken is deleted, that an execution leaves
-// followups alone, that a deadline names its execution, and that an optimistic write compares its rows. The first dozen
-// are built by default.
+// followups alone, that a deadline names its execution, that an optimistic write compares its rows, and that interrupted tasks go first.
+// The first dozen are built by default.
 var mutants = []mutation.Mutant{
 	{Name: "settle-takes-old-attempts", File: "dag/settle.go", What: "an old attempt's result changes nothing",
 		Old: "if r == nil || r.Attempt != res.Attempt {\n\t\treturn false", New: "if r == nil {\n\t\treturn false"},

@@ -113,13 +113,13 @@ func (c *Coordinator) Pools(ctx context.Context) ([]Pool, error) {
 	if err != nil {
 		return nil, c.internal("list pools", err)
 	}
-	names := make([]string, len(depths))
-	for i, d := range depths {
-		names[i] = d.Name
-	}
-	waits, err := c.queue.Waits(ctx, names)
+	sent, err := c.store.PoolsSent(ctx)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, c.internal("list pools", err)
+	}
+	queued := make(map[string]pg.PoolDepth, len(sent))
+	for _, d := range sent {
+		queued[d.Name] = d
 	}
 	var out []Pool
 	for _, d := range depths {
@@ -129,8 +129,8 @@ func (c *Coordinator) Pools(ctx context.Context) ([]Pool, error) {
 				p.Capacity, p.Workers = p.Capacity+n, p.Workers+1
 			}
 		}
-		if w := waits[d.Name]; w.Messages > 0 {
-			p.Queued, p.Oldest = w.Messages, max(p.Oldest, time.Since(w.Oldest))
+		if q, some := queued[d.Name]; some {
+			p.Queued, p.Oldest = q.Ready, max(p.Oldest, q.Oldest)
 		}
 		out = append(out, p)
 	}

@@ -91,6 +91,20 @@ order by u.ord
 -- For each open pool: how many ready tasks wait in Postgres, and since when the oldest does.
 select p.name, coalesce(sum(r.n), 0)::bigint, min(r.at), now() from pool p left join ready r on r.pool = p.id where p.open group by p.name order by p.name
 
+-- name: PoolsSent
+-- For each pool with ready tasks that were sent to NATS and not claimed: how many, and since when the first of them waits there.
+-- As in WhyAhead, most of what was published has started: of each lane the last $1 tasks are looked at, in as many stretches at most.
+-- A lane is taken in order, and what stays there for long is entered anew. No locks.
+select p.name, count(*), min(l.sent), now()
+from pool p cross join generate_series(:priority_urgent, :priority_low) x(priority)
+cross join lateral (
+  select *, sum(n) over (order by id desc) - n as after from (
+    select * from published where pool = p.id and priority = x.priority order by id desc limit $1) r) l
+cross join lateral ( -- as in Dispatch
+  select from task t where t.key >= l.first and t.key < l.first + l.n and t.attempt = l.attempt and t.state = :ready offset 0) t
+where p.open and l.after < $1
+group by p.name
+
 -- name: SetProgress
 update task t set progress = u.progress from unnest($1::bigint[], $2::integer[], $3::real[]) u(key, attempt, progress)
 where t.key = u.key and t.attempt = u.attempt and t.state = :running

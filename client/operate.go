@@ -13,14 +13,15 @@ type Worker struct {
 	Pools                            map[string]int
 	Faults                           []string // what keeps it from work, a sentence each
 	Level                            int      // feature level; 0: its coordinator is of a version that does not say
-	Running                          int
+	Running                          int      // attempts in hand, by its last beat: those that run, wait for a slot, or are not settled
+	InLine                           int      // those of them that wait for a slot: they are claimed ahead
 	StartedAt, LeaseUntil            time.Time
 }
 
 // Pool is a pool as the cluster shows it.
 type Pool struct {
 	Name              string
-	Ready, Queued     int // waiting in Postgres, in NATS
+	Ready, Queued     int // waiting in Postgres; sent to NATS and not claimed
 	Capacity, Workers int
 	Oldest            time.Duration // how long the oldest task has waited
 }
@@ -34,7 +35,7 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	out := make([]Worker, len(got.Workers))
 	for i, w := range got.Workers {
 		out[i] = Worker{
-			ID: w.Id, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Level: int(w.Level), Running: int(w.Running),
+			ID: w.Id, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Level: int(w.Level), Running: int(w.Running), InLine: int(w.InLine),
 			StartedAt: at(w.StartedAt), LeaseUntil: at(w.LeaseUntil), Pools: make(map[string]int, len(w.Pools)), Faults: w.Faults,
 		}
 		for pool, n := range w.Pools {

@@ -193,8 +193,10 @@ func (b *beating) listed(yield func(dag.Key) bool) {
 func (b *beating) row() pg.Beat {
 	row := pg.Beat{Instance: b.m.Instance, ID: b.worker, Host: clean(b.m.Host), Build: clean(b.m.Build), Pools: map[string]int{},
 		Level: b.level(), State: pg.WorkerAlive, Number: int64(b.m.Number)}
+	inLine := 0
 	for _, p := range b.m.Pools {
 		row.Pools[p.Pool] = int(p.Concurrency)
+		inLine += int(p.InLine)
 	}
 	switch {
 	case b.m.Leaving:
@@ -206,6 +208,7 @@ func (b *beating) row() pg.Beat {
 		row.Faults = append(row.Faults, pg.WorkerFault{Pool: f.Pool, Executor: clean(f.Executor), Text: clean(f.Text)})
 	}
 	row.Attempts = slices.Collect(b.listed)
+	row.InLine = min(inLine, len(row.Attempts)) // those that nobody was asked for are not listed
 	return row
 }
 

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"testing"
 
+	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
@@ -53,6 +54,33 @@ func TestLeasesDoNotWaitForConsumers(t *testing.T) {
 			if row.unmade > 0 {
 				t.Errorf("%s: nothing is to be made", row.fact)
 			}
+		}
+	}
+}
+
+// TestBeatsTellTheLine: what waits for slots is counted over all pools, and is never more than what the beat lists, whatever it says.
+func TestBeatsTellTheLine(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		fact         string
+		inLine       []uint32 // of each pool
+		listed, want int
+	}{
+		{"none waits", []uint32{0, 0}, 3, 0},
+		{"of two pools", []uint32{1, 2}, 5, 3},
+		{"nobody was asked for some", []uint32{4}, 3, 3},
+		{"a lie", []uint32{1<<32 - 1, 1<<32 - 1}, 1, 1},
+		{"none listed", []uint32{7}, 0, 0},
+	} {
+		m := &workerv1.Beat{}
+		for _, n := range row.inLine {
+			m.Pools = append(m.Pools, &workerv1.PoolCapacity{Pool: "p", InLine: n})
+		}
+		for i := range row.listed {
+			m.Running = append(m.Running, &workerv1.Attempt{Task: int64(i), Number: 1})
+		}
+		if got := (&beating{m: m}).row(); got.InLine != row.want || got.State != pg.WorkerAlive {
+			t.Errorf("%s: got %d, want %d", row.fact, got.InLine, row.want)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (c *Coordinator) Workers(ctx context.Context) ([]Worker, error) {
 			state = WorkerLost // and about to be called so
 		}
 		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state, Build: w.Build, Level: w.Level, Pools: w.Pools,
-			Faults: faultTexts(w.Faults), Running: w.Attempts, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
+			Faults: faultTexts(w.Faults), Running: w.Attempts, InLine: w.InLine, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
 	}
 	return out, nil
 }

@@ -115,14 +115,15 @@ type Worker struct {
 	State                     WorkerState
 	Pools                     map[string]int // name to concurrency
 	Faults                    []string       // what keeps it from work, a sentence each
-	Running                   int
+	Running                   int            // attempts in hand, by its last beat: those that run, wait for a slot, or are not settled
+	InLine                    int            // those of them that wait for a slot: they are claimed ahead
 	StartedAt, LeaseUntil     time.Time
 }
 
 // Pool is a pool as shown.
 type Pool struct {
 	Name              string
-	Ready, Queued     int // waiting in Postgres, in NATS
+	Ready, Queued     int // waiting in Postgres; sent to NATS and not claimed
 	Capacity, Workers int
 	Oldest            time.Duration // age of the oldest that waits
 }

@@ -45,6 +45,7 @@ type Beat struct {
 	State                     WorkerState // alive, draining or gone
 	Number                    int64
 	Attempts                  []dag.Key // all that it knows of
+	InLine                    int       // how many of them wait for a slot
 	Faults                    []WorkerFault
 }
 
@@ -62,14 +63,14 @@ func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Durat
 	n := len(beats)
 	instance, id, host, build := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	pools, attempts, faults := make([]string, n), make([]string, n), make([]string, n)
-	state, number, level := make([]int16, n), make([]int64, n), make([]int32, n)
+	state, number, level, inLine := make([]int16, n), make([]int64, n), make([]int32, n), make([]int32, n)
 	for i, b := range beats {
 		instance[i], id[i], host[i], build[i], state[i], number[i], level[i] = b.Instance, b.ID, b.Host, b.Build, int16(b.State), b.Number, int32(b.Level)
 		p, err := json.Marshal(b.Pools)
 		if err != nil {
 			return nil, err
 		}
-		pools[i] = string(p)
+		pools[i], inLine[i] = string(p), int32(b.InLine)
 		f, err := json.Marshal(append([]WorkerFault{}, b.Faults...)) // never null
 		if err != nil {
 			return nil, err
@@ -88,7 +89,7 @@ func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Durat
 	defer cancel()
 	out := make(map[string]dag.WorkerKey, n)
 	err := retry(ctx, func() error {
-		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds(), level, faults)
+		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds(), level, faults, inLine)
 		if err != nil {
 			return err
 		}
@@ -195,7 +196,8 @@ type WorkerInfo struct {
 	State                     WorkerState
 	Pools                     map[string]int
 	StartedAt, LeaseUntil     time.Time
-	Attempts                  int
+	Attempts                  int // in hand, as its last beat lists them
+	InLine                    int // those of them that wait for a slot
 	Faults                    []WorkerFault
 }
 

@@ -10,8 +10,8 @@ import (
 
 // Workers shows one worker.
 func (s *Service) Workers(context.Context) ([]coordinator.Worker, error) {
-	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: coordinator.WorkerAlive, Pools: map[string]int{"default": 4},
-		Faults: []string{"executor x is off: it has no device"}}}, nil
+	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: coordinator.WorkerAlive, Pools: map[string]int{"default": 14},
+		Running: 17, InLine: 3, Faults: []string{"executor x is off: it has no device"}}}, nil
 }
 
 // Coordinators shows one coordinator, which began an hour ago.
@@ -46,8 +46,9 @@ var operating = map[string]func(*site){
 			s.Errorf("got workers %+v", workers)
 		}
 		want, err := s.backend.Workers(s.Context())
-		if want = must(s, want, err); !slices.Equal(workers[0].Faults, want[0].Faults) {
-			s.Errorf("got faults %q, want %q", workers[0].Faults, want[0].Faults)
+		want = must(s, want, err)
+		if got, want := workers[0], want[0]; !slices.Equal(got.Faults, want.Faults) || got.InLine != want.InLine || got.Running < got.InLine {
+			s.Errorf("got %+v, want %+v", got, want)
 		}
 	},
 	"coordinators are shown": func(s *site) {

@@ -106,6 +106,7 @@ func TestClientCommands(t *testing.T) {
 		{"nor for programs", []string{"list", "--tasks", "--name", "nope", "-o", "json"}, "", "no task matches\n", exitOK},
 		{"tasks are listed", []string{"list", "--tasks", "-o", "json", "--limit", "1"}, `"id":`, "", exitOK},
 		{"workers", []string{"workers"}, "POOLS", "", exitOK},
+		{"with those that wait for a slot", []string{"workers"}, "14+3", "", exitOK},
 		{"with what keeps them from work", []string{"workers"}, "w1: executor x is off: it has no device\n", "", exitOK},
 		{"pools", []string{"pools", "-o", "json"}, "[", "", exitOK},
 		{"why a task does not run", []string{"why", "a"}, "child (a): ready\n  waits for a slot: 3 come first\n", "", exitOK},

@@ -17,7 +17,8 @@ import (
 
 func workersCommand() *cobra.Command {
 	cmd := clientCommand("workers", "List workers",
-		"Lists the workers that are alive, or left within the last hour. -o wide shows more of each, and all of its pools.", cobra.NoArgs,
+		"Lists the workers that are alive, or left within the last hour. -o wide shows more of each, and all of its pools.\n"+
+			"IN HAND are attempts that run or are not settled yet; 14+3: and 3 that are in line for a slot.", cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
 			workers, err := s.Workers(ctx)
 			if err != nil {
@@ -58,7 +59,7 @@ func (s *session) workerRows(workers []client.Worker, now time.Time) (rows []str
 		for _, n := range x.Pools {
 			slots += n
 		}
-		cells = append(cells, []string{oneLine(x.ID), oneLine(x.State), oneLine(x.Build), strconv.Itoa(x.Running), strconv.Itoa(slots), age(x.StartedAt, now)})
+		cells = append(cells, []string{oneLine(x.ID), oneLine(x.State), oneLine(x.Build), inHand(x), strconv.Itoa(slots), age(x.StartedAt, now)})
 	}
 	room := tableWidth
 	for column := range cells[0] {
@@ -111,9 +112,18 @@ func some(words []string, width int) string {
 	return text
 }
 
+// inHand is how many attempts a worker has; apart, those that are in line for a slot.
+func inHand(w client.Worker) string {
+	if w.InLine == 0 {
+		return strconv.Itoa(w.Running)
+	}
+	return fmt.Sprintf("%d+%d", w.Running-w.InLine, w.InLine)
+}
+
 func poolsCommand() *cobra.Command {
 	return clientCommand("pools", "List pools",
-		"Lists the pools: what waits in each, the slots of its live workers, and how long the oldest task has waited.", cobra.NoArgs,
+		"Lists the pools: how many ready tasks wait for room (READY) or were sent and are not claimed (QUEUED), the slots of the live workers, "+
+			"and how long the oldest task has waited.", cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
 			pools, err := s.Pools(ctx)
 			if err != nil {

@@ -15,7 +15,7 @@ func TestWorkersFitTheScreen(t *testing.T) {
 	now := time.Now()
 	pools := map[string]int{"aggregate_results_executor": 16, "command_executor": 2, "noop_executor": 16, "rest_executor": 64, "sleep_executor": 64, "system_info_executor": 16}
 	workers := []client.Worker{
-		{ID: "taskgrove-worker-7d9f8b6c5d-x2x4z", Host: "taskgrove-worker-7d9f8b6c5d-x2x4z", State: "draining", Build: "0.4.0+ad88be4a9753", Pools: pools, Running: 1000, StartedAt: now.Add(-30 * 24 * time.Hour)},
+		{ID: "taskgrove-worker-7d9f8b6c5d-x2x4z", Host: "taskgrove-worker-7d9f8b6c5d-x2x4z", State: "draining", Build: "0.4.0+ad88be4a9753", Pools: pools, Running: 1000, InLine: 16, StartedAt: now.Add(-30 * 24 * time.Hour)},
 		{ID: "gpu", State: "alive", Build: "0.4.0+ad88be4a9753", Pools: map[string]int{strings.Repeat("a-long-pool-", 5): 3}, StartedAt: now.Add(-time.Hour)},
 	}
 	shown := func(f format) string {
@@ -34,7 +34,7 @@ func TestWorkersFitTheScreen(t *testing.T) {
 			t.Errorf("%d columns: %s", columns(line), line)
 		}
 	}
-	for _, want := range []string{"taskgrove-worker-7d9f8b6c5d-x2x4z  draining  0.4.0+ad88be4a9753  1000     178    30d  aggregate_results_executor,+5\n", "  3      1h   a-long-pool-a-long-pool-a-long-po…\n"} {
+	for _, want := range []string{"taskgrove-worker-7d9f8b6c5d-x2x4z  draining  0.4.0+ad88be4a9753  984+16   178    30d  aggregate_results_executor,+5\n", "  3      1h   a-long-pool-a-long-pool-a-long-po…\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

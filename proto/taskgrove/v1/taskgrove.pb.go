@@ -2626,12 +2626,13 @@ type Worker struct {
 	Host          string                 `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
 	State         string                 `protobuf:"bytes,4,opt,name=state,proto3" json:"state,omitempty"`                                                                            // alive, draining, gone, lost
 	Pools         map[string]int32       `protobuf:"bytes,5,rep,name=pools,proto3" json:"pools,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"` // name -> concurrency
-	Running       int32                  `protobuf:"varint,6,opt,name=running,proto3" json:"running,omitempty"`
+	Running       int32                  `protobuf:"varint,6,opt,name=running,proto3" json:"running,omitempty"`                                                                       // attempts in hand, by its last beat: those that run, wait for a slot, or are not settled
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	LeaseUntil    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
 	Build         string                 `protobuf:"bytes,9,opt,name=build,proto3" json:"build,omitempty"`
-	Level         int32                  `protobuf:"varint,10,opt,name=level,proto3" json:"level,omitempty"`  // feature level
-	Faults        []string               `protobuf:"bytes,11,rep,name=faults,proto3" json:"faults,omitempty"` // what keeps it from work, a sentence each
+	Level         int32                  `protobuf:"varint,10,opt,name=level,proto3" json:"level,omitempty"`                 // feature level
+	Faults        []string               `protobuf:"bytes,11,rep,name=faults,proto3" json:"faults,omitempty"`                // what keeps it from work, a sentence each
+	InLine        int32                  `protobuf:"varint,12,opt,name=in_line,json=inLine,proto3" json:"in_line,omitempty"` // of those in hand: how many wait for a slot, most of them claimed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2741,6 +2742,13 @@ func (x *Worker) GetFaults() []string {
 		return x.Faults
 	}
 	return nil
+}
+
+func (x *Worker) GetInLine() int32 {
+	if x != nil {
+		return x.InLine
+	}
+	return 0
 }
 
 type ListCoordinatorsRequest struct {
@@ -2991,7 +2999,7 @@ type Pool struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Ready         int64                  `protobuf:"varint,2,opt,name=ready,proto3" json:"ready,omitempty"`       // waiting in Postgres
-	Queued        int64                  `protobuf:"varint,3,opt,name=queued,proto3" json:"queued,omitempty"`     // waiting in NATS
+	Queued        int64                  `protobuf:"varint,3,opt,name=queued,proto3" json:"queued,omitempty"`     // sent to NATS and not claimed
 	Capacity      int32                  `protobuf:"varint,4,opt,name=capacity,proto3" json:"capacity,omitempty"` // summed over live workers
 	Workers       int32                  `protobuf:"varint,5,opt,name=workers,proto3" json:"workers,omitempty"`
 	Oldest        *durationpb.Duration   `protobuf:"bytes,6,opt,name=oldest,proto3" json:"oldest,omitempty"` // age of the oldest that waits
@@ -3210,18 +3218,18 @@ func (x *WhyResponse) GetName() string {
 // Wait is one thing that a task waits for. Fields that do not belong to its kind are empty.
 type Wait struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                            // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                            // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked, slot
 	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`                            // one sentence for people
 	TaskId        string                 `protobuf:"bytes,3,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`          // dependency: which; blocked: the task whose end is the cause
 	TaskState     string                 `protobuf:"bytes,4,opt,name=task_state,json=taskState,proto3" json:"task_state,omitempty"` // of that task
 	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`                          // blocked: of that task; retry: of the attempt before
 	Pool          string                 `protobuf:"bytes,6,opt,name=pool,proto3" json:"pool,omitempty"`
-	Until         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`                        // not_before, retry: the time
+	Until         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`                        // not_before, retry: the time; slot: then it has started, or is handed back
 	Since         *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`                        // pool: since when no live worker serves it; absent: none ever did
 	Ahead         int64                  `protobuf:"varint,9,opt,name=ahead,proto3" json:"ahead,omitempty"`                       // capacity: ready tasks that come first
 	Capacity      int32                  `protobuf:"varint,10,opt,name=capacity,proto3" json:"capacity,omitempty"`                // capacity: of the pool's live workers
-	Attempt       int32                  `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`                  // retry: the one to come
-	Worker        string                 `protobuf:"bytes,12,opt,name=worker,proto3" json:"worker,omitempty"`                     // worker: holds the cancelled attempt that is still open
+	Attempt       int32                  `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`                  // retry: the one to come; worker, slot: the one that is open
+	Worker        string                 `protobuf:"bytes,12,opt,name=worker,proto3" json:"worker,omitempty"`                     // that holds the attempt: worker, which was cancelled; slot
 	TaskName      string                 `protobuf:"bytes,13,opt,name=task_name,json=taskName,proto3" json:"task_name,omitempty"` // of the task task_id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3710,7 +3718,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04name\x18\a \x01(\tR\x04name\"\x14\n" +
 	"\x12ListWorkersRequest\"E\n" +
 	"\x13ListWorkersResponse\x12.\n" +
-	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\xa5\x03\n" +
+	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\xbe\x03\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x12\n" +
@@ -3725,7 +3733,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05build\x18\t \x01(\tR\x05build\x12\x14\n" +
 	"\x05level\x18\n" +
 	" \x01(\x05R\x05level\x12\x16\n" +
-	"\x06faults\x18\v \x03(\tR\x06faults\x1a8\n" +
+	"\x06faults\x18\v \x03(\tR\x06faults\x12\x17\n" +
+	"\ain_line\x18\f \x01(\x05R\x06inLine\x1a8\n" +
 	"\n" +
 	"PoolsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -18,19 +18,19 @@ type Explanation struct {
 
 // Wait is one thing that a task waits for. Fields that do not belong to its kind are zero.
 type Wait struct {
-	Kind      string    // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked
+	Kind      string    // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked, slot
 	Text      string    // one sentence for people
 	TaskID    string    // dependency: which; blocked: the task whose end is the cause
 	TaskName  string    // of that task
 	TaskState string    // of that task
 	Error     string    // blocked: of that task; retry: of the attempt before
-	Pool      string    // pool, capacity, dispatch
-	Until     time.Time // not_before, retry: the time
+	Pool      string    // pool, capacity, dispatch, slot
+	Until     time.Time // not_before, retry: the time; slot: then it has started, or is handed back
 	Since     time.Time // pool: when the pool last had a live worker; zero: never, or a day ago at least
 	Ahead     int       // capacity: ready tasks that come first
 	Capacity  int       // capacity: slots of the pool's live workers
-	Attempt   int       // retry: the one to come; worker: the one that is open
-	Worker    string    // worker: holds the cancelled attempt that is still open
+	Attempt   int       // retry: the one to come; worker, slot: the one that is open
+	Worker    string    // that holds the attempt: worker, which was cancelled; slot
 }
 
 // Why says what a task waits for, as of one moment. [ErrNotFound].

@@ -26,9 +26,9 @@ func TestWhyKeepsEveryField(t *testing.T) {
 		Ahead: 1, Capacity: 2, Attempt: 3, Worker: "w"}
 	want := client.Wait{Kind: "retry", Text: "t", TaskID: "i", TaskState: "ready", Error: "e", Pool: "p", Until: at, Since: at.Add(1),
 		Ahead: 1, Capacity: 2, Attempt: 3, Worker: "w"}
-	svc.Explain(sub.TreeID, given, coordinator.Wait{Kind: coordinator.WaitExecute})
+	svc.Explain(sub.TreeID, given, coordinator.Wait{Kind: coordinator.WaitSlot, Until: at, Worker: "w"})
 	got, err := c.Why(t.Context(), sub.TreeID)
-	if err != nil || !reflect.DeepEqual(got.Waits, []client.Wait{want, {Kind: "execute"}}) {
+	if err != nil || !reflect.DeepEqual(got.Waits, []client.Wait{want, {Kind: "slot", Until: at, Worker: "w"}}) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := c.Why(t.Context(), "nope"); !errors.Is(err, client.ErrNotFound) {

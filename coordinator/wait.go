@@ -29,9 +29,10 @@ const (
 	WaitDispatch                       // the system itself, for a moment
 	WaitWorker                         // it was cancelled, and its worker has not said yet that it stopped
 	WaitBlocked                        // a re-run: a required dependency can't succeed
+	WaitSlot                           // a slot of the worker that has claimed it
 )
 
-var waitNames = [...]string{"", "execute", "dependency", "not_before", "retry", "pool", "capacity", "dispatch", "worker", "blocked"}
+var waitNames = [...]string{"", "execute", "dependency", "not_before", "retry", "pool", "capacity", "dispatch", "worker", "blocked", "slot"}
 
 // String is the kind's name for logs and tests.
 func (k WaitKind) String() string {
@@ -49,11 +50,11 @@ type Wait struct {
 	TaskName  string    // of that task
 	TaskState dag.State // of that task
 	Error     string    // blocked: of that task; retry: of the attempt before
-	Pool      string    // pool, capacity, dispatch
-	Until     time.Time // not before, retry: the time
+	Pool      string    // pool, capacity, dispatch, slot
+	Until     time.Time // not before, retry: the time; slot: then it has started, or is handed back
 	Since     time.Time // pool: since when no live worker serves it; zero: none did for a day at least
 	Ahead     int       // capacity: ready tasks that come first
 	Capacity  int       // capacity: slots of the pool's live workers
-	Attempt   int       // retry: the one to come; worker: the one that is open
-	Worker    string    // worker: holds the cancelled attempt that is still open
+	Attempt   int       // retry: the one to come; worker, slot: the one that is open
+	Worker    string    // that holds the attempt: worker, which was cancelled; slot
 }

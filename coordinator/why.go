@@ -40,7 +40,7 @@ func explain(w *pg.Why) *Explanation {
 	case dag.Ready:
 		e.place(w)
 	case dag.Running:
-		e.Summary = fmt.Sprintf("it runs on worker %s since %s, attempt %d: it waits for nothing", w.Worker, clock(w.StartedAt), w.Attempt)
+		e.running(w)
 	case dag.Blocked:
 		e.Summary = "blocked: a required dependency can't succeed any more"
 		by := "rerun"
@@ -64,6 +64,17 @@ func explain(w *pg.Why) *Explanation {
 }
 
 func (e *Explanation) wait(w Wait) { e.Waits = append(e.Waits, w) }
+
+// running explains Running: an attempt may be claimed before its worker has a slot for it.
+func (e *Explanation) running(w *pg.Why) {
+	if !w.MayBeInLine() {
+		e.Summary = fmt.Sprintf("it runs on worker %s since %s, attempt %d: it waits for nothing", w.Worker, clock(w.StartedAt), w.Attempt)
+		return
+	}
+	e.Summary = fmt.Sprintf("it is claimed by worker %s since %s, attempt %d, and runs as soon as that has a slot", w.Worker, clock(w.StartedAt), w.Attempt)
+	e.wait(Wait{Kind: WaitSlot, Pool: w.Pool, Worker: w.Worker, Attempt: int(w.Attempt), Until: w.StartedAt.Add(dag.LineWait),
+		Text: fmt.Sprintf("a slot of worker %s, if it has none yet: it starts or is handed back within %s", w.Worker, dag.LineWait)})
+}
 
 // dependencies explains Waiting.
 func (e *Explanation) dependencies(w *pg.Why) {
@@ -148,8 +159,11 @@ func (e *Explanation) place(w *pg.Why) {
 	case p.Ahead == 1:
 		ahead = "1 ready task comes first"
 	}
-	e.wait(Wait{Kind: WaitCapacity, Pool: w.Pool, Ahead: p.Ahead, Capacity: w.Workers.Capacity,
-		Text: fmt.Sprintf("a slot of pool %s: %s, %d of %d slots are taken", w.Pool, ahead, min(p.Busy, w.Workers.Capacity), w.Workers.Capacity) + except})
+	text := fmt.Sprintf("a slot of pool %s: %s, %d of %d slots are taken", w.Pool, ahead, min(p.Busy, w.Workers.Capacity), w.Workers.Capacity)
+	if line := p.Busy - w.Workers.Capacity; line > 0 {
+		text += fmt.Sprintf(", and %d more tasks are in line for them", line)
+	}
+	e.wait(Wait{Kind: WaitCapacity, Pool: w.Pool, Ahead: p.Ahead, Capacity: w.Workers.Capacity, Text: text + except})
 }
 
 // pool explains that nobody takes tasks of the pool.

@@ -102,7 +102,7 @@ func causes(e *coordinator.Explanation) string {
 			out = append(out, w.Kind.String()+" "+w.Pool)
 		case coordinator.WaitRetry:
 			out = append(out, fmt.Sprintf("%s %d (%s)", w.Kind, w.Attempt, w.Error))
-		case coordinator.WaitWorker:
+		case coordinator.WaitWorker, coordinator.WaitSlot:
 			out = append(out, fmt.Sprintf("%s %s %d", w.Kind, w.Worker, w.Attempt))
 		default:
 			out = append(out, w.Kind.String())

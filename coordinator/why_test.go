@@ -57,6 +57,7 @@ func TestWhy(t *testing.T) {
 		{"blocked, and run again", whyBlocked},
 		{"a cancelled attempt that is open", whyOpen},
 		{"a cancelled tree", whyCancelledTree},
+		{"an attempt that may wait for a slot of its worker", whyClaimed},
 		{"what runs or has ended waits for nothing", whyNothing},
 	} {
 		t.Run(story.name, func(t *testing.T) {
@@ -374,6 +375,52 @@ func whyCancelledTree(w *whyTest) {
 	w.exec("update tree set cancelled_at = now(), cancel_message = 'because' where root_id = 'tree-2'")
 	if e := w.why("tree-2", ""); !strings.Contains(e.Summary, "its tree was cancelled") || !strings.Contains(e.Summary, "because") {
 		w.Errorf("got %+v", *e)
+	}
+}
+
+// What was claimed a moment ago may be in line. When that is over it runs, and so does at once what is never claimed ahead.
+func whyClaimed(w *whyTest) {
+	once := gated("claimed-once", "claimed", "", `{}`)
+	once.OnLost = dag.FailLost
+	again := gated("claimed-again", "claimed", "", `{"fail":"no luck"}`)
+	again.Retry = dag.RetryPolicy{MaxAttempts: 2, InitialDelay: time.Millisecond}
+	w.Submit(coordinator.SubmitOptions{}, group("claimed", ""), gated("claimed-first", "claimed", "", `{}`), once, again)
+	for _, id := range []string{"claimed-first", "claimed-once", "claimed-again"} {
+		defer w.gate.open(id)
+		w.begins(id)
+		w.Eventually("its claim is on record", func() error {
+			task, err := w.Service().Task(w.Context(), id)
+			if err == nil && task.State != dag.Running {
+				err = errors.New(task.State.String())
+			}
+			return err
+		})
+	}
+	since := func(ago string) string {
+		return "update task set started_at = clock_timestamp() - interval '" + ago + "' where key in (select key from spec where id like 'claimed-%')"
+	}
+	for _, step := range []struct {
+		fact, set, id, want, summary string
+	}{
+		{"claimed just now", since("-50 s"), "claimed-first", "slot worker-1 1", "claimed by worker worker-1 since 20"},
+		{"it must not start twice", since("-50 s"), "claimed-once", "", "runs on worker worker-1"},
+		{"it follows one that failed", since("-50 s"), "claimed-again", "", "runs on worker worker-1"},
+		{"its worker never claims ahead", "update worker set level = 2 where id = 'worker-1'", "claimed-first", "", "runs on worker worker-1"},
+		{"claimed long ago", since("101 ms"), "claimed-first", "", "runs on worker worker-1"},
+	} {
+		var e *coordinator.Explanation
+		w.Eventually(step.fact, func() (err error) {
+			w.exec(step.set) // each time, as beats set a worker's level
+			if e, err = w.Service().Why(w.Context(), step.id); err == nil && (causes(e) != step.want || !strings.Contains(e.Summary, step.summary)) {
+				err = fmt.Errorf("got %q: %+v", causes(e), *e)
+			}
+			return err
+		})
+		for _, x := range e.Waits {
+			if !strings.Contains(x.Text, "within 100ms") || time.Until(x.Until) < 40*time.Second || x.Pool != "gate_executor" {
+				w.Errorf("%s: got %+v", step.fact, x)
+			}
+		}
 	}
 }
 

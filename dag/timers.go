@@ -32,6 +32,10 @@ const TimeoutGrace = 15 * time.Second
 // of [TimeoutGrace] is for stopping.
 const StartWithin = 10 * time.Second
 
+// LineWait is how long an attempt that is claimed before a slot is free waits for one: then it starts, or its worker hands it
+// back.
+const LineWait = 100 * time.Millisecond
+
 // TooLate reports whether a granted attempt must be handed back, unstarted and uncounted: the store counts its timeout
 // from the claim, which may be as old as the first request for it, so that it could be timed out, and the next attempt
 // started, while it ran. timeout is the task's own, 0 for none; waited is the time since the attempt was first asked for,

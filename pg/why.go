@@ -23,11 +23,14 @@ const (
 
 // Why is what the store knows of a task's waiting, as of one moment.
 type Why struct {
+	At            time.Time // that moment
 	Key           dag.Key
 	ID            string
 	TreeID        string `db:"tree_id"`
 	Name          string
 	State         dag.State
+	Flags         dag.Flags
+	Run           int32 // the first attempt of its current run
 	Priority      dag.Priority
 	PoolID        int32 `db:"pool_id"`
 	Pool          string
@@ -35,8 +38,9 @@ type Why struct {
 	Remaining     int32 // dependencies that it was not told of yet
 	Failures      int32 // in this execution
 	Dependencies  int
-	Open          bool   // an attempt is open: Running, or Cancelled and not yet stopped
-	Worker        string // that holds it
+	Open          bool      // an attempt is open: Running, or Cancelled and not yet stopped
+	Worker        string    // that holds it
+	WorkerLevel   dag.Level `db:"worker_level"`
 	StartedAt     *time.Time
 	FinishedAt    *time.Time
 	Error         string     // of the attempt that settled it
@@ -53,6 +57,13 @@ type Why struct {
 	Total      int             `db:"-"` // how many have not ended
 	Workers    WhyWorkers      `db:"-"` // Ready: of its pool
 	Place      *WhyPlace       `db:"-"` // Ready: where it stands; nil: it is in no stretch, which no transaction leaves behind
+}
+
+// MayBeInLine reports whether the open attempt may still wait for a slot of its worker: it was claimed so lately, and may be
+// claimed ahead. Only the worker knows.
+func (w *Why) MayBeInLine() bool {
+	ahead := dag.MayBeClaimedAhead(w.Attempt, w.Run, w.Flags)
+	return w.State == dag.Running && ahead && w.WorkerLevel >= dag.AheadLevel && w.StartedAt != nil && w.At.Sub(*w.StartedAt) < dag.LineWait
 }
 
 // WhyDependency is a dependency that has not ended.
@@ -76,7 +87,7 @@ type WhyPlace struct {
 	Sent  *time.Time // when it was published; nil: it waits in Postgres
 	Ahead int        // ready tasks that start before it
 	More  bool       // so many wait that not all were counted
-	Busy  int        // slots of the pool's live workers that are taken
+	Busy  int        // attempts that the pool's live workers hold: more than slots, if some are claimed ahead
 }
 
 // Why reads what a task waits for, in one snapshot. lease is that of workers. [ErrNotFound].

@@ -24,6 +24,7 @@ var waitKinds = map[coordinator.WaitKind]string{
 	coordinator.WaitExecute: "execute", coordinator.WaitDependency: "dependency", coordinator.WaitNotBefore: "not_before",
 	coordinator.WaitRetry: "retry", coordinator.WaitPool: "pool", coordinator.WaitCapacity: "capacity",
 	coordinator.WaitDispatch: "dispatch", coordinator.WaitWorker: "worker", coordinator.WaitBlocked: "blocked",
+	coordinator.WaitSlot: "slot",
 }
 
 func waitOf(w coordinator.Wait) *pb.Wait {

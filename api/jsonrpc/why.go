@@ -41,6 +41,7 @@ var waitKinds = map[coordinator.WaitKind]string{
 	coordinator.WaitExecute: "execute", coordinator.WaitDependency: "dependency", coordinator.WaitNotBefore: "not_before",
 	coordinator.WaitRetry: "retry", coordinator.WaitPool: "pool", coordinator.WaitCapacity: "capacity",
 	coordinator.WaitDispatch: "dispatch", coordinator.WaitWorker: "worker", coordinator.WaitBlocked: "blocked",
+	coordinator.WaitSlot: "slot",
 }
 
 // why answers tasks.why: what a task that is not running waits for.

@@ -27,6 +27,8 @@ func TestWhy(t *testing.T) {
 		{"times have a zone", []coordinator.Wait{{Kind: coordinator.WaitRetry, Text: "t", Until: at, Attempt: 2, Error: "e"}, {Kind: coordinator.WaitPool, Text: "t", Pool: "p", Since: at}},
 			[]any{map[string]any{"kind": "retry", "text": "t", "until": "2026-01-02T03:04:05.000000+00:00", "attempt": 2.0, "error": "e"},
 				map[string]any{"kind": "pool", "text": "t", "pool": "p", "since": "2026-01-02T03:04:05.000000+00:00"}}},
+		{"a slot is of a worker, for a moment", []coordinator.Wait{{Kind: coordinator.WaitSlot, Text: "t", Pool: "p", Worker: "w", Attempt: 1, Until: at}},
+			[]any{map[string]any{"kind": "slot", "text": "t", "pool": "p", "worker": "w", "attempt": 1.0, "until": "2026-01-02T03:04:05.000000+00:00"}}},
 		{"no wait is an empty list", []coordinator.Wait{}, []any{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

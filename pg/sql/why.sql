@@ -1,7 +1,8 @@
 -- name: WhyTask
 -- One task and all that its state alone explains. No locks; lookups by key.
-select t.key, s.id, tree.root_id as tree_id, s.name, t.state, t.priority, t.pool as pool_id, coalesce(pool.name, '') as pool, t.attempt,
+select now() as at, t.key, s.id, tree.root_id as tree_id, s.name, t.state, t.flags, coalesce(t.run, 1) as run, t.priority, t.pool as pool_id, coalesce(pool.name, '') as pool, t.attempt,
   t.remaining, t.failures, coalesce(cardinality(s.deps), 0) as dependencies, t.worker is not null as open, coalesce(w.id, '') as worker,
+  coalesce(w.level, 0) as worker_level,
   coalesce(t.started_at, a.started_at) as started_at,
   case when t.state = :cancelled then coalesce(a.finished_at, tree.cancelled_at) else a.finished_at end as finished_at,
   coalesce(case when t.state = :cancelled then coalesce(a.error, tree.cancel_message) else a.error end, '') as error,

@@ -71,7 +71,7 @@ type Attempt struct {
 	Counted               bool // against the retry policy
 	Error, Detail, Worker string
 	Result                json.RawMessage
-	StartedAt, FinishedAt time.Time
+	StartedAt, FinishedAt time.Time // StartedAt is zero if it never began
 }
 
 // Event is something that happened in a tree.

@@ -19,7 +19,7 @@ const (
 	EventCompleted
 	EventFailed
 	EventCancelled
-	EventRetry    // an attempt failed or was lost, and another follows
+	EventRetry    // an attempt failed, was lost or was handed back, and another follows
 	EventProgress // of the tree, or what an executor reports; it has no sequence and can't be replayed
 	EventFinal    // the execution ended; Tree is set
 )

@@ -126,6 +126,17 @@ func (s *Service) Fail(id, text string) {
 	s.settle(t, dag.Failed, coordinator.Event{Type: coordinator.EventFailed, Error: text})
 }
 
+// HandBack makes a task ready again whose attempt never began: its worker gave it back.
+func (s *Service) HandBack(id, why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.must(id)
+	t.returned = append(t.returned, coordinator.Attempt{Number: t.Attempt, Outcome: dag.OutcomeReturned, Worker: "w1", Error: why, FinishedAt: time.Now()})
+	s.settle(t, dag.Ready, coordinator.Event{Type: coordinator.EventRetry, Error: why})
+	t.Attempt++
+	t.StartedAt, t.CompletedAt = time.Time{}, time.Time{}
+}
+
 // Log adds a line to what a task's executor wrote.
 func (s *Service) Log(id, text string) {
 	s.mu.Lock()

@@ -50,8 +50,9 @@ type tree struct {
 
 type task struct {
 	coordinator.Task
-	tree  *tree
-	lines []*coordinator.LogLine
+	tree     *tree
+	lines    []*coordinator.LogLine
+	returned []coordinator.Attempt // that were handed back
 }
 
 var _ coordinator.Service = (*Service)(nil)
@@ -348,7 +349,7 @@ var outcomes = map[dag.State]dag.Outcome{
 	dag.Completed: dag.OutcomeCompleted, dag.Failed: dag.OutcomeFailed, dag.Cancelled: dag.OutcomeCancelled,
 }
 
-// Attempts shows a task's only attempt.
+// Attempts shows those of a task's attempts that were handed back, and the one after them.
 func (s *Service) Attempts(_ context.Context, id string) ([]coordinator.Attempt, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -357,12 +358,12 @@ func (s *Service) Attempts(_ context.Context, id string) ([]coordinator.Attempt,
 	case !ok:
 		return nil, fmt.Errorf("attempts of %s: %w", id, coordinator.ErrNotFound)
 	case t.Attempt == 0 || t.State == dag.Ready:
-		return nil, nil
+		return t.returned, nil
 	}
-	return []coordinator.Attempt{{
+	return append(slices.Clone(t.returned), coordinator.Attempt{
 		Number: t.Attempt, Running: t.State == dag.Running, Outcome: outcomes[t.State], Counted: true, Error: t.Error, Result: t.Result, Worker: t.Worker,
 		StartedAt: t.StartedAt, FinishedAt: t.CompletedAt,
-	}}, nil
+	}), nil
 }
 
 // Tree shows the tree of a task.

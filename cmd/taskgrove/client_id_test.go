@@ -84,6 +84,29 @@ func TestGetShowsTimesInputsAndAttempts(t *testing.T) {
 	}
 }
 
+// TestGetShowsWhatNeverStarted: an attempt that was claimed ahead and handed back has its worker and the reason, and no times of a run.
+func TestGetShowsWhatNeverStarted(t *testing.T) {
+	svc := double(t)
+	submitted(t, `[{"id":"r","name":"root","schemas":{"method":"noop_executor"}}]`)
+	svc.Start("r")
+	svc.HandBack("r", "no slot was free in time")
+	out, note, code := runCommand(t, "get", "r")
+	for _, want := range []string{"\nstatus    pending (ready)\n", "\nattempt   2\n", "\n  1       returned  w1      -        -     no slot was free in time\n"} {
+		if !strings.Contains(out, want) || strings.Contains(out, "\nstarted") {
+			t.Errorf("exit %d, want %q in\n%s%s", code, want, out, note)
+		}
+	}
+	svc.Start("r")
+	if out, _, _ = runCommand(t, "get", "r"); !strings.Contains(out, "no slot was free in time\n  2       running ") {
+		t.Errorf("got\n%s", out)
+	}
+	out, _, _ = runCommand(t, "get", "r", "--attempts", "-o", "json")
+	first, _, _ := strings.Cut(out, "}")
+	if !strings.Contains(first, `"counted":false`) || !strings.Contains(first, `"outcome":"returned"`) || strings.Contains(first, "started_at") {
+		t.Errorf("got %s", first)
+	}
+}
+
 func TestLogsOfATreeNameTheTask(t *testing.T) {
 	svc := double(t)
 	submitted(t, `[{"id":"r","name":"root","schemas":{"method":"noop_executor"}},{"id":"g","name":"group","parent_id":"r"},`+

@@ -19,7 +19,7 @@ import (
 )
 
 // closed is a connection that was one: it knows the server's bounds, and sends nothing.
-func closed(f *testing.F) *queue.Conn {
+func closed(f testing.TB) *queue.Conn {
 	server, err := natsserver.Start(natsserver.Config{StoreDir: f.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		f.Fatal(err)

@@ -75,6 +75,8 @@ func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 
 	used, err := meter.Int64ObservableGauge("taskgrove.worker.running", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.running")))
 	faults = append(faults, err)
+	lined, err := meter.Int64ObservableGauge("taskgrove.worker.in_line", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.in_line")))
+	faults = append(faults, err)
 	slots, err := meter.Int64ObservableGauge("taskgrove.worker.slots", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.slots")))
 	faults = append(faults, err)
 	kept, err := meter.Int64ObservableGauge("taskgrove.worker.results.kept", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.results.kept")))
@@ -88,12 +90,13 @@ func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 	m.observer, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, p := range w.pools {
 			o.ObserveInt64(used, int64(w.book.used(p)), p.attrs)
+			o.ObserveInt64(lined, int64(w.book.inLine(p)), p.attrs)
 			o.ObserveInt64(slots, int64(p.slots), p.attrs)
 		}
 		_, n, _ := w.book.counts()
 		o.ObserveInt64(kept, int64(n))
 		return nil
-	}, used, slots, kept)
+	}, used, lined, slots, kept)
 	return m, err
 }
 

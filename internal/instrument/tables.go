@@ -32,6 +32,7 @@ var Worker = Table{
 	{Name: "taskgrove.worker.attempt.duration", Kind: Histogram, Unit: "s", Help: "from start to end of an attempt", Labels: []string{"executor", "outcome"}},
 	{Name: "taskgrove.worker.claim.duration", Kind: Histogram, Unit: "s", Help: "from a claim request to its answer"},
 	{Name: "taskgrove.worker.running", Kind: Gauge, Help: "slots in use, by pool", Labels: []string{"pool"}},
+	{Name: "taskgrove.worker.in_line", Kind: Gauge, Help: "attempts that were taken and wait for a slot, most of them claimed, by pool", Labels: []string{"pool"}},
 	{Name: "taskgrove.worker.slots", Kind: Gauge, Help: "slots, by pool", Labels: []string{"pool"}},
 	{Name: "taskgrove.worker.results.kept", Kind: Gauge, Help: "results without receipt"},
 }

@@ -413,7 +413,7 @@ func TestSteerAndLook(t *testing.T) {
 	if !slices.Equal(lines, []string{"stdout hello"}) {
 		t.Errorf("logs: got %q", lines)
 	}
-	if got, err := c.Workers(t.Context()); err != nil || len(got) != 1 || got[0].Pools["default"] != 4 {
+	if got, err := c.Workers(t.Context()); err != nil || len(got) != 1 || got[0].Pools["default"] != 14 || got[0].Running != 17 || got[0].InLine != 3 {
 		t.Errorf("workers: got %+v, %v", got, err)
 	}
 	if got, err := c.Pools(t.Context()); err != nil || len(got) != 1 || got[0].Oldest != time.Second {

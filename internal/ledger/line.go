@@ -73,7 +73,7 @@ func (l *Ledger[A]) lineUp(a A, todo *Todo[A]) {
 	l.inHand++
 	todo.Lined = true
 	switch {
-	case !e.mayBeAskedAhead():
+	case !e.mayBeAskedAhead(), l.limits.Ahead == 0:
 		l.queue(&ln.cold, a)
 		return
 	case e.mayStartEarly():

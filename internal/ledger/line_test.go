@@ -89,6 +89,14 @@ func TestLines(t *testing.T) {
 			d.wantDone(d.ends(one, completed), nil, nil, list(one), 0, 0)
 			d.wantDone(d.verdict(a, dag.Yes), list(a), nil, nil, 1, 0)
 		}},
+		{"nothing is claimed ahead where the worker does not want it", func(t *testing.T, d *desk, one, two *attempt) {
+			d.limits.Ahead = 0
+			a := d.attempt(3, 1, false)
+			a.Ahead = true
+			if _, out := d.arrive(a); len(out.Ask) != 0 || !a.Lined() {
+				t.Errorf("leads to %+v", out)
+			}
+		}},
 		{"refused in line: forgotten", func(t *testing.T, d *desk, one, two *attempt) {
 			a := d.lined(d.attempt(3, 1, false), true)
 			d.wantDone(d.verdict(a, dag.No), nil, nil, nil, 1, 0)

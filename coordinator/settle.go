@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +77,7 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 			continue
 		default:
 		}
-		if n < 64 { // hardly a queue: a hop must not wait
+		if n < 64 || offers(batch) { // hardly a queue, or a slot waits for what a result unlocks: a hop must not wait
 			return batch
 		}
 		if linger == nil {
@@ -93,6 +94,13 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 		}
 	}
 	return batch
+}
+
+// offers reports whether one of the results offers its slot. The newest ones are looked at: before they came, the others did not.
+func offers(batch []delivery) bool {
+	return slices.ContainsFunc(batch, func(d delivery) bool {
+		return slices.ContainsFunc(d.results, func(r dag.Result) bool { return r.Offer })
+	})
 }
 
 // settling is a batch of results on its way into Postgres.

@@ -40,7 +40,7 @@ func (b *book) step(take func(l *ledger.Ledger[*attempt], out *todo)) (out todo)
 }
 
 // finish is the step of an attempt whose work has stopped. It is of its own as it comes once for each attempt.
-func (b *book) finish(a *attempt, r ledger.Result, offer bool) (out todo) {
+func (b *book) finish(a *attempt, r ledger.Result, offer ledger.Offer) (out todo) {
 	now := time.Now()
 	b.mu.Lock()
 	b.ledger.Finish(now, a, r, offer, &out)

@@ -18,8 +18,8 @@ import (
 // beat, which repeats the receipt, names the attempt too, and it is handed back; should that be lost as well, coordinators
 // take back what beats do not list.
 
-// mayOffer reports whether the attempt's slot is worth keeping for a task that it unlocks.
-func (w *Worker) mayOffer(a *attempt) bool {
+// mayOffer says when the attempt's slot is worth keeping for a task that it unlocks.
+func (w *Worker) mayOffer(a *attempt) ledger.Offer {
 	return ledger.MayOffer(a.work.Unlocks, a.pool.more.Load(), w.isDraining())
 }
 

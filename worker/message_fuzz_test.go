@@ -93,7 +93,7 @@ func FuzzNews(f *testing.F) {
 			l.Answer(time.Now(), a, dag.Yes, ledger.None, out)
 		})
 		a.result = &workerv1.Result{Attempt: a.work.Attempt, End: &workerv1.Result_Completed{Completed: []byte("1")}}
-		w.book.finish(a, a.ended(), true)
+		w.book.finish(a, a.ended(), ledger.AnyOffer)
 		books(t, w)
 		for range 2 { // news may be repeated
 			w.news(data)

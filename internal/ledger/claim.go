@@ -72,7 +72,7 @@ func (l *Ledger[A]) granted(now time.Time, a A, whyNot Cause, todo *Todo[A]) {
 
 // Finish records that an attempt's work has stopped, with what is to be reported of it. What was never granted is given
 // back, or waits for the answer to its claim. offer: if it was completed, its slot may wait for a task that it unlocks.
-func (l *Ledger[A]) Finish(now time.Time, a A, r Result, offer bool, todo *Todo[A]) {
+func (l *Ledger[A]) Finish(now time.Time, a A, r Result, offer Offer, todo *Todo[A]) {
 	e := a.Self()
 	if e.cancelled && r.Outcome != dag.OutcomeCancelled { // it was said while the result was being encoded
 		r.Outcome = dag.OutcomeCancelled
@@ -99,7 +99,7 @@ func (l *Ledger[A]) Finish(now time.Time, a A, r Result, offer bool, todo *Todo[
 		l.lines[e.Pool].pace.end(now, r.Ran)
 	}
 	r.Early = !granted
-	r.Offer = offer && granted && l.lines[e.Pool].n == 0 && r.Outcome == dag.OutcomeCompleted && !e.Session.ended
+	r.Offer = l.offers(e, offer) && granted && r.Outcome == dag.OutcomeCompleted && !e.Session.ended
 	l.report(now, a, r, todo)
 }
 

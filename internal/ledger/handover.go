@@ -2,9 +2,34 @@ package ledger
 
 import "time"
 
-// MayOffer reports whether a slot is worth keeping for a task that an attempt unlocks: the attempt may unlock one, nothing
-// else waits for the slot, and the worker goes on.
-func MayOffer(unlocks, crowded, draining bool) bool { return unlocks && !crowded && !draining }
+// Offer says when the slot of an attempt is worth keeping for a task that it unlocks.
+type Offer uint8
+
+// When a slot may be offered.
+const (
+	NoOffer    Offer = iota
+	RoomyOffer       // while at most half of the pool's slots are held: others wait, and find slots
+	AnyOffer
+)
+
+// MayOffer says when an attempt's slot may be offered: if it unlocks a task, and the worker goes on. crowded: others wait for slots.
+func MayOffer(unlocks, crowded, draining bool) Offer {
+	switch {
+	case !unlocks || draining:
+		return NoOffer
+	case crowded:
+		return RoomyOffer
+	}
+	return AnyOffer
+}
+
+// offers reports whether an attempt offers its slot when it ends, rather than give it to the next in line.
+func (l *Ledger[A]) offers(e *Entry, offer Offer) bool {
+	if l.lines[e.Pool].n > 0 || offer == NoOffer {
+		return false
+	}
+	return offer == AnyOffer || 2*l.held[e.Pool] <= l.limits.Slots[e.Pool]
+}
 
 // Acceptance says what becomes of a handover.
 type Acceptance uint8

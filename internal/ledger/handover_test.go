@@ -3,6 +3,8 @@ package ledger
 import (
 	"testing"
 	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 func TestHandovers(t *testing.T) {
@@ -88,8 +90,28 @@ func TestHandovers(t *testing.T) {
 func TestMayOffer(t *testing.T) {
 	for n := range 8 {
 		unlocks, crowded, draining := n&1 > 0, n&2 > 0, n&4 > 0
-		if got, want := MayOffer(unlocks, crowded, draining), n == 1; got != want {
+		want := map[int]Offer{1: AnyOffer, 3: RoomyOffer}[n]
+		if got := MayOffer(unlocks, crowded, draining); got != want {
 			t.Errorf("unlocks %v, crowded %v, draining %v: %v, want %v", unlocks, crowded, draining, got, want)
+		}
+	}
+}
+
+// TestRoomyOffers: while others wait for slots, one is offered only if at most half of them are held.
+func TestRoomyOffers(t *testing.T) {
+	for held := 1; held <= 10; held++ {
+		d := newDesk(t)
+		var a *attempt
+		for task := range int64(held) {
+			a = d.attempt(task+1, 1, false)
+			d.arrive(a)
+			d.Ask(d.now, a)
+			d.verdict(a, dag.Yes)
+		}
+		var out Todo[*attempt]
+		d.Finish(d.now, a, Result{Outcome: completed, Bytes: 100}, RoomyOffer, &out)
+		if a.Result.Offer != (held <= 5) {
+			t.Errorf("%d of 10 slots held: offered: %v", held, a.Result.Offer)
 		}
 	}
 }

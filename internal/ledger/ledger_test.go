@@ -65,7 +65,7 @@ func (d *desk) verdict(a *attempt, v dag.Verdict) (out Todo[*attempt]) {
 }
 
 func (d *desk) ends(a *attempt, outcome dag.Outcome) (out Todo[*attempt]) {
-	d.Finish(d.now, a, Result{Outcome: outcome, Bytes: 100}, false, &out)
+	d.Finish(d.now, a, Result{Outcome: outcome, Bytes: 100}, NoOffer, &out)
 	return out
 }
 
@@ -109,7 +109,7 @@ func (d *desk) offered() *attempt {
 	a := d.taken(false, true)
 	d.verdict(a, dag.Yes)
 	var out Todo[*attempt]
-	d.Finish(d.now, a, Result{Outcome: completed, Bytes: 100}, true, &out)
+	d.Finish(d.now, a, Result{Outcome: completed, Bytes: 100}, AnyOffer, &out)
 	d.want(a, reported, 1, 1)
 	return a
 }

@@ -252,7 +252,7 @@ func TestLines(t *testing.T) {
 		}},
 		{"the session's end: what is in line is let go of, and slots that free start nothing", func(t *testing.T, d *desk, one, two *attempt) {
 			var out Todo[*attempt]
-			d.Finish(d.now, one, Result{Outcome: completed, Bytes: 100}, true, &out)
+			d.Finish(d.now, one, Result{Outcome: completed, Bytes: 100}, AnyOffer, &out)
 			if !one.Result.Offer {
 				t.Fatal("it offers no slot")
 			}
@@ -270,14 +270,14 @@ func TestLines(t *testing.T) {
 		{"a slot is offered to nobody while others are in line", func(t *testing.T, d *desk, one, two *attempt) {
 			a := d.granted(3)
 			var out Todo[*attempt]
-			d.Finish(d.now, one, Result{Outcome: completed, Bytes: 100}, true, &out)
+			d.Finish(d.now, one, Result{Outcome: completed, Bytes: 100}, AnyOffer, &out)
 			if d.wantDone(out, list(a), nil, list(one), 0, 0); one.Result.Offer {
 				t.Error("it is offered")
 			}
 		}},
 		{"a slot that was offered in vain has the next one", func(t *testing.T, d *desk, one, two *attempt) {
 			var out Todo[*attempt]
-			d.Finish(d.now, one, Result{Outcome: completed, Bytes: 100}, true, &out)
+			d.Finish(d.now, one, Result{Outcome: completed, Bytes: 100}, AnyOffer, &out)
 			a := d.granted(3)
 			d.wantDone(d.receipt(one), list(a), nil, nil, 0, 0)
 		}},
@@ -538,7 +538,7 @@ func (c *clerk) finishes(interrupted bool, out *Todo[*attempt]) {
 	if interrupted {
 		outcome = returned
 	}
-	c.Finish(c.now, running[i], Result{Outcome: outcome, Bytes: 10, Ran: time.Millisecond}, c.rng.IntN(3) == 0, out)
+	c.Finish(c.now, running[i], Result{Outcome: outcome, Bytes: 10, Ran: time.Millisecond}, Offer(c.rng.IntN(3)), out)
 }
 
 // TestLinesAtRandom: whatever comes in whatever order, counts are true, no more run than there are slots, nothing starts that may

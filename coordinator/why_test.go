@@ -404,6 +404,8 @@ func whyClaimed(w *whyTest) {
 	}{
 		{"claimed just now", since("-50 s"), "claimed-first", "slot worker-1 1", "claimed by worker worker-1 since 20"},
 		{"it must not start twice", since("-50 s"), "claimed-once", "", "runs on worker worker-1"},
+		{"it must not start twice, and was stored by version 0.3", fmt.Sprintf("update task set flags = flags & ~%d where key in (select key from spec where id = 'claimed-once')", dag.FlagOnce),
+			"claimed-once", "", "runs on worker worker-1"},
 		{"it follows one that failed", since("-50 s"), "claimed-again", "", "runs on worker worker-1"},
 		{"its worker never claims ahead", "update worker set level = 2 where id = 'worker-1'", "claimed-first", "", "runs on worker worker-1"},
 		{"claimed long ago", since("101 ms"), "claimed-first", "", "runs on worker worker-1"},

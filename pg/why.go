@@ -30,7 +30,8 @@ type Why struct {
 	Name          string
 	State         dag.State
 	Flags         dag.Flags
-	Run           int32 // the first attempt of its current run
+	OnLost        dag.OnLost `db:"on_lost"`
+	Run           int32      // the first attempt of its current run
 	Priority      dag.Priority
 	PoolID        int32 `db:"pool_id"`
 	Pool          string
@@ -62,7 +63,7 @@ type Why struct {
 // MayBeInLine reports whether the open attempt may still wait for a slot of its worker: it was claimed so lately, and may be
 // claimed ahead. Only the worker knows.
 func (w *Why) MayBeInLine() bool {
-	ahead := dag.MayBeClaimedAhead(w.Attempt, w.Run, w.Flags)
+	ahead := dag.MayBeClaimedAhead(w.Attempt, w.Run, w.Flags) && w.OnLost != dag.FailLost // version 0.3 stored no flag for that
 	return w.State == dag.Running && ahead && w.WorkerLevel >= dag.AheadLevel && w.StartedAt != nil && w.At.Sub(*w.StartedAt) < dag.LineWait
 }
 

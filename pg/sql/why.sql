@@ -1,6 +1,6 @@
 -- name: WhyTask
 -- One task and all that its state alone explains. No locks; lookups by key.
-select now() as at, t.key, s.id, tree.root_id as tree_id, s.name, t.state, t.flags, coalesce(t.run, 1) as run, t.priority, t.pool as pool_id, coalesce(pool.name, '') as pool, t.attempt,
+select now() as at, t.key, s.id, tree.root_id as tree_id, s.name, t.state, t.flags, coalesce(s.on_lost, 0::smallint) as on_lost, coalesce(t.run, 1) as run, t.priority, t.pool as pool_id, coalesce(pool.name, '') as pool, t.attempt,
   t.remaining, t.failures, coalesce(cardinality(s.deps), 0) as dependencies, t.worker is not null as open, coalesce(w.id, '') as worker,
   coalesce(w.level, 0) as worker_level,
   coalesce(t.started_at, a.started_at) as started_at,

@@ -23,6 +23,7 @@ type lanes struct {
 type lane struct {
 	out     int  // published and not known to be claimed
 	backlog bool // ready tasks may wait in Postgres
+	each    int  // attempts in a message, at most, when one was published last
 	pace    pace
 }
 
@@ -164,11 +165,12 @@ func (l *lanes) published(id dag.Lane, n int, drained bool) {
 	}
 }
 
-// correct sets a lane's count to what NATS holds.
-func (l *lanes) correct(id dag.Lane, out int) {
+// correct sets a lane's count to what NATS holds, at most, in so many messages.
+func (l *lanes) correct(id dag.Lane, messages int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.of(id).out = out
+	ln := l.of(id)
+	ln.out = messages * max(1, ln.each)
 }
 
 // capacity is what the live workers of a pool can do.
@@ -185,12 +187,13 @@ const bundleTime = 10 * time.Millisecond
 func (l *lanes) bundle(id dag.Lane, n int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c := l.capacity[id.Pool]
-	if !c.bundles || c.workers == 0 {
-		return 1
+	c, ln := l.capacity[id.Pool], l.of(id)
+	ln.each = 1
+	if c.bundles && c.workers > 0 {
+		most := int(ln.pace.rate * bundleTime.Seconds() / float64(c.workers))
+		ln.each = max(1, min(most, n/(2*c.workers), mostBundled))
 	}
-	most := int(l.of(id).pace.rate * bundleTime.Seconds() / float64(c.workers))
-	return max(1, min(most, n/(2*c.workers), mostBundled))
+	return ln.each
 }
 
 // setCapacity sets the capacity of all pools.

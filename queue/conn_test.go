@@ -90,7 +90,6 @@ func TestNothingIsBufferedWhileDisconnected(t *testing.T) {
 		"publish event":  func() error { return c.PublishEvent("ready", nil) },
 		"ensure streams": func() error { return c.EnsureStreams(ctx) },
 		"depth":          func() error { _, _, err := c.Depth(ctx, "rest", 0); return err },
-		"waits":          func() error { _, err := c.Waits(ctx, []string{"rest"}); return err },
 		"send":           func() error { return w.Send(queue.Progress, nil) },
 		"publish logs":   func() error { return w.PublishLogs(1, nil) },
 		"results":        func() error { return w.PublishResults(ctx, nil) },

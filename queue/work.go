@@ -197,54 +197,6 @@ func (c *Conn) depth(ctx context.Context, subject, consumer string) (int, time.T
 	return messages, first.Time, nil
 }
 
-// Waiting describes a pool's messages in WORK, of all priorities.
-type Waiting struct {
-	Messages int
-	Oldest   time.Time // when it was published
-}
-
-// Waits does what [Conn.Depth] does, for each of the pools that has messages in WORK. One request finds those pools.
-func (c *Conn) Waits(ctx context.Context, pools []string) (map[string]Waiting, error) {
-	var stored map[string]uint64
-	err := c.call(ctx, func(ctx context.Context) error {
-		stream, err := c.workHandle(ctx)
-		if err != nil {
-			return err
-		}
-		info, err := stream.Info(ctx, jetstream.WithSubjectFilter(c.names.subject(work, ">")))
-		if err != nil {
-			return err
-		}
-		stored = info.State.Subjects
-		return nil
-	})
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil, fmt.Errorf("what waits in %s: %w", c.names.work, err)
-	}
-	waits := map[string]Waiting{}
-	for _, pool := range pools {
-		for priority := range priorities {
-			if stored[c.names.workSubject(pool, priority)] == 0 {
-				continue
-			}
-			n, oldest, err := c.Depth(ctx, pool, priority)
-			if err != nil {
-				return nil, err
-			}
-			if n == 0 {
-				continue // just now
-			}
-			w, ok := waits[pool]
-			if !ok || oldest.Before(w.Oldest) {
-				w.Oldest = oldest
-			}
-			w.Messages += n
-			waits[pool] = w
-		}
-	}
-	return waits, nil
-}
-
 // acknowledged is the sequence up to which the consumer will deliver nothing, either for the first time or again; 0 if the
 // consumer is missing. After a restart, a server may have stored messages below it: the consumer remembers that they were
 // acknowledged, and the stream forgot it. These orphans are never delivered, so they don't count as waiting.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -121,36 +120,6 @@ func TestDepthTellsTheOldest(t *testing.T) {
 	if messages, oldest := depth(); messages != 0 || !oldest.IsZero() {
 		t.Errorf("deleted stream: got %d since %v", messages, oldest)
 	}
-}
-
-func TestWaitsOfAllPools(t *testing.T) {
-	t.Parallel()
-	h := newHouse(t)
-	c := h.coordinator("rest", "idle", "other")
-	waits := func(want map[string]int) map[string]queue.Waiting {
-		t.Helper()
-		got, err := c.Waits(h.context(), []string{"rest", "idle", "other"})
-		must(t, err)
-		messages := map[string]int{}
-		for pool, w := range got {
-			messages[pool] = w.Messages
-		}
-		if !maps.Equal(messages, want) {
-			t.Errorf("got %v, want %v", messages, want)
-		}
-		return got
-	}
-	waits(map[string]int{})
-	publish(t, c, "rest", 3, "first")
-	between := time.Now()
-	publish(t, c, "rest", 0, "second", "third")
-	publish(t, c, "other", 1, "fourth")
-	got := waits(map[string]int{"rest": 3, "other": 1})
-	if rest, other := got["rest"].Oldest, got["other"].Oldest; rest.After(between) || other.Before(between) {
-		t.Errorf("got the oldest at %s and %s, want %s between", rest, other, between)
-	}
-	must(t, h.vandal().DeleteStream(h.context(), "TG_WORK"))
-	waits(map[string]int{})
 }
 
 func TestEnsureIsSafeFromManyAtOnce(t *testing.T) {

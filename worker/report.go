@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -17,9 +18,8 @@ const (
 	resultBatchBytes = 512 << 10 // and their size
 	resultsInFlight  = 4         // messages under way at once
 	publishWithin    = 10 * time.Second
-	lineWait         = 100 * time.Millisecond // how long what is claimed ahead waits for a slot
-	lineBytes        = 8 << 20                // of messages in the line of a pool
-	linesMost        = 8192                   // attempts in the lines of all pools
+	lineBytes        = 8 << 20 // of messages in the line of a pool
+	linesMost        = 8192    // attempts in the lines of all pools
 )
 
 // newReporter makes the batcher that publishes results. What bounds its queue is that every item counts as kept.
@@ -93,7 +93,7 @@ func (w *Worker) tire(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-time.After(lineWait / 4):
+			case <-time.After(dag.LineWait / 4):
 			}
 			out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { left = l.Tire(time.Now(), out) })
 			w.do(&out)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -62,7 +63,7 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 	}
 	w.book = newBook(ledger.Limits{
 		Kept: cfg.MaxKept, KeptBytes: cfg.MaxKeptBytes, Resend: cfg.Resend,
-		Ahead: min(max(cfg.Ahead, 0), linesMost/len(cfg.Pools)), AheadBytes: lineBytes, Wait: lineWait,
+		Ahead: min(max(cfg.Ahead, 0), linesMost/len(cfg.Pools)), AheadBytes: lineBytes, Wait: dag.LineWait,
 	}, w.pools)
 	w.results = w.newReporter()
 	w.voices.init(w)

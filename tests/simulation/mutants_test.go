@@ -166,7 +166,7 @@ var mutants = []mutation.Mutant{
 	{Name: "once-are-claimed-ahead", File: "dag/claim.go", What: "what fails when it is lost is not claimed ahead",
 		Old: "return attempt == run && f&FlagOnce == 0", New: "return attempt == run"},
 	{Name: "once-are-claimed-ahead-when-repeatable", File: "internal/ledger/line.go", What: "what may run twice is not claimed ahead either, if it fails when it is lost",
-		Old: "case !e.mayBeAskedAhead():", New: "case !e.mayBeAskedAhead() && !e.mayStartEarly():"},
+		Old: "case !e.mayBeAskedAhead(), l.limits", New: "case !e.mayBeAskedAhead() && !e.mayStartEarly(), l.limits"},
 	{Name: "copies-are-claimed-ahead", File: "internal/ledger/attempt.go", What: "what may have started beside its claim is not claimed ahead when it comes again",
 		Old: "return e.Ahead && (!e.Repeatable || e.Delivered == 1)", New: "return e.Ahead"},
 	{Name: "unstarted-are-lost", File: "dag/settle.go", What: "what never began was not lost",

@@ -96,7 +96,7 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 	return batch
 }
 
-// offers reports whether one of the results offers its slot. The newest ones are looked at: before they came, the others did not.
+// offers reports whether one of the results offers its slot.
 func offers(batch []delivery) bool {
 	return slices.ContainsFunc(batch, func(d delivery) bool {
 		return slices.ContainsFunc(d.results, func(r dag.Result) bool { return r.Offer })

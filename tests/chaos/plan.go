@@ -96,7 +96,16 @@ func newRush(rng *rand.Rand, prefix string) Story {
 			t.Script.Millis = 100 + rng.IntN(400)
 		}
 	}
+	requiredFirst(s.Tree)
 	return s
+}
+
+// requiredFirst puts dependencies into the order in which a client names them, as the last one's results win.
+func requiredFirst(tree oracle.Tree) {
+	for _, t := range tree.Tasks {
+		required := slices.DeleteFunc(slices.Clone(t.Deps), func(d oracle.Dep) bool { return d.Optional })
+		copy(t.Deps, append(required, slices.DeleteFunc(slices.Clone(t.Deps), func(d oracle.Dep) bool { return !d.Optional })...))
+	}
 }
 
 func newStory(rng *rand.Rand, prefix string) Story {
@@ -109,10 +118,7 @@ func newStory(rng *rand.Rand, prefix string) Story {
 		s.GiveUp = false
 	}
 	s.Tree = oracle.Random(rng, shape)
-	for _, t := range s.Tree.Tasks { // a client names those that are required first, and the last one's results win
-		required := slices.DeleteFunc(slices.Clone(t.Deps), func(d oracle.Dep) bool { return d.Optional })
-		copy(t.Deps, append(required, slices.DeleteFunc(slices.Clone(t.Deps), func(d oracle.Dep) bool { return !d.Optional })...))
-	}
+	requiredFirst(s.Tree)
 	for i := range s.Tree.Tasks { // work that takes long enough to be hit
 		if rng.IntN(3) == 0 {
 			s.Tree.Tasks[i].Script.Millis = rng.IntN(300)

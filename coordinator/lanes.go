@@ -21,9 +21,9 @@ type lanes struct {
 }
 
 type lane struct {
-	out     int  // published and not known to be claimed
-	backlog bool // ready tasks may wait in Postgres
-	each    int  // attempts in a message, at most, when one was published last
+	out     int     // published and not known to be claimed
+	backlog bool    // ready tasks may wait in Postgres
+	each    float64 // attempts that a message may hold, a moving average over publications of several
 	pace    pace
 }
 
@@ -170,7 +170,7 @@ func (l *lanes) correct(id dag.Lane, messages int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ln := l.of(id)
-	ln.out = messages * max(1, ln.each)
+	ln.out = int(float64(messages) * max(1, ln.each))
 }
 
 // capacity is what the live workers of a pool can do.
@@ -188,12 +188,14 @@ func (l *lanes) bundle(id dag.Lane, n int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, ln := l.capacity[id.Pool], l.of(id)
-	ln.each = 1
-	if c.bundles && c.workers > 0 {
-		most := int(ln.pace.rate * bundleTime.Seconds() / float64(c.workers))
-		ln.each = max(1, min(most, n/(2*c.workers), mostBundled))
+	most := 1
+	if c.bundles && c.workers > 0 && time.Since(ln.pace.since) < 10*paceEvery {
+		most = max(1, min(int(ln.pace.rate*bundleTime.Seconds()/float64(c.workers)), n/(2*c.workers), mostBundled))
 	}
-	return ln.each
+	if n > 1 {
+		ln.each += (float64(most) - ln.each) / 8
+	}
+	return most
 }
 
 // setCapacity sets the capacity of all pools.

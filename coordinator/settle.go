@@ -270,7 +270,7 @@ func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Re
 		res.Ran = time.Duration(min(r.FinishedUnixUs-r.StartedUnixUs, longestRun)) * time.Microsecond
 	}
 	res.Waited = time.Duration(min(max(r.WaitedUs, 0), longestRun)) * time.Microsecond
-	res.Unstarted = r.GetReturned().GetUnstarted()
+	res.Unstarted = r.GetReturned().GetUnstarted() || r.GetCancelled().GetUnstarted()
 	readEnd(&res, r)
 	return res
 }

@@ -23,7 +23,7 @@ type Result struct {
 	Offer          bool          // its slot waits for a task that it unlocks
 	UnlocksNothing bool          // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
 	Facts          Facts
-	Unstarted      bool          // with [OutcomeReturned]: it never began
+	Unstarted      bool          // with [OutcomeReturned] and [OutcomeCancelled]: it never began
 	Waited         time.Duration // from the answer to its claim to its start, by its worker's clock
 	// Ran is how long the attempt took, by its worker's clock: only a difference, as that clock may show any time. NotBefore is when it
 	// can have started at the earliest, by the store's. Both matter for early ones only.
@@ -65,6 +65,9 @@ func (d *Decision) Settle(res Result) bool {
 		d.start(r, res.Worker)
 		r.StartedAt = res.startedAt(d.now)
 	case r.State == Cancelled && r.Worker != 0 && res.from(r.Worker):
+		if res.Unstarted {
+			r.StartedAt = time.Time{}
+		}
 		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCancelled, Worker: r.Worker,
 			StartedAt: r.StartedAt, Result: res.Value, Chunked: res.Chunked, Receipt: true})
 		d.hold(r, 0)

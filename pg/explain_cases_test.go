@@ -47,7 +47,7 @@ var hot = map[string]explained{
 		fill("6::smallint", 99), fill("0", 99), fill("0::bigint", 99), fill("'{}'::text", 99), "99", fill("0", 99))},
 	"RequireTrees":            {args: "'{294,295}', array[null,null]::timestamptz[], array[null,null]::timestamptz[], '{1,0}', '{0,0}'"},
 	"RequireVacantLanes":      {args: "'{2,3}', '{1,1}'"},
-	"FinishCancelledAttempts": {args: of(keys(200, 0, 500), fill("1", 500), fill("'{}'::text", 500), "now()")},
+	"FinishCancelledAttempts": {args: of(keys(200, 0, 500), fill("1", 500), fill("'{}'::text", 500), "now()", fill("true", 500))},
 	"AssembleChunks":          {args: of(keys(100, 0, 20), fill("1", 20))},
 	"DeleteChunks":            {args: of(keys(100, 0, 20), fill("1", 20))},
 	"InsertTimers":            {args: of(keys(295, 0, 100), fill("2", 100), fill("3::smallint", 100), fill("1000::double precision", 100), fill("null::timestamptz", 100), "now()")},

@@ -47,6 +47,7 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended, now time.Time) {
 		doneKeys, chunkKeys []int64
 		doneNums, chunkNums []int32
 		doneResults         []*string
+		doneBegan           []bool
 	)
 	for _, e := range ended {
 		if len(e.Result) > largeResult && !e.Chunked && !e.Receipt {
@@ -64,6 +65,7 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended, now time.Time) {
 		}
 		if e.Receipt {
 			doneKeys, doneNums, doneResults = append(doneKeys, int64(e.Task)), append(doneNums, e.Attempt), append(doneResults, result)
+			doneBegan = append(doneBegan, !e.StartedAt.IsZero())
 			continue
 		}
 		keys, numbers, outcomes = append(keys, int64(e.Task)), append(numbers, e.Attempt), append(outcomes, int16(e.Outcome))
@@ -75,7 +77,7 @@ func queueEnded(b *pgx.Batch, ended []dag.Ended, now time.Time) {
 		b.Queue(sql("InsertAttempts"), keys, numbers, outcomes, counted, workers, started, now, results, errs, details)
 	}
 	if len(doneKeys) > 0 {
-		b.Queue(sql("FinishCancelledAttempts"), doneKeys, doneNums, doneResults, now)
+		b.Queue(sql("FinishCancelledAttempts"), doneKeys, doneNums, doneResults, now, doneBegan)
 	}
 	if len(chunkKeys) > 0 {
 		b.Queue(sql("AssembleChunks"), chunkKeys, chunkNums)

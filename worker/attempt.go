@@ -72,8 +72,11 @@ func (a *attempt) unstarted(outcome dag.Outcome, why error) *workerv1.Result {
 	now := time.Now()
 	r := a.newResult(outcome, now, now)
 	r.WaitedUs = 0
-	if returned := r.GetReturned(); returned != nil {
-		returned.Unstarted = true
+	switch end := r.End.(type) {
+	case *workerv1.Result_Returned:
+		end.Returned.Unstarted = true
+	case *workerv1.Result_Cancelled:
+		end.Cancelled.Unstarted = true
 	}
 	r.Error = why.Error()
 	return r

@@ -69,6 +69,7 @@ func (b *book) wake(out *todo) {
 func (b *book) free(p *pool) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.ledger.Age(time.Now())
 	return b.ledger.Free(p.index)
 }
 

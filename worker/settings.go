@@ -34,7 +34,10 @@ func FromSettings(s *config.Worker) (url string, cfg Config) {
 		Beat: s.Beat, KillGrace: s.KillGrace, DrainGrace: s.DrainGrace, FlushGrace: s.FlushGrace,
 		MaxKept: s.MaxKept, MaxKeptBytes: int(s.MaxKeptBytes), MaxResultBytes: int(s.MaxResultBytes),
 		MaxInputBytes: int(s.MaxInputBytes), InlineBytes: int(s.InlineResult), MaxLogBytes: int(s.MaxLogBytes),
-		Resend: s.Resend, AskWithin: s.AskWithin,
+		Resend: s.Resend, AskWithin: s.AskWithin, Ahead: s.ClaimAhead,
+	}
+	if s.ClaimAhead == 0 {
+		cfg.Ahead = -1
 	}
 	for _, p := range s.Pools.Named {
 		cfg.Pools = append(cfg.Pools, Pool(p))

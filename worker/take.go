@@ -57,13 +57,15 @@ func (s *session) takes(ctx context.Context, p *pool) error {
 }
 
 // arrive enters the attempts of deliveries in the ledger, and asks for them. Messages whose attempts are far more than there is room
-// for are given back. It returns how many attempts there were.
+// for are given back, and those beyond lineBytes for which there is no slot. It returns how many attempts there were.
 func (s *session) arrive(p *pool, deliveries []*queue.WorkDelivery, room int) (n int) {
 	now := time.Now()
 	batch := make([]*attempt, 0, room)
+	bytes := 0
 	for _, d := range deliveries {
 		more := s.read(p, d, now)
-		if n += len(more); len(batch) > 0 && n > 2*room {
+		n, bytes = n+len(more), bytes+len(d.Data)
+		if len(batch) > 0 && (n > 2*room || n > p.slots && bytes > lineBytes) {
 			d.Nak()
 			continue
 		}
@@ -110,6 +112,9 @@ func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) []*attempt
 	return attempts
 }
 
+// mostMore is how many attempts a message may hold beside its first: some times what coordinators put into one.
+const mostMore = 127
+
 // errTooNew: the message is of a version that we may not understand.
 var errTooNew = errors.New("too new")
 
@@ -123,7 +128,7 @@ func readWork(data []byte) (*workerv1.Work, error) {
 		return nil, errors.New("it names no attempt")
 	case work.Version > workerv1.Version+1:
 		return work, errTooNew
-	case len(work.More) > claimBatch:
+	case len(work.More) > mostMore:
 		return nil, fmt.Errorf("it names %d attempts", 1+len(work.More))
 	}
 	return work, nil

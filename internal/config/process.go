@@ -214,6 +214,7 @@ type Slots struct {
 
 // Attempts is how a worker holds what it was given.
 type Attempts struct {
+	ClaimAhead   int           `envconfig:"CLAIM_AHEAD" default:"1024" min:"0" max:"8192" desc:"how many attempts of a pool are claimed before a slot is free for them, at most, while runs are so short that they start within milliseconds; 0: none"`
 	Beat         time.Duration `envconfig:"BEAT" default:"5s" min:"100ms" max:"10m" desc:"time between two beats of the worker; a fraction of the coordinators' TASKGROVE_LEASE"`
 	KillGrace    time.Duration `envconfig:"KILL_GRACE" default:"5s" min:"100ms" max:"10m" desc:"how long before its lease ends a disconnected worker tells executors to stop; at most half of the lease"`
 	DrainGrace   time.Duration `envconfig:"DRAIN_GRACE" default:"25s" min:"1ms" max:"24h" desc:"how long running attempts may continue after SIGTERM; those not done by then are handed back"`

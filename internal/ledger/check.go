@@ -38,7 +38,7 @@ func (l *Ledger[A]) Check() error {
 		if lined[pool] != ln.n {
 			return fmt.Errorf("pool %d counts %d in line; there are %d", pool, ln.n, lined[pool])
 		}
-		if _, some := first(&ln.ready); some && n < l.limits.Slots[pool] {
+		if _, _, some := ln.next(); some && n < l.limits.Slots[pool] {
 			return fmt.Errorf("pool %d has a free slot, and an attempt that could start waits in line", pool)
 		}
 	}

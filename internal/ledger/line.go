@@ -49,19 +49,29 @@ func (f *fifo[A]) front() (a A, ok bool) {
 	return none, false
 }
 
-// first is the one whose turn it is, by priority and time.
-func first[A Attempt](queues *[dag.Priorities]fifo[A]) (a A, ok bool) {
-	var best time.Time
+// first is the one whose turn it is, by priority and time. due orders the firsts of several queues.
+func first[A Attempt](queues *[dag.Priorities]fifo[A]) (a A, due time.Time, ok bool) {
 	for p := range queues {
 		front, some := queues[p].front()
 		if !some {
 			continue
 		}
-		if at := front.Self().Taken.Add(time.Duration(p) * turn); !ok || at.Before(best) {
-			a, best, ok = front, at, true
+		if at := front.Self().Taken.Add(time.Duration(p) * turn); !ok || at.Before(due) {
+			a, due, ok = front, at, true
 		}
 	}
-	return a, ok
+	return a, due, ok
+}
+
+// next is the one that steps forward next. asked: it may start, or was asked for; else it is one that is asked for only once it has a
+// slot. Neither kind passes the other.
+func (ln *line[A]) next() (a A, asked, ok bool) {
+	ready, readyDue, some := first(&ln.ready)
+	cold, coldDue, others := first(&ln.cold)
+	if others && (!some || coldDue.Before(readyDue)) {
+		return cold, false, true
+	}
+	return ready, true, some
 }
 
 // lineUp puts an attempt into its pool's line, and has it asked for if it may be claimed ahead.
@@ -101,17 +111,13 @@ func (l *Ledger[A]) leaveLine(e *Entry, todo *Todo[A]) {
 	}
 }
 
-// stepForward lets attempts step forward from the line as long as slots are free: first those that may start, then those that are asked
-// for only once they have a slot.
+// stepForward lets attempts step forward from the line as long as slots are free.
 func (l *Ledger[A]) stepForward(pool int, todo *Todo[A]) {
 	ln := &l.lines[pool]
 	for ln.n > 0 && l.held[pool] < l.limits.Slots[pool] {
-		a, asked := first(&ln.ready)
-		if !asked {
-			var ok bool
-			if a, ok = first(&ln.cold); !ok {
-				return
-			}
+		a, asked, ok := ln.next()
+		if !ok {
+			return
 		}
 		e := a.Self()
 		l.leaveLine(e, todo)
@@ -138,7 +144,7 @@ func (l *Ledger[A]) Tire(now time.Time, todo *Todo[A]) (left bool) {
 		tired := false
 		for _, queues := range []*[dag.Priorities]fifo[A]{&ln.ready, &ln.cold} {
 			for p := range queues {
-				for a, ok := queues[p].front(); ok && !a.Self().Taken.After(since); a, ok = queues[p].front() {
+				for a, ok := queues[p].front(); ok && !a.Self().waitsSince().After(since); a, ok = queues[p].front() {
 					tired = true
 					l.letGo(a, Waited, todo)
 				}
@@ -150,6 +156,14 @@ func (l *Ledger[A]) Tire(now time.Time, todo *Todo[A]) (left bool) {
 		left = left || ln.n > 0
 	}
 	return left
+}
+
+// waitsSince is since when the attempt could have started, had there been a slot.
+func (e *Entry) waitsSince() time.Time {
+	if e.granted.After(e.Taken) {
+		return e.granted
+	}
+	return e.Taken
 }
 
 // letGo gives back what was not granted, and hands back what was. What may have been granted waits for the answer.

@@ -97,6 +97,22 @@ func TestLines(t *testing.T) {
 				t.Errorf("leads to %+v", out)
 			}
 		}},
+		{"what is not claimed ahead passes what came later", func(t *testing.T, d *desk, one, two *attempt) {
+			cold := d.attempt(3, 1, false)
+			cold.Taken = d.now
+			d.arrive(cold)
+			later := d.attempt(4, 1, false)
+			later.Ahead, later.Taken = true, d.now.Add(time.Millisecond)
+			d.arrive(later)
+			d.Ask(d.now, later)
+			d.verdict(later, dag.Yes)
+			if out := d.ends(one, completed); len(out.Ask) != 1 || out.Ask[0] != cold || len(out.Start) != 0 {
+				t.Errorf("leads to %+v", out)
+			}
+			if out := d.ends(two, completed); len(out.Start) != 1 || out.Start[0] != later {
+				t.Errorf("then leads to %+v", out)
+			}
+		}},
 		{"refused in line: forgotten", func(t *testing.T, d *desk, one, two *attempt) {
 			a := d.lined(d.attempt(3, 1, false), true)
 			d.wantDone(d.verdict(a, dag.No), nil, nil, nil, 1, 0)
@@ -216,6 +232,8 @@ func TestLines(t *testing.T) {
 			}
 			d.wantDone(d.verdict(a, dag.Yes), nil, nil, nil, 1, 0)
 			_, out = d.after(0)
+			d.wantDone(out, nil, nil, nil, 0, 0) // it waits for a slot since now
+			_, out = d.after(time.Second)
 			d.wantDone(out, nil, nil, list(a), 0, 0)
 		}},
 		{"repeatable, waited for too long without an answer: a slot that frees is for others", func(t *testing.T, d *desk, one, two *attempt) {

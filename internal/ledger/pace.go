@@ -48,6 +48,13 @@ func (p *pace) end(now time.Time, ran time.Duration) {
 // message notes the size of one that was taken.
 func (p *pace) message(bytes int) { p.bytes = max(bytes, p.bytes-p.bytes/64) }
 
+// age forgets the pace of a pool that was idle for a second.
+func (p *pace) age(now time.Time) {
+	if now.Sub(p.since) > time.Second {
+		p.rate = 0
+	}
+}
+
 // strain notes that what was in line did not start in time.
 func (p *pace) strain(now time.Time) { p.rate, p.strained = p.rate/2, now }
 

@@ -126,9 +126,10 @@ insert into attempt (task, number, outcome, counted, worker, started_at, finishe
 values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7, $8, nullif($9, ''), nullif($10, ''))
 
 -- name: FinishCancelledAttempts
--- Adds what the workers of cancelled attempts brought back. Expects: the row that the cancellation wrote.
-update attempt a set finished_at = $4, result = coalesce(u.result::json, a.result)
-from unnest($1::bigint[], $2::integer[], $3::text[]) u(task, number, result)
+-- Adds what the workers of cancelled attempts brought back, and takes away the start of those that never began. Expects: the row that
+-- the cancellation wrote.
+update attempt a set finished_at = $4, result = coalesce(u.result::json, a.result), started_at = case when u.began then a.started_at end
+from unnest($1::bigint[], $2::integer[], $3::text[], $5::boolean[]) u(task, number, result, began)
 where a.task = u.task and a.number = u.number and a.outcome = :outcome_cancelled
 
 -- name: AssembleChunks
@@ -209,6 +210,6 @@ with u as (
   select pool, priority, first, n, attempt from v where not go and not again order by priority, first
 ), r as (
   insert into ready (pool, priority, first, n, attempt, id) overriding system value
-  select pool, priority, first, n, attempt, -nextval('ready_id_seq') from (select * from v where not go and again order by first desc) v
+  select pool, priority, first, n, attempt, nextval('ready_id_seq') - 9223372036854775807 from (select * from v where not go and again order by priority, first) v
 )
 select first from p

@@ -873,6 +873,7 @@ type Cancelled struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`                           // JSON
 	ValueSize     uint64                 `protobuf:"varint,2,opt,name=value_size,json=valueSize,proto3" json:"value_size,omitempty"` // over 0: bytes of the value, which was sent before as chunks
+	Unstarted     bool                   `protobuf:"varint,3,opt,name=unstarted,proto3" json:"unstarted,omitempty"`                  // it never began
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -919,6 +920,13 @@ func (x *Cancelled) GetValueSize() uint64 {
 		return x.ValueSize
 	}
 	return 0
+}
+
+func (x *Cancelled) GetUnstarted() bool {
+	if x != nil {
+		return x.Unstarted
+	}
+	return false
 }
 
 // Returned is an attempt that was handed back unfinished (drain, lease lost). It burns no attempt.
@@ -2219,11 +2227,12 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x03endJ\x04\b\x13\x10\x1e\"L\n" +
 	"\x06Failed\x12\x1c\n" +
 	"\tpermanent\x18\x01 \x01(\bR\tpermanent\x12$\n" +
-	"\x0eretry_after_ms\x18\x02 \x01(\x03R\fretryAfterMs\"@\n" +
+	"\x0eretry_after_ms\x18\x02 \x01(\x03R\fretryAfterMs\"^\n" +
 	"\tCancelled\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\x12\x1d\n" +
 	"\n" +
-	"value_size\x18\x02 \x01(\x04R\tvalueSize\"(\n" +
+	"value_size\x18\x02 \x01(\x04R\tvalueSize\x12\x1c\n" +
+	"\tunstarted\x18\x03 \x01(\bR\tunstarted\"(\n" +
 	"\bReturned\x12\x1c\n" +
 	"\tunstarted\x18\x01 \x01(\bR\tunstarted\"\n" +
 	"\n" +

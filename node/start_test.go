@@ -102,7 +102,9 @@ func TestAWorkerIsNotReadyBeforeNATS(t *testing.T) {
 	p := NewProcess(slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
+	asked := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(asked)
 		if err := p.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "has not reached NATS") {
 			t.Errorf("ready: got %v", err)
 		}
@@ -110,9 +112,11 @@ func TestAWorkerIsNotReadyBeforeNATS(t *testing.T) {
 	if _, err := p.StartWorker(ctx, cfg, Options{}); err == nil {
 		t.Error("started without NATS")
 	}
-	if stop() {
+	if ctx.Err() == nil {
 		t.Error("it gave up early")
 	}
+	cancel()
+	<-asked
 	if err := p.Stop(); err != nil {
 		t.Errorf("stop: got %v", err)
 	}

@@ -57,8 +57,10 @@ func (a *attempt) newResult(outcome dag.Outcome, started, finished time.Time) *w
 		Attempt: a.work.Attempt, Token: a.work.Token, UnlocksNothing: !a.work.Unlocks, Facts: a.work.Facts,
 		StartedUnixUs: started.UnixMicro(), FinishedUnixUs: started.UnixMicro() + finished.Sub(started).Microseconds(),
 	}
-	if waited := started.Sub(a.GrantedAt()); waited >= noticeable && a.Granted() {
-		r.WaitedUs = waited.Microseconds()
+	if !a.StartedEarly() { // its claim may be answered at this moment
+		if waited := started.Sub(a.GrantedAt()); waited >= noticeable {
+			r.WaitedUs = waited.Microseconds()
+		}
 	}
 	setEnd(r, outcome)
 	return r

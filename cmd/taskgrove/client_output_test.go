@@ -121,9 +121,9 @@ log: |
 
 // TestTimesHaveTheUsersZone: also those in texts of the cluster, in the form that --since takes.
 func TestTimesHaveTheUsersZone(t *testing.T) {
-	before := time.Local
-	time.Local = time.FixedZone("", 5*3600+1800)
-	t.Cleanup(func() { time.Local = before }) // after the server's end
+	before := zone
+	zone = time.FixedZone("", 5*3600+1800)
+	t.Cleanup(func() { zone = before })
 	at := time.Date(2040, 1, 1, 0, 0, 0, 0, time.UTC)
 	const want = "2040-01-01T05:30:00+05:30"
 	if got := shownTime(at); got != want {

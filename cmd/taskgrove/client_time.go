@@ -45,12 +45,15 @@ func age(at, now time.Time) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
+// zone is the user's. It is a variable for tests.
+var zone = time.Local
+
 // shownTime is a time in the user's zone, which it names, as flags such as --since take it; empty for none.
 func shownTime(at time.Time) string {
 	if at.IsZero() {
 		return ""
 	}
-	return at.Local().Format(time.RFC3339)
+	return at.In(zone).Format(time.RFC3339)
 }
 
 // serverTime is a time as texts of the cluster have it.

@@ -97,7 +97,7 @@ func (s *session) ended(ctx context.Context, id string) error {
 
 // eventLine is an event in one plain line.
 func eventLine(e *client.Event) string {
-	parts := []string{e.At.Local().Format("15:04:05.000"), string(e.Type)}
+	parts := []string{e.At.In(zone).Format("15:04:05.000"), string(e.Type)}
 	if e.TaskID != "" {
 		parts = append(parts, called(e.Name, e.TaskID))
 	}

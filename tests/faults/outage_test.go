@@ -87,9 +87,16 @@ func (s *site) inResults(js jetstream.JetStream, parts, results int) (messages [
 	return messages
 }
 
-// attemptsOf checks that a tree's tasks are completed with their whole results, after so many attempts.
+// attemptsOf checks that a tree's tasks are completed with their whole results, each after so many attempts.
 func (s *site) attemptsOf(root string, tasks, attempts int) {
 	s.t.Helper()
+	s.attemptsFrom(root, tasks, attempts, attempts)
+}
+
+// attemptsFrom is the same where some tasks may need fewer attempts than most, which at least one needs.
+func (s *site) attemptsFrom(root string, tasks, least, most int) {
+	s.t.Helper()
+	needed := 0
 	if err := settled(s.t.Context(), s.front, root); err != nil {
 		s.t.Fatalf("tree %s: %v%s", root, err, Explain(s.t.Context(), s.base.Postgres)+s.depths())
 	}
@@ -101,9 +108,13 @@ func (s *site) attemptsOf(root string, tasks, attempts int) {
 			continue
 		}
 		list, err := s.front.Attempts(s.t.Context(), id)
-		if err != nil || len(list) != attempts {
-			s.t.Errorf("%s: got attempts %+v, %v; want %d", id, list, err, attempts)
+		needed = max(needed, len(list))
+		if err != nil || len(list) < least || len(list) > most {
+			s.t.Errorf("%s: got attempts %+v, %v; want %d to %d", id, list, err, least, most)
 		}
+	}
+	if needed != most {
+		s.t.Errorf("%s: no task needed %d attempts", root, most)
 	}
 }
 
@@ -159,7 +170,7 @@ func TestLargeResultsWaitForCoordinators(t *testing.T) {
 	victim := s.launch(WorkerRole, "worker.after-part-in-results=kill@2")
 	away("half", victim, func() { s.dies(victim) })
 	s.start(WorkerRole, "")
-	s.attemptsOf("half", tasks, 2)
+	s.attemptsFrom("half", tasks, 1, 2) // while it dies, the victim may still send what another result lacks
 	s.noParts()
 	eventually(t, "nothing is left over", func() error { return CheckSettled(t.Context(), s.base.Postgres) })
 	if err := CheckStore(t.Context(), s.front); err != nil {

@@ -316,8 +316,11 @@ func (w *world) kill(p *process) {
 	w.stopProcess(p)
 }
 
-// stopProcess ends a process, and what runs below it; it is started again.
+// stopProcess ends a process, and what runs below it; it is started again. One that was killed in the step that stops it has ended.
 func (w *world) stopProcess(p *process) {
+	if !p.up {
+		return
+	}
 	p.up = false
 	p.life++
 	if p.id >= 100 {

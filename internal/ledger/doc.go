@@ -1,8 +1,8 @@
 // Package ledger decides each step of a worker's attempts, from the message to the receipt, and whether the worker's lease still
 // allows them to run.
 //
-// It owns the states of attempts, slots, the lines for them, offers of slots, the lists in beats, the times of repeats, and the lease's fence. It
-// must not know a clock, goroutines, contexts, NATS or executors: times are handed in, and each step returns a [Todo]. The
+// It owns the states of attempts, slots, the lines for them, offers of slots, the lists in beats, the times of repeats, and the
+// lease's fence. It must not know a clock, goroutines, contexts, NATS or executors: times are handed in, and each step returns a [Todo]. The
 // worker and the simulation of the protocol run this same code.
 //
 // The steps of an attempt:

@@ -56,12 +56,8 @@ func (l *Ledger[A]) mayLine(pool int) int {
 	return l.lines[pool].pace.room(slots, min(l.limits.Ahead, max(0, l.limits.Kept-l.kept-slots)), l.limits.AheadBytes)
 }
 
-// Age forgets the pace of pools that were idle. It is for calls before [Ledger.Free].
-func (l *Ledger[A]) Age(now time.Time) {
-	for pool := range l.lines {
-		l.lines[pool].pace.age(now)
-	}
-}
+// Age forgets the pace of a pool that was idle. It is to be called before [Ledger.Free].
+func (l *Ledger[A]) Age(now time.Time, pool int) { l.lines[pool].pace.age(now) }
 
 // Held is how many slots of a pool are held.
 func (l *Ledger[A]) Held(pool int) int { return l.held[pool] }

@@ -146,7 +146,7 @@ func (l *Ledger[A]) Tire(now time.Time, todo *Todo[A]) (left bool) {
 			for p := range queues {
 				for a, ok := queues[p].front(); ok && !a.Self().waitsSince().After(since); a, ok = queues[p].front() {
 					tired = true
-					l.letGo(a, Waited, todo)
+					l.letGo(a, todo)
 				}
 			}
 		}
@@ -160,22 +160,17 @@ func (l *Ledger[A]) Tire(now time.Time, todo *Todo[A]) (left bool) {
 
 // waitsSince is since when the attempt could have started, had there been a slot.
 func (e *Entry) waitsSince() time.Time {
-	if e.granted.After(e.Taken) {
-		return e.granted
+	if e.Repeatable && e.Delivered == 1 || e.claim != claimYes { // it needs no answer, or is not even asked for
+		return e.Taken
 	}
-	return e.Taken
+	return e.granted
 }
 
-// letGo gives back what was not granted, and hands back what was. What may have been granted waits for the answer.
-func (l *Ledger[A]) letGo(a A, why Cause, todo *Todo[A]) {
-	e := a.Self()
-	switch e.claim {
-	case claimYes:
-		l.handBack(a, why, todo)
-	case claimQueued:
-		todo.giveBack(e)
-		l.remove(e, todo)
-	default: // it may start early, and is asked for: it stays in line, and starts when granted, or is handed back then
+// letGo releases what has waited for too long. What is asked for, and could start early, waits for the answer.
+func (l *Ledger[A]) letGo(a A, todo *Todo[A]) {
+	if e := a.Self(); e.claim == claimSent {
 		e.queued = false
+		return
 	}
+	l.release(a, Waited, todo)
 }

@@ -25,7 +25,7 @@ type pace struct {
 	strained time.Time     // runs were longer than those before; for a second after, only the rate counts
 }
 
-// end notes a run that has ended. More than one slot's worth of runs is in the average.
+// end notes a run that has ended.
 func (p *pace) end(now time.Time, ran time.Duration) {
 	if ran = max(ran, time.Microsecond); p.ran == 0 {
 		p.ran = ran

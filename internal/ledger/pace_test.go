@@ -58,6 +58,8 @@ func TestPace(t *testing.T) {
 			now := brisk(p, begin)
 			p.repeat(now.Add(time.Hour), 1, 0, time.Millisecond)
 		}, 2, 100, 1 << 20, 29},
+		{"a pool that was idle takes no more than it has slots for", func(p *pace) { p.age(brisk(p, begin).Add(2 * time.Second)) }, 16, 100, 1 << 20, 0},
+		{"one that was idle for a moment goes on", func(p *pace) { p.age(brisk(p, begin).Add(time.Second / 2)) }, 2, 100, 1 << 20, 29},
 		{"a run of no time at all is a short one", func(p *pace) { p.repeat(begin, 500, time.Millisecond, 0) }, 16, 1000, 1 << 20, 64},
 	} {
 		t.Run(row.fact, func(t *testing.T) {

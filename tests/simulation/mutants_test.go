@@ -150,7 +150,7 @@ var mutants = []mutation.Mutant{
 	{Name: "line-starts-the-cancelled", File: "internal/ledger/claim.go", What: "what is cancelled in line never starts",
 		Old: "if e.phase == waiting && e.claim == claimYes { // in line", New: "if false {"},
 	{Name: "line-waits-for-ever", File: "internal/ledger/line.go", What: "what has waited in line for too long is handed back",
-		Old: "\t\tl.handBack(a, why, todo)\n\tcase claimQueued:", New: "\t\te.queued = false\n\tcase claimQueued:"},
+		Old: "e.claim == claimSent {\n\t\te.queued", New: "e.claim != claimQueued {\n\t\te.queued"},
 	{Name: "line-keeps-the-unasked", File: "internal/ledger/line.go", What: "what nobody was asked for is given back when it waits for too long",
 		Old: "{&ln.ready, &ln.cold}", New: "{&ln.ready}"},
 	{Name: "drain-leaves-the-line", File: "internal/ledger/session.go", What: "a drain lets go of what is in line",

@@ -108,10 +108,10 @@ func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 		Version: workerv1.Version, Instance: s.instance, Draining: w.isDraining(), Leaving: leaving,
 		Host: w.cfg.Host, Build: w.cfg.Build, Level: uint32(dag.AllLevels.Highest()), Executors: w.kinds.ids(), Faults: w.faults(),
 	}
-	for _, p := range w.pools {
-		beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots), InLine: uint32(w.book.inLine(p))})
-	}
 	w.book.step(func(l *ledger.Ledger[*attempt], _ *todo) {
+		for _, p := range w.pools {
+			beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots), InLine: uint32(l.InLine(p.index))})
+		}
 		list := l.List(&s.Session)
 		beat.Number = list.Number
 		beat.Asked, beat.Running, beat.Reported = named(list.Asked), named(list.Running), named(list.Reported)

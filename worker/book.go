@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -69,7 +70,7 @@ func (b *book) wake(out *todo) {
 func (b *book) free(p *pool) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ledger.Age(time.Now())
+	b.ledger.Age(time.Now(), p.index)
 	return b.ledger.Free(p.index)
 }
 
@@ -145,8 +146,14 @@ func (w *Worker) do(out *todo) {
 	for _, a := range out.Start {
 		w.start(a)
 	}
-	for _, a := range out.Ask {
-		a.session.claims.add(a)
+	for ask := out.Ask; len(ask) > 0; { // together, as they are of one session but for the moment when the next one begins
+		s := ask[0].session
+		n := slices.IndexFunc(ask, func(a *attempt) bool { return a.session != s })
+		if n < 0 {
+			n = len(ask)
+		}
+		s.claims.add(ask[:n]...)
+		ask = ask[n:]
 	}
 	w.report(out.Report)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -138,25 +139,43 @@ const (
 func (c *Coordinator) bundles(work []*pg.Work) iter.Seq[[]*pg.Work] {
 	return func(yield func([]*pg.Work) bool) {
 		alone := c.recording()
-		for from := 0; from < len(work); {
-			first := work[from]
-			lane := dag.Lane{Pool: first.Pool, Priority: first.Priority}
-			most, bytes, to := 1, first.Size(), from+1
-			if !alone && first.MayBeClaimedAhead() {
-				most = c.lanes.bundle(lane, len(work))
+		for len(work) > 0 {
+			same := adjacent(work)
+			most := 1
+			if !alone {
+				most = c.lanes.bundle(work[0].Lane(), same)
 			}
-			for ; to < len(work) && to-from < most; to++ {
-				w := work[to]
-				if bytes += w.Size(); bytes > bundledBytes || w.Pool != lane.Pool || w.Priority != lane.Priority || !w.MayBeClaimedAhead() {
-					break
+			for lane := work[:same]; len(lane) > 0; {
+				n := fits(lane, most)
+				if !yield(lane[:n]) {
+					return
 				}
+				lane = lane[n:]
 			}
-			if !yield(work[from:to]) {
-				return
-			}
-			from = to
+			work = work[same:]
 		}
 	}
+}
+
+// adjacent is how many of the attempts, from the first on, are of its lane.
+func adjacent(work []*pg.Work) int {
+	n := slices.IndexFunc(work, func(w *pg.Work) bool { return w.Lane() != work[0].Lane() })
+	if n < 0 {
+		return len(work)
+	}
+	return n
+}
+
+// fits is how many of a lane's attempts go into one message, from the first on, which goes whatever its size.
+func fits(lane []*pg.Work, most int) int {
+	bytes := 0
+	for n, w := range lane {
+		bytes += w.Size()
+		if n > 0 && (n == most || bytes > bundledBytes || !w.MayBeClaimedAhead() || !lane[0].MayBeClaimedAhead()) {
+			return n
+		}
+	}
+	return len(lane)
 }
 
 // bundle makes the message of attempts of one lane.

@@ -23,7 +23,7 @@ type lanes struct {
 type lane struct {
 	out     int     // published and not known to be claimed
 	backlog bool    // ready tasks may wait in Postgres
-	each    float64 // attempts that a message may hold, a moving average over publications of several
+	each    float64 // attempts in a message, at most: a moving average over publications of several tasks
 	pace    pace
 }
 
@@ -182,7 +182,7 @@ type capacity struct {
 // bundleTime is how long the attempts of one message may take to start on one worker.
 const bundleTime = 10 * time.Millisecond
 
-// bundle is how many attempts one message of the lane may hold when n are published: so few that each worker gets some, and
+// bundle is how many attempts one message of the lane may hold when n of the lane are published together: so few that each worker gets some, and
 // starts them soon.
 func (l *lanes) bundle(id dag.Lane, n int) int {
 	l.mu.Lock()

@@ -65,7 +65,7 @@ func (c *Coordinator) runSettle(ctx context.Context) error {
 
 // gather takes what has arrived, up to a batch; while there is a queue, and only then, it lingers a little for more.
 func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery {
-	batch, n, bytes := []delivery{first}, len(first.results), first.bytes
+	batch, n, bytes, offered := []delivery{first}, len(first.results), first.bytes, first.offers()
 	var linger <-chan time.Time
 	for n < c.cfg.Batch && bytes < settleBytes {
 		select {
@@ -73,11 +73,11 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 			if !ok {
 				return batch
 			}
-			batch, n, bytes = append(batch, d), n+len(d.results), bytes+d.bytes
+			batch, n, bytes, offered = append(batch, d), n+len(d.results), bytes+d.bytes, offered || d.offers()
 			continue
 		default:
 		}
-		if n < 64 || offers(batch) { // hardly a queue, or a slot waits for what a result unlocks: a hop must not wait
+		if n < 64 || offered { // hardly a queue, or a slot waits for what a result unlocks: a hop must not wait
 			return batch
 		}
 		if linger == nil {
@@ -88,7 +88,7 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 			if !ok {
 				return batch
 			}
-			batch, n, bytes = append(batch, d), n+len(d.results), bytes+d.bytes
+			batch, n, bytes, offered = append(batch, d), n+len(d.results), bytes+d.bytes, offered || d.offers()
 		case <-linger:
 			return batch
 		}
@@ -97,10 +97,8 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 }
 
 // offers reports whether one of the results offers its slot.
-func offers(batch []delivery) bool {
-	return slices.ContainsFunc(batch, func(d delivery) bool {
-		return slices.ContainsFunc(d.results, func(r dag.Result) bool { return r.Offer })
-	})
+func (d *delivery) offers() bool {
+	return slices.ContainsFunc(d.results, func(r dag.Result) bool { return r.Offer })
 }
 
 // settling is a batch of results on its way into Postgres.

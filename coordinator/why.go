@@ -160,7 +160,10 @@ func (e *Explanation) place(w *pg.Why) {
 		ahead = "1 ready task comes first"
 	}
 	text := fmt.Sprintf("a slot of pool %s: %s, %d of %d slots are taken", w.Pool, ahead, min(p.Busy, w.Workers.Capacity), w.Workers.Capacity)
-	if line := p.Busy - w.Workers.Capacity; line > 0 {
+	switch line := p.Busy - w.Workers.Capacity; {
+	case line == 1:
+		text += ", and 1 more task is in line for them"
+	case line > 1:
 		text += fmt.Sprintf(", and %d more tasks are in line for them", line)
 	}
 	e.wait(Wait{Kind: WaitCapacity, Pool: w.Pool, Ahead: p.Ahead, Capacity: w.Workers.Capacity, Text: text + except})

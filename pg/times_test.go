@@ -121,6 +121,30 @@ func TestAnAttemptThatWaitedStartsLater(t *testing.T) {
 	}
 }
 
+// TestACancelledAttemptThatNeverBeganHasNoStart: its worker says so with the receipt; one that began keeps its start.
+func TestACancelledAttemptThatNeverBeganHasNoStart(t *testing.T) {
+	t.Parallel()
+	for _, unstarted := range []bool{false, true} {
+		h := newTwoStores(t, 1)
+		first := h.begin("t")
+		if done, _, err := h.s.Cancel(t.Context(), []dag.Key{first.Key}, "not needed", nil); err != nil || !done[first.Key] {
+			t.Fatal(done, err)
+		}
+		receipt := dag.Result{Task: first.Key, Attempt: 1, Worker: h.worker, Outcome: dag.OutcomeCancelled, Unstarted: unstarted}
+		if changed, _, err := h.s.Settle(t.Context(), []dag.Result{receipt}, nil); err != nil || !changed[0] {
+			t.Fatal(changed, err)
+		}
+		var task, attempt, ended bool
+		if err := h.s.pool.QueryRow(t.Context(), `select t.started_at is null, a.started_at is null, a.finished_at is not null and t.worker is null
+			from task t join attempt a on a.task = t.key and a.number = 1 where t.key = $1`, first.Key).Scan(&task, &attempt, &ended); err != nil {
+			t.Fatal(err)
+		}
+		if task != unstarted || attempt != unstarted || !ended {
+			t.Errorf("unstarted %v: the task has no start: %v, its attempt has none: %v, both ended: %v", unstarted, task, attempt, ended)
+		}
+	}
+}
+
 // TestAnEarlyAttemptStartsAfterWhatWasBefore: whatever its worker says of the time that it took.
 func TestAnEarlyAttemptStartsAfterWhatWasBefore(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,9 @@ type Work struct {
 // Facts are what a claim or a result of the attempt can be decided by without its row.
 func (w *Work) Facts() dag.Facts { return dag.FactsOf(w.Attempt, w.Flags, w.Priority, w.Pool) }
 
+// Lane is where the attempt waits.
+func (w *Work) Lane() dag.Lane { return dag.Lane{Pool: w.Pool, Priority: w.Priority} }
+
 // MayBeClaimedAhead reports whether a worker may claim the attempt before it has a slot for it.
 func (w *Work) MayBeClaimedAhead() bool { return dag.MayBeClaimedAhead(w.Attempt, w.Run, w.Flags) }
 

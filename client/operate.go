@@ -23,7 +23,7 @@ type Pool struct {
 	Name              string
 	Ready, Queued     int // waiting in Postgres; sent to NATS and not claimed
 	Capacity, Workers int
-	Oldest            time.Duration // how long the oldest task has waited
+	Oldest            time.Duration // how long the oldest task has waited, in Postgres or, once it was sent, in NATS
 }
 
 // Workers shows the workers that are alive or were alive recently.

@@ -123,7 +123,7 @@ func inHand(w client.Worker) string {
 func poolsCommand() *cobra.Command {
 	return clientCommand("pools", "List pools",
 		"Lists the pools: how many ready tasks wait for room (READY) or were sent and are not claimed (QUEUED), the slots of the live workers, "+
-			"and how long the oldest task has waited.", cobra.NoArgs,
+			"and how long the oldest task has waited, in Postgres or, once it was sent, in NATS.", cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
 			pools, err := s.Pools(ctx)
 			if err != nil {

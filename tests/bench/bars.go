@@ -189,5 +189,5 @@ func (r *results) barText(b bar, v float64) string {
 	}
 	above, _ := r.median(b.figure)
 	below, _ := r.median(b.of)
-	return fmt.Sprintf("%.3f (%s to %s%s)", v, human(above), human(below), unit)
+	return fmt.Sprintf("%.3f (%s against %s%s)", v, human(above), human(below), unit)
 }

@@ -86,8 +86,8 @@ func TestBarsTableSaysWhatIsMissing(t *testing.T) {
 	}
 	text := table()
 	for _, want := range []string{
-		"| flat 100000, 16 slots | 1 × 16 | 0.700 (700 to 1000 tasks/s) | at least 0.7 × flat 100000, claimed | yes |",
-		"| flat 100000, 64 slots | 1 × 16 | 0.800 (800 to 1000 tasks/s) | at least 0.85 × flat 100000, claimed | no |",
+		"| flat 100000, 16 slots | 1 × 16 | 0.700 (700 against 1000 tasks/s) | at least 0.7 × flat 100000, claimed | yes |",
+		"| flat 100000, 64 slots | 1 × 16 | 0.800 (800 against 1000 tasks/s) | at least 0.85 × flat 100000, claimed | no |",
 		"| flat 100000, 64 slots |  | not measured | at least 1.5 × River 50000, 64 workers |  |",
 		"River was not measured in this sitting.",
 	} {
@@ -96,7 +96,7 @@ func TestBarsTableSaysWhatIsMissing(t *testing.T) {
 		}
 	}
 	with[riverName(riverJobs, 64)] = map[int]float64{0: 500}
-	if text := table(); strings.Contains(text, "River was not measured") || !strings.Contains(text, "| 1.600 (800 to 500 tasks/s) |") {
+	if text := table(); strings.Contains(text, "River was not measured") || !strings.Contains(text, "| 1.600 (800 against 500 tasks/s) |") {
 		t.Errorf("got\n%s\nwithout River's figure", text)
 	}
 }

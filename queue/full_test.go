@@ -29,3 +29,21 @@ func TestFullResultsRefuseAndLoseNothing(t *testing.T) {
 	}
 	eventually(t, "there is room again", func() bool { return w.PublishResults(h.context(), large) == nil })
 }
+
+// TestLogsFitIntoASmallServer: with less room than the streams' bounds, each is made all the same, and LOGS has a bound by which old lines go.
+func TestLogsFitIntoASmallServer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.stop()
+	h.config.MaxStoreBytes = 100 << 20
+	h.start()
+	c := h.connect(queue.Config{Name: "coordinator"})
+	for range 2 { // the second look tries to give it all
+		must(t, c.EnsureStreams(h.context()))
+		s, err := h.vandal().Stream(h.context(), "TG_LOGS")
+		must(t, err)
+		if got := s.CachedInfo().Config.MaxBytes; got != 64<<20 {
+			t.Errorf("LOGS is bound to %d bytes, want 64 MiB", got)
+		}
+	}
+}

@@ -61,10 +61,8 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 	}
 	for _, cfg := range c.streamConfigs() {
 		err := c.ensureStream(ctx, cfg)
-		if bad, ok := errors.AsType[*jetstream.APIError](err); ok && bad.ErrorCode == insufficientStorage && cfg.Discard == jetstream.DiscardNew {
-			c.log.Warn("a stream has no bound of its own: the server has not that much room for it", "stream", cfg.Name, "bytes", cfg.MaxBytes)
-			cfg.MaxBytes = -1 // the server's own bound also refuses new messages
-			err = c.ensureStream(ctx, cfg)
+		if lacksRoom(err) {
+			err = c.ensureSmaller(ctx, cfg)
 		}
 		if bad, ok := errors.AsType[*jetstream.APIError](err); ok && bad.ErrorCode == noSuitablePeers && cfg.Replicas > 1 {
 			err = c.ensureFewer(ctx, cfg)
@@ -101,6 +99,37 @@ func (c *Conn) ensureFewer(ctx context.Context, cfg jetstream.StreamConfig) erro
 
 // insufficientStorage is JetStream's code for a stream that may grow beyond what the server has.
 const insufficientStorage = 10047
+
+func lacksRoom(err error) bool {
+	bad, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && bad.ErrorCode == insufficientStorage
+}
+
+// leastLogsBytes is the smallest bound that LOGS gets on a server with little room.
+const leastLogsBytes = 1 << 20
+
+// ensureSmaller makes a stream on a server that lacks room for its bound. One that refuses new messages goes without a bound of its own:
+// the server's does the same. LOGS must drop old messages before that, so it gets what there is, by halves. The next look
+// tries to give it all.
+func (c *Conn) ensureSmaller(ctx context.Context, cfg jetstream.StreamConfig) error {
+	wanted := cfg.MaxBytes
+	if cfg.Discard == jetstream.DiscardNew {
+		cfg.MaxBytes = -1
+		c.log.Warn("a stream has no bound of its own: the server has not that much room for it", "stream", cfg.Name, "bytes", wanted)
+		return c.ensureStream(ctx, cfg)
+	}
+	var err error
+	for {
+		cfg.MaxBytes = max(cfg.MaxBytes/2, leastLogsBytes)
+		if err = c.ensureStream(ctx, cfg); !lacksRoom(err) || cfg.MaxBytes == leastLogsBytes {
+			break
+		}
+	}
+	if err == nil {
+		c.log.Warn("a stream is smaller than it should be: the server has not that much room for it", "stream", cfg.Name, "bytes", wanted, "has", cfg.MaxBytes)
+	}
+	return err
+}
 
 // ensureStream does not touch a stream whose settings are right: an update writes files, and servers up to 2.15 read the
 // changed settings without a lock while they make a consumer.

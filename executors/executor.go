@@ -41,6 +41,13 @@ type Disabler interface {
 	Disabled() string
 }
 
+// Demonstrator is implemented by executors that have a result of their own for tasks that are only demonstrated (spec 3.10). Others have
+// [DemoResult].
+type Demonstrator interface {
+	// Demo is the result, which looks like a real one, and how long the work would take. It does nothing outside.
+	Demo(call *Call) (result any, takes time.Duration)
+}
+
 // Adviser is implemented by executors whose settings may be a mistake. A worker asks them once, before it connects, and logs
 // what they say.
 type Adviser interface {
@@ -61,6 +68,27 @@ type Description struct {
 	// as many as there are cores ([PerCore]), work that waits for others more ([Waiting]). 0: [DefaultConcurrency]. It is no limit: in a pool
 	// that several executors share, as many attempts run as that pool has slots.
 	Concurrency int
+	// Secrets: values of the inputs may be {"secret": "name"}. The worker puts the secret in its place before the inputs are checked, in the
+	// fields that Inputs names, or in all if it names none. Elsewhere such a value is data like any other.
+	Secrets bool
+	// Connection says what the input "connection" may name; nil: it is a field like any other.
+	Connection *Connection
+	// Examples are shown in the documentation and the catalogue. Tests run them.
+	Examples []Example
+}
+
+// Connection says what an executor takes from a connection that the worker's operator has named: where to go, and as whom.
+type Connection struct {
+	Types []string // of the connections that fit: ssh, postgres, ...
+	// Fields are the inputs that say where to go and as whom. A connection may set any of them, and a task that names one may set none:
+	// else it could send the connection's password to a place of its own.
+	Fields []string
+}
+
+// Example is a use of an executor that a reader can copy.
+type Example struct {
+	Title  string          // what it does, as a heading
+	Inputs json.RawMessage // a JSON object
 }
 
 // DefaultConcurrency is how many attempts of an executor a worker runs at the same time if neither its operator nor the executor says.
@@ -78,7 +106,9 @@ type Call struct {
 	TaskID, TreeID, Name, UserID string
 	Attempt                      int             // from 1, never restarts: a fencing token
 	IdempotencyKey               string          // stable across the attempts of one run of the task
-	Inputs                       json.RawMessage // merged inputs, a JSON object
+	Inputs                       json.RawMessage // merged inputs, a JSON object; secrets and the fields of a connection are in their places
+	Pool                         string          // that the attempt came from: what it may do may depend on it
+	Connection                   string          // the name of the connection that its inputs were taken from; empty: none
 	Params, Schemas              json.RawMessage // JSON objects, or nil
 	Reporter                     Reporter        // never nil
 	Lease                        Lease           // never nil

@@ -1,0 +1,45 @@
+package executors
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+// By these names what an attempt sends outward tells which attempt it is, so that the other side can tell a repetition from new work
+// (design §8). The claim's token goes nowhere.
+const (
+	HeaderKey     = "Idempotency-Key"     // header of HTTP, and in lower case metadata of gRPC: [Call.IdempotencyKey]
+	HeaderAttempt = "X-Taskgrove-Attempt" // likewise: [Call.Attempt], the fencing token
+
+	EnvTask    = "TASKGROVE_TASK_ID"         // environment of child processes, containers and remote commands
+	EnvAttempt = "TASKGROVE_ATTEMPT"         // likewise: [Call.Attempt]
+	EnvKey     = "TASKGROVE_IDEMPOTENCY_KEY" // likewise: [Call.IdempotencyKey]
+)
+
+// Variable is one of an environment.
+type Variable struct{ Name, Value string }
+
+// Environ is what the environment of a process says of its attempt.
+func (c *Call) Environ() []Variable {
+	return []Variable{{EnvTask, c.TaskID}, {EnvAttempt, strconv.Itoa(c.Attempt)}, {EnvKey, c.IdempotencyKey}}
+}
+
+// Headers is what headers or metadata say of their attempt. An input that sets one of them goes before.
+func (c *Call) Headers() []Variable {
+	return []Variable{{HeaderKey, c.IdempotencyKey}, {HeaderAttempt, strconv.Itoa(c.Attempt)}}
+}
+
+// Ended is the error of work that failed with err: if the context has ended, that is why, whatever the work says of it; [context.Cause]
+// tells who ended it. nil stays nil: what was done before the end is done.
+func Ended(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// DemoResult is the result of a demonstrated task whose executor has none of its own (spec 3.10).
+func DemoResult() (result any, takes time.Duration) {
+	return map[string]any{"result": "Demo execution result"}, 0
+}

@@ -25,10 +25,10 @@ var marks = []string{"_pre_hook_executed", "_pre_hook_timestamp"}
 var outputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
-    "summary": {"type": "string"},
-    "timestamp": {"type": "string", "format": "date-time"},
-    "results": {"type": "object"},
-    "result_count": {"type": "integer"}
+    "summary": {"type": "string", "description": "Always the same words"},
+    "timestamp": {"type": "string", "format": "date-time", "description": "When they were collected, UTC"},
+    "results": {"type": "object", "description": "Each result under the name of its task"},
+    "result_count": {"type": "integer", "description": "How many there are"}
   },
   "required": ["summary", "timestamp", "results", "result_count"]
 }`)
@@ -48,6 +48,9 @@ func (*Executor) Describe() executors.Description {
 		Inputs:      json.RawMessage(`{"type": "object", "description": "Results of dependencies, by what the submission calls each, or by field name"}`),
 		Output:      outputSchema,
 		Cancelable:  true, Repeatable: true,
+		Examples: []executors.Example{
+			{Title: "Collect two values", Inputs: json.RawMessage(`{"orders": 12, "rates": {"EUR": 1.1}}`)},
+		},
 	}
 }
 

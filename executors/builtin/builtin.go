@@ -6,6 +6,8 @@
 // The package is stable: programs outside the module may rely on it.
 package builtin
 
+//go:generate go run ./docgen ../..
+
 import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/aggregate"

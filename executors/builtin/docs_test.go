@@ -1,72 +1,133 @@
 package builtin_test
 
 import (
-	"cmp"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
-	"regexp"
-	"runtime"
-	"strconv"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/goccy/go-yaml"
+
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/executors/conformance"
+	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/reference"
 )
 
+// TestDocumentNamesEachExecutor fails when a page is not what its generator makes: of an executor, or the tables of all, which tell the
+// slots, too. "go generate ./executors/builtin" makes them.
 func TestDocumentNamesEachExecutor(t *testing.T) {
-	page, err := os.ReadFile("../../docs/executors.md")
+	files, err := reference.Files("../..", func() []executors.Executor { return builtin.New(builtin.Config{}) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	headings := ""
-	for line := range strings.Lines(string(page)) {
-		if strings.HasPrefix(line, "## ") {
-			headings += line
+	for name, want := range files {
+		if got, err := os.ReadFile("../../" + name); err != nil || string(got) != string(want) {
+			t.Errorf("%s is not what its generator makes (%v): run go generate ./executors/builtin", name, err)
 		}
 	}
-	for d := range builtin.Catalogue() {
-		if !strings.Contains(headings, d.ID) {
-			t.Errorf("docs/executors.md has no section on %s", d.ID)
+	entries, err := os.ReadDir("../../docs/executors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if files["docs/executors/"+entry.Name()] == nil {
+			t.Errorf("docs/executors/%s is of no executor", entry.Name())
 		}
 	}
 }
 
-// slotsUnder are the slots by default of each executor with so many cores.
-func slotsUnder(cores int) map[string]int {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
-	slots := map[string]int{}
+// TestExamplesFitTheirSchemas runs none: the executors' own tests do.
+func TestExamplesFitTheirSchemas(t *testing.T) {
+	checker := inputs.NewChecker(0)
 	for d := range builtin.Catalogue() {
-		slots[d.ID] = cmp.Or(d.Concurrency, executors.DefaultConcurrency)
+		for _, example := range d.Examples {
+			call, _ := conformance.Call(t, example.Inputs)
+			if err := checker.Check(d, call); err != nil || example.Title == "" {
+				t.Errorf("%s: example %q: %v", d.ID, example.Title, err)
+			}
+			if err := sameDocument(d.ID, example); err != nil {
+				t.Errorf("%s: example %q: %v", d.ID, example.Title, err)
+			}
+		}
 	}
-	return slots
 }
 
-// TestDocumentsTellTheSlots reads the table of executors.md, and the setting that names those that are not usual.
-func TestDocumentsTellTheSlots(t *testing.T) {
-	page, err := os.ReadFile("../../docs/executors.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	settings, err := os.ReadFile("../../docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, section, _ := strings.Cut(string(page), "\n## Slots\n")
-	section, _, _ = strings.Cut(section, "\n## ")
-	setting := regexp.MustCompile("(?m)^\\| `TASKGROVE_CONCURRENCY`.*$").FindString(string(settings))
-	alone, three, five := slotsUnder(1), slotsUnder(3), slotsUnder(5)
-	for id, slots := range three {
-		text := strconv.Itoa(slots)
-		if five[id] == 5 && three[id] == 3 {
-			text = fmt.Sprintf("one for each core, at least %d", alone[id])
+// TestExamplesRun runs those of the executors whose own tests don't, against a service of its own.
+func TestExamplesRun(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	own := []string{"system_info_executor", "command_executor", "rest_executor", "aggregate_results_executor", "noop_executor",
+		"noop_repeatable_executor", "sleep_executor"}
+	for _, e := range builtin.New(builtin.Config{Command: command.Config{Allow: true}}) {
+		d := e.Describe()
+		if !slices.Contains(own, d.ID) {
+			continue
 		}
-		row := regexp.MustCompile("(?m)^\\|[^|]*`" + id + "`[^|]*\\| ([^|]*) \\|").FindStringSubmatch(section)
-		if row == nil || row[1] != text {
-			t.Errorf("docs/executors.md has %q for %s, want %q", row, id, text)
+		for _, example := range d.Examples {
+			call, _ := conformance.Call(t, strings.ReplaceAll(string(example.Inputs), "https://example.org", server.URL))
+			if _, err := e.Run(t.Context(), call); err != nil {
+				t.Errorf("%s: example %q: %v", d.ID, example.Title, err)
+			}
 		}
-		if slots != executors.DefaultConcurrency && !regexp.MustCompile(text+", for [^,]*"+id+"|"+text+" for [^,]*"+id).MatchString(setting) {
-			t.Errorf("TASKGROVE_CONCURRENCY does not say %q for %s: %s", text, id, setting)
+	}
+}
+
+// sameDocument says whether the document of the page holds the inputs that the test ran.
+func sameDocument(id string, example executors.Example) error {
+	text, err := reference.Document(id, example)
+	if err != nil {
+		return err
+	}
+	asJSON, err := yaml.YAMLToJSON([]byte(text))
+	if err != nil {
+		return err
+	}
+	var doc struct {
+		Tasks []struct{ Inputs any }
+	}
+	var want any
+	if err := json.Unmarshal(asJSON, &doc); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(example.Inputs, &want); err != nil {
+		return err
+	}
+	if fields, ok := want.(map[string]any); ok && len(fields) == 0 {
+		want = nil
+	}
+	if len(doc.Tasks) != 1 || !reflect.DeepEqual(doc.Tasks[0].Inputs, want) {
+		return fmt.Errorf("the document is\n%s", text)
+	}
+	return nil
+}
+
+func TestExecutorsHaveExamples(t *testing.T) {
+	for d := range builtin.Catalogue() {
+		if len(d.Examples) == 0 {
+			t.Errorf("%s has no example for its page", d.ID)
+		}
+	}
+}
+
+// TestFieldsAreDescribed fails for an input or a field of a result that its schema says nothing of.
+func TestFieldsAreDescribed(t *testing.T) {
+	for d := range builtin.Catalogue() {
+		for kind, schema := range map[string]json.RawMessage{"input": d.Inputs, "result": d.Output} {
+			bare, err := reference.Undescribed(schema)
+			if err != nil {
+				t.Errorf("%s: %s: %v", d.ID, kind, err)
+			}
+			if len(bare) > 0 {
+				t.Errorf("%s: the %s schema does not describe %s", d.ID, kind, strings.Join(bare, ", "))
+			}
 		}
 	}
 }

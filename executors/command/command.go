@@ -40,11 +40,11 @@ var inputSchema = json.RawMessage(`{
 var outputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
-    "command": {"type": "string"},
+    "command": {"type": "string", "description": "As it was given"},
     "return_code": {"type": "integer", "description": "Exit code; minus the signal's number when a signal ended it"},
     "stdout": {"type": "string", "description": "Text without white space around it, or base64"},
     "stderr": {"type": "string", "description": "As stdout"},
-    "success": {"type": "boolean"},
+    "success": {"type": "boolean", "description": "The exit code is 0"},
     "encoding": {"const": "base64", "description": "Present when stdout is not text: it is in base64"},
     "stderr_encoding": {"const": "base64", "description": "As encoding, of stderr"},
     "stdout_trimmed": {"type": "array", "items": {"type": "string"}, "description": "What was trimmed before and after stdout, unless that is one newline after it"},
@@ -74,6 +74,9 @@ func (e *Executor) Describe() executors.Description {
 		Tags:        []string{"stdio", "command", "shell"},
 		Inputs:      inputSchema, Output: outputSchema,
 		Cancelable: true, Concurrency: executors.PerCore(),
+		Examples: []executors.Example{
+			{Title: "Count the words of a text", Inputs: json.RawMessage(`{"command": "wc -w", "stdin": "the quick brown fox"}`)},
+		},
 	}
 }
 

@@ -46,6 +46,9 @@ func (e *Executor) Describe() executors.Description {
 		Tags:        []string{"core", "test"},
 		Inputs:      inputSchema,
 		Cancelable:  true,
+		Examples: []executors.Example{
+			{Title: "Have a result without doing anything", Inputs: json.RawMessage(`{"value": {"orders": 12}}`)},
+		},
 	}
 	if e.repeatable {
 		d.ID, d.Name, d.Repeatable = RepeatableID, "Repeatable No-op Executor", true

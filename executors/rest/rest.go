@@ -50,18 +50,19 @@ var inputSchema = json.RawMessage(`{
   "properties": {
     "url": {"type": "string", "description": "http or https URL"},
     "method": {"type": ["string", "null"], "default": "GET", "description": "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS"},
-    "headers": {"type": ["object", "null"], "default": {}},
+    "headers": {"type": ["object", "null"], "default": {}, "description": "Headers of the request"},
     "params": {"type": ["object", "null"], "default": {}, "description": "Query parameters"},
     "json": {"description": "Body, sent as JSON; wins over data"},
     "data": {"type": ["object", "null"], "description": "Form fields"},
     "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds, for everything: redirects, retries, body; by default the task's own timeout, and 30 if it has none"},
-    "auth": {"type": ["object", "null"], "properties": {
+    "auth": {"type": ["object", "null"], "description": "Who calls; what is incomplete is ignored", "properties": {
       "type": {"type": "string", "description": "bearer, basic or apikey"},
-      "token": {"type": "string"}, "username": {"type": "string"}, "password": {"type": "string"},
-      "key": {"type": "string"}, "value": {"type": "string"},
-      "location": {"type": "string", "description": "header or query", "default": "header"}}},
+      "token": {"type": "string", "description": "Of bearer; a header Authorization goes before it"},
+      "username": {"type": "string", "description": "Of basic"}, "password": {"type": "string", "description": "Of basic"},
+      "key": {"type": "string", "description": "Of apikey: the name of the header or parameter"}, "value": {"type": "string", "description": "Of apikey"},
+      "location": {"type": "string", "description": "Of apikey: header or query", "default": "header"}}},
     "verify": {"type": ["boolean", "null"], "default": true, "description": "Check the server's certificate"},
-    "follow_redirects": {"type": ["boolean", "null"], "default": true},
+    "follow_redirects": {"type": ["boolean", "null"], "default": true, "description": "Follow redirects, 20 at most"},
     "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the status is not 2xx"},
     "retries": {"type": ["integer", "null"], "minimum": 0, "maximum": 10, "default": 0, "description": "Repeat on connection errors, a body that breaks off, 429 and 5xx, within the same attempt and its timeout"}
   },
@@ -72,12 +73,12 @@ var outputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
     "url": {"type": "string", "description": "After redirects, without credentials"},
-    "status_code": {"type": "integer"},
-    "headers": {"type": "object", "additionalProperties": {"type": "string"}},
+    "status_code": {"type": "integer", "description": "Status of the answer"},
+    "headers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Headers of the answer"},
     "body": {"type": "string", "description": "Text, or base64"},
     "json": {"description": "The body, parsed, or null"},
-    "success": {"type": "boolean"},
-    "method": {"type": "string"},
+    "success": {"type": "boolean", "description": "The status is 2xx"},
+    "method": {"type": "string", "description": "Method of the request"},
     "encoding": {"const": "base64", "description": "Present when the body is not text: it is in base64"},
     "truncated": {"type": "boolean", "description": "Present and true when the body exceeded its bound"}
   },
@@ -132,6 +133,9 @@ func (e *Executor) Describe() executors.Description {
 		Tags:        []string{"http", "rest", "api"},
 		Inputs:      inputSchema, Output: outputSchema,
 		Cancelable: true, Concurrency: executors.Waiting,
+		Examples: []executors.Example{
+			{Title: "Fetch what a service knows", Inputs: json.RawMessage(`{"url": "https://example.org/orders", "params": {"day": "2030-01-02"}, "fail_on_error": true}`)},
+		},
 	}
 }
 

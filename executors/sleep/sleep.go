@@ -27,7 +27,7 @@ const (
 var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
-    "seconds": {"type": "number", "minimum": 0, "maximum": 31536000},
+    "seconds": {"type": "number", "minimum": 0, "maximum": 31536000, "description": "How long to sleep"},
     "fail_times": {"type": ["integer", "null"], "minimum": 0, "default": 0, "description": "Fail after the time in attempts 1 to this"},
     "fail": {"type": ["string", "null"], "description": "Text of these failures; without fail_times, of every attempt"},
     "permanent": {"type": ["boolean", "null"], "default": false, "description": "Failures must not be retried"}
@@ -37,7 +37,10 @@ var inputSchema = json.RawMessage(`{
 
 var outputSchema = json.RawMessage(`{
   "type": "object",
-  "properties": {"slept_seconds": {"type": "number"}, "attempt": {"type": "integer"}},
+  "properties": {
+    "slept_seconds": {"type": "number", "description": "How long it slept"},
+    "attempt": {"type": "integer", "description": "Which attempt did"}
+  },
   "required": ["slept_seconds", "attempt"]
 }`)
 
@@ -55,6 +58,9 @@ func (*Executor) Describe() executors.Description {
 		Tags:        []string{"core", "test"},
 		Inputs:      inputSchema, Output: outputSchema,
 		Cancelable: true, Concurrency: executors.Waiting,
+		Examples: []executors.Example{
+			{Title: "Sleep for two seconds", Inputs: json.RawMessage(`{"seconds": 2}`)},
+		},
 	}
 }
 

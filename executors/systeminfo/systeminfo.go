@@ -25,7 +25,7 @@ const defaultTimeout = json.Number("30")
 var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
-    "resource": {"type": ["string", "null"], "default": "all", "description": "cpu, memory, disk or all"},
+    "resource": {"type": ["string", "null"], "default": "all", "description": "What to report: cpu, memory, disk or all"},
     "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds"}
   }
 }`)
@@ -34,11 +34,19 @@ var outputSchema = json.RawMessage(`{
   "type": "object",
   "description": "The facts of one resource, or of each under its name",
   "properties": {
-    "system": {"type": "string"}, "note": {"type": "string"},
-    "brand": {"type": "string"}, "cores": {"type": "integer"}, "threads": {"type": "integer"},
-    "total": {"type": "string"}, "total_gb": {"type": "number"},
-    "used": {"type": "string"}, "available": {"type": "string"}, "used_percent": {"type": "string"},
-    "cpu": {"type": "object"}, "memory": {"type": "object"}, "disk": {"type": "object"}
+    "system": {"type": "string", "description": "The operating system, with cpu and memory"},
+    "note": {"type": "string", "description": "What can't be told on this system"},
+    "brand": {"type": "string", "description": "The processor's name"},
+    "cores": {"type": "integer", "description": "How many cores it has"},
+    "threads": {"type": "integer", "description": "How many threads, on macOS"},
+    "total": {"type": "string", "description": "Size of the memory, or of the disk"},
+    "total_gb": {"type": "number", "description": "Size of the memory, on macOS"},
+    "used": {"type": "string", "description": "How much of the disk is used"},
+    "available": {"type": "string", "description": "How much of the disk is free"},
+    "used_percent": {"type": "string", "description": "The same as a share"},
+    "cpu": {"type": "object", "description": "The facts of the processor, with all"},
+    "memory": {"type": "object", "description": "Those of the memory, with all"},
+    "disk": {"type": "object", "description": "Those of the disk of /, with all"}
   }
 }`)
 
@@ -56,6 +64,9 @@ func (*Executor) Describe() executors.Description {
 		Tags:        []string{"stdio", "system", "info"},
 		Inputs:      inputSchema, Output: outputSchema,
 		Cancelable: true, Repeatable: true,
+		Examples: []executors.Example{
+			{Title: "Report the memory", Inputs: json.RawMessage(`{"resource": "memory"}`)},
+		},
 	}
 }
 

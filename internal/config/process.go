@@ -209,7 +209,7 @@ type Payloads struct {
 // Slots are the pools that a worker serves.
 type Slots struct {
 	Pools       Pools `envconfig:"POOLS" default:"all" flag:"pools" desc:"pools to serve; all: one for each executor, with its name"`
-	Concurrency int   `envconfig:"CONCURRENCY" default:"0" min:"0" max:"20000" flag:"concurrency" desc:"slots of each pool for which TASKGROVE_POOLS gives no number: how many attempts run at the same time; 0: what suits the pool's executor, which is one for each core, at least 2, for command_executor, 64 for rest_executor and sleep_executor, and 16 for others, and in a pool with a name of its own the least that suits an executor of the worker; all pools together have at most 20000"`
+	Concurrency int   `envconfig:"CONCURRENCY" default:"0" min:"0" max:"20000" flag:"concurrency" desc:"slots of each pool for which TASKGROVE_POOLS gives no number: how many attempts run at the same time; 0: what suits the pool's executor (docs/executors.md lists it), and in a pool with a name of its own the least that suits an executor of the worker; all pools together have at most 20000"`
 }
 
 // Attempts is how a worker holds what it was given.

@@ -20,6 +20,9 @@ import (
 
 // Config configures the built-in executors. Its zero value has every guard on: commands are refused.
 type Config struct {
+	// WorkerFile is the path of the file with a policy for each pool, read again when it changes; empty: none.
+	WorkerFile string
+
 	Command command.Config
 	REST    rest.Config
 }

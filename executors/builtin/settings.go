@@ -1,27 +1,35 @@
 package builtin
 
 import (
+	"fmt"
+
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
 // FromEnv makes the built-in executors with the guards that the environment sets, by the variables that the stock worker
 // reads (TASKGROVE_COMMAND_ALLOW, TASKGROVE_REST_DENY and so on; see docs/configuration.md). The error names every
-// variable that has a wrong value.
+// variable that has a wrong value, or every fault of the worker's file.
 func FromEnv() ([]executors.Executor, error) {
 	var settings config.Executors
 	if err := config.LoadPart(&settings); err != nil {
 		return nil, err
 	}
-	return New(FromSettings(&settings)), nil
+	cfg := FromSettings(&settings)
+	if err := workerfile.At(cfg.WorkerFile).Load(nil); err != nil {
+		return nil, fmt.Errorf("%sWORKER_FILE: %w", config.Prefix, err)
+	}
+	return New(cfg), nil
 }
 
 // FromSettings maps the settings of a process, as package internal/config reads them. Programs outside the module call
 // [FromEnv].
 func FromSettings(s *config.Executors) Config {
 	return Config{
+		WorkerFile: s.WorkerFile,
 		Command: command.Config{
 			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv,
 			MaxOutputBytes: int(s.OutputBytes), Grace: s.CommandGrace,

@@ -227,8 +227,9 @@ type Attempts struct {
 	AskWithin    time.Duration `envconfig:"ASK_WITHIN" default:"5s" min:"10ms" max:"10m" desc:"how long to wait for the answer to a request before repeating it"`
 }
 
-// Executors are the guards of built-in executors.
+// Executors are the guards of executors, and what the operator gives them.
 type Executors struct {
+	WorkerFile       string        `envconfig:"WORKER_FILE" flag:"worker-file" desc:"YAML or JSON file with connections, secrets and a policy for each pool; read again when it changes; empty: none"`
 	CommandAllow     Bool          `envconfig:"COMMAND_ALLOW" alias:"AIPARTNERUPFLOW_STDIO_ALLOW_COMMAND" default:"false" desc:"let command_executor run commands on the worker's host"`
 	CommandWhitelist List          `envconfig:"COMMAND_WHITELIST" alias:"AIPARTNERUPFLOW_STDIO_COMMAND_WHITELIST" desc:"first words that commands may have; when set, there is no shell; empty: any command"`
 	CommandKeepEnv   List          `envconfig:"COMMAND_KEEP_ENV" desc:"variables of the worker's environment that commands also get, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`

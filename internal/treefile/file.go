@@ -104,7 +104,7 @@ func Read(name string, opts Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.decode(bytes.TrimPrefix(data, byteOrderMark)); err != nil {
+	if err := f.decode(data); err != nil {
 		return nil, err
 	}
 	if opts.Translate != nil {
@@ -115,8 +115,16 @@ func Read(name string, opts Options) (*File, error) {
 	return f, f.check(opts.AllowUnknown)
 }
 
+// Decode makes JSON of a text that begins like JSON, or else is YAML, and looks at nothing that it says: JSON need not be valid. name is
+// what faults call the text, which are an *[Error].
+func Decode(name string, data []byte) (*File, error) {
+	f := &File{name: name}
+	return f, f.decode(data)
+}
+
 // decode makes JSON of the text.
 func (f *File) decode(data []byte) (err error) {
+	data = bytes.TrimPrefix(data, byteOrderMark)
 	text := bytes.TrimLeft(data, " \t\r\n")
 	switch {
 	case len(text) == 0:
@@ -253,7 +261,11 @@ func (f *File) placeOfPath(index int, path string) string {
 	if f.made {
 		return f.name
 	}
-	offset := locate(f.JSON, index, path)
+	return f.PlaceAt(locate(f.JSON, index, path))
+}
+
+// PlaceAt is where the byte at an offset of JSON comes from: "tree.yaml:3:5".
+func (f *File) PlaceAt(offset int) string {
 	if f.origins != nil {
 		return f.place(placeOf(f.origins, offset))
 	}

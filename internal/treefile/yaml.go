@@ -54,7 +54,7 @@ func yamlToJSON(text []byte) (document []byte, origins []origin, err error) {
 	case len(docs) == 0:
 		return nil, nil, &yamlFault{reason: "there is no document in it"}
 	case len(docs) > 1:
-		return nil, nil, faultAt(docs[1], "there is more than one document; a tree is one")
+		return nil, nil, faultAt(docs[1], "there is more than one document; one is read")
 	}
 	if err := checkAliases(docs[0]); err != nil {
 		return nil, nil, faultAt(docs[0], "%v", err)

@@ -1,0 +1,127 @@
+package workerfile
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// Bounds of a file. It nests at most [maxDepth] levels, and its aliases, written out, stay below what package treefile allows.
+const (
+	MaxBytes = 1 << 20
+	maxDepth = 32
+	maxNames = 10_000 // connections, secrets, pools, and elements of any other map or list
+	maxName  = 128    // bytes
+)
+
+// File is what a worker's file says. Who gets it must not change it.
+type File struct {
+	Connections map[string]Connection `file:"connections"`
+	Secrets     map[string]Secret     `file:"secrets"`
+	Pools       map[string]Pool       `file:"pools"` // by name; [AnyPool]: of all others
+	Executors   []Executor            `file:"executors"`
+}
+
+// AnyPool is the name of the policy for pools that have none of their own.
+const AnyPool = "*"
+
+// Pool is the policy of a pool.
+type Pool struct {
+	Outlet
+}
+
+// Outlet is the way out of the house. Empty fields are as the worker's settings say.
+type Outlet struct {
+	Proxy   string `file:"proxy"`    // http://, https:// or socks5:// URL
+	NoProxy string `file:"no_proxy"` // hosts that are reached without it, separated by commas
+	CAFile  string `file:"ca_file"`  // PEM file of further authorities
+}
+
+// Executor is one of the operator's own.
+type Executor struct{}
+
+// Connection is what an operator calls by a name: a server, and as whom to go there.
+type Connection struct {
+	Type  string   `file:"type,required"` // ssh, postgres, ...; executors say which of them they take
+	Pools []string `file:"pools"`         // that may use it; nil: all
+	// Fields are the executor's inputs. A value that is {"secret": "name"}, at any depth, is that secret, whatever the pools of the secret.
+	Fields map[string]json.RawMessage `file:",rest"`
+}
+
+// Secret says where a secret comes from, and who may use it. Without a source it is looked for where secrets are that this file does not
+// name.
+type Secret struct {
+	Env   string   `file:"env"`   // variable of the worker's environment
+	File  string   `file:"file"`  // its bytes, without the newline at their end; read again when it changes
+	Pools []string `file:"pools"` // whose tasks may name it; nil: all
+}
+
+// Pool is the policy of a pool: its own, or else that of [AnyPool]. The two are not mixed.
+func (f *File) Pool(name string) Pool {
+	if own, ok := f.Pools[name]; ok {
+		return own
+	}
+	return f.Pools[AnyPool]
+}
+
+// Check looks at names.
+func (f *File) Check(at Place) {
+	for name := range f.Connections {
+		checkName(at.Key("connections").Key(name), "connection", name)
+	}
+	for name := range f.Secrets {
+		checkName(at.Key("secrets").Key(name), "secret", name)
+	}
+	for name := range f.Pools {
+		if name != AnyPool && !validPool(name) {
+			at.Key("pools").Key(name).Fault("", "pool %q: want 1 to 64 letters, digits, - and _, or \"*\" for all others", name)
+		}
+	}
+}
+
+// Check looks at what must fit together.
+func (s *Secret) Check(at Place) {
+	if s.Env != "" && s.File != "" {
+		at.Fault("file", "a secret comes from env or from file, not from both")
+	}
+	if strings.ContainsAny(s.Env, "=\x00") {
+		at.Fault("env", "no variable has such a name")
+	}
+	checkPools(at, s.Pools)
+}
+
+// Check looks at what every connection has.
+func (c *Connection) Check(at Place) {
+	checkPools(at, c.Pools)
+}
+
+func checkPools(at Place, pools []string) {
+	if pools != nil && len(pools) == 0 {
+		at.Fault("pools", "no pool may use it: leave pools out for all")
+	}
+	for i, name := range pools {
+		if !validPool(name) {
+			at.Key("pools").Index(i).Fault("", "%q is no pool's name (letters, digits, - and _)", name)
+		}
+	}
+}
+
+func checkName(at Place, what, name string) {
+	if !ValidName(name) {
+		at.Fault("", "%s %.128q: a name has 1 to %d letters, digits, -, _ and ., and begins with a letter or digit", what, name, maxName)
+	}
+}
+
+// ValidName reports whether a connection or a secret can be called so. No name is a path that leads elsewhere.
+func ValidName(name string) bool {
+	return len(name) > 0 && len(name) <= maxName && name[0] != '.' && name[0] != '-' && name[0] != '_' &&
+		strings.IndexFunc(name, func(r rune) bool { return !word(r) && r != '.' }) < 0
+}
+
+// validPool is the rule of names of pools (package queue).
+func validPool(name string) bool {
+	return len(name) > 0 && len(name) <= 64 && strings.IndexFunc(name, func(r rune) bool { return !word(r) }) < 0
+}
+
+func word(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_'
+}

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -57,7 +56,7 @@ func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
 		result.Body, _ = executors.Faithful(raw, result.Truncated) // as it came
 	}
 	if !result.Truncated {
-		result.JSON = parsed(body)
+		result.JSON = rawjson.Storable(body, around)
 	}
 	return result, nil
 }
@@ -81,30 +80,6 @@ func decode(body []byte, contentType string) []byte {
 
 // around is how many levels a result may get around the body: our own, and those of executors that gather results.
 const around = 16
-
-// parsed is the body if it is JSON, whatever its type says, otherwise nil; nil also if it nests too deep for a result. jsonb can't store NUL: within strings it becomes
-// U+FFFD, as in the body.
-func parsed(body []byte) json.RawMessage {
-	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\uFEFF")))
-	if len(body) == 0 || rawjson.Check(body) != nil || rawjson.CheckDepth(body, around) != nil {
-		return nil
-	}
-	if !bytes.Contains(body, []byte(`\u0000`)) {
-		return bytes.ToValidUTF8(body, []byte("\uFFFD"))
-	}
-	var out []byte
-	for rest := body; len(rest) > 0; {
-		switch {
-		case bytes.HasPrefix(rest, []byte(`\u0000`)):
-			out, rest = append(out, `\ufffd`...), rest[6:]
-		case rest[0] == '\\': // valid JSON: something follows
-			out, rest = append(out, rest[:2]...), rest[2:]
-		default:
-			out, rest = append(out, rest[0]), rest[1:]
-		}
-	}
-	return bytes.ToValidUTF8(out, []byte("\uFFFD"))
-}
 
 // failure is the error for a status other than 2xx while fail_on_error is set. Errors of the client are permanent: it would
 // repeat them.

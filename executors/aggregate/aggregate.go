@@ -67,6 +67,23 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	result, err := collect(call)
+	if err != nil {
+		return nil, err
+	}
+	return executors.Completed(result), nil
+}
+
+// Demo implements [executors.Demonstrator] with what a run gives (spec 8.13): it touches nothing.
+func (*Executor) Demo(call *executors.Call) (any, time.Duration) {
+	result, err := collect(call)
+	if err != nil {
+		return executors.DemoResult()
+	}
+	return result, 50 * time.Millisecond
+}
+
+func collect(call *executors.Call) (*Result, error) {
 	results := map[string]json.RawMessage{}
 	if err := json.Unmarshal(call.Inputs, &results); err != nil {
 		return nil, executors.Invalid(ID, fmt.Sprintf("inputs: %v", err))
@@ -77,9 +94,9 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 	for _, mark := range marks {
 		delete(results, mark)
 	}
-	return executors.Completed(&Result{
+	return &Result{
 		Summary:   "Task Results Aggregation",
 		Timestamp: time.Now().UTC().Format("2006-01-02T15:04:05.000000-07:00"),
 		Results:   results, ResultCount: len(results),
-	}), nil
+	}, nil
 }

@@ -1,9 +1,16 @@
 package builtin_test
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,25 +23,50 @@ import (
 
 // TestEveryExecutorConforms fails for an executor that has no entry here.
 func TestEveryExecutorConforms(t *testing.T) {
+	var open atomic.Int64 // requests
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/slow" {
+		switch open.Add(1); r.URL.Path {
+		case "/slow":
 			<-r.Context().Done()
+		case "/large":
+			_, _ = io.Copy(w, io.LimitReader(zeros{}, 5<<20))
 		}
+		open.Add(-1)
 	}))
 	defer server.Close()
+	const secret = "hunter2-canary"
 	features := map[string]conformance.Features{
-		"system_info_executor": {Quick: `{"resource": "all"}`, Instant: true},
+		"system_info_executor": {Quick: `{"resource": "all"}`, Instant: true, Demo: map[string][]string{
+			`{}`:                     {"cpu", "memory", "disk"},
+			`{"resource": "memory"}`: {"total", "system"},
+		}},
 		"command_executor": {
 			Quick:   `{"command": "echo hello"}`,
-			Slow:    `{"command": "sleep 600"}`,
+			Slow:    `{"command": "sleep 600.125 & sleep 600.125"}`,
 			Missing: map[string]string{`{}`: "[command_executor] command is required in inputs"},
+			Large:   `{"command": "head -c 5000000 /dev/zero"}`,
+			TimesOut: map[string]string{
+				`{"command": "sleep 600.125 & sleep 600.125", "timeout": 0.2}`: "Command timeout after 0.2 seconds",
+			},
+			Left: func() error { return noProcess("600.125") },
 		},
 		"rest_executor": {
 			Quick:   `{"url": "` + server.URL + `/quick"}`,
 			Slow:    `{"url": "` + server.URL + `/slow", "timeout": 600}`,
 			Missing: map[string]string{`{"method": "GET"}`: "[rest_executor] url is required in inputs"},
+			Large:   `{"url": "` + server.URL + `/large"}`,
+			TimesOut: map[string]string{
+				`{"url": "` + server.URL + `/slow", "timeout": 0.2}`: "GET " + server.URL + "/slow: timeout after 0.2 seconds",
+			},
+			Left: func() error { return soon(func() bool { return open.Load() == 0 }, "a request is open") },
+			Failing: []string{
+				`{"url": "http://ann:` + secret + `@127.0.0.1:1/", "timeout": 5}`,
+				`{"url": "http://127.0.0.1:1/", "auth": {"type": "bearer", "token": "` + secret + `"}}`,
+				`{"url": "http://127.0.0.1:1/", "auth": {"type": "apikey", "key": "k", "value": "` + secret + `", "location": "query"}}`,
+			},
+			Secret: secret,
 		},
-		"aggregate_results_executor": {Quick: `{"task": {"a": 1}}`, Instant: true},
+		"aggregate_results_executor": {Quick: `{"task": {"a": 1}}`, Instant: true, Demo: map[string][]string{`{"task": 1}`: {"summary", "results"}}},
 		"noop_executor":              {Quick: `{"value": 1}`, Instant: true},
 		"noop_repeatable_executor":   {Quick: `{}`, Instant: true},
 		"sleep_executor": {
@@ -54,6 +86,32 @@ func TestEveryExecutorConforms(t *testing.T) {
 			conformance.Test(t, func(*testing.T) executors.Executor { return builtin.New(cfg)[i] }, f)
 		})
 	}
+}
+
+// zeros never end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+// soon waits until the other side has noticed.
+func soon(done func() bool, otherwise string) error {
+	for deadline := time.Now().Add(5 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			return errors.New(otherwise)
+		}
+	}
+	return nil
+}
+
+// noProcess says which process has the word in its command line.
+func noProcess(word string) error {
+	lines, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range lines {
+		if line, _ := os.ReadFile(name); bytes.Contains(line, []byte(word)) {
+			return fmt.Errorf("process %s: %q", name, line)
+		}
+	}
+	return err
 }
 
 func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {

@@ -45,6 +45,25 @@ type Features struct {
 	StopWithin time.Duration
 	// Concurrent is how many runs the test of concurrency starts at once. 0: 8.
 	Concurrent int
+
+	// Large are inputs of a run that makes more output than the executor keeps. Empty: it makes no output of any size.
+	Large string
+	// LargestResult is how many bytes the result of Large has as JSON, at most. 0: 4 MiB.
+	LargestResult int
+	// TimesOut are inputs of runs that end by a time-out of their own, each with the error text or its beginning.
+	TimesOut map[string]string
+	// Left says what is left of runs that have ended: processes, containers, remote commands, requests. nil: there is nothing to
+	// look at. It is called right after Run returned.
+	Left func() error
+	// Failing are inputs of runs that fail. They hold Secret, which nothing that the runs say may show: no error, log line, progress or
+	// partial result.
+	Failing []string
+	// Secret is what Failing holds; choose something that no text holds by chance.
+	Secret string
+	// Demo are inputs to demonstrate, with the keys that the result then has at least. Only for an [executors.Demonstrator].
+	Demo map[string][]string
+	// DemoDiffers: a demonstrated result has another form than a real one, so the output schema does not describe it.
+	DemoDiffers bool
 }
 
 // Test tests the executors that make returns. It calls make for each subtest and closes the executor if it is an io.Closer. It
@@ -55,6 +74,9 @@ func Test(t *testing.T, make func(*testing.T) executors.Executor, f Features) {
 	}
 	if f.Concurrent == 0 {
 		f.Concurrent = 8
+	}
+	if f.LargestResult == 0 {
+		f.LargestResult = 4 << 20
 	}
 	for name, test := range map[string]func(*testing.T, executors.Executor, Features){
 		"describes itself":                     describes,
@@ -67,6 +89,12 @@ func Test(t *testing.T, make func(*testing.T) executors.Executor, f Features) {
 		"a result passes the declared schema":  resultMatchesSchema,
 		"inputs pass the declared schema":      inputsMatchSchema,
 		"unknown inputs are no reason to fail": unknownInputs,
+		"output is bounded":                    boundsOutput,
+		"a time-out of its own ends it":        timesOut,
+		"a cancelled run leaves nothing":       leavesNothing,
+		"no text shows a secret":               keepsSecrets,
+		"its demo looks like a result":         demonstrates,
+		"examples pass the declared schema":    examplesMatchSchema,
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := runtime.NumGoroutine()
@@ -161,8 +189,12 @@ func results(t *testing.T, e executors.Executor, f Features) {
 }
 
 func resultMatchesSchema(t *testing.T, e executors.Executor, f Features) {
-	d := e.Describe()
-	text := quick(t, e, f.Quick)
+	wantOutput(t, e.Describe(), quick(t, e, f.Quick))
+}
+
+// wantOutput demands that a result is as the executor's output schema says.
+func wantOutput(t *testing.T, d executors.Description, text json.RawMessage) {
+	t.Helper()
 	if len(d.Output) == 0 {
 		return
 	}

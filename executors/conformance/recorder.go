@@ -15,6 +15,7 @@ type Recorder struct {
 	mu       sync.Mutex
 	lines    []string
 	progress []float64
+	messages []string
 	waiting  []waiter
 }
 
@@ -38,9 +39,10 @@ func (r *Recorder) Log(stream, line string) {
 }
 
 // Progress implements [executors.Reporter].
-func (r *Recorder) Progress(fraction float64, _ string) {
+func (r *Recorder) Progress(fraction float64, message string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.messages = append(r.messages, message)
 	r.progress = append(r.progress, fraction)
 }
 
@@ -56,6 +58,13 @@ func (r *Recorder) Fractions() []float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.progress)
+}
+
+// Messages are what the progress reports said so far.
+func (r *Recorder) Messages() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.messages)
 }
 
 // Logged is closed once the line ("stream: line") has been logged.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -82,6 +83,14 @@ type function[In, Out any] struct {
 
 // Describe implements [Executor].
 func (e *function[In, Out]) Describe() Description { return e.d }
+
+// Owner implements [Owner]: all these executors are of one type.
+func (e *function[In, Out]) Owner() string {
+	if f := runtime.FuncForPC(reflect.ValueOf(e.f).Pointer()); f != nil {
+		return "function " + f.Name()
+	}
+	return "a function"
+}
 
 // Run implements [Executor].
 func (e *function[In, Out]) Run(ctx context.Context, call *Call) (*Outcome, error) {

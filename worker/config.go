@@ -37,6 +37,9 @@ type Config struct {
 	// Executors are what the worker can run; 1 to 1000, with ids of 1 to 128 bytes. The worker owns them, and closes those that
 	// are an io.Closer.
 	Executors []executors.Executor
+	// Override are the ids that several executors may have: the last one takes the place of the others. Any other id is refused when two
+	// have it.
+	Override []string
 
 	// Pools: empty means one for each executor, named like it. None that is named like an executor that is off is served
 	// ([executors.Disabler]).
@@ -76,6 +79,8 @@ type Config struct {
 	Meter metric.Meter // default the global provider's
 	Trace trace.Tracer // default the global provider's
 
+	replaced []executors.Executor // by Override; the worker only closes them
+
 	off []*workerv1.Fault // executors that are off, and the pools that are not served therefore
 	why map[string]string // the reason for each pool's slots; nil: not set yet
 }
@@ -99,6 +104,7 @@ func orDefault[T comparable](field *T, value T) {
 }
 
 func (c *Config) setDefaults() {
+	c.override()
 	c.setPools()
 	orDefault(&c.Ahead, 1024)
 	orDefault(&c.Beat, 5*time.Second)
@@ -214,7 +220,7 @@ func (c *Config) validateExecutors(fault func(string, ...any)) {
 	case n > workerv1.MaxExecutors:
 		fault("%d executors, at most %d", n, workerv1.MaxExecutors)
 	}
-	ids := map[string]bool{}
+	ids := map[string]executors.Executor{}
 	for i, e := range c.Executors {
 		if isNil(e) {
 			fault("executors[%d] is nil", i)
@@ -227,10 +233,10 @@ func (c *Config) validateExecutors(fault func(string, ...any)) {
 			fault("executor %.64q: its id has %d bytes, at most %d", id, len(id), workerv1.MaxNameBytes)
 		case !utf8.ValidString(id) || strings.Contains(id, "\x00"):
 			fault("executor %q: its id must be valid UTF-8 without NUL", id)
-		case ids[id]:
-			fault("two executors have the id %q", id)
+		case ids[id] != nil:
+			fault("%s", twice(id, ids[id], e))
 		default:
-			ids[id] = true
+			ids[id] = e
 		}
 	}
 }

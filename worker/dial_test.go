@@ -262,7 +262,7 @@ func TestDialRefuses(t *testing.T) {
 	}{
 		"a URL of something else":   {"http://user:secret@h", Config{}, "dial worker: url: not the URL of a NATS server"},
 		"no executors":              {"nats://h:1", Config{}, "no executors"},
-		"an executor twice":         {"nats://h:1", Config{Executors: []executors.Executor{noop.New(), noop.New()}}, `two executors have the id "noop_executor"`},
+		"an executor twice":         {"nats://h:1", Config{Executors: []executors.Executor{noop.New(), noop.New()}}, `executor id "noop_executor" is registered by package github.com/taskgrove/taskgrove/executors/noop and by package github.com/taskgrove/taskgrove/executors/noop; TASKGROVE_EXECUTOR_OVERRIDE=noop_executor, or worker.Config.Override, lets`},
 		"an executor without an id": {"nats://h:1", Config{Executors: []executors.Executor{&withID{}}}, "executor *worker.withID has no id"},
 		"no server before the end":  {"nats://127.0.0.1:1", Config{Executors: []executors.Executor{noop.New()}}, "connect to nats"},
 		"what can't run here":       {"nats://h:1", Config{Executors: []executors.Executor{&closing{Executor: noop.New(), missing: errors.New("no disk")}}}, "executor noop_executor can't run here: no disk"},

@@ -86,7 +86,7 @@ func ExampleDial_faults() {
 	})
 	fmt.Println(err)
 	// Output:
-	// worker configuration: two executors have the id "hello"
+	// worker configuration: executor id "hello" is registered by function github.com/taskgrove/taskgrove/worker_test.init.func1 and by function github.com/taskgrove/taskgrove/worker_test.init.func1; TASKGROVE_EXECUTOR_OVERRIDE=hello, or worker.Config.Override, lets the last one take its place
 	// pool "gpu": concurrency is -1, at least 1
 }
 

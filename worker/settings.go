@@ -34,7 +34,7 @@ func FromSettings(s *config.Worker) (url string, cfg Config) {
 		Beat: s.Beat, KillGrace: s.KillGrace, DrainGrace: s.DrainGrace, FlushGrace: s.FlushGrace,
 		MaxKept: s.MaxKept, MaxKeptBytes: int(s.MaxKeptBytes), MaxResultBytes: int(s.MaxResultBytes),
 		MaxInputBytes: int(s.MaxInputBytes), InlineBytes: int(s.InlineResult), MaxLogBytes: int(s.MaxLogBytes),
-		Resend: s.Resend, AskWithin: s.AskWithin, Ahead: s.ClaimAhead,
+		Resend: s.Resend, AskWithin: s.AskWithin, Ahead: s.ClaimAhead, Override: s.ExecutorOverride,
 	}
 	if s.ClaimAhead == 0 {
 		cfg.Ahead = -1

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +57,7 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 		log: cfg.Log.With("worker_id", cfg.ID), draining: make(chan struct{}),
 		parts: make(chan struct{}, partsInFlight), over: make(chan struct{}),
 	}
-	w.close = sync.OnceValue(func() error { return closeExecutors(cfg.Executors) })
+	w.close = sync.OnceValue(func() error { return closeExecutors(slices.Concat(cfg.Executors, cfg.replaced)) })
 	w.quiet = &quietLog{log: w.log}
 	for i, p := range cfg.Pools {
 		w.pools = append(w.pools, newPool(i, p))

@@ -201,6 +201,8 @@ func other(t *testing.T, value reflect.Value) reflect.Value {
 		return reflect.ValueOf(config.PostgresURL{Secret: "postgres://u:p@elsewhere/db"})
 	case config.NATSURL:
 		return reflect.ValueOf(config.NATSURL{Secret: "nats://other:p@elsewhere:4222"})
+	case config.ProxyURL:
+		return reflect.ValueOf(config.ProxyURL{Secret: "http://u:p@proxy:3128"})
 	case config.Pools:
 		return reflect.ValueOf(config.Pools{Named: []config.Pool{{Name: "elsewhere", Concurrency: 1}}})
 	case config.List:

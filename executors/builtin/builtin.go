@@ -12,28 +12,32 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/aggregate"
 	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/executors/systeminfo"
 )
 
-// Config configures the built-in executors. Its zero value has every guard on: commands are refused.
+// Config configures the built-in executors. Its zero value has every guard on: commands are refused, and so are
+// connections to loopback.
 type Config struct {
 	// WorkerFile is the path of the file with a policy for each pool, read again when it changes; empty: none.
 	WorkerFile string
 
 	Command command.Config
 	REST    rest.Config
+	Network network.Config // of all executors that connect to something
 }
 
 // New makes the built-in executors: first those of the task-tree protocol in its order, as schemas.type means the first
 // of a type, then our own. The caller, usually a worker, must close those that are an io.Closer.
 func New(cfg Config) []executors.Executor {
+	net := network.New(cfg.Network)
 	return []executors.Executor{
 		systeminfo.New(),
 		command.New(cfg.Command),
-		rest.New(cfg.REST),
+		rest.New(cfg.REST, net),
 		aggregate.New(),
 		noop.New(),
 		noop.NewRepeatable(),

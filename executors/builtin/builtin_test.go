@@ -19,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/conformance"
+	"github.com/taskgrove/taskgrove/executors/network"
 )
 
 // TestEveryExecutorConforms fails for an executor that has no entry here.
@@ -75,7 +76,8 @@ func TestEveryExecutorConforms(t *testing.T) {
 			Missing: map[string]string{`{"fail": "x"}`: "[sleep_executor] seconds is required in inputs"},
 		},
 	}
-	cfg := builtin.Config{Command: command.Config{Allow: true, Grace: time.Second}}
+	cfg := builtin.Config{Command: command.Config{Allow: true, Grace: time.Second},
+		Network: network.Config{Guard: network.Guard{Loopback: true}}}
 	for i, e := range builtin.New(cfg) {
 		id := e.Describe().ID
 		t.Run(id, func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/conformance"
 	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/reference"
 )
 
@@ -66,7 +67,7 @@ func TestExamplesRun(t *testing.T) {
 	defer server.Close()
 	own := []string{"system_info_executor", "command_executor", "rest_executor", "aggregate_results_executor", "noop_executor",
 		"noop_repeatable_executor", "sleep_executor"}
-	for _, e := range builtin.New(builtin.Config{Command: command.Config{Allow: true}}) {
+	for _, e := range builtin.New(builtin.Config{Command: command.Config{Allow: true}, Network: network.Config{Guard: network.Guard{Loopback: true}}}) {
 		d := e.Describe()
 		if !slices.Contains(own, d.ID) {
 			continue

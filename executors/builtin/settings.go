@@ -5,13 +5,14 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
 // FromEnv makes the built-in executors with the guards that the environment sets, by the variables that the stock worker
-// reads (TASKGROVE_COMMAND_ALLOW, TASKGROVE_REST_DENY and so on; see docs/configuration.md). The error names every
+// reads (TASKGROVE_COMMAND_ALLOW, TASKGROVE_ADDRESS_DENY and so on; see docs/configuration.md). The error names every
 // variable that has a wrong value, or every fault of the worker's file.
 func FromEnv() ([]executors.Executor, error) {
 	var settings config.Executors
@@ -34,9 +35,10 @@ func FromSettings(s *config.Executors) Config {
 			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv,
 			MaxOutputBytes: int(s.OutputBytes), Grace: s.CommandGrace,
 		},
-		REST: rest.Config{
-			Guard:        rest.Guard{Allow: s.RESTAllow, Deny: s.RESTDeny, DenyPrivate: bool(s.RESTDenyPrivate)},
-			MaxBodyBytes: int(s.OutputBytes),
-		},
+		REST: rest.Config{MaxBodyBytes: int(s.OutputBytes)},
+		Network: network.Config{Guard: network.Guard{
+			Allow: s.AddressAllow, Deny: s.AddressDeny, DenyPrivate: bool(s.AddressDenyPrivate),
+			Loopback: bool(s.AddressLoopback && !s.AddressDenyPrivate),
+		}, Outlet: network.Outlet{Proxy: s.Proxy.Reveal(), NoProxy: s.NoProxy, CAFile: s.CAFile}},
 	}
 }

@@ -3,6 +3,7 @@ package network
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -22,6 +23,21 @@ type Guard struct {
 	DenyPrivate bool
 	// Loopback allows loopback addresses and unix sockets, which are refused otherwise.
 	Loopback bool
+}
+
+// clean is g with IPv4 ranges that are written as IPv6 ones (::ffff:10.0.0.0/104) in the form in which addresses are compared.
+func (g Guard) clean() Guard {
+	unmapped := func(list []netip.Prefix) []netip.Prefix {
+		list = slices.Clone(list)
+		for i, p := range list {
+			if p.Addr().Is4In6() && p.Bits() >= 96 {
+				list[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+			}
+		}
+		return list
+	}
+	g.Allow, g.Deny = unmapped(g.Allow), unmapped(g.Deny)
+	return g
 }
 
 // ParsePrefixes reads addresses and CIDR ranges separated by commas: "10.0.0.0/8, 192.0.2.7".
@@ -53,14 +69,14 @@ func prefixes(list ...string) []netip.Prefix {
 }
 
 var (
-	// Metadata services outside the link-local ranges: AWS over IPv6, Alibaba, Azure's host, Oracle's is 192.0.0.192.
+	// Metadata services outside the link-local ranges: AWS over IPv6 (and its pods' identities), Google's, Scaleway's, Alibaba's, Azure's host, Oracle's is 192.0.0.192.
 	// The last two translate to IPv4 in a way that only the network knows: local-use NAT64 (RFC 8215) and Teredo (RFC 4380).
 	never = prefixes("0.0.0.0/8", "::/128", "169.254.0.0/16", "fe80::/10", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32",
-		"fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32",
+		"fd00:ec2::254/128", "fd00:ec2::23/128", "fd20:ce::254/128", "fd00:42::42/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32",
 		"64:ff9b:1::/48", "2001::/32")
 	loopback = prefixes("127.0.0.0/8", "::1/128")
 	private  = prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
-		"fc00::/7", "192.0.0.0/24", "198.18.0.0/15")
+		"fc00::/7", "fec0::/10", "192.0.0.0/24", "198.18.0.0/15")
 	// IPv6 ranges that contain an IPv4 address, beginning at this byte.
 	carriers = []struct {
 		prefix netip.Prefix
@@ -88,7 +104,7 @@ func (g *Guard) control(network, address string, _ syscall.RawConn) error {
 	}
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return err
+		return executors.Permanent(fmt.Errorf("address %s can't be read", address))
 	}
 	return g.check(ap.Addr())
 }

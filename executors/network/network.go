@@ -7,9 +7,13 @@ package network
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/taskgrove/taskgrove/executors"
 )
 
 // Config says where executors may go, and how.
@@ -17,64 +21,146 @@ type Config struct {
 	Guard Guard
 	// Outlet is the way out for pools that have none of their own.
 	Outlet Outlet
-	// Pools are the ways out of pools that have their own.
+	// Pools are the ways out of pools that have their own. An empty field stands for Outlet's.
 	Pools map[string]Outlet
+	// Resolver finds the addresses of names; nil: the machine's.
+	Resolver *net.Resolver
 }
 
-// Outlet is a way out of the house.
-type Outlet struct {
-	Proxy   string // http://, https:// or socks5:// URL; empty: none. The environment's is ignored
-	NoProxy string // hosts that are reached without it, as in the variable NO_PROXY
-	CAFile  string // PEM file of further authorities whose certificates are trusted, read again when it changes; empty: none
-}
+// dialTimeout bounds the making of one connection, its handshakes included; an attempt's context may end it sooner.
+const dialTimeout = 30 * time.Second
 
 // Network makes dialers. Safe for concurrent use.
-type Network struct{ cfg Config }
+type Network struct {
+	cfg   Config
+	usual *outlet
+	pools map[string]*outlet
 
-// New makes one. A nil *Network is one with the zero Config.
-func New(cfg Config) *Network { return &Network{cfg: cfg} }
+	mu     sync.Mutex
+	shared map[sharing]*shared // [Dialer.RoundTripper]
+}
+
+// New makes one. A nil *Network is one with the zero Config. What is wrong with an outlet, [Network.Check] says; its pool connects to
+// nothing.
+func New(cfg Config) *Network {
+	cfg.Guard = cfg.Guard.clean()
+	n := &Network{cfg: cfg, usual: newOutlet(cfg.Outlet), pools: map[string]*outlet{}, shared: map[sharing]*shared{}}
+	for name, own := range cfg.Pools {
+		n.pools[name] = newOutlet(own.over(cfg.Outlet))
+	}
+	return n
+}
+
+// zero stands for a nil *Network.
+var zero = New(Config{})
+
+// Check says what is wrong with the outlets, in a text for operators.
+func (n *Network) Check() error {
+	if n == nil {
+		return nil
+	}
+	if err := n.usual.check(); err != nil {
+		return err
+	}
+	for name, o := range n.pools {
+		if err := o.check(); err != nil {
+			return fmt.Errorf("pool %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Close closes the idle connections that attempts share. The network stays usable.
+func (n *Network) Close() error {
+	if n == nil {
+		n = zero
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, s := range n.shared {
+		s.transport.CloseIdleConnections()
+	}
+	return nil
+}
 
 // Pool is the dialer for attempts of a pool.
 func (n *Network) Pool(name string) *Dialer {
 	if n == nil {
-		n = &Network{}
+		n = zero
 	}
-	return &Dialer{guard: n.cfg.Guard}
+	d := &Dialer{network: n, guard: n.cfg.Guard, outlet: n.usual}
+	if own, ok := n.pools[name]; ok {
+		d.outlet = own
+	}
+	return d
 }
 
 // Dialer opens connections for the attempts of one pool.
-type Dialer struct{ guard Guard }
+type Dialer struct {
+	network *Network
+	guard   Guard
+	outlet  *outlet
+	trusted bool
+}
 
 // Trusted is a dialer for addresses that an operator chose, in a connection: it also goes to loopback and private addresses, and to unix
 // sockets, unless the operator denied them by name. Link-local and metadata addresses stay refused.
 func (d *Dialer) Trusted() *Dialer {
 	trusted := *d
-	trusted.guard.Loopback, trusted.guard.DenyPrivate = true, false
+	trusted.trusted, trusted.guard.Loopback, trusted.guard.DenyPrivate = true, true, false
 	return &trusted
 }
 
 // DialContext opens a connection: network is tcp (or tcp4, tcp6, unix), address is host:port (or a path). Each address that the host's name
-// stands for is checked before it is dialled. A refusal is permanent ([executors.IsPermanent]).
+// stands for is checked before it is dialled; behind a proxy, which looks names up itself, the name is. A refusal is permanent
+// ([executors.IsPermanent]); see [Classed] for other errors.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: d.guard.control}
-	return dialer.DialContext(ctx, network, address)
+	switch network {
+	case "unix":
+		return d.direct().DialContext(ctx, network, address)
+	case "tcp", "tcp4", "tcp6":
+	default:
+		return nil, executors.Permanent(fmt.Errorf("network %q is not supported", network))
+	}
+	if d.outlet.err != nil {
+		return nil, d.outlet.err
+	}
+	through, err := d.outlet.through(address)
+	if err != nil {
+		return nil, err
+	}
+	if !through {
+		return d.direct().DialContext(ctx, network, address)
+	}
+	if address, err = d.guard.target(address); err != nil {
+		return nil, err
+	}
+	return d.outlet.dial(ctx, address)
+}
+
+// direct dials without a proxy, under the guard's eyes.
+func (d *Dialer) direct() *net.Dialer {
+	return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second, Control: d.guard.control, Resolver: d.network.cfg.Resolver}
 }
 
 // TLS is a configuration for a connection to a server of that name: its certificate is checked against the machine's authorities and the
-// pool's own. The caller owns it.
+// pool's own, as they are at the time. The caller owns it.
 func (d *Dialer) TLS(server string) *tls.Config {
-	return &tls.Config{ServerName: server, MinVersion: tls.VersionTLS12}
+	return &tls.Config{ServerName: server, MinVersion: tls.VersionTLS12, RootCAs: d.outlet.authorities.pool()}
 }
 
-// Transport is an HTTP transport that dials as d does, with the pool's proxy and authorities. The caller closes its idle connections.
+// Transport is an HTTP transport that dials as d does, with the pool's proxy, and with its authorities as they are at the time. The caller
+// owns it, and closes its idle connections. What needs no transport of its own takes [Dialer.RoundTripper].
 func (d *Dialer) Transport() *http.Transport {
 	return &http.Transport{
-		DialContext:         d.DialContext,
-		TLSClientConfig:     d.TLS(""),
-		ForceAttemptHTTP2:   true,
-		MaxIdleConns:        100,
-		MaxIdleConnsPerHost: 8,
-		IdleConnTimeout:     90 * time.Second,
-		TLSHandshakeTimeout: 30 * time.Second,
+		Proxy:                  d.proxyFor,
+		DialContext:            d.dialHTTP,
+		TLSClientConfig:        d.TLS(""),
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           256,
+		MaxIdleConnsPerHost:    executors.Waiting,
+		IdleConnTimeout:        90 * time.Second,
+		TLSHandshakeTimeout:    dialTimeout,
+		MaxResponseHeaderBytes: 256 << 10,
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -39,12 +38,6 @@ type auth struct {
 	Value    string `json:"value"`
 	Location string `json:"location"`
 }
-
-// By these headers a server can tell a repetition from a new request (design §8).
-const (
-	headerKey     = "Idempotency-Key"
-	headerAttempt = "X-Taskgrove-Attempt"
-)
 
 // request is one request, ready to be sent once or more often.
 type request struct {
@@ -84,8 +77,9 @@ func (in *input) build(call *executors.Call) (*request, error) {
 			}
 		}
 	}
-	setDefault(r.header, headerKey, call.IdempotencyKey)
-	setDefault(r.header, headerAttempt, strconv.Itoa(call.Attempt))
+	for _, h := range call.Headers() {
+		setDefault(r.header, h.Name, h.Value)
+	}
 	setDefault(r.header, "Accept", "*/*")
 	setDefault(r.header, "User-Agent", "taskgrove")
 	hideReplayKeys(r.header)

@@ -1,21 +1,17 @@
 // Package rest calls HTTP services (spec 8.3).
 //
-// It owns the request that inputs describe, the guard of addresses, and the shape of the result. It must not know what the
+// It owns the request that inputs describe, and the shape of the result. It must not know how a connection is made, or what the
 // service means by its answer: with any status the task succeeds, unless fail_on_error is set.
 //
 // Credentials never show in errors, or in the URL and Location of a result. The service's answer is passed on as it is, so a
 // service that repeats credentials in its body publishes them.
-//
-// Proxies in the environment are ignored: with one, the guard would see only the proxy's address.
 package rest
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -25,20 +21,19 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/network"
 )
 
 // ID is the executor's id.
 const ID = "rest_executor"
 
 const (
-	maxRedirects   = 20
-	maxRetries     = 10
-	maxHeaderBytes = 256 << 10
+	maxRedirects = 20
+	maxRetries   = 10
 )
 
 // Config configures a worker's HTTP requests.
 type Config struct {
-	Guard Guard
 	// MaxBodyBytes is how much is kept of an answer's body, after decompression. 0: 1 MiB.
 	MaxBodyBytes int
 	// RetryWaitMin and RetryWaitMax bound the pause between the retries that a task asks for. 0: 1 s and 30 s.
@@ -87,12 +82,12 @@ var outputSchema = json.RawMessage(`{
 
 // Executor is rest_executor. It keeps connections open between attempts, until it is closed.
 type Executor struct {
-	cfg              Config
-	checked, trusted *http.Transport // certificates are checked, or not
+	cfg     Config
+	network *network.Network
 }
 
-// New makes one.
-func New(cfg Config) *Executor {
+// New makes one, whose connections go through n.
+func New(cfg Config, n *network.Network) *Executor {
 	if cfg.MaxBodyBytes <= 0 {
 		cfg.MaxBodyBytes = executors.DefaultOutputBytes
 	}
@@ -102,28 +97,14 @@ func New(cfg Config) *Executor {
 	if cfg.RetryWaitMax <= 0 {
 		cfg.RetryWaitMax = 30 * time.Second
 	}
-	dialer := &net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second, Control: cfg.Guard.control}
-	transport := func(insecure bool) *http.Transport {
-		return &http.Transport{
-			DialContext:            dialer.DialContext,
-			TLSClientConfig:        &tls.Config{InsecureSkipVerify: insecure}, //nolint:gosec // asked for by the task (spec 8.3)
-			ForceAttemptHTTP2:      true,
-			MaxIdleConns:           100,
-			MaxIdleConnsPerHost:    8,
-			IdleConnTimeout:        90 * time.Second,
-			TLSHandshakeTimeout:    30 * time.Second,
-			MaxResponseHeaderBytes: maxHeaderBytes,
-		}
-	}
-	return &Executor{cfg: cfg, checked: transport(false), trusted: transport(true)}
+	return &Executor{cfg: cfg, network: n}
 }
 
+// Check implements [executors.Checker]: proxies and authorities must be usable.
+func (e *Executor) Check(context.Context) error { return e.network.Check() }
+
 // Close closes idle connections.
-func (e *Executor) Close() error {
-	e.checked.CloseIdleConnections()
-	e.trusted.CloseIdleConnections()
-	return nil
-}
+func (e *Executor) Close() error { return e.network.Close() }
 
 // Describe implements [executors.Executor].
 func (e *Executor) Describe() executors.Description {
@@ -163,7 +144,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if err != nil {
 		return nil, invalid(err.Error())
 	}
-	resp, err := e.send(ctx, req, &in)
+	resp, err := e.send(ctx, call, req, &in)
 	if err != nil {
 		return nil, req.explain(ctx, err)
 	}
@@ -179,15 +160,11 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 }
 
 // send sends the request, repeats it as often as the task allows, and returns the last answer.
-func (e *Executor) send(ctx context.Context, r *request, in *input) (*http.Response, error) {
-	transport := e.checked
-	if in.Verify != nil && !*in.Verify {
-		transport = e.trusted
-	}
+func (e *Executor) send(ctx context.Context, call *executors.Call, r *request, in *input) (*http.Response, error) {
+	transport := e.network.Pool(call.Pool).RoundTripper(in.Verify != nil && !*in.Verify)
 	again := &repetition{min: e.cfg.RetryWaitMin, max: e.cfg.RetryWaitMax}
 	client := &retryablehttp.Client{
 		HTTPClient: &http.Client{
-			// Hides CloseIdleConnections: the library calls it after each failure, but all attempts share the connections.
 			Transport:     whole{transport, int64(e.cfg.MaxBodyBytes) + 1},
 			CheckRedirect: r.redirect(in.FollowRedirects == nil || *in.FollowRedirects),
 		},
@@ -213,7 +190,7 @@ var harmless = map[string]bool{
 	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Content-Encoding": true,
 	"Content-Language": true, "Content-Length": true, "Content-Type": true, "If-Match": true, "If-Modified-Since": true,
 	"If-None-Match": true, "If-Unmodified-Since": true, "Pragma": true, "Prefer": true, "Range": true, "User-Agent": true,
-	headerKey: true, headerAttempt: true,
+	executors.HeaderKey: true, executors.HeaderAttempt: true,
 }
 
 // redirect decides on the next hop. The guard judges its address when it is dialled. Once a redirect has led to another
@@ -265,13 +242,12 @@ func (r *request) explain(ctx context.Context, err error) error {
 		}
 		return fmt.Errorf("%s: %w", where, context.Cause(ctx))
 	}
-	if refused, ok := errors.AsType[*addressError](err); ok {
-		return invalid(fmt.Sprintf("%s: %v", where, refused))
+	err = network.Classed(err)
+	text := where + ": " + r.secrets.text(err.Error())
+	if executors.IsPermanent(err) {
+		return invalid(text)
 	}
-	if outer, ok := errors.AsType[*url.Error](err); ok { // it repeats the URL
-		err = outer.Err
-	}
-	return errors.New(where + ": " + r.secrets.text(err.Error()))
+	return errors.New(text)
 }
 
 // isReason reports whether the attempt was ended from outside.

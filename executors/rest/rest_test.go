@@ -17,16 +17,20 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/conformance"
+	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/rest"
 )
 
 type object = map[string]any
 
+// loopback is a network for services on this machine.
+var loopback = network.New(network.Config{Guard: network.Guard{Loopback: true}})
+
 func newExecutor(t *testing.T, cfg rest.Config) *rest.Executor {
 	if cfg.RetryWaitMin == 0 {
 		cfg.RetryWaitMin, cfg.RetryWaitMax = time.Millisecond, time.Millisecond
 	}
-	e := rest.New(cfg)
+	e := rest.New(cfg, loopback)
 	t.Cleanup(func() { _ = e.Close() })
 	return e
 }

@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/network"
 )
 
 // repetition decides whether a request is sent again within its attempt, and when. One goroutine.
@@ -23,7 +26,7 @@ type repetition struct {
 // check implements [retryablehttp.CheckRetry]. There is no next try if the pause before it would use up the time: what came of
 // this one is then the answer, or the error.
 func (r *repetition) check(ctx context.Context, resp *http.Response, err error) (bool, error) {
-	if errors.As(err, new(*addressError)) || errors.As(err, new(redirectError)) {
+	if executors.IsPermanent(network.Classed(err)) || errors.As(err, new(redirectError)) {
 		return false, nil
 	}
 	again, ended := retryablehttp.DefaultRetryPolicy(ctx, resp, err)
@@ -108,7 +111,7 @@ func (e redirectError) Error() string { return e.text }
 // connection breaks (net/http, Request.isReplayable). What is sent again is ours to decide. It knows them by their canonical
 // form only, so they are sent in lower case, which means the same (RFC 9110 5.1). The transport still repeats what it has not
 // begun to write, and requests that change nothing (GET, HEAD, OPTIONS, TRACE).
-var replayKeys = []string{headerKey, "X-Idempotency-Key"}
+var replayKeys = []string{executors.HeaderKey, "X-Idempotency-Key"}
 
 // hideReplayKeys keeps a header from making the transport repeat the request.
 func hideReplayKeys(h http.Header) {

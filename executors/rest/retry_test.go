@@ -17,6 +17,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/conformance"
+	"github.com/taskgrove/taskgrove/executors/network"
 )
 
 func TestRetryAfterIsRead(t *testing.T) {
@@ -65,7 +66,7 @@ func send(t *testing.T, e *Executor, inputs any) (*Result, error) {
 }
 
 func hasty(t *testing.T) *Executor {
-	e := New(Config{RetryWaitMin: time.Millisecond, RetryWaitMax: time.Millisecond})
+	e := New(Config{RetryWaitMin: time.Millisecond, RetryWaitMax: time.Millisecond}, network.New(network.Config{Guard: network.Guard{Loopback: true}}))
 	t.Cleanup(func() { _ = e.Close() })
 	return e
 }

@@ -10,6 +10,7 @@
 //   - alias: other full names, separated by commas, read in this order if the variable is not set; HOST+PORT makes an
 //     address from two variables
 //   - default: the value, as an operator would write it
+//   - dev: the default of taskgrove dev, if it has another
 //   - desc: what it does, for the page
 //   - min, max: bounds of a number, size or duration, both allowed
 //   - flag: the flag, without dashes, that takes precedence
@@ -44,7 +45,7 @@ type Process interface {
 // Load fills p from the environment and from flags, which take precedence (values as typed, by the name of the variable). It
 // reports all faults at once, as [Faults]; don't use p then.
 func Load[P Process](p P, flags map[string]string) error {
-	return (&loader{flags: flags, environment: os.Getenv, required: p.required()}).fill(reflect.ValueOf(p).Elem())
+	return (&loader{flags: flags, environment: os.Getenv, required: p.required(), dev: isDev(p)}).fill(reflect.ValueOf(p).Elem())
 }
 
 // LoadPart fills a part of a process's configuration from the environment, such as [Executors]. Its faults are [Faults].
@@ -70,12 +71,17 @@ func (l *loader) fill(of reflect.Value) error {
 // address of the database; they are not checked.
 func Defaults[P Process]() P {
 	c := reflect.New(reflect.TypeFor[P]().Elem())
-	l := &loader{environment: func(string) string { return "" }}
+	l := &loader{environment: func(string) string { return "" }, dev: isDev(c.Interface())}
 	l.walk(c.Elem())
 	if len(l.faults) > 0 {
 		panic(fmt.Sprintf("config: a default is wrong: %v", l.faults))
 	}
 	return c.Interface().(P)
+}
+
+func isDev(process any) bool {
+	_, is := process.(*Dev)
+	return is
 }
 
 // Unknown lists the variables of this environment that begin with [Prefix] and that no process reads: probably misspelled.
@@ -84,7 +90,7 @@ func Unknown() []string {
 	var unknown []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, Prefix) && !slices.ContainsFunc(known, func(v Variable) bool { return v.Name == name }) {
+		if strings.HasPrefix(name, Prefix) && !slices.ContainsFunc(known, func(v Variable) bool { return v.Name == name || slices.Contains(v.Aliases, name) }) {
 			unknown = append(unknown, name)
 		}
 	}
@@ -130,6 +136,7 @@ type loader struct {
 	flags       map[string]string
 	environment func(name string) string // empty: not set
 	required    []string
+	dev         bool // taskgrove dev: its defaults count
 	faults      Faults
 	checks      []func() []Fault // relations between fields, checked once each field is right
 }
@@ -156,6 +163,9 @@ func (l *loader) walk(of reflect.Value) {
 // load lets envconfig read one field. It goes field by field because envconfig stops at the first fault.
 func (l *loader) load(field reflect.StructField, to reflect.Value) {
 	v := variable(field)
+	if l.dev {
+		v.Default = cmp.Or(v.DevDefault, v.Default)
+	}
 	source, text := l.lookup(v)
 	if source == "" && v.Default == "" {
 		if slices.Contains(l.required, strings.TrimPrefix(v.Name, Prefix)) {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,9 +55,11 @@ func TestFaultsNameTheVariableAndWhatItTakes(t *testing.T) {
 		{"pool without a number after =", "TASKGROVE_POOLS", "gpu=", "TASKGROVE_POOLS=gpu=: gpu needs a number from 1 to 20000; takes all, or names"},
 		{"pool named twice", "TASKGROVE_POOLS", "gpu,gpu=2", "TASKGROVE_POOLS=gpu,gpu=2: gpu is named twice; takes"},
 		{"pool with a name that is none", "TASKGROVE_POOLS", "a b", `TASKGROVE_POOLS=a b: "a b" is no pool's name`},
-		{"prefix", "TASKGROVE_REST_DENY", "10.0.0.0/8,home", `TASKGROVE_REST_DENY=10.0.0.0/8,home: "home" is neither; takes addresses and CIDR`},
+		{"prefix", "TASKGROVE_ADDRESS_DENY", "10.0.0.0/8,home", `TASKGROVE_ADDRESS_DENY=10.0.0.0/8,home: "home" is neither; takes addresses and CIDR`},
+		{"prefix by its older name", "TASKGROVE_REST_DENY", "10.0.0.0/8,home", `TASKGROVE_REST_DENY=10.0.0.0/8,home: "home" is neither; takes addresses and CIDR`},
 		{"URL of another database", "TASKGROVE_POSTGRES_URL", secretURL, "TASKGROVE_POSTGRES_URL=***: not the URL of a Postgres database; takes postgres://"},
 		{"URL that is none", "TASKGROVE_NATS_URL", "nats://a:b@h:4222,hunter2", "TASKGROVE_NATS_URL=***: not the URL of a NATS server; takes nats://"},
+		{"proxy of another kind", "TASKGROVE_PROXY", "ftp://u:hunter2@proxy", "TASKGROVE_PROXY=***: not the URL of a proxy; takes http://, https:// or socks5://"},
 		{"beat that the lease doesn't outlive", "TASKGROVE_BEAT", "20s", "TASKGROVE_BEAT=20s: takes at most half of TASKGROVE_LEASE, which is 30s"},
 		{"grace that the lease doesn't outlive", "TASKGROVE_KILL_GRACE", "16s", "TASKGROVE_KILL_GRACE=16s: takes at most half"},
 	} {
@@ -168,7 +171,7 @@ func TestWorkerValues(t *testing.T) {
 	}
 	for _, tt := range []struct{ got, want any }{
 		{cfg.Pools, Pools{All: true, Named: []Pool{{"gpu", 2}, {"sleep_executor", 1}}}},
-		{cfg.RESTDeny, Prefixes{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32")}},
+		{cfg.AddressDeny, Prefixes{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32")}},
 		{cfg.CommandAllow, Bool(true)},
 		{cfg.CommandWhitelist, List{"ls", "cat"}},
 		{cfg.HTTPAddr, OptionalAddress("")},
@@ -180,6 +183,23 @@ func TestWorkerValues(t *testing.T) {
 		if !reflect.DeepEqual(tt.got, tt.want) {
 			t.Errorf("got %v, want %v", tt.got, tt.want)
 		}
+	}
+}
+
+func TestLoopbackIsOpenInDevOnly(t *testing.T) {
+	clear(t)
+	t.Setenv("TASKGROVE_NATS_URL", "nats://127.0.0.1:4222")
+	var dev Dev
+	var worker Worker
+	if err := errors.Join(Load(&dev, nil), Load(&worker, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if !dev.AddressLoopback || worker.AddressLoopback || !Defaults[*Dev]().AddressLoopback {
+		t.Errorf("dev %v, worker %v", dev.AddressLoopback, worker.AddressLoopback)
+	}
+	t.Setenv("TASKGROVE_ADDRESS_LOOPBACK", "false")
+	if err := Load(&dev, nil); err != nil || dev.AddressLoopback {
+		t.Errorf("dev, when told not to: %v, %v", dev.AddressLoopback, err)
 	}
 }
 
@@ -219,7 +239,8 @@ func TestSecretsPrintStars(t *testing.T) {
 
 func TestUnknownVariablesAreNamed(t *testing.T) {
 	t.Setenv("TASKGROVE_CONCURENCY", "3")
-	if got := Unknown(); len(got) == 0 || got[0] != "TASKGROVE_CONCURENCY" {
+	t.Setenv("TASKGROVE_REST_DENY", "10.0.0.0/8") // an alias
+	if got := Unknown(); len(got) == 0 || got[0] != "TASKGROVE_CONCURENCY" || slices.Contains(got, "TASKGROVE_REST_DENY") {
 		t.Errorf("got %v", got)
 	}
 }

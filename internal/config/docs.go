@@ -18,6 +18,7 @@ var groups = []struct{ name, text string }{
 	{"Pools", ""},
 	{"Attempts", ""},
 	{"Executors", ""},
+	{"Network", "For everything that an executor connects to; [network](network.md) explains the rules."},
 	{"Logs", ""},
 	{"Dev", ""},
 	{"Client", ""},
@@ -50,7 +51,7 @@ func Markdown() string {
 		b.WriteString("| Variable | Default | Effect | Takes | Read by |\n|---|---|---|---|---|\n")
 		for _, v := range All() {
 			if v.Group == group.name {
-				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", names(v), orElse(code(v.Default), "none"), cell(v.Effect), cell(v.Takes), strings.Join(v.Processes, ", "))
+				fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", names(v), defaults(v), cell(v.Effect), cell(v.Takes), strings.Join(v.Processes, ", "))
 			}
 		}
 	}
@@ -68,6 +69,15 @@ func names(v Variable) string {
 		if pair {
 			text += " and " + code(port)
 		}
+	}
+	return text
+}
+
+// defaults is the default of a variable, and dev's if it is another.
+func defaults(v Variable) string {
+	text := orElse(code(v.Default), "none")
+	if v.DevDefault != "" {
+		text += "; dev: " + code(v.DevDefault)
 	}
 	return text
 }

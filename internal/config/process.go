@@ -236,7 +236,17 @@ type Executors struct {
 	CommandKeepEnv   List          `envconfig:"COMMAND_KEEP_ENV" desc:"variables of the worker's environment that commands also get, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
 	CommandGrace     time.Duration `envconfig:"COMMAND_GRACE" default:"2s" min:"1ms" max:"10m" desc:"time from SIGTERM to SIGKILL when a command is stopped"`
 	OutputBytes      Size          `envconfig:"MAX_OUTPUT_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much is kept of a command's stdout, of its stderr, and of the body that rest_executor gets"`
-	RESTAllow        Prefixes      `envconfig:"REST_ALLOW" desc:"where rest_executor may go, even if another rule refuses it"`
-	RESTDeny         Prefixes      `envconfig:"REST_DENY" desc:"where rest_executor may not go, besides link-local, multicast and cloud metadata addresses"`
-	RESTDenyPrivate  Bool          `envconfig:"REST_DENY_PRIVATE" default:"false" desc:"also refuse loopback and private networks to rest_executor"`
+
+	Network `group:"Network"`
+}
+
+// Network is where executors may go, and how. In dev the machine is the user's own, so loopback is open there.
+type Network struct {
+	AddressAllow       Prefixes `envconfig:"ADDRESS_ALLOW" alias:"TASKGROVE_REST_ALLOW" desc:"where executors may go, even if another rule refuses it"`
+	AddressDeny        Prefixes `envconfig:"ADDRESS_DENY" alias:"TASKGROVE_REST_DENY" desc:"where executors may not go, besides link-local, multicast and cloud metadata addresses"`
+	AddressDenyPrivate Bool     `envconfig:"ADDRESS_DENY_PRIVATE" alias:"TASKGROVE_REST_DENY_PRIVATE" default:"false" desc:"also refuse private networks to executors, and loopback whatever TASKGROVE_ADDRESS_LOOPBACK says"`
+	AddressLoopback    Bool     `envconfig:"ADDRESS_LOOPBACK" default:"false" dev:"true" desc:"let executors go to loopback addresses and to unix sockets of the worker's host"`
+	Proxy              ProxyURL `envconfig:"PROXY" desc:"the proxy through which executors connect to everything; behind it the rules above judge names; the variables HTTP_PROXY and the like are ignored"`
+	NoProxy            string   `envconfig:"NO_PROXY" desc:"where executors connect without the proxy: names, .domains, addresses, CIDR ranges, each with a port if need be, separated by commas; * is everything"`
+	CAFile             string   `envconfig:"CA_FILE" desc:"PEM file of authorities whose certificates executors trust besides the machine's; a change counts within a second"`
 }

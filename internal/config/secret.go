@@ -107,3 +107,20 @@ func (u NATSURL) WithUser(old, user string) NATSURL {
 	}
 	return NATSURL{Secret(strings.Join(out, ","))}
 }
+
+// ProxyURL is the address of a proxy, which may hold a password.
+type ProxyURL struct{ Secret }
+
+func (u *ProxyURL) takes() string {
+	return "http://, https:// or socks5:// and host:port, with user:password@ before it if need be"
+}
+
+// Decode implements envconfig.Decoder.
+func (u *ProxyURL) Decode(text string) error {
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5"}, parsed.Scheme) {
+		return errors.New("not the URL of a proxy")
+	}
+	u.Secret = Secret(text)
+	return nil
+}

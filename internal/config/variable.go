@@ -10,16 +10,17 @@ import (
 
 // Variable describes a variable.
 type Variable struct {
-	Name      string   // with prefix
-	Aliases   []string // HOST+PORT: two variables that make one value
-	Default   string
-	Takes     string // "host:port"
-	Effect    string
-	Flag      string // without dashes; empty: none
-	Switch    bool   // a flag without a value means true
-	Secret    bool
-	Group     string
-	Processes []string // that read it
+	Name       string   // with prefix
+	Aliases    []string // HOST+PORT: two variables that make one value
+	Default    string
+	DevDefault string // of taskgrove dev; empty: the same
+	Takes      string // "host:port"
+	Effect     string
+	Flag       string // without dashes; empty: none
+	Switch     bool   // a flag without a value means true
+	Secret     bool
+	Group      string
+	Processes  []string // that read it
 }
 
 // Variables lists the variables that a process reads, in the order of its struct.
@@ -72,6 +73,7 @@ func variable(field reflect.StructField) Variable {
 		Name: Prefix + field.Tag.Get("envconfig"), Default: field.Tag.Get("default"), Effect: field.Tag.Get("desc"),
 		Flag: field.Tag.Get("flag"), Switch: field.Type == reflect.TypeFor[Bool](), Group: field.Tag.Get("group"),
 	}
+	v.DevDefault = field.Tag.Get("dev")
 	if alias := field.Tag.Get("alias"); alias != "" {
 		v.Aliases = strings.Split(alias, ",")
 	}

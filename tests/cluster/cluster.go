@@ -159,6 +159,7 @@ func (c *Cluster) AddWorkerOf(concurrency int, pools ...string) *Part[*node.Work
 	settings.ID = config.Name(fmt.Sprintf("worker-%d", len(c.Workers)+1))
 	settings.NATSURL.Secret = config.Secret(c.NATS.WorkerURL(string(settings.ID)))
 	settings.HTTPAddr = ""
+	settings.AddressLoopback = true // where tests start services for tasks
 	settings.Concurrency = concurrency
 	if len(pools) > 0 {
 		if err := settings.Pools.Decode(strings.Join(pools, ",")); err != nil {

@@ -64,6 +64,7 @@ func (c *Checker) Check(d executors.Description, call *executors.Call) error {
 	}
 	missing, reasons := violations(owns.schema, value)
 	if len(missing) > 0 {
+		slices.Sort(missing)
 		for i, name := range missing {
 			missing[i] = "'" + name + "'"
 		}

@@ -34,6 +34,7 @@ func TestCheck(t *testing.T) {
 		"not an object":                 {``, ``, `[]`, pre + "inputs are not a JSON object"},
 		"fine":                          {url, `{"properties": {"url": {"maxLength": 9}}}`, `{"url": "x", "n": 3, "more": true}`, ""},
 		"missing for the executor":      {url, ``, `{}`, "[x_executor] url is required in inputs"},
+		"the first that is missing":     {`{"required": ["z", "a"]}`, ``, `{}`, "[x_executor] z is required in inputs"},
 		"a wrong type":                  {url, ``, `{"url": 7}`, pre + "url: got number, want string"},
 		"several faults":                {url, ``, `{"url": null, "n": 0}`, pre + "n: must be at least 1; url: got null, want string"},
 		"a boolean is no integer":       {url, ``, `{"url": "", "n": true}`, pre + "n: got boolean, want integer"},

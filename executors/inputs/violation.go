@@ -1,6 +1,7 @@
 package inputs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,7 +18,8 @@ const maxReasons = 5
 
 var english = message.NewPrinter(language.English)
 
-// violations are the fields missing at the top level, and the other faults as "field: reason"; both are sorted.
+// violations are the fields missing at the top level, in the order in which the schema requires them, and the other faults as
+// "field: reason", sorted.
 func violations(schema *jsonschema.Schema, value any) (missing, other []string) {
 	err := validate(schema, value)
 	if err == nil {
@@ -28,13 +30,23 @@ func violations(schema *jsonschema.Schema, value any) (missing, other []string) 
 		return nil, []string{err.Error()}
 	}
 	collect(invalid, &missing, &other)
-	slices.Sort(missing)
+	slices.SortFunc(missing, func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(schema, a), rank(schema, b)), cmp.Compare(a, b))
+	})
 	slices.Sort(other)
 	missing, other = slices.Compact(missing), slices.Compact(other)
 	if len(other) > maxReasons {
 		other = append(other[:maxReasons], fmt.Sprintf("and %d more", len(other)-maxReasons))
 	}
 	return missing, other
+}
+
+// rank is where a schema requires a field; last, if only a part of it does.
+func rank(schema *jsonschema.Schema, field string) int {
+	if at := slices.Index(schema.Required, field); at >= 0 {
+		return at
+	}
+	return len(schema.Required)
 }
 
 // validate recovers the library's panics: it panics on some numbers that no float can hold.

@@ -12,6 +12,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/aggregate"
 	"github.com/taskgrove/taskgrove/executors/command"
+	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/executors/rest"
@@ -27,6 +28,7 @@ type Config struct {
 
 	Command command.Config
 	REST    rest.Config
+	GRPC    grpccall.Config
 	Network network.Config // of all executors that connect to something
 }
 
@@ -38,6 +40,7 @@ func New(cfg Config) []executors.Executor {
 		systeminfo.New(),
 		command.New(cfg.Command),
 		rest.New(cfg.REST, net),
+		grpccall.New(cfg.GRPC, net),
 		aggregate.New(),
 		noop.New(),
 		noop.NewRepeatable(),

@@ -67,6 +67,7 @@ func TestEveryExecutorConforms(t *testing.T) {
 			},
 			Secret: secret,
 		},
+		"grpc_executor":              grpcFeatures(t, secret),
 		"aggregate_results_executor": {Quick: `{"task": {"a": 1}}`, Instant: true, Demo: map[string][]string{`{"task": 1}`: {"summary", "results"}}},
 		"noop_executor":              {Quick: `{"value": 1}`, Instant: true},
 		"noop_repeatable_executor":   {Quick: `{}`, Instant: true},
@@ -126,7 +127,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		}
 		known.Add(d.ID, d.Type)
 	}
-	want := []string{"system_info_executor", "command_executor", "rest_executor", "aggregate_results_executor",
+	want := []string{"system_info_executor", "command_executor", "rest_executor", "grpc_executor", "aggregate_results_executor",
 		"noop_executor", "noop_repeatable_executor", "sleep_executor"}
 	if !slices.Equal(ids, want) {
 		t.Errorf("got  %v\nwant %v", ids, want)
@@ -135,7 +136,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 	if !slices.Equal(declared, repeatable) {
 		t.Errorf("repeatable are %v, want %v", declared, repeatable)
 	}
-	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "core": "aggregate_results_executor"} {
+	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "grpc": "grpc_executor", "core": "aggregate_results_executor"} {
 		if got := dag.ChooseExecutor("", nil, []byte(`{"type":"`+typ+`"}`), known); got != want {
 			t.Errorf("type %s stands for %q, want %q", typ, got, want)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/command"
+	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -36,6 +37,7 @@ func FromSettings(s *config.Executors) Config {
 			MaxOutputBytes: int(s.OutputBytes), Grace: s.CommandGrace,
 		},
 		REST: rest.Config{MaxBodyBytes: int(s.OutputBytes)},
+		GRPC: grpccall.Config{MaxMessageBytes: int(s.MessageBytes)},
 		Network: network.Config{Guard: network.Guard{
 			Allow: s.AddressAllow, Deny: s.AddressDeny, DenyPrivate: bool(s.AddressDenyPrivate),
 			Loopback: bool(s.AddressLoopback && !s.AddressDenyPrivate),

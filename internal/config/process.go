@@ -230,13 +230,13 @@ type Attempts struct {
 // Executors are the guards of executors, and what the operator gives them.
 type Executors struct {
 	WorkerFile       string        `envconfig:"WORKER_FILE" flag:"worker-file" desc:"YAML or JSON file with connections, secrets and a policy for each pool; read again when it changes; empty: none"`
-	External         List          `envconfig:"EXTERNAL" flag:"external" desc:"commands of executors that are programs of their own, besides those in the worker's file; the words of a command are separated by spaces"`
 	ExecutorOverride List          `envconfig:"EXECUTOR_OVERRIDE" flag:"executor-override" desc:"ids that several executors of the worker may have, of which the last one then counts; any other id that two of them have is refused"`
 	CommandAllow     Bool          `envconfig:"COMMAND_ALLOW" alias:"AIPARTNERUPFLOW_STDIO_ALLOW_COMMAND" default:"false" desc:"let command_executor run commands on the worker's host"`
 	CommandWhitelist List          `envconfig:"COMMAND_WHITELIST" alias:"AIPARTNERUPFLOW_STDIO_COMMAND_WHITELIST" desc:"first words that commands may have; when set, there is no shell; empty: any command"`
 	CommandKeepEnv   List          `envconfig:"COMMAND_KEEP_ENV" desc:"variables of the worker's environment that commands also get, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
 	CommandGrace     time.Duration `envconfig:"COMMAND_GRACE" default:"2s" min:"1ms" max:"10m" desc:"time from SIGTERM to SIGKILL when a command is stopped"`
 	OutputBytes      Size          `envconfig:"MAX_OUTPUT_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much is kept of a command's stdout, of its stderr, and of the body that rest_executor gets"`
+	MessageBytes     Size          `envconfig:"MAX_MESSAGE_BYTES" default:"4MiB" min:"1KiB" max:"1GiB" desc:"the largest message that grpc_executor and websocket_executor send or take, and how much a result holds of several"`
 
 	Network `group:"Network"`
 }

@@ -9,6 +9,8 @@ package builtin
 //go:generate go run ./docgen ../..
 
 import (
+	"slices"
+
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/aggregate"
 	"github.com/taskgrove/taskgrove/executors/command"
@@ -18,6 +20,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/executors/systeminfo"
+	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
 // Config configures the built-in executors. Its zero value has every guard on: commands are refused, and so are
@@ -29,6 +32,7 @@ type Config struct {
 	Command command.Config
 	REST    rest.Config
 	GRPC    grpccall.Config
+	Docker  dockerConfig   // an empty struct in builds with the tag nodocker
 	Network network.Config // of all executors that connect to something
 }
 
@@ -36,16 +40,18 @@ type Config struct {
 // of a type, then our own. The caller, usually a worker, must close those that are an io.Closer.
 func New(cfg Config) []executors.Executor {
 	net := network.New(cfg.Network)
-	return []executors.Executor{
+	file := workerfile.At(cfg.WorkerFile)
+	return slices.Concat([]executors.Executor{
 		systeminfo.New(),
 		command.New(cfg.Command),
 		rest.New(cfg.REST, net),
 		grpccall.New(cfg.GRPC, net),
+	}, dockerPart(cfg, file), []executors.Executor{
 		aggregate.New(),
 		noop.New(),
 		noop.NewRepeatable(),
 		sleep.New(),
-	}
+	})
 }
 
 // Catalogue yields each executor's description, in order, for choosing executors (dag.Known) and for listing them. It can't

@@ -36,8 +36,9 @@ func FromSettings(s *config.Executors) Config {
 			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv,
 			MaxOutputBytes: int(s.OutputBytes), Grace: s.CommandGrace,
 		},
-		REST: rest.Config{MaxBodyBytes: int(s.OutputBytes)},
-		GRPC: grpccall.Config{MaxMessageBytes: int(s.MessageBytes)},
+		REST:   rest.Config{MaxBodyBytes: int(s.OutputBytes)},
+		GRPC:   grpccall.Config{MaxMessageBytes: int(s.MessageBytes)},
+		Docker: dockerSettings(s),
 		Network: network.Config{Guard: network.Guard{
 			Allow: s.AddressAllow, Deny: s.AddressDeny, DenyPrivate: bool(s.AddressDenyPrivate),
 			Loopback: bool(s.AddressLoopback && !s.AddressDenyPrivate),

@@ -27,6 +27,7 @@ const AnyPool = "*"
 // Pool is the policy of a pool.
 type Pool struct {
 	Outlet
+	Docker *Docker `file:"docker"`
 }
 
 // Outlet is the way out of the house. Empty fields are as the worker's settings say.

@@ -44,7 +44,7 @@ func TestFileSaysWhatIsWritten(t *testing.T) {
 			"by-default":         {Pools: []string{"a", "b"}},
 		},
 		Pools: map[string]Pool{
-			"etl": {Outlet{Proxy: "http://proxy:3128", NoProxy: "localhost", CAFile: "/etc/ca.pem"}},
+			"etl": {Outlet: Outlet{Proxy: "http://proxy:3128", NoProxy: "localhost", CAFile: "/etc/ca.pem"}},
 			"*":   {},
 		},
 		Executors: []Executor{},
@@ -129,8 +129,8 @@ func bombOf(anchor string) string {
 }
 
 func TestPoolHasItsOwnPolicyOrThatOfAll(t *testing.T) {
-	f := &File{Pools: map[string]Pool{"a": {Outlet{Proxy: "a"}}, AnyPool: {Outlet{Proxy: "all", NoProxy: "x"}}}}
-	for name, want := range map[string]Pool{"a": {Outlet{Proxy: "a"}}, "b": {Outlet{Proxy: "all", NoProxy: "x"}}} {
+	f := &File{Pools: map[string]Pool{"a": {Outlet: Outlet{Proxy: "a"}}, AnyPool: {Outlet: Outlet{Proxy: "all", NoProxy: "x"}}}}
+	for name, want := range map[string]Pool{"a": {Outlet: Outlet{Proxy: "a"}}, "b": {Outlet: Outlet{Proxy: "all", NoProxy: "x"}}} {
 		if got := f.Pool(name); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}

@@ -1,0 +1,15 @@
+//go:build nodocker
+
+package builtin
+
+import (
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/workerfile"
+)
+
+type dockerConfig = struct{}
+
+func dockerPart(Config, *workerfile.Source) []executors.Executor { return nil }
+
+func dockerSettings(*config.Executors) dockerConfig { return dockerConfig{} }

@@ -1,0 +1,308 @@
+package docker
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// input is what a task says (spec 8.7). Fields of several forms are read later, so that all faults can be told at once.
+type input struct {
+	Image        string                     `json:"image"`
+	Command      json.RawMessage            `json:"command"`
+	Entrypoint   json.RawMessage            `json:"entrypoint"`
+	Env          map[string]json.RawMessage `json:"env"`
+	Volumes      map[string]json.RawMessage `json:"volumes"`
+	Tmpfs        map[string]json.RawMessage `json:"tmpfs"`
+	WorkingDir   string                     `json:"working_dir"`
+	User         string                     `json:"user"`
+	Stdin        *string                    `json:"stdin"`
+	Timeout      json.Number                `json:"timeout"`
+	Remove       *bool                      `json:"remove"`
+	Resources    resources                  `json:"resources"`
+	GPUs         json.RawMessage            `json:"gpus"`
+	Network      json.RawMessage            `json:"network"`
+	Pull         Pull                       `json:"pull"`
+	RegistryAuth *Auth                      `json:"registry_auth"`
+	ReadOnly     bool                       `json:"read_only"`
+	Init         bool                       `json:"init"`
+	StopGrace    float64                    `json:"stop_grace"`
+	CapDrop      []string                   `json:"cap_drop"`
+	CapAdd       []string                   `json:"cap_add"`
+	Privileged   bool                       `json:"privileged"`
+	Devices      []string                   `json:"devices"`
+	Namespaces   []string                   `json:"host_namespaces"`
+	SecurityOpt  []string                   `json:"security_opt"`
+	Separate     bool                       `json:"separate"`
+	FailOnError  bool                       `json:"fail_on_error"`
+}
+
+type resources struct {
+	CPU    json.RawMessage `json:"cpu"`
+	Memory json.RawMessage `json:"memory"`
+	Pids   int64           `json:"pids"`
+	Shm    json.RawMessage `json:"shm"`
+}
+
+// reading collects the faults of inputs.
+type reading struct{ faults []string }
+
+func (r *reading) fault(field string, err error) {
+	if err != nil {
+		r.faults = append(r.faults, field+": "+err.Error())
+	}
+}
+
+// parse reads inputs. The error has all faults, and no value of a field that may be secret.
+func parse(text json.RawMessage) (*input, Container, error) {
+	in := &input{}
+	if err := json.Unmarshal(text, in); err != nil {
+		if field, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, Container{}, invalid(fmt.Sprintf("%s must not be a %s", field.Field, field.Value))
+		}
+		return nil, Container{}, invalid("inputs are not a JSON object")
+	}
+	r := &reading{}
+	if strings.TrimSpace(in.Image) == "" {
+		return nil, Container{}, invalid("image is required in inputs")
+	}
+	c := Container{
+		Image: in.Image, Pull: in.Pull, Auth: in.RegistryAuth, User: in.User, WorkingDir: in.WorkingDir,
+		ReadOnly: in.ReadOnly, Init: in.Init, CapDrop: in.CapDrop, CapAdd: in.CapAdd, Privileged: in.Privileged,
+		Devices: in.Devices, Namespaces: in.Namespaces, SecurityOpt: in.SecurityOpt,
+		Pids: in.Resources.Pids, Keep: in.Remove != nil && !*in.Remove,
+		Grace: time.Duration(max(0, in.StopGrace) * float64(time.Second)),
+	}
+	var err error
+	if c.Command, err = words(in.Command); missing(in.Command) || err == nil && c.Command == nil {
+		return nil, Container{}, invalid("command is required in inputs")
+	}
+	r.fault("command", err)
+	c.Entrypoint, err = words(in.Entrypoint)
+	r.fault("entrypoint", err)
+	c.Networks, err = listed(in.Network)
+	r.fault("network", err)
+	c.GPUs, err = gpus(in.GPUs)
+	r.fault("gpus", err)
+	r.maps(in, &c)
+	r.resources(&in.Resources, &c)
+	if auth := in.RegistryAuth; auth != nil && auth.IdentityToken == "" && (auth.Username == "" || auth.Password == "") {
+		r.fault("registry_auth", errors.New("needs username and password, or identity_token"))
+	}
+	if len(r.faults) > 0 {
+		return nil, Container{}, invalid(strings.Join(r.faults, "; "))
+	}
+	return in, c, nil
+}
+
+// maps reads env, volumes and tmpfs.
+func (r *reading) maps(in *input, c *Container) {
+	c.Env = map[string]string{}
+	for name, raw := range in.Env {
+		var value any
+		decoder := json.NewDecoder(bytes.NewReader(raw))
+		decoder.UseNumber()
+		_ = decoder.Decode(&value)
+		switch value := value.(type) {
+		case string:
+			c.Env[name] = value
+		case json.Number:
+			c.Env[name] = value.String()
+		case bool:
+			c.Env[name] = strconv.FormatBool(value)
+		default:
+			r.fault("env", fmt.Errorf("%q must be a text", name))
+		}
+	}
+	for _, source := range slices.Sorted(maps.Keys(in.Volumes)) {
+		m, err := mountOf(source, in.Volumes[source])
+		r.fault("volumes", err)
+		c.Mounts = append(c.Mounts, m)
+	}
+	for target, raw := range in.Tmpfs {
+		size, err := bytesOf(raw)
+		r.fault("tmpfs", err)
+		if c.Tmpfs == nil {
+			c.Tmpfs = map[string]int64{}
+		}
+		c.Tmpfs[target] = size
+	}
+}
+
+func (r *reading) resources(in *resources, c *Container) {
+	var err error
+	c.Memory, err = bytesOf(in.Memory)
+	r.fault("resources.memory", err)
+	c.Shm, err = bytesOf(in.Shm)
+	r.fault("resources.shm", err)
+	if missing(in.CPU) {
+		return
+	}
+	c.CPU, err = strconv.ParseFloat(strings.Trim(string(in.CPU), `"`), 64)
+	if err != nil || !(c.CPU > 0) || c.CPU > 1e6 {
+		r.fault("resources.cpu", errors.New("must be a number of cores above 0, such as 0.5"))
+	}
+}
+
+// mountOf reads one of volumes.
+func mountOf(source string, raw json.RawMessage) (Mount, error) {
+	m := Mount{Source: source}
+	mode := ""
+	var object struct {
+		Bind string `json:"bind"`
+		Mode string `json:"mode"`
+	}
+	if json.Unmarshal(raw, &m.Target) == nil {
+		if place, after, ok := strings.Cut(m.Target, ":"); ok {
+			m.Target, mode = place, after
+		}
+	} else if json.Unmarshal(raw, &object) == nil {
+		m.Target, mode = object.Bind, object.Mode
+	} else {
+		return m, fmt.Errorf("%q must have a place in the container", source)
+	}
+	switch mode {
+	case "", "rw":
+	case "ro":
+		m.ReadOnly = true
+	default:
+		return m, fmt.Errorf("%q: the mode must be ro or rw", source) // z, shared and the like change the host
+	}
+	return m, nil
+}
+
+func missing(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
+
+// words reads a list, or a text as a command line. Of an empty text come none (nil), of an empty list an empty one.
+func words(raw json.RawMessage) ([]string, error) {
+	var line string
+	if missing(raw) {
+		return nil, nil
+	}
+	if json.Unmarshal(raw, &line) == nil {
+		return split(line)
+	}
+	list := []string{}
+	if json.Unmarshal(raw, &list) != nil {
+		return nil, errors.New("must be a text or a list of texts")
+	}
+	return list, nil
+}
+
+// listed reads a list, or a text as its only element.
+func listed(raw json.RawMessage) ([]string, error) {
+	var one string
+	var list []string
+	switch {
+	case missing(raw):
+		return nil, nil
+	case json.Unmarshal(raw, &one) == nil:
+		return []string{one}, nil
+	case json.Unmarshal(raw, &list) == nil:
+		return list, nil
+	}
+	return nil, errors.New("must be a text or a list of texts")
+}
+
+func gpus(raw json.RawMessage) (*GPUs, error) {
+	if missing(raw) {
+		return nil, nil
+	}
+	var count int
+	if json.Unmarshal(raw, &count) == nil && count > 0 {
+		return &GPUs{Count: count}, nil
+	}
+	ids, err := listed(raw)
+	switch {
+	case err != nil || len(ids) == 0:
+		return nil, errors.New("must be all, a number above 0, or a list of ids")
+	case len(ids) == 1 && ids[0] == "all":
+		return &GPUs{Count: -1}, nil
+	}
+	return &GPUs{IDs: ids}, nil
+}
+
+// bytesOf reads a size: a number of bytes, or such as 512m, as the docker command does. 0: it is missing.
+func bytesOf(raw json.RawMessage) (int64, error) {
+	if missing(raw) {
+		return 0, nil
+	}
+	n, err := units.RAMInBytes(strings.Trim(string(raw), `"`))
+	if err != nil || n <= 0 {
+		return 0, errors.New("must be a size, such as 512m")
+	}
+	return n, nil
+}
+
+// outputs are what a container writes, as the result and the live log have it.
+type outputs struct{ logs, stdout, stderr *executors.Output }
+
+func newOutputs(most int, report executors.Reporter) *outputs {
+	return &outputs{
+		executors.NewOutput(most, nil, ""), executors.NewOutput(most, report, "stdout"), executors.NewOutput(most, report, "stderr"),
+	}
+}
+
+func (o *outputs) streams(stdin *string) Streams {
+	s := Streams{Stdout: both{o.stdout, o.logs}, Stderr: both{o.stderr, o.logs}}
+	if stdin != nil {
+		s.Stdin = strings.NewReader(*stdin)
+	}
+	return s
+}
+
+// both writes to two outputs, which never fail.
+type both [2]*executors.Output
+
+func (b both) Write(p []byte) (int, error) {
+	_, _ = b[0].Write(p)
+	return b[1].Write(p)
+}
+
+func (o *outputs) close() {
+	_ = o.stdout.Close()
+	_ = o.stderr.Close()
+}
+
+func (o *outputs) result(in *input, exit Exit) *Result {
+	r := &Result{
+		ContainerID: exit.Container, ExitCode: exit.Code, Image: in.Image, Command: in.Command,
+		ImageID: exit.ImageID, ImageDigest: exit.Digest, OOMKilled: exit.OOMKilled, Truncated: o.logs.Truncated(),
+	}
+	r.Logs, r.Encoding = executors.Faithful(o.logs.Bytes(), o.logs.Truncated())
+	if in.Separate {
+		stdout, stdoutAs := executors.Faithful(o.stdout.Bytes(), o.stdout.Truncated())
+		stderr, stderrAs := executors.Faithful(o.stderr.Bytes(), o.stderr.Truncated())
+		r.Stdout, r.StdoutAs, r.Stderr, r.StderrAs = &stdout, stdoutAs, &stderr, stderrAs
+	}
+	return r
+}
+
+// maxErrorBytes bounds how much of the output an error shows.
+const maxErrorBytes = 1000
+
+// failure is the error of a container that failed while fail_on_error is set. It shows the end of the output, which usually says why.
+func (r *Result) failure() error {
+	text := fmt.Sprintf("container ended with exit code %d", r.ExitCode)
+	if r.OOMKilled {
+		text += " (it needed more memory than it may have)"
+	}
+	logs := strings.TrimSpace(r.Logs)
+	if len(logs) > maxErrorBytes {
+		logs = "..." + executors.Text([]byte(logs[len(logs)-maxErrorBytes:]))
+	}
+	if logs != "" && r.Encoding == "" {
+		text += ": " + logs
+	}
+	return errors.New(text)
+}

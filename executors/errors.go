@@ -53,6 +53,28 @@ func RetryAfterOf(err error) time.Duration {
 	return marked.after
 }
 
+type detailedError struct {
+	error
+	detail string
+}
+
+func (e detailedError) Unwrap() error { return e.error }
+
+// WithDetail adds to an error what people need to find its cause, such as the stack of an exception. It is shown where they ask for it, and
+// not in the error's text. It must hold no secrets.
+func WithDetail(err error, detail string) error {
+	if err == nil || detail == "" {
+		return err
+	}
+	return detailedError{err, detail}
+}
+
+// DetailOf is what [WithDetail] added to err, or to anything it wraps.
+func DetailOf(err error) string {
+	detailed, _ := errors.AsType[detailedError](err)
+	return detailed.detail
+}
+
 // Invalid is a permanent failure for missing or bad input or configuration. Its text begins with the executor's id in
 // brackets.
 func Invalid(executor, reason string) error {

@@ -73,18 +73,21 @@ func ackWait(lease time.Duration) time.Duration { return min(lease/2, 30*time.Se
 
 // workerParts are the configurations of a worker's parts.
 type workerParts struct {
-	url    string
-	worker worker.Config // without its executors
-	guards builtin.Config
-	http   httpserver.Config // Addr is empty: not served
+	url      string
+	worker   worker.Config // without its executors
+	guards   builtin.Config
+	external builtin.External  // opened and appended
+	http     httpserver.Config // Addr is empty: not served
 }
 
 // partsOfWorker adds what only a process has to the mappings of packages worker and builtin, which custom workers use, too.
 func partsOfWorker(cfg *config.Worker, log *slog.Logger) workerParts {
 	url, settings := worker.FromSettings(cfg)
 	settings.Build, settings.Log = Version(), log
+	own := builtin.ExternalFromSettings(&cfg.Executors)
+	own.MaxResultBytes = settings.MaxResultBytes
 	return workerParts{
-		url: url, worker: settings, guards: builtin.FromSettings(&cfg.Executors),
+		url: url, worker: settings, guards: builtin.FromSettings(&cfg.Executors), external: own,
 		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, Log: log},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/taskgrove/taskgrove/executors/builtin"
@@ -36,7 +37,11 @@ func (p *Process) StartWorker(ctx context.Context, cfg *config.Worker, opts Opti
 			return nil, fmt.Errorf("%sWORKER_HTTP_ADDR: %w", config.Prefix, err)
 		}
 	}
-	parts.worker.Executors = append(builtin.New(parts.guards), opts.Executors...)
+	own, err := builtin.OpenExternal(ctx, parts.external, p.log)
+	if err != nil {
+		return nil, err
+	}
+	parts.worker.Executors = slices.Concat(builtin.New(parts.guards), opts.Executors, own)
 	err = p.WaitFor(ctx, "NATS to answer, or an executor's check", nil, func() (err error) {
 		w.Worker, err = worker.Dial(ctx, parts.url, parts.worker)
 		return err

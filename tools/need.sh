@@ -87,6 +87,10 @@ for thing in "$@"; do
     protoc)
       contracts_compile || install protobuf-compiler libprotobuf-dev ||
         missing "protoc or google/protobuf/*.proto is missing: apt-get install protobuf-compiler libprotobuf-dev, dnf install protobuf-compiler protobuf-devel or brew install protobuf" ;;
+    python3)
+      command -v python3 >/dev/null || install python3 || missing "python3 is missing: apt-get install python3" ;;
+    nodejs)
+      command -v node >/dev/null || install nodejs || missing "node is missing: apt-get install nodejs" ;;
     *)
       missing "don't know how to look for $thing" ;;
   esac

@@ -112,6 +112,13 @@ func TestFailures(t *testing.T) {
 			outcome: timedOut, err: "attempt timed out after 20ms (the task's timeout): curl was slow",
 		},
 		{
+			fact: "a detail that the executor adds",
+			run: func(context.Context, *executors.Call) (any, error) {
+				return nil, executors.Permanent(executors.WithDetail(errors.New("ValueError"), "in line 3\x00"))
+			},
+			outcome: failed, err: "ValueError", permanent: true, detail: "in line 3\uFFFD",
+		},
+		{
 			fact:    "text that Postgres can't keep",
 			run:     func(context.Context, *executors.Call) (any, error) { return nil, errors.New("a\x00b\xff") },
 			outcome: failed, err: "a\uFFFDb\uFFFD",

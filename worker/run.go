@@ -121,7 +121,7 @@ type finished struct {
 // failure is all that is asked of an executor's error. The error's own methods are the executor's code, which may panic.
 type failure struct {
 	text       string
-	detail     string // the stack of a panic
+	detail     string // the stack of a panic, or what the executor adds
 	permanent  bool
 	retryAfter time.Duration // that the next attempt waits at least
 	ofContext  bool          // it only says that the context ended
@@ -132,7 +132,7 @@ func failureOf(err error) *failure {
 	if err == nil {
 		return nil
 	}
-	return &failure{text: err.Error(), permanent: executors.IsPermanent(err), retryAfter: executors.RetryAfterOf(err), ofContext: isContextError(err)}
+	return &failure{text: err.Error(), detail: executors.DetailOf(err), permanent: executors.IsPermanent(err), retryAfter: executors.RetryAfterOf(err), ofContext: isContextError(err)}
 }
 
 // execute finds the executor, completes and checks its call, runs it and encodes what it returns. Panics of the

@@ -151,3 +151,9 @@ func convert(fields map[string]any) map[string]any {
 	}
 	return schema
 }
+
+// Usable says why a text can't be used as a JSON Schema; nil: it can. Its errors are safe to show.
+func Usable(schema []byte) error {
+	_, err := compile(standard, schema)
+	return err
+}

@@ -230,6 +230,7 @@ type Attempts struct {
 // Executors are the guards of executors, and what the operator gives them.
 type Executors struct {
 	WorkerFile       string        `envconfig:"WORKER_FILE" flag:"worker-file" desc:"YAML or JSON file with connections, secrets and a policy for each pool; read again when it changes; empty: none"`
+	External         List          `envconfig:"EXTERNAL" flag:"external" desc:"commands of executors that are programs of their own, besides those in the worker's file; the words of a command are separated by spaces"`
 	ExecutorOverride List          `envconfig:"EXECUTOR_OVERRIDE" flag:"executor-override" desc:"ids that several executors of the worker may have, of which the last one then counts; any other id that two of them have is refused"`
 	CommandAllow     Bool          `envconfig:"COMMAND_ALLOW" alias:"AIPARTNERUPFLOW_STDIO_ALLOW_COMMAND" default:"false" desc:"let command_executor run commands on the worker's host"`
 	CommandWhitelist List          `envconfig:"COMMAND_WHITELIST" alias:"AIPARTNERUPFLOW_STDIO_COMMAND_WHITELIST" desc:"first words that commands may have; when set, there is no shell; empty: any command"`

@@ -37,9 +37,6 @@ type Outlet struct {
 	CAFile  string `file:"ca_file"`  // PEM file of further authorities
 }
 
-// Executor is one of the operator's own.
-type Executor struct{}
-
 // Connection is what an operator calls by a name: a server, and as whom to go there.
 type Connection struct {
 	Type  string   `file:"type,required"` // ssh, postgres, ...; executors say which of them they take

@@ -26,7 +26,9 @@ secrets:
 pools:
   etl: {proxy: "http://proxy:3128", no_proxy: "localhost", ca_file: /etc/ca.pem}
   "*": {}
-executors: []
+executors:
+  - {command: [python3, words.py], dir: /opt, keep_alive: false, start_within: 3s, env: {LEVEL: "3"}}
+  - {id: words, image: words, slots: 4}
 `
 
 func TestFileSaysWhatIsWritten(t *testing.T) {
@@ -47,7 +49,10 @@ func TestFileSaysWhatIsWritten(t *testing.T) {
 			"etl": {Outlet: Outlet{Proxy: "http://proxy:3128", NoProxy: "localhost", CAFile: "/etc/ca.pem"}},
 			"*":   {},
 		},
-		Executors: []Executor{},
+		Executors: []Executor{
+			{Command: []string{"python3", "words.py"}, Dir: "/opt", KeepAlive: new(bool), StartWithin: 3 * time.Second, Env: map[string]string{"LEVEL": "3"}},
+			{ID: "words", Image: "words", Slots: 4},
+		},
 	}
 	got, err := Parse("worker.yaml", []byte(whole))
 	if err != nil || !reflect.DeepEqual(got, want) {
@@ -79,14 +84,19 @@ func TestFaultsNamePlaceAndReason(t *testing.T) {
 		"secrets:\n  a: {}\n  a: {}\n":                  {"f:3:3: secrets.a: is there twice"},
 		"connections: {a: {type: x, host: 1, host: 2}}": {"f:1:37: connections.a.host: is there twice"},
 		"pools:\n  a b: {}\n  '*': {proxy: [x]}\n":      {"f:2:3: pools.a b: pool \"a b\": want 1 to 64", "f:3:16: pools.*.proxy: want text"},
-		"connections: []\nexecutors: {}\n":              {"f:1:14: connections: want an object", "f:2:12: executors: want a list"},
-		"{\"secrets\": {\"a\": {}},}":                   {"f:1:"},
-		"{\"secrets\": {\"a\": {}}":                     {"not valid JSON: it ends too early"},
-		"{} {}":                                         {"f:1:5: not valid JSON: something follows"},
-		"[1]":                                           {"f:1:1: want an object"},
-		"a: {b: 1\n":                                    {"f:1:4: not valid YAML: this '{' has no '}'"},
-		"":                                              {"f: the file is empty"},
-		"a: 1\n---\nb: 2\n":                             {"f:3:1: there is more than one document"},
+		"executors:\n  - {}\n  - {command: [x], image: y, id: a b, slots: 9999, grace: 1h}\n  - {command: [' '], env: {A=B: c}}\n": {
+			"f:2:5: executors[0]: an executor has either a command or an image", "executors[1]: an executor has either a command or an image",
+			"executors[1].id: want 1 to 64 letters", "executors[1].slots: want 1 to 1000", "executors[1].grace: want at most 10m0s",
+			"executors[2].command: begins with no program", "executors[2].env.A=B: can't be set",
+		},
+		"connections: []\nexecutors: {}\n": {"f:1:14: connections: want an object", "f:2:12: executors: want a list"},
+		"{\"secrets\": {\"a\": {}},}":      {"f:1:"},
+		"{\"secrets\": {\"a\": {}}":        {"not valid JSON: it ends too early"},
+		"{} {}":                            {"f:1:5: not valid JSON: something follows"},
+		"[1]":                              {"f:1:1: want an object"},
+		"a: {b: 1\n":                       {"f:1:4: not valid YAML: this '{' has no '}'"},
+		"":                                 {"f: the file is empty"},
+		"a: 1\n---\nb: 2\n":                {"f:3:1: there is more than one document"},
 		"connections: {a: " + strings.Repeat("[", 40) + "x":          {"f:"},
 		"{\"connections\": " + strings.Repeat("[", 40):               {"nested deeper than 32 levels"},
 		"secrets: {" + names(maxNames+1) + "}":                       {"secrets: 10001 keys, at most 10000"},

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"math"
@@ -53,6 +54,9 @@ func fault(m *workerv1.Beat) string {
 		case len(f.Executor) > workerv1.MaxNameBytes || len(f.Text) > workerv1.MaxFaultText:
 			return fmt.Sprintf("faults: want executors of at most %d bytes, and texts of %d", workerv1.MaxNameBytes, workerv1.MaxFaultText)
 		}
+	}
+	if len(m.Described) > workerv1.MaxExecutors || slices.ContainsFunc(m.Described, func(h []byte) bool { return len(h) != sha256.Size }) {
+		return fmt.Sprintf("described: want at most %d hashes of %d bytes", workerv1.MaxExecutors, sha256.Size)
 	}
 	for _, id := range m.Executors {
 		if id == "" || len(id) > workerv1.MaxNameBytes || strings.IndexByte(id, 0) >= 0 {

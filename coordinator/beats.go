@@ -105,6 +105,7 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 	for _, b := range beats {
 		refused := c.learn(ctx, b.worker, b.m)
 		b.reply.Refused = faultTexts(refused)
+		b.reply.Describe = c.catalogue.learn(ctx, b.worker, b.m)
 		row := b.row()
 		row.Faults = append(row.Faults, refused...)
 		listed = append(listed, row.Attempts...)
@@ -207,6 +208,7 @@ func (b *beating) row() pg.Beat {
 	for _, f := range b.m.Faults {
 		row.Faults = append(row.Faults, pg.WorkerFault{Pool: f.Pool, Executor: clean(f.Executor), Text: clean(f.Text)})
 	}
+	row.Described = b.m.Described
 	row.Attempts = slices.Collect(b.listed)
 	row.InLine = min(inLine, len(row.Attempts)) // those that nobody was asked for are not listed
 	return row

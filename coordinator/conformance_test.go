@@ -21,7 +21,8 @@ func TestConformance(t *testing.T) {
 	h := &hands{orders: map[string]chan order{}, idle: make(chan struct{})}
 	c := cluster.Start(t, cluster.Options{Coordinators: 2, Pools: []string{apitest.HandExecutor}, Concurrency: 64,
 		Executors: func() []executors.Executor { return []executors.Executor{h} }})
-	t.Run("scenarios", func(t *testing.T) { // ends before the cluster does
+	shown(c, apitest.HandExecutor, workersOf(1)) // the worker has described it
+	t.Run("scenarios", func(t *testing.T) {      // ends before the cluster does
 		apitest.Run(t, apitest.Direct, func(t testing.TB) apitest.Backend {
 			return &backend{Service: c.Service(), c: c.For(t), hands: h}
 		})

@@ -37,6 +37,7 @@ type Coordinator struct {
 	instances  *instances
 	executors  *executorIDs
 	newcomers  newcomers
+	catalogue  *catalogue
 	inputs     *inputsCache
 	submitting chan struct{} // one slot for each submission under way
 	copying    chan struct{} // one for each that takes a connection of its own
@@ -72,6 +73,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	}
 	store.SetKnown(cfg.Known)
 	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}, seen: map[string]time.Time{}}
+	c.catalogue = newCatalogue(store, &c.newcomers, cfg.Catalogue, cfg.Log)
 	store.OnPoolsChanged(c.poolsChanged)
 	c.lanes = newLanes(cfg.Window)
 	c.meter = newMeter(c)

@@ -14,7 +14,8 @@ import (
 const (
 	maxMadePools     = 2 * workerv1.MaxPools
 	maxMadeExecutors = 2 * workerv1.MaxExecutors
-	maxMakers        = 10_000 // workers that are remembered; when there are more, all begin anew
+	maxMadeBytes     = 8 << 20 // of descriptions of executors
+	maxMakers        = 10_000  // workers that are remembered; when there are more, all begin anew
 	makersForget     = time.Hour
 )
 
@@ -27,6 +28,8 @@ type newcomers struct {
 // made is what a worker has made.
 type made struct {
 	pools, executors map[string]bool
+	described        map[string]bool // hashes
+	bytes            int             // of those descriptions
 	since            time.Time
 }
 
@@ -37,15 +40,37 @@ func (n *newcomers) admit(worker string, pools map[string]bool, executors []stri
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	m := n.of(worker)
+	return within(m.pools, maxMadePools, slices.Sorted(maps.Keys(pools))), within(m.executors, maxMadeExecutors, executors)
+}
+
+// describes counts a new description of an executor, once. It reports whether it is too much.
+func (n *newcomers) describes(worker string, hash []byte, size int) (tooMuch bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	m := n.of(worker)
+	switch {
+	case m.described[string(hash)]:
+		return false
+	case m.bytes+size > maxMadeBytes:
+		return true
+	}
+	m.described[string(hash)] = true
+	m.bytes += size
+	return false
+}
+
+// of is what the worker has made within [makersForget]. The caller holds the lock.
+func (n *newcomers) of(worker string) *made {
 	m := n.by[worker]
 	if m == nil || time.Since(m.since) > makersForget {
 		if n.by == nil || len(n.by) >= maxMakers {
 			n.by = map[string]*made{}
 		}
-		m = &made{pools: map[string]bool{}, executors: map[string]bool{}, since: time.Now()}
+		m = &made{pools: map[string]bool{}, executors: map[string]bool{}, described: map[string]bool{}, since: time.Now()}
 		n.by[worker] = m
 	}
-	return within(m.pools, maxMadePools, slices.Sorted(maps.Keys(pools))), within(m.executors, maxMadeExecutors, executors)
+	return m
 }
 
 // within adds names to a set up to a size. It returns those that are not in it then.

@@ -24,6 +24,18 @@ type Reader interface {
 	Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error)
 	// Running counts trees with an execution in progress; userID may be empty.
 	Running(ctx context.Context, userID string) (int, error)
+	// Executors shows a page of the executors that tasks may name, by id: the built-in ones, and those that workers describe.
+	Executors(ctx context.Context, cursor string) (Page[*Executor], error)
+	// Executor shows one of them; _executor at the end of its id may be left out. [ErrNotFound].
+	Executor(ctx context.Context, id string) (*Executor, error)
+}
+
+func (g *guarded) Executors(ctx context.Context, cursor string) (Page[*Executor], error) {
+	return ask(ctx, g, Call{RoleRead, "Executors", ""}, func() (Page[*Executor], error) { return g.next.Executors(ctx, cursor) })
+}
+
+func (g *guarded) Executor(ctx context.Context, id string) (*Executor, error) {
+	return ask(ctx, g, Call{RoleRead, "Executor", ""}, func() (*Executor, error) { return g.next.Executor(ctx, id) })
 }
 
 func (g *guarded) Task(ctx context.Context, id string) (*Task, error) {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/builtin"
@@ -35,6 +36,24 @@ func (o Options) repeatable() (ids []string) {
 		}
 	}
 	return ids
+}
+
+// executors are what the executors say of themselves, in the coordinator's words.
+func (o Options) executors() (all []coordinator.Executor) {
+	for d := range o.catalogue() {
+		e := coordinator.Executor{
+			ID: d.ID, Type: d.Type, Name: d.Name, Description: d.Description, Tags: d.Tags, Inputs: d.Inputs, Output: d.Output,
+			Cancelable: d.Cancelable, Repeatable: d.Repeatable, Timeout: d.Timeout, Secrets: d.Secrets,
+		}
+		if d.Connection != nil {
+			e.Connection = &coordinator.ConnectionUse{Types: d.Connection.Types, Fields: d.Connection.Fields}
+		}
+		for _, x := range d.Examples {
+			e.Examples = append(e.Examples, coordinator.ExecutorExample(x))
+		}
+		all = append(all, e)
+	}
+	return all
 }
 
 // catalogue yields what each executor says of itself, the built-in ones first.

@@ -91,5 +91,6 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("ForgetCoordinators"))
 	b.Queue(sql("DeleteOldChunks"))
 	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
+	b.Queue(sql("ForgetDescriptions"), ExecutorMemory)
 	return s.pool.Send(ctx, b)
 }

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -47,6 +48,7 @@ type Beat struct {
 	Attempts                  []dag.Key // all that it knows of
 	InLine                    int       // how many of them wait for a slot
 	Faults                    []WorkerFault
+	Described                 [][]byte // hashes of what it says of its executors
 }
 
 // WorkerFault is something that keeps a worker from work. The JSON is stored.
@@ -62,7 +64,7 @@ type WorkerFault struct {
 func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Duration) (map[string]dag.WorkerKey, error) {
 	n := len(beats)
 	instance, id, host, build := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	pools, attempts, faults := make([]string, n), make([]string, n), make([]string, n)
+	pools, attempts, faults, described := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	state, number, level, inLine := make([]int16, n), make([]int64, n), make([]int32, n), make([]int32, n)
 	for i, b := range beats {
 		instance[i], id[i], host[i], build[i], state[i], number[i], level[i] = b.Instance, b.ID, b.Host, b.Build, int16(b.State), b.Number, int32(b.Level)
@@ -84,12 +86,17 @@ func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Durat
 			list.WriteString(strconv.FormatInt(int64(k), 10))
 		}
 		attempts[i] = list.String()
+		hashes := make([]string, len(b.Described))
+		for j, hash := range b.Described {
+			hashes[j] = hex.EncodeToString(hash)
+		}
+		described[i] = strings.Join(hashes, ",")
 	}
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	out := make(map[string]dag.WorkerKey, n)
 	err := retry(ctx, func() error {
-		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds(), level, faults, inLine)
+		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds(), level, faults, inLine, described)
 		if err != nil {
 			return err
 		}

@@ -107,6 +107,7 @@ func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 	beat := &workerv1.Beat{
 		Version: workerv1.Version, Instance: s.instance, Draining: w.isDraining(), Leaving: leaving,
 		Host: w.cfg.Host, Build: w.cfg.Build, Level: uint32(dag.AllLevels.Highest()), Executors: w.kinds.ids(), Faults: w.faults(),
+		Described: w.described.hashes, Descriptions: w.described.take(),
 	}
 	w.book.step(func(l *ledger.Ledger[*attempt], _ *todo) {
 		for _, p := range w.pools {
@@ -172,6 +173,9 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 	}
 	if refused := strings.Join(reply.Refused, "; "); s.refused.Swap(refused) != any(refused) && refused != "" {
 		w.log.Warn("the cluster has no room for all that this worker serves", "refused", reply.Refused)
+	}
+	if w.described.asked(reply.Describe) {
+		s.wantBeat()
 	}
 	s.announce.Do(func() {
 		w.log.Info("worker takes tasks", "instance", s.instance, "slots", w.Slots(), "pools", w.slotsOfPools(), "executors", w.kinds.ids())

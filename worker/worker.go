@@ -22,18 +22,19 @@ import (
 
 // Worker runs attempts of its pools. Make it with [Dial], then call [Worker.Run] once.
 type Worker struct {
-	cfg     Config
-	conn    *queue.Conn
-	close   func() error // closes what it owns, once
-	kinds   kinds
-	pools   []*pool
-	book    *book
-	results *batcher[*attempt]
-	voices  voices
-	parts   chan struct{} // a place for each request for a part of a payload
-	metrics *metrics
-	log     *slog.Logger
-	quiet   *quietLog
+	cfg       Config
+	conn      *queue.Conn
+	close     func() error // closes what it owns, once
+	kinds     kinds
+	described *descriptions
+	pools     []*pool
+	book      *book
+	results   *batcher[*attempt]
+	voices    voices
+	parts     chan struct{} // a place for each request for a part of a payload
+	metrics   *metrics
+	log       *slog.Logger
+	quiet     *quietLog
 
 	// partsInResults: the last answer to a beat said that every coordinator reads parts of results from RESULTS.
 	partsInResults atomic.Bool
@@ -58,6 +59,7 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 		parts: make(chan struct{}, partsInFlight), over: make(chan struct{}),
 	}
 	w.close = sync.OnceValue(func() error { return closeExecutors(slices.Concat(cfg.Executors, cfg.replaced)) })
+	w.described = newDescriptions(w.kinds, cfg.off)
 	w.quiet = &quietLog{log: w.log}
 	for i, p := range cfg.Pools {
 		w.pools = append(w.pools, newPool(i, p))

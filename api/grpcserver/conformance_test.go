@@ -116,6 +116,39 @@ func (r *remote) Cancel(ctx context.Context, id string, opts coordinator.CancelO
 	return &coordinator.Cancellation{Outcome: coordinator.AlreadyEnded, Status: dag.Status(got.Status)}, nil
 }
 
+func (r *remote) Executors(ctx context.Context, cursor string) (page coordinator.Page[*coordinator.Executor], err error) {
+	got, err := r.c.ExecutorsPage(ctx, cursor)
+	if err != nil {
+		return page, err
+	}
+	for _, e := range got.Items {
+		page.Items = append(page.Items, executorOf(e))
+	}
+	page.Next = got.Next
+	return page, nil
+}
+
+func (r *remote) Executor(ctx context.Context, id string) (*coordinator.Executor, error) {
+	got, err := r.c.Executor(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return executorOf(got), nil
+}
+
+func executorOf(e *client.Executor) *coordinator.Executor {
+	out := &coordinator.Executor{ID: e.ID, Type: e.Type, Name: e.Name, Description: e.Description, Tags: e.Tags, Inputs: e.Inputs, Output: e.Output,
+		Cancelable: e.Cancelable, Repeatable: e.Repeatable, Secrets: e.Secrets, Timeout: e.Timeout, BuiltIn: e.BuiltIn, Pools: e.Pools,
+		Workers: e.Workers, Differs: e.Differs}
+	if c := e.Connection; c != nil {
+		out.Connection = &coordinator.ConnectionUse{Types: c.Types, Fields: c.Fields}
+	}
+	for _, x := range e.Examples {
+		out.Examples = append(out.Examples, coordinator.ExecutorExample(x))
+	}
+	return out
+}
+
 // named is the value whose name is given.
 func named[T interface{ String() string }, N ~string](name N, values ...T) (none T) {
 	if i := slices.IndexFunc(values, func(v T) bool { return v.String() == string(name) }); i >= 0 {

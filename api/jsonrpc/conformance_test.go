@@ -32,7 +32,7 @@ func TestConformance(t *testing.T) {
 			return &remote{t: t, url: server.URL}
 		},
 		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
-		Has:    []string{"Submit", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch"},
+		Has:    []string{"Submit", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor"},
 		Lacks:  []string{"as submitted"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
@@ -47,11 +47,15 @@ type remote struct {
 
 // post makes a call and decodes its result into out; next is the cursor of a list's next page.
 func (r *remote) post(ctx context.Context, method string, params map[string]any, out any) (next string, err error) {
+	return r.postTo(ctx, "/tasks", method, params, out)
+}
+
+func (r *remote) postTo(ctx context.Context, path, method string, params map[string]any, out any) (next string, err error) {
 	body, err := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 	if err != nil {
 		return "", err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+"/tasks", strings.NewReader(string(body)))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url+path, strings.NewReader(string(body)))
 	if err != nil {
 		return "", err
 	}
@@ -278,6 +282,49 @@ func (r *remote) Why(ctx context.Context, id string) (*coordinator.Explanation, 
 		e.Waits = append(e.Waits, coordinator.Wait{Kind: map[string]coordinator.WaitKind{"execute": coordinator.WaitExecute}[w.Kind], Text: w.Text})
 	}
 	return e, nil
+}
+
+// executor is an executor on this wire.
+type executor struct {
+	ID, Type, Name, Description     string
+	Tags, Pools                     []string
+	Input                           json.RawMessage `json:"input_schema"`
+	Output                          json.RawMessage `json:"output_schema"`
+	Cancelable, Repeatable, Secrets bool
+	BuiltIn                         bool `json:"built_in"`
+	Timeout                         float64
+	Connection                      *coordinator.ConnectionUse
+	Examples                        []coordinator.ExecutorExample
+	Workers                         int
+	Differs                         string
+}
+
+func (e *executor) told() *coordinator.Executor {
+	out := &coordinator.Executor{ID: e.ID, Type: e.Type, Name: e.Name, Description: e.Description, Tags: e.Tags, Inputs: e.Input, Output: e.Output,
+		Cancelable: e.Cancelable, Repeatable: e.Repeatable, Secrets: e.Secrets, Timeout: time.Duration(e.Timeout * float64(time.Second)),
+		Connection: e.Connection, Examples: e.Examples, BuiltIn: e.BuiltIn, Pools: e.Pools, Workers: e.Workers, Differs: e.Differs}
+	return out
+}
+
+func (r *remote) Executors(ctx context.Context, cursor string) (page coordinator.Page[*coordinator.Executor], err error) {
+	var out struct {
+		Executors []*executor
+		Next      string `json:"next_cursor"`
+	}
+	_, err = r.postTo(ctx, "/system", "executors.list", map[string]any{"cursor": cursor}, &out)
+	for _, e := range out.Executors {
+		page.Items = append(page.Items, e.told())
+	}
+	page.Next = out.Next
+	return page, err
+}
+
+func (r *remote) Executor(ctx context.Context, id string) (*coordinator.Executor, error) {
+	var out executor
+	if _, err := r.postTo(ctx, "/system", "executors.get", map[string]any{"id": id}, &out); err != nil {
+		return nil, err
+	}
+	return out.told(), nil
 }
 
 // Watch reads the stream of GET /tasks/{id}/events.

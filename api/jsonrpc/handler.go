@@ -102,7 +102,11 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 		"tasks.running.status": h.runningStatus,
 		"tasks.running.count":  h.runningCount,
 	}
-	h.system = map[string]method{"system.health": h.health}
+	h.system = map[string]method{
+		"system.health":  h.health,
+		"executors.list": h.executorsList,
+		"executors.get":  h.executorsGet,
+	}
 	h.mux.HandleFunc("POST /tasks", h.calls("task", h.tasks))
 	h.mux.HandleFunc("POST /system", h.calls("system", h.system))
 	h.mux.HandleFunc("GET /tasks/{id}/events", h.events)

@@ -9,13 +9,12 @@ import (
 	"strings"
 )
 
-// field is a row of a table: a member of an object, or of an object inside that.
-type field struct {
-	name           string // auth.type, files[].path, env.*
-	typ, text      string // in Markdown
-	fallback       string // the default, in Markdown
-	required       bool   // of a member of the outermost object
-	requiredWithin bool   // of one further inside
+// Field is a row of a table: a member of an object, or of an object inside that.
+type Field struct {
+	Name       string // auth.type, files[].path, env.*
+	Type, Text string // in Markdown
+	Default    string // in Markdown; empty: none
+	Required   bool   // of a member of the outermost object; one further inside says it in Text
 }
 
 // node is the part of a JSON Schema that a table shows.
@@ -73,8 +72,8 @@ func read(schema json.RawMessage) (node, error) {
 	return n, err
 }
 
-// fields are the rows of an object's schema.
-func fields(schema json.RawMessage) ([]field, error) {
+// Fields are the rows of an object's schema.
+func Fields(schema json.RawMessage) ([]Field, error) {
 	n, err := read(schema)
 	if err != nil {
 		return nil, err
@@ -85,23 +84,23 @@ func fields(schema json.RawMessage) ([]field, error) {
 // deepest is how far inside a table goes; nobody reads further.
 const deepest = 4
 
-func (n node) rows(prefix string, depth int) ([]field, error) {
+func (n node) rows(prefix string, depth int) ([]Field, error) {
 	if depth == deepest {
 		return nil, nil
 	}
-	var all []field
+	var all []Field
 	for _, m := range n.Properties {
 		inner, err := read(m.schema)
 		if err != nil {
 			return nil, fmt.Errorf("%s%s: %w", prefix, m.name, err)
 		}
-		f := field{name: prefix + m.name, typ: inner.words(), text: cell(inner.Description), fallback: inner.fallback()}
+		f := Field{Name: prefix + m.name, Type: inner.words(), Text: cell(inner.Description), Default: inner.fallback()}
 		required := slices.Contains(n.Required, m.name)
-		f.required, f.requiredWithin = required && depth == 0, required && depth > 0
-		if f.requiredWithin {
-			f.text = strings.TrimSuffix("required; "+f.text, "; ")
+		f.Required = required && depth == 0
+		if required && depth > 0 {
+			f.Text = strings.TrimSuffix("required; "+f.Text, "; ")
 		}
-		below, err := inner.below(f.name, depth)
+		below, err := inner.below(f.Name, depth)
 		if err != nil {
 			return nil, err
 		}
@@ -111,7 +110,7 @@ func (n node) rows(prefix string, depth int) ([]field, error) {
 }
 
 // below are the rows of the objects inside: its own members, those of its elements, and those of its values.
-func (n node) below(name string, depth int) ([]field, error) {
+func (n node) below(name string, depth int) ([]Field, error) {
 	all, err := n.rows(name+".", depth+1)
 	for _, inside := range []struct {
 		schema json.RawMessage
@@ -248,11 +247,11 @@ func cell(text string) string {
 
 // Undescribed are the fields that a schema says nothing of.
 func Undescribed(schema json.RawMessage) ([]string, error) {
-	all, err := fields(schema)
+	all, err := Fields(schema)
 	var bare []string
 	for _, f := range all {
-		if strings.TrimSuffix(f.text, "required") == "" {
-			bare = append(bare, f.name)
+		if strings.TrimSuffix(f.Text, "required") == "" {
+			bare = append(bare, f.Name)
 		}
 	}
 	return bare, err

@@ -26,11 +26,11 @@ type Entry struct {
 
 // Page is the documentation of one executor, in Markdown. The error names what its description lacks or has wrong.
 func Page(e Entry) ([]byte, error) {
-	in, err := fields(e.Inputs)
+	in, err := Fields(e.Inputs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: inputs: %w", e.ID, err)
 	}
-	out, err := fields(e.Output)
+	out, err := Fields(e.Output)
 	if err != nil {
 		return nil, fmt.Errorf("%s: output: %w", e.ID, err)
 	}
@@ -105,24 +105,24 @@ func slots(e Entry) string {
 }
 
 // inputs is the table of an executor's inputs.
-func inputs(b *strings.Builder, all []field, schema []byte) {
+func inputs(b *strings.Builder, all []Field, schema []byte) {
 	if len(all) == 0 {
 		b.WriteString(whole(schema, "It takes any inputs.") + "\n\n")
 		return
 	}
 	b.WriteString("| input | type | default | |\n|---|---|---|---|\n")
 	for _, f := range all {
-		name := "`" + f.name + "`"
-		if f.required {
+		name := "`" + f.Name + "`"
+		if f.Required {
 			name += " (required)"
 		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, f.typ, f.fallback, f.text)
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, f.Type, f.Default, f.Text)
 	}
 	b.WriteString("\n")
 }
 
 // output is the table of a result's fields.
-func output(b *strings.Builder, all []field, schema []byte) {
+func output(b *strings.Builder, all []Field, schema []byte) {
 	if len(all) == 0 {
 		b.WriteString(whole(schema, "Any value.") + "\n\n")
 		return
@@ -132,7 +132,7 @@ func output(b *strings.Builder, all []field, schema []byte) {
 	}
 	b.WriteString("| field | type | |\n|---|---|---|\n")
 	for _, f := range all {
-		fmt.Fprintf(b, "| `%s` | %s | %s |\n", f.name, f.typ, f.text)
+		fmt.Fprintf(b, "| `%s` | %s | %s |\n", f.Name, f.Type, f.Text)
 	}
 	b.WriteString("\n")
 }

@@ -14,19 +14,20 @@ select changed(count(*), cardinality($1::bigint[]), 'require live workers') from
 -- No new instance is registered whose level is below the one that workers must have; those that are known were there when
 -- it was used first, so they are not below it. Locks: the cluster's row, shared, for new instances only; workers.
 with beat as (
-  select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::text[], $10::integer[], $11::text[], $12::integer[])
-    u(instance, id, host, build, pools, state, beat, attempts, level, faults, in_line)
+  select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::text[], $10::integer[], $11::text[], $12::integer[], $13::text[])
+    u(instance, id, host, build, pools, state, beat, attempts, level, faults, in_line, described)
 ), used as (
   select worker_level from cluster
   where exists (select from beat where not exists (select from worker w where w.instance = beat.instance)) for share
 )
-insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts, level, faults, in_line)
+insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts, level, faults, in_line, described)
 select u.instance, u.id, u.host, u.build, u.pools::jsonb, u.state, u.beat, clock_timestamp() + $9 * interval '1 millisecond',
-  (select coalesce(array_agg(x::bigint), '{}') from string_to_table(u.attempts, ',') x where x <> ''), u.level, u.faults::jsonb, u.in_line
+  (select coalesce(array_agg(x::bigint), '{}') from string_to_table(u.attempts, ',') x where x <> ''), u.level, u.faults::jsonb, u.in_line,
+  (select coalesce(array_agg(decode(x, 'hex')), '{}') from string_to_table(u.described, ',') x where x <> '')
 from beat u where u.level >= coalesce((select worker_level from used), 0)
 on conflict (instance) do update set beat = greatest(worker.beat, excluded.beat), pools = excluded.pools, state = excluded.state,
   lease_until = excluded.lease_until, attempts = excluded.attempts, level = excluded.level, faults = excluded.faults,
-  in_line = excluded.in_line
+  in_line = excluded.in_line, described = excluded.described
   where worker.id = excluded.id and worker.state in (:worker_live) and (worker.beat < excluded.beat or excluded.state = :worker_gone) and worker.lease_until > clock_timestamp()
 returning key, instance
 

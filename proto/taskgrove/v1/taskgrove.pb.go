@@ -3079,6 +3079,424 @@ func (x *Pool) GetOldest() *durationpb.Duration {
 	return nil
 }
 
+type ListExecutorsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cursor        string                 `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExecutorsRequest) Reset() {
+	*x = ListExecutorsRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExecutorsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExecutorsRequest) ProtoMessage() {}
+
+func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExecutorsRequest.ProtoReflect.Descriptor instead.
+func (*ListExecutorsRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListExecutorsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListExecutorsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Executors     []*Executor            `protobuf:"bytes,1,rep,name=executors,proto3" json:"executors,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"` // empty: no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExecutorsResponse) Reset() {
+	*x = ListExecutorsResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExecutorsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExecutorsResponse) ProtoMessage() {}
+
+func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExecutorsResponse.ProtoReflect.Descriptor instead.
+func (*ListExecutorsResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ListExecutorsResponse) GetExecutors() []*Executor {
+	if x != nil {
+		return x.Executors
+	}
+	return nil
+}
+
+func (x *ListExecutorsResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type GetExecutorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetExecutorRequest) Reset() {
+	*x = GetExecutorRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetExecutorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetExecutorRequest) ProtoMessage() {}
+
+func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetExecutorRequest.ProtoReflect.Descriptor instead.
+func (*GetExecutorRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *GetExecutorRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// Executor is what an executor says of itself, and who has it.
+type Executor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Description   string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Tags          []string               `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Inputs        []byte                 `protobuf:"bytes,6,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON Schema; empty: anything, or nobody has said
+	Output        []byte                 `protobuf:"bytes,7,opt,name=output,proto3" json:"output,omitempty"` // likewise
+	Cancelable    bool                   `protobuf:"varint,8,opt,name=cancelable,proto3" json:"cancelable,omitempty"`
+	Repeatable    bool                   `protobuf:"varint,9,opt,name=repeatable,proto3" json:"repeatable,omitempty"`
+	Timeout       *durationpb.Duration   `protobuf:"bytes,10,opt,name=timeout,proto3" json:"timeout,omitempty"`       // of an attempt whose task has none; absent: none
+	Secrets       bool                   `protobuf:"varint,11,opt,name=secrets,proto3" json:"secrets,omitempty"`      // inputs may be {"secret": "name"}
+	Connection    *ConnectionUse         `protobuf:"bytes,12,opt,name=connection,proto3" json:"connection,omitempty"` // absent: it takes no connection
+	Examples      []*ExecutorExample     `protobuf:"bytes,13,rep,name=examples,proto3" json:"examples,omitempty"`
+	BuiltIn       bool                   `protobuf:"varint,14,opt,name=built_in,json=builtIn,proto3" json:"built_in,omitempty"`
+	Pools         []string               `protobuf:"bytes,15,rep,name=pools,proto3" json:"pools,omitempty"`      // of the live workers that have it
+	Workers       int32                  `protobuf:"varint,16,opt,name=workers,proto3" json:"workers,omitempty"` // live ones that have it
+	Differs       string                 `protobuf:"bytes,17,opt,name=differs,proto3" json:"differs,omitempty"`  // how the descriptions of live workers differ; empty: they don't. Shown is the one that most have
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Executor) Reset() {
+	*x = Executor{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Executor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Executor) ProtoMessage() {}
+
+func (x *Executor) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Executor.ProtoReflect.Descriptor instead.
+func (*Executor) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Executor) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Executor) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Executor) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Executor) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Executor) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Executor) GetInputs() []byte {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+func (x *Executor) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *Executor) GetCancelable() bool {
+	if x != nil {
+		return x.Cancelable
+	}
+	return false
+}
+
+func (x *Executor) GetRepeatable() bool {
+	if x != nil {
+		return x.Repeatable
+	}
+	return false
+}
+
+func (x *Executor) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Executor) GetSecrets() bool {
+	if x != nil {
+		return x.Secrets
+	}
+	return false
+}
+
+func (x *Executor) GetConnection() *ConnectionUse {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+func (x *Executor) GetExamples() []*ExecutorExample {
+	if x != nil {
+		return x.Examples
+	}
+	return nil
+}
+
+func (x *Executor) GetBuiltIn() bool {
+	if x != nil {
+		return x.BuiltIn
+	}
+	return false
+}
+
+func (x *Executor) GetPools() []string {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *Executor) GetWorkers() int32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+func (x *Executor) GetDiffers() string {
+	if x != nil {
+		return x.Differs
+	}
+	return ""
+}
+
+// ConnectionUse says what an executor takes from a connection of the worker.
+type ConnectionUse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Types         []string               `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`   // that fit
+	Fields        []string               `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"` // inputs that it sets; a task that names a connection sets none of them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConnectionUse) Reset() {
+	*x = ConnectionUse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConnectionUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConnectionUse) ProtoMessage() {}
+
+func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConnectionUse.ProtoReflect.Descriptor instead.
+func (*ConnectionUse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ConnectionUse) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *ConnectionUse) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+type ExecutorExample struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	Inputs        []byte                 `protobuf:"bytes,2,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON object
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecutorExample) Reset() {
+	*x = ExecutorExample{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecutorExample) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecutorExample) ProtoMessage() {}
+
+func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecutorExample.ProtoReflect.Descriptor instead.
+func (*ExecutorExample) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ExecutorExample) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *ExecutorExample) GetInputs() []byte {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
 type WhyRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -3088,7 +3506,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3518,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3531,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -3138,7 +3556,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3150,7 +3568,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3163,7 +3581,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -3237,7 +3655,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3249,7 +3667,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3262,7 +3680,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Wait) GetKind() string {
@@ -3365,7 +3783,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3377,7 +3795,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3390,7 +3808,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -3412,7 +3830,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3424,7 +3842,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3437,7 +3855,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Violation) GetKind() string {
@@ -3760,7 +4178,46 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06queued\x18\x03 \x01(\x03R\x06queued\x12\x1a\n" +
 	"\bcapacity\x18\x04 \x01(\x05R\bcapacity\x12\x18\n" +
 	"\aworkers\x18\x05 \x01(\x05R\aworkers\x121\n" +
-	"\x06oldest\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06oldest\"%\n" +
+	"\x06oldest\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06oldest\".\n" +
+	"\x14ListExecutorsRequest\x12\x16\n" +
+	"\x06cursor\x18\x01 \x01(\tR\x06cursor\"n\n" +
+	"\x15ListExecutorsResponse\x124\n" +
+	"\texecutors\x18\x01 \x03(\v2\x16.taskgrove.v1.ExecutorR\texecutors\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\"$\n" +
+	"\x12GetExecutorRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x94\x04\n" +
+	"\bExecutor\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x12\n" +
+	"\x04tags\x18\x05 \x03(\tR\x04tags\x12\x16\n" +
+	"\x06inputs\x18\x06 \x01(\fR\x06inputs\x12\x16\n" +
+	"\x06output\x18\a \x01(\fR\x06output\x12\x1e\n" +
+	"\n" +
+	"cancelable\x18\b \x01(\bR\n" +
+	"cancelable\x12\x1e\n" +
+	"\n" +
+	"repeatable\x18\t \x01(\bR\n" +
+	"repeatable\x123\n" +
+	"\atimeout\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x18\n" +
+	"\asecrets\x18\v \x01(\bR\asecrets\x12;\n" +
+	"\n" +
+	"connection\x18\f \x01(\v2\x1b.taskgrove.v1.ConnectionUseR\n" +
+	"connection\x129\n" +
+	"\bexamples\x18\r \x03(\v2\x1d.taskgrove.v1.ExecutorExampleR\bexamples\x12\x19\n" +
+	"\bbuilt_in\x18\x0e \x01(\bR\abuiltIn\x12\x14\n" +
+	"\x05pools\x18\x0f \x03(\tR\x05pools\x12\x18\n" +
+	"\aworkers\x18\x10 \x01(\x05R\aworkers\x12\x18\n" +
+	"\adiffers\x18\x11 \x01(\tR\adiffers\"=\n" +
+	"\rConnectionUse\x12\x14\n" +
+	"\x05types\x18\x01 \x03(\tR\x05types\x12\x16\n" +
+	"\x06fields\x18\x02 \x03(\tR\x06fields\"?\n" +
+	"\x0fExecutorExample\x12\x14\n" +
+	"\x05title\x18\x01 \x01(\tR\x05title\x12\x16\n" +
+	"\x06inputs\x18\x02 \x01(\fR\x06inputs\"%\n" +
 	"\n" +
 	"WhyRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\"\xc5\x01\n" +
@@ -3794,7 +4251,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text2\xc1\t\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text2\xee\n" +
+	"\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12F\n" +
 	"\aExecute\x12\x1c.taskgrove.v1.ExecuteRequest\x1a\x1d.taskgrove.v1.ExecuteResponse\x12@\n" +
@@ -3809,7 +4267,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04Logs\x12\x19.taskgrove.v1.LogsRequest\x1a\x15.taskgrove.v1.LogLine0\x01\x12W\n" +
 	"\vListWorkers\x12 .taskgrove.v1.ListWorkersRequest\x1a!.taskgrove.v1.ListWorkersResponse\"\x03\x90\x02\x01\x12f\n" +
 	"\x10ListCoordinators\x12%.taskgrove.v1.ListCoordinatorsRequest\x1a&.taskgrove.v1.ListCoordinatorsResponse\"\x03\x90\x02\x01\x12Q\n" +
-	"\tListPools\x12\x1e.taskgrove.v1.ListPoolsRequest\x1a\x1f.taskgrove.v1.ListPoolsResponse\"\x03\x90\x02\x01\x12?\n" +
+	"\tListPools\x12\x1e.taskgrove.v1.ListPoolsRequest\x1a\x1f.taskgrove.v1.ListPoolsResponse\"\x03\x90\x02\x01\x12]\n" +
+	"\rListExecutors\x12\".taskgrove.v1.ListExecutorsRequest\x1a#.taskgrove.v1.ListExecutorsResponse\"\x03\x90\x02\x01\x12L\n" +
+	"\vGetExecutor\x12 .taskgrove.v1.GetExecutorRequest\x1a\x16.taskgrove.v1.Executor\"\x03\x90\x02\x01\x12?\n" +
 	"\x03Why\x12\x18.taskgrove.v1.WhyRequest\x1a\x19.taskgrove.v1.WhyResponse\"\x03\x90\x02\x01\x12@\n" +
 	"\x06Verify\x12\x1b.taskgrove.v1.VerifyRequest\x1a\x17.taskgrove.v1.Violation0\x01B?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
 
@@ -3825,7 +4285,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitOptions)(nil),            // 1: taskgrove.v1.SubmitOptions
@@ -3866,107 +4326,121 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*ListPoolsRequest)(nil),         // 36: taskgrove.v1.ListPoolsRequest
 	(*ListPoolsResponse)(nil),        // 37: taskgrove.v1.ListPoolsResponse
 	(*Pool)(nil),                     // 38: taskgrove.v1.Pool
-	(*WhyRequest)(nil),               // 39: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 40: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 41: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 42: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 43: taskgrove.v1.Violation
-	nil,                              // 44: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 45: taskgrove.v1.Worker.PoolsEntry
-	(*durationpb.Duration)(nil),      // 46: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 47: google.protobuf.Timestamp
+	(*ListExecutorsRequest)(nil),     // 39: taskgrove.v1.ListExecutorsRequest
+	(*ListExecutorsResponse)(nil),    // 40: taskgrove.v1.ListExecutorsResponse
+	(*GetExecutorRequest)(nil),       // 41: taskgrove.v1.GetExecutorRequest
+	(*Executor)(nil),                 // 42: taskgrove.v1.Executor
+	(*ConnectionUse)(nil),            // 43: taskgrove.v1.ConnectionUse
+	(*ExecutorExample)(nil),          // 44: taskgrove.v1.ExecutorExample
+	(*WhyRequest)(nil),               // 45: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 46: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 47: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 48: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 49: taskgrove.v1.Violation
+	nil,                              // 50: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 51: taskgrove.v1.Worker.PoolsEntry
+	(*durationpb.Duration)(nil),      // 52: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 53: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	1,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	2,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
-	46, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	52, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
 	3,  // 3: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
 	4,  // 4: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	46, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	46, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	47, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	46, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	46, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	44, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	52, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	52, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	53, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	52, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	52, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	50, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	6,  // 11: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
 	3,  // 12: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	47, // 13: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	47, // 14: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	47, // 15: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	47, // 16: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	47, // 17: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	53, // 13: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	53, // 14: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	53, // 15: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	53, // 16: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	53, // 17: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
 	12, // 18: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
 	4,  // 19: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	46, // 20: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	46, // 21: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	47, // 22: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	46, // 23: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	47, // 24: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	47, // 25: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	47, // 26: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	47, // 27: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	47, // 28: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	52, // 20: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	52, // 21: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	53, // 22: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	52, // 23: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	53, // 24: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	53, // 25: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	53, // 26: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	53, // 27: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	53, // 28: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
 	11, // 29: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	47, // 30: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	47, // 31: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	53, // 30: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	53, // 31: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
 	13, // 32: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
 	20, // 33: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
 	23, // 34: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	47, // 35: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	47, // 36: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	47, // 37: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	53, // 35: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	53, // 36: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	53, // 37: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
 	13, // 38: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	47, // 39: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	47, // 40: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	53, // 39: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	53, // 40: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
 	32, // 41: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	45, // 42: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	47, // 43: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	47, // 44: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	51, // 42: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	53, // 43: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	53, // 44: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
 	35, // 45: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	47, // 46: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	47, // 47: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	53, // 46: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	53, // 47: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
 	38, // 48: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	46, // 49: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	41, // 50: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	47, // 51: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	47, // 52: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 53: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	7,  // 54: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	9,  // 55: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	10, // 56: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	14, // 57: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	16, // 58: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	18, // 59: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	21, // 60: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	24, // 61: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	26, // 62: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	28, // 63: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	30, // 64: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	33, // 65: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	36, // 66: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	39, // 67: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	42, // 68: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	5,  // 69: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	8,  // 70: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	11, // 71: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	13, // 72: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	15, // 73: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	17, // 74: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	19, // 75: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	22, // 76: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	25, // 77: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	27, // 78: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	29, // 79: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	31, // 80: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	34, // 81: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	37, // 82: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	40, // 83: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	43, // 84: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	69, // [69:85] is the sub-list for method output_type
-	53, // [53:69] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	52, // 49: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	42, // 50: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	52, // 51: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	43, // 52: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	44, // 53: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	47, // 54: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	53, // 55: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	53, // 56: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 57: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	7,  // 58: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	9,  // 59: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	10, // 60: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	14, // 61: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	16, // 62: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	18, // 63: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	21, // 64: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	24, // 65: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	26, // 66: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	28, // 67: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	30, // 68: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	33, // 69: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	36, // 70: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	39, // 71: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	41, // 72: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	45, // 73: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	48, // 74: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	5,  // 75: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	8,  // 76: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	11, // 77: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	13, // 78: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	15, // 79: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	17, // 80: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	19, // 81: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	22, // 82: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	25, // 83: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	27, // 84: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	29, // 85: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	31, // 86: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	34, // 87: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	37, // 88: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	40, // 89: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	42, // 90: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	46, // 91: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	49, // 92: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	75, // [75:93] is the sub-list for method output_type
+	57, // [57:75] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -3983,7 +4457,7 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

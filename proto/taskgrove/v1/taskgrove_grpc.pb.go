@@ -35,6 +35,8 @@ const (
 	Taskgrove_ListWorkers_FullMethodName      = "/taskgrove.v1.Taskgrove/ListWorkers"
 	Taskgrove_ListCoordinators_FullMethodName = "/taskgrove.v1.Taskgrove/ListCoordinators"
 	Taskgrove_ListPools_FullMethodName        = "/taskgrove.v1.Taskgrove/ListPools"
+	Taskgrove_ListExecutors_FullMethodName    = "/taskgrove.v1.Taskgrove/ListExecutors"
+	Taskgrove_GetExecutor_FullMethodName      = "/taskgrove.v1.Taskgrove/GetExecutor"
 	Taskgrove_Why_FullMethodName              = "/taskgrove.v1.Taskgrove/Why"
 	Taskgrove_Verify_FullMethodName           = "/taskgrove.v1.Taskgrove/Verify"
 )
@@ -76,6 +78,10 @@ type TaskgroveClient interface {
 	ListCoordinators(ctx context.Context, in *ListCoordinatorsRequest, opts ...grpc.CallOption) (*ListCoordinatorsResponse, error)
 	// ListPools shows each pool's depth and capacity.
 	ListPools(ctx context.Context, in *ListPoolsRequest, opts ...grpc.CallOption) (*ListPoolsResponse, error)
+	// ListExecutors pages through the executors that tasks may name, by their ids: the built-in ones, and those that workers describe.
+	ListExecutors(ctx context.Context, in *ListExecutorsRequest, opts ...grpc.CallOption) (*ListExecutorsResponse, error)
+	// GetExecutor shows one. NOT_FOUND.
+	GetExecutor(ctx context.Context, in *GetExecutorRequest, opts ...grpc.CallOption) (*Executor, error)
 	// Why says what a task that is not running waits for. NOT_FOUND.
 	Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyResponse, error)
 	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
@@ -252,6 +258,26 @@ func (c *taskgroveClient) ListPools(ctx context.Context, in *ListPoolsRequest, o
 	return out, nil
 }
 
+func (c *taskgroveClient) ListExecutors(ctx context.Context, in *ListExecutorsRequest, opts ...grpc.CallOption) (*ListExecutorsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListExecutorsResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_ListExecutors_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) GetExecutor(ctx context.Context, in *GetExecutorRequest, opts ...grpc.CallOption) (*Executor, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Executor)
+	err := c.cc.Invoke(ctx, Taskgrove_GetExecutor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskgroveClient) Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(WhyResponse)
@@ -318,6 +344,10 @@ type TaskgroveServer interface {
 	ListCoordinators(context.Context, *ListCoordinatorsRequest) (*ListCoordinatorsResponse, error)
 	// ListPools shows each pool's depth and capacity.
 	ListPools(context.Context, *ListPoolsRequest) (*ListPoolsResponse, error)
+	// ListExecutors pages through the executors that tasks may name, by their ids: the built-in ones, and those that workers describe.
+	ListExecutors(context.Context, *ListExecutorsRequest) (*ListExecutorsResponse, error)
+	// GetExecutor shows one. NOT_FOUND.
+	GetExecutor(context.Context, *GetExecutorRequest) (*Executor, error)
 	// Why says what a task that is not running waits for. NOT_FOUND.
 	Why(context.Context, *WhyRequest) (*WhyResponse, error)
 	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
@@ -374,6 +404,12 @@ func (UnimplementedTaskgroveServer) ListCoordinators(context.Context, *ListCoord
 }
 func (UnimplementedTaskgroveServer) ListPools(context.Context, *ListPoolsRequest) (*ListPoolsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPools not implemented")
+}
+func (UnimplementedTaskgroveServer) ListExecutors(context.Context, *ListExecutorsRequest) (*ListExecutorsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListExecutors not implemented")
+}
+func (UnimplementedTaskgroveServer) GetExecutor(context.Context, *GetExecutorRequest) (*Executor, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetExecutor not implemented")
 }
 func (UnimplementedTaskgroveServer) Why(context.Context, *WhyRequest) (*WhyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Why not implemented")
@@ -629,6 +665,42 @@ func _Taskgrove_ListPools_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Taskgrove_ListExecutors_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListExecutorsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).ListExecutors(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_ListExecutors_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).ListExecutors(ctx, req.(*ListExecutorsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_GetExecutor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetExecutorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).GetExecutor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_GetExecutor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).GetExecutor(ctx, req.(*GetExecutorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Taskgrove_Why_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(WhyRequest)
 	if err := dec(in); err != nil {
@@ -708,6 +780,14 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListPools",
 			Handler:    _Taskgrove_ListPools_Handler,
+		},
+		{
+			MethodName: "ListExecutors",
+			Handler:    _Taskgrove_ListExecutors_Handler,
+		},
+		{
+			MethodName: "GetExecutor",
+			Handler:    _Taskgrove_GetExecutor_Handler,
 		},
 		{
 			MethodName: "Why",

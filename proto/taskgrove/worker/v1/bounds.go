@@ -8,4 +8,8 @@ const (
 	MaxFaults    = 100  // each with a text of 512 bytes
 	MaxFaultText = 512
 	MaxNameBytes = 128 // of an executor's id and of an instance's name; none is NUL
+
+	MaxDescriptionBytes  = 64 << 10  // of one executor
+	MaxDescriptionsBytes = 256 << 10 // of all in one beat
+	MaxDescribe          = 64        // hashes that an answer asks for
 )

@@ -1157,8 +1157,10 @@ type Beat struct {
 	Host          string                 `protobuf:"bytes,10,opt,name=host,proto3" json:"host,omitempty"`
 	Build         string                 `protobuf:"bytes,11,opt,name=build,proto3" json:"build,omitempty"`
 	Executors     []string               `protobuf:"bytes,12,rep,name=executors,proto3" json:"executors,omitempty"`
-	Level         uint32                 `protobuf:"varint,13,opt,name=level,proto3" json:"level,omitempty"`  // the worker's feature level; 0: the base level, 1
-	Faults        []*Fault               `protobuf:"bytes,14,rep,name=faults,proto3" json:"faults,omitempty"` // what keeps it from work
+	Level         uint32                 `protobuf:"varint,13,opt,name=level,proto3" json:"level,omitempty"`              // the worker's feature level; 0: the base level, 1
+	Faults        []*Fault               `protobuf:"bytes,14,rep,name=faults,proto3" json:"faults,omitempty"`             // what keeps it from work
+	Described     [][]byte               `protobuf:"bytes,15,rep,name=described,proto3" json:"described,omitempty"`       // hash of the description of each executor that it can run: SHA-256 of a Description, as it is sent
+	Descriptions  [][]byte               `protobuf:"bytes,16,rep,name=descriptions,proto3" json:"descriptions,omitempty"` // those that a BeatReply has asked for, as far as 256 KiB hold: each a Description
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1291,6 +1293,177 @@ func (x *Beat) GetFaults() []*Fault {
 	return nil
 }
 
+func (x *Beat) GetDescribed() [][]byte {
+	if x != nil {
+		return x.Described
+	}
+	return nil
+}
+
+func (x *Beat) GetDescriptions() [][]byte {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+// Description is what an executor says of itself, for the catalogue. At most 64 KiB; what is over is left out, examples first.
+type Description struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Id               string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Type             string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Name             string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Description      string                 `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	Tags             []string               `protobuf:"bytes,5,rep,name=tags,proto3" json:"tags,omitempty"`
+	Inputs           []byte                 `protobuf:"bytes,6,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON Schema; empty: anything
+	Output           []byte                 `protobuf:"bytes,7,opt,name=output,proto3" json:"output,omitempty"` // likewise
+	Cancelable       bool                   `protobuf:"varint,8,opt,name=cancelable,proto3" json:"cancelable,omitempty"`
+	Repeatable       bool                   `protobuf:"varint,9,opt,name=repeatable,proto3" json:"repeatable,omitempty"`
+	TimeoutMs        int64                  `protobuf:"varint,10,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // start-to-close where the task names none; 0: none
+	Secrets          bool                   `protobuf:"varint,11,opt,name=secrets,proto3" json:"secrets,omitempty"`                      // inputs may be {"secret": "name"}
+	Connection       bool                   `protobuf:"varint,12,opt,name=connection,proto3" json:"connection,omitempty"`                // the input "connection" names one of the worker's
+	ConnectionTypes  []string               `protobuf:"bytes,13,rep,name=connection_types,json=connectionTypes,proto3" json:"connection_types,omitempty"`
+	ConnectionFields []string               `protobuf:"bytes,14,rep,name=connection_fields,json=connectionFields,proto3" json:"connection_fields,omitempty"`
+	Examples         []*Description_Example `protobuf:"bytes,15,rep,name=examples,proto3" json:"examples,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Description) Reset() {
+	*x = Description{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Description) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Description) ProtoMessage() {}
+
+func (x *Description) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Description.ProtoReflect.Descriptor instead.
+func (*Description) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Description) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Description) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *Description) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Description) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Description) GetTags() []string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *Description) GetInputs() []byte {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+func (x *Description) GetOutput() []byte {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *Description) GetCancelable() bool {
+	if x != nil {
+		return x.Cancelable
+	}
+	return false
+}
+
+func (x *Description) GetRepeatable() bool {
+	if x != nil {
+		return x.Repeatable
+	}
+	return false
+}
+
+func (x *Description) GetTimeoutMs() int64 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *Description) GetSecrets() bool {
+	if x != nil {
+		return x.Secrets
+	}
+	return false
+}
+
+func (x *Description) GetConnection() bool {
+	if x != nil {
+		return x.Connection
+	}
+	return false
+}
+
+func (x *Description) GetConnectionTypes() []string {
+	if x != nil {
+		return x.ConnectionTypes
+	}
+	return nil
+}
+
+func (x *Description) GetConnectionFields() []string {
+	if x != nil {
+		return x.ConnectionFields
+	}
+	return nil
+}
+
+func (x *Description) GetExamples() []*Description_Example {
+	if x != nil {
+		return x.Examples
+	}
+	return nil
+}
+
 // Fault is something that keeps a worker from work, for operators.
 type Fault struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1303,7 +1476,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1315,7 +1488,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1328,7 +1501,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Fault) GetPool() string {
@@ -1363,6 +1536,7 @@ type BeatReply struct {
 	LevelUsed      uint32                 `protobuf:"varint,8,opt,name=level_used,json=levelUsed,proto3" json:"level_used,omitempty"`                  // with error: the cluster has used this feature level, which the worker lacks; it must end
 	Refused        []string               `protobuf:"bytes,10,rep,name=refused,proto3" json:"refused,omitempty"`                                       // pools and executors that this worker serves and the cluster has no room for: "pool gpu: …"; the others are granted
 	Missed         []*Grant               `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"`                                          // handed over to this instance a while ago and not listed in the beat: hand back what you don't know
+	Describe       [][]byte               `protobuf:"bytes,11,rep,name=describe,proto3" json:"describe,omitempty"`                                     // hashes of descriptions that the coordinator has not
 	PartsInResults bool                   `protobuf:"varint,9,opt,name=parts_in_results,json=partsInResults,proto3" json:"parts_in_results,omitempty"` // all live coordinators read parts of results from RESULTS
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1370,7 +1544,7 @@ type BeatReply struct {
 
 func (x *BeatReply) Reset() {
 	*x = BeatReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1556,7 @@ func (x *BeatReply) String() string {
 func (*BeatReply) ProtoMessage() {}
 
 func (x *BeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1569,7 @@ func (x *BeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatReply.ProtoReflect.Descriptor instead.
 func (*BeatReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BeatReply) GetNumber() uint64 {
@@ -1461,6 +1635,13 @@ func (x *BeatReply) GetMissed() []*Grant {
 	return nil
 }
 
+func (x *BeatReply) GetDescribe() [][]byte {
+	if x != nil {
+		return x.Describe
+	}
+	return nil
+}
+
 func (x *BeatReply) GetPartsInResults() bool {
 	if x != nil {
 		return x.PartsInResults
@@ -1481,7 +1662,7 @@ type News struct {
 
 func (x *News) Reset() {
 	*x = News{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1674,7 @@ func (x *News) String() string {
 func (*News) ProtoMessage() {}
 
 func (x *News) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1687,7 @@ func (x *News) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use News.ProtoReflect.Descriptor instead.
 func (*News) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *News) GetReceipts() []*Attempt {
@@ -1552,7 +1733,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1745,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1758,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Handover) GetAfter() *Attempt {
@@ -1627,7 +1808,7 @@ type ProgressBatch struct {
 
 func (x *ProgressBatch) Reset() {
 	*x = ProgressBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1820,7 @@ func (x *ProgressBatch) String() string {
 func (*ProgressBatch) ProtoMessage() {}
 
 func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1833,7 @@ func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressBatch.ProtoReflect.Descriptor instead.
 func (*ProgressBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ProgressBatch) GetVersion() uint32 {
@@ -1688,7 +1869,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1881,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1894,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Progress) GetAttempt() *Attempt {
@@ -1755,7 +1936,7 @@ type LogBatch struct {
 
 func (x *LogBatch) Reset() {
 	*x = LogBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1948,7 @@ func (x *LogBatch) String() string {
 func (*LogBatch) ProtoMessage() {}
 
 func (x *LogBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1961,7 @@ func (x *LogBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogBatch.ProtoReflect.Descriptor instead.
 func (*LogBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogBatch) GetVersion() uint32 {
@@ -1810,7 +1991,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +2003,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +2016,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogLine) GetAttempt() *Attempt {
@@ -1888,7 +2069,7 @@ type ChunkRequest struct {
 
 func (x *ChunkRequest) Reset() {
 	*x = ChunkRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +2081,7 @@ func (x *ChunkRequest) String() string {
 func (*ChunkRequest) ProtoMessage() {}
 
 func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2094,7 @@ func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
 func (*ChunkRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ChunkRequest) GetVersion() uint32 {
@@ -1963,7 +2144,7 @@ type ChunkReply struct {
 
 func (x *ChunkReply) Reset() {
 	*x = ChunkReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2156,7 @@ func (x *ChunkReply) String() string {
 func (*ChunkReply) ProtoMessage() {}
 
 func (x *ChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2169,7 @@ func (x *ChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReply.ProtoReflect.Descriptor instead.
 func (*ChunkReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ChunkReply) GetError() string {
@@ -2031,7 +2212,7 @@ type InputsRequest struct {
 
 func (x *InputsRequest) Reset() {
 	*x = InputsRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2224,7 @@ func (x *InputsRequest) String() string {
 func (*InputsRequest) ProtoMessage() {}
 
 func (x *InputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2237,7 @@ func (x *InputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsRequest.ProtoReflect.Descriptor instead.
 func (*InputsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InputsRequest) GetVersion() uint32 {
@@ -2093,7 +2274,7 @@ type InputsReply struct {
 
 func (x *InputsReply) Reset() {
 	*x = InputsReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2286,7 @@ func (x *InputsReply) String() string {
 func (*InputsReply) ProtoMessage() {}
 
 func (x *InputsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2299,7 @@ func (x *InputsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsReply.ProtoReflect.Descriptor instead.
 func (*InputsReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *InputsReply) GetData() []byte {
@@ -2154,6 +2335,58 @@ func (x *InputsReply) GetBusy() bool {
 		return x.Busy
 	}
 	return false
+}
+
+type Description_Example struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	Inputs        []byte                 `protobuf:"bytes,2,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON object
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Description_Example) Reset() {
+	*x = Description_Example{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Description_Example) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Description_Example) ProtoMessage() {}
+
+func (x *Description_Example) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Description_Example.ProtoReflect.Descriptor instead.
+func (*Description_Example) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13, 0}
+}
+
+func (x *Description_Example) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Description_Example) GetInputs() []byte {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
 }
 
 var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
@@ -2245,7 +2478,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\fPoolCapacity\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12 \n" +
 	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency\x12\x17\n" +
-	"\ain_line\x18\x03 \x01(\rR\x06inLine\"\xfb\x03\n" +
+	"\ain_line\x18\x03 \x01(\rR\x06inLine\"\xbd\x04\n" +
 	"\x04Beat\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x16\n" +
@@ -2261,11 +2494,40 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05build\x18\v \x01(\tR\x05build\x12\x1c\n" +
 	"\texecutors\x18\f \x03(\tR\texecutors\x12\x14\n" +
 	"\x05level\x18\r \x01(\rR\x05level\x122\n" +
-	"\x06faults\x18\x0e \x03(\v2\x1a.taskgrove.worker.v1.FaultR\x06faults\"K\n" +
+	"\x06faults\x18\x0e \x03(\v2\x1a.taskgrove.worker.v1.FaultR\x06faults\x12\x1c\n" +
+	"\tdescribed\x18\x0f \x03(\fR\tdescribed\x12\"\n" +
+	"\fdescriptions\x18\x10 \x03(\fR\fdescriptions\"\x9b\x04\n" +
+	"\vDescription\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x12\n" +
+	"\x04tags\x18\x05 \x03(\tR\x04tags\x12\x16\n" +
+	"\x06inputs\x18\x06 \x01(\fR\x06inputs\x12\x16\n" +
+	"\x06output\x18\a \x01(\fR\x06output\x12\x1e\n" +
+	"\n" +
+	"cancelable\x18\b \x01(\bR\n" +
+	"cancelable\x12\x1e\n" +
+	"\n" +
+	"repeatable\x18\t \x01(\bR\n" +
+	"repeatable\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\n" +
+	" \x01(\x03R\ttimeoutMs\x12\x18\n" +
+	"\asecrets\x18\v \x01(\bR\asecrets\x12\x1e\n" +
+	"\n" +
+	"connection\x18\f \x01(\bR\n" +
+	"connection\x12)\n" +
+	"\x10connection_types\x18\r \x03(\tR\x0fconnectionTypes\x12+\n" +
+	"\x11connection_fields\x18\x0e \x03(\tR\x10connectionFields\x12D\n" +
+	"\bexamples\x18\x0f \x03(\v2(.taskgrove.worker.v1.Description.ExampleR\bexamples\x1a7\n" +
+	"\aExample\x12\x14\n" +
+	"\x05title\x18\x01 \x01(\tR\x05title\x12\x16\n" +
+	"\x06inputs\x18\x02 \x01(\fR\x06inputs\"K\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1a\n" +
 	"\bexecutor\x18\x02 \x01(\tR\bexecutor\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"\x93\x03\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\"\xaf\x03\n" +
 	"\tBeatReply\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
 	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\x124\n" +
@@ -2277,7 +2539,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"level_used\x18\b \x01(\rR\tlevelUsed\x12\x18\n" +
 	"\arefused\x18\n" +
 	" \x03(\tR\arefused\x122\n" +
-	"\x06missed\x18\a \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06missed\x12(\n" +
+	"\x06missed\x18\a \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06missed\x12\x1a\n" +
+	"\bdescribe\x18\v \x03(\fR\bdescribe\x12(\n" +
 	"\x10parts_in_results\x18\t \x01(\bR\x0epartsInResults\"\xf1\x01\n" +
 	"\x04News\x128\n" +
 	"\breceipts\x18\x01 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\breceipts\x124\n" +
@@ -2361,36 +2624,38 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
-	(Verdict)(0),          // 0: taskgrove.worker.v1.Verdict
-	(OutcomeV1)(0),        // 1: taskgrove.worker.v1.OutcomeV1
-	(*Work)(nil),          // 2: taskgrove.worker.v1.Work
-	(*Attempt)(nil),       // 3: taskgrove.worker.v1.Attempt
-	(*Grant)(nil),         // 4: taskgrove.worker.v1.Grant
-	(*ClaimRequest)(nil),  // 5: taskgrove.worker.v1.ClaimRequest
-	(*ClaimReply)(nil),    // 6: taskgrove.worker.v1.ClaimReply
-	(*Result)(nil),        // 7: taskgrove.worker.v1.Result
-	(*Failed)(nil),        // 8: taskgrove.worker.v1.Failed
-	(*Cancelled)(nil),     // 9: taskgrove.worker.v1.Cancelled
-	(*Returned)(nil),      // 10: taskgrove.worker.v1.Returned
-	(*TimedOut)(nil),      // 11: taskgrove.worker.v1.TimedOut
-	(*ResultBatch)(nil),   // 12: taskgrove.worker.v1.ResultBatch
-	(*PoolCapacity)(nil),  // 13: taskgrove.worker.v1.PoolCapacity
-	(*Beat)(nil),          // 14: taskgrove.worker.v1.Beat
-	(*Fault)(nil),         // 15: taskgrove.worker.v1.Fault
-	(*BeatReply)(nil),     // 16: taskgrove.worker.v1.BeatReply
-	(*News)(nil),          // 17: taskgrove.worker.v1.News
-	(*Handover)(nil),      // 18: taskgrove.worker.v1.Handover
-	(*ProgressBatch)(nil), // 19: taskgrove.worker.v1.ProgressBatch
-	(*Progress)(nil),      // 20: taskgrove.worker.v1.Progress
-	(*LogBatch)(nil),      // 21: taskgrove.worker.v1.LogBatch
-	(*LogLine)(nil),       // 22: taskgrove.worker.v1.LogLine
-	(*ChunkRequest)(nil),  // 23: taskgrove.worker.v1.ChunkRequest
-	(*ChunkReply)(nil),    // 24: taskgrove.worker.v1.ChunkReply
-	(*InputsRequest)(nil), // 25: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),   // 26: taskgrove.worker.v1.InputsReply
-	nil,                   // 27: taskgrove.worker.v1.Handover.HeaderEntry
+	(Verdict)(0),                // 0: taskgrove.worker.v1.Verdict
+	(OutcomeV1)(0),              // 1: taskgrove.worker.v1.OutcomeV1
+	(*Work)(nil),                // 2: taskgrove.worker.v1.Work
+	(*Attempt)(nil),             // 3: taskgrove.worker.v1.Attempt
+	(*Grant)(nil),               // 4: taskgrove.worker.v1.Grant
+	(*ClaimRequest)(nil),        // 5: taskgrove.worker.v1.ClaimRequest
+	(*ClaimReply)(nil),          // 6: taskgrove.worker.v1.ClaimReply
+	(*Result)(nil),              // 7: taskgrove.worker.v1.Result
+	(*Failed)(nil),              // 8: taskgrove.worker.v1.Failed
+	(*Cancelled)(nil),           // 9: taskgrove.worker.v1.Cancelled
+	(*Returned)(nil),            // 10: taskgrove.worker.v1.Returned
+	(*TimedOut)(nil),            // 11: taskgrove.worker.v1.TimedOut
+	(*ResultBatch)(nil),         // 12: taskgrove.worker.v1.ResultBatch
+	(*PoolCapacity)(nil),        // 13: taskgrove.worker.v1.PoolCapacity
+	(*Beat)(nil),                // 14: taskgrove.worker.v1.Beat
+	(*Description)(nil),         // 15: taskgrove.worker.v1.Description
+	(*Fault)(nil),               // 16: taskgrove.worker.v1.Fault
+	(*BeatReply)(nil),           // 17: taskgrove.worker.v1.BeatReply
+	(*News)(nil),                // 18: taskgrove.worker.v1.News
+	(*Handover)(nil),            // 19: taskgrove.worker.v1.Handover
+	(*ProgressBatch)(nil),       // 20: taskgrove.worker.v1.ProgressBatch
+	(*Progress)(nil),            // 21: taskgrove.worker.v1.Progress
+	(*LogBatch)(nil),            // 22: taskgrove.worker.v1.LogBatch
+	(*LogLine)(nil),             // 23: taskgrove.worker.v1.LogLine
+	(*ChunkRequest)(nil),        // 24: taskgrove.worker.v1.ChunkRequest
+	(*ChunkReply)(nil),          // 25: taskgrove.worker.v1.ChunkReply
+	(*InputsRequest)(nil),       // 26: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),         // 27: taskgrove.worker.v1.InputsReply
+	(*Description_Example)(nil), // 28: taskgrove.worker.v1.Description.Example
+	nil,                         // 29: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
@@ -2405,34 +2670,35 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	11, // 9: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
 	1,  // 10: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
 	7,  // 11: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
-	23, // 12: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
+	24, // 12: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
 	13, // 13: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
 	3,  // 14: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 15: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 16: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
-	15, // 17: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
-	3,  // 18: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 19: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 20: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 21: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
-	3,  // 22: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 23: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	18, // 24: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
-	3,  // 25: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 26: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
-	2,  // 27: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	27, // 28: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	20, // 29: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	3,  // 30: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	22, // 31: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	3,  // 32: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 33: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 34: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	16, // 17: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
+	28, // 18: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
+	3,  // 19: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 20: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 21: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 22: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
+	3,  // 23: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 24: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
+	19, // 25: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	3,  // 26: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 27: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	2,  // 28: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
+	29, // 29: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	21, // 30: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	3,  // 31: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	23, // 32: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	3,  // 33: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 34: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 35: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -2454,7 +2720,7 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

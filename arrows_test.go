@@ -50,6 +50,8 @@ var arrows = []arrow{
 
 	{"executors/builtin", []string{"executors/...", "internal/config", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"a user's own program sets the guards of the built-in executors by the variables of the stock worker"},
+	{"executors/sql", []string{"executors/..."}, []string{"github.com/nats-io/", "github.com/spf13/"},
+		"a task's own database is reached by the same library as ours, and by nothing else of ours"},
 	{"executors/...", []string{"executors/...", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
 

@@ -87,6 +87,9 @@ for thing in "$@"; do
     protoc)
       contracts_compile || install protobuf-compiler libprotobuf-dev ||
         missing "protoc or google/protobuf/*.proto is missing: apt-get install protobuf-compiler libprotobuf-dev, dnf install protobuf-compiler protobuf-devel or brew install protobuf" ;;
+    mariadb)
+      command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || install mariadb-server-core ||
+        echo "need: no MariaDB server is installed, so the tests of sql_executor with one are skipped; to install it: apt-get install mariadb-server-core" ;;
     python3)
       command -v python3 >/dev/null || install python3 || missing "python3 is missing: apt-get install python3" ;;
     nodejs)

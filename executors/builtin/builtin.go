@@ -33,15 +33,15 @@ type Config struct {
 	REST    rest.Config
 	GRPC    grpccall.Config
 	Docker  dockerConfig   // an empty struct in builds with the tag nodocker
+	SQL     sqlConfig      // an empty struct in builds with the tag nosql
 	Network network.Config // of all executors that connect to something
 }
 
 // New makes the built-in executors: first those of the task-tree protocol in its order, as schemas.type means the first
 // of a type, then our own. The caller, usually a worker, must close those that are an io.Closer.
 func New(cfg Config) []executors.Executor {
-	file := workerfile.At(cfg.WorkerFile)
-	cfg.Network.Policies = file
 	net := network.New(cfg.Network)
+	file := workerfile.At(cfg.WorkerFile)
 	return slices.Concat([]executors.Executor{
 		systeminfo.New(),
 		command.New(cfg.Command),
@@ -52,7 +52,7 @@ func New(cfg Config) []executors.Executor {
 		noop.New(),
 		noop.NewRepeatable(),
 		sleep.New(),
-	})
+	}, sqlPart(cfg, net, file))
 }
 
 // Catalogue yields each executor's description, in order, for choosing executors (dag.Known) and for listing them. It can't

@@ -39,6 +39,7 @@ func FromSettings(s *config.Executors) Config {
 		REST:   rest.Config{MaxBodyBytes: int(s.OutputBytes)},
 		GRPC:   grpccall.Config{MaxMessageBytes: int(s.MessageBytes)},
 		Docker: dockerSettings(s),
+		SQL:    sqlSettings(s),
 		Network: network.Config{Guard: network.Guard{
 			Allow: s.AddressAllow, Deny: s.AddressDeny, DenyPrivate: bool(s.AddressDenyPrivate),
 			Loopback: bool(s.AddressLoopback && !s.AddressDenyPrivate),

@@ -1,0 +1,23 @@
+//go:build !nosql
+
+package builtin
+
+import (
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/executors/sql"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/workerfile"
+)
+
+type sqlConfig = sql.Config
+
+// sqlPart makes the executors that the build tag nosql leaves out.
+func sqlPart(cfg Config, net *network.Network, _ *workerfile.Source) []executors.Executor {
+	cfg.SQL.Network = net
+	return []executors.Executor{sql.New(cfg.SQL)}
+}
+
+func sqlSettings(s *config.Executors) sqlConfig {
+	return sql.Config{FileRoot: s.FileRoot, MaxBytes: int(s.OutputBytes)}
+}

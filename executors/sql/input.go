@@ -1,0 +1,220 @@
+package sql
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// maxStatements bounds a list of statements.
+const maxStatements = 1000
+
+// input is what a task says. Pointers are nil where it says nothing.
+type input struct {
+	Query       json.RawMessage `json:"query"`
+	Params      json.RawMessage `json:"params"`
+	Driver      string          `json:"driver"`
+	URL         string          `json:"url"`
+	Host        string          `json:"host"`
+	Port        int             `json:"port"`
+	Username    string          `json:"username"`
+	Password    string          `json:"password"`
+	Database    string          `json:"database"`
+	TLS         string          `json:"tls"`
+	CA          string          `json:"ca"`
+	ClientCert  string          `json:"client_cert"`
+	ClientKey   string          `json:"client_key"`
+	ReadOnly    *bool           `json:"read_only"`
+	Transaction *bool           `json:"transaction"`
+	Isolation   string          `json:"isolation"`
+	Fence       json.RawMessage `json:"fence"`
+	Once        bool            `json:"once"`
+	Rows        string          `json:"rows"`
+	MaxRows     *int            `json:"max_rows"`
+	MaxBytes    *int            `json:"max_bytes"`
+	Timeout     json.Number     `json:"timeout"`
+}
+
+// job is what an attempt does.
+type job struct {
+	target      target
+	statements  []statement
+	list        bool // the task gave a list
+	readOnly    bool
+	transaction bool
+	isolation   string // as in SQL; empty: the database's
+	maxRows     int
+	maxBytes    int
+	arrays      bool
+	fence       *fence
+	key         string
+	attempt     int
+	reporter    executors.Reporter
+}
+
+func decode(inputs json.RawMessage) (*input, error) {
+	var in input
+	if err := json.Unmarshal(inputs, &in); err != nil {
+		if field, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, invalid(fmt.Sprintf("%s must not be a %s", field.Field, field.Value)) // never the value itself
+		}
+		return nil, invalid("inputs are not a JSON object")
+	}
+	if q := bytes.TrimSpace(in.Query); len(q) == 0 || string(q) == "null" || string(q) == `""` {
+		return nil, invalid("query is required in inputs")
+	}
+	return &in, nil
+}
+
+// plan checks everything that can be checked before anything runs. The error names all faults.
+func (in *input) plan(call *executors.Call, cfg *Config) (*job, error) {
+	var faults []string
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	j := &job{
+		readOnly:    in.ReadOnly == nil || *in.ReadOnly,
+		transaction: in.Transaction == nil || *in.Transaction,
+		maxRows:     1000, maxBytes: cfg.MaxBytes,
+		arrays: in.Rows == "arrays",
+		key:    call.IdempotencyKey, attempt: call.Attempt, reporter: call.Reporter,
+	}
+	if err := in.aim(call, cfg, &j.target); err != nil {
+		fault("%v", err)
+	}
+	if in.Rows != "" && in.Rows != "arrays" && in.Rows != "objects" {
+		fault("rows must be objects or arrays")
+	}
+	if in.MaxRows != nil {
+		if j.maxRows = *in.MaxRows; j.maxRows < 0 || j.maxRows > 1_000_000 {
+			fault("max_rows must be from 0 to 1000000")
+		}
+	}
+	if in.MaxBytes != nil {
+		if j.maxBytes = *in.MaxBytes; j.maxBytes < 0 || j.maxBytes > cfg.MaxBytes {
+			fault("max_bytes must be from 0 to %d, which the worker allows", cfg.MaxBytes)
+		}
+	}
+	if in.Isolation != "" {
+		if !slices.Contains([]string{"read_uncommitted", "read_committed", "repeatable_read", "serializable"}, in.Isolation) {
+			fault("isolation must be read_uncommitted, read_committed, repeatable_read or serializable")
+		}
+		j.isolation = strings.ToUpper(strings.ReplaceAll(in.Isolation, "_", " "))
+	}
+	if err := in.planFence(j); err != nil {
+		fault("%v", err)
+	}
+	if !j.transaction && (j.readOnly || j.fence != nil || j.isolation != "") {
+		fault("transaction false needs read_only false, and neither fence, once nor isolation")
+	}
+	if j.fence != nil && j.readOnly {
+		fault("fence and once write into the database: they need read_only false")
+	}
+	if j.target.driver != "" {
+		faults = append(faults, in.planStatements(j)...)
+	}
+	if len(faults) > 0 {
+		return nil, invalid(strings.Join(faults, "; "))
+	}
+	return j, nil
+}
+
+// planStatements reads the query, and says what is wrong with its statements.
+func (in *input) planStatements(j *job) (faults []string) {
+	type part struct {
+		Query  string          `json:"query"`
+		Params json.RawMessage `json:"params"`
+	}
+	var parts []part
+	if q := bytes.TrimSpace(in.Query); q[0] == '[' {
+		j.list = true
+		var list []json.RawMessage
+		if json.Unmarshal(q, &list) != nil || len(list) == 0 || len(list) > maxStatements {
+			return []string{fmt.Sprintf("query must have 1 to %d statements", maxStatements)}
+		}
+		for i, raw := range list {
+			p := part{Params: in.Params}
+			if json.Unmarshal(raw, &p.Query) != nil && json.Unmarshal(raw, &p) != nil {
+				return []string{fmt.Sprintf("query.%d must be a text, or an object with query and params", i)}
+			}
+			parts = append(parts, p)
+		}
+	} else {
+		p := part{Params: in.Params}
+		if json.Unmarshal(q, &p.Query) != nil {
+			return []string{"query must be a text or a list"}
+		}
+		parts = []part{p}
+	}
+	for i, p := range parts {
+		where := "query"
+		if j.list {
+			where = fmt.Sprintf("query.%d", i)
+		}
+		if strings.IndexByte(p.Query, 0) >= 0 {
+			faults = append(faults, where+" has a NUL byte")
+			continue
+		}
+		tokens := lex(j.target.driver, p.Query)
+		kind, wrong := examine(j.target.driver, p.Query, tokens, j.readOnly, j.fence != nil)
+		if wrong != "" {
+			faults = append(faults, where+" "+wrong)
+			continue
+		}
+		s, err := j.bind(p.Query, tokens, p.Params)
+		if err != nil {
+			faults = append(faults, where+": "+err.Error())
+			continue
+		}
+		s.kind = kind
+		j.statements = append(j.statements, *s)
+	}
+	if len(faults) > 5 {
+		faults = append(faults[:5], fmt.Sprintf("and %d more", len(faults)-5))
+	}
+	return faults
+}
+
+// tableName is a name with an optional schema.
+var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Za-z0-9_]{0,62})?$`)
+
+// planFence reads fence and once.
+func (in *input) planFence(j *job) error {
+	raw := bytes.TrimSpace(in.Fence)
+	f := &fence{table: "taskgrove_fence", key: j.key, once: in.Once}
+	switch {
+	case len(raw) == 0, string(raw) == "null", string(raw) == "false":
+		if in.Once {
+			j.fence = f
+		}
+		return nil
+	case string(raw) == "true":
+		j.fence = f
+		return nil
+	}
+	var own struct {
+		Table string `json:"table"`
+		Key   string `json:"key"`
+	}
+	if json.Unmarshal(raw, &own) != nil {
+		return errors.New("fence must be true, or an object with table and key")
+	}
+	if own.Table != "" {
+		f.table = own.Table
+	}
+	if own.Key != "" {
+		f.key = own.Key
+	}
+	if !tableName.MatchString(f.table) {
+		return errors.New("fence.table must be a name of letters, digits and _, with a schema before it or not")
+	}
+	if len(f.key) > 255 {
+		return errors.New("fence.key must have at most 255 bytes")
+	}
+	j.fence = f
+	return nil
+}

@@ -217,7 +217,7 @@ func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 	case len(inputs)+len(w.Params)+len(w.Schemas) > c.inlineBytes():
 		m.InputsSize = uint64(len(inputs))
 	default:
-		m.Inputs = inputs
+		m.Inputs, m.References = inputs, dag.References(w.Inputs, inputs)
 	}
 	return m
 }

@@ -76,12 +76,13 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 	if refusal != nil {
 		return refusal
 	}
-	inputs, err := c.inputs.get(k, n, c.partBytes(), func() ([]byte, error) {
+	inputs, err := c.inputs.get(k, n, c.partBytes(), func() (wholeInputs, error) {
 		w, err := c.store.Work(ctx, k, n, c.cfg.MaxInputs)
 		if err != nil {
-			return nil, err
+			return wholeInputs{}, err
 		}
-		return c.merge(w)
+		merged, err := c.merge(w)
+		return wholeInputs{merged, dag.References(w.Inputs, merged)}, err
 	})
 	switch {
 	case errors.Is(err, pg.ErrTooLarge):
@@ -94,7 +95,20 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 		c.log.Warn("inputs could not be sent", "task_key", int64(k), "error", err)
 		return &workerv1.InputsReply{Error: "inputs can't be read, try again", Busy: pg.Unreachable(err)}
 	}
-	return partOf(inputs, offset, c.partBytes())
+	return inputs.part(offset, c.partBytes())
+}
+
+// wholeInputs are the merged inputs of an attempt.
+type wholeInputs struct {
+	data       []byte
+	references []string // see [dag.References]
+}
+
+// part is what a reply carries of them, from an offset on.
+func (w wholeInputs) part(offset uint64, most int) *workerv1.InputsReply {
+	reply := partOf(w.data, offset, most)
+	reply.References = w.references
+	return reply
 }
 
 // inputsCache keeps merged inputs while their parts are asked for: a few, and not for long.
@@ -107,7 +121,7 @@ type inputsCache struct {
 type keptInputs struct {
 	task    dag.Key
 	attempt int32
-	data    []byte
+	inputs  wholeInputs
 	until   time.Time
 }
 
@@ -121,7 +135,7 @@ func newInputsCache() *inputsCache { return &inputsCache{} }
 // drop forgets the oldest n. The caller holds mu.
 func (ic *inputsCache) drop(n int) {
 	for _, kept := range ic.kept[:n] {
-		ic.bytes -= len(kept.data)
+		ic.bytes -= len(kept.inputs.data)
 	}
 	left := copy(ic.kept, ic.kept[n:])
 	clear(ic.kept[left:])
@@ -129,7 +143,7 @@ func (ic *inputsCache) drop(n int) {
 }
 
 // get loads what is not kept; what fits in one part is not.
-func (ic *inputsCache) get(k dag.Key, attempt int32, part int, load func() ([]byte, error)) ([]byte, error) {
+func (ic *inputsCache) get(k dag.Key, attempt int32, part int, load func() (wholeInputs, error)) (wholeInputs, error) {
 	ic.mu.Lock()
 	now := time.Now()
 	old := 0
@@ -140,22 +154,22 @@ func (ic *inputsCache) get(k dag.Key, attempt int32, part int, load func() ([]by
 	for _, kept := range ic.kept {
 		if kept.task == k && kept.attempt == attempt {
 			ic.mu.Unlock()
-			return kept.data, nil
+			return kept.inputs, nil
 		}
 	}
 	ic.mu.Unlock()
-	data, err := load()
-	if err != nil || len(data) <= part {
-		return data, err
+	inputs, err := load()
+	if err != nil || len(inputs.data) <= part {
+		return inputs, err
 	}
 	ic.mu.Lock()
 	defer ic.mu.Unlock()
-	for len(ic.kept) > 0 && ic.bytes+len(data) > keepInputs {
+	for len(ic.kept) > 0 && ic.bytes+len(inputs.data) > keepInputs {
 		ic.drop(1)
 	}
-	ic.kept = append(ic.kept, keptInputs{k, attempt, data, now.Add(keepInputsFor)})
-	ic.bytes += len(data)
-	return data, nil
+	ic.kept = append(ic.kept, keptInputs{k, attempt, inputs, now.Add(keepInputsFor)})
+	ic.bytes += len(inputs.data)
+	return inputs, nil
 }
 
 // runProgress records what running executors report, and tells those who watch.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/secrets"
 	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -69,6 +70,11 @@ type Config struct {
 	Resend    time.Duration // after which a result without receipt is sent again, doubling up to six times this; default 10 s
 	AskWithin time.Duration // how long one request may take before it is repeated, four times as long for a part of a payload; default 5 s
 
+	// WorkerFile is the path of the operator's file with connections and secrets; empty: none. Its faults keep the worker from starting. A later
+	// version of it counts within a second, unless it is faulty.
+	WorkerFile string
+	SecretsDir string // a directory with a file for each secret, such as a mounted Secret of Kubernetes; empty: none
+
 	// Validate checks a call's inputs before its executor runs; an error fails the attempt for good. nil: they are checked
 	// against the executor's schema and the task's own.
 	Validate func(executors.Description, *executors.Call) error
@@ -81,8 +87,9 @@ type Config struct {
 
 	replaced []executors.Executor // by Override; the worker only closes them
 
-	off []*workerv1.Fault // executors that are off, and the pools that are not served therefore
-	why map[string]string // the reason for each pool's slots; nil: not set yet
+	secrets *secrets.Store    // made when the worker is
+	off     []*workerv1.Fault // executors that are off, and the pools that are not served therefore
+	why     map[string]string // the reason for each pool's slots; nil: not set yet
 }
 
 // maxInHand bounds the attempts that one beat has to list, so that it fits into a message.

@@ -46,7 +46,7 @@ func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	}
 	cfg.ID = idOf(cfg.ID, address)
 	cfg.setDefaults()
-	if err := cfg.validate(); err != nil {
+	if err := errors.Join(cfg.validate(), cfg.openSecrets()); err != nil {
 		faults = append(faults, fmt.Errorf("worker configuration: %w", err))
 	}
 	if len(faults) > 0 {
@@ -59,6 +59,7 @@ func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 		return nil, err
 	}
 	advise(&cfg)
+	cfg.adviseConnections()
 	for _, f := range cfg.off {
 		cfg.Log.Warn("executor is off, and its pool is not served", "executor", f.Executor, "reason", f.Text)
 	}

@@ -12,8 +12,14 @@ import (
 // within less.
 const faultAfter = 5 * time.Second
 
-// faults is what keeps the worker from work, as its beats tell.
+// faults is what operators should know, as the worker's beats tell.
 func (w *Worker) faults() []*workerv1.Fault {
+	all := append(w.hindrances(), w.fileFault()...)
+	return all[:min(len(all), workerv1.MaxFaults)]
+}
+
+// hindrances is what keeps the worker from work.
+func (w *Worker) hindrances() []*workerv1.Fault {
 	all := slices.Clone(w.cfg.off)
 	for _, p := range w.pools {
 		taker := p.taker.Load()
@@ -29,5 +35,5 @@ func (w *Worker) faults() []*workerv1.Fault {
 			all = append(all, &workerv1.Fault{Text: clean("NATS does not let the worker "+what, workerv1.MaxFaultText)})
 		}
 	}
-	return all[:min(len(all), workerv1.MaxFaults)]
+	return all
 }

@@ -43,6 +43,7 @@ type harness struct {
 	receipts  bool                                              // sent at once for every result
 	chunks    map[int64][][]byte                                // by task
 	inputs    map[int64][]byte                                  // by task
+	names     map[int64][]string                                // references in those inputs
 	instances map[int64]string                                  // of results, by task
 }
 
@@ -57,7 +58,7 @@ func newHarness(t testing.TB) *harness {
 		},
 		beats: make(chan *workerv1.Beat, most), claims: make(chan *workerv1.ClaimRequest, most),
 		results: make(chan *workerv1.Result, most), progress: make(chan *workerv1.Progress, most),
-		chunks: map[int64][][]byte{}, inputs: map[int64][]byte{}, instances: map[int64]string{},
+		chunks: map[int64][][]byte{}, inputs: map[int64][]byte{}, names: map[int64][]string{}, instances: map[int64]string{},
 	}
 	h.start()
 	t.Cleanup(func() { h.server.Shutdown() })
@@ -201,7 +202,7 @@ func (h *harness) input(_ string, data []byte) proto.Message {
 	defer h.mu.Unlock()
 	all := h.inputs[r.Grant.Attempt.Task]
 	return &workerv1.InputsReply{
-		Data: all[r.Offset:min(int(r.Offset)+512<<10, len(all))], Size: uint64(len(all)),
+		Data: all[r.Offset:min(int(r.Offset)+512<<10, len(all))], Size: uint64(len(all)), References: h.names[r.Grant.Attempt.Task],
 	}
 }
 

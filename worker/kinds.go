@@ -10,12 +10,14 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/secrets"
 )
 
 // kind is one executor with what was asked of it once.
 type kind struct {
 	executor    executors.Executor
 	description executors.Description
+	uses        *secrets.Use // what its inputs may name; nil: nothing
 	span        string
 	outcomes    [6]metric.MeasurementOption // by dag.Outcome
 }
@@ -23,11 +25,11 @@ type kind struct {
 // kinds are the executors of a worker, by id.
 type kinds map[string]*kind
 
-func newKinds(all []executors.Executor) kinds {
+func newKinds(all []executors.Executor, store *secrets.Store) kinds {
 	k := kinds{}
 	for _, e := range all {
 		d := e.Describe()
-		k[d.ID] = &kind{executor: e, description: d, span: "run " + d.ID, outcomes: outcomeAttributes(d.ID)}
+		k[d.ID] = &kind{executor: e, description: d, uses: store.For(d), span: "run " + d.ID, outcomes: outcomeAttributes(d.ID)}
 	}
 	return k
 }

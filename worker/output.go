@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/executors/secrets"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -44,6 +45,8 @@ type output struct {
 	w *Worker
 	a *attempt
 
+	redactor *secrets.Redactor // of what the attempt was given; set before its executor runs, nil: nothing
+
 	mu       sync.Mutex
 	closed   bool
 	lines    []*workerv1.LogLine
@@ -63,7 +66,7 @@ func (o *output) init(w *Worker, a *attempt) { o.w, o.a = w, a }
 // Log records a line of output.
 func (o *output) Log(stream, line string) {
 	v := &o.w.voices
-	line = clean(line, logBatchBytes)
+	line = clean(o.redactor.Text(line), logBatchBytes)
 	size := len(line) + logLineOverhead
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -127,7 +130,7 @@ func (o *output) Progress(fraction float64, message string) {
 	if o.closed {
 		return
 	}
-	o.fraction, o.message = min(fraction, 1), clean(message, maxProgressText)
+	o.fraction, o.message = min(fraction, 1), clean(o.redactor.Text(message), maxProgressText)
 	if !o.moved {
 		o.moved = true
 		v.mu.Lock()

@@ -22,7 +22,7 @@ func TestOverrideLetsTheLastOneCount(t *testing.T) {
 	if len(cfg.Executors) != 2 || cfg.Executors[0] != executors.Executor(second) || len(cfg.Pools) != 2 {
 		t.Errorf("the worker has %v in the pools %v", cfg.Executors, cfg.Pools)
 	}
-	if got := newKinds(cfg.Executors)["noop_executor"].executor; got != executors.Executor(second) {
+	if got := newKinds(cfg.Executors, nil)["noop_executor"].executor; got != executors.Executor(second) {
 		t.Errorf("%v runs the tasks, want the last one", got)
 	}
 	if err := closeExecutors(slices.Concat(cfg.Executors, cfg.replaced)); err != nil || first.closed != 1 || second.closed != 1 {

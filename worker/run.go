@@ -104,11 +104,11 @@ func (w *Worker) conclude(a *attempt, started time.Time, timeout time.Duration, 
 		r.Error = cause.Error()
 	default:
 		r.Error = cmp.Or(failure.text, "executor failed and did not say why")
-		r.Detail = clean(failure.detail, maxDetailBytes)
+		r.Detail = clean(a.out.redactor.Text(failure.detail), maxDetailBytes)
 		r.GetFailed().Permanent = failure.permanent
 		r.GetFailed().RetryAfterMs = millisUp(failure.retryAfter)
 	}
-	r.Error = clean(r.Error, maxErrorBytes)
+	r.Error = clean(a.out.redactor.Text(r.Error), maxErrorBytes)
 	return r
 }
 
@@ -162,15 +162,18 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	inputs, err := w.inputs(ctx, a)
+	inputs, references, err := w.inputs(ctx, a)
 	if err != nil {
 		return nil, err
 	}
 	call := &executors.Call{
 		TaskID: a.work.TaskId, TreeID: a.work.TreeId, Name: a.work.Name, UserID: a.work.UserId,
 		Attempt: int(a.Key.Number), IdempotencyKey: a.work.IdempotencyKey,
-		Inputs: inputs, Params: a.work.Params, Schemas: a.work.Schemas,
+		Inputs: inputs, Pool: a.pool.name, Params: a.work.Params, Schemas: a.work.Schemas,
 		Reporter: &a.out, Lease: a.session.lease,
+	}
+	if err := w.resolve(a, call, references); err != nil {
+		return nil, err
 	}
 	if err := w.cfg.Validate(a.kind.description, call); err != nil {
 		return nil, executors.Permanent(err)
@@ -188,6 +191,9 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 		return nil, err
 	}
 	data, encodeErr := encode(outcome.Value())
+	if encodeErr == nil {
+		data, encodeErr = redacted(a.out.redactor, data)
+	}
 	if encodeErr != nil {
 		data = nil
 		if err == nil {

@@ -35,6 +35,7 @@ func FromSettings(s *config.Worker) (url string, cfg Config) {
 		MaxKept: s.MaxKept, MaxKeptBytes: int(s.MaxKeptBytes), MaxResultBytes: int(s.MaxResultBytes),
 		MaxInputBytes: int(s.MaxInputBytes), InlineBytes: int(s.InlineResult), MaxLogBytes: int(s.MaxLogBytes),
 		Resend: s.Resend, AskWithin: s.AskWithin, Ahead: s.ClaimAhead, Override: s.ExecutorOverride,
+		WorkerFile: s.WorkerFile, SecretsDir: s.SecretsDir,
 	}
 	if s.ClaimAhead == 0 {
 		cfg.Ahead = -1

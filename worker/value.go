@@ -114,20 +114,19 @@ func refusal(text string, final, busy, away bool) error {
 	return errors.New(text)
 }
 
-// inputs are the attempt's inputs, fetched in parts when they are too large for its message.
-func (w *Worker) inputs(ctx context.Context, a *attempt) (json.RawMessage, error) {
+// inputs are the attempt's inputs, fetched in parts when they are too large for its message, and which of them may name secrets.
+func (w *Worker) inputs(ctx context.Context, a *attempt) (inputs json.RawMessage, references []string, err error) {
 	switch {
 	case a.work.InputsSize > 0:
 		return w.fetchInputs(ctx, a)
 	case len(a.work.Inputs) == 0:
-		return json.RawMessage("{}"), nil
+		return json.RawMessage("{}"), nil, nil
 	}
-	return a.work.Inputs, nil
+	return a.work.Inputs, a.work.References, nil
 }
 
 // fetchInputs asks for the parts one after the other; the first reply says how many bytes there are.
-func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (json.RawMessage, error) {
-	var data []byte
+func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (data json.RawMessage, references []string, err error) {
 	for first, size := true, uint64(0); first || uint64(len(data)) < size; first = false {
 		request := &workerv1.InputsRequest{Version: workerv1.Version, Grant: a.grant(), Offset: uint64(len(data))}
 		err := w.insist(ctx, func() error {
@@ -151,15 +150,18 @@ func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (json.RawMessage, 
 				return fmt.Errorf("got %d bytes where %d are left", len(reply.Data), reply.Size-uint64(len(data)))
 			}
 			size = reply.Size
+			if len(reply.References) > 0 { // an older coordinator, which names none, may have sent another part
+				references = reply.References
+			}
 			data = append(data, reply.Data...)
 			failpoint.Hit("worker.after-inputs-part")
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("fetch inputs at %d: %w", request.Offset, err)
+			return nil, nil, fmt.Errorf("fetch inputs at %d: %w", request.Offset, err)
 		}
 	}
-	return data, nil
+	return data, references, nil
 }
 
 // insist repeats an operation, with back-off, until it succeeds, fails for good, or ctx ends; then it returns ctx's

@@ -50,11 +50,11 @@ type Worker struct {
 // newWorker makes a worker on a connection that was made with its id, and that the caller closes.
 func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 	cfg.setDefaults()
-	if err := cfg.validate(); err != nil {
+	if err := errors.Join(cfg.validate(), cfg.openSecrets()); err != nil {
 		return nil, fmt.Errorf("worker configuration: %w", err)
 	}
 	w := &Worker{
-		cfg: cfg, conn: conn, kinds: newKinds(cfg.Executors),
+		cfg: cfg, conn: conn, kinds: newKinds(cfg.Executors, cfg.secrets),
 		log: cfg.Log.With("worker_id", cfg.ID), draining: make(chan struct{}),
 		parts: make(chan struct{}, partsInFlight), over: make(chan struct{}),
 	}
@@ -223,7 +223,7 @@ func (w *Worker) Ready() error {
 	case !w.book.hasRoom():
 		return errors.New("too many results wait for their receipts")
 	}
-	for _, f := range w.faults() {
+	for _, f := range w.hindrances() {
 		switch {
 		case f.Executor != "": // as it was configured
 		case f.Pool != "":

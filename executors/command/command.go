@@ -73,7 +73,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Runs a command on the worker's host and returns its exit code and output",
 		Tags:        []string{"stdio", "command", "shell"},
 		Inputs:      inputSchema, Output: outputSchema,
-		Cancelable: true, Concurrency: executors.PerCore(),
+		Cancelable: true, Secrets: true, Concurrency: executors.PerCore(),
 		Examples: []executors.Example{
 			{Title: "Count the words of a text", Inputs: json.RawMessage(`{"command": "wc -w", "stdin": "the quick brown fox"}`)},
 		},

@@ -113,7 +113,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Calls an HTTP service and returns status, headers and body",
 		Tags:        []string{"http", "rest", "api"},
 		Inputs:      inputSchema, Output: outputSchema,
-		Cancelable: true, Concurrency: executors.Waiting,
+		Cancelable: true, Secrets: true, Concurrency: executors.Waiting,
 		Examples: []executors.Example{
 			{Title: "Fetch what a service knows", Inputs: json.RawMessage(`{"url": "https://example.org/orders", "params": {"day": "2030-01-02"}, "fail_on_error": true}`)},
 		},

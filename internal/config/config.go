@@ -84,13 +84,17 @@ func isDev(process any) bool {
 	return is
 }
 
+// namespaces begin variables whose names operators make up: secrets and connections of workers (package secrets).
+var namespaces = []string{Prefix + "SECRET_", Prefix + "CONNECTION_"}
+
 // Unknown lists the variables of this environment that begin with [Prefix] and that no process reads: probably misspelled.
 func Unknown() []string {
 	known := All()
 	var unknown []string
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, Prefix) && !slices.ContainsFunc(known, func(v Variable) bool { return v.Name == name || slices.Contains(v.Aliases, name) }) {
+		madeUp := slices.ContainsFunc(namespaces, func(n string) bool { return strings.HasPrefix(name, n) })
+		if strings.HasPrefix(name, Prefix) && !madeUp && !slices.ContainsFunc(known, func(v Variable) bool { return v.Name == name || slices.Contains(v.Aliases, name) }) {
 			unknown = append(unknown, name)
 		}
 	}

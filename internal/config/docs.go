@@ -17,7 +17,7 @@ var groups = []struct{ name, text string }{
 	{"Payloads", "Use the same values in coordinators and workers."},
 	{"Pools", ""},
 	{"Attempts", ""},
-	{"Executors", ""},
+	{"Executors", "Secrets and connections are variables, too: `TASKGROVE_SECRET_<NAME>` and `TASKGROVE_CONNECTION_<NAME>`; see [secrets and connections](secrets.md)."},
 	{"Network", "For everything that an executor connects to; [network](network.md) explains the rules."},
 	{"Logs", ""},
 	{"Dev", ""},

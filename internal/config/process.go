@@ -229,6 +229,7 @@ type Attempts struct {
 
 // Executors are the guards of executors, and what the operator gives them.
 type Executors struct {
+	SecretsDir       string        `envconfig:"SECRETS_DIR" desc:"directory with a file for each secret, named like it, such as a mounted Secret of Kubernetes; empty: none"`
 	WorkerFile       string        `envconfig:"WORKER_FILE" flag:"worker-file" desc:"YAML or JSON file with connections, secrets and a policy for each pool; read again when it changes; empty: none"`
 	External         List          `envconfig:"EXTERNAL" flag:"external" desc:"commands of executors that are programs of their own, besides those in the worker's file; the words of a command are separated by spaces"`
 	ExecutorOverride List          `envconfig:"EXECUTOR_OVERRIDE" flag:"executor-override" desc:"ids that several executors of the worker may have, of which the last one then counts; any other id that two of them have is refused"`

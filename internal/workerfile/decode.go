@@ -22,13 +22,23 @@ func Parse(name string, text []byte) (*File, error) {
 	if len(text) > MaxBytes {
 		return nil, treefile.Refuse([]treefile.Fault{{Place: name, Text: fmt.Sprintf("larger than %d bytes", MaxBytes)}}, 0)
 	}
-	d := newDecoder(name, text)
 	file := &File{}
-	d.into(file)
-	if err := d.err(); err != nil {
+	if err := fill(name, text, file); err != nil {
 		return nil, err
 	}
 	return file, nil
+}
+
+// ParseConnection reads the text of one connection, as [Parse] does a file's.
+func ParseConnection(name string, text []byte) (c Connection, err error) {
+	err = fill(name, text, &c)
+	return c, err
+}
+
+func fill(name string, text []byte, to any) error {
+	d := newDecoder(name, text)
+	d.into(to)
+	return d.err()
 }
 
 // decoder fills structs from nodes and collects faults.

@@ -157,7 +157,11 @@ type Work struct {
 	Facts          uint64                 `protobuf:"varint,17,opt,name=facts,proto3" json:"facts,omitempty"`     // what the coordinator knows of the task, packed; to be given back in Grant and Result
 	// Further attempts in the same message, of the same pool and priority, each whole but for this field. Only while all live workers of the pool
 	// have feature level 3: others don't see them, and reconcile offers them again.
-	More          []*Work `protobuf:"bytes,19,rep,name=more,proto3" json:"more,omitempty"`
+	More []*Work `protobuf:"bytes,19,rep,name=more,proto3" json:"more,omitempty"`
+	// Keys of the inputs that may name secrets, or the connection: those that are as the task was submitted, of those that hold such a name.
+	// What the others hold is data, as a dependency's result may have written it. Coordinators before 0.5 name none. With inputs_size they come
+	// with InputsReply.
+	References    []string `protobuf:"bytes,20,rep,name=references,proto3" json:"references,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,6 +325,13 @@ func (x *Work) GetFacts() uint64 {
 func (x *Work) GetMore() []*Work {
 	if x != nil {
 		return x.More
+	}
+	return nil
+}
+
+func (x *Work) GetReferences() []string {
+	if x != nil {
+		return x.References
 	}
 	return nil
 }
@@ -2266,8 +2277,9 @@ type InputsReply struct {
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`  // up to 512 KiB from offset
 	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"` // of the whole
 	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
-	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"` // with error: don't try again, the attempt fails for good
-	Busy          bool                   `protobuf:"varint,5,opt,name=busy,proto3" json:"busy,omitempty"`   // with error: as in ChunkReply
+	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`          // with error: don't try again, the attempt fails for good
+	Busy          bool                   `protobuf:"varint,5,opt,name=busy,proto3" json:"busy,omitempty"`            // with error: as in ChunkReply
+	References    []string               `protobuf:"bytes,6,rep,name=references,proto3" json:"references,omitempty"` // of the whole, as in Work; with each part
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2337,6 +2349,13 @@ func (x *InputsReply) GetBusy() bool {
 	return false
 }
 
+func (x *InputsReply) GetReferences() []string {
+	if x != nil {
+		return x.References
+	}
+	return nil
+}
+
 type Description_Example struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
@@ -2393,7 +2412,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xb1\x04\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xd1\x04\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -2418,7 +2437,10 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\aunlocks\x18\x10 \x01(\bR\aunlocks\x12\x14\n" +
 	"\x05ahead\x18\x12 \x01(\bR\x05ahead\x12\x14\n" +
 	"\x05facts\x18\x11 \x01(\x04R\x05facts\x12-\n" +
-	"\x04more\x18\x13 \x03(\v2\x19.taskgrove.worker.v1.WorkR\x04more\"5\n" +
+	"\x04more\x18\x13 \x03(\v2\x19.taskgrove.worker.v1.WorkR\x04more\x12\x1e\n" +
+	"\n" +
+	"references\x18\x14 \x03(\tR\n" +
+	"references\"5\n" +
 	"\aAttempt\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x10R\x04task\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\"k\n" +
@@ -2591,13 +2613,16 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\rInputsRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x04R\x06offset\"u\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\"\x95\x01\n" +
 	"\vInputsReply\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x12\x14\n" +
 	"\x05final\x18\x04 \x01(\bR\x05final\x12\x12\n" +
-	"\x04busy\x18\x05 \x01(\bR\x04busy*C\n" +
+	"\x04busy\x18\x05 \x01(\bR\x04busy\x12\x1e\n" +
+	"\n" +
+	"references\x18\x06 \x03(\tR\n" +
+	"references*C\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERDICT_YES\x10\x01\x12\x0e\n" +

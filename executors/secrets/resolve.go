@@ -1,0 +1,237 @@
+package secrets
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
+)
+
+// maxFaults is how many faults one error names.
+const maxFaults = 10
+
+// Use is what the inputs of one executor may name. A nil Use is that of an executor that takes neither secrets nor connections.
+type Use struct {
+	store      *Store
+	id         string
+	secrets    bool
+	fields     map[string]bool // whose values may hold secrets, by the executor's schema; nil: all
+	connection *executors.Connection
+}
+
+// For is what an executor of this description may be given; nil: nothing.
+func (s *Store) For(d executors.Description) *Use {
+	if !d.Secrets && d.Connection == nil {
+		return nil
+	}
+	u := &Use{store: s, id: d.ID, secrets: d.Secrets, connection: d.Connection}
+	for name, properties := range rawjson.Members(d.Inputs) {
+		if string(name) != `"properties"` {
+			continue
+		}
+		for field := range rawjson.Members(properties) {
+			if u.fields == nil {
+				u.fields = map[string]bool{}
+			}
+			u.fields[unquoted(field)] = true
+		}
+	}
+	return u
+}
+
+// Resolved is what a call's inputs become.
+type Resolved struct {
+	Inputs     json.RawMessage // of the caller, if nothing in them was named
+	Connection string          // that was named; empty: none
+	Redactor   *Redactor       // of all that was put in; nil: nothing
+}
+
+// Refusal is the error of inputs that name what the task can't have. Its text is safe to show, and says the same of what does not exist
+// and of what others have. Unless a later attempt may succeed, it is permanent ([executors.IsPermanent]).
+type Refusal struct {
+	text string
+	// Why is the reason for operators, with names, pools and paths, never a secret.
+	Why string
+}
+
+// Error names each field and what it names.
+func (r *Refusal) Error() string { return r.text }
+
+// Resolve puts the secrets and the connection that inputs name into their places. references are the keys of inputs that may name some:
+// those that are as the task was submitted. What other keys hold is data. The error is a [Refusal]; nothing is given then.
+func (u *Use) Resolve(pool string, inputs json.RawMessage, references []string) (Resolved, error) {
+	as := Resolved{Inputs: inputs}
+	if u == nil || len(references) == 0 && (u.connection == nil || !bytes.Contains(inputs, keyConnection)) {
+		return as, nil
+	}
+	r := &resolver{use: u, pool: pool}
+	connected := r.findConnection(inputs, references)
+	out := make([]byte, 0, len(inputs)+256)
+	out = append(out, '{')
+	for quoted, value := range rawjson.Members(inputs) {
+		name := unquoted(quoted)
+		if connected != nil && connected.Fields[name] != nil { // it is null
+			continue
+		}
+		out = appendName(out, quoted)
+		if u.secrets && (u.fields == nil || u.fields[name]) && slices.Contains(references, name) {
+			out = r.replace(out, value, name, r.secret)
+		} else {
+			out = append(out, value...)
+		}
+	}
+	if connected != nil {
+		as.Connection = r.name
+		for _, field := range u.connection.Fields {
+			if value := connected.Fields[field]; value != nil {
+				quoted, _ := jsontext.AppendQuote(nil, field) // a constant of the executor
+				out = r.replace(appendName(out, quoted), value, "connection."+field, r.ofConnection)
+				r.passwords(field, value)
+			}
+		}
+	}
+	if len(r.faults) > 0 {
+		return Resolved{Inputs: inputs}, r.refusal()
+	}
+	if as.Connection != "" || len(r.values) > 0 {
+		as.Inputs = append(out, '}')
+	}
+	as.Redactor = newRedactor(r.values)
+	return as, nil
+}
+
+func appendName(out, quoted []byte) []byte {
+	if out[len(out)-1] != '{' {
+		out = append(out, ',')
+	}
+	return append(append(out, quoted...), ':')
+}
+
+// unquoted is a name of a valid object.
+func unquoted(quoted []byte) string {
+	text, _ := rawjson.Unquote(quoted)
+	return text
+}
+
+// resolver goes through the inputs of one call.
+type resolver struct {
+	use  *Use
+	pool string
+	name string // of the connection
+
+	values []string // that were put in
+	faults []string
+	why    []string
+	later  bool // each fault may be mended without the task being changed
+	final  bool // one of them can't
+}
+
+var (
+	keySecret     = []byte(`"secret"`)
+	keyConnection = []byte(`"connection"`)
+)
+
+// replace appends a valid value, with what stands for each {"secret": "name"} in it.
+func (r *resolver) replace(out, value []byte, path string, find func(name, path string) (string, bool)) []byte {
+	if !bytes.Contains(value, keySecret) {
+		return append(out, value...)
+	}
+	if name, is := reference(value); is {
+		text, ok := find(name, path)
+		if !ok {
+			return append(out, "null"...)
+		}
+		r.values = append(r.values, text)
+		out, _ = jsontext.AppendQuote(out, text) // it is UTF-8
+		return out
+	}
+	switch value[0] {
+	case '{':
+		out = append(out, '{')
+		for quoted, member := range rawjson.Members(value) {
+			out = r.replace(appendName(out, quoted), member, path+"."+unquoted(quoted), find)
+		}
+		return append(out, '}')
+	case '[':
+		out = append(out, '[')
+		i := 0
+		for element := range rawjson.Elements(value) {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = r.replace(out, element, fmt.Sprintf("%s[%d]", path, i), find)
+			i++
+		}
+		return append(out, ']')
+	}
+	return append(out, value...)
+}
+
+// reference is the name in {"secret": "name"}, if a value is that: an object with this key alone, whose value is text.
+func reference(value []byte) (name string, is bool) {
+	for quoted, member := range rawjson.Members(value) {
+		if is || !bytes.Equal(quoted, keySecret) || member[0] != '"' {
+			return "", false
+		}
+		name, is = unquoted(member), true
+	}
+	return name, is
+}
+
+// secret finds what a task names.
+func (r *resolver) secret(name, path string) (string, bool) {
+	value, err := r.use.store.secret(name, r.pool)
+	if err != nil {
+		r.refuse(path, "secret", name, err)
+		return "", false
+	}
+	return value, true
+}
+
+// ofConnection finds what the operator names in a connection: that the pool may use the connection is enough.
+func (r *resolver) ofConnection(name, path string) (string, bool) {
+	value, err := r.use.store.read(r.use.store.file.File(), name)
+	if err != nil {
+		r.fault(path+": a secret of the connection can't be read at this worker now", fmt.Sprintf("%s: secret %.128q: %v", path, name, err), true)
+		return "", false
+	}
+	return value, true
+}
+
+// refuse notes that the task can't have what it names.
+func (r *resolver) refuse(path, what, name string, err error) {
+	why := fmt.Sprintf("%s: %s %.128q: %v", path, what, name, err)
+	if _, ok := errors.AsType[unreadable](err); ok {
+		r.fault(fmt.Sprintf("%s: %s %.128q can't be read at this worker now", path, what, name), why, true)
+		return
+	}
+	r.fault(fmt.Sprintf("%s: there is no %s %.128q for tasks of pool %q", path, what, name, r.pool), why, false)
+}
+
+func (r *resolver) fault(text, why string, later bool) {
+	r.faults, r.why = append(r.faults, text), append(r.why, why)
+	r.final = r.final || !later
+}
+
+// refusal is the error of all faults.
+func (r *resolver) refusal() error {
+	err := &Refusal{text: "[" + r.use.id + "] " + several(r.faults), Why: several(r.why)}
+	if r.final {
+		return executors.Permanent(err)
+	}
+	return err
+}
+
+func several(all []string) string {
+	if more := len(all) - maxFaults; more > 0 {
+		all = append(slices.Clone(all[:maxFaults]), fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(all, "; ")
+}

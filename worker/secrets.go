@@ -1,0 +1,70 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/secrets"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+)
+
+// openSecrets makes the store of the worker's secrets, once.
+func (c *Config) openSecrets() (err error) {
+	if c.secrets == nil {
+		c.secrets, err = secrets.New(secrets.Config{File: c.WorkerFile, Dir: c.SecretsDir, Log: c.Log})
+	}
+	return err
+}
+
+// adviseConnections logs which connections of the worker's file can't be used as they are.
+func (c *Config) adviseConnections() {
+	var all []executors.Description
+	for _, e := range c.Executors {
+		all = append(all, e.Describe())
+	}
+	for _, text := range c.secrets.Check(all) {
+		c.Log.Warn(text)
+	}
+}
+
+// resolve puts the secrets and the connection that a call's inputs name into them. From then on what the attempt says is without them.
+func (w *Worker) resolve(a *attempt, call *executors.Call, references []string) error {
+	if a.kind.uses == nil {
+		return nil
+	}
+	as, err := a.kind.uses.Resolve(call.Pool, call.Inputs, references)
+	if refusal, ok := errors.AsType[*secrets.Refusal](err); ok {
+		w.quiet.warn("secrets", "a task does not get what it names", "task_id", a.work.TaskId, "executor", a.work.Executor, "pool", call.Pool, "why", refusal.Why)
+	}
+	if err != nil {
+		return err
+	}
+	call.Inputs, call.Connection, a.out.redactor = as.Inputs, as.Connection, as.Redactor
+	return nil
+}
+
+// redacted is an encoded result without secrets. Names that become the same leave the last.
+func redacted(r *secrets.Redactor, value json.RawMessage) ([]byte, error) {
+	if r == nil {
+		return value, nil
+	}
+	return rawjson.LastNames(r.JSON(value))
+}
+
+// fileFault is what is wrong with the worker's file as it is now. It keeps the worker from nothing: the version before it counts.
+func (w *Worker) fileFault() []*workerv1.Fault {
+	err := w.cfg.secrets.Fault()
+	if err == nil {
+		return nil
+	}
+	lines := slices.DeleteFunc(strings.Split(err.Error(), "\n"), func(line string) bool { return line == "not accepted:" })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return []*workerv1.Fault{{Text: clean(fmt.Sprintf("the worker's file does not count, the version before it does: %s", strings.Join(lines, "; ")), workerv1.MaxFaultText)}}
+}

@@ -101,7 +101,7 @@ func places[P config.Process](t *testing.T, process string, parts func(P) any) s
 }
 
 // address is where something lies that is made anew each time.
-var address = regexp.MustCompile(`0xc[0-9a-f]+`)
+var address = regexp.MustCompile(`\(0x[0-9a-f]+\)`)
 
 // fields are the values of a struct's fields, as text, by their paths. A struct within is told by its own fields.
 func fields(at string, of reflect.Value) map[string]string {

@@ -30,8 +30,8 @@ type catalogue struct {
 // mostSeen bounds the hashes that are remembered; when there are more, all are looked up anew.
 const mostSeen = 100_000
 
-func newCatalogue(store *pg.Store, n *newcomers, builtIn []Executor, log *slog.Logger) *catalogue {
-	return &catalogue{store: store, newcomers: n, builtIn: builtIn, log: log, seen: map[string]time.Time{}}
+func newCatalogue(store *pg.Store, n *newcomers, log *slog.Logger) *catalogue {
+	return &catalogue{store: store, newcomers: n, log: log, seen: map[string]time.Time{}}
 }
 
 // learn records the descriptions that a beat brings, and says which of those that it names are wanted. What fails is tried again with

@@ -22,8 +22,8 @@ type Config struct {
 	Limits    dag.Limits
 	// Known are the built-in executors; those that workers announce are learned.
 	Known dag.Known
-	// Catalogue is what the built-in executors say of themselves.
-	Catalogue []Executor
+	// Catalogue gives what the built-in executors say of themselves; nil: nothing. It is asked once.
+	Catalogue func() []Executor
 	// InputKeys are the keys of the inputs of executors, as far as they are known; likely mistakes are warned of, also in these executors' ids.
 	InputKeys map[string]treedoc.InputKeys
 	// Repeatable are the executors whose tasks may run twice at once without harm, whatever the tasks say of themselves.

@@ -73,7 +73,10 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	}
 	store.SetKnown(cfg.Known)
 	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}, seen: map[string]time.Time{}}
-	c.catalogue = newCatalogue(store, &c.newcomers, cfg.Catalogue, cfg.Log)
+	c.catalogue = newCatalogue(store, &c.newcomers, cfg.Log)
+	if cfg.Catalogue != nil {
+		c.catalogue.builtIn = cfg.Catalogue()
+	}
 	store.OnPoolsChanged(c.poolsChanged)
 	c.lanes = newLanes(cfg.Window)
 	c.meter = newMeter(c)

@@ -57,6 +57,13 @@ func TestEveryExecutorConforms(t *testing.T) {
 				`{"command": "sleep 600.125 & sleep 600.125", "timeout": 0.2}`: "Command timeout after 0.2 seconds",
 			},
 			Left: func() error { return noProcess("600.125") },
+			Failing: []string{
+				`{"command": "exit 3", "fail_on_error": true, "env": {"TOKEN": "` + secret + `"}, "stdin": "` + secret + `"}`,
+				`{"command": "true", "env": {"TOKEN": "` + secret + `\u0000"}}`,
+				`{"command": "true", "cwd": "/no/such", "stdin": "` + secret + `"}`,
+			},
+			Secret: secret,
+			Demo:   map[string][]string{`{"command": "ls"}`: {"command", "return_code", "stdout", "stderr", "success"}},
 		},
 		"rest_executor": {
 			Quick:   `{"url": "` + server.URL + `/quick"}`,

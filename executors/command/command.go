@@ -1,7 +1,7 @@
 // Package command runs a program or a shell command on the worker's host (spec 8.2).
 //
-// It owns the guards of command_executor (switched off by default, whitelist, environment) and the shape of its result.
-// It must not know how to keep a process from outliving its attempt: package guardian does.
+// It owns the switch of command_executor (off by default) and the shape of its result. It must not know which programs a whitelist allows,
+// and what they see (package programs does), or how to keep a process from outliving its attempt (package guardian does).
 package command
 
 import (
@@ -10,13 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/guardian"
+	"github.com/taskgrove/taskgrove/executors/programs"
 )
 
 // ID is the executor's id.
@@ -56,14 +56,13 @@ var outputSchema = json.RawMessage(`{
 
 // Executor is command_executor.
 type Executor struct {
-	cfg       Config
-	inherited []string
+	cfg      Config
+	programs *programs.Guard
 }
 
 // New reads the configuration and the worker's environment, once.
 func New(cfg Config) *Executor {
-	cfg.Whitelist = slices.Sorted(slices.Values(cfg.Whitelist))
-	return &Executor{cfg: cfg, inherited: inherited(os.Environ(), cfg.KeepEnv)}
+	return &Executor{cfg: cfg, programs: programs.New(programs.Config{Allowed: cfg.Whitelist, KeepEnv: cfg.KeepEnv})}
 }
 
 // Describe implements [executors.Executor].
@@ -76,6 +75,8 @@ func (e *Executor) Describe() executors.Description {
 		Cancelable: true, Secrets: true, Concurrency: executors.PerCore(),
 		Examples: []executors.Example{
 			{Title: "Count the words of a text", Inputs: json.RawMessage(`{"command": "wc -w", "stdin": "the quick brown fox"}`)},
+			{Title: "Run a program with arguments, without a shell", Inputs: json.RawMessage(`{"command": "date", "args": ["-u", "-d", "2026-01-31 + 1 month", "+%F"], "env": {"LC_ALL": "C"}}`)},
+			{Title: "Fail when the command does", Inputs: json.RawMessage(`{"command": "test -d / && echo there", "timeout": 5, "fail_on_error": true}`)},
 		},
 	}
 }
@@ -90,7 +91,7 @@ func (e *Executor) Check(ctx context.Context) error {
 
 // Advice implements [executors.Adviser]: a whitelist with a program that starts others is none.
 func (e *Executor) Advice() []string {
-	named := launchers(e.cfg.Whitelist)
+	named := e.programs.Launchers()
 	if !e.cfg.Allow || len(named) == 0 {
 		return nil
 	}
@@ -115,6 +116,15 @@ func (e *Executor) Disabled() string {
 		return ""
 	}
 	return "commands are not allowed on this worker; TASKGROVE_COMMAND_ALLOW=true allows them"
+}
+
+// Demo implements [executors.Demonstrator].
+func (e *Executor) Demo(call *executors.Call) (result any, takes time.Duration) {
+	var in struct {
+		Command string `json:"command"`
+	}
+	_ = json.Unmarshal(call.Inputs, &in) // a demonstration fails for nothing
+	return &Result{Command: executors.Text([]byte(in.Command)), Stdout: "Demo output of the command", Success: true}, 100 * time.Millisecond
 }
 
 // Run implements [executors.Executor]. A command that exits with another code than 0 is a success of the task, unless
@@ -183,7 +193,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 // prepare decides what to start: a program if args are given or there is a whitelist, otherwise the shell.
 func (e *Executor) prepare(call *executors.Call, in *input) (guardian.Command, error) {
 	cmd := guardian.Command{Dir: in.Cwd, Lease: call.Lease, Grace: e.cfg.Grace}
-	env, err := e.environment(call, in.Env)
+	env, err := e.programs.Environment(call, in.Env)
 	if err != nil {
 		return cmd, invalid("%v", err)
 	}
@@ -197,56 +207,29 @@ func (e *Executor) prepare(call *executors.Call, in *input) (guardian.Command, e
 		cmd.Stdin = strings.NewReader(in.Stdin)
 	}
 	switch {
-	case len(e.cfg.Whitelist) > 0:
-		if in.Args != nil {
-			cmd.Args = append([]string{*in.Command}, in.Args...)
-		} else if cmd.Args, err = split(*in.Command); err != nil {
-			return cmd, invalid("command: %v", err)
-		}
-		if len(cmd.Args) == 0 || !slices.Contains(e.cfg.Whitelist, cmd.Args[0]) {
-			return cmd, invalid("Command '%s' is not in the whitelist. Allowed commands: %s",
-				first(cmd.Args), strings.Join(e.cfg.Whitelist, ", "))
-		}
-		cmd.Path, err = lookPath(cmd.Args[0], e.inherited, "/") // not relative to a directory that the task chooses
 	case in.Args != nil:
 		cmd.Args = append([]string{*in.Command}, in.Args...)
-		cmd.Path, err = lookPath(cmd.Args[0], env, in.Cwd)
+	case e.programs.Confined():
+		if cmd.Args, err = programs.Split(*in.Command); err != nil {
+			return cmd, invalid("command: %v", err)
+		}
 	default:
-		cmd.Path, cmd.Args = "/bin/sh", []string{"sh", "-c", *in.Command}
-	}
-	if err != nil {
-		return cmd, invalid("command: %v", err)
-	}
-	for _, arg := range cmd.Args {
-		if strings.ContainsRune(arg, 0) {
+		cmd.Path, cmd.Args = shell, []string{"sh", "-c", *in.Command}
+		if strings.ContainsRune(*in.Command, 0) {
 			return cmd, invalid("command: contains a NUL")
 		}
+		return cmd, nil
+	}
+	if cmd.Path, err = e.programs.Program(cmd.Args, env, in.Cwd); errors.As(err, new(*programs.NotAllowedError)) {
+		return cmd, invalid("%v", err)
+	} else if err != nil {
+		return cmd, invalid("command: %v", err)
 	}
 	return cmd, nil
 }
 
-// lookPath finds a program by its path, relative to dir, or by its name in PATH. It ignores relative entries of PATH.
-func lookPath(name string, env []string, dir string) (string, error) {
-	if strings.Contains(name, "/") {
-		if filepath.IsAbs(name) || dir == "" {
-			return name, nil
-		}
-		return filepath.Join(dir, name), nil
-	}
-	path := ""
-	for _, kv := range env {
-		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = value
-		}
-	}
-	for _, dir := range filepath.SplitList(path) {
-		full := filepath.Join(dir, name)
-		if info, err := os.Stat(full); filepath.IsAbs(dir) && err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
-			return full, nil
-		}
-	}
-	return "", fmt.Errorf("%q was not found in PATH", name)
-}
+// shell runs command lines where any command is allowed.
+const shell = "/bin/sh"
 
 // passing reports whether a program failed to start for lack of something that may be available later.
 func passing(err error) bool {
@@ -256,13 +239,6 @@ func passing(err error) bool {
 		}
 	}
 	return false
-}
-
-func first(words []string) string {
-	if len(words) == 0 {
-		return ""
-	}
-	return words[0]
 }
 
 func invalid(format string, args ...any) error {

@@ -95,7 +95,7 @@ func TestGuards(t *testing.T) {
 		"env with an equals sign":  {open, `{"command": "true", "env": {"A=B": "c"}}`, `[command_executor] env: "A=B" can't be set`},
 		"no such directory":        {open, `{"command": "true", "cwd": "/no/such"}`, `[command_executor] cwd: "/no/such" is not a directory`},
 		"no such program":          {open, `{"command": "no-such-program", "args": []}`, `[command_executor] command: "no-such-program" was not found in PATH`},
-		"no such file":             {open, `{"command": "/no/such", "args": []}`, `[command_executor] start command: no such file or directory`},
+		"no such file":             {open, `{"command": "/no/such", "args": []}`, `[command_executor] command: "/no/such" is not a program`},
 		"a timeout of nothing":     {open, `{"command": "true", "timeout": 0}`, `[command_executor] timeout must be a number of seconds above 0`},
 	} {
 		t.Run(name, func(t *testing.T) {

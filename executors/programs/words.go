@@ -1,4 +1,4 @@
-package command
+package programs
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 // so they are refused unless quoted.
 const operators = ";&|<>()`$*?[]{}!#~\n"
 
-// split divides a command line into words as a POSIX shell does (XCU 2.2, 2.3): blanks separate, backslash and quotes
+// Split divides a command line into words as a POSIX shell does (XCU 2.2, 2.3): blanks separate, backslash and quotes
 // protect. It expands nothing, and refuses characters that a shell would interpret.
-func split(line string) ([]string, error) {
+func Split(line string) ([]string, error) {
 	var words []string
 	var word strings.Builder
 	in := false // inside a word, possibly an empty quoted one

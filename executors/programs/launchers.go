@@ -1,4 +1,4 @@
-package command
+package programs
 
 import (
 	"path"
@@ -25,10 +25,10 @@ func words(text string) map[string]bool {
 	return set
 }
 
-// launchers are the entries of a whitelist by which a task can start any other program, in their order. A version at the end of
+// Launchers are the entries of the allow-list by which a task can start any other program, in their order. A version at the end of
 // a name does not matter (python3.13).
-func launchers(whitelist []string) (named []string) {
-	for _, entry := range whitelist {
+func (g *Guard) Launchers() (named []string) {
+	for _, entry := range g.allowed {
 		name := path.Base(entry)
 		if starters[name] || starters[strings.TrimRight(name, "0123456789.-")] || strings.HasPrefix(name, "ld-linux") {
 			named = append(named, entry)

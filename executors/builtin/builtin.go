@@ -40,8 +40,9 @@ type Config struct {
 // New makes the built-in executors: first those of the task-tree protocol in its order, as schemas.type means the first
 // of a type, then our own. The caller, usually a worker, must close those that are an io.Closer.
 func New(cfg Config) []executors.Executor {
-	net := network.New(cfg.Network)
 	file := workerfile.At(cfg.WorkerFile)
+	cfg.Network.Policies = file
+	net := network.New(cfg.Network)
 	return slices.Concat([]executors.Executor{
 		systeminfo.New(),
 		command.New(cfg.Command),

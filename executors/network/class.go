@@ -49,7 +49,8 @@ func isA[E error](err error) bool {
 // our certificate, access_denied, protocol_version, insufficient_security, unrecognized_name, certificate_required, no_application_protocol.
 var finalAlerts = []tls.AlertError{40, 42, 43, 44, 45, 46, 48, 49, 70, 71, 112, 116, 120}
 
+// finalAlert: the type in which crypto/tls reports the alert of another side is its own, so they are compared by their texts.
 func finalAlert(err error) bool {
-	alert, ok := errors.AsType[tls.AlertError](err)
-	return ok && slices.Contains(finalAlerts, alert)
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "remote error" && slices.ContainsFunc(finalAlerts, func(a tls.AlertError) bool { return a.Error() == op.Err.Error() })
 }

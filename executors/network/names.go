@@ -76,7 +76,7 @@ func (g *Guard) name(host string) (string, error) {
 
 // unlikely says why a name can't be one of a host; empty: it can.
 func unlikely(name string) string {
-	if name == "" || len(name) > 253 {
+	if name == "" || len(name) > 253 || name[0] == '.' || strings.Contains(name, "..") {
 		return "it is no host's name"
 	}
 	for _, c := range []byte(name) {
@@ -85,7 +85,7 @@ func unlikely(name string) string {
 		}
 	}
 	// No top-level domain begins with a digit, but the last part of 127.1, 0x7f.1, 017700000001 and 2130706433 does (inet_aton).
-	if last := name[strings.LastIndexByte(name, '.')+1:]; last == "" || last[0] >= '0' && last[0] <= '9' {
+	if last := name[strings.LastIndexByte(name, '.')+1:]; last[0] >= '0' && last[0] <= '9' {
 		return "it is an address in another notation"
 	}
 	return ""

@@ -8,12 +8,15 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
 // Config says where executors may go, and how.
@@ -23,6 +26,8 @@ type Config struct {
 	Outlet Outlet
 	// Pools are the ways out of pools that have their own. An empty field stands for Outlet's.
 	Pools map[string]Outlet
+	// Policies are the same, for pools that Pools does not name. A change of their file counts without a restart. nil: none.
+	Policies *workerfile.Source
 	// Resolver finds the addresses of names; nil: the machine's.
 	Resolver *net.Resolver
 }
@@ -32,23 +37,18 @@ const dialTimeout = 30 * time.Second
 
 // Network makes dialers. Safe for concurrent use.
 type Network struct {
-	cfg   Config
-	usual *outlet
-	pools map[string]*outlet
+	cfg Config
 
-	mu     sync.Mutex
-	shared map[sharing]*shared // [Dialer.RoundTripper]
+	mu      sync.Mutex
+	outlets map[Outlet]*outlet  // each that was asked for
+	shared  map[sharing]*shared // [Dialer.RoundTripper]
 }
 
 // New makes one. A nil *Network is one with the zero Config. What is wrong with an outlet, [Network.Check] says; its pool connects to
 // nothing.
 func New(cfg Config) *Network {
 	cfg.Guard = cfg.Guard.clean()
-	n := &Network{cfg: cfg, usual: newOutlet(cfg.Outlet), pools: map[string]*outlet{}, shared: map[sharing]*shared{}}
-	for name, own := range cfg.Pools {
-		n.pools[name] = newOutlet(own.over(cfg.Outlet))
-	}
-	return n
+	return &Network{cfg: cfg, outlets: map[Outlet]*outlet{}, shared: map[sharing]*shared{}}
 }
 
 // zero stands for a nil *Network.
@@ -59,15 +59,38 @@ func (n *Network) Check() error {
 	if n == nil {
 		return nil
 	}
-	if err := n.usual.check(); err != nil {
+	if err := n.outlet(n.cfg.Outlet).check(); err != nil {
 		return err
 	}
-	for name, o := range n.pools {
-		if err := o.check(); err != nil {
+	pools := slices.Collect(maps.Keys(n.cfg.Pools))
+	pools = append(pools, slices.Collect(maps.Keys(n.cfg.Policies.File().Pools))...)
+	for _, name := range slices.Sorted(slices.Values(pools)) {
+		if err := n.outletOf(name).check(); err != nil {
 			return fmt.Errorf("pool %s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// outletOf is the way out of a pool.
+func (n *Network) outletOf(pool string) *outlet {
+	own, ok := n.cfg.Pools[pool]
+	if !ok {
+		own = Outlet(n.cfg.Policies.File().Pool(pool).Outlet)
+	}
+	return n.outlet(own.over(n.cfg.Outlet))
+}
+
+// outlet is the one that Outlet describes, the same each time.
+func (n *Network) outlet(of Outlet) *outlet {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	o := n.outlets[of]
+	if o == nil {
+		o = newOutlet(of)
+		n.outlets[of] = o
+	}
+	return o
 }
 
 // Close closes the idle connections that attempts share. The network stays usable.
@@ -88,11 +111,7 @@ func (n *Network) Pool(name string) *Dialer {
 	if n == nil {
 		n = zero
 	}
-	d := &Dialer{network: n, guard: n.cfg.Guard, outlet: n.usual}
-	if own, ok := n.pools[name]; ok {
-		d.outlet = own
-	}
-	return d
+	return &Dialer{network: n, guard: n.cfg.Guard, outlet: n.outletOf(name)}
 }
 
 // Dialer opens connections for the attempts of one pool.

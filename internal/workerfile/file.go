@@ -2,6 +2,7 @@ package workerfile
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 )
 
@@ -32,7 +33,7 @@ type Pool struct {
 
 // Outlet is the way out of the house. Empty fields are as the worker's settings say.
 type Outlet struct {
-	Proxy   string `file:"proxy"`    // http://, https:// or socks5:// URL
+	Proxy   string `file:"proxy"`    // http://, https:// or socks5:// URL; "none": no proxy, whatever the settings say
 	NoProxy string `file:"no_proxy"` // hosts that are reached without it, separated by commas
 	CAFile  string `file:"ca_file"`  // PEM file of further authorities
 }
@@ -90,6 +91,20 @@ func (s *Secret) Check(at Place) {
 // Check looks at what every connection has.
 func (c *Connection) Check(at Place) {
 	checkPools(at, c.Pools)
+}
+
+// Check looks at the parts of a policy.
+func (p *Pool) Check(at Place) { p.Outlet.check(at) }
+
+// check looks at what a proxy's URL is at least.
+func (o *Outlet) check(at Place) {
+	if o.Proxy == "" || o.Proxy == "none" {
+		return
+	}
+	u, err := url.Parse(o.Proxy)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" {
+		at.Fault("proxy", "want http://, https:// or socks5:// and host:port, or none")
+	}
 }
 
 func checkPools(at Place, pools []string) {

@@ -81,9 +81,10 @@ func TestFaultsNamePlaceAndReason(t *testing.T) {
 			"f:4:3: secrets.../c: secret \"../c\": a name has 1 to 128", "f:5:7: secrets.d.env: no variable has such a name", "f:6:7: secrets.e.pools: no pool may use it",
 			"f:7:6: secrets.f: want an object",
 		},
-		"secrets:\n  a: {}\n  a: {}\n":                  {"f:3:3: secrets.a: is there twice"},
-		"connections: {a: {type: x, host: 1, host: 2}}": {"f:1:37: connections.a.host: is there twice"},
-		"pools:\n  a b: {}\n  '*': {proxy: [x]}\n":      {"f:2:3: pools.a b: pool \"a b\": want 1 to 64", "f:3:16: pools.*.proxy: want text"},
+		"secrets:\n  a: {}\n  a: {}\n":                                    {"f:3:3: secrets.a: is there twice"},
+		"connections: {a: {type: x, host: 1, host: 2}}":                   {"f:1:37: connections.a.host: is there twice"},
+		"pools:\n  a b: {}\n  '*': {proxy: [x]}\n":                        {"f:2:3: pools.a b: pool \"a b\": want 1 to 64", "f:3:16: pools.*.proxy: want text"},
+		"pools:\n  a: {proxy: 'ftp://u:hunter2@h'}\n  b: {proxy: none}\n": {"f:2:7: pools.a.proxy: want http://, https:// or socks5://"},
 		"executors:\n  - {}\n  - {command: [x], image: y, id: a b, slots: 9999, grace: 1h}\n  - {command: [' '], env: {A=B: c}}\n": {
 			"f:2:5: executors[0]: an executor has either a command or an image", "executors[1]: an executor has either a command or an image",
 			"executors[1].id: want 1 to 64 letters", "executors[1].slots: want 1 to 1000", "executors[1].grace: want at most 10m0s",

@@ -50,7 +50,7 @@ func TestExamplesFitTheirSchemas(t *testing.T) {
 	checker := inputs.NewChecker(0)
 	for d := range builtin.Catalogue() {
 		for _, example := range d.Examples {
-			call, _ := conformance.Call(t, example.Inputs)
+			call, _ := conformance.Call(t, conformance.Resolved(d, example.Inputs))
 			if err := checker.Check(d, call); err != nil || example.Title == "" {
 				t.Errorf("%s: example %q: %v", d.ID, example.Title, err)
 			}

@@ -90,6 +90,9 @@ for thing in "$@"; do
     mariadb)
       command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || install mariadb-server-core ||
         echo "need: no MariaDB server is installed, so the tests of sql_executor with one are skipped; to install it: apt-get install mariadb-server-core" ;;
+    sshd)
+      command -v sshd >/dev/null || [ -x /usr/sbin/sshd ] || install openssh-server openssh-client ||
+        echo "need: no OpenSSH server is installed, so the tests of ssh_executor are skipped; to install it: apt-get install openssh-server, dnf install openssh-server" ;;
     python3)
       command -v python3 >/dev/null || install python3 || missing "python3 is missing: apt-get install python3" ;;
     nodejs)

@@ -19,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/sleep"
+	"github.com/taskgrove/taskgrove/executors/ssh"
 	"github.com/taskgrove/taskgrove/executors/systeminfo"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
@@ -31,6 +32,7 @@ type Config struct {
 
 	Command command.Config
 	REST    rest.Config
+	SSH     ssh.Config
 	GRPC    grpccall.Config
 	Docker  dockerConfig   // an empty struct in builds with the tag nodocker
 	SQL     sqlConfig      // an empty struct in builds with the tag nosql
@@ -47,6 +49,7 @@ func New(cfg Config) []executors.Executor {
 		systeminfo.New(),
 		command.New(cfg.Command),
 		rest.New(cfg.REST, net),
+		ssh.New(cfg.SSH, net),
 		grpccall.New(cfg.GRPC, net),
 	}, dockerPart(cfg, file), []executors.Executor{
 		aggregate.New(),

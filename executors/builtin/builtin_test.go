@@ -148,6 +148,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"system_info_executor",
 		"command_executor",
 		"rest_executor",
+		"ssh_executor",
 		"grpc_executor",
 		"docker_executor",
 		"aggregate_results_executor",
@@ -164,7 +165,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 	if !slices.Equal(declared, repeatable) {
 		t.Errorf("repeatable are %v, want %v", declared, repeatable)
 	}
-	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "grpc": "grpc_executor", "core": "aggregate_results_executor"} {
+	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "ssh": "ssh_executor", "grpc": "grpc_executor", "core": "aggregate_results_executor"} {
 		if got := dag.ChooseExecutor("", nil, []byte(`{"type":"`+typ+`"}`), known); got != want {
 			t.Errorf("type %s stands for %q, want %q", typ, got, want)
 		}

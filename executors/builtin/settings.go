@@ -8,6 +8,7 @@ import (
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/rest"
+	"github.com/taskgrove/taskgrove/executors/ssh"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
@@ -35,6 +36,10 @@ func FromSettings(s *config.Executors) Config {
 		Command: command.Config{
 			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv,
 			MaxOutputBytes: int(s.OutputBytes), Grace: s.CommandGrace,
+		},
+		SSH: ssh.Config{
+			MaxOutputBytes: int(s.OutputBytes), Grace: s.CommandGrace, KnownHosts: s.SSHKnownHosts, Insecure: bool(s.SSHInsecure),
+			KeyDir: s.SSHKeyDir, Agent: s.SSHAgent,
 		},
 		REST:   rest.Config{MaxBodyBytes: int(s.OutputBytes)},
 		GRPC:   grpccall.Config{MaxMessageBytes: int(s.MessageBytes)},

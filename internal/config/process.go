@@ -236,12 +236,16 @@ type Executors struct {
 	CommandAllow     Bool          `envconfig:"COMMAND_ALLOW" alias:"AIPARTNERUPFLOW_STDIO_ALLOW_COMMAND" default:"false" desc:"let command_executor run commands on the worker's host"`
 	CommandWhitelist List          `envconfig:"COMMAND_WHITELIST" alias:"AIPARTNERUPFLOW_STDIO_COMMAND_WHITELIST" desc:"first words that commands may have; when set, there is no shell; empty: any command"`
 	CommandKeepEnv   List          `envconfig:"COMMAND_KEEP_ENV" desc:"variables of the worker's environment that commands also get, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
-	CommandGrace     time.Duration `envconfig:"COMMAND_GRACE" default:"2s" min:"1ms" max:"10m" desc:"time from SIGTERM to SIGKILL when a command is stopped"`
+	CommandGrace     time.Duration `envconfig:"COMMAND_GRACE" default:"2s" min:"1ms" max:"10m" desc:"time from SIGTERM to SIGKILL when a command is stopped, here or on another host"`
 	OutputBytes      Size          `envconfig:"MAX_OUTPUT_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much is kept of a command's stdout, of its stderr, of a container's output, of the body that rest_executor gets, and of the rows that sql_executor gets"`
 	MessageBytes     Size          `envconfig:"MAX_MESSAGE_BYTES" default:"4MiB" min:"1KiB" max:"1GiB" desc:"the largest message that grpc_executor and websocket_executor send or take, and how much a result holds of several"`
 	DockerAllow      Bool          `envconfig:"DOCKER_ALLOW" default:"true" desc:"let docker_executor run containers, if a Docker engine answers (DOCKER_HOST, or the socket of this host)"`
 	DockerGrace      time.Duration `envconfig:"DOCKER_GRACE" default:"5s" min:"1s" max:"10m" desc:"time from the stop signal to SIGKILL when a container is stopped"`
 	FileRoot         string        `envconfig:"FILE_ROOT" flag:"file-root" desc:"directory below which tasks may use files: SQLite databases of sql_executor; empty: none"`
+	SSHKnownHosts    string        `envconfig:"SSH_KNOWN_HOSTS" desc:"known_hosts file with the host keys that ssh_executor trusts where a task names none; empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts"`
+	SSHInsecure      Bool          `envconfig:"SSH_INSECURE" default:"false" desc:"let tasks of ssh_executor do without the check of the host key (verify_host_key: false)"`
+	SSHKeyDir        string        `envconfig:"SSH_KEY_DIR" desc:"directory of the private keys that tasks of ssh_executor may name as key_file; empty: none"`
+	SSHAgent         string        `envconfig:"SSH_AGENT" desc:"socket of an SSH agent whose keys tasks of ssh_executor may use, such as $SSH_AUTH_SOCK; empty: none"`
 
 	Network `group:"Network"`
 }

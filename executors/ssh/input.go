@@ -1,0 +1,254 @@
+package ssh
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
+)
+
+const (
+	defaultPort = 22
+	maxJumps    = 4
+	maxFiles    = 64 // uploads, and downloads
+	// maxArgument bounds a command and each variable: Linux takes no longer one (MAX_ARG_STRLEN, with the name and its end).
+	maxArgument = 128<<10 - 300
+)
+
+// target is a host, and as whom to log in there.
+type target struct {
+	Host          string `json:"host"`
+	Port          *int   `json:"port"`
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	Key           string `json:"key"`
+	KeyFile       string `json:"key_file"`
+	Passphrase    string `json:"passphrase"`
+	Certificate   string `json:"certificate"`
+	Agent         bool   `json:"agent"`
+	KnownHosts    string `json:"known_hosts"`
+	HostKey       string `json:"host_key"`
+	VerifyHostKey *bool  `json:"verify_host_key"`
+}
+
+func (t *target) port() int {
+	if t.Port == nil {
+		return defaultPort
+	}
+	return *t.Port
+}
+
+func (t *target) verifies() bool { return t.VerifyHostKey == nil || *t.VerifyHostKey }
+
+type input struct {
+	target
+	Jump        []target        `json:"jump"`
+	Command     string          `json:"command"`
+	Env         map[string]text `json:"env"`
+	Stdin       string          `json:"stdin"`
+	Upload      []upload        `json:"upload"`
+	Download    []download      `json:"download"`
+	Plain       bool            `json:"plain"`
+	Timeout     json.Number     `json:"timeout"`
+	FailOnError bool            `json:"fail_on_error"`
+}
+
+type upload struct {
+	To       string `json:"to"`
+	Content  string `json:"content"`
+	Encoding string `json:"encoding"`
+	Mode     string `json:"mode"`
+
+	data []byte // Content, decoded
+}
+
+type download struct {
+	From     string `json:"from"`
+	MaxBytes *int   `json:"max_bytes"`
+}
+
+// text is a string, or a number or boolean as it is written.
+type text string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *text) UnmarshalJSON(raw []byte) error {
+	if len(raw) > 0 && (raw[0] == '{' || raw[0] == '[' || bytes.Equal(raw, []byte("null"))) {
+		return &json.UnmarshalTypeError{Value: "list, object or null"}
+	}
+	if raw[0] != '"' {
+		*t = text(raw)
+		return nil
+	}
+	return json.Unmarshal(raw, (*string)(t))
+}
+
+// sessions is how many sessions the attempt has open at once.
+func (in *input) sessions() int {
+	if in.Stdin != "" && !in.Plain {
+		return 2 // the second one guards the command, as stdin is not free to do it
+	}
+	return 1
+}
+
+// read reads and checks an attempt's inputs. The error names all faults, unless a required field is missing.
+func read(call *executors.Call) (*input, error) {
+	in := &input{}
+	if err := inputs.Decode(ID, call, in); err != nil {
+		return nil, err
+	}
+	for _, field := range []struct{ name, value string }{{"host", in.Host}, {"username", in.Username}, {"command", in.Command}} {
+		if strings.TrimSpace(field.value) == "" {
+			return nil, invalid("%s is required", field.name) // spec 8.4's words
+		}
+	}
+	if !in.hasCredentials() {
+		return nil, invalid("Either password or key_file must be provided") // spec 8.4's words
+	}
+	faults := in.target.check("")
+	if len(in.Jump) > maxJumps {
+		faults = append(faults, fmt.Sprintf("jump: more than %d hosts", maxJumps))
+	}
+	for i := range in.Jump {
+		faults = append(faults, in.Jump[i].checkJump(fmt.Sprintf("jump[%d].", i))...)
+	}
+	faults = append(faults, in.checkCommand()...)
+	faults = append(faults, in.checkFiles()...)
+	if len(faults) > 0 {
+		return nil, invalid("%s", strings.Join(faults, "; "))
+	}
+	return in, nil
+}
+
+func (t *target) hasCredentials() bool {
+	return t.Password != "" || t.Key != "" || t.KeyFile != "" || t.Agent
+}
+
+// hostText is what a host's name or address consists of; a zone may follow.
+var hostText = regexp.MustCompile(`^[A-Za-z0-9_.:-]+(%[A-Za-z0-9_.-]+)?$`)
+
+// check tells the faults of the target's fields; prefix stands before their names.
+func (t *target) check(prefix string) []string {
+	var faults []string
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, prefix+field+": "+fmt.Sprintf(format, args...))
+	}
+	if !hostText.MatchString(t.Host) {
+		fault("host", "is neither a name nor an address")
+	}
+	if port := t.port(); port < 1 || port > 65535 {
+		fault("port", "must be from 1 to 65535")
+	}
+	if strings.ContainsAny(t.Username, "\x00\r\n") {
+		fault("username", "contains a control character")
+	}
+	if t.Key != "" && t.KeyFile != "" {
+		fault("key", "excludes key_file")
+	}
+	if t.Certificate != "" && t.Key == "" && t.KeyFile == "" {
+		fault("certificate", "needs its key: give key or key_file")
+	}
+	if t.KnownHosts != "" && t.HostKey != "" {
+		fault("known_hosts", "excludes host_key")
+	}
+	if !t.verifies() && (t.KnownHosts != "" || t.HostKey != "") {
+		fault("verify_host_key", "must not be false beside known_hosts or host_key")
+	}
+	return faults
+}
+
+func (t *target) checkJump(prefix string) []string {
+	if t.Host == "" || t.Username == "" {
+		return []string{prefix + "host and " + prefix + "username are required"}
+	}
+	faults := t.check(prefix)
+	if !t.hasCredentials() {
+		faults = append(faults, prefix+"password or key must be provided")
+	}
+	return faults
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+func (in *input) checkCommand() []string {
+	var faults []string
+	if strings.ContainsRune(in.Command, 0) {
+		faults = append(faults, "command: contains a NUL")
+	}
+	if len(in.Command) > maxArgument {
+		faults = append(faults, fmt.Sprintf("command: longer than %d bytes; upload it as a file", maxArgument))
+	}
+	for _, name := range slices.Sorted(maps.Keys(in.Env)) {
+		switch value := in.Env[name]; {
+		case !variableName.MatchString(name):
+			faults = append(faults, fmt.Sprintf("env: %.64q is not a variable's name", name))
+		case strings.HasPrefix(name, ourPrefix):
+			faults = append(faults, fmt.Sprintf("env: %.64q belongs to the script that runs the command", name))
+		case strings.ContainsRune(string(value), 0):
+			faults = append(faults, fmt.Sprintf("env: %s contains a NUL", name))
+		case len(value) > maxArgument:
+			faults = append(faults, fmt.Sprintf("env: %s is longer than %d bytes", name, maxArgument))
+		}
+	}
+	return faults
+}
+
+// checkFiles also decodes uploads.
+func (in *input) checkFiles() []string {
+	var faults []string
+	if len(in.Upload) > maxFiles || len(in.Download) > maxFiles {
+		faults = append(faults, fmt.Sprintf("upload, download: more than %d files", maxFiles))
+	}
+	for i := range in.Upload {
+		u := &in.Upload[i]
+		if fault := remotePath(u.To); fault != "" {
+			faults = append(faults, fmt.Sprintf("upload[%d].to: %s", i, fault))
+		}
+		if u.Mode != "" {
+			if mode, err := strconv.ParseUint(u.Mode, 8, 32); err != nil || mode > 0o777 {
+				faults = append(faults, fmt.Sprintf("upload[%d].mode: must be permissions such as 0755", i))
+			}
+		}
+		switch u.Encoding {
+		case "":
+			u.data = []byte(u.Content)
+		case executors.Base64:
+			var err error
+			if u.data, err = base64.StdEncoding.DecodeString(u.Content); err != nil {
+				faults = append(faults, fmt.Sprintf("upload[%d].content: is not base64", i))
+			}
+		default:
+			faults = append(faults, fmt.Sprintf("upload[%d].encoding: must be base64, or absent", i))
+		}
+	}
+	for i, d := range in.Download {
+		if fault := remotePath(d.From); fault != "" {
+			faults = append(faults, fmt.Sprintf("download[%d].from: %s", i, fault))
+		}
+		if d.MaxBytes != nil && *d.MaxBytes < 1 {
+			faults = append(faults, fmt.Sprintf("download[%d].max_bytes: must be above 0", i))
+		}
+	}
+	return faults
+}
+
+// remotePath says what is wrong with a path of a file on a host; empty: nothing. Where it leads is for the host's permissions to judge.
+func remotePath(name string) string {
+	switch base := path.Base(name); {
+	case name == "":
+		return "is required"
+	case strings.ContainsAny(name, "\x00\r\n"):
+		return "contains a control character"
+	case strings.HasSuffix(name, "/"), base == ".", base == "..":
+		return "names a directory"
+	}
+	return ""
+}

@@ -23,6 +23,8 @@ type input struct {
 	Data            map[string]json.RawMessage `json:"data"`
 	Timeout         json.Number                `json:"timeout"`
 	Auth            *auth                      `json:"auth"`
+	BaseURL         string                     `json:"base_url"`
+	AuthHeaders     map[string]json.RawMessage `json:"auth_headers"`
 	Verify          *bool                      `json:"verify"`
 	FollowRedirects *bool                      `json:"follow_redirects"`
 	FailOnError     bool                       `json:"fail_on_error"`
@@ -44,24 +46,34 @@ type request struct {
 	method  string
 	url     *url.URL
 	header  http.Header
-	host    string // Host header; empty: the URL's
-	body    []byte // nil: none
+	host    string          // Host header; empty: the URL's
+	body    []byte          // nil: none
+	private map[string]bool // headers that stay at their origin whatever they are called, by canonical name
 	secrets secrets
 }
 
 // build turns inputs into a request. Its errors name the field, and show no value.
 func (in *input) build(call *executors.Call) (*request, error) {
-	r := &request{method: strings.ToUpper(in.Method), header: http.Header{}}
+	r := &request{method: strings.ToUpper(in.Method), header: http.Header{}, private: map[string]bool{}}
 	if r.method == "" {
 		r.method = http.MethodGet
 	}
 	if !httpguts.ValidHeaderFieldName(r.method) || r.method == http.MethodConnect {
 		return nil, errors.New("method can't be sent")
 	}
-	if err := r.setURL(in); err != nil {
+	if r.method == http.MethodTrace && call.Connection != "" {
+		return nil, errors.New("method TRACE is not sent with a connection: the answer would repeat its credentials")
+	}
+	if err := r.setURL(in, call.Connection); err != nil {
 		return nil, err
 	}
-	if err := r.setHeaders(in); err != nil {
+	if err := r.setHeaders("headers", in.Headers); err != nil {
+		return nil, err
+	}
+	if r.host != "" && call.Connection != "" {
+		return nil, errors.New("headers: Host can't be set with a connection, which says where to go")
+	}
+	if err := r.setHeaders("auth_headers", in.AuthHeaders); err != nil {
 		return nil, err
 	}
 	if err := r.setBody(in); err != nil {
@@ -86,15 +98,10 @@ func (in *input) build(call *executors.Call) (*request, error) {
 	return r, nil
 }
 
-func (r *request) setURL(in *input) error {
-	u, err := url.Parse(strings.TrimSpace(in.URL))
-	switch {
-	case err != nil:
-		return errors.New("url can't be parsed")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return errors.New("url must begin with http:// or https://")
-	case u.Hostname() == "":
-		return errors.New("url has no host")
+func (r *request) setURL(in *input, connection string) error {
+	u, err := in.target(connection)
+	if err != nil {
+		return err
 	}
 	if password, ok := u.User.Password(); ok {
 		r.secrets.add(password)
@@ -106,20 +113,29 @@ func (r *request) setURL(in *input) error {
 		return err
 	}
 	if len(query) > 0 {
-		u.RawQuery = strings.TrimPrefix(u.RawQuery+"&"+query.Encode(), "&")
+		u.RawQuery = joined(u.RawQuery, query.Encode())
 	}
 	r.url = u
 	return nil
 }
 
-func (r *request) setHeaders(in *input) error {
-	for name, raw := range in.Headers {
+// joined are two queries as one.
+func joined(a, b string) string { return strings.Trim(a+"&"+b, "&") }
+
+func (r *request) setHeaders(field string, headers map[string]json.RawMessage) error {
+	for name, raw := range headers {
 		if !httpguts.ValidHeaderFieldName(name) {
-			return fmt.Errorf("headers: %q is not a header's name", name)
+			return fmt.Errorf("%s: %q is not a header's name", field, name)
 		}
 		values, err := texts(raw)
 		if err != nil || len(values) != 1 {
-			return fmt.Errorf("headers: the value of %s must be a string", name)
+			return fmt.Errorf("%s: the value of %s must be a string", field, name)
+		}
+		if field == "auth_headers" {
+			r.private[http.CanonicalHeaderKey(name)] = true
+			r.secrets.add(values[0])
+			_, credential, _ := strings.Cut(values[0], " ") // of "Bearer credential"
+			r.secrets.add(credential)
 		}
 		if strings.EqualFold(name, "Host") {
 			r.host = values[0]
@@ -172,11 +188,12 @@ func (r *request) setAuth(a *auth) {
 		case "", "header":
 			if httpguts.ValidHeaderFieldName(a.Key) {
 				r.header.Set(a.Key, a.Value)
+				r.private[http.CanonicalHeaderKey(a.Key)] = true
 				r.secrets.add(a.Value)
 			}
 		case "query":
 			pair := url.QueryEscape(a.Key) + "=" + url.QueryEscape(a.Value)
-			r.url.RawQuery = strings.TrimPrefix(r.url.RawQuery+"&"+pair, "&")
+			r.url.RawQuery = joined(r.url.RawQuery, pair)
 			r.secrets.param = a.Key
 			r.secrets.add(a.Value)
 		}

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -43,7 +42,7 @@ type Config struct {
 var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
-    "url": {"type": "string", "description": "http or https URL"},
+    "url": {"type": "string", "description": "http or https URL; with base_url, what follows it, or a URL of the same scheme, host and port"},
     "method": {"type": ["string", "null"], "default": "GET", "description": "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS"},
     "headers": {"type": ["object", "null"], "default": {}, "description": "Headers of the request"},
     "params": {"type": ["object", "null"], "default": {}, "description": "Query parameters"},
@@ -56,6 +55,8 @@ var inputSchema = json.RawMessage(`{
       "username": {"type": "string", "description": "Of basic"}, "password": {"type": "string", "description": "Of basic"},
       "key": {"type": "string", "description": "Of apikey: the name of the header or parameter"}, "value": {"type": "string", "description": "Of apikey"},
       "location": {"type": "string", "description": "Of apikey: header or query", "default": "header"}}},
+    "base_url": {"type": ["string", "null"], "description": "http or https URL before url: such as https://api.example.org/v2 before orders?day=today"},
+    "auth_headers": {"type": ["object", "null"], "description": "Further headers that carry credentials: no redirect takes them along to another scheme, host or port"},
     "verify": {"type": ["boolean", "null"], "default": true, "description": "Check the server's certificate"},
     "follow_redirects": {"type": ["boolean", "null"], "default": true, "description": "Follow redirects, 20 at most"},
     "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the status is not 2xx"},
@@ -114,10 +115,27 @@ func (e *Executor) Describe() executors.Description {
 		Tags:        []string{"http", "rest", "api"},
 		Inputs:      inputSchema, Output: outputSchema,
 		Cancelable: true, Secrets: true, Concurrency: executors.Waiting,
+		Connection: &executors.Connection{Types: []string{"http"}, Fields: []string{"base_url", "auth", "auth_headers", "verify"}},
 		Examples: []executors.Example{
 			{Title: "Fetch what a service knows", Inputs: json.RawMessage(`{"url": "https://example.org/orders", "params": {"day": "2030-01-02"}, "fail_on_error": true}`)},
+			{Title: "Send JSON, and try again when the service is busy", Inputs: json.RawMessage(`{"url": "https://example.org/orders", "method": "POST", "json": {"item": "pear", "count": 4}, "retries": 3, "timeout": 60}`)},
+			{Title: "Send a form, and read the redirect instead of following it", Inputs: json.RawMessage(`{"url": "https://example.org/login", "method": "POST", "data": {"user": "ann"}, "follow_redirects": false}`)},
 		},
 	}
+}
+
+// Demo implements [executors.Demonstrator].
+func (e *Executor) Demo(call *executors.Call) (result any, takes time.Duration) {
+	var in input
+	_ = json.Unmarshal(call.Inputs, &in) // a demonstration fails for nothing
+	demo := &Result{
+		StatusCode: http.StatusOK, Method: http.MethodGet, Success: true, Headers: map[string]string{"content-type": "application/json"},
+		Body: `{"message": "Demo API response"}`, JSON: json.RawMessage(`{"message": "Demo API response"}`),
+	}
+	if r, err := in.build(call); err == nil {
+		demo.URL, demo.Method = r.secrets.url(r.url), r.method
+	}
+	return demo, 300 * time.Millisecond
 }
 
 // Run implements [executors.Executor].
@@ -161,7 +179,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 
 // send sends the request, repeats it as often as the task allows, and returns the last answer.
 func (e *Executor) send(ctx context.Context, call *executors.Call, r *request, in *input) (*http.Response, error) {
-	transport := e.network.Pool(call.Pool).RoundTripper(in.Verify != nil && !*in.Verify)
+	transport := e.transport(call, r, in.Verify != nil && !*in.Verify)
 	again := &repetition{min: e.cfg.RetryWaitMin, max: e.cfg.RetryWaitMax}
 	client := &retryablehttp.Client{
 		HTTPClient: &http.Client{
@@ -209,28 +227,13 @@ func (r *request) redirect(follow bool) func(*http.Request, []*http.Request) err
 		away := func(hop *http.Request) bool { return !sameOrigin(hop.URL, r.url) }
 		if away(next) || slices.ContainsFunc(via, away) {
 			for name := range next.Header {
-				if !harmless[http.CanonicalHeaderKey(name)] {
+				if key := http.CanonicalHeaderKey(name); !harmless[key] || r.private[key] {
 					delete(next.Header, name)
 				}
 			}
 		}
 		return nil
 	}
-}
-
-// sameOrigin reports whether two URLs lead to the same service: scheme, host and port.
-func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
-}
-
-func portOf(u *url.URL) string {
-	if port := u.Port(); port != "" {
-		return port
-	}
-	if u.Scheme == "https" {
-		return "443"
-	}
-	return "80"
 }
 
 // explain makes an error without secrets, and says why the context ended.

@@ -81,6 +81,9 @@ func ofURL(text string, takes *executors.Connection) (workerfile.Connection, err
 	case has("url"):
 		set("url", text)
 		return c, nil
+	case has("base_url"):
+		set("base_url", text)
+		return c, nil
 	default:
 		set("server", net.JoinHostPort(u.Hostname(), u.Port()))
 	}

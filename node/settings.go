@@ -86,8 +86,10 @@ func partsOfWorker(cfg *config.Worker, log *slog.Logger) workerParts {
 	settings.Build, settings.Log = Version(), log
 	own := builtin.ExternalFromSettings(&cfg.Executors)
 	own.MaxResultBytes = settings.MaxResultBytes
+	guards := builtin.FromSettings(&cfg.Executors)
+	guards.Python.MaxResultBytes = settings.MaxResultBytes
 	return workerParts{
-		url: url, worker: settings, guards: builtin.FromSettings(&cfg.Executors), external: own,
+		url: url, worker: settings, guards: guards, external: own,
 		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, Log: log},
 	}
 }

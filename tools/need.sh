@@ -71,6 +71,14 @@ contracts_compile() {
   return $answer
 }
 
+# uv_of_python: installs uv with Python's own installer, where that may be done.
+uv_of_python() {
+  [ "$(id -u)" = 0 ] || return 1
+  command -v pip3 >/dev/null || install python3-pip || return 1
+  echo "need: installing uv"
+  pip3 install -q uv 2>/dev/null || pip3 install -q --break-system-packages uv
+}
+
 for thing in "$@"; do
   case $thing in
     go)
@@ -93,6 +101,9 @@ for thing in "$@"; do
     sshd)
       command -v sshd >/dev/null || [ -x /usr/sbin/sshd ] || install openssh-server openssh-client ||
         echo "need: no OpenSSH server is installed, so the tests of ssh_executor are skipped; to install it: apt-get install openssh-server, dnf install openssh-server" ;;
+    uv)
+      command -v uv >/dev/null || uv_of_python ||
+        missing "uv is missing, which the tests of python_executor need: pip install uv" ;;
     python3)
       command -v python3 >/dev/null || install python3 || missing "python3 is missing: apt-get install python3" ;;
     nodejs)

@@ -17,6 +17,7 @@ import (
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/noop"
+	"github.com/taskgrove/taskgrove/executors/python"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/executors/ssh"
@@ -34,8 +35,9 @@ type Config struct {
 	REST    rest.Config
 	SSH     ssh.Config
 	GRPC    grpccall.Config
-	Docker  dockerConfig   // an empty struct in builds with the tag nodocker
-	SQL     sqlConfig      // an empty struct in builds with the tag nosql
+	Docker  dockerConfig // an empty struct in builds with the tag nodocker
+	SQL     sqlConfig    // an empty struct in builds with the tag nosql
+	Python  python.Config
 	Network network.Config // of all executors that connect to something
 }
 
@@ -56,7 +58,9 @@ func New(cfg Config) []executors.Executor {
 		noop.New(),
 		noop.NewRepeatable(),
 		sleep.New(),
-	}, sqlPart(cfg, net, file))
+	}, sqlPart(cfg, net, file), []executors.Executor{
+		python.New(cfg.Python, net, file),
+	})
 }
 
 // Catalogue yields each executor's description, in order, for choosing executors (dag.Known) and for listing them. It can't

@@ -160,6 +160,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"noop_repeatable_executor",
 		"sleep_executor",
 		"sql_executor",
+		"python_executor",
 	}
 	want = slices.DeleteFunc(want, func(id string) bool { return leftOut[id] })
 	if !slices.Equal(ids, want) {

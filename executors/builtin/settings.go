@@ -7,6 +7,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/command"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/executors/python"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/ssh"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -45,6 +46,10 @@ func FromSettings(s *config.Executors) Config {
 		GRPC:   grpccall.Config{MaxMessageBytes: int(s.MessageBytes)},
 		Docker: dockerSettings(s),
 		SQL:    sqlSettings(s),
+		Python: python.Config{
+			Allow: bool(s.PythonAllow), UV: s.PythonUV, Cache: s.PythonCache, CacheBytes: int64(s.PythonCacheBytes), Environments: s.PythonCacheCount,
+			Build: bool(s.PythonBuild), KeepEnv: s.PythonKeepEnv, Grace: s.CommandGrace, CAFile: s.CAFile,
+		},
 		Network: network.Config{Guard: network.Guard{
 			Allow: s.AddressAllow, Deny: s.AddressDeny, DenyPrivate: bool(s.AddressDenyPrivate),
 			Loopback: bool(s.AddressLoopback && !s.AddressDenyPrivate),

@@ -241,6 +241,13 @@ type Executors struct {
 	MessageBytes     Size          `envconfig:"MAX_MESSAGE_BYTES" default:"4MiB" min:"1KiB" max:"1GiB" desc:"the largest message that grpc_executor and websocket_executor send or take, and how much a result holds of several"`
 	DockerAllow      Bool          `envconfig:"DOCKER_ALLOW" default:"true" desc:"let docker_executor run containers, if a Docker engine answers (DOCKER_HOST, or the socket of this host)"`
 	DockerGrace      time.Duration `envconfig:"DOCKER_GRACE" default:"5s" min:"1s" max:"10m" desc:"time from the stop signal to SIGKILL when a container is stopped"`
+	PythonAllow      Bool          `envconfig:"PYTHON_ALLOW" default:"false" desc:"let python_executor run code on the worker's host, if uv is there"`
+	PythonUV         string        `envconfig:"PYTHON_UV" desc:"path of uv, which makes the environments of python_executor; empty: it is looked for in PATH"`
+	PythonCache      string        `envconfig:"PYTHON_CACHE" desc:"directory of those environments, which workers of one user may share; empty: taskgrove/python in the user's cache directory"`
+	PythonCacheBytes Size          `envconfig:"PYTHON_CACHE_BYTES" default:"5GiB" min:"1MiB" max:"1024GiB" desc:"how large they may be together, and uv's own cache beside them; those used longest ago go first"`
+	PythonCacheCount int           `envconfig:"PYTHON_ENVIRONMENTS" default:"50" min:"1" max:"10000" desc:"how many environments are kept"`
+	PythonBuild      Bool          `envconfig:"PYTHON_BUILD" default:"false" desc:"let packages be built from source, which runs code of theirs that sees the addresses of registries and their passwords"`
+	PythonKeepEnv    List          `envconfig:"PYTHON_KEEP_ENV" desc:"variables of the worker's environment that Python code also gets, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
 	FileRoot         string        `envconfig:"FILE_ROOT" flag:"file-root" desc:"directory below which tasks may use files: SQLite databases of sql_executor; empty: none"`
 	SSHKnownHosts    string        `envconfig:"SSH_KNOWN_HOSTS" desc:"known_hosts file with the host keys that ssh_executor trusts where a task names none; empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts"`
 	SSHInsecure      Bool          `envconfig:"SSH_INSECURE" default:"false" desc:"let tasks of ssh_executor do without the check of the host key (verify_host_key: false)"`

@@ -22,6 +22,9 @@ func RerunDependencies() ExecuteOption {
 	return func(r *pb.ExecuteRequest) { r.RerunDependencies = true }
 }
 
+// Demo has nothing run: workers make up the results of what starts. A later execution without it runs what it starts for real.
+func Demo() ExecuteOption { return func(r *pb.ExecuteRequest) { r.Demo = true } }
+
 // Execution is the answer to an Execute.
 type Execution struct {
 	TreeID string

@@ -58,6 +58,10 @@ func WithUser(id string) SubmitOption { return func(s *submission) { s.options.U
 // Hold stores the tree without starting it; [Client.Execute] does that.
 func Hold() SubmitOption { return func(s *submission) { s.options.Hold = true } }
 
+// WithDemo has nothing run: workers make up results, which have demo_mode, in a time as real ones might take. For trees that start at
+// once; to a held one give [Demo] when it is executed.
+func WithDemo() SubmitOption { return func(s *submission) { s.options.Demo = true } }
+
 // WithTreeTimeout cancels what is unfinished when the tree has run for this long.
 func WithTreeTimeout(d time.Duration) SubmitOption {
 	return func(s *submission) { s.options.Timeout = durationpb.New(d) }

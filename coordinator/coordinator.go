@@ -72,6 +72,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		announced:     make(chan announcement, maxAnnouncements),
 	}
 	store.SetKnown(cfg.Known)
+	store.SetLevels(cfg.Levels, cfg.Version)
 	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}, seen: map[string]time.Time{}}
 	c.catalogue = newCatalogue(store, &c.newcomers, cfg.Log)
 	if cfg.Catalogue != nil {

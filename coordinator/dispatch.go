@@ -203,6 +203,7 @@ func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 		Token: c.tokens.Of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
 		IdempotencyKey: idempotencyKey(w), UserId: w.UserID,
+		Demo:    w.Flags&dag.FlagDemo != 0,
 		Unlocks: w.Flags.Unlocks(), Facts: uint64(w.Facts()),
 		Ahead: w.MayBeClaimedAhead() && c.haveAll(dag.AheadLevel),
 	}

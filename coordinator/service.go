@@ -22,6 +22,7 @@ type SubmitOptions struct {
 	UserID         string        // owner of tasks that name none
 	Hold           bool          // store only (spec K1); Execute starts it
 	Timeout        time.Duration // of the whole tree, from its start; 0: none
+	Demo           bool          // nothing runs: workers make up results (spec 3.10); not together with Hold
 	// Show asks for the tasks as they are stored, if the tree is held and has no more than this. The tasks' payloads must not change before
 	// the answer.
 	Show ShowLimits
@@ -49,6 +50,7 @@ type ExecuteOptions struct {
 	Force             bool // the task though it has completed or was cancelled; of a root, all of the tree
 	RerunCancelled    bool // cancelled tasks, too: also those that the task depends on
 	RerunDependencies bool // completed dependencies of what is run again, too
+	Demo              bool // nothing runs: workers make up the results of what starts (spec 3.10)
 }
 
 // ExecuteOutcome says what became of an execute.

@@ -41,6 +41,9 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 		return nil, c.internal("read tree", err)
 	}
 	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions(opts))
+	if below, ok := errors.AsType[*dag.LevelError](err); ok {
+		return nil, below
+	}
 	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok { // its pools were closed
 		return nil, &InvalidArgumentError{Field: "pool", Reason: limit.Reason}
 	}

@@ -45,6 +45,9 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	}
 	defer done()
 	begin := time.Now()
+	if opts.Demo {
+		tasks = demonstrated(tasks)
+	}
 	has := func(id string) bool { return c.executors.has(ctx, id) }
 	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}
 	out, err := c.store.Submit(ctx, pg.Submission{
@@ -76,6 +79,20 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	return answer, nil
 }
 
+// demonstrated marks tasks that are only demonstrated.
+func demonstrated(tasks iter.Seq2[*dag.Task, error]) iter.Seq2[*dag.Task, error] {
+	return func(yield func(*dag.Task, error) bool) {
+		for t, err := range tasks {
+			if t != nil {
+				t.Demo = true
+			}
+			if !yield(t, err) {
+				return
+			}
+		}
+	}
+}
+
 // slot waits for a place of a submission, and gives what frees it.
 func slot(ctx context.Context, slots chan struct{}) (free func(), err error) {
 	select {
@@ -94,6 +111,8 @@ func (o SubmitOptions) validate() error {
 		return &InvalidArgumentError{Field: "user_id", Reason: "must be at most 255 characters of UTF-8 without NUL"}
 	case o.Timeout > 0 && o.Timeout < dag.MinLimit:
 		return &InvalidArgumentError{Field: "timeout", Reason: fmt.Sprintf("must be at least %g seconds, or 0 for none", dag.MinLimit.Seconds())}
+	case o.Demo && o.Hold:
+		return &InvalidArgumentError{Field: "use_demo", Reason: "is for what runs, and a held tree does not: give it to the execution"}
 	case o.Timeout < 0:
 		return &InvalidArgumentError{Field: "timeout", Reason: "must not be negative"}
 	}

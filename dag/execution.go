@@ -14,6 +14,7 @@ type ExecutionOptions struct {
 	Force             bool // what was asked for, though it has completed or was cancelled: the target, or with a root all of its tree
 	RerunCancelled    bool // cancelled tasks of the set too
 	RerunDependencies bool // completed dependencies of what runs, too
+	Demo              bool // what runs is only demonstrated
 }
 
 // Restart is how one task begins in a planned execution.
@@ -24,7 +25,8 @@ type Restart struct {
 	Attempt   int32
 	Was       int32 // the attempt that the write must find
 	Remaining int32
-	BlockedBy int // index of the cause; Blocked only
+	Flags     Flags // to be written
+	BlockedBy int   // index of the cause; Blocked only
 	// Release: a Waiting task that waits for nothing, but is not simply ready (a group, a not-before time): a followup
 	// lets it go.
 	Release bool
@@ -91,6 +93,9 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 	}
 	for i, r := range all {
 		if run[i] && !r.stays() {
+			if r.Flags = nodes[i].Flags &^ FlagDemo; opts.Demo {
+				r.Flags |= FlagDemo
+			}
 			plan.Restarts = append(plan.Restarts, r)
 		}
 	}

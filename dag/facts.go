@@ -1,6 +1,6 @@
 package dag
 
-// Facts are what is known of a task's first attempt before its row is read: flags, priority and pool, which never change. They
+// Facts are what is known of a task's first attempt before its row is read: flags, priority and pool, which never change within an execution. They
 // travel to the worker with the attempt and come back with its claim and its result, so that both can be decided without
 // reading the row. They prove nothing: a write finds out whether the row is as was thought (see [Guard]). 0: not known.
 //

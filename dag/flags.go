@@ -1,7 +1,7 @@
 package dag
 
-// Flags are facts about a task that never change and that scheduling needs at every step. The bits are stored; the sign stays
-// unused, so that there are 31.
+// Flags are facts about a task that scheduling needs at every step, and that never change but for [FlagDemo]: each execution says that of
+// the tasks that it starts. The bits are stored; the sign stays unused, so that there are 31.
 type Flags int32
 
 // The flags of a task.
@@ -15,6 +15,7 @@ const (
 	FlagTimeout                      // has a start-to-close timeout of its own
 	FlagUnknown                      // no worker was ever known to have its executor: fails when it gets ready (spec K13)
 	FlagOnce                         // must not be started twice: it is lost with its worker, so it is not claimed before it can start
+	FlagDemo                         // is only demonstrated: its worker does not run it, and makes up a result (spec 3.10)
 )
 
 // FlagPolicy marks tasks whose policy decisions need even when nothing fails.

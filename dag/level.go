@@ -16,6 +16,8 @@ const (
 	// AheadLevel: workers claim attempts before they have a slot, and coordinators know that what is handed back may never have
 	// begun. Nothing is stored otherwise.
 	AheadLevel Level = 3
+	// DemoLevel: a task may be demonstrated. Older workers would run it.
+	DemoLevel Level = 4
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -41,6 +43,7 @@ var AllLevels = Levels{
 	{Level: BaseLevel, Name: "base", Since: "0.1.0"},
 	{Level: RunsLevel, Name: "references and runs", Since: "0.3.0", Adopted: true},
 	{Level: AheadLevel, Name: "claims ahead", Since: "0.4.0"},
+	{Level: DemoLevel, Name: "demonstrations", Since: "0.5.0", Needs: func(t *Task) bool { return t.Demo }},
 }
 
 // Highest is the level of a process that has all of the table.

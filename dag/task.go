@@ -109,6 +109,7 @@ type Task struct {
 	Repeatable      bool          // may run twice at once without harm: may start before its claim is confirmed
 	Timeout         time.Duration // start to close, of one attempt; 0: the executor's own
 	ScheduleToStart time.Duration // ready to started; 0: none
+	Demo            bool          // is only demonstrated by the execution that it is submitted for (spec 3.10)
 	TreeTimeout     time.Duration // root only: start to end of the whole tree; 0: none
 	NotBefore       time.Time     // zero: none
 

@@ -221,6 +221,8 @@ func other(t *testing.T, value reflect.Value) reflect.Value {
 	switch value.Kind() {
 	case reflect.Int, reflect.Int64:
 		out.SetInt(value.Int() + 1)
+	case reflect.Float64:
+		out.SetFloat(value.Float() + 1)
 	case reflect.String:
 		out.SetString(value.String() + "1")
 	default:

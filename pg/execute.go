@@ -142,7 +142,7 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	if closed, user, err := p.keepPools(ctx, c, tree, plan.Restarts); err != nil || len(closed) > 0 {
 		return &Execution{Status: executionClosed, closed: closed, user: user}, err
 	}
-	eff, err := p.write(ctx, c, tree, of, plan.Restarts)
+	eff, err := p.write(ctx, c, tree, of, plan.Restarts, neededLevel{s.levels.Needed(&dag.Task{Demo: opts.Demo}), s})
 	if err != nil {
 		return nil, err
 	}
@@ -229,9 +229,10 @@ func (p *planner) keepPools(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, 
 const restartStep = 10_000
 
 // write puts the tasks back to their beginning, begins the execution, and commits. All that is ready waits in Postgres at first.
-func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of treeFacts, restarts []dag.Restart) (*Effects, error) {
+func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of treeFacts, restarts []dag.Restart, needs neededLevel) (*Effects, error) {
 	eff := &Effects{}
 	b := &pgx.Batch{}
+	queueLevel(b, needs.Level, needs.s.version)
 	if of.cancelled != nil {
 		first, end := tree.Range()
 		b.Queue(sql("RecordCancellation"), tree, first, end)
@@ -239,12 +240,14 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 	var ready []*dag.Row
 	var releases []dag.Key
 	var delta dag.TreeDelta
+	reflagged := false
 	for from := 0; from < len(restarts); from += restartStep {
 		part := restarts[from:min(from+restartStep, len(restarts))]
 		queueRestarts(b, tree, part)
 	}
 	for _, r := range restarts {
 		node := p.nodes[r.Index]
+		reflagged = reflagged || r.Flags != node.Flags
 		delta.Count(node.State, node.Flags, -1)
 		delta.Count(r.State, node.Flags, +1)
 		k := tree.Key(r.Index)
@@ -264,7 +267,7 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		queueStretches(b, eff.Waiting, map[dag.Key]bool{})
 	}
 	b.Queue(sql("StartExecution"), tree, delta.Held, delta.Unfinished, delta.Completed, delta.Failed, delta.Cancelled, delta.Blocked, delta.LeavesCompleted,
-		of.execution, of.cancelled).
+		of.execution, of.cancelled, reflagged).
 		QueryRow(func(row pgx.Row) error {
 			t := TreeSequence{Tree: tree}
 			var changed bool
@@ -274,24 +277,31 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		})
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
-		return nil, fmt.Errorf("start execution of tree %d: %w", tree, err)
+		return nil, fmt.Errorf("start execution of tree %d: %w", tree, levelRefusal(err, needs.s.levels, needs.Level))
 	}
 	return eff, nil
+}
+
+// neededLevel is the feature level that an execution needs of all live processes.
+type neededLevel struct {
+	dag.Level
+	s *Store
 }
 
 // queueRestarts writes the first states of the tasks given.
 func queueRestarts(b *pgx.Batch, tree dag.TreeKey, restarts []dag.Restart) {
 	n := len(restarts)
-	keys, was, wasAttempt := make([]int64, n), make([]int16, n), make([]int32, n)
+	keys, was, wasAttempt, flags := make([]int64, n), make([]int16, n), make([]int32, n), make([]int32, n)
 	state, attempt, remaining, blocked := make([]int16, n), make([]int32, n), make([]int32, n), make([]int64, n)
 	for i, r := range restarts {
 		keys[i], was[i], wasAttempt[i] = int64(tree.Key(r.Index)), int16(r.From), r.Was
+		flags[i] = int32(r.Flags)
 		state[i], attempt[i], remaining[i] = int16(r.State), r.Attempt, r.Remaining
 		if r.State == dag.Blocked {
 			blocked[i] = int64(tree.Key(r.BlockedBy))
 		}
 	}
-	b.Queue(sql("RestartRows"), keys, was, wasAttempt, state, attempt, remaining, blocked, n)
+	b.Queue(sql("RestartRows"), keys, was, wasAttempt, state, attempt, remaining, blocked, n, flags)
 }
 
 // Below are a task's descendants, and what depends on it or on them, transitively; the task itself first.

@@ -97,6 +97,10 @@ func (s *Store) outdated(ctx context.Context, level dag.Level, worker bool) erro
 	return e
 }
 
+// SetLevels says which feature levels this process has, and its version, for executions of stored trees; see [Submission] for the others.
+// Call it before the store is used.
+func (s *Store) SetLevels(levels dag.Levels, version string) { s.levels, s.version = levels, version }
+
 // queueLevel adds to a transaction that stores trees what makes it fail while a live process is below the level that they
 // need, and what records the level. It comes before anything else in the transaction that waits for locks of workers, and
 // near the commit: while a level is used for the first time, no process can begin. Trees of the base level cost nothing.

@@ -33,6 +33,8 @@ type Store struct {
 	resident    *residentTrees
 	secret      []byte
 	known       dag.Known
+	levels      dag.Levels // see [Store.SetLevels]
+	version     string
 
 	settles, claims caution
 	tried, refused  atomic.Int64 // see OptimisticTransactions

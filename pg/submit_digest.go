@@ -76,6 +76,9 @@ func (d *digester) addBytes(t *dag.Task) {
 		q := strconv.AppendBool(append(strconv.AppendQuote(nil, dep.Ref), ' '), dep.Optional)
 		b = appendSized(b, strconv.AppendQuote(append(q, ' '), dep.Type))
 	}
+	if t.Demo {
+		b = appendSized(b, "demo")
+	}
 	if len(t.Faults) > 0 { // what could not be read is not the same as what is not there
 		b = appendSized(b, "faulty")
 	}
@@ -88,6 +91,9 @@ func (d *digester) addBytes(t *dag.Task) {
 // next time; only a task of a Go caller has nothing else that names it.
 func (d *digester) addValues(t *dag.Task) {
 	b := d.scratch[:0]
+	if t.Demo {
+		b = appendSized(b, "demo")
+	}
 	for _, s := range [...]string{t.ID, t.Name, t.ParentRef, t.UserID, t.Pool} {
 		b = appendSized(b, s)
 	}

@@ -169,6 +169,7 @@ func (t *stagedTree) flags(i int) (f dag.Flags) {
 		{dag.FlagTimed, p.custom != nil && (!p.custom.notBefore.IsZero() || p.custom.scheduleToStart > 0)},
 		{dag.FlagTimeout, p.custom != nil && p.custom.timeout > 0},
 		{dag.FlagUnknown, unknown(p, t.sub.Known)},
+		{dag.FlagDemo, p.demo},
 		{dag.FlagOnce, p.custom != nil && p.custom.onLost == dag.FailLost},
 	} {
 		if fact.set {

@@ -74,6 +74,8 @@ type Config struct {
 	// version of it counts within a second, unless it is faulty.
 	WorkerFile string
 	SecretsDir string // a directory with a file for each secret, such as a mounted Secret of Kubernetes; empty: none
+	// DemoSleepScale is by how much longer demonstrations last than their executors say (spec 3.10); default 1; below 0: they take no time.
+	DemoSleepScale float64
 
 	// Validate checks a call's inputs before its executor runs; an error fails the attempt for good. nil: they are checked
 	// against the executor's schema and the task's own.
@@ -114,6 +116,7 @@ func (c *Config) setDefaults() {
 	c.override()
 	c.setPools()
 	orDefault(&c.Ahead, 1024)
+	orDefault(&c.DemoSleepScale, 1)
 	orDefault(&c.Beat, 5*time.Second)
 	orDefault(&c.KillGrace, 5*time.Second)
 	orDefault(&c.DrainGrace, 25*time.Second)

@@ -37,6 +37,9 @@ func FromSettings(s *config.Worker) (url string, cfg Config) {
 		Resend: s.Resend, AskWithin: s.AskWithin, Ahead: s.ClaimAhead, Override: s.ExecutorOverride,
 		WorkerFile: s.WorkerFile, SecretsDir: s.SecretsDir,
 	}
+	if cfg.DemoSleepScale = float64(s.DemoSleepScale); cfg.DemoSleepScale == 0 {
+		cfg.DemoSleepScale = -1
+	}
 	if s.ClaimAhead == 0 {
 		cfg.Ahead = -1
 	}

@@ -133,7 +133,7 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 		s.byKey[opts.IdempotencyKey] = keyed{sub, canonical(given)}
 	}
 	if !opts.Hold {
-		s.execute(s.tasks[sub.TreeID], coordinator.ExecuteOptions{})
+		s.execute(s.tasks[sub.TreeID], coordinator.ExecuteOptions{Demo: opts.Demo})
 	}
 	return sub, nil
 }
@@ -250,6 +250,9 @@ func (s *Service) execute(t *task, opts coordinator.ExecuteOptions) (started int
 	if started > 0 {
 		tr.status.StartedAt, tr.status.FinishedAt = time.Now(), time.Time{}
 		s.add(tr, coordinator.Event{Type: coordinator.EventExecution, Status: dag.StatusInProgress})
+		if opts.Demo {
+			s.demonstrate(tr)
+		}
 	}
 	return started
 }

@@ -72,6 +72,9 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 	if opts.Hold {
 		options = append(options, client.Hold())
 	}
+	if opts.Demo {
+		options = append(options, client.WithDemo())
+	}
 	got, err := r.c.SubmitJSON(ctx, bytes.NewReader(apitest.Document(given, "")), options...)
 	if err != nil {
 		return nil, err
@@ -87,6 +90,9 @@ func (r *remote) Execute(ctx context.Context, id string, opts coordinator.Execut
 	var options []client.ExecuteOption
 	if opts.Force {
 		options = append(options, client.Force())
+	}
+	if opts.Demo {
+		options = append(options, client.Demo())
 	}
 	if opts.RerunCancelled {
 		options = append(options, client.RerunCancelled())

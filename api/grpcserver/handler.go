@@ -36,7 +36,7 @@ func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.Execut
 		return nil, missing("task_id")
 	}
 	got, err := h.on(ctx).Execute(ctx, r.TaskId, coordinator.ExecuteOptions{
-		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies,
+		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, Demo: r.Demo,
 	})
 	if err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ func (h *handler) newTasks(first *pb.SubmitRequest, in *inbox) iter.Seq2[*dag.Ta
 }
 
 func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
-	opts := coordinator.SubmitOptions{IdempotencyKey: o.GetIdempotencyKey(), UserID: o.GetUserId(), Hold: o.GetHold()}
+	opts := coordinator.SubmitOptions{IdempotencyKey: o.GetIdempotencyKey(), UserID: o.GetUserId(), Hold: o.GetHold(), Demo: o.GetDemo()}
 	for _, text := range []struct{ field, value string }{{"idempotency_key", opts.IdempotencyKey}, {"user_id", opts.UserID}} {
 		if utf8.RuneCountInString(text.value) > 255 {
 			return opts, api.InvalidParameter("options."+text.field, text.field+" must be at most 255 characters long")

@@ -130,6 +130,9 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 		method = "tasks.create"
 	}
 	params := map[string]any{"tasks": json.RawMessage(apitest.Document(given, opts.UserID))}
+	if opts.Demo {
+		params["use_demo"] = true
+	}
 	if opts.IdempotencyKey != "" {
 		params["idempotency_key"] = opts.IdempotencyKey
 	}
@@ -153,7 +156,7 @@ func (r *remote) Execute(ctx context.Context, id string, opts coordinator.Execut
 		Success   bool
 		Cancelled string `json:"cancelled_id"`
 	}
-	_, err := r.post(ctx, "tasks.execute", map[string]any{"task_id": id, "force": opts.Force, "rerun_cancelled": opts.RerunCancelled}, &out)
+	_, err := r.post(ctx, "tasks.execute", map[string]any{"task_id": id, "force": opts.Force, "rerun_cancelled": opts.RerunCancelled, "use_demo": opts.Demo}, &out)
 	if err != nil {
 		return nil, err
 	}

@@ -110,10 +110,11 @@ func (h *Handler) parseExecution(x *exchange, raw json.RawMessage) (*execution, 
 		wait:   p.flag("wait", false),
 		options: coordinator.ExecuteOptions{
 			Force: p.flag("force", false), RerunCancelled: p.flag("rerun_cancelled", false), RerunDependencies: p.flag("rerun_dependencies", false),
+			Demo: p.flag("use_demo", false),
 		},
 	}
 	e.deadline = time.Duration(p.seconds("timeout", h.cfg.MaxWait.Seconds()) * float64(time.Second))
-	p.unsupported("use_demo", "copy_execution", "copy_children", "webhook_config")
+	p.unsupported("copy_execution", "copy_children", "webhook_config")
 	switch {
 	case p.err != nil:
 		return nil, p.err
@@ -152,7 +153,7 @@ func (x *exchange) idempotencyKey(parameter string) (string, error) {
 func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *execution, resumes bool) (*started, error) {
 	answer := &started{Success: true, Protocol: "jsonrpc", TaskID: e.id, Status: "started", Message: "Task execution started", did: coordinator.Started}
 	if e.id == "" {
-		sub, err := svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key}, h.read(e.tasks, nil))
+		sub, err := svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key, Demo: e.options.Demo}, h.read(e.tasks, nil))
 		if err != nil {
 			return nil, err
 		}

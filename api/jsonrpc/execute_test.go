@@ -62,7 +62,6 @@ func TestExecuteFaults(t *testing.T) {
 		{"neither", `{}`, "Either task_id or tasks array is required"},
 		{"unknown", `{"task_id":"x"}`, "Task x not found"},
 		{"tasks no array", `{"tasks":{"name":"x"}}`, "tasks must be an array"},
-		{"demo", `{"task_id":"x","use_demo":true}`, "use_demo is not supported"},
 		{"copy", `{"task_id":"x","copy_execution":true}`, "copy_execution is not supported"},
 		{"webhook", `{"tasks":[{"name":"x"}],"webhook_config":{"url":"u"}}`, "webhook_config is not supported"},
 		{"bad tree", `{"tasks":[{"name":"x"},{"name":"y"}]}`, "Multiple root tasks found"},

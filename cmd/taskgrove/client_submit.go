@@ -54,7 +54,7 @@ func (f *following) follow(ctx context.Context, s *session, id string) error {
 func submitCommand() *cobra.Command {
 	var f following
 	var key, user string
-	var hold, allowUnknown bool
+	var hold, demo, allowUnknown bool
 	var timeout time.Duration
 	cmd := clientCommand("submit FILE|-", "Submit a tree of tasks",
 		"Submits a tree, in JSON or YAML: a list of tasks, {\"tasks\": [...]}, or one task. Prints the tree's id.\n"+
@@ -76,6 +76,9 @@ func submitCommand() *cobra.Command {
 			}
 			if user != "" {
 				options = append(options, client.WithUser(user))
+			}
+			if demo {
+				options = append(options, client.WithDemo())
 			}
 			if hold {
 				options = append(options, client.Hold())
@@ -100,10 +103,14 @@ func submitCommand() *cobra.Command {
 	cmd.Flags().StringVar(&key, "idempotency-key", "", "a repeated submission with the same key gets the first answer")
 	cmd.Flags().StringVar(&user, "user", "", "owner of tasks that name none")
 	cmd.Flags().BoolVar(&allowUnknown, "allow-unknown", false, "submit a tree with keys that have no effect and are nearly one that has, too")
+	cmd.Flags().BoolVar(&demo, "use-demo", false, demoHelp)
 	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m; 0: what the root's tree_timeout says")
 	return cmd
 }
+
+// demoHelp says what --use-demo does.
+const demoHelp = "run nothing: workers make up results, which have demo_mode"
 
 // noteSubmitted notes what a submitter may not expect.
 func (s *session) noteSubmitted(document *treefile.File, out *client.Submitted) {
@@ -163,7 +170,7 @@ func faultsIn(f *treefile.File, err error) error {
 
 func rerunCommand() *cobra.Command {
 	var f following
-	var force, cancelled, dependencies bool
+	var force, cancelled, dependencies, demo bool
 	cmd := clientCommand("rerun TASK", "Start a held tree, or run again what failed",
 		"Runs again what failed in a tree, and what depends on it; starts what is held. With the id of a task that is no\n"+
 			"root, only that task and what it depends on.\n"+taskRefHelp,
@@ -174,6 +181,9 @@ func rerunCommand() *cobra.Command {
 			}
 			if cancelled {
 				options = append(options, client.RerunCancelled())
+			}
+			if demo {
+				options = append(options, client.Demo())
 			}
 			if dependencies {
 				options = append(options, client.RerunDependencies())
@@ -211,6 +221,7 @@ func rerunCommand() *cobra.Command {
 	cmd.ValidArgsFunction = completeTasks(1)
 	cmd.Flags().BoolVar(&force, "force", false, "also if it has completed or was cancelled; of a root, all tasks of its tree")
 	cmd.Flags().BoolVar(&cancelled, "cancelled", false, "cancelled tasks, too: also those that the task depends on")
+	cmd.Flags().BoolVar(&demo, "use-demo", false, demoHelp)
 	cmd.Flags().BoolVar(&dependencies, "rerun-dependencies", false, "completed dependencies of what runs again, too")
 	return cmd
 }

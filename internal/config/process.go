@@ -214,17 +214,18 @@ type Slots struct {
 
 // Attempts is how a worker holds what it was given.
 type Attempts struct {
-	ClaimAhead   int           `envconfig:"CLAIM_AHEAD" default:"1024" min:"0" max:"8192" desc:"how many attempts of a pool are claimed before a slot is free for them, at most, while runs are so short that they start within milliseconds; 0: none"`
-	Beat         time.Duration `envconfig:"BEAT" default:"5s" min:"100ms" max:"10m" desc:"time between two beats of the worker; a fraction of the coordinators' TASKGROVE_LEASE"`
-	KillGrace    time.Duration `envconfig:"KILL_GRACE" default:"5s" min:"100ms" max:"10m" desc:"how long before its lease ends a disconnected worker tells executors to stop; at most half of the lease"`
-	DrainGrace   time.Duration `envconfig:"DRAIN_GRACE" default:"25s" min:"1ms" max:"24h" desc:"how long running attempts may continue after SIGTERM; those not done by then are handed back"`
-	FlushGrace   time.Duration `envconfig:"FLUSH_GRACE" default:"10s" min:"1ms" max:"1h" desc:"how long a stopping worker waits for its results to be recorded"`
-	MaxKept      int           `envconfig:"MAX_KEPT_RESULTS" default:"10000" min:"1" max:"20000" desc:"the worker takes no more tasks while it has more than this many unrecorded results"`
-	MaxKeptBytes Size          `envconfig:"MAX_KEPT_BYTES" default:"128MiB" min:"1MiB" max:"64GiB" desc:"the same, for the size of these results"`
-	InlineResult Size          `envconfig:"INLINE_RESULT_BYTES" default:"1MiB" min:"1KiB" max:"8MiB" desc:"larger results are sent in parts before they are reported; never more than half of NATS's largest message"`
-	MaxLogBytes  Size          `envconfig:"MAX_LOG_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much one attempt may log; the rest is dropped"`
-	Resend       time.Duration `envconfig:"RESEND" default:"10s" min:"10ms" max:"1h" desc:"how long to wait for the receipt of a result before sending it again"`
-	AskWithin    time.Duration `envconfig:"ASK_WITHIN" default:"5s" min:"10ms" max:"10m" desc:"how long to wait for the answer to a request before repeating it"`
+	DemoSleepScale Factor        `envconfig:"DEMO_SLEEP_SCALE" alias:"AIPARTNERUPFLOW_DEMO_SLEEP_SCALE" default:"1" desc:"by how much longer demonstrations last than their executors say; 0: they take no time"`
+	ClaimAhead     int           `envconfig:"CLAIM_AHEAD" default:"1024" min:"0" max:"8192" desc:"how many attempts of a pool are claimed before a slot is free for them, at most, while runs are so short that they start within milliseconds; 0: none"`
+	Beat           time.Duration `envconfig:"BEAT" default:"5s" min:"100ms" max:"10m" desc:"time between two beats of the worker; a fraction of the coordinators' TASKGROVE_LEASE"`
+	KillGrace      time.Duration `envconfig:"KILL_GRACE" default:"5s" min:"100ms" max:"10m" desc:"how long before its lease ends a disconnected worker tells executors to stop; at most half of the lease"`
+	DrainGrace     time.Duration `envconfig:"DRAIN_GRACE" default:"25s" min:"1ms" max:"24h" desc:"how long running attempts may continue after SIGTERM; those not done by then are handed back"`
+	FlushGrace     time.Duration `envconfig:"FLUSH_GRACE" default:"10s" min:"1ms" max:"1h" desc:"how long a stopping worker waits for its results to be recorded"`
+	MaxKept        int           `envconfig:"MAX_KEPT_RESULTS" default:"10000" min:"1" max:"20000" desc:"the worker takes no more tasks while it has more than this many unrecorded results"`
+	MaxKeptBytes   Size          `envconfig:"MAX_KEPT_BYTES" default:"128MiB" min:"1MiB" max:"64GiB" desc:"the same, for the size of these results"`
+	InlineResult   Size          `envconfig:"INLINE_RESULT_BYTES" default:"1MiB" min:"1KiB" max:"8MiB" desc:"larger results are sent in parts before they are reported; never more than half of NATS's largest message"`
+	MaxLogBytes    Size          `envconfig:"MAX_LOG_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much one attempt may log; the rest is dropped"`
+	Resend         time.Duration `envconfig:"RESEND" default:"10s" min:"10ms" max:"1h" desc:"how long to wait for the receipt of a result before sending it again"`
+	AskWithin      time.Duration `envconfig:"ASK_WITHIN" default:"5s" min:"10ms" max:"10m" desc:"how long to wait for the answer to a request before repeating it"`
 }
 
 // Executors are the guards of executors, and what the operator gives them.

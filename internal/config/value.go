@@ -336,3 +336,21 @@ func (p *Pools) Decode(text string) error {
 	}
 	return nil
 }
+
+// Factor is by how much something is multiplied.
+type Factor float64
+
+func (f *Factor) takes() string { return "a number from 0 to 1000" }
+
+// Decode implements envconfig.Decoder.
+func (f *Factor) Decode(text string) error {
+	n, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil || !(n >= 0 && n <= 1000) {
+		return errors.New("not a factor")
+	}
+	*f = Factor(n)
+	return nil
+}
+
+// String writes the number.
+func (f Factor) String() string { return strconv.FormatFloat(float64(f), 'g', -1, 64) }

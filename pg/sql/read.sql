@@ -131,10 +131,10 @@ where tree.key = $1 and tree.cancelled_at is not null
   and not exists (select from attempt a where a.task = t.key and a.number = t.attempt)
 
 -- name: StartExecution
--- Adds the deltas of a start or re-run to the tree's aggregate and begins a new execution. Expects: the execution $9, and the
+-- Adds the deltas of a start or re-run to the tree's aggregate and begins a new execution; $11: flags of its tasks changed. Expects: the execution $9, and the
 -- cancellation $10 or none, as planned; fails when that is not so. Locks: the tree.
 with t as (
-  update tree set execution = execution + 1, execution_start = sequence, cancelled_at = null, cancel_message = null,
+  update tree set execution = execution + 1, revision = revision + case when $11 then 1 else 0 end, execution_start = sequence, cancelled_at = null, cancel_message = null,
     started_at = null, held = held + $2, unfinished = unfinished + $3, completed = completed + $4, failed = failed + $5,
     cancelled = cancelled + $6, blocked = blocked + $7, leaves_completed = leaves_completed + $8,
     finished_at = case when unfinished + $3 = 0 then clock_timestamp() end,
@@ -158,9 +158,9 @@ select kind, task from followup where task >= $1 and task < $2
 -- fails when a row is not so. One that ran before begins another run.
 with w as (
 update task t set state = u.state, attempt = u.attempt, run = case when u.attempt = u.was_attempt then t.run else u.attempt end, remaining = u.remaining, failures = 0, crashes = 0,
-  started_at = null, progress = null, blocked_by = nullif(u.blocked_by, 0)
-from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::bigint[])
-  u(key, was, was_attempt, state, attempt, remaining, blocked_by)
+  started_at = null, progress = null, blocked_by = nullif(u.blocked_by, 0), flags = u.flags
+from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::bigint[], $9::integer[])
+  u(key, was, was_attempt, state, attempt, remaining, blocked_by, flags)
 where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt and t.worker is null
 returning t.key)
 select changed(count(*), $8, 'restart tasks') from w

@@ -83,6 +83,7 @@ type SubmitOptions struct {
 	UserId         string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                         // owner of tasks that name none
 	Hold           bool                   `protobuf:"varint,3,opt,name=hold,proto3" json:"hold,omitempty"`                                          // store only; Execute starts it
 	Timeout        *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`                                     // deadline of the whole tree, from its start; absent: none
+	Demo           bool                   `protobuf:"varint,5,opt,name=demo,proto3" json:"demo,omitempty"`                                          // nothing runs: workers make up results; not together with hold
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -143,6 +144,13 @@ func (x *SubmitOptions) GetTimeout() *durationpb.Duration {
 		return x.Timeout
 	}
 	return nil
+}
+
+func (x *SubmitOptions) GetDemo() bool {
+	if x != nil {
+		return x.Demo
+	}
+	return false
 }
 
 type NewTask struct {
@@ -587,6 +595,7 @@ type ExecuteRequest struct {
 	TaskId            string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	Force             bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`                                                  // run the task again though it is completed or cancelled; of a root, all of its tree
 	RerunDependencies bool                   `protobuf:"varint,3,opt,name=rerun_dependencies,json=rerunDependencies,proto3" json:"rerun_dependencies,omitempty"` // run completed dependencies of what runs again, too
+	Demo              bool                   `protobuf:"varint,5,opt,name=demo,proto3" json:"demo,omitempty"`                                                    // nothing runs: workers make up the results of what starts
 	RerunCancelled    bool                   `protobuf:"varint,4,opt,name=rerun_cancelled,json=rerunCancelled,proto3" json:"rerun_cancelled,omitempty"`          // run cancelled tasks again, too: also those that the task depends on
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -639,6 +648,13 @@ func (x *ExecuteRequest) GetForce() bool {
 func (x *ExecuteRequest) GetRerunDependencies() bool {
 	if x != nil {
 		return x.RerunDependencies
+	}
+	return false
+}
+
+func (x *ExecuteRequest) GetDemo() bool {
+	if x != nil {
+		return x.Demo
 	}
 	return false
 }
@@ -3893,12 +3909,13 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x1ctaskgrove/v1/taskgrove.proto\x12\ftaskgrove.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n" +
 	"\rSubmitRequest\x125\n" +
 	"\aoptions\x18\x01 \x01(\v2\x1b.taskgrove.v1.SubmitOptionsR\aoptions\x12+\n" +
-	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\"\x9a\x01\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\"\xae\x01\n" +
 	"\rSubmitOptions\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x12\n" +
 	"\x04hold\x18\x03 \x01(\bR\x04hold\x123\n" +
-	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\x96\x05\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x12\n" +
+	"\x04demo\x18\x05 \x01(\bR\x04demo\"\x96\x05\n" +
 	"\aNewTask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -3947,11 +3964,12 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"7\n" +
 	"\aWarning\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x97\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xab\x01\n" +
 	"\x0eExecuteRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12-\n" +
-	"\x12rerun_dependencies\x18\x03 \x01(\bR\x11rerunDependencies\x12'\n" +
+	"\x12rerun_dependencies\x18\x03 \x01(\bR\x11rerunDependencies\x12\x12\n" +
+	"\x04demo\x18\x05 \x01(\bR\x04demo\x12'\n" +
 	"\x0frerun_cancelled\x18\x04 \x01(\bR\x0ererunCancelled\"{\n" +
 	"\x0fExecuteResponse\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +

@@ -154,6 +154,7 @@ type Work struct {
 	UserId         string                 `protobuf:"bytes,15,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	Unlocks        bool                   `protobuf:"varint,16,opt,name=unlocks,proto3" json:"unlocks,omitempty"` // tasks depend on it: its result may offer its slot to one of them
 	Ahead          bool                   `protobuf:"varint,18,opt,name=ahead,proto3" json:"ahead,omitempty"`     // may be claimed before it has a slot; see also Beat
+	Demo           bool                   `protobuf:"varint,21,opt,name=demo,proto3" json:"demo,omitempty"`       // not to be run: the worker makes up a result
 	Facts          uint64                 `protobuf:"varint,17,opt,name=facts,proto3" json:"facts,omitempty"`     // what the coordinator knows of the task, packed; to be given back in Grant and Result
 	// Further attempts in the same message, of the same pool and priority, each whole but for this field. Only while all live workers of the pool
 	// have feature level 3: others don't see them, and reconcile offers them again.
@@ -311,6 +312,13 @@ func (x *Work) GetUnlocks() bool {
 func (x *Work) GetAhead() bool {
 	if x != nil {
 		return x.Ahead
+	}
+	return false
+}
+
+func (x *Work) GetDemo() bool {
+	if x != nil {
+		return x.Demo
 	}
 	return false
 }
@@ -2412,7 +2420,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xd1\x04\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xe5\x04\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -2435,7 +2443,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x0e \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x0f \x01(\tR\x06userId\x12\x18\n" +
 	"\aunlocks\x18\x10 \x01(\bR\aunlocks\x12\x14\n" +
-	"\x05ahead\x18\x12 \x01(\bR\x05ahead\x12\x14\n" +
+	"\x05ahead\x18\x12 \x01(\bR\x05ahead\x12\x12\n" +
+	"\x04demo\x18\x15 \x01(\bR\x04demo\x12\x14\n" +
 	"\x05facts\x18\x11 \x01(\x04R\x05facts\x12-\n" +
 	"\x04more\x18\x13 \x03(\v2\x19.taskgrove.worker.v1.WorkR\x04more\x12\x1e\n" +
 	"\n" +

@@ -81,7 +81,8 @@ type Description struct {
 type Connection struct {
 	Types []string // of the connections that fit: ssh, postgres, ...
 	// Fields are the inputs that say where to go and as whom. A connection may set any of them, and a task that names one may set none:
-	// else it could send the connection's password to a place of its own.
+	// else it could send the connection's password to a place of its own. A field "driver" that a connection sets neither by itself nor by a
+	// "url" is the connection's type.
 	Fields []string
 }
 

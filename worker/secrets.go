@@ -39,7 +39,7 @@ func (w *Worker) resolve(a *attempt, call *executors.Call, references []string) 
 	}
 	as, err := a.kind.uses.Resolve(call.Pool, call.Inputs, references)
 	if refusal, ok := errors.AsType[*secrets.Refusal](err); ok {
-		w.quiet.warn("secrets", "a task does not get what it names", "task_id", a.work.TaskId, "executor", a.work.Executor, "pool", call.Pool, "why", refusal.Why)
+		w.quiet.warn("secrets of "+call.Pool+" "+a.work.Executor, "a task does not get what it names", "task_id", a.work.TaskId, "executor", a.work.Executor, "pool", call.Pool, "why", refusal.Why)
 	}
 	if err != nil {
 		return err

@@ -23,8 +23,8 @@ const (
 	mostLines   = 1000     // of a secret that are looked for each
 )
 
-// addForms adds the ways in which a secret may be written: as it is; each of its lines, as logs are told by lines; the password in it, if
-// it is a URL; and all of these as encodings write them.
+// addForms adds the ways in which a secret may be written: as it is; each of its lines, as logs are told by lines; the parts of a URL or of
+// JSON; and all of these as encodings write them.
 func addForms(to map[string]bool, secret string) {
 	if len(secret) < leastBytes {
 		return
@@ -33,8 +33,8 @@ func addForms(to map[string]bool, secret string) {
 	if trimmed := strings.TrimSpace(secret); len(trimmed) >= leastBytes && trimmed != secret {
 		addEncoded(to, trimmed)
 	}
-	if password := passwordOf(secret); len(password) >= leastBytes {
-		addEncoded(to, password)
+	for _, part := range partsOf(secret) {
+		addEncoded(to, part)
 	}
 	if !strings.Contains(secret, "\n") {
 		return

@@ -3,6 +3,7 @@ package secrets
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,6 +43,10 @@ func (r *resolver) findConnection(inputs json.RawMessage, references []string) *
 		r.fault(text, text, false)
 		return nil
 	}
+	if slices.Contains(takes.Fields, "driver") && c.Fields["driver"] == nil && c.Fields["url"] == nil {
+		c = &workerfile.Connection{Type: c.Type, Fields: maps.Clone(c.Fields)}
+		c.Fields["driver"], _ = json.Marshal(c.Type) // text
+	}
 	if unknown := unknownFields(c, takes); len(unknown) > 0 {
 		text := fmt.Sprintf("connection: %q has fields that this executor does not take from one: %s", r.name, strings.Join(unknown, ", "))
 		r.fault(text, text, false)
@@ -72,8 +77,8 @@ func (r *resolver) passwords(field string, value []byte) {
 		text := unquoted(value)
 		if likePassword(field) {
 			r.values = append(r.values, text)
-		} else if password := passwordOf(text); password != "" {
-			r.values = append(r.values, password)
+		} else if u := urlOf(text); u != nil && u.User != nil {
+			r.values = append(r.values, passwordOf(u))
 		}
 	case '{':
 		for name, member := range rawjson.Members(value) {

@@ -3,7 +3,6 @@ package secrets
 import (
 	"bytes"
 	"cmp"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -153,17 +152,4 @@ func (r *Redactor) mayShow(text []byte) bool {
 // holds reports whether a form is in a text.
 func (r *Redactor) holds(text string) bool {
 	return slices.ContainsFunc(r.forms, func(f form) bool { return strings.Contains(text, f.text) })
-}
-
-// passwordOf is the password within a URL; empty: the text is none, or has none.
-func passwordOf(text string) string {
-	if !strings.Contains(text, "://") || !strings.Contains(text, "@") {
-		return ""
-	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return ""
-	}
-	password, _ := u.User.Password()
-	return password
 }

@@ -295,6 +295,24 @@ func TestNewValuesCountAtOnce(t *testing.T) {
 	})
 }
 
+// TestTypeIsTheDriver for executors that have such a field, unless a URL or the connection says it.
+func TestTypeIsTheDriver(t *testing.T) {
+	s := newStore(t, "connections: {a: {type: mariadb, host: h}, b: {type: postgres, driver: other}, c: {type: postgres, url: 'postgres://h'}}", environment{"TASKGROVE_CONNECTION_D": "mysql://h/db"}, nil)
+	d := executors.Description{Connection: &executors.Connection{Types: []string{"mariadb", "mysql", "postgres"}, Fields: []string{"driver", "url", "host", "database"}}}
+	for name, want := range map[string]string{
+		"a": `{"connection":"a","driver":"mariadb","host":"h"}`, "b": `{"connection":"b","driver":"other"}`, "c": `{"connection":"c","url":"postgres://h"}`,
+		"d": `{"connection":"d","driver":"mysql","host":"h","database":"db"}`,
+	} {
+		as, err := s.For(d).Resolve("p", json.RawMessage(`{"connection":"`+name+`"}`), []string{"connection"})
+		if err != nil || string(as.Inputs) != want {
+			t.Errorf("%s: got %s, %v, want %s", name, as.Inputs, err, want)
+		}
+	}
+	if len(s.file.File().Connections["a"].Fields) != 1 {
+		t.Error("the file was changed")
+	}
+}
+
 func TestNewRefusesWhatCannotBeRead(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "worker.yaml")
 	put(t, file, "conections: {}")

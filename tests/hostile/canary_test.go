@@ -1,0 +1,395 @@
+package hostile
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+	"google.golang.org/grpc"
+
+	"github.com/taskgrove/taskgrove/pg/pgtest"
+	"github.com/taskgrove/taskgrove/queue"
+	"github.com/taskgrove/taskgrove/queue/natsserver"
+)
+
+// canary is a secret that nothing may show. Its core is what is searched for.
+type canary struct{ name, core, value string }
+
+func newCanary(name string) canary {
+	core := strings.ToLower(rand.Text())
+	return canary{name, core, `C"` + core + `+/&=%`}
+}
+
+// needles are how the core is looked for: as it is, in base64 behind any number of bytes, in hexadecimal digits.
+func (c canary) needles() []string {
+	all := []string{c.core, hex.EncodeToString([]byte(c.core))}
+	for before := range 3 {
+		text := base64.RawStdEncoding.EncodeToString(append(make([]byte, before), c.core...))
+		all = append(all, text[4:len(text)-4])
+	}
+	return all
+}
+
+// safeBuffer is a buffer that several goroutines write to.
+type safeBuffer struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+func (b *safeBuffer) Bytes() []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Clone(b.all.Bytes())
+}
+
+// rawBytes is a codec of gRPC that leaves messages as they are.
+type rawBytes struct{}
+
+func (rawBytes) Name() string { return "raw" }
+
+func (rawBytes) Marshal(v any) ([]byte, error) { return *v.(*[]byte), nil }
+
+func (rawBytes) Unmarshal(data []byte, v any) error {
+	*v.(*[]byte) = bytes.Clone(data)
+	return nil
+}
+
+// collector takes traces by OTLP and keeps their bytes.
+func collector(t *testing.T) (address string, got *safeBuffer) {
+	t.Helper()
+	got = &safeBuffer{}
+	server := grpc.NewServer(grpc.ForceServerCodec(rawBytes{}), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+		var message []byte
+		if err := stream.RecvMsg(&message); err != nil {
+			return err
+		}
+		_, _ = got.Write(message)
+		empty := []byte{}
+		return stream.SendMsg(&empty)
+	}))
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(listener) })
+	t.Cleanup(func() { server.Stop(); serving.Wait() })
+	return "http://" + listener.Addr().String(), got
+}
+
+// echoes is a service that answers with all that it was sent, and fails if its path says so.
+func echoes(t *testing.T) (url string, got *safeBuffer) {
+	t.Helper()
+	got = &safeBuffer{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		user, password, _ := r.BasicAuth()
+		echo, _ := json.Marshal(map[string]any{"url": r.URL.String(), "query": r.URL.Query(), "headers": r.Header, "body": string(body), "user": user, "password": password})
+		_, _ = got.Write(echo)
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("X-Echo", r.Header.Get("X-Token"))
+		if strings.HasPrefix(r.URL.Path, "/fail") {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		if r.URL.Path == "/names-secrets" {
+			echo = []byte(`{"stdin":{"secret":"by-env"},"json":{"secret":"by-env"},"connection":"by-file"}`)
+		}
+		_, _ = w.Write(echo)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, got
+}
+
+// canaries is a cluster of processes whose worker has a canary at each place that secrets come from.
+type canaries struct {
+	t           *testing.T
+	path        string
+	all         map[string]canary
+	marker      string // that tasks print, and that must be found wherever canaries are looked for
+	database    string
+	store       string // NATS's files
+	nats        *natsserver.Server
+	natsLog     safeBuffer
+	wire        safeBuffer // every message in NATS
+	traces      *safeBuffer
+	service     string
+	heard       *safeBuffer // by the service
+	coordinator *child
+	worker      *child
+}
+
+func startCanaries(t *testing.T) *canaries {
+	t.Helper()
+	c := &canaries{t: t, path: build(t), all: map[string]canary{}, marker: "marker" + strings.ToLower(rand.Text()), database: pgtest.Database(t), store: t.TempDir()}
+	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url"} {
+		c.all[name] = newCanary(name)
+	}
+	c.service, c.heard = echoes(t)
+	var otlp string
+	otlp, c.traces = collector(t)
+	var err error
+	c.nats, err = natsserver.Start(natsserver.Config{StoreDir: c.store, Logger: slog.New(slog.NewTextHandler(&c.natsLog, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	must(t, err)
+	t.Cleanup(c.nats.Shutdown)
+	tap, err := nats.Connect(c.nats.CoordinatorURL())
+	must(t, err)
+	t.Cleanup(tap.Close)
+	for _, subject := range queue.CoordinatorPermissions("").Subscribe {
+		_, err = tap.Subscribe(subject, func(m *nats.Msg) {
+			_, _ = c.wire.Write(slices.Concat([]byte(m.Subject), []byte{'\n'}, m.Data, []byte{'\n'}))
+		})
+		must(t, err)
+	}
+	must(t, tap.Flush())
+	common := []string{"TASKGROVE_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp, "OTEL_EXPORTER_OTLP_INSECURE=true", "OTEL_BSP_SCHEDULE_DELAY=100"}
+	c.coordinator = startChild(t, c.path, "coordinator", append(common, "TASKGROVE_POSTGRES_URL="+c.database, "TASKGROVE_NATS_URL="+c.nats.CoordinatorURL(),
+		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR=127.0.0.1:0"), "coordinator")
+	c.worker = startChild(t, c.path, "worker", append(common, c.secrets()...), "worker")
+	return c
+}
+
+// secrets lays a canary at each place, and returns the worker's settings.
+func (c *canaries) secrets() []string {
+	dir, kept := c.t.TempDir(), c.t.TempDir()
+	put := func(path, text string) { must(c.t, os.WriteFile(path, []byte(text), 0o600)) }
+	put(filepath.Join(dir, "by-dir"), c.all["by-dir"].value+"\n")
+	put(filepath.Join(kept, "key"), c.all["by-file"].value+"\n")
+	at, err := pgx.ParseConfig(c.database)
+	must(c.t, err)
+	file, err := json.Marshal(map[string]any{
+		"secrets": map[string]any{"by-file": map[string]any{"file": filepath.Join(kept, "key")}, "by-variable": map[string]any{"env": "SOME_VARIABLE"}, "of-others": map[string]any{"env": "SOME_VARIABLE", "pools": []string{"others"}}},
+		"connections": map[string]any{
+			"by-connection": map[string]any{"type": "postgres", "host": at.Host, "port": at.Port, "username": at.User, "database": at.Database, "tls": "disable", "password": map[string]any{"secret": "of-connection"}},
+			"closed":        map[string]any{"type": "postgres", "host": "127.0.0.1", "port": 1, "username": at.User, "tls": "disable", "password": c.all["by-connection"].value},
+		},
+	})
+	must(c.t, err)
+	put(filepath.Join(kept, "worker.json"), string(file))
+	escaped := strings.NewReplacer("%", "%25", `"`, "%22", "/", "%2F", "+", "%2B", "&", "%26", "=", "%3D").Replace(c.all["by-variable-connection"].value)
+	return []string{
+		"TASKGROVE_NATS_URL=" + c.nats.WorkerURL("canary"), "TASKGROVE_WORKER_ID=canary", "TASKGROVE_WORKER_HTTP_ADDR=127.0.0.1:0",
+		"TASKGROVE_COMMAND_ALLOW=true", "TASKGROVE_ADDRESS_LOOPBACK=true",
+		"TASKGROVE_WORKER_FILE=" + filepath.Join(kept, "worker.json"), "TASKGROVE_SECRETS_DIR=" + dir,
+		"TASKGROVE_SECRET_BY_ENV=" + c.all["by-env"].value, "SOME_VARIABLE=" + c.all["by-variable"].value,
+		"TASKGROVE_SECRET_OF_CONNECTION=" + c.all["by-connection"].value,
+		"TASKGROVE_SECRET_BY_URL=" + c.service + "/url?token=" + c.all["by-url"].core,
+		"TASKGROVE_CONNECTION_BY_URL=postgres://nobody:" + escaped + "@127.0.0.1:1/none",
+	}
+}
+
+// named are all secrets that tasks may name.
+var named = []string{"by-env", "by-variable", "by-dir", "by-file"}
+
+// tree is a tree of tasks that do all they can to show the secrets that they are given.
+func (c *canaries) tree() string {
+	var tasks []map[string]any
+	add := func(name, executor string, inputs map[string]any, more map[string]any) {
+		task := map[string]any{"id": "canary-" + name, "name": name, "schemas": map[string]any{"method": executor}, "inputs": inputs, "parent_id": "canary-root"}
+		for k, v := range more {
+			task[k] = v
+		}
+		tasks = append(tasks, task)
+	}
+	ref := func(name string) any { return map[string]any{"secret": name} }
+	optional := map[string]any{"dependencies": []any{}}
+	shell := `echo ` + c.marker + `; printf '%s\n' "$X" "$X" "$(printf %s "$X" | base64)" "user:$X" "{\"x\":\"$X\"}"; printf '%s\n' "$X" >&2; cat; env`
+	for _, name := range named {
+		add("env-"+name, "command_executor", map[string]any{"command": shell, "env": map[string]any{"X": ref(name)}, "stdin": ref(name)}, optional)
+		add("args-"+name, "command_executor", map[string]any{"command": "/bin/echo", "args": []any{c.marker, ref(name)}}, optional)
+		add("failing-"+name, "command_executor", map[string]any{"command": shell + "; exit 3", "env": map[string]any{"X": ref(name)}, "fail_on_error": true},
+			map[string]any{"retry": map[string]any{"max_attempts": 2, "initial_delay": 0.01}})
+		add("headers-"+name, "rest_executor", map[string]any{"url": c.service + "/headers", "method": "POST", "headers": map[string]any{"X-Token": ref(name)}, "params": map[string]any{"p": ref(name)},
+			"json": map[string]any{"a": []any{ref(name), c.marker}}}, optional)
+		add("bearer-"+name, "rest_executor", map[string]any{"url": c.service + "/fail", "auth": map[string]any{"type": "bearer", "token": ref(name)}, "fail_on_error": true, "data": map[string]any{"d": ref(name)}, "method": "POST"}, optional)
+		add("basic-"+name, "rest_executor", map[string]any{"url": c.service + "/basic", "auth": map[string]any{"type": "basic", "username": "u", "password": ref(name)}}, optional)
+	}
+	add("large", "rest_executor", map[string]any{"url": c.service + "/large", "method": "POST", "json": strings.Repeat("x", 900<<10), "headers": map[string]any{"X-Token": ref("by-dir")}}, optional)
+	add("late", "command_executor", map[string]any{"command": shell + "; sleep 60", "env": map[string]any{"X": ref("by-file")}, "timeout": 0.5}, optional)
+	add("url", "rest_executor", map[string]any{"url": ref("by-url")}, optional)
+	add("connection", "sql_executor", map[string]any{"connection": "by-connection", "query": "select '" + c.marker + "' as m"}, optional)
+	add("closed", "sql_executor", map[string]any{"connection": "closed", "query": "select 1"}, optional)
+	add("variable", "sql_executor", map[string]any{"connection": "by-url", "query": "select 1"}, optional)
+	add("others", "command_executor", map[string]any{"command": "cat", "stdin": ref("of-others")}, optional)
+	add("names", "rest_executor", map[string]any{"url": c.service + "/names-secrets"}, optional)
+	picks := map[string]any{"type": "object", "properties": map[string]any{"json": map[string]any{}, "stdin": map[string]any{}, "connection": map[string]any{}}}
+	for name, of := range map[string][2]string{"hostile-stdin": {"command_executor", "parsed"}, "hostile-json": {"rest_executor", "names"}, "hostile-connection": {"sql_executor", "parsed"}} {
+		add(name, of[0], map[string]any{"command": "cat", "url": c.service + "/hostile", "method": "POST", "query": "select 1"}, map[string]any{
+			"schemas": map[string]any{"method": of[0], "input_schema": picks}, "dependencies": []any{map[string]any{"id": "canary-" + of[1], "required": true}}})
+	}
+	add("parsed", "noop_executor", map[string]any{"value": map[string]any{"stdin": ref("by-env"), "connection": "by-connection"}}, optional)
+	tasks = append(tasks, map[string]any{"id": "canary-root", "name": "root", "schemas": map[string]any{"method": "noop_executor"}, "inputs": map[string]any{}})
+	text, err := json.Marshal(map[string]any{"tasks": tasks})
+	must(c.t, err)
+	return string(text)
+}
+
+// cli runs a command of the shipped program and returns what it prints, also when it says that tasks have failed.
+func (c *canaries) cli(stdin string, args ...string) string {
+	c.t.Helper()
+	cmd := exec.CommandContext(c.t.Context(), c.path, append(args, "--server", c.coordinator.GRPC)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if _, ended := err.(*exec.ExitError); err != nil && !ended {
+		c.t.Fatal(err)
+	}
+	return string(out)
+}
+
+// TestSecretsAreNowhere runs tasks that show their secrets in every way that they have, and searches all that a cluster leaves.
+func TestSecretsAreNowhere(t *testing.T) {
+	c := startCanaries(t)
+	t.Logf("%.2000s", c.cli(c.tree(), "submit", "-", "--wait"))
+	c.cancelled()
+	answers := c.answers()
+	heard := c.heard.Bytes()
+	for _, name := range named {
+		if n := bytes.Count(heard, []byte(c.all[name].core)); n < 3 {
+			t.Errorf("%s reached the service %d times: it was not put in", name, n)
+		}
+	}
+	if !bytes.Contains(heard, []byte(c.all["by-url"].core)) || !bytes.Contains(heard, []byte(`\"json\":{\"secret\":\"by-env\"}`)) {
+		t.Error("the URL did not reach the service, or what a result names was not sent as it is")
+	}
+	metrics := c.fetch(c.coordinator.HTTP+"/metrics") + c.fetch(c.worker.HTTP+"/metrics")
+	_ = c.worker.cmd.Process.Signal(os.Interrupt)
+	<-c.worker.exited
+	_ = c.coordinator.cmd.Process.Signal(os.Interrupt)
+	<-c.coordinator.exited
+	wire := c.wire.Bytes()
+	c.nats.Shutdown()
+	for _, place := range []struct {
+		name string
+		text []byte
+		has  string // what must be in it, so that the search would find something
+	}{
+		{"Postgres", c.dump(), c.marker}, {"NATS's files", c.files(), c.marker}, {"messages in NATS", wire, "beat.canary"}, {"answers", []byte(answers), c.marker},
+		{"the coordinator's log", c.coordinator.out.Bytes(), "coordinator is ready"}, {"the worker's log", c.worker.out.Bytes(), "its pools are others"},
+		{"NATS's log", c.natsLog.Bytes(), "Server is ready"}, {"metrics", []byte(metrics), "taskgrove_"}, {"traces", c.traces.Bytes(), "canary-env-by-dir"},
+	} {
+		if !bytes.Contains(place.text, []byte(place.has)) {
+			t.Errorf("%s: %d bytes without %q: the search is worth nothing", place.name, len(place.text), place.has)
+		}
+		c.search(place.name, place.text)
+	}
+}
+
+// search looks for every canary.
+func (c *canaries) search(place string, text []byte) {
+	for _, secret := range c.all {
+		for _, needle := range secret.needles() {
+			if i := bytes.Index(text, []byte(needle)); i >= 0 {
+				c.t.Errorf("%s is in %s: …%q…", secret.name, place, text[max(0, i-200):min(len(text), i+60)])
+			}
+		}
+	}
+}
+
+// cancelled runs a task that prints its secret, and cancels it in mid-work.
+func (c *canaries) cancelled() {
+	c.t.Helper()
+	c.cli(`{"id":"canary-cancelled","name":"c","schemas":{"method":"command_executor"},"inputs":{"command":"echo $X; echo $X >&2; exec sleep 600","env":{"X":{"secret":"by-env"}}}}`, "submit", "-")
+	for !strings.Contains(c.cli("", "logs", "canary-cancelled"), "***") {
+		if c.t.Context().Err() != nil {
+			c.t.Fatal("the task said nothing")
+		}
+	}
+	c.cli("", "cancel", "canary-cancelled")
+	if got := c.cli("", "watch", "canary-cancelled"); !strings.Contains(got, "cancelled") {
+		c.t.Errorf("cancelled: %s", got)
+	}
+}
+
+// answers are what clients are told of all that ran.
+func (c *canaries) answers() string {
+	var all strings.Builder
+	for _, args := range [][]string{
+		{"tree", "canary-root", "-o", "json"}, {"tree", "canary-root"}, {"logs", "canary-root"}, {"watch", "canary-root", "-o", "json"}, {"why", "canary-hostile-stdin"},
+		{"list", "--tasks", "--tree", "canary-root", "-o", "json"}, {"workers", "-o", "json"}, {"executors", "rest", "-o", "json"}, {"verify"}, {"get", "canary-cancelled", "--attempts"},
+		{"get", "canary-failing-by-env", "--attempts", "-o", "json"}, {"get", "canary-hostile-stdin"}, {"get", "canary-hostile-connection"}, {"get", "canary-others"}, {"get", "canary-env-by-dir"},
+		{"logs", "canary-cancelled"}, {"get", "canary-connection"}, {"get", "canary-closed"}, {"get", "canary-late", "-o", "json"},
+	} {
+		all.WriteString(c.cli("", args...))
+	}
+	text := all.String()
+	for _, want := range []string{
+		`[command_executor] stdin: there is no secret \"of-others\" for tasks of pool \"command_executor\"`, // a result names none, one of others is none
+		"connection: only the task itself may name one", "***",
+	} {
+		if !strings.Contains(text, want) && !strings.Contains(text, strings.ReplaceAll(want, `\"`, `"`)) {
+			c.t.Errorf("no answer says %q", want)
+		}
+	}
+	if c.t.Failed() {
+		c.t.Log(text)
+	}
+	return text
+}
+
+func (c *canaries) fetch(url string) string {
+	c.t.Helper()
+	answer, err := http.Get(url)
+	must(c.t, err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	must(c.t, err)
+	return string(body)
+}
+
+// dump is every row of every table.
+func (c *canaries) dump() []byte {
+	c.t.Helper()
+	ctx := context.WithoutCancel(c.t.Context())
+	conn, err := pgx.Connect(ctx, c.database)
+	must(c.t, err)
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, `SELECT quote_ident(schemaname) || '.' || quote_ident(tablename) FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema')`)
+	must(c.t, err)
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(c.t, err)
+	var out bytes.Buffer
+	for _, table := range tables {
+		fmt.Fprintf(&out, "%s\n", table)
+		_, err := conn.PgConn().CopyTo(ctx, &out, "COPY "+table+" TO STDOUT")
+		if err != nil && !strings.Contains(err.Error(), "cannot copy from partitioned table") { // its partitions are tables, too
+			c.t.Fatal(err)
+		}
+	}
+	return out.Bytes()
+}
+
+// files are the contents of NATS's files.
+func (c *canaries) files() []byte {
+	var out bytes.Buffer
+	must(c.t, filepath.WalkDir(c.store, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		out.Write(text)
+		return err
+	}))
+	return out.Bytes()
+}

@@ -30,7 +30,12 @@ func (o Options) inputKeys() map[string]treedoc.InputKeys {
 		if json.Unmarshal(d.Inputs, &schema) != nil {
 			continue
 		}
-		all[d.ID] = treedoc.InputKeys{Names: slices.Sorted(maps.Keys(schema.Properties)), Required: schema.Required}
+		keys := treedoc.InputKeys{Names: slices.Sorted(maps.Keys(schema.Properties)), Required: schema.Required}
+		if c := d.Connection; c != nil && len(keys.Names) > 0 {
+			keys.Names = slices.Compact(slices.Sorted(slices.Values(append(keys.Names, "connection"))))
+			keys.Required = slices.DeleteFunc(keys.Required, func(name string) bool { return slices.Contains(c.Fields, name) })
+		}
+		all[d.ID] = keys
 	}
 	return all
 }

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -100,9 +99,6 @@ func places[P config.Process](t *testing.T, process string, parts func(P) any) s
 	return out.String()
 }
 
-// address is where something lies that is made anew each time.
-var address = regexp.MustCompile(`\(0x[0-9a-f]+\)`)
-
 // fields are the values of a struct's fields, as text, by their paths. A struct within is told by its own fields.
 func fields(at string, of reflect.Value) map[string]string {
 	if of.Kind() == reflect.Interface {
@@ -116,7 +112,7 @@ func fields(at string, of reflect.Value) map[string]string {
 			maps.Copy(out, fields(name, field))
 		case reflect.Func, reflect.Pointer, reflect.Interface:
 		default:
-			out[name] = address.ReplaceAllString(fmt.Sprintf("%#v", field), "")
+			out[name] = fmt.Sprintf("%#v", field)
 		}
 	}
 	return out

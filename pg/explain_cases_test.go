@@ -114,7 +114,7 @@ var hot = map[string]explained{
 	"TreeToExecute":         {args: "200"},
 	"RecordCancellation":    {args: of("200", "200::bigint << 24, 201::bigint << 24")},
 	"FollowupsOf":           {args: aTree, rows: 3000, whole: []string{"followup"}}, // once an execution; a followup is short-lived
-	"RestartRows":           {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500")},
+	"RestartRows":           {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500", fill("1", 500))},
 	"Relations":             {args: aTree},
 	"CancellableAfter":      {args: of(aTree, "100")},
 	"CancelTree":            {args: "295, 'stop', 0"},

@@ -86,7 +86,7 @@ func original(result map[string]json.RawMessage, key, text string) (string, bool
 		raw, err := base64.StdEncoding.DecodeString(text)
 		return string(raw), err == nil
 	}
-	if !from.trims {
+	if !from.trims || result["username"] != nil { // ssh_executor's results are not trimmed
 		return text, true
 	}
 	around := usual(text)

@@ -15,14 +15,16 @@ func TestStdinFrom(t *testing.T) {
 	inputs := json.RawMessage(`{"fetch":{"body":"b,a\n","json":{"n":[1]},"none":null},"a/b":{"~":"tilde"},
 		"mine":{"stdout":" x","encoding":"base64","stdout_trimmed":["a","b"]},
 		"image":{"url":"u","status_code":200,"headers":{},"method":"GET","body":"/9j/","encoding":"base64"},
+		"there":{"command":"c","return_code":0,"stdout":"a\n","stderr":"","success":true,"host":"h","username":"u"},
 		"bad":{"url":"u","status_code":200,"headers":{},"method":"GET","body":"?","encoding":"base64"}}`)
 	for pointer, want := range map[string]string{
-		"/fetch/body":  "b,a\n",
-		"/fetch/json":  `{"n":[1]}`,
-		"/fetch/none":  "null",
-		"/a~1b/~0":     "tilde",
-		"/mine/stdout": " x", // of an executor that only happens to use the key
-		"/image/body":  "\xff\xd8\xff",
+		"/fetch/body":   "b,a\n",
+		"/fetch/json":   `{"n":[1]}`,
+		"/fetch/none":   "null",
+		"/a~1b/~0":      "tilde",
+		"/there/stdout": "a\n", // of ssh_executor
+		"/mine/stdout":  " x",  // of an executor that only happens to use the key
+		"/image/body":   "\xff\xd8\xff",
 	} {
 		if got, err := stdinFrom(inputs, pointer); err != nil || got != want {
 			t.Errorf("%s: got %q, %v, want %q", pointer, got, err, want)

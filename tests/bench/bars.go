@@ -57,7 +57,7 @@ var bars = slices.Concat([]bar{
 	{aside: true, figure: "flat 1000000, claimed", of: flatClaimed, limit: 0.8},
 	{aside: true, figure: "flat 1000000, claimed: peak memory of coordinator", most: true, limit: 512, unit: "MiB"},
 	{aside: true, figure: "flat 1000000, claimed: peak memory of worker", most: true, limit: 128, unit: "MiB"},
-}, idleBars(), readBars())
+}, idleBars(), readBars(), executorBars())
 
 func idleBars() (all []bar) {
 	for _, process := range []string{"nats", "coordinator", "worker"} {

@@ -19,6 +19,7 @@ type options struct {
 	sleeps                  int
 	coordinators            int
 	largest, curve          int
+	calls                   int // of each executor, and of the library that it uses
 	only                    string
 	limits, peers           string   // directories of the programs; empty: not measured
 	programs                programs // built from these
@@ -46,6 +47,7 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.coordinators, "coordinators", 1, "coordinator processes")
 	flag.IntVar(&o.largest, "largest", 1_000_000, "tasks of the curve's largest tree")
 	flag.IntVar(&o.curve, "curve", 20_000, "tasks of each point of the other curves")
+	flag.IntVar(&o.calls, "calls", 500, "attempts of each executor in the suite executors, and as many calls of the library that it uses")
 	flag.StringVar(&o.only, "only", "", "suites, separated by commas; - for none; people for those of the table of bars, "+people+": "+strings.Join(suiteNames(), ", "))
 	flag.StringVar(&o.limits, "limits", "../shared/limits", "directory of the limits programs")
 	flag.StringVar(&o.peers, "peers", "../shared/peers", "directory of the peers program, which runs River")
@@ -59,7 +61,7 @@ func parse() (o options, err error) {
 	flag.Parse()
 	if *quick {
 		o.runs, o.tasks, o.hops, o.wide, o.largest, o.curve, o.sleeps, o.riverJobs = 1, 5000, 100, 5000, 10_000, 2000, 2000, 5000
-		o.limits, o.out, o.results = "", "", ""
+		o.calls, o.limits, o.out, o.results = 20, "", "", ""
 	}
 	if o.slots, err = numbers(*slots); err != nil {
 		return o, fmt.Errorf("-slots: %w", err)

@@ -62,6 +62,7 @@ var suites = []suite{
 	{name: "idle", run: idle},
 	{name: "copy", floors: []string{floorsOfCopy}, run: copyIDs},
 	{name: "steps", alone: withoutSteps},
+	{name: "executors", alone: overheads},
 	{name: "curve-tasks", run: curveOfTasks},
 	{name: "curve-workers", alone: curveOfWorkers},
 	{name: "curve-dependencies", run: curveOfEdges},

@@ -125,7 +125,7 @@ func (e *Executor) dial(p *plan) (*connection, error) {
 	conn := &connection{peer: p.peer}
 	creds := insecure.NewCredentials()
 	if p.tls != nil {
-		creds = &handshakes{credentials.NewTLS(p.tls.config(dialer)), conn}
+		creds = &handshakes{credentials.NewTLS(p.tls.Config(dialer, "")), conn}
 	}
 	cc, err := grpc.NewClient("passthrough:///"+p.peer.address,
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {

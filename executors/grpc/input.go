@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -18,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/headers"
 	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/tlsinput"
 )
 
 const maxRequests = 10_000
@@ -52,7 +54,7 @@ type peer struct {
 type plan struct {
 	in       *input
 	peer     peer
-	tls      *tlsOptions // nil: plain text
+	tls      *tlsinput.Options // nil: plain text
 	metadata metadata.MD
 	secrets  *headers.Set
 	service  protoreflect.FullName
@@ -139,6 +141,25 @@ func (p *plan) setServer() error {
 	}
 	p.peer.network, p.peer.host, p.peer.address = "tcp", u.Hostname(), net.JoinHostPort(u.Hostname(), port)
 	p.peer.secure = scheme == "grpcs"
+	return nil
+}
+
+// setTLS reads the input tls, beside what the server's scheme says.
+func (p *plan) setTLS() error {
+	options, said, err := tlsinput.Parse(p.in.TLS)
+	switch {
+	case err != nil:
+		return err
+	case said && options == nil && p.peer.secure:
+		return errors.New("must not be false with grpcs://")
+	case options != nil && strings.HasPrefix(p.in.Server, "grpc://"):
+		return errors.New("must not be set with grpc://, which is plain text: grpcs:// is not")
+	case options == nil && p.peer.secure:
+		options = &tlsinput.Options{}
+	}
+	if options != nil {
+		p.tls, p.peer.secure, p.peer.tls = options, true, options.Sum()
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/headers"
+	"github.com/taskgrove/taskgrove/executors/tlsinput"
 )
 
 var inputSchema = json.RawMessage(`{
@@ -18,12 +19,7 @@ var inputSchema = json.RawMessage(`{
     "metadata": {"type": ["object", "null"], "default": {}, "description": "Metadata to send: strings, or lists of strings. Values of names that end in ` + "`-bin`" + ` are base64. Names that begin with ` + "`grpc-`" + ` are refused"},
     "auth": ` + headers.AuthSchema + `,
     "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds, for everything: connecting, reflection, the call. The server is told. By default the task's own timeout, and 30 if it has none"},
-    "tls": {"type": ["boolean", "object", "null"], "default": false, "description": "true, or how: the connection is encrypted", "properties": {
-      "ca": {"type": "string", "description": "Authorities, as PEM: the server's certificate must be of one of them. By default, the machine's and those of the pool"},
-      "cert": {"type": "string", "description": "Own certificate, as PEM, for servers that demand one (mTLS)"},
-      "key": {"type": "string", "description": "Its private key, as PEM"},
-      "server_name": {"type": "string", "description": "The name that the server's certificate must have; by default the host of server"},
-      "insecure_skip_verify": {"type": "boolean", "default": false, "description": "Do not check the server's certificate"}}},
+    "tls": ` + tlsinput.Schema + `,
     "descriptor_set": {"type": ["string", "null"], "description": "Base64 of a FileDescriptorSet (` + "`protoc --include_imports --descriptor_set_out`, `buf build`" + `) that has the service. Without it and proto_file, the server is asked by reflection"},
     "proto_file": {"type": ["string", "object", "null"], "additionalProperties": {"type": "string"}, "description": "The text of a .proto file that has the service; if it imports others than google/protobuf's, an object with the text of each under its path"},
     "max_messages": {"type": ["integer", "null"], "minimum": 1, "maximum": 10000, "description": "Of a method with a stream of answers: end the call after so many. By default it is read to its end, and the result has the first 1000"},

@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/headers"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
 
@@ -172,7 +174,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		return nil, req.explain(ctx, err)
 	}
 	if in.FailOnError && !result.Success {
-		return nil, executors.RetryAfter(result.failure(), retryAfter(resp.Header, time.Now()))
+		return nil, result.failure(resp.Header)
 	}
 	return executors.Completed(result), nil
 }
@@ -202,17 +204,8 @@ func (e *Executor) send(ctx context.Context, call *executors.Call, r *request, i
 	return client.Do(req)
 }
 
-// harmless are the headers that go along with a redirect to another origin. Any other may be a credential under a name of
-// the service's own (X-Api-Key, PRIVATE-TOKEN), so it stays behind.
-var harmless = map[string]bool{
-	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Content-Encoding": true,
-	"Content-Language": true, "Content-Length": true, "Content-Type": true, "If-Match": true, "If-Modified-Since": true,
-	"If-None-Match": true, "If-Unmodified-Since": true, "Pragma": true, "Prefer": true, "Range": true, "User-Agent": true,
-	executors.HeaderKey: true, executors.HeaderAttempt: true,
-}
-
 // redirect decides on the next hop. The guard judges its address when it is dialled. Once a redirect has led to another
-// origin, only the [harmless] headers go along, also when a later one leads back.
+// origin, only harmless headers go along, also when a later one leads back.
 func (r *request) redirect(follow bool) func(*http.Request, []*http.Request) error {
 	return func(next *http.Request, via []*http.Request) error {
 		switch {
@@ -224,13 +217,10 @@ func (r *request) redirect(follow bool) func(*http.Request, []*http.Request) err
 			return redirectError{"redirect to something that is not http"}
 		}
 		next.Header.Del("Referer") // net/http's own: it would repeat the query, with an API key in it
-		away := func(hop *http.Request) bool { return !sameOrigin(hop.URL, r.url) }
+		away := func(hop *http.Request) bool { return !headers.SameOrigin(hop.URL, r.url) }
 		if away(next) || slices.ContainsFunc(via, away) {
-			for name := range next.Header {
-				if key := http.CanonicalHeaderKey(name); !harmless[key] || r.private[key] {
-					delete(next.Header, name)
-				}
-			}
+			headers.LeaveHarmless(next.Header)
+			maps.DeleteFunc(next.Header, func(name string, _ []string) bool { return r.private[http.CanonicalHeaderKey(name)] })
 		}
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/headers"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
@@ -81,16 +82,8 @@ func decode(body []byte, contentType string) []byte {
 // around is how many levels a result may get around the body: our own, and those of executors that gather results.
 const around = 16
 
-// failure is the error for a status other than 2xx while fail_on_error is set. Errors of the client are permanent: it would
-// repeat them.
-func (r *Result) failure() error {
+// failure is the error for a status other than 2xx while fail_on_error is set.
+func (r *Result) failure(header http.Header) error {
 	err := fmt.Errorf("%s %s: status %d %s", r.Method, r.URL, r.StatusCode, http.StatusText(r.StatusCode))
-	switch r.StatusCode {
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
-		return err
-	}
-	if r.StatusCode < 500 {
-		return executors.Permanent(err)
-	}
-	return err
+	return headers.Classed(err, r.StatusCode, header)
 }

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/headers"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
 
@@ -36,7 +36,7 @@ func (r *repetition) check(ctx context.Context, resp *http.Response, err error) 
 	r.pause = retryablehttp.DefaultBackoff(r.min, r.max, r.try, nil)
 	r.try++
 	if resp != nil {
-		r.pause = max(r.pause, retryAfter(resp.Header, time.Now()))
+		r.pause = max(r.pause, headers.RetryAfter(resp.Header, time.Now()))
 	}
 	deadline, bound := ctx.Deadline()
 	return !bound || r.pause < time.Until(deadline), nil
@@ -45,33 +45,6 @@ func (r *repetition) check(ctx context.Context, resp *http.Response, err error) 
 // backoff implements [retryablehttp.Backoff]: check has decided.
 func (r *repetition) backoff(time.Duration, time.Duration, int, *http.Response) time.Duration {
 	return r.pause
-}
-
-// mostRetryAfter bounds what is believed of a service that wants to be left alone.
-const mostRetryAfter = 24 * time.Hour
-
-// retryAfter is how long the service wants to be left alone: seconds, or a date (RFC 9110 10.2.3), which is compared with the
-// date of the answer, as clocks differ. 0: it does not say, or not in a way that can be read.
-func retryAfter(header http.Header, now time.Time) time.Duration {
-	text := strings.TrimSpace(header.Get("Retry-After"))
-	if text == "" {
-		return 0
-	}
-	if strings.Trim(text, "0123456789") == "" {
-		seconds, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || seconds > int64(mostRetryAfter/time.Second) { // err: out of range
-			return mostRetryAfter
-		}
-		return time.Duration(seconds) * time.Second
-	}
-	at, err := http.ParseTime(text)
-	if err != nil {
-		return 0
-	}
-	if sent, err := http.ParseTime(header.Get("Date")); err == nil {
-		now = sent
-	}
-	return min(max(0, at.Sub(now)), mostRetryAfter)
 }
 
 // whole is a transport that reads the body before it gives the answer: so a body that breaks off is a failed try.

@@ -20,42 +20,6 @@ import (
 	"github.com/taskgrove/taskgrove/executors/network"
 )
 
-func TestRetryAfterIsRead(t *testing.T) {
-	const here, there = "Tue, 01 Dec 2026 10:00:00 GMT", "Tue, 01 Dec 2026 11:00:00 GMT" // the service's clock is an hour ahead
-	now, err := http.ParseTime(here)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range []struct {
-		after, date string
-		want        time.Duration
-	}{
-		{"", "", 0},
-		{"0", "", 0},
-		{"7", "", 7 * time.Second},
-		{" 120 ", "", 2 * time.Minute},
-		{"86401", "", mostRetryAfter},
-		{"9223372036854775807", "", mostRetryAfter}, // times a second, it would overflow
-		{"99999999999999999999999", "", mostRetryAfter},
-		{"-1", "", 0},
-		{"1.5", "", 0},
-		{"soon", "", 0},
-		{"Tue, 01 Dec 2026 10:00:30 GMT", "", 30 * time.Second},
-		{"Tue, 01 Dec 2026 10:00:30 GMT", here, 30 * time.Second},
-		{"Tue, 01 Dec 2026 11:00:30 GMT", there, 30 * time.Second},
-		{"Tue, 01 Dec 2026 09:00:00 GMT", here, 0},
-		{"Tuesday, 01-Dec-26 10:01:00 GMT", here, time.Minute}, // RFC 850's form
-		{"Fri, 31 Dec 9999 23:59:59 GMT", here, mostRetryAfter},
-	} {
-		header := http.Header{}
-		header.Set("Retry-After", row.after)
-		header.Set("Date", row.date)
-		if got := retryAfter(header, now); got != row.want {
-			t.Errorf("%q at %q: got %v, want %v", row.after, row.date, got, row.want)
-		}
-	}
-}
-
 // send runs one attempt against a service, with pauses of a millisecond between its tries.
 func send(t *testing.T, e *Executor, inputs any) (*Result, error) {
 	t.Helper()

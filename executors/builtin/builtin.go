@@ -22,6 +22,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/executors/ssh"
 	"github.com/taskgrove/taskgrove/executors/systeminfo"
+	"github.com/taskgrove/taskgrove/executors/websocket"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
@@ -39,6 +40,8 @@ type Config struct {
 	SQL     sqlConfig    // an empty struct in builds with the tag nosql
 	Python  python.Config
 	Network network.Config // of all executors that connect to something
+
+	WebSocket websocket.Config
 }
 
 // New makes the built-in executors: first those of the task-tree protocol in its order, as schemas.type means the first
@@ -53,6 +56,7 @@ func New(cfg Config) []executors.Executor {
 		rest.New(cfg.REST, net),
 		ssh.New(cfg.SSH, net),
 		grpccall.New(cfg.GRPC, net),
+		websocket.New(cfg.WebSocket, net),
 	}, dockerPart(cfg, file), []executors.Executor{
 		aggregate.New(),
 		noop.New(),

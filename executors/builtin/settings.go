@@ -10,6 +10,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/python"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/ssh"
+	"github.com/taskgrove/taskgrove/executors/websocket"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
@@ -54,5 +55,7 @@ func FromSettings(s *config.Executors) Config {
 			Allow: s.AddressAllow, Deny: s.AddressDeny, DenyPrivate: bool(s.AddressDenyPrivate),
 			Loopback: bool(s.AddressLoopback && !s.AddressDenyPrivate),
 		}, Outlet: network.Outlet{Proxy: s.Proxy.Reveal(), NoProxy: s.NoProxy, CAFile: s.CAFile}},
+
+		WebSocket: websocket.Config{MaxMessageBytes: int(s.MessageBytes)},
 	}
 }

@@ -31,7 +31,7 @@ const (
 // classed by whether a repetition may help.
 func (p *plan) explain(ctx context.Context, err error) error {
 	st, ok := status.FromError(err)
-	if deadline, has := ctx.Deadline(); ok && has && st.Code() == codes.DeadlineExceeded && time.Until(deadline) < sameClock {
+	if deadline, has := ctx.Deadline(); ok && has && (st.Code() == codes.DeadlineExceeded || st.Code() == codes.Canceled) && time.Until(deadline) < sameClock {
 		<-ctx.Done() // the server has the same deadline, and its clock may ring first
 	}
 	if ctx.Err() != nil {

@@ -110,7 +110,7 @@ var hot = map[string]explained{
 	"SetProgress":    {args: of(keys(295, 0, 100), fill("1", 100), fill("0.5::real", 100))},
 	// executions and cancellations
 	"PlanRows":              {args: aTree},
-	"StartExecution":        {args: "200, 0, 10, 0, 0, 0, 0, 0, 1, null"},
+	"StartExecution":        {args: "200, 0, 10, 0, 0, 0, 0, 0, 1, null, false"},
 	"TreeToExecute":         {args: "200"},
 	"RecordCancellation":    {args: of("200", "200::bigint << 24, 201::bigint << 24")},
 	"FollowupsOf":           {args: aTree, rows: 3000, whole: []string{"followup"}}, // once an execution; a followup is short-lived

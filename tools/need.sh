@@ -101,6 +101,9 @@ for thing in "$@"; do
     sshd)
       command -v sshd >/dev/null || [ -x /usr/sbin/sshd ] || install openssh-server openssh-client ||
         echo "need: no OpenSSH server is installed, so the tests of ssh_executor are skipped; to install it: apt-get install openssh-server, dnf install openssh-server" ;;
+    proxies)
+      { command -v tinyproxy && command -v microsocks; } >/dev/null || install tinyproxy microsocks ||
+        echo "need: tinyproxy or microsocks is not installed, so the test of connections through them is skipped; to install them: apt-get install tinyproxy microsocks" ;;
     uv)
       command -v uv >/dev/null || uv_of_python ||
         missing "uv is missing, which the tests of python_executor need: pip install uv" ;;

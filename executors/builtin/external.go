@@ -30,7 +30,7 @@ type External struct {
 
 // ExternalFromSettings maps the settings of a process. Programs outside the module call [ExternalFromEnv].
 func ExternalFromSettings(s *config.Executors) External {
-	return External{WorkerFile: s.WorkerFile, Config: external.Config{Commands: s.External, Grace: s.CommandGrace}}
+	return External{WorkerFile: s.WorkerFile, Config: external.Config{Commands: s.External, Grace: s.CommandGrace, Containers: containers(s)}}
 }
 
 // OpenExternal reads the worker's file and opens what it and the settings name.

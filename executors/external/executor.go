@@ -25,6 +25,23 @@ type Config struct {
 	MaxResultBytes int           // of what a program writes in a message; default 16 MiB
 	Grace          time.Duration // for programs that have none of their own; default [protocol.DefaultGrace]
 	Log            *slog.Logger  // default: nowhere
+	// Containers makes what runs container images, for one executor; nil: they are not supported.
+	Containers func() Containers
+}
+
+// Containers runs containers. Its Run is used by several goroutines.
+type Containers interface {
+	// Run runs a container until it is gone, and ends it when ctx does. The text says how it ended.
+	Run(ctx context.Context, c Container, pipes protocol.Pipes) (exit string, err error)
+	Close() error
+}
+
+// Container is one process of an executor that is an image.
+type Container struct {
+	Image string
+	Env   map[string]string
+	Dir   string // within the container; empty: the image's
+	Key   string // its own
 }
 
 // aroundResult is what a message may have around its result.
@@ -54,6 +71,7 @@ type Executor struct {
 	off         string // why it runs nothing; empty: it does
 	crew        *crew
 	rules       protocol.Rules
+	containers  Containers // nil: it is a command
 }
 
 type demo struct {
@@ -64,7 +82,7 @@ type demo struct {
 // open starts a program and asks what it is.
 func open(ctx context.Context, cfg Config, program workerfile.Executor) *Executor {
 	e := &Executor{program: program}
-	launch, err := launcher(program)
+	launch, err := e.launcher(cfg)
 	if err == nil {
 		settings := protocol.Config{
 			Launch: launch, StartWithin: program.StartWithin, Grace: program.Grace,
@@ -194,6 +212,9 @@ const tries = 3
 func (e *Executor) Close() error {
 	if e.crew != nil {
 		e.crew.close()
+	}
+	if e.containers != nil {
+		return e.containers.Close()
 	}
 	return nil
 }

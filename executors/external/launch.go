@@ -2,9 +2,10 @@ package external
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/taskgrove/taskgrove/executors/external/protocol"
 	"github.com/taskgrove/taskgrove/executors/guardian"
@@ -12,34 +13,42 @@ import (
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
-// launcher is how a program is run.
-func launcher(program workerfile.Executor) (func(context.Context, protocol.Pipes) (string, error), error) {
+// launcher is how the program is run.
+func (e *Executor) launcher(cfg Config) (func(context.Context, protocol.Pipes) (string, error), error) {
+	program := e.program
 	if program.Image != "" {
-		return nil, errors.New("container images are not supported yet; give a command")
+		return e.container(cfg)
 	}
 	if len(program.Command) == 0 {
 		return nil, errors.New("there is no command")
 	}
 	env := environment(program)
-	path, err := programs.LookPath(program.Command[0], env, program.Dir)
+	dir, err := filepath.Abs(program.Dir)
+	if err != nil {
+		return nil, err
+	}
+	path, err := programs.LookPath(program.Command[0], env, dir)
 	if err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, pipes protocol.Pipes) (string, error) {
 		status, err := guardian.Run(ctx, guardian.Command{
-			Path: path, Args: program.Command, Env: env, Dir: program.Dir,
+			Path: path, Args: program.Command, Env: env, Dir: dir,
 			Stdin: pipes.Stdin, Stdout: pipes.Stdout, Stderr: pipes.Stderr, Lease: pipes.Lease, Grace: pipes.KillGrace,
 		})
-		return exitOf(status), err
+		return protocol.ExitOf(status), err
 	}, nil
 }
 
-// exitOf is how a program ended, in words.
-func exitOf(status guardian.Status) string {
-	if status.Signal != 0 {
-		return fmt.Sprintf("signal %d (%v)", int(status.Signal), status.Signal)
+// container is how an image is run.
+func (e *Executor) container(cfg Config) (func(context.Context, protocol.Pipes) (string, error), error) {
+	if cfg.Containers == nil {
+		return nil, errors.New("this build of the worker has no Docker")
 	}
-	return fmt.Sprintf("exit code %d", status.Code)
+	e.containers = cfg.Containers()
+	return func(ctx context.Context, pipes protocol.Pipes) (string, error) {
+		return e.containers.Run(ctx, Container{Image: e.program.Image, Env: e.program.Env, Dir: e.program.Dir, Key: "external-" + rand.Text()}, pipes)
+	}, nil
 }
 
 // environment is the complete environment of a program; what the worker's file sets goes before.

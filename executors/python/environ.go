@@ -10,28 +10,8 @@ import (
 	"strings"
 )
 
-const (
-	ourPrefix   = "TASKGROVE_"
-	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-)
-
-// passed names the variables of the worker's environment that code gets. The worker's environment holds passwords, so a short list of
-// allowed names is safer than a list of secret ones.
-var passed = []string{
-	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
-}
-
-// inherited picks the variables of the worker's environment that code may see.
-func inherited(keep []string) []string {
-	env := []string{"PATH=" + defaultPath}
-	for _, kv := range os.Environ() {
-		name, _, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(name, ourPrefix) && (slices.Contains(passed, name) || strings.HasPrefix(name, "LC_") || slices.Contains(keep, name)) {
-			env = append(env, kv)
-		}
-	}
-	return env
-}
+// ourPrefix begins variables that say something of the attempt or of the worker.
+const ourPrefix = "TASKGROVE_"
 
 // forUV names the variables by which operators tell uv where packages and interpreters come from. Code never sees them, as they may hold
 // passwords; nor does a package's build, as nothing is built unless the operator says so.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/external/protocol"
 	"github.com/taskgrove/taskgrove/executors/guardian"
 )
 
@@ -128,7 +129,7 @@ func (j *job) run(ctx context.Context, program string, args, env []string, dir s
 	case err != nil:
 		return err
 	case status.Code != 0 || status.Signal != 0:
-		return &toolError{filepath.Base(program), exitOf(status), presentable(out.String())}
+		return &toolError{filepath.Base(program), protocol.ExitOf(status), presentable(out.String())}
 	}
 	return nil
 }

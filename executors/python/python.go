@@ -19,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/external/protocol"
 	"github.com/taskgrove/taskgrove/executors/guardian"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/executors/programs"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
@@ -59,7 +60,7 @@ type Executor struct {
 
 // New looks for what it needs, once. file may be nil.
 func New(cfg Config, net *network.Network, file *workerfile.Source) *Executor {
-	e := &Executor{cfg: cfg, net: net, file: file, env: inherited(cfg.KeepEnv)}
+	e := &Executor{cfg: cfg, net: net, file: file, env: programs.Inherited(os.Environ(), cfg.KeepEnv)}
 	if !cfg.Allow {
 		e.off = "python code is not allowed on this worker; TASKGROVE_PYTHON_ALLOW=true allows it"
 		return e
@@ -175,7 +176,7 @@ func (j *job) execute(ctx context.Context, python string) (*executors.Outcome, e
 			Path: python, Args: args, Env: j.environ(), Dir: work,
 			Stdin: pipes.Stdin, Stdout: pipes.Stdout, Stderr: pipes.Stderr, Lease: pipes.Lease, Grace: pipes.KillGrace,
 		})
-		return exitOf(status), err
+		return protocol.ExitOf(status), err
 	}
 	inputs, err := json.Marshal(map[string]json.RawMessage{"arguments": j.in.Arguments, "inputs": j.in.rest})
 	if err != nil {
@@ -187,14 +188,6 @@ func (j *job) execute(ctx context.Context, python string) (*executors.Outcome, e
 	}
 	defer p.Stop()
 	return p.Run(ctx, j.call, inputs, protocol.Rules{Cancelable: true})
-}
-
-// exitOf is how a program ended, in words.
-func exitOf(status guardian.Status) string {
-	if status.Signal != 0 {
-		return fmt.Sprintf("signal %d (%v)", int(status.Signal), status.Signal)
-	}
-	return fmt.Sprintf("exit code %d", status.Code)
 }
 
 func invalid(format string, args ...any) error {

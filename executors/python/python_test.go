@@ -505,9 +505,9 @@ func TestCache(t *testing.T) {
 func TestMakingGoesOn(t *testing.T) {
 	cache := t.TempDir()
 	e := newExecutor(t, func(c *python.Config) { c.Cache = cache })
-	first := start(t, e, `{"script": "1", "requirements": "pandas"}`)
+	first := start(t, e, `{"script": "1", "requirements": "humanize==4.4.0"}`)
 	<-first.said.Logged("log: making the environment")
-	second := start(t, e, `{"script": "import taskgrove\ntaskgrove.result(1)", "requirements": "pandas"}`)
+	second := start(t, e, `{"script": "import taskgrove\ntaskgrove.result(1)", "requirements": "humanize==4.4.0"}`)
 	first.cancel(executors.ErrCancelled)
 	if _, err := first.wait(); !errors.Is(err, executors.ErrCancelled) {
 		t.Errorf("got %v", err)

@@ -46,6 +46,14 @@ type Pipes struct {
 	KillGrace             time.Duration // from SIGTERM to SIGKILL
 }
 
+// ExitOf is how a program under a guardian ended, in words.
+func ExitOf(status guardian.Status) string {
+	if status.Signal != 0 {
+		return fmt.Sprintf("signal %d (%v)", int(status.Signal), status.Signal)
+	}
+	return fmt.Sprintf("exit code %d", status.Code)
+}
+
 // Process is a running program that speaks the protocol. Safe for concurrent use.
 type Process struct {
 	cfg     Config
@@ -126,7 +134,7 @@ func (p *Process) live(ctx context.Context, pipes Pipes, ourOut *os.File) {
 	busy := len(p.attempts)
 	p.fault = p.fault || p.reason == nil
 	switch {
-	case errors.Is(err, guardian.ErrLeaseEnded):
+	case errors.Is(err, guardian.ErrLeaseEnded), errors.Is(err, executors.ErrLeaseLost):
 		p.reason, p.fault = executors.ErrLeaseLost, false
 	case p.reason == nil && err != nil:
 		p.reason = err

@@ -63,6 +63,15 @@ func WithType(typ string) Option { return func(d *Description) { d.Type = typ } 
 // WithConcurrency sets how many attempts suit one worker; see [Description.Concurrency].
 func WithConcurrency(n int) Option { return func(d *Description) { d.Concurrency = n } }
 
+// WithSecrets lets tasks name secrets as values of the inputs; see [Description.Secrets]. f gets their values.
+func WithSecrets() Option { return func(d *Description) { d.Secrets = true } }
+
+// WithConnection lets tasks name a connection, which sets some of the inputs; see [Description.Connection]. f gets them like others, so a
+// field that a connection may set must not be required.
+func WithConnection(takes Connection) Option {
+	return func(d *Description) { d.Connection = &takes }
+}
+
 // WithTimeout bounds an attempt, from its start, if the task has no timeout of its own.
 func WithTimeout(most time.Duration) Option { return func(d *Description) { d.Timeout = most } }
 

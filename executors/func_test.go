@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,14 @@ func TestFuncDescribesItself(t *testing.T) {
 		func(d *executors.Description) { d.Tags = []string{"test"} }).Describe()
 	if d.Name != "Nap" || d.Description != "Sleeps" || d.Type != "time" || d.Timeout != time.Minute || !d.Repeatable || d.Cancelable || len(d.Tags) != 1 {
 		t.Errorf("got %+v", d)
+	}
+}
+
+func TestFuncTakesSecretsAndConnections(t *testing.T) {
+	takes := executors.Connection{Types: []string{"demo"}, Fields: []string{"host"}}
+	d := executors.Func("f", func(context.Context, struct{}) (int, error) { return 0, nil }, executors.WithSecrets(), executors.WithConnection(takes)).Describe()
+	if !d.Secrets || d.Connection == nil || !reflect.DeepEqual(*d.Connection, takes) {
+		t.Errorf("got %v, %+v", d.Secrets, d.Connection)
 	}
 }
 

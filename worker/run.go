@@ -175,11 +175,12 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 	if a.work.Demo { // nothing secret is asked for
 		return w.demonstrate(ctx, a.kind.executor, call)
 	}
-	if err := w.resolve(a, call, references); err != nil {
-		return nil, err
+	shown, err := w.resolve(a, call, references)
+	if err == nil {
+		err = w.validate(a.kind.description, call, shown)
 	}
-	if err := w.cfg.Validate(a.kind.description, call); err != nil {
-		return nil, executors.Permanent(err)
+	if err != nil {
+		return nil, err
 	}
 	if !a.session.lease.holds() { // all that took time; the fence may not have been noticed yet
 		a.stop(executors.ErrLeaseLost)

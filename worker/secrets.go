@@ -33,19 +33,36 @@ func (c *Config) adviseConnections() {
 }
 
 // resolve puts the secrets and the connection that a call's inputs name into them. From then on what the attempt says is without them.
-func (w *Worker) resolve(a *attempt, call *executors.Call, references []string) error {
+//
+// shown are the inputs as the task's own schema may see them; nil: those of the call.
+func (w *Worker) resolve(a *attempt, call *executors.Call, references []string) (shown json.RawMessage, err error) {
 	if a.kind.uses == nil {
-		return nil
+		return nil, nil
 	}
 	as, err := a.kind.uses.Resolve(call.Pool, call.Inputs, references)
 	if refusal, ok := errors.AsType[*secrets.Refusal](err); ok {
 		w.quiet.warn("secrets of "+call.Pool+" "+a.work.Executor, "a task does not get what it names", "task_id", a.work.TaskId, "executor", a.work.Executor, "pool", call.Pool, "why", refusal.Why)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	call.Inputs, call.Connection, a.out.redactor = as.Inputs, as.Connection, as.Redactor
-	return nil
+	return as.Shown, nil
+}
+
+// validate checks a call against the executor's schema, and what the task may see of it against the task's own.
+func (w *Worker) validate(d executors.Description, call *executors.Call, shown json.RawMessage) error {
+	if shown == nil {
+		return executors.Permanent(w.cfg.Validate(d, call))
+	}
+	whole, seen := *call, *call
+	whole.Schemas, seen.Inputs = nil, shown
+	err := w.cfg.Validate(d, &whole)
+	if err == nil {
+		d.Inputs = nil
+		err = w.cfg.Validate(d, &seen)
+	}
+	return executors.Permanent(err)
 }
 
 // redacted is an encoded result without secrets. Names that become the same leave the last.

@@ -152,6 +152,28 @@ func TestSecretsOfResultsAndOthersAreRefused(t *testing.T) {
 	}
 }
 
+// TestOwnSchemaOfATaskCannotAskForSecrets by patterns: it sees neither a secret nor what a connection has set.
+func TestOwnSchemaOfATaskCannotAskForSecrets(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	_, has := holdsSecrets(t)
+	h.runWorker(takesSecrets(func(context.Context, *executors.Call) (any, error) { return "ran", nil }), has)
+	for i, tt := range []struct{ schema, wrong string }{
+		{`{"properties":{"token":{"pattern":"^C4"},"password":{"pattern":"^x"}}}`, "token: does not match"},
+		{`{"properties":{"token":{"pattern":"^[*]{3}$"},"password":{"pattern":"^x"},"host":{"const":"x"}}}`, ""},
+		{`{"required":["password"]}`, "Missing required parameters: ['password']"},
+	} {
+		h.offer(work(int64(i+1), func(w *workerv1.Work) {
+			w.Inputs, w.References = []byte(`{"token":{"secret":"canary"},"connection":"place"}`), []string{"token", "connection"}
+			w.Schemas = []byte(`{"input_schema":` + tt.schema + `}`)
+		}))
+		r := next(h, h.results, "a result")
+		if !strings.Contains(r.Error, tt.wrong) || (tt.wrong == "") != (worker.EndOf(r) == completed) {
+			t.Errorf("%s: got %v %q, want %q", tt.schema, worker.EndOf(r), r.Error, tt.wrong)
+		}
+	}
+}
+
 // TestFaultyFileIsToldAndHindersNothing: the version before it counts.
 func TestFaultyFileIsToldAndHindersNothing(t *testing.T) {
 	t.Parallel()

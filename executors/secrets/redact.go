@@ -28,6 +28,9 @@ type form struct {
 	edge int
 }
 
+// Bounds of [form.edge]. Shorter parts could be found by trying: what a task writes comes back as *** if it was right.
+const leastEdge, mostEdge = 10, 16
+
 // newRedactor makes one for these secrets, nil if there is nothing to look for.
 func newRedactor(secrets []string) *Redactor {
 	texts := map[string]bool{}
@@ -39,7 +42,7 @@ func newRedactor(secrets []string) *Redactor {
 	}
 	r := &Redactor{forms: make([]form, 0, len(texts))}
 	for text := range texts {
-		edge := min(max(6, (len(text)+1)/2), 16)
+		edge := min(max(leastEdge, (len(text)+1)/2), mostEdge)
 		if edge >= len(text) {
 			edge = 0
 		}

@@ -72,7 +72,7 @@ func TestText(t *testing.T) {
 		"its rest":                    {[]string{"correct horse battery"}, "orse battery is it", "*** is it"},
 		"little of it at the end":     {[]string{"correct horse battery"}, "this is correct", "this is correct"},
 		"its beginning in the middle": {[]string{"correct horse battery"}, "correct horse b is one", "correct horse b is one"},
-		"both ends":                   {[]string{"correct horse battery"}, "rse battery, correct horse", "***, ***"},
+		"both ends":                   {[]string{"correct horse battery"}, "orse battery, correct horse", "***, ***"},
 	} {
 		if got := newRedactor(tt.secrets).Text(tt.text); got != tt.want {
 			t.Errorf("%s: got %q, want %q", fact, got, tt.want)

@@ -48,9 +48,12 @@ func (s *Store) For(d executors.Description) *Use {
 
 // Resolved is what a call's inputs become.
 type Resolved struct {
-	Inputs     json.RawMessage // of the caller, if nothing in them was named
-	Connection string          // that was named; empty: none
-	Redactor   *Redactor       // of all that was put in; nil: nothing
+	Inputs json.RawMessage // of the caller, if nothing in them was named
+	// Shown are the inputs as the task itself may look at them, with *** for each secret and without what a connection has set; nil: Inputs
+	// are. A task's own schema must not see more: by a pattern it could ask for a password letter by letter.
+	Shown      json.RawMessage
+	Connection string    // that was named; empty: none
+	Redactor   *Redactor // of all that was put in; nil: nothing
 }
 
 // Refusal is the error of inputs that name what the task can't have. Its text is safe to show, and says the same of what does not exist
@@ -81,7 +84,7 @@ func (u *Use) Resolve(pool string, inputs json.RawMessage, references []string) 
 			continue
 		}
 		out = appendName(out, quoted)
-		if u.secrets && (u.fields == nil || u.fields[name]) && slices.Contains(references, name) {
+		if u.takes(name, references) {
 			out = r.replace(out, value, name, r.secret)
 		} else {
 			out = append(out, value...)
@@ -102,9 +105,29 @@ func (u *Use) Resolve(pool string, inputs json.RawMessage, references []string) 
 	}
 	if as.Connection != "" || len(r.values) > 0 {
 		as.Inputs = append(out, '}')
+		as.Shown = r.masked(inputs, references)
 	}
 	as.Redactor = newRedactor(r.values)
 	return as, nil
+}
+
+// takes reports whether the value of a key may hold names of secrets.
+func (u *Use) takes(key string, references []string) bool {
+	return u.secrets && (u.fields == nil || u.fields[key]) && slices.Contains(references, key)
+}
+
+// masked are inputs with *** for what names a secret.
+func (r *resolver) masked(inputs json.RawMessage, references []string) json.RawMessage {
+	out := append(make([]byte, 0, len(inputs)+16), '{')
+	for quoted, value := range rawjson.Members(inputs) {
+		out = appendName(out, quoted)
+		if name := unquoted(quoted); r.use.takes(name, references) {
+			out = r.replace(out, value, name, func(string, string) (string, bool) { return stars, true })
+		} else {
+			out = append(out, value...)
+		}
+	}
+	return append(out, '}')
 }
 
 func appendName(out, quoted []byte) []byte {
@@ -148,7 +171,6 @@ func (r *resolver) replace(out, value []byte, path string, find func(name, path 
 		if !ok {
 			return append(out, "null"...)
 		}
-		r.values = append(r.values, text)
 		out, _ = jsontext.AppendQuote(out, text) // it is UTF-8
 		return out
 	}
@@ -192,6 +214,7 @@ func (r *resolver) secret(name, path string) (string, bool) {
 		r.refuse(path, "secret", name, err)
 		return "", false
 	}
+	r.values = append(r.values, value)
 	return value, true
 }
 
@@ -202,6 +225,7 @@ func (r *resolver) ofConnection(name, path string) (string, bool) {
 		r.fault(path+": a secret of the connection can't be read at this worker now", fmt.Sprintf("%s: secret %.128q: %v", path, name, err), true)
 		return "", false
 	}
+	r.values = append(r.values, value)
 	return value, true
 }
 

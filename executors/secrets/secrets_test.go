@@ -227,6 +227,21 @@ connections:
 	}
 }
 
+// TestTaskSeesNoSecretOfItsInputs: what a task's own schema looks at.
+func TestTaskSeesNoSecretOfItsInputs(t *testing.T) {
+	s := newStore(t, "connections: {db: {type: postgres, host: h, password: hunter2}}", environment{"TASKGROVE_SECRET_A": "alpha"}, nil)
+	for inputs, want := range map[string]string{
+		`{"token":{"secret":"a"},"env":{"X":[{"secret":"a"}]},"other":{"secret":"a"},"n":1}`: `{"token":"***","env":{"X":["***"]},"other":{"secret":"a"},"n":1}`,
+		`{"connection":"db","host":null}`: `{"connection":"db","host":null}`,
+		`{"token":"t"}`:                   ``,
+	} {
+		as, err := s.For(asks).Resolve("p", json.RawMessage(inputs), allKeys(inputs))
+		if err != nil || string(as.Shown) != want {
+			t.Errorf("%s: got %s, %v, want %s", inputs, as.Shown, err, want)
+		}
+	}
+}
+
 // TestOperatorsAreToldWhy: tasks can't tell what others have from what does not exist, operators can.
 func TestOperatorsAreToldWhy(t *testing.T) {
 	s := newStore(t, "secrets: {hidden: {env: X, pools: [other]}}", environment{"X": "value"}, nil)
@@ -329,6 +344,39 @@ func TestCheckNamesFieldsThatNoExecutorTakes(t *testing.T) {
 	if len(got) != 1 || got[0] != "connection b of type mysql has fields that x_executor does not take from one: hst, pasword" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// TestNothingNamedTakesNoMemory: what does not use secrets does not pay.
+func TestNothingNamedTakesNoMemory(t *testing.T) {
+	u, inputs := newStore(t, "", nil, nil).For(asks), json.RawMessage(`{"token":"secret","env":{"A":"b"}}`)
+	if n := testing.AllocsPerRun(100, func() {
+		if as, err := u.Resolve("p", inputs, nil); err != nil || as.Redactor != nil {
+			t.Fatal(as, err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// FuzzResolve: whatever the inputs, they stay a JSON object, and without references they stay as they are.
+func FuzzResolve(f *testing.F) {
+	u := newStore(f, "connections: {db: {type: postgres, host: h}}", environment{"TASKGROVE_SECRET_A": "alpha"}, nil).For(asks)
+	for _, seed := range []string{`{"token":{"secret":"a"}}`, `{ "env" : [ {"secret" : "a"} , {"secret":"a","b":1} ], "connection":"db"}`, `{"connection":"db","host":null}`, `{"args":[[],{},{"secret":{}}]}`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var object map[string]json.RawMessage
+		if json.Unmarshal([]byte(text), &object) != nil || object == nil {
+			return
+		}
+		as, err := u.Resolve("p", json.RawMessage(text), allKeys(text))
+		if err == nil && (!json.Valid(as.Inputs) || as.Shown != nil && (!json.Valid(as.Shown) || strings.Contains(string(as.Shown), "alpha") && !strings.Contains(text, "alpha"))) {
+			t.Errorf("%s: %s, shown %s", text, as.Inputs, as.Shown)
+		}
+		if as, err := u.Resolve("p", json.RawMessage(text), nil); err == nil && string(as.Inputs) != text {
+			t.Errorf("%s without references: %s", text, as.Inputs)
+		}
+	})
 }
 
 // BenchmarkResolve: what names nothing costs a look.

@@ -35,7 +35,7 @@ func TestMariaDB(t *testing.T) {
 	s := startMaria(t)
 	for name, test := range map[string]func(*testing.T, *mariaServer){
 		"types become JSON without loss": mariaTypes, "writes and counts": mariaWrites, "cancel ends the statement": mariaCancel,
-		"fence and once": mariaFence, "errors say what helps": mariaErrors,
+		"fence and once": mariaFence, "read only": mariaReadOnly, "errors say what helps": mariaErrors,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

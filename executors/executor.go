@@ -80,6 +80,8 @@ type Description struct {
 // Connection says what an executor takes from a connection that the worker's operator has named: where to go, and as whom.
 type Connection struct {
 	Types []string // of the connections that fit: ssh, postgres, ...
+	// TypeField is the input that the connection's type goes into, unless the connection sets it; empty: none.
+	TypeField string
 	// Fields are the inputs that say where to go and as whom. A connection may set any of them, and a task that names one may set none:
 	// else it could send the connection's password to a place of its own. A field "driver" that a connection sets neither by itself nor by a
 	// "url" is the connection's type.

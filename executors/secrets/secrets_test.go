@@ -242,6 +242,26 @@ func TestTaskSeesNoSecretOfItsInputs(t *testing.T) {
 	}
 }
 
+// TestConnectionsTypeIsAnInput where the executor says so, unless the connection says otherwise.
+func TestConnectionsTypeIsAnInput(t *testing.T) {
+	s := newStore(t, "connections: {a: {type: mysql, host: h}, b: {type: mysql, driver: postgres}}", nil, nil)
+	takes := asks
+	takes.Connection = &executors.Connection{Types: []string{"postgres", "mysql"}, TypeField: "driver", Fields: []string{"driver", "host"}}
+	for inputs, want := range map[string]string{
+		`{"connection":"a"}`: `{"connection":"a","driver":"mysql","host":"h"}`,
+		`{"connection":"b"}`: `{"connection":"b","driver":"postgres"}`,
+	} {
+		for range 2 { // what the file says stays as it is
+			if as, err := s.For(takes).Resolve("p", json.RawMessage(inputs), allKeys(inputs)); err != nil || string(as.Inputs) != want {
+				t.Errorf("got %s, %v, want %s", as.Inputs, err, want)
+			}
+		}
+	}
+	if fields := s.file.File().Connections["a"].Fields; len(fields) != 1 {
+		t.Errorf("the file has become %s", fields)
+	}
+}
+
 // TestOperatorsAreToldWhy: tasks can't tell what others have from what does not exist, operators can.
 func TestOperatorsAreToldWhy(t *testing.T) {
 	s := newStore(t, "secrets: {hidden: {env: X, pools: [other]}}", environment{"X": "value"}, nil)

@@ -27,6 +27,7 @@ type input struct {
 	Password    string          `json:"password"`
 	Database    string          `json:"database"`
 	TLS         string          `json:"tls"`
+	SSLMode     string          `json:"sslmode"`
 	CA          string          `json:"ca"`
 	ClientCert  string          `json:"client_cert"`
 	ClientKey   string          `json:"client_key"`

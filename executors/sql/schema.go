@@ -30,6 +30,7 @@ var inputSchema = json.RawMessage(`{
     "password": {"type": ["string", "null"], "description": "Its password"},
     "database": {"type": ["string", "null"], "description": "Name of the database. With sqlite the file's path below the worker's TASKGROVE_FILE_ROOT, or :memory:"},
     "tls": {"type": ["string", "null"], "enum": ["verify-full", "require", "disable", null], "default": "verify-full", "description": "verify-full checks the server's certificate and name; require encrypts without that; disable does not encrypt. Unix sockets and sqlite have none"},
+    "sslmode": {"type": ["string", "null"], "enum": ["verify-full", "require", "disable", null], "description": "Another name of tls, as in URLs of Postgres"},
     "ca": {"type": ["string", "null"], "description": "Certificates (PEM) of further authorities that the server's may be signed by"},
     "client_cert": {"type": ["string", "null"], "description": "Certificate (PEM) to show to the server"},
     "client_key": {"type": ["string", "null"], "description": "Its key (PEM)"},

@@ -61,8 +61,8 @@ func (*Executor) Describe() executors.Description {
 		Inputs:      inputSchema, Output: outputSchema,
 		Cancelable: true, Secrets: true,
 		Connection: &executors.Connection{
-			Types:  []string{"postgres", "mysql", "mariadb", "sqlite"},
-			Fields: []string{"driver", "url", "host", "port", "username", "password", "database", "tls", "ca", "client_cert", "client_key"},
+			Types: []string{"postgres", "mysql", "mariadb", "sqlite"}, TypeField: "driver",
+			Fields: []string{"driver", "url", "host", "port", "username", "password", "database", "tls", "sslmode", "ca", "client_cert", "client_key"},
 		},
 		Examples: examples,
 	}

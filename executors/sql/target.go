@@ -36,6 +36,9 @@ const memory = ":memory:"
 // aim makes the target of an attempt.
 func (in *input) aim(call *executors.Call, cfg *Config, t *target) error {
 	fields := *in
+	if fields.TLS == "" {
+		fields.TLS = fields.SSLMode
+	}
 	if in.URL != "" {
 		if err := fields.readURL(); err != nil {
 			return err

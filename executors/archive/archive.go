@@ -2,6 +2,8 @@
 //
 // It owns what an archive may hold and where its files may go: only plain files and directories, only below the directory given, no more of
 // them and no larger than the bounds say. It must not know where an archive comes from or what it is for.
+//
+// Archives within archives are files like any other: nothing is unpacked twice.
 package archive
 
 import (
@@ -14,17 +16,22 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // Limits bound what an archive unpacks to. Zero fields get their defaults.
 type Limits struct {
 	Entries int   // files and directories; default 10 000
 	Bytes   int64 // of all files together; default 1 GiB
+	// Ratio is how many times as large as the archive its files may be together, beyond a MiB. 0: only Bytes counts.
+	Ratio int
 }
 
 func (l *Limits) setDefaults() {
@@ -56,17 +63,33 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("archive entry %.200q %s", e.Entry, e.Reason)
 }
 
-// Unpack unpacks a zip file, or a tar file, which may be compressed by gzip, into a directory that exists. What it is, its first bytes say.
-// Files get the mode 0644, or 0755 if their owner may execute them. Files that exist already are refused, and so are entries that are
-// neither files nor directories, and names that lead elsewhere. After an error some files may be there.
+// Unpack unpacks an archive, as [Walk] reads it, into a directory that exists. Files get the mode 0644, or 0755 if their owner may execute them.
+// Files that exist already are refused. After an error some files may be there.
 func Unpack(ctx context.Context, r io.ReaderAt, size int64, dir string, limits Limits) (Summary, error) {
-	limits.setDefaults()
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return Summary{}, err
 	}
 	defer root.Close()
-	u := &unpacker{ctx: ctx, root: root, limits: limits}
+	return Walk(ctx, r, size, limits, Below(root))
+}
+
+// Sink takes what an archive holds. Names are clean paths below some root, with slashes. An error ends the walk; [fs.ErrExist] means that the
+// archive has an entry twice.
+type Sink interface {
+	Dir(name string) error
+	// File takes a file, whose content it reads to the end. Mode is 0644, or 0755 if its owner may execute it.
+	File(name string, mode fs.FileMode, content io.Reader) error
+}
+
+// Walk reads a zip file, or a tar file, which may be compressed by gzip or zstd; its first bytes say which. It refuses entries that are neither files
+// nor directories, names that lead elsewhere, and what exceeds the limits.
+func Walk(ctx context.Context, r io.ReaderAt, size int64, limits Limits, sink Sink) (Summary, error) {
+	limits.setDefaults()
+	if limits.Ratio > 0 && size < (limits.Bytes-slack)/int64(limits.Ratio) {
+		limits.Bytes = slack + size*int64(limits.Ratio)
+	}
+	u := &unpacker{ctx: ctx, sink: sink, limits: limits}
 	head := make([]byte, 4)
 	n, err := r.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -81,15 +104,27 @@ func Unpack(ctx context.Context, r io.ReaderAt, size int64, dir string, limits L
 		if plain, err = gzip.NewReader(whole); err == nil {
 			err = u.tar(plain)
 		}
+	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
+		var plain *zstd.Decoder
+		if plain, err = zstd.NewReader(whole, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow)); err == nil {
+			err = u.tar(plain)
+			plain.Close()
+		}
 	default:
 		err = u.tar(whole)
 	}
 	return u.done, broken(err)
 }
 
+const (
+	slack     = 1 << 20 // that any archive may unpack to, whatever the ratio
+	maxWindow = 64 << 20
+)
+
 // broken turns what the decoders say of bad data into an [Error].
 func broken(err error) error {
-	for _, bad := range []error{tar.ErrHeader, tar.ErrInsecurePath, zip.ErrFormat, zip.ErrAlgorithm, zip.ErrChecksum, gzip.ErrHeader, gzip.ErrChecksum, io.ErrUnexpectedEOF} {
+	for _, bad := range []error{tar.ErrHeader, tar.ErrInsecurePath, zip.ErrFormat, zip.ErrAlgorithm, zip.ErrChecksum, gzip.ErrHeader, gzip.ErrChecksum,
+		zstd.ErrMagicMismatch, zstd.ErrCRCMismatch, zstd.ErrWindowSizeExceeded, zstd.ErrReservedBlockType, zstd.ErrDecoderSizeExceeded, io.ErrUnexpectedEOF} {
 		if errors.Is(err, bad) {
 			return &Error{Reason: "is broken, or of a kind that is not supported: " + bad.Error()}
 		}
@@ -99,7 +134,7 @@ func broken(err error) error {
 
 type unpacker struct {
 	ctx     context.Context
-	root    *os.Root
+	sink    Sink
 	limits  Limits
 	entries int
 	done    Summary
@@ -130,7 +165,12 @@ func (u *unpacker) tar(r io.Reader) error {
 }
 
 func (u *unpacker) zip(r io.ReaderAt, size int64) error {
-	z, err := zip.NewReader(r, size)
+	d := &directory{r: r, left: 1<<20 + int64(u.limits.Entries)*512}
+	z, err := zip.NewReader(d, size)
+	if d.left < 0 {
+		return &Error{Reason: "has a directory that is too large"}
+	}
+	d.left = math.MaxInt64
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // names are checked here
 		return err
 	}
@@ -159,7 +199,7 @@ func (u *unpacker) zipped(f *zip.File) error {
 	return u.file(f.Name, f.Mode(), content)
 }
 
-// local is a name as a path below the root.
+// local is a name as a clean path.
 func (u *unpacker) local(name string) (string, error) {
 	if u.ctx.Err() != nil {
 		return "", context.Cause(u.ctx)
@@ -176,7 +216,7 @@ func (u *unpacker) local(name string) (string, error) {
 			return "", &Error{name, "has a name that is not allowed"}
 		}
 	}
-	return filepath.FromSlash(clean), nil
+	return clean, nil
 }
 
 func (u *unpacker) dir(name string) error {
@@ -184,7 +224,7 @@ func (u *unpacker) dir(name string) error {
 	if err != nil || at == "." {
 		return err
 	}
-	return refused(name, u.root.MkdirAll(at, 0o755))
+	return refused(name, u.sink.Dir(at))
 }
 
 func (u *unpacker) file(name string, mode fs.FileMode, content io.Reader) error {
@@ -192,18 +232,30 @@ func (u *unpacker) file(name string, mode fs.FileMode, content io.Reader) error 
 	if err != nil {
 		return err
 	}
+	u.done.Files++
+	mode = 0o644 | mode.Perm()&0o100 | mode.Perm()&0o100>>3 | mode.Perm()&0o100>>6
+	return refused(name, u.sink.File(at, mode, &bounded{u, content}))
+}
+
+// Below is a sink that makes files below a root, and refuses to change any.
+func Below(root *os.Root) Sink { return below{root} }
+
+type below struct{ root *os.Root }
+
+func (b below) Dir(name string) error { return b.root.MkdirAll(filepath.FromSlash(name), 0o755) }
+
+func (b below) File(name string, mode fs.FileMode, content io.Reader) error {
+	at := filepath.FromSlash(name)
 	if parent := filepath.Dir(at); parent != "." {
-		if err := u.root.MkdirAll(parent, 0o755); err != nil {
-			return refused(name, err)
+		if err := b.root.MkdirAll(parent, 0o755); err != nil {
+			return err
 		}
 	}
-	to, err := u.root.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644|mode.Perm()&0o100|mode.Perm()&0o100>>3|mode.Perm()&0o100>>6)
+	to, err := b.root.OpenFile(at, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
-		return refused(name, err)
+		return err
 	}
-	n, err := io.Copy(to, &bounded{u, content})
-	u.done.Files++
-	u.done.Bytes += n
+	_, err = io.Copy(to, content)
 	return errors.Join(err, to.Close())
 }
 
@@ -226,8 +278,25 @@ func (b *bounded) Read(p []byte) (int, error) {
 		return 0, context.Cause(b.u.ctx)
 	}
 	n, err := b.r.Read(p)
+	b.u.done.Bytes += int64(n)
 	if b.u.limits.Bytes -= int64(n); b.u.limits.Bytes < 0 {
 		return 0, &Error{Reason: "unpacks to more than is allowed"}
 	}
 	return n, err
 }
+
+// directory reads a zip file as far as its directory may go: the whole directory becomes memory before its first entry is seen.
+type directory struct {
+	r    io.ReaderAt
+	left int64
+}
+
+// ReadAt implements [io.ReaderAt].
+func (d *directory) ReadAt(p []byte, at int64) (int, error) {
+	if d.left -= int64(len(p)); d.left < 0 {
+		return 0, errTooLarge
+	}
+	return d.r.ReadAt(p, at)
+}
+
+var errTooLarge = errors.New("directory is too large")

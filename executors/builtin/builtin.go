@@ -14,6 +14,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/aggregate"
 	"github.com/taskgrove/taskgrove/executors/command"
+	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/noop"
@@ -32,12 +33,16 @@ type Config struct {
 	// WorkerFile is the path of the file with a policy for each pool, read again when it changes; empty: none.
 	WorkerFile string
 
+	// FileRoot is the directory below which tasks may use files, where the worker's file says nothing else of their pool; empty: none.
+	FileRoot string
+
 	Command command.Config
 	REST    rest.Config
 	SSH     ssh.Config
 	GRPC    grpccall.Config
 	Docker  dockerConfig // an empty struct in builds with the tag nodocker
-	SQL     sqlConfig    // an empty struct in builds with the tag nosql
+	File    fileops.Config
+	SQL     sqlConfig // an empty struct in builds with the tag nosql
 	Python  python.Config
 	Network network.Config // of all executors that connect to something
 
@@ -62,6 +67,7 @@ func New(cfg Config) []executors.Executor {
 		noop.New(),
 		noop.NewRepeatable(),
 		sleep.New(),
+		fileExecutor(cfg, net, file),
 	}, sqlPart(cfg, net, file), []executors.Executor{
 		python.New(cfg.Python, net, file),
 	})

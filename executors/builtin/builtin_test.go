@@ -43,7 +43,9 @@ func TestEveryExecutorConforms(t *testing.T) {
 	}))
 	defer server.Close()
 	const secret = "hunter2-canary"
+	root := t.TempDir()
 	features := map[string]conformance.Features{
+		"file_executor": fileFeatures(t, root),
 		"system_info_executor": {Quick: `{"resource": "all"}`, Instant: true, Demo: map[string][]string{
 			`{}`:                     {"cpu", "memory", "disk"},
 			`{"resource": "memory"}`: {"total", "system"},
@@ -96,7 +98,7 @@ func TestEveryExecutorConforms(t *testing.T) {
 			Missing: map[string]string{`{"fail": "x"}`: "[sleep_executor] seconds is required in inputs"},
 		},
 	}
-	cfg := builtin.Config{Command: command.Config{Allow: true, Grace: time.Second},
+	cfg := builtin.Config{FileRoot: root, Command: command.Config{Allow: true, Grace: time.Second},
 		Network: network.Config{Guard: network.Guard{Loopback: true}}}
 	for i, e := range builtin.New(cfg) {
 		id := e.Describe().ID
@@ -161,6 +163,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"noop_executor",
 		"noop_repeatable_executor",
 		"sleep_executor",
+		"file_executor",
 		"sql_executor",
 		"python_executor",
 	}
@@ -176,5 +179,30 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		if got := dag.ChooseExecutor("", nil, []byte(`{"type":"`+typ+`"}`), known); got != want {
 			t.Errorf("type %s stands for %q, want %q", typ, got, want)
 		}
+	}
+}
+
+// fileFeatures uses files; the package of the executor has a store, too. A pipe that nobody writes to can't stop it, so nothing is slow but a store
+// that does not answer.
+func fileFeatures(t *testing.T, root string) conformance.Features {
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	t.Cleanup(silent.Close)
+	if err := os.WriteFile(filepath.Join(root, "large.txt"), bytes.Repeat([]byte("0123456789\n"), 1<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const secret = "hunter2-canary"
+	keys := `"endpoint": "` + silent.URL + `", "access_key": "a", "secret_key": "` + secret + `"`
+	return conformance.Features{
+		Quick:    `{"operation": "write", "path": "quick.txt", "content": "hello", "overwrite": true}`,
+		Slow:     `{"operation": "stat", "path": "s3://bucket/key", "timeout": 600, ` + keys + `}`,
+		Missing:  map[string]string{`{"path": "x"}`: "[file_executor] operation is required in inputs"},
+		Large:    `{"operation": "read", "path": "large.txt"}`,
+		TimesOut: map[string]string{`{"operation": "stat", "path": "s3://bucket/key", "timeout": 0.3, ` + keys + `}`: "File timeout after 0.3 seconds"},
+		Failing: []string{
+			`{"operation": "stat", "path": "s3://bucket/key", "endpoint": "http://127.0.0.1:1", "access_key": "a", "secret_key": "` + secret + `"}`,
+			`{"operation": "stat", "path": "s3://bucket/key", "endpoint": "http://u:` + secret + `@127.0.0.1:1", "access_key": "a", "secret_key": "x"}`,
+		},
+		Secret: secret,
+		Demo:   map[string][]string{`{"operation": "copy"}`: {"operation", "source", "destination", "files", "bytes"}},
 	}
 }

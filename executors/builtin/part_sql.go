@@ -13,11 +13,15 @@ import (
 type sqlConfig = sql.Config
 
 // sqlPart makes the executors that the build tag nosql leaves out.
-func sqlPart(cfg Config, net *network.Network, _ *workerfile.Source) []executors.Executor {
+func sqlPart(cfg Config, net *network.Network, file *workerfile.Source) []executors.Executor {
 	cfg.SQL.Network = net
+	cfg.SQL.Place = func(pool string) (root string, readOnly bool) {
+		p := place(cfg.FileRoot, file.File().Pool(pool).Files)
+		return p.Root, p.ReadOnly
+	}
 	return []executors.Executor{sql.New(cfg.SQL)}
 }
 
 func sqlSettings(s *config.Executors) sqlConfig {
-	return sql.Config{FileRoot: s.FileRoot, MaxBytes: int(s.OutputBytes)}
+	return sql.Config{MaxBytes: int(s.OutputBytes)}
 }

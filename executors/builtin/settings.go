@@ -5,6 +5,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/command"
+	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/python"
@@ -34,7 +35,7 @@ func FromEnv() ([]executors.Executor, error) {
 // [FromEnv].
 func FromSettings(s *config.Executors) Config {
 	return Config{
-		WorkerFile: s.WorkerFile,
+		WorkerFile: s.WorkerFile, FileRoot: s.FileRoot,
 		Command: command.Config{
 			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv,
 			MaxOutputBytes: int(s.OutputBytes), Grace: s.CommandGrace,
@@ -46,6 +47,7 @@ func FromSettings(s *config.Executors) Config {
 		REST:   rest.Config{MaxBodyBytes: int(s.OutputBytes)},
 		GRPC:   grpccall.Config{MaxMessageBytes: int(s.MessageBytes)},
 		Docker: dockerSettings(s),
+		File:   fileops.Config{MaxBytes: int(s.OutputBytes)},
 		SQL:    sqlSettings(s),
 		Python: python.Config{
 			Allow: bool(s.PythonAllow), UV: s.PythonUV, Cache: s.PythonCache, CacheBytes: int64(s.PythonCacheBytes), Environments: s.PythonCacheCount,

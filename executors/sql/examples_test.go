@@ -16,7 +16,7 @@ import (
 func TestExamplesRun(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	e := newExecutor(t, sql.Config{FileRoot: root})
+	e := newExecutor(t, sql.Config{Place: func(string) (string, bool) { return root, false }})
 	db, conn := database(t)
 	execute(t, conn, "CREATE TABLE orders (id int PRIMARY KEY, total numeric, placed_at timestamptz, paid bool)", "CREATE TABLE payments (order_id int, amount numeric)",
 		"INSERT INTO orders VALUES (42, 19.90, '2026-01-02', false)", "CREATE TABLE taskgrove_fence (fence_key varchar(255) PRIMARY KEY, attempt bigint NOT NULL, outcome text)")

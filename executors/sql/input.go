@@ -112,6 +112,9 @@ func (in *input) plan(call *executors.Call, cfg *Config) (*job, error) {
 	if !j.transaction && (j.readOnly || j.fence != nil || j.isolation != "") {
 		fault("transaction false needs read_only false, and neither fence, once nor isolation")
 	}
+	if j.target.driver == sqlite && j.target.database != memory && j.target.filesReadOnly && !j.readOnly {
+		fault("read_only: tasks of this pool may only read files of the worker")
+	}
 	if j.fence != nil && j.readOnly {
 		fault("fence and once write into the database: they need read_only false")
 	}

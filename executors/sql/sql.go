@@ -16,8 +16,9 @@ const ID = "sql_executor"
 // Config configures a worker's access to databases.
 type Config struct {
 	Network *network.Network
-	// FileRoot is the directory below which SQLite's files are. Empty: none is opened.
-	FileRoot string
+	// Place is the directory below which SQLite's files of a pool are, and whether tasks may only read them. An empty root: none is opened. nil
+	// stands for that.
+	Place func(pool string) (root string, readOnly bool)
 	// MaxBytes is how much is kept of rows, as JSON; a task may ask for less. 0: 1 MiB.
 	MaxBytes int
 	// MaxSessions is how many connections attempts of one pool have at a time to one server as one user; more attempts wait. 0: 16.
@@ -34,6 +35,9 @@ type Executor struct {
 
 // New makes one.
 func New(cfg Config) *Executor {
+	if cfg.Place == nil {
+		cfg.Place = func(string) (string, bool) { return "", false }
+	}
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = executors.DefaultOutputBytes
 	}

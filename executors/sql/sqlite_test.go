@@ -27,7 +27,7 @@ func file(t testing.TB) (*sql.Executor, object, *stdsql.DB) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	return newExecutor(t, sql.Config{FileRoot: root}), object{"driver": "sqlite", "database": "sub/test.db"}, db
+	return newExecutor(t, sql.Config{Place: func(string) (string, bool) { return root, false }}), object{"driver": "sqlite", "database": "sub/test.db"}, db
 }
 
 func TestSQLiteFiles(t *testing.T) {

@@ -26,6 +26,7 @@ type target struct {
 	username, password, database string
 	tls, ca, cert, key           string
 	fileRoot                     string // of SQLite
+	filesReadOnly                bool
 	dialer                       *network.Dialer
 	poolKey                      [sha256.Size]byte // same for attempts that may share a session
 }
@@ -56,8 +57,9 @@ func (in *input) aim(call *executors.Call, cfg *Config, t *target) error {
 	}
 	*t = target{
 		driver: driver, host: fields.Host, port: fields.Port, username: fields.Username, password: fields.Password, database: fields.Database,
-		tls: fields.TLS, ca: fields.CA, cert: fields.ClientCert, key: fields.ClientKey, fileRoot: cfg.FileRoot,
+		tls: fields.TLS, ca: fields.CA, cert: fields.ClientCert, key: fields.ClientKey,
 	}
+	t.fileRoot, t.filesReadOnly = cfg.Place(call.Pool)
 	t.dialer = cfg.Network.Pool(call.Pool)
 	if call.Connection != "" {
 		t.dialer = t.dialer.Trusted()

@@ -249,7 +249,7 @@ type Executors struct {
 	PythonCacheCount int           `envconfig:"PYTHON_ENVIRONMENTS" default:"50" min:"1" max:"10000" desc:"how many environments are kept"`
 	PythonBuild      Bool          `envconfig:"PYTHON_BUILD" default:"false" desc:"let packages be built from source, which runs code of theirs that sees the addresses of registries and their passwords"`
 	PythonKeepEnv    List          `envconfig:"PYTHON_KEEP_ENV" desc:"variables of the worker's environment that Python code also gets, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
-	FileRoot         string        `envconfig:"FILE_ROOT" flag:"file-root" desc:"directory below which tasks may use files: SQLite databases of sql_executor; empty: none"`
+	FileRoot         string        `envconfig:"FILE_ROOT" flag:"file-root" desc:"directory below which file_executor, and SQLite in sql_executor, use files of the worker; empty: none"`
 	SSHKnownHosts    string        `envconfig:"SSH_KNOWN_HOSTS" desc:"known_hosts file with the host keys that ssh_executor trusts where a task names none; empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts"`
 	SSHInsecure      Bool          `envconfig:"SSH_INSECURE" default:"false" desc:"let tasks of ssh_executor do without the check of the host key (verify_host_key: false)"`
 	SSHKeyDir        string        `envconfig:"SSH_KEY_DIR" desc:"directory of the private keys that tasks of ssh_executor may name as key_file; empty: none"`

@@ -29,6 +29,7 @@ const AnyPool = "*"
 type Pool struct {
 	Outlet
 	Docker *Docker `file:"docker"`
+	Files  *Files  `file:"files"` // nil: as the worker's settings say
 }
 
 // Outlet is the way out of the house. Empty fields are as the worker's settings say.

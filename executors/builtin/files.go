@@ -1,0 +1,27 @@
+package builtin
+
+import (
+	"github.com/taskgrove/taskgrove/executors"
+	fileops "github.com/taskgrove/taskgrove/executors/file"
+	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/internal/workerfile"
+)
+
+func fileExecutor(cfg Config, net *network.Network, file *workerfile.Source) executors.Executor {
+	cfg.File.Network = net
+	cfg.File.Place = func(pool string) fileops.Place { return place(cfg.FileRoot, file.File().Pool(pool).Files) }
+	return fileops.New(cfg.File)
+}
+
+// place is where the tasks of a pool may use files: as the worker's file says of it, or else as its settings do.
+func place(root string, f *workerfile.Files) fileops.Place {
+	switch {
+	case f == nil:
+		return fileops.Place{Root: root}
+	case f.Off:
+		return fileops.Place{}
+	case f.Root != "":
+		root = f.Root
+	}
+	return fileops.Place{Root: root, ReadOnly: f.ReadOnly}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/headers"
 )
 
 // target is where the request goes: url, below base_url if there is one. A connection always has one, as its credentials go to no other
@@ -37,7 +38,7 @@ func (in *input) target(connection string) (*url.URL, error) {
 		to.Scheme = base.Scheme
 	}
 	switch {
-	case to.Opaque != "" || !sameOrigin(to, base):
+	case to.Opaque != "" || !headers.SameOrigin(to, base):
 		return nil, errors.New("url leads to another origin than base_url")
 	case to.User != nil:
 		return nil, errors.New("url has a user, but base_url says who calls")
@@ -72,21 +73,6 @@ func below(base, to *url.URL) (*url.URL, error) {
 	return &u, nil
 }
 
-// sameOrigin reports whether two URLs lead to the same service: scheme, host and port.
-func sameOrigin(a, b *url.URL) bool {
-	return a.Scheme == b.Scheme && strings.EqualFold(a.Hostname(), b.Hostname()) && portOf(a) == portOf(b)
-}
-
-func portOf(u *url.URL) string {
-	if port := u.Port(); port != "" {
-		return port
-	}
-	if u.Scheme == "https" {
-		return "443"
-	}
-	return "80"
-}
-
 // transport sends the requests of an attempt. With a connection, the operator chose the origin of the first one; where a redirect leads to, nobody
 // did, so there the guard holds and certificates are checked.
 func (e *Executor) transport(call *executors.Call, r *request, insecure bool) http.RoundTripper {
@@ -105,7 +91,7 @@ type parting struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (p *parting) RoundTrip(req *http.Request) (*http.Response, error) {
-	if sameOrigin(req.URL, p.origin) {
+	if headers.SameOrigin(req.URL, p.origin) {
 		return p.there.RoundTrip(req)
 	}
 	return p.elsewhere.RoundTrip(req)

@@ -69,7 +69,8 @@ func prefixes(list ...string) []netip.Prefix {
 }
 
 var (
-	// Metadata services outside the link-local ranges: AWS over IPv6 (and its pods' identities), Google's, Scaleway's, Alibaba's, Azure's host, Oracle's is 192.0.0.192.
+	// Metadata services outside the link-local ranges: AWS over IPv6 and its pods' identities, Google's, Scaleway's, Alibaba's,
+	// Azure's host, Oracle's.
 	// The last two translate to IPv4 in a way that only the network knows: local-use NAT64 (RFC 8215) and Teredo (RFC 4380).
 	never = prefixes("0.0.0.0/8", "::/128", "169.254.0.0/16", "fe80::/10", "224.0.0.0/4", "ff00::/8", "255.255.255.255/32",
 		"fd00:ec2::254/128", "fd00:ec2::23/128", "fd20:ce::254/128", "fd00:42::42/128", "100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32",
@@ -90,9 +91,18 @@ var (
 )
 
 // addressError reports an address that the guard refuses.
-type addressError struct{ addr netip.Addr }
+type addressError struct {
+	addr netip.Addr
+	own  bool // it is refused because it is the worker's own host
+}
 
-func (e *addressError) Error() string { return fmt.Sprintf("address %s is not allowed", e.addr) }
+func (e *addressError) Error() string {
+	text := fmt.Sprintf("address %s is not allowed", e.addr)
+	if e.own {
+		text += ": it is the worker's own host, which TASKGROVE_ADDRESS_LOOPBACK=true opens to tasks"
+	}
+	return text
+}
 
 // control is called by [net.Dialer] for each address before it connects.
 func (g *Guard) control(network, address string, _ syscall.RawConn) error {
@@ -114,14 +124,16 @@ func (g *Guard) check(addr netip.Addr) error {
 	switch {
 	case within(g.Allow, addr):
 		return nil
-	case within(never, addr), within(g.Deny, addr), g.DenyPrivate && within(private, addr), !g.Loopback && within(loopback, addr):
-		return executors.Permanent(&addressError{addr})
+	case within(never, addr), within(g.Deny, addr), g.DenyPrivate && within(private, addr):
+		return executors.Permanent(&addressError{addr: addr})
+	case !g.Loopback && within(loopback, addr):
+		return executors.Permanent(&addressError{addr, !g.DenyPrivate})
 	}
 	for _, c := range carriers {
 		if c.prefix.Contains(addr) && addr != netip.IPv6Loopback() {
 			inner, _ := netip.AddrFromSlice(addr.AsSlice()[c.at : c.at+4])
 			if g.check(inner) != nil {
-				return executors.Permanent(&addressError{addr})
+				return executors.Permanent(&addressError{addr: addr})
 			}
 		}
 	}

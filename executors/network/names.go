@@ -27,7 +27,9 @@ var spelling = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.Stri
 // nameError reports a name that the guard refuses.
 type nameError struct{ name, why string }
 
-func (e *nameError) Error() string { return fmt.Sprintf("host %.120q is not allowed: %s", e.name, e.why) }
+func (e *nameError) Error() string {
+	return fmt.Sprintf("host %.120q is not allowed: %s", e.name, e.why)
+}
 
 // target judges the host of host:port that a proxy is to look up, and returns it as the proxy is to see it.
 func (g *Guard) target(address string) (string, error) {

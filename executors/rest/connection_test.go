@@ -181,3 +181,27 @@ func TestDemoLooksLikeAnAnswerAndShowsNoCredentials(t *testing.T) {
 		t.Errorf("got %+v, %v", demo, takes)
 	}
 }
+
+func TestAnAPIKeyGoesToNoOtherHost(t *testing.T) {
+	var got http.Header
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header.Clone() }))
+	defer other.Close()
+	first := httptest.NewServer(http.RedirectHandler(strings.Replace(other.URL, "127.0.0.1", "localhost", 1), http.StatusTemporaryRedirect))
+	defer first.Close()
+	for _, auth := range []object{
+		{"type": "apikey", "key": "X-Key", "value": "hunter2"},
+		{"type": "apikey", "key": "k", "value": "hunter2", "location": "query"},
+		{"type": "bearer", "token": "hunter2"},
+	} {
+		got = nil
+		if _, err := run(t, object{"url": first.URL, "method": "POST", "json": 1, "auth": auth}); err != nil || got == nil {
+			t.Fatalf("got %v, %v", got, err)
+		}
+		if text := fmt.Sprint(got); strings.Contains(text, "hunter2") {
+			t.Errorf("%v: sent to another host: %s", auth, text)
+		}
+	}
+	if !slices.Equal(got["Idempotency-Key"], []string{"key-1"}) {
+		t.Errorf("the idempotency key was lost: %v", got)
+	}
+}

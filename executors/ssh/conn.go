@@ -18,11 +18,15 @@ type conn struct {
 	client  *ssh.Client   // the last one
 	quit    chan struct{} // closed when the connection is to be closed
 
+	fence *fence // made for the first command that needs it
+
 	used   int  // sessions that are promised to attempts, or not closed yet
 	opened int  // sessions that are open
+	ended  bool // quit is closed
 	broken bool // takes no more attempts
 	since  time.Time
 	idle   *time.Timer // drops it; nil while it is used
+	rest   *time.Timer // disarms the fence; likewise
 }
 
 // take promises sessions; the pool's lock is held.
@@ -30,7 +34,8 @@ func (c *conn) take(sessions int) {
 	c.used += sessions
 	if c.idle != nil {
 		c.idle.Stop()
-		c.idle = nil
+		c.rest.Stop()
+		c.idle, c.rest = nil, nil
 	}
 }
 
@@ -40,7 +45,11 @@ func (c *conn) give(sessions int) {
 	defer c.pool.mu.Unlock()
 	c.used -= sessions
 	c.host.signal()
-	if c.used > 0 || c.broken {
+	if c.used > 0 {
+		return
+	}
+	if c.broken {
+		c.end()
 		return
 	}
 	c.since = time.Now()
@@ -52,24 +61,38 @@ func (c *conn) give(sessions int) {
 			c.drop()
 		}
 	})
-	c.idle = timer
+	c.idle, c.rest = timer, time.AfterFunc(c.fence.rests(), c.fence.disarm)
 	c.pool.trim()
 }
 
 // drop closes the connection soon and lets no more attempts have it; the pool's lock is held.
 func (c *conn) drop() {
+	c.retire()
+	c.end()
+}
+
+// retire lets no more attempts have the connection; it closes after the last one. The pool's lock is held.
+func (c *conn) retire() {
 	if c.broken {
 		return
 	}
 	c.broken = true
 	if c.idle != nil {
 		c.idle.Stop()
-		c.idle = nil
+		c.rest.Stop()
+		c.idle, c.rest = nil, nil
 	}
 	c.host.conns = slices.DeleteFunc(c.host.conns, func(other *conn) bool { return other == c })
 	c.pool.forget(c.host)
 	c.host.signal()
-	close(c.quit)
+}
+
+// end closes the connection soon; the pool's lock is held.
+func (c *conn) end() {
+	if !c.ended {
+		c.ended = true
+		close(c.quit)
+	}
 }
 
 // lost notes that the connection broke.
@@ -142,6 +165,7 @@ type request struct {
 	name    string
 	payload any
 	env     []variable // sent before
+	limit   limit      // that the fence must know before
 }
 
 type variable struct{ Name, Value string }
@@ -173,6 +197,7 @@ func (c *conn) open(ctx context.Context, r request) (*channel, error) {
 }
 
 func (c *conn) tryOpen(r request) (*channel, error) {
+	c.fence.arm(r.limit)
 	raw, requests, err := c.client.OpenChannel("session", nil)
 	if refused, ok := errors.AsType[*ssh.OpenChannelError](err); ok {
 		err = fmt.Errorf("the host opens no session: %s", refused.Message)
@@ -244,6 +269,11 @@ func (c *conn) hold(sessions int) {
 func (c *conn) isFull() bool {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
+	if c.fence.open() && c.opened < 2 { // the fence is one too many
+		c.host.alone = true
+		c.retire()
+		return true
+	}
 	if c.used < 2 {
 		return false
 	}

@@ -33,6 +33,7 @@ type host struct {
 	key     routeKey
 	conns   []*conn
 	limit   int           // sessions that a connection carries
+	alone   bool          // a connection has no room for a fence
 	waiting int           // attempts that look for a connection
 	dialing bool          // one of them opens one
 	changed chan struct{} // closed and replaced when a connection may have room
@@ -109,6 +110,7 @@ func (p *pool) open(ctx context.Context, h *host, dial func(context.Context) ([]
 		err = errClosed
 	case err == nil:
 		c := &conn{pool: p, host: h, clients: clients, client: clients[len(clients)-1], quit: make(chan struct{})}
+		c.fence = newFence(c, h.alone)
 		h.conns = append(h.conns, c)
 		p.all.Go(c.watch)
 	case ctx.Err() == nil:

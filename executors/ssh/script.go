@@ -13,39 +13,58 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 )
 
-// A command runs under a script for the host's sh, in the process group of the session, which sshd makes for each. The script's first line
+// A command runs under a script, in the process group of the session, which sshd makes for each. The script's first line
 // of input says what to run. It says on stderr, between the command's own output, when the command begins and ends:
 //
 //	MARK>PID   the process group, which the script leads
 //	MARK=CODE  the command has ended; the script kills what is left of the group, itself included
 //
-// Meanwhile a guard in the group reads the rest of the input. Each line "SECONDS GRACE" moves the time when the group is ended. The end
-// of the input, which comes when the worker asks for it, when it dies and when the connection breaks, ends the group at once: SIGTERM, the
-// grace time, SIGKILL.
+// Meanwhile a guard in the group reads the rest of the input. The end of the input, which comes when the worker asks for it, when it dies and
+// when the connection breaks, ends the group: SIGTERM, the grace time, SIGKILL.
 //
 // A command that reads stdin leaves no input for a guard. Then the guard runs in a second session, and the command waits until it does.
 //
-// The user's login shell reads the scripts as one word in single quotes, so they hold no quote, newline or backslash, as csh and fish have
-// rules of their own for them. They were tried with dash, bash, busybox, mksh and zsh as sh, and with these, fish and tcsh as login shells.
+// So that a frozen worker, whose connection stays, loses its commands too, a fence in a session of its own ends the connection (it kills the
+// process of sshd that has it) unless the worker moves the time for that. Where it can't, each guard is told: a line "SECONDS GRACE" moves the
+// time when the group is ended.
+//
+// The fence also says whether the user's login shell is one that can read the script. Else, and where sshd makes no process group, sh reads it
+// (launch), as one word in single quotes. So it holds no quote, newline or backslash, as csh and fish have rules of their own for them. They were
+// tried with dash, bash, busybox, mksh and zsh as sh, and with these, fish and tcsh as login shells.
 const (
 	// launch makes the script the leader of a process group, if sshd has not, and runs it.
-	launch = `exec /bin/sh -c 'kill -0 -$$ 2>/dev/null||exec setsid /bin/sh -c "$1" sh "$1";eval "$1"' sh '`
+	launch = `exec /bin/sh -c 'kill -0 -$$ 2>/dev/null||exec setsid /bin/sh -c "$1" setsid;eval "$1"' sh '`
 
-	// guard: z sleeps (not every sleep knows fractions), k ends the group, w reads what the worker says.
-	guard = `IFS= read -r tg_l||exit 125;eval "$tg_l";unset tg_l;` +
-		`z(){ sleep "$1" 2>/dev/null||sleep "${1%.*}";};` +
+	// readHeader takes the header; z sleeps (not every sleep knows fractions).
+	readHeader = `IFS= read -r tg_l||exit 125;eval "$tg_l";unset tg_l;z(){ sleep "$1" 2>/dev/null||sleep "${1%.*}";};`
+
+	// guard: k ends the group, w reads what the worker says.
+	guard = readHeader +
 		`k(){ kill -TERM "-$tg_p";z "$1";kill -KILL "-$tg_p";};` +
 		`w(){ trap "" TERM INT HUP QUIT;while :;do if [ "$tg_s" = . ];then return;elif [ "$tg_s" ];then ` +
 		`[ "$tg_t" ]&&kill -KILL "$tg_t";(z "$tg_s"&&k "$tg_h")&tg_t=$!;fi;read -r tg_s tg_h||break;done;k "$tg_g";};`
 
-	runScript = launch + guard +
-		`exec 3<&0 </dev/null 4>&2 2>/dev/null;tg_p=$$;trap : TERM INT HUP QUIT;echo "$tg_m>$$" >&4;` +
-		`if [ "$tg_i" ];then IFS= read -r tg_l <&3||exit 125;(SHLVL=1;export SHLVL;tg_f;exec "${SHELL:-/bin/sh}" -c "$tg_c" <&3 3<&- 2>&4 4>&-);` +
-		`else w <&3 3<&- >/dev/null 2>&1 4>&1& (SHLVL=1;export SHLVL;tg_f;exec "${SHELL:-/bin/sh}" -c "$tg_c" 3<&- 2>&4 4>&-);fi;` +
-		`echo "$tg_m=$?" >&4;kill -KILL "-$$"'`
+	// runBegin, what runs tg_c with the output and input that it has, and runEnd are a script that runs a command.
+	runBegin = guard + `exec 3<&0 </dev/null 4>&2 2>/dev/null;tg_p=$$;trap : TERM INT HUP QUIT;echo "$tg_m>$$" >&4;` +
+		`if [ "$tg_i" ];then IFS= read -r tg_l <&3||exit 125;else w <&3 3<&- >/dev/null 2>&1 4>&1& exec 3</dev/null;fi;`
+	runEnd = `echo "$tg_m=$?" >&4;kill -KILL "-$$"`
+
+	// runDirect is for a login shell that can read the script: it runs the command itself.
+	runDirect = runBegin + `(tg_f;exec <&3 3<&- 2>&4 4>&-;eval "$tg_c");` + runEnd
+	// runLaunched starts the login shell again for the command, without its .bashrc, which it has read (SHLVL).
+	runLaunched = launch + runBegin + `(SHLVL=1;export SHLVL;tg_f;exec "${SHELL:-/bin/sh}" -c "$tg_c" <&3 3<&- 2>&4 4>&-);` + runEnd + `'`
 
 	// guardScript guards the group tg_p of another session. Its line "." says that the group has ended.
 	guardScript = launch + guard + `echo "$tg_m>$$" >&2;w >/dev/null 2>&1;kill -KILL "-$$"'`
+
+	// fenceScript ends the connection in tg_s seconds. Each line says anew in how many; 0: never. It says MARK>N: N has 1 if it can, and 2 if
+	// the login shell reads scripts.
+	fenceScript = launch + readHeader + `tg_n=0;trap "" TERM INT HUP QUIT;` +
+		`case $(ps -o comm= -p "$PPID" 2>/dev/null) in *sshd*)kill -0 "$PPID" 2>/dev/null&&tg_n=1;;esac;` +
+		`case ${SHELL##*/} in bash|dash|sh|ash|ksh|mksh|zsh)tg_n=$((tg_n+2));;esac;` +
+		`[ "$0" = setsid ]&&tg_n=0;echo "$tg_m>$tg_n" >&2;` +
+		`while :;do [ "$tg_t" ]&&kill -KILL "$tg_t";tg_t=;[ "${tg_s:-0}" = 0 ]||{ (z "$tg_s"&&kill -KILL "$PPID")>/dev/null 2>&1& tg_t=$!;};` +
+		`read -r tg_s||break;done;kill -KILL "-$$"'`
 
 	// ourPrefix is what the scripts' variables begin with.
 	ourPrefix = "tg_"
@@ -60,7 +79,8 @@ type header struct {
 	command string
 	env     []variable
 	stdin   bool
-	group   int // of the command, for [guardScript]
+	group   int  // of the command, for [guardScript]
+	fence   bool // for [fenceScript]
 }
 
 func (h *header) line() string {
@@ -74,6 +94,10 @@ func (h *header) line() string {
 		stdin = "1"
 	}
 	fmt.Fprintf(&b, "tg_m=%s;tg_g=%s;tg_s=%s;tg_h=%s;tg_t=;tg_i=%s;", h.mark, seconds(h.grace), seconds(h.limit.after), seconds(h.limit.grace), stdin)
+	if h.fence {
+		b.WriteString("\n")
+		return b.String()
+	}
 	if h.group != 0 {
 		fmt.Fprintf(&b, "tg_p=%d\n", h.group)
 		return b.String()

@@ -21,8 +21,12 @@ type session struct {
 type execPayload struct{ Command string }
 
 // start runs a command. Writers get its output; what they are is closed at the end if it is an io.Closer.
-func (c *conn) start(ctx context.Context, command string, env []variable, stdout, stderr io.Writer) (*session, error) {
-	ch, err := c.open(ctx, request{name: "exec", payload: execPayload{command}, env: env})
+func (c *conn) start(ctx context.Context, command string, stdout, stderr io.Writer) (*session, error) {
+	return c.exec(ctx, request{name: "exec", payload: execPayload{command}}, stdout, stderr)
+}
+
+func (c *conn) exec(ctx context.Context, r request, stdout, stderr io.Writer) (*session, error) {
+	ch, err := c.open(ctx, r)
 	if err != nil {
 		return nil, err
 	}

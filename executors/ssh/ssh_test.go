@@ -38,7 +38,7 @@ func TestResult(t *testing.T) {
 	}{
 		"output as it comes":      {map[string]any{"command": "echo '  hi  '; echo oops >&2"}, `"stdout":"  hi  \n","stderr":"oops\n","return_code":0,"success":true`},
 		"a bad exit code":         {map[string]any{"command": "exit 3"}, `"stdout":"","stderr":"","return_code":3,"success":false`},
-		"a signal":                {map[string]any{"command": "kill -9 $$"}, `"stdout":"","stderr":"","return_code":137,"success":false`},
+		"a signal":                {map[string]any{"command": "kill -9 $$"}, `"stdout":"","stderr":"","return_code":-9,"success":false`},
 		"what is not text":        {map[string]any{"command": "printf ' a\\377b\\n'; printf 'a\\000b' >&2"}, `"stdout":"IGH/Ygo=","stderr":"YQBi","return_code":0,"success":true,"encoding":"base64","stderr_encoding":"base64"`},
 		"stdin":                   {map[string]any{"command": "cat", "stdin": "a\nb"}, `"stdout":"a\nb","stderr":"","return_code":0,"success":true`},
 		"stdin that nobody reads": {map[string]any{"command": "exit 4", "stdin": strings.Repeat("x", 5<<20)}, `"stdout":"","stderr":"","return_code":4,"success":false`},

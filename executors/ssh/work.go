@@ -93,7 +93,7 @@ func (w *work) run(ctx context.Context, c *conn) error {
 // plain starts the command as it is.
 func (w *work) plain(ctx context.Context, c *conn, stdout, stderr *executors.Output) (*running, error) {
 	w.begun = true
-	s, err := c.start(ctx, w.in.Command, w.environment(false), stdout, stderr)
+	s, err := c.exec(ctx, request{name: "exec", payload: execPayload{w.in.Command}, env: w.environment(false)}, stdout, stderr)
 	if err != nil {
 		w.begun = !isStale(err)
 		return nil, err
@@ -122,15 +122,26 @@ func (w *work) environment(all bool) []variable {
 // script starts the command under the script that guards it.
 func (w *work) script(ctx context.Context, c *conn, stdout, stderr *executors.Output) (*running, error) {
 	r := &running{conn: c, started: make(chan int, 1), ended: make(chan int, 1)} // each gets one number, from the goroutine that reads
-	h := header{mark: newMark(), grace: w.cfg.Grace, limit: leaseLimit(w.call.Lease, w.cfg.Grace), command: w.in.Command,
-		env: w.environment(true), stdin: w.in.Stdin != ""}
+	ends := leaseLimit(w.call.Lease, w.cfg.Grace)
+	if err := c.fence.build(ctx, ends); err != nil {
+		return nil, err
+	}
+	h := header{mark: newMark(), grace: w.cfg.Grace, command: w.in.Command, env: w.environment(true), stdin: w.in.Stdin != ""}
+	if !c.fence.open() {
+		h.limit = ends
+	}
+	script := runLaunched
+	if c.fence.direct.Load() {
+		script = runDirect
+	}
 	var err error
-	if r.session, err = c.start(ctx, runScript, nil, stdout, newMarks(h.mark, stderr, r.said)); err != nil {
+	r.session, err = c.exec(ctx, request{name: "exec", payload: execPayload{script}, limit: ends}, stdout, newMarks(h.mark, stderr, r.said))
+	if err != nil {
 		return nil, err
 	}
 	w.begun = true
 	if !h.stdin {
-		r.leash = newLeash(r.session, h.line(), w.call.Lease, w.cfg.Grace)
+		r.leash = newLeash(r.session, h.line(), w.call.Lease, w.cfg.Grace, c.fence)
 		return r, nil
 	}
 	if err := w.feed(ctx, r, &h); err != nil {
@@ -166,20 +177,18 @@ func (w *work) feed(ctx context.Context, r *running, h *header) error {
 		return context.Cause(ctx)
 	}
 	ready := make(chan int, 1)
-	g := header{mark: newMark(), grace: h.grace, limit: leaseLimit(w.call.Lease, h.grace), group: r.group}
-	guard, err := r.conn.start(ctx, guardScript, nil, io.Discard, newMarks(g.mark, io.Discard, func(_ byte, number int) {
+	g := header{mark: newMark(), grace: h.grace, limit: h.limit, group: r.group}
+	guard, err := r.conn.start(ctx, guardScript, io.Discard, newMarks(g.mark, io.Discard, func(_ byte, number int) {
 		select {
 		case ready <- number:
 		default:
 		}
 	}))
-	if stale, ok := errors.AsType[*staleError](err); ok {
-		return stale.err // the command waits in another session
-	}
 	if err != nil {
+		w.begun = !isStale(err) // the command waits
 		return err
 	}
-	r.guard, r.leash = guard, newLeash(guard, g.line(), w.call.Lease, h.grace)
+	r.guard, r.leash = guard, newLeash(guard, g.line(), w.call.Lease, h.grace, r.conn.fence)
 	select {
 	case <-ready:
 	case <-guard.done:
@@ -292,7 +301,7 @@ func (w *work) stop(r *running) {
 	if r.group != 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), confirmDelay) // the attempt's own has ended
 		defer cancel()
-		if s, err := r.conn.start(ctx, fmt.Sprintf("exec /bin/sh -c 'kill -KILL -%d'", r.group), nil, io.Discard, io.Discard); err == nil {
+		if s, err := r.conn.start(ctx, fmt.Sprintf("exec /bin/sh -c 'kill -KILL -%d'", r.group), io.Discard, io.Discard); err == nil {
 			(&running{session: s}).drain(confirmDelay)
 		}
 	}
@@ -343,7 +352,8 @@ type leash struct {
 	once       sync.Once
 }
 
-func newLeash(s *session, header string, lease executors.Lease, grace time.Duration) *leash {
+// newLeash gives a guard its header. Extensions of the lease go to the fence, or to the guard if there is none.
+func newLeash(s *session, header string, lease executors.Lease, grace time.Duration, f *fence) *leash {
 	l := &leash{stop: make(chan struct{}), free: make(chan struct{})}
 	changed := lease.Changed() // before the header's limit is out of date
 	go func() {                // ends with the session at the latest
@@ -352,7 +362,9 @@ func newLeash(s *session, header string, lease executors.Lease, grace time.Durat
 			select {
 			case <-changed:
 				changed = lease.Changed() // before Until: so that no change is missed
-				if now := leaseLimit(lease, grace); now != (limit{}) {
+				if now := leaseLimit(lease, grace); f.open() {
+					f.arm(now)
+				} else if now != (limit{}) {
 					_, err = io.WriteString(s.Channel, now.line())
 				}
 			case <-l.stop:

@@ -239,6 +239,9 @@ func (s *Server) Crash() {
 	}
 }
 
+// Quiet waits until nothing is left of what connections have started, for 10 s at most.
+func (s *Server) Quiet() error { return Gone(fmt.Sprintf(" 127.0.0.1 %d\x00", s.Port)) } // the end of SSH_CONNECTION
+
 func kill(pid int) {
 	if p, err := os.FindProcess(pid); err == nil {
 		_ = p.Kill()

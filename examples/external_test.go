@@ -1,6 +1,7 @@
 package examples
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,11 +31,21 @@ func TestExternalExamples(t *testing.T) {
 				t.Fatal(err)
 			}
 			file := filepath.Join(t.TempDir(), "worker.yaml")
-			text := fmt.Sprintf("executors:\n  - {command: [%s, %s], dir: %q}\n", command[0], command[1], dir)
+			text := fmt.Sprintf("executors:\n  - {command: [%s, %s], dir: %q}\n  - {id: missing, command: [no-such-program]}\n", command[0], command[1], dir)
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			c := cluster.Start(t, cluster.Options{Worker: func(s *config.Worker) { s.WorkerFile = file }})
+			c.Eventually("the list of workers says why the other one is off", func() error {
+				workers, err := c.Service().Workers(t.Context())
+				if err != nil {
+					return err
+				}
+				if text := fmt.Sprint(workers[0].Faults); !strings.Contains(text, `no-such-program: "no-such-program" was not found in PATH`) {
+					return errors.New(text)
+				}
+				return nil
+			})
 			for range 2 {
 				runs(t, c, document(t, "external-"+language+"/tree.yaml"), "external-"+language+"/expected.json")
 			}

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
 
@@ -29,11 +30,12 @@ type gateway struct {
 	plain   *httputil.ReverseProxy
 	address string
 
-	ctx   context.Context
-	end   context.CancelFunc
-	all   sync.WaitGroup
-	mu    sync.Mutex
-	ports []net.Listener
+	ctx     context.Context
+	end     context.CancelFunc
+	all     sync.WaitGroup
+	mu      sync.Mutex
+	ports   []net.Listener
+	refused error // the last permanent refusal of a connection
 }
 
 // openGateway starts one. The caller closes it.
@@ -74,7 +76,25 @@ func (g *gateway) environ() (env []string) {
 
 // dial connects as the pool may.
 func (g *gateway) dial(ctx context.Context, address string) (net.Conn, error) {
-	return g.way(address).DialContext(ctx, "tcp", address)
+	c, err := g.way(address).DialContext(ctx, "tcp", address)
+	g.note(err)
+	return c, err
+}
+
+// note keeps a refusal, which programs don't tell from a network that fails.
+func (g *gateway) note(err error) {
+	if executors.IsPermanent(err) {
+		g.mu.Lock()
+		g.refused = err
+		g.mu.Unlock()
+	}
+}
+
+// refusal is the last permanent refusal; nil: there was none.
+func (g *gateway) refusal() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.refused
 }
 
 // way is the dialer for a host: what operators name they trust.
@@ -125,7 +145,9 @@ func (g *gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // RoundTrip implements [http.RoundTripper], for plain HTTP.
 func (g *gateway) RoundTrip(r *http.Request) (*http.Response, error) {
-	return g.way(r.URL.Host).RoundTripper(false).RoundTrip(r)
+	answer, err := g.way(r.URL.Host).RoundTripper(false).RoundTrip(r)
+	g.note(err)
+	return answer, err
 }
 
 // join carries bytes both ways until one side ends, or the gateway.

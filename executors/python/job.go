@@ -129,16 +129,30 @@ func (j *job) run(ctx context.Context, program string, args, env []string, dir s
 	case err != nil:
 		return err
 	case status.Code != 0 || status.Signal != 0:
-		return &toolError{filepath.Base(program), protocol.ExitOf(status), presentable(out.String())}
+		return &toolError{filepath.Base(program), protocol.ExitOf(status), presentable(out.String()), j.refusal()}
 	}
 	return nil
 }
 
+// refusal is why the guard of addresses refused a connection of the preparation; nil: it did not.
+func (j *job) refusal() error {
+	if j.way == nil {
+		return nil
+	}
+	return j.way.refusal()
+}
+
 // toolError reports a program of the preparation that failed.
-type toolError struct{ program, exit, text string }
+type toolError struct {
+	program, exit, text string
+	refused             error // a connection was refused, which another attempt can't change
+}
 
 func (e *toolError) Error() string {
 	text := fmt.Sprintf("%s ended with %s", e.program, e.exit)
+	if e.refused != nil {
+		text += ": " + e.refused.Error()
+	}
 	if e.text != "" {
 		text += ": " + e.text
 	}
@@ -147,6 +161,9 @@ func (e *toolError) Error() string {
 
 // passing reports whether it may have been the network, so that another attempt can help.
 func (e *toolError) passing() bool {
+	if e.refused != nil {
+		return false
+	}
 	text := strings.ToLower(e.text)
 	for _, word := range []string{
 		"error sending request", "timed out", "timeout", "connection", "dns error", "could not resolve", "temporar", "502 ", "503 ", "504 ", "429 ",

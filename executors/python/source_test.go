@@ -137,8 +137,8 @@ func TestGit(t *testing.T) {
 	}
 }
 
-// TestGitGoesThroughTheGuard: git itself connects to nothing that the guard refuses.
-func TestGitGoesThroughTheGuard(t *testing.T) {
+// TestProgramsGoThroughTheGuard: git and uv themselves connect to nothing that the guard refuses.
+func TestProgramsGoThroughTheGuard(t *testing.T) {
 	needUV(t)
 	var asked atomic.Int32
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -166,8 +166,15 @@ func TestGitGoesThroughTheGuard(t *testing.T) {
 		if strings.HasPrefix(url, "ssh") {
 			in["git"].(map[string]any)["known_hosts"] = "x"
 		}
-		if _, err, _ := run(t, e, in); err == nil {
-			t.Errorf("%s was fetched", url)
+		_, err, _ := run(t, e, in)
+		if err == nil || strings.HasPrefix(url, "https") && (!executors.IsPermanent(err) || !strings.Contains(err.Error(), "is not allowed")) {
+			t.Errorf("%s: got %v, want it refused for good", url, err)
+		}
+	}
+	for _, requirement := range []string{"x @ http://127.0.0.1:" + port + "/x-1-py3-none-any.whl", "x @ https://169.254.169.254/x-1-py3-none-any.whl"} {
+		_, err, _ := run(t, e, map[string]string{"script": "1", "requirements": requirement})
+		if err == nil || !executors.IsPermanent(err) || !strings.Contains(err.Error(), "is not allowed") {
+			t.Errorf("%s: got %v, want it refused for good", requirement, err)
 		}
 	}
 	if n := asked.Load(); n > 0 {

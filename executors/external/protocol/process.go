@@ -276,7 +276,7 @@ func (p *Process) ask(ctx context.Context, question any, answer string) (*messag
 }
 
 // send writes a message. It reports whether anything of it was written. When ctx ends meanwhile, the program has the grace time to read it.
-func (p *Process) send(ctx context.Context, m any) (any bool, err error) {
+func (p *Process) send(ctx context.Context, m any) (wrote bool, err error) {
 	line, err := json.Marshal(m)
 	if err != nil {
 		return false, executors.Permanent(fmt.Errorf("message can't be encoded: %w", err))

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/taskgrove/taskgrove/executors/image"
 )
 
 // sockets are where container engines listen. Who can write there has the whole host.
@@ -52,7 +54,7 @@ func (j *judge) mounts(c *Container, local bool) {
 		switch {
 		case !volumeName.MatchString(m.Source):
 			j.fault("volumes: %q is neither an absolute path of the host nor the name of a volume", m.Source)
-		case !fitsAny(j.policy.Volumes, m.Source):
+		case !image.Fits(j.policy.Volumes, m.Source):
 			j.fault("volumes: the volume %q is not allowed here", m.Source)
 		}
 	}

@@ -6,12 +6,14 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/taskgrove/taskgrove/executors/image"
 )
 
 // Policy is what the tasks of a pool may do on the engine. The zero value allows any image without mounts, devices or privileges, on the
 // engine's usual network.
 type Policy struct {
-	Images  []string    // patterns, see [ImagePattern]; empty: any image
+	Images  []string    // patterns, see [image.Pattern]; empty: any image
 	Pull    Pull        // goes before what tasks say; empty: they say it
 	Mounts  []MountRoot // what of the host may be mounted; empty: nothing
 	Volumes []string    // names of volumes that may be mounted, * for any text; empty: none
@@ -61,7 +63,7 @@ func (e *RefusedError) Error() string { return strings.Join(e.Faults, "; ") }
 // Check says what is wrong with the policy itself.
 func (p *Policy) Check() error {
 	for _, text := range p.Images {
-		if _, err := ParseImagePattern(text); err != nil {
+		if _, err := image.ParsePattern(text); err != nil {
 			return err
 		}
 	}
@@ -84,7 +86,7 @@ func (j *judge) fault(format string, args ...any) {
 }
 
 // check judges a container, and puts the policy's defaults and the whole name of the image into it.
-func (p Policy) check(c *Container, local bool) (image, error) {
+func (p Policy) check(c *Container, local bool) (image.Ref, error) {
 	j := &judge{policy: p}
 	img := j.image(c)
 	j.environment(c)
@@ -93,19 +95,16 @@ func (p Policy) check(c *Container, local bool) (image, error) {
 	j.resources(c)
 	j.privileges(c)
 	if len(j.faults) > 0 {
-		return image{}, &RefusedError{j.faults}
+		return image.Ref{}, &RefusedError{j.faults}
 	}
 	return img, nil
 }
 
-func (j *judge) image(c *Container) image {
-	img, err := parseImage(c.Image)
+func (j *judge) image(c *Container) image.Ref {
+	img, err := image.Parse(c.Image)
 	if err != nil {
 		j.fault("image: %v", err)
-	} else if len(j.policy.Images) > 0 && !slices.ContainsFunc(j.policy.Images, func(text string) bool {
-		pattern, err := ParseImagePattern(text)
-		return err == nil && pattern.allows(img)
-	}) {
+	} else if !image.Allowed(j.policy.Images, img) {
 		j.fault("image: %s is not allowed here; allowed: %s", img, strings.Join(j.policy.Images, ", "))
 	}
 	switch c.Pull {
@@ -148,7 +147,7 @@ func (j *judge) networks(c *Container) {
 			j.fault("network: %q is refused: a container joins no other one's network", name)
 		case name == "host" && !slices.Contains(allowed, "host"): // * does not mean it
 			j.fault("network: host is not allowed here")
-		case !fitsAny(allowed, name):
+		case !image.Fits(allowed, name):
 			j.fault("network: %q is not allowed here; allowed: %s", name, strings.Join(allowed, ", "))
 		}
 		if (name == "host" || name == "none") && len(c.Networks) > 1 {
@@ -192,7 +191,7 @@ func (j *judge) privileges(c *Container) {
 	p := j.policy
 	refuse := func(field string, wanted, allowed []string) {
 		for _, one := range wanted {
-			if !fitsAny(allowed, one) {
+			if !image.Fits(allowed, one) {
 				j.fault("%s: %q is not allowed here", field, one)
 			}
 		}
@@ -212,7 +211,7 @@ func (j *judge) privileges(c *Container) {
 		clean := path.Clean(device)
 		if !path.IsAbs(device) || clean != device || strings.Contains(device, ":") {
 			j.fault("devices: %q is not a plain absolute path", device)
-		} else if !fitsAny(p.Devices, device) {
+		} else if !image.Fits(p.Devices, device) {
 			j.fault("devices: %q is not allowed here", device)
 		}
 	}
@@ -237,11 +236,6 @@ func capNames(names []string) []string {
 		out[i] = strings.TrimPrefix(strings.ToUpper(strings.TrimSpace(name)), "CAP_")
 	}
 	return out
-}
-
-// fitsAny reports whether one of the patterns, with * for any text but /, is all of the text.
-func fitsAny(patterns []string, text string) bool {
-	return slices.ContainsFunc(patterns, func(pattern string) bool { return glob(pattern).MatchString(text) })
 }
 
 func or(value, otherwise int64) int64 {

@@ -13,13 +13,14 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/image"
 )
 
 // found is an image that the engine has.
 type found struct{ id, digest string }
 
 // ensure sees to it that the engine has the image, by the container's pull policy.
-func (e *Engine) ensure(ctx context.Context, cli *client.Client, img image, c *Container, report executors.Reporter) (found, error) {
+func (e *Engine) ensure(ctx context.Context, cli *client.Client, img image.Ref, c *Container, report executors.Reporter) (found, error) {
 	if c.Pull != PullAlways {
 		have, err := inspect(ctx, cli, img)
 		switch {
@@ -45,25 +46,25 @@ func (e *Engine) ensure(ctx context.Context, cli *client.Client, img image, c *C
 }
 
 // inspect looks an image up.
-func inspect(ctx context.Context, cli *client.Client, img image) (found, error) {
+func inspect(ctx context.Context, cli *client.Client, img image.Ref) (found, error) {
 	got, err := cli.ImageInspect(ctx, img.String())
 	if err != nil {
 		return found{}, err
 	}
-	have := found{id: got.ID, digest: img.digest}
+	have := found{id: got.ID, digest: img.Digest}
 	for _, text := range got.RepoDigests { // one for each repository that it was pulled from
-		if other, err := parseImage(text); err == nil && other.repo == img.repo && have.digest == "" {
-			have.digest = other.digest
+		if other, err := image.Parse(text); err == nil && other.Repo == img.Repo && have.digest == "" {
+			have.digest = other.Digest
 		}
 	}
 	return have, nil
 }
 
 // pull fetches an image, and tells how far it is.
-func pull(ctx context.Context, cli *client.Client, img image, auth *Auth, report executors.Reporter) error {
+func pull(ctx context.Context, cli *client.Client, img image.Ref, auth *Auth, report executors.Reporter) error {
 	options := client.ImagePullOptions{}
 	if auth != nil {
-		host, _, _ := strings.Cut(img.repo, "/")
+		host, _, _ := strings.Cut(img.Repo, "/")
 		header, err := authconfig.Encode(registry.AuthConfig{
 			Username: auth.Username, Password: auth.Password, IdentityToken: auth.IdentityToken, ServerAddress: host,
 		})
@@ -94,7 +95,7 @@ func pull(ctx context.Context, cli *client.Client, img image, auth *Auth, report
 
 // pullError says whether another attempt may succeed: it may not if there is no such image, or the login lacks rights. The engine reports
 // both by status, or in the text of what a registry said.
-func pullError(img image, err error) error {
+func pullError(img image.Ref, err error) error {
 	text := strings.ToLower(err.Error())
 	err = fmt.Errorf("pull image %s: %w", img, rootCause(err))
 	for _, sign := range []string{"not found", "manifest unknown", "name unknown", "does not exist", "denied", "unauthorized", "authentication required", "no basic auth", "no matching manifest"} {
@@ -114,7 +115,7 @@ type pulling struct {
 	between time.Duration
 }
 
-func newPulling(img image, report executors.Reporter) *pulling {
+func newPulling(img image.Ref, report executors.Reporter) *pulling {
 	return &pulling{report: report, name: img.String(), layers: map[string][2]int64{}, between: time.Second}
 }
 

@@ -47,6 +47,8 @@ type Config struct {
 	Network network.Config // of all executors that connect to something
 
 	WebSocket websocket.Config
+
+	Kubernetes kubernetesConfig // an empty struct in builds with the tag nokubernetes
 }
 
 // New makes the built-in executors: first those of the task-tree protocol in its order, as schemas.type means the first
@@ -68,7 +70,7 @@ func New(cfg Config) []executors.Executor {
 		noop.NewRepeatable(),
 		sleep.New(),
 		fileExecutor(cfg, net, file),
-	}, sqlPart(cfg, net, file), []executors.Executor{
+	}, kubernetesPart(cfg, net, file), sqlPart(cfg, net, file), []executors.Executor{
 		python.New(cfg.Python, net, file),
 	})
 }

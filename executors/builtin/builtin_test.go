@@ -164,6 +164,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"noop_repeatable_executor",
 		"sleep_executor",
 		"file_executor",
+		"kubernetes_executor",
 		"sql_executor",
 		"python_executor",
 	}

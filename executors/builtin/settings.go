@@ -49,6 +49,9 @@ func FromSettings(s *config.Executors) Config {
 		Docker: dockerSettings(s),
 		File:   fileops.Config{MaxBytes: int(s.OutputBytes)},
 		SQL:    sqlSettings(s),
+
+		Kubernetes: kubernetesSettings(s),
+
 		Python: python.Config{
 			Allow: bool(s.PythonAllow), UV: s.PythonUV, Cache: s.PythonCache, CacheBytes: int64(s.PythonCacheBytes), Environments: s.PythonCacheCount,
 			Build: bool(s.PythonBuild), KeepEnv: s.PythonKeepEnv, Grace: s.CommandGrace, CAFile: s.CAFile,

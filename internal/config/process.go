@@ -238,10 +238,12 @@ type Executors struct {
 	CommandWhitelist List          `envconfig:"COMMAND_WHITELIST" alias:"AIPARTNERUPFLOW_STDIO_COMMAND_WHITELIST" desc:"first words that commands may have; when set, there is no shell; empty: any command"`
 	CommandKeepEnv   List          `envconfig:"COMMAND_KEEP_ENV" desc:"variables of the worker's environment that commands also get, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
 	CommandGrace     time.Duration `envconfig:"COMMAND_GRACE" default:"2s" min:"1ms" max:"10m" desc:"time from SIGTERM to SIGKILL when a command is stopped, here or on another host"`
-	OutputBytes      Size          `envconfig:"MAX_OUTPUT_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much is kept of a command's stdout, of its stderr, of a container's output, of the body that rest_executor gets, and of the rows that sql_executor gets"`
+	OutputBytes      Size          `envconfig:"MAX_OUTPUT_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much is kept of a command's stdout, of its stderr, of the output of a container or pod, of the body that rest_executor gets, and of the rows that sql_executor gets"`
 	MessageBytes     Size          `envconfig:"MAX_MESSAGE_BYTES" default:"4MiB" min:"1KiB" max:"1GiB" desc:"the largest message that grpc_executor and websocket_executor send or take, and how much a result holds of several"`
 	DockerAllow      Bool          `envconfig:"DOCKER_ALLOW" default:"true" desc:"let docker_executor run containers, if a Docker engine answers (DOCKER_HOST, or the socket of this host)"`
 	DockerGrace      time.Duration `envconfig:"DOCKER_GRACE" default:"5s" min:"1s" max:"10m" desc:"time from the stop signal to SIGKILL when a container is stopped"`
+	KubernetesConfig string        `envconfig:"KUBERNETES_CONFIG" desc:"path of the kubeconfig by which kubernetes_executor reaches its cluster; empty: the service account of the pod that the worker runs in"`
+	KubernetesGrace  time.Duration `envconfig:"KUBERNETES_GRACE" default:"5s" min:"1s" max:"10m" desc:"time from SIGTERM to SIGKILL when a pod of kubernetes_executor is stopped, unless the pool's template says"`
 	PythonAllow      Bool          `envconfig:"PYTHON_ALLOW" default:"false" desc:"let python_executor run code on the worker's host, if uv is there"`
 	PythonUV         string        `envconfig:"PYTHON_UV" desc:"path of uv, which makes the environments of python_executor; empty: it is looked for in PATH"`
 	PythonCache      string        `envconfig:"PYTHON_CACHE" desc:"directory of those environments, which workers of one user may share; empty: taskgrove/python in the user's cache directory"`

@@ -30,6 +30,8 @@ type Pool struct {
 	Outlet
 	Docker *Docker `file:"docker"`
 	Files  *Files  `file:"files"` // nil: as the worker's settings say
+
+	Kubernetes *Kubernetes `file:"kubernetes"`
 }
 
 // Outlet is the way out of the house. Empty fields are as the worker's settings say.

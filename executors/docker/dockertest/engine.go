@@ -1,21 +1,13 @@
 //go:build !nodocker
 
-// Package dockertest gives tests a Docker engine and an image.
-//
-// It owns how a test gets them: the engine of this machine, and an image that holds one program, which it builds itself, as nothing can be
-// pulled where tests run. It must not know what is tested.
 package dockertest
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -36,48 +28,6 @@ func Client(t testing.TB) *client.Client {
 	}
 	t.Cleanup(func() { cli.Close() })
 	return cli
-}
-
-var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "taskgrove-box-")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	program := filepath.Join(dir, "box")
-	cmd := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "github.com/taskgrove/taskgrove/executors/docker/dockertest/box")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the image's program: %w: %s", err, out)
-	}
-	text, err := os.ReadFile(program)
-	return string(text), err
-})
-
-// Layer is a tar archive with the program /box (see its source for what it can do), and an empty directory /tmp.
-func Layer(t testing.TB) []byte {
-	t.Helper()
-	program, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var layer bytes.Buffer
-	w := tar.NewWriter(&layer)
-	for _, h := range []*tar.Header{
-		{Name: "tmp/", Mode: 0o1777, Typeflag: tar.TypeDir},
-		{Name: "box", Mode: 0o755, Size: int64(len(program)), Typeflag: tar.TypeReg},
-	} {
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
-		if h.Size > 0 {
-			_, _ = io.WriteString(w, program)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return layer.Bytes()
 }
 
 // Image makes an image with the program /box as its entrypoint, and "say hello" as its command. It is removed when the test has ended.

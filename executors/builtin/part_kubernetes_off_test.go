@@ -1,0 +1,5 @@
+//go:build nokubernetes
+
+package builtin_test
+
+func init() { leftOut["kubernetes_executor"] = true }

@@ -1,0 +1,239 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/taskgrove/taskgrove/executors"
+)
+
+// Pauses between two tries to reach the API.
+const (
+	pauseFirst = 200 * time.Millisecond
+	pauseMost  = 5 * time.Second
+)
+
+// run is the life of one Job.
+type run struct {
+	api       *api
+	call      *executors.Call
+	namespace string
+	name      string // of the Job
+	grace     time.Duration
+	keep      bool
+
+	logs *logs
+	pod  pod // as the API told last
+}
+
+func (r *run) jobs() string { return "/apis/batch/v1/namespaces/" + r.namespace + "/jobs" }
+func (r *run) pods() string { return "/api/v1/namespaces/" + r.namespace + "/pods" }
+
+// selector chooses the objects of this attempt.
+func (r *run) selector() url.Values {
+	return url.Values{"labelSelector": {fmt.Sprintf("%s=%s,%s=%d", labelKey, keyOf(r.call), labelAttempt, r.call.Attempt)}}
+}
+
+// do makes the Job and stays with it until its container has ended. When it returns, the Job and its pod are gone (with keep: if the
+// container ended by itself, the cluster removes them later).
+func (r *run) do(ctx context.Context, job object) (how *ended, err error) {
+	if err := endOlder(ctx, r); err != nil {
+		return nil, executors.Ended(ctx, err)
+	}
+	if err := r.make(ctx, job); err != nil {
+		if ctx.Err() != nil {
+			r.remove(ctx)
+		}
+		return nil, executors.Ended(ctx, err)
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { r.renew(ctx, stop) })
+	defer beside.Wait()
+	defer stop(nil)
+
+	reading := r.logs.start(ctx, r.api)
+	how, err = r.follow(ctx, reading)
+	if how == nil || err != nil { // it may still run: its last words come while it is removed
+		r.remove(ctx)
+		reading.finish()
+		return how, err
+	}
+	reading.finish()
+	if !r.keep {
+		r.remove(ctx)
+	}
+	return how, nil
+}
+
+// make makes the Job. It tries again while the API can't be reached, and takes a Job that is there already for the one that it made.
+func (r *run) make(ctx context.Context, job object) error {
+	for pause := pauseFirst; ; pause = min(2*pause, pauseMost) {
+		// The context's end does not break this off: nobody would know whether there is a Job.
+		err := r.api.call(context.WithoutCancel(ctx), http.MethodPost, r.jobs(), nil, job, nil)
+		if codeOf(err) == http.StatusConflict {
+			var there struct {
+				Metadata struct {
+					Labels            map[string]string `json:"labels"`
+					DeletionTimestamp string            `json:"deletionTimestamp"`
+				} `json:"metadata"`
+			}
+			err = r.api.call(ctx, http.MethodGet, r.jobs()+"/"+r.name, nil, nil, &there)
+			switch labels := there.Metadata.Labels; {
+			case err != nil && codeOf(err) != http.StatusNotFound:
+			case err == nil && labels[labelKey] != keyOf(r.call):
+				return executors.Permanent(fmt.Errorf("there is a Job %s in %s that is not Taskgrove's", r.name, r.namespace))
+			case err == nil && there.Metadata.DeletionTimestamp == "":
+				return nil
+			default: // it is on its way out
+				err = errors.New("a Job of the same name is being deleted")
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		if code := codeOf(err); code != 0 && code < 500 && code != http.StatusTooManyRequests {
+			return classed("make Job", err)
+		}
+		select {
+		case <-ctx.Done():
+			return classed("make Job", err)
+		case <-time.After(pause):
+		}
+	}
+}
+
+// follow watches the pod until the task's container has ended, and has its output read from its beginning on.
+func (r *run) follow(ctx context.Context, reading *reading) (how *ended, err error) {
+	said := ""
+	err = r.observe(ctx, func(kind string) (bool, error) {
+		if r.pod.begun() {
+			reading.begin(r.pods() + "/" + r.pod.Metadata.Name + "/log")
+			if said != "" {
+				r.call.Reporter.Progress(0, "running on "+r.pod.Spec.NodeName)
+				said = ""
+			}
+		}
+		var lost error
+		if how, lost = r.pod.outcome(); how != nil || lost != nil {
+			return true, lost
+		}
+		if kind == "DELETED" {
+			return true, errors.New("the pod was deleted by somebody else")
+		}
+		why, inVain := r.pod.waits()
+		if why != "" && why != said {
+			r.call.Reporter.Progress(0, "waits: "+why)
+			said = why
+		}
+		return inVain != nil, inVain
+	})
+	if ctx.Err() != nil && how == nil {
+		err = context.Cause(ctx)
+		if said != "" && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			err = fmt.Errorf("%w; the pod waited: %s", err, said)
+		}
+	}
+	return how, err
+}
+
+// observe tells of each state of the pod, until tell has seen enough (and gives its error) or the context ends. It looks again whenever a watch
+// breaks.
+func (r *run) observe(ctx context.Context, tell func(kind string) (enough bool, verdict error)) error {
+	pause := pauseFirst
+	for ctx.Err() == nil {
+		var list struct {
+			Metadata struct {
+				ResourceVersion string `json:"resourceVersion"`
+			} `json:"metadata"`
+			Items []pod `json:"items"`
+		}
+		err := r.api.call(ctx, http.MethodGet, r.pods(), r.selector(), nil, &list)
+		if code := codeOf(err); code == http.StatusForbidden || code == http.StatusUnauthorized {
+			return classed("look for the pod", err)
+		}
+		if err == nil {
+			pause = pauseFirst
+			var enough bool
+			var verdict error
+			for _, p := range list.Items {
+				r.pod = p
+				if enough, verdict = tell("ADDED"); enough {
+					return verdict
+				}
+			}
+			err = r.api.watch(ctx, r.pods(), r.selector(), list.Metadata.ResourceVersion, func(e event) bool {
+				var p pod
+				if json.Unmarshal(e.Object, &p) == nil && p.Metadata.Name != "" && e.Type != "BOOKMARK" {
+					r.pod = p
+					enough, verdict = tell(e.Type)
+				}
+				return enough
+			})
+			if enough {
+				return verdict
+			}
+		}
+		if err != nil { // a watch that ends without one is begun again at once
+			select {
+			case <-ctx.Done():
+			case <-time.After(pause):
+			}
+			pause = min(2*pause, pauseMost)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// renew keeps the Job's lease, until the context ends. It ends the attempt if it may not: another worker would take the Job for left.
+func (r *run) renew(ctx context.Context, stop context.CancelCauseFunc) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(leaseFor / 4):
+		}
+		patch := object{"metadata": object{"annotations": object{noteLease: leaseFrom(time.Now())}}}
+		err := r.api.call(ctx, http.MethodPatch, r.jobs()+"/"+r.name, nil, patch, nil)
+		if code := codeOf(err); code == http.StatusForbidden || code == http.StatusMethodNotAllowed {
+			stop(classed("renew the lease of the Job", err))
+			return
+		} // else the next one comes soon
+	}
+}
+
+// remove deletes the Job with its pod and waits until both are gone, or as long as the cluster may take for that.
+func (r *run) remove(ctx context.Context) {
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.grace+requestWithin)
+	defer cancel()
+	if err := removeJob(removing, r.api, r.jobs(), r.name); err != nil {
+		r.call.Reporter.Log("log", fmt.Sprintf("Job %s in %s is not gone yet (%v): the cluster ends it when its time is over", r.name, r.namespace, err))
+	}
+}
+
+// removeJob deletes a Job in the foreground: the Job itself goes last, when its pods have ended.
+func removeJob(ctx context.Context, a *api, jobs, name string) error {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := a.call(ctx, http.MethodDelete, jobs+"/"+name, nil, object{"propagationPolicy": "Foreground"}, nil)
+		switch codeOf(err) {
+		case http.StatusNotFound:
+			return nil
+		case http.StatusForbidden, http.StatusUnauthorized:
+			return err
+		}
+		if err == nil {
+			err = errors.New("its pod is still ending")
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}

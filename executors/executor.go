@@ -114,7 +114,10 @@ type Call struct {
 	Connection                   string          // the name of the connection that its inputs were taken from; empty: none
 	Params, Schemas              json.RawMessage // JSON objects, or nil
 	Reporter                     Reporter        // never nil
-	Lease                        Lease           // never nil
+	// Redact takes the secrets that are in Inputs out of a text that goes elsewhere than to Reporter, the result or the error, which need
+	// none: to the log of the worker. It may be kept. nil: there are none.
+	Redact func(text string) string
+	Lease  Lease // never nil
 }
 
 // Reporter takes what an executor says while it runs. Its methods never block for long, may be called from several

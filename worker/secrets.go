@@ -47,6 +47,9 @@ func (w *Worker) resolve(a *attempt, call *executors.Call, references []string) 
 		return nil, err
 	}
 	call.Inputs, call.Connection, a.out.redactor = as.Inputs, as.Connection, as.Redactor
+	if as.Redactor != nil {
+		call.Redact = as.Redactor.Text
+	}
 	return as.Shown, nil
 }
 

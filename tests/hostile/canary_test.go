@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -191,7 +192,7 @@ func (c *canaries) secrets() []string {
 	escaped := strings.NewReplacer("%", "%25", `"`, "%22", "/", "%2F", "+", "%2B", "&", "%26", "=", "%3D").Replace(c.all["by-variable-connection"].value)
 	return []string{
 		"TASKGROVE_NATS_URL=" + c.nats.WorkerURL("canary"), "TASKGROVE_WORKER_ID=canary", "TASKGROVE_WORKER_HTTP_ADDR=127.0.0.1:0",
-		"TASKGROVE_COMMAND_ALLOW=true", "TASKGROVE_ADDRESS_LOOPBACK=true",
+		"TASKGROVE_COMMAND_ALLOW=true", "TASKGROVE_EXTERNAL=python3 testdata/indiscreet.py", "TASKGROVE_ADDRESS_LOOPBACK=true",
 		"TASKGROVE_WORKER_FILE=" + filepath.Join(kept, "worker.json"), "TASKGROVE_SECRETS_DIR=" + dir,
 		"TASKGROVE_SECRET_BY_ENV=" + c.all["by-env"].value, "SOME_VARIABLE=" + c.all["by-variable"].value,
 		"TASKGROVE_SECRET_OF_CONNECTION=" + c.all["by-connection"].value,
@@ -239,6 +240,11 @@ func (c *canaries) tree() string {
 		add(name, of[0], map[string]any{"command": "cat", "url": c.service + "/hostile", "method": "POST", "query": "select 1"}, map[string]any{
 			"schemas": map[string]any{"method": of[0], "input_schema": picks}, "dependencies": []any{map[string]any{"id": "canary-" + of[1], "required": true}}})
 	}
+	for _, name := range named {
+		for _, how := range []string{"well", "fail", "break", "die"} {
+			add("program-"+how+"-"+name, "indiscreet", map[string]any{"secret_text": ref(name), "how": how, "marker": c.marker}, optional)
+		}
+	}
 	add("parsed", "noop_executor", map[string]any{"value": map[string]any{"stdin": ref("by-env"), "connection": "by-connection"}}, optional)
 	tasks = append(tasks, map[string]any{"id": "canary-root", "name": "root", "schemas": map[string]any{"method": "noop_executor"}, "inputs": map[string]any{}})
 	text, err := json.Marshal(map[string]any{"tasks": tasks})
@@ -265,10 +271,14 @@ func TestSecretsAreNowhere(t *testing.T) {
 	c.cancelled()
 	answers := c.answers()
 	heard := c.heard.Bytes()
+	large := regexp.MustCompile(`"X-Token":\["C\\"` + c.all["by-dir"].core + `[^{}]*\}[^{}]*\{\}[^{}]*"url":"/large"`)
 	for _, name := range named {
 		if n := bytes.Count(heard, []byte(c.all[name].core)); n < 3 {
 			t.Errorf("%s reached the service %d times: it was not put in", name, n)
 		}
+	}
+	if !large.Match(heard) {
+		t.Error("with large inputs, a secret did not reach the service")
 	}
 	if !bytes.Contains(heard, []byte(c.all["by-url"].core)) || !bytes.Contains(heard, []byte(`\"json\":{\"secret\":\"by-env\"}`)) {
 		t.Error("the URL did not reach the service, or what a result names was not sent as it is")

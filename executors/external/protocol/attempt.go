@@ -96,6 +96,7 @@ func (p *Process) begin(call *executors.Call) (*attempt, error) {
 		outs: map[string]*executors.Output{},
 	}
 	p.attempts[a.id] = a
+	p.redactions.add(call.Redact)
 	p.tenure.enter(call.Lease)
 	p.redirect()
 	return a, nil

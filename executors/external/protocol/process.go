@@ -56,14 +56,15 @@ func ExitOf(status guardian.Status) string {
 
 // Process is a running program that speaks the protocol. Safe for concurrent use.
 type Process struct {
-	cfg     Config
-	stop    context.CancelFunc // ends the program
-	stdin   *os.File
-	stderr  *stderr
-	writing chan struct{} // of capacity 1: who writes holds it
-	tenure  *tenure
-	answers chan *message // to hello and describe; of capacity 1, as each is asked for alone
-	gone    chan struct{} // closed when nothing of the program is left
+	cfg        Config
+	stop       context.CancelFunc // ends the program
+	stdin      *os.File
+	stderr     *stderr
+	redactions *redactions
+	writing    chan struct{} // of capacity 1: who writes holds it
+	tenure     *tenure
+	answers    chan *message // to hello and describe; of capacity 1, as each is asked for alone
+	gone       chan struct{} // closed when nothing of the program is left
 
 	mu       sync.Mutex
 	attempts map[string]*attempt
@@ -89,13 +90,14 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make pipe: %w", err), theirIn.Close(), ourIn.Close())
 	}
-	errs, theirErr, err := newStderr(workerLog{cfg.Log})
+	kept := &redactions{}
+	errs, theirErr, err := newStderr(workerLog{cfg.Log, kept})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("make pipe: %w", err), theirIn.Close(), ourIn.Close(), theirOut.Close(), ourOut.Close())
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p := &Process{
-		cfg: cfg, stop: stop, stdin: ourIn, stderr: errs, writing: make(chan struct{}, 1), tenure: newTenure(),
+		cfg: cfg, stop: stop, stdin: ourIn, stderr: errs, redactions: kept, writing: make(chan struct{}, 1), tenure: newTenure(),
 		answers: make(chan *message, 1), gone: make(chan struct{}), attempts: map[string]*attempt{},
 	}
 	go p.live(life, Pipes{Stdin: theirIn, Stdout: theirOut, Stderr: theirErr, Lease: p.tenure, KillGrace: min(killGrace, cfg.Grace)}, ourOut)
@@ -145,7 +147,7 @@ func (p *Process) live(ctx context.Context, pipes Pipes, ourOut *os.File) {
 	p.mu.Unlock()
 	tail := p.stderr.end()
 	if p.fault {
-		p.cfg.Log.Warn("process of an executor has ended", "reason", p.tell(reason, tail, true), "attempts", busy)
+		p.cfg.Log.Warn("process of an executor has ended", "reason", p.redactions.text(p.tell(reason, tail, true)), "attempts", busy)
 	}
 	p.mu.Lock()
 	p.reason = p.retell(reason, tail, busy)
@@ -386,12 +388,15 @@ func (p *Process) handleOwn(m *message) error {
 	return fmt.Errorf("it wrote a message of the unknown type %q", beginning([]byte(m.Type)))
 }
 
-// workerLog is the worker's log as a reporter.
-type workerLog struct{ log *slog.Logger }
+// workerLog is the worker's log as a reporter, for what may be of any attempt.
+type workerLog struct {
+	log        *slog.Logger
+	redactions *redactions
+}
 
 // Log implements [executors.Reporter].
 func (w workerLog) Log(stream, line string) {
-	w.log.Debug("an executor says", "stream", stream, "text", line)
+	w.log.Debug("an executor says", "stream", stream, "text", w.redactions.text(line))
 }
 
 // Progress implements [executors.Reporter].

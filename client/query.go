@@ -60,7 +60,7 @@ func (c *Client) Attempts(ctx context.Context, taskID string) ([]Attempt, error)
 	for i, a := range got.Attempts {
 		out[i] = Attempt{
 			Number: int(a.Number), Outcome: Outcome(a.Outcome), Counted: a.Counted, Error: a.Error, Detail: a.Detail,
-			Worker: a.Worker, Result: a.Result, StartedAt: at(a.StartedAt), FinishedAt: at(a.FinishedAt),
+			Worker: a.Worker, Result: a.Result, StartedAt: at(a.StartedAt), FinishedAt: at(a.FinishedAt), CancelledAt: at(a.CancelledAt),
 		}
 	}
 	return out, nil

@@ -165,6 +165,9 @@ func (c *Coordinator) Attempts(ctx context.Context, taskID string) ([]Attempt, e
 		if a.FinishedAt != nil {
 			one.FinishedAt = *a.FinishedAt
 		}
+		if a.CancelledAt != nil {
+			one.CancelledAt = *a.CancelledAt
+		}
 		out = append(out, one)
 	}
 	if t.State == dag.Running {

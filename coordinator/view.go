@@ -85,6 +85,9 @@ type Attempt struct {
 	Error, Detail, Worker string
 	Result                json.RawMessage
 	StartedAt, FinishedAt time.Time // StartedAt is zero if it never began
+	// CancelledAt is when a cancelled attempt was told to stop; its work had stopped at FinishedAt. Zero: it was not cancelled, or its worker has
+	// not answered: then FinishedAt is when it was told.
+	CancelledAt time.Time
 }
 
 // LogLine is one line that an executor wrote.

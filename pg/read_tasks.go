@@ -248,6 +248,7 @@ type Attempt struct {
 	Result                []byte
 	Worker                string
 	StartedAt, FinishedAt *time.Time
+	CancelledAt           *time.Time // when that was asked for, of a cancelled one whose work has stopped
 }
 
 // Attempts is the history of a task, oldest first, at most 1000.

@@ -363,9 +363,13 @@ func (s *Service) Attempts(_ context.Context, id string) ([]coordinator.Attempt,
 	case t.Attempt == 0 || t.State == dag.Ready:
 		return t.returned, nil
 	}
+	var told time.Time // to stop
+	if t.State == dag.Cancelled {
+		told = t.CompletedAt
+	}
 	return append(slices.Clone(t.returned), coordinator.Attempt{
 		Number: t.Attempt, Running: t.State == dag.Running, Outcome: outcomes[t.State], Counted: true, Error: t.Error, Result: t.Result, Worker: t.Worker,
-		StartedAt: t.StartedAt, FinishedAt: t.CompletedAt,
+		StartedAt: t.StartedAt, FinishedAt: t.CompletedAt, CancelledAt: told,
 	}), nil
 }
 

@@ -92,7 +92,7 @@ func attemptOf(a coordinator.Attempt) *pb.TaskAttempt {
 	}
 	return &pb.TaskAttempt{
 		Number: int32(a.Number), Outcome: outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
-		Result: a.Result, Worker: a.Worker, StartedAt: stamp(a.StartedAt), FinishedAt: stamp(a.FinishedAt),
+		Result: a.Result, Worker: a.Worker, StartedAt: stamp(a.StartedAt), FinishedAt: stamp(a.FinishedAt), CancelledAt: stamp(a.CancelledAt),
 	}
 }
 

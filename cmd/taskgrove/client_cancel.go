@@ -50,7 +50,7 @@ func (s *session) hasEnded(ctx context.Context, id string, status client.Status)
 }
 
 func cancelCommand() *cobra.Command {
-	var force, cascade bool
+	var force, cascade, wait bool
 	var message string
 	var cmd *cobra.Command
 	cmd = clientCommand("cancel TASK...", "Cancel tasks; a root cancels its whole tree",
@@ -73,7 +73,16 @@ func cancelCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			left := stopping{surely: map[string]bool{}}
+			if cmd.Flags().Changed("cascade") {
+				left.cascade = &cascade
+			}
 			for _, id := range ids {
+				if wait {
+					if err := left.find(ctx, s, id, client.StateRunning); err != nil && !errors.Is(err, client.ErrNotFound) {
+						return err
+					}
+				}
 				out, err := s.Cancel(ctx, id, options...)
 				if errors.Is(err, client.ErrNotFound) { // the others are cancelled all the same
 					out, err = &client.Cancelled{Message: "not found"}, nil
@@ -97,15 +106,24 @@ func cancelCommand() *cobra.Command {
 				case out.Status != "" && s.forPeople():
 					text = "nothing to cancel: " + s.hasEnded(ctx, id, out.Status)
 				}
+				if wait && out.Done { // what was claimed since
+					if err := left.find(ctx, s, id, client.StateCancelled); err != nil {
+						return err
+					}
+				}
 				if err := s.print(shown, func(w io.Writer) { fmt.Fprintf(w, "%s: %s\n", oneLine(id), oneLine(text)) }); err != nil {
 					return err
 				}
+			}
+			if wait {
+				failed = errors.Join(failed, left.wait(ctx, s))
 			}
 			return failed
 		})
 	cmd.ValidArgsFunction = completeTasks(1000)
 	cmd.Flags().BoolVar(&force, "force", false, "changes the text only")
 	cmd.Flags().StringVar(&message, "message", "", "what cancelled tasks show as their error")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait until the work of what was cancelled has stopped, and print how long each attempt took")
 	cmd.Flags().BoolVar(&cascade, "cascade", false, "with a root: its whole tree (the default); else descendants and dependents, too")
 	return cmd
 }

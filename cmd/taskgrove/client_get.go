@@ -127,7 +127,7 @@ func writeAttempts(w io.Writer, attempts []client.Attempt, now time.Time) {
 		fmt.Fprintln(w, "  NUMBER\tOUTCOME\tWORKER\tSTARTED\tTOOK\tERROR")
 		for _, a := range attempts {
 			fmt.Fprintf(w, "  %d\t%s\t%s\t%s\t%s\t%s\n", a.Number, oneLine(string(a.Outcome)), oneLine(cmp.Or(a.Worker, "-")),
-				cmp.Or(shownTime(a.StartedAt), "-"), cmp.Or(took(a.StartedAt, a.FinishedAt, now), "-"), oneLine(a.Error))
+				cmp.Or(shownTime(a.StartedAt), "-"), cmp.Or(took(a.StartedAt, a.FinishedAt, now), "-"), oneLine(a.Error)+stopped(&a))
 		}
 	})
 }

@@ -75,7 +75,7 @@ select count(*) from tree where finished_at is null and unfinished > 0 and ($1::
 -- name: AttemptsOf
 -- The history of a task, oldest first, at most 1000; the open attempt is in task.
 select a.number, a.outcome, a.counted, coalesce(a.error, '') as error, coalesce(a.detail, '') as detail, a.result,
-  coalesce(w.id, '') as worker, a.started_at, a.finished_at
+  coalesce(w.id, '') as worker, a.started_at, a.finished_at, a.cancelled_at
 from attempt a left join worker w on w.key = a.worker where a.task = $1 order by a.number limit 1000
 
 -- name: EventsAfter

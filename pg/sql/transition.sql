@@ -127,8 +127,8 @@ values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7, $8, nullif($9, ''), nulli
 
 -- name: FinishCancelledAttempts
 -- Adds what the workers of cancelled attempts brought back, and takes away the start of those that never began. Expects: the row that
--- the cancellation wrote.
-update attempt a set finished_at = $4, result = coalesce(u.result::json, a.result), started_at = case when u.began then a.started_at end
+-- the cancellation wrote, which ended when it was asked for; a tree's was asked for earlier.
+update attempt a set cancelled_at = least(a.finished_at, (select cancelled_at from tree where tree.key = u.task >> 24)), finished_at = greatest($4, a.finished_at), result = coalesce(u.result::json, a.result), started_at = case when u.began then a.started_at end
 from unnest($1::bigint[], $2::integer[], $3::text[], $5::boolean[]) u(task, number, result, began)
 where a.task = u.task and a.number = u.number and a.outcome = :outcome_cancelled
 

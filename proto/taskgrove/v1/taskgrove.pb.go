@@ -1962,6 +1962,7 @@ type TaskAttempt struct {
 	Worker        string                 `protobuf:"bytes,7,opt,name=worker,proto3" json:"worker,omitempty"`
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"` // absent: it never began
 	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	CancelledAt   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=cancelled_at,json=cancelledAt,proto3" json:"cancelled_at,omitempty"` // when a cancelled one was told to stop: its work had stopped at finished_at; absent: it has not
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2055,6 +2056,13 @@ func (x *TaskAttempt) GetStartedAt() *timestamppb.Timestamp {
 func (x *TaskAttempt) GetFinishedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *TaskAttempt) GetCancelledAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CancelledAt
 	}
 	return nil
 }
@@ -4095,7 +4103,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x13ListAttemptsRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\"M\n" +
 	"\x14ListAttemptsResponse\x125\n" +
-	"\battempts\x18\x01 \x03(\v2\x19.taskgrove.v1.TaskAttemptR\battempts\"\xaf\x02\n" +
+	"\battempts\x18\x01 \x03(\v2\x19.taskgrove.v1.TaskAttemptR\battempts\"\xee\x02\n" +
 	"\vTaskAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x18\n" +
@@ -4107,7 +4115,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"started_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
 	"\vfinished_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"finishedAt\"4\n" +
+	"finishedAt\x12=\n" +
+	"\fcancelled_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\"4\n" +
 	"\fWatchRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x03R\x05after\"\xe7\x02\n" +
@@ -4398,67 +4408,68 @@ var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	23, // 34: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
 	53, // 35: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
 	53, // 36: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	53, // 37: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	13, // 38: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	53, // 39: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	53, // 40: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	32, // 41: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	51, // 42: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	53, // 43: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	53, // 44: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	35, // 45: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	53, // 46: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	53, // 47: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	38, // 48: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	52, // 49: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	42, // 50: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	52, // 51: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	43, // 52: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	44, // 53: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	47, // 54: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	53, // 55: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	53, // 56: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 57: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	7,  // 58: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	9,  // 59: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	10, // 60: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	14, // 61: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	16, // 62: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	18, // 63: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	21, // 64: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	24, // 65: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	26, // 66: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	28, // 67: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	30, // 68: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	33, // 69: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	36, // 70: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	39, // 71: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	41, // 72: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	45, // 73: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	48, // 74: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	5,  // 75: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	8,  // 76: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	11, // 77: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	13, // 78: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	15, // 79: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	17, // 80: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	19, // 81: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	22, // 82: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	25, // 83: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	27, // 84: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	29, // 85: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	31, // 86: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	34, // 87: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	37, // 88: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	40, // 89: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	42, // 90: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	46, // 91: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	49, // 92: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	75, // [75:93] is the sub-list for method output_type
-	57, // [57:75] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	53, // 37: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	53, // 38: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	13, // 39: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	53, // 40: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	53, // 41: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	32, // 42: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	51, // 43: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	53, // 44: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	53, // 45: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	35, // 46: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	53, // 47: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	53, // 48: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	38, // 49: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	52, // 50: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	42, // 51: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	52, // 52: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	43, // 53: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	44, // 54: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	47, // 55: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	53, // 56: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	53, // 57: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 58: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	7,  // 59: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	9,  // 60: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	10, // 61: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	14, // 62: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	16, // 63: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	18, // 64: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	21, // 65: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	24, // 66: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	26, // 67: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	28, // 68: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	30, // 69: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	33, // 70: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	36, // 71: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	39, // 72: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	41, // 73: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	45, // 74: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	48, // 75: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	5,  // 76: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	8,  // 77: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	11, // 78: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	13, // 79: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	15, // 80: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	17, // 81: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	19, // 82: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	22, // 83: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	25, // 84: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	27, // 85: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	29, // 86: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	31, // 87: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	34, // 88: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	37, // 89: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	40, // 90: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	42, // 91: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	46, // 92: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	49, // 93: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	76, // [76:94] is the sub-list for method output_type
+	58, // [58:76] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }

@@ -416,11 +416,11 @@ func TestBadDescriptions(t *testing.T) {
 		"no such program":    {workerfile.Executor{Command: []string{"no-such-program"}}, `no-such-program: "no-such-program" was not found in PATH`},
 		"no such file":       {workerfile.Executor{Command: []string{"./nothing"}}, `is not a program`},
 		"exits at once":      {odd(t, "exits"), "the process of the executor did not start: it ended with exit code 4; the end of its stderr: no licence"},
-		"says nothing":       {withStart(odd(t, "silent")), "did not start: no hello within 300ms"},
+		"says nothing":       {withStart(odd(t, "silent"), 300*time.Millisecond), "did not start: no hello within 300ms"},
 		"another version":    {odd(t, "version=7"), "it speaks version 7 of the protocol, and this worker version 1"},
 		"refuses":            {odd(t, "refuses"), "it answers: this program speaks version 9"},
 		"talks before hello": {odd(t, "talks"), "it answered \"description\" instead of \"hello\""},
-		"no description":     {withStart(odd(t, "undescribed")), "did not describe itself: no description within 300ms"},
+		"no description":     {withStart(odd(t, "undescribed"), 5*time.Second), "did not describe itself: no description within 5s"},
 		"many faults": {odd(t, `describe={"id": "a b", "inputs": {"type": 5}, "concurrency": 2000, "heartbeat_seconds": -1}`),
 			"id \"a b\": want 1 to 64 letters, digits, - and _\ndescription is missing\ninputs: the schema can't be used"},
 		"not cancelable": {odd(t, `describe={"id": "x", "description": "x", "concurrency": 2, "cancelable": false}`), "concurrency is 2, but it is not cancelable"},
@@ -444,8 +444,8 @@ func TestBadDescriptions(t *testing.T) {
 	}
 }
 
-func withStart(p workerfile.Executor) workerfile.Executor {
-	p.StartWithin = 300 * time.Millisecond
+func withStart(p workerfile.Executor, within time.Duration) workerfile.Executor {
+	p.StartWithin = within
 	return p
 }
 

@@ -3,6 +3,7 @@ package ssh
 import (
 	"context"
 	"io"
+	"sync"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -11,7 +12,8 @@ import (
 type session struct {
 	*channel
 	exited chan struct{} // closed when the host has said how it ended
-	done   chan struct{} // closed when the host has closed the channel, and all output is read
+	read   chan struct{} // closed when all output is read
+	done   chan struct{} // closed when, besides, the host has closed the channel
 
 	// Before exited is closed, nobody reads these.
 	code   int
@@ -30,26 +32,29 @@ func (c *conn) exec(ctx context.Context, r request, stdout, stderr io.Writer) (*
 	if err != nil {
 		return nil, err
 	}
-	s := &session{channel: ch, exited: make(chan struct{}), done: make(chan struct{})}
+	s := &session{channel: ch, exited: make(chan struct{}), read: make(chan struct{}), done: make(chan struct{})}
 	go s.follow(c, stdout, stderr) // ends with the connection at the latest
 	return s, nil
 }
 
 // follow reads everything that a session says.
 func (s *session) follow(c *conn, stdout, stderr io.Writer) {
-	read := make(chan struct{}, 2) // one for each stream
+	var streams sync.WaitGroup
 	for _, stream := range []struct {
 		to   io.Writer
 		from io.Reader
 	}{{stdout, s.Channel}, {stderr, s.Channel.Stderr()}} {
-		go func() {
+		streams.Go(func() {
 			_, _ = io.Copy(stream.to, stream.from)
 			if closer, ok := stream.to.(io.Closer); ok {
 				_ = closer.Close()
 			}
-			read <- struct{}{}
-		}()
+		})
 	}
+	go func() { // ends with the streams
+		streams.Wait()
+		close(s.read)
+	}()
 	said := false
 	for r := range s.requests {
 		switch {
@@ -76,8 +81,7 @@ func (s *session) follow(c *conn, stdout, stderr io.Writer) {
 			_ = r.Reply(false, nil)
 		}
 	}
-	<-read
-	<-read
+	<-s.read
 	_ = s.Channel.Close() // the host closed it; we must too
 	c.count(-1)
 	close(s.done)

@@ -228,11 +228,11 @@ func (w *work) wait(ctx context.Context, r *running) error {
 			continue
 		case code := <-r.ended:
 			w.result.ended(code)
-			r.drain(outputDelay)
+			await(r.read, outputDelay) // the host needs longer to close the session
 			return nil
 		case <-r.done:
 		case <-r.exited:
-			r.drain(outputDelay)
+			await(r.read, outputDelay)
 		case <-guarded:
 			w.stop(r)
 			if r.hasExited() {
@@ -272,12 +272,12 @@ func (w *work) judge(r *running) error {
 	return nil
 }
 
-// drain waits until all output is there, and for so long at most.
-func (r *running) drain(delay time.Duration) bool {
+// await waits for something, and for so long at most.
+func await(what <-chan struct{}, delay time.Duration) bool {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
-	case <-r.done:
+	case <-what:
 		return true
 	case <-timer.C:
 		return false
@@ -291,7 +291,7 @@ func (w *work) stop(r *running) {
 		return
 	}
 	r.leash.end()
-	if r.drain(w.cfg.Grace + confirmDelay) {
+	if await(r.done, w.cfg.Grace+confirmDelay) {
 		return
 	}
 	select {
@@ -302,10 +302,10 @@ func (w *work) stop(r *running) {
 		ctx, cancel := context.WithTimeout(context.Background(), confirmDelay) // the attempt's own has ended
 		defer cancel()
 		if s, err := r.conn.start(ctx, fmt.Sprintf("exec /bin/sh -c 'kill -KILL -%d'", r.group), io.Discard, io.Discard); err == nil {
-			(&running{session: s}).drain(confirmDelay)
+			await(s.done, confirmDelay)
 		}
 	}
-	if !r.drain(confirmDelay / 2) {
+	if !await(r.done, confirmDelay/2) {
 		w.call.Reporter.Log("log", fmt.Sprintf("%s did not confirm that the command has ended", w.in.Host))
 	}
 }
@@ -314,7 +314,7 @@ func (w *work) stop(r *running) {
 func (w *work) stopPlain(r *running) {
 	for _, name := range []string{"TERM", "KILL"} {
 		go func() { _, _ = r.SendRequest("signal", false, ssh.Marshal(struct{ Name string }{name})) }() // ends with the session
-		if r.drain(w.cfg.Grace) {
+		if await(r.done, w.cfg.Grace) {
 			return
 		}
 	}
@@ -328,7 +328,7 @@ func (r *running) leave() {
 		}
 		if s == r.guard {
 			r.leash.release()
-			if (&running{session: s}).drain(confirmDelay) {
+			if await(s.done, confirmDelay) {
 				continue
 			}
 		}

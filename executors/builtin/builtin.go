@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/aggregate"
+	"github.com/taskgrove/taskgrove/executors/apflow"
 	"github.com/taskgrove/taskgrove/executors/command"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
@@ -47,6 +48,7 @@ type Config struct {
 	Network network.Config // of all executors that connect to something
 
 	WebSocket websocket.Config
+	Apflow    apflow.Config
 
 	Kubernetes kubernetesConfig // an empty struct in builds with the tag nokubernetes
 }
@@ -65,6 +67,7 @@ func New(cfg Config) []executors.Executor {
 		grpccall.New(cfg.GRPC, net),
 		websocket.New(cfg.WebSocket, net),
 	}, dockerPart(cfg, file), []executors.Executor{
+		apflow.New(cfg.Apflow, net),
 		aggregate.New(),
 		noop.New(),
 		noop.NewRepeatable(),

@@ -89,6 +89,7 @@ func TestEveryExecutorConforms(t *testing.T) {
 		},
 		"grpc_executor":              grpcFeatures(t, secret),
 		"websocket_executor":         websocketFeatures(t, secret),
+		"apflow_api_executor":        apflowFeatures(t, secret),
 		"aggregate_results_executor": {Quick: `{"task": {"a": 1}}`, Instant: true, Demo: map[string][]string{`{"task": 1}`: {"summary", "results"}}},
 		"noop_executor":              {Quick: `{"value": 1}`, Instant: true},
 		"noop_repeatable_executor":   {Quick: `{}`, Instant: true},
@@ -159,6 +160,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"grpc_executor",
 		"websocket_executor",
 		"docker_executor",
+		"apflow_api_executor",
 		"aggregate_results_executor",
 		"noop_executor",
 		"noop_repeatable_executor",
@@ -176,7 +178,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 	if !slices.Equal(declared, repeatable) {
 		t.Errorf("repeatable are %v, want %v", declared, repeatable)
 	}
-	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "ssh": "ssh_executor", "grpc": "grpc_executor", "websocket": "websocket_executor", "core": "aggregate_results_executor"} {
+	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "ssh": "ssh_executor", "grpc": "grpc_executor", "websocket": "websocket_executor", "apflow": "apflow_api_executor", "core": "aggregate_results_executor"} {
 		if got := dag.ChooseExecutor("", nil, []byte(`{"type":"`+typ+`"}`), known); got != want {
 			t.Errorf("type %s stands for %q, want %q", typ, got, want)
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/apflow"
 	"github.com/taskgrove/taskgrove/executors/command"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
@@ -62,5 +63,6 @@ func FromSettings(s *config.Executors) Config {
 		}, Outlet: network.Outlet{Proxy: s.Proxy.Reveal(), NoProxy: s.NoProxy, CAFile: s.CAFile}},
 
 		WebSocket: websocket.Config{MaxMessageBytes: int(s.MessageBytes)},
+		Apflow:    apflow.Config{MaxAnswerBytes: int(s.MessageBytes)},
 	}
 }

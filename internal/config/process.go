@@ -239,7 +239,7 @@ type Executors struct {
 	CommandKeepEnv   List          `envconfig:"COMMAND_KEEP_ENV" desc:"variables of the worker's environment that commands also get, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
 	CommandGrace     time.Duration `envconfig:"COMMAND_GRACE" default:"2s" min:"1ms" max:"10m" desc:"time from SIGTERM to SIGKILL when a command is stopped, here or on another host"`
 	OutputBytes      Size          `envconfig:"MAX_OUTPUT_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much is kept of a command's stdout, of its stderr, of the output of a container or pod, of the body that rest_executor gets, and of the rows that sql_executor gets"`
-	MessageBytes     Size          `envconfig:"MAX_MESSAGE_BYTES" default:"4MiB" min:"1KiB" max:"1GiB" desc:"the largest message that grpc_executor and websocket_executor send or take, and how much a result holds of several"`
+	MessageBytes     Size          `envconfig:"MAX_MESSAGE_BYTES" default:"4MiB" min:"1KiB" max:"1GiB" desc:"the largest message that grpc_executor and websocket_executor send or take, how much a result holds of several, and the largest answer that apflow_api_executor takes"`
 	DockerAllow      Bool          `envconfig:"DOCKER_ALLOW" default:"true" desc:"let docker_executor run containers, if a Docker engine answers (DOCKER_HOST, or the socket of this host)"`
 	DockerGrace      time.Duration `envconfig:"DOCKER_GRACE" default:"5s" min:"1s" max:"10m" desc:"time from the stop signal to SIGKILL when a container is stopped"`
 	KubernetesConfig string        `envconfig:"KUBERNETES_CONFIG" desc:"path of the kubeconfig by which kubernetes_executor reaches its cluster; empty: the service account of the pod that the worker runs in"`

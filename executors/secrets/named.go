@@ -55,14 +55,15 @@ func (r *resolver) findConnection(inputs json.RawMessage, references []string) *
 	return c
 }
 
-// named is the value of the input "connection", nil if there is none, and which of the fields that a connection may set are set.
+// named is the value of the input "connection", nil if there is none, and which of the fields that a connection may set are set. Fields are
+// compared as encoding/json does, which takes Host for host: what the connection leaves open would else be the task's to say.
 func named(inputs json.RawMessage, fields []string) (connection []byte, set []string) {
 	for quoted, value := range rawjson.Members(inputs) {
 		name := unquoted(quoted)
 		switch {
 		case name == "connection":
 			connection = value
-		case slices.Contains(fields, name) && value[0] != 'n':
+		case value[0] != 'n' && slices.ContainsFunc(fields, func(field string) bool { return strings.EqualFold(field, name) }):
 			set = append(set, name)
 		}
 	}

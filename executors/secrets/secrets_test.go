@@ -195,6 +195,8 @@ connections:
 		"a connection of another type":   {"p", `{"connection":"wrong"}`, nil, `[x_executor] connection: "wrong" is of type ssh, and this executor takes postgres, mysql`},
 		"a connection of other fields":   {"p", `{"connection":"odd"}`, nil, `[x_executor] connection: "odd" has fields that this executor does not take from one: hst, pasword`},
 		"a place of the task's own":      {"etl", `{"connection":"warehouse","host":"evil","port":1}`, nil, `[x_executor] connection: "warehouse" says where to go and as whom: leave out host, port`},
+		"a place in capitals":            {"etl", `{"Host":"evil","connection":"warehouse","TL\u017f":"disable","PORT":1}`, nil, `[x_executor] connection: "warehouse" says where to go and as whom: leave out Host, TLſ, PORT`},
+		"what it leaves open":            {"p", `{"connection":"env-json","Sslmode":"disable","Port":null}`, nil, `[x_executor] connection: "env-json" says where to go and as whom: leave out Sslmode`},
 		"a connection from a result":     {"etl", `{"connection":"warehouse","q":1}`, []string{"q"}, `[x_executor] connection: only the task itself may name one, not a result of a dependency`},
 		"a connection that is no text":   {"etl", `{"connection":{"secret":"a"}}`, nil, `[x_executor] connection: must be the name of a connection, as text`},
 		"no connection":                  {"etl", `{"connection":null,"host":"h"}`, nil, `{"connection":null,"host":"h"}`},

@@ -20,7 +20,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test testfull chaos demo bench fuzz fmt lint vuln generate generated sizes check clean
+.PHONY: help build install release test testfull chaos interop demo bench fuzz fmt lint vuln generate generated sizes check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -49,6 +49,15 @@ testfull: ## run the property test at its full size: 500 random trees
 chaos: ## play histories of a real cluster under faults and check each (CHAOSFLAGS='-histories 500 -clusters 4'; -help lists the flags)
 	@tools/need.sh go postgres
 	go run ./tests/chaos $(CHAOSFLAGS)
+
+# The protocol's first server, and the versions with which it starts.
+INTEROP := 'aipartnerupflow[a2a]==0.9.0' 'a2a-sdk[http-server]==0.3.22' 'sqlalchemy[asyncio]<2.1' 'duckdb<1.5' 'fastapi<0.125' 'starlette<0.51' \
+	'pydantic<2.13' 'mcp<2'
+
+interop: ## call the protocol's first server, a Python package that this installs in bin/interop, with apflow_api_executor
+	@tools/need.sh go
+	test -x $(BIN)/interop/bin/aipartnerupflow-server || { python3 -m venv $(BIN)/interop && $(BIN)/interop/bin/pip install -q $(INTEROP); }
+	TASKGROVE_INTEROP='$(CURDIR)/$(BIN)/interop/bin/aipartnerupflow-server' go test -count=1 -run Python ./executors/apflow
 
 demo: build ## run a real task tree on a cluster of this machine and show its result
 	@tools/need.sh postgres

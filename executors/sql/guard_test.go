@@ -95,6 +95,11 @@ func TestReadOnlyPostgres(t *testing.T) {
 		fmt.Sprintf("SELECT pg_terminate_backend(%d)", pid),
 		fmt.Sprintf(`SELECT "pg_terminate_backend"(%d)`, pid),
 		fmt.Sprintf(`SELECT pg_terminate_backend /**/ (%d)`, pid),
+		fmt.Sprintf("SELECT 1 --\r, pg_terminate_backend(%d)", pid), // a comment ends there, too
+		fmt.Sprintf("SELECT E'a'\n'b\\' x ', pg_terminate_backend(%d), 'z'", pid),
+		fmt.Sprintf("SELECT E'a' -- c\r\n\t'b\\' x ', pg_terminate_backend(%d), 'z'", pid),
+		fmt.Sprintf("SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, pg_terminate_backend(%d)::text::tsquery')", pid),
+		"SELECT gin_clean_pending_list(0)", "SELECT brin_summarize_new_values(0)", "SELECT pg_clear_relation_stats('public', 'canary')",
 		fmt.Sprintf("SELECT query_to_xml('select pg_term' || 'inate_backend(%d)', true, true, '')", pid),
 		"SELECT * FROM dblink('dbname=postgres', 'DROP TABLE canary') AS t (a text)",
 		"LISTEN x", "NOTIFY x", "SELECT pg_notify('x', 'y')", "LOAD 'x'", "VACUUM canary", "LOCK TABLE canary", "TRUNCATE canary", "GRANT ALL ON canary TO public",
@@ -159,6 +164,7 @@ func mariaReadOnly(t *testing.T, s *mariaServer) {
 		"(SELECT 1) INTO OUTFILE '" + written + "'",
 		"SELECT LOAD_FILE('/etc/passwd')",
 		"SELECT `load_file`('/etc/passwd')",
+		"SELECT 1 --\x7f'\n, LOAD_FILE('/etc/passwd') -- '", // a comment for it, as behind a space
 		"LOAD DATA LOCAL INFILE '/etc/passwd' INTO TABLE canary",
 		"LOAD DATA INFILE '/etc/passwd' INTO TABLE canary",
 		"SELECT wipe()",

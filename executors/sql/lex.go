@@ -51,7 +51,7 @@ func (l *lexer) next() {
 	case c <= ' ':
 		l.at++
 	case l.lineComment(rest):
-		l.skip(strings.IndexByte(rest, '\n'), 1)
+		l.skip(strings.IndexAny(rest, l.lineEnds()), 1)
 	case strings.HasPrefix(rest, "/*"):
 		l.blockComment(rest)
 	case c == '\'':
@@ -95,7 +95,15 @@ func (l *lexer) lineComment(rest string) bool {
 	case !strings.HasPrefix(rest, "--"):
 		return false
 	}
-	return l.dialect != mysql || len(rest) == 2 || rest[2] <= ' '
+	return l.dialect != mysql || len(rest) == 2 || rest[2] <= ' ' || rest[2] == 0x7f
+}
+
+// lineEnds are the characters that end a comment of a line.
+func (l *lexer) lineEnds() string {
+	if l.dialect == postgres {
+		return "\r\n"
+	}
+	return "\n"
 }
 
 func (l *lexer) blockComment(rest string) {
@@ -141,6 +149,16 @@ func (l *lexer) quoted(k kind, quote byte, escapes bool) {
 	l.add(k, len(l.sql)-l.at)
 }
 
+// escaped takes a literal of Postgres with escapes, and those that go on with it on further lines: they have escapes, too.
+func (l *lexer) escaped() {
+	for l.at < len(l.sql) && l.sql[l.at] == '\'' {
+		l.quoted(text, '\'', true)
+		for l.at < len(l.sql) && (l.sql[l.at] <= ' ' || strings.HasPrefix(l.sql[l.at:], "--")) {
+			l.next()
+		}
+	}
+}
+
 // until takes everything to the end mark, which is searched from a distance.
 func (l *lexer) until(k kind, mark string, from int) {
 	i := strings.Index(l.sql[l.at+from:], mark)
@@ -153,14 +171,15 @@ func (l *lexer) until(k kind, mark string, from int) {
 
 func (l *lexer) word(rest string) {
 	size := 1
-	for size < len(rest) && (wordByte(rest[size]) || rest[size] == '$' && l.dialect != sqlite) {
+	dollars := l.dialect == mysql || l.dialect == postgres && !(rest[0] >= '0' && rest[0] <= '9') // a number ends before a dollar quote
+	for size < len(rest) && (wordByte(rest[size]) || rest[size] == '$' && dollars) {
 		size++
 	}
 	if l.dialect == postgres && size == 1 && len(rest) > 2 {
 		switch {
 		case (rest[0] == 'e' || rest[0] == 'E') && rest[1] == '\'':
 			l.at++
-			l.quoted(text, '\'', true)
+			l.escaped()
 			return
 		case (rest[0] == 'u' || rest[0] == 'U') && rest[1] == '&' && rest[2] == '"':
 			l.at += 2

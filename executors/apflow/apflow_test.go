@@ -246,7 +246,7 @@ func TestAWaitGivesUp(t *testing.T) {
 			}
 			return 500, ``
 		}, "Polling failed: 20 total failures. Last error: API returned status 500", "max_failures", false, 26},
-		"blocked": {func(int32) (int, string) { return 200, `{"result": {"status": "pending", "blocked_by": ["x"]}}` }, "", "", false, 1},
+		"blocked": {func(int32) (int, string) { return 200, `{"result": {"status": "pending", "blocked_by": ["x"]}}` }, "Task t at ", "", false, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var looks atomic.Int32

@@ -73,7 +73,7 @@ func (c *client) get(ctx context.Context, id string) (*task, error) {
 // wait waits until a task has ended: by the other cluster's events where it has them, else by looking at the task now and then.
 func (c *client) wait(ctx context.Context, id string) (*Waited, error) {
 	events := &events{client: c, id: id, possible: true}
-	inARow, clientErrs := 0, 0
+	inARow, clientErrs, twice := 0, 0, false
 	for {
 		c.polls++
 		t, err := c.get(ctx, id)
@@ -99,6 +99,9 @@ func (c *client) wait(ctx context.Context, id string) (*Waited, error) {
 			pause = min(c.poll<<(inARow-1), maxBackoff)
 		case t == nil:
 			return nil, &failure{text: fmt.Sprintf("Task %s is unknown at %s", id, c.shown), permanent: true, facts: c.facts(id)}
+		case t.ended() && !final(t.Status) && !twice:
+			twice = true // the task was read before its tree, which ended in between
+			continue
 		case t.ended():
 			return &Waited{TaskID: id, Status: t.outcome(), Task: t.raw, PollCount: c.polls, TotalFailures: c.failed}, nil
 		default:

@@ -76,10 +76,8 @@ func (p packages) install(dir, venv string) []string {
 		args = []string{"sync", "-q", "--frozen", "--no-install-project", "--no-dev", "--project", dir, "--python", python}
 	case p.Lock != "":
 		args = []string{"pip", "sync", "-q", "--python", python, write("pylock.toml", p.Lock)}
-	case p.Script != "":
-		args = []string{"pip", "install", "-q", "--python", python, "-r", write("script.py", p.Script)}
-	case p.Requirements != "":
-		args = []string{"pip", "install", "-q", "--python", python, "-r", write("requirements.txt", p.Requirements)}
+	case p.Script+p.Requirements != "": // never both
+		args = []string{"pip", "install", "-q", "--python", python, "-r", write("requirements.txt", p.Script+p.Requirements)}
 		if strings.Contains(p.Requirements, "--hash=") {
 			args = append(args, "--require-hashes")
 		}

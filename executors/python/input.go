@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -176,9 +177,19 @@ func (in *input) checkPackages(fault func(string, ...any)) {
 	}
 }
 
-// checkRequirements refuses options, which could name files and registries of the task's own; a hash is fine.
+// localTarget is a path as the place of a requirement.
+var localTarget = regexp.MustCompile(`@[\s\\]*[./~]`)
+
+// checkRequirements refuses options, which could name files and registries of the task's own; a hash is fine. It refuses variables, for which uv
+// puts in those of its own environment, passwords of registries among them. A carriage return ends a line for uv, too.
 func checkRequirements(text string) error {
-	for line := range strings.Lines(text) {
+	if strings.Contains(text, "${") {
+		return errors.New("they can't have variables (${…})")
+	}
+	if local := localTarget.FindString(text); local != "" {
+		return fmt.Errorf("%.100q is a file of this machine", local)
+	}
+	for line := range strings.Lines(strings.ReplaceAll(text, "\r", "\n")) {
 		words := strings.Fields(line)
 		for i, word := range words {
 			if strings.HasPrefix(word, "#") {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,7 +17,7 @@ import (
 type packages struct {
 	Python       string `json:"python"`       // version; empty: uv's choice
 	Requirements string `json:"requirements"` // text of a requirements.txt
-	Script       string `json:"script"`       // block of inline metadata (PEP 723)
+	Script       string `json:"script"`       // requirements of a script's own metadata (PEP 723), behind a line that says so; empty: it has none
 	Lock         string `json:"lock"`         // uv.lock or pylock.toml
 	Project      string `json:"project"`      // pyproject.toml of the uv.lock
 	Build        bool   `json:"build"`        // packages may be built from source
@@ -44,14 +45,14 @@ func (j *job) packages() (p packages, err error) {
 		if err != nil {
 			return p, err
 		}
-		block, requires, err := inlineMetadata(string(text))
+		named, requires, err := inlineMetadata(string(text))
 		if err != nil {
 			return p, invalid("%v", err)
 		}
 		if p.Python == "" {
 			p.Python = requires
 		}
-		if p.Script = block; block != "" {
+		if p.Script = named; named != "" {
 			return p, nil
 		}
 	}
@@ -100,42 +101,126 @@ func (j *job) beside(name string) (string, error) {
 	return string(text), err
 }
 
-var requiresPython = regexp.MustCompile(`(?m)^# requires-python\s*=\s*["']([^"']*)["']\s*$`)
+// ofScript begins the requirements that a script names itself.
+const ofScript = "# named by the script\n"
 
-// inlineMetadata is the block by which a script names its packages (PEP 723), with the version of Python that it wants.
-func inlineMetadata(script string) (block, python string, err error) {
+// inlineMetadata are the requirements that a script names in a block (PEP 723), with the version of Python that it wants. Both are empty if
+// there is no block.
+func inlineMetadata(script string) (requirements, python string, err error) {
 	var lines []string
 	for line := range strings.Lines(script) {
 		line = strings.TrimRight(line, "\r\n")
 		switch {
 		case lines == nil && line == "# /// script":
-			if block != "" {
+			if requirements != "" {
 				return "", "", errors.New("script: it has two blocks of metadata")
 			}
-			lines = []string{line}
+			lines = []string{}
 		case lines == nil:
 		case line == "# ///":
-			block, lines = strings.Join(append(lines, line), "\n")+"\n", nil
+			if requirements, python, err = readMetadata(lines); err != nil {
+				return "", "", fmt.Errorf("script: its metadata: %w", err)
+			}
+			lines = nil
 		case line != "#" && !strings.HasPrefix(line, "# "):
 			return "", "", errors.New("script: its block of metadata has no end")
 		default:
-			if strings.HasPrefix(line, "# [tool") {
-				return "", "", errors.New("script: its metadata may name packages and the version of Python, and no tools")
-			}
-			if strings.Contains(line, "file:") {
-				return "", "", errors.New("script: its metadata names a file of this machine")
-			}
-			lines = append(lines, line)
+			lines = append(lines, line[1:])
 		}
 	}
 	if lines != nil {
 		return "", "", errors.New("script: its block of metadata has no end")
 	}
-	if m := requiresPython.FindStringSubmatch(block); m != nil {
-		python = m[1]
-		if !pythonRule.MatchString(python) {
-			return "", "", errors.New("script: requires-python is not a version")
+	return requirements, python, nil
+}
+
+// metadataToken is a token of the part of TOML that metadata needs: strings of one line in which only quotes and backslashes are escaped,
+// names, punctuation. With all of TOML, it could say more than is looked at here.
+var metadataToken = regexp.MustCompile(`^(?:'[^']*'|"(?:[^"\\]|\\["\\])*"|[a-z-]+|[=,\[\]])`)
+
+var errMetadata = errors.New("it may name packages and the version of Python, and no tools: dependencies is a list of texts, requires-python a text")
+
+// readMetadata reads the lines of a block.
+func readMetadata(lines []string) (requirements, python string, err error) {
+	m := metadata{}
+	for _, line := range lines {
+		for line = strings.TrimSpace(line); line != "" && line[0] != '#'; line = strings.TrimSpace(line) {
+			token := metadataToken.FindString(line)
+			if token == "" {
+				return "", "", errMetadata
+			}
+			m.tokens, line = append(m.tokens, token), line[len(token):]
 		}
 	}
-	return block, python, nil
+	for len(m.tokens) > 0 {
+		if !m.entry() {
+			return "", "", errMetadata
+		}
+	}
+	requirements = ofScript + strings.Join(append(m.dependencies, ""), "\n")
+	if m.python != "" && !pythonRule.MatchString(m.python) {
+		return "", "", errors.New("requires-python is not a version")
+	}
+	return requirements, m.python, checkRequirements(requirements)
+}
+
+// metadata is what was read of a block, and the tokens that are left.
+type metadata struct {
+	tokens       []string
+	dependencies []string // nil: not named yet
+	python       string
+}
+
+func (m *metadata) next() (token string) {
+	if len(m.tokens) > 0 {
+		token, m.tokens = m.tokens[0], m.tokens[1:]
+	}
+	return token
+}
+
+// entry reads a key and its value. It reports false if they are not as they must be.
+func (m *metadata) entry() bool {
+	switch key := m.next(); {
+	case m.next() != "=":
+		return false
+	case key == "requires-python" && m.python == "":
+		m.python = unquoteTOML(m.next())
+		return m.python != ""
+	case key == "dependencies" && m.dependencies == nil:
+		return m.list()
+	}
+	return false
+}
+
+func (m *metadata) list() bool {
+	m.dependencies = []string{}
+	if m.next() != "[" {
+		return false
+	}
+	for token := m.next(); token != "]"; token = m.next() {
+		one := unquoteTOML(token)
+		if one == "" {
+			return false
+		}
+		m.dependencies = append(m.dependencies, one)
+		if token = m.next(); token == "]" {
+			break
+		} else if token != "," {
+			return false
+		}
+	}
+	return true
+}
+
+// unquoteTOML is the text of a token that is a string; empty: it is none.
+func unquoteTOML(token string) string {
+	switch {
+	case len(token) < 2:
+		return ""
+	case token[0] == '\'':
+		return token[1 : len(token)-1]
+	case token[0] == '"':
+		return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(token[1 : len(token)-1])
+	}
+	return ""
 }

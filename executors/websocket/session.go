@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -176,7 +177,7 @@ func (s *session) await(ctx context.Context, x *exchange) (message, error) {
 			return m, context.Cause(ctx)
 		}
 		text, _ := executors.Faithful(m.text, false)
-		s.reporter.Log("log", cut(text, maxLineBytes))
+		s.reporter.Log("log", cut(strings.TrimRight(text, "\r\n"), maxLineBytes)) // servers end JSON by a newline
 		value, err := decode(m.text)
 		switch {
 		case x.failOn != nil && x.failOn.holds(m.text, value, err == nil):

@@ -199,7 +199,7 @@ func TestHandshakeSaysWhoAsks(t *testing.T) {
 
 func TestRepliesAreLoggedAndProgressIsTold(t *testing.T) {
 	s := serve(t)
-	call, said := conformance.Call(t, object{"url": s.url, "exchanges": []object{{"message": "a"}, {"message": object{"b": 1}}}})
+	call, said := conformance.Call(t, object{"url": s.url, "exchanges": []object{{"message": "a\n"}, {"message": object{"b": 1}}}})
 	if _, err := newExecutor(websocket.Config{}).Run(t.Context(), call); err != nil {
 		t.Fatal(err)
 	}

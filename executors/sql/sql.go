@@ -149,8 +149,11 @@ func (j *job) run(ctx context.Context, s session) ([]*Result, error) {
 		r := sink.result()
 		left -= sink.bytes
 		results = append(results, r)
-		took := time.Since(began).Round(time.Millisecond)
-		j.reporter.Log("log", fmt.Sprintf("statement %d of %d: %d rows, %d affected, %v", i+1, len(j.statements), r.RowCount, r.RowsAffected, took))
+		outcome := fmt.Sprintf("%d affected", r.RowsAffected)
+		if len(r.Columns) > 0 { // what Postgres calls affected then are the rows themselves
+			outcome = fmt.Sprintf("%d rows", r.RowCount)
+		}
+		j.reporter.Log("log", fmt.Sprintf("statement %d of %d: %s, %v", i+1, len(j.statements), outcome, time.Since(began).Round(time.Millisecond)))
 		j.reporter.Progress(float64(i+1)/float64(len(j.statements)), fmt.Sprintf("statement %d of %d", i+1, len(j.statements)))
 	}
 	return results, nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/conformance"
 	"github.com/taskgrove/taskgrove/executors/sql"
 )
 
@@ -128,5 +129,23 @@ func TestSQLiteFence(t *testing.T) {
 	}
 	if _, err := attempt(t.Context(), t, e, 1, write); !executors.IsPermanent(err) || !strings.Contains(err.Error(), "attempt 1 has come after attempt 3") {
 		t.Errorf("got %v, want a permanent refusal", err)
+	}
+}
+
+// TestLogSaysWhatEachStatementDid: those that give rows show how many, and all others how many rows they changed.
+func TestLogSaysWhatEachStatementDid(t *testing.T) {
+	t.Parallel()
+	e, in, _ := file(t)
+	call, said := conformance.Call(t, with(in, object{"read_only": false, "query": []any{
+		"CREATE TABLE v (i integer)", "INSERT INTO v VALUES (1), (2)", "SELECT i FROM v",
+	}}))
+	if _, err := e.Run(t.Context(), call); err != nil {
+		t.Fatal(err)
+	}
+	lines := said.Lines()
+	for i, want := range []string{"", "statement 2 of 3: 2 affected, ", "statement 3 of 3: 2 rows, "} {
+		if got := fmt.Sprint(lines[i]); !strings.Contains(got, want) {
+			t.Errorf("line %d: got %q, want %q", i+1, got, want)
+		}
 	}
 }

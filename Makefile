@@ -20,7 +20,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test testfull chaos interop demo bench fuzz fmt lint vuln generate generated sizes check clean
+.PHONY: help build install release test testfull chaos interop demo showcase bench fuzz fmt lint vuln generate generated sizes check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -62,6 +62,10 @@ interop: ## call the protocol's first server, a Python package that this install
 demo: build ## run a real task tree on a cluster of this machine and show its result
 	@tools/need.sh postgres
 	examples/demo.sh
+
+showcase: build ## run one tree with eleven executors on services of this machine
+	@tools/need.sh postgres python3
+	go run ./examples/showcase
 
 bench: ## measure throughput and latency; writes docs/performance.md (BENCHFLAGS='-help' lists the flags)
 	@tools/need.sh go postgres

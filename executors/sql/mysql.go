@@ -208,7 +208,7 @@ func (s *mySession) kill() {
 }
 
 // reset implements session.
-func (s *mySession) reset() bool { return false }
+func (s *mySession) reset() func() bool { return nil }
 
 // close implements session. The server rolls back what is open.
 func (s *mySession) close() {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
@@ -38,6 +39,22 @@ func pgText(p any) []byte {
 	}
 	return nil
 }
+
+// pgTexts are the parameters as Postgres reads them.
+func pgTexts(params []any) [][]byte {
+	texts := make([][]byte, len(params))
+	for i, p := range params {
+		texts[i] = pgText(p)
+	}
+	return texts
+}
+
+func isList(p any) bool {
+	raw, ok := p.(rawJSON)
+	return ok && raw[0] == '['
+}
+
+func hasList(params []any) bool { return slices.ContainsFunc(params, isList) }
 
 func isArray(oid uint32) bool { return elementOf(oid) != 0 }
 

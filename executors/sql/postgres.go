@@ -24,10 +24,11 @@ const (
 )
 
 // pgSession is a session at a Postgres server. Statements go by the extended protocol, which takes one at a time, with unnamed statements,
-// parameters as text whose types the server finds, and values back as text: one round trip for each.
+// parameters as text whose types the server finds, and values back as text: one round trip for each, or one for an attempt that only reads.
 type pgSession struct {
 	conn     *pgconn.PgConn
 	reporter executors.Reporter // of the attempt that has it
+	ahead    *pgAhead           // the statement and COMMIT are on their way; nil: they are not
 	within   bool               // a transaction is open
 	stopped  bool               // a statement of it was cancelled, as nobody wanted the rest
 }
@@ -70,24 +71,37 @@ func openPostgres(ctx context.Context, t *target) (session, error) {
 // begin opens the transaction and sets what the attempt needs. The query behind BEGIN takes the snapshot after which Postgres refuses to
 // make a read-only transaction writable.
 func (s *pgSession) begin(ctx context.Context, j *job) error {
-	s.reporter = j.reporter
-	var sql strings.Builder
-	if s.within = j.transaction; s.within {
-		sql.WriteString("BEGIN")
-		if j.isolation != "" {
-			sql.WriteString(" ISOLATION LEVEL " + j.isolation)
-		}
-		if j.readOnly {
-			sql.WriteString(" READ ONLY")
-		} else {
-			sql.WriteString(" READ WRITE")
-		}
-		sql.WriteString("; ")
+	s.reporter, s.within = j.reporter, j.transaction
+	if j.goesAhead() {
+		return s.beginAhead(ctx, j)
 	}
+	sql := settings(ctx, j)
+	if j.transaction {
+		sql = beginning(j) + "; " + sql
+	}
+	_, err := s.conn.Exec(ctx, sql).ReadAll()
+	return err
+}
+
+// beginning is the statement that opens the transaction.
+func beginning(j *job) string {
+	sql := "BEGIN"
+	if j.isolation != "" {
+		sql += " ISOLATION LEVEL " + j.isolation
+	}
+	if j.readOnly {
+		return sql + " READ ONLY"
+	}
+	return sql + " READ WRITE"
+}
+
+// settings is the query that sets what the attempt needs, until the transaction ends or, without one, the session is reset.
+func settings(ctx context.Context, j *job) string {
 	left := "0"
 	if end, ok := ctx.Deadline(); ok {
 		left = strconv.FormatInt(max(1, time.Until(end).Milliseconds()), 10)
 	}
+	var sql strings.Builder
 	sql.WriteString("SELECT 1")
 	for _, setting := range [][2]string{
 		{"statement_timeout", left}, {"idle_in_transaction_session_timeout", left},
@@ -96,8 +110,7 @@ func (s *pgSession) begin(ctx context.Context, j *job) error {
 	} {
 		fmt.Fprintf(&sql, ", set_config(%s, %s, %t)", literal(setting[0]), literal(setting[1]), j.transaction)
 	}
-	_, err := s.conn.Exec(ctx, sql.String()).ReadAll()
-	return err
+	return sql.String()
 }
 
 // literal is a text as Postgres reads it, whatever standard_conforming_strings is.
@@ -111,6 +124,9 @@ func literal(text string) string {
 
 // run implements session.
 func (s *pgSession) run(ctx context.Context, st *statement, out *sink) error {
+	if s.ahead != nil {
+		return s.runAhead(out)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	rows, err := s.execute(ctx, st)
@@ -135,14 +151,8 @@ func (s *pgSession) run(ctx context.Context, st *statement, out *sink) error {
 
 // execute sends the statement. Only lists among the parameters need the server's types beforehand.
 func (s *pgSession) execute(ctx context.Context, st *statement) (*pgconn.ResultReader, error) {
-	values := make([][]byte, len(st.params))
-	lists := false
-	for i, p := range st.params {
-		raw, isRaw := p.(rawJSON)
-		lists = lists || isRaw && raw[0] == '['
-		values[i] = pgText(p)
-	}
-	if !lists {
+	values := pgTexts(st.params)
+	if !hasList(st.params) {
 		return s.conn.ExecParams(ctx, st.sql, values, nil, nil, nil), nil
 	}
 	described, err := s.conn.Prepare(ctx, "", st.sql, nil)
@@ -150,9 +160,8 @@ func (s *pgSession) execute(ctx context.Context, st *statement) (*pgconn.ResultR
 		return nil, err
 	}
 	for i, p := range st.params {
-		raw, isRaw := p.(rawJSON)
-		if isRaw && raw[0] == '[' && i < len(described.ParamOIDs) && isArray(described.ParamOIDs[i]) {
-			array, err := pgArray(raw)
+		if isList(p) && i < len(described.ParamOIDs) && isArray(described.ParamOIDs[i]) {
+			array, err := pgArray(p.(rawJSON))
 			if err != nil {
 				return nil, executors.Permanent(fmt.Errorf("parameter %d: %w", i+1, err))
 			}
@@ -217,6 +226,9 @@ func (s *pgSession) commit(ctx context.Context) error {
 	if !s.within || s.stopped {
 		return nil // only the last statement of a read-only transaction is stopped
 	}
+	if s.ahead != nil {
+		return s.commitAhead()
+	}
 	results, err := s.conn.Exec(ctx, "COMMIT").ReadAll()
 	if err != nil {
 		if _, ok := errors.AsType[*pgconn.PgError](err); !ok {
@@ -225,27 +237,35 @@ func (s *pgSession) commit(ctx context.Context) error {
 		return err
 	}
 	if len(results) > 0 && results[0].CommandTag.String() != "COMMIT" {
-		return errors.New("the transaction was rolled back at its end")
+		return errRolledBack
 	}
 	s.within = false
 	return nil
 }
 
-// reset implements session: DISCARD ALL drops temporary tables, settings, prepared statements, locks, LISTENs.
-func (s *pgSession) reset() bool {
+var errRolledBack = errors.New("the transaction was rolled back at its end")
+
+// reset implements session.
+func (s *pgSession) reset() func() bool {
 	s.reporter = nil
-	if s.conn.IsClosed() || s.within {
-		return false
+	if s.conn.IsClosed() || s.within || s.conn.TxStatus() != 'I' {
+		return nil
 	}
+	return s.discard
+}
+
+// discard drops temporary tables, settings, prepared statements, locks, LISTENs.
+func (s *pgSession) discard() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	_, err := s.conn.Exec(ctx, "DISCARD ALL").ReadAll() // fails in a transaction that a statement has begun
+	_, err := s.conn.Exec(ctx, "DISCARD ALL").ReadAll()
 	return err == nil
 }
 
 // close implements session. The server rolls back what is open.
 func (s *pgSession) close() {
 	s.reporter = nil
+	s.endAhead()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = s.conn.Close(ctx) // nothing is left to save

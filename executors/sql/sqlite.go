@@ -197,7 +197,7 @@ func (s *liteSession) commit(ctx context.Context) error {
 }
 
 // reset implements session.
-func (s *liteSession) reset() bool { return false }
+func (s *liteSession) reset() func() bool { return nil }
 
 // close implements session. What is open is rolled back.
 func (s *liteSession) close() {

@@ -444,6 +444,17 @@ func TestBadDescriptions(t *testing.T) {
 	}
 }
 
+func TestType(t *testing.T) {
+	for describe, want := range map[string]string{
+		`{"id": "x", "description": "x"}`:                            "external",
+		`{"id": "x", "description": "x", "executor_type": "report"}`: "report",
+	} {
+		if e := open(t, odd(t, "describe="+describe)); e.Disabled() != "" || e.Describe().Type != want {
+			t.Errorf("%s: type %q, want %q (%s)", describe, e.Describe().Type, want, e.Disabled())
+		}
+	}
+}
+
 func withStart(p workerfile.Executor, within time.Duration) workerfile.Executor {
 	p.StartWithin = within
 	return p

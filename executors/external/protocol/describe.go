@@ -16,7 +16,7 @@ import (
 type Description struct {
 	ID               string          `json:"id"`
 	Name             string          `json:"name"`
-	Type             string          `json:"type"`
+	Type             string          `json:"executor_type"` // type is the message's
 	Description      string          `json:"description"`
 	Tags             []string        `json:"tags"`
 	Inputs           json.RawMessage `json:"inputs"`

@@ -252,7 +252,7 @@ func (p *Process) Describe(ctx context.Context) (*Description, error) {
 
 // ask sends a question that the program answers by one message. If it does not, it is ended.
 func (p *Process) ask(ctx context.Context, question any, answer string) (*message, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.StartWithin, fmt.Errorf("no %s within %v", answer, p.cfg.StartWithin))
+	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.StartWithin, fmt.Errorf("no %s within %v (does it flush each message?)", answer, p.cfg.StartWithin))
 	defer cancel()
 	p.mu.Lock()
 	p.asked = true

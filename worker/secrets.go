@@ -80,6 +80,7 @@ func redacted(r *secrets.Redactor, value json.RawMessage) ([]byte, error) {
 func (w *Worker) fileFault() []*workerv1.Fault {
 	err := w.cfg.secrets.Fault()
 	if err == nil {
+		w.cfg.adviseConnections() // on a version that is new
 		return nil
 	}
 	lines := slices.DeleteFunc(strings.Split(err.Error(), "\n"), func(line string) bool { return line == "not accepted:" })

@@ -108,9 +108,12 @@ func ofURL(text string, takes *executors.Connection) (workerfile.Connection, err
 }
 
 // Check is what is wrong with the connections of the worker's file for executors of these descriptions, a sentence each, for operators.
-// A connection of a type that none of them takes may be for others.
+// A connection of a type that none of them takes may be for others. Each version of the file is checked once.
 func (s *Store) Check(all []executors.Description) (advice []string) {
 	file := s.file.File()
+	if s.checked.Swap(file) == file {
+		return nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(file.Connections)) {
 		c := file.Connections[name]
 		var takers, unknown []string

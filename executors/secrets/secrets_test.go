@@ -366,6 +366,9 @@ func TestCheckNamesFieldsThatNoExecutorTakes(t *testing.T) {
 	if len(got) != 1 || got[0] != "connection b of type mysql has fields that x_executor does not take from one: hst, pasword" {
 		t.Errorf("got %q", got)
 	}
+	if again := s.Check([]executors.Description{asks}); len(again) != 0 {
+		t.Errorf("the same version, once more: %q", again)
+	}
 }
 
 // TestNothingNamedTakesNoMemory: what does not use secrets does not pay.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/internal/workerfile"
@@ -42,6 +43,8 @@ type Config struct {
 type Store struct {
 	cfg  Config
 	file *workerfile.Source
+
+	checked atomic.Pointer[workerfile.File] // the version that Check has seen
 }
 
 // New makes one. Its error tells all faults of the file, or that the directory can't be read.

@@ -93,22 +93,18 @@ var (
 // addressError reports an address that the guard refuses.
 type addressError struct {
 	addr netip.Addr
-	own  bool // it is refused because it is the worker's own host
+	why  string
 }
 
 func (e *addressError) Error() string {
-	text := fmt.Sprintf("address %s is not allowed", e.addr)
-	if e.own {
-		text += ": it is the worker's own host, which TASKGROVE_ADDRESS_LOOPBACK=true opens to tasks"
-	}
-	return text
+	return fmt.Sprintf("address %s is not allowed: %s", e.addr, e.why)
 }
 
 // control is called by [net.Dialer] for each address before it connects.
 func (g *Guard) control(network, address string, _ syscall.RawConn) error {
 	if strings.HasPrefix(network, "unix") {
 		if !g.Loopback {
-			return executors.Permanent(fmt.Errorf("unix socket %s is not allowed", address))
+			return executors.Permanent(fmt.Errorf("unix socket %s is not allowed: it is of the worker's own host, which TASKGROVE_ADDRESS_LOOPBACK=true opens to tasks", address))
 		}
 		return nil
 	}
@@ -124,16 +120,20 @@ func (g *Guard) check(addr netip.Addr) error {
 	switch {
 	case within(g.Allow, addr):
 		return nil
-	case within(never, addr), within(g.Deny, addr), g.DenyPrivate && within(private, addr):
-		return executors.Permanent(&addressError{addr: addr})
+	case within(never, addr):
+		return executors.Permanent(&addressError{addr, "link-local, multicast and metadata addresses are closed to tasks"})
+	case within(g.Deny, addr):
+		return executors.Permanent(&addressError{addr, "TASKGROVE_ADDRESS_DENY closes it to tasks"})
+	case g.DenyPrivate && within(private, addr), g.DenyPrivate && !g.Loopback && within(loopback, addr):
+		return executors.Permanent(&addressError{addr, "TASKGROVE_ADDRESS_DENY_PRIVATE closes private networks to tasks"})
 	case !g.Loopback && within(loopback, addr):
-		return executors.Permanent(&addressError{addr, !g.DenyPrivate})
+		return executors.Permanent(&addressError{addr, "it is the worker's own host, which TASKGROVE_ADDRESS_LOOPBACK=true opens to tasks"})
 	}
 	for _, c := range carriers {
 		if c.prefix.Contains(addr) && addr != netip.IPv6Loopback() {
 			inner, _ := netip.AddrFromSlice(addr.AsSlice()[c.at : c.at+4])
-			if g.check(inner) != nil {
-				return executors.Permanent(&addressError{addr: addr})
+			if err := g.check(inner); err != nil {
+				return executors.Permanent(&addressError{addr, fmt.Sprintf("it stands for another, and %v", err)})
 			}
 		}
 	}

@@ -63,6 +63,25 @@ func TestGuardJudgesAddresses(t *testing.T) {
 	}
 }
 
+// TestRefusalsSayWhatOpens: the rule, and the setting behind it if there is one.
+func TestRefusalsSayWhatOpens(t *testing.T) {
+	for addr, row := range map[string]struct {
+		guard Guard
+		want  string
+	}{
+		"127.0.0.1":       {Guard{}, "it is the worker's own host, which TASKGROVE_ADDRESS_LOOPBACK=true opens to tasks"},
+		"127.0.0.2":       {Guard{DenyPrivate: true}, "TASKGROVE_ADDRESS_DENY_PRIVATE closes private networks to tasks"},
+		"10.0.0.1":        {Guard{DenyPrivate: true}, "TASKGROVE_ADDRESS_DENY_PRIVATE closes private networks to tasks"},
+		"192.0.2.1":       {Guard{Deny: prefixes("192.0.2.0/24")}, "TASKGROVE_ADDRESS_DENY closes it to tasks"},
+		"169.254.1.1":     {Guard{}, "link-local, multicast and metadata addresses are closed to tasks"},
+		"64:ff9b::7f00:1": {Guard{}, "it stands for another, and address 127.0.0.1 is not allowed: it is the worker's own host, which TASKGROVE_ADDRESS_LOOPBACK=true opens to tasks"},
+	} {
+		if err := row.guard.check(netip.MustParseAddr(addr)); err == nil || err.Error() != "address "+addr+" is not allowed: "+row.want {
+			t.Errorf("got  %v\nwant %s", err, row.want)
+		}
+	}
+}
+
 func TestParsePrefixes(t *testing.T) {
 	got, err := ParsePrefixes(" 10.0.0.7/8, 192.0.2.7,,fe80::/10")
 	if err != nil || len(got) != 3 || got[0].String() != "10.0.0.0/8" || got[1].String() != "192.0.2.7/32" {

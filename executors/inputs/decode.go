@@ -1,9 +1,13 @@
 package inputs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 
 	"github.com/taskgrove/taskgrove/executors"
 )
@@ -15,8 +19,26 @@ func Decode(id string, call *executors.Call, to any) error {
 	if err == nil {
 		return nil
 	}
-	if field, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && field.Field != "" {
-		return executors.Invalid(id, fmt.Sprintf("%s must not be a %s", field.Field, field.Value))
+	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if field := cmp.Or(bad.Field, wrong(call.Inputs, to)); field != "" {
+			return executors.Invalid(id, fmt.Sprintf("%s must not be a %s", field, bad.Value))
+		}
 	}
 	return executors.Invalid(id, "inputs are not a JSON object")
+}
+
+// wrong is the first input that can't be read into what to points to; empty: none of them is to blame. Since Go 1.27 encoding/json does not say
+// it of types that read themselves.
+func wrong(inputs json.RawMessage, to any) string {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(inputs, &all) != nil {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		one, err := json.Marshal(map[string]json.RawMessage{name: all[name]})
+		if err == nil && json.Unmarshal(one, reflect.New(reflect.TypeOf(to).Elem()).Interface()) != nil {
+			return name
+		}
+	}
+	return ""
 }

@@ -94,6 +94,10 @@ func reason(e *jsonschema.ValidationError) string {
 		text = "has the wrong content"
 	case *kind.FalseSchema:
 		text = "is not allowed"
+	case *kind.Type: // null stands for a field that is left out: nobody is told to write it
+		text = fmt.Sprintf("got %s, want %s", k.Got, strings.Join(without(k.Want, "null"), " or "))
+	case *kind.Enum:
+		text = "value must be one of " + values(without(k.Want, nil))
 	case *kind.AnyOf:
 		text = "matches none of the allowed forms"
 	case *kind.OneOf:
@@ -107,6 +111,30 @@ func reason(e *jsonschema.ValidationError) string {
 		return text
 	}
 	return field + ": " + text
+}
+
+// without is the list without a value, unless that is all.
+func without[E comparable](list []E, value E) []E {
+	left := slices.DeleteFunc(slices.Clone(list), func(e E) bool { return e == value })
+	if len(left) == 0 {
+		return list
+	}
+	return left
+}
+
+// values shows what a schema allows.
+func values(list []any) string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = "null"
+		if v != nil {
+			texts[i] = fmt.Sprint(v)
+		}
+		if s, ok := v.(string); ok {
+			texts[i] = "'" + s + "'"
+		}
+	}
+	return strings.Join(texts, ", ")
 }
 
 func number(k any) string {

@@ -194,6 +194,7 @@ type refusedError struct{ err error }
 
 func (e *refusedError) Error() string {
 	text := strings.TrimPrefix(e.err.Error(), "ssh: handshake failed: ")
+	text = strings.Replace(text, "unexpected message type 51 (expected 60)", "unable to authenticate", 1) // a refusal where a question was awaited
 	return "the host refused the user: " + strings.TrimPrefix(text, "ssh: ")
 }
 

@@ -111,7 +111,7 @@ func read(call *executors.Call) (*input, error) {
 		}
 	}
 	if !in.hasCredentials() {
-		return nil, invalid("Either password or key_file must be provided") // spec 8.4's words
+		return nil, invalid("Either password or key_file must be provided (or key, or agent)") // spec 8.4's words, and ours
 	}
 	faults := in.target.check("")
 	if len(in.Jump) > maxJumps {

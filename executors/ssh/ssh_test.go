@@ -177,7 +177,7 @@ func TestMissingInputs(t *testing.T) {
 		`{}`:                             "[ssh_executor] host is required",
 		`{"host": "h"}`:                  "[ssh_executor] username is required",
 		`{"host": "h", "username": "u"}`: "[ssh_executor] command is required",
-		`{"host": "h", "username": "u", "command": "c"}`:                                                            "[ssh_executor] Either password or key_file must be provided",
+		`{"host": "h", "username": "u", "command": "c"}`:                                                            "[ssh_executor] Either password or key_file must be provided (or key, or agent)",
 		`{"host": "h", "username": "u", "command": "c", "key_file": "/x/y"}`:                                        "[ssh_executor] key_file: this worker has no key files for tasks; TASKGROVE_SSH_KEY_DIR",
 		`{"host": "h", "username": "u", "command": "c", "agent": true}`:                                             "[ssh_executor] agent: this worker has none for tasks",
 		`{"host": "h", "username": "u", "command": "c", "password": "p", "verify_host_key": false}`:                 "[ssh_executor] verify_host_key: this worker does not connect",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -22,6 +23,9 @@ func executorsCommand() *cobra.Command {
 		func(ctx context.Context, s *session, args []string) error {
 			if len(args) == 1 {
 				e, err := s.Executor(ctx, args[0])
+				if errors.Is(err, client.ErrNotFound) {
+					return fmt.Errorf("%w; \"taskgrove executors\" lists those that there are", err)
+				}
 				if err != nil {
 					return err
 				}
@@ -87,7 +91,11 @@ func writeExecutor(w io.Writer, e *client.Executor) {
 		line("name", e.Name)
 		line("description", e.Description)
 		line("built in", yesNo(e.BuiltIn))
-		line("workers", strconv.Itoa(e.Workers))
+		workers := strconv.Itoa(e.Workers)
+		if e.Workers == 0 {
+			workers = `0 ("taskgrove workers" says why where it is off)`
+		}
+		line("workers", workers)
 		line("pools", strings.Join(e.Pools, ", "))
 		line("cancelable", yesNo(e.Cancelable))
 		line("repeatable", yesNo(e.Repeatable))

@@ -37,7 +37,7 @@ func TestExecutors(t *testing.T) {
 			t.Errorf("one: exit %d, no %q in\n%s%s", code, want, out, note)
 		}
 	}
-	if _, note, code := runCommand(t, "executors", "nobody"); code != exitError || !strings.Contains(note, "not found") {
+	if _, note, code := runCommand(t, "executors", "nobody"); code != exitError || !strings.Contains(note, `not found; "taskgrove executors" lists`) {
 		t.Errorf("one that there is not: exit %d, %s", code, note)
 	}
 	svc.FailNext("Executors", errors.New("the store is gone"))

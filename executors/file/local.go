@@ -35,7 +35,7 @@ func openLocal(place Place, call *executors.Call) (*local, error) {
 	}
 	root, err := os.OpenRoot(place.Root)
 	if err != nil {
-		return nil, fmt.Errorf("the worker's TASKGROVE_FILE_ROOT can't be opened: %w", bare(err))
+		return nil, fmt.Errorf("the worker's directory for files of this pool (TASKGROVE_FILE_ROOT, or files.root in the worker's file) can't be opened: %w", bare(err))
 	}
 	sum := sha256.Sum256([]byte(call.IdempotencyKey))
 	return &local{root: root, readOnly: place.ReadOnly, mark: hex.EncodeToString(sum[:8]), attempt: call.Attempt}, nil

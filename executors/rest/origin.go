@@ -15,7 +15,10 @@ import (
 // origin.
 func (in *input) target(connection string) (*url.URL, error) {
 	to, err := url.Parse(strings.TrimSpace(in.URL))
-	if err != nil {
+	switch {
+	case err != nil && in.BaseURL == "" && !strings.Contains(in.URL, "://"): // 127.0.0.1:8080/x is none to the parser
+		return nil, isOfHTTP("url", &url.URL{})
+	case err != nil:
 		return nil, errors.New("url can't be parsed")
 	}
 	if in.BaseURL == "" {

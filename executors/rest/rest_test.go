@@ -169,6 +169,7 @@ func TestInvalidInputs(t *testing.T) {
 		"missing url":           {`{}`, `[rest_executor] url is required in inputs`},
 		"another scheme":        {`{"url": "file:///etc/passwd"}`, `[rest_executor] url must begin with http:// or https://`},
 		"no host":               {`{"url": "http:///x"}`, `[rest_executor] url has no host`},
+		"an address alone":      {`{"url": "127.0.0.1:8080/x"}`, `[rest_executor] url must begin with http:// or https://`},
 		"not a URL":             {`{"url": "http://a b:hunter2@"}`, `[rest_executor] url can't be parsed`},
 		"a method of two words": {`{"url": "http://127.0.0.1", "method": "GET /x HTTP/1.1"}`, `[rest_executor] method can't be sent`},
 		"a header injection":    {`{"url": "http://127.0.0.1", "headers": {"A": "b\r\nC: hunter2"}}`, `[rest_executor] headers: the value of A can't be sent`},

@@ -77,9 +77,17 @@ func describe(err error, st *statement) string {
 		return prefixed(err, pg, text)
 	}
 	if c, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return c.Unwrap().Error() // the rest repeats who and where
+		return withoutTLS(c.Unwrap().Error()) // the rest repeats who and where
 	}
-	return err.Error()
+	return withoutTLS(err.Error())
+}
+
+// withoutTLS adds to what a driver says of a server that speaks none how to connect all the same.
+func withoutTLS(text string) string {
+	if strings.Contains(text, "server refused TLS connection") || strings.Contains(text, sqldriver.ErrNoTLS.Error()) {
+		text += " (tls: disable connects without)"
+	}
+	return text
 }
 
 // prefixed keeps what we wrote before a driver's own text.

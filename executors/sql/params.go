@@ -60,7 +60,22 @@ func (j *job) bind(sql string, tokens []token, params json.RawMessage) (*stateme
 	if len(params) > 0 && json.Unmarshal(params, &named) != nil {
 		return nil, errors.New("params must be a list or an object")
 	}
+	if j.target.driver == postgres {
+		if number := numbered(sql, tokens); number != "" {
+			return nil, fmt.Errorf("%s has no value: params must be a list for $1, $2, …; an object is for :name", number)
+		}
+	}
 	return j.bindNames(sql, tokens, named)
+}
+
+// numbered is the first of Postgres's own placeholders, or empty.
+func numbered(sql string, tokens []token) string {
+	for i, t := range tokens {
+		if sql[t.start:t.end] == "$" && i+1 < len(tokens) && tokens[i+1].start == t.end && sql[t.end] >= '0' && sql[t.end] <= '9' {
+			return sql[t.start:tokens[i+1].end]
+		}
+	}
+	return ""
 }
 
 // bindNames replaces each :name.

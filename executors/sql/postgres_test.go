@@ -105,6 +105,8 @@ func TestPostgresParameters(t *testing.T) {
 		`[{"a":":id","b":3,"c":":id","d":[1,2]}]`)
 	wantRows(t, e, with(db, object{"query": "SELECT :taskgrove_key::text AS k, :taskgrove_attempt::int AS n, current_setting('taskgrove.attempt') AS s"}),
 		`[{"k":"key-1","n":1,"s":"1"}]`)
+	wantError(t, e, with(db, object{"query": "SELECT '$1', $$ $2 $$, $3::int", "params": object{"id": 1}}), true,
+		"[sql_executor] query: $3 has no value: params must be a list for $1, $2, …; an object is for :name")
 	wantError(t, e, with(db, object{"query": "SELECT :nobody"}), true, "[sql_executor] query: params has no value for :nobody")
 	wantError(t, e, with(db, object{"query": "SELECT $1::int, $2::int", "params": []any{1}}), true, "08P01")
 }

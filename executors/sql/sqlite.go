@@ -25,6 +25,7 @@ type liteSession struct {
 	user   bool // what runs comes from the task; read by the authorizer, which is called by the goroutine that runs it
 	within bool
 	path   string // empty: in memory
+	shown  string // as the task calls it
 }
 
 // maxValueBytes bounds texts and blobs, and with them what a statement can make of memory at once.
@@ -39,7 +40,7 @@ func openSQLite(_ context.Context, t *target) (session, error) {
 	if err != nil {
 		return nil, executors.Permanent(err)
 	}
-	s.path = path
+	s.path, s.shown = path, t.database
 	return s, nil
 }
 
@@ -48,7 +49,7 @@ func openSQLite(_ context.Context, t *target) (session, error) {
 func fileBelow(root, name string) (string, error) {
 	r, err := os.OpenRoot(root)
 	if err != nil {
-		return "", errors.New("the worker's TASKGROVE_FILE_ROOT can't be opened")
+		return "", fmt.Errorf("the worker's directory for files of this pool (TASKGROVE_FILE_ROOT, or files.root in the worker's file) can't be opened: %w", reason(err))
 	}
 	defer r.Close()
 	if info, err := r.Stat(name); err == nil && !info.Mode().IsRegular() {
@@ -99,6 +100,9 @@ func (s *liteSession) begin(ctx context.Context, j *job) error {
 		name = (&url.URL{Scheme: "file", Path: s.path}).String()
 		options.Set("mode", "rwc")
 		if j.readOnly {
+			if _, err := os.Stat(s.path); errors.Is(err, os.ErrNotExist) {
+				return executors.Permanent(fmt.Errorf("database %q does not exist; a task with read_only: false makes it", s.shown))
+			}
 			options.Set("mode", "ro")
 		}
 	}

@@ -46,7 +46,7 @@ func TestSQLiteFiles(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 	wantRows(t, e, object{"url": "sqlite:sub/test.db", "query": "SELECT count(*) AS n FROM v"}, `[{"n":3}]`)
-	wantError(t, e, with(in, object{"query": "SELECT 1", "database": "none.db"}), true, "unable to open")
+	wantError(t, e, with(in, object{"query": "SELECT 1", "database": "none.db"}), true, "database \"none.db\" does not exist")
 }
 
 func TestSQLiteFilesAreBelowTheRoot(t *testing.T) {

@@ -91,7 +91,11 @@ func (e *Executor) plan(call *executors.Call) (*plan, error) {
 		return nil, executors.Invalid(ID, "message is required in inputs")
 	}
 	if !p.setURL() {
-		return nil, executors.Permanent(errors.New("Invalid WebSocket URL: " + p.shown)) //nolint:staticcheck // the text of spec 8.6
+		text := "Invalid WebSocket URL: " + p.shown // the text of spec 8.6
+		if p.url == nil && !strings.Contains(p.in.URL, "://") || p.url != nil && p.url.Scheme != "ws" && p.url.Scheme != "wss" {
+			text += " (it must begin with ws:// or wss://)"
+		}
+		return nil, executors.Permanent(errors.New(text))
 	}
 	var faults []string
 	p.headers, faults = headers.New(call, "headers", in.Headers, in.Auth)

@@ -119,6 +119,8 @@ func Walk(ctx context.Context, r io.ReaderAt, size int64, limits Limits, sink Si
 const (
 	slack     = 1 << 20 // that any archive may unpack to, whatever the ratio
 	maxWindow = 64 << 20
+
+	mostBetween = 4 << 10 // bytes of a tar file for each entry, beside what is in it
 )
 
 // broken turns what the decoders say of bad data into an [Error].
@@ -141,7 +143,8 @@ type unpacker struct {
 }
 
 func (u *unpacker) tar(r io.Reader) error {
-	for t := tar.NewReader(r); ; {
+	between := slack + int64(u.limits.Entries)*mostBetween
+	for t := tar.NewReader(&stream{u.ctx, r, max(0, u.limits.Bytes) + between}); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -281,6 +284,26 @@ func (b *bounded) Read(p []byte) (int, error) {
 	b.u.done.Bytes += int64(n)
 	if b.u.limits.Bytes -= int64(n); b.u.limits.Bytes < 0 {
 		return 0, &Error{Reason: "unpacks to more than is allowed"}
+	}
+	return n, err
+}
+
+// stream reads a tar file as far as entries within the limits can need. Its headers have no bound of their own: some say something of the next one,
+// or of all, and a compressed file holds millions of them.
+type stream struct {
+	ctx  context.Context
+	r    io.Reader
+	left int64
+}
+
+// Read implements [io.Reader].
+func (s *stream) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
+	n, err := s.r.Read(p)
+	if s.left -= int64(n); s.left < 0 {
+		return 0, &Error{Reason: "has more headers than are allowed"}
 	}
 	return n, err
 }

@@ -150,6 +150,29 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestHeadersAreBounded: a small file of which nothing but headers comes out, for hours.
+func TestHeadersAreBounded(t *testing.T) {
+	var header, out bytes.Buffer
+	w := tar.NewWriter(&header)
+	global := tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": strings.Repeat("x", 64<<10)}}
+	if err := errors.Join(w.WriteHeader(&global), w.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	z := gzip.NewWriter(&out)
+	for range 100 << 20 / header.Len() {
+		if _, err := z.Write(header.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := unpack(t, out.Bytes(), archive.Limits{Entries: 1000, Bytes: 1 << 20})
+	if bad, ok := errors.AsType[*archive.Error](err); !ok || !strings.Contains(bad.Reason, "more headers") {
+		t.Errorf("%d bytes: got %v, want it refused", out.Len(), err)
+	}
+}
+
 func TestStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("enough")

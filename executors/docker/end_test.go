@@ -85,9 +85,10 @@ func wantSoonGone(t *testing.T, cli *client.Client, task string) {
 	}
 }
 
+// TestKilledWorkerLeavesNothing has an image that says it were to be kept.
 func TestKilledWorkerLeavesNothing(t *testing.T) {
 	t.Parallel()
-	cli, image := dockertest.Client(t), dockertest.Image(t)
+	cli, image := dockertest.Client(t), dockertest.Image(t, `LABEL taskgrove.keep=true taskgrove.ends=1`)
 	worker := startWorker(t, t.Name(), `{"image": "`+image+`", "command": "deaf say ready sleep 600", "timeout": 600}`)
 	if got := dockertest.Containers(t, cli, "taskgrove.task="+t.Name()); len(got) != 1 {
 		t.Fatalf("%v run, want one", got)

@@ -364,6 +364,7 @@ func (e *Engine) labels(owner Owner, c *Container) map[string]string {
 	labels := map[string]string{
 		labelTask: owner.Task, labelKey: keyOf(owner), labelAttempt: strconv.Itoa(owner.Attempt),
 		labelInstance: e.instance, labelProcess: thisProcess(), labelEnds: strconv.FormatInt(time.Now().Add(c.limit()).Unix(), 10),
+		labelKeep: "", // else it would be the image's to say
 	}
 	if c.Keep {
 		labels[labelKeep] = "true"

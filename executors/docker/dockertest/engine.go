@@ -31,12 +31,13 @@ func Client(t testing.TB) *client.Client {
 }
 
 // Image makes an image with the program /box as its entrypoint, and "say hello" as its command. It is removed when the test has ended.
-func Image(t testing.TB) string {
+// Changes are further lines of a Dockerfile.
+func Image(t testing.TB, changes ...string) string {
 	t.Helper()
 	cli := Client(t)
 	name := fmt.Sprintf("taskgrove-test/box:%d-%d", os.Getpid(), time.Now().UnixNano())
 	got, err := cli.ImageImport(t.Context(), client.ImageImportSource{Source: bytes.NewReader(Layer(t)), SourceName: "-"}, name,
-		client.ImageImportOptions{Changes: []string{`ENTRYPOINT ["/box"]`, `CMD ["say", "hello"]`}})
+		client.ImageImportOptions{Changes: append([]string{`ENTRYPOINT ["/box"]`, `CMD ["say", "hello"]`}, changes...)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/moby/moby/client"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/taskgrove/taskgrove/executors"
 )
@@ -69,9 +70,12 @@ func NewEngine(cfg Config) *Engine {
 	return e
 }
 
+// untraced keeps the client from spans of its own: pings and sweeps are of no task, and each would be a trace.
+var untraced = client.WithTraceProvider(noop.NewTracerProvider())
+
 // client is the connection to the engine, made at the first call.
 func (e *Engine) client() (*client.Client, error) {
-	e.connect.Do(func() { e.cli, e.cliErr = client.New(client.FromEnv) })
+	e.connect.Do(func() { e.cli, e.cliErr = client.New(client.FromEnv, untraced) })
 	if e.cliErr != nil {
 		return nil, fmt.Errorf("DOCKER_HOST and the variables beside it: %w", e.cliErr)
 	}

@@ -59,6 +59,10 @@ interop: ## call the protocol's first server, a Python package that this install
 	test -x $(BIN)/interop/bin/aipartnerupflow-server || { python3 -m venv $(BIN)/interop && $(BIN)/interop/bin/pip install -q $(INTEROP); }
 	TASKGROVE_INTEROP='$(CURDIR)/$(BIN)/interop/bin/aipartnerupflow-server' go test -count=1 -run Python ./executors/apflow
 
+cancels: ## cancel 1000 tasks and trees of real executors at random moments, and look for what is left (CANCELSFLAGS='-cancels 5000 -seed 1')
+	@tools/need.sh go postgres sshd python3 uv docker
+	TASKGROVE_FULL=1 go test -timeout 60m -run RandomCancels -v ./tests/cancels $(CANCELSFLAGS)
+
 demo: build ## run a real task tree on a cluster of this machine and show its result
 	@tools/need.sh postgres
 	examples/demo.sh

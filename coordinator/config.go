@@ -26,6 +26,9 @@ type Config struct {
 	Catalogue func() []Executor
 	// InputKeys are the keys of the inputs of executors, as far as they are known; likely mistakes are warned of, also in these executors' ids.
 	InputKeys map[string]treedoc.InputKeys
+	// InputFaults gives what finds faults in the inputs of a tree's tasks, of executors that are known here; nil: nothing does. Results of
+	// dependencies are still to come. Each tree gets one of its own.
+	InputFaults func() func(*dag.Task) []InputFault
 	// Repeatable are the executors whose tasks may run twice at once without harm, whatever the tasks say of themselves.
 	Repeatable []string
 

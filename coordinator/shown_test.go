@@ -67,7 +67,7 @@ func TestNotAllAnswersShow(t *testing.T) {
 func randomTree(random *rand.Rand, size int, named bool) (tasks []*dag.Task) {
 	for i := range size {
 		t := &dag.Task{Name: fmt.Sprint("task ", i), Priority: dag.Priority(random.IntN(4)), Repeatable: random.IntN(5) == 0,
-			Executor: []string{"noop_executor", "sleep_executor", "", "nobody-has-this"}[random.IntN(4)], Pool: []string{"", "", "p"}[random.IntN(3)]}
+			Executor: []string{"noop_executor", "aggregate_results_executor", "", "nobody-has-this"}[random.IntN(4)], Pool: []string{"", "", "p"}[random.IntN(3)]}
 		if !named {
 			t.ID = fmt.Sprint("id-", i)
 		}

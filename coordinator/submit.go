@@ -48,6 +48,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	if opts.Demo {
 		tasks = demonstrated(tasks)
 	}
+	tasks = c.checkInputs(ctx, tasks)
 	has := func(id string) bool { return c.executors.has(ctx, id) }
 	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}
 	out, err := c.store.Submit(ctx, pg.Submission{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"iter"
 	"slices"
 )
 
@@ -47,6 +48,32 @@ func Merge(inputs, schemas json.RawMessage, deps []DependencyResult) (json.RawMe
 		}
 	}
 	return m.encode(), nil
+}
+
+// Overwrites reports whether the result of one of the task's dependencies may become an input of this name (see [Merge]).
+func (t *Task) Overwrites(input string) bool {
+	for _, d := range t.Dependencies {
+		if d.Legacy || d.Ref == input {
+			return true
+		}
+	}
+	if len(t.Dependencies) == 0 {
+		return false
+	}
+	properties, _ := schemaProperties(t.Schemas)
+	_, picked := properties[input]
+	return picked
+}
+
+// InputNames are the names of the inputs that the task was submitted with.
+func (t *Task) InputNames() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for m := range members(t.Inputs) {
+			if !yield(m.name()) {
+				return
+			}
+		}
+	}
 }
 
 // withResult leaves out the dependencies that have nothing to give; it copies only when there are such.

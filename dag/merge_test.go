@@ -196,7 +196,23 @@ func TestMergeAgreesWithMaps(t *testing.T) {
 		if want := mergeByMaps(inputs, schemas, deps); !json.Valid(got) || !reflect.DeepEqual(decode(got), any(want)) {
 			t.Fatalf("Merge = %s, want %v", got, want)
 		}
+		keepsWhatIsNotOverwritten(t, inputs, schemas, got, deps)
 	})
+}
+
+// keepsWhatIsNotOverwritten: inputs that [Task.Overwrites] does not name are as they were.
+func keepsWhatIsNotOverwritten(t *rapid.T, inputs, schemas, merged json.RawMessage, deps []DependencyResult) {
+	task := Task{Inputs: inputs, Schemas: schemas}
+	for _, d := range deps {
+		task.Dependencies = append(task.Dependencies, Dependency{Ref: d.Ref, Legacy: d.Legacy})
+	}
+	for _, object := range []json.RawMessage{inputs, merged} {
+		for m := range members(object) {
+			if name := m.name(); !task.Overwrites(name) && !bytes.Equal(lookup(inputs, name), lookup(merged, name)) {
+				t.Fatalf("%q was %s and is %s", name, lookup(inputs, name), lookup(merged, name))
+			}
+		}
+	}
 }
 
 func FuzzMerge(f *testing.F) {

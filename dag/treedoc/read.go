@@ -204,7 +204,7 @@ func (r *reader) one() (*dag.Task, error) {
 	case object:
 		t, err = r.task.decode(text)
 		for _, bad := range r.task.wrongs {
-			t.Faults = append(t.Faults, r.fault(t, short(bad.field), bad.reason))
+			t.Faults = append(t.Faults, r.fault(t, Short(bad.field), bad.reason))
 		}
 	default:
 		s := scanner{text: text}
@@ -240,8 +240,8 @@ func notJSON(at Position, reason string) string {
 	return fmt.Sprintf("not valid JSON at line %d, column %d: %s", at.Line, at.Column, reason)
 }
 
-// short is a field's name as fit to be shown: names of unknown keys may be anything.
-func short(field string) string {
+// Short is a field's name as fit to be shown: names of unknown keys may be anything.
+func Short(field string) string {
 	const most = 100
 	if len(field) > most {
 		field = strings.ToValidUTF8(field[:most], "") + "…"

@@ -328,7 +328,7 @@ func (d *decoder) dependency(k int, v part) (dep dag.Dependency, err error) {
 			required, err = boolean(".required", v)
 			dep.Optional = !required
 		case len(d.task.Unknown) < maxUnknown:
-			d.task.Unknown = append(d.task.Unknown, short(fmt.Sprintf("dependencies[%d].%s", k, unescape(key))))
+			d.task.Unknown = append(d.task.Unknown, Short(fmt.Sprintf("dependencies[%d].%s", k, unescape(key))))
 		}
 		return d.note(err)
 	})

@@ -159,7 +159,7 @@ func (w *Warnings) inputs(index int, t *dag.Task, keys InputKeys) {
 		}
 		odd = slices.DeleteFunc(odd, func(o string) bool { return o == likely })
 		w.add(index, known.prefix+likely, fmt.Sprintf("has no effect: %s has no such input, and needs %s; did you mean %s?",
-			short(t.Executor), short(required), short(required)))
+			Short(t.Executor), Short(required), Short(required)))
 	}
 }
 
@@ -183,7 +183,7 @@ func (w *Warnings) executor(index int, t *dag.Task) {
 			field = "params.executor_id"
 		}
 	})
-	w.add(index, field, fmt.Sprintf("no worker has such an executor; did you mean %s?", short(meant)))
+	w.add(index, field, fmt.Sprintf("no worker has such an executor; did you mean %s?", Short(meant)))
 }
 
 // likely is the known executor that one is likely to mean; empty if a worker has it.
@@ -213,7 +213,7 @@ const (
 func (w *Warnings) judge(index int, field, key string, known keySet) (meant string) {
 	meant = w.meant(known.word(key), func() string { return known.meant(key) })
 	if meant != "" {
-		w.add(index, field, fmt.Sprintf("has no effect: there is no such key; did you mean %s?", short(meant)))
+		w.add(index, field, fmt.Sprintf("has no effect: there is no such key; did you mean %s?", Short(meant)))
 	}
 	return meant
 }
@@ -250,7 +250,7 @@ func (w *Warnings) add(index int, field, reason string) {
 		return
 	}
 	w.list = append(w.list, dag.Warning{
-		Field:  fmt.Sprintf("tasks[%d].%s", index, short(field)),
+		Field:  fmt.Sprintf("tasks[%d].%s", index, Short(field)),
 		Reason: reason,
 	})
 }

@@ -53,12 +53,14 @@ func compile(f form, text []byte) (out *compiled, err error) {
 		return nil, err
 	}
 	out.members, out.shallow = members(doc)
+	out.flat = flatten(doc)
 	return out, nil
 }
 
 // compiled is a compiled schema.
 type compiled struct {
 	schema  *jsonschema.Schema
+	flat    *flat    // nil: it is not
 	shallow bool     // it is about members only
 	members [][]byte // their names in JSON, when it is shallow
 }

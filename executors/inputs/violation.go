@@ -60,57 +60,69 @@ func validate(schema *jsonschema.Schema, value any) (err error) {
 }
 
 func collect(e *jsonschema.ValidationError, missing, other *[]string) {
-	switch k := e.ErrorKind.(type) {
-	case *kind.Required:
-		if len(e.InstanceLocation) == 0 {
+	leaves(e, func(e *jsonschema.ValidationError) {
+		if k, ok := e.ErrorKind.(*kind.Required); ok && len(e.InstanceLocation) == 0 {
 			*missing = append(*missing, k.Missing...)
 			return
 		}
-	case *kind.AnyOf, *kind.OneOf, *kind.Not: // the demands of each branch would be confusing
 		*other = append(*other, reason(e))
-		return
-	}
-	if len(e.Causes) == 0 {
-		*other = append(*other, reason(e))
+	})
+}
+
+// leaves gives each violation that has no others for its causes, and those of a choice as one: the demands of each of its branches would be
+// confusing.
+func leaves(e *jsonschema.ValidationError, yield func(*jsonschema.ValidationError)) {
+	if len(e.Causes) == 0 || chooses(e) {
+		yield(e)
 		return
 	}
 	for _, cause := range e.Causes {
-		collect(cause, missing, other)
+		leaves(cause, yield)
 	}
 }
 
-// reason describes a violation without the value at fault, which may be a secret.
+// chooses reports whether a violation is of a choice between schemas.
+func chooses(e *jsonschema.ValidationError) bool {
+	switch e.ErrorKind.(type) {
+	case *kind.AnyOf, *kind.OneOf, *kind.Not:
+		return true
+	}
+	return false
+}
+
+// reason describes a violation, with its field.
 func reason(e *jsonschema.ValidationError) string {
-	field := strings.Join(e.InstanceLocation, ".")
-	text := ""
+	if len(e.InstanceLocation) == 0 {
+		return bareReason(e)
+	}
+	return strings.Join(e.InstanceLocation, ".") + ": " + bareReason(e)
+}
+
+// bareReason describes a violation without the value at fault, which may be a secret.
+func bareReason(e *jsonschema.ValidationError) string {
 	switch k := e.ErrorKind.(type) {
 	case *kind.Pattern:
-		text = fmt.Sprintf("does not match the pattern %q", k.Want)
+		return fmt.Sprintf("does not match the pattern %q", k.Want)
 	case *kind.Format:
-		text = fmt.Sprintf("is no valid %s", k.Want)
+		return fmt.Sprintf("is no valid %s", k.Want)
 	case *kind.Minimum, *kind.Maximum, *kind.ExclusiveMinimum, *kind.ExclusiveMaximum, *kind.MultipleOf:
-		text = number(k)
+		return number(k)
 	case *kind.ContentMediaType, *kind.ContentEncoding:
-		text = "has the wrong content"
+		return "has the wrong content"
 	case *kind.FalseSchema:
-		text = "is not allowed"
+		return "is not allowed"
 	case *kind.Type: // null stands for a field that is left out: nobody is told to write it
-		text = fmt.Sprintf("got %s, want %s", k.Got, strings.Join(without(k.Want, "null"), " or "))
+		return fmt.Sprintf("got %s, want %s", k.Got, strings.Join(without(k.Want, "null"), " or "))
 	case *kind.Enum:
-		text = "value must be one of " + values(without(k.Want, nil))
+		return "value must be one of " + values(without(k.Want, nil))
 	case *kind.AnyOf:
-		text = "matches none of the allowed forms"
+		return "matches none of the allowed forms"
 	case *kind.OneOf:
-		text = "does not match exactly one of the allowed forms"
+		return "does not match exactly one of the allowed forms"
 	case *kind.Not:
-		text = "matches what is not allowed"
-	default:
-		text = e.ErrorKind.LocalizedString(english)
+		return "matches what is not allowed"
 	}
-	if field == "" {
-		return text
-	}
-	return field + ": " + text
+	return e.ErrorKind.LocalizedString(english)
 }
 
 // without is the list without a value, unless that is all.

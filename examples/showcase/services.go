@@ -192,14 +192,14 @@ func (s *services) workerFile() (path string, env []string, err error) {
 		"warehouse": s.warehouse.connection(),
 	}
 	secrets := object{
-		"shop-token":         object{"env": "SHOWCASE_TOKEN", "pools": []string{"no_task"}}, // connections may use it all the same
-		"warehouse-password": object{"env": "SHOWCASE_PASSWORD", "pools": []string{"no_task"}},
+		"shop-token":         object{"env": "SHOWCASE_TOKEN", "pools": []string{}}, // for connections alone
+		"warehouse-password": object{"env": "SHOWCASE_PASSWORD", "pools": []string{}},
 		"signing-key":        object{"file": filepath.Join(s.dir, "signing-key"), "pools": []string{"shop_tools"}},
 	}
 	if s.archive != nil {
 		connections["archive"] = object{"type": "ssh", "host": "127.0.0.1", "port": s.archive.Port, "username": s.archive.User,
 			"key": object{"secret": "archive-key"}, "known_hosts": s.archive.KnownHosts()}
-		secrets["archive-key"] = object{"file": s.archive.Path("id"), "pools": []string{"no_task"}}
+		secrets["archive-key"] = object{"file": s.archive.Path("id"), "pools": []string{}}
 	}
 	tools := object{"command": []string{"python3", "tools.py"}, "dir": s.source,
 		"env": object{"PYTHONPATH": filepath.Join(filepath.Dir(s.source), "external-python"), "PYTHONDONTWRITEBYTECODE": "1"}}

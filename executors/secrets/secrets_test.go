@@ -120,6 +120,22 @@ func TestOtherNameDoesNotGetRoundPools(t *testing.T) {
 	}
 }
 
+// TestSecretForConnectionsAlone: an empty list of pools keeps a secret from all tasks, and connections find it all the same.
+func TestSecretForConnectionsAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "worker.yaml")
+	put(t, file, "secrets: {password: {env: PASSWORD, pools: []}}")
+	s, err := New(Config{File: file, LookupEnv: environment{"PASSWORD": "p", "TASKGROVE_SECRET_PASSWORD": "q"}.lookup})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.secret("password", "etl"); !errors.Is(err, errPool) {
+		t.Errorf("a task got %q, %v", got, err)
+	}
+	if got, err := s.read(s.file.File(), "password"); got != "p" || err != nil {
+		t.Errorf("a connection got %q, %v", got, err)
+	}
+}
+
 // TestLinksStayWithinTheDirectory lays secrets as Kubernetes does, and links that lead out.
 func TestLinksStayWithinTheDirectory(t *testing.T) {
 	outside, dir := t.TempDir(), t.TempDir()

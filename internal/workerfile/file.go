@@ -54,7 +54,7 @@ type Connection struct {
 type Secret struct {
 	Env   string   `file:"env"`   // variable of the worker's environment
 	File  string   `file:"file"`  // its bytes, without the newline at their end; read again when it changes
-	Pools []string `file:"pools"` // whose tasks may name it; nil: all
+	Pools []string `file:"pools"` // whose tasks may name it; nil: all; empty: none, so that it serves connections alone
 }
 
 // Pool is the policy of a pool: its own, or else that of [AnyPool]. The two are not mixed.
@@ -88,7 +88,7 @@ func (s *Secret) Check(at Place) {
 	if strings.ContainsAny(s.Env, "=\x00") {
 		at.Fault("env", "no variable has such a name")
 	}
-	checkPools(at, s.Pools)
+	checkPoolNames(at, s.Pools)
 }
 
 // Check looks at what every connection has.
@@ -114,6 +114,10 @@ func checkPools(at Place, pools []string) {
 	if pools != nil && len(pools) == 0 {
 		at.Fault("pools", "no pool may use it: leave pools out for all")
 	}
+	checkPoolNames(at, pools)
+}
+
+func checkPoolNames(at Place, pools []string) {
 	for i, name := range pools {
 		if !validPool(name) {
 			at.Key("pools").Index(i).Fault("", "%q is no pool's name (letters, digits, - and _)", name)

@@ -60,21 +60,6 @@ type RefusedError struct {
 // Error has all faults.
 func (e *RefusedError) Error() string { return strings.Join(e.Faults, "; ") }
 
-// Check says what is wrong with the policy itself.
-func (p *Policy) Check() error {
-	for _, text := range p.Images {
-		if _, err := image.ParsePattern(text); err != nil {
-			return err
-		}
-	}
-	for _, root := range p.Mounts {
-		if !path.IsAbs(root.Path) {
-			return fmt.Errorf("mounts: %q is not an absolute path", root.Path)
-		}
-	}
-	return nil
-}
-
 // judge collects what is wrong with a container.
 type judge struct {
 	policy Policy

@@ -55,7 +55,7 @@ type Pattern struct {
 	repo, tag, digest *regexp.Regexp // tag, digest nil: any
 }
 
-// ParsePattern reads one.
+// ParsePattern reads one. The error says what a pattern looks like.
 func ParsePattern(text string) (Pattern, error) {
 	p := Pattern{text: text}
 	rest, digest, hasDigest := strings.Cut(text, "@")
@@ -64,7 +64,7 @@ func ParsePattern(text string) (Pattern, error) {
 		repo, tag, hasTag = rest[:colon], rest[colon+1:], true
 	}
 	if hasTag && hasDigest || repo == "" || hasTag && tag == "" || hasDigest && digest == "" || strings.ToLower(repo) != repo {
-		return p, fmt.Errorf("%q is not a pattern of images: want repository, repository:tag or repository@digest in lower case", text)
+		return p, errors.New("want repository, repository:tag or repository@digest, the repository in lower case")
 	}
 	if first, _, deeper := strings.Cut(repo, "/"); repo != "**" {
 		isHost := strings.ContainsAny(first, ".:*") || first == "localhost"

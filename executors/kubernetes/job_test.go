@@ -159,28 +159,13 @@ func TestOutsideThePolicyIsRefused(t *testing.T) {
 	}
 }
 
-func TestPoliciesAreChecked(t *testing.T) {
-	for _, p := range []Policy{{Images: []string{"A"}}, {MaxCPU: "many"}, {Template: map[string]any{"spec": "x"}}} {
-		if p.Check() == nil {
-			t.Errorf("%+v passes", p)
-		}
-	}
+// TestAMaximumThatCannotBeReadAllowsNothing is for programs whose policies come from elsewhere than a worker's file, which is checked.
+func TestAMaximumThatCannotBeReadAllowsNothing(t *testing.T) {
 	p := policy(t)
-	if err := p.Check(); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestQuantities(t *testing.T) {
-	for text, want := range map[string]float64{"500m": 0.5, "2": 2, "0.5": 0.5, "1Ki": 1024, "1G": 1e9, "512Mi": 512 << 20} {
-		if got, err := quantity(text); got != want || err != nil {
-			t.Errorf("%s: got %v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "-1", "0", "x", "1X", "Inf", "NaN", "0x10", "1_0", "1 Gi", "1e30"} {
-		if got, err := quantity(text); err == nil {
-			t.Errorf("%q: got %v", text, got)
-		}
+	p.MaxCPU = "many"
+	_, _, err := planned(t, p, `{"image": "ghcr.io/acme/x", "resources": {"cpu": "1"}}`)
+	if err == nil || !strings.Contains(err.Error(), "resources.cpu: 1 is more than the many") {
+		t.Errorf("got %v", err)
 	}
 }
 

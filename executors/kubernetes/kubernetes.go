@@ -153,16 +153,10 @@ func (e *Executor) reach() (*access, error) {
 	return e.access, e.none
 }
 
-// Check implements [executors.Checker]: policies must be right. It begins to sweep what dead workers left.
+// Check implements [executors.Checker]. It begins to sweep what dead workers left.
 func (e *Executor) Check(context.Context) error {
 	if e.Disabled() != "" || e.cfg.Pools == nil {
 		return nil
-	}
-	for _, pool := range e.cfg.Pools() {
-		policy := e.cfg.Policy(pool)
-		if err := policy.Check(); err != nil {
-			return fmt.Errorf("kubernetes of pool %s in the worker's file: %w", pool, err)
-		}
 	}
 	e.sweeping.Do(func() {
 		ctx, stop := context.WithCancel(context.Background())

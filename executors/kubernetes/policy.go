@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -9,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/executors/image"
+	"github.com/taskgrove/taskgrove/executors/kubernetes/quantity"
 )
 
 // Policy is what the tasks of a pool may do on the cluster. Lists of names may have * for any text. The zero value allows nothing, as it
@@ -48,26 +48,6 @@ var objectName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$`)
 
 // envName is what it takes for a variable.
 var envName = regexp.MustCompile(`^[-._a-zA-Z][-._a-zA-Z0-9]*$`)
-
-// Check says what is wrong with the policy itself.
-func (p *Policy) Check() error {
-	for _, text := range p.Images {
-		if _, err := image.ParsePattern(text); err != nil {
-			return err
-		}
-	}
-	for name, q := range map[string]string{"default_cpu": p.DefaultCPU, "max_cpu": p.MaxCPU, "default_memory": p.DefaultMemory, "max_memory": p.MaxMemory} {
-		if _, err := quantity(q); q != "" && err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	if spec, ok := p.Template["spec"]; ok {
-		if _, ok := spec.(map[string]any); !ok {
-			return errors.New("template.spec is not an object")
-		}
-	}
-	return nil
-}
 
 // judge collects what is wrong with a task.
 type judge struct {
@@ -160,7 +140,7 @@ func (j *judge) volumes(in *input) {
 		}
 		if v.EmptyDir != "" {
 			sources++
-			if _, err := quantity(v.EmptyDir); err != nil {
+			if _, err := quantity.Parse(v.EmptyDir); err != nil {
 				j.fault("volumes: empty_dir: %v", err)
 			}
 		}
@@ -217,12 +197,12 @@ func (j *judge) resources(in *input) {
 		if *value == "" {
 			return
 		}
-		got, err := quantity(string(*value))
+		got, err := quantity.Parse(string(*value))
 		if err != nil {
 			j.fault("resources.%s: %v", field, err)
 			return
 		}
-		if limit, err := quantity(most); most != "" && err == nil && got > limit {
+		if limit, err := quantity.Parse(most); most != "" && (err != nil || got > limit) { // a maximum that can't be read allows nothing
 			j.fault("resources.%s: %s is more than the %s that is allowed here", field, *value, most)
 		}
 	}

@@ -1,6 +1,11 @@
 package workerfile
 
-import "path"
+import (
+	"path"
+	"slices"
+
+	"github.com/taskgrove/taskgrove/executors/image"
+)
 
 // Docker is what the tasks of a pool may do on the worker's Docker engine. Where * is allowed, it stands for any text but slashes.
 type Docker struct {
@@ -30,12 +35,39 @@ type DockerMount struct {
 	ReadOnly bool   `file:"read_only"`
 }
 
-// Check looks at the values; patterns of images are the executor's to check.
+// hostNamespaces are those of the host that a container may enter.
+var hostNamespaces = []string{"pid", "ipc", "uts", "user"}
+
+// leastMemory is the engine's own least for a container.
+const leastMemory = 6 << 20
+
+// Check looks at the values.
 func (d *Docker) Check(at Place) {
 	switch d.Pull {
 	case "", "always", "missing", "never":
 	default:
 		at.Fault("pull", "want always, missing or never")
+	}
+	checkImages(at, d.Images)
+	for key, patterns := range map[string][]string{
+		"volumes": d.Volumes, "networks": d.Networks, "cap_add": d.CapAdd, "security_opt": d.SecurityOpt,
+	} {
+		checkPatterns(at, key, patterns)
+	}
+	for i, device := range d.Devices {
+		if !path.IsAbs(device) {
+			at.Key("devices").Index(i).Fault("", "want an absolute path")
+		}
+	}
+	for i, name := range d.HostNamespaces {
+		if !slices.Contains(hostNamespaces, name) {
+			at.Key("host_namespaces").Index(i).Fault("", "want pid, ipc, uts or user")
+		}
+	}
+	for key, size := range map[string]Size{"default_memory": d.DefaultMemory, "max_memory": d.MaxMemory} {
+		if size > 0 && size < leastMemory {
+			at.Fault(key, "no container runs with less than 6MiB")
+		}
 	}
 	if d.DefaultPids < 0 || d.MaxPids < 0 || d.MaxCPU < 0 {
 		at.Fault("", "no limit is below 0")
@@ -46,5 +78,23 @@ func (d *Docker) Check(at Place) {
 func (m *DockerMount) Check(at Place) {
 	if m.Path != "" && !path.IsAbs(m.Path) {
 		at.Fault("path", "want an absolute path")
+	}
+}
+
+// checkImages looks at the patterns of images of a policy.
+func checkImages(at Place, patterns []string) {
+	for i, text := range patterns {
+		if _, err := image.ParsePattern(text); err != nil {
+			at.Key("images").Index(i).Fault("", "%v", err)
+		}
+	}
+}
+
+// checkPatterns looks at other patterns of a policy: an empty one would fit nothing.
+func checkPatterns(at Place, key string, patterns []string) {
+	for i, text := range patterns {
+		if text == "" {
+			at.Key(key).Index(i).Fault("", "is empty")
+		}
 	}
 }

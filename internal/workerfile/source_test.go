@@ -50,6 +50,9 @@ func TestChangedFileCountsWithoutARestart(t *testing.T) {
 		is("a faulty version", "http://two", "pools.a.prxy: unknown key")
 		time.Sleep(lookEvery)
 		is("the same faulty version", "http://two", "pools.a.prxy: unknown key")
+		write("pools: {a: {proxy: 'http://three', docker: {images: [Alpine]}}}\n")
+		time.Sleep(lookEvery)
+		is("a pattern that can't be read", "http://two", ":1:54: pools.a.docker.images[0]: want repository")
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
@@ -58,7 +61,7 @@ func TestChangedFileCountsWithoutARestart(t *testing.T) {
 		write("pools: {a: {proxy: 'http://four'}}\n")
 		time.Sleep(lookEvery)
 		is("a good version again", "http://four", "")
-		if got := strings.Count(log.String(), "does not count"); got != 2 {
+		if got := strings.Count(log.String(), "does not count"); got != 3 {
 			t.Errorf("%d lines about faults, want one for each:\n%s", got, log.String())
 		}
 	})

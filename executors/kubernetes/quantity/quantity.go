@@ -1,4 +1,7 @@
-package kubernetes
+// Package quantity reads amounts of cores, memory and disk as Kubernetes writes them.
+//
+// It owns their form. It must not know what is measured.
+package quantity
 
 import (
 	"errors"
@@ -15,8 +18,8 @@ var suffixes = []struct {
 	{"m", 1e-3}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"P", 1e15},
 }
 
-// quantity reads what Kubernetes calls one: 500m, 0.5, 256Mi, 1G. It must be above 0.
-func quantity(text string) (float64, error) {
+// Parse reads one: 500m, 0.5, 256Mi, 1G. It must be above 0.
+func Parse(text string) (float64, error) {
 	number, factor := text, 1.0
 	for _, s := range suffixes {
 		if rest, ok := strings.CutSuffix(text, s.text); ok {
@@ -26,7 +29,7 @@ func quantity(text string) (float64, error) {
 	}
 	value, err := strconv.ParseFloat(number, 64)
 	if err != nil || !(value > 0) || value*factor > 1e18 || strings.ContainsAny(number, "xXpP_iInN") {
-		return 0, errors.New("must be a quantity above 0, such as 500m, 2 or 512Mi")
+		return 0, errors.New("want a quantity above 0, such as 500m, 2 or 512Mi")
 	}
 	return value * factor, nil
 }

@@ -9,6 +9,7 @@ package builtin
 //go:generate go run ./docgen ../..
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/taskgrove/taskgrove/executors"
@@ -93,4 +94,10 @@ func Catalogue() func(yield func(executors.Description) bool) {
 			}
 		}
 	}
+}
+
+// poolsWith are the pools of the worker's file, sorted, whose policy has something.
+func poolsWith(file *workerfile.Source, has func(workerfile.Pool) bool) []string {
+	pools := file.File().Pools
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(pools)), func(name string) bool { return !has(pools[name]) })
 }

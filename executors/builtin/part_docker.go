@@ -15,6 +15,7 @@ type dockerConfig = docker.Config
 func dockerPart(cfg Config, file *workerfile.Source) []executors.Executor {
 	if cfg.Docker.Policy == nil {
 		cfg.Docker.Policy = func(pool string) docker.Policy { return dockerPolicy(file.File().Pool(pool).Docker) }
+		cfg.Docker.Pools = func() []string { return poolsWith(file, func(p workerfile.Pool) bool { return p.Docker != nil }) }
 	}
 	return []executors.Executor{docker.New(cfg.Docker)}
 }

@@ -4,8 +4,6 @@ package builtin
 
 import (
 	"encoding/json"
-	"maps"
-	"slices"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/kubernetes"
@@ -20,10 +18,7 @@ type kubernetesConfig = kubernetes.Config
 func kubernetesPart(cfg Config, net *network.Network, file *workerfile.Source) []executors.Executor {
 	if cfg.Kubernetes.Policy == nil {
 		cfg.Kubernetes.Policy = func(pool string) kubernetes.Policy { return kubernetesPolicy(file.File().Pool(pool).Kubernetes) }
-		cfg.Kubernetes.Pools = func() []string {
-			pools := file.File().Pools
-			return slices.DeleteFunc(slices.Sorted(maps.Keys(pools)), func(name string) bool { return pools[name].Kubernetes == nil })
-		}
+		cfg.Kubernetes.Pools = func() []string { return poolsWith(file, func(p workerfile.Pool) bool { return p.Kubernetes != nil }) }
 	}
 	return []executors.Executor{kubernetes.New(cfg.Kubernetes, net)}
 }

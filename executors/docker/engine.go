@@ -28,6 +28,8 @@ type Config struct {
 	Off bool
 	// Policy is what the tasks of a pool may do, as its operator says; it is asked at each attempt. nil: the zero Policy.
 	Policy func(pool string) Policy
+	// Pools are the names of pools that have a policy, for what the executor says of them at its start. nil: unknown.
+	Pools func() []string
 	// MaxOutputBytes is how much is kept of a container's output. 0: 1 MiB.
 	MaxOutputBytes int
 	// Grace is the time from the stop signal to SIGKILL. 0: [DefaultGrace].

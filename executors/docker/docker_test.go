@@ -34,11 +34,14 @@ func newExecutor(t *testing.T, cfg docker.Config) *docker.Executor {
 	return e
 }
 
+// taskOf is the id of the test's task. Another run of the tests may be on the same engine.
+func taskOf(t *testing.T) string { return fmt.Sprintf("%s-%d", t.Name(), os.Getpid()) }
+
 // attempt is a call with a key of its own, so that tests don't end one another's containers.
 func attempt(t *testing.T, inputs any) (*executors.Call, *conformance.Recorder) {
 	t.Helper()
 	call, recorder := conformance.Call(t, inputs)
-	call.TaskID, call.IdempotencyKey = t.Name(), fmt.Sprintf("%s-%d-%d", t.Name(), os.Getpid(), time.Now().UnixNano())
+	call.TaskID, call.IdempotencyKey = taskOf(t), fmt.Sprintf("%s-%d", taskOf(t), time.Now().UnixNano())
 	return call, recorder
 }
 
@@ -65,7 +68,7 @@ func mustRun(t *testing.T, e *docker.Executor, in inputs) *docker.Result {
 // wantNothingLeft demands that no container of this test is on the engine.
 func wantNothingLeft(t *testing.T) {
 	t.Helper()
-	if left := dockertest.Containers(t, dockertest.Client(t), "taskgrove.task="+t.Name()); len(left) > 0 {
+	if left := dockertest.Containers(t, dockertest.Client(t), "taskgrove.task="+taskOf(t)); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
@@ -83,7 +86,7 @@ func TestRunsACommand(t *testing.T) {
 	if got.ExitCode != 3 || got.Success || got.Image != image || string(got.Command) == "" || len(got.ContainerID) != 64 || !strings.HasPrefix(got.ImageID, "sha256:") {
 		t.Errorf("got %+v", got)
 	}
-	for _, want := range []string{"one two\n", "oops\n", "A=b c\n", "N=7\n", "TASKGROVE_ATTEMPT=1\n", "TASKGROVE_TASK_ID=" + t.Name(), "TASKGROVE_IDEMPOTENCY_KEY=", "\n1000\n", "\n/tmp\n"} {
+	for _, want := range []string{"one two\n", "oops\n", "A=b c\n", "N=7\n", "TASKGROVE_ATTEMPT=1\n", "TASKGROVE_TASK_ID=" + taskOf(t), "TASKGROVE_IDEMPOTENCY_KEY=", "\n1000\n", "\n/tmp\n"} {
 		if !strings.Contains(got.Logs, want) {
 			t.Errorf("logs lack %q: %s", want, got.Logs)
 		}
@@ -198,9 +201,10 @@ func TestCancelEndsTheContainer(t *testing.T) {
 	image, e := dockertest.Image(t), newExecutor(t, docker.Config{Grace: 2 * time.Second})
 	for name, row := range map[string]struct {
 		command, ready, last string
+		code                 int
 	}{
-		"obeys": {"obey", "stdout: waiting", "waiting\ntold to stop\n"},
-		"deaf":  {"deaf say ready sleep 600", "stdout: ready", "ready\n"},
+		"obeys": {"obey", "stdout: waiting", "waiting\ntold to stop\n", 0},
+		"deaf":  {"deaf say ready sleep 600", "stdout: ready", "ready\n", 137},
 	} {
 		call, recorder := attempt(t, inputs{"image": image, "command": row.command, "timeout": 600})
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -210,7 +214,7 @@ func TestCancelEndsTheContainer(t *testing.T) {
 		}()
 		out, err := e.Run(ctx, call)
 		got, _ := out.Value().(*docker.Result)
-		if !errors.Is(err, executors.ErrCancelled) || out.Kind() != executors.KindPartial || got.Logs != row.last {
+		if !errors.Is(err, executors.ErrCancelled) || out.Kind() != executors.KindPartial || got.Logs != row.last || got.ExitCode != row.code || got.Success {
 			t.Errorf("%s: got %v, %+v", name, err, got)
 		}
 		wantNothingLeft(t)
@@ -253,6 +257,23 @@ func TestSecretsStayOut(t *testing.T) {
 		_, recorder, err := run(t, e, in)
 		if err == nil || strings.Contains(err.Error()+strings.Join(recorder.Lines(), ""), secret) {
 			t.Errorf("%v: got %v, %v", in, err, recorder.Lines())
+		}
+	}
+}
+
+// TestExamples runs what the documentation shows, with an image of the test's in place of those that it names.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	image, e := dockertest.Image(t, `ENTRYPOINT []`, `CMD []`), newExecutor(t, docker.Config{})
+	want := []string{"hello\n", "--month 2026-11 csv \n"}
+	for i, example := range e.Describe().Examples {
+		var in inputs
+		if err := json.Unmarshal(example.Inputs, &in); err != nil {
+			t.Fatal(err)
+		}
+		in["image"] = image
+		if got := mustRun(t, e, in); i >= len(want) || !got.Success || got.Logs != want[i] {
+			t.Errorf("%s: got %+v", example.Title, got)
 		}
 	}
 }

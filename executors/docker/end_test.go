@@ -89,14 +89,14 @@ func wantSoonGone(t *testing.T, cli *client.Client, task string) {
 func TestKilledWorkerLeavesNothing(t *testing.T) {
 	t.Parallel()
 	cli, image := dockertest.Client(t), dockertest.Image(t, `LABEL taskgrove.keep=true taskgrove.ends=1`)
-	worker := startWorker(t, t.Name(), `{"image": "`+image+`", "command": "deaf say ready sleep 600", "timeout": 600}`)
-	if got := dockertest.Containers(t, cli, "taskgrove.task="+t.Name()); len(got) != 1 {
+	worker := startWorker(t, taskOf(t), `{"image": "`+image+`", "command": "deaf say ready sleep 600", "timeout": 600}`)
+	if got := dockertest.Containers(t, cli, "taskgrove.task="+taskOf(t)); len(got) != 1 {
 		t.Fatalf("%v run, want one", got)
 	}
 	if err := worker.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	wantSoonGone(t, cli, t.Name())
+	wantSoonGone(t, cli, taskOf(t))
 }
 
 // TestWhatWorkerAndWardenLeaveIsSwept kills both, as the end of a whole control group does.
@@ -105,8 +105,8 @@ func TestWhatWorkerAndWardenLeaveIsSwept(t *testing.T) {
 	cli, image := dockertest.Client(t), dockertest.Image(t)
 	e := docker.NewEngine(docker.Config{})
 	t.Cleanup(func() { _ = e.Close() })
-	dead := startWorker(t, t.Name(), `{"image": "`+image+`", "command": "deaf say ready sleep 600", "timeout": 600}`)
-	alive := t.Name() + "-alive"
+	dead := startWorker(t, taskOf(t), `{"image": "`+image+`", "command": "deaf say ready sleep 600", "timeout": 600}`)
+	alive := taskOf(t) + "-alive"
 	startWorker(t, alive, `{"image": "`+image+`", "command": "deaf say ready sleep 600", "timeout": 600}`)
 	for _, pid := range []int{wardenOf(t, dead.Process.Pid), dead.Process.Pid} {
 		if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil { // so that neither starts the other again
@@ -115,7 +115,7 @@ func TestWhatWorkerAndWardenLeaveIsSwept(t *testing.T) {
 	}
 	warden := wardenOf(t, dead.Process.Pid)
 	_, _ = e.Sweep(t.Context())
-	if got := dockertest.Containers(t, cli, "taskgrove.task="+t.Name()); len(got) != 1 {
+	if got := dockertest.Containers(t, cli, "taskgrove.task="+taskOf(t)); len(got) != 1 {
 		t.Fatalf("a sweep ended what a frozen worker runs: %v", got)
 	}
 	for _, pid := range []int{dead.Process.Pid, warden} {
@@ -127,7 +127,7 @@ func TestWhatWorkerAndWardenLeaveIsSwept(t *testing.T) {
 	if _, err := e.Sweep(t.Context()); err != nil {
 		t.Error(err)
 	}
-	wantSoonGone(t, cli, t.Name())
+	wantSoonGone(t, cli, taskOf(t))
 	if got := dockertest.Containers(t, cli, "taskgrove.task="+alive); len(got) != 1 {
 		t.Errorf("the sweep ended what a living worker runs: %v", got)
 	}
@@ -175,7 +175,7 @@ func TestSweepKnowsTimesAndStates(t *testing.T) {
 	e := docker.NewEngine(docker.Config{})
 	t.Cleanup(func() { _ = e.Close() })
 	make := func(labels map[string]string, start bool) string {
-		labels["taskgrove.instance"], labels["taskgrove.process"], labels["taskgrove.task"] = "other", "other-boot/pid:[1]/1/1", t.Name()
+		labels["taskgrove.instance"], labels["taskgrove.process"], labels["taskgrove.task"] = "other", "other-boot/pid:[1]/1/1", taskOf(t)
 		got, err := cli.ContainerCreate(t.Context(), client.ContainerCreateOptions{Config: &container.Config{Image: image, Cmd: []string{"sleep", "600"}, Labels: labels}})
 		if err == nil && start {
 			_, err = cli.ContainerStart(t.Context(), got.ID, client.ContainerStartOptions{})
@@ -196,7 +196,7 @@ func TestSweepKnowsTimesAndStates(t *testing.T) {
 	if _, err := e.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	left := dockertest.Containers(t, cli, "taskgrove.task="+t.Name())
+	left := dockertest.Containers(t, cli, "taskgrove.task="+taskOf(t))
 	if slices.Contains(left, late) || !slices.Contains(left, justOver) || !slices.Contains(left, runs) || !slices.Contains(left, begins) {
 		t.Errorf("late %v, just over %v, runs %v, begins %v: left are %v", late, justOver, runs, begins, left)
 	}

@@ -125,28 +125,36 @@ func (r *run) follow(ctx context.Context, attached client.HijackedResponse) erro
 		defer close(copied)
 		_, _ = stdcopy.StdCopy(r.streams.Stdout, r.streams.Stderr, attached.Reader)
 	}()
-	defer func() {
+	defer func(copied <-chan struct{}) {
 		attached.Close()
 		<-copied
-	}()
+	}(copied)
 	waiting, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	exited := r.wait(waiting)
 	select {
-	case err := <-exited:
-		return r.exitedWith(ctx, err, copied)
+	case how := <-exited:
+		return r.exitedWith(ctx, how, copied)
 	case <-ctx.Done():
 	}
 	r.end(ctx)
-	select {
-	case <-copied:
-	case <-time.After(drainWithin):
+	enough := time.NewTimer(drainWithin)
+	defer enough.Stop()
+	for left := 2; left > 0; left-- { // how it ended, and its last words
+		select {
+		case how := <-exited:
+			r.exit.Code, exited = how.code, nil
+		case <-copied:
+			copied = nil
+		case <-enough.C:
+			left = 0
+		}
 	}
 	return context.Cause(ctx)
 }
 
 // exitedWith takes what the engine says of a container that has exited.
-func (r *run) exitedWith(ctx context.Context, err error, copied <-chan struct{}) error {
+func (r *run) exitedWith(ctx context.Context, how ending, copied <-chan struct{}) error {
 	select {
 	case <-copied:
 	case <-time.After(drainWithin): // the engine lost the end of the stream
@@ -154,9 +162,10 @@ func (r *run) exitedWith(ctx context.Context, err error, copied <-chan struct{})
 	if lease := r.owner.Lease; lease != nil && !lease.Until().IsZero() && time.Now().After(lease.Until().Add(-leaseMargin)) { // the warden ended it
 		return executors.ErrLeaseLost
 	}
-	if err != nil {
-		return executors.Ended(ctx, fmt.Errorf("wait for container: %w", rootCause(err)))
+	if how.err != nil {
+		return executors.Ended(ctx, fmt.Errorf("wait for container: %w", rootCause(how.err)))
 	}
+	r.exit.Code = how.code
 	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
 	defer cancel()
 	if got, err := r.cli.ContainerInspect(asking, r.exit.Container, client.ContainerInspectOptions{}); err == nil && got.Container.State != nil {
@@ -165,21 +174,26 @@ func (r *run) exitedWith(ctx context.Context, err error, copied <-chan struct{})
 	return nil
 }
 
-// wait tells once, when the container has exited; r.exit.Code is set before, and belongs to it until then.
-func (r *run) wait(ctx context.Context) <-chan error {
-	told := make(chan error, 1) // one message, which nobody may wait for
+// ending is how a container has exited, or why that can't be known.
+type ending struct {
+	code int // -1 with an error
+	err  error
+}
+
+// wait tells once, when the container has exited.
+func (r *run) wait(ctx context.Context) <-chan ending {
+	told := make(chan ending, 1) // one message, which nobody may wait for
 	go func() {
 		result := r.cli.ContainerWait(ctx, r.exit.Container, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
 		select { // one of them always comes
 		case got := <-result.Result:
 			if got.Error != nil && got.Error.Message != "" {
-				told <- errors.New(got.Error.Message)
+				told <- ending{-1, errors.New(got.Error.Message)}
 				return
 			}
-			r.exit.Code = int(got.StatusCode)
-			told <- nil
+			told <- ending{code: int(got.StatusCode)}
 		case err := <-result.Error:
-			told <- err
+			told <- ending{-1, err}
 		}
 	}()
 	return told

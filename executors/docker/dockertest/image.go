@@ -36,14 +36,15 @@ var build = sync.OnceValues(func() (string, error) {
 	return string(text), err
 })
 
-// Layer is a tar archive with the program /box (see its source for what it can do), and an empty directory /tmp.
+// Layer is a tar archive with the program /box (see its source for what it can do), which is also /bin/echo and /bin/report, and an empty
+// directory /tmp.
 func Layer(t testing.TB) []byte {
 	t.Helper()
 	program, err := build()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return archive(t, file{"tmp/", "", 0o1777}, file{"box", program, 0o755})
+	return archive(t, file{"tmp/", "", 0o1777}, file{"box", program, 0o755}, file{"bin/echo", "/box", link}, file{"bin/report", "/box", link})
 }
 
 // Archive is an image with the program /box as its entrypoint, and "say hello" as its command, as docker save writes one. It is called
@@ -63,6 +64,9 @@ func Digest(content []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
+// link is the mode of a symbolic link, whose content is where it leads.
+const link = -1
+
 // file is one of an archive; a name that ends in a slash is a directory's.
 type file struct {
 	name, content string
@@ -74,11 +78,15 @@ func archive(t testing.TB, files ...file) []byte {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	for _, f := range files {
-		kind := byte(tar.TypeReg)
-		if strings.HasSuffix(f.name, "/") {
-			kind = tar.TypeDir
+		header := &tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.content)), Typeflag: tar.TypeReg}
+		switch {
+		case strings.HasSuffix(f.name, "/"):
+			header.Typeflag = tar.TypeDir
+		case f.mode == link:
+			header = &tar.Header{Name: f.name, Mode: 0o777, Linkname: f.content, Typeflag: tar.TypeSymlink}
+			f.content = ""
 		}
-		err := w.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.content)), Typeflag: kind})
+		err := w.WriteHeader(header)
 		if err == nil {
 			_, err = io.WriteString(w, f.content)
 		}

@@ -36,8 +36,8 @@ type access struct {
 // errNone: there is neither a kubeconfig nor a service account.
 var errNone = errors.New("no kubeconfig is configured, and this worker is not a pod with a service account: set TASKGROVE_KUBERNETES_CONFIG to a kubeconfig's path, and restart the worker")
 
-// find reads the kubeconfig, or the service account of the pod that this process runs in.
-func find(kubeconfig string) (*access, error) {
+// find reads the kubeconfig, or else the service account of the pod that this process runs in, which is in a directory.
+func find(kubeconfig, account string) (*access, error) {
 	if kubeconfig != "" {
 		return readConfig(kubeconfig)
 	}
@@ -45,15 +45,15 @@ func find(kubeconfig string) (*access, error) {
 	if host == "" || port == "" {
 		return nil, errNone
 	}
-	token := filepath.Join(inCluster, "token")
+	token := filepath.Join(account, "token")
 	if _, err := os.Stat(token); err != nil {
 		return nil, fmt.Errorf("%w (no token: is automountServiceAccountToken false?)", errNone)
 	}
-	pool, err := authorities(filepath.Join(inCluster, "ca.crt"), nil)
+	pool, err := authorities(filepath.Join(account, "ca.crt"), nil)
 	if err != nil {
 		return nil, err
 	}
-	namespace, _ := os.ReadFile(filepath.Join(inCluster, "namespace"))
+	namespace, _ := os.ReadFile(filepath.Join(account, "namespace"))
 	return &access{server: "https://" + net.JoinHostPort(host, port), namespace: strings.TrimSpace(string(namespace)), authority: pool, tokenFile: token}, nil
 }
 

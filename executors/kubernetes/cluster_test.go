@@ -38,7 +38,7 @@ var loaded struct {
 	err error
 }
 
-// newCluster gives a namespace, or skips the test.
+// newCluster gives a namespace, or skips the test; with TASKGROVE_KUBERNETES it fails.
 func newCluster(t *testing.T) *testCluster {
 	t.Helper()
 	home := os.Getenv("CLUSTER_HOME")
@@ -49,15 +49,19 @@ func newCluster(t *testing.T) *testCluster {
 	if path == "" {
 		path = filepath.Join(home, "kubeconfig")
 	}
+	skip := t.Skipf
+	if os.Getenv("TASKGROVE_KUBERNETES") != "" { // make kubernetes
+		skip = t.Fatalf
+	}
 	nodes, _ := filepath.Glob(filepath.Join(home, "node*", "containerd.sock"))
-	access, err := find(path)
+	access, err := find(path, inCluster)
 	if err != nil || len(nodes) == 0 {
-		t.Skipf("skipped: no Kubernetes cluster of this machine runs (KUBECONFIG, and nodes in CLUSTER_HOME): %v", err)
+		skip("skipped: no Kubernetes cluster of this machine runs (KUBECONFIG, and nodes in CLUSTER_HOME): %v", err)
 	}
 	a := newAPI(access, network.New(network.Config{}).Pool(""))
 	t.Cleanup(a.http.CloseIdleConnections)
 	if err := a.call(t.Context(), http.MethodGet, "/version", nil, nil, nil); err != nil {
-		t.Skipf("skipped: the Kubernetes cluster of %s does not answer: %v", path, err)
+		skip("skipped: the Kubernetes cluster of %s does not answer: %v", path, err)
 	}
 	loaded.Do(func() {
 		archive := dockertest.Archive(t, box)

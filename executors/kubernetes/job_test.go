@@ -182,9 +182,9 @@ func TestKubeconfigs(t *testing.T) {
 contexts: [{name: a, context: {cluster: c, user: u, namespace: n}}]
 current-context: a
 `
-	got, err := find(write(rest + `
+	got, err := find(write(rest+`
 clusters: [{name: c, cluster: {server: "https://k.example:6443/", tls-server-name: k}}]
-users: [{name: u, user: {tokenFile: token}}]`))
+users: [{name: u, user: {tokenFile: token}}]`), inCluster)
 	if err != nil || got.server != "https://k.example:6443" || got.namespace != "n" || got.tokenFile != filepath.Join(dir, "token") || got.name != "k" {
 		t.Errorf("got %+v, %v", got, err)
 	}
@@ -205,7 +205,7 @@ users: [{name: u, user: {token: canary}}]`: "no http or https",
 clusters: [{name: c, cluster: {server: "https://k"}}]
 users: [{name: u, user: {client-certificate-data: Y2FuYXJ5, client-key-data: Y2FuYXJ5}}]`: "client certificate",
 	} {
-		_, err := find(write(text))
+		_, err := find(write(text), inCluster)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") || strings.Contains(err.Error(), "Y2Fu") {
 			t.Errorf("want %q, got %v", want, err)
 		}

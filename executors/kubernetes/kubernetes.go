@@ -149,7 +149,7 @@ func (e *Executor) Disabled() string {
 
 // reach reads how the API is reached, once.
 func (e *Executor) reach() (*access, error) {
-	e.find.Do(func() { e.access, e.none = find(e.cfg.Kubeconfig) })
+	e.find.Do(func() { e.access, e.none = find(e.cfg.Kubeconfig, inCluster) })
 	return e.access, e.none
 }
 

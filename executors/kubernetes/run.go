@@ -30,6 +30,35 @@ type run struct {
 
 	logs *logs
 	pod  pod // as the API told last
+	said said
+}
+
+// said is what the task's progress says that the Job waits for. Safe for concurrent use.
+type said struct {
+	mu   sync.Mutex
+	text string // empty: it does not wait
+}
+
+func (s *said) get() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text
+}
+
+// set reports whether it is another text than before.
+func (s *said) set(text string) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed = s.text != text
+	s.text = text
+	return changed
+}
+
+// waits says what the Job waits for.
+func (r *run) waits(why string) {
+	if why != "" && r.said.set(why) {
+		r.call.Reporter.Progress(0, "waits: "+why)
+	}
 }
 
 func (r *run) jobs() string { return "/apis/batch/v1/namespaces/" + r.namespace + "/jobs" }
@@ -111,13 +140,19 @@ func (r *run) make(ctx context.Context, job object) error {
 
 // follow watches the pod until the task's container has ended, and has its output read from its beginning on.
 func (r *run) follow(ctx context.Context, reading *reading) (how *ended, err error) {
-	said := ""
+	seen := make(chan struct{})
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	beside.Go(func() { r.explain(ctx, seen) })
+	first := sync.OnceFunc(func() { close(seen) })
 	err = r.observe(ctx, func(kind string) (bool, error) {
+		first()
 		if r.pod.begun() {
 			reading.begin(r.pods() + "/" + r.pod.Metadata.Name + "/log")
-			if said != "" {
+			if r.said.set("") {
 				r.call.Reporter.Progress(0, "running on "+r.pod.Spec.NodeName)
-				said = ""
 			}
 		}
 		var lost error
@@ -128,19 +163,53 @@ func (r *run) follow(ctx context.Context, reading *reading) (how *ended, err err
 			return true, errors.New("the pod was deleted by somebody else")
 		}
 		why, inVain := r.pod.waits()
-		if why != "" && why != said {
-			r.call.Reporter.Progress(0, "waits: "+why)
-			said = why
-		}
+		r.waits(why)
 		return inVain != nil, inVain
 	})
 	if ctx.Err() != nil && how == nil {
 		err = context.Cause(ctx)
-		if said != "" && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if said := r.said.get(); said != "" && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = fmt.Errorf("%w; the pod waited: %s", err, said)
 		}
 	}
 	return how, err
+}
+
+// Pauses of the look at why there is no pod: the cluster makes one within a second otherwise.
+const (
+	explainFirst = 2 * time.Second
+	explainMost  = 30 * time.Second
+)
+
+// explain says why the cluster makes no pod (a quota, an admission controller), until one was seen or the context ends. Only events have that, which
+// the worker's account need not be allowed to read.
+func (r *run) explain(ctx context.Context, seen <-chan struct{}) {
+	query := url.Values{"fieldSelector": {"involvedObject.kind=Job,type=Warning,involvedObject.name=" + r.name}}
+	for pause := explainFirst; ; pause = min(2*pause, explainMost) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-seen:
+			return
+		case <-time.After(pause):
+		}
+		var events struct {
+			Items []struct {
+				Reason  string `json:"reason"`
+				Message string `json:"message"`
+			} `json:"items"`
+		}
+		err := r.api.call(ctx, http.MethodGet, "/api/v1/namespaces/"+r.namespace+"/events", query, nil, &events)
+		select {
+		case <-seen:
+			return
+		default:
+		}
+		if err == nil && len(events.Items) > 0 {
+			last := events.Items[len(events.Items)-1]
+			r.waits(last.Reason + ": " + last.Message)
+		}
+	}
 }
 
 // observe tells of each state of the pod, until tell has seen enough (and gives its error) or the context ends. It looks again whenever a watch

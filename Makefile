@@ -20,7 +20,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test testfull chaos interop demo showcase bench fuzz fmt lint vuln generate generated sizes check clean
+.PHONY: help build install release test testfull chaos interop demo showcase bench fuzz fmt lint vuln generate generated sizes weigh kubernetes check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -108,6 +108,19 @@ generated: ## fail when a generated file is not what its generator makes
 sizes: ## count packages, long files and long functions (SIZESFLAGS=-list names them)
 	@tools/need.sh go
 	@go run -C tools ./sizes -dir .. $(SIZESFLAGS)
+
+weigh: ## build without each part that a build tag leaves out, and print the sizes of the binaries
+	@tools/need.sh go
+	@tools/weigh.sh '$(LDFLAGS)'
+
+# Where the programs of a cluster were built, one is meant to run, and tests that find none fail.
+kubernetes: ## run the tests of kubernetes_executor, with the race detector, on the cluster of this machine
+	@tools/need.sh go cc
+	@if [ -s "$${CLUSTER_HOME:-/tmp/cluster}/cache/built-kubernetes" ] || [ -n "$$KUBECONFIG" ]; then \
+		TASKGROVE_KUBERNETES=true go test -race -count=1 -timeout 10m $(TESTFLAGS) ./executors/kubernetes/...; \
+	else \
+		echo "skipped: there is no Kubernetes cluster on this machine (CLUSTER_HOME, which has cache/built-kubernetes, or KUBECONFIG)"; \
+	fi
 
 check: lint vuln generated ## all that CI checks except the tests
 

@@ -186,13 +186,14 @@ func (c *conn) open(ctx context.Context, r request) (*channel, error) {
 		return a.ch, a.err
 	case <-ctx.Done():
 	}
-	c.hold(1)
-	go func() {
+	closed := make(chan struct{})
+	go func() { // ends with the connection at the latest
+		defer close(closed)
 		if a := <-answers; a.err == nil {
 			c.discard(a.ch)
 		}
-		c.give(1)
 	}()
+	c.settle(closed)
 	return nil, context.Cause(ctx)
 }
 
@@ -262,6 +263,23 @@ func (c *conn) hold(sessions int) {
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
 	c.take(sessions)
+}
+
+// settleWithin is how long a host may take to close a session, or to answer for one, when the attempt has gone.
+const settleWithin = 10 * time.Second
+
+// settle holds a promise of a session until the host has closed it. One that gives signs of life and nothing else must not make the worker keep a
+// connection for ever: it gets no more attempts, and closes after the last one.
+func (c *conn) settle(closed <-chan struct{}) {
+	c.hold(1)
+	go func() {
+		if !await(closed, settleWithin) {
+			c.pool.mu.Lock()
+			c.retire()
+			c.pool.mu.Unlock()
+		}
+		c.give(1)
+	}()
 }
 
 // isFull reports whether a host that refused a session may have done so for other sessions of the connection, and notes how many a

@@ -40,15 +40,14 @@ func (c *conn) files(ctx context.Context) (client *sftp.Client, done func(), err
 		case <-closed:
 		}
 		_ = ch.Close()
+		if !await(closed, settleWithin) {
+			c.lost() // what the attempt waits for ends no other way
+		}
 	})
 	end := func() {
 		stop()
 		_ = ch.Close()
-		c.hold(1)
-		go func() {
-			<-closed
-			c.give(1)
-		}()
+		c.settle(closed)
 	}
 	client, err = sftp.NewClientPipe(ch, ch, sftp.MaxConcurrentRequestsPerFile(16), sftp.UseConcurrentWrites(true))
 	if err != nil {

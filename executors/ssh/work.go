@@ -166,15 +166,23 @@ func (r *running) said(kind byte, number int) {
 
 // feed gives the command its stdin, once a guard watches over it in a session of its own.
 func (w *work) feed(ctx context.Context, r *running, h *header) error {
-	if _, err := io.WriteString(r.session.Channel, h.line()); err != nil {
-		return lost(w.in.Host, err)
-	}
-	select {
-	case r.group = <-r.started:
-	case <-r.done:
-		return errNotStarted
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	written := make(chan error, 1)
+	go func() { // ends with the session at the latest: the host may not read
+		_, err := io.WriteString(r.session.Channel, h.line())
+		written <- err
+	}()
+	for r.group == 0 {
+		select {
+		case r.group = <-r.started:
+		case err := <-written:
+			if written = nil; err != nil {
+				return lost(w.in.Host, err)
+			}
+		case <-r.done:
+			return errNotStarted
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 	ready := make(chan int, 1)
 	g := header{mark: newMark(), grace: h.grace, limit: h.limit, group: r.group}
@@ -337,12 +345,8 @@ func (r *running) leave() {
 			continue
 		default:
 		}
-		r.conn.hold(1)
-		go func() {
-			_ = s.Channel.Close()
-			<-s.done
-			r.conn.give(1)
-		}()
+		go func() { _ = s.Channel.Close() }() // ends with the connection at the latest
+		r.conn.settle(s.done)
 	}
 }
 

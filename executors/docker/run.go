@@ -221,14 +221,19 @@ func (r *run) end(ctx context.Context) {
 func (r *run) remove(ctx context.Context) error {
 	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeWithin)
 	defer cancel()
+	return insist(removing, r.cli, r.name, r.spec.Keep)
+}
+
+// insist disposes of a container and tries again until the context ends, also while somebody else removes it.
+func insist(ctx context.Context, cli *client.Client, name string, keep bool) error {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		err := dispose(removing, r.cli, r.name, r.spec.Keep)
+		err := dispose(ctx, cli, name, keep)
 		if err == nil {
 			return nil
 		}
 		select {
-		case <-removing.Done():
-			return fmt.Errorf("remove container %s: %w", r.name, rootCause(err))
+		case <-ctx.Done():
+			return fmt.Errorf("remove container %s: %w", name, rootCause(err))
 		case <-time.After(pause):
 		}
 	}

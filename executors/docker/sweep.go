@@ -17,6 +17,7 @@ import (
 // Times of the sweep.
 const (
 	sweepEvery = 5 * time.Minute
+	sweepOne   = 10 * time.Second // for one container, which another worker may be sweeping, too
 	late       = 10 * time.Minute // clocks of two hosts differ by less
 	keptFor    = 24 * time.Hour
 )
@@ -89,7 +90,10 @@ func (e *Engine) Sweep(ctx context.Context) (removed int, err error) {
 		if !left || keep && c.State != container.StateRunning {
 			continue
 		}
-		if failed := dispose(ctx, cli, c.ID, keep); failed != nil {
+		removing, done := context.WithTimeout(ctx, sweepOne)
+		failed := insist(removing, cli, c.ID, keep)
+		done()
+		if failed != nil {
 			err = errors.Join(err, failed)
 			continue
 		}

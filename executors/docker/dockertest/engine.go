@@ -5,12 +5,15 @@ package dockertest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 )
 
@@ -46,7 +49,27 @@ func Image(t testing.TB, changes ...string) string {
 	t.Cleanup(func() {
 		_, _ = cli.ImageRemove(context.WithoutCancel(t.Context()), name, client.ImageRemoveOptions{Force: true})
 	})
+	tried.Do(func() { tried.err = try(t, cli, name) })
+	if tried.err != nil {
+		t.Skipf("skipped: the Docker engine of this machine can't run a container: %v", tried.err)
+	}
 	return name
+}
+
+// tried says whether the engine can run any container: where the kernel refuses some of what that takes, an engine may answer nevertheless.
+var tried struct {
+	sync.Once
+	err error
+}
+
+func try(t testing.TB, cli *client.Client, image string) error {
+	got, err := cli.ContainerCreate(t.Context(), client.ContainerCreateOptions{Config: &container.Config{Image: image, Entrypoint: []string{"/box", "say", "x"}}})
+	if err != nil {
+		return err
+	}
+	_, err = cli.ContainerStart(t.Context(), got.ID, client.ContainerStartOptions{})
+	_, removed := cli.ContainerRemove(t.Context(), got.ID, client.ContainerRemoveOptions{Force: true})
+	return errors.Join(err, removed)
 }
 
 // Containers are the ids of the containers with a label, whatever their state.

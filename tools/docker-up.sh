@@ -22,23 +22,41 @@ case $socket in
   unix://*) ;;
   *) echo "docker-up: DOCKER_HOST is $socket, which is left alone"; exit 0 ;;
 esac
-answers && exit 0
+command -v curl >/dev/null && answers && exit 0
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "docker-up: needs root and apt-get"; exit 1; }
-if ! command -v dockerd >/dev/null; then
+packages=()
+command -v curl >/dev/null || packages+=(curl)
+command -v dockerd >/dev/null || packages+=(docker.io containerd runc iptables ca-certificates)
+if [ ${#packages[@]} != 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
   apt-get -q -q update || echo "docker-up: apt-get update ended with $?: going on with the lists there are"
-  apt-get -q -q install -y --no-install-recommends docker.io containerd runc iptables ca-certificates curl >/dev/null ||
-    { echo "docker-up: docker.io can't be installed"; exit 1; }
+  apt-get -q -q install -y --no-install-recommends "${packages[@]}" >/dev/null ||
+    { echo "docker-up: can't be installed: ${packages[*]}"; exit 1; }
 fi
+answers && exit 0 # it ran all along, or the package has started it
 mkdir -p "$home"
-[ -S "${socket#unix://}" ] && ! answers && rm -f "${socket#unix://}" # of a daemon that is gone
-answers && exit 0 # the package has started it
-setsid nohup dockerd --host "$socket" --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/pid" --log-level warn \
-  >"$home/log" 2>&1 </dev/null &
+
+# running: does an engine's daemon run, whether it answers or not? One that starts, ends or is busy; a second one would take its socket.
+running() {
+  local dir
+  for dir in /proc/[0-9]*; do
+    [ "$(cat "$dir/comm" 2>/dev/null)" = dockerd ] && [ -n "$(tr -d '\0' 2>/dev/null <"$dir/cmdline")" ] && return 0 # else nobody waited for it
+  done
+  return 1
+}
+
+ours=
 for _ in $(seq 120); do
   answers && { echo "docker-up: an engine answers at $socket"; exit 0; }
+  if ! running; then
+    [ -z "$ours" ] || break # it has ended: the kernel refuses something
+    setsid nohup dockerd --host "$socket" --data-root "$home/data" --exec-root "$home/exec" --pidfile "$home/pid" --log-level warn \
+      >"$home/log" 2>&1 </dev/null &
+    ours=yes
+    sleep 1 # until it is called dockerd
+  fi
   sleep 0.5
 done
 echo "docker-up: the daemon does not come up:"
-tail -5 "$home/log"
+tail -5 "$home/log" 2>/dev/null
 exit 1

@@ -100,11 +100,11 @@ func TestExamplesConform(t *testing.T) {
 	}
 }
 
-func run(t testing.TB, e executors.Executor, in any) (*executors.Outcome, error, *conformance.Recorder) {
+func run(t testing.TB, e executors.Executor, in any) (*executors.Outcome, *conformance.Recorder, error) {
 	t.Helper()
 	call, said := conformance.Call(t, in)
 	out, err := e.Run(t.Context(), call)
-	return out, err, said
+	return out, said, err
 }
 
 func TestAttempt(t *testing.T) {
@@ -112,7 +112,7 @@ func TestAttempt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := opened(t, make(t))
-			out, err, said := run(t, e, `{"text": "to be"}`)
+			out, said, err := run(t, e, `{"text": "to be"}`)
 			if got := string(out.Value().(json.RawMessage)); err != nil || strings.ReplaceAll(got, " ", "") != `{"words":2,"key":"key-1"}` {
 				t.Errorf("got %s, %v", got, err)
 			}
@@ -122,15 +122,15 @@ func TestAttempt(t *testing.T) {
 			if want := []float64{0.5, 1}; !slices.Equal(said.Fractions(), want) {
 				t.Errorf("progress %v, want %v", said.Fractions(), want)
 			}
-			_, err, _ = run(t, e, `{"text": "x", "fail": "permanent"}`)
+			_, _, err = run(t, e, `{"text": "x", "fail": "permanent"}`)
 			if err == nil || err.Error() != "was told to fail for good" || !executors.IsPermanent(err) {
 				t.Errorf("got %v, want a permanent failure", err)
 			}
-			_, err, _ = run(t, e, `{"text": "x", "fail": "once"}`)
+			_, _, err = run(t, e, `{"text": "x", "fail": "once"}`)
 			if executors.RetryAfterOf(err) != 200*time.Millisecond || executors.IsPermanent(err) {
 				t.Errorf("got %v, want one that may be retried after 200 ms", err)
 			}
-			_, err, _ = run(t, e, `{"text": 7}`)
+			_, _, err = run(t, e, `{"text": 7}`)
 			if err == nil || executors.DetailOf(err) == "" || executors.IsPermanent(err) {
 				t.Errorf("got %v, want an error with a stack", err)
 			}
@@ -212,7 +212,7 @@ func TestBreaches(t *testing.T) {
 			t.Parallel()
 			p := odd(t)
 			e := openedWith(t, p, external.Config{MaxResultBytes: 64 << 10})
-			_, err, _ := run(t, e, map[string]string{"how": how})
+			_, _, err := run(t, e, map[string]string{"how": how})
 			if err == nil || !strings.Contains(err.Error(), "the executor's process was given up: "+want) {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
@@ -220,7 +220,7 @@ func TestBreaches(t *testing.T) {
 			if executors.IsPermanent(err) != reserved {
 				t.Errorf("permanent: %v, want %v", executors.IsPermanent(err), reserved)
 			}
-			if _, err, _ = run(t, e, `{"how": "well"}`); err != nil {
+			if _, _, err = run(t, e, `{"how": "well"}`); err != nil {
 				t.Errorf("the next attempt: %v", err)
 			}
 		})
@@ -244,7 +244,7 @@ func TestAfterTheEnd(t *testing.T) {
 	var log bytes.Buffer
 	e := openedWith(t, odd(t), external.Config{})
 	first, _, _ := run(t, e, `{"how": "after the end"}`)
-	second, err, _ := run(t, e, `{"how": "well"}`)
+	second, _, err := run(t, e, `{"how": "well"}`)
 	if err != nil && !strings.Contains(err.Error(), `it wrote "progress" for an attempt after its end`) {
 		t.Errorf("got %v, %s", err, log.String())
 	}
@@ -325,7 +325,7 @@ func TestKeptAliveOrNot(t *testing.T) {
 	if alive(pidOf(t, one)) {
 		t.Error("a process that is not kept is alive after its attempt")
 	}
-	two, err, _ := run(t, fresh, `{"how": "well"}`)
+	two, _, err := run(t, fresh, `{"how": "well"}`)
 	if err != nil || pidOf(t, one) == pidOf(t, two) {
 		t.Errorf("one process served two attempts (%v)", err)
 	}
@@ -336,7 +336,7 @@ func TestIdleProcessesEnd(t *testing.T) {
 	p := odd(t)
 	p.Idle = 50 * time.Millisecond
 	e := opened(t, p)
-	out, err, _ := run(t, e, `{"how": "well"}`)
+	out, _, err := run(t, e, `{"how": "well"}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -347,7 +347,7 @@ func TestIdleProcessesEnd(t *testing.T) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	if _, err, _ := run(t, e, `{"how": "well"}`); err != nil {
+	if _, _, err := run(t, e, `{"how": "well"}`); err != nil {
 		t.Errorf("the next attempt: %v", err)
 	}
 }
@@ -363,7 +363,7 @@ func TestConcurrency(t *testing.T) {
 			pids := map[int]bool{}
 			for range 4 {
 				all.Go(func() {
-					out, err, _ := run(t, e, `{"how": "briefly"}`)
+					out, _, err := run(t, e, `{"how": "briefly"}`)
 					if err != nil {
 						t.Error(err)
 						return
@@ -387,7 +387,7 @@ func TestOneBreachFailsAllOfItsProcess(t *testing.T) {
 	e := opened(t, odd(t, "concurrency=2"))
 	other := start(t, e, `{"how": "slow"}`)
 	<-other.said.Logged("log: slow")
-	_, err, _ := run(t, e, `{"how": "skip"}`)
+	_, _, err := run(t, e, `{"how": "skip"}`)
 	_, theirs := other.wait()
 	for _, err := range []error{err, theirs} {
 		if err == nil || !strings.Contains(err.Error(), "is reserved") || strings.Contains(err.Error(), "this is why") || executors.IsPermanent(err) {
@@ -401,7 +401,7 @@ func TestStderrIsTheAttempts(t *testing.T) {
 	t.Parallel()
 	e := opened(t, odd(t))
 	for i := range 50 {
-		_, err, said := run(t, e, map[string]any{"how": "stderr", "text": fmt.Sprint("line ", i)})
+		_, said, err := run(t, e, map[string]any{"how": "stderr", "text": fmt.Sprint("line ", i)})
 		if want := []string{fmt.Sprint("stderr: line ", i)}; err != nil || !slices.Equal(said.Lines(), want) {
 			t.Fatalf("got %q, %v, want %q", said.Lines(), err, want)
 		}
@@ -437,7 +437,7 @@ func TestBadDescriptions(t *testing.T) {
 			if e.Describe().ID == "" {
 				t.Error("has no id")
 			}
-			if _, err, _ := run(t, e, `{}`); !executors.IsPermanent(err) {
+			if _, _, err := run(t, e, `{}`); !executors.IsPermanent(err) {
 				t.Errorf("runs all the same: %v", err)
 			}
 		})
@@ -473,7 +473,7 @@ func TestEnvironmentIsSmall(t *testing.T) {
 	p := odd(t)
 	p.KeepEnv, p.Env = []string{"WANTED", "TASKGROVE_NATS_URL"}, map[string]string{"LEVEL": "3"}
 	e := opened(t, p)
-	out, err, _ := run(t, e, `{"how": "environment"}`)
+	out, _, err := run(t, e, `{"how": "environment"}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -538,7 +538,7 @@ func TestLeaseEndsTheProcess(t *testing.T) {
 	if err := <-done; !errors.Is(err, executors.ErrLeaseLost) {
 		t.Errorf("got %v, want that the lease is lost", err)
 	}
-	if _, err, _ := run(t, e, `{"how": "well"}`); err != nil {
+	if _, _, err := run(t, e, `{"how": "well"}`); err != nil {
 		t.Errorf("the next attempt: %v", err)
 	}
 }

@@ -66,12 +66,12 @@ func newExecutor(t testing.TB, change func(*python.Config)) *python.Executor {
 	return e
 }
 
-func run(t testing.TB, e executors.Executor, in any) (string, error, *conformance.Recorder) {
+func run(t testing.TB, e executors.Executor, in any) (string, *conformance.Recorder, error) {
 	t.Helper()
 	call, said := conformance.Call(t, in)
 	out, err := e.Run(t.Context(), call)
 	text, _ := out.Value().(json.RawMessage)
-	return strings.ReplaceAll(string(text), " ", ""), err, said
+	return strings.ReplaceAll(string(text), " ", ""), said, err
 }
 
 // TestResults: what becomes of code, by what it does.
@@ -97,7 +97,7 @@ func TestResults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err, _ := run(t, e, row.inputs)
+			got, _, err := run(t, e, row.inputs)
 			if err != nil || got != row.want {
 				t.Errorf("got %s, %v, want %s", got, err, row.want)
 			}
@@ -132,7 +132,7 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err, _ := run(t, e, row.inputs)
+			_, _, err := run(t, e, row.inputs)
 			if err == nil || !strings.HasPrefix(err.Error(), row.want) || executors.IsPermanent(err) != row.permanent {
 				t.Errorf("got %v (permanent: %v), want %s (%v)", err, executors.IsPermanent(err), row.want, row.permanent)
 			}
@@ -141,7 +141,7 @@ func TestFailures(t *testing.T) {
 			}
 		})
 	}
-	_, err, _ := run(t, e, `{"script": "import taskgrove\nraise taskgrove.Retry('busy', after=3)"}`)
+	_, _, err := run(t, e, `{"script": "import taskgrove\nraise taskgrove.Retry('busy', after=3)"}`)
 	if err == nil || err.Error() != "busy" || executors.RetryAfterOf(err) != 3*time.Second {
 		t.Errorf("got %v, want one that may be retried after 3 s", err)
 	}
@@ -195,7 +195,7 @@ func TestBadInputs(t *testing.T) {
 			`file: "../x" is not a path`, "archive.url: want an http:// or https:// URL", "archive.sha256: want 64"},
 		`{"file": "x", "archive": {"url": "http://a/b", "path": "rel", "sha256": "1"}}`: {"archive: either url or path", "archive.path: want an absolute path"},
 	} {
-		_, err, _ := run(t, e, in)
+		_, _, err := run(t, e, in)
 		for _, want := range wants {
 			if err == nil || !strings.Contains(err.Error(), want) || !executors.IsPermanent(err) {
 				t.Errorf("%s:\n got %v\nwant %s", in, err, want)
@@ -213,7 +213,7 @@ func TestDisabled(t *testing.T) {
 		if !strings.Contains(e.Disabled(), want) {
 			t.Errorf("got %q, want %q in it", e.Disabled(), want)
 		}
-		if _, err, _ := run(t, e, `{"script": "1"}`); !executors.IsPermanent(err) {
+		if _, _, err := run(t, e, `{"script": "1"}`); !executors.IsPermanent(err) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -222,7 +222,7 @@ func TestDisabled(t *testing.T) {
 // TestTalks: what code prints is logged as it comes, on its stream, and progress too.
 func TestTalks(t *testing.T) {
 	e := newExecutor(t, nil)
-	_, err, said := run(t, e, map[string]string{"script": `
+	_, said, err := run(t, e, map[string]string{"script": `
 import os, subprocess, sys, taskgrove
 print("one")
 print("two", file=sys.stderr)
@@ -248,7 +248,7 @@ taskgrove.progress(0.25, "a quarter")
 // TestTalksALot: neither a million lines nor a million reports of progress are a flood, as the program that runs the code holds them back.
 func TestTalksALot(t *testing.T) {
 	e := newExecutor(t, nil)
-	if _, err, _ := run(t, e, map[string]string{"script": "import taskgrove\nfor i in range(300000): print(i)\nfor i in range(60000): taskgrove.progress(i / 60000)"}); err != nil {
+	if _, _, err := run(t, e, map[string]string{"script": "import taskgrove\nfor i in range(300000): print(i)\nfor i in range(60000): taskgrove.progress(i / 60000)"}); err != nil {
 		t.Error(err)
 	}
 }
@@ -359,7 +359,7 @@ func TestSeesLittle(t *testing.T) {
 	t.Setenv("SOME_PASSWORD", "hunter2")
 	t.Setenv("PYTHONPATH", t.TempDir())
 	e := newExecutor(t, nil)
-	got, err, _ := run(t, e, map[string]string{"script": "import os, sys, taskgrove\ntaskgrove.result([dict(os.environ), sys.path])"})
+	got, _, err := run(t, e, map[string]string{"script": "import os, sys, taskgrove\ntaskgrove.result([dict(os.environ), sys.path])"})
 	if err != nil || strings.Contains(got, "hunter2") || strings.Contains(got, "UV_") || strings.Contains(got, os.Getenv("PYTHONPATH")) {
 		t.Errorf("got %s, %v", got, err)
 	}
@@ -369,7 +369,7 @@ func TestPackages(t *testing.T) {
 	e := newExecutor(t, nil)
 	t.Run("a function with pandas", func(t *testing.T) {
 		t.Parallel()
-		got, err, _ := run(t, e, map[string]any{
+		got, _, err := run(t, e, map[string]any{
 			"function": "sales:by_city", "requirements": []string{"pandas"}, "timeout": 300,
 			"source":    "import pandas as pd\ndef by_city(rows):\n    return pd.DataFrame(rows).groupby('city', as_index=False)['cents'].sum()\n",
 			"arguments": map[string]any{"rows": []any{map[string]any{"city": "a", "cents": 1}, map[string]any{"city": "b", "cents": 2}, map[string]any{"city": "a", "cents": 3}}},
@@ -382,32 +382,32 @@ func TestPackages(t *testing.T) {
 		t.Parallel()
 		want := []string{`{"text":"1,234,567"}`, `{"total":4.8}`}
 		for i, one := range e.Describe().Examples {
-			if got, err, _ := run(t, e, one.Inputs); err != nil || got != want[i] {
+			if got, _, err := run(t, e, one.Inputs); err != nil || got != want[i] {
 				t.Errorf("%s: got %s, %v, want %s", one.Title, got, err, want[i])
 			}
 		}
 	})
 	t.Run("a version of Python", func(t *testing.T) {
 		t.Parallel()
-		got, err, _ := run(t, e, `{"script": "import sys, taskgrove\ntaskgrove.result(sys.version_info >= (3, 8))", "python": ">=3.8"}`)
+		got, _, err := run(t, e, `{"script": "import sys, taskgrove\ntaskgrove.result(sys.version_info >= (3, 8))", "python": ">=3.8"}`)
 		if err != nil || got != "true" {
 			t.Errorf("got %s, %v", got, err)
 		}
-		_, err, _ = run(t, e, `{"script": "1", "python": "2.1"}`)
+		_, _, err = run(t, e, `{"script": "1", "python": "2.1"}`)
 		if err == nil || !strings.Contains(err.Error(), "the environment was not made: uv ended with exit code") || !executors.IsPermanent(err) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("no such package", func(t *testing.T) {
 		t.Parallel()
-		_, err, _ := run(t, e, `{"script": "1", "requirements": "humanize==999.0"}`)
+		_, _, err := run(t, e, `{"script": "1", "requirements": "humanize==999.0"}`)
 		if err == nil || !strings.Contains(err.Error(), "[python_executor] the environment was not made: uv ended with exit code 1: ") || !executors.IsPermanent(err) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("a hash that is wrong", func(t *testing.T) {
 		t.Parallel()
-		_, err, _ := run(t, e, `{"script": "1", "requirements": "humanize==4.9.0 --hash=sha256:`+strings.Repeat("0", 64)+`"}`)
+		_, _, err := run(t, e, `{"script": "1", "requirements": "humanize==4.9.0 --hash=sha256:`+strings.Repeat("0", 64)+`"}`)
 		if err == nil || !strings.Contains(err.Error(), "Hash mismatch") || !executors.IsPermanent(err) {
 			t.Errorf("got %v", err)
 		}
@@ -447,11 +447,11 @@ func TestLockFiles(t *testing.T) {
 		"pylock.toml": {"lock": pylock},
 	} {
 		in["script"] = script
-		if got, err, _ := run(t, e, in); err != nil || got != `"4.9.0"` {
+		if got, _, err := run(t, e, in); err != nil || got != `"4.9.0"` {
 			t.Errorf("%s: got %s, %v", name, got, err)
 		}
 		in["lock"] = hashes.ReplaceAllString(in["lock"].(string), strings.Repeat("0", 64))
-		if _, err, _ := run(t, e, in); err == nil || !strings.Contains(strings.ToLower(err.Error()), "hash mismatch") || !executors.IsPermanent(err) {
+		if _, _, err := run(t, e, in); err == nil || !strings.Contains(strings.ToLower(err.Error()), "hash mismatch") || !executors.IsPermanent(err) {
 			t.Errorf("%s with wrong hashes: got %v", name, err)
 		}
 	}
@@ -475,7 +475,7 @@ func TestCache(t *testing.T) {
 	made := 0
 	for range 4 {
 		all.Go(func() {
-			_, err, said := run(t, e, `{"script": "1", "requirements": "humanize==4.9.0"}`)
+			_, said, err := run(t, e, `{"script": "1", "requirements": "humanize==4.9.0"}`)
 			if err != nil {
 				t.Error(err)
 			}
@@ -491,7 +491,7 @@ func TestCache(t *testing.T) {
 		t.Errorf("made %d times, %d environments, want 1 and 1", made, envs())
 	}
 	began := time.Now()
-	if _, err, said := run(t, e, `{"script": "1", "requirements": "humanize==4.9.0"}`); err != nil || len(said.Lines()) > 0 {
+	if _, said, err := run(t, e, `{"script": "1", "requirements": "humanize==4.9.0"}`); err != nil || len(said.Lines()) > 0 {
 		t.Errorf("got %v, said %q", err, said.Lines())
 	}
 	t.Logf("an attempt that finds its environment takes %v", time.Since(began))
@@ -499,7 +499,7 @@ func TestCache(t *testing.T) {
 	user := start(t, e, `{"script": "print('ready')\nimport time\ntime.sleep(600)", "requirements": "humanize==4.8.0"}`)
 	<-user.said.Logged("stdout: ready")
 	for _, version := range []string{"4.7.0", "4.6.0", "4.5.0"} {
-		if _, err, _ := run(t, e, `{"script": "import humanize", "requirements": "humanize==`+version+`"}`); err != nil {
+		if _, _, err := run(t, e, `{"script": "import humanize", "requirements": "humanize==`+version+`"}`); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -508,7 +508,7 @@ func TestCache(t *testing.T) {
 	}
 	user.cancel(executors.ErrCancelled)
 	_, _ = user.wait()
-	if _, err, said := run(t, e, `{"script": "import humanize", "requirements": "humanize==4.8.0"}`); err != nil || slices.Contains(said.Lines(), "log: making the environment") {
+	if _, said, err := run(t, e, `{"script": "import humanize", "requirements": "humanize==4.8.0"}`); err != nil || slices.Contains(said.Lines(), "log: making the environment") {
 		t.Errorf("an environment in use was removed (%v)", err)
 	}
 }
@@ -531,7 +531,7 @@ func TestMakingGoesOn(t *testing.T) {
 
 func TestEnvironmentTooLarge(t *testing.T) {
 	e := newExecutor(t, func(c *python.Config) { c.Cache, c.CacheBytes = t.TempDir(), 10_000 })
-	_, err, _ := run(t, e, `{"script": "1", "requirements": "humanize"}`)
+	_, _, err := run(t, e, `{"script": "1", "requirements": "humanize"}`)
 	if err == nil || !strings.Contains(err.Error(), "TASKGROVE_PYTHON_CACHE_BYTES") || !executors.IsPermanent(err) {
 		t.Errorf("got %v", err)
 	}

@@ -113,7 +113,7 @@ func TestGit(t *testing.T) {
 		"with a token":                      {fmt.Sprintf(`{"url": %q, "token": "s3cr3t"}`, locked), `"file": "sub/script.py"`, `"script"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err, _ := run(t, e, `{"git": `+row.git+`, `+row.more+`}`)
+			got, _, err := run(t, e, `{"git": `+row.git+`, `+row.more+`}`)
 			if err != nil || got != row.want {
 				t.Errorf("got %s, %v, want %s", got, err, row.want)
 			}
@@ -129,7 +129,7 @@ func TestGit(t *testing.T) {
 		"a redirect elsewhere": {fmt.Sprintf(`{"url": %q}`, at("/elsewhere/repo.git")), "git ended with exit code 128", true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err, _ := run(t, e, `{"git": `+row.git+`, "function": "etl.jobs:run"}`)
+			_, _, err := run(t, e, `{"git": `+row.git+`, "function": "etl.jobs:run"}`)
 			if err == nil || !strings.Contains(err.Error(), row.want) || executors.IsPermanent(err) != row.permanent || strings.Contains(err.Error(), "wr0ng") {
 				t.Errorf("got %v (permanent: %v), want %s", err, executors.IsPermanent(err), row.want)
 			}
@@ -166,13 +166,13 @@ func TestProgramsGoThroughTheGuard(t *testing.T) {
 		if strings.HasPrefix(url, "ssh") {
 			in["git"].(map[string]any)["known_hosts"] = "x"
 		}
-		_, err, _ := run(t, e, in)
+		_, _, err := run(t, e, in)
 		if err == nil || strings.HasPrefix(url, "https") && (!executors.IsPermanent(err) || !strings.Contains(err.Error(), "is not allowed")) {
 			t.Errorf("%s: got %v, want it refused for good", url, err)
 		}
 	}
 	for _, requirement := range []string{"x @ http://127.0.0.1:" + port + "/x-1-py3-none-any.whl", "x @ https://169.254.169.254/x-1-py3-none-any.whl"} {
-		_, err, _ := run(t, e, map[string]string{"script": "1", "requirements": requirement})
+		_, _, err := run(t, e, map[string]string{"script": "1", "requirements": requirement})
 		if err == nil || !executors.IsPermanent(err) || !strings.Contains(err.Error(), "is not allowed") {
 			t.Errorf("%s: got %v, want it refused for good", requirement, err)
 		}
@@ -246,10 +246,10 @@ func TestGitOverSSH(t *testing.T) {
 			"url": "ssh://" + me + "@127.0.0.1:" + port + base + "/repo.git", "key": key, "known_hosts": "[127.0.0.1]:" + port + " " + known,
 		}}
 	}
-	if got, err, _ := run(t, e, in(host)); err != nil || got != `"script"` {
+	if got, _, err := run(t, e, in(host)); err != nil || got != `"script"` {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if _, err, _ := run(t, e, in(other)); err == nil || !strings.Contains(err.Error(), "Host key verification failed") || !executors.IsPermanent(err) {
+	if _, _, err := run(t, e, in(other)); err == nil || !strings.Contains(err.Error(), "Host key verification failed") || !executors.IsPermanent(err) {
 		t.Errorf("another host key: got %v", err)
 	}
 }
@@ -301,7 +301,7 @@ func TestArchive(t *testing.T) {
 		"a URL":  fmt.Sprintf(`{"url": "%s/good.tar", "sha256": %q, "directory": "pkg"}`, server.URL, sums["good"]),
 		"a path": fmt.Sprintf(`{"path": %q, "sha256": %q, "directory": "pkg"}`, file, strings.ToUpper(sums["good"])),
 	} {
-		if got, err, _ := run(t, e, `{"function": "m:f", "archive": `+archive+`}`); err != nil || got != `"archived"` {
+		if got, _, err := run(t, e, `{"function": "m:f", "archive": `+archive+`}`); err != nil || got != `"archived"` {
 			t.Errorf("%s: got %s, %v", name, got, err)
 		}
 	}
@@ -315,12 +315,12 @@ func TestArchive(t *testing.T) {
 		"get the archive: the server answered 503 Service Unavailable":              {fmt.Sprintf(`{"url": "%s/busy.tar", "sha256": %q}`, server.URL, sums["good"]), false},
 		`the archive has no directory "none"`:                                       {fmt.Sprintf(`{"path": %q, "sha256": %q, "directory": "none"}`, file, sums["good"]), true},
 	} {
-		_, err, _ := run(t, e, `{"function": "m:f", "archive": `+row.archive+`}`)
+		_, _, err := run(t, e, `{"function": "m:f", "archive": `+row.archive+`}`)
 		if err == nil || !strings.Contains(err.Error(), want) || executors.IsPermanent(err) != row.permanent {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if _, err, _ := run(t, python.New(python.Config{Allow: true, Cache: shared}, network.New(network.Config{}), nil), fmt.Sprintf(
+	if _, _, err := run(t, python.New(python.Config{Allow: true, Cache: shared}, network.New(network.Config{}), nil), fmt.Sprintf(
 		`{"function": "m:f", "archive": {"url": "%s/good.tar", "sha256": %q}}`, server.URL, sums["good"])); err == nil || !strings.Contains(err.Error(), "is not allowed") {
 		t.Errorf("loopback: got %v, want it refused", err)
 	}

@@ -152,8 +152,7 @@ type resolver struct {
 	values []string // that were put in
 	faults []string
 	why    []string
-	later  bool // each fault may be mended without the task being changed
-	final  bool // one of them can't
+	final  bool // one of the faults can't be mended without the task being changed
 }
 
 var (

@@ -105,6 +105,7 @@ func (s *Service) must(id string) *task {
 func (s *Service) Start(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.must(id).Worker = "w1"
 	s.settle(s.must(id), dag.Running, coordinator.Event{Type: coordinator.EventStart})
 }
 

@@ -73,7 +73,7 @@ func cancelCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			left := stopping{surely: map[string]bool{}}
+			left := stopping{still: stoppedStill, surely: map[string]bool{}}
 			if cmd.Flags().Changed("cascade") {
 				left.cascade = &cascade
 			}

@@ -22,6 +22,7 @@ const (
 type stopping struct {
 	cascade *bool // what the cancellation was told; nil: a root's tree, another task alone
 	ids     []string
+	still   time.Duration   // after which it is said what has not answered
 	surely  map[string]bool // it will be cancelled, if it is not yet: the whole tree is
 }
 
@@ -110,7 +111,7 @@ func (w *stopping) wait(ctx context.Context, s *session) error {
 		if len(open) == 0 {
 			return nil
 		}
-		if !told && time.Since(began) > stoppedStill {
+		if !told && time.Since(began) > w.still {
 			told = true
 			if err := s.noteUnanswered(ctx, open); err != nil {
 				return err

@@ -21,6 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/internal/instrument"
 	"github.com/taskgrove/taskgrove/worker"
 )
@@ -186,6 +187,16 @@ func (p *running) get(path string) (int, string) {
 // free are the flags that keep parallel tests off each other's ports.
 var free = []string{"--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"}
 
+// on is how many of the built-in executors a process has not reported as off.
+func on(log string) (n int) {
+	for d := range builtin.Catalogue() {
+		if !regexp.MustCompile(`executor is off, and its pool is not served.*\b` + d.ID + `\b`).MatchString(log) {
+			n++
+		}
+	}
+	return n
+}
+
 func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	temp := t.TempDir()
@@ -217,7 +228,8 @@ func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 	}
 
 	dev.stop()
-	if want := regexp.MustCompile(`\d+ tasks at once, over all pools \(--concurrency and TASKGROVE_POOLS set them\):\n +3 each, set for all pools: `); !want.MatchString(dev.out.String()) {
+	want := fmt.Sprintf("%d tasks at once, over all pools (--concurrency and TASKGROVE_POOLS set them):\n            3 each, set for all pools: ", 3*on(dev.out.String()))
+	if !strings.Contains(dev.out.String(), want) {
 		t.Errorf("it does not say %s", want)
 	}
 	if !strings.Contains(dev.out.String(), "\nStopping. Nothing runs; then the coordinator, NATS and Postgres stop. Ctrl-C again ends it at once.\n") {

@@ -12,6 +12,7 @@ type Worker struct {
 	ID, Instance, Host, State, Build string // State: alive, draining, gone, lost
 	Pools                            map[string]int
 	Faults                           []string // what keeps it from work, a sentence each
+	Unasked                          int      // how many of them, the last ones, are of built-in executors that are off and that its operator has not named
 	Level                            int      // feature level; 0: its coordinator is of a version that does not say
 	Running                          int      // attempts in hand, by its last beat: those that run, wait for a slot, or are not settled
 	InLine                           int      // those of them that wait for a slot: they are claimed ahead
@@ -36,7 +37,7 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 	for i, w := range got.Workers {
 		out[i] = Worker{
 			ID: w.Id, Instance: w.Instance, Host: w.Host, State: w.State, Build: w.Build, Level: int(w.Level), Running: int(w.Running), InLine: int(w.InLine),
-			StartedAt: at(w.StartedAt), LeaseUntil: at(w.LeaseUntil), Pools: make(map[string]int, len(w.Pools)), Faults: w.Faults,
+			StartedAt: at(w.StartedAt), LeaseUntil: at(w.LeaseUntil), Pools: make(map[string]int, len(w.Pools)), Faults: w.Faults, Unasked: int(w.Unasked),
 		}
 		for pool, n := range w.Pools {
 			out[i].Pools[pool] = int(n)

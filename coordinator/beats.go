@@ -206,7 +206,7 @@ func (b *beating) row() pg.Beat {
 		row.State = pg.WorkerDraining
 	}
 	for _, f := range b.m.Faults {
-		row.Faults = append(row.Faults, pg.WorkerFault{Pool: f.Pool, Executor: clean(f.Executor), Text: clean(f.Text)})
+		row.Faults = append(row.Faults, pg.WorkerFault{Pool: f.Pool, Executor: clean(f.Executor), Text: clean(f.Text), Unasked: f.Unasked})
 	}
 	row.Described = b.m.Described
 	row.Attempts = slices.Collect(b.listed)

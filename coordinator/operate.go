@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -60,10 +61,31 @@ func (c *Coordinator) Workers(ctx context.Context) ([]Worker, error) {
 		if (state == WorkerAlive || state == WorkerDraining) && w.LeaseUntil.Before(time.Now().Add(-time.Minute)) {
 			state = WorkerLost // and about to be called so
 		}
+		off := c.unasked(w.Faults)
 		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state, Build: w.Build, Level: w.Level, Pools: w.Pools,
-			Faults: faultTexts(w.Faults), Running: w.Attempts, InLine: w.InLine, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
+			Faults: faultTexts(w.Faults), Unasked: off, Running: w.Attempts, InLine: w.InLine, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
 	}
 	return out, nil
+}
+
+// unasked puts the faults of built-in executors that nobody has asked for last, and counts them.
+func (c *Coordinator) unasked(faults []pg.WorkerFault) (n int) {
+	is := func(f pg.WorkerFault) bool { return f.Unasked && c.cfg.Known.Has(f.Executor) }
+	slices.SortStableFunc(faults, func(a, b pg.WorkerFault) int {
+		switch {
+		case is(a) == is(b):
+			return 0
+		case is(a):
+			return 1
+		}
+		return -1
+	})
+	for _, f := range faults {
+		if is(f) {
+			n++
+		}
+	}
+	return n
 }
 
 // faultTexts are sentences that say what they are about.

@@ -118,6 +118,7 @@ type Worker struct {
 	State                     WorkerState
 	Pools                     map[string]int // name to concurrency
 	Faults                    []string       // what keeps it from work, a sentence each
+	Unasked                   int            // how many of them, the last ones, are of built-in executors that are off and that its operator has not named
 	Running                   int            // attempts in hand, by its last beat: those that run, wait for a slot, or are not settled
 	InLine                    int            // those of them that wait for a slot: they are claimed ahead
 	StartedAt, LeaseUntil     time.Time

@@ -56,6 +56,7 @@ type WorkerFault struct {
 	Pool     string `json:"pool"`     // whose tasks it does not take; empty: it is not about one
 	Executor string `json:"executor"` // that can't run there; empty: it is not about one
 	Text     string `json:"text"`
+	Unasked  bool   `json:"unasked,omitempty"` // it keeps the worker from nothing that its operator has named
 }
 
 // ExtendLeases records beats, at most one of each instance, and extends each lease to lease from now, by Postgres's

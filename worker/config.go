@@ -171,13 +171,13 @@ func (c *Config) setPools() {
 			}
 		}
 	}
-	c.dropPools(own)
+	c.dropPools(own, named)
 	c.setSlots()
 }
 
 // dropPools drops the pools of executors that are off: their tasks would fail here, and may succeed at another worker. A second
 // call finds what the first has dropped.
-func (c *Config) dropPools(own bool) {
+func (c *Config) dropPools(own bool, named []Pool) {
 	before := c.off
 	c.off = nil
 	for _, e := range c.Executors {
@@ -187,6 +187,10 @@ func (c *Config) dropPools(own bool) {
 		}
 		id := e.Describe().ID
 		f := &workerv1.Fault{Executor: clean(id, workerv1.MaxNameBytes), Text: clean(d.Disabled(), workerv1.MaxFaultText)}
+		f.Unasked = own && !slices.ContainsFunc(named, func(p Pool) bool { return p.Name == id })
+		if i := slices.IndexFunc(before, func(b *workerv1.Fault) bool { return b.Executor == f.Executor }); i >= 0 {
+			f.Unasked = before[i].Unasked
+		}
 		kept := slices.DeleteFunc(slices.Clone(c.Pools), func(p Pool) bool { return p.Name == id })
 		dropped := slices.ContainsFunc(before, func(f *workerv1.Fault) bool { return f.Pool == id })
 		if queue.ValidName(id) && (own || dropped || len(kept) < len(c.Pools)) {

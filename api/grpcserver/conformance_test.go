@@ -329,7 +329,7 @@ func (r *remote) Workers(ctx context.Context) (out []coordinator.Worker, err err
 	got, err := r.c.Workers(ctx)
 	for _, w := range got {
 		state := map[string]coordinator.WorkerState{"alive": coordinator.WorkerAlive, "lost": coordinator.WorkerLost}[w.State]
-		out = append(out, coordinator.Worker{ID: w.ID, Instance: w.Instance, State: state, Pools: w.Pools, Running: w.Running, InLine: w.InLine, Faults: w.Faults})
+		out = append(out, coordinator.Worker{ID: w.ID, Instance: w.Instance, State: state, Pools: w.Pools, Running: w.Running, InLine: w.InLine, Faults: w.Faults, Unasked: w.Unasked})
 	}
 	return out, err
 }

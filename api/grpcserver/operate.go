@@ -24,7 +24,7 @@ var workerStates = map[coordinator.WorkerState]string{
 
 func workerOf(w coordinator.Worker) *pb.Worker {
 	out := &pb.Worker{
-		Id: w.ID, Instance: w.Instance, Host: w.Host, State: workerStates[w.State], Build: w.Build, Level: int32(w.Level), Running: int32(w.Running), InLine: int32(w.InLine),
+		Id: w.ID, Instance: w.Instance, Host: w.Host, State: workerStates[w.State], Build: w.Build, Level: int32(w.Level), Running: int32(w.Running), InLine: int32(w.InLine), Unasked: int32(w.Unasked),
 		StartedAt: stamp(w.StartedAt), LeaseUntil: stamp(w.LeaseUntil), Pools: make(map[string]int32, len(w.Pools)), Faults: w.Faults,
 	}
 	for pool, n := range w.Pools {

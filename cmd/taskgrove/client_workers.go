@@ -17,7 +17,7 @@ import (
 
 func workersCommand() *cobra.Command {
 	cmd := clientCommand("workers", "List workers",
-		"Lists the workers that are alive, or left within the last hour. -o wide shows more of each, and all of its pools.\n"+
+		"Lists the workers that are alive, or left within the last hour. -o wide shows more of each, all of its pools, and why executors that it was not told to have are off.\n"+
 			"IN HAND are attempts that run or are not settled yet; 14+3: and 3 that are in line for a slot.", cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
 			workers, err := s.Workers(ctx)
@@ -31,11 +31,7 @@ func workersCommand() *cobra.Command {
 						fmt.Fprintln(w, row)
 					}
 				})
-				for _, x := range workers {
-					for _, f := range x.Faults {
-						fmt.Fprintf(w, "%s: %s\n", x.ID, oneLine(f))
-					}
-				}
+				s.printFaults(w, workers)
 			}); err != nil {
 				return err
 			}
@@ -43,6 +39,26 @@ func workersCommand() *cobra.Command {
 		})
 	takesWide(cmd)
 	return cmd
+}
+
+// printFaults prints what keeps workers from work. Executors that are off without anybody having asked for them are only counted.
+func (s *session) printFaults(w io.Writer, workers []client.Worker) {
+	for _, x := range workers {
+		shown := x.Faults
+		if !s.wide() {
+			shown = shown[:max(0, len(shown)-x.Unasked)]
+		}
+		for _, f := range shown {
+			fmt.Fprintf(w, "%s: %s\n", oneLine(x.ID), oneLine(f))
+		}
+		if left := len(x.Faults) - len(shown); left > 0 {
+			are := "are"
+			if left == 1 {
+				are = "is"
+			}
+			fmt.Fprintf(w, "%s: %s %s off: -o wide says why\n", oneLine(x.ID), counted(left, "executor"), are)
+		}
+	}
 }
 
 // tableWidth is what rows of usual data fit into; their last column gets what the others leave, and poolsWidth at least.

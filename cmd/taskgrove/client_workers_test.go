@@ -47,6 +47,24 @@ func TestWorkersFitTheScreen(t *testing.T) {
 	}
 }
 
+// TestWorkersCountWhatIsMerelyOff: what nobody asked for is told with -o wide and in JSON.
+func TestWorkersCountWhatIsMerelyOff(t *testing.T) {
+	double(t)
+	const told, merely, hint = "w1: executor x is off: it has no device\n", "w1: executor y is off: it is not allowed\n", "w1: 1 executor is off: -o wide says why\n"
+	out, _, _ := runCommand(t, "workers")
+	if !strings.Contains(out, told) || strings.Contains(out, merely) || !strings.Contains(out, hint) {
+		t.Errorf("got\n%s", out)
+	}
+	out, _, _ = runCommand(t, "workers", "-o", "wide")
+	if !strings.Contains(out, told) || !strings.Contains(out, merely) || strings.Contains(out, hint) {
+		t.Errorf("wide: got\n%s", out)
+	}
+	out, _, _ = runCommand(t, "workers", "-o", "json")
+	if !strings.Contains(out, "executor y is off: it is not allowed") || !strings.Contains(out, `"unasked": 1`) && !strings.Contains(out, `"unasked":1`) {
+		t.Errorf("JSON: got\n%s", out)
+	}
+}
+
 func TestSome(t *testing.T) {
 	for _, tt := range []struct {
 		words string

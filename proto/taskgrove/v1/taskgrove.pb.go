@@ -2656,6 +2656,7 @@ type Worker struct {
 	Build         string                 `protobuf:"bytes,9,opt,name=build,proto3" json:"build,omitempty"`
 	Level         int32                  `protobuf:"varint,10,opt,name=level,proto3" json:"level,omitempty"`                 // feature level
 	Faults        []string               `protobuf:"bytes,11,rep,name=faults,proto3" json:"faults,omitempty"`                // what keeps it from work, a sentence each
+	Unasked       int32                  `protobuf:"varint,13,opt,name=unasked,proto3" json:"unasked,omitempty"`             // how many of the faults, the last of them, are of built-in executors that are off and that its operator has not named
 	InLine        int32                  `protobuf:"varint,12,opt,name=in_line,json=inLine,proto3" json:"in_line,omitempty"` // of those in hand: how many wait for a slot, most of them claimed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2766,6 +2767,13 @@ func (x *Worker) GetFaults() []string {
 		return x.Faults
 	}
 	return nil
+}
+
+func (x *Worker) GetUnasked() int32 {
+	if x != nil {
+		return x.Unasked
+	}
+	return 0
 }
 
 func (x *Worker) GetInLine() int32 {
@@ -4164,7 +4172,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04name\x18\a \x01(\tR\x04name\"\x14\n" +
 	"\x12ListWorkersRequest\"E\n" +
 	"\x13ListWorkersResponse\x12.\n" +
-	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\xbe\x03\n" +
+	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\xd8\x03\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x12\n" +
@@ -4179,7 +4187,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05build\x18\t \x01(\tR\x05build\x12\x14\n" +
 	"\x05level\x18\n" +
 	" \x01(\x05R\x05level\x12\x16\n" +
-	"\x06faults\x18\v \x03(\tR\x06faults\x12\x17\n" +
+	"\x06faults\x18\v \x03(\tR\x06faults\x12\x18\n" +
+	"\aunasked\x18\r \x01(\x05R\aunasked\x12\x17\n" +
 	"\ain_line\x18\f \x01(\x05R\x06inLine\x1a8\n" +
 	"\n" +
 	"PoolsEntry\x12\x10\n" +

@@ -1489,6 +1489,7 @@ type Fault struct {
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`         // whose tasks it does not take; empty: it is not about one
 	Executor      string                 `protobuf:"bytes,2,opt,name=executor,proto3" json:"executor,omitempty"` // that can't run there; empty: it is not about one
 	Text          string                 `protobuf:"bytes,3,opt,name=text,proto3" json:"text,omitempty"`
+	Unasked       bool                   `protobuf:"varint,4,opt,name=unasked,proto3" json:"unasked,omitempty"` // it keeps the worker from nothing that its operator has named: an executor is off that merely comes with the program
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1542,6 +1543,13 @@ func (x *Fault) GetText() string {
 		return x.Text
 	}
 	return ""
+}
+
+func (x *Fault) GetUnasked() bool {
+	if x != nil {
+		return x.Unasked
+	}
+	return false
 }
 
 type BeatReply struct {
@@ -2554,11 +2562,12 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\bexamples\x18\x0f \x03(\v2(.taskgrove.worker.v1.Description.ExampleR\bexamples\x1a7\n" +
 	"\aExample\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x16\n" +
-	"\x06inputs\x18\x02 \x01(\fR\x06inputs\"K\n" +
+	"\x06inputs\x18\x02 \x01(\fR\x06inputs\"e\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1a\n" +
 	"\bexecutor\x18\x02 \x01(\tR\bexecutor\x12\x12\n" +
-	"\x04text\x18\x03 \x01(\tR\x04text\"\xaf\x03\n" +
+	"\x04text\x18\x03 \x01(\tR\x04text\x12\x18\n" +
+	"\aunasked\x18\x04 \x01(\bR\aunasked\"\xaf\x03\n" +
 	"\tBeatReply\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
 	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\x124\n" +

@@ -48,6 +48,7 @@ type decoder struct {
 	broken error // why
 	faults []treefile.Fault
 	more   int
+	faulty []string // paths of the faults that are told
 }
 
 func newDecoder(name string, text []byte) *decoder {
@@ -90,6 +91,7 @@ func (d *decoder) fault(at int, path, format string, args ...any) {
 	if path != "" {
 		text = path + ": " + text
 	}
+	d.faulty = append(d.faulty, path)
 	d.faults = append(d.faults, treefile.Fault{Place: d.source.PlaceAt(at), Text: text})
 }
 
@@ -327,6 +329,18 @@ func (p Place) Index(i int) Place {
 		out.n, out.at = p.n.items[i], p.n.items[i].at
 	}
 	return out
+}
+
+// Faulty reports whether something is wrong with a key here (with all of it if key is empty), or within it, that was told already.
+func (p Place) Faulty(key string) bool {
+	path := p.path
+	if key != "" {
+		path = join(path, key)
+	}
+	return slices.ContainsFunc(p.d.faulty, func(told string) bool {
+		rest, ok := strings.CutPrefix(told, path)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
 }
 
 // Fault tells what is wrong with a key here, or with all of it if key is empty. The text must not show values, which may be secrets.

@@ -84,8 +84,10 @@ func (m *DockerMount) Check(at Place) {
 // checkImages looks at the patterns of images of a policy.
 func checkImages(at Place, patterns []string) {
 	for i, text := range patterns {
-		if _, err := image.ParsePattern(text); err != nil {
-			at.Key("images").Index(i).Fault("", "%v", err)
+		if one := at.Key("images").Index(i); !one.Faulty("") {
+			if _, err := image.ParsePattern(text); err != nil {
+				one.Fault("", "%v", err)
+			}
 		}
 	}
 }
@@ -93,8 +95,8 @@ func checkImages(at Place, patterns []string) {
 // checkPatterns looks at other patterns of a policy: an empty one would fit nothing.
 func checkPatterns(at Place, key string, patterns []string) {
 	for i, text := range patterns {
-		if text == "" {
-			at.Key(key).Index(i).Fault("", "is empty")
+		if one := at.Key(key).Index(i); text == "" && !one.Faulty("") {
+			one.Fault("", "is empty")
 		}
 	}
 }

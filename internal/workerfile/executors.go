@@ -32,10 +32,10 @@ const (
 
 // Check looks at what must fit together.
 func (e *Executor) Check(at Place) {
-	if (len(e.Command) == 0) == (e.Image == "") {
+	if (len(e.Command) == 0) == (e.Image == "") && !at.Faulty("command") && !at.Faulty("image") {
 		at.Fault("", "an executor has either a command or an image")
 	}
-	if len(e.Command) > 0 && strings.TrimSpace(e.Command[0]) == "" {
+	if len(e.Command) > 0 && !at.Faulty("command") && strings.TrimSpace(e.Command[0]) == "" {
 		at.Fault("command", "begins with no program")
 	}
 	for i, word := range e.Command {

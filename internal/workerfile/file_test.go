@@ -119,6 +119,30 @@ func TestFaultsNamePlaceAndReason(t *testing.T) {
 	}
 }
 
+// TestAMistakeIsToldOnce: a part that can't be read, or is missing, is not said to be missing or empty once more.
+func TestAMistakeIsToldOnce(t *testing.T) {
+	for text, want := range map[string]string{
+		"pools: {a: {kubernetes: {secrets: [a]}}}":          "pools.a.kubernetes.namespaces: is missing",
+		"pools: {a: {kubernetes: {namespaces: a}}}":         "pools.a.kubernetes.namespaces: want a list",
+		"pools: {a: {kubernetes: {namespaces: []}}}":        "pools.a.kubernetes.namespaces: want the names of namespaces",
+		"pools: {a: {kubernetes: {namespaces: null}}}":      "pools.a.kubernetes.namespaces: want the names of namespaces",
+		"executors: [{command: python3 x.py}]":              "executors[0].command: want a list",
+		"pools: {a: {docker: {volumes: [5], images: [a]}}}": "pools.a.docker.volumes[0]: want text",
+		"pools: {a: {docker: {images: [5]}}}":               "pools.a.docker.images[0]: want text",
+		"executors: [{command: [5]}]":                       "executors[0].command[0]: want text",
+		"executors: [{image: [x]}]":                         "executors[0].image: want text",
+		"executors: [{command: []}]":                        "executors[0]: an executor has either a command or an image",
+	} {
+		_, err := Parse("f", []byte(text))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+		if got := strings.Count(fmt.Sprint(err), "f:1:"); got != 1 {
+			t.Errorf("%s: %d faults, want one: %v", text, got, err)
+		}
+	}
+}
+
 func names(n int) string {
 	var b strings.Builder
 	for i := range n {

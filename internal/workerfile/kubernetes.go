@@ -29,7 +29,7 @@ type Kubernetes struct {
 
 // Check looks at the values; of the template, at as much as a task is put over.
 func (k *Kubernetes) Check(at Place) {
-	if len(k.Namespaces) == 0 && at.Key("namespaces").n != nil { // else it is missing, which has been said
+	if len(k.Namespaces) == 0 && !at.Faulty("namespaces") {
 		at.Fault("namespaces", "want the names of namespaces")
 	}
 	checkImages(at, k.Images)

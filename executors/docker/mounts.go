@@ -55,7 +55,7 @@ func (j *judge) mounts(c *Container, local bool) {
 		case !volumeName.MatchString(m.Source):
 			j.fault("volumes: %q is neither an absolute path of the host nor the name of a volume", m.Source)
 		case !image.Fits(j.policy.Volumes, m.Source):
-			j.fault("volumes: the volume %q is not allowed here", m.Source)
+			j.refuse("volumes", "volumes: the volume %q is not allowed here", m.Source)
 		}
 	}
 	for _, target := range slices.Sorted(maps.Keys(c.Tmpfs)) {
@@ -75,7 +75,7 @@ func (j *judge) hostPath(m Mount, local bool) (source, reason string) {
 	source = path.Clean(m.Source)
 	root, ok := j.root(source, false)
 	if !ok {
-		return "", refused
+		return "", refused + opener("mounts")
 	}
 	if local {
 		real, err := filepath.EvalSymlinks(source)

@@ -70,6 +70,16 @@ func (j *judge) fault(format string, args ...any) {
 	j.faults = append(j.faults, fmt.Sprintf(format, args...))
 }
 
+// refuse is a fault that the policy could allow by that key.
+func (j *judge) refuse(key, format string, args ...any) {
+	j.fault(format+"%s", append(args, opener(key))...)
+}
+
+// opener says by which key of the pool's policy the operator may allow what is refused.
+func opener(key string) string {
+	return fmt.Sprintf(" (see docker.%s in the pool's policy, in the worker's file)", key)
+}
+
 // check judges a container, and puts the policy's defaults and the whole name of the image into it.
 func (p Policy) check(c *Container, local bool) (image.Ref, error) {
 	j := &judge{policy: p}
@@ -90,7 +100,7 @@ func (j *judge) image(c *Container) image.Ref {
 	if err != nil {
 		j.fault("image: %v", err)
 	} else if !image.Allowed(j.policy.Images, img) {
-		j.fault("image: %s is not allowed here; allowed: %s", img, strings.Join(j.policy.Images, ", "))
+		j.refuse("images", "image: %s is not allowed here; allowed: %s", img, strings.Join(j.policy.Images, ", "))
 	}
 	switch c.Pull {
 	case "":
@@ -131,9 +141,9 @@ func (j *judge) networks(c *Container) {
 		case name == "" || strings.Contains(name, ":"):
 			j.fault("network: %q is refused: a container joins no other one's network", name)
 		case name == "host" && !slices.Contains(allowed, "host"): // * does not mean it
-			j.fault("network: host is not allowed here")
+			j.refuse("networks", "network: host is not allowed here")
 		case !image.Fits(allowed, name):
-			j.fault("network: %q is not allowed here; allowed: %s", name, strings.Join(allowed, ", "))
+			j.refuse("networks", "network: %q is not allowed here; allowed: %s", name, strings.Join(allowed, ", "))
 		}
 		if (name == "host" || name == "none") && len(c.Networks) > 1 {
 			j.fault("network: %s can't be joined with others", name)
@@ -177,15 +187,15 @@ func (j *judge) privileges(c *Container) {
 	refuse := func(field string, wanted, allowed []string) {
 		for _, one := range wanted {
 			if !image.Fits(allowed, one) {
-				j.fault("%s: %q is not allowed here", field, one)
+				j.refuse(field, "%s: %q is not allowed here", field, one)
 			}
 		}
 	}
 	if c.Privileged && !p.Privileged {
-		j.fault("privileged: is not allowed here")
+		j.refuse("privileged", "privileged: is not allowed here")
 	}
 	if c.GPUs != nil && !p.GPUs {
-		j.fault("gpus: are not allowed here")
+		j.refuse("gpus", "gpus: are not allowed here")
 	}
 	capabilities := capNames(p.CapAdd)
 	if slices.Contains(capabilities, "ALL") {
@@ -197,19 +207,19 @@ func (j *judge) privileges(c *Container) {
 		if !path.IsAbs(device) || clean != device || strings.Contains(device, ":") {
 			j.fault("devices: %q is not a plain absolute path", device)
 		} else if !image.Fits(p.Devices, device) {
-			j.fault("devices: %q is not allowed here", device)
+			j.refuse("devices", "devices: %q is not allowed here", device)
 		}
 	}
 	for _, name := range c.Namespaces {
 		if !slices.Contains([]string{"pid", "ipc", "uts", "user"}, name) {
 			j.fault("host_namespaces: %q is not one of pid, ipc, uts, user", name)
 		} else if !slices.Contains(p.Namespaces, name) {
-			j.fault("host_namespaces: %s is not allowed here", name)
+			j.refuse("host_namespaces", "host_namespaces: %s is not allowed here", name)
 		}
 	}
 	for _, option := range c.SecurityOpt {
 		if !slices.Contains(p.SecurityOpt, option) {
-			j.fault("security_opt: %q is not allowed here", option)
+			j.refuse("security_opt", "security_opt: %q is not allowed here", option)
 		}
 	}
 }

@@ -122,6 +122,27 @@ func TestTricksAreRefused(t *testing.T) {
 	}
 }
 
+// TestRefusalsNameThePolicy: what the operator may allow is named; what nobody may allow is not.
+func TestRefusalsNameThePolicy(t *testing.T) {
+	for key, c := range map[string]Container{
+		"images": {Image: "evil/x:1"}, "mounts": {Mounts: []Mount{{Source: "/etc", Target: "/x"}}}, "volumes": {Mounts: []Mount{{Source: "data", Target: "/x"}}},
+		"networks": {Networks: []string{"host"}}, "privileged": {Privileged: true}, "gpus": {GPUs: &GPUs{Count: 1}}, "cap_add": {CapAdd: []string{"SYS_ADMIN"}},
+		"devices": {Devices: []string{"/dev/sda"}}, "host_namespaces": {Namespaces: []string{"pid"}}, "security_opt": {SecurityOpt: []string{"x"}},
+	} {
+		if c.Image == "" {
+			c.Image = "alpine:3"
+		}
+		want := " (see docker." + key + " in the pool's policy, in the worker's file)"
+		if _, err := (Policy{Images: []string{"alpine:*"}}).check(&c, true); err == nil || strings.Count(err.Error(), want) != 1 {
+			t.Errorf("%s: got %v, want %s", key, err, want)
+		}
+	}
+	c := Container{Image: "alpine:3", Mounts: []Mount{{Source: "/var/run", Target: "/x"}}}
+	if _, err := (Policy{Mounts: []MountRoot{{Path: "/"}}}).check(&c, false); err == nil || strings.Contains(err.Error(), "policy") {
+		t.Errorf("the engine's socket: got %v", err)
+	}
+}
+
 func TestWhatIsAllowedPasses(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "deep"), 0o755); err != nil {

@@ -116,7 +116,7 @@ func TestFailures(t *testing.T) {
 		"an exception":            {`{"script": "def f(x):\n  return 1 / x\nf(0)"}`, "ZeroDivisionError: division by zero", false, "return 1 / x"},
 		"permanent":               {`{"script": "import taskgrove\nraise taskgrove.Permanent('gone')"}`, "gone", true, "script.py"},
 		"a syntax error":          {`{"script": "def f(:"}`, "SyntaxError: ", true, "def f(:"},
-		"an import error":         {`{"script": "import no_such_thing"}`, "ModuleNotFoundError: No module named 'no_such_thing'", true, "script.py"},
+		"an import error":         {`{"script": "import no_such_thing"}`, "ModuleNotFoundError: No module named 'no_such_thing' (packages are asked for in requirements, or in the script's metadata, PEP 723)", true, "script.py"},
 		"import error, function":  {`{"function": "m:f", "source": "import no_such_thing"}`, "ModuleNotFoundError: No module", true, "m.py"},
 		"a syntax error, module":  {`{"function": "m:f", "source": "def"}`, "SyntaxError: ", true, ""},
 		"no such function":        {`{"function": "m:g", "source": "def f(): pass"}`, "module m has no function g", true, ""},

@@ -183,8 +183,16 @@ def _script(path):
         if e.code not in (None, 0):
             raise RuntimeError("the script ended with exit code %s" % e.code) from None
     except ImportError as e:
-        raise _Broken("%s: %s" % (type(e).__name__, e)) from e
+        raise _Broken(_unimported(e)) from e
     return _result
+
+
+def _unimported(error):
+    """Says what could not be imported, and where packages are asked for."""
+    text = "%s: %s" % (type(error).__name__, error)
+    if isinstance(error, ModuleNotFoundError):
+        text += " (packages are asked for in requirements, or in the script's metadata, PEP 723)"
+    return text
 
 
 def _remember(path, source):
@@ -203,7 +211,7 @@ def _function(name, directory):
     try:
         found = importlib.import_module(module)
     except (ImportError, SyntaxError) as e:
-        raise _Broken("%s: %s" % (type(e).__name__, e)) from e
+        raise _Broken(_unimported(e)) from e
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise Permanent("module %s has no function %s" % (module, attribute))

@@ -1,6 +1,7 @@
 package executors
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -152,7 +153,7 @@ func misfit(t reflect.Type, inputs json.RawMessage, bad *json.UnmarshalTypeError
 	if json.Unmarshal(inputs, &entries) != nil {
 		return "inputs are not a JSON object"
 	}
-	field := bad.Field
+	field := cmp.Or(bad.Field, unreadable(t, entries))
 	if to, _ := pointee(t); to.Kind() == reflect.Map { // what encoding/json says of the key depends on its version
 		keys := reflect.MapOf(to.Key(), reflect.TypeFor[any]())
 		for _, key := range slices.Sorted(maps.Keys(entries)) {
@@ -172,7 +173,32 @@ func misfit(t reflect.Type, inputs json.RawMessage, bad *json.UnmarshalTypeError
 	if reason := errors.Unwrap(bad); reason != nil { // the type fits, and the text does not
 		return fmt.Sprintf("%s: %v", field, reason)
 	}
-	return fmt.Sprintf("%s must not be a %s", field, bad.Value)
+	return fmt.Sprintf("%s must not be a %s", field, kindOf(bad.Value))
+}
+
+// kindOf is what encoding/json says of a value's kind, without the value, which follows that of texts and numbers.
+func kindOf(value string) string {
+	for _, kind := range []string{"string", "number"} {
+		if strings.HasPrefix(value, kind+" ") {
+			return kind
+		}
+	}
+	return value
+}
+
+// unreadable is the first field of a struct that can't be read; empty: none of them is to blame. encoding/json does not say it of types that
+// read themselves.
+func unreadable(t reflect.Type, entries map[string]json.RawMessage) string {
+	if to, _ := pointee(t); to.Kind() != reflect.Struct {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
+		one, err := json.Marshal(map[string]json.RawMessage{name: entries[name]})
+		if err == nil && json.Unmarshal(one, reflect.New(t).Interface()) != nil {
+			return name
+		}
+	}
+	return ""
 }
 
 // decodeKey reads an object with that key alone into a map type.

@@ -2,6 +2,7 @@ package executors_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -105,6 +106,27 @@ func TestFuncReturns(t *testing.T) {
 		if err == nil || err.Error() != tt.err || tt.is != nil && !errors.Is(err, tt.is) || tt.is == nil && !executors.IsPermanent(err) || got.Value() != tt.partial {
 			t.Errorf("%s: got %v, %v", name, got.Value(), err)
 		}
+	}
+}
+
+// own reads itself, and takes a text only.
+type own string
+
+func (o *own) UnmarshalJSON(text []byte) error {
+	if text[0] != '"' {
+		return &json.UnmarshalTypeError{Value: "number"}
+	}
+	return json.Unmarshal(text, (*string)(o))
+}
+
+func TestFuncNamesAFieldThatReadsItself(t *testing.T) {
+	type in struct {
+		A    int
+		Size own
+	}
+	call, _ := conformance.Call(t, `{"A": 1, "Size": 5, "more": []}`)
+	if _, err := echo[in]().Run(t.Context(), call); err == nil || err.Error() != "[echo] Size must not be a number" {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 )
 
 // input is what a task says (spec 8.7). Fields of several forms are read later, so that all faults can be told at once.
@@ -64,13 +65,10 @@ func (r *reading) fault(field string, err error) {
 }
 
 // parse reads inputs. The error has all faults, and no value of a field that may be secret.
-func parse(text json.RawMessage) (*input, Container, error) {
+func parse(call *executors.Call) (*input, Container, error) {
 	in := &input{}
-	if err := json.Unmarshal(text, in); err != nil {
-		if field, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, Container{}, invalid(fmt.Sprintf("%s must not be a %s", field.Field, field.Value))
-		}
-		return nil, Container{}, invalid("inputs are not a JSON object")
+	if err := inputs.Decode(ID, call, in); err != nil {
+		return nil, Container{}, err
 	}
 	r := &reading{}
 	if strings.TrimSpace(in.Image) == "" {

@@ -97,7 +97,7 @@ type Entry struct {
 
 // Run implements [executors.Executor].
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
-	in, err := decode(call.Inputs)
+	in, err := decode(call)
 	if err != nil {
 		return nil, err
 	}

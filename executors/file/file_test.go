@@ -514,7 +514,9 @@ func TestBadArchivesAreRefusedAndLeaveNothing(t *testing.T) {
 func TestFaultsAreNamedTogether(t *testing.T) {
 	t.Parallel()
 	e, _ := newExecutor(t)
-	wantError(t, e, object{"operation": "copy", "source": "../x", "destination": "s3://B/x", "algorithm": "sha3", "limit": -1}, "[file_executor] source must be a path below", "destination must have a bucket's name", "algorithm must be", "limit must be from 1")
+	wantError(t, e, object{"operation": "copy", "source": "../x", "destination": "s3://B/x", "algorithm": "sha3", "limit": -1}, "[file_executor] source must be a path below", "destination has no usable bucket's name behind s3://: it has 3 to 63 lower-case letters, digits", "algorithm must be", "limit must be from 1")
+	wantError(t, e, object{"operation": "stat", "path": "s3://b/"}, "[file_executor] path has no usable bucket's name behind s3://: it has 3 to 63 lower-case")
+	wantError(t, e, object{"operation": "stat", "path": "s3:///key"}, "[file_executor] path must have a bucket's name behind s3://")
 	wantError(t, e, object{"operation": "burn"}, "[file_executor] operation must be copy")
 	wantError(t, e, object{"operation": "copy", "source": "x"}, "[file_executor] destination is required in inputs for copy")
 	wantError(t, e, object{"operation": "stat", "path": "s3://bucket/x"}, "endpoint is required in inputs for s3:// paths")

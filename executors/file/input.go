@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 )
 
 // input is what a task says.
@@ -51,13 +52,10 @@ var operations = map[string][]string{
 	"delete": {"path"}, "checksum": {"path"}, "list": {"path"}, "stat": {"path"}, "read": {"path"}, "write": {"path"},
 }
 
-func decode(inputs json.RawMessage) (*input, error) {
+func decode(call *executors.Call) (*input, error) {
 	var in input
-	if err := json.Unmarshal(inputs, &in); err != nil {
-		if field, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, invalid(fmt.Sprintf("%s must not be a %s", field.Field, field.Value)) // never the value itself
-		}
-		return nil, invalid("inputs are not a JSON object")
+	if err := inputs.Decode(ID, call, &in); err != nil {
+		return nil, err
 	}
 	if in.Operation == "" {
 		return nil, invalid("operation is required in inputs")
@@ -190,10 +188,13 @@ func parse(text string) (location, error) {
 		return location{name: clean, dir: strings.HasSuffix(text, "/") || clean == "."}, nil
 	}
 	bucket, key, _ := strings.Cut(rest, "/")
+	if bucket == "" {
+		return location{}, errors.New("must have a bucket's name behind s3://")
+	}
 	if len(bucket) < 3 || len(bucket) > 63 || strings.ContainsFunc(bucket, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.')
 	}) || strings.Contains(bucket, "..") || bucket[0] == '.' || bucket[0] == '-' {
-		return location{}, errors.New("must have a bucket's name behind s3://")
+		return location{}, errors.New("has no usable bucket's name behind s3://: it has 3 to 63 lower-case letters, digits, - and .")
 	}
 	if len(key) > 1024 || hasDots(key) || strings.HasPrefix(key, "/") || strings.Contains(key, "//") {
 		return location{}, errors.New("must have a key without empty parts, . and .., of at most 1024 bytes")

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
 )
@@ -21,10 +22,22 @@ func Decode(id string, call *executors.Call, to any) error {
 	}
 	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		if field := cmp.Or(bad.Field, wrong(call.Inputs, to)); field != "" {
-			return executors.Invalid(id, fmt.Sprintf("%s must not be a %s", field, bad.Value))
+			return executors.Invalid(id, fmt.Sprintf("%s must not be a %s", field, kindOf(bad.Value)))
 		}
+	} else if field := wrong(call.Inputs, to); field != "" { // the error may show the value
+		return executors.Invalid(id, field+" has a value that can't be read")
 	}
 	return executors.Invalid(id, "inputs are not a JSON object")
+}
+
+// kindOf is what encoding/json says of a value's kind, without the value, which follows that of texts and numbers.
+func kindOf(value string) string {
+	for _, kind := range []string{"string", "number"} {
+		if strings.HasPrefix(value, kind+" ") {
+			return kind
+		}
+	}
+	return value
 }
 
 // wrong is the first input that can't be read into what to points to; empty: none of them is to blame. Since Go 1.27 encoding/json does not say

@@ -1,7 +1,9 @@
 package inputs_test
 
 import (
+	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/conformance"
@@ -9,9 +11,15 @@ import (
 )
 
 func TestDecodeNamesTheFieldAndShowsNoValue(t *testing.T) {
-	var in struct{ Auth struct{ Token string } }
+	var in struct {
+		Auth    struct{ Token string }
+		Timeout json.Number
+		At      time.Time
+	}
 	for text, want := range map[string]string{
 		`{"auth": {"token": ["hunter2"]}}`: "[x] auth.token must not be a array",
+		`{"timeout": "hunter2"}`:           "[x] timeout must not be a string",
+		`{"at": "hunter2"}`:                "[x] at has a value that can't be read",
 		`["hunter2"]`:                      "[x] inputs are not a JSON object",
 		`{"auth": "hunter2`:                "[x] inputs are not a JSON object",
 	} {

@@ -257,7 +257,7 @@ func TestASweepDeletesJobsWithoutALease(t *testing.T) {
 	e := c.executor(t, nil)
 	make := func(lease time.Time) string {
 		call, _ := attempt(t, inputs{"image": box, "args": []string{"sleep", "600"}})
-		in, err := parse(call.Inputs)
+		in, err := parse(call)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -295,7 +295,7 @@ func TestAJobThatIsThereIsTaken(t *testing.T) {
 	c := newCluster(t)
 	e := c.executor(t, nil)
 	call, _ := attempt(t, inputs{"image": box, "args": []string{"say", "once", "sleep", "1"}, "timeout": 60})
-	in, _ := parse(call.Inputs)
+	in, _ := parse(call)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	job, err := e.plan(ctx, e.cfg.Policy(""), call, in)

@@ -2,9 +2,10 @@ package kubernetes
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
+
+	"github.com/taskgrove/taskgrove/executors"
+	decoding "github.com/taskgrove/taskgrove/executors/inputs"
 )
 
 // input is what a task says.
@@ -60,7 +61,7 @@ func (w *words) UnmarshalJSON(raw []byte) error {
 	}
 	var list []string
 	if err := json.Unmarshal(raw, &list); err != nil {
-		return errors.New("must be a text or a list of texts")
+		return &json.UnmarshalTypeError{Value: "value that is neither a text nor a list of texts"}
 	}
 	*w = list
 	return nil
@@ -78,7 +79,7 @@ func (s *scalar) UnmarshalJSON(raw []byte) error {
 	case string(raw) == "true", string(raw) == "false", len(raw) > 0 && strings.IndexByte("-0123456789", raw[0]) >= 0:
 		*s = scalar(raw)
 	default:
-		return errors.New("must be a text, a number or a boolean")
+		return &json.UnmarshalTypeError{Value: "list or object"}
 	}
 	return nil
 }
@@ -87,17 +88,10 @@ func (s *scalar) UnmarshalJSON(raw []byte) error {
 var pullPolicies = map[string]string{"": "", "always": "Always", "missing": "IfNotPresent", "never": "Never"}
 
 // parse reads inputs. Errors show no value.
-func parse(text json.RawMessage) (*input, error) {
+func parse(call *executors.Call) (*input, error) {
 	in := &input{}
-	if err := json.Unmarshal(text, in); err != nil {
-		field, ok := errors.AsType[*json.UnmarshalTypeError](err)
-		if _, syntax := errors.AsType[*json.SyntaxError](err); syntax {
-			return nil, invalid("inputs are not a JSON object")
-		}
-		if ok {
-			return nil, invalid(fmt.Sprintf("%s must not be a %s", field.Field, field.Value))
-		}
-		return nil, invalid("inputs: a value " + err.Error())
+	if err := decoding.Decode(ID, call, in); err != nil {
+		return nil, err
 	}
 	if strings.TrimSpace(in.Image) == "" {
 		return nil, invalid("image is required in inputs")

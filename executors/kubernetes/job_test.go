@@ -43,11 +43,26 @@ func policy(t *testing.T) Policy {
 	return p
 }
 
+// TestFieldsOfSeveralFormsAreNamed when they have none of them, without their values.
+func TestFieldsOfSeveralFormsAreNamed(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"image": "x", "command": 53117}`:          "[kubernetes_executor] command must not be a value that is neither a text nor a list of texts",
+		`{"image": "x", "env": {"A": ["53117"]}}`:   "[kubernetes_executor] env must not be a list or object",
+		`{"image": "x", "resources": {"cpu": [1]}}`: "[kubernetes_executor] resources must not be a list or object",
+		`{"image": ["x"]}`:                          "[kubernetes_executor] image must not be a array",
+	} {
+		call, _ := conformance.Call(t, in)
+		if _, err := parse(call); err == nil || strings.Replace(strings.Replace(err.Error(), "env.A", "env", 1), "resources.cpu", "resources", 1) != want {
+			t.Errorf("%s: got %v, want %s", in, err, want)
+		}
+	}
+}
+
 // planned is the Job for inputs, as JSON and as an object.
 func planned(t *testing.T, p Policy, in string) (string, object, error) {
 	t.Helper()
 	call, _ := conformance.Call(t, in)
-	parsed, err := parse(call.Inputs)
+	parsed, err := parse(call)
 	if err != nil {
 		return "", nil, err
 	}

@@ -255,7 +255,7 @@ type Result struct {
 // Run implements [executors.Executor]. A container that exits with another code than 0 is a success of the task, unless fail_on_error is
 // set. When Run returns, the Job and its pod are gone; what it wrote until then is the partial result.
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
-	in, err := parse(call.Inputs)
+	in, err := parse(call)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/headers"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
 
@@ -143,11 +144,8 @@ func (e *Executor) Demo(call *executors.Call) (result any, takes time.Duration) 
 // Run implements [executors.Executor].
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var in input
-	if err := json.Unmarshal(call.Inputs, &in); err != nil {
-		if field, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, invalid(fmt.Sprintf("%s must not be a %s", field.Field, field.Value)) // never the value itself
-		}
-		return nil, invalid("inputs are not a JSON object")
+	if err := inputs.Decode(ID, call, &in); err != nil {
+		return nil, err
 	}
 	if strings.TrimSpace(in.URL) == "" {
 		return nil, invalid("url is required in inputs")

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 )
 
 // maxStatements bounds a list of statements.
@@ -59,13 +60,10 @@ type job struct {
 	reporter    executors.Reporter
 }
 
-func decode(inputs json.RawMessage) (*input, error) {
+func decode(call *executors.Call) (*input, error) {
 	var in input
-	if err := json.Unmarshal(inputs, &in); err != nil {
-		if field, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			return nil, invalid(fmt.Sprintf("%s must not be a %s", field.Field, field.Value)) // never the value itself
-		}
-		return nil, invalid("inputs are not a JSON object")
+	if err := inputs.Decode(ID, call, &in); err != nil {
+		return nil, err
 	}
 	if q := bytes.TrimSpace(in.Query); len(q) == 0 || string(q) == "null" || string(q) == `""` {
 		return nil, invalid("query is required in inputs")

@@ -80,7 +80,7 @@ func (*Executor) Demo(*executors.Call) (any, time.Duration) {
 
 // Run implements [executors.Executor].
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
-	in, err := decode(call.Inputs)
+	in, err := decode(call)
 	if err != nil {
 		return nil, err
 	}

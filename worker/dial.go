@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -60,9 +61,7 @@ func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	}
 	advise(&cfg)
 	cfg.adviseConnections()
-	for _, f := range cfg.off {
-		cfg.Log.Warn("executor is off, and its pool is not served", "executor", f.Executor, "reason", f.Text)
-	}
+	cfg.tellOff()
 	conn, err := queue.Connect(ctx, queue.Config{
 		URL: address.WithUser(coordinatorUser, cfg.ID).Reveal(), Name: cfg.ID, Prefix: cfg.Prefix, Worker: cfg.ID, Logger: cfg.Log,
 	})
@@ -85,6 +84,17 @@ func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 		return err
 	})
 	return w, nil
+}
+
+// tellOff logs which executors are off: as a warning, if the operator asked for them.
+func (c *Config) tellOff() {
+	for _, f := range c.off {
+		level := slog.LevelWarn
+		if f.Unasked {
+			level = slog.LevelInfo
+		}
+		c.Log.Log(context.Background(), level, "executor is off, and its pool is not served", "executor", f.Executor, "reason", f.Text)
+	}
 }
 
 // check asks those executors that may be unable to run here.

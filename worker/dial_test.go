@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/internal/config"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
 )
 
@@ -227,6 +229,18 @@ func TestExecutorsThatAreOff(t *testing.T) {
 	none.setDefaults()
 	if err := none.validate(); err == nil || !strings.Contains(err.Error(), "no pool is left to serve: executor gpu is off: no device") {
 		t.Errorf("nothing is on: got %v", err)
+	}
+}
+
+// TestOffIsAWarningWhereItWasAskedFor, and a note elsewhere.
+func TestOffIsAWarningWhereItWasAskedFor(t *testing.T) {
+	var text strings.Builder
+	c := Config{Log: slog.New(slog.NewTextHandler(&text, nil)), off: []*workerv1.Fault{{Executor: "gpu", Text: "x"}, {Executor: "cpu", Text: "x", Unasked: true}}}
+	c.tellOff()
+	for executor, level := range map[string]string{"gpu": "WARN", "cpu": "INFO"} {
+		if !regexp.MustCompile("level=" + level + ".*executor=" + executor + " ").MatchString(text.String()) {
+			t.Errorf("%s is not told as %s: %s", executor, level, text.String())
+		}
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/executors/python"
 )
 
 //go:generate go run ./docgen ../docs
@@ -22,6 +24,10 @@ func TreeSchema() ([]byte, error) {
 // inputKeys are the keys that the inputs of each executor may and must have; of executors that take any there are none.
 func (o Options) inputKeys() map[string]treedoc.InputKeys {
 	all := map[string]treedoc.InputKeys{}
+	builtIn := map[string]bool{} // to others, and to Python code, it may be data
+	for d := range builtin.Catalogue() {
+		builtIn[d.ID] = true
+	}
 	for d := range o.catalogue() {
 		var schema struct {
 			Properties map[string]json.RawMessage `json:"properties"`
@@ -35,6 +41,7 @@ func (o Options) inputKeys() map[string]treedoc.InputKeys {
 			keys.Names = slices.Compact(slices.Sorted(slices.Values(append(keys.Names, "connection"))))
 			keys.Required = slices.DeleteFunc(keys.Required, func(name string) bool { return slices.Contains(c.Fields, name) })
 		}
+		keys.NoConnection = d.Connection == nil && builtIn[d.ID] && d.ID != python.ID && len(keys.Names) > 0
 		all[d.ID] = keys
 	}
 	return all

@@ -147,13 +147,22 @@ func TestMisspeltInputsOfBuiltInExecutorsAreWarnedOf(t *testing.T) {
 		return fields
 	}
 	for text, want := range map[string]string{
-		`{"name":"a","schemas":{"method":"rest_executor"},"inputs":{"uri":"x"}}`:               "tasks[0].inputs.uri: has no effect: rest_executor has no such input, and needs url; did you mean url?",
-		`{"name":"a","schemas":{"method":"command_executor"},"inputs":{"cmd":"x"}}`:            "tasks[0].inputs.cmd: has no effect: command_executor has no such input, and needs command; did you mean command?",
-		`{"name":"a","schemas":{"method":"comand_executor"},"inputs":{"command":"x"}}`:         "tasks[0].schemas.method: no worker has such an executor; did you mean command_executor?",
-		`{"name":"a","schemas":{"method":"rest_executor"},"inputs":{"url":"x","headrs":null}}`: "tasks[0].inputs.headrs: has no effect: there is no such key; did you mean headers?",
+		`{"name":"a","schemas":{"method":"rest_executor"},"inputs":{"uri":"x"}}`:                          "tasks[0].inputs.uri: has no effect: rest_executor has no such input, and needs url; did you mean url?",
+		`{"name":"a","schemas":{"method":"command_executor"},"inputs":{"cmd":"x"}}`:                       "tasks[0].inputs.cmd: has no effect: command_executor has no such input, and needs command; did you mean command?",
+		`{"name":"a","schemas":{"method":"comand_executor"},"inputs":{"command":"x"}}`:                    "tasks[0].schemas.method: no worker has such an executor; did you mean command_executor?",
+		`{"name":"a","schemas":{"method":"rest_executor"},"inputs":{"url":"x","headrs":null}}`:            "tasks[0].inputs.headrs: has no effect: there is no such key; did you mean headers?",
+		`{"name":"a","schemas":{"method":"command_executor"},"inputs":{"command":"x","connection":"db"}}`: "tasks[0].inputs.connection: has no effect: command_executor takes no connection",
 	} {
 		if got := warned([]byte(text)); len(got) != 1 || got[0] != want {
 			t.Errorf("%s\n got %q\nwant %s", text, got, want)
+		}
+	}
+	for _, text := range []string{
+		`{"name":"a","schemas":{"method":"python_executor"},"inputs":{"script":"x","connection":"data"}}`,
+		`{"name":"a","schemas":{"method":"rest_executor"},"inputs":{"url":"/x","connection":"api"}}`,
+	} {
+		if got := warned([]byte(text)); len(got) > 0 {
+			t.Errorf("%s: got %q, want nothing", text, got)
 		}
 	}
 	err := filepath.WalkDir("../examples", func(path string, _ fs.DirEntry, err error) error {

@@ -31,6 +31,7 @@ type Warnings struct {
 // InputKeys are the keys that an executor's inputs may have, or none if it takes any, and those that they must have.
 type InputKeys struct {
 	Names, Required []string
+	NoConnection    bool // an input connection has no effect, whatever it was meant for
 }
 
 // All are the warnings, at most [MaxWarnings]; the last one tells if there were more.
@@ -74,6 +75,13 @@ func (w *Warnings) Look(t *dag.Task) {
 	if !known {
 		w.executor(i, t)
 		return
+	}
+	if keys.NoConnection {
+		eachKey(t.Inputs, func(name []byte) {
+			if string(name) == "connection" {
+				w.add(i, "inputs.connection", "has no effect: "+Short(t.Executor)+" takes no connection")
+			}
+		})
 	}
 	if len(keys.Names) > 0 {
 		w.inputs(i, t, keys)

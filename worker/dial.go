@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/secrets"
 	"github.com/taskgrove/taskgrove/internal/conceal"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/queue"
@@ -61,6 +62,9 @@ func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	}
 	advise(&cfg)
 	cfg.adviseConnections()
+	for _, text := range secrets.CheckVariables(os.Environ()) {
+		cfg.Log.Warn(text)
+	}
 	cfg.tellOff()
 	conn, err := queue.Connect(ctx, queue.Config{
 		URL: address.WithUser(coordinatorUser, cfg.ID).Reveal(), Name: cfg.ID, Prefix: cfg.Prefix, Worker: cfg.ID, Logger: cfg.Log,

@@ -132,6 +132,22 @@ func (s *Store) Check(all []executors.Description) (advice []string) {
 	return advice
 }
 
+// CheckVariables is what is wrong with the connections that variables hold, a sentence each, for operators; the variables are as in
+// [os.Environ]. No sentence shows a value.
+func CheckVariables(environ []string) (advice []string) {
+	anyone := &executors.Connection{Fields: []string{"host"}}
+	for _, pair := range slices.Sorted(slices.Values(environ)) {
+		variable, text, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(variable, EnvConnection) || text == "" {
+			continue
+		}
+		if _, err := ofVariable(variable, text, anyone); err != nil {
+			advice = append(advice, fmt.Sprintf("connection of variable %s can't be used: %v", variable, err))
+		}
+	}
+	return advice
+}
+
 // unknownFields are the fields of a connection that the executor does not take from one, sorted.
 func unknownFields(c *workerfile.Connection, takes *executors.Connection) (unknown []string) {
 	for field := range c.Fields {

@@ -3,6 +3,7 @@ package secrets
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -384,6 +385,24 @@ func TestCheckNamesFieldsThatNoExecutorTakes(t *testing.T) {
 	}
 	if again := s.Check([]executors.Description{asks}); len(again) != 0 {
 		t.Errorf("the same version, once more: %q", again)
+	}
+}
+
+func TestCheckVariablesNamesTheWrongOnes(t *testing.T) {
+	got := CheckVariables([]string{
+		"TASKGROVE_CONNECTION_B=pa:ss:hunter2", "TASKGROVE_CONNECTION_A={\"host\": \"hunter2\"}", "TASKGROVE_CONNECTION_C={\"type\": hunter2",
+		"TASKGROVE_CONNECTION_URL=postgres://u:p@h/db", "TASKGROVE_CONNECTION_JSON={\"type\": \"ssh\"}", "TASKGROVE_CONNECTION_NONE=", "OTHER=x",
+	})
+	if len(got) != 3 || strings.Contains(fmt.Sprint(got), "hunter2") {
+		t.Fatalf("got %q", got)
+	}
+	for i, want := range []string{"TASKGROVE_CONNECTION_A can't be used: ", "TASKGROVE_CONNECTION_B can't be used: ", "TASKGROVE_CONNECTION_C can't be used: "} {
+		if !strings.Contains(got[i], want) {
+			t.Errorf("got %s, want %s", got[i], want)
+		}
+	}
+	if !strings.Contains(got[0], "type: is missing") || !strings.Contains(got[1], "neither a JSON object nor a URL") {
+		t.Errorf("got %q", got)
 	}
 }
 

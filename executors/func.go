@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // Func makes an executor of a function.
@@ -44,7 +46,7 @@ func Func[In, Out any](id string, f func(ctx context.Context, in In) (Out, error
 	if err != nil {
 		panic(fmt.Sprintf("executors.Func %s: output: %v", id, err))
 	}
-	e.required = in.Required
+	e.required, e.named = in.Required, slices.Collect(maps.Keys(in.Properties))
 	e.d.Inputs, e.d.Output = in.text(), out.text()
 	return e
 }
@@ -89,6 +91,7 @@ type function[In, Out any] struct {
 	f        func(context.Context, In) (Out, error)
 	d        Description
 	required []string
+	named    []string // the fields of its inputs
 }
 
 // Describe implements [Executor].
@@ -137,6 +140,7 @@ func (e *function[In, Out]) read(inputs json.RawMessage, in *In) error {
 			}
 		}
 	}
+	inputs = rawjson.Exact(inputs, e.named) // as for the schema, Text is not text
 	err := json.Unmarshal(inputs, in)
 	if bad, ok := errors.AsType[*json.UnmarshalTypeError](err); ok { // its text names Go types
 		return Invalid(e.d.ID, misfit(reflect.TypeFor[In](), inputs, bad))

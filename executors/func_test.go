@@ -210,3 +210,13 @@ func TestFromContext(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
+
+// TestFuncTakesNoNameForAnother: a dependency that is called Note does not become the note.
+func TestFuncTakesNoNameForAnother(t *testing.T) {
+	said := executors.Func("say", func(_ context.Context, in nap) (string, error) { return in.Note, nil })
+	call, _ := conformance.Call(t, `{"seconds": 1, "Note": {"result": "of a dependency"}}`)
+	got, err := said.Run(t.Context(), call)
+	if err != nil || got.Value() != "" {
+		t.Errorf("got %v, %v, want no note", got.Value(), err)
+	}
+}

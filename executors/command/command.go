@@ -16,6 +16,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/guardian"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/programs"
 )
 
@@ -132,8 +133,8 @@ func (e *Executor) Demo(call *executors.Call) (result any, takes time.Duration) 
 // it wrote until then is the partial result.
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
 	var in input
-	if err := json.Unmarshal(call.Inputs, &in); err != nil {
-		return nil, invalid("inputs: %v", err)
+	if err := inputs.Decode(ID, call, &in); err != nil {
+		return nil, err
 	}
 	if in.Command == nil || strings.TrimSpace(*in.Command) == "" {
 		return nil, invalid("command is required in inputs")

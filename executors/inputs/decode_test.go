@@ -33,3 +33,15 @@ func TestDecodeNamesTheFieldAndShowsNoValue(t *testing.T) {
 		t.Errorf("got %+v, %v", in, err)
 	}
 }
+
+// TestDecodeTakesNoNameForAnother: the check of a schema does not see Host, so nobody may read it as host.
+func TestDecodeTakesNoNameForAnother(t *testing.T) {
+	var in struct {
+		Host string `json:"host"`
+		Port int    `json:"port"`
+	}
+	call, _ := conformance.Call(t, `{"host": "mine", "Host": "other", "PORT": "no number"}`)
+	if err := inputs.Decode("x", call, &in); err != nil || in.Host != "mine" || in.Port != 0 {
+		t.Errorf("got %+v, %v", in, err)
+	}
+}

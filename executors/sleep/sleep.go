@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 )
 
 // ID is the executor's id.
@@ -78,8 +79,8 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 		Fail      *string  `json:"fail"`
 		Permanent bool     `json:"permanent"`
 	}
-	if err := json.Unmarshal(call.Inputs, &in); err != nil {
-		return nil, executors.Invalid(ID, fmt.Sprintf("inputs: %v", err))
+	if err := inputs.Decode(ID, call, &in); err != nil {
+		return nil, err
 	}
 	switch {
 	case in.Seconds == nil:

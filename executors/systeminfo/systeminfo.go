@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 )
 
 // ID is the executor's id.
@@ -79,8 +80,8 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 		Resource *string     `json:"resource"`
 		Timeout  json.Number `json:"timeout"`
 	}
-	if err := json.Unmarshal(call.Inputs, &in); err != nil {
-		return nil, executors.Invalid(ID, fmt.Sprintf("inputs: %v", err))
+	if err := inputs.Decode(ID, call, &in); err != nil {
+		return nil, err
 	}
 	resource := "all"
 	if in.Resource != nil {

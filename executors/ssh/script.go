@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,8 +51,13 @@ const (
 		`if [ "$tg_i" ];then IFS= read -r tg_l <&3||exit 125;else w <&3 3<&- >/dev/null 2>&1 4>&1& exec 3</dev/null;fi;`
 	runEnd = `echo "$tg_m=$?" >&4;kill -KILL "-$$"`
 
+	// becomeProgram makes bash the program tg_x that the command names, which bash does with -c, and not with eval: that saves a process. What
+	// is an alias, a function or the shell's own stays with eval: of the last two hash remembers nothing that -t could tell.
+	becomeProgram = `[ "$tg_x" ]&&[ "$BASH_VERSION" ]&&! alias "$tg_x" >/dev/null 2>&1&&hash "$tg_x" 2>/dev/null&&hash -t "$tg_x" >/dev/null 2>&1&&` +
+		`eval "exec $tg_c";`
+
 	// runDirect is for a login shell that can read the script: it runs the command itself.
-	runDirect = runBegin + `(tg_f;exec <&3 3<&- 2>&4 4>&-;eval "$tg_c");` + runEnd
+	runDirect = runBegin + `(tg_f;exec <&3 3<&- 2>&4 4>&-;` + becomeProgram + `eval "$tg_c");` + runEnd
 	// runLaunched starts the login shell again for the command, without its .bashrc, which it has read (SHLVL).
 	runLaunched = launch + runBegin + `(SHLVL=1;export SHLVL;tg_f;exec "${SHELL:-/bin/sh}" -c "$tg_c" <&3 3<&- 2>&4 4>&-);` + runEnd + `'`
 
@@ -102,12 +109,28 @@ func (h *header) line() string {
 		fmt.Fprintf(&b, "tg_p=%d\n", h.group)
 		return b.String()
 	}
-	b.WriteString("tg_c=" + quote(h.command) + ";tg_f(){ :")
+	b.WriteString("tg_c=" + quote(h.command) + ";tg_x=" + program(h.command) + ";tg_f(){ :")
 	for _, v := range h.env {
 		b.WriteString(";export " + v.Name + "=" + quote(v.Value))
 	}
 	b.WriteString(";}\n")
 	return b.String()
+}
+
+var (
+	// simpleCommand is a command of plain words: no shell makes anything else of them.
+	simpleCommand = regexp.MustCompile(`^([A-Za-z0-9_][A-Za-z0-9_.+-]*)( +[A-Za-z0-9_.+/:,@%=-]+)*$`)
+	// reserved are words of shells' grammars, which a program may have as its name.
+	reserved = strings.Fields("case coproc do done elif else end esac fi for foreach function if in nocorrect repeat select then time until while")
+)
+
+// program is the name of the program that a command of plain words runs, unless the shell knows better; empty for any other command.
+func program(command string) string {
+	words := simpleCommand.FindStringSubmatch(command)
+	if words == nil || slices.Contains(reserved, words[1]) {
+		return ""
+	}
+	return words[1]
 }
 
 func hasNewline(env []variable) bool {

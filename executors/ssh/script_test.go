@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -62,6 +63,14 @@ func TestShells(t *testing.T) {
 				if out, code := runShell(t, shell, script, h, "", false); code != 3 || out != "a 'b\n\n" {
 					t.Errorf("got %q, %d", out, code)
 				}
+				h = header{command: "printenv A", env: []variable{{"A", "a"}}} // a program alone
+				if out, code := runShell(t, shell, script, h, "", false); code != 0 || out != "a\n" {
+					t.Errorf("a program: got %q, %d", out, code)
+				}
+				h = header{command: "cat -", stdin: true}
+				if out, code := runShell(t, shell, script, h, "\ninput", true); code != 0 || out != "input" {
+					t.Errorf("a program with stdin: got %q, %d", out, code)
+				}
 				h = header{command: "echo ready; cat", stdin: true}
 				if out, code := runShell(t, shell, script, h, "\ninput", true); code != 0 || out != "ready\ninput" {
 					t.Errorf("with stdin: got %q, %d", out, code)
@@ -79,8 +88,56 @@ func TestShells(t *testing.T) {
 	}
 }
 
+// TestBashDoesNotTakeForAProgramWhatIsNone: of commands that look like one.
+func TestBashDoesNotTakeForAProgramWhatIsNone(t *testing.T) {
+	t.Parallel()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip(err)
+	}
+	start := filepath.Join(t.TempDir(), "start")
+	text := "shopt -s expand_aliases\nalias uname='echo alias'\nsleep(){ echo function $1; }\n"
+	if err := os.WriteFile(start, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		command, out string
+		code         int
+	}{
+		{"uname -s", "alias -s\n", 0},
+		{"sleep 600", "function 600\n", 0},
+		{"echo builtin", "builtin\n", 0},
+		{"exit 7", "", 7},
+		{"time true", "", 0}, // it is the shell's
+		{"kill -l 9", "KILL\n", 0},
+		{"printenv SHLVL", "1\n", 0},
+	} {
+		h := header{command: row.command}
+		out, code := runShell(t, bash, runDirect, h, "", false, "BASH_ENV="+start, "TIMEFORMAT=", "SHLVL=0")
+		if out != row.out || code != row.code {
+			t.Errorf("%s: got %q, %d, want %q, %d", row.command, out, code, row.out, row.code)
+		}
+	}
+	if out, code := runShell(t, bash, runDirect, header{command: "nosuchprogram a"}, "", false); code != 127 || strings.Contains(out, "exec") {
+		t.Errorf("what is not there: got %q, %d", out, code)
+	}
+}
+
+func TestProgramOfACommand(t *testing.T) {
+	for command, want := range map[string]string{
+		"uptime": "uptime", "cat /proc/loadavg": "cat", "systemctl  restart my-app@1.service": "systemctl", "git.exe --a=b,c:d": "git.exe",
+		"A=b printenv": "", "cat ~/x": "", "cat *": "", "cat $x": "", "cat <x": "", "a|b": "", "a;b": "", "a&": "", "a\nb": "", "a\n": "", " a": "", "a ": "", "": "",
+		"'a'": "", `\a`: "", "a `b`": "", "a {b,c}": "", "a #": "", "! a": "", "[ a ]": "", "(a)": "", "-a": "", "/bin/a": "", "./a": "", "%1": "", "a !b": "", "é": "",
+		"time ls": "", "if": "", "coproc a": "", "a?": "", "a\tb": "", "a^b^": "", "a\x00": "",
+	} {
+		if got := program(command); got != want {
+			t.Errorf("%q: got %q, want %q", command, got, want)
+		}
+	}
+}
+
 // runShell runs a script as sshd does. It tells the output, stdout and then stderr, and the exit code by the script's mark.
-func runShell(t *testing.T, shell, script string, h header, input string, end bool) (output string, code int) {
+func runShell(t *testing.T, shell, script string, h header, input string, end bool, env ...string) (output string, code int) {
 	t.Helper()
 	h.mark = newMark()
 	if h.grace == 0 {
@@ -90,7 +147,7 @@ func runShell(t *testing.T, shell, script string, h header, input string, end bo
 	code = -1
 	cmd := exec.Command(shell, "-c", script)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "SHELL="+shell, "HOME="+cmd.Dir, "ZDOTDIR="+cmd.Dir)
+	cmd.Env = append(os.Environ(), append(env, "SHELL="+shell, "HOME="+cmd.Dir, "ZDOTDIR="+cmd.Dir)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	filter := newMarks(h.mark, &stderr, func(kind byte, number int) {
 		if kind == '=' {

@@ -5,10 +5,13 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -106,40 +109,47 @@ func TestAHostThatAnswersNothing(t *testing.T) {
 	for i := range 30 {
 		much[fmt.Sprint("V", i)] = strings.Repeat("x", 100_000)
 	}
+	var all sync.WaitGroup
 	for _, from := range []string{"open", "request", "run", "read"} {
 		for name, more := range map[string]map[string]any{
 			"command": {}, "plain": {"plain": true}, "stdin": {"stdin": "x"}, "much": {"stdin": "x", "env": much}, "upload": {"upload": []any{map[string]any{"to": "x", "content": "x"}}},
 		} {
-			t.Run(from+" "+name, func(t *testing.T) {
-				t.Parallel()
-				d := newDeaf(t, from)
-				e := newExecutor(t, ssh.Config{IdleTimeout: 100 * time.Millisecond})
-				in := map[string]any{"host": "127.0.0.1", "port": d.port, "username": "u", "password": "p", "host_key": d.key, "command": "true"}
-				for key, value := range more {
-					in[key] = value
-				}
-				for range 3 {
-					call, _ := conformance.Call(t, in)
-					ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-					began := time.Now()
-					done := make(chan error, 1)
-					go func() { _, err := e.Run(ctx, call); done <- err }()
-					select {
-					case err := <-done:
-						if err == nil {
-							t.Error("it was run")
-						}
-					case <-time.After(40 * time.Second):
-						t.Fatalf("it still runs %v after its end", time.Since(began))
-					}
-					cancel()
-				}
-				for end := time.Now().Add(40 * time.Second); d.open.Load() > 0; time.Sleep(50 * time.Millisecond) {
-					if time.Now().After(end) {
-						t.Fatalf("%d connections are left", d.open.Load())
-					}
+			d := newDeaf(t, from)
+			e := newExecutor(t, ssh.Config{IdleTimeout: 100 * time.Millisecond})
+			in := map[string]any{"host": "127.0.0.1", "port": d.port, "username": "u", "password": "p", "host_key": d.key, "command": "true"}
+			maps.Copy(in, more)
+			all.Go(func() { // at once, whatever the number of cores: all of it is waiting
+				if err := leaves(t, e, d, in); err != nil {
+					t.Errorf("%s %s: %v", from, name, err)
 				}
 			})
 		}
 	}
+	all.Wait()
+}
+
+// leaves runs three attempts that end after 300 ms, and waits until the host has no connection of theirs.
+func leaves(t *testing.T, e *ssh.Executor, d *deaf, in map[string]any) error {
+	for range 3 {
+		call, _ := conformance.Call(t, in)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		done := make(chan error, 1)
+		go func() { _, err := e.Run(ctx, call); done <- err }()
+		select {
+		case err := <-done:
+			if err == nil {
+				return errors.New("it was run")
+			}
+		case <-time.After(40 * time.Second):
+			return fmt.Errorf("it still runs %v after its end", time.Since(began))
+		}
+	}
+	for end := time.Now().Add(40 * time.Second); d.open.Load() > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("%d connections are left", d.open.Load())
+		}
+	}
+	return nil
 }

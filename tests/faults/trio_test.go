@@ -31,6 +31,7 @@ type trio struct {
 	routes   [3]int
 	accounts string
 	running  [3]*exec.Cmd // nil: down
+	held     [3][]int     // sockets that keep the ports of a server that is down
 }
 
 func newTrio(t *testing.T, workers ...string) *trio {
@@ -46,20 +47,37 @@ func newTrio(t *testing.T, workers ...string) *trio {
 	}
 	n.accounts = queue.ServerConfig("", users)
 	for i := range 3 {
-		n.clients[i], n.routes[i] = freePort(t), freePort(t)
+		n.clients[i], n.routes[i] = n.hold(i, 0), n.hold(i, 0)
+		t.Cleanup(func() { n.release(i) })
 	}
 	return n
 }
 
-// freePort is a port that nobody listened on a moment ago.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// hold keeps a port (0: a free one) for a server that is down: nobody gets it meanwhile, and who connects is refused, as nothing listens.
+func (n *trio) hold(i, port int) int {
+	n.t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	n.held[i] = append(n.held[i], fd)
+	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		n.t.Fatalf("hold port %d: %v", port, err)
+	}
+	bound, err := syscall.Getsockname(fd)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return bound.(*syscall.SockaddrInet4).Port
+}
+
+// release lets go of the ports that a server had.
+func (n *trio) release(i int) {
+	for _, fd := range n.held[i] {
+		_ = syscall.Close(fd)
+	}
+	n.held[i] = nil
 }
 
 func (n *trio) start(i int) {
@@ -84,12 +102,20 @@ func (n *trio) start(i int) {
 	cmd := exec.Command(n.program, "-c", file)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	n.release(i)
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
 	_ = log.Close()
 	n.running[i] = cmd
 	n.t.Cleanup(func() { n.kill(i) })
+	eventually(n.t, fmt.Sprintf("n%d listens", i), func() error {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", n.clients[i]))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err
+	})
 }
 
 func (n *trio) kill(i int) {
@@ -97,6 +123,8 @@ func (n *trio) kill(i int) {
 		n.running[i] = nil
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
+		n.hold(i, n.clients[i])
+		n.hold(i, n.routes[i])
 	}
 }
 
@@ -136,7 +164,7 @@ func (n *trio) complete() (leader int) {
 			}
 			is := s.CachedInfo().Cluster
 			if is == nil || len(is.Replicas) != 2 || !is.Replicas[0].Current || !is.Replicas[1].Current {
-				return fmt.Errorf("it has %+v", is)
+				return fmt.Errorf("it wants %d copies and has %+v", s.CachedInfo().Config.Replicas, is)
 			}
 			for c := range s.ListConsumers(n.t.Context()).Info() {
 				if c.Cluster == nil || len(c.Cluster.Replicas) != 2 {

@@ -68,7 +68,7 @@ type Conn struct {
 	reconnected chan struct{} // capacity 1
 	closed      chan struct{} // closed by Close
 	closeOnce   sync.Once
-	running     sync.WaitGroup // goroutines that Close ends
+	running     group // goroutines that Close ends
 
 	ensuring sync.Mutex // held while streams and consumers are made; taken before mu
 	relay    *relay
@@ -273,7 +273,7 @@ func (c *Conn) Close() {
 			_ = c.nc.FlushTimeout(closeTimeout) // best effort: a lost ack only causes a redelivery
 		}
 		c.nc.Close()
-		c.running.Wait()
+		c.running.end()
 	})
 }
 

@@ -31,11 +31,15 @@ func (c *Conn) SubscribeEvents(ctx context.Context, topic string, buffer int) (<
 	}
 	sub.SetClosedHandler(func(string) { close(ended) }) // after the last call of the handler above
 	stop := context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() })
-	c.running.Go(func() {
+	err = c.running.start(func() {
 		<-ended // closing the connection also ends it
 		stop()
 		close(events)
 	})
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("subscribe to events %s: %w", topic, err)
+	}
 	if err := c.call(ctx, c.nc.FlushWithContext); err != nil {
 		_ = sub.Unsubscribe()
 		return nil, fmt.Errorf("subscribe to events %s: %w", topic, err)

@@ -55,7 +55,9 @@ func (c *Conn) RelayPulls(worker string) error {
 		return fmt.Errorf("relay pulls: %w", closedErr(err))
 	}
 	if len(r.workers) == 0 {
-		c.running.Go(r.run)
+		if err := c.running.start(r.run); err != nil {
+			return fmt.Errorf("relay pulls: %w", err)
+		}
 	}
 	r.workers[worker] = true
 	return nil

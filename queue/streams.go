@@ -418,8 +418,10 @@ func (c *Conn) watchDeletions() error {
 			}
 		}
 	}
+	if err := c.running.start(func() { c.repair(deleted) }); err != nil {
+		return err
+	}
 	c.watched = true
-	c.running.Go(func() { c.repair(deleted) })
 	return nil
 }
 

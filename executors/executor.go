@@ -118,6 +118,14 @@ type Call struct {
 	// none: to the log of the worker. It may be kept. nil: there are none.
 	Redact func(text string) string
 	Lease  Lease // never nil
+
+	// What executors of models and agents use. In each a nil means that there is none; [Call.Tell] and [Call.Record] mind that.
+	Live      func(Piece)                                                // see [Call.Tell]
+	Used      func(model string, u Usage)                                // see [Call.Record]
+	Spent     Usage                                                      // of earlier attempts of this run of the task, as far as is known
+	Toolbox   Toolbox                                                    // other executors as tools
+	Catalogue func(ctx context.Context) ([]Description, error)           // the executors of the whole cluster, as live workers describe them
+	ModelKey  func(ctx context.Context, provider string) (string, error) // the key that whoever started the task sent along (spec 5.7); empty: none
 }
 
 // Reporter takes what an executor says while it runs. Its methods never block for long, may be called from several

@@ -1,0 +1,27 @@
+package executors
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Toolbox lets an attempt use other executors of its worker as an agent's tools. Which ones, the worker's operator says.
+type Toolbox interface {
+	// Tool describes an executor that the attempt may use. The error, which is permanent, says that there is none of this id, or how an
+	// operator allows it.
+	Tool(executor string) (Description, error)
+	// Use runs it once, within the attempt: under its context, its lease and its time. The result is JSON.
+	Use(ctx context.Context, use ToolUse) (json.RawMessage, error)
+}
+
+// ToolUse is one use of an executor as a tool.
+type ToolUse struct {
+	Executor string
+	// Fixed are the inputs that the task's author has set, a JSON object or nil. They go before Arguments; only here may secrets and a
+	// connection be named.
+	Fixed json.RawMessage
+	// Arguments are what the model chose, a JSON object: data, whose names of secrets are refused.
+	Arguments json.RawMessage
+	// Number counts the uses within the attempt, from 1: it makes the idempotency key of each.
+	Number int
+}

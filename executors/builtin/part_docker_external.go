@@ -30,8 +30,11 @@ func (e *engine) Run(ctx context.Context, c external.Container, pipes protocol.P
 	exit, err := e.Engine.Run(ctx, owner, docker.Container{Image: c.Image, Env: c.Env, WorkingDir: c.Dir, Grace: pipes.KillGrace},
 		docker.Streams{Stdin: pipes.Stdin, Stdout: pipes.Stdout, Stderr: pipes.Stderr})
 	words := fmt.Sprintf("exit code %d", exit.Code)
-	if exit.OOMKilled {
+	switch {
+	case exit.OOMKilled:
 		words += ", as it had more memory than it may"
+	case exit.Killed:
+		words += ", as it was killed, maybe for having more memory than it may"
 	}
 	return words, err
 }

@@ -142,6 +142,8 @@ type Result struct {
 	StdoutAs    string          `json:"stdout_encoding,omitempty"`
 	StderrAs    string          `json:"stderr_encoding,omitempty"`
 	Truncated   bool            `json:"truncated,omitempty"`
+
+	killed bool // the engine does not say why
 }
 
 // Run implements [executors.Executor]. A container that exits with another code than 0 is a success of the task, unless fail_on_error is

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/client"
+
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/conformance"
 	"github.com/taskgrove/taskgrove/executors/docker"
@@ -130,11 +132,7 @@ func TestStdinIsRead(t *testing.T) {
 func TestLimitsReachTheContainer(t *testing.T) {
 	t.Parallel()
 	image, e := dockertest.Image(t), newExecutor(t, docker.Config{MaxOutputBytes: 10_000})
-	got := mustRun(t, e, inputs{"image": image, "command": "eat 200 sleep 5", "resources": inputs{"memory": "32m", "cpu": "0.5", "pids": 50, "shm": "1m"}})
-	if got.ExitCode != 137 || !got.OOMKilled || got.Success {
-		t.Errorf("over its memory: got %+v", got)
-	}
-	got = mustRun(t, e, inputs{"image": image, "command": "flood 100"})
+	got := mustRun(t, e, inputs{"image": image, "command": "flood 100"})
 	if len(got.Logs) != 10_000 || !got.Truncated {
 		t.Errorf("output: kept %d bytes, truncated %v", len(got.Logs), got.Truncated)
 	}
@@ -150,6 +148,46 @@ func TestLimitsReachTheContainer(t *testing.T) {
 	if got.Logs != "y" {
 		t.Errorf("tmpfs: %+v", got)
 	}
+}
+
+// TestTellsOfTooLittleMemory tries it a few times, as an engine may lose the event that tells it so. It then says no more than it knows.
+func TestTellsOfTooLittleMemory(t *testing.T) {
+	t.Parallel()
+	image, e := dockertest.Image(t), newExecutor(t, docker.Config{})
+	in := inputs{"image": image, "command": "eat 200 sleep 5", "fail_on_error": true, "resources": inputs{"memory": "32m", "cpu": "0.5", "pids": 50, "shm": "1m"}}
+	for range 5 {
+		got, _, err := run(t, e, in)
+		if got == nil || got.ExitCode != 137 || got.Success || err == nil || !strings.Contains(err.Error(), "more memory than it may have)") {
+			t.Fatalf("over its memory: got %+v, %v", got, err)
+		}
+		if got.OOMKilled {
+			if want := "container ended with exit code 137 (it needed more memory than it may have)"; err.Error() != want {
+				t.Errorf("got %q, want %q", err, want)
+			}
+			return
+		}
+	}
+	t.Error("the engine never said that the container had more memory than it may")
+}
+
+// TestTellsThatItWasKilled has somebody else kill the container: the engine does not know why.
+func TestTellsThatItWasKilled(t *testing.T) {
+	t.Parallel()
+	image, e, cli := dockertest.Image(t), newExecutor(t, docker.Config{}), dockertest.Client(t)
+	call, recorder := attempt(t, inputs{"image": image, "command": "deaf say ready sleep 600", "timeout": 600, "fail_on_error": true})
+	go func() {
+		<-recorder.Logged("stdout: ready")
+		for _, id := range dockertest.Containers(t, cli, "taskgrove.task="+call.TaskID) {
+			_, _ = cli.ContainerKill(t.Context(), id, client.ContainerKillOptions{})
+		}
+	}()
+	out, err := e.Run(t.Context(), call)
+	got, _ := out.Value().(*docker.Result)
+	want := "container ended with exit code 137 (it was killed, and may have needed more memory than it may have): ready"
+	if got == nil || got.ExitCode != 137 || got.OOMKilled || err == nil || err.Error() != want {
+		t.Errorf("got %+v, %v, want %q", got, err, want)
+	}
+	wantNothingLeft(t)
 }
 
 func TestMountsAnAllowedDirectory(t *testing.T) {

@@ -159,6 +159,7 @@ type Exit struct {
 	Container string // its id
 	Code      int    // 128 and more: by a signal
 	OOMKilled bool   // it had more memory than it may
+	Killed    bool   // by SIGKILL, and neither by this package nor, as far as the engine knows, for its memory
 	Image     string // the whole name that the image was found by
 	ImageID   string // sha256:... of the image's configuration
 	Digest    string // sha256:... of the manifest, which a registry has it under; empty: it never came from one

@@ -275,7 +275,7 @@ func (o *outputs) close() {
 func (o *outputs) result(in *input, exit Exit) *Result {
 	r := &Result{
 		ContainerID: exit.Container, ExitCode: exit.Code, Image: in.Image, Command: in.Command,
-		ImageID: exit.ImageID, ImageDigest: exit.Digest, OOMKilled: exit.OOMKilled, Truncated: o.logs.Truncated(),
+		ImageID: exit.ImageID, ImageDigest: exit.Digest, OOMKilled: exit.OOMKilled, Truncated: o.logs.Truncated(), killed: exit.Killed,
 	}
 	r.Logs, r.Encoding = executors.Faithful(o.logs.Bytes(), o.logs.Truncated())
 	if in.Separate {
@@ -292,8 +292,11 @@ const maxErrorBytes = 1000
 // failure is the error of a container that failed while fail_on_error is set. It shows the end of the output, which usually says why.
 func (r *Result) failure() error {
 	text := fmt.Sprintf("container ended with exit code %d", r.ExitCode)
-	if r.OOMKilled {
+	switch {
+	case r.OOMKilled:
 		text += " (it needed more memory than it may have)"
+	case r.killed:
+		text += " (it was killed, and may have needed more memory than it may have)"
 	}
 	logs := strings.TrimSpace(r.Logs)
 	if len(logs) > maxErrorBytes {

@@ -166,11 +166,7 @@ func (r *run) exitedWith(ctx context.Context, how ending, copied <-chan struct{}
 		return executors.Ended(ctx, fmt.Errorf("wait for container: %w", rootCause(how.err)))
 	}
 	r.exit.Code = how.code
-	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainWithin)
-	defer cancel()
-	if got, err := r.cli.ContainerInspect(asking, r.exit.Container, client.ContainerInspectOptions{}); err == nil && got.Container.State != nil {
-		r.exit.OOMKilled = got.Container.State.OOMKilled
-	}
+	r.whyKilled(ctx)
 	return nil
 }
 

@@ -75,7 +75,18 @@ func try(t testing.TB, cli *client.Client, image string) error {
 // Containers are the ids of the containers with a label, whatever their state.
 func Containers(t testing.TB, cli *client.Client, label string) []string {
 	t.Helper()
-	all, err := cli.ContainerList(context.WithoutCancel(t.Context()), client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("label", label)})
+	return containers(t, cli, "label", label)
+}
+
+// ContainersOf are the ids of the containers of an image, whatever their state.
+func ContainersOf(t testing.TB, cli *client.Client, image string) []string {
+	t.Helper()
+	return containers(t, cli, "ancestor", image)
+}
+
+func containers(t testing.TB, cli *client.Client, filter, value string) []string {
+	t.Helper()
+	all, err := cli.ContainerList(context.WithoutCancel(t.Context()), client.ContainerListOptions{All: true, Filters: client.Filters{}.Add(filter, value)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,8 @@ type tenure struct {
 	mu      sync.Mutex
 	held    []*holding // by running attempts, and the last one
 	changed chan struct{}
-	watches sync.WaitGroup
+	ended   bool
+	watches sync.WaitGroup // gets nobody more once it has ended
 }
 
 // holding is one lease, and how many attempts run under it.
@@ -62,7 +63,9 @@ func (t *tenure) enter(lease executors.Lease) {
 	t.held = append(t.held, h)
 	t.dropUnused()
 	t.bump()
-	t.watches.Go(func() { t.follow(h) })
+	if !t.ended { // an attempt may begin while the process ends
+		t.watches.Go(func() { t.follow(h) })
+	}
 }
 
 // leave takes an attempt away.
@@ -117,6 +120,9 @@ func (t *tenure) follow(h *holding) {
 
 // end waits for the goroutines.
 func (t *tenure) end() {
+	t.mu.Lock()
+	t.ended = true
+	t.mu.Unlock()
 	close(t.stop)
 	t.watches.Wait()
 }

@@ -40,7 +40,8 @@ type Ended struct {
 	Result    []byte        // JSON; nil: null
 	Error     string
 	Detail    string
-	// Receipt: the row was written when the task was cancelled; only result and finish are added to it.
+	Used      []Used // of models
+	// Receipt: the row was written when the task was cancelled; only result, usage and finish are added to it.
 	Receipt bool
 	Chunked bool // the result waits in the store, in parts
 	Unknown bool // nobody has the executor: Error is to be completed by [UnknownExecutor]

@@ -23,6 +23,7 @@ type Result struct {
 	Offer          bool          // its slot waits for a task that it unlocks
 	UnlocksNothing bool          // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
 	Facts          Facts
+	Used           []Used        // of models, whatever the end
 	Unstarted      bool          // with [OutcomeReturned] and [OutcomeCancelled]: it never began
 	Waited         time.Duration // from the answer to its claim to its start, by its worker's clock
 	// Ran is how long the attempt took, by its worker's clock: only a difference, as that clock may show any time. NotBefore is when it
@@ -69,7 +70,7 @@ func (d *Decision) Settle(res Result) bool {
 			r.StartedAt = time.Time{}
 		}
 		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCancelled, Worker: r.Worker,
-			StartedAt: r.StartedAt, Result: res.Value, Chunked: res.Chunked, Receipt: true})
+			StartedAt: r.StartedAt, Result: res.Value, Chunked: res.Chunked, Used: res.Used, Receipt: true})
 		d.hold(r, 0)
 		return true
 	default:
@@ -78,7 +79,7 @@ func (d *Decision) Settle(res Result) bool {
 	if res.Waited > 0 && !res.Early {
 		r.StartedAt = res.began(r.StartedAt, d.now)
 	}
-	end := Ended{Outcome: res.Outcome, Waited: res.Waited, Result: res.Value, Chunked: res.Chunked, Error: res.Error, Detail: res.Detail}
+	end := Ended{Outcome: res.Outcome, Waited: res.Waited, Result: res.Value, Chunked: res.Chunked, Used: res.Used, Error: res.Error, Detail: res.Detail}
 	switch res.Outcome {
 	case OutcomeCompleted:
 		end.Counted = true

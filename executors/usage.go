@@ -2,16 +2,23 @@ package executors
 
 // Usage is what calls of models have used.
 type Usage struct {
-	Calls            int64 // that were answered
-	PromptTokens     int64 // all that was read, those from a cache too
-	CompletionTokens int64 // that were written, hidden reasoning too
-	CachedTokens     int64 // part of PromptTokens that came from the service's cache
-	CostNanos        int64 // billionths of the currency that the operator's prices are in
-	Unpriced         int64 // calls whose model has no price: CostNanos lacks them
+	Calls            int64  // that were answered
+	PromptTokens     int64  // all that was read, those from a cache too
+	CompletionTokens int64  // that were written, hidden reasoning too
+	CachedTokens     int64  // part of PromptTokens that came from the service's cache
+	CostNanos        int64  // billionths of Currency
+	Unpriced         int64  // calls whose cost is not known, as their model has no price: CostNanos lacks them
+	Currency         string // that the operator's prices are in, such as "USD"; empty: no call has a price
 }
 
-// Add adds what others used. Sums stay at the largest number.
+// Add adds what others used. Sums stay at the largest number. Costs in another currency can't be added: their calls count as unpriced.
 func (u *Usage) Add(other Usage) {
+	switch {
+	case u.Currency == "":
+		u.Currency = other.Currency
+	case other.Currency != "" && other.Currency != u.Currency:
+		other.CostNanos, other.Unpriced = 0, other.Calls
+	}
 	for _, sum := range []struct {
 		to *int64
 		n  int64

@@ -21,6 +21,18 @@ func TestUsageAdds(t *testing.T) {
 	}
 }
 
+func TestUsageKeepsCurrenciesApart(t *testing.T) {
+	t.Parallel()
+	sum := executors.Usage{Calls: 1, Unpriced: 1}
+	sum.Add(executors.Usage{Calls: 2, CostNanos: 5, Currency: "USD"})
+	sum.Add(executors.Usage{Calls: 3, CostNanos: 7, Currency: "EUR", CompletionTokens: 4})
+	sum.Add(executors.Usage{Calls: 1, Unpriced: 1})
+	want := executors.Usage{Calls: 7, CompletionTokens: 4, CostNanos: 5, Unpriced: 5, Currency: "USD"}
+	if sum != want {
+		t.Errorf("got %+v, want %+v", sum, want)
+	}
+}
+
 func TestCallsWithoutListenersMayTell(t *testing.T) {
 	t.Parallel()
 	call := &executors.Call{}

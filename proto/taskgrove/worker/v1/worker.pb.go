@@ -155,6 +155,7 @@ type Work struct {
 	Unlocks        bool                   `protobuf:"varint,16,opt,name=unlocks,proto3" json:"unlocks,omitempty"` // tasks depend on it: its result may offer its slot to one of them
 	Ahead          bool                   `protobuf:"varint,18,opt,name=ahead,proto3" json:"ahead,omitempty"`     // may be claimed before it has a slot; see also Beat
 	Demo           bool                   `protobuf:"varint,21,opt,name=demo,proto3" json:"demo,omitempty"`       // not to be run: the worker makes up a result
+	Spent          []*Usage               `protobuf:"bytes,22,rep,name=spent,proto3" json:"spent,omitempty"`      // what earlier attempts of this run of the task used of models, one for each currency; model is empty
 	Facts          uint64                 `protobuf:"varint,17,opt,name=facts,proto3" json:"facts,omitempty"`     // what the coordinator knows of the task, packed; to be given back in Grant and Result
 	// Further attempts in the same message, of the same pool and priority, each whole but for this field. Only while all live workers of the pool
 	// have feature level 3: others don't see them, and reconcile offers them again.
@@ -321,6 +322,13 @@ func (x *Work) GetDemo() bool {
 		return x.Demo
 	}
 	return false
+}
+
+func (x *Work) GetSpent() []*Usage {
+	if x != nil {
+		return x.Spent
+	}
+	return nil
 }
 
 func (x *Work) GetFacts() uint64 {
@@ -597,6 +605,7 @@ type Result struct {
 	UnlocksNothing bool         `protobuf:"varint,13,opt,name=unlocks_nothing,json=unlocksNothing,proto3" json:"unlocks_nothing,omitempty"` // its Work did not say that it unlocks others: a hint; where it is wrong, a followup tells them
 	Facts          uint64       `protobuf:"varint,14,opt,name=facts,proto3" json:"facts,omitempty"`                                         // of its Work: a hint, as in Grant
 	WaitedUs       int64        `protobuf:"varint,31,opt,name=waited_us,json=waitedUs,proto3" json:"waited_us,omitempty"`                   // from the answer to its claim to its start, if that was noticeable
+	Usage          []*Usage     `protobuf:"bytes,32,rep,name=usage,proto3" json:"usage,omitempty"`                                          // of models, by model; at most 17. Coordinators before 0.6 drop it
 	PartsBefore    bool         `protobuf:"varint,30,opt,name=parts_before,json=partsBefore,proto3" json:"parts_before,omitempty"`          // with completed_in_chunks or value_size: parts of the value may lie before it in RESULTS
 	// The end as version 1 said it, with the value in 4 or its size in 5 whatever the outcome. Read, never written.
 	OutcomeV1     OutcomeV1 `protobuf:"varint,3,opt,name=outcome_v1,json=outcomeV1,proto3,enum=taskgrove.worker.v1.OutcomeV1" json:"outcome_v1,omitempty"`
@@ -771,6 +780,13 @@ func (x *Result) GetWaitedUs() int64 {
 		return x.WaitedUs
 	}
 	return 0
+}
+
+func (x *Result) GetUsage() []*Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
 }
 
 func (x *Result) GetPartsBefore() bool {
@@ -1030,6 +1046,107 @@ func (*TimedOut) Descriptor() ([]byte, []int) {
 	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
+// Usage is what calls of a model have used.
+type Usage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Currency      string                 `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"`                     // of cost_nanos; empty: no call has a price
+	Calls         int64                  `protobuf:"varint,3,opt,name=calls,proto3" json:"calls,omitempty"`                          // that were answered
+	Prompt        int64                  `protobuf:"varint,4,opt,name=prompt,proto3" json:"prompt,omitempty"`                        // tokens that were read, those from a cache too
+	Completion    int64                  `protobuf:"varint,5,opt,name=completion,proto3" json:"completion,omitempty"`                // tokens that were written
+	Cached        int64                  `protobuf:"varint,6,opt,name=cached,proto3" json:"cached,omitempty"`                        // part of prompt that came from the service's cache
+	CostNanos     int64                  `protobuf:"varint,7,opt,name=cost_nanos,json=costNanos,proto3" json:"cost_nanos,omitempty"` // billionths
+	Unpriced      int64                  `protobuf:"varint,8,opt,name=unpriced,proto3" json:"unpriced,omitempty"`                    // calls whose cost is not known: cost_nanos lacks them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Usage) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Usage) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Usage) GetCalls() int64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Usage) GetPrompt() int64 {
+	if x != nil {
+		return x.Prompt
+	}
+	return 0
+}
+
+func (x *Usage) GetCompletion() int64 {
+	if x != nil {
+		return x.Completion
+	}
+	return 0
+}
+
+func (x *Usage) GetCached() int64 {
+	if x != nil {
+		return x.Cached
+	}
+	return 0
+}
+
+func (x *Usage) GetCostNanos() int64 {
+	if x != nil {
+		return x.CostNanos
+	}
+	return 0
+}
+
+func (x *Usage) GetUnpriced() int64 {
+	if x != nil {
+		return x.Unpriced
+	}
+	return 0
+}
+
 // ResultBatch travels in the RESULTS stream.
 type ResultBatch struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1045,7 +1162,7 @@ type ResultBatch struct {
 
 func (x *ResultBatch) Reset() {
 	*x = ResultBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1174,7 @@ func (x *ResultBatch) String() string {
 func (*ResultBatch) ProtoMessage() {}
 
 func (x *ResultBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1187,7 @@ func (x *ResultBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultBatch.ProtoReflect.Descriptor instead.
 func (*ResultBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ResultBatch) GetVersion() uint32 {
@@ -1112,7 +1229,7 @@ type PoolCapacity struct {
 
 func (x *PoolCapacity) Reset() {
 	*x = PoolCapacity{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1241,7 @@ func (x *PoolCapacity) String() string {
 func (*PoolCapacity) ProtoMessage() {}
 
 func (x *PoolCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1254,7 @@ func (x *PoolCapacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolCapacity.ProtoReflect.Descriptor instead.
 func (*PoolCapacity) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PoolCapacity) GetPool() string {
@@ -1186,7 +1303,7 @@ type Beat struct {
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1315,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1328,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Beat) GetVersion() uint32 {
@@ -1350,7 +1467,7 @@ type Description struct {
 
 func (x *Description) Reset() {
 	*x = Description{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1479,7 @@ func (x *Description) String() string {
 func (*Description) ProtoMessage() {}
 
 func (x *Description) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1492,7 @@ func (x *Description) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description.ProtoReflect.Descriptor instead.
 func (*Description) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Description) GetId() string {
@@ -1496,7 +1613,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1625,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1638,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Fault) GetPool() string {
@@ -1571,7 +1688,7 @@ type BeatReply struct {
 
 func (x *BeatReply) Reset() {
 	*x = BeatReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1700,7 @@ func (x *BeatReply) String() string {
 func (*BeatReply) ProtoMessage() {}
 
 func (x *BeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1713,7 @@ func (x *BeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatReply.ProtoReflect.Descriptor instead.
 func (*BeatReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BeatReply) GetNumber() uint64 {
@@ -1689,7 +1806,7 @@ type News struct {
 
 func (x *News) Reset() {
 	*x = News{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1701,7 +1818,7 @@ func (x *News) String() string {
 func (*News) ProtoMessage() {}
 
 func (x *News) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1714,7 +1831,7 @@ func (x *News) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use News.ProtoReflect.Descriptor instead.
 func (*News) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *News) GetReceipts() []*Attempt {
@@ -1760,7 +1877,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1889,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1902,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Handover) GetAfter() *Attempt {
@@ -1835,7 +1952,7 @@ type ProgressBatch struct {
 
 func (x *ProgressBatch) Reset() {
 	*x = ProgressBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1964,7 @@ func (x *ProgressBatch) String() string {
 func (*ProgressBatch) ProtoMessage() {}
 
 func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1977,7 @@ func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressBatch.ProtoReflect.Descriptor instead.
 func (*ProgressBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ProgressBatch) GetVersion() uint32 {
@@ -1896,7 +2013,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1908,7 +2025,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1921,7 +2038,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Progress) GetAttempt() *Attempt {
@@ -1963,7 +2080,7 @@ type LogBatch struct {
 
 func (x *LogBatch) Reset() {
 	*x = LogBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2092,7 @@ func (x *LogBatch) String() string {
 func (*LogBatch) ProtoMessage() {}
 
 func (x *LogBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2105,7 @@ func (x *LogBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogBatch.ProtoReflect.Descriptor instead.
 func (*LogBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogBatch) GetVersion() uint32 {
@@ -2018,7 +2135,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2030,7 +2147,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,7 +2160,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LogLine) GetAttempt() *Attempt {
@@ -2096,7 +2213,7 @@ type ChunkRequest struct {
 
 func (x *ChunkRequest) Reset() {
 	*x = ChunkRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2108,7 +2225,7 @@ func (x *ChunkRequest) String() string {
 func (*ChunkRequest) ProtoMessage() {}
 
 func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2121,7 +2238,7 @@ func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
 func (*ChunkRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ChunkRequest) GetVersion() uint32 {
@@ -2171,7 +2288,7 @@ type ChunkReply struct {
 
 func (x *ChunkReply) Reset() {
 	*x = ChunkReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2183,7 +2300,7 @@ func (x *ChunkReply) String() string {
 func (*ChunkReply) ProtoMessage() {}
 
 func (x *ChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2196,7 +2313,7 @@ func (x *ChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReply.ProtoReflect.Descriptor instead.
 func (*ChunkReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ChunkReply) GetError() string {
@@ -2239,7 +2356,7 @@ type InputsRequest struct {
 
 func (x *InputsRequest) Reset() {
 	*x = InputsRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2368,7 @@ func (x *InputsRequest) String() string {
 func (*InputsRequest) ProtoMessage() {}
 
 func (x *InputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,7 +2381,7 @@ func (x *InputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsRequest.ProtoReflect.Descriptor instead.
 func (*InputsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *InputsRequest) GetVersion() uint32 {
@@ -2302,7 +2419,7 @@ type InputsReply struct {
 
 func (x *InputsReply) Reset() {
 	*x = InputsReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +2431,7 @@ func (x *InputsReply) String() string {
 func (*InputsReply) ProtoMessage() {}
 
 func (x *InputsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +2444,7 @@ func (x *InputsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsReply.ProtoReflect.Descriptor instead.
 func (*InputsReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *InputsReply) GetData() []byte {
@@ -2382,7 +2499,7 @@ type Description_Example struct {
 
 func (x *Description_Example) Reset() {
 	*x = Description_Example{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2511,7 @@ func (x *Description_Example) String() string {
 func (*Description_Example) ProtoMessage() {}
 
 func (x *Description_Example) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2524,7 @@ func (x *Description_Example) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description_Example.ProtoReflect.Descriptor instead.
 func (*Description_Example) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13, 0}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14, 0}
 }
 
 func (x *Description_Example) GetTitle() string {
@@ -2428,7 +2545,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xe5\x04\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\x97\x05\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -2452,7 +2569,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\auser_id\x18\x0f \x01(\tR\x06userId\x12\x18\n" +
 	"\aunlocks\x18\x10 \x01(\bR\aunlocks\x12\x14\n" +
 	"\x05ahead\x18\x12 \x01(\bR\x05ahead\x12\x12\n" +
-	"\x04demo\x18\x15 \x01(\bR\x04demo\x12\x14\n" +
+	"\x04demo\x18\x15 \x01(\bR\x04demo\x120\n" +
+	"\x05spent\x18\x16 \x03(\v2\x1a.taskgrove.worker.v1.UsageR\x05spent\x12\x14\n" +
 	"\x05facts\x18\x11 \x01(\x04R\x05facts\x12-\n" +
 	"\x04more\x18\x13 \x03(\v2\x19.taskgrove.worker.v1.WorkR\x04more\x12\x1e\n" +
 	"\n" +
@@ -2472,7 +2590,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xb4\x06\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xe6\x06\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1e\n" +
@@ -2491,7 +2609,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05offer\x18\f \x01(\bR\x05offer\x12'\n" +
 	"\x0funlocks_nothing\x18\r \x01(\bR\x0eunlocksNothing\x12\x14\n" +
 	"\x05facts\x18\x0e \x01(\x04R\x05facts\x12\x1b\n" +
-	"\twaited_us\x18\x1f \x01(\x03R\bwaitedUs\x12!\n" +
+	"\twaited_us\x18\x1f \x01(\x03R\bwaitedUs\x120\n" +
+	"\x05usage\x18  \x03(\v2\x1a.taskgrove.worker.v1.UsageR\x05usage\x12!\n" +
 	"\fparts_before\x18\x1e \x01(\bR\vpartsBefore\x12=\n" +
 	"\n" +
 	"outcome_v1\x18\x03 \x01(\x0e2\x1e.taskgrove.worker.v1.OutcomeV1R\toutcomeV1\x12!\n" +
@@ -2508,7 +2627,19 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\bReturned\x12\x1c\n" +
 	"\tunstarted\x18\x01 \x01(\bR\tunstarted\"\n" +
 	"\n" +
-	"\bTimedOut\"\xb3\x01\n" +
+	"\bTimedOut\"\xda\x01\n" +
+	"\x05Usage\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\x12\x14\n" +
+	"\x05calls\x18\x03 \x01(\x03R\x05calls\x12\x16\n" +
+	"\x06prompt\x18\x04 \x01(\x03R\x06prompt\x12\x1e\n" +
+	"\n" +
+	"completion\x18\x05 \x01(\x03R\n" +
+	"completion\x12\x16\n" +
+	"\x06cached\x18\x06 \x01(\x03R\x06cached\x12\x1d\n" +
+	"\n" +
+	"cost_nanos\x18\a \x01(\x03R\tcostNanos\x12\x1a\n" +
+	"\bunpriced\x18\b \x01(\x03R\bunpriced\"\xb3\x01\n" +
 	"\vResultBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x125\n" +
@@ -2667,7 +2798,7 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(Verdict)(0),                // 0: taskgrove.worker.v1.Verdict
 	(OutcomeV1)(0),              // 1: taskgrove.worker.v1.OutcomeV1
@@ -2681,67 +2812,70 @@ var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(*Cancelled)(nil),           // 9: taskgrove.worker.v1.Cancelled
 	(*Returned)(nil),            // 10: taskgrove.worker.v1.Returned
 	(*TimedOut)(nil),            // 11: taskgrove.worker.v1.TimedOut
-	(*ResultBatch)(nil),         // 12: taskgrove.worker.v1.ResultBatch
-	(*PoolCapacity)(nil),        // 13: taskgrove.worker.v1.PoolCapacity
-	(*Beat)(nil),                // 14: taskgrove.worker.v1.Beat
-	(*Description)(nil),         // 15: taskgrove.worker.v1.Description
-	(*Fault)(nil),               // 16: taskgrove.worker.v1.Fault
-	(*BeatReply)(nil),           // 17: taskgrove.worker.v1.BeatReply
-	(*News)(nil),                // 18: taskgrove.worker.v1.News
-	(*Handover)(nil),            // 19: taskgrove.worker.v1.Handover
-	(*ProgressBatch)(nil),       // 20: taskgrove.worker.v1.ProgressBatch
-	(*Progress)(nil),            // 21: taskgrove.worker.v1.Progress
-	(*LogBatch)(nil),            // 22: taskgrove.worker.v1.LogBatch
-	(*LogLine)(nil),             // 23: taskgrove.worker.v1.LogLine
-	(*ChunkRequest)(nil),        // 24: taskgrove.worker.v1.ChunkRequest
-	(*ChunkReply)(nil),          // 25: taskgrove.worker.v1.ChunkReply
-	(*InputsRequest)(nil),       // 26: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),         // 27: taskgrove.worker.v1.InputsReply
-	(*Description_Example)(nil), // 28: taskgrove.worker.v1.Description.Example
-	nil,                         // 29: taskgrove.worker.v1.Handover.HeaderEntry
+	(*Usage)(nil),               // 12: taskgrove.worker.v1.Usage
+	(*ResultBatch)(nil),         // 13: taskgrove.worker.v1.ResultBatch
+	(*PoolCapacity)(nil),        // 14: taskgrove.worker.v1.PoolCapacity
+	(*Beat)(nil),                // 15: taskgrove.worker.v1.Beat
+	(*Description)(nil),         // 16: taskgrove.worker.v1.Description
+	(*Fault)(nil),               // 17: taskgrove.worker.v1.Fault
+	(*BeatReply)(nil),           // 18: taskgrove.worker.v1.BeatReply
+	(*News)(nil),                // 19: taskgrove.worker.v1.News
+	(*Handover)(nil),            // 20: taskgrove.worker.v1.Handover
+	(*ProgressBatch)(nil),       // 21: taskgrove.worker.v1.ProgressBatch
+	(*Progress)(nil),            // 22: taskgrove.worker.v1.Progress
+	(*LogBatch)(nil),            // 23: taskgrove.worker.v1.LogBatch
+	(*LogLine)(nil),             // 24: taskgrove.worker.v1.LogLine
+	(*ChunkRequest)(nil),        // 25: taskgrove.worker.v1.ChunkRequest
+	(*ChunkReply)(nil),          // 26: taskgrove.worker.v1.ChunkReply
+	(*InputsRequest)(nil),       // 27: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),         // 28: taskgrove.worker.v1.InputsReply
+	(*Description_Example)(nil), // 29: taskgrove.worker.v1.Description.Example
+	nil,                         // 30: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
-	2,  // 1: taskgrove.worker.v1.Work.more:type_name -> taskgrove.worker.v1.Work
-	3,  // 2: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 3: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
-	0,  // 4: taskgrove.worker.v1.ClaimReply.verdicts:type_name -> taskgrove.worker.v1.Verdict
-	3,  // 5: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
-	8,  // 6: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
-	9,  // 7: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
-	10, // 8: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
-	11, // 9: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
-	1,  // 10: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
-	7,  // 11: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
-	24, // 12: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
-	13, // 13: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
-	3,  // 14: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 15: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 16: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
-	16, // 17: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
-	28, // 18: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
-	3,  // 19: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 20: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 21: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 22: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
-	3,  // 23: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 24: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	19, // 25: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
-	3,  // 26: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 27: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
-	2,  // 28: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	29, // 29: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	21, // 30: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	3,  // 31: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	23, // 32: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	3,  // 33: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 34: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 35: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	12, // 1: taskgrove.worker.v1.Work.spent:type_name -> taskgrove.worker.v1.Usage
+	2,  // 2: taskgrove.worker.v1.Work.more:type_name -> taskgrove.worker.v1.Work
+	3,  // 3: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 4: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
+	0,  // 5: taskgrove.worker.v1.ClaimReply.verdicts:type_name -> taskgrove.worker.v1.Verdict
+	3,  // 6: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 7: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
+	9,  // 8: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
+	10, // 9: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
+	11, // 10: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
+	12, // 11: taskgrove.worker.v1.Result.usage:type_name -> taskgrove.worker.v1.Usage
+	1,  // 12: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
+	7,  // 13: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
+	25, // 14: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
+	14, // 15: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
+	3,  // 16: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 17: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 18: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
+	17, // 19: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
+	29, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
+	3,  // 21: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 22: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 23: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 24: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
+	3,  // 25: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 26: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
+	20, // 27: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	3,  // 28: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 29: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	2,  // 30: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
+	30, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	22, // 32: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	3,  // 33: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	24, // 34: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	3,  // 35: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 36: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 37: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -2763,7 +2897,7 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,6 +12,10 @@ type Toolbox interface {
 	Tool(executor string) (Description, error)
 	// Use runs it once, within the attempt: under its context, its lease and its time. The result is JSON.
 	Use(ctx context.Context, use ToolUse) (json.RawMessage, error)
+	// Resolve is for tools that are no executors, such as those of an MCP server: fixed, which the task's author has set, is checked as the
+	// inputs of an executor that describes itself as d, and becomes the inputs of a call. Secrets and a connection that it names are in their
+	// places, and what the call reports is without them. All else is as in the attempt's own call.
+	Resolve(d Description, fixed json.RawMessage) (*Call, error)
 }
 
 // ToolUse is one use of an executor as a tool.

@@ -45,7 +45,7 @@ func parsed(t *testing.T, mode parser.Mode, wanted func(base string) bool) (all 
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && name != "." && (strings.HasPrefix(base, ".") || base == "testdata" || base == "tools" || base == "node_modules"):
+		case entry.IsDir() && name != "." && (strings.HasPrefix(base, ".") || base == "testdata" || name == "tools" || base == "node_modules"):
 			return filepath.SkipDir
 		case entry.IsDir() || !strings.HasSuffix(base, ".go") || !wanted(base):
 			return nil

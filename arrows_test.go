@@ -35,6 +35,7 @@ var arrows = []arrow{
 	{"internal/failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
 	{"internal/rawjson", nil, nil, "a text is JSON or not, whoever asks"},
 	{"internal/instrument", nil, all, "a metric is described without knowing what is measured"},
+	{"internal/porttest", nil, all, "a port is held without knowing for which server"},
 	{"internal/conceal", nil, []string{"github.com/"}, "a process is closed to others without knowing what it holds"},
 	{"internal/treefile", []string{"dag/...", "internal/rawjson"}, nil, "a file is read as a document, without knowing where it goes"},
 	{"internal/workerfile", []string{"internal/treefile", "executors/image", "executors/kubernetes/quantity"}, nil, "what an operator wrote is read, without knowing what becomes of it"},
@@ -42,7 +43,7 @@ var arrows = []arrow{
 	{"internal/config/docgen", []string{"internal/config"}, nil, "the manual of the settings is made of the settings"},
 
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
-	{"pg/pgtest", []string{"pg/pgserver"}, nil, "tests of any package may want a database, those of pg too"},
+	{"pg/pgtest", []string{"internal/porttest", "pg/pgserver"}, nil, "tests of any package may want a database, those of pg too"},
 	{"pg", []string{"dag"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
 	{"queue/natsserver", []string{"queue"}, nil, "the embedded server has the permissions that queue defines, and relays pulls as queue does"},
 	{"queue", nil, nil, "messages are bytes: transport must not know what a task is"},
@@ -52,6 +53,7 @@ var arrows = []arrow{
 		"a user's own program sets the guards of the built-in executors by the variables of the stock worker"},
 	{"executors/sql", []string{"executors/..."}, []string{"github.com/nats-io/", "github.com/spf13/"},
 		"a task's own database is reached by the same library as ours, and by nothing else of ours"},
+	{"executors/ssh/sshtest", []string{"internal/porttest"}, all, "a server is started without knowing who logs in"},
 	{"executors/...", []string{"executors/...", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
 

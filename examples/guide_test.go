@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 const (
@@ -98,19 +99,10 @@ func newGuide(t *testing.T) *guide {
 			g.env = append(g.env, entry)
 		}
 	}
-	grpc := freeAddress(t)
+	grpc := porttest.Address(t)
 	g.env = append(g.env, "PATH="+bin+":"+os.Getenv("PATH"),
 		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR="+grpc, "TASKGROVE_SERVER="+grpc)
 	return g
-}
-
-func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // command is a shell in a process group of its own.

@@ -4,16 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 // python starts the protocol's first server, the package aipartnerupflow, and gives its URL. make interop installs it.
@@ -22,12 +23,7 @@ func python(t *testing.T) string {
 	if program == "" {
 		t.Skip("the package aipartnerupflow is not installed: make interop does that, and runs this test")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := strconv.Itoa(porttest.Port(t))
 	dir := t.TempDir()
 	cmd := exec.Command(program)
 	cmd.Dir = dir

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,6 +25,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/conformance"
 	"github.com/taskgrove/taskgrove/executors/file"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 const accessKey, secretKey = "test-access", "test-secret-hunter2"
@@ -73,12 +73,7 @@ func buildS3(t testing.TB) string {
 func startS3(t testing.TB) *s3Server {
 	t.Helper()
 	program := buildS3(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := porttest.Address(t)
 	dir := t.TempDir()
 	for _, sub := range []string{"data", "meta"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {

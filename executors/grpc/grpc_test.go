@@ -18,6 +18,7 @@ import (
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 type object map[string]any
@@ -334,17 +335,12 @@ func TestCancelEndsTheCall(t *testing.T) {
 func TestSecretsShowNowhere(t *testing.T) {
 	g := serve(t, byV1)
 	e := newExecutor(t, grpccall.Config{})
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
 	const word = "hunter2-hunter2"
 	for name, in := range map[string]object{
 		"a server that repeats it": g.hello("SayHello", object{"metadata": object{"x-api-key": word}, "request": object{"code": 3, "name": "bad key " + word}}),
 		"bearer":                   g.hello("SayHello", object{"auth": object{"type": "bearer", "token": word}, "request": object{"code": 16, "name": word}}),
 		"basic":                    g.hello("SayHello", object{"auth": object{"type": "basic", "username": "me", "password": word}, "request": object{"code": 16, "name": word}}),
-		"nobody there":             g.hello("SayHello", object{"server": gone.Addr().String(), "auth": object{"type": "bearer", "token": word}}),
+		"nobody there":             g.hello("SayHello", object{"server": porttest.Address(t), "auth": object{"type": "bearer", "token": word}}),
 	} {
 		if _, err := run(t, e, in); err == nil || strings.Contains(err.Error(), word) {
 			t.Errorf("%s: got %v", name, err)

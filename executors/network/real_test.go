@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 // program finds one of Debian's, or ends the test.
@@ -37,7 +38,7 @@ func listening(t *testing.T, port int, name string, args ...string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = conn.Close()
@@ -49,20 +50,10 @@ func listening(t *testing.T, port int, name string, args ...string) {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // realProxies starts Debian's tinyproxy and microsocks, which want a user and password.
 func realProxies(t *testing.T) map[string]string {
 	tinyproxy, microsocks := program(t, "tinyproxy"), program(t, "microsocks")
-	port, socks := freePort(t), freePort(t)
+	port, socks := porttest.Port(t), porttest.Port(t)
 	conf := filepath.Join(t.TempDir(), "tinyproxy.conf")
 	text := fmt.Sprintf("Port %d\nListen 127.0.0.1\nTimeout 60\nBasicAuth ann hunter2\nMaxClients 100\nLogFile \"%s.log\"\n", port, conf)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
@@ -117,7 +108,7 @@ func TestRealProxies(t *testing.T) {
 		if err := dial(t, bad, "tcp", address); !executors.IsPermanent(err) || strings.Contains(err.Error(), "wrong-word") {
 			t.Errorf("%s: wrong credentials: got %v, want a permanent error", scheme, err)
 		}
-		gone := fmt.Sprintf("%s:%d", address[:strings.LastIndexByte(address, ':')], freePort(t))
+		gone := fmt.Sprintf("%s:%d", address[:strings.LastIndexByte(address, ':')], porttest.Port(t))
 		if err := dial(t, good, "tcp", gone); err == nil || executors.IsPermanent(err) {
 			t.Errorf("%s: nobody listens there: got %v, want an error that may pass", scheme, err)
 		}

@@ -5,7 +5,6 @@ import (
 	stdsql "database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/sql"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 // mariaServer is a MariaDB of its own.
@@ -92,12 +92,7 @@ func startMaria(t testing.TB) *mariaServer {
 		t.Fatal(err)
 	}
 	makeMaria(t, daemon, dir)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &mariaServer{port: l.Addr().(*net.TCPAddr).Port}
-	_ = l.Close()
+	s := &mariaServer{port: porttest.Port(t)}
 	cert, key := certificate(t, "127.0.0.1")
 	s.cert = cert
 	for name, text := range map[string][]byte{"cert.pem": cert, "key.pem": key} {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 // bouncerConfig is PgBouncer's, with its defaults but for addresses and the mode. Few connections to the server, so that
@@ -52,7 +54,7 @@ func Bouncer(t testing.TB, dsn string, opts BouncerOptions) string {
 		t.Fatal(err)
 	}
 	password, _ := u.User.Password()
-	port := freePort(t)
+	port := porttest.Port(t)
 	if opts.Mode == "" {
 		opts.Mode = "transaction"
 	}
@@ -75,16 +77,6 @@ func bouncerProgram() (string, error) {
 		return path, nil
 	}
 	return exec.LookPath("/usr/sbin/pgbouncer")
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // startBouncer starts it and waits until it is up.

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgserver"
 	"github.com/taskgrove/taskgrove/tests/faults"
@@ -46,7 +45,8 @@ type cluster struct {
 	parts    map[string][]*part
 	clients  []*client.Client
 	journal  *faults.Journal
-	trees    int // that all histories so far have stored
+	trees    int      // that all histories so far have stored
+	release  []func() // of ports
 
 	mu    sync.Mutex
 	jumps []time.Time // when Postgres's clock went ahead
@@ -121,7 +121,15 @@ func (c *cluster) start(ctx context.Context) (err error) {
 }
 
 func (c *cluster) startServers(ctx context.Context) (err error) {
-	cfg := pgserver.Config{DataDir: filepath.Join(c.dir, "postgres"), Port: freePort(), Settings: map[string]string{"max_connections": "200"}}
+	ofPostgres, err := c.port()
+	if err != nil {
+		return err
+	}
+	ofNATS, err := c.port()
+	if err != nil {
+		return err
+	}
+	cfg := pgserver.Config{DataDir: filepath.Join(c.dir, "postgres"), Port: ofPostgres, Settings: map[string]string{"max_connections": "200"}}
 	if _, err := os.Stat(clockLibrary); err == nil {
 		c.clock = filepath.Join(c.dir, "clock")
 		if err := c.setClock(0); err != nil {
@@ -142,7 +150,7 @@ func (c *cluster) startServers(ctx context.Context) (err error) {
 	}
 	c.mounted = unix.Mount("tmpfs", store, "tmpfs", 0, diskSize) == nil
 	s := c.base
-	s.Role, s.Name, s.Store, s.Port = faults.NATSRole, "nats", filepath.Join(store, "data"), freePort()
+	s.Role, s.Name, s.Store, s.Port = faults.NATSRole, "nats", filepath.Join(store, "data"), ofNATS
 	c.nats = &part{settings: s}
 	c.parts["nats"] = []*part{c.nats}
 	if err := c.nats.launch(); err != nil {
@@ -167,11 +175,15 @@ func (c *cluster) natsURL(user string) string {
 }
 
 func (c *cluster) addCoordinator(n int) error {
+	ofGRPC, err := c.port()
+	if err != nil {
+		return err
+	}
 	p := &part{settings: c.base, links: map[string]*faults.Proxy{}}
 	c.parts["coordinator"] = append(c.parts["coordinator"], p)
 	s := &p.settings
 	s.Role, s.Name = faults.CoordinatorRole, fmt.Sprintf("coordinator-%d", n)
-	s.GRPC = fmt.Sprintf("127.0.0.1:%d", freePort())
+	s.GRPC = fmt.Sprintf("127.0.0.1:%d", ofGRPC)
 	for name, to := range map[string]string{toNATS: c.natsAddress(), toPostgres: address(c.direct), toClients: s.GRPC} {
 		proxy, err := faults.NewProxy(to, 0)
 		if err != nil {
@@ -331,22 +343,21 @@ func (c *cluster) close() {
 	if c.mounted {
 		faults = append(faults, unix.Unmount(filepath.Join(c.dir, "nats"), 0))
 	}
+	for _, release := range c.release {
+		release()
+	}
 	if err := errors.Join(append(faults, os.RemoveAll(c.dir))...); err != nil {
 		slog.Warn("close cluster", "error", err)
 	}
 }
 
-// freePort is a port of 127.0.0.1 that nobody has, outside of what the system gives to outgoing connections, so that it is
-// still free when a process that was killed comes back.
-func freePort() int {
-	for {
-		port := 10000 + rand.IntN(20000)
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err == nil {
-			l.Close()
-			return port
-		}
+// port holds a port until the cluster is closed, so that it is still free when a process that was killed comes back.
+func (c *cluster) port() (int, error) {
+	port, release, err := porttest.Hold()
+	if err == nil {
+		c.release = append(c.release, release)
 	}
+	return port, err
 }
 
 // until calls f until it is nil.

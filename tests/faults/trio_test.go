@@ -17,6 +17,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/noop"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue"
@@ -31,7 +32,6 @@ type trio struct {
 	routes   [3]int
 	accounts string
 	running  [3]*exec.Cmd // nil: down
-	held     [3][]int     // sockets that keep the ports of a server that is down
 }
 
 func newTrio(t *testing.T, workers ...string) *trio {
@@ -47,37 +47,9 @@ func newTrio(t *testing.T, workers ...string) *trio {
 	}
 	n.accounts = queue.ServerConfig("", users)
 	for i := range 3 {
-		n.clients[i], n.routes[i] = n.hold(i, 0), n.hold(i, 0)
-		t.Cleanup(func() { n.release(i) })
+		n.clients[i], n.routes[i] = porttest.Port(t), porttest.Port(t)
 	}
 	return n
-}
-
-// hold keeps a port (0: a free one) for a server that is down: nobody gets it meanwhile, and who connects is refused, as nothing listens.
-func (n *trio) hold(i, port int) int {
-	n.t.Helper()
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	n.held[i] = append(n.held[i], fd)
-	_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
-	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		n.t.Fatalf("hold port %d: %v", port, err)
-	}
-	bound, err := syscall.Getsockname(fd)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return bound.(*syscall.SockaddrInet4).Port
-}
-
-// release lets go of the ports that a server had.
-func (n *trio) release(i int) {
-	for _, fd := range n.held[i] {
-		_ = syscall.Close(fd)
-	}
-	n.held[i] = nil
 }
 
 func (n *trio) start(i int) {
@@ -102,7 +74,6 @@ func (n *trio) start(i int) {
 	cmd := exec.Command(n.program, "-c", file)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	n.release(i)
 	if err := cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
@@ -123,8 +94,6 @@ func (n *trio) kill(i int) {
 		n.running[i] = nil
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		n.hold(i, n.clients[i])
-		n.hold(i, n.routes[i])
 	}
 }
 

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 // Server is an OpenSSH server on a free port of loopback. The user who started it logs in there with the key of the file id.
@@ -23,9 +25,10 @@ type Server struct {
 	Port int
 	User string
 
-	dir   string
-	cmd   *exec.Cmd
-	ended chan struct{}
+	dir     string
+	release func() // of the port
+	cmd     *exec.Cmd
+	ended   chan struct{}
 }
 
 // MissingError: a program of OpenSSH is not on this machine.
@@ -94,26 +97,20 @@ func (s *Server) start(sshd string, me *user.User, config []string) error {
 	if err := s.Write("authorized", s.Read("id.pub")); err != nil {
 		return err
 	}
-	var log string
-	for range 5 { // somebody may take the port meanwhile
-		if err := s.launch(sshd, config); err != nil {
-			return err
-		}
-		if s.listens() {
-			return nil
-		}
-		log = s.Read("log")
+	var err error
+	if s.Port, s.release, err = porttest.Hold(); err != nil {
+		return err
 	}
-	return fmt.Errorf("sshd does not start: %s", log)
+	if err := s.launch(sshd, config); err != nil {
+		return err
+	}
+	if !s.listens() {
+		return fmt.Errorf("sshd does not start: %s", s.Read("log"))
+	}
+	return nil
 }
 
 func (s *Server) launch(sshd string, config []string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	s.Port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
 	lines := append(config, []string{
 		fmt.Sprintf("Port %d", s.Port), "ListenAddress 127.0.0.1", "HostKey " + s.Path("host"), "PidFile none", "StrictModes no", "UsePAM no",
 		"AuthorizedKeysFile " + s.Path("authorized"), "PermitRootLogin yes", "PasswordAuthentication no", "Subsystem sftp internal-sftp",
@@ -156,6 +153,9 @@ func (s *Server) Stop() {
 		s.Crash()
 		_ = s.cmd.Process.Kill()
 		<-s.ended
+	}
+	if s.release != nil {
+		s.release()
 	}
 	_ = os.RemoveAll(s.dir)
 }

@@ -8,6 +8,7 @@ package model
 import (
 	"context"
 	"encoding/json"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
 )
@@ -26,6 +27,7 @@ const (
 // Message is one of a conversation.
 type Message struct {
 	Role  Role
+	Name  string // of who speaks, if several have the role; a format that has no names drops it
 	Parts []Part
 	Calls []ToolCall // of an assistant
 	// Of a tool's answer: the call that it answers, and whether that failed.
@@ -39,6 +41,7 @@ type Part struct {
 	ImageURL  string // https
 	Image     []byte
 	MediaType string // of Image: image/png, image/jpeg, image/gif or image/webp
+	Detail    string // of an image: low, high or auto; empty: the service's own choice
 }
 
 // Text makes a message of one text.
@@ -77,8 +80,31 @@ type Response struct {
 	Finish  string // stop, length, tool_calls, content_filter
 	Model   string // that answered, as the service calls it
 	Usage   executors.Usage
+	// Estimated: the service did not say what it used, so the tokens in Usage are counted from the texts.
+	Estimated bool
+	Repaired  bool // the model was told what was wrong with its first answer, which did not fit the schema
+	// Skipped are the models of the list that could not answer, in order.
+	Skipped []Skipped
 	// Completion is the answer as an OpenAI-shaped chat completion, whichever format it came in.
 	Completion json.RawMessage
+}
+
+// Skipped is a model that could not answer, so that the next of the list was asked.
+type Skipped struct {
+	Model  string `json:"model"`
+	Reason string `json:"reason"`
+}
+
+// Text is all text of a message.
+func (m *Message) Text() string {
+	if len(m.Parts) == 1 {
+		return m.Parts[0].Text
+	}
+	var b strings.Builder
+	for _, p := range m.Parts {
+		b.WriteString(p.Text)
+	}
+	return b.String()
 }
 
 // Asker asks models on behalf of one attempt. Safe for concurrent use.

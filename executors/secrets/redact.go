@@ -54,6 +54,9 @@ func newRedactor(secrets []string) *Redactor {
 	return r
 }
 
+// NewRedactor makes one for secrets that came to an executor by another way than inputs. It is nil if there is nothing to look for.
+func NewRedactor(secrets ...string) *Redactor { return newRedactor(secrets) }
+
 // Text is a text without secrets.
 func (r *Redactor) Text(text string) string {
 	if r == nil || text == "" {

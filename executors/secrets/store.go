@@ -93,6 +93,9 @@ func (s *Store) secret(name, pool string) (string, error) {
 	return s.read(file, name)
 }
 
+// Operator finds a secret that the operator names, whatever its pools. The error says for operators why there is none.
+func (s *Store) Operator(name string) (string, error) { return s.read(s.file.File(), name) }
+
 // in reports whether a pool is one of those; nil stands for all.
 func in(pools []string, pool string) bool { return pools == nil || slices.Contains(pools, pool) }
 

@@ -20,6 +20,7 @@ type File struct {
 	Secrets     map[string]Secret     `file:"secrets"`
 	Pools       map[string]Pool       `file:"pools"` // by name; [AnyPool]: of all others
 	Executors   []Executor            `file:"executors"`
+	Models      map[string]Model      `file:"models"` // services that answer for models, by name
 }
 
 // AnyPool is the name of the policy for pools that have none of their own.
@@ -78,6 +79,7 @@ func (f *File) Check(at Place) {
 			at.Key("pools").Key(name).Fault("", "pool %q: want 1 to 64 letters, digits, - and _, or \"*\" for all others", name)
 		}
 	}
+	checkModels(at.Key("models"), f.Models)
 }
 
 // Check looks at what must fit together.

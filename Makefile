@@ -54,10 +54,15 @@ chaos: ## play histories of a real cluster under faults and check each (CHAOSFLA
 INTEROP := 'aipartnerupflow[a2a]==0.9.0' 'a2a-sdk[http-server]==0.3.22' 'sqlalchemy[asyncio]<2.1' 'duckdb<1.5' 'fastapi<0.125' 'starlette<0.51' \
 	'pydantic<2.13' 'mcp<2'
 
-interop: ## call the protocol's first server, a Python package that this installs in bin/interop, with apflow_api_executor
+# The SDKs that tell whether executors/model/modeltest speaks the wire formats of models as their services do.
+SDKS := openai==3.57.0 anthropic==2.14.0
+
+interop: ## call the protocol's first server with apflow_api_executor, and the test service of models with the official SDKs (Python packages, installed in bin)
 	@tools/need.sh go
 	test -x $(BIN)/interop/bin/aipartnerupflow-server || { python3 -m venv $(BIN)/interop && $(BIN)/interop/bin/pip install -q $(INTEROP); }
 	TASKGROVE_INTEROP='$(CURDIR)/$(BIN)/interop/bin/aipartnerupflow-server' go test -count=1 -run Python ./executors/apflow
+	test -x $(BIN)/sdks/bin/python || { python3 -m venv $(BIN)/sdks && $(BIN)/sdks/bin/pip install -q $(SDKS); }
+	TASKGROVE_SDKS='$(CURDIR)/$(BIN)/sdks/bin/python' go test -count=1 -run SDKs ./executors/model/modeltest
 
 cancels: ## cancel 1000 tasks and trees of real executors at random moments, and look for what is left (CANCELSFLAGS='-cancels 5000 -seed 1')
 	@tools/need.sh go postgres sshd python3 uv docker

@@ -13,8 +13,12 @@ type anthropic struct{}
 
 func (anthropic) name() string { return "anthropic" }
 
+// key is in a header of its own, or in the usual one: the SDK of today sends the latter.
 func (anthropic) key(r *http.Request) (string, *failure) {
 	key := r.Header.Get("X-Api-Key")
+	if key == "" {
+		key, _ = strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	}
 	if key == "" {
 		return "", &failure{status: 401, kind: "authentication_error", message: "x-api-key header is required"}
 	}
@@ -117,6 +121,11 @@ func named(name string, fields ...any) event {
 func (f anthropic) blocks(s *Server, t *Turn) iter.Seq[event] {
 	return func(yield func(event) bool) {
 		index, pinged := 0, false
+		speaks := t.Text+t.Refusal != "" || t.Fill > 0 || t.Endless
+		last := len(t.Calls) - 1 // the index of the last block
+		if speaks {
+			last++
+		}
 		block := func(start object, pieces iter.Seq[object]) bool {
 			if !yield(named("content_block_start", "index", index, "content_block", start)) {
 				return false
@@ -130,10 +139,12 @@ func (f anthropic) blocks(s *Server, t *Turn) iter.Seq[event] {
 					return false
 				}
 			}
+			stop := named("content_block_stop", "index", index)
+			stop.end = index >= last
 			index++
-			return yield(named("content_block_stop", "index", index-1))
+			return yield(stop)
 		}
-		if t.Text+t.Refusal != "" || t.Fill > 0 || t.Endless {
+		if speaks {
 			if !block(object{"type", "text", "text", ""}, f.texts(t)) {
 				return
 			}

@@ -21,6 +21,14 @@ var pydantic = map[string]string{
 	"object": "Input should be an object", "boolean": "Input should be a valid boolean", "number": "Input should be a valid number",
 }
 
+// newVersion is the version of the API that has no parameters of sampling.
+const newVersion = "2026-10-21"
+
+var sampling = []string{"temperature", "top_p", "top_k"}
+
+// unsampled are the models that take no parameters of sampling in any version, and whose answer can't be begun for them.
+var unsampled = regexp.MustCompile(`^claude-[a-z]+-(4-[7-9]|[5-9])`)
+
 func (f anthropic) read(r *Request) *failure {
 	if r.Path != "/v1/messages" {
 		return &failure{status: 404, kind: "not_found_error", message: "Not Found"}
@@ -31,7 +39,7 @@ func (f anthropic) read(r *Request) *failure {
 	switch version := r.Header.Get("Anthropic-Version"); {
 	case version == "":
 		return invalid("anthropic-version: header is required")
-	case version != "2023-06-01" && version != "2023-01-01":
+	case version != "2023-06-01" && version != newVersion:
 		return invalid("anthropic-version: \"%s\" is not a valid version", version)
 	}
 	if kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";"); kind != "application/json" {
@@ -51,7 +59,7 @@ func (f anthropic) read(r *Request) *failure {
 	return nil
 }
 
-func (anthropic) types(_ *Request, body map[string]any) *failure {
+func (anthropic) types(r *Request, body map[string]any) *failure {
 	for _, name := range []string{"model", "max_tokens", "messages"} {
 		if _, ok := body[name]; !ok {
 			return invalid("%s: Field required", name)
@@ -61,7 +69,7 @@ func (anthropic) types(_ *Request, body map[string]any) *failure {
 		want, known := anthropicFields[name]
 		got := jsonType(body[name])
 		switch {
-		case !known:
+		case !known, r.Header.Get("Anthropic-Version") == newVersion && slices.Contains(sampling, name):
 			return invalid("%s: Extra inputs are not permitted", name)
 		case want == "" || got == want || want == "number" && got == "integer":
 		case got == "null" && !slices.Contains([]string{"model", "messages", "max_tokens"}, name):
@@ -93,6 +101,11 @@ func (anthropic) numbers(r *Request, body map[string]any) *failure {
 	}
 	if most := int64(64000); r.MaxTokens > most {
 		return invalid("max_tokens: %d > %d, which is the maximum allowed number of output tokens for %s", r.MaxTokens, most, answeredAs(r.Model))
+	}
+	for _, name := range sampling {
+		if n, ok := number(body[name]); ok && n != 1 && unsampled.MatchString(r.Model) {
+			return invalid("`%s` is deprecated for this model.", name)
+		}
 	}
 	for _, name := range []string{"temperature", "top_p"} {
 		if n, ok := number(body[name]); ok && (n < 0 || n > 1) {

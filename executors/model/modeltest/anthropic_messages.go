@@ -14,6 +14,9 @@ func (f anthropic) messages(r *Request, body map[string]any) *failure {
 		return invalid("messages: at least one message is required")
 	}
 	before := ""
+	if last, _ := list[len(list)-1].(map[string]any); last["role"] == "assistant" && unsampled.MatchString(r.Model) {
+		return invalid("This model does not support assistant message prefill. The conversation must end with a user message.")
+	}
 	for i, v := range list {
 		at := fmt.Sprintf("messages.%d", i)
 		m, ok := v.(map[string]any)

@@ -82,7 +82,7 @@ func (openAI) types(_ *Request, body map[string]any) *failure {
 }
 
 // reasoning are the models that take no temperature and no max_tokens.
-var reasoning = regexp.MustCompile(`^(o[1-9]|gpt-5)`)
+var reasoning = regexp.MustCompile(`^(o[1-9]|gpt-[5-9])`)
 
 // numbers looks at the ranges of numbers.
 func (openAI) numbers(r *Request, body map[string]any) *failure {

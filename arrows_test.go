@@ -54,6 +54,8 @@ var arrows = []arrow{
 	{"executors/sql", []string{"executors/..."}, []string{"github.com/nats-io/", "github.com/spf13/"},
 		"a task's own database is reached by the same library as ours, and by nothing else of ours"},
 	{"executors/ssh/sshtest", []string{"internal/porttest"}, all, "a server is started without knowing who logs in"},
+	{"executors/generate", []string{"executors/...", "dag/...", "internal/rawjson"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
+		"a generated tree is judged by the rules that submissions are judged by, and by nothing that stores or runs one"},
 	{"executors/...", []string{"executors/...", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
 

@@ -12,17 +12,20 @@ var (
 	quotedConnection = []byte(`"connection"`)
 )
 
-// References are the keys of a task's merged inputs whose values may name secrets or a connection: of those that hold such names, the ones
-// that are as the task was submitted. What a dependency's result has written is data, whatever it looks like: a service that a task asks must
+// granting are inputs by which people allow what no result of a dependency may.
+var granting = [...][]byte{[]byte(`"allow_commands"`), []byte(`"executors"`)}
+
+// References are the keys of a task's merged inputs whose values may name secrets or a connection, or allow something: of those that do, the
+// ones that are as the task was submitted. What a dependency's result has written is data, whatever it looks like: a service that a task asks must
 // not get at secrets by its answer. A name that is written with escapes is none.
 //
 // Both arguments are valid JSON objects, or null or empty.
 func References(submitted, merged json.RawMessage) (keys []string) {
-	if !bytes.Contains(submitted, quotedSecret) && !bytes.Contains(submitted, quotedConnection) {
+	if !bytes.Contains(submitted, quotedSecret) && !bytes.Contains(submitted, quotedConnection) && !grants(submitted) {
 		return nil
 	}
 	for m := range members(submitted) {
-		if !bytes.Contains(m.value, quotedSecret) && !bytes.Equal(m.key, quotedConnection) {
+		if !bytes.Contains(m.value, quotedSecret) && !bytes.Equal(m.key, quotedConnection) && !grants(m.key) {
 			continue
 		}
 		if name := m.name(); bytes.Equal(lookup(merged, name), m.value) && !slices.Contains(keys, name) {
@@ -30,4 +33,14 @@ func References(submitted, merged json.RawMessage) (keys []string) {
 		}
 	}
 	return keys
+}
+
+// grants reports whether a text has the name of an input that allows something.
+func grants(text []byte) bool {
+	for _, name := range granting {
+		if bytes.Contains(text, name) {
+			return true
+		}
+	}
+	return false
 }

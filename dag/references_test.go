@@ -30,6 +30,8 @@ func TestReferencesAreOfTheSubmission(t *testing.T) {
 		"added by a legacy dependency":       {`{"a":{"secret":"x"}}`, `{}`, `{"b":{"secret":"x"},"connection":"db"}`, true, []string{"a"}},
 		"overwritten under an escaped name":  {`{"token":{"secret":"x"}}`, `{}`, `{"tok\u0065n":{"secret":"y"}}`, true, nil},
 		"written with escapes":               {`{"a":{"\u0073ecret":"x"}}`, `{}`, ``, false, nil},
+		"what people allow":                  {`{"allow_commands":true,"executors":["x"]}`, `{}`, `{"a":1}`, false, []string{"allow_commands", "executors"}},
+		"what a result allows":               {`{"executors":["x"]}`, `{}`, `{"allow_commands":true,"executors":["y"]}`, true, nil},
 		"no inputs":                          {`null`, `{}`, `{"secret":"x"}`, true, nil},
 	} {
 		var deps []DependencyResult

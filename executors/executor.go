@@ -119,6 +119,10 @@ type Call struct {
 	Redact func(text string) string
 	Lease  Lease // never nil
 
+	// Submitted are the inputs that count only as the task was submitted, of those that are: names of secrets, connection, and what people
+	// alone may allow (allow_commands, executors). A result of a dependency may have written all others. nil: nobody knows.
+	Submitted []string
+
 	// What executors of models and agents use. In each a nil means that there is none; [Call.Tell] and [Call.Record] mind that.
 	Live      func(Piece)                                                // see [Call.Tell]
 	Used      func(model string, u Usage)                                // see [Call.Record]

@@ -170,7 +170,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 		TaskID: a.work.TaskId, TreeID: a.work.TreeId, Name: a.work.Name, UserID: a.work.UserId,
 		Attempt: int(a.Key.Number), IdempotencyKey: a.work.IdempotencyKey,
 		Inputs: inputs, Pool: a.pool.name, Params: a.work.Params, Schemas: a.work.Schemas,
-		Reporter: &a.out, Lease: a.session.lease,
+		Reporter: &a.out, Lease: a.session.lease, Submitted: references,
 	}
 	if a.work.Demo { // nothing secret is asked for
 		return w.demonstrate(ctx, a.kind.executor, call)

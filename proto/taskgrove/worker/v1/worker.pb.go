@@ -160,7 +160,8 @@ type Work struct {
 	// Further attempts in the same message, of the same pool and priority, each whole but for this field. Only while all live workers of the pool
 	// have feature level 3: others don't see them, and reconcile offers them again.
 	More []*Work `protobuf:"bytes,19,rep,name=more,proto3" json:"more,omitempty"`
-	// Keys of the inputs that may name secrets, or the connection: those that are as the task was submitted, of those that hold such a name.
+	// Keys of the inputs that may name secrets, the connection, or what people alone may allow: those that are as the task was submitted, of
+	// those that do.
 	// What the others hold is data, as a dependency's result may have written it. Coordinators before 0.5 name none. With inputs_size they come
 	// with InputsReply.
 	References    []string `protobuf:"bytes,20,rep,name=references,proto3" json:"references,omitempty"`

@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/taskgrove/taskgrove/internal/porttest"
 	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
 )
@@ -35,6 +34,7 @@ func newHouseIn(t testing.TB, store string) *house {
 	t.Helper()
 	h := &house{t: t, config: natsserver.Config{
 		StoreDir:            store,
+		Port:                porttest.Port(t),
 		CoordinatorPassword: "coordinator-secret",
 		WorkerPassword:      "worker-secret",
 		Logger:              quiet,
@@ -66,13 +66,6 @@ func (h *house) restart() {
 // stop stops the server; start brings one back on the same store and port.
 func (h *house) stop() {
 	h.t.Helper()
-	_, port, err := net.SplitHostPort(h.server.Address())
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if h.config.Port, err = strconv.Atoi(port); err != nil {
-		h.t.Fatal(err)
-	}
 	h.server.Shutdown()
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -54,7 +53,7 @@ func newHarness(t testing.TB) *harness {
 	h := &harness{
 		t: t, receipts: true,
 		config: natsserver.Config{
-			StoreDir: t.TempDir(), CoordinatorPassword: "secret", WorkerPassword: "secret-too", Logger: quiet,
+			StoreDir: t.TempDir(), Port: porttest.Port(t), CoordinatorPassword: "secret", WorkerPassword: "secret-too", Logger: quiet,
 		},
 		beats: make(chan *workerv1.Beat, most), claims: make(chan *workerv1.ClaimRequest, most),
 		results: make(chan *workerv1.Result, most), progress: make(chan *workerv1.Progress, most),
@@ -106,13 +105,6 @@ func (h *harness) start() {
 // stop shuts the server down; start brings it back at the same address, with what it had stored.
 func (h *harness) stop() {
 	h.t.Helper()
-	_, port, err := net.SplitHostPort(h.server.Address())
-	if err == nil {
-		h.config.Port, err = strconv.Atoi(port)
-	}
-	if err != nil {
-		h.t.Fatal(err)
-	}
 	h.server.Shutdown()
 }
 

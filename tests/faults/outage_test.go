@@ -19,6 +19,10 @@ import (
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
+// outageLease is the lease of sites that lose coordinators or Postgres while work ends: the commands, which wait for nothing more, must
+// end before it does, on any machine.
+const outageLease = 12 * time.Second
+
 // outageParts is in how many parts the result of an outage's task travels, at least.
 const outageParts = 3
 
@@ -76,6 +80,9 @@ func (s *site) inResults(js jetstream.JetStream, parts, results int) (messages [
 				gotParts[part{p.Grant.Attempt.Task, p.Index}] = true
 			}
 			for _, r := range b.Results {
+				if r.GetCompletedInChunks() == 0 {
+					s.t.Fatalf("a command did not end as it should: %v", r)
+				}
 				gotResults[r.Attempt.Task] = true
 			}
 		}
@@ -124,6 +131,7 @@ func TestLargeResultsWaitForCoordinators(t *testing.T) {
 	t.Parallel()
 	const tasks = 3
 	s := newSharedSite(t)
+	s.base.Lease = outageLease
 	s.smallMessages()
 	js := s.jetstream()
 	coordinators := []*Process{s.start(CoordinatorRole, "")}
@@ -185,6 +193,7 @@ func TestLargeResultsWaitForPostgres(t *testing.T) {
 	const tasks = 3
 	server := pgtest.Own(t)
 	s := newSite(t, server.URL())
+	s.base.Lease = outageLease
 	s.smallMessages()
 	victim := s.start(CoordinatorRole, "coordinator.before-part-commit=kill@2")
 	s.start(WorkerRole, "")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -15,24 +14,14 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/pg"
-	"github.com/taskgrove/taskgrove/queue/natsserver"
 )
 
 // smallMessages makes NATS carry so little in a message that results of a few hundred KiB travel in parts, and so do
 // the inputs of what depends on them.
 func (s *site) smallMessages() {
 	s.t.Helper()
-	port := 0
-	if _, err := fmt.Sscanf(s.nats.Address(), "127.0.0.1:%d", &port); err != nil {
-		s.t.Fatal(err)
-	}
 	s.nats.Shutdown()
-	server, err := natsserver.Start(natsserver.Config{StoreDir: s.store, Port: port, CoordinatorPassword: Password, WorkerPassword: Password,
-		MaxPayloadBytes: 128 << 10, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.nats = server
+	s.startNATS(128 << 10)
 }
 
 // bulk is a value of some 300 KiB that no other number has.

@@ -247,10 +247,6 @@ func TestServersStopAndStart(t *testing.T) {
 		s.start(CoordinatorRole, "")
 		s.start(WorkerRole, "")
 	}
-	port := 0
-	if _, err := fmt.Sscanf(s.nats.Address(), "127.0.0.1:%d", &port); err != nil {
-		t.Fatal(err)
-	}
 	for n, outage := range []func() error{
 		func() error {
 			if err := server.Stop(); err != nil {
@@ -262,7 +258,7 @@ func TestServersStopAndStart(t *testing.T) {
 		func() error {
 			s.nats.Shutdown()
 			time.Sleep(500 * time.Millisecond)
-			s.startNATS(port)
+			s.startNATS(0)
 			return nil
 		},
 		func() error {
@@ -274,7 +270,7 @@ func TestServersStopAndStart(t *testing.T) {
 		func() error { // longer than a lease
 			s.nats.Shutdown()
 			time.Sleep(s.base.Lease + 500*time.Millisecond)
-			s.startNATS(port)
+			s.startNATS(0)
 			return nil
 		},
 	} {

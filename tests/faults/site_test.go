@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -27,14 +28,15 @@ type site struct {
 	base  Settings
 	nats  *natsserver.Server
 	front coordinator.Service
-	store string // directory of NATS
+	port  int    // of NATS
+	store string // its directory
 	trees []oracle.Tree
 	made  int // names given
 }
 
 func newSite(t *testing.T, postgres string) *site {
 	t.Helper()
-	s := &site{t: t, store: t.TempDir(), base: Settings{Postgres: postgres, Dir: t.TempDir(), Lease: 3 * time.Second, Republish: time.Second, PoolIdle: time.Second, Concurrency: 8}}
+	s := &site{t: t, port: porttest.Port(t), store: t.TempDir(), base: Settings{Postgres: postgres, Dir: t.TempDir(), Lease: 3 * time.Second, Republish: time.Second, PoolIdle: time.Second, Concurrency: 8}}
 	if err := pg.Migrate(t.Context(), postgres); err != nil {
 		t.Fatal(err)
 	}
@@ -57,10 +59,11 @@ func newSharedSite(t *testing.T) *site {
 	return newSite(t, pgtest.Database(t))
 }
 
-func (s *site) startNATS(port int) {
+// startNATS starts the server, for messages of so many bytes at most (0: the usual).
+func (s *site) startNATS(most int) {
 	s.t.Helper()
-	server, err := natsserver.Start(natsserver.Config{StoreDir: s.store, Port: port, CoordinatorPassword: Password, WorkerPassword: Password,
-		Logger: slog.New(slog.DiscardHandler)})
+	server, err := natsserver.Start(natsserver.Config{StoreDir: s.store, Port: s.port, CoordinatorPassword: Password, WorkerPassword: Password,
+		MaxPayloadBytes: most, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -4,10 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"strconv"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 // natsPassword is that of all users.
@@ -18,13 +20,13 @@ type natsServer struct {
 	*testing.T
 	programs map[string]string
 	dir      string
-	port     string // of the first start, kept by the others
+	port     int
 	running  *server.Server
 }
 
 func startNATS(t *testing.T, programs map[string]string) *natsServer {
 	t.Helper()
-	n := &natsServer{T: t, programs: programs, dir: t.TempDir(), port: "-1"}
+	n := &natsServer{T: t, programs: programs, dir: t.TempDir(), port: porttest.Port(t)}
 	n.start(before)
 	t.Cleanup(n.stop)
 	return n
@@ -38,7 +40,7 @@ func (n *natsServer) start(version string) {
 		n.Fatal(err)
 	}
 	file := filepath.Join(n.dir, "nats.conf")
-	text := "host: 127.0.0.1\nport: " + n.port + "\nmax_payload: 4MB\njetstream { store_dir: \"" + n.dir + "\" }\n" + string(users)
+	text := "host: 127.0.0.1\nport: " + strconv.Itoa(n.port) + "\nmax_payload: 4MB\njetstream { store_dir: \"" + n.dir + "\" }\n" + string(users)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		n.Fatal(err)
 	}
@@ -54,7 +56,6 @@ func (n *natsServer) start(version string) {
 	if !n.running.ReadyForConnections(patience) {
 		n.Fatal("nats-server is not ready")
 	}
-	_, n.port, _ = strings.Cut(n.running.Addr().String(), ":")
 }
 
 func (n *natsServer) stop() {
@@ -70,5 +71,5 @@ func (n *natsServer) restart(version string) {
 }
 
 func (n *natsServer) url(user string) string {
-	return "nats://" + user + ":" + natsPassword + "@127.0.0.1:" + n.port
+	return "nats://" + user + ":" + natsPassword + "@127.0.0.1:" + strconv.Itoa(n.port)
 }

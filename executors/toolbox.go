@@ -21,6 +21,7 @@ type Toolbox interface {
 // ToolUse is one use of an executor as a tool.
 type ToolUse struct {
 	Executor string
+	Name     string // the tool's, in the log of the attempt; empty: Executor
 	// Fixed are the inputs that the task's author has set, a JSON object or nil. They go before Arguments; only here may secrets and a
 	// connection be named.
 	Fixed json.RawMessage

@@ -20,6 +20,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/secrets"
 	"github.com/taskgrove/taskgrove/internal/ledger"
+	"github.com/taskgrove/taskgrove/internal/workerfile"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -74,6 +75,8 @@ type Config struct {
 	// version of it counts within a second, unless it is faulty.
 	WorkerFile string
 	SecretsDir string // a directory with a file for each secret, such as a mounted Secret of Kubernetes; empty: none
+	// AgentTools are the ids of executors that agents may use as tools, where the worker's file says nothing else of their pool.
+	AgentTools []string
 	// DemoSleepScale is by how much longer demonstrations last than their executors say (spec 3.10); default 1; below 0: they take no time.
 	DemoSleepScale float64
 
@@ -89,9 +92,10 @@ type Config struct {
 
 	replaced []executors.Executor // by Override; the worker only closes them
 
-	secrets *secrets.Store    // made when the worker is
-	off     []*workerv1.Fault // executors that are off, and the pools that are not served therefore
-	why     map[string]string // the reason for each pool's slots; nil: not set yet
+	secrets  *secrets.Store     // made when the worker is
+	policies *workerfile.Source // likewise
+	off      []*workerv1.Fault  // executors that are off, and the pools that are not served therefore
+	why      map[string]string  // the reason for each pool's slots; nil: not set yet
 }
 
 // maxInHand bounds the attempts that one beat has to list, so that it fits into a message.

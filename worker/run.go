@@ -175,6 +175,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 	if a.work.Demo { // nothing secret is asked for
 		return w.demonstrate(ctx, a.kind.executor, call)
 	}
+	call.Toolbox = w.newToolbox(call)
 	shown, err := w.resolve(a, call, references)
 	if err == nil {
 		err = w.validate(a.kind.description, call, shown)

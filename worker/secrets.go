@@ -10,13 +10,17 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/secrets"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
+	"github.com/taskgrove/taskgrove/internal/workerfile"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
 // openSecrets makes the store of the worker's secrets, once.
 func (c *Config) openSecrets() (err error) {
 	if c.secrets == nil {
-		c.secrets, err = secrets.New(secrets.Config{File: c.WorkerFile, Dir: c.SecretsDir, Log: c.Log})
+		c.policies = workerfile.At(c.WorkerFile)
+		if c.secrets, err = secrets.New(secrets.Config{File: c.WorkerFile, Dir: c.SecretsDir, Log: c.Log}); err == nil {
+			err = c.policies.Load(nil) // before the first attempt, so that none finds it unread
+		}
 	}
 	return err
 }

@@ -195,6 +195,29 @@ func (r *resolver) replace(out, value []byte, path string, find func(name, path 
 	return append(out, value...)
 }
 
+// Named reports whether a valid value is, or holds at any depth, what names a secret: {"secret": "name"}.
+func Named(value []byte) bool {
+	if !bytes.Contains(value, keySecret) {
+		return false
+	}
+	if _, is := reference(value); is {
+		return true
+	}
+	for _, member := range rawjson.Members(value) {
+		if Named(member) {
+			return true
+		}
+	}
+	if value[0] == '[' {
+		for element := range rawjson.Elements(value) {
+			if Named(element) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // reference is the name in {"secret": "name"}, if a value is that: an object with this key alone, whose value is text.
 func reference(value []byte) (name string, is bool) {
 	for quoted, member := range rawjson.Members(value) {

@@ -256,6 +256,7 @@ type Executors struct {
 	SSHInsecure      Bool          `envconfig:"SSH_INSECURE" default:"false" desc:"let tasks of ssh_executor do without the check of the host key (verify_host_key: false)"`
 	SSHKeyDir        string        `envconfig:"SSH_KEY_DIR" desc:"directory of the private keys that tasks of ssh_executor may name as key_file; empty: none"`
 	SSHAgent         string        `envconfig:"SSH_AGENT" desc:"socket of an SSH agent whose keys tasks of ssh_executor may use, such as $SSH_AUTH_SOCK; empty: none"`
+	AgentTools       List          `envconfig:"AGENT_TOOLS" default:"aggregate_results_executor,noop_executor" desc:"executors that agents may use as tools, unless the worker's file says of their pool; those of the default compute from their arguments alone"`
 
 	Network `group:"Network"`
 }

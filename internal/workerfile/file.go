@@ -30,7 +30,8 @@ const AnyPool = "*"
 type Pool struct {
 	Outlet
 	Docker *Docker `file:"docker"`
-	Files  *Files  `file:"files"` // nil: as the worker's settings say
+	Files  *Files  `file:"files"`  // nil: as the worker's settings say
+	Agents *Agents `file:"agents"` // nil: as the worker's settings say
 
 	Kubernetes *Kubernetes `file:"kubernetes"`
 }

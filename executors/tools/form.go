@@ -1,0 +1,184 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/model"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
+)
+
+// errNoToolbox is the fault of executors as tools where nobody lends them.
+var errNoToolbox = executors.Permanent(errors.New("executors can't be used as tools here"))
+
+// mcpID is the executor whose leave the tools of MCP servers need.
+const mcpID = "mcp_executor"
+
+// ofObject makes what an object of a list stands for.
+func (s *Session) ofObject(ctx context.Context, one json.RawMessage) ([]*entry, error) {
+	f, err := readForm(one)
+	if err != nil {
+		return nil, executors.Permanent(err)
+	}
+	switch {
+	case f.tool != "":
+		kind, ok := s.registry.kinds[f.tool]
+		if !ok {
+			return nil, executors.Permanent(errors.New(s.registry.notFound(f.tool)))
+		}
+		arguments, err := connected("arguments", f.arguments, f.connection)
+		if err != nil {
+			return nil, executors.Permanent(err)
+		}
+		return s.ofKind(kind, arguments)
+	case f.mcp != nil:
+		return s.ofServer(ctx, f)
+	}
+	return s.ofExecutor(f)
+}
+
+// form is a tool that is written as an object.
+type form struct {
+	tool, executor    string
+	name, description string
+	inputs, arguments json.RawMessage // objects, or nil
+	connection        json.RawMessage // text, or nil
+	mcp               json.RawMessage // an object, or nil
+}
+
+// readForm reads one, names exactly as they are written.
+func readForm(one json.RawMessage) (*form, error) {
+	f := &form{}
+	texts := map[string]*string{"tool": &f.tool, "executor": &f.executor, "name": &f.name, "description": &f.description}
+	objects := map[string]*json.RawMessage{"inputs": &f.inputs, "arguments": &f.arguments, "mcp": &f.mcp}
+	var has []string
+	for _, m := range members(one) {
+		if m.schema[0] == 'n' {
+			continue
+		}
+		has = append(has, m.name)
+		switch {
+		case texts[m.name] != nil:
+			if m.schema[0] != '"' {
+				return nil, fmt.Errorf("%s: must be text", m.name)
+			}
+			*texts[m.name], _ = rawjson.Unquote(m.schema)
+		case objects[m.name] != nil:
+			if m.schema[0] != '{' {
+				return nil, fmt.Errorf("%s: must be an object", m.name)
+			}
+			*objects[m.name] = m.schema
+		case m.name == "connection":
+			if m.schema[0] != '"' {
+				return nil, errors.New("connection: must be the name of a connection, as text")
+			}
+			f.connection = m.schema
+		default:
+			return nil, fmt.Errorf("%s: there is no such field in a tool", shown(m.name))
+		}
+	}
+	return f, f.check(has)
+}
+
+// fields are what each way to name a tool goes with.
+var fields = map[string][]string{
+	"tool": {"arguments", "connection"}, "executor": {"name", "description", "inputs", "connection"}, "mcp": {"connection"},
+}
+
+// check says that the fields which a form has don't fit one another.
+func (f *form) check(has []string) error {
+	var ways []string
+	for _, way := range []string{"tool", "executor", "mcp"} {
+		if slices.Contains(has, way) {
+			ways = append(ways, way)
+		}
+	}
+	if len(ways) != 1 {
+		return errors.New("must name one of tool, executor and mcp")
+	}
+	for _, field := range has {
+		if field != ways[0] && !slices.Contains(fields[ways[0]], field) {
+			return fmt.Errorf("%s: does not go with %s, but %s", field, ways[0], strings.Join(fields[ways[0]], ", "))
+		}
+	}
+	if f.tool == "" && f.executor == "" && f.mcp == nil {
+		return fmt.Errorf("%s: is empty", ways[0])
+	}
+	return nil
+}
+
+// connected are fixed inputs with the connection that stands beside them.
+func connected(field string, fixed, connection json.RawMessage) (json.RawMessage, error) {
+	if fixed == nil {
+		fixed = json.RawMessage(`{}`)
+	}
+	if connection == nil {
+		return fixed, nil
+	}
+	if member(fixed, "connection") != nil {
+		return nil, fmt.Errorf("connection: is in %s, too", field)
+	}
+	return object(append(members(fixed), property{"connection", connection})), nil
+}
+
+// ofExecutor makes a tool of an executor: its schema is that of the inputs that the author left open.
+func (s *Session) ofExecutor(f *form) ([]*entry, error) {
+	if s.call.Toolbox == nil {
+		return nil, errNoToolbox
+	}
+	if f.executor == mcpID || f.executor+"_executor" == mcpID { // a model would choose the server
+		return nil, executors.Permanent(fmt.Errorf("executor: %s is used by {\"mcp\": {…}}", mcpID))
+	}
+	d, err := s.call.Toolbox.Tool(f.executor)
+	if err != nil {
+		return nil, fmt.Errorf("executor: %w", err)
+	}
+	fixed, err := connected("inputs", f.inputs, f.connection)
+	if err != nil {
+		return nil, executors.Permanent(err)
+	}
+	var taken []string
+	for _, m := range members(fixed) {
+		taken = append(taken, m.name)
+	}
+	known := d
+	known.Inputs = only(d.Inputs, taken)
+	if _, err := s.call.Toolbox.Resolve(known, fixed); err != nil { // what is wrong now is wrong at each use
+		return nil, err
+	}
+	taken = append(taken, "connection")
+	if c := d.Connection; c != nil && slices.Contains(taken[:len(taken)-1], "connection") {
+		taken = append(append(taken, c.Fields...), c.TypeField)
+	}
+	spec := model.Tool{Name: f.name, Description: f.description, Schema: without(d.Inputs, taken)}
+	if spec.Name == "" {
+		spec.Name = d.ID
+	}
+	if spec.Description == "" {
+		spec.Description = d.Description
+	}
+	return []*entry{{&executorTool{session: s, id: d.ID, fixed: fixed, spec: spec}, spec, s.call}}, nil
+}
+
+// executorTool is an executor as a tool.
+type executorTool struct {
+	session *Session
+	id      string
+	fixed   json.RawMessage
+	spec    model.Tool
+}
+
+// Spec implements [Tool].
+func (t *executorTool) Spec() model.Tool { return t.spec }
+
+// Run implements [Tool].
+func (t *executorTool) Run(ctx context.Context, call *executors.Call, args json.RawMessage) (Answer, error) {
+	number := t.session.uses.Add(1)
+	result, err := call.Toolbox.Use(ctx, executors.ToolUse{Executor: t.id, Name: t.spec.Name, Fixed: t.fixed, Arguments: args, Number: int(number)})
+	return Answer{JSON: result}, err
+}

@@ -23,6 +23,8 @@ type catalogue struct {
 	builtIn   []Executor
 	log       *slog.Logger
 
+	told told
+
 	mu   sync.Mutex
 	seen map[string]time.Time // hashes of stored descriptions: when it was last recorded that a worker has them
 }

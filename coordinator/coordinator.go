@@ -24,7 +24,7 @@ import (
 //	Submit ─┐                       ┌─ claimer ◀─ tg.claim
 //	        ├─▶ pg ─▶ after commit ─┼─ settler ◀─ RESULTS
 //	clock ──┘     (dispatch, news,  ├─ beats   ◀─ tg.beat
-//	               events, followups)  └─ payload ◀─ tg.chunk, tg.inputs, tg.progress
+//	               events, followups)  └─ payload ◀─ tg.chunk, tg.inputs, tg.progress, tg.catalogue
 type Coordinator struct {
 	cfg      Config
 	instance string // this run of this process; random
@@ -120,7 +120,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 func (c *Coordinator) loops() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
-		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress,
+		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
 		"retention": c.runRetention, "audit": c.runAudit,
 	}

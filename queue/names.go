@@ -18,10 +18,15 @@ const (
 	Chunk    Kind = "chunk"
 	Inputs   Kind = "inputs"
 	Progress Kind = "progress"
+	// Catalogue came later: servers whose permissions are older refuse it, and workers do without.
+	Catalogue Kind = "catalogue"
 )
 
-// kinds are the kinds that workers send to coordinators over core NATS.
-var kinds = []Kind{Claim, Beat, Chunk, Inputs, Progress}
+// needed are the kinds without which a worker can't work.
+var needed = []Kind{Claim, Beat, Chunk, Inputs, Progress}
+
+// kinds are all kinds that workers send to coordinators over core NATS.
+var kinds = append(needed[:len(needed):len(needed)], Catalogue)
 
 // Other first tokens of subjects.
 const (

@@ -80,7 +80,7 @@ func (c *Conn) CheckPermissions(ctx context.Context, pools []string) error {
 		defer func() { _ = sub.Unsubscribe() }()
 	}
 	var subjects []string
-	for _, kind := range append(slices.Clone(kinds), result) {
+	for _, kind := range append(slices.Clone(needed), result) {
 		subjects = append(subjects, c.names.subject(kind, c.cfg.Worker))
 	}
 	for _, consumer := range consumersOf(pools) {

@@ -171,6 +171,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 		Attempt: int(a.Key.Number), IdempotencyKey: a.work.IdempotencyKey,
 		Inputs: inputs, Pool: a.pool.name, Params: a.work.Params, Schemas: a.work.Schemas,
 		Reporter: &a.out, Lease: a.session.lease, Submitted: references,
+		Catalogue: func(ctx context.Context) ([]executors.Description, error) { return w.catalogue.of(ctx, w, a) },
 	}
 	if a.work.Demo { // nothing secret is asked for
 		return w.demonstrate(ctx, a.kind.executor, call)

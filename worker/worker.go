@@ -27,6 +27,7 @@ type Worker struct {
 	close     func() error // closes what it owns, once
 	kinds     kinds
 	described *descriptions
+	catalogue catalogue
 	pools     []*pool
 	book      *book
 	results   *batcher[*attempt]
@@ -57,6 +58,7 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 		cfg: cfg, conn: conn, kinds: newKinds(cfg.Executors, cfg.secrets),
 		log: cfg.Log.With("worker_id", cfg.ID), draining: make(chan struct{}),
 		parts: make(chan struct{}, partsInFlight), over: make(chan struct{}),
+		catalogue: catalogue{asking: make(chan struct{}, 1)},
 	}
 	w.close = sync.OnceValue(func() error { return closeExecutors(slices.Concat(cfg.Executors, cfg.replaced)) })
 	w.described = newDescriptions(w.kinds, cfg.off)

@@ -12,4 +12,6 @@ const (
 	MaxDescriptionBytes  = 64 << 10  // of one executor
 	MaxDescriptionsBytes = 256 << 10 // of all in one beat
 	MaxDescribe          = 64        // hashes that an answer asks for
+
+	MaxCatalogueInputs = 32 << 10 // of the schema of one executor's inputs in a CatalogueReply
 )

@@ -2345,6 +2345,161 @@ func (x *ChunkReply) GetAway() bool {
 	return false
 }
 
+// CatalogueRequest asks for what the executors of the cluster say of themselves, on behalf of an attempt that makes tasks. Coordinators before
+// 0.6 don't answer: the worker's own executors then have to do.
+type CatalogueRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Grant         *Grant                 `protobuf:"bytes,2,opt,name=grant,proto3" json:"grant,omitempty"`
+	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"` // id of the last executor that is known; empty: from the first on
+	Known         []byte                 `protobuf:"bytes,4,opt,name=known,proto3" json:"known,omitempty"` // of the CatalogueReply that the worker has; only with an empty after
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatalogueRequest) Reset() {
+	*x = CatalogueRequest{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogueRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogueRequest) ProtoMessage() {}
+
+func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogueRequest.ProtoReflect.Descriptor instead.
+func (*CatalogueRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CatalogueRequest) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CatalogueRequest) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+func (x *CatalogueRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *CatalogueRequest) GetKnown() []byte {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+// CatalogueReply has a page of descriptions, by id: of executors that live workers have.
+type CatalogueReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Descriptions  [][]byte               `protobuf:"bytes,1,rep,name=descriptions,proto3" json:"descriptions,omitempty"` // each a Description without output and examples, and without inputs that are over 32 KiB
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`                // there are further ones after the last of these
+	Known         []byte                 `protobuf:"bytes,3,opt,name=known,proto3" json:"known,omitempty"`               // names this catalogue as a whole; never empty in an answer
+	Unchanged     bool                   `protobuf:"varint,4,opt,name=unchanged,proto3" json:"unchanged,omitempty"`      // it is the one that the request names: nothing else comes
+	Error         string                 `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	Final         bool                   `protobuf:"varint,6,opt,name=final,proto3" json:"final,omitempty"` // with error: don't try again
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatalogueReply) Reset() {
+	*x = CatalogueReply{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogueReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogueReply) ProtoMessage() {}
+
+func (x *CatalogueReply) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogueReply.ProtoReflect.Descriptor instead.
+func (*CatalogueReply) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CatalogueReply) GetDescriptions() [][]byte {
+	if x != nil {
+		return x.Descriptions
+	}
+	return nil
+}
+
+func (x *CatalogueReply) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *CatalogueReply) GetKnown() []byte {
+	if x != nil {
+		return x.Known
+	}
+	return nil
+}
+
+func (x *CatalogueReply) GetUnchanged() bool {
+	if x != nil {
+		return x.Unchanged
+	}
+	return false
+}
+
+func (x *CatalogueReply) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *CatalogueReply) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
 // InputsRequest asks for a part of inputs that are too large for one message.
 type InputsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2357,7 +2512,7 @@ type InputsRequest struct {
 
 func (x *InputsRequest) Reset() {
 	*x = InputsRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2524,7 @@ func (x *InputsRequest) String() string {
 func (*InputsRequest) ProtoMessage() {}
 
 func (x *InputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2537,7 @@ func (x *InputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsRequest.ProtoReflect.Descriptor instead.
 func (*InputsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *InputsRequest) GetVersion() uint32 {
@@ -2420,7 +2575,7 @@ type InputsReply struct {
 
 func (x *InputsReply) Reset() {
 	*x = InputsReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2432,7 +2587,7 @@ func (x *InputsReply) String() string {
 func (*InputsReply) ProtoMessage() {}
 
 func (x *InputsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2445,7 +2600,7 @@ func (x *InputsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsReply.ProtoReflect.Descriptor instead.
 func (*InputsReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *InputsReply) GetData() []byte {
@@ -2500,7 +2655,7 @@ type Description_Example struct {
 
 func (x *Description_Example) Reset() {
 	*x = Description_Example{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2512,7 +2667,7 @@ func (x *Description_Example) String() string {
 func (*Description_Example) ProtoMessage() {}
 
 func (x *Description_Example) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2759,7 +2914,19 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x14\n" +
 	"\x05final\x18\x02 \x01(\bR\x05final\x12\x12\n" +
 	"\x04busy\x18\x03 \x01(\bR\x04busy\x12\x12\n" +
-	"\x04away\x18\x04 \x01(\bR\x04away\"s\n" +
+	"\x04away\x18\x04 \x01(\bR\x04away\"\x8a\x01\n" +
+	"\x10CatalogueRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
+	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\x12\x14\n" +
+	"\x05known\x18\x04 \x01(\fR\x05known\"\xa8\x01\n" +
+	"\x0eCatalogueReply\x12\"\n" +
+	"\fdescriptions\x18\x01 \x03(\fR\fdescriptions\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x14\n" +
+	"\x05known\x18\x03 \x01(\fR\x05known\x12\x1c\n" +
+	"\tunchanged\x18\x04 \x01(\bR\tunchanged\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x12\x14\n" +
+	"\x05final\x18\x06 \x01(\bR\x05final\"s\n" +
 	"\rInputsRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x16\n" +
@@ -2799,7 +2966,7 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(Verdict)(0),                // 0: taskgrove.worker.v1.Verdict
 	(OutcomeV1)(0),              // 1: taskgrove.worker.v1.OutcomeV1
@@ -2828,10 +2995,12 @@ var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(*LogLine)(nil),             // 24: taskgrove.worker.v1.LogLine
 	(*ChunkRequest)(nil),        // 25: taskgrove.worker.v1.ChunkRequest
 	(*ChunkReply)(nil),          // 26: taskgrove.worker.v1.ChunkReply
-	(*InputsRequest)(nil),       // 27: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),         // 28: taskgrove.worker.v1.InputsReply
-	(*Description_Example)(nil), // 29: taskgrove.worker.v1.Description.Example
-	nil,                         // 30: taskgrove.worker.v1.Handover.HeaderEntry
+	(*CatalogueRequest)(nil),    // 27: taskgrove.worker.v1.CatalogueRequest
+	(*CatalogueReply)(nil),      // 28: taskgrove.worker.v1.CatalogueReply
+	(*InputsRequest)(nil),       // 29: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),         // 30: taskgrove.worker.v1.InputsReply
+	(*Description_Example)(nil), // 31: taskgrove.worker.v1.Description.Example
+	nil,                         // 32: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
@@ -2854,7 +3023,7 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 17: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 18: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
 	17, // 19: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
-	29, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
+	31, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
 	3,  // 21: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 22: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 23: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
@@ -2865,18 +3034,19 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 28: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 29: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
 	2,  // 30: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	30, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	32, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
 	22, // 32: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
 	3,  // 33: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
 	24, // 34: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
 	3,  // 35: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
 	4,  // 36: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 37: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	4,  // 37: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 38: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -2898,7 +3068,7 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -13,7 +13,6 @@ import (
 // TestCatalogueWithoutACoordinatorThatTellsIt: coordinators before 0.6 know no such request. The worker's own executors do, and nobody waits.
 func TestCatalogueWithoutACoordinatorThatTellsIt(t *testing.T) {
 	h := newHarness(t)
-	h.start()
 	e := does(func(ctx context.Context, call *executors.Call) (any, error) {
 		all, err := call.Catalogue(ctx)
 		if err != nil {

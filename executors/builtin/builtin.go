@@ -18,6 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/command"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
+	"github.com/taskgrove/taskgrove/executors/mcp"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/executors/python"
@@ -50,6 +51,7 @@ type Config struct {
 
 	WebSocket websocket.Config
 	Apflow    apflow.Config
+	MCP       mcp.Config
 
 	Kubernetes kubernetesConfig // an empty struct in builds with the tag nokubernetes
 }
@@ -69,6 +71,7 @@ func New(cfg Config) []executors.Executor {
 		websocket.New(cfg.WebSocket, net),
 	}, dockerPart(cfg, file), []executors.Executor{
 		apflow.New(cfg.Apflow, net),
+		mcp.New(cfg.MCP, net),
 		aggregate.New(),
 		noop.New(),
 		noop.NewRepeatable(),

@@ -19,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/conformance"
+	"github.com/taskgrove/taskgrove/executors/mcp"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
 
@@ -90,6 +91,7 @@ func TestEveryExecutorConforms(t *testing.T) {
 		"grpc_executor":              grpcFeatures(t, secret),
 		"websocket_executor":         websocketFeatures(t, secret),
 		"apflow_api_executor":        apflowFeatures(t, secret),
+		"mcp_executor":               mcpFeatures(t, secret),
 		"aggregate_results_executor": {Quick: `{"task": {"a": 1}}`, Instant: true, Demo: map[string][]string{`{"task": 1}`: {"summary", "results"}}},
 		"noop_executor":              {Quick: `{"value": 1}`, Instant: true},
 		"noop_repeatable_executor":   {Quick: `{}`, Instant: true},
@@ -99,7 +101,7 @@ func TestEveryExecutorConforms(t *testing.T) {
 			Missing: map[string]string{`{"fail": "x"}`: "[sleep_executor] seconds is required in inputs"},
 		},
 	}
-	cfg := builtin.Config{FileRoot: root, Command: command.Config{Allow: true, Grace: time.Second},
+	cfg := builtin.Config{FileRoot: root, Command: command.Config{Allow: true, Grace: time.Second}, MCP: mcp.Config{Allow: true},
 		Network: network.Config{Guard: network.Guard{Loopback: true}}}
 	for i, e := range builtin.New(cfg) {
 		id := e.Describe().ID
@@ -161,6 +163,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"websocket_executor",
 		"docker_executor",
 		"apflow_api_executor",
+		"mcp_executor",
 		"aggregate_results_executor",
 		"noop_executor",
 		"noop_repeatable_executor",
@@ -178,7 +181,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 	if !slices.Equal(declared, repeatable) {
 		t.Errorf("repeatable are %v, want %v", declared, repeatable)
 	}
-	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "ssh": "ssh_executor", "grpc": "grpc_executor", "websocket": "websocket_executor", "apflow": "apflow_api_executor", "core": "aggregate_results_executor"} {
+	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "ssh": "ssh_executor", "grpc": "grpc_executor", "websocket": "websocket_executor", "apflow": "apflow_api_executor", "mcp": "mcp_executor", "core": "aggregate_results_executor"} {
 		if got := dag.ChooseExecutor("", nil, []byte(`{"type":"`+typ+`"}`), known); got != want {
 			t.Errorf("type %s stands for %q, want %q", typ, got, want)
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/command"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
+	"github.com/taskgrove/taskgrove/executors/mcp"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/python"
 	"github.com/taskgrove/taskgrove/executors/rest"
@@ -64,5 +65,9 @@ func FromSettings(s *config.Executors) Config {
 
 		WebSocket: websocket.Config{MaxMessageBytes: int(s.MessageBytes)},
 		Apflow:    apflow.Config{MaxAnswerBytes: int(s.MessageBytes)},
+		MCP: mcp.Config{
+			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv, Grace: s.CommandGrace,
+			MaxMessageBytes: int(s.MessageBytes), MaxOutputBytes: int(s.OutputBytes),
+		},
 	}
 }

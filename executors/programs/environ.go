@@ -59,6 +59,13 @@ func (g *Guard) Environment(call *executors.Call, set map[string]string) ([]stri
 	return env, nil
 }
 
+// Instead is the complete environment of a process for which the task names all of it: those variables, PATH as others have it unless it is
+// among them, and the facts about the attempt. Errors are those of [Guard.Environment].
+func (g *Guard) Instead(call *executors.Call, set map[string]string) ([]string, error) {
+	path := slices.DeleteFunc(slices.Clone(g.inherited), func(kv string) bool { return !strings.HasPrefix(kv, "PATH=") })
+	return (&Guard{allowed: g.allowed, keep: g.keep, inherited: path}).Environment(call, set)
+}
+
 // turning are variables that make an allowed program load or start something else, whole names; passing the worker's own value on does no harm.
 var turning = []string{
 	"PATH", "GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCPATH", "NLSPATH", "MALLOC_TRACE", "RESOLV_HOST_CONF", // of libc

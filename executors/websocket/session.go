@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	closeWait    = time.Second // for the server's close frame; then the connection is cut
-	maxLineBytes = 8 << 10     // of a message in the log
-	around       = 16          // levels that a result may get around a reply
+	closeWait    = time.Second            // for the server's close frame; then the connection is cut
+	writeWait    = 200 * time.Millisecond // for the rest of a message that is being sent when the attempt ends
+	maxLineBytes = 8 << 10                // of a message in the log
+	around       = 16                     // levels that a result may get around a reply
 )
 
 // message is one that came.
@@ -149,8 +150,16 @@ func (s *session) send(ctx context.Context, x *exchange) error {
 	if s.sent, _ = executors.Faithful(x.text, false); x.binary {
 		s.sent = string(encoded(x.text))
 	}
-	stop := context.AfterFunc(ctx, s.wire.cut) // in the middle of a message there is no place for a close frame
+	written := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-written: // a close frame follows
+		case <-time.After(writeWait): // in the middle of a message there is no place for one
+			s.wire.cut()
+		}
+	})
 	err := s.conn.Write(s.life, typ, x.text)
+	close(written)
 	if !stop() && err != nil {
 		return context.Cause(ctx)
 	}

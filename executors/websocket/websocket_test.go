@@ -221,7 +221,7 @@ func TestFailures(t *testing.T) {
 		permanent bool
 		after     time.Duration
 	}{
-		"no reply":                     {object{"url": s.url + "/silent", "timeout": 0.3}, "Response timeout after 0.3 seconds", false, 0},
+		"no reply":                     {object{"url": s.url + "/silent", "timeout": 2}, "Response timeout after 2 seconds", false, 0},
 		"none in an exchange":          {object{"url": s.url + "/silent", "message": nil, "exchanges": []object{{"message": "a", "timeout": 0.25}}}, "Response timeout after 0.25 seconds", false, 0},
 		"no handshake":                 {object{"url": "ws://" + mute.Addr().String(), "timeout": 0.3}, "Connection timeout after 0.3 seconds", false, 0},
 		"closed":                       {object{"url": s.url + "/close/1000"}, "Connection closed: 1000 (OK): because", false, 0},
@@ -352,10 +352,20 @@ func TestAServerThatDoesNotReadIsLeft(t *testing.T) {
 
 func TestPings(t *testing.T) {
 	s := serve(t)
-	if _, err := run(t, newExecutor(websocket.Config{}), object{"url": s.url + "/silent", "message": "x", "ping_interval": 0.02, "timeout": 0.5}); err == nil || s.pings.Load() < 3 {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	call, _ := conformance.Call(t, object{"url": s.url + "/silent", "message": "x", "ping_interval": 0.5, "timeout": 600})
+	go func() {
+		for s.pings.Load() < 3 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		cancel(executors.ErrCancelled)
+	}()
+	_, err := newExecutor(websocket.Config{}).Run(ctx, call)
+	cancel(nil)
+	if !errors.Is(err, executors.ErrCancelled) {
 		t.Errorf("got %v after %d pings", err, s.pings.Load())
 	}
-	_, err := run(t, newExecutor(websocket.Config{}), object{"url": s.url + "/deaf", "message": "x", "ping_interval": 0.1, "timeout": 20})
+	_, err = run(t, newExecutor(websocket.Config{}), object{"url": s.url + "/deaf", "message": "x", "ping_interval": 0.1, "timeout": 20})
 	if err == nil || err.Error() != "Connection closed: 1006 (abnormal closure): no answer to a ping" || executors.IsPermanent(err) {
 		t.Errorf("a server that answers no ping: got %v", err)
 	}

@@ -152,7 +152,7 @@ func whyGroup(w *whyTest) {
 
 func whyTime(w *whyTest) {
 	task := noop("time", "")
-	task.NotBefore = time.Now().Add(time.Second).Truncate(time.Millisecond)
+	task.NotBefore = time.Now().Add(5 * time.Second).Truncate(time.Millisecond)
 	w.Submit(coordinator.SubmitOptions{}, task)
 	if e := w.why("time", "not_before"); !e.Waits[0].Until.Equal(task.NotBefore) {
 		w.Errorf("until: got %s, want %s", e.Waits[0].Until, task.NotBefore)
@@ -164,7 +164,7 @@ func whyRetry(w *whyTest) {
 	tasks := []*dag.Task{group("retry", "")}
 	for i := range 5 { // the pause is drawn at random: one of five is long enough to be seen
 		task := sleeper(fmt.Sprintf("retry-%d", i), "retry", `{"seconds":0,"fail_times":1,"fail":"no luck"}`)
-		task.Retry = dag.RetryPolicy{MaxAttempts: 2, InitialDelay: 3 * time.Second}
+		task.Retry = dag.RetryPolicy{MaxAttempts: 2, InitialDelay: 8 * time.Second}
 		tasks = append(tasks, task)
 	}
 	w.Submit(coordinator.SubmitOptions{}, tasks...)
@@ -185,7 +185,7 @@ func whyRetry(w *whyTest) {
 	if want := "retry 2 (no luck)"; causes(got) != want {
 		w.Errorf("got %s, want %s", causes(got), want)
 	}
-	if until := got.Waits[0].Until; time.Until(until) > 3*time.Second || until.IsZero() {
+	if until := got.Waits[0].Until; time.Until(until) > 8*time.Second || until.IsZero() {
 		w.Errorf("until: got %s", until)
 	}
 	w.starts(got.TaskID)

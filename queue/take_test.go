@@ -189,11 +189,13 @@ func TestTakeRefusesToTakeNothing(t *testing.T) {
 }
 
 // Bursts of mixed priorities meet workers with few slots, which is where deliveries cross with requests that are given
-// up. Whatever is mislaid comes back only after 30 s, which is longer than the test waits.
+// up. Whatever is mislaid comes back only after an hour, which is longer than the test waits.
 func TestNothingIsMislaid(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	c := h.coordinator("rest")
+	c := h.connect(queue.Config{Name: "coordinator", AckWait: time.Hour})
+	must(t, c.EnsureStreams(h.context()))
+	must(t, c.EnsurePools(h.context(), "rest"))
 	const total = 4000
 	ctx, cancel := context.WithCancel(h.context())
 	defer cancel()

@@ -208,13 +208,13 @@ func TestStreamOutlivesTheBodyTimeout(t *testing.T) {
 	t.Parallel()
 	ended := make(chan error, 1)
 	url, _, _ := start(t, httpserver.Config{
-		ChunkTimeout: 20 * time.Millisecond,
+		ChunkTimeout: 200 * time.Millisecond,
 		API: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.ReadAll(r.Body)
 			select {
 			case <-r.Context().Done():
 				ended <- context.Cause(r.Context())
-			case <-time.After(100 * time.Millisecond): // five chunk timeouts
+			case <-time.After(time.Second): // five chunk timeouts
 				ended <- nil
 			}
 			fmt.Fprint(w, "late")

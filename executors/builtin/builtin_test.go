@@ -125,7 +125,7 @@ func (zeros) Read(b []byte) (int, error) { return len(b), nil }
 
 // soon waits until the other side has noticed.
 func soon(done func() bool, otherwise string) error {
-	for deadline := time.Now().Add(5 * time.Second); !done(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			return errors.New(otherwise)
 		}

@@ -48,7 +48,7 @@ func websocketFeatures(t *testing.T, secret string) conformance.Features {
 		Slow:     `{"url": "` + where + `/slow", "message": "a", "timeout": 600}`,
 		Missing:  map[string]string{`{"message": "a"}`: "[websocket_executor] url is required in inputs"},
 		Large:    `{"url": "` + where + `/large", "message": "a"}`,
-		TimesOut: map[string]string{`{"url": "` + where + `/slow", "message": "a", "timeout": 0.2}`: "Response timeout after 0.2 seconds"},
+		TimesOut: map[string]string{`{"url": "` + where + `/slow", "message": "a", "timeout": 2}`: "Response timeout after 2 seconds"},
 		Left:     func() error { return soon(func() bool { return open.Load() == 0 }, "a connection is open") },
 		Failing: []string{
 			`{"url": "` + where + `/refuse", "message": "a", "auth": {"type": "bearer", "token": "` + secret + `"}}`,

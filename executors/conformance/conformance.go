@@ -41,7 +41,7 @@ type Features struct {
 	Instant bool
 	// Missing are inputs that lack a required field, each with the error text or its beginning.
 	Missing map[string]string
-	// StopWithin bounds the time from the context's end to Run's return. 0: 5 s.
+	// StopWithin bounds the time from the context's end to Run's return. 0: 30 s, so that a busy machine is no fault.
 	StopWithin time.Duration
 	// Concurrent is how many runs the test of concurrency starts at once. 0: 8.
 	Concurrent int
@@ -70,7 +70,7 @@ type Features struct {
 // counts goroutines, so don't run it in parallel with other tests of the same program.
 func Test(t *testing.T, make func(*testing.T) executors.Executor, f Features) {
 	if f.StopWithin == 0 {
-		f.StopWithin = 5 * time.Second
+		f.StopWithin = 30 * time.Second
 	}
 	if f.Concurrent == 0 {
 		f.Concurrent = 8

@@ -54,7 +54,7 @@ func TestBroken(t *testing.T) {
 		t.Skip("TestTheSuiteFindsWhatIsBroken runs it")
 	}
 	conformance.Test(t, func(*testing.T) executors.Executor { return broken{} }, conformance.Features{
-		Quick: `{}`, Slow: `{"do": "hang"}`, Large: `{"do": "much"}`, LargestResult: 1000,
+		Quick: `{}`, Slow: `{"do": "hang"}`, Large: `{"do": "much"}`, LargestResult: 1000, StopWithin: time.Second,
 		TimesOut: map[string]string{`{"do": "time out"}`: "broken timeout after"},
 		Left:     func() error { return errors.New("a process") },
 		Failing:  []string{`{"do": "hunter2"}`}, Secret: "hunter2",

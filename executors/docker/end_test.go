@@ -150,18 +150,42 @@ func wardenOf(t *testing.T, worker int) int {
 	return 0
 }
 
-// lease ends at a time.
-type lease struct{ until time.Time }
+// lease ends at a time, which changes once, when changed is closed.
+type lease struct {
+	first, then time.Time
+	changed     chan struct{}
+}
 
-func (l lease) Until() time.Time         { return l.until }
-func (l lease) Changed() <-chan struct{} { return nil }
+func (l *lease) Until() time.Time {
+	select {
+	case <-l.changed:
+		return l.then
+	default:
+		return l.first
+	}
+}
+
+func (l *lease) Changed() <-chan struct{} {
+	select {
+	case <-l.changed:
+		return nil
+	default:
+		return l.changed
+	}
+}
 
 // TestTheLeasesEndEndsTheContainer has nobody but the warden to notice.
 func TestTheLeasesEndEndsTheContainer(t *testing.T) {
 	t.Parallel()
 	e := newExecutor(t, docker.Config{})
-	call, _ := attempt(t, inputs{"image": dockertest.Image(t), "command": "deaf sleep 600", "timeout": 600})
-	call.Lease = lease{time.Now().Add(3 * time.Second)}
+	call, recorder := attempt(t, inputs{"image": dockertest.Image(t), "command": "deaf say ready sleep 600", "timeout": 600})
+	l := &lease{first: time.Now().Add(time.Hour), changed: make(chan struct{})}
+	call.Lease = l
+	go func() {
+		<-recorder.Logged("stdout: ready")
+		l.then = time.Now().Add(2 * time.Second)
+		close(l.changed)
+	}()
 	if _, err := e.Run(t.Context(), call); !errors.Is(err, executors.ErrLeaseLost) {
 		t.Errorf("got %v, want the lease's loss", err)
 	}
@@ -205,8 +229,13 @@ func TestSweepKnowsTimesAndStates(t *testing.T) {
 func TestKeptContainersAreStopped(t *testing.T) {
 	t.Parallel()
 	cli, e := dockertest.Client(t), newExecutor(t, docker.Config{Grace: time.Second})
-	call, _ := attempt(t, inputs{"image": dockertest.Image(t), "command": "say hello sleep 600", "remove": false, "timeout": 1})
-	out, err := e.Run(t.Context(), call)
+	call, recorder := attempt(t, inputs{"image": dockertest.Image(t), "command": "say hello sleep 600", "remove": false, "timeout": 600})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		<-recorder.Logged("stdout: hello")
+		cancel(executors.ErrCancelled)
+	}()
+	out, err := e.Run(ctx, call)
 	got, _ := out.Value().(*docker.Result)
 	if err == nil || got == nil {
 		t.Fatalf("got %v, %v", got, err)

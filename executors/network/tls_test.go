@@ -133,7 +133,7 @@ func TestAuthoritiesOfAFileAreTrustedAndReadAgain(t *testing.T) {
 	if err := os.WriteFile(file, second.PEM, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		_, before := try(t, n.Pool("p"), false, one.URL)
 		_, after := try(t, n.Pool("p"), false, two.URL)
 		if before != nil && after == nil {

@@ -256,13 +256,16 @@ func TestAFrozenAttemptHoldsTheNewerOneUntilItsTimeIsUp(t *testing.T) {
 	db, conn := database(t)
 	execute(t, conn, "CREATE TABLE w (attempt int)", "CREATE TABLE taskgrove_fence (fence_key varchar(255) PRIMARY KEY, attempt bigint NOT NULL, outcome text)")
 	write := with(db, object{"read_only": false, "fence": true, "timeout": 30, "query": "INSERT INTO w VALUES (:taskgrove_attempt)"})
-	frozen := with(db, object{"read_only": false, "fence": true, "timeout": 1, "query": []any{"INSERT INTO w VALUES (:taskgrove_attempt)", "SELECT pg_sleep(20)"}})
+	frozen := with(db, object{"read_only": false, "fence": true, "timeout": 5, "query": []any{"INSERT INTO w VALUES (:taskgrove_attempt)", "SELECT pg_sleep(20)"}})
 	failed := make(chan error, 1)
 	go func() {
 		_, err := attempt(context.WithoutCancel(t.Context()), t, e, 1, frozen)
 		failed <- err
 	}()
 	for scalar[int](t, conn, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(20)%' AND pid <> pg_backend_pid()") == 0 {
+		if len(failed) > 0 {
+			t.Fatalf("the frozen attempt has ended: %v", <-failed)
+		}
 	}
 	if _, err := attempt(t.Context(), t, e, 2, write); err != nil {
 		t.Errorf("attempt 2: %v", err)

@@ -261,7 +261,7 @@ func TestIdleConnectionsClose(t *testing.T) {
 	if _, err := run(t, e, s.Inputs(nil)); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); len(s.Connections()) > 0; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(s.Connections()) > 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the connection stays open")
 		}

@@ -46,7 +46,7 @@ func begin(t *testing.T, e *ssh.Executor, in map[string]any, lease executors.Lea
 	case err := <-a.ended:
 		t.Fatalf("ended before it was ready: %v", err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); len(sshtest.With(a.word)) == 0 && len(a.ended) == 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(sshtest.With(a.word)) == 0 && len(a.ended) == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nothing runs on the host, or the test can't see it")
 		}
@@ -103,8 +103,8 @@ func TestTimeoutEndsTheCommand(t *testing.T) {
 	t.Parallel()
 	s := sshtest.For(t)
 	e := newExecutor(t, ssh.Config{})
-	a := begin(t, e, s.Inputs(map[string]any{"command": "echo ready; sleep 600 & sleep 600", "timeout": 0.7}), nil)
-	if err := <-a.ended; err == nil || err.Error() != "Command timeout after 0.7 seconds" || executors.IsPermanent(err) {
+	a := begin(t, e, s.Inputs(map[string]any{"command": "echo ready; sleep 600 & sleep 600", "timeout": 6}), nil)
+	if err := <-a.ended; err == nil || err.Error() != "Command timeout after 6 seconds" || executors.IsPermanent(err) {
 		t.Errorf("got %v", err)
 	}
 	must(t, sshtest.Gone(a.word))
@@ -117,7 +117,7 @@ func TestTimeoutCoversTheConnection(t *testing.T) {
 	e := newExecutor(t, ssh.Config{})
 	began := time.Now()
 	_, err := run(t, e, map[string]any{"host": "127.0.0.1", "port": port, "username": "u", "password": "p", "command": "c", "timeout": 0.2, "host_key": "SHA256:x"})
-	if err == nil || err.Error() != "Command timeout after 0.2 seconds" || time.Since(began) > 5*time.Second {
+	if err == nil || err.Error() != "Command timeout after 0.2 seconds" || time.Since(began) > 30*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
 }
@@ -197,17 +197,18 @@ func TestALeaseThatEndsEndsTheCommand(t *testing.T) {
 	s := sshtest.For(t)
 	for _, stdin := range []any{nil, "text"} {
 		e := newExecutor(t, ssh.Config{})
-		lease := newExpiring(time.Second)
+		lease := newExpiring(time.Minute)
 		a := begin(t, e, s.Inputs(map[string]any{"command": "(trap '' TERM; sleep 600) & echo ready; sleep 600", "stdin": stdin}), lease)
+		lease.extend(time.Second)
 		extended := time.Now()
 		lease.extend(2 * time.Second)
 		select {
 		case <-a.ended:
-		case <-time.After(8 * time.Second):
-			t.Fatal("still runs")
+		case <-time.After(50 * time.Second):
+			t.Fatal("still runs, as if the lease were the first one")
 		}
-		if took := time.Since(extended); took < 1500*time.Millisecond || took > 5*time.Second {
-			t.Errorf("ended after %v, want about 2 s: the lease was extended", took)
+		if took := time.Since(extended); took < 1500*time.Millisecond {
+			t.Errorf("ended after %v, want 2 s: the lease was extended", took)
 		}
 		must(t, sshtest.Gone(a.word))
 	}
@@ -233,7 +234,7 @@ func TestAHostThatStopsAnswering(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "was lost while the command ran") {
 			t.Errorf("got %v", err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Error("still runs")
 	}
 	for _, pid := range pids {

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -85,7 +84,7 @@ func TestAWebPage(t *testing.T) {
 // browse posts what a browser would, and answers the status; 0 when the answer is none of HTTP.
 func browse(t *testing.T, address, name string, header http.Header, body string) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/tasks", strings.NewReader(body))
 	must(t, err)

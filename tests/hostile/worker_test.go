@@ -77,7 +77,7 @@ func (s *site) bait(edit func(*dag.Task)) *workerv1.Work {
 
 func (s *site) take(w *Worker) *workerv1.Work {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.patient, 30*time.Second)
+	ctx, cancel := context.WithTimeout(s.patient, patience)
 	defer cancel()
 	work, err := w.Take(ctx)
 	must(s.t, err)
@@ -216,7 +216,7 @@ func TestSubjectsOfOthersAreClosed(t *testing.T) {
 			if !strings.Contains(err.Error(), "Permissions Violation") {
 				t.Errorf("%s: got %v", subject, err)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Errorf("%s: was not refused", subject)
 		}
 	}

@@ -27,8 +27,8 @@ func TestCatalogueWithoutACoordinatorThatTellsIt(t *testing.T) {
 	e.description.Inputs = json.RawMessage(`{"type":"object"}`)
 	h.runWorker(e)
 	begin := time.Now()
-	h.offer(work(1), work(2))
 	for _, task := range []int64{1, 2} {
+		h.offer(work(task))
 		r := h.wantResult(task, dag.OutcomeCompleted)
 		if got, want := string(r.GetCompleted()), `["test {\"type\":\"object\"}"]`; got != want {
 			t.Errorf("got %s, want %s", got, want)

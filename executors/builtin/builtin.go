@@ -26,6 +26,8 @@ import (
 	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/executors/ssh"
 	"github.com/taskgrove/taskgrove/executors/systeminfo"
+	"github.com/taskgrove/taskgrove/executors/tools"
+	"github.com/taskgrove/taskgrove/executors/tools/web"
 	"github.com/taskgrove/taskgrove/executors/websocket"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
@@ -54,6 +56,9 @@ type Config struct {
 	MCP       mcp.Config
 
 	Kubernetes kubernetesConfig // an empty struct in builds with the tag nokubernetes
+
+	Web   web.Config   // of the tools by which agents read the web
+	Tools []tools.Kind // more tools for agents
 }
 
 // New makes the built-in executors: first those of the task-tree protocol in its order, as schemas.type means the first
@@ -80,6 +85,11 @@ func New(cfg Config) []executors.Executor {
 	}, kubernetesPart(cfg, net, file), sqlPart(cfg, net, file), []executors.Executor{
 		python.New(cfg.Python, net, file),
 	})
+}
+
+// agentTools are the tools that agents can name.
+func agentTools(cfg Config, net *network.Network) *tools.Registry {
+	return tools.NewRegistry(append(web.Kinds(cfg.Web, net), cfg.Tools...)...)
 }
 
 // Catalogue yields each executor's description, in order, for choosing executors (dag.Known) and for listing them. It can't

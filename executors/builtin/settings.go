@@ -13,6 +13,8 @@ import (
 	"github.com/taskgrove/taskgrove/executors/python"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/ssh"
+	"github.com/taskgrove/taskgrove/executors/tools"
+	"github.com/taskgrove/taskgrove/executors/tools/web"
 	"github.com/taskgrove/taskgrove/executors/websocket"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
@@ -20,13 +22,14 @@ import (
 
 // FromEnv makes the built-in executors with the guards that the environment sets, by the variables that the stock worker
 // reads (TASKGROVE_COMMAND_ALLOW, TASKGROVE_ADDRESS_DENY and so on; see docs/configuration.md). The error names every
-// variable that has a wrong value, or every fault of the worker's file.
-func FromEnv() ([]executors.Executor, error) {
+// variable that has a wrong value, or every fault of the worker's file. own are tools of yours, for agents.
+func FromEnv(own ...tools.Kind) ([]executors.Executor, error) {
 	var settings config.Executors
 	if err := config.LoadPart(&settings); err != nil {
 		return nil, err
 	}
 	cfg := FromSettings(&settings)
+	cfg.Tools = own
 	if err := workerfile.At(cfg.WorkerFile).Load(nil); err != nil {
 		return nil, fmt.Errorf("%sWORKER_FILE: %w", config.Prefix, err)
 	}
@@ -62,6 +65,8 @@ func FromSettings(s *config.Executors) Config {
 			Allow: s.AddressAllow, Deny: s.AddressDeny, DenyPrivate: bool(s.AddressDenyPrivate),
 			Loopback: bool(s.AddressLoopback && !s.AddressDenyPrivate),
 		}, Outlet: network.Outlet{Proxy: s.Proxy.Reveal(), NoProxy: s.NoProxy, CAFile: s.CAFile}},
+
+		Web: web.Config{Off: !bool(s.AgentWeb), IgnoreRobots: !bool(s.AgentRobots), GitHub: s.GitHubAPI},
 
 		WebSocket: websocket.Config{MaxMessageBytes: int(s.MessageBytes)},
 		Apflow:    apflow.Config{MaxAnswerBytes: int(s.MessageBytes)},

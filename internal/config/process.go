@@ -257,6 +257,9 @@ type Executors struct {
 	SSHKeyDir        string        `envconfig:"SSH_KEY_DIR" desc:"directory of the private keys that tasks of ssh_executor may name as key_file; empty: none"`
 	SSHAgent         string        `envconfig:"SSH_AGENT" desc:"socket of an SSH agent whose keys tasks of ssh_executor may use, such as $SSH_AUTH_SOCK; empty: none"`
 	AgentTools       List          `envconfig:"AGENT_TOOLS" default:"aggregate_results_executor,noop_executor" desc:"executors that agents may use as tools, unless the worker's file says of their pool; those of the default compute from their arguments alone"`
+	AgentWeb         Bool          `envconfig:"AGENT_WEB" default:"true" desc:"let agents read web pages and GitHub, within what the rules of addresses allow"`
+	AgentRobots      Bool          `envconfig:"AGENT_ROBOTS" default:"true" desc:"do not let agents read pages that the robots.txt of their site closes to programs"`
+	GitHubAPI        string        `envconfig:"GITHUB_API" default:"https://api.github.com" desc:"where agents find GitHub's API; of a GitHub Enterprise Server https://host/api/v3"`
 
 	Network `group:"Network"`
 }

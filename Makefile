@@ -135,5 +135,5 @@ clean: ## remove what was built
 # The programs that tools/go.mod pins. A checker reads only what its own toolchain or an older one has compiled.
 $(TOOLS)/.installed: go.mod tools/go.mod tools/go.sum
 	@tools/need.sh go
-	GOBIN=$(TOOLS) go install -modfile=tools/go.mod tool
+	GOBIN=$(TOOLS) tools/again.sh go install -modfile=tools/go.mod tool
 	@touch $@

@@ -8,6 +8,7 @@
 # Exit status: 0 when one answers, 1 when none can be had (no root, or a kernel that refuses): the tests are then skipped.
 set -uo pipefail
 
+again=$(cd "$(dirname "$0")" && pwd)/again.sh
 home=${TMPDIR:-/tmp}/taskgrove-docker
 socket=${DOCKER_HOST:-unix:///var/run/docker.sock}
 
@@ -29,8 +30,8 @@ command -v curl >/dev/null || packages+=(curl)
 command -v dockerd >/dev/null || packages+=(docker.io containerd runc iptables ca-certificates)
 if [ ${#packages[@]} != 0 ]; then
   export DEBIAN_FRONTEND=noninteractive
-  apt-get -q -q update || echo "docker-up: apt-get update ended with $?: going on with the lists there are"
-  apt-get -q -q install -y --no-install-recommends "${packages[@]}" >/dev/null ||
+  "$again" apt-get -q -q update || echo "docker-up: apt-get update ended with $?: going on with the lists there are"
+  "$again" apt-get -q -q install -y --no-install-recommends "${packages[@]}" >/dev/null ||
     { echo "docker-up: can't be installed: ${packages[*]}"; exit 1; }
 fi
 answers && exit 0 # it ran all along, or the package has started it

@@ -21,10 +21,10 @@ install() {
   echo "need: installing $*"
   export DEBIAN_FRONTEND=noninteractive
   if [ -z "$updated" ]; then
-    apt-get -q -q update || echo "need: apt-get update ended with $?: going on with the lists there are"
+    "$tools/again.sh" apt-get -q -q update || echo "need: apt-get update ended with $?: going on with the lists there are"
     updated=1
   fi
-  apt-get -q -q install -y --no-install-recommends "$@" >/dev/null
+  "$tools/again.sh" apt-get -q -q install -y --no-install-recommends "$@" >/dev/null
 }
 
 missing() {
@@ -76,7 +76,9 @@ uv_of_python() {
   [ "$(id -u)" = 0 ] || return 1
   command -v pip3 >/dev/null || install python3-pip || return 1
   echo "need: installing uv"
-  pip3 install -q uv 2>/dev/null || pip3 install -q --break-system-packages uv
+  local flags=()
+  if pip3 install --help | grep -q -e --break-system-packages; then flags=(--break-system-packages); fi # Debian's own wants it
+  "$tools/again.sh" pip3 install -q "${flags[@]}" uv
 }
 
 for thing in "$@"; do

@@ -22,7 +22,7 @@ proxies=${GOPROXY:-$(GOTOOLCHAIN=local go env GOPROXY 2>/dev/null || true)}
 [ -n "$proxies" ] || exit 2
 command -v unzip >/dev/null || exit 3
 if command -v curl >/dev/null; then
-  fetch() { curl -fsSL --retry 3 -o "$2" "$1"; }
+  fetch() { curl -fsSL --retry 5 --retry-all-errors -o "$2" "$1"; }
 elif command -v wget >/dev/null; then
   fetch() { wget -q -O "$2" "$1"; }
 else

@@ -23,7 +23,7 @@ import (
 const (
 	grace    = 500 * time.Millisecond // of what is deaf to the signal to stop
 	patience = time.Minute            // nothing takes that long unless it is stuck
-	noticed  = 2 * time.Second        // in which a server notices that a request has gone
+	noticed  = time.Minute            // in which a server notices that a request has gone
 )
 
 // site is a cluster, and what came of the cancellations.

@@ -89,7 +89,7 @@ func New(cfg Config) []executors.Executor {
 
 // agentTools are the tools that agents can name.
 func agentTools(cfg Config, net *network.Network) *tools.Registry {
-	return tools.NewRegistry(append(web.Kinds(cfg.Web, net), cfg.Tools...)...)
+	return tools.NewRegistry(append(web.Kinds(cfg.Web, net), cfg.Tools...)...).Servers(mcp.NewOpener(cfg.MCP, net))
 }
 
 // Catalogue yields each executor's description, in order, for choosing executors (dag.Known) and for listing them. It can't

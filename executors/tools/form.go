@@ -9,15 +9,13 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/mcp"
 	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // errNoToolbox is the fault of executors as tools where nobody lends them.
 var errNoToolbox = executors.Permanent(errors.New("executors can't be used as tools here"))
-
-// mcpID is the executor whose leave the tools of MCP servers need.
-const mcpID = "mcp_executor"
 
 // ofObject makes what an object of a list stands for.
 func (s *Session) ofObject(ctx context.Context, one json.RawMessage) ([]*entry, error) {
@@ -131,8 +129,8 @@ func (s *Session) ofExecutor(f *form) ([]*entry, error) {
 	if s.call.Toolbox == nil {
 		return nil, errNoToolbox
 	}
-	if f.executor == mcpID || f.executor+"_executor" == mcpID { // a model would choose the server
-		return nil, executors.Permanent(fmt.Errorf("executor: %s is used by {\"mcp\": {…}}", mcpID))
+	if f.executor == mcp.ID || f.executor+"_executor" == mcp.ID { // a model would choose the server
+		return nil, executors.Permanent(fmt.Errorf("executor: %s is used by {\"mcp\": {…}}", mcp.ID))
 	}
 	d, err := s.call.Toolbox.Tool(f.executor)
 	if err != nil {

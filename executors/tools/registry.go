@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/mcp"
 )
 
 // Registry is the kinds of tools that a worker has. Safe for concurrent use.
@@ -14,6 +15,7 @@ type Registry struct {
 	kinds   map[string]Kind
 	faults  []error
 	checker *inputs.Checker
+	servers *mcp.Opener // nil: there are none
 }
 
 // NewRegistry makes one of these kinds. [Registry.Check] says what is wrong with them.

@@ -2,9 +2,11 @@ package tools
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
@@ -95,4 +97,27 @@ func only(schema json.RawMessage, names []string) json.RawMessage {
 		}
 	}
 	return object(all)
+}
+
+// maxSchema is the largest schema of a tool, in bytes: each question to a model has it.
+const maxSchema = 64 << 10
+
+// fit is a schema as all services take it: of an object, with properties, if only none.
+func fit(schema json.RawMessage) (json.RawMessage, error) {
+	if len(schema) == 0 {
+		schema = json.RawMessage(`{"type":"object"}`)
+	}
+	if len(schema) > maxSchema {
+		return nil, fmt.Errorf("it has %d bytes, at most %d", len(schema), maxSchema)
+	}
+	if err := inputs.Usable(schema); err != nil {
+		return nil, err
+	}
+	if string(member(schema, "type")) != `"object"` {
+		return nil, errors.New("it is not of an object")
+	}
+	if member(schema, "properties") == nil {
+		schema = object(append(members(schema), property{"properties", json.RawMessage(`{}`)}))
+	}
+	return schema, nil
 }

@@ -205,6 +205,10 @@ func (s *Set) add(all []*entry) error {
 		if len(s.tools) == maxTools {
 			return executors.Permanent(fmt.Errorf("an agent may have %d tools", maxTools))
 		}
+		var err error
+		if e.spec.Schema, err = fit(e.spec.Schema); err != nil {
+			return executors.Permanent(fmt.Errorf("tool %s has a schema that can't be used: %w", name, err))
+		}
 		s.tools[name] = e
 		s.specs = append(s.specs, e.spec)
 	}

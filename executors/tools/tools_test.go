@@ -64,6 +64,7 @@ func (quiet) Progress(float64, string) {}
 type box struct {
 	allowed map[string]executors.Description
 	used    []executors.ToolUse
+	call    *executors.Call // of the attempt; nil: a plain one
 }
 
 func (b *box) Tool(id string) (executors.Description, error) {
@@ -80,7 +81,11 @@ func (b *box) Use(_ context.Context, use executors.ToolUse) (json.RawMessage, er
 }
 
 func (b *box) Resolve(d executors.Description, fixed json.RawMessage) (*executors.Call, error) {
-	call := &executors.Call{Inputs: fixed, Reporter: quiet{}}
+	call := &executors.Call{Reporter: quiet{}}
+	if b.call != nil {
+		*call = *b.call
+	}
+	call.Inputs = fixed
 	return call, inputs.NewChecker(0).Check(d, call)
 }
 

@@ -61,6 +61,7 @@ func (c *Client) Attempts(ctx context.Context, taskID string) ([]Attempt, error)
 		out[i] = Attempt{
 			Number: int(a.Number), Outcome: Outcome(a.Outcome), Counted: a.Counted, Error: a.Error, Detail: a.Detail,
 			Worker: a.Worker, Result: a.Result, StartedAt: at(a.StartedAt), FinishedAt: at(a.FinishedAt), CancelledAt: at(a.CancelledAt),
+			Usage: usageOf(a.Usage),
 		}
 	}
 	return out, nil

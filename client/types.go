@@ -35,6 +35,7 @@ type Task struct {
 	CompletedAt          time.Time // zero: not yet
 	DueAt                time.Time // when a delayed task becomes ready
 	Options              *TaskOptions
+	Usage                *Usage // of models, by all its attempts that ended; nil: none, or a list, which does not tell
 }
 
 // TaskOptions are what a task was submitted with, besides what [Task] shows. They are told with [TaskFilter.AsSubmitted] only; zero fields
@@ -59,6 +60,7 @@ type Tree struct {
 	// OnlyOptionalFailed: the tree's status is failed, but all that failed was optional to tasks that ran, and the rest completed.
 	// [Client.Trees] doesn't tell.
 	OnlyOptionalFailed bool
+	Usage              *Usage // of models, by its attempts that ended; nil: none, or a list, which does not tell
 }
 
 // Ended reports whether no execution of the tree is in progress. A tree that was only stored counts as ended, too.
@@ -75,6 +77,7 @@ type Attempt struct {
 	// CancelledAt is when a cancelled attempt was told to stop; its work had stopped at FinishedAt. Zero: it was not cancelled, or its worker has
 	// not answered: then FinishedAt is when it was told.
 	CancelledAt time.Time
+	Usage       *Usage // nil: it used no models, or is open
 }
 
 // Event is something that happened in a tree.
@@ -94,6 +97,9 @@ type Event struct {
 	Error    string
 	At       time.Time
 	Tree     *Tree // with EventFinal
+	// Usage is that of the attempt that ended, or of the whole tree with EventFinal; nil: none. That of a cancelled attempt is known once its
+	// worker has stopped it, which may be later.
+	Usage *Usage
 }
 
 // EventType is what happened.
@@ -142,7 +148,7 @@ func taskOf(t *pb.Task) *Task {
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),
 		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
 		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), StartedAt: at(t.StartedAt),
-		CompletedAt: at(t.CompletedAt), DueAt: at(t.DueAt),
+		CompletedAt: at(t.CompletedAt), DueAt: at(t.DueAt), Usage: usageOf(t.Usage),
 	}
 	if o := t.Options; o != nil {
 		out.Options = &TaskOptions{Timeout: o.Timeout.AsDuration(), ScheduleToStart: o.ScheduleToStart.AsDuration(), NotBefore: at(o.NotBefore),
@@ -167,7 +173,7 @@ func treeOf(t *pb.Tree) *Tree {
 		Tasks: int(t.Tasks), Held: int(t.Held), Unfinished: int(t.Unfinished), Running: int(t.Running),
 		Completed: int(t.Completed), Failed: int(t.Failed), Cancelled: int(t.Cancelled), Blocked: int(t.Blocked),
 		Sequence: t.Sequence, CreatedAt: at(t.CreatedAt), StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt),
-		OnlyOptionalFailed: t.OnlyOptionalFailed,
+		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage),
 	}
 }
 
@@ -175,6 +181,6 @@ func eventOf(e *pb.Event) *Event {
 	return &Event{
 		Sequence: e.Sequence, Type: EventType(e.Type), TreeID: e.TreeId, TaskID: e.TaskId, Name: e.Name,
 		Status: Status(e.Status), Attempt: int(e.Attempt), Progress: e.Progress, Message: e.Message,
-		Result: e.Result, Error: e.Error, At: at(e.At), Tree: treeOf(e.Tree),
+		Result: e.Result, Error: e.Error, At: at(e.At), Tree: treeOf(e.Tree), Usage: usageOf(e.Usage),
 	}
 }

@@ -61,6 +61,8 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"a running attempt has ended", "attempt_outcome", `insert into attempt (task, number, outcome, counted, finished_at) select key, attempt, 1, true, now() from task where key = key('au-long')`},
 	{"a failed task's attempt completed", "attempt_outcome", `update attempt set outcome = 1 where task = key('au-failed-a')`},
 	{"a task was settled twice", "settled_twice", `update attempt set outcome = 1 where task = key('au-done-retry') and number = 1`},
+	{"an attempt used models that has not ended", "usage", `insert into model_usage select key, attempt, 'm', '', null, now(), 1, 1, 1, 0, 0, 1 from task where key = key('au-long')`},
+	{"an attempt used models that was lost", "usage", `with a as (update attempt set outcome = 6 where task = key('au-done-retry') and number = 1 returning task, number) insert into model_usage select task, number, 'm', '', null, now(), 1, 1, 1, 0, 0, 1 from a`},
 	{"an attempt is missing in the history", "attempt_number", `delete from attempt where task = key('au-done-retry') and number = 1`},
 	{"an attempt has a number that was not given", "attempt_number", `update attempt set number = 7 where task = key('au-done-a')`},
 	{"a delayed task has no timer", "delayed_without_timer", `delete from timer where task = key('au-delayed')`},
@@ -148,7 +150,7 @@ func still(t *testing.T, c *cluster.Cluster) *stilled {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	s := &stilled{conn: conn, svc: c.AddResting().P,
-		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker", "pool"}}
+		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker", "pool", "model_usage"}}
 	s.exec(t, "create schema saved")
 	for _, table := range s.tables {
 		s.exec(t, fmt.Sprintf("create table saved.%s as table %s", table, table))

@@ -37,8 +37,11 @@ type hands struct {
 	idle   chan struct{}         // closed when no more orders come
 }
 
-// order makes an attempt write a line, or ends it.
-type order struct{ log, result, fail string }
+// order makes an attempt write a line or use a model, or ends it.
+type order struct {
+	log, result, fail string
+	use               dag.Used
+}
 
 // Describe implements [executors.Executor].
 func (h *hands) Describe() executors.Description {
@@ -59,7 +62,10 @@ func (h *hands) Run(ctx context.Context, call *executors.Call) (*executors.Outco
 	for {
 		select {
 		case o := <-h.of(call.TaskID):
-			switch {
+			switch u := o.use; {
+			case u != (dag.Used{}):
+				call.Record(u.Model, executors.Usage{Calls: u.Calls, PromptTokens: u.Prompt, CompletionTokens: u.Completion, CachedTokens: u.Cached,
+					CostNanos: u.CostNanos, Unpriced: u.Unpriced, Currency: u.Currency})
 			case o.log != "":
 				call.Reporter.Log("stdout", o.log)
 			case o.fail != "":
@@ -116,6 +122,13 @@ func (b *backend) Complete(id, result string) {
 func (b *backend) Fail(id, text string) {
 	b.c.T.Helper()
 	b.end(id, order{fail: text})
+}
+
+// Use implements [apitest.Backend].
+func (b *backend) Use(id string, u dag.Used) {
+	b.c.T.Helper()
+	b.Start(id)
+	b.hands.of(id) <- order{use: u}
 }
 
 // Log makes the attempt write a line, and waits until it can be read.

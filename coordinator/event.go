@@ -87,6 +87,9 @@ type Event struct {
 	Error        string // of what failed, was cancelled or is tried again
 	At           time.Time
 	Tree         *TreeStatus // with EventFinal
+	// Usage is that of the attempt that ended, or of the whole tree with EventFinal; nil: none. A cancelled attempt's is known once its worker
+	// has stopped it, which may be later than this.
+	Usage *Usage
 }
 
 // showEvents are stored events as they are shown, told with the tree as it was when they were read.
@@ -101,14 +104,17 @@ func showEvents(tree *TreeStatus, events []pg.TreeEvent) []*Event {
 func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
 	t := eventTypeOf[e.Type]
 	out := &Event{Sequence: e.Sequence, Type: t, Status: eventKinds[t].status, TreeID: tree.ID, TaskID: e.ID,
-		Name: e.Name, Attempt: int(e.Attempt), Progress: tree.Progress, TreeProgress: tree.Progress, At: e.At, Result: e.Result}
+		Name: e.Name, Attempt: int(e.Attempt), Progress: tree.Progress, TreeProgress: tree.Progress, At: e.At, Result: e.Result,
+		Usage: UsageOf(e.Used, true)}
 	switch t {
 	case EventFailed, EventRetry, EventCancelled:
 		out.Error = e.Error
 	case EventExecution:
 		out.TaskID, out.Name, out.Progress, out.TreeProgress = tree.ID, tree.Name, 0, 0
 	case EventFinal:
-		out.TaskID, out.Name, out.Status, out.Tree = tree.ID, tree.Name, tree.ExecutionStatus(), tree
+		ended := *tree
+		ended.Usage = out.Usage
+		out.TaskID, out.Name, out.Status, out.Tree = tree.ID, tree.Name, tree.ExecutionStatus(), &ended
 	}
 	return out
 }

@@ -24,6 +24,9 @@ type Reader interface {
 	Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error)
 	// Running counts trees with an execution in progress; userID may be empty.
 	Running(ctx context.Context, userID string) (int, error)
+	// Usage sums up what attempts that ended used of models, a page of groups by their keys, trees newest first. Trees that retention deleted
+	// are not in it.
+	Usage(ctx context.Context, f UsageFilter) (Page[UsageGroup], error)
 	// Executors shows a page of the executors that tasks may name, by id: the built-in ones, and those that workers describe.
 	Executors(ctx context.Context, cursor string) (Page[*Executor], error)
 	// Executor shows one of them; _executor at the end of its id may be left out. [ErrNotFound].
@@ -75,6 +78,11 @@ func (g *guarded) Running(ctx context.Context, userID string) (int, error) {
 	return ask(ctx, g, Call{RoleRead, "Running", ""}, func() (int, error) { return g.next.Running(ctx, userID) })
 }
 
+// Usage names the tree that it is of, if any.
+func (g *guarded) Usage(ctx context.Context, f UsageFilter) (Page[UsageGroup], error) {
+	return ask(ctx, g, Call{RoleRead, "Usage", f.TreeOf}, func() (Page[UsageGroup], error) { return g.next.Usage(ctx, f) })
+}
+
 func (c *Coordinator) keyOf(ctx context.Context, id string) (dag.Key, error) {
 	if !text(id) {
 		return 0, ErrNotFound
@@ -95,7 +103,9 @@ func (c *Coordinator) Task(ctx context.Context, id string) (*Task, error) {
 	if err != nil {
 		return nil, c.internal("read task", err)
 	}
-	return show(t), nil
+	out := show(t)
+	out.Usage = UsageOf(t.Used, true)
+	return out, nil
 }
 
 func show(t *pg.Shown) *Task {
@@ -158,7 +168,7 @@ func (c *Coordinator) Attempts(ctx context.Context, taskID string) ([]Attempt, e
 	var out []Attempt
 	for _, a := range list {
 		one := Attempt{Number: int(a.Number), Outcome: a.Outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
-			Worker: a.Worker, Result: a.Result}
+			Worker: a.Worker, Result: a.Result, Usage: UsageOf(a.Used, true)}
 		if a.StartedAt != nil {
 			one.StartedAt = *a.StartedAt
 		}
@@ -182,11 +192,13 @@ func (c *Coordinator) Tree(ctx context.Context, id string) (*TreeStatus, error) 
 	if err != nil {
 		return nil, err
 	}
-	t, err := c.store.Tree(ctx, k.Tree())
+	t, used, err := c.store.TreeWithUsage(ctx, k.Tree())
 	if err != nil {
 		return nil, c.internal("read tree", err)
 	}
-	return showTree(t), nil
+	out := showTree(t)
+	out.Usage = UsageOf(used, true)
+	return out, nil
 }
 
 func showTree(t *pg.Tree) *TreeStatus {

@@ -219,7 +219,7 @@ func (c *Coordinator) settle(ctx context.Context, results []dag.Result, b *settl
 	if r.Detail == rejected { // others' results must not wait for it: without a receipt that counts, its attempt is taken back
 		return nil
 	}
-	return c.settle(ctx, []dag.Result{{Task: r.Task, Attempt: r.Attempt, Worker: r.Worker, Before: r.Before, Early: r.Early,
+	return c.settle(ctx, []dag.Result{{Task: r.Task, Attempt: r.Attempt, Worker: r.Worker, Before: r.Before, Early: r.Early, Used: r.Used,
 		Outcome: dag.OutcomeFailed, Permanent: true, Error: "the result can't be stored", Detail: rejected}}, b)
 }
 
@@ -269,6 +269,7 @@ func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Re
 	}
 	res.Waited = time.Duration(min(max(r.WaitedUs, 0), longestRun)) * time.Microsecond
 	res.Unstarted = r.GetReturned().GetUnstarted() || r.GetCancelled().GetUnstarted()
+	res.Used = readUsage(r.Usage)
 	readEnd(&res, r)
 	return res
 }

@@ -39,6 +39,7 @@ type Task struct {
 	StartedAt, CompletedAt  time.Time // zero: null
 	DueAt                   time.Time // delayed: until when
 	Options                 TaskOptions
+	Usage                   *Usage // of all its attempts that ended; nil: none, or a list, which does not tell
 }
 
 // TaskOptions are what a task was submitted with, besides what it shows. They are told with [TaskFilter.AsSubmitted] only.
@@ -59,6 +60,7 @@ type TreeStatus struct {
 	CreatedAt, StartedAt, FinishedAt      time.Time
 	// OnlyOptionalFailed: all that failed was optional to tasks that ran, and the rest completed. Lists don't tell.
 	OnlyOptionalFailed bool
+	Usage              *Usage // of its attempts that ended, by model; nil: none, or a list, which does not tell
 }
 
 // ExecutionStatus is how the tree's last execution ended. It is the tree's status, but for an execution of a part that went well: that
@@ -88,6 +90,7 @@ type Attempt struct {
 	// CancelledAt is when a cancelled attempt was told to stop; its work had stopped at FinishedAt. Zero: it was not cancelled, or its worker has
 	// not answered: then FinishedAt is when it was told.
 	CancelledAt time.Time
+	Usage       *Usage // by model; nil: it used none, or is open
 }
 
 // LogLine is one line that an executor wrote.

@@ -61,6 +61,11 @@ const (
 	EventFinal     EventType = 7 // the last of an execution
 )
 
+// Ends reports whether the event is about an attempt that ended.
+func (t EventType) Ends() bool {
+	return t == EventCompleted || t == EventFailed || t == EventCancelled || t == EventRetry
+}
+
 // Event is one thing that happened to a task; the store gives it its place in the tree's sequence.
 type Event struct {
 	Type    EventType

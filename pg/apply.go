@@ -26,6 +26,7 @@ func commit(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, vie
 	changed := d.Changed()
 	eff := &Effects{Stops: d.Stops, Followups: len(d.Unlock), Timers: d.Timers}
 	eff.take(changed)
+	queueUsage(b, d.Ended, d.Now())
 	if len(d.Timers) > 0 {
 		queueTimers(b, d.Timers, d.Now())
 	}

@@ -69,7 +69,7 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 	b = &pgx.Batch{}
 	last := min(end, t.Key(0)+dag.Key(tasks))
 	to := min(k+expireStep, last)
-	for _, statement := range []string{"DeleteAttempts", "DeleteEdges", "DeletePayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks"} {
+	for _, statement := range []string{"DeleteAttempts", "DeleteUsage", "DeleteEdges", "DeletePayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks"} {
 		b.Queue(sql(statement), k, to)
 	}
 	if to == last {
@@ -81,8 +81,11 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 	return to < last, c.SendBatch(ctx, b).Close()
 }
 
+// strayUsage is among how many rows of usage Tidy looks for those that nobody deleted with their tree.
+const strayUsage = 1000
+
 // Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed,
-// executors that no worker has.
+// executors that no worker has, usage of trees that are gone.
 func (s *Store) Tidy(ctx context.Context) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -90,6 +93,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteWorkers"))
 	b.Queue(sql("ForgetCoordinators"))
 	b.Queue(sql("DeleteOldChunks"))
+	b.Queue(sql("DeleteStrayUsage"), strayUsage)
 	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
 	b.Queue(sql("ForgetDescriptions"), ExecutorMemory)
 	return s.pool.Send(ctx, b)

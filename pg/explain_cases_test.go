@@ -6,7 +6,7 @@ import (
 )
 
 // big are the tables that grow with the work, of which no hot statement may read more than it asked for.
-var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk"}
+var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage"}
 
 // explained is how a statement is tried on the store of [fillStore].
 type explained struct {
@@ -144,6 +144,16 @@ var hot = map[string]explained{
 	"ReopenNeededPools": {rows: 30_000, whole: []string{"ready", "published"}},      // only if pools are closed
 	"ClosePools":        {args: "'{1,2,3}'", rows: 30_000, whole: []string{"tree"}}, // if there are idle pools, once a minute: those that have not ended
 	"ForgetPools":       {args: "86400", rows: 30_000, whole: []string{"tree"}},     // if there are closed pools, once an hour
+	// usage
+	"SpentBefore":      {args: "array[200::bigint << 24], '{500}', '{2}'"},
+	"UsageByAttempt":   {args: "(200::bigint << 24) + 7"},
+	"UsageOfKeyRange":  {args: of("200::bigint << 24, 201::bigint << 24", "50")},
+	"UsageOfAttempts":  {args: of(keys(200, 0, 500), fill("1", 500))},
+	"UsageInTime":      {args: "now() - interval '1 hour', null, 1000000, 'tree', null, 100, null"},
+	"UsageOfUser":      {args: "now() - interval '60 hours', null, 1000000, 'day', '2000-01-01', 100, null, 'u7'"},
+	"UsageOfKeys":      {args: of("null, null, 1000000, 'model', null, 100, 'm1'", "200::bigint << 24, 201::bigint << 24")},
+	"DeleteUsage":      {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteStrayUsage": {args: "1000"},
 	// why
 	"WhyTask":         {args: "'t295-300'"},
 	"WhyDependencies": {args: "(295::bigint << 24) + 300, 20"},
@@ -166,6 +176,7 @@ var hot = map[string]explained{
 	"AuditTaskStrayTimers": {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskWorkers":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "60", "100")},
 	"AuditTaskAttempts":    {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
+	"AuditTaskUsage":       {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
 	"AuditTaskParts":       {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
 	"AuditTaskEdges":       {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
 	"AuditGaps":            {args: "'{100,101,102}', '{101,102,103}', 100"},
@@ -187,7 +198,7 @@ const (
 // unexplained are the statements without a case, and why.
 var unexplained = map[string]string{
 	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertFirstEvents": insertsOnly,
-	"InsertSubmissions": insertsOnly, "CheckWrite": insertsOnly,
+	"InsertSubmissions": insertsOnly, "InsertUsage": insertsOnly + ", and looks up the tree of each", "CheckWrite": insertsOnly,
 	"CopyTasks": insertsOnly, "CopySpecs": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly,
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "DepartedWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,

@@ -49,6 +49,8 @@ var filling = []string{
 	`insert into timer select now() - i * interval '1 second', (300::bigint << 24) + i, 1, 3 from generate_series(1, 300) y(i)`,
 	`insert into followup select 1, (i << 24) + 1, 0 from generate_series(1::bigint, 2000) y(i)`,
 	`insert into submission select 'key-' || i, i, '\x00'::bytea from generate_series(1, 20000) y(i)`,
+	`insert into model_usage select (t << 24) + i, 1, 'm' || m, 'USD', 'u' || t % 50, now() - (200 - t) * interval '1 hour', 1, 1, 1, 1, 1, 0
+		from generate_series(1::bigint, 200) x(t), generate_series(0, 999) y(i), generate_series(1, 2) z(m)`,
 	`insert into chunk (task, attempt, index, count, data) select (t << 24) + i, 1, 0, 1, '{}'::bytea
 		from generate_series(1::bigint, 200) x(t), generate_series(0, 19) y(i)`,
 }

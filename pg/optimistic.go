@@ -142,7 +142,7 @@ func queueAssumedTrees(b *pgx.Batch, assumed map[dag.TreeKey]int32, view *reside
 }
 
 // optimisticStatements are those of transactions that may be refused.
-var optimisticStatements = []string{beginning, "commit", sql("RequireLiveWorkers"), sql("RequireVacantLanes"), sql("ApplyOptimistic"),
+var optimisticStatements = []string{beginning, "commit", sql("RequireLiveWorkers"), sql("RequireVacantLanes"), sql("ApplyOptimistic"), sql("InsertUsage"),
 	sql("RequireTrees"), sql("InsertFollowups"), sql("PlaceStretches"), sql("LockTrees"), sql("ApplyTrees"),
 	sql("LoadTasks"), sql("LoadSpecs"), sql("LoadPayloads"), sql("LoadDependencyResults")}
 

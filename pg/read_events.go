@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +20,7 @@ type TreeEvent struct {
 	ID, Name string // of its task; empty for those of the whole tree
 	Result   []byte
 	Error    string
+	Used     []dag.Used // by the attempt; by the tree, with dag.EventFinal
 }
 
 // eventRows is how many rows of events are read at a time; each holds those of one transaction.
@@ -47,7 +49,7 @@ func (s *Store) Events(ctx context.Context, tree dag.TreeKey, after int64) (*Tre
 	case err != nil:
 		return nil, nil, fmt.Errorf("read events: %w", err)
 	}
-	return status, out, s.addEventDetails(ctx, out)
+	return status, out, s.addEventDetails(ctx, tree, out)
 }
 
 // scanEvents unpacks rows of events and drops those up to the sequence after.
@@ -70,26 +72,53 @@ func scanEvents(rows pgx.Rows, tree dag.TreeKey, after int64) (out []TreeEvent, 
 	return out, err
 }
 
-// addEventDetails adds what events of tasks are told with. A result is told with the end that it belongs to.
-func (s *Store) addEventDetails(ctx context.Context, events []TreeEvent) error {
+// addEventDetails adds what events of a tree are told with. A result and usage are told with the end that they belong to.
+func (s *Store) addEventDetails(ctx context.Context, tree dag.TreeKey, events []TreeEvent) error {
 	var keys []dag.Key
 	var attempts []int32
 	var at []int
+	var treeUsed []dag.Used
+	b := &pgx.Batch{}
 	for i, e := range events {
 		if e.Task != 0 {
 			keys, attempts, at = append(keys, e.Task), append(attempts, e.Attempt), append(at, i)
 		}
 	}
-	if len(keys) == 0 {
+	if len(keys) > 0 {
+		b.Queue(sql("EventDetails"), keys, attempts).Query(func(rows pgx.Rows) error { return scanEventDetails(rows, events, at) })
+		b.Queue(sql("UsageOfAttempts"), keys, attempts).Query(func(rows pgx.Rows) error {
+			return eachRow(rows, func(v *values) {
+				e := &events[at[v.bigint()-1]]
+				if used := scanUsed(v); e.Type.Ends() {
+					e.Used = append(e.Used, used)
+				}
+			})
+		})
+	}
+	if slices.ContainsFunc(events, isFinal) {
+		queueTreeUsage(b, tree, &treeUsed)
+	}
+	if b.Len() == 0 {
 		return nil
 	}
-	rows, err := s.pool.Query(ctx, sql("EventDetails"), keys, attempts)
-	if err != nil {
+	if err := s.pool.Send(ctx, b); err != nil {
 		return fmt.Errorf("read events: %w", err)
 	}
+	for i := range events {
+		if isFinal(events[i]) {
+			events[i].Used = treeUsed
+		}
+	}
+	return nil
+}
+
+func isFinal(e TreeEvent) bool { return e.Type == dag.EventFinal }
+
+// scanEventDetails reads what the events at the places given are told with.
+func scanEventDetails(rows pgx.Rows, events []TreeEvent, at []int) error {
 	var ord int
 	var d TreeEvent
-	_, err = pgx.ForEachRow(rows, []any{&ord, &d.ID, &d.Name, &d.Result, &d.Error}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&ord, &d.ID, &d.Name, &d.Result, &d.Error}, func() error {
 		e := &events[at[ord-1]]
 		e.ID, e.Name, e.Error = d.ID, d.Name, d.Error
 		if e.Type == dag.EventCompleted || e.Type == dag.EventCancelled {

@@ -47,6 +47,7 @@ type Shown struct {
 	Results      []dag.DependencyResult `db:"-"` // of completed dependencies, once started
 	Policy       dag.Policy             `db:"-"` // with [Filter.AsSubmitted]
 	TreeTimeout  time.Duration          `db:"-"` // with [Filter.AsSubmitted]: of the root
+	Used         []dag.Used             `db:"-"` // of models, by all attempts; lists don't tell
 }
 
 // ShownDependency is an edge as it is shown.
@@ -74,6 +75,13 @@ func (s *Store) Task(ctx context.Context, id string) (*Shown, error) {
 	}
 	if len(list) == 0 {
 		return nil, ErrNotFound
+	}
+	if t := list[0]; t.FinishedAt != nil || t.Attempt > 1 { // else no attempt has ended
+		b := &pgx.Batch{}
+		queueUsageOf(b, t.Key, t.Key+1, &t.Used)
+		if err := s.pool.Send(ctx, b); err != nil {
+			return nil, fmt.Errorf("read usage: %w", err)
+		}
 	}
 	return list[0], nil
 }
@@ -249,15 +257,30 @@ type Attempt struct {
 	Worker                string
 	StartedAt, FinishedAt *time.Time
 	CancelledAt           *time.Time // when that was asked for, of a cancelled one whose work has stopped
+	Used                  []dag.Used `db:"-"` // of models
 }
 
-// Attempts is the history of a task, oldest first, at most 1000.
-func (s *Store) Attempts(ctx context.Context, k dag.Key) ([]Attempt, error) {
+// Attempts is the history of a task, oldest first, at most 1000, with what each used of models.
+func (s *Store) Attempts(ctx context.Context, k dag.Key) (list []Attempt, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("AttemptsOf"), k)
-	if err != nil {
+	used := map[int32][]dag.Used{}
+	b := &pgx.Batch{}
+	b.Queue(sql("AttemptsOf"), k).Query(func(rows pgx.Rows) (err error) {
+		list, err = pgx.CollectRows(rows, pgx.RowToStructByName[Attempt])
+		return err
+	})
+	b.Queue(sql("UsageByAttempt"), k).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func(v *values) {
+			n := v.integer()
+			used[n] = append(used[n], scanUsed(v))
+		})
+	})
+	if err := s.pool.Send(ctx, b); err != nil {
 		return nil, fmt.Errorf("read attempts: %w", err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByName[Attempt])
+	for i := range list {
+		list[i].Used = used[list[i].Number]
+	}
+	return list, nil
 }

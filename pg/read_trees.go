@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -49,6 +50,25 @@ func (s *Store) Tree(ctx context.Context, key dag.TreeKey) (*Tree, error) {
 		return nil, ErrNotFound
 	}
 	return list[0], nil
+}
+
+// TreeWithUsage shows a tree, and what its tasks used, by model. [ErrNotFound].
+func (s *Store) TreeWithUsage(ctx context.Context, key dag.TreeKey) (t *Tree, used []dag.Used, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	b := &pgx.Batch{}
+	b.Queue(sql("TreeByKey"), key).Query(func(rows pgx.Rows) (err error) {
+		t, err = pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByName[Tree])
+		return err
+	})
+	queueTreeUsage(b, key, &used)
+	switch err := s.pool.Send(ctx, b); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, nil, ErrNotFound
+	case err != nil:
+		return nil, nil, fmt.Errorf("read tree: %w", err)
+	}
+	return t, used, nil
 }
 
 // Trees lists trees, newest first, below a key (0: from the newest); open: only those with an execution in progress.

@@ -53,6 +53,9 @@ func loadStatements() map[string]string {
 	for _, name := range lists {
 		out[name] = cutOff(out[name])
 	}
+	for _, name := range sums {
+		out[name] = summed(out[name])
+	}
 	return out
 }
 
@@ -76,10 +79,13 @@ var words = func() map[string]string {
 
 		"outcome_completed": list(dag.OutcomeCompleted),
 		"outcome_cancelled": list(dag.OutcomeCancelled),
+		"outcome_lost":      list(dag.OutcomeLost),
 
 		"priority_urgent": list(dag.Urgent),
 		"priority_low":    list(dag.Low),
-		"delivery_ms":     list(int(dag.DeliveryTime / time.Millisecond)),
+		"used":            summedUsage, // columns
+
+		"delivery_ms": list(int(dag.DeliveryTime / time.Millisecond)),
 
 		"timers":               list(dag.TimerDue, dag.TimerScheduleToStart, dag.TimerStartToClose, dag.TimerTree),
 		"timer_due":            list(dag.TimerDue),

@@ -23,6 +23,7 @@ type Work struct {
 	Deps                    int32 // how many dependencies it has
 	Inputs, Params, Schemas []byte
 	Results                 []dag.DependencyResult // of its completed dependencies, unless they are too many (see MaxInlineDeps)
+	Spent                   []dag.Used             // what earlier attempts of its run used of models, by currency
 }
 
 // Facts are what a claim or a result of the attempt can be decided by without its row.
@@ -80,6 +81,7 @@ func queueTasks(b *pgx.Batch, stretches []Stretch, state dag.State, each func(*W
 			tasks[w.Key], last = w, w
 		})
 	})
+	queueSpent(b, stretches, tasks)
 	b.Queue(sql("LoadSpecs"), first, ns).Query(func(rows pgx.Rows) error {
 		last := &Work{}
 		return eachRow(rows, func(v *values) {

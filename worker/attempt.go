@@ -38,18 +38,22 @@ type attempt struct {
 	ran        time.Duration    // how long its executor worked; 0: it never began
 	claimTries int              // the claimer's: one request at a time holds the attempt
 
-	out output
+	out  output
+	used usage
 }
 
 // size is what a kept result counts for.
 func (a *attempt) size() int {
 	const overhead = 128
-	return overhead + len(a.value) + len(valueOf(a.result)) + len(a.result.Error) + len(a.result.Detail)
+	return overhead + len(a.value) + len(valueOf(a.result)) + len(a.result.Error) + len(a.result.Detail) + len(a.result.Usage)*usageBytes
 }
 
 func (a *attempt) grant() *workerv1.Grant {
 	return &workerv1.Grant{Attempt: a.work.Attempt, Token: a.work.Token, Facts: a.work.Facts}
 }
+
+// usageBytes is about what usage of one model counts for.
+const usageBytes = 64
 
 // newResult is a result of the attempt that lacks its value. The times differ by what a clock says that nobody sets.
 func (a *attempt) newResult(outcome dag.Outcome, started, finished time.Time) *workerv1.Result {
@@ -87,7 +91,7 @@ func (a *attempt) unstarted(outcome dag.Outcome, why error) *workerv1.Result {
 // seal makes the result what the ledger says it is, and lets go of what the executor was given: thousands of results may
 // wait for their receipts.
 func (a *attempt) seal() {
-	a.work.Inputs, a.work.Params, a.work.Schemas = nil, nil, nil
+	a.work.Inputs, a.work.Params, a.work.Schemas, a.work.Spent = nil, nil, nil, nil
 	if a.result == nil {
 		a.result = a.unstarted(a.Result.Outcome, causes[a.Result.Why])
 	}

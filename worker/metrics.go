@@ -24,6 +24,10 @@ type metrics struct {
 	handedOver   metric.Int64Counter
 	fenced       metric.Int64Counter
 	linesDropped metric.Int64Counter
+	modelCalls   metric.Int64Counter
+	modelTokens  metric.Int64Counter
+	modelCost    metric.Float64Counter
+	models       labels
 
 	unknown  [6]metric.MeasurementOption
 	observer metric.Registration
@@ -66,6 +70,11 @@ func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 	m.resent = counter("taskgrove.worker.results.resent")
 	m.fenced = counter("taskgrove.worker.fences")
 	m.linesDropped = counter("taskgrove.worker.log.dropped")
+	m.modelCalls = counter("taskgrove.worker.model.calls")
+	m.modelTokens = counter("taskgrove.worker.model.tokens")
+	cost, err := meter.Float64Counter("taskgrove.worker.model.cost", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.model.cost")))
+	faults = append(faults, err)
+	m.modelCost = cost
 	m.duration = seconds("taskgrove.worker.attempt.duration",
 		.001, .005, .01, .05, .1, .5, 1, 5, 10, 60, 300, 1800, 7200)
 	m.claimTime = seconds("taskgrove.worker.claim.duration",

@@ -76,6 +76,7 @@ func (w *Worker) work(a *attempt) {
 		a.out.close()
 		a.ran = max(time.Since(started), 1)
 		a.result = w.conclude(a, started, timeout, whose, cause, &done)
+		a.result.Usage = a.used.close()
 		if endOf(a.result) != dag.OutcomeCompleted {
 			span.SetStatus(codes.Error, a.result.Error)
 		}
@@ -177,6 +178,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 		return w.demonstrate(ctx, a.kind.executor, call)
 	}
 	call.Toolbox = w.newToolbox(call)
+	call.Used, call.Spent = func(model string, u executors.Usage) { w.use(a, model, u) }, spent(a.work)
 	shown, err := w.resolve(a, call, references)
 	if err == nil {
 		err = w.validate(a.kind.description, call, shown)

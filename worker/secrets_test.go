@@ -62,6 +62,7 @@ func TestSecretsReachTheExecutorAndNothingElse(t *testing.T) {
 		said := "it is " + in.Token + in.Password
 		call.Reporter.Log("stdout", said)
 		call.Reporter.Progress(0.5, said)
+		call.Record(said, executors.Usage{Calls: 1})
 		switch call.TaskID {
 		case "task-1":
 			<-told

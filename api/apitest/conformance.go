@@ -55,6 +55,7 @@ type Backend interface {
 	Start(id string)            // once the task is ready, an attempt at it begins; waits until it has
 	Complete(id, result string) // the attempt ends with the result, which is JSON; waits until it has
 	Fail(id, text string)       // the attempt fails
+	Use(id string, u dag.Used)  // the attempt that runs uses a model; waits until that is known
 }
 
 // site is what a scenario works with.
@@ -76,7 +77,7 @@ var scenarioCount atomic.Int64
 // scenarios' ids differ.
 func Run(t *testing.T, surface Surface, backend func(t testing.TB) Backend) {
 	surface.checkPromises(t)
-	for _, all := range []map[string]func(*site){submissions, steering, reading, finding, watching, loggings, operating, cataloguing, demonstrating, faults} {
+	for _, all := range []map[string]func(*site){submissions, steering, reading, finding, watching, loggings, operating, cataloguing, demonstrating, using, faults} {
 		for name, play := range all {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

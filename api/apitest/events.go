@@ -41,6 +41,7 @@ func (tr *tree) show() *coordinator.TreeStatus {
 		}
 	}
 	out.Progress = done / float64(leaves)
+	out.Usage = coordinator.UsageOf(tr.used(), true)
 	out.OnlyOptionalFailed = out.Failed > 0 && out.Completed+out.Failed == out.Tasks && !slices.ContainsFunc(tr.tasks, tr.requires)
 	switch {
 	case out.Failed > 0:
@@ -82,13 +83,14 @@ func (s *Service) settle(t *task, state dag.State, e coordinator.Event) {
 		fallthrough
 	default:
 		t.CompletedAt = t.UpdatedAt
+		t.spend(&e)
 	}
 	e.TaskID, e.Name, e.Status, e.Attempt = t.ID, t.Name, state.Status(), t.Attempt
 	s.add(t.tree, e)
 	if shown := t.tree.show(); shown.Unfinished == 0 {
 		t.tree.status.FinishedAt = time.Now()
 		shown.FinishedAt = t.tree.status.FinishedAt
-		s.add(t.tree, coordinator.Event{Type: coordinator.EventFinal, Status: shown.ExecutionStatus(), Tree: shown})
+		s.add(t.tree, coordinator.Event{Type: coordinator.EventFinal, Status: shown.ExecutionStatus(), Tree: shown, Usage: shown.Usage})
 	}
 }
 

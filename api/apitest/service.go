@@ -53,6 +53,9 @@ type task struct {
 	tree     *tree
 	lines    []*coordinator.LogLine
 	returned []coordinator.Attempt // that were handed back
+
+	using, used  []dag.Used         // by the attempt that runs; by those that ended
+	attemptUsage *coordinator.Usage // of the last that ended
 }
 
 var _ coordinator.Service = (*Service)(nil)
@@ -369,7 +372,7 @@ func (s *Service) Attempts(_ context.Context, id string) ([]coordinator.Attempt,
 	}
 	return append(slices.Clone(t.returned), coordinator.Attempt{
 		Number: t.Attempt, Running: t.State == dag.Running, Outcome: outcomes[t.State], Counted: true, Error: t.Error, Result: t.Result, Worker: t.Worker,
-		StartedAt: t.StartedAt, FinishedAt: t.CompletedAt, CancelledAt: told,
+		StartedAt: t.StartedAt, FinishedAt: t.CompletedAt, CancelledAt: told, Usage: t.attemptUsage,
 	}), nil
 }
 

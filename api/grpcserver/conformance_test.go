@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"slices"
 	"testing"
 
@@ -167,7 +168,7 @@ func taskOf(t *client.Task) *coordinator.Task {
 	out := &coordinator.Task{ID: t.ID, Ref: t.Ref, TreeID: t.TreeID, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, Priority: dag.Normal + dag.Priority(t.Priority), // the client counts from normal
 		State:  named(t.State, dag.Held, dag.Waiting, dag.Delayed, dag.Ready, dag.Running, dag.Blocked, dag.Completed, dag.Failed, dag.Cancelled),
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt,
-		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
+		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Usage: usageOf(t.Usage)}
 	if o := t.Options; o != nil {
 		out.Options = coordinator.TaskOptions{TreeTimeout: o.TreeTimeout, Policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: o.Retry.MaxAttempts,
 			Backoff: dag.Backoff(o.Retry.Backoff), InitialDelay: o.Retry.InitialDelay, MaxDelay: o.Retry.MaxDelay},
@@ -213,7 +214,46 @@ func set[T ~string](field *T, status dag.Status) { *field = T(status) }
 
 func treeOf(t *client.Tree) *coordinator.TreeStatus {
 	return &coordinator.TreeStatus{ID: t.ID, Name: t.Name, UserID: t.UserID, Status: dag.Status(t.Status), Progress: t.Progress,
-		Tasks: t.Tasks, Unfinished: t.Unfinished, Sequence: t.Sequence}
+		Tasks: t.Tasks, Unfinished: t.Unfinished, Sequence: t.Sequence, Usage: usageOf(t.Usage)}
+}
+
+// usageOf leaves out of how many calls the cost is not known: the client says only whether there are any.
+func usageOf(u *client.Usage) *coordinator.Usage {
+	if u == nil {
+		return nil
+	}
+	t := u.TokenUsage
+	out := &coordinator.Usage{Calls: t.SuccessfulRequests, Prompt: t.PromptTokens, Completion: t.CompletionTokens, Cached: t.CachedPromptTokens}
+	if u.Cost != nil {
+		for _, c := range append([]client.Cost{*u.Cost}, u.OtherCosts...) {
+			out.Costs = append(out.Costs, coordinator.Cost{Nanos: int64(math.Round(c.Amount * 1e9)), Currency: c.Currency})
+		}
+	}
+	if u.Cost == nil || !u.Cost.Complete {
+		out.Unpriced = 1
+	}
+	for _, m := range u.Models {
+		one := usageOf(&m.Usage)
+		used := dag.Used{Model: m.Model, Calls: one.Calls, Prompt: one.Prompt, Completion: one.Completion, Cached: one.Cached, Unpriced: one.Unpriced}
+		for _, c := range one.Costs {
+			used.Currency, used.CostNanos = c.Currency, c.Nanos
+		}
+		out.Models = append(out.Models, used)
+	}
+	return out
+}
+
+func (r *remote) Usage(ctx context.Context, f coordinator.UsageFilter) (page coordinator.Page[coordinator.UsageGroup], err error) {
+	got, err := r.c.UsagePage(ctx, client.UsageFilter{By: client.UsageBy(f.By), Since: f.Since, Before: f.Before, UserID: f.UserID, TreeOf: f.TreeOf,
+		Model: f.Model, PageSize: f.Limit, Cursor: f.Cursor})
+	if err != nil {
+		return page, err
+	}
+	for _, g := range got.Items {
+		page.Items = append(page.Items, coordinator.UsageGroup{Key: g.Key, Usage: *usageOf(&g.Usage)})
+	}
+	page.Next = got.Next
+	return page, nil
 }
 
 func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, error) {
@@ -253,7 +293,7 @@ func (r *remote) Resolve(ctx context.Context, ref string) (*coordinator.Matches,
 func (r *remote) Attempts(ctx context.Context, id string) (out []coordinator.Attempt, err error) {
 	got, err := r.c.Attempts(ctx, id)
 	for _, a := range got {
-		out = append(out, coordinator.Attempt{Number: a.Number, Running: a.Outcome == "running", Counted: a.Counted, Error: a.Error,
+		out = append(out, coordinator.Attempt{Usage: usageOf(a.Usage), Number: a.Number, Running: a.Outcome == "running", Counted: a.Counted, Error: a.Error,
 			Outcome: named(a.Outcome, dag.OutcomeCompleted, dag.OutcomeFailed, dag.OutcomeCancelled, dag.OutcomeReturned, dag.OutcomeLost)})
 	}
 	return out, err
@@ -285,7 +325,8 @@ func (r *remote) Watch(ctx context.Context, id string, after int64) iter.Seq2[*c
 				return
 			}
 			out := &coordinator.Event{Sequence: e.Sequence, Type: eventTypes[e.Type], TreeID: e.TreeID, TaskID: e.TaskID, Name: e.Name,
-				Status: dag.Status(e.Status), Attempt: e.Attempt, Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error, At: e.At}
+				Status: dag.Status(e.Status), Attempt: e.Attempt, Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error, At: e.At,
+				Usage: usageOf(e.Usage)}
 			if out.Type == coordinator.EventProgress && e.Sequence > 0 {
 				out.Type = coordinator.EventExecution
 			}

@@ -36,7 +36,7 @@ func taskOf(t *coordinator.Task) *pb.Task {
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int32(t.Attempt),
 		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), UpdatedAt: stamp(t.UpdatedAt),
-		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt),
+		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt), Usage: usageOf(t.Usage),
 	}
 	if o := t.Options; o != (coordinator.TaskOptions{}) {
 		out.Options = optionsOf(o)
@@ -81,7 +81,7 @@ func treeOf(t *coordinator.TreeStatus) *pb.Tree {
 		Completed: int64(t.Completed), Failed: int64(t.Failed), Cancelled: int64(t.Cancelled),
 		Blocked: int64(t.Blocked), Held: int64(t.Held), Sequence: t.Sequence,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), FinishedAt: stamp(t.FinishedAt),
-		OnlyOptionalFailed: t.OnlyOptionalFailed,
+		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage),
 	}
 }
 
@@ -93,6 +93,7 @@ func attemptOf(a coordinator.Attempt) *pb.TaskAttempt {
 	return &pb.TaskAttempt{
 		Number: int32(a.Number), Outcome: outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
 		Result: a.Result, Worker: a.Worker, StartedAt: stamp(a.StartedAt), FinishedAt: stamp(a.FinishedAt), CancelledAt: stamp(a.CancelledAt),
+		Usage: usageOf(a.Usage),
 	}
 }
 
@@ -100,7 +101,7 @@ func eventOf(e *coordinator.Event) *pb.Event {
 	out := &pb.Event{
 		Sequence: e.Sequence, Type: api.EventWords[e.Type], TreeId: e.TreeID, TaskId: e.TaskID, Name: e.Name, Status: string(e.Status),
 		Attempt: int32(e.Attempt), Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error,
-		At: stamp(e.At), Tree: treeOf(e.Tree),
+		At: stamp(e.At), Tree: treeOf(e.Tree), Usage: usageOf(e.Usage),
 	}
 	switch e.Type {
 	case coordinator.EventExecution:

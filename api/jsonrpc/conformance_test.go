@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -32,7 +33,7 @@ func TestConformance(t *testing.T) {
 			return &remote{t: t, url: server.URL}
 		},
 		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
-		Has:    []string{"Submit", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor"},
+		Has:    []string{"Submit", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor", "Usage"},
 		Lacks:  []string{"as submitted"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
@@ -210,6 +211,77 @@ type shown struct {
 	Dependencies []coordinator.Dependency
 	TreeStatus   dag.Status `json:"tree_status"`
 	TreeProgress float64    `json:"tree_progress"`
+	Usage        *usage     `json:"usage"`
+	TreeUsage    *usage     `json:"tree_usage"`
+}
+
+// usage is usage as the dialect tells it.
+type usage struct {
+	TokenUsage struct {
+		Prompt     int64 `json:"prompt_tokens"`
+		Completion int64 `json:"completion_tokens"`
+		Cached     int64 `json:"cached_prompt_tokens"`
+		Total      int64 `json:"total_tokens"`
+		Calls      int64 `json:"successful_requests"`
+	} `json:"token_usage"`
+	Cost *struct {
+		Amount   float64
+		Currency string
+		Complete bool
+	}
+	Models []struct {
+		Model string
+		usage
+	}
+}
+
+// told leaves out of how many calls the cost is not known: the dialect says only whether there are any.
+func (u *usage) told() *coordinator.Usage {
+	if u == nil {
+		return nil
+	}
+	t := u.TokenUsage
+	out := &coordinator.Usage{Calls: t.Calls, Prompt: t.Prompt, Completion: t.Completion, Cached: t.Cached}
+	if u.Cost != nil {
+		out.Costs = []coordinator.Cost{{Nanos: int64(math.Round(u.Cost.Amount * 1e9)), Currency: u.Cost.Currency}}
+	}
+	if u.Cost == nil || !u.Cost.Complete {
+		out.Unpriced = 1
+	}
+	for _, m := range u.Models {
+		one := m.told()
+		used := dag.Used{Model: m.Model, Calls: one.Calls, Prompt: one.Prompt, Completion: one.Completion, Cached: one.Cached, Unpriced: one.Unpriced}
+		for _, c := range one.Costs {
+			used.Currency, used.CostNanos = c.Currency, c.Nanos
+		}
+		out.Models = append(out.Models, used)
+	}
+	return out
+}
+
+func (r *remote) Usage(ctx context.Context, f coordinator.UsageFilter) (page coordinator.Page[coordinator.UsageGroup], err error) {
+	params := map[string]any{"by": f.By, "user_id": f.UserID, "tree_id": f.TreeOf, "model": f.Model, "cursor": f.Cursor}
+	for name, at := range map[string]time.Time{"since": f.Since, "before": f.Before} {
+		if !at.IsZero() {
+			params[name] = at.Format(time.RFC3339Nano)
+		}
+	}
+	if f.Limit != 0 {
+		params["limit"] = f.Limit
+	}
+	var out struct {
+		Usage []struct {
+			Key string
+			usage
+		}
+		Next string `json:"next_cursor"`
+	}
+	_, err = r.postTo(ctx, "/system", "usage.list", params, &out)
+	for _, g := range out.Usage {
+		page.Items = append(page.Items, coordinator.UsageGroup{Key: g.Key, Usage: *g.told()})
+	}
+	page.Next = out.Next
+	return page, err
 }
 
 // states are states that a status may stand for.
@@ -221,7 +293,7 @@ var states = map[dag.Status]dag.State{
 func (t *shown) task() *coordinator.Task {
 	return &coordinator.Task{ID: t.ID, Ref: t.Ref, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, State: states[t.Status], Priority: t.Priority,
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt, Dependencies: t.Dependencies,
-		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
+		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Usage: t.Usage.told()}
 }
 
 func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error) {
@@ -262,7 +334,7 @@ func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, 
 	if _, err := r.post(ctx, "tasks.tree", map[string]any{"task_id": id}, &out); err != nil {
 		return nil, err
 	}
-	return &coordinator.TreeStatus{ID: out.ID, Name: out.Name, Status: out.TreeStatus, Progress: out.TreeProgress}, nil
+	return &coordinator.TreeStatus{ID: out.ID, Name: out.Name, Status: out.TreeStatus, Progress: out.TreeProgress, Usage: out.TreeUsage.told()}, nil
 }
 
 func (r *remote) Running(ctx context.Context, userID string) (int, error) {
@@ -377,6 +449,7 @@ func (f *frame) decode() *coordinator.Event {
 		Result                     json.RawMessage
 		Progress                   float64
 		Attempt                    int
+		Usage                      *usage
 	}
 	raw, err := json.Marshal(f.data)
 	if err != nil || f.data == nil || json.Unmarshal(raw, &data) != nil {
@@ -386,7 +459,7 @@ func (f *frame) decode() *coordinator.Event {
 		"task_failed": coordinator.EventFailed, "task_retry": coordinator.EventRetry, "final": coordinator.EventFinal,
 		"progress": coordinator.EventProgress}
 	e := &coordinator.Event{Type: types[data.Type], TreeID: data.TreeID, TaskID: data.TaskID, Name: data.Name, Status: data.Status,
-		Attempt: data.Attempt, Progress: data.Progress, Message: data.Message, Result: data.Result, Error: data.Error, At: data.Timestamp}
+		Attempt: data.Attempt, Progress: data.Progress, Message: data.Message, Result: data.Result, Error: data.Error, At: data.Timestamp, Usage: data.Usage.told()}
 	_, _ = fmt.Sscan(f.id, &e.Sequence)
 	switch {
 	case f.event == "task_cancelled":

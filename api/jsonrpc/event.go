@@ -41,6 +41,8 @@ type event struct {
 
 	Name    string `json:"name,omitempty"`
 	Attempt int    `json:"attempt,omitempty"`
+
+	Usage *usageObject `json:"usage,omitempty"` // of the attempt that ended; of the tree with final
 }
 
 type errorEvent struct {
@@ -82,7 +84,7 @@ func encodeEvent(e *coordinator.Event) []byte {
 	out := event{
 		Type: eventType(e.Type), TaskID: e.TaskID, Status: e.Status, Timestamp: isoTime(e.At), Message: e.Message,
 		Protocol: "jsonrpc", Progress: fraction(e.Progress), TreeProgress: fraction(e.TreeProgress),
-		RootTaskID: e.TreeID, Name: e.Name, Attempt: e.Attempt,
+		RootTaskID: e.TreeID, Name: e.Name, Attempt: e.Attempt, Usage: usageOf(e.Usage),
 	}
 	if e.TaskID == "" {
 		out.TaskID = e.TreeID

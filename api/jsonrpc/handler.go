@@ -106,6 +106,7 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 		"system.health":  h.health,
 		"executors.list": h.executorsList,
 		"executors.get":  h.executorsGet,
+		"usage.list":     h.usageList,
 	}
 	h.mux.HandleFunc("POST /tasks", h.calls("task", h.tasks))
 	h.mux.HandleFunc("POST /system", h.calls("system", h.system))

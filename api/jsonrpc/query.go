@@ -39,7 +39,7 @@ func (h *Handler) get(missing string) method {
 				return nil, err
 			}
 		}
-		return append(appendTask(nil, t, tree), '}'), nil
+		return append(appendUsage(appendTask(nil, t, tree), t, tree), '}'), nil
 	}
 }
 

@@ -53,7 +53,7 @@ var reserved = map[string]bool{
 	"progress": true, "created_at": true, "started_at": true, "updated_at": true, "completed_at": true,
 	"has_children": true, "original_task_id": true, "has_copy": true,
 	"ref": true, "origin_type": true, "has_references": true, "executor": true, "pool": true, "attempt": true, "blocked_by": true,
-	"tree_status": true, "tree_progress": true, "children": true, "children_omitted": true, "id_map": true, "warnings": true,
+	"tree_status": true, "tree_progress": true, "tree_usage": true, "children": true, "children_omitted": true, "id_map": true, "warnings": true,
 }
 
 type dependency struct {
@@ -117,7 +117,7 @@ func appendTask(b []byte, t *coordinator.Task, tree *coordinator.TreeStatus) []b
 	seen := map[string]bool{}
 	for quoted, value := range members(t.Custom) {
 		name, whole := rawjson.Unquote(quoted)
-		if reserved[name] || seen[name] {
+		if reserved[name] || seen[name] || name == "usage" && t.Usage != nil {
 			continue
 		}
 		seen[name] = true

@@ -70,7 +70,7 @@ func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeSta
 	if root == nil {
 		return append(b, "null"...)
 	}
-	b = appendTask(b, root, status)
+	b = appendUsage(appendTask(b, root, status), root, status)
 	b = appendExtra(b, extra)
 	type level struct {
 		left []*coordinator.Task // siblings that are still to be written; nil without any

@@ -30,7 +30,8 @@ const groupClient = "client"
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		submitCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
-		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(), contextCommand(),
+		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
+		usageCommand(), contextCommand(),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -102,6 +103,10 @@ func writeTask(w io.Writer, t *client.Task, tree *client.Tree, now time.Time) {
 	line("started", moment(t.StartedAt, now))
 	line("completed", moment(t.CompletedAt, now))
 	line("took", took(t.StartedAt, t.CompletedAt, now))
+	line("models", usageText(t.Usage))
+	if tree != nil && tree.Tasks > 1 {
+		line("tree's models", usageText(tree.Usage))
+	}
 	line("error", t.Error)
 }
 
@@ -124,10 +129,21 @@ func writeAttempts(w io.Writer, attempts []client.Attempt, now time.Time) {
 	}
 	fmt.Fprintln(w, "attempts:")
 	table(w, func(w io.Writer) {
-		fmt.Fprintln(w, "  NUMBER\tOUTCOME\tWORKER\tSTARTED\tTOOK\tERROR")
+		header, used := "", slices.ContainsFunc(attempts, func(a client.Attempt) bool { return a.Usage != nil })
+		if used {
+			header = "TOKENS\tCOST\t"
+		}
+		fmt.Fprintln(w, "  NUMBER\tOUTCOME\tWORKER\tSTARTED\tTOOK\t"+header+"ERROR")
 		for _, a := range attempts {
-			fmt.Fprintf(w, "  %d\t%s\t%s\t%s\t%s\t%s\n", a.Number, oneLine(string(a.Outcome)), oneLine(cmp.Or(a.Worker, "-")),
-				cmp.Or(shownTime(a.StartedAt), "-"), cmp.Or(took(a.StartedAt, a.FinishedAt, now), "-"), oneLine(a.Error)+stopped(&a))
+			usage := ""
+			switch {
+			case a.Usage != nil:
+				usage = fmt.Sprintf("%d\t%s\t", a.Usage.TokenUsage.TotalTokens, costText(a.Usage))
+			case used:
+				usage = "-\t-\t"
+			}
+			fmt.Fprintf(w, "  %d\t%s\t%s\t%s\t%s\t%s%s\n", a.Number, oneLine(string(a.Outcome)), oneLine(cmp.Or(a.Worker, "-")),
+				cmp.Or(shownTime(a.StartedAt), "-"), cmp.Or(took(a.StartedAt, a.FinishedAt, now), "-"), usage, oneLine(a.Error)+stopped(&a))
 		}
 	})
 }

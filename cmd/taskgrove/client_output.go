@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -212,6 +213,13 @@ func plain(v reflect.Value) any {
 					continue
 				}
 			case *client.TaskOptions: // see export
+				continue
+			case *client.Usage, *client.Cost, []client.Cost, []client.ModelUsage: // most have none
+				if v.Field(i).IsZero() {
+					continue
+				}
+			case client.Usage: // embedded
+				maps.Copy(fields, plain(v.Field(i)).(map[string]any))
 				continue
 			}
 			fields[snake(v.Type().Field(i).Name)] = plain(v.Field(i))

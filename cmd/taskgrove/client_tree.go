@@ -35,6 +35,9 @@ func treeCommand() *cobra.Command {
 			}
 			return s.print(nil, func(w io.Writer) {
 				fmt.Fprintln(w, oneLine(summary(tree, time.Now())))
+				if models := usageText(tree.Usage); models != "" {
+					fmt.Fprintln(w, "models  "+oneLine(models))
+				}
 				table(w, func(w io.Writer) { writeBranches(w, tasks, time.Now()) })
 			})
 		})

@@ -261,6 +261,16 @@ where a.last > t.attempt
   or tree.execution <= 1 and (a.early > 0 or a.n <> t.attempt - 1 + (a.outcome is not null)::integer)
 limit $3
 
+-- name: AuditTaskUsage
+-- What was used is of an attempt that ended, and that its worker told the end of.
+select 'usage' as kind, u.task >> 24 as tree, u.task,
+  format('attempt %s used %s, and %s', u.attempt, u.model, case when a.outcome is null then 'it has not ended' else 'its worker was lost' end) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last)
+cross join lateral (select task, attempt, model from model_usage m where m.task >= r.first and m.task < r.last offset 0) u
+left join lateral (select outcome from attempt a where a.task = u.task and a.number = u.attempt offset 0) a on true
+where a.outcome is null or a.outcome = :outcome_lost
+limit $3
+
 -- name: AuditTaskParts
 -- Each task has a specification, and what is kept apart from tasks belongs to one. A look-up for each, whatever the planner
 -- thinks of the tables' sizes (offset 0).

@@ -853,6 +853,7 @@ type Task struct {
 	Custom        []byte                 `protobuf:"bytes,27,opt,name=custom,proto3" json:"custom,omitempty"`
 	Repeatable    bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"` // may run twice at once without harm, by its own word or its executor's
 	Options       *TaskOptions           `protobuf:"bytes,29,opt,name=options,proto3" json:"options,omitempty"`        // with ListTasksRequest.as_submitted
+	Usage         *Usage                 `protobuf:"bytes,31,opt,name=usage,proto3" json:"usage,omitempty"`            // of all its attempts that ended; absent: none, or a list, which does not tell
 	Ref           string                 `protobuf:"bytes,30,opt,name=ref,proto3" json:"ref,omitempty"`                // what its submission calls it, under which its result gets into inputs: the id given there, or the name
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1091,6 +1092,13 @@ func (x *Task) GetOptions() *TaskOptions {
 	return nil
 }
 
+func (x *Task) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
 func (x *Task) GetRef() string {
 	if x != nil {
 		return x.Ref
@@ -1202,6 +1210,7 @@ type Tree struct {
 	CreatedAt          *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	StartedAt          *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	FinishedAt         *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	Usage              *Usage                 `protobuf:"bytes,19,opt,name=usage,proto3" json:"usage,omitempty"`                                                        // of its attempts that ended; absent: none, or a list, which does not tell
 	OnlyOptionalFailed bool                   `protobuf:"varint,18,opt,name=only_optional_failed,json=onlyOptionalFailed,proto3" json:"only_optional_failed,omitempty"` // all that failed was optional to tasks that ran, and the rest completed; not told in lists
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1352,6 +1361,13 @@ func (x *Tree) GetStartedAt() *timestamppb.Timestamp {
 func (x *Tree) GetFinishedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.FinishedAt
+	}
+	return nil
+}
+
+func (x *Tree) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
 	}
 	return nil
 }
@@ -1962,6 +1978,7 @@ type TaskAttempt struct {
 	Worker        string                 `protobuf:"bytes,7,opt,name=worker,proto3" json:"worker,omitempty"`
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"` // absent: it never began
 	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
+	Usage         *Usage                 `protobuf:"bytes,11,opt,name=usage,proto3" json:"usage,omitempty"`                                // absent: it used no models, or is open
 	CancelledAt   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=cancelled_at,json=cancelledAt,proto3" json:"cancelled_at,omitempty"` // when a cancelled one was told to stop: its work had stopped at finished_at; absent: it has not
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2060,6 +2077,13 @@ func (x *TaskAttempt) GetFinishedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *TaskAttempt) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
 func (x *TaskAttempt) GetCancelledAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CancelledAt
@@ -2133,7 +2157,8 @@ type Event struct {
 	Result        []byte                 `protobuf:"bytes,10,opt,name=result,proto3" json:"result,omitempty"`
 	Error         string                 `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
 	At            *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
-	Tree          *Tree                  `protobuf:"bytes,13,opt,name=tree,proto3" json:"tree,omitempty"` // with final
+	Tree          *Tree                  `protobuf:"bytes,13,opt,name=tree,proto3" json:"tree,omitempty"`   // with final
+	Usage         *Usage                 `protobuf:"bytes,15,opt,name=usage,proto3" json:"usage,omitempty"` // of the attempt that ended, or of the whole tree with final; absent: none, or a cancelled attempt has not stopped
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2259,6 +2284,414 @@ func (x *Event) GetTree() *Tree {
 	return nil
 }
 
+func (x *Event) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+// Usage is what calls of models have used.
+type Usage struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Calls              int64                  `protobuf:"varint,1,opt,name=calls,proto3" json:"calls,omitempty"`                                                       // that were answered
+	PromptTokens       int64                  `protobuf:"varint,2,opt,name=prompt_tokens,json=promptTokens,proto3" json:"prompt_tokens,omitempty"`                     // that were read, those from a cache too
+	CompletionTokens   int64                  `protobuf:"varint,3,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`         // that were written
+	CachedPromptTokens int64                  `protobuf:"varint,4,opt,name=cached_prompt_tokens,json=cachedPromptTokens,proto3" json:"cached_prompt_tokens,omitempty"` // part of prompt_tokens that came from the services' caches
+	Costs              []*Cost                `protobuf:"bytes,5,rep,name=costs,proto3" json:"costs,omitempty"`                                                        // one for each currency; empty: no call has a price
+	UnpricedCalls      int64                  `protobuf:"varint,6,opt,name=unpriced_calls,json=unpricedCalls,proto3" json:"unpriced_calls,omitempty"`                  // whose cost is not known: costs lack them
+	Models             []*ModelUsage          `protobuf:"bytes,7,rep,name=models,proto3" json:"models,omitempty"`                                                      // the same by model and currency, at most 100; absent in sums of ListUsage
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Usage) GetCalls() int64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *Usage) GetPromptTokens() int64 {
+	if x != nil {
+		return x.PromptTokens
+	}
+	return 0
+}
+
+func (x *Usage) GetCompletionTokens() int64 {
+	if x != nil {
+		return x.CompletionTokens
+	}
+	return 0
+}
+
+func (x *Usage) GetCachedPromptTokens() int64 {
+	if x != nil {
+		return x.CachedPromptTokens
+	}
+	return 0
+}
+
+func (x *Usage) GetCosts() []*Cost {
+	if x != nil {
+		return x.Costs
+	}
+	return nil
+}
+
+func (x *Usage) GetUnpricedCalls() int64 {
+	if x != nil {
+		return x.UnpricedCalls
+	}
+	return 0
+}
+
+func (x *Usage) GetModels() []*ModelUsage {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+type Cost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Nanos         int64                  `protobuf:"varint,1,opt,name=nanos,proto3" json:"nanos,omitempty"`      // billionths of the currency
+	Currency      string                 `protobuf:"bytes,2,opt,name=currency,proto3" json:"currency,omitempty"` // as the prices of the worker's operator are in: "USD"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cost) Reset() {
+	*x = Cost{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cost) ProtoMessage() {}
+
+func (x *Cost) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cost.ProtoReflect.Descriptor instead.
+func (*Cost) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Cost) GetNanos() int64 {
+	if x != nil {
+		return x.Nanos
+	}
+	return 0
+}
+
+func (x *Cost) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+type ModelUsage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"` // others: several together
+	Usage         *Usage                 `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"` // without models
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelUsage) Reset() {
+	*x = ModelUsage{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelUsage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelUsage) ProtoMessage() {}
+
+func (x *ModelUsage) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelUsage.ProtoReflect.Descriptor instead.
+func (*ModelUsage) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ModelUsage) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ModelUsage) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+type ListUsageRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	By            string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`                       // user, tree, model or day (in UTC; default)
+	Since         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`                 // of attempts whose end was recorded then or later
+	Before        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`               // of those whose end was recorded before
+	UserId        string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"` // of trees of this owner
+	TreeId        string                 `protobuf:"bytes,5,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // any task of the tree
+	Model         string                 `protobuf:"bytes,6,opt,name=model,proto3" json:"model,omitempty"`
+	Limit         int32                  `protobuf:"varint,7,opt,name=limit,proto3" json:"limit,omitempty"` // default 100, at most 1000
+	Cursor        string                 `protobuf:"bytes,8,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsageRequest) Reset() {
+	*x = ListUsageRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsageRequest) ProtoMessage() {}
+
+func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsageRequest.ProtoReflect.Descriptor instead.
+func (*ListUsageRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListUsageRequest) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ListUsageRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ListUsageRequest) GetBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *ListUsageRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ListUsageRequest) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+func (x *ListUsageRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *ListUsageRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListUsageRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListUsageResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Groups        []*UsageGroup          `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`                           // by key; trees newest first
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"` // empty: no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsageResponse) Reset() {
+	*x = ListUsageResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsageResponse) ProtoMessage() {}
+
+func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsageResponse.ProtoReflect.Descriptor instead.
+func (*ListUsageResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListUsageResponse) GetGroups() []*UsageGroup {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *ListUsageResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type UsageGroup struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"` // the user, empty for trees of none; the tree's id; the model; the day as 2006-01-02
+	Usage         *Usage                 `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsageGroup) Reset() {
+	*x = UsageGroup{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsageGroup) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsageGroup) ProtoMessage() {}
+
+func (x *UsageGroup) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsageGroup.ProtoReflect.Descriptor instead.
+func (*UsageGroup) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *UsageGroup) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *UsageGroup) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
 type CancelRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2271,7 +2704,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2716,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2729,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -2338,7 +2771,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2350,7 +2783,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2363,7 +2796,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CancelResponse) GetStatus() string {
@@ -2401,7 +2834,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2413,7 +2846,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2426,7 +2859,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LogsRequest) GetTaskId() string {
@@ -2486,7 +2919,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2498,7 +2931,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2511,7 +2944,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LogLine) GetAttempt() int32 {
@@ -2571,7 +3004,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2583,7 +3016,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2596,7 +3029,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
 }
 
 type ListWorkersResponse struct {
@@ -2608,7 +3041,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2620,7 +3053,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2633,7 +3066,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -2664,7 +3097,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2676,7 +3109,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2689,7 +3122,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Worker) GetId() string {
@@ -2791,7 +3224,7 @@ type ListCoordinatorsRequest struct {
 
 func (x *ListCoordinatorsRequest) Reset() {
 	*x = ListCoordinatorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +3236,7 @@ func (x *ListCoordinatorsRequest) String() string {
 func (*ListCoordinatorsRequest) ProtoMessage() {}
 
 func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +3249,7 @@ func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
 }
 
 type ListCoordinatorsResponse struct {
@@ -2828,7 +3261,7 @@ type ListCoordinatorsResponse struct {
 
 func (x *ListCoordinatorsResponse) Reset() {
 	*x = ListCoordinatorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2840,7 +3273,7 @@ func (x *ListCoordinatorsResponse) String() string {
 func (*ListCoordinatorsResponse) ProtoMessage() {}
 
 func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2853,7 +3286,7 @@ func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
@@ -2877,7 +3310,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3322,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3335,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Coordinator) GetName() string {
@@ -2955,7 +3388,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3400,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3413,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
 }
 
 type ListPoolsResponse struct {
@@ -2992,7 +3425,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3437,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3450,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -3041,7 +3474,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3486,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3499,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Pool) GetName() string {
@@ -3120,7 +3553,7 @@ type ListExecutorsRequest struct {
 
 func (x *ListExecutorsRequest) Reset() {
 	*x = ListExecutorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3132,7 +3565,7 @@ func (x *ListExecutorsRequest) String() string {
 func (*ListExecutorsRequest) ProtoMessage() {}
 
 func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3145,7 +3578,7 @@ func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecutorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListExecutorsRequest) GetCursor() string {
@@ -3165,7 +3598,7 @@ type ListExecutorsResponse struct {
 
 func (x *ListExecutorsResponse) Reset() {
 	*x = ListExecutorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3610,7 @@ func (x *ListExecutorsResponse) String() string {
 func (*ListExecutorsResponse) ProtoMessage() {}
 
 func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3623,7 @@ func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecutorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListExecutorsResponse) GetExecutors() []*Executor {
@@ -3216,7 +3649,7 @@ type GetExecutorRequest struct {
 
 func (x *GetExecutorRequest) Reset() {
 	*x = GetExecutorRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +3661,7 @@ func (x *GetExecutorRequest) String() string {
 func (*GetExecutorRequest) ProtoMessage() {}
 
 func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3241,7 +3674,7 @@ func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutorRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutorRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetExecutorRequest) GetId() string {
@@ -3277,7 +3710,7 @@ type Executor struct {
 
 func (x *Executor) Reset() {
 	*x = Executor{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +3722,7 @@ func (x *Executor) String() string {
 func (*Executor) ProtoMessage() {}
 
 func (x *Executor) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3302,7 +3735,7 @@ func (x *Executor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Executor.ProtoReflect.Descriptor instead.
 func (*Executor) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Executor) GetId() string {
@@ -3435,7 +3868,7 @@ type ConnectionUse struct {
 
 func (x *ConnectionUse) Reset() {
 	*x = ConnectionUse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3447,7 +3880,7 @@ func (x *ConnectionUse) String() string {
 func (*ConnectionUse) ProtoMessage() {}
 
 func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3460,7 +3893,7 @@ func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionUse.ProtoReflect.Descriptor instead.
 func (*ConnectionUse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ConnectionUse) GetTypes() []string {
@@ -3487,7 +3920,7 @@ type ExecutorExample struct {
 
 func (x *ExecutorExample) Reset() {
 	*x = ExecutorExample{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3499,7 +3932,7 @@ func (x *ExecutorExample) String() string {
 func (*ExecutorExample) ProtoMessage() {}
 
 func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3512,7 +3945,7 @@ func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExample.ProtoReflect.Descriptor instead.
 func (*ExecutorExample) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ExecutorExample) GetTitle() string {
@@ -3538,7 +3971,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +3983,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,7 +3996,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -3588,7 +4021,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3600,7 +4033,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3613,7 +4046,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -3687,7 +4120,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3699,7 +4132,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3712,7 +4145,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Wait) GetKind() string {
@@ -3815,7 +4248,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3827,7 +4260,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3840,7 +4273,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -3862,7 +4295,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3874,7 +4307,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3887,7 +4320,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Violation) GetKind() string {
@@ -3995,7 +4428,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xdb\a\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x86\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -4032,7 +4465,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"repeatable\x18\x1c \x01(\bR\n" +
 	"repeatable\x123\n" +
-	"\aoptions\x18\x1d \x01(\v2\x19.taskgrove.v1.TaskOptionsR\aoptions\x12\x10\n" +
+	"\aoptions\x18\x1d \x01(\v2\x19.taskgrove.v1.TaskOptionsR\aoptions\x12)\n" +
+	"\x05usage\x18\x1f \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x12\x10\n" +
 	"\x03ref\x18\x1e \x01(\tR\x03ref\"\xcc\x02\n" +
 	"\vTaskOptions\x12/\n" +
 	"\x05retry\x18\x01 \x01(\v2\x19.taskgrove.v1.RetryPolicyR\x05retry\x123\n" +
@@ -4041,7 +4475,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"not_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12\x17\n" +
 	"\aon_lost\x18\x05 \x01(\tR\x06onLost\x12<\n" +
-	"\ftree_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vtreeTimeout\"\xca\x04\n" +
+	"\ftree_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vtreeTimeout\"\xf5\x04\n" +
 	"\x04Tree\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -4065,7 +4499,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"started_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
 	"\vfinished_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"finishedAt\x120\n" +
+	"finishedAt\x12)\n" +
+	"\x05usage\x18\x13 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x120\n" +
 	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\"\xf6\x02\n" +
 	"\x10ListTasksRequest\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
@@ -4111,7 +4546,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x13ListAttemptsRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\"M\n" +
 	"\x14ListAttemptsResponse\x125\n" +
-	"\battempts\x18\x01 \x03(\v2\x19.taskgrove.v1.TaskAttemptR\battempts\"\xee\x02\n" +
+	"\battempts\x18\x01 \x03(\v2\x19.taskgrove.v1.TaskAttemptR\battempts\"\x99\x03\n" +
 	"\vTaskAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x18\n" +
@@ -4123,12 +4558,13 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"started_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
 	"\vfinished_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"finishedAt\x12=\n" +
+	"finishedAt\x12)\n" +
+	"\x05usage\x18\v \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x12=\n" +
 	"\fcancelled_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\"4\n" +
 	"\fWatchRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05after\x18\x02 \x01(\x03R\x05after\"\xe7\x02\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\"\x92\x03\n" +
 	"\x05Event\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x17\n" +
@@ -4143,7 +4579,40 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	" \x01(\fR\x06result\x12\x14\n" +
 	"\x05error\x18\v \x01(\tR\x05error\x12*\n" +
 	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12&\n" +
-	"\x04tree\x18\r \x01(\v2\x12.taskgrove.v1.TreeR\x04tree\"z\n" +
+	"\x04tree\x18\r \x01(\v2\x12.taskgrove.v1.TreeR\x04tree\x12)\n" +
+	"\x05usage\x18\x0f \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\"\xa4\x02\n" +
+	"\x05Usage\x12\x14\n" +
+	"\x05calls\x18\x01 \x01(\x03R\x05calls\x12#\n" +
+	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12+\n" +
+	"\x11completion_tokens\x18\x03 \x01(\x03R\x10completionTokens\x120\n" +
+	"\x14cached_prompt_tokens\x18\x04 \x01(\x03R\x12cachedPromptTokens\x12(\n" +
+	"\x05costs\x18\x05 \x03(\v2\x12.taskgrove.v1.CostR\x05costs\x12%\n" +
+	"\x0eunpriced_calls\x18\x06 \x01(\x03R\runpricedCalls\x120\n" +
+	"\x06models\x18\a \x03(\v2\x18.taskgrove.v1.ModelUsageR\x06models\"8\n" +
+	"\x04Cost\x12\x14\n" +
+	"\x05nanos\x18\x01 \x01(\x03R\x05nanos\x12\x1a\n" +
+	"\bcurrency\x18\x02 \x01(\tR\bcurrency\"M\n" +
+	"\n" +
+	"ModelUsage\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12)\n" +
+	"\x05usage\x18\x02 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\"\xfe\x01\n" +
+	"\x10ListUsageRequest\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
+	"\x06before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\tR\x06userId\x12\x17\n" +
+	"\atree_id\x18\x05 \x01(\tR\x06treeId\x12\x14\n" +
+	"\x05model\x18\x06 \x01(\tR\x05model\x12\x14\n" +
+	"\x05limit\x18\a \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\b \x01(\tR\x06cursor\"f\n" +
+	"\x11ListUsageResponse\x120\n" +
+	"\x06groups\x18\x01 \x03(\v2\x18.taskgrove.v1.UsageGroupR\x06groups\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\"I\n" +
+	"\n" +
+	"UsageGroup\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05usage\x18\x02 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\"z\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12\x18\n" +
@@ -4288,8 +4757,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text2\xee\n" +
-	"\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text2\xc1\v\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12F\n" +
 	"\aExecute\x12\x1c.taskgrove.v1.ExecuteRequest\x1a\x1d.taskgrove.v1.ExecuteResponse\x12@\n" +
@@ -4306,7 +4774,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x10ListCoordinators\x12%.taskgrove.v1.ListCoordinatorsRequest\x1a&.taskgrove.v1.ListCoordinatorsResponse\"\x03\x90\x02\x01\x12Q\n" +
 	"\tListPools\x12\x1e.taskgrove.v1.ListPoolsRequest\x1a\x1f.taskgrove.v1.ListPoolsResponse\"\x03\x90\x02\x01\x12]\n" +
 	"\rListExecutors\x12\".taskgrove.v1.ListExecutorsRequest\x1a#.taskgrove.v1.ListExecutorsResponse\"\x03\x90\x02\x01\x12L\n" +
-	"\vGetExecutor\x12 .taskgrove.v1.GetExecutorRequest\x1a\x16.taskgrove.v1.Executor\"\x03\x90\x02\x01\x12?\n" +
+	"\vGetExecutor\x12 .taskgrove.v1.GetExecutorRequest\x1a\x16.taskgrove.v1.Executor\"\x03\x90\x02\x01\x12Q\n" +
+	"\tListUsage\x12\x1e.taskgrove.v1.ListUsageRequest\x1a\x1f.taskgrove.v1.ListUsageResponse\"\x03\x90\x02\x01\x12?\n" +
 	"\x03Why\x12\x18.taskgrove.v1.WhyRequest\x1a\x19.taskgrove.v1.WhyResponse\"\x03\x90\x02\x01\x12@\n" +
 	"\x06Verify\x12\x1b.taskgrove.v1.VerifyRequest\x1a\x17.taskgrove.v1.Violation0\x01B?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
 
@@ -4322,7 +4791,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitOptions)(nil),            // 1: taskgrove.v1.SubmitOptions
@@ -4350,135 +4819,154 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*TaskAttempt)(nil),              // 23: taskgrove.v1.TaskAttempt
 	(*WatchRequest)(nil),             // 24: taskgrove.v1.WatchRequest
 	(*Event)(nil),                    // 25: taskgrove.v1.Event
-	(*CancelRequest)(nil),            // 26: taskgrove.v1.CancelRequest
-	(*CancelResponse)(nil),           // 27: taskgrove.v1.CancelResponse
-	(*LogsRequest)(nil),              // 28: taskgrove.v1.LogsRequest
-	(*LogLine)(nil),                  // 29: taskgrove.v1.LogLine
-	(*ListWorkersRequest)(nil),       // 30: taskgrove.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 31: taskgrove.v1.ListWorkersResponse
-	(*Worker)(nil),                   // 32: taskgrove.v1.Worker
-	(*ListCoordinatorsRequest)(nil),  // 33: taskgrove.v1.ListCoordinatorsRequest
-	(*ListCoordinatorsResponse)(nil), // 34: taskgrove.v1.ListCoordinatorsResponse
-	(*Coordinator)(nil),              // 35: taskgrove.v1.Coordinator
-	(*ListPoolsRequest)(nil),         // 36: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 37: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                     // 38: taskgrove.v1.Pool
-	(*ListExecutorsRequest)(nil),     // 39: taskgrove.v1.ListExecutorsRequest
-	(*ListExecutorsResponse)(nil),    // 40: taskgrove.v1.ListExecutorsResponse
-	(*GetExecutorRequest)(nil),       // 41: taskgrove.v1.GetExecutorRequest
-	(*Executor)(nil),                 // 42: taskgrove.v1.Executor
-	(*ConnectionUse)(nil),            // 43: taskgrove.v1.ConnectionUse
-	(*ExecutorExample)(nil),          // 44: taskgrove.v1.ExecutorExample
-	(*WhyRequest)(nil),               // 45: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 46: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 47: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 48: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 49: taskgrove.v1.Violation
-	nil,                              // 50: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 51: taskgrove.v1.Worker.PoolsEntry
-	(*durationpb.Duration)(nil),      // 52: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 53: google.protobuf.Timestamp
+	(*Usage)(nil),                    // 26: taskgrove.v1.Usage
+	(*Cost)(nil),                     // 27: taskgrove.v1.Cost
+	(*ModelUsage)(nil),               // 28: taskgrove.v1.ModelUsage
+	(*ListUsageRequest)(nil),         // 29: taskgrove.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),        // 30: taskgrove.v1.ListUsageResponse
+	(*UsageGroup)(nil),               // 31: taskgrove.v1.UsageGroup
+	(*CancelRequest)(nil),            // 32: taskgrove.v1.CancelRequest
+	(*CancelResponse)(nil),           // 33: taskgrove.v1.CancelResponse
+	(*LogsRequest)(nil),              // 34: taskgrove.v1.LogsRequest
+	(*LogLine)(nil),                  // 35: taskgrove.v1.LogLine
+	(*ListWorkersRequest)(nil),       // 36: taskgrove.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 37: taskgrove.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 38: taskgrove.v1.Worker
+	(*ListCoordinatorsRequest)(nil),  // 39: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 40: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 41: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 42: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 43: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 44: taskgrove.v1.Pool
+	(*ListExecutorsRequest)(nil),     // 45: taskgrove.v1.ListExecutorsRequest
+	(*ListExecutorsResponse)(nil),    // 46: taskgrove.v1.ListExecutorsResponse
+	(*GetExecutorRequest)(nil),       // 47: taskgrove.v1.GetExecutorRequest
+	(*Executor)(nil),                 // 48: taskgrove.v1.Executor
+	(*ConnectionUse)(nil),            // 49: taskgrove.v1.ConnectionUse
+	(*ExecutorExample)(nil),          // 50: taskgrove.v1.ExecutorExample
+	(*WhyRequest)(nil),               // 51: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 52: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 53: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 54: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 55: taskgrove.v1.Violation
+	nil,                              // 56: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 57: taskgrove.v1.Worker.PoolsEntry
+	(*durationpb.Duration)(nil),      // 58: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 59: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	1,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	2,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
-	52, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	58, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
 	3,  // 3: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
 	4,  // 4: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	52, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	52, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	53, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	52, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	52, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	50, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	58, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	58, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	59, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	58, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	58, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	56, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	6,  // 11: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
 	3,  // 12: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	53, // 13: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	53, // 14: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	53, // 15: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	53, // 16: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	53, // 17: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	59, // 13: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	59, // 14: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	59, // 15: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	59, // 16: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	59, // 17: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
 	12, // 18: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
-	4,  // 19: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	52, // 20: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	52, // 21: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	53, // 22: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	52, // 23: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	53, // 24: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	53, // 25: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	53, // 26: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	53, // 27: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	53, // 28: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	11, // 29: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	53, // 30: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	53, // 31: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	13, // 32: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	20, // 33: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
-	23, // 34: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	53, // 35: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	53, // 36: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	53, // 37: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	53, // 38: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	13, // 39: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	53, // 40: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	53, // 41: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	32, // 42: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	51, // 43: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	53, // 44: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	53, // 45: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	35, // 46: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	53, // 47: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	53, // 48: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	38, // 49: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	52, // 50: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	42, // 51: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	52, // 52: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	43, // 53: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	44, // 54: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	47, // 55: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	53, // 56: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	53, // 57: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 58: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	7,  // 59: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	9,  // 60: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	10, // 61: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	14, // 62: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	16, // 63: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	18, // 64: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	21, // 65: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	24, // 66: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	26, // 67: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	28, // 68: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	30, // 69: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	33, // 70: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	36, // 71: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	39, // 72: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	41, // 73: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	45, // 74: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	48, // 75: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	5,  // 76: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	8,  // 77: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	11, // 78: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	13, // 79: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	15, // 80: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	17, // 81: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	19, // 82: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	22, // 83: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	25, // 84: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	27, // 85: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	29, // 86: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	31, // 87: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	34, // 88: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	37, // 89: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	40, // 90: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	42, // 91: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	46, // 92: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	49, // 93: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	76, // [76:94] is the sub-list for method output_type
-	58, // [58:76] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	26, // 19: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
+	4,  // 20: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
+	58, // 21: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	58, // 22: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	59, // 23: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	58, // 24: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	59, // 25: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	59, // 26: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	59, // 27: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	26, // 28: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
+	59, // 29: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	59, // 30: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	11, // 31: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	59, // 32: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	59, // 33: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	13, // 34: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	20, // 35: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	23, // 36: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	59, // 37: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	59, // 38: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	26, // 39: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	59, // 40: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	59, // 41: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	13, // 42: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	26, // 43: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	27, // 44: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	28, // 45: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	26, // 46: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	59, // 47: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	59, // 48: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	31, // 49: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	26, // 50: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	59, // 51: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	59, // 52: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	38, // 53: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	57, // 54: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	59, // 55: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	59, // 56: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	41, // 57: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	59, // 58: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	59, // 59: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	44, // 60: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	58, // 61: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	48, // 62: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	58, // 63: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	49, // 64: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	50, // 65: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	53, // 66: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	59, // 67: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	59, // 68: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 69: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	7,  // 70: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	9,  // 71: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	10, // 72: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	14, // 73: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	16, // 74: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	18, // 75: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	21, // 76: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	24, // 77: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	32, // 78: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	34, // 79: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	36, // 80: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	39, // 81: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	42, // 82: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	45, // 83: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	47, // 84: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	29, // 85: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	51, // 86: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	54, // 87: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	5,  // 88: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	8,  // 89: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	11, // 90: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	13, // 91: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	15, // 92: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	17, // 93: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	19, // 94: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	22, // 95: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	25, // 96: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	33, // 97: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	35, // 98: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	37, // 99: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	40, // 100: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	43, // 101: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	46, // 102: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	48, // 103: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	30, // 104: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	52, // 105: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	55, // 106: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	88, // [88:107] is the sub-list for method output_type
+	69, // [69:88] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -4488,14 +4976,14 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[2].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[3].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[26].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   52,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -37,6 +37,7 @@ const (
 	Taskgrove_ListPools_FullMethodName        = "/taskgrove.v1.Taskgrove/ListPools"
 	Taskgrove_ListExecutors_FullMethodName    = "/taskgrove.v1.Taskgrove/ListExecutors"
 	Taskgrove_GetExecutor_FullMethodName      = "/taskgrove.v1.Taskgrove/GetExecutor"
+	Taskgrove_ListUsage_FullMethodName        = "/taskgrove.v1.Taskgrove/ListUsage"
 	Taskgrove_Why_FullMethodName              = "/taskgrove.v1.Taskgrove/Why"
 	Taskgrove_Verify_FullMethodName           = "/taskgrove.v1.Taskgrove/Verify"
 )
@@ -82,6 +83,8 @@ type TaskgroveClient interface {
 	ListExecutors(ctx context.Context, in *ListExecutorsRequest, opts ...grpc.CallOption) (*ListExecutorsResponse, error)
 	// GetExecutor shows one. NOT_FOUND.
 	GetExecutor(ctx context.Context, in *GetExecutorRequest, opts ...grpc.CallOption) (*Executor, error)
+	// ListUsage sums up what attempts that ended used of models, and pages through the sums. Trees that retention deleted are not in them.
+	ListUsage(ctx context.Context, in *ListUsageRequest, opts ...grpc.CallOption) (*ListUsageResponse, error)
 	// Why says what a task that is not running waits for. NOT_FOUND.
 	Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyResponse, error)
 	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
@@ -278,6 +281,16 @@ func (c *taskgroveClient) GetExecutor(ctx context.Context, in *GetExecutorReques
 	return out, nil
 }
 
+func (c *taskgroveClient) ListUsage(ctx context.Context, in *ListUsageRequest, opts ...grpc.CallOption) (*ListUsageResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListUsageResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_ListUsage_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskgroveClient) Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(WhyResponse)
@@ -348,6 +361,8 @@ type TaskgroveServer interface {
 	ListExecutors(context.Context, *ListExecutorsRequest) (*ListExecutorsResponse, error)
 	// GetExecutor shows one. NOT_FOUND.
 	GetExecutor(context.Context, *GetExecutorRequest) (*Executor, error)
+	// ListUsage sums up what attempts that ended used of models, and pages through the sums. Trees that retention deleted are not in them.
+	ListUsage(context.Context, *ListUsageRequest) (*ListUsageResponse, error)
 	// Why says what a task that is not running waits for. NOT_FOUND.
 	Why(context.Context, *WhyRequest) (*WhyResponse, error)
 	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
@@ -410,6 +425,9 @@ func (UnimplementedTaskgroveServer) ListExecutors(context.Context, *ListExecutor
 }
 func (UnimplementedTaskgroveServer) GetExecutor(context.Context, *GetExecutorRequest) (*Executor, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetExecutor not implemented")
+}
+func (UnimplementedTaskgroveServer) ListUsage(context.Context, *ListUsageRequest) (*ListUsageResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListUsage not implemented")
 }
 func (UnimplementedTaskgroveServer) Why(context.Context, *WhyRequest) (*WhyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Why not implemented")
@@ -701,6 +719,24 @@ func _Taskgrove_GetExecutor_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Taskgrove_ListUsage_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListUsageRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).ListUsage(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_ListUsage_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).ListUsage(ctx, req.(*ListUsageRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Taskgrove_Why_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(WhyRequest)
 	if err := dec(in); err != nil {
@@ -788,6 +824,10 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetExecutor",
 			Handler:    _Taskgrove_GetExecutor_Handler,
+		},
+		{
+			MethodName: "ListUsage",
+			Handler:    _Taskgrove_ListUsage_Handler,
 		},
 		{
 			MethodName: "Why",

@@ -26,14 +26,44 @@ func CheckStore(ctx context.Context, s coordinator.Service) error {
 
 // CheckSettled looks at what must be gone some time after everything is settled.
 func CheckSettled(ctx context.Context, url string) error {
-	return query(ctx, url, map[string]string{
+	return errors.Join(checkUsage(ctx, url), query(ctx, url, map[string]string{
 		"runs left in ready":               "select count(*) from ready",
 		"runs left in published":           "select count(*) from published",
 		"followups left":                   "select count(*) from followup",
 		"attempts open":                    "select count(*) from task where worker is not null",
 		"timers left of delayed tasks":     "select count(*) from timer where kind = 1",
 		"trees that count an open attempt": "select count(*) from tree where running <> 0",
+
+		// What Scripted says that attempts use: one call each, as many tokens read as the attempt's number is, and as many written as attempts
+		// before it in the same run are known to have used a model.
+		"attempts whose usage is not their own": "select count(*) from model_usage where calls <> 1 or prompt <> attempt",
+		"attempts that were told wrongly what was spent": `select count(*) from model_usage u join task t on t.key = u.task
+			where u.attempt >= coalesce(t.run, 1) and u.completion <> (select count(*) from model_usage where task = u.task and attempt >= coalesce(t.run, 1) and attempt < u.attempt)`,
+	}))
+}
+
+// checkUsage looks for attempts of [Scripted] that told their ends, and whose usage was lost.
+func checkUsage(ctx context.Context, url string) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	rows, err := conn.Query(ctx, `select s.id, a.number from attempt a join spec s on s.key = a.task
+		where s.executor = $1 and a.outcome in (1, 2) and not exists (select from model_usage u where u.task = a.task and u.attempt = a.number)`, ScriptedID)
+	if err != nil {
+		return err
+	}
+	var id string
+	var number int
+	var faults []error
+	_, err = pgx.ForEachRow(rows, []any{&id, &number}, func() error {
+		if usesModels(id) && len(faults) < 10 {
+			faults = append(faults, fmt.Errorf("the usage of attempt %d of %s was lost", number, id))
+		}
+		return nil
 	})
+	return errors.Join(append(faults, err)...)
 }
 
 // CheckTimes looks at the times of what is settled. They are in order as long as nobody moves Postgres's clock.

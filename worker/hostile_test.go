@@ -93,6 +93,9 @@ var attacks = map[string]attack{
 	"a base of its own for the connection": {tools: fetch(`"connection":"service"`), wishes: wish("fetch", `{"url":"/stolen","BASE_URL":"{other}"}`), harm: didLeak, worksWishes: wish("fetch", `{"url":"/fetched"}`)},
 	"a secret that a service repeats":      {tools: fetch(`"url":"{public}/echo","headers":{"X-A":{"secret":"canary"}}`), wishes: append(wish("fetch", `{}`), wish("fetch", `{"params":{"said":"*"}}`)...), harm: didPose, worksTools: fetch(`"url":"{public}/echo","headers":{"X-A":"C4nary"}`)},
 
+	"a secret that a page repeats": {tools: `["LimitedScrapeWebsiteTool(headers={'X-A': {'secret': 'canary'}})"]`, wishes: wish("limited_website_scraper", `{"website_url":"{public}/echo"}`), harm: didPose, worksTools: `["LimitedScrapeWebsiteTool(headers={'X-A': 'C4nary'})"]`},
+	"a secret, to another site":    {tools: `["LimitedScrapeWebsiteTool(headers={'X-A': {'secret': 'canary'}}, hosts=['allowed.example'])"]`, wishes: wish("limited_website_scraper", `{"website_url":"{public}/echo"}`), harm: didLeak, worksTools: `["LimitedScrapeWebsiteTool(headers={'X-A': {'secret': 'canary'}})"]`},
+
 	// What the author has fixed.
 	"another address":                     {tools: fetch(`"url":"{public}/"`), wishes: wish("fetch", `{"url":"{public}/fetched"}`), harm: didFetch, worksTools: fetch(``)},
 	"another address, in capitals":        {tools: fetch(`"url":"{public}/"`), wishes: wish("fetch", `{"URL":"{public}/fetched"}`), harm: didFetch, worksTools: fetch(``), worksWishes: wish("fetch", `{"url":"{public}/fetched"}`)},

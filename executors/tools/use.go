@@ -53,7 +53,7 @@ func (s *Set) Use(ctx context.Context, wish model.ToolCall) (Answer, error) {
 		if ctx.Err() != nil {
 			return Answer{}, context.Cause(ctx)
 		}
-		answer = failed(err.Error())
+		answer = failed(redacted(e.call, err.Error())) // before it is cut
 	}
 	return answer.bounded(e.call), nil
 }

@@ -26,6 +26,8 @@ secrets:
 pools:
   etl: {proxy: "http://proxy:3128", no_proxy: "localhost", ca_file: /etc/ca.pem}
   "*": {}
+  research: {agents: {tools: [rest_executor]}}
+  closed: {agents: {tools: []}}
 executors:
   - {command: [python3, words.py], dir: /opt, keep_alive: false, start_within: 3s, env: {LEVEL: "3"}}
   - {id: words, image: words, slots: 4}
@@ -46,8 +48,10 @@ func TestFileSaysWhatIsWritten(t *testing.T) {
 			"by-default":         {Pools: []string{"a", "b"}},
 		},
 		Pools: map[string]Pool{
-			"etl": {Outlet: Outlet{Proxy: "http://proxy:3128", NoProxy: "localhost", CAFile: "/etc/ca.pem"}},
-			"*":   {},
+			"etl":      {Outlet: Outlet{Proxy: "http://proxy:3128", NoProxy: "localhost", CAFile: "/etc/ca.pem"}},
+			"*":        {},
+			"research": {Agents: &Agents{Tools: &[]string{"rest_executor"}}},
+			"closed":   {Agents: &Agents{Tools: &[]string{}}},
 		},
 		Executors: []Executor{
 			{Command: []string{"python3", "words.py"}, Dir: "/opt", KeepAlive: new(bool), StartWithin: 3 * time.Second, Env: map[string]string{"LEVEL": "3"}},
@@ -129,6 +133,8 @@ func TestAMistakeIsToldOnce(t *testing.T) {
 		"executors: [{command: python3 x.py}]":              "executors[0].command: want a list",
 		"pools: {a: {docker: {volumes: [5], images: [a]}}}": "pools.a.docker.volumes[0]: want text",
 		"pools: {a: {docker: {images: [5]}}}":               "pools.a.docker.images[0]: want text",
+		"pools: {a: {agents: {tools: ['']}}}":               "pools.a.agents.tools[0]: is empty: want the id of an executor",
+		"pools: {a: {agents: {tools: x}}}":                  "pools.a.agents.tools: want a list",
 		"executors: [{command: [5]}]":                       "executors[0].command[0]: want text",
 		"executors: [{image: [x]}]":                         "executors[0].image: want text",
 		"executors: [{command: []}]":                        "executors[0]: an executor has either a command or an image",

@@ -76,7 +76,7 @@ func TestFileSaysWhatIsWritten(t *testing.T) {
 // TestFaultsNamePlaceAndReason: each text is wrong in the ways that are listed, and all of them are told.
 func TestFaultsNamePlaceAndReason(t *testing.T) {
 	for text, want := range map[string][]string{
-		"conections: {}":                         {"f:1:1: conections: unknown key; known are: connections, executors, pools, secrets"},
+		"conections: {}":                         {"f:1:1: conections: unknown key; known are: connections, executors, models, pools, secrets"},
 		"connections: {a: {type: x, pools: []}}": {"f:1:28: connections.a.pools: no pool may use it"},
 		"connections:\n  a: {host: x}\n  b:\n    type: 5\n    pools: [b c]\n": {
 			"f:2:6: connections.a.type: is missing", "f:4:11: connections.b.type: want text (in quotes", "f:5:13: connections.b.pools[0]: \"b c\" is no pool's name",

@@ -100,7 +100,30 @@ type Event struct {
 	// Usage is that of the attempt that ended, or of the whole tree with EventFinal; nil: none. That of a cancelled attempt is known once its
 	// worker has stopped it, which may be later.
 	Usage *Usage
+	// Pieces are what the attempt tells live, in order; with EventProgress. They are stored nowhere: who watches later does not get them,
+	// and what comes faster than it can be sent is missing.
+	Pieces []Piece
 }
+
+// Piece is a part of what a model says, or what an agent does.
+type Piece struct {
+	Kind  PieceKind
+	Agent string // who speaks, if the task has several agents
+	Name  string // of the tool or the model
+	Text  string
+}
+
+// PieceKind is what a [Piece] is.
+type PieceKind string
+
+// The kinds of pieces. Servers may add others.
+const (
+	PieceToken      PieceKind = "token"       // more text of a model's answer
+	PieceToolCall   PieceKind = "tool_call"   // a tool is called: Text is its arguments, JSON
+	PieceToolResult PieceKind = "tool_result" // what it answered, or why it failed; may be cut
+	PieceModelCall  PieceKind = "model_call"  // a model is asked
+	PieceDropped    PieceKind = "dropped"     // Text is how many bytes are missing here
+)
 
 // EventType is what happened.
 type EventType string
@@ -178,9 +201,13 @@ func treeOf(t *pb.Tree) *Tree {
 }
 
 func eventOf(e *pb.Event) *Event {
-	return &Event{
+	out := &Event{
 		Sequence: e.Sequence, Type: EventType(e.Type), TreeID: e.TreeId, TaskID: e.TaskId, Name: e.Name,
 		Status: Status(e.Status), Attempt: int(e.Attempt), Progress: e.Progress, Message: e.Message,
 		Result: e.Result, Error: e.Error, At: at(e.At), Tree: treeOf(e.Tree), Usage: usageOf(e.Usage),
 	}
+	for _, p := range e.Pieces {
+		out.Pieces = append(out.Pieces, Piece{PieceKind(p.Kind), p.Agent, p.Name, p.Text})
+	}
+	return out
 }

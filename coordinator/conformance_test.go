@@ -37,10 +37,11 @@ type hands struct {
 	idle   chan struct{}         // closed when no more orders come
 }
 
-// order makes an attempt write a line or use a model, or ends it.
+// order makes an attempt write a line, use a model or tell something live, or ends it.
 type order struct {
 	log, result, fail string
 	use               dag.Used
+	tell              []coordinator.Piece
 }
 
 // Describe implements [executors.Executor].
@@ -68,6 +69,10 @@ func (h *hands) Run(ctx context.Context, call *executors.Call) (*executors.Outco
 					CostNanos: u.CostNanos, Unpriced: u.Unpriced, Currency: u.Currency})
 			case o.log != "":
 				call.Reporter.Log("stdout", o.log)
+			case o.tell != nil:
+				for _, p := range o.tell {
+					call.Tell(executors.Piece{Kind: executors.PieceKind(p.Kind), Agent: p.Agent, Name: p.Name, Text: p.Text})
+				}
 			case o.fail != "":
 				return nil, errors.New(o.fail)
 			default:
@@ -129,6 +134,11 @@ func (b *backend) Use(id string, u dag.Used) {
 	b.c.T.Helper()
 	b.Start(id)
 	b.hands.of(id) <- order{use: u}
+}
+
+// Tell lets the attempt tell pieces.
+func (b *backend) Tell(id string, pieces ...coordinator.Piece) {
+	b.hands.of(id) <- order{tell: pieces}
 }
 
 // Log makes the attempt write a line, and waits until it can be read.

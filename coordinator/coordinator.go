@@ -33,6 +33,7 @@ type Coordinator struct {
 	log      *slog.Logger
 
 	tokens     workers.Tokens
+	live       liveLimits
 	lanes      *lanes
 	instances  *instances
 	executors  *executorIDs

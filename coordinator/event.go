@@ -82,7 +82,8 @@ type Event struct {
 	Progress float64
 	// TreeProgress is the tree's in every event.
 	TreeProgress float64
-	Message      string // what an executor said with its progress
+	Message      string  // what an executor said with its progress
+	Pieces       []Piece // what an attempt tells live; with EventProgress
 	Result       json.RawMessage
 	Error        string // of what failed, was cancelled or is tried again
 	At           time.Time

@@ -34,6 +34,8 @@ type feed struct {
 	begun atomic.Int64  // looks at the store that have begun, each with its number from 1
 	ask   chan struct{} // capacity 1: a watcher waits for a look that has not begun
 
+	speakers speakers // of run
+
 	watchers int      // guarded by feeds.mu
 	ids      []string // guarded by feeds.mu: of feeds.ids, those that lead here
 
@@ -94,6 +96,10 @@ func (f *feed) read(ctx context.Context, after int64) error {
 	if err != nil {
 		return unavailable(err)
 	}
+	live, err := f.feeds.subscribe(ctx, liveTopic(f.tree), liveWaiting)
+	if err != nil {
+		return unavailable(err)
+	}
 	if err := f.begin(ctx, after); err != nil {
 		return err
 	}
@@ -101,7 +107,7 @@ func (f *feed) read(ctx context.Context, after int64) error {
 		if over, err := f.catchUp(ctx); over || err != nil {
 			return err
 		}
-		reports, err := f.listen(ctx, news)
+		reports, err := f.listen(ctx, news, live)
 		if err != nil {
 			return err
 		}
@@ -178,7 +184,9 @@ func (f *feed) extend(tree *pg.Tree, events []pg.TreeEvent) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.status, f.start, f.looked = showTree(tree), tree.ExecutionStart, f.begun.Load()
-	f.add(showEvents(f.status, events))
+	shown := showEvents(f.status, events)
+	f.speakers.ended(shown)
+	f.add(shown)
 	f.announce()
 }
 
@@ -218,13 +226,13 @@ func (f *feed) add(events []*Event) {
 			f.position = e.Sequence
 		}
 		f.window = append(f.window, entry{f.position, e})
-		f.bytes += len(e.Result)
+		f.bytes += e.size()
 	}
 	f.behind = len(f.attached)
 	n := 0
 	for ; n < before && (len(f.window)-n > windowEvents || f.bytes > windowBytes); n++ {
 		f.first = f.window[n].sequence
-		f.bytes -= len(f.window[n].event.Result)
+		f.bytes -= f.window[n].event.size()
 	}
 	if n > 0 {
 		f.window, f.base = slices.Clone(f.window[n:]), f.base+int64(n)
@@ -343,29 +351,47 @@ func (f *feed) begins() int64 {
 }
 
 // listen waits for news about the tree or for a watcher that asks for a look, for watchFallback at most, and gives what
-// executors have reported meanwhile.
-func (f *feed) listen(ctx context.Context, news <-chan []byte) (reports []*workerv1.Progress, err error) {
+// executors have reported meanwhile. What attempts tell live meanwhile, it passes on; that is no reason to look.
+func (f *feed) listen(ctx context.Context, news, live <-chan []byte) (reports []*workerv1.Progress, err error) {
 	timer := time.NewTimer(watchFallback)
 	defer timer.Stop()
-	select {
-	case data, ok := <-news:
-		for ok {
-			p := &workerv1.Progress{}
-			if len(data) > 0 && proto.Unmarshal(data, p) == nil {
-				reports = append(reports, p)
-			}
-			select { // all that has come meanwhile needs one look
-			case data, ok = <-news:
-			default:
-				return reports, nil
-			}
+	for {
+		var early <-chan time.Time
+		if f.speakers.held > 0 {
+			early = time.After(earlyFor)
 		}
-		return nil, unavailable(errors.Join(ctx.Err(), queue.ErrClosed))
-	case <-f.ask:
-		return nil, nil
-	case <-timer.C:
-		return nil, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+		select {
+		case data, ok := <-news:
+			return f.heard(ctx, data, ok, news)
+		case data, ok := <-live:
+			if !ok {
+				return nil, unavailable(errors.Join(ctx.Err(), queue.ErrClosed))
+			}
+			f.tell(ctx, drainLive(data, live))
+		case <-early:
+			f.tell(ctx, nil)
+		case <-f.ask:
+			return nil, nil
+		case <-timer.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
+}
+
+// heard reads the news that has come: all of it needs one look.
+func (f *feed) heard(ctx context.Context, data []byte, ok bool, news <-chan []byte) (reports []*workerv1.Progress, err error) {
+	for ok {
+		p := &workerv1.Progress{}
+		if len(data) > 0 && proto.Unmarshal(data, p) == nil {
+			reports = append(reports, p)
+		}
+		select {
+		case data, ok = <-news:
+		default:
+			return reports, nil
+		}
+	}
+	return nil, unavailable(errors.Join(ctx.Err(), queue.ErrClosed))
 }

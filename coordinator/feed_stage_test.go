@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -16,19 +17,21 @@ const watchedTree = dag.TreeKey(7)
 
 // stage is a store with one tree, and the bus beside it. It counts what is asked.
 type stage struct {
-	mu      sync.Mutex
-	tree    pg.Tree
-	events  []pg.TreeEvent
-	err     error         // of each look, while set
-	lookups int           // of ids
-	looks   int           // at the tree and its events
-	gate    chan struct{} // while set, looks that have read wait for its close before they answer
-	news    map[chan []byte]bool
-	feeds   *feeds
+	mu           sync.Mutex
+	tree         pg.Tree
+	events       []pg.TreeEvent
+	err          error                  // of each look, while set
+	lookups      int                    // of ids
+	looks        int                    // at the tree and its events
+	gate         chan struct{}          // while set, looks that have read wait for its close before they answer
+	news         map[chan []byte]string // with the topic
+	runningAsked int
+	attempt      int32 // that runs
+	feeds        *feeds
 }
 
 func newStage() *stage {
-	s := &stage{tree: pg.Tree{Key: watchedTree, ID: "root", Name: "root", Tasks: 1, Unfinished: 1}, news: map[chan []byte]bool{}}
+	s := &stage{tree: pg.Tree{Key: watchedTree, ID: "root", Name: "root", Tasks: 1, Unfinished: 1}, news: map[chan []byte]string{}, attempt: 1}
 	s.feeds = newFeeds(s, s.subscribe, (&Coordinator{log: slog.New(slog.DiscardHandler)}).internal)
 	return s
 }
@@ -90,11 +93,23 @@ func (s *stage) Labels(_ context.Context, keys []dag.Key) (map[dag.Key]pg.Label,
 	return map[dag.Key]pg.Label{keys[0]: {ID: "child", Name: "a child"}}, nil
 }
 
-func (s *stage) subscribe(ctx context.Context, _ string, buffer int) (<-chan []byte, error) {
+// RunningAttempts are all of the same number.
+func (s *stage) RunningAttempts(_ context.Context, keys []dag.Key) (map[dag.Key]int32, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runningAsked++
+	out := map[dag.Key]int32{}
+	for _, k := range keys {
+		out[k] = s.attempt
+	}
+	return out, nil
+}
+
+func (s *stage) subscribe(ctx context.Context, topic string, buffer int) (<-chan []byte, error) {
 	news := make(chan []byte, buffer)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.news[news] = true
+	s.news[news] = topic
 	context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -104,11 +119,17 @@ func (s *stage) subscribe(ctx context.Context, _ string, buffer int) (<-chan []b
 	return news, nil
 }
 
-// publish gives data to all who listen.
-func (s *stage) publish(data []byte) {
+// publish gives data to all who listen to the news of trees.
+func (s *stage) publish(data []byte) { s.publishTo("tree.", data) }
+
+// publishTo gives data to all who listen to topics that begin so.
+func (s *stage) publishTo(topics string, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for news := range s.news {
+	for news, to := range s.news {
+		if !strings.HasPrefix(to, topics) {
+			continue
+		}
 		select {
 		case news <- data:
 		default:

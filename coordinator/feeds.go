@@ -29,6 +29,7 @@ type eventStore interface {
 	Tree(ctx context.Context, tree dag.TreeKey) (*pg.Tree, error)
 	Events(ctx context.Context, tree dag.TreeKey, after int64) (*pg.Tree, []pg.TreeEvent, error)
 	Labels(ctx context.Context, keys []dag.Key) (map[dag.Key]pg.Label, error)
+	RunningAttempts(ctx context.Context, keys []dag.Key) (map[dag.Key]int32, error)
 }
 
 // subscribe gives the news about a topic, as the queue does.

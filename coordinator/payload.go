@@ -177,7 +177,7 @@ func (c *Coordinator) runProgress(ctx context.Context) error {
 	return c.serve(ctx, queue.Progress, 256, func(ctx context.Context, batch []request) {
 		latest := map[dag.Key]*workerv1.Progress{}
 		for _, r := range batch {
-			c.decodeProgress(r.data, latest)
+			c.announceLive(r.worker, c.decodeProgress(r.data, latest))
 		}
 		var all []pg.Progress
 		for k, p := range latest {
@@ -193,11 +193,12 @@ func (c *Coordinator) runProgress(ctx context.Context) error {
 	})
 }
 
-// decodeProgress adds what a message reports, if it may, in place of what was reported of the same tasks before.
-func (c *Coordinator) decodeProgress(data []byte, latest map[dag.Key]*workerv1.Progress) {
+// decodeProgress adds what a message reports, if it may, in place of what was reported of the same tasks before, and gives what it tells
+// live.
+func (c *Coordinator) decodeProgress(data []byte, latest map[dag.Key]*workerv1.Progress) (told []*workerv1.Live) {
 	m := &workerv1.ProgressBatch{}
 	if err := proto.Unmarshal(data, m); err != nil {
-		return
+		return nil
 	}
 	for _, p := range m.Progress {
 		k, n := dag.Key(p.GetAttempt().GetTask()), int32(p.GetAttempt().GetNumber())
@@ -205,4 +206,10 @@ func (c *Coordinator) decodeProgress(data []byte, latest map[dag.Key]*workerv1.P
 			latest[k] = p
 		}
 	}
+	for _, l := range m.Live {
+		if l = c.checkedLive(l); l != nil {
+			told = append(told, l)
+		}
+	}
+	return told
 }

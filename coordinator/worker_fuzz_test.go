@@ -163,12 +163,17 @@ func FuzzProgress(f *testing.F) {
 	forged := of(1, 1)
 	forged.Attempt.Task = 2
 	seed(f, &workerv1.ProgressBatch{Progress: []*workerv1.Progress{of(1, .5), of(2, 0), of(1, 1), {}, of(3, -1), of(4, math.NaN()), of(5, math.Inf(1))}},
-		&workerv1.ProgressBatch{Progress: []*workerv1.Progress{forged}})
+		&workerv1.ProgressBatch{Progress: []*workerv1.Progress{forged}},
+		&workerv1.ProgressBatch{Live: []*workerv1.Live{{Attempt: of(1, 0).Attempt, Token: of(1, 0).Token, Number: 1, Pieces: []*workerv1.Piece{{Kind: "token", Text: "a"}, {Kind: "x"}}}}})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c := deaf()
 		before := of(1<<40, .25)
 		latest := map[dag.Key]*workerv1.Progress{1 << 40: before}
-		c.decodeProgress(data, latest)
+		for _, m := range c.decodeProgress(data, latest) {
+			if len(m.Token) > 0 || len(m.Pieces) == 0 || len(m.Pieces) > livePieces || proto.Size(m) > liveBytes+livePieces*32+64 {
+				t.Fatalf("it passes on %d pieces in %d bytes, with %d of a token", len(m.Pieces), proto.Size(m), len(m.Token))
+			}
+		}
 		m := &workerv1.ProgressBatch{}
 		want := map[dag.Key]float64{1 << 40: .25}
 		if proto.Unmarshal(data, m) == nil {

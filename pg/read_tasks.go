@@ -109,6 +109,26 @@ func (s *Store) Labels(ctx context.Context, keys []dag.Key) (map[dag.Key]Label, 
 	return out, nil
 }
 
+// RunningAttempts are the attempts that run of these tasks; tasks that don't run are missing.
+func (s *Store) RunningAttempts(ctx context.Context, keys []dag.Key) (map[dag.Key]int32, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("RunningAttempts"), keys)
+	if err != nil {
+		return nil, fmt.Errorf("read running attempts: %w", err)
+	}
+	out := make(map[dag.Key]int32, len(keys))
+	var k dag.Key
+	var attempt int32
+	if _, err := pgx.ForEachRow(rows, []any{&k, &attempt}, func() error {
+		out[k] = attempt
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("read running attempts: %w", err)
+	}
+	return out, nil
+}
+
 // Filter narrows a list of tasks; zero fields don't.
 type Filter struct {
 	States      dag.StateSet // empty: all

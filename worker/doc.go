@@ -25,7 +25,7 @@
 // # Goroutines
 //
 // [Worker.Run] owns all of them. For the whole run there are news, reporter, resender, the one that hands back what waits too long
-// in line, log flusher and progress flusher. For each
+// in line, and the flushers of logs, progress and what is told live. For each
 // session, which is one instance id under one lease, there are beats, the fence, the claimer, one taker per pool, and the
 // drainer. A session ends when it is fenced or drained. Fenced means that its lease could not be extended: a new session
 // follows, with a new instance id. Drained means that the run ends.

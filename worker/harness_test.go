@@ -35,6 +35,7 @@ type harness struct {
 	claims   chan *workerv1.ClaimRequest
 	results  chan *workerv1.Result
 	progress chan *workerv1.Progress
+	live     chan *workerv1.Live
 
 	mu        sync.Mutex
 	onBeat    func(*workerv1.Beat) *workerv1.BeatReply          // nil reply: no answer
@@ -57,6 +58,7 @@ func newHarness(t testing.TB) *harness {
 		},
 		beats: make(chan *workerv1.Beat, most), claims: make(chan *workerv1.ClaimRequest, most),
 		results: make(chan *workerv1.Result, most), progress: make(chan *workerv1.Progress, most),
+		live:   make(chan *workerv1.Live, most),
 		chunks: map[int64][][]byte{}, inputs: map[int64][]byte{}, names: map[int64][]string{}, instances: map[int64]string{},
 	}
 	h.start()
@@ -199,8 +201,12 @@ func (h *harness) input(_ string, data []byte) proto.Message {
 }
 
 func (h *harness) moved(_ string, data []byte) proto.Message {
-	for _, p := range read(h, data, &workerv1.ProgressBatch{}).Progress {
+	m := read(h, data, &workerv1.ProgressBatch{})
+	for _, p := range m.Progress {
 		h.progress <- p
+	}
+	for _, l := range m.Live {
+		h.live <- l
 	}
 	return nil
 }

@@ -23,20 +23,23 @@ const (
 	maxProgressText = 1 << 10
 )
 
-// voices collects what running executors say, of all attempts: lines to be stored, and the latest progress.
+// voices collects what running executors say, of all attempts: lines to be stored, the latest progress, and pieces for those who watch.
 type voices struct {
-	w        *Worker
-	buffered atomic.Int64 // bytes of lines that wait
+	w         *Worker
+	buffered  atomic.Int64 // bytes of lines that wait
+	liveBytes atomic.Int64 // bytes of pieces that wait
 
-	mu        sync.Mutex
-	talking   []*output // have lines to be stored
-	moving    []*output // have progress to be sent
-	hasLines  chan struct{}
-	hasMoving chan struct{} // both of capacity 1: there may be something
+	mu         sync.Mutex
+	talking    []*output // have lines to be stored
+	moving     []*output // have progress to be sent
+	telling    []*output // have pieces to be sent
+	hasLines   chan struct{}
+	hasMoving  chan struct{}
+	hasTelling chan struct{} // all of capacity 1: there may be something
 }
 
 func (v *voices) init(w *Worker) {
-	v.w, v.hasLines, v.hasMoving = w, make(chan struct{}, 1), make(chan struct{}, 1)
+	v.w, v.hasLines, v.hasMoving, v.hasTelling = w, make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
 // output is one attempt's voice. It implements [github.com/taskgrove/taskgrove/executors.Reporter]; its methods don't
@@ -59,6 +62,8 @@ type output struct {
 	fraction float64
 	message  string
 	moved    bool // in voices.moving
+
+	live live
 }
 
 func (o *output) init(w *Worker, a *attempt) { o.w, o.a = w, a }
@@ -140,13 +145,14 @@ func (o *output) Progress(fraction float64, message string) {
 	}
 }
 
-// close publishes the last lines, so that they precede the result, and ends the voice. Progress that was not sent is
+// close publishes the last lines and pieces, so that they precede the result, and ends the voice. Progress that was not sent is
 // dropped: the result says more.
 func (o *output) close() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
 	o.flush()
+	o.closeLive()
 }
 
 // flushLogs publishes lines every [logEvery] while there are any, until ctx ends.

@@ -171,7 +171,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 		TaskID: a.work.TaskId, TreeID: a.work.TreeId, Name: a.work.Name, UserID: a.work.UserId,
 		Attempt: int(a.Key.Number), IdempotencyKey: a.work.IdempotencyKey,
 		Inputs: inputs, Pool: a.pool.name, Params: a.work.Params, Schemas: a.work.Schemas,
-		Reporter: &a.out, Lease: a.session.lease, Submitted: references,
+		Reporter: &a.out, Lease: a.session.lease, Submitted: references, Live: a.out.Live,
 		Catalogue: func(ctx context.Context) ([]executors.Description, error) { return w.catalogue.of(ctx, w, a) },
 	}
 	if a.work.Demo { // nothing secret is asked for

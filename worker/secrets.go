@@ -74,7 +74,7 @@ func (w *Worker) validate(d executors.Description, call *executors.Call, shown j
 
 // redacted is an encoded result without secrets. Names that become the same leave the last.
 func redacted(r *secrets.Redactor, value json.RawMessage) ([]byte, error) {
-	if r == nil {
+	if r == nil || len(value) == 0 { // null
 		return value, nil
 	}
 	return rawjson.LastNames(r.JSON(value))

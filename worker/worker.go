@@ -115,6 +115,7 @@ func (w *Worker) run(ctx context.Context) error {
 		func() error { return w.tire(life) },
 		func() error { return w.voices.flushLogs(life) },
 		func() error { return w.voices.flushProgress(life) },
+		func() error { return w.voices.flushLive(life) },
 	} {
 		group.Go(part)
 	}

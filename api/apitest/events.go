@@ -111,6 +111,17 @@ func (s *Service) Start(id string) {
 	s.settle(s.must(id), dag.Running, coordinator.Event{Type: coordinator.EventStart})
 }
 
+// Tell lets the attempt of a task that runs tell pieces to those who watch.
+func (s *Service) Tell(id string, pieces ...coordinator.Piece) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := s.must(id)
+	t.tree.told = append(t.tree.told, &coordinator.Event{Type: coordinator.EventProgress, TreeID: t.tree.status.ID, TaskID: id, Name: t.Name,
+		Status: dag.StatusInProgress, Attempt: t.Attempt, At: time.Now(), Pieces: pieces})
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
 // Complete gives a task its result, which is JSON.
 func (s *Service) Complete(id, result string) {
 	s.mu.Lock()
@@ -184,6 +195,7 @@ func (s *Service) Cancel(_ context.Context, id string, opts coordinator.CancelOp
 // Watch yields events of the current execution.
 func (s *Service) Watch(ctx context.Context, id string, after int64) iter.Seq2[*coordinator.Event, error] {
 	return func(yield func(*coordinator.Event, error) bool) {
+		told := 0 // of what is told live
 		for first := true; ; first = false {
 			s.mu.Lock()
 			t, ok := s.tasks[id]
@@ -203,7 +215,17 @@ func (s *Service) Watch(ctx context.Context, id string, after int64) iter.Seq2[*
 			events := t.tree.events[min(after, int64(len(t.tree.events))):]
 			over := t.tree.show().Unfinished == 0 && len(t.tree.events) > 0
 			changed := s.changed
+			if first {
+				told = len(t.tree.told)
+			}
+			live := t.tree.told[told:]
+			told = len(t.tree.told)
 			s.mu.Unlock()
+			for _, e := range live {
+				if !yield(e, nil) {
+					return
+				}
+			}
 			for _, e := range events {
 				after = e.Sequence
 				if !yield(e, nil) || e.Type == coordinator.EventFinal {

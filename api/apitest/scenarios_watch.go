@@ -100,6 +100,48 @@ var watching = map[string]func(*site){
 			s.Errorf("got %q, want %q", got, want)
 		}
 	},
+	"what an attempt tells is told live, in order, and to nobody later": func(s *site) {
+		teller, ok := s.backend.(interface {
+			Tell(id string, pieces ...coordinator.Piece)
+		})
+		if !ok {
+			s.Skip("the backend tells nothing live")
+		}
+		id := s.start("root")
+		s.backend.Start(id)
+		want := []coordinator.Piece{{Kind: "model_call", Name: "gpt"}, {Kind: "token", Agent: "writer", Text: "Hel"}, {Kind: "token", Agent: "writer", Text: "lo ☃\n"},
+			{Kind: "tool_call", Agent: "writer", Name: "search", Text: `{"q":"a"}`}, {Kind: "tool_result", Name: "search", Text: "nothing"}, {Kind: "token", Text: "end"}}
+		var got []coordinator.Piece
+		begun, ended := false, false
+		for e, err := range s.svc.Watch(s.Context(), id, 0) {
+			must(s, e, err)
+			switch {
+			case len(e.Pieces) > 0:
+				if got = append(got, e.Pieces...); ended || e.Type != coordinator.EventProgress || e.TaskID != id || e.Status != dag.StatusInProgress || e.Sequence != 0 {
+					s.Errorf("ended %v, got %+v", ended, e)
+				}
+				if got[len(got)-1].Text == "end" {
+					go s.backend.Complete(id, "1")
+				}
+			case e.Type == coordinator.EventCompleted:
+				ended = true
+			}
+			if e.Type == coordinator.EventStart && !begun {
+				begun = true
+				for _, p := range want {
+					teller.Tell(id, p)
+				}
+			}
+		}
+		if spoken(got) != spoken(want) {
+			s.Errorf("got %q, want %q", spoken(got), spoken(want))
+		}
+		for e, err := range s.svc.Watch(s.Context(), id, 0) {
+			if must(s, e, err); len(e.Pieces) > 0 {
+				s.Errorf("afterwards: got %+v", e)
+			}
+		}
+	},
 	"a watch ends with its context, and with who leaves": func(s *site) {
 		id := s.start("root")
 		ctx, cancel := context.WithCancel(s.Context())
@@ -116,6 +158,20 @@ var watching = map[string]func(*site){
 			break
 		}
 	},
+}
+
+// spoken is what pieces say, however much of a text each of them has.
+func spoken(pieces []coordinator.Piece) string {
+	var b strings.Builder
+	before := coordinator.Piece{}
+	for _, p := range pieces {
+		if p.Kind != "token" || before.Kind != "token" || before.Agent != p.Agent {
+			fmt.Fprintf(&b, "[%s %s %s]", p.Kind, p.Agent, p.Name)
+		}
+		b.WriteString(p.Text)
+		before = p
+	}
+	return b.String()
 }
 
 // operations are calls of the methods that a [Service] can be told to fail.

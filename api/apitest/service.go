@@ -45,7 +45,8 @@ type tree struct {
 	status coordinator.TreeStatus
 	tasks  []*task
 	events []*coordinator.Event
-	begun  int64 // sequence before the current execution's first event
+	told   []*coordinator.Event // live
+	begun  int64                // sequence before the current execution's first event
 }
 
 type task struct {

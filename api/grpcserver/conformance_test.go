@@ -327,6 +327,9 @@ func (r *remote) Watch(ctx context.Context, id string, after int64) iter.Seq2[*c
 			out := &coordinator.Event{Sequence: e.Sequence, Type: eventTypes[e.Type], TreeID: e.TreeID, TaskID: e.TaskID, Name: e.Name,
 				Status: dag.Status(e.Status), Attempt: e.Attempt, Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error, At: e.At,
 				Usage: usageOf(e.Usage)}
+			for _, p := range e.Pieces {
+				out.Pieces = append(out.Pieces, coordinator.Piece{Kind: string(p.Kind), Agent: p.Agent, Name: p.Name, Text: p.Text})
+			}
 			if out.Type == coordinator.EventProgress && e.Sequence > 0 {
 				out.Type = coordinator.EventExecution
 			}

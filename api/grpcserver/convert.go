@@ -103,6 +103,9 @@ func eventOf(e *coordinator.Event) *pb.Event {
 		Attempt: int32(e.Attempt), Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error,
 		At: stamp(e.At), Tree: treeOf(e.Tree), Usage: usageOf(e.Usage),
 	}
+	for _, p := range e.Pieces {
+		out.Pieces = append(out.Pieces, &pb.Piece{Kind: p.Kind, Agent: p.Agent, Name: p.Name, Text: p.Text})
+	}
 	switch e.Type {
 	case coordinator.EventExecution:
 		out.Message = "Task tree execution started"

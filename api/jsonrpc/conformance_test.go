@@ -450,6 +450,7 @@ func (f *frame) decode() *coordinator.Event {
 		Progress                   float64
 		Attempt                    int
 		Usage                      *usage
+		Pieces                     []coordinator.Piece
 	}
 	raw, err := json.Marshal(f.data)
 	if err != nil || f.data == nil || json.Unmarshal(raw, &data) != nil {
@@ -459,7 +460,7 @@ func (f *frame) decode() *coordinator.Event {
 		"task_failed": coordinator.EventFailed, "task_retry": coordinator.EventRetry, "final": coordinator.EventFinal,
 		"progress": coordinator.EventProgress}
 	e := &coordinator.Event{Type: types[data.Type], TreeID: data.TreeID, TaskID: data.TaskID, Name: data.Name, Status: data.Status,
-		Attempt: data.Attempt, Progress: data.Progress, Message: data.Message, Result: data.Result, Error: data.Error, At: data.Timestamp, Usage: data.Usage.told()}
+		Attempt: data.Attempt, Progress: data.Progress, Message: data.Message, Result: data.Result, Error: data.Error, At: data.Timestamp, Usage: data.Usage.told(), Pieces: data.Pieces}
 	_, _ = fmt.Sscan(f.id, &e.Sequence)
 	switch {
 	case f.event == "task_cancelled":

@@ -39,10 +39,19 @@ type event struct {
 	TreeProgress fraction `json:"tree_progress"`
 	RootTaskID   string   `json:"root_task_id"`
 
-	Name    string `json:"name,omitempty"`
-	Attempt int    `json:"attempt,omitempty"`
-
 	Usage *usageObject `json:"usage,omitempty"` // of the attempt that ended; of the tree with final
+
+	Name    string  `json:"name,omitempty"`
+	Attempt int     `json:"attempt,omitempty"`
+	Pieces  []piece `json:"pieces,omitempty"`
+}
+
+// piece is a part of what a model says, or what an agent does.
+type piece struct {
+	Kind  string `json:"kind"`
+	Agent string `json:"agent,omitempty"`
+	Name  string `json:"name,omitempty"`
+	Text  string `json:"text"`
 }
 
 type errorEvent struct {
@@ -85,6 +94,9 @@ func encodeEvent(e *coordinator.Event) []byte {
 		Type: eventType(e.Type), TaskID: e.TaskID, Status: e.Status, Timestamp: isoTime(e.At), Message: e.Message,
 		Protocol: "jsonrpc", Progress: fraction(e.Progress), TreeProgress: fraction(e.TreeProgress),
 		RootTaskID: e.TreeID, Name: e.Name, Attempt: e.Attempt, Usage: usageOf(e.Usage),
+	}
+	for _, p := range e.Pieces {
+		out.Pieces = append(out.Pieces, piece(p))
 	}
 	if e.TaskID == "" {
 		out.TaskID = e.TreeID

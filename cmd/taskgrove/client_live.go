@@ -27,7 +27,8 @@ func watchLive(ctx context.Context, s *session, id string, to *os.File) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer cancel()
-	changed, over := s.changes(ctx, id, &watching)
+	said := &utterances{}
+	changed, over := s.changes(ctx, id, said, &watching)
 
 	v := &screen{file: to}
 	fmt.Fprint(to, "\x1b[?25l") // no cursor
@@ -39,7 +40,9 @@ func watchLive(ctx context.Context, s *session, id string, to *os.File) error {
 		switch {
 		case err == nil:
 			reasons := still.look(ctx, s, tree, id, time.Now())
-			v.draw(func(width, height int) string { return liveView(tree, tasks, reasons, width, height, time.Now()) })
+			v.draw(func(width, height int) string {
+				return liveView(tree, tasks, said.lines(width), reasons, width, height, time.Now())
+			})
 			if tree.Ended() || ended {
 				return s.outcome(ctx, tree, id)
 			}
@@ -70,9 +73,9 @@ func watchLive(ctx context.Context, s *session, id string, to *os.File) error {
 	}
 }
 
-// changes tells when there may be something new to read of a tree, and, once, that there is nothing more to come, or why not. It ends with
+// changes tells when there may be something new to read of a tree, or was said, and, once, that there is nothing more to come, or why not. It ends with
 // ctx; group waits for that.
-func (s *session) changes(ctx context.Context, id string, group *sync.WaitGroup) (changed <-chan struct{}, over <-chan error) {
+func (s *session) changes(ctx context.Context, id string, said *utterances, group *sync.WaitGroup) (changed <-chan struct{}, over <-chan error) {
 	news := make(chan struct{}, 1)
 	end := make(chan error, 1)
 	group.Go(func() {
@@ -81,6 +84,7 @@ func (s *session) changes(ctx context.Context, id string, group *sync.WaitGroup)
 				end <- err
 				return
 			}
+			said.hear(e)
 			select {
 			case news <- struct{}{}:
 			default:
@@ -179,13 +183,16 @@ func up(rows int) string {
 
 // liveView draws a tree in at most height lines of width columns: lines about the whole, a bar, and of its tasks those
 // that fit: what runs and what failed first, then what is next, then what is done, each below what stands above it. Below them stand
-// the reasons why nothing moves, if there are any.
-func liveView(tree *client.Tree, tasks []*client.Task, reasons []string, width, height int, now time.Time) string {
+// what was said last, and the reasons why nothing moves, if there are any.
+func liveView(tree *client.Tree, tasks []*client.Task, said, reasons []string, width, height int, now time.Time) string {
 	var lines []string
 	lines = append(lines, header(tree, width, now)...)
 	lines = append(lines, bar(tree.Progress, min(width, 60)))
 	lines = lines[:min(len(lines), height)]
 	below := reasonLines(reasons, (height-len(lines))/2, width)
+	if room := (height - len(lines)) / 2; len(below)+len(said) <= room {
+		below = append(said, below...)
+	}
 	all := branches(tasks)
 	room := height - len(lines) - len(below)
 	if len(all) > room || len(all) < tree.Tasks {

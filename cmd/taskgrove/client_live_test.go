@@ -95,7 +95,7 @@ func TestLiveViewNeverLeavesTheScreen(t *testing.T) {
 	}
 	for _, width := range []int{20, 80, 200} {
 		for height := 2; height < 50; height++ {
-			lines := strings.Split(strings.TrimSuffix(liveView(tree, tasks, []string{"a", "b"}, width, height, time.Now()), "\n"), "\n")
+			lines := strings.Split(strings.TrimSuffix(liveView(tree, tasks, nil, []string{"a", "b"}, width, height, time.Now()), "\n"), "\n")
 			if len(lines) > height {
 				t.Errorf("%d x %d: got %d lines", width, height, len(lines))
 			}

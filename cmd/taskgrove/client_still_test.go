@@ -120,7 +120,7 @@ func TestTheHeaderKeepsStatusAndCounts(t *testing.T) {
 				t.Errorf("%d columns: a line of %d", width, n)
 			}
 		}
-		if view := liveView(tree, nil, []string{"why"}, width, 10, now); !strings.HasPrefix(view, want) || !strings.HasSuffix(view, "nothing moves:\nwhy\n") {
+		if view := liveView(tree, nil, nil, []string{"why"}, width, 10, now); !strings.HasPrefix(view, want) || !strings.HasSuffix(view, "nothing moves:\nwhy\n") {
 			t.Errorf("%d columns: got\n%s", width, view)
 		}
 	}

@@ -307,7 +307,7 @@ func TestLiveViewFitsTheScreen(t *testing.T) {
 		{ID: "c", Name: "failed", Status: client.StatusFailed, State: "failed", Error: "two\nlines"},
 		{ID: "d", Name: "runs", Status: client.StatusInProgress, State: "running", StartedAt: now.Add(-1500 * time.Millisecond)},
 	}
-	got := liveView(tree, tasks, nil, 60, 7, now)
+	got := liveView(tree, tasks, nil, nil, 60, 7, now)
 	want := "r  in_progress  50%  500 completed  1 running  of 1000 tasks\n" +
 		"5.0s\n" +
 		"[██████████████████████████░░░░░░░░░░░░░░░░░░░░░░░░░░]  50%\n"

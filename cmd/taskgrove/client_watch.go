@@ -16,7 +16,7 @@ import (
 func watchCommand() *cobra.Command {
 	cmd := clientCommand("watch TASK", "Watch a tree until it ends",
 		"Shows a tree while it runs: live on a terminal, one plain line an event where output is piped or TERM is dumb, one JSON\n"+
-			"object a line with -o json. When nothing moves for 3 s, it says why. The exit code says how the tree ended.\n"+taskRefHelp,
+			"object a line with -o json. What models say is shown as they say it. When nothing moves for 3 s, it says why. The exit code says how the tree ended.\n"+taskRefHelp,
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
 			id, err := s.id(ctx, args[0])
 			if err != nil {
@@ -62,6 +62,7 @@ func (s *session) printEvents(ctx context.Context, id string) (*client.Tree, err
 	moved := make(chan struct{}, 1) // something happened
 	stop := s.sayWhenStill(ctx, id, moved)
 	defer stop()
+	talk := &transcript{}
 	names := map[string]string{} // of tasks, for events that have none: those of version 0.2.0
 	for e, err := range s.Watch(ctx, id, 0) {
 		if err != nil {
@@ -76,7 +77,15 @@ func (s *session) printEvents(ctx context.Context, id string) (*client.Tree, err
 		} else if len(names) < wholeTree {
 			names[e.TaskID] = e.Name
 		}
-		if err := s.print(e, func(w io.Writer) { fmt.Fprintln(w, eventLine(e)) }); err != nil {
+		err := s.print(e, func(w io.Writer) {
+			if len(e.Pieces) > 0 {
+				talk.print(w, e)
+				return
+			}
+			talk.pause(w)
+			fmt.Fprintln(w, eventLine(e))
+		})
+		if err != nil {
 			return nil, err
 		}
 		if e.Type == client.EventFinal && e.Tree != nil {

@@ -46,6 +46,9 @@ order by priority, key limit $9 offset $10
 -- name: LabelsOf
 select key, id, name from spec where key = any($1::bigint[])
 
+-- name: RunningAttempts
+select key, attempt from task where key = any($1::bigint[]) and state = :running
+
 -- name: TreeByKey
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,

@@ -2157,8 +2157,9 @@ type Event struct {
 	Result        []byte                 `protobuf:"bytes,10,opt,name=result,proto3" json:"result,omitempty"`
 	Error         string                 `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
 	At            *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"`
-	Tree          *Tree                  `protobuf:"bytes,13,opt,name=tree,proto3" json:"tree,omitempty"`   // with final
-	Usage         *Usage                 `protobuf:"bytes,15,opt,name=usage,proto3" json:"usage,omitempty"` // of the attempt that ended, or of the whole tree with final; absent: none, or a cancelled attempt has not stopped
+	Tree          *Tree                  `protobuf:"bytes,13,opt,name=tree,proto3" json:"tree,omitempty"`     // with final
+	Pieces        []*Piece               `protobuf:"bytes,14,rep,name=pieces,proto3" json:"pieces,omitempty"` // with progress: what the attempt tells live
+	Usage         *Usage                 `protobuf:"bytes,15,opt,name=usage,proto3" json:"usage,omitempty"`   // of the attempt that ended, or of the whole tree with final; absent: none, or a cancelled attempt has not stopped
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2280,6 +2281,13 @@ func (x *Event) GetAt() *timestamppb.Timestamp {
 func (x *Event) GetTree() *Tree {
 	if x != nil {
 		return x.Tree
+	}
+	return nil
+}
+
+func (x *Event) GetPieces() []*Piece {
+	if x != nil {
+		return x.Pieces
 	}
 	return nil
 }
@@ -2692,6 +2700,75 @@ func (x *UsageGroup) GetUsage() *Usage {
 	return nil
 }
 
+// Piece is a part of what a model says, or what an agent does, told to those who watch and stored nowhere.
+type Piece struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`   // token, tool_call, tool_result, model_call; dropped: text says how many bytes are missing here
+	Agent         string                 `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"` // who speaks, if the task has several agents
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`   // of the tool or the model
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`   // of a token: more text of the answer; tool_call: arguments, JSON; tool_result: what it answered
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Piece) Reset() {
+	*x = Piece{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Piece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Piece) ProtoMessage() {}
+
+func (x *Piece) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Piece.ProtoReflect.Descriptor instead.
+func (*Piece) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Piece) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Piece) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Piece) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Piece) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 type CancelRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -2704,7 +2781,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2716,7 +2793,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2729,7 +2806,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -2771,7 +2848,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2783,7 +2860,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2796,7 +2873,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CancelResponse) GetStatus() string {
@@ -2834,7 +2911,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +2923,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +2936,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LogsRequest) GetTaskId() string {
@@ -2919,7 +2996,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2931,7 +3008,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2944,7 +3021,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LogLine) GetAttempt() int32 {
@@ -3004,7 +3081,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3016,7 +3093,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3029,7 +3106,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
 }
 
 type ListWorkersResponse struct {
@@ -3041,7 +3118,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3130,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3143,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -3097,7 +3174,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3109,7 +3186,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3122,7 +3199,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Worker) GetId() string {
@@ -3224,7 +3301,7 @@ type ListCoordinatorsRequest struct {
 
 func (x *ListCoordinatorsRequest) Reset() {
 	*x = ListCoordinatorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3313,7 @@ func (x *ListCoordinatorsRequest) String() string {
 func (*ListCoordinatorsRequest) ProtoMessage() {}
 
 func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3326,7 @@ func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
 }
 
 type ListCoordinatorsResponse struct {
@@ -3261,7 +3338,7 @@ type ListCoordinatorsResponse struct {
 
 func (x *ListCoordinatorsResponse) Reset() {
 	*x = ListCoordinatorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3350,7 @@ func (x *ListCoordinatorsResponse) String() string {
 func (*ListCoordinatorsResponse) ProtoMessage() {}
 
 func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3363,7 @@ func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
@@ -3310,7 +3387,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3322,7 +3399,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3335,7 +3412,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Coordinator) GetName() string {
@@ -3388,7 +3465,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3400,7 +3477,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3413,7 +3490,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
 }
 
 type ListPoolsResponse struct {
@@ -3425,7 +3502,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3437,7 +3514,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3450,7 +3527,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -3474,7 +3551,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3486,7 +3563,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3499,7 +3576,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Pool) GetName() string {
@@ -3553,7 +3630,7 @@ type ListExecutorsRequest struct {
 
 func (x *ListExecutorsRequest) Reset() {
 	*x = ListExecutorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +3642,7 @@ func (x *ListExecutorsRequest) String() string {
 func (*ListExecutorsRequest) ProtoMessage() {}
 
 func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +3655,7 @@ func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecutorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListExecutorsRequest) GetCursor() string {
@@ -3598,7 +3675,7 @@ type ListExecutorsResponse struct {
 
 func (x *ListExecutorsResponse) Reset() {
 	*x = ListExecutorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +3687,7 @@ func (x *ListExecutorsResponse) String() string {
 func (*ListExecutorsResponse) ProtoMessage() {}
 
 func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +3700,7 @@ func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecutorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListExecutorsResponse) GetExecutors() []*Executor {
@@ -3649,7 +3726,7 @@ type GetExecutorRequest struct {
 
 func (x *GetExecutorRequest) Reset() {
 	*x = GetExecutorRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3661,7 +3738,7 @@ func (x *GetExecutorRequest) String() string {
 func (*GetExecutorRequest) ProtoMessage() {}
 
 func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3674,7 +3751,7 @@ func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutorRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutorRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetExecutorRequest) GetId() string {
@@ -3710,7 +3787,7 @@ type Executor struct {
 
 func (x *Executor) Reset() {
 	*x = Executor{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3799,7 @@ func (x *Executor) String() string {
 func (*Executor) ProtoMessage() {}
 
 func (x *Executor) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +3812,7 @@ func (x *Executor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Executor.ProtoReflect.Descriptor instead.
 func (*Executor) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Executor) GetId() string {
@@ -3868,7 +3945,7 @@ type ConnectionUse struct {
 
 func (x *ConnectionUse) Reset() {
 	*x = ConnectionUse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3880,7 +3957,7 @@ func (x *ConnectionUse) String() string {
 func (*ConnectionUse) ProtoMessage() {}
 
 func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3893,7 +3970,7 @@ func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionUse.ProtoReflect.Descriptor instead.
 func (*ConnectionUse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ConnectionUse) GetTypes() []string {
@@ -3920,7 +3997,7 @@ type ExecutorExample struct {
 
 func (x *ExecutorExample) Reset() {
 	*x = ExecutorExample{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +4009,7 @@ func (x *ExecutorExample) String() string {
 func (*ExecutorExample) ProtoMessage() {}
 
 func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4022,7 @@ func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExample.ProtoReflect.Descriptor instead.
 func (*ExecutorExample) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ExecutorExample) GetTitle() string {
@@ -3971,7 +4048,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3983,7 +4060,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3996,7 +4073,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -4021,7 +4098,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4110,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4123,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -4120,7 +4197,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4132,7 +4209,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4145,7 +4222,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Wait) GetKind() string {
@@ -4248,7 +4325,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4260,7 +4337,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4273,7 +4350,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -4295,7 +4372,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4307,7 +4384,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4320,7 +4397,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Violation) GetKind() string {
@@ -4564,7 +4641,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\"4\n" +
 	"\fWatchRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05after\x18\x02 \x01(\x03R\x05after\"\x92\x03\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\"\xbf\x03\n" +
 	"\x05Event\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x17\n" +
@@ -4579,7 +4656,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	" \x01(\fR\x06result\x12\x14\n" +
 	"\x05error\x18\v \x01(\tR\x05error\x12*\n" +
 	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12&\n" +
-	"\x04tree\x18\r \x01(\v2\x12.taskgrove.v1.TreeR\x04tree\x12)\n" +
+	"\x04tree\x18\r \x01(\v2\x12.taskgrove.v1.TreeR\x04tree\x12+\n" +
+	"\x06pieces\x18\x0e \x03(\v2\x13.taskgrove.v1.PieceR\x06pieces\x12)\n" +
 	"\x05usage\x18\x0f \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\"\xa4\x02\n" +
 	"\x05Usage\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x03R\x05calls\x12#\n" +
@@ -4612,7 +4690,12 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"UsageGroup\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05usage\x18\x02 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\"z\n" +
+	"\x05usage\x18\x02 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\"Y\n" +
+	"\x05Piece\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"z\n" +
 	"\rCancelRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12\x18\n" +
@@ -4791,7 +4874,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitOptions)(nil),            // 1: taskgrove.v1.SubmitOptions
@@ -4825,148 +4908,150 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*ListUsageRequest)(nil),         // 29: taskgrove.v1.ListUsageRequest
 	(*ListUsageResponse)(nil),        // 30: taskgrove.v1.ListUsageResponse
 	(*UsageGroup)(nil),               // 31: taskgrove.v1.UsageGroup
-	(*CancelRequest)(nil),            // 32: taskgrove.v1.CancelRequest
-	(*CancelResponse)(nil),           // 33: taskgrove.v1.CancelResponse
-	(*LogsRequest)(nil),              // 34: taskgrove.v1.LogsRequest
-	(*LogLine)(nil),                  // 35: taskgrove.v1.LogLine
-	(*ListWorkersRequest)(nil),       // 36: taskgrove.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 37: taskgrove.v1.ListWorkersResponse
-	(*Worker)(nil),                   // 38: taskgrove.v1.Worker
-	(*ListCoordinatorsRequest)(nil),  // 39: taskgrove.v1.ListCoordinatorsRequest
-	(*ListCoordinatorsResponse)(nil), // 40: taskgrove.v1.ListCoordinatorsResponse
-	(*Coordinator)(nil),              // 41: taskgrove.v1.Coordinator
-	(*ListPoolsRequest)(nil),         // 42: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 43: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                     // 44: taskgrove.v1.Pool
-	(*ListExecutorsRequest)(nil),     // 45: taskgrove.v1.ListExecutorsRequest
-	(*ListExecutorsResponse)(nil),    // 46: taskgrove.v1.ListExecutorsResponse
-	(*GetExecutorRequest)(nil),       // 47: taskgrove.v1.GetExecutorRequest
-	(*Executor)(nil),                 // 48: taskgrove.v1.Executor
-	(*ConnectionUse)(nil),            // 49: taskgrove.v1.ConnectionUse
-	(*ExecutorExample)(nil),          // 50: taskgrove.v1.ExecutorExample
-	(*WhyRequest)(nil),               // 51: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 52: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 53: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 54: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 55: taskgrove.v1.Violation
-	nil,                              // 56: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 57: taskgrove.v1.Worker.PoolsEntry
-	(*durationpb.Duration)(nil),      // 58: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 59: google.protobuf.Timestamp
+	(*Piece)(nil),                    // 32: taskgrove.v1.Piece
+	(*CancelRequest)(nil),            // 33: taskgrove.v1.CancelRequest
+	(*CancelResponse)(nil),           // 34: taskgrove.v1.CancelResponse
+	(*LogsRequest)(nil),              // 35: taskgrove.v1.LogsRequest
+	(*LogLine)(nil),                  // 36: taskgrove.v1.LogLine
+	(*ListWorkersRequest)(nil),       // 37: taskgrove.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 38: taskgrove.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 39: taskgrove.v1.Worker
+	(*ListCoordinatorsRequest)(nil),  // 40: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 41: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 42: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 43: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 44: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 45: taskgrove.v1.Pool
+	(*ListExecutorsRequest)(nil),     // 46: taskgrove.v1.ListExecutorsRequest
+	(*ListExecutorsResponse)(nil),    // 47: taskgrove.v1.ListExecutorsResponse
+	(*GetExecutorRequest)(nil),       // 48: taskgrove.v1.GetExecutorRequest
+	(*Executor)(nil),                 // 49: taskgrove.v1.Executor
+	(*ConnectionUse)(nil),            // 50: taskgrove.v1.ConnectionUse
+	(*ExecutorExample)(nil),          // 51: taskgrove.v1.ExecutorExample
+	(*WhyRequest)(nil),               // 52: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 53: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 54: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 55: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 56: taskgrove.v1.Violation
+	nil,                              // 57: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 58: taskgrove.v1.Worker.PoolsEntry
+	(*durationpb.Duration)(nil),      // 59: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 60: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	1,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	2,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
-	58, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	59, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
 	3,  // 3: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
 	4,  // 4: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	58, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	58, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	59, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	58, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	58, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	56, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	59, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	59, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	60, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	59, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	59, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	57, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	6,  // 11: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
 	3,  // 12: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	59, // 13: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	59, // 14: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	59, // 15: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	59, // 16: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	59, // 17: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	60, // 13: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	60, // 14: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	60, // 15: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	60, // 16: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	60, // 17: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
 	12, // 18: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
 	26, // 19: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
 	4,  // 20: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	58, // 21: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	58, // 22: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	59, // 23: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	58, // 24: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	59, // 25: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	59, // 26: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	59, // 27: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	59, // 21: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	59, // 22: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	60, // 23: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	59, // 24: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	60, // 25: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	60, // 26: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	60, // 27: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
 	26, // 28: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	59, // 29: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	59, // 30: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	60, // 29: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	60, // 30: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
 	11, // 31: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	59, // 32: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	59, // 33: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	60, // 32: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	60, // 33: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
 	13, // 34: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
 	20, // 35: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
 	23, // 36: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	59, // 37: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	59, // 38: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	60, // 37: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	60, // 38: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
 	26, // 39: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	59, // 40: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	59, // 41: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	60, // 40: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	60, // 41: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
 	13, // 42: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	26, // 43: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	27, // 44: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	28, // 45: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	26, // 46: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	59, // 47: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	59, // 48: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	31, // 49: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	26, // 50: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	59, // 51: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	59, // 52: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	38, // 53: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	57, // 54: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	59, // 55: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	59, // 56: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	41, // 57: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	59, // 58: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	59, // 59: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	44, // 60: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	58, // 61: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	48, // 62: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	58, // 63: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	49, // 64: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	50, // 65: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	53, // 66: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	59, // 67: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	59, // 68: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 69: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	7,  // 70: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	9,  // 71: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	10, // 72: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	14, // 73: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	16, // 74: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	18, // 75: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	21, // 76: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	24, // 77: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	32, // 78: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	34, // 79: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	36, // 80: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	39, // 81: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	42, // 82: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	45, // 83: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	47, // 84: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	29, // 85: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	51, // 86: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	54, // 87: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	5,  // 88: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	8,  // 89: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	11, // 90: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	13, // 91: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	15, // 92: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	17, // 93: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	19, // 94: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	22, // 95: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	25, // 96: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	33, // 97: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	35, // 98: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	37, // 99: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	40, // 100: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	43, // 101: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	46, // 102: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	48, // 103: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	30, // 104: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	52, // 105: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	55, // 106: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	88, // [88:107] is the sub-list for method output_type
-	69, // [69:88] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	32, // 43: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	26, // 44: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	27, // 45: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	28, // 46: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	26, // 47: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	60, // 48: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	60, // 49: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	31, // 50: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	26, // 51: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	60, // 52: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	60, // 53: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	39, // 54: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	58, // 55: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	60, // 56: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	60, // 57: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	42, // 58: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	60, // 59: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	60, // 60: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	45, // 61: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	59, // 62: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	49, // 63: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	59, // 64: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	50, // 65: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	51, // 66: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	54, // 67: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	60, // 68: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	60, // 69: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 70: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	7,  // 71: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	9,  // 72: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	10, // 73: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	14, // 74: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	16, // 75: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	18, // 76: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	21, // 77: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	24, // 78: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	33, // 79: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	35, // 80: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	37, // 81: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	40, // 82: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	43, // 83: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	46, // 84: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	48, // 85: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	29, // 86: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	52, // 87: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	55, // 88: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	5,  // 89: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	8,  // 90: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	11, // 91: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	13, // 92: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	15, // 93: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	17, // 94: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	19, // 95: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	22, // 96: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	25, // 97: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	34, // 98: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	36, // 99: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	38, // 100: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	41, // 101: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	44, // 102: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	47, // 103: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	49, // 104: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	30, // 105: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	53, // 106: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	56, // 107: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	89, // [89:108] is the sub-list for method output_type
+	70, // [70:89] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -4976,14 +5061,14 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[2].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[3].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[32].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   58,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1947,6 +1947,7 @@ type ProgressBatch struct {
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Instance      string                 `protobuf:"bytes,2,opt,name=instance,proto3" json:"instance,omitempty"`
 	Progress      []*Progress            `protobuf:"bytes,3,rep,name=progress,proto3" json:"progress,omitempty"`
+	Live          []*Live                `protobuf:"bytes,4,rep,name=live,proto3" json:"live,omitempty"` // nothing of it is recorded. Coordinators before 0.6 ignore it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2002,6 +2003,159 @@ func (x *ProgressBatch) GetProgress() []*Progress {
 	return nil
 }
 
+func (x *ProgressBatch) GetLive() []*Live {
+	if x != nil {
+		return x.Live
+	}
+	return nil
+}
+
+// Live is what an attempt tells those who watch it: no piece twice, at most once, nothing after its end.
+type Live struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempt       *Attempt               `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Token         []byte                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	Number        uint64                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"` // of these messages, from 1 within the attempt: they may arrive in another order
+	Pieces        []*Piece               `protobuf:"bytes,4,rep,name=pieces,proto3" json:"pieces,omitempty"`
+	Fraction      float64                `protobuf:"fixed64,5,opt,name=fraction,proto3" json:"fraction,omitempty"` // as reported last
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Live) Reset() {
+	*x = Live{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Live) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Live) ProtoMessage() {}
+
+func (x *Live) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Live.ProtoReflect.Descriptor instead.
+func (*Live) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Live) GetAttempt() *Attempt {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
+func (x *Live) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Live) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Live) GetPieces() []*Piece {
+	if x != nil {
+		return x.Pieces
+	}
+	return nil
+}
+
+func (x *Live) GetFraction() float64 {
+	if x != nil {
+		return x.Fraction
+	}
+	return 0
+}
+
+// Piece is a part of what a model says, or what an agent does.
+type Piece struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`   // token, tool_call, tool_result, model_call; dropped: so many bytes are missing here
+	Agent         string                 `protobuf:"bytes,2,opt,name=agent,proto3" json:"agent,omitempty"` // who speaks, if there are several
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`   // of a tool or a model
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Piece) Reset() {
+	*x = Piece{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Piece) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Piece) ProtoMessage() {}
+
+func (x *Piece) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Piece.ProtoReflect.Descriptor instead.
+func (*Piece) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Piece) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Piece) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Piece) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Piece) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attempt       *Attempt               `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
@@ -2014,7 +2168,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2180,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2193,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Progress) GetAttempt() *Attempt {
@@ -2081,7 +2235,7 @@ type LogBatch struct {
 
 func (x *LogBatch) Reset() {
 	*x = LogBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2093,7 +2247,7 @@ func (x *LogBatch) String() string {
 func (*LogBatch) ProtoMessage() {}
 
 func (x *LogBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2106,7 +2260,7 @@ func (x *LogBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogBatch.ProtoReflect.Descriptor instead.
 func (*LogBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LogBatch) GetVersion() uint32 {
@@ -2136,7 +2290,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2302,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2315,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LogLine) GetAttempt() *Attempt {
@@ -2214,7 +2368,7 @@ type ChunkRequest struct {
 
 func (x *ChunkRequest) Reset() {
 	*x = ChunkRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2380,7 @@ func (x *ChunkRequest) String() string {
 func (*ChunkRequest) ProtoMessage() {}
 
 func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +2393,7 @@ func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
 func (*ChunkRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ChunkRequest) GetVersion() uint32 {
@@ -2289,7 +2443,7 @@ type ChunkReply struct {
 
 func (x *ChunkReply) Reset() {
 	*x = ChunkReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2455,7 @@ func (x *ChunkReply) String() string {
 func (*ChunkReply) ProtoMessage() {}
 
 func (x *ChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2468,7 @@ func (x *ChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReply.ProtoReflect.Descriptor instead.
 func (*ChunkReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ChunkReply) GetError() string {
@@ -2359,7 +2513,7 @@ type CatalogueRequest struct {
 
 func (x *CatalogueRequest) Reset() {
 	*x = CatalogueRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2371,7 +2525,7 @@ func (x *CatalogueRequest) String() string {
 func (*CatalogueRequest) ProtoMessage() {}
 
 func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2384,7 +2538,7 @@ func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueRequest.ProtoReflect.Descriptor instead.
 func (*CatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CatalogueRequest) GetVersion() uint32 {
@@ -2430,7 +2584,7 @@ type CatalogueReply struct {
 
 func (x *CatalogueReply) Reset() {
 	*x = CatalogueReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2442,7 +2596,7 @@ func (x *CatalogueReply) String() string {
 func (*CatalogueReply) ProtoMessage() {}
 
 func (x *CatalogueReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2455,7 +2609,7 @@ func (x *CatalogueReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueReply.ProtoReflect.Descriptor instead.
 func (*CatalogueReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CatalogueReply) GetDescriptions() [][]byte {
@@ -2512,7 +2666,7 @@ type InputsRequest struct {
 
 func (x *InputsRequest) Reset() {
 	*x = InputsRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2678,7 @@ func (x *InputsRequest) String() string {
 func (*InputsRequest) ProtoMessage() {}
 
 func (x *InputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2691,7 @@ func (x *InputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsRequest.ProtoReflect.Descriptor instead.
 func (*InputsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *InputsRequest) GetVersion() uint32 {
@@ -2575,7 +2729,7 @@ type InputsReply struct {
 
 func (x *InputsReply) Reset() {
 	*x = InputsReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2587,7 +2741,7 @@ func (x *InputsReply) String() string {
 func (*InputsReply) ProtoMessage() {}
 
 func (x *InputsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2600,7 +2754,7 @@ func (x *InputsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsReply.ProtoReflect.Descriptor instead.
 func (*InputsReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *InputsReply) GetData() []byte {
@@ -2655,7 +2809,7 @@ type Description_Example struct {
 
 func (x *Description_Example) Reset() {
 	*x = Description_Example{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2667,7 +2821,7 @@ func (x *Description_Example) String() string {
 func (*Description_Example) ProtoMessage() {}
 
 func (x *Description_Example) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2884,11 +3038,23 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x06header\x18\x05 \x03(\v2).taskgrove.worker.v1.Handover.HeaderEntryR\x06header\x1a9\n" +
 	"\vHeaderEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x80\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaf\x01\n" +
 	"\rProgressBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x129\n" +
-	"\bprogress\x18\x03 \x03(\v2\x1d.taskgrove.worker.v1.ProgressR\bprogress\"\x8e\x01\n" +
+	"\bprogress\x18\x03 \x03(\v2\x1d.taskgrove.worker.v1.ProgressR\bprogress\x12-\n" +
+	"\x04live\x18\x04 \x03(\v2\x19.taskgrove.worker.v1.LiveR\x04live\"\xbc\x01\n" +
+	"\x04Live\x126\n" +
+	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x122\n" +
+	"\x06pieces\x18\x04 \x03(\v2\x1a.taskgrove.worker.v1.PieceR\x06pieces\x12\x1a\n" +
+	"\bfraction\x18\x05 \x01(\x01R\bfraction\"Y\n" +
+	"\x05Piece\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\x8e\x01\n" +
 	"\bProgress\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1a\n" +
@@ -2966,7 +3132,7 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(Verdict)(0),                // 0: taskgrove.worker.v1.Verdict
 	(OutcomeV1)(0),              // 1: taskgrove.worker.v1.OutcomeV1
@@ -2990,17 +3156,19 @@ var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(*News)(nil),                // 19: taskgrove.worker.v1.News
 	(*Handover)(nil),            // 20: taskgrove.worker.v1.Handover
 	(*ProgressBatch)(nil),       // 21: taskgrove.worker.v1.ProgressBatch
-	(*Progress)(nil),            // 22: taskgrove.worker.v1.Progress
-	(*LogBatch)(nil),            // 23: taskgrove.worker.v1.LogBatch
-	(*LogLine)(nil),             // 24: taskgrove.worker.v1.LogLine
-	(*ChunkRequest)(nil),        // 25: taskgrove.worker.v1.ChunkRequest
-	(*ChunkReply)(nil),          // 26: taskgrove.worker.v1.ChunkReply
-	(*CatalogueRequest)(nil),    // 27: taskgrove.worker.v1.CatalogueRequest
-	(*CatalogueReply)(nil),      // 28: taskgrove.worker.v1.CatalogueReply
-	(*InputsRequest)(nil),       // 29: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),         // 30: taskgrove.worker.v1.InputsReply
-	(*Description_Example)(nil), // 31: taskgrove.worker.v1.Description.Example
-	nil,                         // 32: taskgrove.worker.v1.Handover.HeaderEntry
+	(*Live)(nil),                // 22: taskgrove.worker.v1.Live
+	(*Piece)(nil),               // 23: taskgrove.worker.v1.Piece
+	(*Progress)(nil),            // 24: taskgrove.worker.v1.Progress
+	(*LogBatch)(nil),            // 25: taskgrove.worker.v1.LogBatch
+	(*LogLine)(nil),             // 26: taskgrove.worker.v1.LogLine
+	(*ChunkRequest)(nil),        // 27: taskgrove.worker.v1.ChunkRequest
+	(*ChunkReply)(nil),          // 28: taskgrove.worker.v1.ChunkReply
+	(*CatalogueRequest)(nil),    // 29: taskgrove.worker.v1.CatalogueRequest
+	(*CatalogueReply)(nil),      // 30: taskgrove.worker.v1.CatalogueReply
+	(*InputsRequest)(nil),       // 31: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),         // 32: taskgrove.worker.v1.InputsReply
+	(*Description_Example)(nil), // 33: taskgrove.worker.v1.Description.Example
+	nil,                         // 34: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
@@ -3017,13 +3185,13 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	12, // 11: taskgrove.worker.v1.Result.usage:type_name -> taskgrove.worker.v1.Usage
 	1,  // 12: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
 	7,  // 13: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
-	25, // 14: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
+	27, // 14: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
 	14, // 15: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
 	3,  // 16: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 17: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 18: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
 	17, // 19: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
-	31, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
+	33, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
 	3,  // 21: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 22: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 23: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
@@ -3034,19 +3202,22 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 28: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 29: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
 	2,  // 30: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	32, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	22, // 32: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	3,  // 33: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	24, // 34: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	3,  // 35: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 36: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 37: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 38: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	34, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	24, // 32: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	22, // 33: taskgrove.worker.v1.ProgressBatch.live:type_name -> taskgrove.worker.v1.Live
+	3,  // 34: taskgrove.worker.v1.Live.attempt:type_name -> taskgrove.worker.v1.Attempt
+	23, // 35: taskgrove.worker.v1.Live.pieces:type_name -> taskgrove.worker.v1.Piece
+	3,  // 36: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	26, // 37: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	3,  // 38: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 39: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 40: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 41: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -3068,7 +3239,7 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   31,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -20,7 +20,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test testfull chaos interop demo showcase bench fuzz fmt lint vuln generate generated sizes weigh kubernetes check clean
+.PHONY: help build install release test test-llm testfull chaos interop demo showcase bench fuzz fmt lint vuln generate generated sizes weigh kubernetes check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,6 +41,14 @@ release: ## make the archives of a release and their SHA256SUMS in bin/release
 test: ## run all tests with the race detector, on real Postgres and NATS servers that they start
 	@tools/need.sh go cc postgres
 	go test -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+
+test-llm: ## ask the real services of models what the tests ask of the test service, where OPENAI_API_KEY or ANTHROPIC_API_KEY is set
+	@tools/need.sh go
+	@if [ -n "$$OPENAI_API_KEY$$ANTHROPIC_API_KEY" ]; then \
+		TASKGROVE_TEST_LLM=true go test -count=1 -v -run RealServices ./executors/model/modeltest; \
+	else \
+		echo "skipped: no real service of models was asked, as neither OPENAI_API_KEY nor ANTHROPIC_API_KEY is set"; \
+	fi
 
 testfull: ## run the property test at its full size: 500 random trees
 	@tools/need.sh go cc postgres

@@ -52,7 +52,7 @@ func Start(t TB) *Server {
 	return s
 }
 
-// New makes a service that listens nowhere: serve [Server.Handler]. An empty key stands for any.
+// New makes a service that listens nowhere: serve [Server.Handler]. With an empty key, none is asked for.
 func New(key string) *Server {
 	s := newServer()
 	s.key, s.anyOK = key, key == ""

@@ -28,7 +28,7 @@ func main() {
 func run() error {
 	listen := flag.String("listen", "127.0.0.1:8089", "the address to listen at; port 0: any that is free")
 	scripts := flag.String("scripts", "", "the folder of scripts (*.yaml, *.json); empty: those that come with the package")
-	key := flag.String("key", "", "the key that clients must have; empty: any")
+	key := flag.String("key", "", "the key that clients must have; empty: none is asked for")
 	flag.Parse()
 	played := modeltest.AllRecorded()
 	if *scripts != "" {

@@ -56,7 +56,7 @@ func TestFindTasksIsQuick(t *testing.T) {
 	for _, part := range []string{"[", "{", "[1,", `{"a":[1],`, `["a",`, "[[],", `{"a":{`, `"[1,2`, `[1 `, "{ [", `{"\`} {
 		begin := time.Now()
 		_, _ = findTasks(strings.Repeat(part, (256<<10)/len(part)))
-		if took := time.Since(begin); took > 2*time.Second {
+		if took := time.Since(begin); took > time.Minute {
 			t.Errorf("%q: took %v", part, took)
 		}
 	}

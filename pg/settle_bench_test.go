@@ -8,10 +8,14 @@ import (
 )
 
 // BenchmarkSettle settles 500 results that unlock a task each, in one transaction that is tried without reading, and in one that
-// reads first.
+// reads first; and with the usage of so many models each.
 func BenchmarkSettle(b *testing.B) {
-	for _, optimistic := range []bool{true, false} {
-		b.Run(fmt.Sprintf("optimistic=%t", optimistic), func(b *testing.B) {
+	for _, bb := range []struct {
+		optimistic bool
+		models     int
+	}{{true, 0}, {true, 1}, {true, 3}, {false, 0}, {false, 1}} {
+		b.Run(fmt.Sprintf("optimistic=%t/models=%d", bb.optimistic, bb.models), func(b *testing.B) {
+			optimistic := bb.optimistic
 			const pairs = 500
 			s, _ := openStore(b)
 			room := func(int32, dag.Priority, int32) bool { return true }
@@ -42,6 +46,9 @@ func BenchmarkSettle(b *testing.B) {
 					r := dag.Result{Task: w.Key, Attempt: 1, Worker: worker, Outcome: dag.OutcomeCompleted, Value: []byte(`{"r":1}`)}
 					if optimistic {
 						r.Facts = w.Facts()
+					}
+					for i := range bb.models {
+						r.Used = append(r.Used, dag.Used{Model: fmt.Sprint("model-", i), Currency: "USD", Calls: 1, Prompt: 1000, Completion: 200, CostNanos: 4_850_000})
 					}
 					results = append(results, r)
 				}

@@ -104,7 +104,7 @@ func UsageOf(used []dag.Used, models bool) *Usage {
 	out := &Usage{}
 	for _, u := range used {
 		sum = addUsed(sum, u)
-		if u.Currency != "" {
+		if u.Currency != "" || u.CostNanos > 0 { // prices need not say their currency
 			out.addCost(u)
 		}
 	}

@@ -47,6 +47,9 @@ func TestUsageInSeveralCurrencies(t *testing.T) {
 	t.Parallel()
 	got := UsageOf([]dag.Used{{Model: "a", Currency: "USD", Calls: 1, CostNanos: 5}, {Model: "b", Currency: "EUR", Calls: 1, CostNanos: 7},
 		{Model: "c", Currency: "USD", Calls: 2, CostNanos: 1}, {Model: "d", Calls: 1, Unpriced: 1}}, false)
+	if nameless := UsageOf([]dag.Used{{Model: "a", Calls: 1, CostNanos: 5}}, false); len(nameless.Costs) != 1 || nameless.Costs[0].Nanos != 5 {
+		t.Errorf("a cost without a currency is lost: %+v", nameless)
+	}
 	if want := []Cost{{6, "USD"}, {7, "EUR"}}; !slices.Equal(got.Costs, want) || got.Calls != 5 || got.Unpriced != 1 || got.Models != nil {
 		t.Errorf("got %+v", got)
 	}

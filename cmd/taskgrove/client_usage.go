@@ -80,7 +80,7 @@ func costText(u *client.Usage) string {
 	}
 	var parts []string
 	for _, c := range append([]client.Cost{*u.Cost}, u.OtherCosts...) {
-		text := strconv.FormatFloat(c.Amount, 'f', -1, 64) + " " + oneLine(c.Currency)
+		text := strings.TrimSpace(strconv.FormatFloat(c.Amount, 'f', -1, 64) + " " + oneLine(c.Currency))
 		if !c.Complete {
 			text = "at least " + text
 		}

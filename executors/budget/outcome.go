@@ -48,3 +48,32 @@ func marked(sofar any, which string) (json.RawMessage, error) {
 	fields["budget_exhausted"], _ = json.Marshal(which) // a text
 	return json.Marshal(fields)
 }
+
+// TokenUsage is a usage as results have it (spec 8.11).
+type TokenUsage struct {
+	Total      int64 `json:"total_tokens"`
+	Prompt     int64 `json:"prompt_tokens"`
+	Completion int64 `json:"completion_tokens"`
+	Cached     int64 `json:"cached_prompt_tokens"`
+	Requests   int64 `json:"successful_requests"`
+}
+
+// TokenUsageOf is the usage of a result.
+func TokenUsageOf(u executors.Usage) *TokenUsage {
+	return &TokenUsage{u.TotalTokens(), u.PromptTokens, u.CompletionTokens, u.CachedTokens, u.Calls}
+}
+
+// Cost is what calls cost, as results have it.
+type Cost struct {
+	Amount   json.Number `json:"amount"`
+	Currency string      `json:"currency,omitempty"`
+	Unpriced int64       `json:"unpriced_calls,omitempty"` // that Amount lacks
+}
+
+// CostOf is what a usage cost; nil: no call of it has a price.
+func CostOf(u executors.Usage) *Cost {
+	if u.Calls == 0 || u.Unpriced >= u.Calls {
+		return nil
+	}
+	return &Cost{json.Number(Money(u.CostNanos)), u.Currency, u.Unpriced}
+}

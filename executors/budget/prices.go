@@ -1,11 +1,10 @@
 package budget
 
 import (
+	"os"
 	"strings"
 	"sync"
 	"time"
-
-	"os"
 
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
@@ -39,7 +38,7 @@ func (p *Prices) Fault() error {
 	return err
 }
 
-// Currency is that of all prices; empty: the file names none.
+// Currency is that of all prices; empty: there are none.
 func (p *Prices) Currency() string {
 	file, _ := p.look()
 	return file.Currency

@@ -18,7 +18,9 @@ import (
 	"github.com/taskgrove/taskgrove/executors/command"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
+	"github.com/taskgrove/taskgrove/executors/llm"
 	"github.com/taskgrove/taskgrove/executors/mcp"
+	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/executors/python"
@@ -55,6 +57,9 @@ type Config struct {
 	Apflow    apflow.Config
 	MCP       mcp.Config
 
+	Model      model.Config // of all executors that ask models; Secret is set here
+	SecretsDir string       // a directory with a file for each secret (package secrets); empty: none
+
 	Kubernetes kubernetesConfig // an empty struct in builds with the tag nokubernetes
 
 	Web   web.Config   // of the tools by which agents read the web
@@ -67,6 +72,8 @@ func New(cfg Config) []executors.Executor {
 	file := workerfile.At(cfg.WorkerFile)
 	cfg.Network.Policies = file
 	net := network.New(cfg.Network)
+	cfg.Model.Secret = operatorSecrets(cfg)
+	models := model.New(cfg.Model, net, file)
 	return slices.Concat([]executors.Executor{
 		systeminfo.New(),
 		command.New(cfg.Command),
@@ -77,6 +84,7 @@ func New(cfg Config) []executors.Executor {
 	}, dockerPart(cfg, file), []executors.Executor{
 		apflow.New(cfg.Apflow, net),
 		mcp.New(cfg.MCP, net),
+		llm.New(models),
 		aggregate.New(),
 		noop.New(),
 		noop.NewRepeatable(),

@@ -9,6 +9,7 @@ import (
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/mcp"
+	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/python"
 	"github.com/taskgrove/taskgrove/executors/rest"
@@ -40,7 +41,7 @@ func FromEnv(own ...tools.Kind) ([]executors.Executor, error) {
 // [FromEnv].
 func FromSettings(s *config.Executors) Config {
 	return Config{
-		WorkerFile: s.WorkerFile, FileRoot: s.FileRoot,
+		WorkerFile: s.WorkerFile, FileRoot: s.FileRoot, SecretsDir: s.SecretsDir,
 		Command: command.Config{
 			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv,
 			MaxOutputBytes: int(s.OutputBytes), Grace: s.CommandGrace,
@@ -69,6 +70,7 @@ func FromSettings(s *config.Executors) Config {
 		Web: web.Config{Off: !bool(s.AgentWeb), IgnoreRobots: !bool(s.AgentRobots), GitHub: s.GitHubAPI},
 
 		WebSocket: websocket.Config{MaxMessageBytes: int(s.MessageBytes)},
+		Model:     model.Config{PricesFile: s.PricesFile},
 		Apflow:    apflow.Config{MaxAnswerBytes: int(s.MessageBytes)},
 		MCP: mcp.Config{
 			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv, Grace: s.CommandGrace,

@@ -28,7 +28,7 @@ type account struct {
 // open makes room for a call in the budget, and bounds the answer by it.
 func (s *Session) open(q *question) (*account, error) {
 	a := &account{session: s, route: q.route, prompt: promptTokens(q.Request)}
-	a.price, a.priced = s.models.cfg.Prices.Of(q.route.names()...)
+	a.price, a.priced = s.models.prices.Of(q.route.names()...)
 	meter := s.opts.Meter
 	most := int64(q.max)
 	if room, limited := meter.Room(a.prompt, a.price); limited && most == 0 {
@@ -55,7 +55,7 @@ func (a *account) close(q *question, d *draft, cut bool) {
 		used.CompletionTokens, q.tally.estimated = written, true
 	}
 	if a.priced {
-		used.CostNanos = a.price.Cost(used)
+		used.CostNanos, used.Currency = a.price.Cost(used), a.session.models.prices.Currency()
 	} else {
 		used.Unpriced = 1
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -20,7 +21,13 @@ const (
 	answerTool = "structured_answer"
 )
 
-func (anthropic) path() string { return "/messages" }
+// path: bases with and without the version are in use.
+func (anthropic) path(base *url.URL) string {
+	if strings.HasSuffix(strings.TrimSuffix(base.Path, "/"), "/v1") {
+		return "/messages"
+	}
+	return "/v1/messages"
+}
 
 func (anthropic) authorize(h http.Header, r *route) {
 	if r.key != "" {

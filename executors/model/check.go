@@ -51,7 +51,7 @@ func (s *Session) prepare(ctx context.Context, r *Request) (routes []*route, err
 		routes = append(routes, route)
 		faults = append(faults, route.wire.faults(r)...)
 		if s.opts.Meter.Limits().Money > 0 {
-			if _, ok := s.models.cfg.Prices.Of(route.names()...); !ok {
+			if _, ok := s.models.prices.Of(route.names()...); !ok {
 				faults = append(faults, fmt.Sprintf("budget.money: model %s has no price, which the operator gives by TASKGROVE_PRICES_FILE", shown(model)))
 			}
 		}

@@ -26,8 +26,8 @@ type Config struct {
 	MaxAnswerBytes int
 	// Wait bounds the time until an answer begins, and Silence the time between two parts of it. 0: [DefaultWait], [DefaultSilence].
 	Wait, Silence time.Duration
-	// Prices of models; nil: none has one.
-	Prices *budget.Prices
+	// PricesFile is the path of a file with the prices of models (package budget), read again when it changes; empty: no model has a price.
+	PricesFile string
 	// Secret finds a secret that the operator names for a service of the worker's file; nil: there is none.
 	Secret func(name string) (string, error)
 	// LookupEnv finds a variable of the worker's environment, keys among them; default [os.LookupEnv].
@@ -37,6 +37,7 @@ type Config struct {
 // Models asks models for all attempts of a worker. Safe for concurrent use.
 type Models struct {
 	cfg     Config
+	prices  *budget.Prices
 	network *network.Network
 	file    *workerfile.Source
 }
@@ -55,12 +56,12 @@ func New(cfg Config, n *network.Network, file *workerfile.Source) *Models {
 	if cfg.LookupEnv == nil {
 		cfg.LookupEnv = os.LookupEnv
 	}
-	return &Models{cfg, n, file}
+	return &Models{cfg, budget.PricesAt(cfg.PricesFile), n, file}
 }
 
 // Check says what of the settings can't be used, in a text for operators; nil: nothing.
 func (m *Models) Check() error {
-	if err := m.cfg.Prices.Fault(); err != nil {
+	if err := m.prices.Fault(); err != nil {
 		return fmt.Errorf("prices: %w", err)
 	}
 	return m.network.Check()

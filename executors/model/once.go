@@ -94,7 +94,7 @@ func (s *Session) exchange(ctx context.Context, q *question, text []byte, to *dr
 }
 
 func (s *Session) request(ctx context.Context, q *question, text []byte) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint(q.route.base, q.route.wire.path()), bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint(q.route.base, q.route.wire.path(q.route.base)), bytes.NewReader(text))
 	if err != nil {
 		return nil, s.invalid([]string{"api_base can't be read"})
 	}

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 )
 
 // openAI is the format of OpenAI's chat completions.
 type openAI struct{}
 
-func (openAI) path() string { return "/chat/completions" }
+func (openAI) path(*url.URL) string { return "/chat/completions" }
 
 func (openAI) faults(*Request) []string { return nil }
 

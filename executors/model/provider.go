@@ -33,7 +33,7 @@ const (
 // providers are those of spec 5.7, and the best known others.
 var providers = map[string]provider{
 	"openai":       {url: "https://api.openai.com/v1", hasGPT: true},
-	"anthropic":    {url: "https://api.anthropic.com/v1", api: apiAnthropic},
+	"anthropic":    {url: "https://api.anthropic.com", api: apiAnthropic},
 	"google":       {url: "https://generativelanguage.googleapis.com/v1beta/openai", prefixes: []string{"gemini"}},
 	"azure":        {whyNot: perClient, azure: true, hasGPT: true},
 	"azure_openai": {whyNot: perClient, azure: true, hasGPT: true},

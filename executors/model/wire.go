@@ -10,7 +10,7 @@ import (
 // wire is a format in which models are asked.
 type wire interface {
 	// path follows the base address.
-	path() string
+	path(base *url.URL) string
 	// faults are what of a request the format can't express.
 	faults(r *Request) []string
 	// encode makes the body.

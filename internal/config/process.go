@@ -252,6 +252,7 @@ type Executors struct {
 	PythonBuild      Bool          `envconfig:"PYTHON_BUILD" default:"false" desc:"let packages be built from source, which runs code of theirs that sees the addresses of registries and their passwords"`
 	PythonKeepEnv    List          `envconfig:"PYTHON_KEEP_ENV" desc:"variables of the worker's environment that Python code also gets, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
 	FileRoot         string        `envconfig:"FILE_ROOT" flag:"file-root" desc:"directory below which file_executor, and SQLite in sql_executor, use files of the worker; empty: none"`
+	PricesFile       string        `envconfig:"PRICES_FILE" desc:"YAML or JSON file with what models cost, for costs in results and budgets of money; read again when it changes; empty: no model has a price"`
 	SSHKnownHosts    string        `envconfig:"SSH_KNOWN_HOSTS" desc:"known_hosts file with the host keys that ssh_executor trusts where a task names none; empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts"`
 	SSHInsecure      Bool          `envconfig:"SSH_INSECURE" default:"false" desc:"let tasks of ssh_executor do without the check of the host key (verify_host_key: false)"`
 	SSHKeyDir        string        `envconfig:"SSH_KEY_DIR" desc:"directory of the private keys that tasks of ssh_executor may name as key_file; empty: none"`

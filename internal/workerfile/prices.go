@@ -2,8 +2,8 @@ package workerfile
 
 // Prices is a file of its own: what models cost, in one currency.
 type Prices struct {
-	Currency string           `file:"currency"` // such as USD; empty: nobody says
-	Models   map[string]Price `file:"models"`   // by name or pattern, in which * is any text
+	Currency string           `file:"currency,required"` // such as USD
+	Models   map[string]Price `file:"models"`            // by name or pattern, in which * is any text
 }
 
 // Price is what a model costs, per million tokens.

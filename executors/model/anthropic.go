@@ -40,6 +40,9 @@ func (anthropic) faults(r *Request) (faults []string) {
 	if !slices.ContainsFunc(r.Messages, func(m Message) bool { return m.Role != System }) {
 		faults = append(faults, "messages: Anthropic's format needs one of the user")
 	}
+	if strings.Contains(string(r.Extra["response_format"]), "json_object") {
+		faults = append(faults, "response_format json_object: Anthropic's format has no such thing, use output_schema")
+	}
 	if r.Schema != nil && slices.ContainsFunc(r.Tools, func(t Tool) bool { return t.Name == answerTool }) {
 		faults = append(faults, "tools: "+answerTool+" is how the answer itself comes")
 	}
@@ -284,5 +287,5 @@ func anthropicFinish(reason string) string {
 	case "refusal":
 		return "content_filter"
 	}
-	return reason
+	return reason[:min(len(reason), maxReason)]
 }

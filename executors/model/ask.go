@@ -84,10 +84,11 @@ func (s *Session) answer(ctx context.Context, q *question) (*Response, error) {
 	if err != nil {
 		return nil, s.invalid([]string{"output_schema: " + err.Error()})
 	}
+	var first *Response
 	for repaired := false; ; repaired = true {
 		resp, err := s.readable(ctx, q)
 		if err != nil {
-			return resp, err
+			return cmp.Or(resp, first), err
 		}
 		if len(resp.Message.Calls) > 0 { // of tools: the answer comes later
 			return resp, nil
@@ -111,6 +112,7 @@ func (s *Session) answer(ctx context.Context, q *question) (*Response, error) {
 			again := *q.Request
 			again.Messages = append(append([]Message{}, q.Messages...), resp.Message,
 				Text(User, "That answer does not fit the JSON Schema of the answer: "+what+". Answer again, with JSON of that schema and nothing else."))
+			first = resp
 			q = &question{Request: &again, route: q.route, max: q.max, tally: q.tally, plainUsage: q.plainUsage}
 			continue
 		}

@@ -130,7 +130,7 @@ func (d *draft) response(q *question, redact *secrets.Redactor) *Response {
 		d.choices = []*choice{{}}
 	}
 	first := d.choices[0]
-	r := &Response{Message: first.message(redact), Finish: first.finish, Model: redact.Text(clean(d.model))}
+	r := &Response{Message: first.message(redact), Finish: redact.Text(clean(first.finish)), Model: redact.Text(clean(d.model))}
 	if first.refusal.Len() > 0 && first.text.Len() == 0 {
 		r.Finish = "content_filter"
 	}

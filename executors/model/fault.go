@@ -219,7 +219,7 @@ func tooLong(what said, message string) bool {
 func (s *Session) failed(ctx context.Context, r *route, err error) error {
 	if ctx.Err() != nil {
 		if cause := context.Cause(ctx); errors.As(cause, new(*silence)) {
-			return &Error{Kind: TimedOut, Model: r.asked, text: cause.Error(), cause: cause}
+			return &Error{Kind: TimedOut, Model: r.asked, text: s.words(r.provider) + " " + cause.Error(), cause: cause}
 		}
 		return context.Cause(ctx)
 	}
@@ -227,10 +227,10 @@ func (s *Session) failed(ctx context.Context, r *route, err error) error {
 	return &Error{Kind: Connection, Model: r.asked, text: s.words(r.provider + ": " + classed.Error()), cause: classed}
 }
 
-// silence is the cause of a call that took too long.
-type silence struct{ text string }
+// silence is the cause of a call whose service says nothing for too long.
+type silence struct{}
 
-func (e *silence) Error() string { return e.text }
+func (*silence) Error() string { return "is silent for too long" }
 
 // delay is how long a service wants to be left alone, by whichever header it says it in; 0: it does not.
 func delay(h http.Header, now time.Time) time.Duration {

@@ -11,7 +11,6 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
@@ -23,7 +22,7 @@ const (
 )
 
 // once sends a question to one model. After an error the response is what had come until then; nil: nothing.
-func (s *Session) once(ctx context.Context, q *question) (*Response, error) {
+func (s *Session) once(ctx context.Context, q *question) (_ *Response, err error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -37,14 +36,17 @@ func (s *Session) once(ctx context.Context, q *question) (*Response, error) {
 		return nil, s.invalid([]string{"the request can't be written as JSON"})
 	}
 	s.tell(ctx, q)
+	ctx, span := s.begin(ctx, q)
 	d := &draft{}
+	var resp *Response
+	defer func() { s.end(span, d, resp, err) }()
 	err = s.exchange(ctx, q, text, d)
 	if err != nil && !d.usage.known && d.written() == 0 {
 		account.drop() // nothing came: nobody is paid
 		return nil, err
 	}
 	account.close(q, d, err != nil)
-	resp := d.response(q, s.redactor())
+	resp = d.response(q, s.redactor())
 	if q.Schema != nil && len(resp.Message.Calls) == 0 && resp.Finish == "tool_calls" { // the answer itself came by a tool
 		resp.Finish = "stop"
 	}
@@ -56,7 +58,7 @@ func (s *Session) exchange(ctx context.Context, q *question, text []byte, to *dr
 	cfg := &s.models.cfg
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	alarm := time.AfterFunc(cfg.Wait, func() { cancel(&silence{fmt.Sprintf("no answer for %v", cfg.Wait)}) })
+	alarm := time.AfterFunc(cfg.Wait, func() { cancel(&silence{}) })
 	defer alarm.Stop()
 	req, err := s.request(ctx, q, text)
 	if err != nil {
@@ -79,7 +81,7 @@ func (s *Session) exchange(ctx context.Context, q *question, text []byte, to *dr
 	}
 	alarm.Reset(cfg.Silence)
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	if q.Stream && !strings.HasSuffix(kind, "json") {
+	if q.Stream && (kind == "" || kind == "text/event-stream" || kind == "text/plain") {
 		err = s.stream(q, body, to)
 	} else {
 		err = s.whole(q, body, to)

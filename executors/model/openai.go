@@ -207,6 +207,9 @@ func (w openAI) decode(_ *question, text []byte, to *draft) error {
 		if a.Choices[i].Message == nil {
 			return errors.New("it has a choice without a message")
 		}
+		for n := range a.Choices[i].Message.Calls {
+			a.Choices[i].Message.Calls[n].Index = &n
+		}
 		if _, err := w.add(to, a.Choices[i].Index, a.Choices[i].Message, a.Choices[i].Finish); err != nil {
 			return err
 		}
@@ -303,5 +306,8 @@ func openAIFinish(reason string) string {
 	case "max_tokens":
 		return "length"
 	}
-	return reason
+	return reason[:min(len(reason), maxReason)]
 }
+
+// maxReason bounds what is kept of a reason that the format does not have.
+const maxReason = 100

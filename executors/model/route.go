@@ -162,12 +162,15 @@ func (s *Session) findKey(ctx context.Context, r *route, own *workerfile.Model) 
 	switch {
 	case r.key != "":
 		return nil
-	case s.opts.BaseURL != "" && s.call.Connection != "", r.known.keyless && own == nil:
+	case s.opts.BaseURL != "" && (s.call.Connection != "" || r.known.keyless):
 		return nil
 	case s.opts.BaseURL != "":
 		return errors.New("api_key is required with api_base: keys of the worker, and of whoever started the task, go only to the provider's own address, or to one that the operator named (a connection, or the section models of the worker's file)")
 	}
-	if s.call.ModelKey != nil {
+	names := variables(r.provider)
+	if r.known.keyless && own == nil { // a key that is meant for others is of no use there
+		names = names[:len(names)-1]
+	} else if s.call.ModelKey != nil {
 		key, err := s.call.ModelKey(ctx, r.provider)
 		if err != nil {
 			return fmt.Errorf("model %s: key of %s: %w", shown(r.asked), r.provider, err)
@@ -187,7 +190,7 @@ func (s *Session) findKey(ctx context.Context, r *route, own *workerfile.Model) 
 		r.key = key
 		return nil
 	}
-	for _, name := range variables(r.provider) {
+	for _, name := range names {
 		if value, ok := s.models.cfg.LookupEnv(name); ok && value != "" {
 			r.key = value
 			return nil
@@ -196,7 +199,7 @@ func (s *Session) findKey(ctx context.Context, r *route, own *workerfile.Model) 
 	if r.known.keyless || own != nil && own.URL != "" {
 		return nil
 	}
-	return fmt.Errorf("model %s: no key of %s: set api_key in inputs, send one along with the tree, or let the operator set %s", shown(r.asked), r.provider, variables(r.provider)[0])
+	return fmt.Errorf("model %s: no key of %s: set api_key in inputs, send one along with the tree, or let the operator set %s", shown(r.asked), r.provider, names[0])
 }
 
 // shown is a name from inputs in a text.

@@ -114,17 +114,17 @@ func structured(schema *inputs.Schema, text string) (value json.RawMessage, faul
 	return any, schema.Faults(any)
 }
 
-// unfenced is a text without the code fence that models like to put around JSON.
+// unfenced is what stands in the first code fence of a text that is no JSON object itself: models like to put JSON there, with words around.
 func unfenced(text string) string {
 	text = strings.TrimSpace(text)
-	inner, ok := strings.CutPrefix(text, "```")
-	if !ok {
+	_, inner, fenced := strings.Cut(text, "```")
+	if strings.HasPrefix(text, "{") || !fenced {
 		return text
 	}
-	inner, ok = strings.CutSuffix(inner, "```")
-	_, rest, line := strings.Cut(inner, "\n")
-	if !ok || !line {
+	_, inner, _ = strings.Cut(inner, "\n") // a language
+	inner, _, closed := strings.Cut(inner, "```")
+	if !closed {
 		return text
 	}
-	return strings.TrimSpace(rest)
+	return strings.TrimSpace(inner)
 }

@@ -121,3 +121,11 @@ func TestEnvironmentIsInheritedSparinglyAndSetInBounds(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestKeysOfModelsAreNotInherited: the worker's environment may hold them.
+func TestKeysOfModelsAreNotInherited(t *testing.T) {
+	keys := []string{"OPENAI_API_KEY=k", "ANTHROPIC_API_KEY=k", "LLM_API_KEY=k", "GROQ_KEY=k", "AWS_ACCESS_KEY_ID=k", "PATH=/bin"}
+	if got := programs.Inherited(keys, nil); !slices.Equal(got, []string{"PATH=/bin"}) {
+		t.Errorf("got %q", got)
+	}
+}

@@ -238,7 +238,8 @@ func TestUsesOfOneAnswerAreBounded(t *testing.T) {
 func TestWishesThatMakeNoSenseAreAnswered(t *testing.T) {
 	t.Parallel()
 	script := modeltest.Script{Turns: []modeltest.Turn{
-		calls("rm_rf", `{}`),
+		calls("no such\x00tool: é", `{}`),
+		{Last: "There is no tool no_such_tool___", Calls: []modeltest.Call{{Name: "rm_rf", Arguments: `{}`}}},
 		{Last: "There is no tool rm_rf", Calls: []modeltest.Call{{Name: "look", Arguments: `{"q": oops`}}},
 		calls("look", `{"q":"a"}`),
 		{When: `found {"q":"a"}`, Text: "OK"},
@@ -249,7 +250,7 @@ func TestWishesThatMakeNoSenseAreAnswered(t *testing.T) {
 		if err != nil || got.Text != "OK" {
 			t.Fatalf("got %+v, %v", got, err)
 		}
-		if asked := b.Requests()[2].Messages; !strings.Contains(asked[len(asked)-1].Text, "no JSON") {
+		if asked := b.Requests()[3].Messages; !strings.Contains(asked[len(asked)-1].Text, "no JSON") {
 			t.Errorf("it was told %+v", asked[len(asked)-1])
 		}
 	}

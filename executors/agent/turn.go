@@ -2,11 +2,13 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/model"
@@ -22,6 +24,9 @@ func (w *work) turn(ctx context.Context, m model.Message) error {
 	for i := range m.Calls {
 		if c := &m.Calls[i]; len(c.Arguments) > maxArguments {
 			c.Arguments = json.RawMessage(`{"error":"these arguments were too long"}`)
+		}
+		if c := &m.Calls[i]; w.specOf(c.Name) == nil {
+			c.Name = sendable(c.Name)
 		}
 	}
 	w.add(m)
@@ -44,6 +49,17 @@ func (w *work) turn(ctx context.Context, m model.Message) error {
 		w.short = fmt.Sprintf("no use of a tool has succeeded in %d turns", w.failures)
 	}
 	return nil
+}
+
+// sendable is the name of a tool that does not exist, as services take it back.
+func sendable(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
+			return r
+		}
+		return '_'
+	}, name)
+	return cmp.Or(name[:min(len(name), 64)], "unnamed")
 }
 
 // use makes one use of a tool, or says why not.

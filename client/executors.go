@@ -34,8 +34,9 @@ type ConnectionUse struct {
 
 // ExecutorExample is a use of an executor.
 type ExecutorExample struct {
-	Title  string
-	Inputs json.RawMessage // a JSON object
+	Title           string
+	Inputs          json.RawMessage // a JSON object
+	Params, Schemas json.RawMessage // likewise; nil: none. Schemas are those beside the executor's id
 }
 
 // ExecutorsPage asks for one page of the executors that tasks may name, by id: the built-in ones, and those that workers describe.
@@ -76,7 +77,7 @@ func executorOf(e *pb.Executor) *Executor {
 		out.Connection = &ConnectionUse{Types: c.Types, Fields: c.Fields}
 	}
 	for _, x := range e.Examples {
-		out.Examples = append(out.Examples, ExecutorExample{Title: x.Title, Inputs: rawOf(x.Inputs)})
+		out.Examples = append(out.Examples, ExecutorExample{Title: x.Title, Inputs: rawOf(x.Inputs), Params: rawOf(x.Params), Schemas: rawOf(x.Schemas)})
 	}
 	return out
 }

@@ -114,7 +114,7 @@ func executorOf(body []byte) (e Executor, ok bool) {
 	if len(body) > workerv1.MaxDescriptionBytes || proto.Unmarshal(body, m) != nil {
 		return e, false
 	}
-	for _, text := range append([][]byte{m.Inputs, m.Output}, inputsOf(m.Examples)...) {
+	for _, text := range append([][]byte{m.Inputs, m.Output}, partsOf(m.Examples)...) {
 		if len(text) > 0 && !json.Valid(text) {
 			return e, false
 		}
@@ -127,7 +127,7 @@ func executorOf(body []byte) (e Executor, ok bool) {
 		e.Connection = &ConnectionUse{Types: m.ConnectionTypes, Fields: m.ConnectionFields}
 	}
 	for _, x := range m.Examples {
-		e.Examples = append(e.Examples, ExecutorExample{Title: x.Title, Inputs: orNil(x.Inputs)})
+		e.Examples = append(e.Examples, ExecutorExample{Title: x.Title, Inputs: orNil(x.Inputs), Params: orNil(x.Params), Schemas: orNil(x.Schemas)})
 	}
 	return e, true
 }
@@ -140,9 +140,9 @@ func orNil(text []byte) json.RawMessage {
 	return text
 }
 
-func inputsOf(examples []*workerv1.Description_Example) (all [][]byte) {
+func partsOf(examples []*workerv1.Description_Example) (all [][]byte) {
 	for _, e := range examples {
-		all = append(all, e.Inputs)
+		all = append(all, e.Inputs, e.Params, e.Schemas)
 	}
 	return all
 }

@@ -39,8 +39,9 @@ type ConnectionUse struct {
 
 // ExecutorExample is a use of an executor.
 type ExecutorExample struct {
-	Title  string
-	Inputs json.RawMessage // a JSON object
+	Title           string
+	Inputs          json.RawMessage // a JSON object
+	Params, Schemas json.RawMessage // likewise; nil: none. Schemas are those beside the executor's id
 }
 
 // A page of the catalogue has as many executors, or descriptions of as many bytes.

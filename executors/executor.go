@@ -92,6 +92,8 @@ type Connection struct {
 type Example struct {
 	Title  string          // what it does, as a heading
 	Inputs json.RawMessage // a JSON object
+	// Params, and what schemas hold beside the executor's id: JSON objects; nil: nothing.
+	Params, Schemas json.RawMessage
 }
 
 // DefaultConcurrency is how many attempts of an executor a worker runs at the same time if neither its operator nor the executor says.

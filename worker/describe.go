@@ -56,7 +56,7 @@ func describe(d executors.Description) []byte {
 		m.ConnectionTypes, m.ConnectionFields = c.Types, c.Fields
 	}
 	for _, e := range d.Examples {
-		m.Examples = append(m.Examples, &workerv1.Description_Example{Title: clean(e.Title, 1024), Inputs: e.Inputs})
+		m.Examples = append(m.Examples, &workerv1.Description_Example{Title: clean(e.Title, 1024), Inputs: e.Inputs, Params: e.Params, Schemas: e.Schemas})
 	}
 	for _, leaveOut := range []func(){
 		func() {}, func() { m.Examples = nil }, func() { m.Output = nil }, func() { m.Inputs = nil },

@@ -41,7 +41,7 @@ func executorOf(e *coordinator.Executor) *pb.Executor {
 		out.Connection = &pb.ConnectionUse{Types: c.Types, Fields: c.Fields}
 	}
 	for _, x := range e.Examples {
-		out.Examples = append(out.Examples, &pb.ExecutorExample{Title: x.Title, Inputs: x.Inputs})
+		out.Examples = append(out.Examples, &pb.ExecutorExample{Title: x.Title, Inputs: x.Inputs, Params: x.Params, Schemas: x.Schemas})
 	}
 	return out
 }

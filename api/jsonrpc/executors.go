@@ -35,8 +35,10 @@ type connectionObject struct {
 }
 
 type exampleObject struct {
-	Title  string          `json:"title"`
-	Inputs json.RawMessage `json:"inputs"`
+	Title   string          `json:"title"`
+	Inputs  json.RawMessage `json:"inputs"`
+	Params  json.RawMessage `json:"params,omitempty"`
+	Schemas json.RawMessage `json:"schemas,omitempty"` // beside the executor's id
 }
 
 func executorOf(e *coordinator.Executor) executorObject {

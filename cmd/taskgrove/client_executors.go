@@ -111,7 +111,7 @@ func writeExecutor(w io.Writer, e *client.Executor) {
 	writeFields(w, "inputs", e.Inputs)
 	writeFields(w, "result", e.Output)
 	for _, x := range e.Examples {
-		doc, err := reference.Document(e.ID, executors.Example{Title: x.Title, Inputs: x.Inputs})
+		doc, err := reference.Document(e.ID, executors.Example{Title: x.Title, Inputs: x.Inputs, Params: x.Params, Schemas: x.Schemas})
 		if err != nil {
 			continue // a worker's example may be anything
 		}

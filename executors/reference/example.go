@@ -28,17 +28,35 @@ func examples(b *strings.Builder, e Entry) error {
 
 // Document is the YAML document of a tree of one task, which does what an example shows.
 func Document(executor string, one executors.Example) (string, error) {
-	var inputs yaml.MapSlice
-	if !json.Valid(one.Inputs) {
-		return "", fmt.Errorf("inputs are not JSON")
-	}
-	if err := yaml.UnmarshalWithOptions(one.Inputs, &inputs, yaml.UseOrderedMap()); err != nil {
+	schemas := yaml.MapSlice{{Key: "method", Value: executor}}
+	more, err := ordered("schemas", one.Schemas)
+	if err != nil {
 		return "", err
 	}
-	task := yaml.MapSlice{{Key: "name", Value: one.Title}, {Key: "schemas", Value: yaml.MapSlice{{Key: "method", Value: executor}}}}
-	if len(inputs) > 0 {
-		task = append(task, yaml.MapItem{Key: "inputs", Value: inputs})
+	task := yaml.MapSlice{{Key: "name", Value: one.Title}, {Key: "schemas", Value: append(schemas, more...)}}
+	for _, part := range []struct {
+		name string
+		text json.RawMessage
+	}{{"params", one.Params}, {"inputs", one.Inputs}} {
+		fields, err := ordered(part.name, part.text)
+		if err != nil {
+			return "", err
+		}
+		if len(fields) > 0 {
+			task = append(task, yaml.MapItem{Key: part.name, Value: fields})
+		}
 	}
 	text, err := yaml.MarshalWithOptions(yaml.MapSlice{{Key: "tasks", Value: []yaml.MapSlice{task}}}, yaml.UseLiteralStyleIfMultiline(true))
 	return string(text), err
+}
+
+// ordered is an object with its members in their order; nil: there is none.
+func ordered(name string, object json.RawMessage) (fields yaml.MapSlice, err error) {
+	if len(object) == 0 {
+		return nil, nil
+	}
+	if !json.Valid(object) {
+		return nil, fmt.Errorf("%s are not JSON", name)
+	}
+	return fields, yaml.UnmarshalWithOptions(object, &fields, yaml.UseOrderedMap())
 }

@@ -35,6 +35,7 @@ type Description struct {
 	Examples []struct {
 		Title  string          `json:"title"`
 		Inputs json.RawMessage `json:"inputs"`
+		Params json.RawMessage `json:"params"`
 	} `json:"examples"`
 	Demo *struct {
 		Result  json.RawMessage `json:"result"`
@@ -128,7 +129,7 @@ func (d *Description) Executor() executors.Description {
 		out.Connection = &executors.Connection{Types: d.Connection.Types, Fields: d.Connection.Fields}
 	}
 	for _, e := range d.Examples {
-		out.Examples = append(out.Examples, executors.Example{Title: e.Title, Inputs: e.Inputs})
+		out.Examples = append(out.Examples, executors.Example{Title: e.Title, Inputs: e.Inputs, Params: e.Params})
 	}
 	return out
 }

@@ -3990,7 +3990,9 @@ func (x *ConnectionUse) GetFields() []string {
 type ExecutorExample struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	Inputs        []byte                 `protobuf:"bytes,2,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON object
+	Inputs        []byte                 `protobuf:"bytes,2,opt,name=inputs,proto3" json:"inputs,omitempty"`   // JSON object
+	Params        []byte                 `protobuf:"bytes,3,opt,name=params,proto3" json:"params,omitempty"`   // likewise; empty: none
+	Schemas       []byte                 `protobuf:"bytes,4,opt,name=schemas,proto3" json:"schemas,omitempty"` // likewise, beside the executor's id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4035,6 +4037,20 @@ func (x *ExecutorExample) GetTitle() string {
 func (x *ExecutorExample) GetInputs() []byte {
 	if x != nil {
 		return x.Inputs
+	}
+	return nil
+}
+
+func (x *ExecutorExample) GetParams() []byte {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *ExecutorExample) GetSchemas() []byte {
+	if x != nil {
+		return x.Schemas
 	}
 	return nil
 }
@@ -4803,10 +4819,12 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\adiffers\x18\x11 \x01(\tR\adiffers\"=\n" +
 	"\rConnectionUse\x12\x14\n" +
 	"\x05types\x18\x01 \x03(\tR\x05types\x12\x16\n" +
-	"\x06fields\x18\x02 \x03(\tR\x06fields\"?\n" +
+	"\x06fields\x18\x02 \x03(\tR\x06fields\"q\n" +
 	"\x0fExecutorExample\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x16\n" +
-	"\x06inputs\x18\x02 \x01(\fR\x06inputs\"%\n" +
+	"\x06inputs\x18\x02 \x01(\fR\x06inputs\x12\x16\n" +
+	"\x06params\x18\x03 \x01(\fR\x06params\x12\x18\n" +
+	"\aschemas\x18\x04 \x01(\fR\aschemas\"%\n" +
 	"\n" +
 	"WhyRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\"\xc5\x01\n" +

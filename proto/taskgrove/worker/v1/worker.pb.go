@@ -2802,7 +2802,9 @@ func (x *InputsReply) GetReferences() []string {
 type Description_Example struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
-	Inputs        []byte                 `protobuf:"bytes,2,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON object
+	Inputs        []byte                 `protobuf:"bytes,2,opt,name=inputs,proto3" json:"inputs,omitempty"`   // JSON object
+	Params        []byte                 `protobuf:"bytes,3,opt,name=params,proto3" json:"params,omitempty"`   // likewise; empty: none
+	Schemas       []byte                 `protobuf:"bytes,4,opt,name=schemas,proto3" json:"schemas,omitempty"` // likewise, beside the executor's id
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2847,6 +2849,20 @@ func (x *Description_Example) GetTitle() string {
 func (x *Description_Example) GetInputs() []byte {
 	if x != nil {
 		return x.Inputs
+	}
+	return nil
+}
+
+func (x *Description_Example) GetParams() []byte {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *Description_Example) GetSchemas() []byte {
+	if x != nil {
+		return x.Schemas
 	}
 	return nil
 }
@@ -2976,7 +2992,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05level\x18\r \x01(\rR\x05level\x122\n" +
 	"\x06faults\x18\x0e \x03(\v2\x1a.taskgrove.worker.v1.FaultR\x06faults\x12\x1c\n" +
 	"\tdescribed\x18\x0f \x03(\fR\tdescribed\x12\"\n" +
-	"\fdescriptions\x18\x10 \x03(\fR\fdescriptions\"\x9b\x04\n" +
+	"\fdescriptions\x18\x10 \x03(\fR\fdescriptions\"\xcd\x04\n" +
 	"\vDescription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
@@ -3000,10 +3016,12 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"connection\x12)\n" +
 	"\x10connection_types\x18\r \x03(\tR\x0fconnectionTypes\x12+\n" +
 	"\x11connection_fields\x18\x0e \x03(\tR\x10connectionFields\x12D\n" +
-	"\bexamples\x18\x0f \x03(\v2(.taskgrove.worker.v1.Description.ExampleR\bexamples\x1a7\n" +
+	"\bexamples\x18\x0f \x03(\v2(.taskgrove.worker.v1.Description.ExampleR\bexamples\x1ai\n" +
 	"\aExample\x12\x14\n" +
 	"\x05title\x18\x01 \x01(\tR\x05title\x12\x16\n" +
-	"\x06inputs\x18\x02 \x01(\fR\x06inputs\"e\n" +
+	"\x06inputs\x18\x02 \x01(\fR\x06inputs\x12\x16\n" +
+	"\x06params\x18\x03 \x01(\fR\x06params\x12\x18\n" +
+	"\aschemas\x18\x04 \x01(\fR\aschemas\"e\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1a\n" +
 	"\bexecutor\x18\x02 \x01(\tR\bexecutor\x12\x12\n" +

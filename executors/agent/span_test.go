@@ -37,8 +37,8 @@ func TestEachAgentAndToolIsASpan(t *testing.T) {
 		var text strings.Builder
 		for _, s := range spans {
 			for _, a := range s.Attributes() {
-				all[string(a.Key)] = a.Value.Emit()
-				text.WriteString(a.Value.Emit() + "\n")
+				all[string(a.Key)] = a.Value.String()
+				text.WriteString(a.Value.String() + "\n")
 			}
 		}
 		for name, want := range map[string]string{

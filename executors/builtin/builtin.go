@@ -16,6 +16,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/aggregate"
 	"github.com/taskgrove/taskgrove/executors/apflow"
 	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/executors/crew"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/llm"
@@ -57,6 +58,8 @@ type Config struct {
 	Apflow    apflow.Config
 	MCP       mcp.Config
 
+	Crew crew.Config
+
 	Model      model.Config // of all executors that ask models; Secret is set here
 	SecretsDir string       // a directory with a file for each secret (package secrets); empty: none
 
@@ -74,6 +77,7 @@ func New(cfg Config) []executors.Executor {
 	net := network.New(cfg.Network)
 	cfg.Model.Secret = operatorSecrets(cfg)
 	models := model.New(cfg.Model, net, file)
+	agentTools := agentTools(cfg, net)
 	return slices.Concat([]executors.Executor{
 		systeminfo.New(),
 		command.New(cfg.Command),
@@ -85,6 +89,8 @@ func New(cfg Config) []executors.Executor {
 		apflow.New(cfg.Apflow, net),
 		mcp.New(cfg.MCP, net),
 		llm.New(models),
+		crew.New(cfg.Crew, models, agentTools),
+		crew.NewBatch(cfg.Crew, models, agentTools),
 		aggregate.New(),
 		noop.New(),
 		noop.NewRepeatable(),

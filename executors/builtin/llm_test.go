@@ -27,21 +27,7 @@ func llmFeatures(t *testing.T, secret string) conformance.Features {
 		},
 		Large:    inputs("large", s.Key(), ""),
 		TimesOut: map[string]string{inputs("slow", s.Key(), `, "timeout": 0.2`): "Model timeout after 0.2 seconds"},
-		Left: func() error {
-			for _, r := range s.Requests() {
-				if err := soon(func() bool {
-					select {
-					case <-r.Ended():
-						return true
-					default:
-						return false
-					}
-				}, "a request is open"); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
+		Left:     func() error { return allEnded(s) },
 		Failing: []string{
 			inputs("echo", secret, ""),
 			inputs("echo", secret, `, "stream": true`),

@@ -6,6 +6,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/apflow"
 	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/executors/crew"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/mcp"
@@ -69,6 +70,7 @@ func FromSettings(s *config.Executors) Config {
 
 		Web: web.Config{Off: !bool(s.AgentWeb), IgnoreRobots: !bool(s.AgentRobots), GitHub: s.GitHubAPI},
 
+		Crew:      crew.Config{MaxResultBytes: int(s.OutputBytes)},
 		WebSocket: websocket.Config{MaxMessageBytes: int(s.MessageBytes)},
 		Model:     model.Config{PricesFile: s.PricesFile},
 		Apflow:    apflow.Config{MaxAnswerBytes: int(s.MessageBytes)},

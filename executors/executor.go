@@ -120,6 +120,7 @@ type Call struct {
 	// none: to the log of the worker. It may be kept. nil: there are none.
 	Redact func(text string) string
 	Lease  Lease // never nil
+	Trace  Trace // that processes and services are told of
 
 	// Submitted are the inputs that count only as the task was submitted, of those that are: names of secrets, connection, and what people
 	// alone may allow (allow_commands, executors). A result of a dependency may have written all others. nil: nobody knows.

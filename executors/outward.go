@@ -15,19 +15,41 @@ const (
 	EnvTask    = "TASKGROVE_TASK_ID"         // environment of child processes, containers and remote commands
 	EnvAttempt = "TASKGROVE_ATTEMPT"         // likewise: [Call.Attempt]
 	EnvKey     = "TASKGROVE_IDEMPOTENCY_KEY" // likewise: [Call.IdempotencyKey]
+
+	// Of [Call.Trace], if there is one, by the names of W3C Trace Context and of OpenTelemetry's environment.
+	HeaderTraceParent, HeaderTraceState = "Traceparent", "Tracestate"
+	EnvTraceParent, EnvTraceState       = "TRACEPARENT", "TRACESTATE"
 )
+
+// Trace is the trace that an attempt belongs to, by W3C Trace Context: what it starts or calls may continue it.
+type Trace struct {
+	Parent string // traceparent: trace, span and flags; empty: there is none, or it stays within the cluster
+	State  string // tracestate; empty: none
+}
+
+// with adds the trace to what is told outward.
+func (t Trace) with(told []Variable, parent, state string) []Variable {
+	if t.Parent == "" {
+		return told
+	}
+	told = append(told, Variable{parent, t.Parent})
+	if t.State != "" {
+		told = append(told, Variable{state, t.State})
+	}
+	return told
+}
 
 // Variable is one of an environment.
 type Variable struct{ Name, Value string }
 
 // Environ is what the environment of a process says of its attempt.
 func (c *Call) Environ() []Variable {
-	return []Variable{{EnvTask, c.TaskID}, {EnvAttempt, strconv.Itoa(c.Attempt)}, {EnvKey, c.IdempotencyKey}}
+	return c.Trace.with([]Variable{{EnvTask, c.TaskID}, {EnvAttempt, strconv.Itoa(c.Attempt)}, {EnvKey, c.IdempotencyKey}}, EnvTraceParent, EnvTraceState)
 }
 
 // Headers is what headers or metadata say of their attempt. An input that sets one of them goes before.
 func (c *Call) Headers() []Variable {
-	return []Variable{{HeaderKey, c.IdempotencyKey}, {HeaderAttempt, strconv.Itoa(c.Attempt)}}
+	return c.Trace.with([]Variable{{HeaderKey, c.IdempotencyKey}, {HeaderAttempt, strconv.Itoa(c.Attempt)}}, HeaderTraceParent, HeaderTraceState)
 }
 
 // Ended is the error of work that failed with err: if the context has ended, that is why, whatever the work says of it; [context.Cause]

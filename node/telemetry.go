@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/metric"
@@ -27,8 +25,8 @@ type telemetry struct {
 	shutdown []func(context.Context) error
 }
 
-// newTelemetry sets the global providers: metrics for Prometheus to fetch; traces, sent by OTLP over gRPC, only when
-// OTEL_EXPORTER_OTLP_ENDPOINT is set. OpenTelemetry reads its other variables itself.
+// newTelemetry sets the global providers: metrics for Prometheus to fetch; traces, sent by OTLP, only when
+// OpenTelemetry's variables say where to.
 func newTelemetry(ctx context.Context, service string, log *slog.Logger) (*telemetry, error) {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("telemetry failed", "error", err) }))
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
@@ -52,11 +50,11 @@ func newTelemetry(ctx context.Context, service string, log *slog.Logger) (*telem
 		shutdown: []func(context.Context) error{meters.Shutdown},
 	}
 
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" {
-		spans, err := otlptracegrpc.New(ctx)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("telemetry: traces: %w", err), t.stop(ctx))
-		}
+	spans, err := newExporter(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("telemetry: traces: %w", err), t.stop(ctx))
+	}
+	if spans != nil {
 		tracers := trace.NewTracerProvider(trace.WithBatcher(spans), trace.WithResource(about))
 		otel.SetTracerProvider(tracers)
 		t.shutdown = append(t.shutdown, tracers.Shutdown)

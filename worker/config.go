@@ -89,6 +89,8 @@ type Config struct {
 	Log   *slog.Logger // default slog.Default()
 	Meter metric.Meter // default the global provider's
 	Trace trace.Tracer // default the global provider's
+	// TraceInside: processes and services that attempts start and call are not told which trace they belong to.
+	TraceInside bool
 
 	replaced []executors.Executor // by Override; the worker only closes them
 

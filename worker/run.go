@@ -171,7 +171,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 		TaskID: a.work.TaskId, TreeID: a.work.TreeId, Name: a.work.Name, UserID: a.work.UserId,
 		Attempt: int(a.Key.Number), IdempotencyKey: a.work.IdempotencyKey,
 		Inputs: inputs, Pool: a.pool.name, Params: a.work.Params, Schemas: a.work.Schemas,
-		Reporter: &a.out, Lease: a.session.lease, Submitted: references, Live: a.out.Live,
+		Reporter: &a.out, Lease: a.session.lease, Submitted: references, Live: a.out.Live, Trace: w.outward(ctx),
 		Catalogue: func(ctx context.Context) ([]executors.Description, error) { return w.catalogue.of(ctx, w, a) },
 	}
 	if a.work.Demo { // nothing secret is asked for
@@ -240,6 +240,16 @@ func (w *Worker) trace(a *attempt) (context.Context, trace.Span) {
 		)
 	}
 	return ctx, span
+}
+
+// outward is the trace of a context for the world outside.
+func (w *Worker) outward(ctx context.Context) executors.Trace {
+	if w.cfg.TraceInside || !trace.SpanContextFromContext(ctx).IsValid() {
+		return executors.Trace{}
+	}
+	told := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, told)
+	return executors.Trace{Parent: told.Get("traceparent"), State: told.Get("tracestate")}
 }
 
 // headerCarrier reads a trace context from a message's headers, whichever way their case was written.

@@ -36,6 +36,7 @@ func FromSettings(s *config.Worker) (url string, cfg Config) {
 		MaxInputBytes: int(s.MaxInputBytes), InlineBytes: int(s.InlineResult), MaxLogBytes: int(s.MaxLogBytes),
 		Resend: s.Resend, AskWithin: s.AskWithin, Ahead: s.ClaimAhead, Override: s.ExecutorOverride,
 		WorkerFile: s.WorkerFile, SecretsDir: s.SecretsDir, AgentTools: s.AgentTools,
+		TraceInside: !bool(s.TraceOutward),
 	}
 	if cfg.DemoSleepScale = float64(s.DemoSleepScale); cfg.DemoSleepScale == 0 {
 		cfg.DemoSleepScale = -1

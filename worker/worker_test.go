@@ -236,17 +236,37 @@ func TestTraceIsContinued(t *testing.T) {
 	t.Parallel()
 	h := newHarness(t)
 	const id = "0af7651916cd43dd8448eb211c80319c"
-	h.runWorker(does(func(ctx context.Context, _ *executors.Call) (any, error) {
+	var told executors.Trace
+	h.runWorker(does(func(ctx context.Context, call *executors.Call) (any, error) {
+		told = call.Trace
 		return trace.SpanContextFromContext(ctx).TraceID().String(), nil
 	}))
 	data, err := proto.Marshal(work(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := nats.Header{"traceparent": {"00-" + id + "-b7ad6b7169203331-01"}}
+	header := nats.Header{"traceparent": {"00-" + id + "-b7ad6b7169203331-01"}, "tracestate": {"a=b"}}
 	h.publish(queue.WorkMessage{Pool: pool, Priority: 1, Data: data, Header: header})
 	if r := h.wantResult(1, completed); string(worker.ValueOf(r)) != `"`+id+`"` {
 		t.Errorf("trace id is %s", worker.ValueOf(r))
+	}
+	if !strings.HasPrefix(told.Parent, "00-"+id+"-") || !strings.HasSuffix(told.Parent, "-01") || told.State != "a=b" {
+		t.Errorf("the world outside is told %+v", told)
+	}
+}
+
+func TestATraceMayStayInside(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	h.runWorker(does(func(_ context.Context, call *executors.Call) (any, error) { return call.Trace, nil }), func(c *worker.Config) { c.TraceInside = true })
+	data, err := proto.Marshal(work(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := nats.Header{"traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}}
+	h.publish(queue.WorkMessage{Pool: pool, Priority: 1, Data: data, Header: header})
+	if r := h.wantResult(1, completed); string(worker.ValueOf(r)) != `{"Parent":"","State":""}` {
+		t.Errorf("the world outside is told %s", worker.ValueOf(r))
 	}
 }
 

@@ -147,7 +147,7 @@ func (p *Process) startOf(ctx context.Context, a *attempt, inputs json.RawMessag
 	c := a.call
 	s := start{
 		Type: typeStart, AttemptID: a.id, TaskID: c.TaskID, TreeID: c.TreeID, Name: c.Name, UserID: c.UserID, Pool: c.Pool,
-		Attempt: c.Attempt, IdempotencyKey: c.IdempotencyKey, Inputs: inputs, Params: c.Params, Schemas: c.Schemas,
+		Attempt: c.Attempt, IdempotencyKey: c.IdempotencyKey, Traceparent: c.Trace.Parent, Tracestate: c.Trace.State, Inputs: inputs, Params: c.Params, Schemas: c.Schemas,
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		s.Deadline = deadline.UTC().Format(time.RFC3339Nano)

@@ -49,6 +49,8 @@ type start struct {
 	Pool           string          `json:"pool,omitempty"`
 	Attempt        int             `json:"attempt"`
 	IdempotencyKey string          `json:"idempotency_key"`
+	Traceparent    string          `json:"traceparent,omitempty"` // W3C Trace Context
+	Tracestate     string          `json:"tracestate,omitempty"`
 	Deadline       string          `json:"deadline,omitempty"` // RFC 3339
 	Inputs         json.RawMessage `json:"inputs"`
 	Params         json.RawMessage `json:"params,omitempty"`

@@ -113,6 +113,8 @@ for thing in "$@"; do
       command -v python3 >/dev/null || install python3 || missing "python3 is missing: apt-get install python3" ;;
     nodejs)
       command -v node >/dev/null || install nodejs || missing "node is missing: apt-get install nodejs" ;;
+    npm)
+      command -v npm >/dev/null || install npm || missing "npm is missing: apt-get install npm" ;;
     docker)
       "$tools/docker-up.sh" ||
         echo "need: no Docker engine can be had here, so the tests of docker_executor are skipped; to have one: install and start Docker" ;;

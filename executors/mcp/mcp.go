@@ -33,6 +33,8 @@ type Config struct {
 	Whitelist, KeepEnv []string
 	// Grace is the time from SIGTERM to SIGKILL. 0: half a second, which is also the most: a cancelled call ends within a second.
 	Grace time.Duration
+	// Patience is for a program's answer to the first word of the newest protocol, which older ones may ignore. 0: 10 s.
+	Patience time.Duration
 	// MaxMessageBytes bounds each message of a server, and all pages of a list together. 0: [DefaultMessageBytes].
 	MaxMessageBytes int
 	// MaxOutputBytes bounds what is kept of a program's stderr. 0: [executors.DefaultOutputBytes].

@@ -67,6 +67,7 @@ func (s *Session) callTool(ctx context.Context, name string, arguments json.RawM
 		x.key += "/" + strconv.Itoa(s.calls)
 	}
 	s.mu.Unlock()
+	x.arguments = arguments
 	params := &sdk.CallToolParams{Name: name, Arguments: arguments}
 	return s.ask(ctx, x, params, func(ctx context.Context) (any, error) { return s.client.CallTool(ctx, params) })
 }
@@ -84,8 +85,15 @@ type params interface {
 
 // ask makes one call, and gives the server's result as it is.
 func (s *Session) ask(ctx context.Context, x *exchange, p params, call func(context.Context) (any, error)) (json.RawMessage, error) {
+	ctx, done := s.span(ctx, x)
+	raw, err := s.answer(ctx, x, p, call)
+	done(raw, err)
+	return raw, err
+}
+
+func (s *Session) answer(ctx context.Context, x *exchange, p params, call func(context.Context) (any, error)) (json.RawMessage, error) {
 	if p != nil {
-		p.SetMeta(map[string]any{sdk.MetaKeyLogLevel: "info"})
+		p.SetMeta(s.meta(ctx))
 		p.SetProgressToken(x.token)
 	}
 	typed, err := call(x.in(ctx))

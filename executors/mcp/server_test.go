@@ -34,7 +34,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
-type object = map[string]any
+type object map[string]any
+
+func (o object) with(name string, value any) object {
+	o[name] = value
+	return o
+}
+
+const tools = 12 // of goServer
 
 // goServer is one of the Go SDK, with tools that do what their names say. page is how long its lists' pages are; 0: as usual.
 func goServer(page int) *sdk.Server {
@@ -80,6 +87,15 @@ func goServer(page int) *sdk.Server {
 			return text(strings.Repeat("x", 10<<20)), nil
 		},
 		"ask": ask,
+		"meta": func(_ context.Context, r *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
+			told, err := json.Marshal(r.Params.Meta)
+			return text(string(told)), err
+		},
+		"get_current_time": func(_ context.Context, r *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
+			var in struct{ Timezone string }
+			err := json.Unmarshal(r.Params.Arguments, &in)
+			return text("noon in " + in.Timezone), err
+		},
 	} {
 		s.AddTool(&sdk.Tool{Name: name, Description: "does " + name, InputSchema: object{"type": "object"}}, do)
 	}

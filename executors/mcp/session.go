@@ -20,6 +20,7 @@ import (
 const (
 	mostGrace   = 500 * time.Millisecond // from SIGTERM to SIGKILL
 	leaveWithin = 2 * time.Second        // for a server whose work is done to end by itself
+	patience    = 10 * time.Second       // [Config.Patience]
 	wordWithin  = 200 * time.Millisecond // for the word that a call is cancelled
 	partWithin  = 500 * time.Millisecond // for the requests that end a session over HTTP
 )
@@ -35,6 +36,9 @@ type Opener struct {
 func NewOpener(cfg Config, n *network.Network) *Opener {
 	if cfg.MaxMessageBytes <= 0 {
 		cfg.MaxMessageBytes = DefaultMessageBytes
+	}
+	if cfg.Patience <= 0 {
+		cfg.Patience = patience
 	}
 	if cfg.Grace <= 0 || cfg.Grace > mostGrace {
 		cfg.Grace = mostGrace

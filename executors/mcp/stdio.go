@@ -19,16 +19,15 @@ import (
 	"github.com/taskgrove/taskgrove/executors/guardian"
 )
 
-const (
-	mostNoise      = 10_000          // lines on stdout that are no messages, before the program is left
-	discoverWithin = 5 * time.Second // for the answer to server/discover, which programs from before 2026-07-28 may ignore
-)
+// mostNoise bounds the lines on stdout that are no messages, before the program is left.
+const mostNoise = 10_000
 
 // process is a server that is a program of this host.
 type process struct {
 	in, out *os.File // our ends of its stdin and stdout
 	errors  *executors.Output
 	most    int
+	patient time.Duration // for the answer to server/discover
 	report  executors.Reporter
 
 	life   context.Context // of the connection
@@ -68,7 +67,7 @@ func (o *Opener) start(ctx context.Context, call *executors.Call, server *Server
 		return nil, errors.Join(fmt.Errorf("make pipe: %w", err), theirIn.Close(), ourIn.Close())
 	}
 	p := &process{
-		in: ourIn, out: ourOut, errors: executors.NewOutput(o.cfg.MaxOutputBytes, w.reporter, "stderr"), most: o.cfg.MaxMessageBytes,
+		in: ourIn, out: ourOut, errors: executors.NewOutput(o.cfg.MaxOutputBytes, w.reporter, "stderr"), most: o.cfg.MaxMessageBytes, patient: o.cfg.Patience,
 		report: w.reporter, gone: make(chan struct{}), messages: make(chan jsonrpc.Message), read: make(chan struct{}), writing: make(chan struct{}, 1),
 	}
 	p.life, p.close = context.WithCancel(context.WithoutCancel(ctx))
@@ -185,7 +184,7 @@ func (p *process) Write(ctx context.Context, msg jsonrpc.Message) error {
 		return err
 	}
 	if req, ok := msg.(*jsonrpc.Request); ok && req.Method == "server/discover" {
-		p.probe.Store(time.AfterFunc(discoverWithin, func() { p.inject(req.ID) }))
+		p.probe.Store(time.AfterFunc(p.patient, func() { p.inject(req.ID) }))
 	}
 	select {
 	case p.writing <- struct{}{}:

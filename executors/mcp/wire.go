@@ -32,6 +32,8 @@ type exchange struct {
 	token  string // of its progress
 	title  string // of what it does, for progress
 
+	arguments json.RawMessage // of a tool, for spans that show content
+
 	// Set before the call returns:
 	raw    json.RawMessage // the answer's result
 	status int             // of an HTTP answer that is no success; 0: there was none

@@ -35,7 +35,7 @@ and the values that it takes. It warns of unknown variables that begin with TASK
 Durations are numbers with units: ` + "`250ms`, `30s`, `1h30m`" + `. Sizes are in bytes, or have a unit: ` + "`128KiB`, `64MiB`" + `.
 Secrets appear as ` + "`***`" + ` in logs and errors.
 
-If ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` or `+"`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`"+` is set, traces are sent over OTLP, by gRPC or HTTP ([tracing](tracing.md)). The other variables of OpenTelemetry then work, too
+If ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` or ` + "`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`" + ` is set, traces are sent over OTLP, by gRPC or HTTP ([tracing](tracing.md)). The other variables of OpenTelemetry then work, too
 (` + "`OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_TRACES_SAMPLER`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`" + `).
 `
 

@@ -62,17 +62,17 @@ type Session struct {
 	opener *Opener
 	call   *executors.Call
 	server *Server
-	client *sdk.ClientSession
 	wire   *wire
 	way    way
 	mask   *headers.Set // hides the credentials that the server was given
-	stop   func() bool  // of what ends the session with its context
 	once   sync.Once
 
-	mu    sync.Mutex
-	calls int               // of tools
-	tools []tool            // nil: not asked for yet
-	names map[string]string // of tools, as a model sees them
+	mu     sync.Mutex
+	client *sdk.ClientSession // once the handshake is made; then it stays
+	stop   func() bool        // of what ends the session with its context
+	calls  int                // of tools
+	tools  []tool             // nil: not asked for yet
+	names  map[string]string  // of tools, as a model sees them
 }
 
 // Open opens a session. It lasts until Close, or the end of ctx, after which nothing of it is left within a second. Errors are classed;
@@ -110,7 +110,9 @@ func (o *Opener) open(ctx context.Context, call *executors.Call, server *Server,
 	if err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
 	s.stop = context.AfterFunc(ctx, func() { s.end(true) })
+	s.mu.Unlock()
 	if err := s.shake(ctx); err != nil {
 		s.end(true)
 		return nil, err
@@ -129,12 +131,14 @@ func (s *Session) shake(ctx context.Context) error {
 		options.ProtocolVersion = "2025-11-25" // who has server/discover has no SSE
 	}
 	x := &exchange{method: "initialize"}
-	var err error
-	s.client, err = client.Connect(x.in(ctx), s.wire.around(s.way.transport()), options)
+	connected, err := client.Connect(x.in(ctx), s.wire.around(s.way.transport()), options)
 	if err != nil {
 		return s.failure(ctx, x, err)
 	}
-	s.way.version(s.client.InitializeResult().ProtocolVersion)
+	s.mu.Lock()
+	s.client = connected
+	s.mu.Unlock()
+	s.way.version(connected.InitializeResult().ProtocolVersion)
 	return nil
 }
 
@@ -150,8 +154,11 @@ func (s *Session) Close() error {
 // end ends the session once. soon: whatever it does is not wanted any more.
 func (s *Session) end(soon bool) {
 	s.once.Do(func() {
-		if s.stop != nil {
-			s.stop()
+		s.mu.Lock()
+		client, stop := s.client, s.stop
+		s.mu.Unlock()
+		if stop != nil {
+			stop()
 		}
 		if soon {
 			s.wire.cancelAll()
@@ -159,8 +166,8 @@ func (s *Session) end(soon bool) {
 		done := make(chan struct{})
 		go func() { // ends with the way
 			defer close(done)
-			if s.client != nil {
-				_ = s.client.Close() // the server is left in any case
+			if client != nil {
+				_ = client.Close() // the server is left in any case
 			}
 		}()
 		if s.server.Transport != Stdio { // over HTTP it is a request

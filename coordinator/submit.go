@@ -21,6 +21,8 @@ type Submitter interface {
 	// yields ends the submission and is returned. Nothing is stored unless all is valid. It answers after the commit.
 	// *[dag.LevelError] when a live process could not handle the tree.
 	Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error)
+	// Generate makes a tree of a requirement in plain language, by a task of generate_executor, and waits for it. *[GenerateError].
+	Generate(ctx context.Context, opts GenerateOptions) (*Generated, error)
 }
 
 func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {

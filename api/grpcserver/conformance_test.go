@@ -87,6 +87,16 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 	return sub, nil
 }
 
+func (r *remote) Generate(ctx context.Context, o coordinator.GenerateOptions) (*coordinator.Generated, error) {
+	got, err := r.c.Generate(ctx, client.Requirement{Text: o.Requirement, UserID: o.UserID, Provider: o.Provider, Model: o.Model, Temperature: o.Temperature,
+		MaxTokens: o.MaxTokens, MaxTasks: o.MaxTasks, Executors: o.Executors, AllowCommands: o.AllowCommands, Budget: o.Budget, OnExhausted: o.OnExhausted,
+		Timeout: o.Timeout, Save: o.Save})
+	if err != nil {
+		return nil, err
+	}
+	return new(coordinator.Generated(*got)), nil
+}
+
 func (r *remote) Execute(ctx context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {
 	var options []client.ExecuteOption
 	if opts.Force {

@@ -33,7 +33,7 @@ func TestConformance(t *testing.T) {
 			return &remote{t: t, url: server.URL}
 		},
 		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
-		Has:    []string{"Submit", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor", "Usage"},
+		Has:    []string{"Submit", "Generate", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor", "Usage"},
 		Lacks:  []string{"as submitted"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
@@ -148,6 +148,37 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 		return nil, err
 	}
 	return &coordinator.Submitted{TreeID: out.ID + out.Root, Tasks: len(given), IDMap: out.IDMap, Replayed: out.Replayed, Warnings: out.Warnings}, nil
+}
+
+func (r *remote) Generate(ctx context.Context, o coordinator.GenerateOptions) (*coordinator.Generated, error) {
+	params := map[string]any{"requirement": o.Requirement, "user_id": o.UserID, "llm_provider": o.Provider, "model": o.Model, "executors": o.Executors,
+		"allow_commands": o.AllowCommands, "save": o.Save, "temperature": o.Temperature}
+	if o.Budget != nil {
+		params["budget"] = o.Budget
+	}
+	for name, n := range map[string]int{"max_tokens": o.MaxTokens, "max_tasks": o.MaxTasks} {
+		if n > 0 {
+			params[name] = n
+		}
+	}
+	if o.Timeout > 0 {
+		params["timeout"] = o.Timeout.Seconds()
+	}
+	var out struct {
+		Tasks          json.RawMessage
+		Count          int
+		Message, Model string
+		Repaired       bool
+		Warnings       []string
+		TaskID         string            `json:"task_id"`
+		RootTaskID     string            `json:"root_task_id"`
+		IDMap          map[string]string `json:"id_map"`
+	}
+	if _, err := r.post(ctx, "tasks.generate", params, &out); err != nil {
+		return nil, err
+	}
+	return &coordinator.Generated{TaskID: out.TaskID, Tasks: out.Tasks, Count: out.Count, Message: out.Message, Model: out.Model, Repaired: out.Repaired,
+		Warnings: out.Warnings, RootTaskID: out.RootTaskID, IDMap: out.IDMap}, nil
 }
 
 func (r *remote) Execute(ctx context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {

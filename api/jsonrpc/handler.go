@@ -89,6 +89,7 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 	h.tasks = map[string]method{
 		"tasks.create":         h.create,
 		"tasks.execute":        h.execute,
+		"tasks.generate":       h.generate,
 		"tasks.get":            h.get("Task ID is required. Please provide 'task_id' or 'id' parameter."),
 		"tasks.detail":         h.get("Task ID is required"),
 		"tasks.tree":           h.tree,

@@ -77,6 +77,254 @@ func (x *SubmitRequest) GetTasks() []*NewTask {
 	return nil
 }
 
+type GenerateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Requirement   string                 `protobuf:"bytes,1,opt,name=requirement,proto3" json:"requirement,omitempty"`
+	UserId        string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"` // owner of the task that generates, and of the tree
+	Provider      string                 `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"`           // openai, anthropic, ...; empty: as the model or the worker says
+	Model         string                 `protobuf:"bytes,4,opt,name=model,proto3" json:"model,omitempty"`
+	Temperature   *float64               `protobuf:"fixed64,5,opt,name=temperature,proto3,oneof" json:"temperature,omitempty"`
+	MaxTokens     int64                  `protobuf:"varint,6,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"` // 0: the executor's default
+	MaxTasks      int64                  `protobuf:"varint,7,opt,name=max_tasks,json=maxTasks,proto3" json:"max_tasks,omitempty"`
+	Executors     []string               `protobuf:"bytes,8,rep,name=executors,proto3" json:"executors,omitempty"`                               // that the tree may use; empty: those that touch nothing of the worker
+	AllowCommands bool                   `protobuf:"varint,9,opt,name=allow_commands,json=allowCommands,proto3" json:"allow_commands,omitempty"` // and those that run commands or code
+	Budget        []byte                 `protobuf:"bytes,10,opt,name=budget,proto3" json:"budget,omitempty"`                                    // JSON object {"tokens", "calls", "money", "seconds"}; empty: none
+	OnExhausted   string                 `protobuf:"bytes,11,opt,name=on_exhausted,json=onExhausted,proto3" json:"on_exhausted,omitempty"`
+	Timeout       *durationpb.Duration   `protobuf:"bytes,12,opt,name=timeout,proto3" json:"timeout,omitempty"` // for all; default 5 min, at most 1 h
+	Save          bool                   `protobuf:"varint,13,opt,name=save,proto3" json:"save,omitempty"`      // store the tree, held
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GenerateRequest) Reset() {
+	*x = GenerateRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GenerateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GenerateRequest) ProtoMessage() {}
+
+func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GenerateRequest.ProtoReflect.Descriptor instead.
+func (*GenerateRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GenerateRequest) GetRequirement() string {
+	if x != nil {
+		return x.Requirement
+	}
+	return ""
+}
+
+func (x *GenerateRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *GenerateRequest) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *GenerateRequest) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *GenerateRequest) GetTemperature() float64 {
+	if x != nil && x.Temperature != nil {
+		return *x.Temperature
+	}
+	return 0
+}
+
+func (x *GenerateRequest) GetMaxTokens() int64 {
+	if x != nil {
+		return x.MaxTokens
+	}
+	return 0
+}
+
+func (x *GenerateRequest) GetMaxTasks() int64 {
+	if x != nil {
+		return x.MaxTasks
+	}
+	return 0
+}
+
+func (x *GenerateRequest) GetExecutors() []string {
+	if x != nil {
+		return x.Executors
+	}
+	return nil
+}
+
+func (x *GenerateRequest) GetAllowCommands() bool {
+	if x != nil {
+		return x.AllowCommands
+	}
+	return false
+}
+
+func (x *GenerateRequest) GetBudget() []byte {
+	if x != nil {
+		return x.Budget
+	}
+	return nil
+}
+
+func (x *GenerateRequest) GetOnExhausted() string {
+	if x != nil {
+		return x.OnExhausted
+	}
+	return ""
+}
+
+func (x *GenerateRequest) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *GenerateRequest) GetSave() bool {
+	if x != nil {
+		return x.Save
+	}
+	return false
+}
+
+type GenerateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"` // that generates
+	Tasks         []byte                 `protobuf:"bytes,2,opt,name=tasks,proto3" json:"tasks,omitempty"`                 // JSON array; empty in the first message
+	Count         int64                  `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Model         string                 `protobuf:"bytes,5,opt,name=model,proto3" json:"model,omitempty"`
+	Repaired      bool                   `protobuf:"varint,6,opt,name=repaired,proto3" json:"repaired,omitempty"` // the model's first answer had faults
+	Warnings      []string               `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	RootTaskId    string                 `protobuf:"bytes,8,opt,name=root_task_id,json=rootTaskId,proto3" json:"root_task_id,omitempty"`                                                          // of the stored tree, with save
+	IdMap         map[string]string      `protobuf:"bytes,9,rep,name=id_map,json=idMap,proto3" json:"id_map,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // as in SubmitResponse, with save
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GenerateResponse) Reset() {
+	*x = GenerateResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GenerateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GenerateResponse) ProtoMessage() {}
+
+func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
+func (*GenerateResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GenerateResponse) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *GenerateResponse) GetTasks() []byte {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *GenerateResponse) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *GenerateResponse) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *GenerateResponse) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *GenerateResponse) GetRepaired() bool {
+	if x != nil {
+		return x.Repaired
+	}
+	return false
+}
+
+func (x *GenerateResponse) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *GenerateResponse) GetRootTaskId() string {
+	if x != nil {
+		return x.RootTaskId
+	}
+	return ""
+}
+
+func (x *GenerateResponse) GetIdMap() map[string]string {
+	if x != nil {
+		return x.IdMap
+	}
+	return nil
+}
+
 type SubmitOptions struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	IdempotencyKey string                 `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // a repeated submission with the same key gets the first answer
@@ -90,7 +338,7 @@ type SubmitOptions struct {
 
 func (x *SubmitOptions) Reset() {
 	*x = SubmitOptions{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[1]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -102,7 +350,7 @@ func (x *SubmitOptions) String() string {
 func (*SubmitOptions) ProtoMessage() {}
 
 func (x *SubmitOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[1]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -115,7 +363,7 @@ func (x *SubmitOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitOptions.ProtoReflect.Descriptor instead.
 func (*SubmitOptions) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{1}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *SubmitOptions) GetIdempotencyKey() string {
@@ -179,7 +427,7 @@ type NewTask struct {
 
 func (x *NewTask) Reset() {
 	*x = NewTask{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -191,7 +439,7 @@ func (x *NewTask) String() string {
 func (*NewTask) ProtoMessage() {}
 
 func (x *NewTask) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -204,7 +452,7 @@ func (x *NewTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewTask.ProtoReflect.Descriptor instead.
 func (*NewTask) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{2}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *NewTask) GetId() string {
@@ -344,7 +592,7 @@ type Dependency struct {
 
 func (x *Dependency) Reset() {
 	*x = Dependency{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -356,7 +604,7 @@ func (x *Dependency) String() string {
 func (*Dependency) ProtoMessage() {}
 
 func (x *Dependency) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -369,7 +617,7 @@ func (x *Dependency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dependency.ProtoReflect.Descriptor instead.
 func (*Dependency) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{3}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Dependency) GetId() string {
@@ -405,7 +653,7 @@ type RetryPolicy struct {
 
 func (x *RetryPolicy) Reset() {
 	*x = RetryPolicy{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -417,7 +665,7 @@ func (x *RetryPolicy) String() string {
 func (*RetryPolicy) ProtoMessage() {}
 
 func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -430,7 +678,7 @@ func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPolicy.ProtoReflect.Descriptor instead.
 func (*RetryPolicy) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{4}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RetryPolicy) GetMaxAttempts() int32 {
@@ -474,7 +722,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +734,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +747,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{5}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SubmitResponse) GetTreeId() string {
@@ -548,7 +796,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -560,7 +808,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -573,7 +821,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{6}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Warning) GetField() string {
@@ -603,7 +851,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +863,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +876,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ExecuteRequest) GetTaskId() string {
@@ -678,7 +926,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +938,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +951,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ExecuteResponse) GetTreeId() string {
@@ -743,7 +991,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +1003,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +1016,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -787,7 +1035,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1047,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1060,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetTreeRequest) GetId() string {
@@ -861,7 +1109,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -873,7 +1121,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -886,7 +1134,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Task) GetId() string {
@@ -1121,7 +1369,7 @@ type TaskOptions struct {
 
 func (x *TaskOptions) Reset() {
 	*x = TaskOptions{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1133,7 +1381,7 @@ func (x *TaskOptions) String() string {
 func (*TaskOptions) ProtoMessage() {}
 
 func (x *TaskOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1146,7 +1394,7 @@ func (x *TaskOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskOptions.ProtoReflect.Descriptor instead.
 func (*TaskOptions) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TaskOptions) GetRetry() *RetryPolicy {
@@ -1218,7 +1466,7 @@ type Tree struct {
 
 func (x *Tree) Reset() {
 	*x = Tree{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1478,7 @@ func (x *Tree) String() string {
 func (*Tree) ProtoMessage() {}
 
 func (x *Tree) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1491,7 @@ func (x *Tree) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tree.ProtoReflect.Descriptor instead.
 func (*Tree) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Tree) GetId() string {
@@ -1399,7 +1647,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1411,7 +1659,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1424,7 +1672,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListTasksRequest) GetTreeId() string {
@@ -1521,7 +1769,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1781,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1794,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1579,7 +1827,7 @@ type ListTreesRequest struct {
 
 func (x *ListTreesRequest) Reset() {
 	*x = ListTreesRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1839,7 @@ func (x *ListTreesRequest) String() string {
 func (*ListTreesRequest) ProtoMessage() {}
 
 func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1852,7 @@ func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesRequest.ProtoReflect.Descriptor instead.
 func (*ListTreesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListTreesRequest) GetUserId() string {
@@ -1673,7 +1921,7 @@ type ListTreesResponse struct {
 
 func (x *ListTreesResponse) Reset() {
 	*x = ListTreesResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1685,7 +1933,7 @@ func (x *ListTreesResponse) String() string {
 func (*ListTreesResponse) ProtoMessage() {}
 
 func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1698,7 +1946,7 @@ func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesResponse.ProtoReflect.Descriptor instead.
 func (*ListTreesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListTreesResponse) GetTrees() []*Tree {
@@ -1724,7 +1972,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1984,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1997,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResolveRequest) GetRef() string {
@@ -1769,7 +2017,7 @@ type ResolveResponse struct {
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2029,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2042,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ResolveResponse) GetTasks() []*Match {
@@ -1823,7 +2071,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +2083,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +2096,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Match) GetId() string {
@@ -1888,7 +2136,7 @@ type ListAttemptsRequest struct {
 
 func (x *ListAttemptsRequest) Reset() {
 	*x = ListAttemptsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +2148,7 @@ func (x *ListAttemptsRequest) String() string {
 func (*ListAttemptsRequest) ProtoMessage() {}
 
 func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +2161,7 @@ func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsRequest.ProtoReflect.Descriptor instead.
 func (*ListAttemptsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListAttemptsRequest) GetTaskId() string {
@@ -1932,7 +2180,7 @@ type ListAttemptsResponse struct {
 
 func (x *ListAttemptsResponse) Reset() {
 	*x = ListAttemptsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2192,7 @@ func (x *ListAttemptsResponse) String() string {
 func (*ListAttemptsResponse) ProtoMessage() {}
 
 func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2205,7 @@ func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsResponse.ProtoReflect.Descriptor instead.
 func (*ListAttemptsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListAttemptsResponse) GetAttempts() []*TaskAttempt {
@@ -1986,7 +2234,7 @@ type TaskAttempt struct {
 
 func (x *TaskAttempt) Reset() {
 	*x = TaskAttempt{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +2246,7 @@ func (x *TaskAttempt) String() string {
 func (*TaskAttempt) ProtoMessage() {}
 
 func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +2259,7 @@ func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskAttempt.ProtoReflect.Descriptor instead.
 func (*TaskAttempt) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TaskAttempt) GetNumber() int32 {
@@ -2101,7 +2349,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2361,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2374,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *WatchRequest) GetId() string {
@@ -2166,7 +2414,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2426,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2439,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Event) GetSequence() int64 {
@@ -2315,7 +2563,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2575,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2588,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Usage) GetCalls() int64 {
@@ -2402,7 +2650,7 @@ type Cost struct {
 
 func (x *Cost) Reset() {
 	*x = Cost{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2414,7 +2662,7 @@ func (x *Cost) String() string {
 func (*Cost) ProtoMessage() {}
 
 func (x *Cost) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,7 +2675,7 @@ func (x *Cost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cost.ProtoReflect.Descriptor instead.
 func (*Cost) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Cost) GetNanos() int64 {
@@ -2454,7 +2702,7 @@ type ModelUsage struct {
 
 func (x *ModelUsage) Reset() {
 	*x = ModelUsage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2466,7 +2714,7 @@ func (x *ModelUsage) String() string {
 func (*ModelUsage) ProtoMessage() {}
 
 func (x *ModelUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2479,7 +2727,7 @@ func (x *ModelUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelUsage.ProtoReflect.Descriptor instead.
 func (*ModelUsage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ModelUsage) GetModel() string {
@@ -2512,7 +2760,7 @@ type ListUsageRequest struct {
 
 func (x *ListUsageRequest) Reset() {
 	*x = ListUsageRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2524,7 +2772,7 @@ func (x *ListUsageRequest) String() string {
 func (*ListUsageRequest) ProtoMessage() {}
 
 func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2537,7 +2785,7 @@ func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageRequest.ProtoReflect.Descriptor instead.
 func (*ListUsageRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListUsageRequest) GetBy() string {
@@ -2606,7 +2854,7 @@ type ListUsageResponse struct {
 
 func (x *ListUsageResponse) Reset() {
 	*x = ListUsageResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2618,7 +2866,7 @@ func (x *ListUsageResponse) String() string {
 func (*ListUsageResponse) ProtoMessage() {}
 
 func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2631,7 +2879,7 @@ func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageResponse.ProtoReflect.Descriptor instead.
 func (*ListUsageResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListUsageResponse) GetGroups() []*UsageGroup {
@@ -2658,7 +2906,7 @@ type UsageGroup struct {
 
 func (x *UsageGroup) Reset() {
 	*x = UsageGroup{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +2918,7 @@ func (x *UsageGroup) String() string {
 func (*UsageGroup) ProtoMessage() {}
 
 func (x *UsageGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +2931,7 @@ func (x *UsageGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageGroup.ProtoReflect.Descriptor instead.
 func (*UsageGroup) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UsageGroup) GetKey() string {
@@ -2713,7 +2961,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2973,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2986,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Piece) GetKind() string {
@@ -2781,7 +3029,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2793,7 +3041,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2806,7 +3054,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -2848,7 +3096,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +3108,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +3121,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CancelResponse) GetStatus() string {
@@ -2911,7 +3159,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2923,7 +3171,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2936,7 +3184,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LogsRequest) GetTaskId() string {
@@ -2996,7 +3244,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3008,7 +3256,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3021,7 +3269,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LogLine) GetAttempt() int32 {
@@ -3081,7 +3329,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3093,7 +3341,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3106,7 +3354,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
 }
 
 type ListWorkersResponse struct {
@@ -3118,7 +3366,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3130,7 +3378,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3143,7 +3391,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -3174,7 +3422,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3186,7 +3434,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3199,7 +3447,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Worker) GetId() string {
@@ -3301,7 +3549,7 @@ type ListCoordinatorsRequest struct {
 
 func (x *ListCoordinatorsRequest) Reset() {
 	*x = ListCoordinatorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3313,7 +3561,7 @@ func (x *ListCoordinatorsRequest) String() string {
 func (*ListCoordinatorsRequest) ProtoMessage() {}
 
 func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3326,7 +3574,7 @@ func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
 }
 
 type ListCoordinatorsResponse struct {
@@ -3338,7 +3586,7 @@ type ListCoordinatorsResponse struct {
 
 func (x *ListCoordinatorsResponse) Reset() {
 	*x = ListCoordinatorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3350,7 +3598,7 @@ func (x *ListCoordinatorsResponse) String() string {
 func (*ListCoordinatorsResponse) ProtoMessage() {}
 
 func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3363,7 +3611,7 @@ func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
@@ -3387,7 +3635,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3399,7 +3647,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3412,7 +3660,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Coordinator) GetName() string {
@@ -3465,7 +3713,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3477,7 +3725,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3490,7 +3738,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
 }
 
 type ListPoolsResponse struct {
@@ -3502,7 +3750,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3514,7 +3762,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3527,7 +3775,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -3551,7 +3799,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3563,7 +3811,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3576,7 +3824,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Pool) GetName() string {
@@ -3630,7 +3878,7 @@ type ListExecutorsRequest struct {
 
 func (x *ListExecutorsRequest) Reset() {
 	*x = ListExecutorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3642,7 +3890,7 @@ func (x *ListExecutorsRequest) String() string {
 func (*ListExecutorsRequest) ProtoMessage() {}
 
 func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3655,7 +3903,7 @@ func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecutorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ListExecutorsRequest) GetCursor() string {
@@ -3675,7 +3923,7 @@ type ListExecutorsResponse struct {
 
 func (x *ListExecutorsResponse) Reset() {
 	*x = ListExecutorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3687,7 +3935,7 @@ func (x *ListExecutorsResponse) String() string {
 func (*ListExecutorsResponse) ProtoMessage() {}
 
 func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,7 +3948,7 @@ func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecutorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListExecutorsResponse) GetExecutors() []*Executor {
@@ -3726,7 +3974,7 @@ type GetExecutorRequest struct {
 
 func (x *GetExecutorRequest) Reset() {
 	*x = GetExecutorRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3738,7 +3986,7 @@ func (x *GetExecutorRequest) String() string {
 func (*GetExecutorRequest) ProtoMessage() {}
 
 func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3751,7 +3999,7 @@ func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutorRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutorRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetExecutorRequest) GetId() string {
@@ -3787,7 +4035,7 @@ type Executor struct {
 
 func (x *Executor) Reset() {
 	*x = Executor{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3799,7 +4047,7 @@ func (x *Executor) String() string {
 func (*Executor) ProtoMessage() {}
 
 func (x *Executor) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3812,7 +4060,7 @@ func (x *Executor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Executor.ProtoReflect.Descriptor instead.
 func (*Executor) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Executor) GetId() string {
@@ -3945,7 +4193,7 @@ type ConnectionUse struct {
 
 func (x *ConnectionUse) Reset() {
 	*x = ConnectionUse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3957,7 +4205,7 @@ func (x *ConnectionUse) String() string {
 func (*ConnectionUse) ProtoMessage() {}
 
 func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3970,7 +4218,7 @@ func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionUse.ProtoReflect.Descriptor instead.
 func (*ConnectionUse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ConnectionUse) GetTypes() []string {
@@ -3999,7 +4247,7 @@ type ExecutorExample struct {
 
 func (x *ExecutorExample) Reset() {
 	*x = ExecutorExample{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4011,7 +4259,7 @@ func (x *ExecutorExample) String() string {
 func (*ExecutorExample) ProtoMessage() {}
 
 func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,7 +4272,7 @@ func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExample.ProtoReflect.Descriptor instead.
 func (*ExecutorExample) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ExecutorExample) GetTitle() string {
@@ -4064,7 +4312,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4076,7 +4324,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4089,7 +4337,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -4114,7 +4362,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4374,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4387,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -4213,7 +4461,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4225,7 +4473,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4238,7 +4486,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Wait) GetKind() string {
@@ -4341,7 +4589,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4353,7 +4601,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4366,7 +4614,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -4388,7 +4636,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4400,7 +4648,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4413,7 +4661,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Violation) GetKind() string {
@@ -4451,7 +4699,39 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x1ctaskgrove/v1/taskgrove.proto\x12\ftaskgrove.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n" +
 	"\rSubmitRequest\x125\n" +
 	"\aoptions\x18\x01 \x01(\v2\x1b.taskgrove.v1.SubmitOptionsR\aoptions\x12+\n" +
-	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\"\xae\x01\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\"\xba\x03\n" +
+	"\x0fGenerateRequest\x12 \n" +
+	"\vrequirement\x18\x01 \x01(\tR\vrequirement\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x1a\n" +
+	"\bprovider\x18\x03 \x01(\tR\bprovider\x12\x14\n" +
+	"\x05model\x18\x04 \x01(\tR\x05model\x12%\n" +
+	"\vtemperature\x18\x05 \x01(\x01H\x00R\vtemperature\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"max_tokens\x18\x06 \x01(\x03R\tmaxTokens\x12\x1b\n" +
+	"\tmax_tasks\x18\a \x01(\x03R\bmaxTasks\x12\x1c\n" +
+	"\texecutors\x18\b \x03(\tR\texecutors\x12%\n" +
+	"\x0eallow_commands\x18\t \x01(\bR\rallowCommands\x12\x16\n" +
+	"\x06budget\x18\n" +
+	" \x01(\fR\x06budget\x12!\n" +
+	"\fon_exhausted\x18\v \x01(\tR\vonExhausted\x123\n" +
+	"\atimeout\x18\f \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x12\n" +
+	"\x04save\x18\r \x01(\bR\x04saveB\x0e\n" +
+	"\f_temperature\"\xdd\x02\n" +
+	"\x10GenerateResponse\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
+	"\x05tasks\x18\x02 \x01(\fR\x05tasks\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x03R\x05count\x12\x18\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12\x14\n" +
+	"\x05model\x18\x05 \x01(\tR\x05model\x12\x1a\n" +
+	"\brepaired\x18\x06 \x01(\bR\brepaired\x12\x1a\n" +
+	"\bwarnings\x18\a \x03(\tR\bwarnings\x12 \n" +
+	"\froot_task_id\x18\b \x01(\tR\n" +
+	"rootTaskId\x12@\n" +
+	"\x06id_map\x18\t \x03(\v2).taskgrove.v1.GenerateResponse.IdMapEntryR\x05idMap\x1a8\n" +
+	"\n" +
+	"IdMapEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xae\x01\n" +
 	"\rSubmitOptions\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x12\n" +
@@ -4858,9 +5138,10 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text2\xc1\v\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text2\x8e\f\n" +
 	"\tTaskgrove\x12E\n" +
-	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12F\n" +
+	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12K\n" +
+	"\bGenerate\x12\x1d.taskgrove.v1.GenerateRequest\x1a\x1e.taskgrove.v1.GenerateResponse0\x01\x12F\n" +
 	"\aExecute\x12\x1c.taskgrove.v1.ExecuteRequest\x1a\x1d.taskgrove.v1.ExecuteResponse\x12@\n" +
 	"\aGetTask\x12\x1c.taskgrove.v1.GetTaskRequest\x1a\x12.taskgrove.v1.Task\"\x03\x90\x02\x01\x12@\n" +
 	"\aGetTree\x12\x1c.taskgrove.v1.GetTreeRequest\x1a\x12.taskgrove.v1.Tree\"\x03\x90\x02\x01\x12Q\n" +
@@ -4892,184 +5173,191 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
-	(*SubmitOptions)(nil),            // 1: taskgrove.v1.SubmitOptions
-	(*NewTask)(nil),                  // 2: taskgrove.v1.NewTask
-	(*Dependency)(nil),               // 3: taskgrove.v1.Dependency
-	(*RetryPolicy)(nil),              // 4: taskgrove.v1.RetryPolicy
-	(*SubmitResponse)(nil),           // 5: taskgrove.v1.SubmitResponse
-	(*Warning)(nil),                  // 6: taskgrove.v1.Warning
-	(*ExecuteRequest)(nil),           // 7: taskgrove.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),          // 8: taskgrove.v1.ExecuteResponse
-	(*GetTaskRequest)(nil),           // 9: taskgrove.v1.GetTaskRequest
-	(*GetTreeRequest)(nil),           // 10: taskgrove.v1.GetTreeRequest
-	(*Task)(nil),                     // 11: taskgrove.v1.Task
-	(*TaskOptions)(nil),              // 12: taskgrove.v1.TaskOptions
-	(*Tree)(nil),                     // 13: taskgrove.v1.Tree
-	(*ListTasksRequest)(nil),         // 14: taskgrove.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 15: taskgrove.v1.ListTasksResponse
-	(*ListTreesRequest)(nil),         // 16: taskgrove.v1.ListTreesRequest
-	(*ListTreesResponse)(nil),        // 17: taskgrove.v1.ListTreesResponse
-	(*ResolveRequest)(nil),           // 18: taskgrove.v1.ResolveRequest
-	(*ResolveResponse)(nil),          // 19: taskgrove.v1.ResolveResponse
-	(*Match)(nil),                    // 20: taskgrove.v1.Match
-	(*ListAttemptsRequest)(nil),      // 21: taskgrove.v1.ListAttemptsRequest
-	(*ListAttemptsResponse)(nil),     // 22: taskgrove.v1.ListAttemptsResponse
-	(*TaskAttempt)(nil),              // 23: taskgrove.v1.TaskAttempt
-	(*WatchRequest)(nil),             // 24: taskgrove.v1.WatchRequest
-	(*Event)(nil),                    // 25: taskgrove.v1.Event
-	(*Usage)(nil),                    // 26: taskgrove.v1.Usage
-	(*Cost)(nil),                     // 27: taskgrove.v1.Cost
-	(*ModelUsage)(nil),               // 28: taskgrove.v1.ModelUsage
-	(*ListUsageRequest)(nil),         // 29: taskgrove.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),        // 30: taskgrove.v1.ListUsageResponse
-	(*UsageGroup)(nil),               // 31: taskgrove.v1.UsageGroup
-	(*Piece)(nil),                    // 32: taskgrove.v1.Piece
-	(*CancelRequest)(nil),            // 33: taskgrove.v1.CancelRequest
-	(*CancelResponse)(nil),           // 34: taskgrove.v1.CancelResponse
-	(*LogsRequest)(nil),              // 35: taskgrove.v1.LogsRequest
-	(*LogLine)(nil),                  // 36: taskgrove.v1.LogLine
-	(*ListWorkersRequest)(nil),       // 37: taskgrove.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 38: taskgrove.v1.ListWorkersResponse
-	(*Worker)(nil),                   // 39: taskgrove.v1.Worker
-	(*ListCoordinatorsRequest)(nil),  // 40: taskgrove.v1.ListCoordinatorsRequest
-	(*ListCoordinatorsResponse)(nil), // 41: taskgrove.v1.ListCoordinatorsResponse
-	(*Coordinator)(nil),              // 42: taskgrove.v1.Coordinator
-	(*ListPoolsRequest)(nil),         // 43: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 44: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                     // 45: taskgrove.v1.Pool
-	(*ListExecutorsRequest)(nil),     // 46: taskgrove.v1.ListExecutorsRequest
-	(*ListExecutorsResponse)(nil),    // 47: taskgrove.v1.ListExecutorsResponse
-	(*GetExecutorRequest)(nil),       // 48: taskgrove.v1.GetExecutorRequest
-	(*Executor)(nil),                 // 49: taskgrove.v1.Executor
-	(*ConnectionUse)(nil),            // 50: taskgrove.v1.ConnectionUse
-	(*ExecutorExample)(nil),          // 51: taskgrove.v1.ExecutorExample
-	(*WhyRequest)(nil),               // 52: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 53: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 54: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 55: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 56: taskgrove.v1.Violation
-	nil,                              // 57: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 58: taskgrove.v1.Worker.PoolsEntry
-	(*durationpb.Duration)(nil),      // 59: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 60: google.protobuf.Timestamp
+	(*GenerateRequest)(nil),          // 1: taskgrove.v1.GenerateRequest
+	(*GenerateResponse)(nil),         // 2: taskgrove.v1.GenerateResponse
+	(*SubmitOptions)(nil),            // 3: taskgrove.v1.SubmitOptions
+	(*NewTask)(nil),                  // 4: taskgrove.v1.NewTask
+	(*Dependency)(nil),               // 5: taskgrove.v1.Dependency
+	(*RetryPolicy)(nil),              // 6: taskgrove.v1.RetryPolicy
+	(*SubmitResponse)(nil),           // 7: taskgrove.v1.SubmitResponse
+	(*Warning)(nil),                  // 8: taskgrove.v1.Warning
+	(*ExecuteRequest)(nil),           // 9: taskgrove.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),          // 10: taskgrove.v1.ExecuteResponse
+	(*GetTaskRequest)(nil),           // 11: taskgrove.v1.GetTaskRequest
+	(*GetTreeRequest)(nil),           // 12: taskgrove.v1.GetTreeRequest
+	(*Task)(nil),                     // 13: taskgrove.v1.Task
+	(*TaskOptions)(nil),              // 14: taskgrove.v1.TaskOptions
+	(*Tree)(nil),                     // 15: taskgrove.v1.Tree
+	(*ListTasksRequest)(nil),         // 16: taskgrove.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 17: taskgrove.v1.ListTasksResponse
+	(*ListTreesRequest)(nil),         // 18: taskgrove.v1.ListTreesRequest
+	(*ListTreesResponse)(nil),        // 19: taskgrove.v1.ListTreesResponse
+	(*ResolveRequest)(nil),           // 20: taskgrove.v1.ResolveRequest
+	(*ResolveResponse)(nil),          // 21: taskgrove.v1.ResolveResponse
+	(*Match)(nil),                    // 22: taskgrove.v1.Match
+	(*ListAttemptsRequest)(nil),      // 23: taskgrove.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),     // 24: taskgrove.v1.ListAttemptsResponse
+	(*TaskAttempt)(nil),              // 25: taskgrove.v1.TaskAttempt
+	(*WatchRequest)(nil),             // 26: taskgrove.v1.WatchRequest
+	(*Event)(nil),                    // 27: taskgrove.v1.Event
+	(*Usage)(nil),                    // 28: taskgrove.v1.Usage
+	(*Cost)(nil),                     // 29: taskgrove.v1.Cost
+	(*ModelUsage)(nil),               // 30: taskgrove.v1.ModelUsage
+	(*ListUsageRequest)(nil),         // 31: taskgrove.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),        // 32: taskgrove.v1.ListUsageResponse
+	(*UsageGroup)(nil),               // 33: taskgrove.v1.UsageGroup
+	(*Piece)(nil),                    // 34: taskgrove.v1.Piece
+	(*CancelRequest)(nil),            // 35: taskgrove.v1.CancelRequest
+	(*CancelResponse)(nil),           // 36: taskgrove.v1.CancelResponse
+	(*LogsRequest)(nil),              // 37: taskgrove.v1.LogsRequest
+	(*LogLine)(nil),                  // 38: taskgrove.v1.LogLine
+	(*ListWorkersRequest)(nil),       // 39: taskgrove.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 40: taskgrove.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 41: taskgrove.v1.Worker
+	(*ListCoordinatorsRequest)(nil),  // 42: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 43: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 44: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 45: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 46: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 47: taskgrove.v1.Pool
+	(*ListExecutorsRequest)(nil),     // 48: taskgrove.v1.ListExecutorsRequest
+	(*ListExecutorsResponse)(nil),    // 49: taskgrove.v1.ListExecutorsResponse
+	(*GetExecutorRequest)(nil),       // 50: taskgrove.v1.GetExecutorRequest
+	(*Executor)(nil),                 // 51: taskgrove.v1.Executor
+	(*ConnectionUse)(nil),            // 52: taskgrove.v1.ConnectionUse
+	(*ExecutorExample)(nil),          // 53: taskgrove.v1.ExecutorExample
+	(*WhyRequest)(nil),               // 54: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 55: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 56: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 57: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 58: taskgrove.v1.Violation
+	nil,                              // 59: taskgrove.v1.GenerateResponse.IdMapEntry
+	nil,                              // 60: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 61: taskgrove.v1.Worker.PoolsEntry
+	(*durationpb.Duration)(nil),      // 62: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 63: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
-	1,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
-	2,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
-	59, // 2: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
-	3,  // 3: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
-	4,  // 4: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	59, // 5: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	59, // 6: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	60, // 7: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	59, // 8: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	59, // 9: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	57, // 10: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
-	6,  // 11: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
-	3,  // 12: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	60, // 13: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	60, // 14: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	60, // 15: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	60, // 16: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	60, // 17: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	12, // 18: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
-	26, // 19: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
-	4,  // 20: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	59, // 21: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	59, // 22: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	60, // 23: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	59, // 24: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	60, // 25: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	60, // 26: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	60, // 27: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	26, // 28: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	60, // 29: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	60, // 30: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	11, // 31: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	60, // 32: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	60, // 33: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	13, // 34: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	20, // 35: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
-	23, // 36: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	60, // 37: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	60, // 38: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	26, // 39: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	60, // 40: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	60, // 41: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	13, // 42: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	32, // 43: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
-	26, // 44: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	27, // 45: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	28, // 46: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	26, // 47: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	60, // 48: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	60, // 49: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	31, // 50: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	26, // 51: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	60, // 52: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	60, // 53: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	39, // 54: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	58, // 55: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	60, // 56: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	60, // 57: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	42, // 58: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	60, // 59: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	60, // 60: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	45, // 61: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	59, // 62: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	49, // 63: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	59, // 64: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	50, // 65: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	51, // 66: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	54, // 67: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	60, // 68: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	60, // 69: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 70: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	7,  // 71: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	9,  // 72: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	10, // 73: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	14, // 74: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	16, // 75: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	18, // 76: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	21, // 77: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	24, // 78: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	33, // 79: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	35, // 80: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	37, // 81: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	40, // 82: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	43, // 83: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	46, // 84: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	48, // 85: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	29, // 86: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	52, // 87: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	55, // 88: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	5,  // 89: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	8,  // 90: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	11, // 91: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	13, // 92: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	15, // 93: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	17, // 94: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	19, // 95: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	22, // 96: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	25, // 97: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	34, // 98: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	36, // 99: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	38, // 100: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	41, // 101: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	44, // 102: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	47, // 103: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	49, // 104: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	30, // 105: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	53, // 106: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	56, // 107: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	89, // [89:108] is the sub-list for method output_type
-	70, // [70:89] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	3,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
+	4,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
+	62, // 2: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
+	59, // 3: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
+	62, // 4: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	5,  // 5: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
+	6,  // 6: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
+	62, // 7: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	62, // 8: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	63, // 9: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	62, // 10: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	62, // 11: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	60, // 12: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	8,  // 13: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
+	5,  // 14: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
+	63, // 15: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	63, // 16: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	63, // 17: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	63, // 18: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	63, // 19: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	14, // 20: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
+	28, // 21: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
+	6,  // 22: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
+	62, // 23: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	62, // 24: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	63, // 25: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	62, // 26: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	63, // 27: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	63, // 28: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	63, // 29: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	28, // 30: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
+	63, // 31: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	63, // 32: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	13, // 33: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	63, // 34: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	63, // 35: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	15, // 36: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	22, // 37: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	25, // 38: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	63, // 39: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	63, // 40: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	28, // 41: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	63, // 42: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	63, // 43: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	15, // 44: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	34, // 45: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	28, // 46: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	29, // 47: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	30, // 48: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	28, // 49: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	63, // 50: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	63, // 51: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	33, // 52: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	28, // 53: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	63, // 54: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	63, // 55: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	41, // 56: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	61, // 57: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	63, // 58: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	63, // 59: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	44, // 60: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	63, // 61: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	63, // 62: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	47, // 63: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	62, // 64: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	51, // 65: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	62, // 66: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	52, // 67: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	53, // 68: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	56, // 69: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	63, // 70: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	63, // 71: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,  // 72: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,  // 73: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	9,  // 74: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	11, // 75: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	12, // 76: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	16, // 77: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	18, // 78: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	20, // 79: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	23, // 80: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	26, // 81: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	35, // 82: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	37, // 83: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	39, // 84: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	42, // 85: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	45, // 86: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	48, // 87: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	50, // 88: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	31, // 89: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	54, // 90: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	57, // 91: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	7,  // 92: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	2,  // 93: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	10, // 94: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	13, // 95: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	15, // 96: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	17, // 97: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	19, // 98: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	21, // 99: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	24, // 100: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	27, // 101: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	36, // 102: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	38, // 103: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	40, // 104: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	43, // 105: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	46, // 106: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	49, // 107: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	51, // 108: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	32, // 109: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	55, // 110: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	58, // 111: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	92, // [92:112] is the sub-list for method output_type
+	72, // [72:92] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -5077,16 +5365,17 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	if File_taskgrove_v1_taskgrove_proto != nil {
 		return
 	}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[2].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[3].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[33].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[1].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[4].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[5].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[35].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   59,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

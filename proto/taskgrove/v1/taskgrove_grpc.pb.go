@@ -22,6 +22,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Taskgrove_Submit_FullMethodName           = "/taskgrove.v1.Taskgrove/Submit"
+	Taskgrove_Generate_FullMethodName         = "/taskgrove.v1.Taskgrove/Generate"
 	Taskgrove_Execute_FullMethodName          = "/taskgrove.v1.Taskgrove/Execute"
 	Taskgrove_GetTask_FullMethodName          = "/taskgrove.v1.Taskgrove/GetTask"
 	Taskgrove_GetTree_FullMethodName          = "/taskgrove.v1.Taskgrove/GetTree"
@@ -53,6 +54,9 @@ type TaskgroveClient interface {
 	// INVALID_ARGUMENT with google.rpc.BadRequest names each fault, as many as 4 KB hold; a google.rpc.ErrorInfo then has the number of the
 	// others as "more". RESOURCE_EXHAUSTED: above a limit.
 	Submit(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SubmitRequest, SubmitResponse], error)
+	// Generate makes a tree of a requirement in plain language, by a task of generate_executor, and stores it only if asked to. The first message
+	// names that task, the last one has the tree. FAILED_PRECONDITION: no tree came of it, the text says why.
+	Generate(ctx context.Context, in *GenerateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GenerateResponse], error)
 	// Execute starts a held tree, or runs again what failed (and what depends on it).
 	Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error)
 	// GetTask shows one task by id. NOT_FOUND.
@@ -112,6 +116,25 @@ func (c *taskgroveClient) Submit(ctx context.Context, opts ...grpc.CallOption) (
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_SubmitClient = grpc.ClientStreamingClient[SubmitRequest, SubmitResponse]
+
+func (c *taskgroveClient) Generate(ctx context.Context, in *GenerateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GenerateResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[1], Taskgrove_Generate_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GenerateRequest, GenerateResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Taskgrove_GenerateClient = grpc.ServerStreamingClient[GenerateResponse]
 
 func (c *taskgroveClient) Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (*ExecuteResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -185,7 +208,7 @@ func (c *taskgroveClient) ListAttempts(ctx context.Context, in *ListAttemptsRequ
 
 func (c *taskgroveClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[1], Taskgrove_Watch_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[2], Taskgrove_Watch_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +237,7 @@ func (c *taskgroveClient) Cancel(ctx context.Context, in *CancelRequest, opts ..
 
 func (c *taskgroveClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLine], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[2], Taskgrove_Logs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[3], Taskgrove_Logs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +326,7 @@ func (c *taskgroveClient) Why(ctx context.Context, in *WhyRequest, opts ...grpc.
 
 func (c *taskgroveClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Violation], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[3], Taskgrove_Verify_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[4], Taskgrove_Verify_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -331,6 +354,9 @@ type TaskgroveServer interface {
 	// INVALID_ARGUMENT with google.rpc.BadRequest names each fault, as many as 4 KB hold; a google.rpc.ErrorInfo then has the number of the
 	// others as "more". RESOURCE_EXHAUSTED: above a limit.
 	Submit(grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]) error
+	// Generate makes a tree of a requirement in plain language, by a task of generate_executor, and stores it only if asked to. The first message
+	// names that task, the last one has the tree. FAILED_PRECONDITION: no tree came of it, the text says why.
+	Generate(*GenerateRequest, grpc.ServerStreamingServer[GenerateResponse]) error
 	// Execute starts a held tree, or runs again what failed (and what depends on it).
 	Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error)
 	// GetTask shows one task by id. NOT_FOUND.
@@ -380,6 +406,9 @@ type UnimplementedTaskgroveServer struct{}
 
 func (UnimplementedTaskgroveServer) Submit(grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]) error {
 	return status.Error(codes.Unimplemented, "method Submit not implemented")
+}
+func (UnimplementedTaskgroveServer) Generate(*GenerateRequest, grpc.ServerStreamingServer[GenerateResponse]) error {
+	return status.Error(codes.Unimplemented, "method Generate not implemented")
 }
 func (UnimplementedTaskgroveServer) Execute(context.Context, *ExecuteRequest) (*ExecuteResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Execute not implemented")
@@ -462,6 +491,17 @@ func _Taskgrove_Submit_Handler(srv interface{}, stream grpc.ServerStream) error 
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_SubmitServer = grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]
+
+func _Taskgrove_Generate_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GenerateRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TaskgroveServer).Generate(m, &grpc.GenericServerStream[GenerateRequest, GenerateResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Taskgrove_GenerateServer = grpc.ServerStreamingServer[GenerateResponse]
 
 func _Taskgrove_Execute_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ExecuteRequest)
@@ -839,6 +879,11 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Submit",
 			Handler:       _Taskgrove_Submit_Handler,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "Generate",
+			Handler:       _Taskgrove_Generate_Handler,
+			ServerStreams: true,
 		},
 		{
 			StreamName:    "Watch",

@@ -149,8 +149,11 @@ func (o *GenerateOptions) task() (*dag.Task, error) {
 		return nil, &InvalidArgumentError{Field: "budget", Reason: "must be a JSON object"}
 	}
 	return &dag.Task{Name: generator, Executor: generator, Priority: dag.Normal, Inputs: text, Schemas: json.RawMessage(`{"method":"` + generator + `"}`),
-		Timeout: max(o.Timeout, dag.MinLimit)}, nil
+		Timeout: o.Timeout + abandoned}, nil
 }
+
+// abandoned is when a task ends by itself that nobody waits for and nobody has cancelled.
+const abandoned = 10 * time.Second
 
 // watchAgain is how often the waiting for a task is begun anew after a failure.
 const watchAgain = 5

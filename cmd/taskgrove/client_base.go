@@ -29,7 +29,7 @@ const groupClient = "client"
 // clientCommands are the commands that speak to a running cluster.
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
-		submitCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
+		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
 		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
 		usageCommand(), contextCommand(),
 	}

@@ -3,6 +3,7 @@ package generate
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -111,7 +112,7 @@ func retry(p dag.RetryPolicy) *Retry {
 }
 
 // rename writes the new ids of a task's dependencies into its inputs, where these refer to their results: as the first step of a JSON pointer
-// (stdin_from and its like), and in quotes within the texts of executors that may run code.
+// (stdin_from and its like); and within the texts of executors that run code or ask models, in quotes and as values of a message: {{id.field}}.
 func rename(t *dag.Task, renamed []string) json.RawMessage {
 	switch {
 	case len(t.Inputs) == 0:
@@ -129,7 +130,7 @@ func rename(t *dag.Task, renamed []string) json.RawMessage {
 	for name, value := range inputs {
 		if text, ok := value.(string); ok && strings.HasSuffix(name, "_from") {
 			inputs[name] = r.pointer(text)
-		} else if !slices.Contains(plain, t.Executor) {
+		} else if t.Executor == "llm_executor" || !slices.Contains(plain, t.Executor) {
 			inputs[name] = r.texts(value)
 		}
 	}
@@ -168,6 +169,10 @@ func (r *renaming) texts(value any) any {
 		for k := 0; k < len(r.pairs); k += 2 {
 			for _, quote := range []string{`'`, `"`, "`"} {
 				text = strings.ReplaceAll(text, quote+r.pairs[k]+quote, quote+r.pairs[k+1]+quote)
+			}
+			if strings.Contains(text, "{{") {
+				value := regexp.MustCompile(`\{\{(\s*)` + regexp.QuoteMeta(r.pairs[k]) + `(\s*[.}])`)
+				text = value.ReplaceAllString(text, "{{${1}"+r.pairs[k+1]+"${2}")
 			}
 		}
 		r.changed = r.changed || text != v

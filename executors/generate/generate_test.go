@@ -78,14 +78,14 @@ func TestTasksWithoutIdsAreReferredToByName(t *testing.T) {
 func TestReferencesWithinInputsFollow(t *testing.T) {
 	r, _, err := run(t, generate.Config{}, `{"requirement": "x", "allow_commands": true}`, `[
 	  {"id": "fetch", "name": "f"},
-	  {"id": "count", "name": "c", "parent_id": "fetch", "dependencies": ["fetch"], "schemas": {"method": "command"}, "inputs": {"command": "wc -w # 'fetch'", "stdin_from": "/fetch/body"}},
+	  {"id": "count", "name": "c", "parent_id": "fetch", "dependencies": ["fetch"], "schemas": {"method": "command"}, "inputs": {"command": "wc -w # 'fetch' {{ fetch.body }} {{fetch2}}", "stdin_from": "/fetch/body"}},
 	  {"id": "call", "name": "d", "parent_id": "fetch", "dependencies": ["fetch"], "schemas": {"method": "rest_executor"}, "inputs": {"base_url": "https://example.org", "url": "/fetch/body", "json": {"n": 12345678901234567890, "s": "'fetch'"}}}
 	]`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := r.Tasks[0].ID
-	if got, want := string(r.Tasks[1].Inputs), `{"command":"wc -w # '`+id+`'","stdin_from":"/`+id+`/body"}`; got != want {
+	if got, want := string(r.Tasks[1].Inputs), `{"command":"wc -w # '`+id+`' {{ `+id+`.body }} {{fetch2}}","stdin_from":"/`+id+`/body"}`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	if got := string(r.Tasks[2].Inputs); !strings.Contains(got, `"/fetch/body"`) || !strings.Contains(got, "12345678901234567890") || !strings.Contains(got, "'fetch'") {

@@ -57,7 +57,7 @@ var advice = []struct{ words, text string }{
 	{"database sql table query insert store save load rows", "Databases: one statement or one transaction a task; values go by parameters, never into the text of the statement."},
 	{"file files directory folder csv json output write read download upload archive", "Files: one operation a task; the path of what one task writes is what the next one reads."},
 	{"notify notification send alert email message webhook slack", "Notifications: a call of rest_executor with method POST, after what it tells of."},
-	{"summarize summarise classify translate model llm prompt text analyze analyse", "Judging texts: llm_executor, where it is listed, with messages; the results of its dependencies come with its inputs."},
+	{"summarize summarise classify translate model llm prompt text analyze analyse", "Judging texts: llm_executor, where it is listed, with messages that take from its dependencies' results: {{fetch-orders.body}}."},
 	{"python script command shell program process", "Commands and code: only if such an executor is listed below; else leave the step to a call of a service."},
 }
 

@@ -396,6 +396,14 @@ func TestHostileModels(t *testing.T) {
 	attackAll(t, newGround(t))
 }
 
+// TestHostileModelsOfCrews: the same, by the executor of crews as the worker has it.
+func TestHostileModelsOfCrews(t *testing.T) {
+	t.Parallel()
+	g := newGround(t)
+	g.crew = true
+	attackAll(t, g)
+}
+
 func attackAll(t *testing.T, g *ground) {
 	var number int64
 	for name, a := range attacks {

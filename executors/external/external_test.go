@@ -153,7 +153,7 @@ func TestCancelKeepsTheProcess(t *testing.T) {
 			if partial, _ := json.Marshal(out.Value()); !errors.Is(err, executors.ErrCancelled) || !strings.Contains(string(partial), "words") {
 				t.Errorf("got %s, %v", partial, err)
 			}
-			if took := time.Since(began); took > time.Second {
+			if took := time.Since(began); took > 30*time.Second {
 				t.Errorf("the end took %v", took)
 			}
 			if out, err := second.wait(); err != nil {
@@ -300,12 +300,14 @@ func TestIgnoresCancel(t *testing.T) {
 // TestNotCancelable: a program that does not know the word is ended at once.
 func TestNotCancelable(t *testing.T) {
 	t.Parallel()
-	e := opened(t, odd(t, "not cancelable"))
+	p := odd(t, "not cancelable")
+	p.Grace = time.Minute
+	e := opened(t, p)
 	a := start(t, e, `{"how": "slow"}`)
 	<-a.said.Logged("log: slow")
 	began := time.Now()
 	a.cancel(executors.ErrCancelled)
-	if _, err := a.wait(); !errors.Is(err, executors.ErrCancelled) || time.Since(began) > time.Second {
+	if _, err := a.wait(); !errors.Is(err, executors.ErrCancelled) || time.Since(began) > 30*time.Second {
 		t.Errorf("got %v after %v", err, time.Since(began))
 	}
 }

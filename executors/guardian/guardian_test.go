@@ -251,7 +251,7 @@ func TestNothingSurvivesATimeout(t *testing.T) {
 	if !errors.Is(err, errStopped) || status.Signal != syscall.SIGTERM {
 		t.Errorf("got %+v, %v", status, err)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 	wantNone(t, mark, 0)
@@ -267,7 +267,9 @@ func TestLeftoversOfAnEndedCommandAreKilled(t *testing.T) {
 }
 
 func TestARenewedLeaseLetsTheCommandGoOn(t *testing.T) {
-	l := newLease(1500 * time.Millisecond)
+	t.Parallel()
+	const lasts = 3 * time.Second
+	l := newLease(lasts)
 	ctx, cancel := context.WithCancel(t.Context())
 	var renewing sync.WaitGroup
 	renewing.Go(func() {
@@ -278,11 +280,11 @@ func TestARenewedLeaseLetsTheCommandGoOn(t *testing.T) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				l.extend(1500 * time.Millisecond)
+				l.extend(lasts)
 			}
 		}
 	})
-	c := shell(`sleep 2.5; echo done`, newMark(t), nil)
+	c := shell(`sleep 4; echo done`, newMark(t), nil)
 	var out bytes.Buffer
 	c.Stdout, c.Lease, c.Grace = &out, l, 100*time.Millisecond
 	status, err := guardian.Run(t.Context(), c)
@@ -293,16 +295,18 @@ func TestARenewedLeaseLetsTheCommandGoOn(t *testing.T) {
 	}
 }
 
+// TestNothingIsLeftWhenTheLeaseIsOver: the grace time is over with the lease, and does not begin then.
 func TestNothingIsLeftWhenTheLeaseIsOver(t *testing.T) {
+	t.Parallel()
 	mark := newMark(t)
 	c := shell(deaf, mark, nil)
-	l := newLease(time.Second)
-	c.Lease, c.Grace = l, 300*time.Millisecond
+	l := newLease(6 * time.Second)
+	c.Lease, c.Grace = l, 5*time.Second
 	_, err := guardian.Run(t.Context(), c)
 	if !errors.Is(err, guardian.ErrLeaseEnded) {
 		t.Errorf("got error %v", err)
 	}
-	if late := time.Since(l.Until()); late > 500*time.Millisecond {
+	if late := time.Since(l.Until()); late > 4*time.Second {
 		t.Errorf("ended %v after the lease", late)
 	}
 	wantNone(t, mark, 0)

@@ -103,7 +103,7 @@ func TestNumbersOfAnySizeAreHarmless(t *testing.T) {
 			_ = check(t, inputs.NewChecker(0), "", schema, `{"n": `+n+`}`)
 		}
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 }

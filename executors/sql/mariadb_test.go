@@ -275,7 +275,7 @@ func mariaCancel(t *testing.T, s *mariaServer) {
 	}
 	t.Logf("cancel took %v", time.Since(began))
 	for scalarMaria[int](t, db, running) != 0 {
-		if time.Since(began) > 5*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatal("the connection is still there at the server")
 		}
 	}

@@ -181,7 +181,7 @@ func TestCancelEndsTheStatementAtPostgres(t *testing.T) {
 	}
 	t.Logf("cancel took %v", time.Since(began))
 	for scalar[int](t, conn, running) != 0 { // the server takes a moment to see that the connection is closed
-		if time.Since(began) > 5*time.Second {
+		if time.Since(began) > time.Minute {
 			t.Fatal("the statement still runs at the server")
 		}
 	}

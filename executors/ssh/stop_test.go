@@ -260,7 +260,7 @@ func TestCancelOfAHostThatStopsAnswering(t *testing.T) {
 	if err := <-a.ended; !errors.Is(err, executors.ErrCancelled) {
 		t.Errorf("got %v", err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 	if lines := a.record.Lines(); lines[len(lines)-1] != "log: 127.0.0.1 did not confirm that the command has ended" {

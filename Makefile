@@ -20,7 +20,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test test-llm testfull chaos interop demo showcase bench fuzz fmt lint vuln generate generated sizes weigh kubernetes check clean
+.PHONY: help build install release test test-llm testfull chaos interop demo showcase agents bench fuzz fmt lint vuln generate generated sizes weigh kubernetes check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -92,6 +92,10 @@ demo: build ## run a real task tree on a cluster of this machine and show its re
 showcase: build ## run one tree with eleven executors on services of this machine
 	@tools/need.sh postgres python3
 	go run ./examples/showcase
+
+agents: build ## run a tree of a command, a model and two agents, whose models are scripts
+	@tools/need.sh postgres
+	examples/agents/run.sh
 
 bench: ## measure throughput and latency; writes docs/performance.md (BENCHFLAGS='-help' lists the flags)
 	@tools/need.sh go postgres

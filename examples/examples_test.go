@@ -17,6 +17,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/examples/etl/sources"
+	"github.com/taskgrove/taskgrove/executors/model/modeltest"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/tests/cluster"
@@ -52,6 +53,29 @@ func TestExamplesGiveWhatTheyMust(t *testing.T) {
 				runs(t, c, document(t, tree), expected)
 			}
 		})
+	}
+}
+
+// TestAgents plays the models that examples/agents/models has.
+func TestAgents(t *testing.T) {
+	models := modeltest.Start(t)
+	scripts, err := modeltest.Load(os.DirFS("agents/models"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range scripts {
+		for _, model := range script.PlayedBy() {
+			models.Play(model, script)
+		}
+	}
+	t.Setenv("OPENAI_BASE_URL", models.OpenAI())
+	t.Setenv("OPENAI_API_KEY", models.Key())
+	c := cluster.Start(t, cluster.Options{Worker: func(s *config.Worker) { s.CommandAllow = true }})
+	for range 3 {
+		runs(t, c, document(t, "agents/tree.yaml"), "agents/expected.json")
+	}
+	if requests := models.Requests(); len(requests) != 9 {
+		t.Errorf("the models were asked %d times, want 9", len(requests))
 	}
 }
 

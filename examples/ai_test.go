@@ -1,0 +1,58 @@
+package examples
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/internal/porttest"
+)
+
+// TestTheGuideOfAIWorks makes every file and runs every command of docs/ai.md, as TestTheGuideWorks does with another page. The service of models
+// listens on a free port.
+func TestTheGuideOfAIWorks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds programs and starts a cluster")
+	}
+	g := newGuide(t)
+	bin := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, "taskgrove-models"), "github.com/taskgrove/taskgrove/executors/model/modeltest/serve")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the service of models: %v\n%s", err, out)
+	}
+	for i, entry := range g.env {
+		if path, ok := strings.CutPrefix(entry, "PATH="); ok {
+			g.env[i] = "PATH=" + bin + ":" + path
+		}
+	}
+	here, err := filepath.Abs(".")
+	if err == nil {
+		err = os.Symlink(here, filepath.Join(g.dir, "examples"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	models := porttest.Address(t)
+	var last *output
+	for _, b := range blocks(t, "../docs/ai.md") {
+		text := strings.ReplaceAll(b.text, "127.0.0.1:8089", models)
+		switch {
+		case b.language == "text":
+			last.want(t, text)
+		case b.language == "sh" && b.word == "server":
+			last = g.serve(text)
+		case b.language == "sh":
+			last = g.run(text)
+		case b.word != "":
+			if err := os.WriteFile(filepath.Join(g.dir, b.word), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, s := range slices.Backward(g.servers) {
+		s.interrupt(t)
+	}
+}

@@ -46,6 +46,17 @@ type bench struct {
 	pieces []executors.Piece
 }
 
+// heard says whether the words have come as pieces of an answer.
+func (b *bench) heard(words string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var all strings.Builder
+	for _, p := range b.pieces {
+		all.WriteString(p.Text)
+	}
+	return strings.Contains(all.String(), words)
+}
+
 func newBench(t *testing.T, api string, stream bool, script modeltest.Script) *bench {
 	b := &bench{Server: modeltest.Start(t)}
 	b.Play("m", script)
@@ -363,7 +374,9 @@ func TestTheEndReachesACallInFlight(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		go func() {
 			b.Wait(t, 2)
-			time.Sleep(100 * time.Millisecond) // so that the beginning arrives
+			for b.call.Live != nil && !b.heard("beginning of") && t.Context().Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
 			cancel(executors.ErrCancelled)
 		}()
 		_, err := b.session.Work(ctx, ann(kit{"look": echo}), errand)

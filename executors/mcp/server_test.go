@@ -292,7 +292,7 @@ func web(t testing.TB) *httptest.Server {
 		go func() { s.Close(); close(done) }()
 		select {
 		case <-done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("a request is open")
 		}
 	})

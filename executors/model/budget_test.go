@@ -83,7 +83,7 @@ func TestABudgetsTimeEndsACallUnderWay(t *testing.T) {
 	s.Play("m", modeltest.Script{Turns: []modeltest.Turn{{Text: "Well,", Hang: true}}})
 	b := newBench(t, model.Config{})
 	o := wires[1].at(s)
-	o.Meter = (&budget.Limits{Time: 300 * time.Millisecond}).Meter(executors.Usage{})
+	o.Meter = (&budget.Limits{Time: 3 * time.Second}).Meter(executors.Usage{})
 	r := say("Hi")
 	r.Stream = true
 	resp, err := b.session(o).Ask(t.Context(), r)

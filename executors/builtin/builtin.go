@@ -18,6 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/crew"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
+	"github.com/taskgrove/taskgrove/executors/generate"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/llm"
 	"github.com/taskgrove/taskgrove/executors/mcp"
@@ -61,7 +62,8 @@ type Config struct {
 	Crew crew.Config
 
 	Model      model.Config // of all executors that ask models; Secret is set here
-	SecretsDir string       // a directory with a file for each secret (package secrets); empty: none
+	Generate   generate.Config
+	SecretsDir string // a directory with a file for each secret (package secrets); empty: none
 
 	Kubernetes kubernetesConfig // an empty struct in builds with the tag nokubernetes
 
@@ -78,7 +80,8 @@ func New(cfg Config) []executors.Executor {
 	cfg.Model.Secret = operatorSecrets(cfg)
 	models := model.New(cfg.Model, net, file)
 	agentTools := agentTools(cfg, net)
-	return slices.Concat([]executors.Executor{
+	var all []executors.Executor
+	all = slices.Concat([]executors.Executor{
 		systeminfo.New(),
 		command.New(cfg.Command),
 		rest.New(cfg.REST, net),
@@ -91,6 +94,7 @@ func New(cfg Config) []executors.Executor {
 		llm.New(models),
 		crew.New(cfg.Crew, models, agentTools),
 		crew.NewBatch(cfg.Crew, models, agentTools),
+		generate.New(cfg.Generate, asker(models), func() []executors.Description { return running(all) }),
 		aggregate.New(),
 		noop.New(),
 		noop.NewRepeatable(),
@@ -99,6 +103,22 @@ func New(cfg Config) []executors.Executor {
 	}, kubernetesPart(cfg, net, file), sqlPart(cfg, net, file), []executors.Executor{
 		python.New(cfg.Python, net, file),
 	})
+	return all
+}
+
+// asker opens conversations with models.
+func asker(models *model.Models) generate.Opener {
+	return func(call *executors.Call, o model.Options) (model.Asker, error) { return models.Session(call, o) }
+}
+
+// running describes those that are on.
+func running(all []executors.Executor) (on []executors.Description) {
+	for _, e := range all {
+		if d, ok := e.(executors.Disabler); !ok || d.Disabled() == "" {
+			on = append(on, e.Describe())
+		}
+	}
+	return on
 }
 
 // agentTools are the tools that agents can name.

@@ -93,6 +93,7 @@ func TestEveryExecutorConforms(t *testing.T) {
 		"apflow_api_executor":        apflowFeatures(t, secret),
 		"mcp_executor":               mcpFeatures(t, secret),
 		"llm_executor":               llmFeatures(t, secret),
+		"generate_executor":          generateFeatures(t, secret),
 		"crewai_executor":            crewFeatures(t, secret, false),
 		"batch_crewai_executor":      crewFeatures(t, secret, true),
 		"aggregate_results_executor": {Quick: `{"task": {"a": 1}}`, Instant: true, Demo: map[string][]string{`{"task": 1}`: {"summary", "results"}}},
@@ -176,6 +177,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"llm_executor",
 		"crewai_executor",
 		"batch_crewai_executor",
+		"generate_executor",
 		"aggregate_results_executor",
 		"noop_executor",
 		"noop_repeatable_executor",
@@ -193,7 +195,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 	if !slices.Equal(declared, repeatable) {
 		t.Errorf("repeatable are %v, want %v", declared, repeatable)
 	}
-	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "ssh": "ssh_executor", "grpc": "grpc_executor", "websocket": "websocket_executor", "apflow": "apflow_api_executor", "mcp": "mcp_executor", "crewai": "crewai_executor", "core": "aggregate_results_executor"} {
+	for typ, want := range map[string]string{"stdio": "system_info_executor", "http": "rest_executor", "ssh": "ssh_executor", "grpc": "grpc_executor", "websocket": "websocket_executor", "apflow": "apflow_api_executor", "mcp": "mcp_executor", "crewai": "crewai_executor", "generate": "generate_executor", "core": "aggregate_results_executor"} {
 		if got := dag.ChooseExecutor("", nil, []byte(`{"type":"`+typ+`"}`), known); got != want {
 			t.Errorf("type %s stands for %q, want %q", typ, got, want)
 		}

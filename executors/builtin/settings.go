@@ -8,6 +8,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/crew"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
+	"github.com/taskgrove/taskgrove/executors/generate"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/mcp"
 	"github.com/taskgrove/taskgrove/executors/model"
@@ -73,7 +74,11 @@ func FromSettings(s *config.Executors) Config {
 		Crew:      crew.Config{MaxResultBytes: int(s.OutputBytes)},
 		WebSocket: websocket.Config{MaxMessageBytes: int(s.MessageBytes)},
 		Model:     model.Config{PricesFile: s.PricesFile},
-		Apflow:    apflow.Config{MaxAnswerBytes: int(s.MessageBytes)},
+		Generate: generate.Config{
+			Executors: s.GenerateExecutors, NoCommands: !bool(s.GenerateCommands), MaxTasks: s.GenerateTasks, Provider: s.GenerateProvider,
+			OpenAIModel: s.OpenAIModel, AnthropicModel: s.AnthropicModel,
+		},
+		Apflow: apflow.Config{MaxAnswerBytes: int(s.MessageBytes)},
 		MCP: mcp.Config{
 			Allow: bool(s.CommandAllow), Whitelist: s.CommandWhitelist, KeepEnv: s.CommandKeepEnv, Grace: s.CommandGrace,
 			MaxMessageBytes: int(s.MessageBytes), MaxOutputBytes: int(s.OutputBytes),

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/budget"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/model"
 )
@@ -30,24 +31,29 @@ type Config struct {
 	NoCommands bool
 	// MaxTasks is the most tasks that a tree may be asked to have. 0: [DefaultMaxTasks].
 	MaxTasks int
-	// Provider is the default of the input llm_provider, Models those of the input model, by the provider.
-	Provider string
-	Models   map[string]string
+	// Provider is the default of the input llm_provider, the models are those of the input model. Empty: the protocol's.
+	Provider, OpenAIModel, AnthropicModel string
 }
 
 // Executor is generate_executor.
 type Executor struct {
 	cfg  Config
-	open func(*executors.Call) (model.Asker, error)
+	open Opener
 	own  func() []executors.Description
 }
 
+// Opener begins a conversation with models on behalf of an attempt. What can't be right whatever is asked is a permanent error.
+type Opener func(*executors.Call, model.Options) (model.Asker, error)
+
 // New makes one that asks models through what open gives for an attempt. own are the worker's executors, which trees are made of where the
 // cluster's can't be had.
-func New(cfg Config, open func(*executors.Call) (model.Asker, error), own func() []executors.Description) *Executor {
+func New(cfg Config, open Opener, own func() []executors.Description) *Executor {
 	if cfg.MaxTasks <= 0 {
 		cfg.MaxTasks = DefaultMaxTasks
 	}
+	cfg.Provider = cmp.Or(cfg.Provider, "openai")
+	cfg.OpenAIModel = cmp.Or(cfg.OpenAIModel, "gpt-4o")
+	cfg.AnthropicModel = cmp.Or(cfg.AnthropicModel, "claude-3-5-sonnet-20241022")
 	return &Executor{cfg, open, own}
 }
 
@@ -59,7 +65,8 @@ func (e *Executor) Describe() executors.Description {
 		Tags:        []string{"generation", "llm", "task-tree"},
 		Inputs:      inputSchema, Output: outputSchema,
 		Cancelable: true, Secrets: true, Concurrency: executors.Waiting,
-		Examples: examples,
+		Connection: &executors.Connection{Types: []string{"llm"}, Fields: []string{"api_base", "api_key", "api"}},
+		Examples:   examples,
 	}
 }
 
@@ -71,18 +78,11 @@ type Result struct {
 	Model    string   `json:"model,omitempty"`
 	Repaired bool     `json:"repaired,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
-	Usage    *Usage   `json:"token_usage,omitempty"`
+
+	Usage *budget.TokenUsage `json:"token_usage,omitempty"`
+	Cost  *budget.Cost       `json:"cost,omitempty"`
 
 	*Demo
-}
-
-// Usage is what both rounds used (spec 8.11).
-type Usage struct {
-	TotalTokens      int64 `json:"total_tokens"`
-	PromptTokens     int64 `json:"prompt_tokens"`
-	CompletionTokens int64 `json:"completion_tokens"`
-	CachedTokens     int64 `json:"cached_prompt_tokens"`
-	Calls            int64 `json:"successful_requests"`
 }
 
 // Demo is what the result of a demonstration has besides.
@@ -138,7 +138,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if g.request, err = e.cfg.request(in); err != nil {
 		return nil, err
 	}
-	if g.asker, err = e.open(call); err != nil {
+	if err := g.begin(ctx, e.open); err != nil {
 		return nil, fmt.Errorf("Failed to create LLM client: %w", err)
 	}
 	result, err := g.run(ctx)
@@ -148,7 +148,31 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if ctx.Err() != nil {
 		err = executors.Ended(ctx, err)
 	}
-	return executors.Partial(g.failed(err)), err
+	return in.limits.End(err, g.failed(err))
+}
+
+// begin opens the conversation, and finds what is known to be wrong before a model is asked.
+func (g *generation) begin(ctx context.Context, open Opener) (err error) {
+	g.asker, err = open(g.call, model.Options{
+		ID: ID, Meter: g.in.limits.Meter(g.call.Spent), Key: g.in.APIKey, BaseURL: g.in.APIBase, API: g.in.API,
+	})
+	if checks, ok := g.asker.(interface {
+		Check(context.Context, *model.Request) error
+	}); ok && err == nil {
+		g.prompt()
+		err = checks.Check(ctx, g.request)
+	}
+	if err != nil && strings.Contains(err.Error(), ": no key of ") {
+		err = fmt.Errorf("LLM API key not found: %w", err)
+	}
+	return err
+}
+
+// prompt is what the model is told first.
+func (g *generation) prompt() {
+	g.request.Messages = []model.Message{
+		model.Text(model.System, g.judge.instruction(g.in.Requirement)), model.Text(model.User, question(g.in.Requirement)),
+	}
 }
 
 // catalogue is what the cluster's workers have, or else this worker.
@@ -170,8 +194,8 @@ func (c *Config) request(in *input) (*model.Request, error) {
 	name, provider := strings.TrimSpace(in.Model), strings.TrimSpace(in.Provider)
 	switch {
 	case name == "":
-		provider = cmp.Or(provider, c.Provider, "openai")
-		if name = c.Models[provider]; name == "" {
+		provider = cmp.Or(provider, c.Provider)
+		if name = map[string]string{"openai": c.OpenAIModel, "anthropic": c.AnthropicModel}[provider]; name == "" {
 			return nil, executors.Invalid(ID, fmt.Sprintf("model is required in inputs: there is no default for the provider %s", quoted(provider)))
 		}
 		fallthrough
@@ -199,9 +223,7 @@ type generation struct {
 // run asks, and once more if the answer has faults.
 func (g *generation) run(ctx context.Context) (*Result, error) {
 	g.request.Stream = g.call.Live != nil
-	g.request.Messages = []model.Message{
-		model.Text(model.System, g.judge.instruction(g.in.Requirement)), model.Text(model.User, question(g.in.Requirement)),
-	}
+	g.prompt()
 	for round := range 2 {
 		g.call.Reporter.Progress([]float64{0.1, 0.6}[round], []string{"asking the model", "asking the model for a correction"}[round])
 		answer, err := g.ask(ctx)
@@ -213,7 +235,7 @@ func (g *generation) run(ctx context.Context) (*Result, error) {
 			tasks := g.judge.document(t)
 			return &Result{
 				Status: "completed", Tasks: tasks, Count: len(tasks), Model: g.model, Repaired: round > 0,
-				Warnings: g.judge.warnings, Usage: usageOf(g.usage),
+				Warnings: g.judge.warnings, Usage: budget.TokenUsageOf(g.usage), Cost: budget.CostOf(g.usage),
 			}, nil
 		}
 		if round > 0 || answer.Finish == "length" {
@@ -221,7 +243,7 @@ func (g *generation) run(ctx context.Context) (*Result, error) {
 		}
 		g.call.Reporter.Log("log", "the answer has faults: "+cut(fault.Error(), maxFaultBytes))
 		g.request.Messages = append(g.request.Messages,
-			model.Text(model.Assistant, cut(textOf(answer), maxQuotedBytes)), model.Text(model.User, complaint(cut(fault.Error(), maxFaultBytes))))
+			model.Text(model.Assistant, cut(answer.Message.Text(), maxQuotedBytes)), model.Text(model.User, complaint(cut(fault.Error(), maxFaultBytes))))
 	}
 	panic("unreachable: the second round returns")
 }
@@ -246,7 +268,7 @@ func (g *generation) ask(ctx context.Context) (*model.Response, error) {
 
 // read finds the tree in an answer, or what is wrong with it, in the words of spec 8.12.
 func (g *generation) read(answer *model.Response) (*tree, error) {
-	array, err := findTasks(textOf(answer))
+	array, err := findTasks(answer.Message.Text())
 	if err != nil {
 		if answer.Finish == "length" {
 			err = fmt.Errorf("the answer was cut off after %d tokens: set max_tokens higher, or ask for less (%w)", g.in.MaxTokens, err)
@@ -275,24 +297,10 @@ func (g *generation) failed(err error) any {
 		Status string          `json:"status"`
 		Error  string          `json:"error"`
 		Tasks  json.RawMessage `json:"tasks"`
-		Usage  *Usage          `json:"token_usage,omitempty"`
-	}{"failed", err.Error(), tasks, usageOf(g.usage)}
-}
 
-func usageOf(u executors.Usage) *Usage {
-	if u == (executors.Usage{}) {
-		return nil
-	}
-	return &Usage{u.TotalTokens(), u.PromptTokens, u.CompletionTokens, u.CachedTokens, u.Calls}
-}
-
-// textOf is what a model said.
-func textOf(answer *model.Response) string {
-	var b strings.Builder
-	for _, part := range answer.Message.Parts {
-		b.WriteString(part.Text)
-	}
-	return b.String()
+		Usage *budget.TokenUsage `json:"token_usage,omitempty"`
+		Cost  *budget.Cost       `json:"cost,omitempty"`
+	}{"failed", err.Error(), tasks, budget.TokenUsageOf(g.usage), budget.CostOf(g.usage)}
 }
 
 // cut is a text of so many bytes at most.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/budget"
 	"github.com/taskgrove/taskgrove/executors/conformance"
 	"github.com/taskgrove/taskgrove/executors/generate"
 	"github.com/taskgrove/taskgrove/executors/model"
@@ -48,7 +49,7 @@ func TestTreeIsValidAndOfItsOwner(t *testing.T) {
 	if tasks[1].ParentRef != tasks[0].ID || tasks[2].Priority != 1 || tasks[2].Retry.MaxAttempts != 3 || tasks[2].Executor != "rest_executor" {
 		t.Errorf("got %+v, %+v", tasks[1], tasks[2])
 	}
-	if r.Repaired || r.Model != "test-model" || r.Usage.TotalTokens != 110 || len(a.asked) != 1 || len(r.Warnings) != 0 {
+	if r.Repaired || r.Model != "test-model" || r.Usage.Total != 110 || len(a.asked) != 1 || len(r.Warnings) != 0 {
 		t.Errorf("got %+v", r)
 	}
 }
@@ -113,7 +114,7 @@ func TestOneRepair(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inputs := `{"requirement": "x", "max_tasks": 3}`
 			r, a, err := run(t, generate.Config{}, inputs, row.broken, good)
-			if err != nil || !r.Repaired || r.Count != 3 || r.Usage.TotalTokens != 220 || len(a.asked) != 2 {
+			if err != nil || !r.Repaired || r.Count != 3 || r.Usage.Total != 220 || len(a.asked) != 2 {
 				t.Fatalf("got %+v, %v", r, err)
 			}
 			again := a.asked[1].Messages
@@ -140,10 +141,10 @@ func TestFailureKeepsTheTasks(t *testing.T) {
 	var failed struct {
 		Status, Error string
 		Tasks         []any
-		Usage         generate.Usage `json:"token_usage"`
+		Usage         budget.TokenUsage `json:"token_usage"`
 	}
 	text, _ := json.Marshal(outcome.Value())
-	if json.Unmarshal(text, &failed) != nil || failed.Status != "failed" || failed.Error != err.Error() || len(failed.Tasks) != 2 || failed.Usage.Calls != 2 {
+	if json.Unmarshal(text, &failed) != nil || failed.Status != "failed" || failed.Error != err.Error() || len(failed.Tasks) != 2 || failed.Usage.Requests != 2 {
 		t.Errorf("got %s", text)
 	}
 }
@@ -231,12 +232,12 @@ func TestModelsByProvider(t *testing.T) {
 func TestFaultsOfTheModelKeepTheirClass(t *testing.T) {
 	call, _ := conformance.Call(t, `{"requirement": "x"}`)
 	busy := executors.RetryAfter(errors.New("429"), time.Minute)
-	_, err := generate.New(generate.Config{Models: models}, func(*executors.Call) (model.Asker, error) { return failing{busy}, nil }, catalogue).Run(t.Context(), call)
+	_, err := generate.New(generate.Config{}, func(*executors.Call, model.Options) (model.Asker, error) { return failing{busy}, nil }, catalogue).Run(t.Context(), call)
 	if err == nil || err.Error() != "LLM generation failed: 429" || executors.RetryAfterOf(err) != time.Minute {
 		t.Errorf("got %v", err)
 	}
 	noKey := executors.Permanent(errors.New("no key"))
-	_, err = generate.New(generate.Config{Models: models}, func(*executors.Call) (model.Asker, error) { return nil, noKey }, catalogue).Run(t.Context(), call)
+	_, err = generate.New(generate.Config{}, func(*executors.Call, model.Options) (model.Asker, error) { return nil, noKey }, catalogue).Run(t.Context(), call)
 	if err == nil || err.Error() != "Failed to create LLM client: no key" || !executors.IsPermanent(err) {
 		t.Errorf("got %v", err)
 	}

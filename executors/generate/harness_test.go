@@ -42,8 +42,6 @@ func (a *answers) Ask(ctx context.Context, r *model.Request) (*model.Response, e
 		Usage: executors.Usage{Calls: 1, PromptTokens: 100, CompletionTokens: 10}}, nil
 }
 
-var models = map[string]string{"openai": "gpt-4o", "anthropic": "claude-3-5-sonnet-20241022"}
-
 // catalogue are all executors that come with a worker.
 var catalogue = sync.OnceValue(func() []executors.Description {
 	return slices.Collect(iter.Seq[executors.Description](builtin.Catalogue()))
@@ -63,10 +61,7 @@ func run(t testing.TB, cfg generate.Config, inputs string, texts ...string) (*ge
 }
 
 func newExecutor(cfg generate.Config, a model.Asker) *generate.Executor {
-	if cfg.Models == nil {
-		cfg.Models = models
-	}
-	return generate.New(cfg, func(*executors.Call) (model.Asker, error) { return a, nil }, catalogue)
+	return generate.New(cfg, func(*executors.Call, model.Options) (model.Asker, error) { return a, nil }, catalogue)
 }
 
 // wantTree checks that a result is a tree that a coordinator accepts, of these executors and of one owner.

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/budget"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 )
 
@@ -19,7 +20,7 @@ const (
 	defaultTimeout     = "300" // seconds, for both rounds
 )
 
-// input is what a task asks for. The fields of package model (key, budget) are read there.
+// input is what a task asks for.
 type input struct {
 	Requirement   string      `json:"requirement"`
 	UserID        string      `json:"user_id"`
@@ -31,6 +32,14 @@ type input struct {
 	Executors     []string    `json:"executors"`
 	AllowCommands *bool       `json:"allow_commands"`
 	Timeout       json.Number `json:"timeout"`
+
+	APIKey    string          `json:"api_key"`
+	APIBase   string          `json:"api_base"`
+	API       string          `json:"api"`
+	Budget    json.RawMessage `json:"budget"`
+	Exhausted string          `json:"on_exhausted"`
+
+	limits *budget.Limits
 }
 
 // read reads the inputs. Its error names all faults.
@@ -62,6 +71,9 @@ func (c *Config) read(call *executors.Call) (*input, error) {
 	if in.MaxTasks == 0 {
 		in.MaxTasks = min(defaultMaxTasks, c.MaxTasks)
 	}
+	var unlimited []string
+	in.limits, unlimited = budget.Parse(in.Budget, in.Exhausted)
+	faults = append(faults, unlimited...)
 	for _, own := range []struct {
 		name string
 		set  bool

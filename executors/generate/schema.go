@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/budget"
 )
 
 var inputSchema = json.RawMessage(`{
@@ -19,6 +20,9 @@ var inputSchema = json.RawMessage(`{
     "executors": {"type": ["array", "null"], "items": {"type": "string"}, "maxItems": 100, "description": "Executors that the tree may use; by default those that neither run commands nor touch files and databases of the worker. Counts only as it was submitted"},
     "allow_commands": {"type": ["boolean", "null"], "default": false, "description": "Let the tree use executors that run commands or code, or start other trees. Counts only as it was submitted"},
     "api_key": {"type": ["string", "null"], "description": "Key of the provider; by default the one that came with the request, else the worker's own"},
+    "api_base": {"type": ["string", "null"], "description": "Address of a service that speaks one of the formats, such as https://llm.example.com/v1. It needs api_key: no other key is sent there"},
+    "api": {"enum": ["openai", "anthropic", null], "description": "The format of api_base; by default that of the model's provider"},
+    ` + budget.Properties + `,
     "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 300, "description": "Seconds, for both rounds; by default the task's own timeout"}
   },
   "required": ["requirement"]
@@ -27,13 +31,14 @@ var inputSchema = json.RawMessage(`{
 var outputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
-    "status": {"const": "completed", "description": "The tree is valid"},
+    "status": {"enum": ["completed", "failed"], "description": "completed: the tree is valid. failed: the budget was used up, and on_exhausted is partial"},
     "tasks": {"type": "array", "items": {"type": "object"}, "description": "The tasks of the tree, ready to be submitted"},
     "count": {"type": "integer", "description": "How many there are"},
     "model": {"type": "string", "description": "The model that answered, as its service calls it"},
     "repaired": {"type": "boolean", "description": "The first answer had faults, and the model was told of them"},
     "warnings": {"type": "array", "items": {"type": "string"}, "description": "What was left out of the answer, or is likely a mistake"},
-    "token_usage": {"type": "object", "description": "Tokens that both rounds used"}
+    "token_usage": {"type": "object", "description": "What both rounds used: total_tokens, prompt_tokens, completion_tokens, cached_prompt_tokens, successful_requests"},
+    "cost": {"type": "object", "description": "What that cost, if the model has a price: amount, currency, unpriced_calls"}
   },
   "required": ["status", "tasks", "count"]
 }`)

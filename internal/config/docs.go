@@ -18,6 +18,7 @@ var groups = []struct{ name, text string }{
 	{"Pools", ""},
 	{"Attempts", ""},
 	{"Executors", "Secrets and connections are variables, too: `TASKGROVE_SECRET_<NAME>` and `TASKGROVE_CONNECTION_<NAME>`; see [secrets and connections](secrets.md)."},
+	{"Generated trees", "What [generated trees](generate.md) may hold, and which models make them."},
 	{"Network", "For everything that an executor connects to; [network](network.md) explains the rules."},
 	{"Logs", ""},
 	{"Dev", ""},

@@ -263,7 +263,19 @@ type Executors struct {
 	AgentRobots      Bool          `envconfig:"AGENT_ROBOTS" default:"true" desc:"do not let agents read pages that the robots.txt of their site closes to programs"`
 	GitHubAPI        string        `envconfig:"GITHUB_API" default:"https://api.github.com" desc:"where agents find GitHub's API; of a GitHub Enterprise Server https://host/api/v3"`
 
+	Generate `group:"Generated trees"`
+
 	Network `group:"Network"`
+}
+
+// Generate is what generated trees may hold, and who makes them.
+type Generate struct {
+	GenerateExecutors List   `envconfig:"GENERATE_EXECUTORS" desc:"executors that trees of generate_executor may have at most; empty: all, as far as the task says"`
+	GenerateCommands  Bool   `envconfig:"GENERATE_COMMANDS" default:"true" desc:"let tasks of generate_executor say allow_commands, so that their trees may hold commands and code; these run only when somebody submits them"`
+	GenerateTasks     int    `envconfig:"GENERATE_MAX_TASKS" default:"500" min:"1" max:"10000" desc:"the most tasks that a generated tree may be asked to have"`
+	GenerateProvider  string `envconfig:"GENERATE_PROVIDER" alias:"AIPARTNERUPFLOW_LLM_PROVIDER" default:"openai" desc:"provider of the models that generate trees, where a task names none"`
+	OpenAIModel       string `envconfig:"GENERATE_OPENAI_MODEL" alias:"OPENAI_MODEL" default:"gpt-4o" desc:"model of OpenAI that generates trees, where a task names none"`
+	AnthropicModel    string `envconfig:"GENERATE_ANTHROPIC_MODEL" alias:"ANTHROPIC_MODEL" default:"claude-3-5-sonnet-20241022" desc:"model of Anthropic that generates trees, where a task names none"`
 }
 
 // Network is where executors may go, and how. In dev the machine is the user's own, so loopback is open there.

@@ -111,6 +111,7 @@ func (s *Session) place(r *route) (own *workerfile.Model, err error) {
 	} else {
 		r.provider = guessed(r.asked)
 	}
+	strange := has && r.name == r.asked && r.provider == "openai"
 	if entry, ok := file.Models[r.provider]; ok && own == nil {
 		own = &entry
 	}
@@ -130,6 +131,8 @@ func (s *Session) place(r *route) (own *workerfile.Model, err error) {
 	default:
 		if text := s.operatorsAddress(r.provider); text != "" {
 			address, r.trusted = text, true
+		} else if strange { // OpenAI itself has no such names, and a misspelt service must not send a conversation there
+			return nil, fmt.Errorf("model %s: there is no service %q: neither a known one, nor one in the section models of the worker's file", shown(r.asked), shown(prefix))
 		}
 	}
 	if address == "" {
@@ -199,7 +202,7 @@ func (s *Session) findKey(ctx context.Context, r *route, own *workerfile.Model) 
 	if r.known.keyless || own != nil && own.URL != "" {
 		return nil
 	}
-	return fmt.Errorf("model %s: no key of %s: set api_key in inputs, send one along with the tree, or let the operator set %s", shown(r.asked), r.provider, names[0])
+	return fmt.Errorf("model %s: no key of %s: set api_key in inputs, send one along with the tree, or let the operator set %s where the worker starts", shown(r.asked), r.provider, names[0])
 }
 
 // shown is a name from inputs in a text.

@@ -79,6 +79,7 @@ func TestProviders(t *testing.T) {
 		"azure/my-deployment":           "azure my-deployment openai https://me.openai.azure.com/openai/v1 operator",
 		"local/llama-3":                 "local llama-3 openai http://llm.internal:8000/v1 operator",
 		"claudes/claude-x":              "claudes claude-x anthropic https://gate.internal/anthropic operator",
+		"locl/llam-3":                   `! there is no service "locl"`,
 		"bedrock/x":                     "! bedrock has no address that is known to all (its requests are signed in a way of its own)",
 		"vertex_ai/x":                   "! vertex has no address that is known to all",
 		"cloudflare/x":                  "! cloudflare has no address that is known to all",

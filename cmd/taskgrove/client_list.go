@@ -210,7 +210,7 @@ func list[T any](s *session, sel selection, l listing[T]) error {
 	case cursor != "":
 		return s.note("there may be more: go on with --cursor %s, or show more with --limit", cursor)
 	case n == 0 && sel.cursor != "":
-		return s.note("there are no more %ss", l.what)
+		return s.note("there are no more %s", plural(l.what))
 	case n == 0 && sel.selects():
 		return s.note("no %s matches", l.what)
 	}

@@ -109,7 +109,15 @@ func (s *session) noteNone(n int, what string) error {
 	if n > 0 {
 		return nil
 	}
-	return s.note("there are no %ss", what)
+	return s.note("there are no %s", plural(what))
+}
+
+// plural is the plural of what is listed.
+func plural(what string) string {
+	if first, rest, ok := strings.Cut(what, " "); ok {
+		return plural(first) + " " + rest
+	}
+	return what + "s"
 }
 
 // write writes a value as one document: JSON in one line, or YAML after a line that begins a document.

@@ -56,7 +56,7 @@ func (s *session) listUsage(ctx context.Context, sel selection, by client.UsageB
 		f.TreeOf = id
 	}
 	return list(s, sel, listing[client.UsageGroup]{
-		what: "usage of model", header: []string{strings.ToUpper(string(by)), "CALLS", "READ", "CACHED", "WRITTEN", "COST"},
+		what: "call of a model", header: []string{strings.ToUpper(string(by)), "CALLS", "READ", "CACHED", "WRITTEN", "COST"},
 		page: func(cursor string, limit int) (*client.Page[client.UsageGroup], error) {
 			f.Cursor, f.PageSize = cursor, limit
 			return s.UsagePage(ctx, f)

@@ -76,8 +76,16 @@ func TestUsageIsShown(t *testing.T) {
 			t.Errorf("%v: exit code %d", args, code)
 		}
 	}
-	if _, notes, code := runCommand(t, "usage", "--user", "nobody"); code != 0 || !strings.Contains(notes, "no usage of model matches") {
+	if _, notes, code := runCommand(t, "usage", "--user", "nobody"); code != 0 || !strings.Contains(notes, "no call of a model matches") {
 		t.Errorf("nobody's: %q, %d", notes, code)
+	}
+}
+
+func TestPlural(t *testing.T) {
+	for what, want := range map[string]string{"task": "tasks", "call of a model": "calls of a model"} {
+		if got := plural(what); got != want {
+			t.Errorf("%s: got %s, want %s", what, got, want)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/pg/pgserver"
@@ -232,11 +233,21 @@ Taskgrove is ready.
   Postgres  %s
   State     %s
   Commands  %s
+  Models    %s
   Slots     %s
 
 Try "taskgrove submit FILE --watch", "taskgrove list", "taskgrove workers". Ctrl-C stops it all.
 
-`, at.HTTP, at.GRPC, withoutUser(at.NATS), withoutUser(at.Postgres), kept, commands, slotsOf(pools))
+`, at.HTTP, at.GRPC, withoutUser(at.NATS), withoutUser(at.Postgres), kept, commands, modelsOf(os.LookupEnv), slotsOf(pools))
+}
+
+// modelsOf tells whose keys tasks that ask models get.
+func modelsOf(lookup func(string) (string, bool)) string {
+	names := model.KeysIn(lookup)
+	if len(names) == 0 {
+		return "no key in the environment; OPENAI_API_KEY, ANTHROPIC_API_KEY and others give one to tasks"
+	}
+	return "any task may spend on " + strings.Join(names, ", ")
 }
 
 // slotsOf tells how many tasks run at once: the pools with as many slots for the same reason on a line.

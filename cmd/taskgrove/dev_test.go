@@ -467,6 +467,19 @@ func TestWelcomeSaysHowManySlotsAndWhy(t *testing.T) {
 	}
 }
 
+func TestWelcomeSaysWhoseKeysTasksSpend(t *testing.T) {
+	lookup := func(env map[string]string) func(string) (string, bool) {
+		return func(name string) (string, bool) { value, ok := env[name]; return value, ok }
+	}
+	const none = "no key in the environment; OPENAI_API_KEY, ANTHROPIC_API_KEY and others give one to tasks"
+	if got := modelsOf(lookup(map[string]string{"OPENAI_API_KEY": "", "AWS_ACCESS_KEY_ID": "k"})); got != none {
+		t.Errorf("without keys: %s", got)
+	}
+	if got := modelsOf(lookup(map[string]string{"OPENAI_API_KEY": "k-1", "GROQ_KEY": "k-2", "LLM_API_KEY": "k-3"})); got != "any task may spend on GROQ_KEY, LLM_API_KEY, OPENAI_API_KEY" {
+		t.Errorf("with keys: %s", got)
+	}
+}
+
 func TestFarewellSaysWhatItWaitsFor(t *testing.T) {
 	for running, want := range map[int]string{0: "Nothing runs;", 1: "1 task still runs, and has 25s to end;", 3: "3 tasks still run, and have 25s to end;"} {
 		var out bytes.Buffer

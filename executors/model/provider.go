@@ -107,5 +107,21 @@ func variables(name string) []string {
 	return append(slices.Clone(list), "LLM_API_KEY")
 }
 
+// KeysIn lists the variables of an environment that give keys to models of known services, by name.
+func KeysIn(lookup func(name string) (string, bool)) (names []string) {
+	for provider, known := range providers {
+		if known.keys != nil { // of a service that has no such key
+			continue
+		}
+		for _, name := range variables(provider) {
+			if value, ok := lookup(name); ok && value != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // newer are models of OpenAI's that take max_completion_tokens, and no max_tokens.
 var newer = regexp.MustCompile(`^(o[1-9]|gpt-[5-9]|gpt-[1-9][0-9])`)

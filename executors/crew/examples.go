@@ -22,7 +22,7 @@ var examples = []executors.Example{
 			},
 			"budget": {"calls": 20, "tokens": 100000}
 		}`),
-		Schemas: json.RawMessage(`{"model": ["openai/gpt-4o-mini", "anthropic/claude-3-5-haiku-latest"]}`),
+		Schemas: json.RawMessage(`{"model": "openai/gpt-4o-mini"}`),
 		Inputs:  json.RawMessage(`{"topic": "heat pumps", "page": "https://example.org/heat-pumps"}`),
 	},
 	{

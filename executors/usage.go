@@ -2,7 +2,7 @@ package executors
 
 // Usage is what calls of models have used.
 type Usage struct {
-	Calls            int64  // that were answered
+	Calls            int64  // that were answered, or that a service had begun to work on
 	PromptTokens     int64  // all that was read, those from a cache too
 	CompletionTokens int64  // that were written, hidden reasoning too
 	CachedTokens     int64  // part of PromptTokens that came from the service's cache
@@ -32,8 +32,13 @@ func (u *Usage) Add(other Usage) {
 	}
 }
 
-// TotalTokens is all tokens that were read and written.
-func (u *Usage) TotalTokens() int64 { return u.PromptTokens + u.CompletionTokens }
+// TotalTokens is all tokens that were read and written. The sum stays at the largest number.
+func (u *Usage) TotalTokens() int64 {
+	if sum := u.PromptTokens + u.CompletionTokens; sum >= 0 || u.PromptTokens < 0 || u.CompletionTokens < 0 {
+		return sum
+	}
+	return 1<<63 - 1
+}
 
 // Record adds to what the attempt has used, by the model's name. It is stored with the attempt, however that ends, except if its worker
 // is lost. Call it once for each call of a model, as soon as the numbers are known.

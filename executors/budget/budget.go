@@ -79,8 +79,10 @@ func Parse(budget json.RawMessage, on string) (l *Limits, faults []string) {
 	return l, faults
 }
 
+// most is the largest limit.
+const most = 1 << 62
+
 func (l *Limits) set(name string, value float64) {
-	const most = 1 << 62
 	switch name {
 	case "tokens":
 		l.Tokens = int64(min(value, most))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"sync"
 	"time"
@@ -90,11 +91,11 @@ func (m *Meter) Room(prompt int64, price Price) (tokens int64, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.limits.Tokens > 0 {
-		tokens, ok = m.limits.Tokens-m.used.TotalTokens()-m.reserved.Tokens-prompt, true
+		tokens, ok = m.limits.Tokens-sum(m.used.TotalTokens(), m.reserved.Tokens, prompt), true
 	}
 	if m.limits.Money > 0 && price.Output > 0 {
-		left := m.limits.Money - m.used.CostNanos - m.reserved.Cost - price.Cost(executors.Usage{PromptTokens: prompt})
-		if affordable := int64(float64(left) / (price.Output * perToken)); !ok || affordable < tokens {
+		left := m.limits.Money - sum(m.used.CostNanos, m.reserved.Cost, price.Cost(executors.Usage{PromptTokens: prompt}))
+		if affordable := int64(max(-most, min(float64(left)/(price.Output*perToken), most))); !ok || affordable < tokens {
 			tokens, ok = affordable, true
 		}
 	}
@@ -140,7 +141,7 @@ func (m *Meter) refusal(need Need) error {
 		{"tokens", m.limits.Tokens, m.used.TotalTokens(), m.reserved.Tokens, need.Tokens, number},
 		{"money", m.limits.Money, m.used.CostNanos, m.reserved.Cost, need.Cost, Money},
 	} {
-		if row.limit == 0 || row.used+row.reserved+row.need <= row.limit && row.used+row.reserved < row.limit {
+		if row.limit == 0 || sum(row.used, row.reserved, row.need) <= row.limit && sum(row.used, row.reserved) < row.limit {
 			continue
 		}
 		unit := row.which
@@ -151,6 +152,16 @@ func (m *Meter) refusal(need Need) error {
 		return &Exhausted{row.which, text + fmt.Sprintf(", and the next call may take %s", row.show(row.need))}
 	}
 	return nil
+}
+
+// sum of numbers of which none is below 0. It stays at the largest number: what a service says it used must not turn a budget over.
+func sum(numbers ...int64) (total int64) {
+	for _, n := range numbers {
+		if total += n; total < 0 {
+			return math.MaxInt64
+		}
+	}
+	return total
 }
 
 func (n *Need) add(other Need, sign int64) {

@@ -23,6 +23,14 @@ func (p Price) Cost(u executors.Usage) int64 {
 	return int64(min(math.Round(total*perToken), 1<<62))
 }
 
+// Most is what a call costs at most, in billionths, that reads and writes so many tokens: whether or not they come from the cache.
+func (p Price) Most(prompt, completion int64) int64 {
+	u := executors.Usage{PromptTokens: prompt, CompletionTokens: completion}
+	cost := p.Cost(u)
+	u.CachedTokens = prompt
+	return max(cost, p.Cost(u))
+}
+
 // Money shows billionths of a currency as a decimal number.
 func Money(billionths int64) string {
 	text := strconv.FormatFloat(float64(billionths)/nanos, 'f', 9, 64)

@@ -54,7 +54,8 @@ func (e *Executor) Demo(call *executors.Call) (any, time.Duration) {
 	}
 	const text = "This is a demonstration: no model was asked."
 	used := budget.TokenUsage{Total: 30, Prompt: 20, Completion: 10, Requests: 1}
-	data := fmt.Sprintf(`{"id":"chatcmpl-demo","object":"chat.completion","created":0,"model":%q,"choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":10,"total_tokens":30}}`, name, text)
+	quoted, _ := json.Marshal(name) // text
+	data := fmt.Sprintf(`{"id":"chatcmpl-demo","object":"chat.completion","created":0,"model":%s,"choices":[{"index":0,"message":{"role":"assistant","content":%q},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":10,"total_tokens":30}}`, quoted, text)
 	return &Result{Success: true, Data: json.RawMessage(data), Content: new(text), Model: name, Finish: "stop", TokenUsage: &used}, time.Second
 }
 

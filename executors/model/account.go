@@ -2,6 +2,8 @@ package model
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/budget"
@@ -21,6 +23,7 @@ type account struct {
 	route    *route
 	price    budget.Price
 	priced   bool
+	currency string
 	prompt   int64 // estimated
 	reserved *budget.Reservation
 }
@@ -29,33 +32,68 @@ type account struct {
 func (s *Session) open(q *question) (*account, error) {
 	a := &account{session: s, route: q.route, prompt: promptTokens(q.Request)}
 	a.price, a.priced = s.models.prices.Of(q.route.names()...)
-	meter := s.opts.Meter
-	most := int64(q.max)
+	a.currency = s.models.prices.Currency()
+	if err := s.countable(a); err != nil {
+		return nil, err
+	}
+	meter, answers := s.opts.Meter, q.answers()
+	most := min(int64(q.MaxTokens), maxTokens)
+	q.max = q.MaxTokens
 	if room, limited := meter.Room(a.prompt, a.price); limited && most == 0 {
-		most = min(answerTokens, max(room, leastTokens))
+		most = min(answerTokens, max(room/answers, leastTokens))
 		q.max = int(most)
 	}
 	if most == 0 {
 		most = answerTokens
 	}
-	need := budget.Need{Calls: 1, Tokens: a.prompt + most, Cost: a.price.Cost(executors.Usage{PromptTokens: a.prompt, CompletionTokens: most})}
+	most *= answers
 	var err error
-	a.reserved, err = meter.Reserve(need)
+	a.reserved, err = meter.Reserve(budget.Need{Calls: 1, Tokens: a.prompt + most, Cost: a.price.Most(a.prompt, most)})
 	return a, err
 }
+
+// countable says that a budget of money can't be kept any more, as the prices have changed since the task began.
+func (s *Session) countable(a *account) error {
+	if s.opts.Meter.Limits().Money == 0 {
+		return nil
+	}
+	used := s.opts.Meter.Used()
+	switch {
+	case !a.priced:
+		return s.invalid([]string{fmt.Sprintf("budget.money: model %s has no price any more", shown(a.route.asked))})
+	case used.Currency != "" && used.Currency != a.currency:
+		return s.invalid([]string{fmt.Sprintf("budget.money: prices are in %s now, and what the task has used is in %s", a.currency, used.Currency)})
+	}
+	return nil
+}
+
+// answers is how many answers a question asks for, each of as many tokens as it may have.
+func (q *question) answers() int64 {
+	most := 1.0
+	for _, name := range []string{"n", "best_of"} {
+		var n float64
+		if json.Unmarshal(q.Extra[name], &n) == nil {
+			most = max(most, min(n, maxAnswers))
+		}
+	}
+	return int64(most)
+}
+
+// maxAnswers bounds the numbers that are reckoned with.
+const maxAnswers = 1 << 20
 
 // close settles a call that was answered, or began to be, and records it. Where the service does not say what it used, or the answer broke
 // off before it did, the texts tell.
 func (a *account) close(q *question, d *draft, cut bool) {
 	used, written := d.usage.usage(), d.written()
-	if !d.usage.known {
-		used.PromptTokens = a.prompt
+	if used.PromptTokens == 0 { // it does not say, or what nobody believes
+		used.PromptTokens, q.tally.estimated = a.prompt, true
 	}
-	if !d.usage.known || cut && written > used.CompletionTokens {
+	if !d.usage.known || (cut || used.CompletionTokens == 0) && written > used.CompletionTokens {
 		used.CompletionTokens, q.tally.estimated = written, true
 	}
 	if a.priced {
-		used.CostNanos, used.Currency = a.price.Cost(used), a.session.models.prices.Currency()
+		used.CostNanos, used.Currency = a.price.Cost(used), a.currency
 	} else {
 		used.Unpriced = 1
 	}

@@ -3,7 +3,7 @@ package model
 import (
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -218,16 +218,16 @@ func (u *anthropicUsage) into(d *draft, parts *[3]int64) {
 	if u == nil {
 		return
 	}
-	d.usage.known = true
 	for i, n := range []*count{u.Input, u.Read, u.Creation} {
 		if n != nil {
-			parts[i] = int64(*n)
+			parts[i] = max(parts[i], int64(*n))
 		}
 	}
+	written := count(0)
 	if u.Output != nil {
-		d.usage.completion = int64(*u.Output)
+		written = *u.Output
 	}
-	d.usage.prompt, d.usage.cached = parts[0]+parts[1]+parts[2], parts[1]
+	d.usage.raise(parts[0]+parts[1]+parts[2], int64(written), parts[1])
 }
 
 func (w anthropic) decode(_ *question, text []byte, to *draft) error {
@@ -239,7 +239,7 @@ func (w anthropic) decode(_ *question, text []byte, to *draft) error {
 		return fault
 	}
 	if m.Type != "message" {
-		return fmt.Errorf("it is no message: its type is %.40q", m.Type)
+		return errors.New("it is no message")
 	}
 	to.id, to.model = m.ID, m.Model
 	m.Usage.into(to, new([3]int64))

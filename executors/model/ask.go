@@ -26,7 +26,7 @@ func (s *Session) Ask(ctx context.Context, r *Request) (*Response, error) {
 	var sofar *Response
 	var spent tally
 	for _, route := range routes {
-		resp, err := s.answer(ctx, &question{Request: r, route: route, max: r.MaxTokens, tally: &spent})
+		resp, err := s.answer(ctx, &question{Request: r, route: route, tally: &spent})
 		if resp != nil || spent.used.Calls > 0 {
 			sofar = cmp.Or(resp, &Response{Message: Message{Role: Assistant}, Model: route.name})
 			sofar.Usage, sofar.Estimated, sofar.Skipped = spent.used, spent.estimated, skipped
@@ -113,7 +113,7 @@ func (s *Session) answer(ctx context.Context, q *question) (*Response, error) {
 			again.Messages = append(append([]Message{}, q.Messages...), resp.Message,
 				Text(User, "That answer does not fit the JSON Schema of the answer: "+what+". Answer again, with JSON of that schema and nothing else."))
 			first = resp
-			q = &question{Request: &again, route: q.route, max: q.max, tally: q.tally, plainUsage: q.plainUsage}
+			q = &question{Request: &again, route: q.route, tally: q.tally, plainUsage: q.plainUsage}
 			continue
 		}
 		return resp, bad

@@ -30,6 +30,7 @@ type draft struct {
 	created   int64
 	choices   []*choice
 	usage     usage
+	served    bool // the service has begun to work, as far as is known
 	anthropic anthropicState
 	whole     json.RawMessage // the completion as the service wrote it; nil: it is made of the rest
 }
@@ -63,6 +64,12 @@ func (c *count) UnmarshalJSON(text []byte) error {
 type usage struct {
 	known                      bool
 	prompt, completion, cached int64
+}
+
+// raise takes numbers of the whole answer over what was said of it before: later ones are no smaller. All of them 0 say nothing.
+func (u *usage) raise(prompt, completion, cached int64) {
+	u.prompt, u.completion, u.cached = max(u.prompt, prompt), max(u.completion, completion), max(u.cached, cached)
+	u.known = u.prompt > 0 || u.completion > 0
 }
 
 func (u usage) usage() executors.Usage {

@@ -156,8 +156,13 @@ const maxSaid = 600
 func (s *Session) words(text string) string {
 	text = s.redactor().Text(clean(text))
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
-	if len(text) > maxSaid {
-		text = strings.ToValidUTF8(text[:maxSaid], "") + "…"
+	return head(text, maxSaid)
+}
+
+// head is at most so many bytes of a text.
+func head(text string, most int) string {
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
 	}
 	return text
 }

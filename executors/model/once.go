@@ -10,7 +10,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
@@ -41,8 +43,8 @@ func (s *Session) once(ctx context.Context, q *question) (_ *Response, err error
 	var resp *Response
 	defer func() { s.end(span, d, resp, err) }()
 	err = s.exchange(ctx, q, text, d)
-	if err != nil && !d.usage.known && d.written() == 0 {
-		account.drop() // nothing came: nobody is paid
+	if err != nil && !d.served {
+		account.drop() // it was refused: nobody is paid
 		return nil, err
 	}
 	account.close(q, d, err != nil)
@@ -60,13 +62,15 @@ func (s *Session) exchange(ctx context.Context, q *question, text []byte, to *dr
 	defer cancel(nil)
 	alarm := time.AfterFunc(cfg.Wait, func() { cancel(&silence{}) })
 	defer alarm.Stop()
-	req, err := s.request(ctx, q, text)
+	var sent atomic.Bool
+	req, err := s.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(w httptrace.WroteRequestInfo) { sent.Store(w.Err == nil) }}), q, text)
 	if err != nil {
 		return err
 	}
 	client := http.Client{Transport: s.transport(q.route), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
+		to.served = sent.Load() && ctx.Err() != nil // we no longer wait for it
 		return s.failed(ctx, q.route, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was only read
@@ -79,6 +83,7 @@ func (s *Session) exchange(ctx context.Context, q *question, text []byte, to *dr
 		}
 		return s.refused(q.route, resp.StatusCode, resp.Header, said)
 	}
+	to.served = true
 	alarm.Reset(cfg.Silence)
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if q.Stream && (kind == "" || kind == "text/event-stream" || kind == "text/plain") {
@@ -143,7 +148,7 @@ func (s *Session) stream(q *question, in io.Reader, to *draft) error {
 	for {
 		e, err := events.next()
 		if err != nil {
-			if err == io.EOF && to.ended() { // some services leave the last event out
+			if (err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF)) && to.ended() { // some services leave the last event out, or its end
 				return nil
 			}
 			return err
@@ -175,11 +180,12 @@ func (s *Session) broken(ctx context.Context, q *question, to *draft, err error)
 	switch {
 	case isBad:
 		if within, ok := errors.AsType[*inBandError](bad.err); ok {
+			to.served = to.usage.known || to.written() > 0
 			return s.judged(q.route, statusOf(within.said), within.said)
 		}
-		text := fmt.Sprintf("the answer of %s can't be read: %v", s.words(q.route.provider), bad.err)
-		if len(bad.text) > 0 {
-			text += fmt.Sprintf(" (%s)", s.words(string(bad.text[:min(len(bad.text), 300)])))
+		text := s.words("the answer of " + q.route.provider + " can't be read: " + bad.err.Error())
+		if begin := s.words(string(bad.text[:min(len(bad.text), maxErrorBytes)])); begin != "" {
+			text += " (" + head(begin, 300) + ")"
 		}
 		return &Error{Kind: BadWire, Model: q.route.asked, text: text}
 	case errors.Is(err, errTooLarge), errors.Is(err, errLongEvent):

@@ -143,10 +143,11 @@ func (u *openAIUsage) into(d *draft) {
 	if u == nil {
 		return
 	}
-	d.usage = usage{known: true, prompt: int64(u.Prompt), completion: int64(u.Completion), cached: int64(u.Hit)}
+	cached := u.Hit
 	if u.Details != nil {
-		d.usage.cached = int64(u.Details.Cached)
+		cached = u.Details.Cached
 	}
+	d.usage.raise(int64(u.Prompt), int64(u.Completion), int64(cached))
 }
 
 // openAIMessage is a message, or what an event adds to one.

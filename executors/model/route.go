@@ -162,7 +162,10 @@ func (s *Session) operatorsAddress(provider string) string {
 // findKey finds the key, in the order of spec 5.7. A key that is not the task's goes to no address of a task's.
 func (s *Session) findKey(ctx context.Context, r *route, own *workerfile.Model) error {
 	r.key = s.opts.Key
-	switch {
+	switch whose := cmp.Or(s.opts.API, apiOpenAI); {
+	case r.key != "" && s.call.Connection != "" && s.opts.BaseURL == "" && r.provider != whose: // the model's name would choose who gets it
+		r.key = ""
+		return fmt.Errorf("model %s: the connection has no api_base, so its key is for %s alone, and not for %s", shown(r.asked), whose, r.provider)
 	case r.key != "":
 		return nil
 	case s.opts.BaseURL != "" && (s.call.Connection != "" || r.known.keyless):

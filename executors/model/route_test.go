@@ -144,6 +144,9 @@ func TestKeys(t *testing.T) {
 		"a connection's address has its key":   {"gpt-4o", Options{Key: "conn", BaseURL: mine}, sent, "llm-1", env, "conn"},
 		"or none":                              {"gpt-4o", Options{BaseURL: mine}, sent, "llm-1", env, ""},
 		"a connection's key, to the provider":  {"gpt-4o", Options{Key: "conn"}, sent, "llm-1", env, "conn"},
+		"which its format names":               {"claude-x", Options{Key: "conn", API: "anthropic"}, sent, "llm-1", env, "conn"},
+		"and to no other":                      {"groq/x", Options{Key: "conn"}, sent, "llm-1", env, "! its key is for openai alone, and not for groq"},
+		"not even with an address of its own":  {"bare/x", Options{Key: "conn"}, sent, "llm-1", env, "! its key is for openai alone, and not for bare"},
 		"a key that no header can hold":        {"gpt-4o", Options{}, func(context.Context, string) (string, error) { return "a\nb", nil }, "", nil, "! characters that can't be sent"},
 		"a key that can't be had now":          {"gpt-4o", Options{}, func(context.Context, string) (string, error) { return "", errors.New("sealed") }, "", env, "! key of openai: sealed"},
 	} {

@@ -3,7 +3,6 @@ package coordinator
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -11,12 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
-	"github.com/taskgrove/taskgrove/queue"
 )
 
 // feed is the one reader of a tree's events for all who watch the tree. It holds a window of the last events; a watcher
@@ -34,7 +30,8 @@ type feed struct {
 	begun atomic.Int64  // looks at the store that have begun, each with its number from 1
 	ask   chan struct{} // capacity 1: a watcher waits for a look that has not begun
 
-	speakers speakers // of run
+	live     <-chan []byte // what attempts tell; as speakers, of run
+	speakers speakers
 
 	watchers int      // guarded by feeds.mu
 	ids      []string // guarded by feeds.mu: of feeds.ids, those that lead here
@@ -96,8 +93,7 @@ func (f *feed) read(ctx context.Context, after int64) error {
 	if err != nil {
 		return unavailable(err)
 	}
-	live, err := f.feeds.subscribe(ctx, liveTopic(f.tree), liveWaiting)
-	if err != nil {
+	if f.live, err = f.feeds.subscribe(ctx, liveTopic(f.tree), liveWaiting); err != nil {
 		return unavailable(err)
 	}
 	if err := f.begin(ctx, after); err != nil {
@@ -107,7 +103,8 @@ func (f *feed) read(ctx context.Context, after int64) error {
 		if over, err := f.catchUp(ctx); over || err != nil {
 			return err
 		}
-		reports, err := f.listen(ctx, news, live)
+		f.tell(ctx)
+		reports, err := f.listen(ctx, news)
 		if err != nil {
 			return err
 		}
@@ -142,6 +139,9 @@ func (f *feed) catchUp(ctx context.Context) (over bool, err error) {
 		default:
 		}
 		f.begun.Add(1)
+		if _, err := f.identify(ctx); err != nil { // so that what was told before an end comes before it
+			return false, err
+		}
 		tree, events, err := f.feeds.store.Events(ctx, f.tree, f.position)
 		if err != nil {
 			return false, err
@@ -184,9 +184,8 @@ func (f *feed) extend(tree *pg.Tree, events []pg.TreeEvent) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.status, f.start, f.looked = showTree(tree), tree.ExecutionStart, f.begun.Load()
-	shown := showEvents(f.status, events)
-	f.speakers.ended(shown)
-	f.add(shown)
+	f.hear(nil)
+	f.add(f.speakers.weave(showEvents(f.status, events), time.Now(), f.showLive))
 	f.announce()
 }
 
@@ -348,50 +347,4 @@ func (f *feed) begins() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.first
-}
-
-// listen waits for news about the tree or for a watcher that asks for a look, for watchFallback at most, and gives what
-// executors have reported meanwhile. What attempts tell live meanwhile, it passes on; that is no reason to look.
-func (f *feed) listen(ctx context.Context, news, live <-chan []byte) (reports []*workerv1.Progress, err error) {
-	timer := time.NewTimer(watchFallback)
-	defer timer.Stop()
-	for {
-		var early <-chan time.Time
-		if f.speakers.held > 0 {
-			early = time.After(earlyFor)
-		}
-		select {
-		case data, ok := <-news:
-			return f.heard(ctx, data, ok, news)
-		case data, ok := <-live:
-			if !ok {
-				return nil, unavailable(errors.Join(ctx.Err(), queue.ErrClosed))
-			}
-			f.tell(ctx, drainLive(data, live))
-		case <-early:
-			f.tell(ctx, nil)
-		case <-f.ask:
-			return nil, nil
-		case <-timer.C:
-			return nil, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// heard reads the news that has come: all of it needs one look.
-func (f *feed) heard(ctx context.Context, data []byte, ok bool, news <-chan []byte) (reports []*workerv1.Progress, err error) {
-	for ok {
-		p := &workerv1.Progress{}
-		if len(data) > 0 && proto.Unmarshal(data, p) == nil {
-			reports = append(reports, p)
-		}
-		select {
-		case data, ok = <-news:
-		default:
-			return reports, nil
-		}
-	}
-	return nil, unavailable(errors.Join(ctx.Err(), queue.ErrClosed))
 }

@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -109,171 +108,56 @@ func (l *liveLimits) allows(worker string, bytes int, now time.Time) bool {
 	return allowed
 }
 
-// speakers are the attempts of a tree that tell something: which of them run, and what came too early. Their feed owns them.
-type speakers struct {
-	known map[dag.Key]*speaker
-	held  int // messages that wait for one before them
-}
-
-// speaker is a task whose attempt tells something.
-type speaker struct {
-	label   pg.Label
-	attempt int32     // that runs; 0: none does
-	until   time.Time // of one that does not run: when to look again
-	next    uint64    // number of the message that comes next
-	early   []*workerv1.Live
-	since   time.Time // of the first in early
-}
-
-const (
-	maxSpeakers = 1024
-	// earlyMost and earlyFor are how many messages wait, and how long, for one before them that comes by another coordinator.
-	earlyMost = 8
-	earlyFor  = 100 * time.Millisecond
-	// quietFor is how long a task that does not run is not looked at again.
-	quietFor = time.Second
-)
-
-// unknown are the tasks of messages that have to be looked up.
-func (s *speakers) unknown(told []*workerv1.Live, now time.Time) []dag.Key {
-	var keys []dag.Key
-	for _, m := range told {
-		k, n := dag.Key(m.GetAttempt().GetTask()), int32(m.GetAttempt().GetNumber())
-		sp := s.known[k]
-		if (sp == nil || sp.attempt != n && now.After(sp.until)) && !slices.Contains(keys, k) {
-			keys = append(keys, k)
-		}
-	}
-	return keys
-}
-
-// learn takes what was found about tasks.
-func (s *speakers) learn(keys []dag.Key, labels map[dag.Key]pg.Label, running map[dag.Key]int32, now time.Time) {
-	if s.known == nil {
-		s.known = map[dag.Key]*speaker{}
-	}
-	for _, k := range keys {
-		if len(s.known) >= maxSpeakers {
-			clear(s.known)
-			s.held = 0
-		}
-		if old := s.known[k]; old != nil {
-			s.held -= len(old.early)
-		}
-		s.known[k] = &speaker{label: labels[k], attempt: running[k], until: now.Add(quietFor)}
-	}
-}
-
-// ended forgets attempts that events say have ended.
-func (s *speakers) ended(events []*Event) {
-	if len(s.known) == 0 {
-		return
-	}
-	for _, e := range events {
-		switch e.Type {
-		case EventCompleted, EventFailed, EventCancelled, EventRetry, EventFinal:
-		default:
-			continue
-		}
-		for k, sp := range s.known {
-			if sp.label.ID == e.TaskID || e.Type == EventFinal {
-				s.held -= len(sp.early)
-				delete(s.known, k)
-			}
-		}
-	}
-}
-
-// order gives, of each attempt that runs, what comes next; what comes too early waits a little, and what comes too late is dropped.
-func (s *speakers) order(told []*workerv1.Live, now time.Time) (ready []*workerv1.Live) {
-	for _, m := range told {
-		sp := s.known[dag.Key(m.GetAttempt().GetTask())]
-		if sp == nil || sp.attempt != int32(m.GetAttempt().GetNumber()) || sp.next != 0 && m.Number < sp.next {
-			continue
-		}
-		if sp.next == 0 || m.Number == sp.next {
-			sp.next = m.Number + 1
-			ready = append(ready, m)
-			ready = append(ready, s.release(sp, false)...)
-			continue
-		}
-		if len(sp.early) == 0 {
-			sp.since = now
-		}
-		sp.early = append(sp.early, m)
-		s.held++
-		if len(sp.early) > earlyMost {
-			ready = append(ready, s.release(sp, true)...)
-		}
-	}
-	return append(ready, s.overdue(now)...)
-}
-
-// release gives what is next of what came early; all: gaps or not.
-func (s *speakers) release(sp *speaker, all bool) (ready []*workerv1.Live) {
-	slices.SortStableFunc(sp.early, func(a, b *workerv1.Live) int { return cmp.Compare(a.Number, b.Number) })
-	for len(sp.early) > 0 && (all || sp.early[0].Number <= sp.next) {
-		m := sp.early[0]
-		sp.early = sp.early[1:]
-		s.held--
-		if m.Number >= sp.next {
-			sp.next = m.Number + 1
-			ready = append(ready, m)
-		}
-	}
-	return ready
-}
-
-// overdue gives what has waited long enough.
-func (s *speakers) overdue(now time.Time) (ready []*workerv1.Live) {
-	if s.held == 0 {
-		return nil
-	}
-	for _, sp := range s.known {
-		if len(sp.early) > 0 && now.Sub(sp.since) >= earlyFor {
-			ready = append(ready, s.release(sp, true)...)
-		}
-	}
-	return ready
-}
-
 // liveWaiting is how many messages wait for a feed; more are dropped.
 const liveWaiting = 256
 
-// drainLive reads what has come.
-func drainLive(data []byte, live <-chan []byte) (told []*workerv1.Live) {
+// hear keeps a message until it is passed on, and all that have come after it.
+func (f *feed) hear(data []byte) {
 	for ok := true; ok; {
 		m := &workerv1.Live{}
 		if len(data) > 0 && proto.Unmarshal(data, m) == nil && m.Attempt != nil {
-			told = append(told, m)
+			f.speakers.waiting = append(f.speakers.waiting, m)
 		}
 		select {
-		case data, ok = <-live: // its end is seen by the next read
+		case data, ok = <-f.live: // its end is seen by the next read
 		default:
-			return told
+			return
 		}
 	}
-	return told
+}
+
+// identify looks up who tells what waits. news: somebody was looked up.
+func (f *feed) identify(ctx context.Context) (news bool, err error) {
+	f.hear(nil)
+	now := time.Now()
+	keys := f.speakers.unknown(now)
+	if len(keys) == 0 {
+		return false, nil
+	}
+	running, err := f.feeds.store.RunningAttempts(ctx, keys)
+	if err != nil {
+		return false, err
+	}
+	labels, err := f.feeds.store.Labels(ctx, keys)
+	if err != nil {
+		return false, err
+	}
+	f.speakers.learn(keys, labels, running, now)
+	return true, nil
 }
 
 // tell passes on what attempts tell live, at most once, and nothing of an attempt whose end was told.
-func (f *feed) tell(ctx context.Context, told []*workerv1.Live) {
-	now := time.Now()
-	if keys := f.speakers.unknown(told, now); len(keys) > 0 {
-		running, err := f.feeds.store.RunningAttempts(ctx, keys)
-		if err != nil {
-			return // the next look at the events says so, too
-		}
-		labels, err := f.feeds.store.Labels(ctx, keys)
-		if err != nil {
-			return
-		}
-		f.speakers.learn(keys, labels, running, now)
-		if _, err := f.catchUp(ctx); err != nil { // their beginning is told first, and their end is known if they had it
-			return
-		}
+func (f *feed) tell(ctx context.Context) {
+	defer func() { f.speakers.waiting = nil }()
+	news, err := f.identify(ctx)
+	if err == nil && news {
+		_, err = f.catchUp(ctx) // their beginning is told first, and their end if they had it
 	}
-	ready := f.speakers.order(told, now)
+	if err != nil {
+		return // the next look at the events says so, too
+	}
+	now := time.Now()
+	ready := append(f.speakers.order(f.speakers.waiting, now), f.speakers.overdue(now)...)
 	if len(ready) == 0 {
 		return
 	}
@@ -281,13 +165,16 @@ func (f *feed) tell(ctx context.Context, told []*workerv1.Live) {
 	defer f.mu.Unlock()
 	events := make([]*Event, len(ready))
 	for i, m := range ready {
-		k := dag.Key(m.Attempt.Task)
-		l := f.speakers.known[k].label
-		events[i] = &Event{Type: EventProgress, TreeID: f.status.ID, TaskID: l.ID, Name: l.Name, Status: dag.StatusInProgress,
-			Attempt: int(m.Attempt.Number), Progress: m.Fraction, TreeProgress: f.status.Progress, Pieces: showPieces(m.Pieces), At: now}
+		events[i] = f.showLive(m, f.speakers.known[dag.Key(m.Attempt.Task)].label)
 	}
 	f.add(events)
 	f.announce()
+}
+
+// showLive is for who holds mu.
+func (f *feed) showLive(m *workerv1.Live, l pg.Label) *Event {
+	return &Event{Type: EventProgress, TreeID: f.status.ID, TaskID: l.ID, Name: l.Name, Status: dag.StatusInProgress, Attempt: int(m.Attempt.Number),
+		Progress: m.Fraction, TreeProgress: f.status.Progress, Pieces: showPieces(m.Pieces), At: time.Now()}
 }
 
 func showPieces(pieces []*workerv1.Piece) []Piece {

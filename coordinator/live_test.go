@@ -29,7 +29,7 @@ func (s *stage) says(t *testing.T, attempt int32, number uint64, text string) {
 func (s *stage) ends(kind dag.EventType) {
 	s.mu.Lock()
 	s.tree.Sequence++
-	s.events = append(s.events, pg.TreeEvent{Event: dag.Event{Type: kind}, ID: "child", Sequence: s.tree.Sequence})
+	s.events = append(s.events, pg.TreeEvent{Event: dag.Event{Type: kind, Attempt: 1}, ID: "child", Sequence: s.tree.Sequence})
 	s.attempt = 0
 	s.mu.Unlock()
 	s.publish(nil)
@@ -87,22 +87,27 @@ func TestNoPieceComesAfterTheEndOfItsAttempt(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newStage()
 			var got []string
-			w := s.watch(t, "root", 0, heard(&got))
+			w := s.watch(t, "root", 0, func(e *Event) {
+				if heard(&got)(e); e.TaskID == "child" && e.Sequence > 0 {
+					got = append(got, "end")
+				}
+			})
 			synctest.Wait()
 			s.says(t, 1, 1, "in time")
 			synctest.Wait()
 			s.says(t, 1, 3, "waits for what is before it")
 			synctest.Wait()
-			s.ends(end)
+			s.says(t, 1, 4, "still in time")
+			s.ends(end) // both are read at once
 			synctest.Wait()
 			s.says(t, 1, 2, "too late")
 			time.Sleep(earlyFor)
 			synctest.Wait()
-			wantHeard(t, got, "child 1 in time")
+			wantHeard(t, got, "child 1 in time", "child 1 waits for what is before it", "child 1 still in time", "end")
 			late := []string{}
 			other := s.watch(t, "root", 1, heard(&late)) // nor does one who comes later hear it
 			synctest.Wait()
-			s.says(t, 1, 4, "much too late")
+			s.says(t, 1, 5, "much too late")
 			synctest.Wait()
 			wantHeard(t, late)
 			w.cancel()
@@ -111,6 +116,34 @@ func TestNoPieceComesAfterTheEndOfItsAttempt(t *testing.T) {
 			s.empty(t)
 		})
 	}
+}
+
+// An attempt may end before its feed has looked it up: what it told is told, between its beginning and its end.
+func TestPiecesOfAShortAttemptAreToldBeforeItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage()
+		var got []string
+		w := s.watch(t, "root", 0, func(e *Event) {
+			if heard(&got)(e); e.Sequence > 0 {
+				got = append(got, fmt.Sprint(e.Sequence))
+			}
+		})
+		synctest.Wait()
+		release := s.holdLooks() // all of it happens during one look
+		s.happen(1)
+		synctest.Wait()
+		s.says(t, 1, 2, "second")
+		s.says(t, 1, 1, "first")
+		s.ends(dag.EventCompleted)
+		synctest.Wait()
+		release()
+		synctest.Wait()
+		wantHeard(t, got, "1", "child 1 first", "child 1 second", "2")
+		w.cancel()
+		synctest.Wait()
+		s.empty(t)
+	})
 }
 
 // Pieces cost one question for each attempt, and no look at the tree.

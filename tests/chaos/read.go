@@ -168,7 +168,7 @@ func (g *game) readCommands(ctx context.Context, s Story, h *history.History) er
 		}
 		return nil
 	}
-	if err := until(ctx, 10*time.Second, "no process is left", gone); err != nil {
+	if err := until(ctx, time.Minute, "no process is left", gone); err != nil {
 		for _, pid := range left {
 			h.Left = append(h.Left, history.Leftover{Task: s.root(), Process: pid})
 		}

@@ -49,9 +49,9 @@ func With(text string) []string {
 	return found
 }
 
-// Gone waits until there is no process with the text, for 10 s at most.
+// Gone waits until there is no process with the text, for a minute at most.
 func Gone(text string) error {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		left := With(text)
 		if len(left) == 0 {
 			return nil

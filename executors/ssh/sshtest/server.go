@@ -239,7 +239,7 @@ func (s *Server) Crash() {
 	}
 }
 
-// Quiet waits until nothing is left of what connections have started, for 10 s at most.
+// Quiet waits until nothing is left of what connections have started, for a minute at most.
 func (s *Server) Quiet() error { return Gone(fmt.Sprintf(" 127.0.0.1 %d\x00", s.Port)) } // the end of SSH_CONNECTION
 
 func kill(pid int) {

@@ -53,6 +53,15 @@ func TestNobodyGetsAHeldPort(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
+	go func() { // ends with the listener
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = c.Close()
+		}
+	}()
 	for range 2000 {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // ErrNoHistory: there is no repository here, or it does not reach back to the version before.
@@ -95,14 +96,21 @@ func Build(root string, at Commit, dir string) (string, error) {
 	return BuildHere(source, filepath.Join(dir, "taskgrove-"+at.Hash[:12]))
 }
 
-// BuildHere builds the program of the source in a directory to a path, which it returns.
+// BuildHere builds the program of the source in a directory to a path, which it returns. It tries three times, as modules that only an
+// older version takes come from a proxy, who may have a bad moment.
 func BuildHere(source, path string) (string, error) {
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./cmd/taskgrove")
-	build.Dir = source
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build in %s: %w\n%s", source, err, out)
+	for tries := 1; ; tries++ {
+		build := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./cmd/taskgrove")
+		build.Dir = source
+		out, err := build.CombinedOutput()
+		if err == nil {
+			return path, nil
+		}
+		if tries == 3 {
+			return "", fmt.Errorf("build in %s: %w\n%s", source, err, out)
+		}
+		time.Sleep(3 * time.Second)
 	}
-	return path, nil
 }
 
 // git runs git in the repository of root.

@@ -1,6 +1,7 @@
 package executors
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 )
@@ -27,6 +28,19 @@ type ToolUse struct {
 	Fixed json.RawMessage
 	// Arguments are what the model chose, a JSON object: data, whose names of secrets are refused.
 	Arguments json.RawMessage
-	// Number counts the uses within the attempt, from 1: it makes the idempotency key of each.
+	// Number counts the uses within the attempt that say the same, from 1: with what they say it makes the idempotency key of each. A repeated
+	// attempt, whose model may use other tools or the same in another order, so has the same key for the same use, and for no other.
 	Number int
+}
+
+// Says is all that makes a use do what it does. Arguments that differ in space or in the order of names alone say the same.
+func (u *ToolUse) Says() []byte {
+	var arguments any
+	d := json.NewDecoder(bytes.NewReader(u.Arguments))
+	d.UseNumber()
+	if d.Decode(&arguments) != nil {
+		arguments = string(u.Arguments)
+	}
+	said, _ := json.Marshal([]any{u.Executor, string(u.Fixed), arguments}) // texts, and what was read
+	return said
 }

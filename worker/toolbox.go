@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,7 +119,9 @@ func (t *toolbox) Use(ctx context.Context, use executors.ToolUse) (json.RawMessa
 	if err != nil {
 		return nil, err
 	}
-	call.IdempotencyKey = fmt.Sprintf("%s/tool/%d", t.call.IdempotencyKey, use.Number)
+	use.Executor = k.description.ID
+	said := sha256.Sum256(use.Says())
+	call.IdempotencyKey = fmt.Sprintf("%s/tool/%x/%d", t.call.IdempotencyKey, said[:8], use.Number)
 	return t.run(ctx, k, call)
 }
 

@@ -129,7 +129,15 @@ func TestToolsRunWithinTheirAttempt(t *testing.T) {
 			return nil, err
 		}
 		inner := <-calls
-		if inner.IdempotencyKey != "key-1/tool/3" || inner.TaskID != call.TaskID || inner.Attempt != call.Attempt || inner.Pool != call.Pool || inner.Lease != call.Lease {
+		for arguments, same := range map[string]bool{``: true, `{"a":1}`: false} {
+			if _, err := call.Toolbox.Use(ctx, executors.ToolUse{Executor: "seen", Number: 3, Arguments: []byte(arguments)}); err != nil {
+				return nil, err
+			}
+			if other := <-calls; (other.IdempotencyKey == inner.IdempotencyKey) != same {
+				t.Errorf("%s: the key is %s", arguments, other.IdempotencyKey)
+			}
+		}
+		if !strings.HasPrefix(inner.IdempotencyKey, "key-1/tool/") || !strings.HasSuffix(inner.IdempotencyKey, "/3") || inner.TaskID != call.TaskID || inner.Attempt != call.Attempt || inner.Pool != call.Pool || inner.Lease != call.Lease {
 			t.Errorf("the tool's call is %+v", inner)
 		}
 		if inner.Toolbox != nil || inner.ModelKey != nil || inner.Catalogue != nil || inner.Live != nil || inner.Params != nil {
@@ -290,7 +298,7 @@ func TestRealExecutorsAreTools(t *testing.T) {
 		return answers, nil
 	})
 	value := string(worker.ValueOf(r))
-	for _, want := range []string{"hello you; Bearer ***; key-1/tool/1", `"answer":42`, `3`} {
+	for _, want := range []string{"hello you; Bearer ***; key-1/tool/", `"answer":42`, `3`} {
 		if !strings.Contains(value, want) {
 			t.Errorf("want %s in %s; %s", want, value, r.Error)
 		}

@@ -176,7 +176,8 @@ func (t *executorTool) Spec() model.Tool { return t.spec }
 
 // Run implements [Tool].
 func (t *executorTool) Run(ctx context.Context, call *executors.Call, args json.RawMessage) (Answer, error) {
-	number := t.session.uses.Add(1)
-	result, err := call.Toolbox.Use(ctx, executors.ToolUse{Executor: t.id, Name: t.spec.Name, Fixed: t.fixed, Arguments: args, Number: int(number)})
+	use := executors.ToolUse{Executor: t.id, Name: t.spec.Name, Fixed: t.fixed, Arguments: args}
+	use.Number = t.session.count(use)
+	result, err := call.Toolbox.Use(ctx, use)
 	return Answer{JSON: result}, err
 }

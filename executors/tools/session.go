@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/model"
@@ -24,10 +24,25 @@ const maxTools = 128
 type Session struct {
 	registry *Registry
 	call     *executors.Call
-	uses     atomic.Int64 // of executors
 
 	mu   sync.Mutex
 	open []io.Closer
+	uses map[digest]int // of executors, by what is the same in them
+}
+
+// digest stands for all that a use of an executor says.
+type digest = [sha256.Size]byte
+
+// count is the how manieth use of its kind one is: of an executor with the same inputs.
+func (s *Session) count(use executors.ToolUse) int {
+	key := sha256.Sum256(use.Says())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.uses == nil {
+		s.uses = map[digest]int{}
+	}
+	s.uses[key]++
+	return s.uses[key]
 }
 
 // Session makes the tools of one attempt. The caller closes it.

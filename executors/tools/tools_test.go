@@ -228,6 +228,33 @@ func TestAnExecutorsSchemaLacksWhatIsFixed(t *testing.T) {
 	}
 }
 
+// TestUsesThatSayTheSameAreCounted, each kind for itself: so another attempt, in another order, counts them alike, and their idempotency keys are
+// the same.
+func TestUsesThatSayTheSameAreCounted(t *testing.T) {
+	t.Parallel()
+	b := &box{allowed: map[string]executors.Description{"any": {ID: "any", Inputs: json.RawMessage(`{"type":"object"}`)}}}
+	set, faults := session(t, b).Resolve(t.Context(), "t", json.RawMessage(`[{"executor":"any","inputs":{"u":1}},{"executor":"any","name":"other"}]`))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	said := map[string]bool{}
+	for i, row := range []struct {
+		tool, arguments string
+		number          int
+	}{{"any", `{"a":1,"b":2}`, 1}, {"any", `{"a":1}`, 1}, {"any", `{"b": 2, "a":1}`, 2}, {"other", `{"a":1}`, 1}, {"any", `{"a":1}`, 2}, {"any", `{"a":1.0}`, 1}} {
+		if _, err := set.Use(t.Context(), model.ToolCall{Name: row.tool, Arguments: json.RawMessage(row.arguments)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.used[i]; got.Number != row.number {
+			t.Errorf("%s %s: got number %d, want %d", row.tool, row.arguments, got.Number, row.number)
+		}
+		said[string(b.used[i].Says())] = true
+	}
+	if len(said) != 4 {
+		t.Errorf("got %d kinds of uses", len(said))
+	}
+}
+
 // TestWishesAreChecked: what a model writes never gets further than a tool that it has, with arguments that fit.
 func TestWishesAreChecked(t *testing.T) {
 	t.Parallel()

@@ -2,8 +2,6 @@ package agent
 
 import (
 	"context"
-	"os"
-	"strings"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -18,9 +16,12 @@ import (
 
 const instrumentation = "github.com/taskgrove/taskgrove/executors/agent"
 
-// content says whether spans may show what was said.
-func content() bool {
-	return strings.EqualFold(os.Getenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"), "true")
+// said is a text for a span: without secrets that the task was given, which its author may have put into a prompt.
+func (s *Session) said(text string) string {
+	if s.call.Redact != nil {
+		text = s.call.Redact(text)
+	}
+	return cut(text, maxContent)
 }
 
 const maxContent = 16 << 10 // of an attribute
@@ -41,9 +42,9 @@ func (s *Session) startAgent(ctx context.Context, a *Agent, j Job) (context.Cont
 	if len(a.Models) > 0 {
 		span.SetAttributes(attribute.String("gen_ai.request.model", a.Models[0]))
 	}
-	if content() {
-		span.SetAttributes(attribute.String("gen_ai.system_instructions", cut(a.System, maxContent)),
-			attribute.String("gen_ai.input.messages", cut(j.Prompt, maxContent)))
+	if model.Captures() {
+		span.SetAttributes(attribute.String("gen_ai.system_instructions", s.said(a.System)),
+			attribute.String("gen_ai.input.messages", s.said(j.Prompt)))
 	}
 	return ctx, span
 }
@@ -55,14 +56,14 @@ func endAgent(span trace.Span, w *work, answer *Answer, err error) {
 		attribute.Int64("gen_ai.usage.output_tokens", w.usage.CompletionTokens),
 	)
 	if err != nil {
-		span.SetStatus(codes.Error, cut(err.Error(), 500))
+		span.SetStatus(codes.Error, cut(w.said(err.Error()), 500))
 	}
 	if answer == nil {
 		return
 	}
 	span.SetAttributes(attribute.String("gen_ai.response.model", answer.Model))
-	if content() {
-		span.SetAttributes(attribute.String("gen_ai.output.messages", cut(answer.Text, maxContent)))
+	if model.Captures() {
+		span.SetAttributes(attribute.String("gen_ai.output.messages", w.said(answer.Text)))
 	}
 }
 
@@ -74,23 +75,23 @@ func (s *Session) startTool(ctx context.Context, a *Agent, spec *model.Tool, c m
 		attribute.String("gen_ai.tool.call.id", c.ID),
 		attribute.String("gen_ai.tool.type", "function"),
 	))
-	if content() {
-		span.SetAttributes(attribute.String("gen_ai.tool.description", cut(spec.Description, maxContent)),
-			attribute.String("gen_ai.tool.call.arguments", cut(string(c.Arguments), maxContent)))
+	if model.Captures() {
+		span.SetAttributes(attribute.String("gen_ai.tool.description", s.said(spec.Description)),
+			attribute.String("gen_ai.tool.call.arguments", s.said(string(c.Arguments))))
 	}
 	return ctx, span
 }
 
-func endTool(span trace.Span, answer tools.Answer, err error) {
+func (s *Session) endTool(span trace.Span, answer tools.Answer, err error) {
 	defer span.End()
 	switch {
 	case err != nil:
-		span.SetStatus(codes.Error, cut(err.Error(), 500))
+		span.SetStatus(codes.Error, cut(s.said(err.Error()), 500))
 	case answer.Failed:
 		span.SetStatus(codes.Error, "the tool could not do what was asked")
 		span.SetAttributes(attribute.String("error.type", "tool_error"))
 	}
-	if content() {
-		span.SetAttributes(attribute.String("gen_ai.tool.call.result", cut(answer.String(), maxContent)))
+	if model.Captures() {
+		span.SetAttributes(attribute.String("gen_ai.tool.call.result", s.said(answer.String())))
 	}
 }

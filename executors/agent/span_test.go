@@ -16,7 +16,8 @@ func TestEachAgentAndToolIsASpan(t *testing.T) {
 	for _, captured := range []string{"", "true"} {
 		t.Setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", captured)
 		recorded := tracetest.NewSpanRecorder()
-		b := newBench(t, "openai", false, modeltest.Script{Turns: []modeltest.Turn{calls("look", `{"q":"canary-argument"}`), {Text: "canary-answer"}}})
+		b := newBench(t, "openai", false, modeltest.Script{Turns: []modeltest.Turn{calls("look", `{"q":"canary-argument hunter2"}`), {Text: "canary-answer"}}})
+		b.call.Redact = func(text string) string { return strings.ReplaceAll(text, "hunter2", "***") } // a secret of the inputs
 		b.session.Trace = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorded)).Tracer("")
 		var within trace.SpanContext
 		look := func(ctx context.Context, args string) (string, error) {
@@ -50,6 +51,9 @@ func TestEachAgentAndToolIsASpan(t *testing.T) {
 		}
 		if n := all["gen_ai.usage.input_tokens"]; n == "" || n == "0" {
 			t.Errorf("attributes are %v", all)
+		}
+		if strings.Contains(text.String(), "hunter2") {
+			t.Errorf("a secret shows: %s", text.String())
 		}
 		for _, canary := range []string{"canary-argument", "canary-answer", "canary-result", "You are Ann.", "Do the errand."} {
 			if strings.Contains(text.String(), canary) != (captured == "true") {

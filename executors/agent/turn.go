@@ -77,7 +77,7 @@ func (w *work) use(ctx context.Context, c model.ToolCall) (tools.Answer, error) 
 	w.call.Tell(executors.Piece{Kind: executors.PieceToolCall, Agent: w.agent.Name, Name: c.Name, Text: string(c.Arguments)})
 	ctx, span := w.startTool(ctx, w.agent, w.specOf(c.Name), c)
 	answer, err := w.agent.Tools.Use(ctx, c)
-	endTool(span, answer, err)
+	w.endTool(span, answer, err)
 	if err != nil {
 		return answer, err
 	}

@@ -51,6 +51,16 @@ func fields(t *testing.T, outcome *executors.Outcome) (all map[string]json.RawMe
 	return all
 }
 
+// TestADemonstrationIsJSON whatever the model is called.
+func TestADemonstrationIsJSON(t *testing.T) {
+	t.Parallel()
+	call, _ := conformance.Call(t, `{"model":"a\u007f\u0007\ue000\"b","messages":[{"role":"user","content":"x"}]}`)
+	value, _ := executor(t, modeltest.Start(t)).Demo(call)
+	if text, err := json.Marshal(value); err != nil {
+		t.Errorf("got %s, %v", text, err)
+	}
+}
+
 // TestTheResultIsThatOfTheSpec (8.10), over both formats, streamed and not.
 func TestTheResultIsThatOfTheSpec(t *testing.T) {
 	t.Parallel()

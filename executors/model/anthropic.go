@@ -204,13 +204,13 @@ type anthropicBlock struct {
 }
 
 type anthropicMessage struct {
-	Type    string           `json:"type"`
-	ID      string           `json:"id"`
-	Model   string           `json:"model"`
-	Content []anthropicBlock `json:"content"`
-	Stop    string           `json:"stop_reason"`
-	Usage   *anthropicUsage  `json:"usage"`
-	Error   json.RawMessage  `json:"error"`
+	Type    string              `json:"type"`
+	ID      string              `json:"id"`
+	Model   string              `json:"model"`
+	Content few[anthropicBlock] `json:"content"`
+	Stop    string              `json:"stop_reason"`
+	Usage   *anthropicUsage     `json:"usage"`
+	Error   json.RawMessage     `json:"error"`
 }
 
 // into takes what an event says over what those before it said: numbers are of the whole message.

@@ -20,6 +20,7 @@ const (
 	maxChoices = 16
 	maxDepth   = 200 // levels of JSON
 	maxTokens  = 1 << 40
+	maxParts   = 4096 // of a list in an answer: each takes more room here than in its text
 )
 
 var errShape = errors.New("it has another form than the format says")
@@ -45,6 +46,23 @@ type choice struct {
 type toolCall struct {
 	id, name  string
 	arguments strings.Builder
+}
+
+// few is a list of an answer, which is refused before it is made if it is long.
+type few[T any] []T
+
+// errParts is about a list of more than [maxParts].
+var errParts = fmt.Errorf("it has a list of more than %d parts", maxParts)
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (f *few[T]) UnmarshalJSON(text []byte) error {
+	n := 0
+	for range rawjson.Elements(text) {
+		if n++; n > maxParts {
+			return errParts
+		}
+	}
+	return json.Unmarshal(text, (*[]T)(f))
 }
 
 // count is a number of tokens, whatever a service writes: not below 0, and not beyond reason.
@@ -220,6 +238,9 @@ func unmarshal(text []byte, to any) error {
 	if err := json.Unmarshal(text, to); err != nil {
 		if _, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			return errShape
+		}
+		if errors.Is(err, errParts) {
+			return errParts
 		}
 		return errors.New("it is not JSON")
 	}

@@ -3,6 +3,7 @@ package model_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -124,5 +125,28 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	_, err := b.session(model.Options{Key: "k", BaseURL: from}).Ask(t.Context(), say("Hi"))
 	if !executors.IsPermanent(err) || !strings.Contains(err.Error(), "307: a redirect, which is not followed") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestLongListsAreRefused before they are made: an element of some bytes would take a hundred here.
+func TestLongListsAreRefused(t *testing.T) {
+	many := strings.Repeat("{},", 2<<20) + "{}"
+	for name, row := range map[string]struct{ api, body string }{
+		"choices":    {"openai", `{"choices":[` + many + `]}`},
+		"tool calls": {"openai", `{"choices":[{"message":{"tool_calls":[` + many + `]}}]}`},
+		"blocks":     {"anthropic", `{"type":"message","content":[` + many + `]}`},
+	} {
+		b := newBench(t, model.Config{})
+		o := model.Options{Key: "k", BaseURL: raw(t, asJSON, row.body), API: row.api}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := b.session(o).Ask(t.Context(), say("Hi"))
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), "a list of more than 4096 parts") {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 200 { // twice the answer, as it is asked for again
+			t.Errorf("%s: took %d MiB", name, took)
+		}
 	}
 }

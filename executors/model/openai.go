@@ -152,31 +152,35 @@ func (u *openAIUsage) into(d *draft) {
 
 // openAIMessage is a message, or what an event adds to one.
 type openAIMessage struct {
-	Content *string `json:"content"`
-	Refusal *string `json:"refusal"`
-	Calls   []struct {
-		Index    *int   `json:"index"`
-		ID       string `json:"id"`
-		Function struct {
-			Name      string `json:"name"`
-			Arguments string `json:"arguments"`
-		} `json:"function"`
-	} `json:"tool_calls"`
+	Content *string         `json:"content"`
+	Refusal *string         `json:"refusal"`
+	Calls   few[openAICall] `json:"tool_calls"`
+}
+
+type openAICall struct {
+	Index    *int   `json:"index"`
+	ID       string `json:"id"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
 }
 
 // openAIAnswer is a completion, or an event of one.
 type openAIAnswer struct {
-	ID      string `json:"id"`
-	Model   string `json:"model"`
-	Created count  `json:"created"`
-	Choices []struct {
-		Index   int            `json:"index"`
-		Message *openAIMessage `json:"message"`
-		Delta   *openAIMessage `json:"delta"`
-		Finish  *string        `json:"finish_reason"`
-	} `json:"choices"`
-	Usage *openAIUsage    `json:"usage"`
-	Error json.RawMessage `json:"error"`
+	ID      string            `json:"id"`
+	Model   string            `json:"model"`
+	Created count             `json:"created"`
+	Choices few[openAIChoice] `json:"choices"`
+	Usage   *openAIUsage      `json:"usage"`
+	Error   json.RawMessage   `json:"error"`
+}
+
+type openAIChoice struct {
+	Index   int            `json:"index"`
+	Message *openAIMessage `json:"message"`
+	Delta   *openAIMessage `json:"delta"`
+	Finish  *string        `json:"finish_reason"`
 }
 
 func (a *openAIAnswer) into(d *draft) {

@@ -18,8 +18,8 @@ import (
 // captureContent is the variable by which an operator lets spans hold what is said (OpenTelemetry's GenAI conventions).
 const captureContent = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
-// captures reports whether spans hold what is said.
-func captures() bool {
+// Captures reports whether spans hold what is said.
+func Captures() bool {
 	switch os.Getenv(captureContent) {
 	case "true", "True", "TRUE", "span_only", "span_and_event", "SPAN_ONLY", "SPAN_AND_EVENT":
 		return true
@@ -63,7 +63,7 @@ func (s *Session) begin(ctx context.Context, q *question) (context.Context, trac
 	if q.Schema != nil {
 		span.SetAttributes(attribute.String("gen_ai.output.type", "json"))
 	}
-	if captures() {
+	if Captures() {
 		span.SetAttributes(attribute.String("gen_ai.input.messages", s.content(q.Messages)))
 	}
 	return ctx, span
@@ -83,7 +83,7 @@ func (s *Session) end(span trace.Span, d *draft, resp *Response, err error) {
 		if resp.Finish != "" {
 			span.SetAttributes(attribute.StringSlice("gen_ai.response.finish_reasons", []string{resp.Finish}))
 		}
-		if captures() {
+		if Captures() {
 			span.SetAttributes(attribute.String("gen_ai.output.messages", s.content([]Message{resp.Message})))
 		}
 	}
@@ -122,22 +122,27 @@ func (s *Session) content(messages []Message) string {
 		Role  Role   `json:"role"`
 		Parts []part `json:"parts"`
 	}
-	redact := s.redactor()
+	redact := func(text string) string {
+		if text = s.redactor().Text(text); s.call.Redact != nil {
+			text = s.call.Redact(text)
+		}
+		return text
+	}
 	out := make([]message, len(messages))
 	for i := range messages {
 		m := &messages[i]
 		out[i] = message{Role: m.Role, Parts: []part{}}
 		if m.Role == ToolRole {
-			out[i].Parts = append(out[i].Parts, part{Type: "tool_call_response", ID: m.CallID, Response: short(redact.Text(m.Text()))})
+			out[i].Parts = append(out[i].Parts, part{Type: "tool_call_response", ID: m.CallID, Response: short(redact(m.Text()))})
 			continue
 		}
 		for _, p := range m.Parts {
 			if p.Text != "" {
-				out[i].Parts = append(out[i].Parts, part{Type: "text", Content: short(redact.Text(p.Text))})
+				out[i].Parts = append(out[i].Parts, part{Type: "text", Content: short(redact(p.Text))})
 			}
 		}
 		for _, c := range m.Calls {
-			out[i].Parts = append(out[i].Parts, part{Type: "tool_call", ID: c.ID, Name: c.Name, Arguments: short(redact.Text(string(c.Arguments)))})
+			out[i].Parts = append(out[i].Parts, part{Type: "tool_call", ID: c.ID, Name: c.Name, Arguments: short(redact(string(c.Arguments)))})
 		}
 	}
 	text, _ := json.Marshal(out) // texts

@@ -28,8 +28,9 @@ func TestSpans(t *testing.T) {
 			s.Play("m", modeltest.Script{Turns: []modeltest.Turn{
 				{Text: "The key is " + s.Key(), Usage: &modeltest.Usage{Prompt: 9, Completion: 4, Cached: 3}}, {Fault: modeltest.FaultRate, EchoKey: true}}})
 			b := newBench(t, model.Config{})
+			b.call.Redact = func(text string) string { return strings.ReplaceAll(text, "hunter2", "***") } // a secret of the inputs
 			session := b.session(w.at(s))
-			r := say("A secret question", "openai/m")
+			r := say("A secret question of hunter2", "openai/m")
 			r.Stream, r.Agent, r.MaxTokens = w.stream, "guide", 50
 			if _, err := session.Ask(t.Context(), r); err != nil {
 				t.Fatal(err)
@@ -55,7 +56,7 @@ func TestSpans(t *testing.T) {
 				t.Errorf("%s: got %s, %s, %v, %v", w.name, spans[0].Name(), spans[0].SpanKind(), bad, spans[1].Status())
 			}
 			all := fmt.Sprint(good, bad, spans[1].Status())
-			if strings.Contains(all, s.Key()) {
+			if strings.Contains(all, s.Key()) || strings.Contains(all, "hunter2") {
 				t.Errorf("%s: shows the key: %s", w.name, all)
 			}
 			if has := strings.Contains(all, "A secret question") && strings.Contains(all, "The key is ***"); has != (content == "true") {

@@ -87,7 +87,8 @@ func Generate(ctx context.Context, svc Service, opts GenerateOptions) (*Generate
 	if err != nil {
 		return nil, err
 	}
-	sub, err := svc.Submit(ctx, SubmitOptions{UserID: opts.UserID}, func(yield func(*dag.Task, error) bool) { yield(task, nil) })
+	// Its tree's own deadline ends it also while it waits for a worker, if whoever waits for it is killed.
+	sub, err := svc.Submit(ctx, SubmitOptions{UserID: opts.UserID, Timeout: opts.Timeout + abandoned}, func(yield func(*dag.Task, error) bool) { yield(task, nil) })
 	if err != nil {
 		return nil, err
 	}
@@ -96,11 +97,11 @@ func Generate(ctx context.Context, svc Service, opts GenerateOptions) (*Generate
 	}
 	waiting, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
-	err = waitFor(waiting, svc, sub.TreeID)
-	if waiting.Err() != nil {
-		return nil, abandon(ctx, svc, sub.TreeID)
-	}
-	if err != nil {
+	if err = waitFor(waiting, svc, sub.TreeID); err != nil {
+		abandoned := abandon(ctx, svc, sub.TreeID)
+		if waiting.Err() != nil {
+			err = abandoned
+		}
 		return nil, err
 	}
 	out, err := generated(ctx, svc, sub.TreeID)
@@ -121,6 +122,8 @@ func (o *GenerateOptions) task() (*dag.Task, error) {
 	switch {
 	case strings.TrimSpace(o.Requirement) == "":
 		return nil, &InvalidArgumentError{Field: "requirement", Reason: "is required"}
+	case o.Temperature != nil && !(*o.Temperature >= 0 && *o.Temperature <= 2): // NaN, too
+		return nil, &InvalidArgumentError{Field: "temperature", Reason: "must be a number from 0 to 2"}
 	case o.Timeout < 0 || o.Timeout > MaxGenerateTimeout:
 		return nil, &InvalidArgumentError{Field: "timeout", Reason: fmt.Sprintf("must be at most %g seconds", MaxGenerateTimeout.Seconds())}
 	case o.Timeout == 0:
@@ -158,7 +161,7 @@ const abandoned = 10 * time.Second
 // watchAgain is how often the waiting for a task is begun anew after a failure.
 const watchAgain = 5
 
-// waitFor waits until a tree's execution has ended.
+// waitFor waits until a tree's execution has ended; nil says that it has.
 func waitFor(ctx context.Context, svc Service, id string) (err error) {
 	after := int64(0)
 	for tries := range watchAgain {
@@ -175,8 +178,11 @@ func waitFor(ctx context.Context, svc Service, id string) (err error) {
 			}
 			after = max(after, event.Sequence)
 		}
-		if ctx.Err() != nil || err == nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err == nil {
+			return nil
 		}
 	}
 	return err
@@ -184,16 +190,22 @@ func waitFor(ctx context.Context, svc Service, id string) (err error) {
 
 // abandon cancels a generation that nobody waits for any more, and says how far it had come.
 func abandon(ctx context.Context, svc Service, id string) error {
-	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
+	const within = 5 * time.Second // for each step
 	status, why := dag.StatusInProgress, ""
-	if e, err := svc.Why(after, id); err == nil {
-		status = e.State.Status()
-		if status == dag.StatusPending {
-			why = " (" + e.Summary + ")"
+	if ctx.Err() == nil { // somebody is told
+		asking, cancel := context.WithTimeout(ctx, within)
+		e, err := svc.Why(asking, id)
+		cancel()
+		if err == nil {
+			status = e.State.Status()
+			if status == dag.StatusPending {
+				why = " (" + e.Summary + ")"
+			}
 		}
 	}
-	_, _ = svc.Cancel(after, id, CancelOptions{Reason: "nobody waits for it any more"}) // it ends by its own timeout otherwise
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer cancel()
+	_, _ = svc.Cancel(after, id, CancelOptions{Reason: "nobody waits for it any more"}) // its deadline ends it otherwise
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -126,7 +126,7 @@ func rename(t *dag.Task, renamed []string) json.RawMessage {
 	if d.Decode(&inputs) != nil {
 		return t.Inputs
 	}
-	r := renaming{pairs: renamed, changed: false}
+	r := newRenaming(renamed)
 	for name, value := range inputs {
 		if text, ok := value.(string); ok && strings.HasSuffix(name, "_from") {
 			inputs[name] = r.pointer(text)
@@ -146,7 +146,26 @@ func rename(t *dag.Task, renamed []string) json.RawMessage {
 // renaming replaces references in values.
 type renaming struct {
 	pairs   []string // old, new, old, new
+	ids     map[string]string
+	quoted  *strings.Replacer
+	values  *regexp.Regexp
 	changed bool
+}
+
+func newRenaming(pairs []string) *renaming {
+	r := &renaming{pairs: pairs, ids: map[string]string{}}
+	var quoted, ids []string
+	for k := 0; k < len(pairs); k += 2 {
+		for _, quote := range []string{`'`, `"`, "`"} {
+			quoted = append(quoted, quote+pairs[k]+quote, quote+pairs[k+1]+quote)
+		}
+		ids = append(ids, regexp.QuoteMeta(pairs[k]))
+		r.ids[pairs[k]] = pairs[k+1]
+	}
+	slices.SortFunc(ids, func(a, b string) int { return len(b) - len(a) }) // "a.b" before "a", which it begins like
+	r.quoted = strings.NewReplacer(quoted...)
+	r.values = regexp.MustCompile(`(\{\{\s*)(` + strings.Join(ids, "|") + `)(\s*[.}])`)
+	return r
 }
 
 // pointer replaces the first step of a JSON pointer.
@@ -165,15 +184,12 @@ func (r *renaming) pointer(text string) string {
 func (r *renaming) texts(value any) any {
 	switch v := value.(type) {
 	case string:
-		text := v
-		for k := 0; k < len(r.pairs); k += 2 {
-			for _, quote := range []string{`'`, `"`, "`"} {
-				text = strings.ReplaceAll(text, quote+r.pairs[k]+quote, quote+r.pairs[k+1]+quote)
-			}
-			if strings.Contains(text, "{{") {
-				value := regexp.MustCompile(`\{\{(\s*)` + regexp.QuoteMeta(r.pairs[k]) + `(\s*[.}])`)
-				text = value.ReplaceAllString(text, "{{${1}"+r.pairs[k+1]+"${2}")
-			}
+		text := r.quoted.Replace(v)
+		if strings.Contains(text, "{{") {
+			text = r.values.ReplaceAllStringFunc(text, func(found string) string {
+				part := r.values.FindStringSubmatch(found)
+				return part[1] + r.ids[part[2]] + part[3]
+			})
 		}
 		r.changed = r.changed || text != v
 		return text

@@ -76,8 +76,9 @@ func (j *judge) instruction(requirement string) string {
 }
 
 // question is the requirement. It is fenced, as it may come from elsewhere: what it says is what to build, not how to answer.
+// Marks in it are replaced and not taken out, as what stands around one could be another.
 func question(requirement string) string {
-	return "The requirement:\n<<<\n" + strings.NewReplacer("<<<", "", ">>>", "").Replace(requirement) + "\n>>>\nAnswer with the JSON array alone."
+	return "The requirement:\n<<<\n" + strings.NewReplacer("<<<", "«", ">>>", "»").Replace(requirement) + "\n>>>\nAnswer with the JSON array alone."
 }
 
 // complaint tells a model what is wrong with its answer.

@@ -100,6 +100,14 @@ func TestOperations(t *testing.T) {
 	}
 }
 
+// TestAnswersOfOthers: what a server says to requests that nobody made is no answer to those that somebody did.
+func TestAnswersOfOthers(t *testing.T) {
+	got, _, err := run(t.Context(), t, newExecutor(nil), program("strangers", nil))
+	if err != nil || string(got.Result) != `{"content":[{"text":"strangers","type":"text"}]}` {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 func TestListsHaveAllPages(t *testing.T) {
 	s := web(t) // with pages of four
 	got, _, err := run(t.Context(), t, newExecutor(nil), remote(s.URL+"/mcp", object{"operation": "list_tools"}))

@@ -197,6 +197,17 @@ func rawAnswer(mode string, id any, method, cursor string, token any) {
 	switch mode {
 	case "endless":
 		say("result", object{"tools": []object{{"name": "t" + cursor, "inputSchema": object{"type": "object"}}}, "nextCursor": cursor + "x"})
+	case "twins":
+		say("result", object{"tools": []object{{"name": "a"}, {"name": "a", "description": "another"}, {"name": "a"}, {"name": "a b"}, {"name": "a.b"}, {"name": "a_b"}, {"name": "a/b"}, {"name": ""}, {"name": ""}}})
+	case "strangers": // answers that nobody asked for, before the one that is
+		for _, id := range []string{"999999", "null", `"1"`, "1.5", "-1", "true", `{"a":1}`, "[1]", "1e999", `""`} {
+			fmt.Printf(`{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"another's"}]}}`+"\n", id)
+		}
+		fmt.Println(`[{"jsonrpc":"2.0","id":1,"result":{}}]`)
+		fmt.Println(`{"jsonrpc":"1.0","id":1,"result":{}}`)
+		fmt.Println(`{"jsonrpc":"2.0","method":"notifications/progress","params":[1]}`)
+		say("result", object{"content": []object{{"type": "text", "text": mode}}})
+		say("result", object{"content": []object{{"type": "text", "text": "again"}}})
 	case "circular":
 		say("result", object{"tools": []object{}, "nextCursor": "again"})
 	case "floods":

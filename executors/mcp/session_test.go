@@ -120,3 +120,23 @@ func TestASessionEndsWithItsContext(t *testing.T) {
 	}
 	_ = s.Close()
 }
+
+// TestToolsHaveNamesOfTheirOwn, whatever the server calls them: a model's service refuses a request whose tools have the same name.
+func TestToolsHaveNamesOfTheirOwn(t *testing.T) {
+	s, _ := open(t.Context(), t, mcp.Server{Transport: mcp.Stdio, Command: os.Args[:1], Env: map[string]string{serverMode: "twins"}})
+	defer s.Close()
+	all, err := s.Tools(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, tool := range all {
+		if seen[tool.Name] || !regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`).MatchString(tool.Name) {
+			t.Errorf("there is %q twice, or no model takes it", tool.Name)
+		}
+		seen[tool.Name] = true
+	}
+	if len(all) != 5 || !seen["a"] || !seen["a_b"] { // a, and four of like names; not the same again, and none without a name
+		t.Errorf("got %+v", all)
+	}
+}

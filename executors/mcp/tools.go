@@ -53,7 +53,12 @@ func (s *Session) Tools(ctx context.Context) ([]model.Tool, error) {
 	defer s.mu.Unlock()
 	s.tools, s.names = known, map[string]string{}
 	tools := make([]model.Tool, 0, len(known))
+	seen := map[string]bool{}
 	for _, t := range known {
+		if t.Name == "" || seen[t.Name] {
+			continue // it can't be called, or is the one before
+		}
+		seen[t.Name] = true
 		name := s.unique(t.Name)
 		s.names[name] = t.Name
 		schema := t.Schema
@@ -77,12 +82,15 @@ func (s *Session) unique(name string) string {
 		}
 		return '_'
 	}, whole)
-	if _, taken := s.names[plain]; plain != "" && len(plain) <= maxName && !taken {
-		return plain
-	}
-	sum := sha256.Sum256([]byte(whole))
 	const tail = 8
-	return plain[:min(len(plain), maxName-tail-1)] + "_" + hex.EncodeToString(sum[:tail/2])
+	unique := plain
+	for n := 0; ; n++ {
+		if _, taken := s.names[unique]; len(unique) <= maxName && !taken {
+			return unique
+		}
+		sum := sha256.Sum256(append([]byte(whole), make([]byte, n)...)) // another one if a server has a name that looks like it
+		unique = plain[:min(len(plain), maxName-tail-1)] + "_" + hex.EncodeToString(sum[:tail/2])
+	}
 }
 
 // Answer is what a tool answered.

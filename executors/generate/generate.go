@@ -53,7 +53,7 @@ func New(cfg Config, open Opener, own func() []executors.Description) *Executor 
 	}
 	cfg.Provider = cmp.Or(cfg.Provider, "openai")
 	cfg.OpenAIModel = cmp.Or(cfg.OpenAIModel, "gpt-4o")
-	cfg.AnthropicModel = cmp.Or(cfg.AnthropicModel, "claude-3-5-sonnet-20241022")
+	cfg.AnthropicModel = cmp.Or(cfg.AnthropicModel, retired)
 	return &Executor{cfg, open, own}
 }
 
@@ -138,6 +138,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if g.request, err = e.cfg.request(in); err != nil {
 		return nil, err
 	}
+	g.others = e.cfg.others(in)
 	if err := g.begin(ctx, e.open); err != nil {
 		return nil, fmt.Errorf("Failed to create LLM client: %w", err)
 	}
@@ -156,17 +157,28 @@ func (g *generation) begin(ctx context.Context, open Opener) (err error) {
 	g.asker, err = open(g.call, model.Options{
 		ID: ID, Meter: g.in.limits.Meter(g.call.Spent), Key: g.in.APIKey, BaseURL: g.in.APIBase, API: g.in.API,
 	})
-	if checks, ok := g.asker.(interface {
+	checks, ok := g.asker.(interface {
 		Check(context.Context, *model.Request) error
-	}); ok && err == nil {
-		g.prompt()
-		err = checks.Check(ctx, g.request)
+	})
+	if !ok || err != nil {
+		return err
 	}
-	if err != nil && strings.Contains(err.Error(), ": no key of ") {
-		err = fmt.Errorf("LLM API key not found: %w", err)
+	g.prompt()
+	if err = checks.Check(ctx, g.request); err == nil || !strings.Contains(err.Error(), noKeyOf) {
+		return err
 	}
-	return err
+	if len(g.others) > 0 {
+		chosen := g.request.Models
+		if g.request.Models = g.others; checks.Check(ctx, g.request) == nil {
+			return nil
+		}
+		g.request.Models = chosen
+	}
+	return fmt.Errorf("LLM API key not found: %w", err)
 }
+
+// noKeyOf is in the text about a model whose service has no key.
+const noKeyOf = ": no key of "
 
 // prompt is what the model is told first.
 func (g *generation) prompt() {
@@ -189,22 +201,47 @@ func (e *Executor) catalogue(ctx context.Context, call *executors.Call) []execut
 	return e.own()
 }
 
+// byDefault are the models of a service that has a default. A retired one is followed by its successor, which is asked if the service does not
+// know it any more.
+func (c *Config) byDefault(provider string) []string {
+	name := map[string]string{"openai": c.OpenAIModel, "anthropic": c.AnthropicModel}[provider]
+	switch name {
+	case "":
+		return nil
+	case retired:
+		return []string{"anthropic/" + retired, "anthropic/" + successor}
+	}
+	return []string{provider + "/" + strings.TrimPrefix(name, provider+"/")}
+}
+
+const (
+	retired   = "claude-3-5-sonnet-20241022" // the protocol's default
+	successor = "claude-sonnet-4-5"
+)
+
+// others are the default models of the other one of the two services that have some, for a task that chooses none: they are asked where only that
+// service has a key.
+func (c *Config) others(in *input) []string {
+	if strings.TrimSpace(in.Model) != "" || strings.TrimSpace(in.Provider) != "" {
+		return nil
+	}
+	return c.byDefault(map[string]string{"openai": "anthropic", "anthropic": "openai"}[c.Provider])
+}
+
 // request is what the model is asked with, without messages.
 func (c *Config) request(in *input) (*model.Request, error) {
 	name, provider := strings.TrimSpace(in.Model), strings.TrimSpace(in.Provider)
+	models := []string{name}
 	switch {
 	case name == "":
 		provider = cmp.Or(provider, c.Provider)
-		if name = map[string]string{"openai": c.OpenAIModel, "anthropic": c.AnthropicModel}[provider]; name == "" {
+		if models = c.byDefault(provider); models == nil {
 			return nil, executors.Invalid(ID, fmt.Sprintf("model is required in inputs: there is no default for the provider %s", quoted(provider)))
 		}
-		fallthrough
-	case provider != "":
-		if !strings.HasPrefix(name, provider+"/") {
-			name = provider + "/" + name
-		}
+	case provider != "" && !strings.HasPrefix(name, provider+"/"):
+		models[0] = provider + "/" + name
 	}
-	return &model.Request{Models: []string{name}, Temperature: in.Temperature, MaxTokens: in.MaxTokens, Agent: "generate"}, nil
+	return &model.Request{Models: models, Temperature: in.Temperature, MaxTokens: in.MaxTokens, Agent: "generate"}, nil
 }
 
 // generation is one attempt.
@@ -214,6 +251,7 @@ type generation struct {
 	judge   judge
 	asker   model.Asker
 	request *model.Request
+	others  []string // models that are asked if that of request has no key
 
 	usage executors.Usage
 	model string
@@ -273,7 +311,7 @@ func (g *generation) read(answer *model.Response) (*tree, error) {
 		if answer.Finish == "length" {
 			err = fmt.Errorf("the answer was cut off after %d tokens: set max_tokens higher, or ask for less (%w)", g.in.MaxTokens, err)
 		}
-		return nil, fmt.Errorf("Failed to parse LLM response: %w", err)
+		return nil, executors.WithDetail(fmt.Errorf("Failed to parse LLM response: %w", err), cut(answer.Message.Text(), maxQuotedBytes))
 	}
 	g.tasks = array
 	t, err := g.judge.check(array)

@@ -20,10 +20,16 @@ import (
 // onWire is an executor whose providers are a test server: the operator's addresses, with the operator's key.
 func onWire(t testing.TB, s *modeltest.Server, key string) *generate.Executor {
 	t.Helper()
-	env := map[string]string{"OPENAI_BASE_URL": s.OpenAI(), "ANTHROPIC_BASE_URL": s.Anthropic(), "LLM_API_KEY": key}
+	return onWireWith(t, s, generate.Config{}, map[string]string{"LLM_API_KEY": key})
+}
+
+// onWireWith is one with such settings and keys.
+func onWireWith(t testing.TB, s *modeltest.Server, cfg generate.Config, env map[string]string) *generate.Executor {
+	t.Helper()
+	env["OPENAI_BASE_URL"], env["ANTHROPIC_BASE_URL"] = s.OpenAI(), s.Anthropic()
 	models := model.New(model.Config{LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok && v != "" }}, network.New(network.Config{}), nil)
 	t.Cleanup(func() { _ = models.Close() })
-	return generate.New(generate.Config{}, func(call *executors.Call, o model.Options) (model.Asker, error) { return models.Session(call, o) }, catalogue)
+	return generate.New(cfg, func(call *executors.Call, o model.Options) (model.Asker, error) { return models.Session(call, o) }, catalogue)
 }
 
 // ask generates over a wire.
@@ -122,6 +128,39 @@ func TestNothingIsAskedWithoutAKey(t *testing.T) {
 	_, err := onWire(t, s, "").Run(t.Context(), call)
 	if err == nil || !strings.HasPrefix(err.Error(), "Failed to create LLM client: LLM API key not found") || !executors.IsPermanent(err) || len(s.Requests()) > 0 {
 		t.Errorf("got %v after %d requests", err, len(s.Requests()))
+	}
+}
+
+func TestTheOtherServiceIsAskedIfItAloneHasAKey(t *testing.T) {
+	s := modeltest.Start(t)
+	s.Play("claude-sonnet-4-5", modeltest.Script{Turns: []modeltest.Turn{{Text: good, Times: -1}}})
+	s.Play("gpt-4o", modeltest.Script{Turns: []modeltest.Turn{{Text: good, Times: -1}}})
+	for _, row := range []struct{ key, provider, inputs, want string }{
+		{"ANTHROPIC_API_KEY", "", `{"requirement": "x"}`, "claude-sonnet-4-5-20250929"}, // as the protocol's default is known no more
+		{"OPENAI_API_KEY", "anthropic", `{"requirement": "x"}`, "gpt-4o-2024-08-06"},
+		{"ANTHROPIC_API_KEY", "", `{"requirement": "x", "llm_provider": "openai"}`, ""},
+		{"ANTHROPIC_API_KEY", "", `{"requirement": "x", "model": "gpt-4o"}`, ""},
+		{"GROQ_API_KEY", "", `{"requirement": "x"}`, ""},
+	} {
+		call, _ := conformance.Call(t, row.inputs)
+		outcome, err := onWireWith(t, s, generate.Config{Provider: row.provider}, map[string]string{row.key: s.Key()}).Run(t.Context(), call)
+		if row.want == "" {
+			if err == nil || !strings.Contains(err.Error(), "LLM API key not found: ") || !strings.Contains(err.Error(), "no key of openai") {
+				t.Errorf("%s, %s: got %v", row.key, row.inputs, err)
+			}
+			continue
+		}
+		if err != nil || outcome.Value().(*generate.Result).Model != row.want {
+			t.Errorf("%s: got %+v, %v, want %s", row.key, outcome.Value(), err, row.want)
+		}
+	}
+}
+
+func TestAnAnswerThatIsNoTreeIsInTheDetail(t *testing.T) {
+	s := modeltest.Start(t)
+	s.Play("*", modeltest.Script{Turns: []modeltest.Turn{{Text: "I would rather not.", Times: -1}}})
+	if _, err := ask(t, s, `{"requirement": "x"}`); err == nil || executors.DetailOf(err) != "I would rather not." {
+		t.Errorf("got %v with %q", err, executors.DetailOf(err))
 	}
 }
 

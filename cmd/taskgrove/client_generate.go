@@ -56,8 +56,13 @@ func (f *generateFlags) run(ctx context.Context, s *session, text string) error 
 	if err := f.read(text); err != nil {
 		return codedError{err, exitUsage}
 	}
+	task := ""
+	f.Started = func(id string) { task = id }
 	got, err := s.Generate(ctx, f.Requirement)
 	if err != nil {
+		if task != "" {
+			_ = s.note("\"taskgrove get %s\" shows what was asked, and what came of it", task)
+		}
 		return err
 	}
 	for _, w := range got.Warnings {

@@ -84,12 +84,18 @@ func TestTracesAreSent(t *testing.T) {
 		"traces have their own":   {map[string]string{"ENDPOINT": overGRPC, "TRACES_ENDPOINT": overHTTP.URL + "/here", "TRACES_PROTOCOL": "http/protobuf"}, "/here  work"},
 		"the protocol of traces":  {map[string]string{"ENDPOINT": overGRPC, "PROTOCOL": "http/protobuf", "TRACES_PROTOCOL": "grpc"}, "grpc work"},
 		"the endpoint of traces":  {map[string]string{"TRACES_ENDPOINT": overGRPC}, "grpc work"},
+		"turned off":              {map[string]string{"ENDPOINT": overGRPC, "OTEL_TRACES_EXPORTER": "none"}, ""},
+		"all turned off":          {map[string]string{"ENDPOINT": overGRPC, "OTEL_SDK_DISABLED": "True"}, ""},
+		"turned on by name":       {map[string]string{"ENDPOINT": overGRPC, "OTEL_TRACES_EXPORTER": "otlp", "OTEL_SDK_DISABLED": "false"}, "grpc work"},
 		"an empty one counts not": {map[string]string{"ENDPOINT": overGRPC, "TRACES_PROTOCOL": ""}, "grpc work"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r.came = nil
 			for _, name := range []string{"ENDPOINT", "PROTOCOL", "HEADERS", "TRACES_ENDPOINT", "TRACES_PROTOCOL"} {
 				t.Setenv("OTEL_EXPORTER_OTLP_"+name, row.env[name])
+			}
+			for _, name := range []string{"OTEL_TRACES_EXPORTER", "OTEL_SDK_DISABLED"} {
+				t.Setenv(name, row.env[name])
 			}
 			otel.SetTracerProvider(noop.NewTracerProvider())
 			tele, err := newTelemetry(t.Context(), "test", slog.New(slog.DiscardHandler))
@@ -118,6 +124,7 @@ func TestWrongVariablesOfTracesAreRefused(t *testing.T) {
 		"another protocol":  {"http://localhost:4318", "OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", `OTEL_EXPORTER_OTLP_PROTOCOL must be grpc or http/protobuf, not "http/json"`},
 		"that of traces":    {"http://localhost:4318", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "GRPC", `OTEL_EXPORTER_OTLP_TRACES_PROTOCOL must be grpc or http/protobuf, not "GRPC"`},
 		"no URL":            {"localhost:4317", "OTEL_EXPORTER_OTLP_PROTOCOL", "", "OTEL_EXPORTER_OTLP_ENDPOINT must be an http:// or https:// URL"},
+		"another exporter":  {"http://localhost:4318", "OTEL_TRACES_EXPORTER", "zipkin", `OTEL_TRACES_EXPORTER must be otlp or none, not "zipkin"`},
 		"no URL for traces": {"", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "tempo", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT must be an http:// or https:// URL"},
 	} {
 		t.Run(name, func(t *testing.T) {

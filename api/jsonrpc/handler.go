@@ -146,6 +146,7 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 		x := &exchange{svc: h.on(r), w: w, r: r, single: !batch && !calls[0].notification, id: calls[0].id, release: release}
 		x.key = r.Header.Get("Idempotency-Key")
 		if batch {
+			x.release = func() {} // its other calls still hold the body
 			h.answerBatch(x, noun, methods, calls)
 			return
 		}

@@ -2,6 +2,7 @@ package jsonrpc_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
@@ -238,6 +240,34 @@ func TestBodyIsBounded(t *testing.T) {
 	}
 	if status, _, answer := s.post("/tasks", `{"method":"tasks.list"}`); status != 200 {
 		t.Errorf("after them: got HTTP %d %s: their share was not given back", status, answer)
+	}
+}
+
+// TestABatchThatWaitsKeepsItsShare: the calls after the one that waits still hold the batch's body.
+func TestABatchThatWaitsKeepsItsShare(t *testing.T) {
+	t.Parallel()
+	s := serve(t, jsonrpc.Config{MaxBodyBytes: 1000, MaxBodiesBytes: 1000})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	batch := `[{"jsonrpc":"2.0","id":1,"method":"tasks.generate","params":{"requirement":"x"}},{"jsonrpc":"2.0","id":2,"method":"` + strings.Repeat("x", 700) + `"}]`
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, s.url+"/tasks", strings.NewReader(batch))
+	go func() {
+		if res, err := http.DefaultClient.Do(req); err == nil {
+			res.Body.Close()
+		}
+	}()
+	for waits := false; !waits; { // until the first call does
+		page, err := s.svc.Tasks(t.Context(), coordinator.TaskFilter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if waits = len(page.Items) > 0; !waits {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	time.Sleep(50 * time.Millisecond) // a share that is given back is so at about the same time
+	if status, _, answer := s.post("/tasks", `{"jsonrpc":"2.0","id":1,"method":"`+strings.Repeat("x", 700)+`"}`); status != http.StatusServiceUnavailable {
+		t.Errorf("got HTTP %d %s", status, answer)
 	}
 }
 

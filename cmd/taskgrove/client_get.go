@@ -146,6 +146,15 @@ func writeAttempts(w io.Writer, attempts []client.Attempt, now time.Time) {
 				cmp.Or(shownTime(a.StartedAt), "-"), cmp.Or(took(a.StartedAt, a.FinishedAt, now), "-"), usage, oneLine(a.Error)+stopped(&a))
 		}
 	})
+	writeDetail(w, &attempts[len(attempts)-1])
+}
+
+// writeDetail writes what an attempt told of its failure beside the error, such as a stack, or a model's answer; nothing when there is none.
+func writeDetail(w io.Writer, a *client.Attempt) {
+	if a.Detail == "" {
+		return
+	}
+	fmt.Fprintf(w, "detail of attempt %d:\n%s\n", a.Number, harmless(string(indented([]byte(strings.TrimRight(a.Detail, "\n")))), "\n\t"))
 }
 
 // writeValue writes JSON under a heading; nothing when there is none.

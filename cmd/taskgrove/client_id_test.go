@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/client"
 )
 
 // submitted submits a document and fails the test if it is not taken.
@@ -81,6 +84,19 @@ func TestGetShowsTimesInputsAndAttempts(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("exit %d, want %q in\n%s%s", code, want, out, note)
 		}
+	}
+}
+
+func TestGetShowsTheDetailOfTheLastAttempt(t *testing.T) {
+	var out strings.Builder
+	writeAttempts(&out, []client.Attempt{{Number: 1, Detail: "old"}, {Number: 2, Error: "boom", Detail: "Traceback:\n\tline 1\x1b[2J\n"}}, time.Now())
+	if !strings.HasSuffix(out.String(), "boom\ndetail of attempt 2:\nTraceback:\n\tline 1\ufffd[2J\n") || strings.Contains(out.String(), "old") {
+		t.Errorf("got %q", out.String())
+	}
+	out.Reset()
+	writeAttempts(&out, []client.Attempt{{Number: 1, Detail: `{"status":"failed"}`}}, time.Now())
+	if !strings.HasSuffix(out.String(), "detail of attempt 1:\n{\n  \"status\": \"failed\"\n}\n") {
+		t.Errorf("got %q", out.String())
 	}
 }
 

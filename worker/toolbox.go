@@ -98,10 +98,10 @@ func (t *toolbox) Use(ctx context.Context, use executors.ToolUse) (json.RawMessa
 	if t.uses.Add(1) > toolUses {
 		return nil, executors.Permanent(fmt.Errorf("an attempt may use executors as tools %d times", toolUses))
 	}
-	if err := t.checkArguments(k, use.Arguments); err != nil {
-		return nil, executors.Permanent(err)
-	}
 	inputs, names, err := merge(use.Fixed, use.Arguments)
+	if err == nil {
+		err = checkArguments(k, use.Fixed, use.Arguments)
+	}
 	if err != nil {
 		return nil, executors.Permanent(err)
 	}
@@ -125,11 +125,9 @@ func (t *toolbox) Use(ctx context.Context, use executors.ToolUse) (json.RawMessa
 	return t.run(ctx, k, call)
 }
 
-// checkArguments refuses what a model must not say: only the task's author names secrets and connections.
-func (t *toolbox) checkArguments(k *kind, arguments json.RawMessage) error {
-	if len(arguments) > toolArguments {
-		return fmt.Errorf("the arguments have %d bytes, at most %d", len(arguments), toolArguments)
-	}
+// checkArguments refuses what a model must not say: only the task's author names secrets and connections, and who gets them.
+func checkArguments(k *kind, fixed, arguments json.RawMessage) error {
+	closed := secrets.Closed(k.description, fixed)
 	for quoted, value := range rawjson.Members(arguments) {
 		name, _ := rawjson.Unquote(quoted)
 		if k.description.Connection != nil && strings.EqualFold(name, "connection") {
@@ -138,6 +136,9 @@ func (t *toolbox) checkArguments(k *kind, arguments json.RawMessage) error {
 		if k.description.Secrets && secrets.Named(value) {
 			return fmt.Errorf("%.100s: only the task's author may name a secret", name)
 		}
+		if slices.ContainsFunc(closed, func(field string) bool { return strings.EqualFold(field, name) }) {
+			return fmt.Errorf("%.100s: only the task's author may say where to go and as whom", name)
+		}
 	}
 	return nil
 }
@@ -145,6 +146,9 @@ func (t *toolbox) checkArguments(k *kind, arguments json.RawMessage) error {
 // merge puts the arguments behind what is fixed. fixedNames are the names of that, which no argument has in whatever case: some executors
 // take Host for host.
 func merge(fixed, arguments json.RawMessage) (inputs json.RawMessage, fixedNames []string, err error) {
+	if len(arguments) > toolArguments {
+		return nil, nil, fmt.Errorf("the arguments have %d bytes, at most %d", len(arguments), toolArguments)
+	}
 	out := []byte{'{'}
 	for _, part := range []json.RawMessage{fixed, arguments} {
 		if len(part) == 0 {

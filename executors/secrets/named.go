@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
@@ -68,6 +69,28 @@ func named(inputs json.RawMessage, fields []string) (connection []byte, set []st
 		}
 	}
 	return connection, set
+}
+
+// Closed are the inputs that a model must not choose where a task's author has fixed others: all that say where to go and as whom, if the fixed ones
+// say any of that or name a secret. Else a model could send a password to a host of its own, as some executors let one input go before another
+// (host before url). What only tells the kind of a service closes nothing. fixed is a valid object, or empty.
+func Closed(d executors.Description, fixed []byte) (closed []string) {
+	if d.Connection == nil || len(fixed) == 0 {
+		return nil
+	}
+	place := d.Connection.Fields
+	if kind := d.Connection.TypeField; kind != "" {
+		place = slices.DeleteFunc(slices.Clone(place), func(field string) bool { return field == kind })
+	}
+	connection, set := named(fixed, place)
+	if len(set) == 0 && (connection == nil || connection[0] == 'n') && !Named(fixed) {
+		return nil
+	}
+	closed = slices.Clone(d.Connection.Fields)
+	if kind := d.Connection.TypeField; kind != "" && !slices.Contains(closed, kind) {
+		closed = append(closed, kind)
+	}
+	return closed
 }
 
 // passwords notes what a connection holds without being a secret of its own: texts in fields that are called like passwords, and the

@@ -11,6 +11,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/mcp"
 	"github.com/taskgrove/taskgrove/executors/model"
+	"github.com/taskgrove/taskgrove/executors/secrets"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
@@ -149,10 +150,11 @@ func (s *Session) ofExecutor(f *form) ([]*entry, error) {
 	if _, err := s.call.Toolbox.Resolve(known, fixed); err != nil { // what is wrong now is wrong at each use
 		return nil, err
 	}
-	taken = append(taken, "connection")
-	if c := d.Connection; c != nil && slices.Contains(taken[:len(taken)-1], "connection") {
-		taken = append(append(taken, c.Fields...), c.TypeField)
+	closed := secrets.Closed(d, fixed)
+	if open := missing(d.Inputs, closed, taken); len(open) > 0 {
+		return nil, executors.Permanent(fmt.Errorf("inputs: must have %s, too, as they say where to go or name a secret: a model must not choose who gets it", strings.Join(open, ", ")))
 	}
+	taken = append(append(taken, "connection"), closed...)
 	spec := model.Tool{Name: f.name, Description: f.description, Schema: without(d.Inputs, taken)}
 	if spec.Name == "" {
 		spec.Name = d.ID
@@ -161,6 +163,16 @@ func (s *Session) ofExecutor(f *form) ([]*entry, error) {
 		spec.Description = d.Description
 	}
 	return []*entry{{&executorTool{session: s, id: d.ID, fixed: fixed, spec: spec}, spec, s.call}}, nil
+}
+
+// missing are the fields that a schema requires, and that are closed to a model, though the author has neither set them nor named a connection.
+func missing(schema json.RawMessage, closed, taken []string) []string {
+	if slices.Contains(taken, "connection") {
+		return nil
+	}
+	var required []string
+	_ = json.Unmarshal(member(schema, "required"), &required) // a faulty schema requires nothing
+	return slices.DeleteFunc(required, func(name string) bool { return !slices.Contains(closed, name) || slices.Contains(taken, name) })
 }
 
 // executorTool is an executor as a tool.

@@ -219,6 +219,11 @@ func TestAnExecutorsSchemaLacksWhatIsFixed(t *testing.T) {
 			t.Errorf("got  %s %s %s\nwant %s %s %s", got.Name, got.Description, got.Schema, want.Name, want.Description, want.Schema)
 		}
 	}
+	closed, faults := session(t, b).Resolve(t.Context(), "t", json.RawMessage(`[{"executor":"e_executor","name":"a","inputs":{"port":{"secret":"s"}}},{"executor":"e_executor","name":"b","inputs":{"port":{"secret":"s"},"host":"h"}}]`))
+	if len(faults) != 1 || faults[0].Error() != "t[0]: inputs: must have host, too, as they say where to go or name a secret: a model must not choose who gets it" || !executors.IsPermanent(faults[0]) ||
+		len(closed.Specs()) != 1 || strings.Contains(string(closed.Specs()[0].Schema), "host") {
+		t.Errorf("got %v, %+v", faults, closed.Specs())
+	}
 	answer, err := set.Use(t.Context(), model.ToolCall{Name: "e_executor", Arguments: json.RawMessage(`{"q":"x"}`)})
 	if err != nil || string(answer.JSON) != `{"used":true}` || answer.String() != `{"used":true}` {
 		t.Errorf("got %v, %v", answer, err)

@@ -30,7 +30,8 @@ type web struct {
 	sse     bool
 	headers http.Header
 	base    http.RoundTripper
-	idle    func() // closes what is of this session alone; nil: nothing is
+	others  http.RoundTripper // to origins that redirects lead to
+	idle    func()            // closes what is of this session alone; nil: nothing is
 	most    int
 	agreed  atomic.Pointer[string] // version of the protocol
 
@@ -56,10 +57,11 @@ func (o *Opener) dial(call *executors.Call, server *Server, set *headers.Set) (*
 		}
 	}
 	dialer := o.network.Pool(call.Pool)
+	others := dialer.RoundTripper(false) // nobody chose them: the guard holds, and they see no certificate of ours
 	if server.Trusted {
 		dialer = dialer.Trusted()
 	}
-	w := &web{url: u, sse: server.Transport == SSE, headers: set.Header.Clone(), most: o.cfg.MaxMessageBytes}
+	w := &web{url: u, sse: server.Transport == SSE, headers: set.Header.Clone(), others: others, most: o.cfg.MaxMessageBytes}
 	w.life, w.kill = context.WithCancel(context.Background())
 	w.headers.Del(executors.HeaderKey) // it is of one call, and others would be taken for its repetition
 	if w.headers.Get("User-Agent") == "" {
@@ -152,7 +154,11 @@ func (w *web) RoundTrip(req *http.Request) (*http.Response, error) {
 	} else {
 		w.equip(req, x)
 	}
-	resp, err := w.base.RoundTrip(req)
+	next := w.base
+	if !headers.SameOrigin(req.URL, w.url) {
+		next = w.others
+	}
+	resp, err := next.RoundTrip(req)
 	if err != nil {
 		done()
 		return nil, err

@@ -336,6 +336,26 @@ func TestCredentialsStayAtTheirOrigin(t *testing.T) {
 	}
 }
 
+// TestAConnectionIsTrustedAtItsOrigin alone: where its server redirects to, no operator chose.
+func TestAConnectionIsTrustedAtItsOrigin(t *testing.T) {
+	s := web(t)
+	reached := make(chan string, 100)
+	private := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { reached <- r.URL.Path }))
+	defer private.Close()
+	e := mcp.New(mcp.Config{}, network.New(network.Config{})) // the guard allows no address of this host
+	for to, allowed := range map[string]bool{"/mcp": true, private.URL + "/admin": false, "http://169.254.169.254/": false} {
+		call, _ := conformance.Call(t, remote(s.URL+"/moved?to="+to, nil))
+		call.Connection = "prod"
+		_, err := e.Run(t.Context(), call)
+		if allowed != (err == nil) || !allowed && !strings.Contains(err.Error(), "not allowed") {
+			t.Errorf("to %s: got %v", to, err)
+		}
+	}
+	if len(reached) > 0 {
+		t.Errorf("a server of the private network got %s", <-reached)
+	}
+}
+
 // TestHeaders: the key of an attempt goes with its call alone, as others would be taken for repetitions.
 func TestHeaders(t *testing.T) {
 	var calls, others []http.Header

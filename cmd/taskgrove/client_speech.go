@@ -12,8 +12,19 @@ import (
 
 // transcript prints what attempts tell live between the lines of events: texts as they come, and a line for each call of a tool or a model.
 type transcript struct {
-	speaker string // whose text is being printed; empty: nobody's
-	mid     bool   // in the middle of a line
+	speaker string        // whose text is being printed; empty: nobody's
+	mid     bool          // in the middle of a line
+	held    *client.Event // what the speaking task last reported meanwhile
+}
+
+// hold keeps what a task reports of its progress while its text is in the middle of a line; pause prints the latest. Else it does nothing
+// and returns false.
+func (t *transcript) hold(e *client.Event) bool {
+	if e.Type != client.EventProgress || !t.mid || !strings.HasPrefix(t.speaker, e.TaskID+"\x00") {
+		return false
+	}
+	t.held = e
+	return true
 }
 
 // print prints the pieces of an event.
@@ -39,7 +50,10 @@ func (t *transcript) pause(w io.Writer) {
 	if t.mid {
 		fmt.Fprintln(w)
 	}
-	t.speaker, t.mid = "", false
+	if t.held != nil {
+		fmt.Fprintln(w, eventLine(t.held))
+	}
+	*t = transcript{}
 }
 
 // longestPiece is how many characters of arguments and results of tools a line shows.

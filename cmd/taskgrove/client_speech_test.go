@@ -39,6 +39,36 @@ func TestATranscriptShowsTextsAsTheyCome(t *testing.T) {
 	}
 }
 
+// What a task reports in the middle of a line of its own text would cut a word in two.
+func TestProgressWaitsForTheEndOfATextsLine(t *testing.T) {
+	progress := func(task string, fraction float64) *client.Event {
+		return &client.Event{Type: client.EventProgress, TaskID: task, Name: task, At: time.Unix(0, 0), Progress: fraction}
+	}
+	var out strings.Builder
+	talk := &transcript{}
+	if talk.hold(progress("a", 0.1)) {
+		t.Error("held while nobody speaks")
+	}
+	talk.print(&out, piecesOf("a", token("", "Hel")))
+	for task, want := range map[string]bool{"a": true, "ab": false, "": false} {
+		if got := talk.hold(progress(task, 0.2)); got != want {
+			t.Errorf("progress of %q while a speaks: held is %v", task, got)
+		}
+	}
+	talk.hold(progress("a", 0.5))
+	talk.print(&out, piecesOf("a", token("", "lo")))
+	talk.pause(&out)
+	talk.print(&out, piecesOf("a", token("", "Bye\n")))
+	if talk.hold(progress("a", 0.9)) {
+		t.Error("held at the end of a line")
+	}
+	at := time.Unix(0, 0).In(zone).Format("15:04:05.000")
+	want := at + "  live  a  says:\nHello\n" + at + "  progress  a  50%\n" + at + "  live  a  says:\nBye\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &out, want)
+	}
+}
+
 func TestUtterancesShowTheLastWordsOfWhoSpeaks(t *testing.T) {
 	u := &utterances{}
 	if got := u.lines(40); got != nil {

@@ -82,6 +82,9 @@ func (s *session) printEvents(ctx context.Context, id string) (*client.Tree, err
 				talk.print(w, e)
 				return
 			}
+			if talk.hold(e) {
+				return
+			}
 			talk.pause(w)
 			fmt.Fprintln(w, eventLine(e))
 		})

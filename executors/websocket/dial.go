@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -42,24 +43,19 @@ func (w *wire) cut() {
 
 // dial makes the handshake.
 func (e *Executor) dial(ctx context.Context, p *plan, call *executors.Call) (*session, error) {
-	dialer := e.network.Pool(call.Pool)
-	if call.Connection != "" {
-		dialer = dialer.Trusted()
-	}
 	w := &wire{}
-	transport := dialer.Transport()
-	transport.Proxy = nil // DialContext goes through it by a tunnel, as a WebSocket must (RFC 6455 4.1)
-	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		c, err := dialer.DialContext(ctx, network, address)
-		if err == nil {
-			w.set(c)
-		}
-		return c, err
+	guarded := e.network.Pool(call.Pool)
+	to := &parting{origin: p.origin(), there: w.transport(guarded), elsewhere: w.transport(guarded)}
+	to.there.TLSClientConfig, to.elsewhere.TLSClientConfig = p.tls.Config(guarded, ""), p.tls.Config(guarded, "")
+	if call.Connection != "" {
+		trusted := guarded.Trusted()
+		to.there = w.transport(trusted)
+		to.there.TLSClientConfig, to.elsewhere.TLSClientConfig = p.tls.Config(trusted, ""), guarded.TLS("")
 	}
-	transport.TLSClientConfig = p.tls.Config(dialer, "")
-	defer transport.CloseIdleConnections()
+	defer to.there.CloseIdleConnections()
+	defer to.elsewhere.CloseIdleConnections()
 	conn, answer, err := websocket.Dial(ctx, p.origin().String(), &websocket.DialOptions{
-		HTTPClient:   &http.Client{Transport: transport, CheckRedirect: p.redirect},
+		HTTPClient:   &http.Client{Transport: to, CheckRedirect: p.redirect},
 		HTTPHeader:   p.headers.Header,
 		Subprotocols: p.in.Subprotocols,
 	})
@@ -72,6 +68,35 @@ func (e *Executor) dial(ctx context.Context, p *plan, call *executors.Call) (*se
 		messages: make(chan message), ended: make(chan struct{})}
 	s.begin()
 	return s, nil
+}
+
+// transport goes out as the dialer does.
+func (w *wire) transport(d *network.Dialer) *http.Transport {
+	transport := d.Transport()
+	transport.Proxy = nil // DialContext goes through it by a tunnel, as a WebSocket must (RFC 6455 4.1)
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := d.DialContext(ctx, network, address)
+		if err == nil {
+			w.set(c)
+		}
+		return c, err
+	}
+	return transport
+}
+
+// parting sends what goes to an origin one way, and all else another: with a connection, the operator chose the origin, and nobody where a
+// redirect leads to.
+type parting struct {
+	origin           *url.URL
+	there, elsewhere *http.Transport
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (p *parting) RoundTrip(req *http.Request) (*http.Response, error) {
+	if headers.SameOrigin(req.URL, p.origin) {
+		return p.there.RoundTrip(req)
+	}
+	return p.elsewhere.RoundTrip(req)
 }
 
 // redirect decides on the next hop; the guard judges its address when it is dialled. Credentials stay with their origin, and an encrypted

@@ -375,6 +375,19 @@ func TestPings(t *testing.T) {
 	}
 }
 
+// TestAConnectionIsTrustedAtItsOrigin alone: where its server redirects to, no operator chose.
+func TestAConnectionIsTrustedAtItsOrigin(t *testing.T) {
+	s, private := serve(t), serve(t)
+	e := websocket.New(websocket.Config{}, network.New(network.Config{})) // the guard allows no address of this host
+	for to, allowed := range map[string]bool{"/": true, private.URL + "/": false} {
+		call, _ := conformance.Call(t, map[string]any{"url": s.url + "/moved?to=" + to, "message": "x"})
+		call.Connection = "by the operator"
+		if _, err := e.Run(t.Context(), call); allowed != (err == nil) || !allowed && !strings.Contains(err.Error(), "not allowed") {
+			t.Errorf("to %s: got %v", to, err)
+		}
+	}
+}
+
 func TestRedirects(t *testing.T) {
 	s, other := serve(t), serve(t)
 	e := newExecutor(websocket.Config{})

@@ -27,6 +27,7 @@ type Requirement struct {
 	OnExhausted   string          // fail, skip or partial
 	Timeout       time.Duration   // for all; 0: 5 minutes; at most an hour
 	Save          bool            // store the tree, held
+	ModelKey      string          // as of [WithModelKey]
 	// Started is told the id of the task that generates; it may be watched.
 	Started func(taskID string)
 }
@@ -56,7 +57,7 @@ func (c *Client) Generate(ctx context.Context, r Requirement) (*Generated, error
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := c.rpc.Generate(ctx, request)
+	stream, err := c.rpc.Generate(withKey(ctx, r.ModelKey), request)
 	if err != nil {
 		return nil, wrap(ctx, err, "generate")
 	}

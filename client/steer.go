@@ -3,27 +3,45 @@ package client
 import (
 	"context"
 
+	"google.golang.org/grpc/metadata"
+
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
 // ExecuteOption is a setting of [Client.Execute].
-type ExecuteOption func(*pb.ExecuteRequest)
+type ExecuteOption func(*execution)
+
+type execution struct {
+	pb.ExecuteRequest
+	modelKey string
+}
 
 // Force runs the task again though it has completed or was cancelled, but not what it depends on; with a root, all of its tree.
-func Force() ExecuteOption { return func(r *pb.ExecuteRequest) { r.Force = true } }
+func Force() ExecuteOption { return func(r *execution) { r.Force = true } }
 
 // RerunCancelled runs cancelled tasks again, too: also those that the task depends on.
 func RerunCancelled() ExecuteOption {
-	return func(r *pb.ExecuteRequest) { r.RerunCancelled = true }
+	return func(r *execution) { r.RerunCancelled = true }
 }
 
 // RerunDependencies runs the completed dependencies of what is run again, too.
 func RerunDependencies() ExecuteOption {
-	return func(r *pb.ExecuteRequest) { r.RerunDependencies = true }
+	return func(r *execution) { r.RerunDependencies = true }
 }
 
 // Demo has nothing run: workers make up the results of what starts. A later execution without it runs what it starts for real.
-func Demo() ExecuteOption { return func(r *pb.ExecuteRequest) { r.Demo = true } }
+func Demo() ExecuteOption { return func(r *execution) { r.Demo = true } }
+
+// ModelKey is [WithModelKey] for what starts.
+func ModelKey(key string) ExecuteOption { return func(r *execution) { r.modelKey = key } }
+
+// withKey is a context whose calls carry the key of a model; empty: none.
+func withKey(ctx context.Context, key string) context.Context {
+	if key == "" {
+		return ctx
+	}
+	return metadata.AppendToOutgoingContext(ctx, "x-llm-api-key", key)
+}
 
 // Execution is the answer to an Execute.
 type Execution struct {
@@ -38,11 +56,11 @@ type Execution struct {
 // Execute starts a held tree or a task with its dependencies, or runs again what failed and what depends on it. Completed
 // tasks run again only with [Force], cancelled ones with [RerunCancelled] or Force.
 func (c *Client) Execute(ctx context.Context, taskID string, options ...ExecuteOption) (*Execution, error) {
-	request := &pb.ExecuteRequest{TaskId: taskID}
+	e := &execution{ExecuteRequest: pb.ExecuteRequest{TaskId: taskID}}
 	for _, option := range options {
-		option(request)
+		option(e)
 	}
-	got, err := c.rpc.Execute(ctx, request)
+	got, err := c.rpc.Execute(withKey(ctx, e.modelKey), &e.ExecuteRequest)
 	if err != nil {
 		return nil, wrap(ctx, err, "execute %s", taskID)
 	}

@@ -43,6 +43,7 @@ type SubmitOption func(*submission)
 
 type submission struct {
 	options  pb.SubmitOptions
+	modelKey string
 	maxBytes int
 }
 
@@ -61,6 +62,11 @@ func Hold() SubmitOption { return func(s *submission) { s.options.Hold = true } 
 // WithDemo has nothing run: workers make up results, which have demo_mode, in a time as real ones might take. For trees that start at
 // once; to a held one give [Demo] when it is executed.
 func WithDemo() SubmitOption { return func(s *submission) { s.options.Demo = true } }
+
+// WithModelKey sends the key of a language model along, which the tree's tasks use in place of the workers' own: "<key>", or "<provider>:<key>" for
+// models of that provider alone. Coordinators keep it in memory only, until the execution has ended. Not together with [Hold]: give [ModelKey] to
+// the execution.
+func WithModelKey(key string) SubmitOption { return func(s *submission) { s.modelKey = key } }
 
 // WithTreeTimeout cancels what is unfinished when the tree has run for this long.
 func WithTreeTimeout(d time.Duration) SubmitOption {
@@ -159,7 +165,7 @@ func fromSlice(tasks []NewTask) iter.Seq2[*pb.NewTask, error] {
 func (c *Client) submit(ctx context.Context, s *submission, tasks iter.Seq2[*pb.NewTask, error]) (*Submitted, error) {
 	ctx, cancel := context.WithCancel(ctx) // so that an error in between drops what was sent
 	defer cancel()
-	stream, err := c.rpc.Submit(ctx)
+	stream, err := c.rpc.Submit(withKey(ctx, s.modelKey))
 	if err != nil {
 		return nil, err
 	}

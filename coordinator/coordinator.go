@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskgrove/taskgrove/internal/modelkey"
 	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/queue"
@@ -40,9 +41,10 @@ type Coordinator struct {
 	newcomers  newcomers
 	catalogue  *catalogue
 	inputs     *inputsCache
-	submitting chan struct{} // one slot for each submission under way
-	copying    chan struct{} // one for each that takes a connection of its own
-	ensured    sync.Map      // pool names whose consumers were made
+	modelKeys  modelkey.Keeper // by tree
+	submitting chan struct{}   // one slot for each submission under way
+	copying    chan struct{}   // one for each that takes a connection of its own
+	ensured    sync.Map        // pool names whose consumers were made
 	meter      *meter
 	feeds      *feeds
 	level      atomic.Int32 // the lowest feature level of a live coordinator; 0: not known
@@ -122,6 +124,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
+		"model keys": c.runModelKeys, "ended model keys": c.runEndedModelKeys,
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
 		"retention": c.runRetention, "audit": c.runAudit,
 	}

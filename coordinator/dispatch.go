@@ -204,6 +204,7 @@ func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&dag.FlagRepeatable != 0,
 		IdempotencyKey: idempotencyKey(w), UserId: w.UserID,
 		Demo:    w.Flags&dag.FlagDemo != 0,
+		Keyed:   w.Flags&dag.FlagKeyed != 0,
 		Spent:   sentUsage(w.Spent),
 		Unlocks: w.Flags.Unlocks(), Facts: uint64(w.Facts()),
 		Ahead: w.MayBeClaimedAhead() && c.haveAll(dag.AheadLevel),

@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/modelkey"
 )
 
 // GenerateOptions say what a tree is generated of (spec 5.3, 8.12). Zero fields have the executor's defaults.
@@ -27,6 +28,7 @@ type GenerateOptions struct {
 	OnExhausted   string
 	Timeout       time.Duration // for all; 0: [DefaultGenerateTimeout]; at most [MaxGenerateTimeout]
 	Save          bool          // store the tree, held
+	ModelKey      modelkey.Key  // as of [SubmitOptions]
 	// Started is told the id of the task that generates, once it is stored; nil: nobody asks.
 	Started func(taskID string)
 }
@@ -88,7 +90,7 @@ func Generate(ctx context.Context, svc Service, opts GenerateOptions) (*Generate
 		return nil, err
 	}
 	// Its tree's own deadline ends it also while it waits for a worker, if whoever waits for it is killed.
-	sub, err := svc.Submit(ctx, SubmitOptions{UserID: opts.UserID, Timeout: opts.Timeout + abandoned}, func(yield func(*dag.Task, error) bool) { yield(task, nil) })
+	sub, err := svc.Submit(ctx, SubmitOptions{UserID: opts.UserID, Timeout: opts.Timeout + abandoned, ModelKey: opts.ModelKey}, func(yield func(*dag.Task, error) bool) { yield(task, nil) })
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/modelkey"
 )
 
 // Service is all that surfaces stand on. *[Coordinator] implements it. Surfaces don't get it directly: [Access] gives
@@ -23,6 +24,7 @@ type SubmitOptions struct {
 	Hold           bool          // store only (spec K1); Execute starts it
 	Timeout        time.Duration // of the whole tree, from its start; 0: none
 	Demo           bool          // nothing runs: workers make up results (spec 3.10); not together with Hold
+	ModelKey       modelkey.Key  // for the models that the tree's tasks ask (spec 5.7); kept in memory only; not together with Hold
 	// Show asks for the tasks as they are stored, if the tree is held and has no more than this. The tasks' payloads must not change before
 	// the answer.
 	Show ShowLimits
@@ -47,10 +49,11 @@ type Submitted struct {
 
 // ExecuteOptions steer a start or re-run (spec 3.7).
 type ExecuteOptions struct {
-	Force             bool // the task though it has completed or was cancelled; of a root, all of the tree
-	RerunCancelled    bool // cancelled tasks, too: also those that the task depends on
-	RerunDependencies bool // completed dependencies of what is run again, too
-	Demo              bool // nothing runs: workers make up the results of what starts (spec 3.10)
+	Force             bool         // the task though it has completed or was cancelled; of a root, all of the tree
+	RerunCancelled    bool         // cancelled tasks, too: also those that the task depends on
+	RerunDependencies bool         // completed dependencies of what is run again, too
+	Demo              bool         // nothing runs: workers make up the results of what starts (spec 3.10)
+	ModelKey          modelkey.Key // for the models that what starts asks (spec 5.7); kept in memory only
 }
 
 // ExecuteOutcome says what became of an execute.

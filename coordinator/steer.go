@@ -40,7 +40,10 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	if err != nil {
 		return nil, c.internal("read tree", err)
 	}
-	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions(opts))
+	keyed := opts.ModelKey.Given() && !opts.Demo
+	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions{
+		Force: opts.Force, RerunCancelled: opts.RerunCancelled, RerunDependencies: opts.RerunDependencies, Demo: opts.Demo, Keyed: keyed,
+	})
 	if below, ok := errors.AsType[*dag.LevelError](err); ok {
 		return nil, below
 	}
@@ -62,6 +65,9 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 		return nil, &StillStoppingError{TreeID: tree.ID}
 	default:
 		out.Outcome = Started
+		if keyed { // before a worker can have it
+			c.modelKeys.Put(int64(k.Tree()), got.Number, opts.ModelKey)
+		}
 		c.after(ctx, got.Effects)
 		wake(c.wakeTimers) // the tree's deadline
 	}

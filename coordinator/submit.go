@@ -47,8 +47,9 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	}
 	defer done()
 	begin := time.Now()
-	if opts.Demo {
-		tasks = demonstrated(tasks)
+	keyed := opts.ModelKey.Given() && !opts.Demo
+	if opts.Demo || keyed {
+		tasks = marked(tasks, opts.Demo, keyed)
 	}
 	tasks = c.checkInputs(ctx, tasks)
 	has := func(id string) bool { return c.executors.has(ctx, id) }
@@ -71,6 +72,9 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	}
 	failpoint.Hit("coordinator.after-submit-commit")
 	c.submitted(ctx, out, begin)
+	if keyed { // before a worker can have it
+		c.keepKey(ctx, out, opts.ModelKey)
+	}
 	c.after(ctx, out.Effects)
 	answer := &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap, Warnings: warnings.All()}
 	if out.Shown != nil {
@@ -82,12 +86,12 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	return answer, nil
 }
 
-// demonstrated marks tasks that are only demonstrated.
-func demonstrated(tasks iter.Seq2[*dag.Task, error]) iter.Seq2[*dag.Task, error] {
+// marked marks tasks that are only demonstrated, or that came with the key of a model.
+func marked(tasks iter.Seq2[*dag.Task, error], demo, keyed bool) iter.Seq2[*dag.Task, error] {
 	return func(yield func(*dag.Task, error) bool) {
 		for t, err := range tasks {
 			if t != nil {
-				t.Demo = true
+				t.Demo, t.Keyed = demo, keyed
 			}
 			if !yield(t, err) {
 				return
@@ -116,6 +120,8 @@ func (o SubmitOptions) validate() error {
 		return &InvalidArgumentError{Field: "timeout", Reason: fmt.Sprintf("must be at least %g seconds, or 0 for none", dag.MinLimit.Seconds())}
 	case o.Demo && o.Hold:
 		return &InvalidArgumentError{Field: "use_demo", Reason: "is for what runs, and a held tree does not: give it to the execution"}
+	case o.ModelKey.Given() && o.Hold:
+		return &InvalidArgumentError{Field: "llm_api_key", Reason: "is for what runs, and a held tree does not: give it to the execution"}
 	case o.Timeout < 0:
 		return &InvalidArgumentError{Field: "timeout", Reason: "must not be negative"}
 	}

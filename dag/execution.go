@@ -15,6 +15,18 @@ type ExecutionOptions struct {
 	RerunCancelled    bool // cancelled tasks of the set too
 	RerunDependencies bool // completed dependencies of what runs, too
 	Demo              bool // what runs is only demonstrated
+	Keyed             bool // a coordinator has the key of a language model for what runs
+}
+
+// flags are those of all that starts.
+func (o ExecutionOptions) flags() (f Flags) {
+	if o.Demo {
+		f |= FlagDemo
+	}
+	if o.Keyed {
+		f |= FlagKeyed
+	}
+	return f
 }
 
 // Restart is how one task begins in a planned execution.
@@ -93,9 +105,7 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 	}
 	for i, r := range all {
 		if run[i] && !r.stays() {
-			if r.Flags = nodes[i].Flags &^ FlagDemo; opts.Demo {
-				r.Flags |= FlagDemo
-			}
+			r.Flags = nodes[i].Flags&^flagsOfExecution | opts.flags()
 			plan.Restarts = append(plan.Restarts, r)
 		}
 	}

@@ -1,6 +1,6 @@
 package dag
 
-// Flags are facts about a task that scheduling needs at every step, and that never change but for [FlagDemo]: each execution says that of
+// Flags are facts about a task that scheduling needs at every step, and that never change but for [FlagDemo] and [FlagKeyed]: each execution says those of
 // the tasks that it starts. The bits are stored; the sign stays unused, so that there are 31.
 type Flags int32
 
@@ -16,7 +16,11 @@ const (
 	FlagUnknown                      // no worker was ever known to have its executor: fails when it gets ready (spec K13)
 	FlagOnce                         // must not be started twice: it is lost with its worker, so it is not claimed before it can start
 	FlagDemo                         // is only demonstrated: its worker does not run it, and makes up a result (spec 3.10)
+	FlagKeyed                        // its execution came with the key of a language model, which a coordinator keeps in memory (spec 5.7)
 )
+
+// flagsOfExecution are those that each execution says anew.
+const flagsOfExecution = FlagDemo | FlagKeyed
 
 // FlagPolicy marks tasks whose policy decisions need even when nothing fails.
 const FlagPolicy = FlagTimed | FlagTimeout | FlagUnknown

@@ -18,6 +18,8 @@ const (
 	AheadLevel Level = 3
 	// DemoLevel: a task may be demonstrated. Older workers would run it.
 	DemoLevel Level = 4
+	// KeyedLevel: a tree may come with the key of a language model. Older workers would take their own key instead.
+	KeyedLevel Level = 5
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -44,6 +46,7 @@ var AllLevels = Levels{
 	{Level: RunsLevel, Name: "references and runs", Since: "0.3.0", Adopted: true},
 	{Level: AheadLevel, Name: "claims ahead", Since: "0.4.0"},
 	{Level: DemoLevel, Name: "demonstrations", Since: "0.5.0", Needs: func(t *Task) bool { return t.Demo }},
+	{Level: KeyedLevel, Name: "keys with a request", Since: "0.6.0", Needs: func(t *Task) bool { return t.Keyed }},
 }
 
 // Highest is the level of a process that has all of the table.

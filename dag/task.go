@@ -110,6 +110,7 @@ type Task struct {
 	Timeout         time.Duration // start to close, of one attempt; 0: the executor's own
 	ScheduleToStart time.Duration // ready to started; 0: none
 	Demo            bool          // is only demonstrated by the execution that it is submitted for (spec 3.10)
+	Keyed           bool          // the execution that it is submitted for came with the key of a language model (spec 5.7)
 	TreeTimeout     time.Duration // root only: start to end of the whole tree; 0: none
 	NotBefore       time.Time     // zero: none
 

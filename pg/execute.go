@@ -40,6 +40,7 @@ const (
 type Execution struct {
 	Status    ExecutionStatus
 	Tasks     int     // started
+	Number    int32   // of the execution that was started, within its tree
 	Cancelled dag.Key // with ExecutionCancelled: what was
 	Effects   *Effects
 
@@ -142,11 +143,11 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	if closed, user, err := p.keepPools(ctx, c, tree, plan.Restarts); err != nil || len(closed) > 0 {
 		return &Execution{Status: executionClosed, closed: closed, user: user}, err
 	}
-	eff, err := p.write(ctx, c, tree, of, plan.Restarts, neededLevel{s.levels.Needed(&dag.Task{Demo: opts.Demo}), s})
+	eff, err := p.write(ctx, c, tree, of, plan.Restarts, neededLevel{s.levels.Needed(&dag.Task{Demo: opts.Demo, Keyed: opts.Keyed}), s})
 	if err != nil {
 		return nil, err
 	}
-	return &Execution{Status: ExecutionStarted, Tasks: len(plan.Restarts), Effects: eff}, nil
+	return &Execution{Status: ExecutionStarted, Tasks: len(plan.Restarts), Number: of.execution + 1, Effects: eff}, nil
 }
 
 // treeFacts are what an execution is planned by, and what the write must find: another execution, or a cancellation, makes the plan void.

@@ -156,6 +156,8 @@ var hot = map[string]explained{
 	"DeleteUsage":      {args: "200::bigint << 24, 201::bigint << 24"},
 	"DeleteStrayUsage": {args: "1000"},
 	// why
+	"RunsKeyed":       {args: "(295::bigint << 24) + 300, 1, 1024, 'w', 295, 1"},
+	"EndedTrees":      {args: trees},
 	"WhyTask":         {args: "'t295-300'"},
 	"WhyDependencies": {args: "(295::bigint << 24) + 300, 20"},
 	"WhyAhead":        {args: "1, 1::smallint, (295::bigint << 24) + 155, 1, 1000, 1000", rows: 30_000, whole: []string{"published"}}, // as StalePublished

@@ -79,6 +79,9 @@ func (d *digester) addBytes(t *dag.Task) {
 	if t.Demo {
 		b = appendSized(b, "demo")
 	}
+	if t.Keyed {
+		b = appendSized(b, "keyed")
+	}
 	if len(t.Faults) > 0 { // what could not be read is not the same as what is not there
 		b = appendSized(b, "faulty")
 	}
@@ -93,6 +96,9 @@ func (d *digester) addValues(t *dag.Task) {
 	b := d.scratch[:0]
 	if t.Demo {
 		b = appendSized(b, "demo")
+	}
+	if t.Keyed {
+		b = appendSized(b, "keyed")
 	}
 	for _, s := range [...]string{t.ID, t.Name, t.ParentRef, t.UserID, t.Pool} {
 		b = appendSized(b, s)

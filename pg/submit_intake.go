@@ -83,6 +83,7 @@ type taskHead struct {
 	custom               *taskPolicy // nil: all defaults
 	priority             dag.Priority
 	repeatable, demo     bool
+	keyed                bool
 }
 
 // taskPolicy is what few tasks say.
@@ -110,7 +111,7 @@ func (in *intake) add(t *dag.Task) (int, error) {
 	if err != nil {
 		return i, err
 	}
-	head := taskHead{name: t.Name, executor: in.once(t.Executor), pool: in.once(t.QueueName()), priority: t.Priority, repeatable: t.Repeatable, demo: t.Demo}
+	head := taskHead{name: t.Name, executor: in.once(t.Executor), pool: in.once(t.QueueName()), priority: t.Priority, repeatable: t.Repeatable, demo: t.Demo, keyed: t.Keyed}
 	if t.Retry != (dag.RetryPolicy{}) || t.OnLost != 0 || t.Timeout != 0 || t.ScheduleToStart != 0 || !t.NotBefore.IsZero() {
 		head.custom = &taskPolicy{retry: t.Retry, onLost: t.OnLost, timeout: t.Timeout, scheduleToStart: t.ScheduleToStart, notBefore: t.NotBefore}
 	}

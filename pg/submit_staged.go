@@ -170,6 +170,7 @@ func (t *stagedTree) flags(i int) (f dag.Flags) {
 		{dag.FlagTimeout, p.custom != nil && p.custom.timeout > 0},
 		{dag.FlagUnknown, unknown(p, t.sub.Known)},
 		{dag.FlagDemo, p.demo},
+		{dag.FlagKeyed, p.keyed},
 		{dag.FlagOnce, p.custom != nil && p.custom.onLost == dag.FailLost},
 	} {
 		if fact.set {

@@ -20,13 +20,15 @@ const (
 	Progress Kind = "progress"
 	// Catalogue came later: servers whose permissions are older refuse it, and workers do without.
 	Catalogue Kind = "catalogue"
+	// ModelKey, which all coordinators hear, came later, too.
+	ModelKey Kind = "modelkey"
 )
 
 // needed are the kinds without which a worker can't work.
 var needed = []Kind{Claim, Beat, Chunk, Inputs, Progress}
 
 // kinds are all kinds that workers send to coordinators over core NATS.
-var kinds = append(needed[:len(needed):len(needed)], Catalogue)
+var kinds = append(needed[:len(needed):len(needed)], Catalogue, ModelKey)
 
 // Other first tokens of subjects.
 const (

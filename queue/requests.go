@@ -26,8 +26,18 @@ const drainTimeout = 2 * time.Second
 // worker's id comes from the subject, so permissions prove it; answers go only to that worker's own inbox
 // or account.
 func (c *Conn) Serve(ctx context.Context, kind Kind, handle func(worker string, data []byte, reply func([]byte))) error {
+	return c.serve(ctx, kind, coordinators, handle)
+}
+
+// ServeAll is Serve, but every coordinator gets each request. The worker reads the first answer, and a server may drop the others: only one
+// of them should give any.
+func (c *Conn) ServeAll(ctx context.Context, kind Kind, handle func(worker string, data []byte, reply func([]byte))) error {
+	return c.serve(ctx, kind, "", handle)
+}
+
+func (c *Conn) serve(ctx context.Context, kind Kind, group string, handle func(worker string, data []byte, reply func([]byte))) error {
 	prefix := c.names.subject(kind, "")
-	err := c.subscribe(ctx, prefix+"*", coordinators, func(m *nats.Msg) {
+	err := c.subscribe(ctx, prefix+"*", group, func(m *nats.Msg) {
 		worker, ok := strings.CutPrefix(m.Subject, prefix)
 		if !ok || !ValidName(worker) {
 			return // a delivery of WORK, which comes under its own subject wherever a pull wanted it

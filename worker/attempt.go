@@ -40,6 +40,7 @@ type attempt struct {
 
 	out  output
 	used usage
+	held heldKey
 }
 
 // size is what a kept result counts for.
@@ -92,6 +93,7 @@ func (a *attempt) unstarted(outcome dag.Outcome, why error) *workerv1.Result {
 // wait for their receipts.
 func (a *attempt) seal() {
 	a.work.Inputs, a.work.Params, a.work.Schemas, a.work.Spent = nil, nil, nil, nil
+	a.held.forget()
 	if a.result == nil {
 		a.result = a.unstarted(a.Result.Outcome, causes[a.Result.Why])
 	}

@@ -95,13 +95,13 @@ func (o *output) Live(p executors.Piece) {
 	if o.closed {
 		return
 	}
-	agent := clean(o.redactor.Text(p.Agent), pieceName)
+	agent := clean(o.redact().Text(p.Agent), pieceName)
 	if p.Kind == executors.PieceToken {
 		o.tell(executors.PieceToken, agent, "", o.speech(agent).Write(p.Text))
 		return
 	}
 	o.finishSpeech(agent)
-	o.tell(p.Kind, agent, clean(o.redactor.Text(p.Name), pieceName), clean(o.redactor.Text(p.Text), pieceText))
+	o.tell(p.Kind, agent, clean(o.redact().Text(p.Name), pieceName), clean(o.redact().Text(p.Text), pieceText))
 }
 
 // speech is what an agent has said so far, as far as secrets are concerned. The caller holds mu, as in the next three.
@@ -116,7 +116,7 @@ func (o *output) speech(agent string) *secrets.Stream {
 	if l.said == nil {
 		l.said = map[string]*secrets.Stream{}
 	}
-	s := o.redactor.Stream()
+	s := o.redact().Stream()
 	l.said[agent] = s
 	return s
 }

@@ -48,7 +48,7 @@ type output struct {
 	w *Worker
 	a *attempt
 
-	redactor *secrets.Redactor // of what the attempt was given; set before its executor runs, nil: nothing
+	redactor atomic.Pointer[secrets.Redactor] // of what the attempt was given: see redact
 
 	mu       sync.Mutex
 	closed   bool
@@ -68,10 +68,25 @@ type output struct {
 
 func (o *output) init(w *Worker, a *attempt) { o.w, o.a = w, a }
 
+// redact takes out what the attempt was given: what its inputs named, before its executor runs, and the key of a model once that is there. nil
+// changes nothing.
+func (o *output) redact() *secrets.Redactor { return o.redactor.Load() }
+
+// text is a text without what the attempt was given.
+func (o *output) text(text string) string { return o.redact().Text(text) }
+
+// hide has further secrets taken out from now on.
+func (o *output) hide(texts ...string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.finishSpeeches() // those to come are read with the secrets
+	o.redactor.Store(o.redact().With(texts...))
+}
+
 // Log records a line of output.
 func (o *output) Log(stream, line string) {
 	v := &o.w.voices
-	line = clean(o.redactor.Text(line), logBatchBytes)
+	line = clean(o.redact().Text(line), logBatchBytes)
 	size := len(line) + logLineOverhead
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -135,7 +150,7 @@ func (o *output) Progress(fraction float64, message string) {
 	if o.closed {
 		return
 	}
-	o.fraction, o.message = min(fraction, 1), clean(o.redactor.Text(message), maxProgressText)
+	o.fraction, o.message = min(fraction, 1), clean(o.redact().Text(message), maxProgressText)
 	if !o.moved {
 		o.moved = true
 		v.mu.Lock()

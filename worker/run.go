@@ -105,11 +105,11 @@ func (w *Worker) conclude(a *attempt, started time.Time, timeout time.Duration, 
 		r.Error = cause.Error()
 	default:
 		r.Error = cmp.Or(failure.text, "executor failed and did not say why")
-		r.Detail = clean(a.out.redactor.Text(failure.detail), maxDetailBytes)
+		r.Detail = clean(a.out.redact().Text(failure.detail), maxDetailBytes)
 		r.GetFailed().Permanent = failure.permanent
 		r.GetFailed().RetryAfterMs = millisUp(failure.retryAfter)
 	}
-	r.Error = clean(a.out.redactor.Text(r.Error), maxErrorBytes)
+	r.Error = clean(a.out.redact().Text(r.Error), maxErrorBytes)
 	return r
 }
 
@@ -179,6 +179,10 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 	}
 	call.Toolbox = w.newToolbox(call)
 	call.Used, call.Spent = func(model string, u executors.Usage) { w.use(a, model, u) }, spent(a.work)
+	if a.work.Keyed {
+		call.Redact = a.out.text
+		call.ModelKey = func(ctx context.Context, provider string) (string, error) { return w.modelKey(ctx, a, provider) }
+	}
 	shown, err := w.resolve(a, call, references)
 	if err == nil {
 		err = w.validate(a.kind.description, call, shown)
@@ -200,7 +204,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 	}
 	data, encodeErr := encode(outcome.Value())
 	if encodeErr == nil {
-		data, encodeErr = redacted(a.out.redactor, data)
+		data, encodeErr = redacted(a.out.redact(), data)
 	}
 	if encodeErr != nil {
 		data = nil

@@ -50,9 +50,10 @@ func (w *Worker) resolve(a *attempt, call *executors.Call, references []string) 
 	if err != nil {
 		return nil, err
 	}
-	call.Inputs, call.Connection, a.out.redactor = as.Inputs, as.Connection, as.Redactor
+	call.Inputs, call.Connection = as.Inputs, as.Connection
 	if as.Redactor != nil {
-		call.Redact = as.Redactor.Text
+		a.out.redactor.Store(as.Redactor)
+		call.Redact = a.out.text
 	}
 	return as.Shown, nil
 }

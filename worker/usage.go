@@ -73,7 +73,7 @@ func (u *usage) close() (out []*workerv1.Usage) {
 
 // use is [executors.Call.Used] of an attempt.
 func (w *Worker) use(a *attempt, model string, used executors.Usage) {
-	model = cmp.Or(clean(a.out.redactor.Text(model), modelBytes), "unknown")
+	model = cmp.Or(clean(a.out.redact().Text(model), modelBytes), "unknown")
 	used.Currency = clean(used.Currency, currencyBytes)
 	a.used.add(model, used)
 	w.metrics.used(model, used)

@@ -17,7 +17,12 @@ func (h *handler) Generate(r *pb.GenerateRequest, stream grpc.ServerStreamingSer
 	if strings.TrimSpace(r.Requirement) == "" {
 		return api.InvalidParameter("requirement", "Requirement is required")
 	}
+	key, err := modelKey(ctx)
+	if err != nil {
+		return err
+	}
 	opts := coordinator.GenerateOptions{
+		ModelKey:    key,
 		Requirement: r.Requirement, UserID: r.UserId, Provider: r.Provider, Model: r.Model, Temperature: r.Temperature,
 		MaxTokens: int(r.MaxTokens), MaxTasks: int(r.MaxTasks), Executors: r.Executors, AllowCommands: r.AllowCommands,
 		Budget: r.Budget, OnExhausted: r.OnExhausted, Save: r.Save,

@@ -35,8 +35,13 @@ func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.Execut
 	if r.TaskId == "" {
 		return nil, missing("task_id")
 	}
+	key, err := modelKey(ctx)
+	if err != nil {
+		return nil, err
+	}
 	got, err := h.on(ctx).Execute(ctx, r.TaskId, coordinator.ExecuteOptions{
-		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, Demo: r.Demo,
+		ModelKey: key,
+		Force:    r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, Demo: r.Demo,
 	})
 	if err != nil {
 		return nil, err

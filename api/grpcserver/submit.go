@@ -43,6 +43,9 @@ func (h *handler) Submit(stream grpc.ClientStreamingServer[pb.SubmitRequest, pb.
 	if err != nil {
 		return err
 	}
+	if opts.ModelKey, err = modelKey(ctx); err != nil {
+		return err
+	}
 	sub, err := h.on(ctx).Submit(ctx, opts, h.newTasks(first, in))
 	if err != nil {
 		return err

@@ -143,7 +143,7 @@ func share(w http.ResponseWriter, r *http.Request, origin string) bool {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, POST")
-	h.Set("Access-Control-Allow-Headers", "Content-Type, Idempotency-Key, Last-Event-ID, Traceparent, Tracestate")
+	h.Set("Access-Control-Allow-Headers", "Content-Type, Idempotency-Key, X-LLM-API-KEY, Last-Event-ID, Traceparent, Tracestate")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true

@@ -10,6 +10,7 @@ import (
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/modelkey"
 )
 
 // execution is what tasks.execute was asked.
@@ -95,8 +96,12 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 }
 
 func (h *Handler) parseExecution(x *exchange, raw json.RawMessage) (*execution, error) {
+	key, err := x.modelKey()
+	if err != nil {
+		return nil, err
+	}
 	if kind(raw) == '[' { // K6
-		return &execution{tasks: raw, key: x.key, deadline: h.cfg.MaxWait}, nil
+		return &execution{tasks: raw, key: x.key, deadline: h.cfg.MaxWait, options: coordinator.ExecuteOptions{ModelKey: key}}, nil
 	}
 	p, err := named(raw)
 	if err != nil {
@@ -110,7 +115,7 @@ func (h *Handler) parseExecution(x *exchange, raw json.RawMessage) (*execution, 
 		wait:   p.flag("wait", false),
 		options: coordinator.ExecuteOptions{
 			Force: p.flag("force", false), RerunCancelled: p.flag("rerun_cancelled", false), RerunDependencies: p.flag("rerun_dependencies", false),
-			Demo: p.flag("use_demo", false),
+			Demo: p.flag("use_demo", false), ModelKey: key,
 		},
 	}
 	e.deadline = time.Duration(p.seconds("timeout", h.cfg.MaxWait.Seconds()) * float64(time.Second))
@@ -133,6 +138,22 @@ func (h *Handler) parseExecution(x *exchange, raw json.RawMessage) (*execution, 
 	return e, err
 }
 
+// modelKey is the key of a model that came with the request (spec 5.7).
+func (x *exchange) modelKey() (key modelkey.Key, err error) {
+	switch len(x.llmKeys) {
+	case 0:
+		return key, nil
+	case 1:
+		key, err = modelkey.Parse(x.llmKeys[0])
+	default:
+		err = errors.New("must not be there twice")
+	}
+	if err != nil {
+		return key, invalid("llm_api_key", "the header %s %v", modelkey.Header, err)
+	}
+	return key, nil
+}
+
 // idempotencyKey is the key of the header or the parameter, which must not differ.
 func (x *exchange) idempotencyKey(parameter string) (string, error) {
 	if x.key != "" && parameter != "" && x.key != parameter {
@@ -153,7 +174,7 @@ func (x *exchange) idempotencyKey(parameter string) (string, error) {
 func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *execution, resumes bool) (*started, error) {
 	answer := &started{Success: true, Protocol: "jsonrpc", TaskID: e.id, Status: "started", Message: "Task execution started", did: coordinator.Started}
 	if e.id == "" {
-		sub, err := svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key, Demo: e.options.Demo}, h.read(e.tasks, nil))
+		sub, err := svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key, Demo: e.options.Demo, ModelKey: e.options.ModelKey}, h.read(e.tasks, nil))
 		if err != nil {
 			return nil, err
 		}

@@ -28,7 +28,12 @@ func (h *Handler) generate(_ context.Context, x *exchange, raw json.RawMessage) 
 	if err != nil {
 		return nil, err
 	}
+	key, err := x.modelKey()
+	if err != nil {
+		return nil, err
+	}
 	opts := coordinator.GenerateOptions{
+		ModelKey:    key,
 		Requirement: p.text("requirement"), UserID: p.text("user_id"), Provider: p.text("llm_provider"), Model: p.text("model"),
 		MaxTokens: p.number("max_tokens", 0, 1, 1_000_000), MaxTasks: p.number("max_tasks", 0, 1, 10_000),
 		Executors: p.list("executors"), AllowCommands: p.flag("allow_commands", false), OnExhausted: p.text("on_exhausted"),

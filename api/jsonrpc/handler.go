@@ -18,6 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/modelkey"
 )
 
 // Config bounds and names a [Handler]. The zero value is usable.
@@ -125,8 +126,9 @@ type exchange struct {
 	r       *http.Request
 	single  bool // one call that wants an answer: it may stream, and set headers
 	id      json.RawMessage
-	key     string // the header Idempotency-Key
-	release func() // gives back the body's share of memory, once
+	key     string   // the header Idempotency-Key
+	llmKeys []string // the header X-LLM-API-KEY
+	release func()   // gives back the body's share of memory, once
 }
 
 // calls serves the methods of one path. noun is how the path's methods are called: "task".
@@ -144,7 +146,7 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			return
 		}
 		x := &exchange{svc: h.on(r), w: w, r: r, single: !batch && !calls[0].notification, id: calls[0].id, release: release}
-		x.key = r.Header.Get("Idempotency-Key")
+		x.key, x.llmKeys = r.Header.Get("Idempotency-Key"), r.Header.Values(modelkey.Header)
 		if batch {
 			x.release = func() {} // its other calls still hold the body
 			h.answerBatch(x, noun, methods, calls)

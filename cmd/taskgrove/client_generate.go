@@ -24,6 +24,7 @@ type generateFlags struct {
 	temperature  float64
 	budget       string
 	submit, hold bool
+	llm          llmKey
 	following
 }
 
@@ -33,9 +34,10 @@ func generateCommand() *cobra.Command {
 		"Has a language model make a tree of a requirement in plain language, and shows it. Nothing of it runs, and nothing is stored but the\n"+
 			"task that generates it, unless you say --submit. With -o json or yaml: the document, for \"submit -\".\n"+
 			"The tree may use executors that touch nothing of the worker's host; --executors names others, and commands and code take\n"+
-			"--allow-commands, too. The model's key is the worker's.",
+			"--allow-commands, too. The model's key is the worker's, unless you send one along.",
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error { return f.run(ctx, s, args[0]) })
 	f.bind(cmd)
+	f.llm.bind(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.Model, "model", "", "the model, or provider/model; empty: as the worker says")
 	flags.StringVar(&f.Provider, "provider", "", "the model's provider, such as openai or anthropic")
@@ -79,6 +81,8 @@ func (f *generateFlags) run(ctx context.Context, s *session, text string) error 
 	options := []client.SubmitOption{client.WithUser(f.UserID), client.WithIdempotencyKey("generated-" + got.TaskID)}
 	if f.hold {
 		options = append(options, client.Hold())
+	} else if f.ModelKey != "" {
+		options = append(options, client.WithModelKey(f.ModelKey))
 	}
 	out, err := s.SubmitJSON(ctx, bytes.NewReader(got.Tasks), options...)
 	if err != nil {
@@ -116,6 +120,10 @@ func (f *generateFlags) read(text string) error {
 	if f.hold && (f.wait || f.watch) {
 		return errors.New("--hold: a held tree does not run, so that --wait and --watch have nothing to wait for")
 	}
+	var err error
+	if f.ModelKey, err = f.llm.read(); err != nil {
+		return err
+	}
 	if f.temperature >= 0 {
 		f.Temperature = &f.temperature
 	}
@@ -130,7 +138,6 @@ func (f *generateFlags) read(text string) error {
 		}
 		budget[name] = json.Number(strings.TrimSpace(value))
 	}
-	var err error
 	f.Budget, err = json.Marshal(budget)
 	return err
 }

@@ -56,6 +56,7 @@ func submitCommand() *cobra.Command {
 	var key, user string
 	var hold, demo, allowUnknown bool
 	var timeout time.Duration
+	var llm llmKey
 	cmd := clientCommand("submit FILE|-", "Submit a tree of tasks",
 		"Submits a tree, in JSON or YAML: a list of tasks, {\"tasks\": [...]}, or one task. Prints the tree's id.\n"+
 			"Nothing is stored unless the whole tree is valid.",
@@ -79,6 +80,13 @@ func submitCommand() *cobra.Command {
 			}
 			if demo {
 				options = append(options, client.WithDemo())
+			}
+			secret, err := llm.read()
+			if err != nil {
+				return codedError{err, exitUsage}
+			}
+			if secret != "" {
+				options = append(options, client.WithModelKey(secret))
 			}
 			if hold {
 				options = append(options, client.Hold())
@@ -104,6 +112,7 @@ func submitCommand() *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "owner of tasks that name none")
 	cmd.Flags().BoolVar(&allowUnknown, "allow-unknown", false, "submit a tree with keys that have no effect and are nearly one that has, too")
 	cmd.Flags().BoolVar(&demo, "use-demo", false, demoHelp)
+	llm.bind(cmd)
 	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m; 0: what the root's tree_timeout says")
 	return cmd
@@ -171,6 +180,7 @@ func faultsIn(f *treefile.File, err error) error {
 func rerunCommand() *cobra.Command {
 	var f following
 	var force, cancelled, dependencies, demo bool
+	var llm llmKey
 	cmd := clientCommand("rerun TASK", "Start a held tree, or run again what failed",
 		"Runs again what failed in a tree, and what depends on it; starts what is held. With the id of a task that is no\n"+
 			"root, only that task and what it depends on.\n"+taskRefHelp,
@@ -187,6 +197,13 @@ func rerunCommand() *cobra.Command {
 			}
 			if dependencies {
 				options = append(options, client.RerunDependencies())
+			}
+			secret, err := llm.read()
+			if err != nil {
+				return codedError{err, exitUsage}
+			}
+			if secret != "" {
+				options = append(options, client.ModelKey(secret))
 			}
 			id, err := s.id(ctx, args[0])
 			if err != nil {
@@ -222,6 +239,7 @@ func rerunCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&force, "force", false, "also if it has completed or was cancelled; of a root, all tasks of its tree")
 	cmd.Flags().BoolVar(&cancelled, "cancelled", false, "cancelled tasks, too: also those that the task depends on")
 	cmd.Flags().BoolVar(&demo, "use-demo", false, demoHelp)
+	llm.bind(cmd)
 	cmd.Flags().BoolVar(&dependencies, "rerun-dependencies", false, "completed dependencies of what runs again, too")
 	return cmd
 }

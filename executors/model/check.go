@@ -2,11 +2,14 @@ package model
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/taskgrove/taskgrove/executors"
 )
 
 // Bounds of a request.
@@ -44,6 +47,9 @@ func (s *Session) prepare(ctx context.Context, r *Request) (routes []*route, err
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
+			}
+			if _, ok := errors.AsType[*keyError](err); ok && !executors.IsPermanent(err) {
+				return nil, err
 			}
 			faults = append(faults, err.Error())
 			continue

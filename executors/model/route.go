@@ -159,6 +159,12 @@ func (s *Session) operatorsAddress(provider string) string {
 	return ""
 }
 
+// keyError says why the key that whoever started the task sent along is not there.
+type keyError struct{ error }
+
+// Unwrap gives what says whether a later attempt may have it.
+func (e *keyError) Unwrap() error { return e.error }
+
 // findKey finds the key, in the order of spec 5.7. A key that is not the task's goes to no address of a task's.
 func (s *Session) findKey(ctx context.Context, r *route, own *workerfile.Model) error {
 	r.key = s.opts.Key
@@ -179,7 +185,7 @@ func (s *Session) findKey(ctx context.Context, r *route, own *workerfile.Model) 
 	} else if s.call.ModelKey != nil {
 		key, err := s.call.ModelKey(ctx, r.provider)
 		if err != nil {
-			return fmt.Errorf("model %s: key of %s: %w", shown(r.asked), r.provider, err)
+			return &keyError{fmt.Errorf("model %s: key of %s: %w", shown(r.asked), r.provider, err)}
 		}
 		if r.key = key; key != "" {
 			return nil

@@ -171,6 +171,21 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestKeySentAlong: one that can't be had now may be there for a later attempt; one that is gone never is.
+func TestKeySentAlong(t *testing.T) {
+	t.Parallel()
+	for name, row := range map[string]struct {
+		err       error
+		permanent bool
+	}{"can't be had now": {errors.New("nobody answers"), false}, "is gone": {executors.Permanent(errors.New("gone")), true}} {
+		s := sessionWith(t, &executors.Call{ModelKey: func(context.Context, string) (string, error) { return "", row.err }}, Options{}, map[string]string{"OPENAI_API_KEY": "own"})
+		_, err := s.Ask(t.Context(), &Request{Models: []string{"gpt-4o"}, Messages: []Message{{Role: User, Parts: []Part{{Text: "x"}}}}})
+		if err == nil || executors.IsPermanent(err) != row.permanent || !strings.Contains(err.Error(), row.err.Error()) {
+			t.Errorf("a key that %s: got %v", name, err)
+		}
+	}
+}
+
 func TestOptionsThatCantBeRight(t *testing.T) {
 	t.Parallel()
 	models := New(Config{}, network.New(network.Config{}), nil)

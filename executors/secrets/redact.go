@@ -48,14 +48,28 @@ func newRedactor(secrets []string) *Redactor {
 		}
 		r.forms = append(r.forms, form{text, edge})
 	}
-	slices.SortFunc(r.forms, func(a, b form) int {
-		return cmp.Or(cmp.Compare(len(b.text), len(a.text)), strings.Compare(a.text, b.text))
-	})
+	slices.SortFunc(r.forms, byLength)
 	return r
+}
+
+// byLength orders forms, the longest first.
+func byLength(a, b form) int {
+	return cmp.Or(cmp.Compare(len(b.text), len(a.text)), strings.Compare(a.text, b.text))
 }
 
 // NewRedactor makes one for secrets that came to an executor by another way than inputs. It is nil if there is nothing to look for.
 func NewRedactor(secrets ...string) *Redactor { return newRedactor(secrets) }
+
+// With is a Redactor that takes out these secrets, too.
+func (r *Redactor) With(secrets ...string) *Redactor {
+	more := newRedactor(secrets)
+	if r == nil || more == nil {
+		return cmp.Or(r, more)
+	}
+	all := slices.Concat(r.forms, more.forms)
+	slices.SortFunc(all, byLength)
+	return &Redactor{slices.CompactFunc(all, func(a, b form) bool { return a.text == b.text })}
+}
 
 // Text is a text without secrets.
 func (r *Redactor) Text(text string) string {

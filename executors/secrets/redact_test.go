@@ -181,3 +181,19 @@ func BenchmarkRedactor(b *testing.B) {
 		})
 	}
 }
+
+// TestWith: what is added is taken out, and what was there still is.
+func TestWith(t *testing.T) {
+	t.Parallel()
+	var none *Redactor
+	one := none.With("first-secret")
+	both := one.With("second-secret", "first-secret")
+	for _, tt := range []struct {
+		r    *Redactor
+		want string
+	}{{none, "first-secret second-secret"}, {one, "*** second-secret"}, {one.With(), "*** second-secret"}, {both, "*** ***"}} {
+		if got := tt.r.Text("first-secret second-secret"); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}

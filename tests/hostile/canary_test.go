@@ -27,6 +27,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"google.golang.org/grpc"
 
+	"github.com/taskgrove/taskgrove/executors/model/modeltest"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -138,6 +139,7 @@ type canaries struct {
 	traces      *safeBuffer
 	service     string
 	heard       *safeBuffer // by the service
+	models      *modeltest.Server
 	coordinator *child
 	worker      *child
 }
@@ -145,10 +147,11 @@ type canaries struct {
 func startCanaries(t *testing.T) *canaries {
 	t.Helper()
 	c := &canaries{t: t, path: build(t), all: map[string]canary{}, marker: "marker" + strings.ToLower(rand.Text()), database: pgtest.Database(t), store: t.TempDir()}
-	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url"} {
+	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header"} {
 		c.all[name] = newCanary(name)
 	}
 	c.service, c.heard = echoes(t)
+	models := c.startModels()
 	var otlp string
 	otlp, c.traces = collector(t)
 	var err error
@@ -168,8 +171,52 @@ func startCanaries(t *testing.T) *canaries {
 	common := []string{"TASKGROVE_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp, "OTEL_EXPORTER_OTLP_INSECURE=true", "OTEL_BSP_SCHEDULE_DELAY=100"}
 	c.coordinator = startChild(t, c.path, "coordinator", append(common, "TASKGROVE_POSTGRES_URL="+c.database, "TASKGROVE_NATS_URL="+c.nats.CoordinatorURL(),
 		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR=127.0.0.1:0"), "coordinator")
-	c.worker = startChild(t, c.path, "worker", append(common, c.secrets()...), "worker")
+	c.worker = startChild(t, c.path, "worker", append(append(common, "OPENAI_BASE_URL="+models), c.secrets()...), "worker")
 	return c
+}
+
+// startModels starts a service that says the key that it was sent, and answers where.
+func (c *canaries) startModels() string {
+	c.models = modeltest.New("")
+	server := httptest.NewServer(c.models.Handler())
+	c.t.Cleanup(func() { server.Close(); c.models.Close() })
+	c.models.Play("gpt-4o", modeltest.Script{Turns: []modeltest.Turn{{Times: -1, Reply: func(r *modeltest.Request) modeltest.Turn {
+		return modeltest.Turn{Text: c.marker + " your key is " + r.Header.Get("Authorization")}
+	}}}})
+	return server.URL + "/v1"
+}
+
+// keyed runs tasks whose models' keys come with the request: by the command line and by HTTP.
+func (c *canaries) keyed() (answers string) {
+	c.t.Helper()
+	task := func(id, executor, inputs string) string {
+		return `{"id":"` + id + `","name":"` + id + `","schemas":{"method":"` + executor + `"},"inputs":` + inputs + `}`
+	}
+	ask := `{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]}`
+	c.t.Setenv("SOME_KEY", c.all["by-request"].value)
+	answers += c.cli(task("canary-keyed", "llm_executor", ask), "submit", "-", "--wait", "--llm-key-env", "SOME_KEY")
+	answers += c.cli(task("canary-keyed-command", "command_executor", `{"command":"env"}`), "submit", "-", "--wait", "--llm-key-env", "SOME_KEY")
+	call := `{"jsonrpc":"2.0","id":1,"method":"tasks.execute","params":{"wait":true,"tasks":[` + task("canary-headed", "llm_executor", ask) + `]}}`
+	for _, header := range []string{"openai:" + c.all["by-header"].value, c.all["by-header"].value + " x"} {
+		r, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.coordinator.HTTP+"/tasks", strings.NewReader(call))
+		must(c.t, err)
+		r.Header.Set("X-LLM-API-KEY", header)
+		answer, err := http.DefaultClient.Do(r)
+		must(c.t, err)
+		body, err := io.ReadAll(answer.Body)
+		must(c.t, err)
+		answer.Body.Close()
+		answers += string(body)
+	}
+	var sent []string
+	for _, r := range c.models.Requests() {
+		sent = append(sent, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
+	}
+	if want := []string{c.all["by-request"].value, c.all["by-header"].value}; !slices.Equal(sent, want) {
+		c.t.Errorf("the model's service got the keys %q, want %q: %s", sent, want, answers)
+	}
+	return answers + c.cli("", "logs", "canary-keyed") + c.cli("", "get", "canary-keyed", "--attempts", "-o", "json") + c.cli("", "get", "canary-headed", "--attempts") +
+		c.cli("", "get", "canary-keyed-command")
 }
 
 // secrets lays a canary at each place, and returns the worker's settings.
@@ -269,7 +316,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	c := startCanaries(t)
 	t.Logf("%.2000s", c.cli(c.tree(), "submit", "-", "--wait"))
 	c.cancelled()
-	answers := c.answers()
+	answers := c.keyed() + c.answers()
 	heard := c.heard.Bytes()
 	large := regexp.MustCompile(`"X-Token":\["C\\"` + c.all["by-dir"].core + `[^{}]*\}[^{}]*\{\}[^{}]*"url":"/large"`)
 	for _, name := range named {

@@ -155,6 +155,7 @@ type Work struct {
 	Unlocks        bool                   `protobuf:"varint,16,opt,name=unlocks,proto3" json:"unlocks,omitempty"` // tasks depend on it: its result may offer its slot to one of them
 	Ahead          bool                   `protobuf:"varint,18,opt,name=ahead,proto3" json:"ahead,omitempty"`     // may be claimed before it has a slot; see also Beat
 	Demo           bool                   `protobuf:"varint,21,opt,name=demo,proto3" json:"demo,omitempty"`       // not to be run: the worker makes up a result
+	Keyed          bool                   `protobuf:"varint,23,opt,name=keyed,proto3" json:"keyed,omitempty"`     // the request that started it came with the key of a language model: see ModelKeyRequest
 	Spent          []*Usage               `protobuf:"bytes,22,rep,name=spent,proto3" json:"spent,omitempty"`      // what earlier attempts of this run of the task used of models, one for each currency; model is empty
 	Facts          uint64                 `protobuf:"varint,17,opt,name=facts,proto3" json:"facts,omitempty"`     // what the coordinator knows of the task, packed; to be given back in Grant and Result
 	// Further attempts in the same message, of the same pool and priority, each whole but for this field. Only while all live workers of the pool
@@ -321,6 +322,13 @@ func (x *Work) GetAhead() bool {
 func (x *Work) GetDemo() bool {
 	if x != nil {
 		return x.Demo
+	}
+	return false
+}
+
+func (x *Work) GetKeyed() bool {
+	if x != nil {
+		return x.Keyed
 	}
 	return false
 }
@@ -2499,6 +2507,112 @@ func (x *ChunkReply) GetAway() bool {
 	return false
 }
 
+// ModelKeyRequest asks all coordinators for the key of a language model that came with the request which started an attempt. The one that keeps
+// it answers, if the attempt runs at the worker that asks; the others, and those before 0.6, are silent. What lies in NATS has no key.
+type ModelKeyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Grant         *Grant                 `protobuf:"bytes,2,opt,name=grant,proto3" json:"grant,omitempty"`
+	PublicKey     []byte                 `protobuf:"bytes,3,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"` // X25519, 32 bytes, of a pair that is made for this request
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelKeyRequest) Reset() {
+	*x = ModelKeyRequest{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelKeyRequest) ProtoMessage() {}
+
+func (x *ModelKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelKeyRequest.ProtoReflect.Descriptor instead.
+func (*ModelKeyRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ModelKeyRequest) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ModelKeyRequest) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+func (x *ModelKeyRequest) GetPublicKey() []byte {
+	if x != nil {
+		return x.PublicKey
+	}
+	return nil
+}
+
+type ModelKeyReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sealed        []byte                 `protobuf:"bytes,1,opt,name=sealed,proto3" json:"sealed,omitempty"` // the key, with its provider before a colon if it has one: an anonymous box of NaCl for the public key
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModelKeyReply) Reset() {
+	*x = ModelKeyReply{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelKeyReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelKeyReply) ProtoMessage() {}
+
+func (x *ModelKeyReply) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelKeyReply.ProtoReflect.Descriptor instead.
+func (*ModelKeyReply) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ModelKeyReply) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 // CatalogueRequest asks for what the executors of the cluster say of themselves, on behalf of an attempt that makes tasks. Coordinators before
 // 0.6 don't answer: the worker's own executors then have to do.
 type CatalogueRequest struct {
@@ -2513,7 +2627,7 @@ type CatalogueRequest struct {
 
 func (x *CatalogueRequest) Reset() {
 	*x = CatalogueRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2639,7 @@ func (x *CatalogueRequest) String() string {
 func (*CatalogueRequest) ProtoMessage() {}
 
 func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2652,7 @@ func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueRequest.ProtoReflect.Descriptor instead.
 func (*CatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CatalogueRequest) GetVersion() uint32 {
@@ -2584,7 +2698,7 @@ type CatalogueReply struct {
 
 func (x *CatalogueReply) Reset() {
 	*x = CatalogueReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2596,7 +2710,7 @@ func (x *CatalogueReply) String() string {
 func (*CatalogueReply) ProtoMessage() {}
 
 func (x *CatalogueReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2609,7 +2723,7 @@ func (x *CatalogueReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueReply.ProtoReflect.Descriptor instead.
 func (*CatalogueReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *CatalogueReply) GetDescriptions() [][]byte {
@@ -2666,7 +2780,7 @@ type InputsRequest struct {
 
 func (x *InputsRequest) Reset() {
 	*x = InputsRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2678,7 +2792,7 @@ func (x *InputsRequest) String() string {
 func (*InputsRequest) ProtoMessage() {}
 
 func (x *InputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2691,7 +2805,7 @@ func (x *InputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsRequest.ProtoReflect.Descriptor instead.
 func (*InputsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *InputsRequest) GetVersion() uint32 {
@@ -2729,7 +2843,7 @@ type InputsReply struct {
 
 func (x *InputsReply) Reset() {
 	*x = InputsReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2741,7 +2855,7 @@ func (x *InputsReply) String() string {
 func (*InputsReply) ProtoMessage() {}
 
 func (x *InputsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2754,7 +2868,7 @@ func (x *InputsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsReply.ProtoReflect.Descriptor instead.
 func (*InputsReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *InputsReply) GetData() []byte {
@@ -2811,7 +2925,7 @@ type Description_Example struct {
 
 func (x *Description_Example) Reset() {
 	*x = Description_Example{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2823,7 +2937,7 @@ func (x *Description_Example) String() string {
 func (*Description_Example) ProtoMessage() {}
 
 func (x *Description_Example) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2871,7 +2985,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\x97\x05\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xad\x05\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -2895,7 +3009,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\auser_id\x18\x0f \x01(\tR\x06userId\x12\x18\n" +
 	"\aunlocks\x18\x10 \x01(\bR\aunlocks\x12\x14\n" +
 	"\x05ahead\x18\x12 \x01(\bR\x05ahead\x12\x12\n" +
-	"\x04demo\x18\x15 \x01(\bR\x04demo\x120\n" +
+	"\x04demo\x18\x15 \x01(\bR\x04demo\x12\x14\n" +
+	"\x05keyed\x18\x17 \x01(\bR\x05keyed\x120\n" +
 	"\x05spent\x18\x16 \x03(\v2\x1a.taskgrove.worker.v1.UsageR\x05spent\x12\x14\n" +
 	"\x05facts\x18\x11 \x01(\x04R\x05facts\x12-\n" +
 	"\x04more\x18\x13 \x03(\v2\x19.taskgrove.worker.v1.WorkR\x04more\x12\x1e\n" +
@@ -3098,7 +3213,14 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x14\n" +
 	"\x05final\x18\x02 \x01(\bR\x05final\x12\x12\n" +
 	"\x04busy\x18\x03 \x01(\bR\x04busy\x12\x12\n" +
-	"\x04away\x18\x04 \x01(\bR\x04away\"\x8a\x01\n" +
+	"\x04away\x18\x04 \x01(\bR\x04away\"|\n" +
+	"\x0fModelKeyRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
+	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x03 \x01(\fR\tpublicKey\"'\n" +
+	"\rModelKeyReply\x12\x16\n" +
+	"\x06sealed\x18\x01 \x01(\fR\x06sealed\"\x8a\x01\n" +
 	"\x10CatalogueRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x14\n" +
@@ -3150,7 +3272,7 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(Verdict)(0),                // 0: taskgrove.worker.v1.Verdict
 	(OutcomeV1)(0),              // 1: taskgrove.worker.v1.OutcomeV1
@@ -3181,12 +3303,14 @@ var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(*LogLine)(nil),             // 26: taskgrove.worker.v1.LogLine
 	(*ChunkRequest)(nil),        // 27: taskgrove.worker.v1.ChunkRequest
 	(*ChunkReply)(nil),          // 28: taskgrove.worker.v1.ChunkReply
-	(*CatalogueRequest)(nil),    // 29: taskgrove.worker.v1.CatalogueRequest
-	(*CatalogueReply)(nil),      // 30: taskgrove.worker.v1.CatalogueReply
-	(*InputsRequest)(nil),       // 31: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),         // 32: taskgrove.worker.v1.InputsReply
-	(*Description_Example)(nil), // 33: taskgrove.worker.v1.Description.Example
-	nil,                         // 34: taskgrove.worker.v1.Handover.HeaderEntry
+	(*ModelKeyRequest)(nil),     // 29: taskgrove.worker.v1.ModelKeyRequest
+	(*ModelKeyReply)(nil),       // 30: taskgrove.worker.v1.ModelKeyReply
+	(*CatalogueRequest)(nil),    // 31: taskgrove.worker.v1.CatalogueRequest
+	(*CatalogueReply)(nil),      // 32: taskgrove.worker.v1.CatalogueReply
+	(*InputsRequest)(nil),       // 33: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),         // 34: taskgrove.worker.v1.InputsReply
+	(*Description_Example)(nil), // 35: taskgrove.worker.v1.Description.Example
+	nil,                         // 36: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
@@ -3209,7 +3333,7 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 17: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 18: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
 	17, // 19: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
-	33, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
+	35, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
 	3,  // 21: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 22: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 23: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
@@ -3220,7 +3344,7 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	3,  // 28: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
 	3,  // 29: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
 	2,  // 30: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	34, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	36, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
 	24, // 32: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
 	22, // 33: taskgrove.worker.v1.ProgressBatch.live:type_name -> taskgrove.worker.v1.Live
 	3,  // 34: taskgrove.worker.v1.Live.attempt:type_name -> taskgrove.worker.v1.Attempt
@@ -3229,13 +3353,14 @@ var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
 	26, // 37: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
 	3,  // 38: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
 	4,  // 39: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 40: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 41: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	42, // [42:42] is the sub-list for method output_type
-	42, // [42:42] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	4,  // 40: taskgrove.worker.v1.ModelKeyRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 41: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 42: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -3257,7 +3382,7 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

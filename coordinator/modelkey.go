@@ -1,0 +1,106 @@
+package coordinator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/modelkey"
+	"github.com/taskgrove/taskgrove/pg"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+const (
+	modelKeysAtOnce = 16          // requests for keys that are looked at; workers ask again for what is over
+	endedKeysEvery  = time.Minute // how often keys of executions that have ended are looked for
+)
+
+// keepKey keeps the key that came with a tree, for its first execution.
+func (c *Coordinator) keepKey(ctx context.Context, out *pg.Submitted, key modelkey.Key) {
+	tree := out.Tree
+	if out.Replayed { // the key may have been lost with another coordinator
+		k, err := c.keyOf(ctx, out.RootID)
+		if err != nil {
+			return
+		}
+		tree = k.Tree()
+	}
+	c.modelKeys.Put(int64(tree), 1, key)
+}
+
+// runModelKeys gives workers the keys of models that came with requests to this coordinator. Of what others were given it is silent, and so it
+// is to workers that may not have a key.
+func (c *Coordinator) runModelKeys(ctx context.Context) error {
+	slots := make(chan struct{}, modelKeysAtOnce)
+	var done sync.WaitGroup
+	defer done.Wait()
+	return c.queue.ServeAll(ctx, queue.ModelKey, func(worker string, data []byte, reply func([]byte)) {
+		m := &workerv1.ModelKeyRequest{}
+		if proto.Unmarshal(data, m) != nil {
+			return
+		}
+		key, execution, has := c.modelKeys.Get(int64(dag.Key(m.GetGrant().GetAttempt().GetTask()).Tree()))
+		if !has {
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			return
+		}
+		done.Go(func() {
+			defer func() { <-slots }()
+			if data := c.sealedKey(context.WithoutCancel(ctx), worker, m, key, execution); data != nil {
+				reply(data)
+			}
+		})
+	})
+}
+
+// sealedKey is the answer to a worker that runs the attempt for which it asks; else nil.
+func (c *Coordinator) sealedKey(ctx context.Context, worker string, m *workerv1.ModelKeyRequest, key modelkey.Key, execution int32) []byte {
+	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
+	if !c.tokens.Valid(k, n, m.GetGrant().GetToken()) {
+		return nil
+	}
+	switch runs, err := c.store.RunsKeyed(ctx, k, n, worker, execution); {
+	case err != nil:
+		c.log.Warn("whether a worker may have a key could not be read", "worker_id", worker, "error", err)
+		return nil
+	case !runs:
+		return nil
+	}
+	sealed, err := modelkey.Seal(key, m.PublicKey)
+	if err != nil {
+		return nil
+	}
+	data, err := proto.Marshal(&workerv1.ModelKeyReply{Sealed: sealed})
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// runEndedModelKeys drops keys of executions that have ended.
+func (c *Coordinator) runEndedModelKeys(ctx context.Context) error {
+	for sleep(ctx, endedKeysEvery) {
+		before := time.Now()
+		trees := c.modelKeys.Before(before)
+		if len(trees) == 0 {
+			continue
+		}
+		ended, err := c.store.EndedTrees(ctx, trees)
+		if err != nil {
+			if ctx.Err() == nil {
+				c.log.Warn("which keys are no longer needed could not be read", "error", err)
+			}
+			continue
+		}
+		c.modelKeys.Drop(ended, before)
+	}
+	return nil
+}

@@ -260,3 +260,32 @@ func TestAWorkerMayTellSoMuchAndNoMore(t *testing.T) {
 		t.Errorf("the rates of %d workers are kept", len(limits.workers))
 	}
 }
+
+// TestAttemptsDoNotDisturbOneAnother: neither the end of an earlier one nor what it still tells changes how one is heard that runs.
+func TestAttemptsDoNotDisturbOneAnother(t *testing.T) {
+	t.Parallel()
+	k, now := watchedTree.Key(1), time.Now()
+	says := func(attempt uint32, number uint64) *workerv1.Live {
+		return &workerv1.Live{Attempt: &workerv1.Attempt{Task: int64(k), Number: attempt}, Number: number}
+	}
+	s := speakers{}
+	look := func() {
+		s.learn([]dag.Key{k}, map[dag.Key]pg.Label{k: {ID: "child"}}, map[dag.Key]int32{k: 2}, now)
+	}
+	look()
+	if got := s.order([]*workerv1.Live{says(2, 1)}, now); len(got) != 1 {
+		t.Fatalf("got %v", got)
+	}
+	s.waiting = []*workerv1.Live{says(2, 2)}
+	show := func(*workerv1.Live, pg.Label) *Event { return &Event{Type: EventProgress} }
+	if got := s.weave([]*Event{{Type: EventRetry, TaskID: "child", Attempt: 1}}, now, show); len(got) != 1 || len(s.waiting) != 1 {
+		t.Errorf("with the end of the first, %d events are told, and %d messages wait", len(got), len(s.waiting))
+	}
+	look() // as the first, whose worker was lost, tells something
+	if got := s.order([]*workerv1.Live{says(2, 1), says(1, 9), says(2, 2)}, now); len(got) != 1 || got[0].Number != 2 {
+		t.Errorf("got %v", got)
+	}
+	if got := s.weave([]*Event{{Type: EventCompleted, TaskID: "child", Attempt: 2}}, now, show); len(got) != 1 || len(s.known) != 0 {
+		t.Errorf("after its end %d are known", len(s.known))
+	}
+}

@@ -60,6 +60,10 @@ func (s *speakers) learn(keys []dag.Key, labels map[dag.Key]pg.Label, running ma
 			s.held = 0
 		}
 		if old := s.known[k]; old != nil {
+			if old.attempt == running[k] { // asked for by pieces of another attempt, as a lost worker tells them
+				old.until = now.Add(quietFor)
+				continue
+			}
 			s.held -= len(old.early)
 		}
 		s.known[k] = &speaker{label: labels[k], attempt: running[k], until: now.Add(quietFor)}
@@ -77,6 +81,9 @@ func (s *speakers) weave(events []*Event, now time.Time, show func(*workerv1.Liv
 		switch e.Type {
 		case EventCompleted, EventFailed, EventCancelled, EventRetry, EventFinal:
 			for k, sp := range s.known {
+				if e.Type != EventFinal && 0 < e.Attempt && e.Attempt < int(sp.attempt) {
+					continue // the end of an attempt before the one that runs
+				}
 				if sp.label.ID == e.TaskID && e.Type != EventFinal {
 					for _, m := range s.last(k, sp, int32(e.Attempt), now) {
 						out = append(out, show(m, sp.label))

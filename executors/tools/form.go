@@ -145,6 +145,9 @@ func (s *Session) ofExecutor(f *form) ([]*entry, error) {
 	for _, m := range members(fixed) {
 		taken = append(taken, m.name)
 	}
+	if err := unknownInput(&d, taken); err != nil {
+		return nil, executors.Permanent(err)
+	}
 	known := d
 	known.Inputs = only(d.Inputs, taken)
 	if _, err := s.call.Toolbox.Resolve(known, fixed); err != nil { // what is wrong now is wrong at each use
@@ -173,6 +176,29 @@ func missing(schema json.RawMessage, closed, taken []string) []string {
 	var required []string
 	_ = json.Unmarshal(member(schema, "required"), &required) // a faulty schema requires nothing
 	return slices.DeleteFunc(required, func(name string) bool { return !slices.Contains(closed, name) || slices.Contains(taken, name) })
+}
+
+// unknownInput is the fault of a fixed input that the executor does not have: it would fix nothing, and leave to the model what it was to fix.
+// What a model may say beside the schema, an author may fix: without says when.
+func unknownInput(d *executors.Description, fixed []string) error {
+	var names []string
+	for _, p := range properties(d.Inputs) {
+		names = append(names, p.name)
+	}
+	if further := member(d.Inputs, "additionalProperties"); len(names) == 0 || further != nil && string(further) != "false" {
+		return nil
+	}
+	for _, name := range fixed {
+		if name == "connection" || slices.Contains(names, name) {
+			continue
+		}
+		text := fmt.Sprintf("inputs.%s: %s has no such input", shown(name), d.ID)
+		if near := nearest(name, names); near != "" {
+			text += fmt.Sprintf("; did you mean %s?", near)
+		}
+		return errors.New(text)
+	}
+	return nil
 }
 
 // executorTool is an executor as a tool.

@@ -165,7 +165,8 @@ func TestAllFaultsOfAListAreTold(t *testing.T) {
 	s := session(t, &box{allowed: map[string]executors.Description{"rest_executor": d}}, echo("echo", nil))
 	list := `["echo()", "echo()", 7, "none()", {"executor":"other"}, {"executor":"rest_executor","inputs":{"url":7}}, {"executor":"rest_executor","Inputs":{}},
 		{"executor":"rest_executor","name":"a b"}, {"tool":"echo","name":"x"}, {}, {"tool":"echo","executor":"x"}, {"executor":""}, {"executor":"rest_executor","inputs":[]},
-		{"executor":"rest_executor","connection":"a","inputs":{"connection":"b"}}, {"executor": "mcp_executor"}]`
+		{"executor":"rest_executor","connection":"a","inputs":{"connection":"b"}}, {"executor": "mcp_executor"},
+		{"executor":"rest_executor","inputs":{"urll":"https://x"}}, {"executor":"rest_executor","inputs":{"URL":"https://x"}}, {"executor":"rest_executor","inputs":{"weight":1}}]`
 	_, faults := s.Resolve(t.Context(), "t", json.RawMessage(list))
 	want := []string{
 		"t[1]: name: the agent has a tool of the name echo before: set another",
@@ -182,6 +183,9 @@ func TestAllFaultsOfAListAreTold(t *testing.T) {
 		"t[12]: inputs: must be an object",
 		"t[13]: connection: is in inputs, too",
 		`t[14]: executor: mcp_executor is used by {"mcp": {…}}`,
+		"t[15]: inputs.urll: rest_executor has no such input; did you mean url?",
+		"t[16]: inputs.URL: rest_executor has no such input; did you mean url?",
+		"t[17]: inputs.weight: rest_executor has no such input",
 	}
 	for i := range max(len(want), len(faults)) {
 		if i >= len(faults) || i >= len(want) || faults[i].Error() != want[i] || !executors.IsPermanent(faults[i]) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -232,6 +233,16 @@ func TestWhatIsToldOnTheWay(t *testing.T) {
 func TestAProgramThatIgnoresNewWords(t *testing.T) {
 	t.Parallel()
 	if got, _, err := run(t.Context(), t, newExecutor(func(c *mcp.Config) { c.Patience = time.Second }), program("ignores", nil)); err != nil || !got.Success {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+// TestAProgramThatStartsSlowly is taken for an old one that does not answer, and then refuses the older handshake. It is started again.
+func TestAProgramThatStartsSlowly(t *testing.T) {
+	t.Parallel()
+	in := program("slow", nil)
+	in["env"] = object{serverMode: "slow", "MARK": filepath.Join(t.TempDir(), "started")}
+	if got, _, err := run(t.Context(), t, newExecutor(func(c *mcp.Config) { c.Patience = 500 * time.Millisecond }), in); err != nil || !got.Success {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -152,6 +152,11 @@ func rawServer(mode string) {
 				return
 			}
 		}
+	case "slow": // to start, the first time
+		if err := os.Mkdir(os.Getenv("MARK"), 0o700); err == nil {
+			time.Sleep(1500 * time.Millisecond)
+			mode = "new"
+		}
 	case "hung":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Fprintln(os.Stderr, "hung")
@@ -182,11 +187,19 @@ func rawAnswer(mode string, id any, method, cursor string, token any) {
 	}
 	switch method {
 	case "server/discover":
-		if mode != "ignores" {
+		switch mode {
+		case "new":
+			say("result", object{"supportedVersions": []string{"2026-07-28"}, "capabilities": object{}, "serverInfo": object{"name": "raw", "version": "1"}})
+		case "ignores":
+		default:
 			say("error", object{"code": -32601, "message": "Method not found"})
 		}
 		return
 	case "initialize":
+		if mode == "new" {
+			say("error", object{"code": -32022, "message": "the initialize handshake is not accepted"})
+			return
+		}
 		version := "2024-11-05"
 		if mode == "futuristic" {
 			version = "2099-01-01"

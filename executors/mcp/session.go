@@ -91,8 +91,27 @@ func rest(faults []string) (text string) {
 	return text
 }
 
-// open opens a session with a server that is known to be in order. sole: its progress is the attempt's.
+// open opens a session with a server that is known to be in order. sole: its progress is the attempt's. A program that was slow to start
+// may have been spoken to in an older version than it speaks; then it is started once more.
 func (o *Opener) open(ctx context.Context, call *executors.Call, server *Server, sole bool) (*Session, error) {
+	s, err := o.try(ctx, call, server, sole)
+	if err == nil {
+		return s, nil
+	}
+	if s == nil || ctx.Err() != nil {
+		return nil, err
+	}
+	if p, ok := s.way.(*process); !ok || !p.wrongly.Load() {
+		return nil, err
+	}
+	if s, err = o.try(ctx, call, server, sole); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// try opens a session. With an error it returns one that has ended, or nil.
+func (o *Opener) try(ctx context.Context, call *executors.Call, server *Server, sole bool) (*Session, error) {
 	mask, _ := headers.New(call, "headers", server.Headers, server.Auth) // its faults have been looked for
 	for name, value := range server.Env {
 		if len(value) >= 8 && name != "PATH" && name != "HOME" { // a shorter one is likelier a plain word
@@ -115,7 +134,7 @@ func (o *Opener) open(ctx context.Context, call *executors.Call, server *Server,
 	s.mu.Unlock()
 	if err := s.shake(ctx); err != nil {
 		s.end(true)
-		return nil, err
+		return s, err
 	}
 	return s, nil
 }

@@ -46,6 +46,8 @@ type process struct {
 	writing chan struct{}              // of capacity 1: who writes holds it
 	rest    []byte                     // of a message that the program took a part of; of who writes
 	probe   atomic.Pointer[time.Timer] // injects an answer to server/discover
+	guessed atomic.Pointer[jsonrpc.ID] // of the question that an answer was injected to
+	wrongly atomic.Bool                // the program has given another answer since
 }
 
 // start starts the program. It is in order, as [Opener.faults] has looked.
@@ -167,6 +169,7 @@ func (p *process) Read(ctx context.Context) (jsonrpc.Message, error) {
 		if probe := p.probe.Load(); probe != nil {
 			probe.Stop()
 		}
+		p.mind(msg)
 		return msg, nil
 	case <-p.read:
 		return nil, p.fault
@@ -209,8 +212,17 @@ func (p *process) Write(ctx context.Context, msg jsonrpc.Message) error {
 	return err
 }
 
+// mind notes an answer that came after one was injected for it: the program was slow, and knows the question.
+func (p *process) mind(msg jsonrpc.Message) {
+	id := p.guessed.Load()
+	if answer, ok := msg.(*jsonrpc.Response); ok && id != nil && answer.ID == *id && answer.Error == nil {
+		p.wrongly.Store(true)
+	}
+}
+
 // inject answers server/discover for a program that does not.
 func (p *process) inject(id jsonrpc.ID) {
+	p.guessed.Store(&id)
 	select {
 	case p.messages <- &jsonrpc.Response{ID: id, Error: &jsonrpc.Error{Code: jsonrpc.CodeMethodNotFound, Message: "no answer"}}:
 	case <-p.life.Done():

@@ -123,12 +123,14 @@ func progress(ctx context.Context, r *sdk.CallToolRequest) (*sdk.CallToolResult,
 // ask tries to get something of the client by each of its means.
 func ask(ctx context.Context, r *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
 	got := []string{}
+	//lint:ignore SA1019 servers may still try
 	if _, err := r.Session.CreateMessage(ctx, &sdk.CreateMessageParams{MaxTokens: 1}); err != nil {
 		got = append(got, err.Error())
 	}
 	if _, err := r.Session.Elicit(ctx, &sdk.ElicitParams{Message: "your password?", RequestedSchema: object{"type": "object"}}); err != nil {
 		got = append(got, err.Error())
 	}
+	//lint:ignore SA1019 servers may still try
 	if roots, err := r.Session.ListRoots(ctx, nil); err != nil || len(roots.Roots) == 0 {
 		got = append(got, fmt.Sprint("no roots: ", err))
 	}

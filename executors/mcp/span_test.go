@@ -41,8 +41,8 @@ func TestACallIsASpan(t *testing.T) {
 		all := map[string]string{}
 		shown := ""
 		for _, a := range spans[0].Attributes() {
-			all[string(a.Key)] = a.Value.Emit()
-			shown += a.Value.Emit()
+			all[string(a.Key)] = a.Value.String()
+			shown += a.Value.String()
 		}
 		if all["gen_ai.operation.name"] != "execute_tool" || all["gen_ai.tool.name"] != "meta" || all["mcp.method.name"] != "tools/call" ||
 			all["mcp.protocol.version"] != "2026-07-28" || all["network.transport"] != "tcp" || strings.Contains(shown, "canary") != (captured == "true") {

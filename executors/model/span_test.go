@@ -69,7 +69,7 @@ func TestSpans(t *testing.T) {
 func attributes(list []attribute.KeyValue) map[string]string {
 	all := map[string]string{}
 	for _, a := range list {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }

@@ -124,7 +124,7 @@ func newLife(seed uint64, n, most int) *life {
 
 // run lives the life, and returns what was wrong.
 func (l *life) run(ctx context.Context, services []coordinator.Service, dir string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, 3*patience) // the trees of others are in its way, of which some are large
 	defer cancel()
 	s := func() coordinator.Service { return services[l.rng.IntN(len(services))] }
 	out, err := s().Submit(ctx, coordinator.SubmitOptions{Hold: l.story == held}, each(TasksOf(l.tree, time.Now())))

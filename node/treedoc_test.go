@@ -58,6 +58,9 @@ var named = regexp.MustCompile(`(?:# yaml-language-server: \$schema=|"\$schema":
 func TestExamplesNameTheSchemaAndFitIt(t *testing.T) {
 	n := 0
 	err := filepath.WalkDir("../examples", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() && entry.Name() == "models" { // what models say, for package modeltest
+			return filepath.SkipDir
+		}
 		ext := filepath.Ext(path)
 		if err != nil || entry.IsDir() || ext != ".json" && ext != ".yaml" || strings.Contains(path, "expected") {
 			return err

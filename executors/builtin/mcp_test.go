@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -16,16 +17,23 @@ import (
 // mcpFeatures are those of mcp_executor, with a server that ends with the test, and programs that are none.
 func mcpFeatures(t *testing.T, secret string) conformance.Features {
 	server := sdk.NewServer(&sdk.Implementation{Name: "test", Version: "1"}, nil)
+	over := make(chan struct{}) // the test is
 	for name, do := range map[string]func(context.Context) string{
 		"quick": func(context.Context) string { return "a\x00b" },
-		"slow":  func(ctx context.Context) string { <-ctx.Done(); return "" },
+		"slow": func(ctx context.Context) string {
+			select {
+			case <-ctx.Done():
+			case <-over: // the word that it is cancelled may get lost
+			}
+			return ""
+		},
 		"large": func(context.Context) string { return strings.Repeat("x", 8<<20) },
 	} {
 		server.AddTool(&sdk.Tool{Name: name, InputSchema: map[string]any{"type": "object"}}, func(ctx context.Context, _ *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
 			return &sdk.CallToolResult{Content: []sdk.Content{&sdk.TextContent{Text: do(ctx)}}}, nil
 		})
 	}
-	var open atomic.Int64 // requests
+	var open atomic.Int64 // requests of a client that is there
 	mux := http.NewServeMux()
 	mux.Handle("/", sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, nil))
 	mux.HandleFunc("/refuse", func(w http.ResponseWriter, _ *http.Request) {
@@ -33,10 +41,13 @@ func mcpFeatures(t *testing.T, secret string) conformance.Features {
 	})
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		open.Add(1)
-		defer open.Add(-1)
+		closed := sync.OnceFunc(func() { open.Add(-1) })
+		defer closed()
+		defer context.AfterFunc(r.Context(), closed)()
 		mux.ServeHTTP(w, r)
 	}))
 	t.Cleanup(s.Close)
+	t.Cleanup(func() { close(over) })
 	call := func(tool, more string) string {
 		return `{"transport": "http", "url": "` + s.URL + `", "operation": "call_tool", "tool_name": "` + tool + `"` + more + `}`
 	}

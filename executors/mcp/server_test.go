@@ -79,8 +79,11 @@ func goServer(page int) *sdk.Server {
 		},
 		"slow": func(ctx context.Context, _ *sdk.CallToolRequest) (*sdk.CallToolResult, error) {
 			fmt.Fprintln(os.Stderr, "slow begins")
-			<-ctx.Done()
-			fmt.Fprintln(os.Stderr, "slow was cancelled")
+			select {
+			case <-ctx.Done():
+				fmt.Fprintln(os.Stderr, "slow was cancelled")
+			case <-time.After(20 * time.Second): // the word over HTTP got lost; the server waits for this call before it ends
+			}
 			return nil, ctx.Err()
 		},
 		"huge": func(context.Context, *sdk.CallToolRequest) (*sdk.CallToolResult, error) {

@@ -21,7 +21,7 @@ const (
 	mostGrace   = 500 * time.Millisecond // from SIGTERM to SIGKILL
 	leaveWithin = 2 * time.Second        // for a server whose work is done to end by itself
 	patience    = 10 * time.Second       // [Config.Patience]
-	wordWithin  = 200 * time.Millisecond // for the word that a call is cancelled
+	wordWithin  = 400 * time.Millisecond // for the word that a call is cancelled
 	partWithin  = 500 * time.Millisecond // for the requests that end a session over HTTP
 )
 

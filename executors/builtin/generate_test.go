@@ -23,23 +23,9 @@ func generateFeatures(t *testing.T, secret string) conformance.Features {
 		Slow:     inputs("slow", s.Key(), `, "timeout": 600`),
 		Missing:  map[string]string{`{}`: "[generate_executor] requirement is required in inputs"},
 		TimesOut: map[string]string{inputs("slow", s.Key(), `, "timeout": 0.2`): "Generation timeout after 0.2 seconds"},
-		Left: func() error {
-			for _, r := range s.Requests() {
-				if err := soon(func() bool {
-					select {
-					case <-r.Ended():
-						return true
-					default:
-						return false
-					}
-				}, "a request is open"); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-		Failing: []string{inputs("echo", secret, ""), inputs("quick", secret+`\u0000`, ""), inputs("no such\nmodel", secret, "")},
-		Secret:  secret,
-		Demo:    map[string][]string{`{"requirement": "x"}`: {"status", "tasks", "count", "requirement", "task_count"}, `{}`: {"status", "tasks"}},
+		Left:     func() error { return allEnded(s) },
+		Failing:  []string{inputs("echo", secret, ""), inputs("quick", secret+`\u0000`, ""), inputs("no such\nmodel", secret, "")},
+		Secret:   secret,
+		Demo:     map[string][]string{`{"requirement": "x"}`: {"status", "tasks", "count", "requirement", "task_count"}, `{}`: {"status", "tasks"}},
 	}
 }

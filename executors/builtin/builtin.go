@@ -94,7 +94,7 @@ func New(cfg Config) []executors.Executor {
 		llm.New(models),
 		crew.New(cfg.Crew, models, agentTools),
 		crew.NewBatch(cfg.Crew, models, agentTools),
-		generate.New(cfg.Generate, asker(models), func() []executors.Description { return running(all) }),
+		generate.New(cfg.Generate, asker(models), models.Close, func() []executors.Description { return running(all) }),
 		aggregate.New(),
 		noop.New(),
 		noop.NewRepeatable(),

@@ -37,25 +37,29 @@ type Config struct {
 
 // Executor is generate_executor.
 type Executor struct {
-	cfg  Config
-	open Opener
-	own  func() []executors.Description
+	cfg   Config
+	open  Opener
+	close func() error
+	own   func() []executors.Description
 }
 
 // Opener begins a conversation with models on behalf of an attempt. What can't be right whatever is asked is a permanent error.
 type Opener func(*executors.Call, model.Options) (model.Asker, error)
 
-// New makes one that asks models through what open gives for an attempt. own are the worker's executors, which trees are made of where the
+// New makes one that asks models through what open gives for an attempt; closeIdle closes what open keeps between attempts. own are the worker's executors, which trees are made of where the
 // cluster's can't be had.
-func New(cfg Config, open Opener, own func() []executors.Description) *Executor {
+func New(cfg Config, open Opener, closeIdle func() error, own func() []executors.Description) *Executor {
 	if cfg.MaxTasks <= 0 {
 		cfg.MaxTasks = DefaultMaxTasks
 	}
 	cfg.Provider = cmp.Or(cfg.Provider, "openai")
 	cfg.OpenAIModel = cmp.Or(cfg.OpenAIModel, "gpt-4o")
 	cfg.AnthropicModel = cmp.Or(cfg.AnthropicModel, retired)
-	return &Executor{cfg, open, own}
+	return &Executor{cfg, open, closeIdle, own}
 }
+
+// Close closes idle connections.
+func (e *Executor) Close() error { return e.close() }
 
 // Describe implements [executors.Executor].
 func (e *Executor) Describe() executors.Description {

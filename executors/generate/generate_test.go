@@ -232,12 +232,12 @@ func TestModelsByProvider(t *testing.T) {
 func TestFaultsOfTheModelKeepTheirClass(t *testing.T) {
 	call, _ := conformance.Call(t, `{"requirement": "x"}`)
 	busy := executors.RetryAfter(errors.New("429"), time.Minute)
-	_, err := generate.New(generate.Config{}, func(*executors.Call, model.Options) (model.Asker, error) { return failing{busy}, nil }, catalogue).Run(t.Context(), call)
+	_, err := generate.New(generate.Config{}, func(*executors.Call, model.Options) (model.Asker, error) { return failing{busy}, nil }, noIdle, catalogue).Run(t.Context(), call)
 	if err == nil || err.Error() != "LLM generation failed: 429" || executors.RetryAfterOf(err) != time.Minute {
 		t.Errorf("got %v", err)
 	}
 	noKey := executors.Permanent(errors.New("no key"))
-	_, err = generate.New(generate.Config{}, func(*executors.Call, model.Options) (model.Asker, error) { return nil, noKey }, catalogue).Run(t.Context(), call)
+	_, err = generate.New(generate.Config{}, func(*executors.Call, model.Options) (model.Asker, error) { return nil, noKey }, noIdle, catalogue).Run(t.Context(), call)
 	if err == nil || err.Error() != "Failed to create LLM client: no key" || !executors.IsPermanent(err) {
 		t.Errorf("got %v", err)
 	}

@@ -61,7 +61,7 @@ func run(t testing.TB, cfg generate.Config, inputs string, texts ...string) (*ge
 }
 
 func newExecutor(cfg generate.Config, a model.Asker) *generate.Executor {
-	return generate.New(cfg, func(*executors.Call, model.Options) (model.Asker, error) { return a, nil }, catalogue)
+	return generate.New(cfg, func(*executors.Call, model.Options) (model.Asker, error) { return a, nil }, noIdle, catalogue)
 }
 
 // wantTree checks that a result is a tree that a coordinator accepts, of these executors and of one owner.
@@ -104,3 +104,6 @@ func wantTree(t testing.TB, r *generate.Result, owner string, allowed func(execu
 	}
 	return all
 }
+
+// noIdle is of models that keep nothing between attempts.
+func noIdle() error { return nil }

@@ -29,7 +29,7 @@ func onWireWith(t testing.TB, s *modeltest.Server, cfg generate.Config, env map[
 	env["OPENAI_BASE_URL"], env["ANTHROPIC_BASE_URL"] = s.OpenAI(), s.Anthropic()
 	models := model.New(model.Config{LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok && v != "" }}, network.New(network.Config{}), nil)
 	t.Cleanup(func() { _ = models.Close() })
-	return generate.New(cfg, func(call *executors.Call, o model.Options) (model.Asker, error) { return models.Session(call, o) }, catalogue)
+	return generate.New(cfg, func(call *executors.Call, o model.Options) (model.Asker, error) { return models.Session(call, o) }, models.Close, catalogue)
 }
 
 // ask generates over a wire.

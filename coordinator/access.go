@@ -15,6 +15,7 @@ const (
 	RoleSteer                   // [Steerer]
 	RoleWatch                   // [Watcher]
 	RoleOperate                 // [Operator]
+	RoleEdit                    // [Editor]
 )
 
 // Call is what a caller asks for.

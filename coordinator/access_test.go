@@ -17,6 +17,7 @@ var roles = map[coordinator.Role]reflect.Type{
 	coordinator.RoleSteer:   reflect.TypeFor[coordinator.Steerer](),
 	coordinator.RoleWatch:   reflect.TypeFor[coordinator.Watcher](),
 	coordinator.RoleOperate: reflect.TypeFor[coordinator.Operator](),
+	coordinator.RoleEdit:    reflect.TypeFor[coordinator.Editor](),
 }
 
 var errRefused = errors.New("refused")

@@ -7,11 +7,15 @@ type Surface string
 const (
 	SurfaceGRPC    Surface = "grpc"
 	SurfaceJSONRPC Surface = "jsonrpc"
+	SurfaceA2A     Surface = "a2a"
+	SurfaceMCP     Surface = "mcp"
 )
 
 // Caller is on whose behalf a call is made.
 type Caller struct {
 	Name    string  // who; [AnonymousName] as long as nobody is asked for a name
+	User    string  // the owner that it speaks for (spec 5.6); empty: nobody has been asked
+	Admin   bool    // it may speak for every owner
 	Surface Surface // by which way
 	From    string  // from where: the network address that the surface sees; empty: this process itself
 }

@@ -13,6 +13,7 @@ type Service interface {
 	Submitter
 	Reader
 	Steerer
+	Editor
 	Watcher
 	Operator
 }
@@ -25,6 +26,9 @@ type SubmitOptions struct {
 	Timeout        time.Duration // of the whole tree, from its start; 0: none
 	Demo           bool          // nothing runs: workers make up results (spec 3.10); not together with Hold
 	ModelKey       modelkey.Key  // for the models that the tree's tasks ask (spec 5.7); kept in memory only; not together with Hold
+	// RequireExisting refuses a tree unless each id that it names is stored already (spec 3.1).
+	RequireExisting bool
+	Webhook         *Webhook // told of the execution that begins; nil: none
 	// Show asks for the tasks as they are stored, if the tree is held and has no more than this. The tasks' payloads must not change before
 	// the answer.
 	Show ShowLimits
@@ -54,6 +58,7 @@ type ExecuteOptions struct {
 	RerunDependencies bool         // completed dependencies of what is run again, too
 	Demo              bool         // nothing runs: workers make up the results of what starts (spec 3.10)
 	ModelKey          modelkey.Key // for the models that what starts asks (spec 5.7); kept in memory only
+	Webhook           *Webhook     // told of the execution that begins; nil: none
 }
 
 // ExecuteOutcome says what became of an execute.
@@ -108,9 +113,11 @@ type TaskFilter struct {
 	Status      dag.Status
 	States      dag.StateSet // of those of the status, if that is given, too
 	Name        string
-	Executor    string    // its id
-	Since       time.Time // of trees that were created then or later; refused with ParentID and TreeOf
-	Before      time.Time // of trees that were created before; as Since
+	Executor    string            // its id
+	Since       time.Time         // of trees that were created then or later; refused with ParentID and TreeOf
+	Before      time.Time         // of trees that were created before; as Since
+	OriginalID  string            // copies of this task
+	Custom      map[string]string // own keys of tasks, by the text of their value
 	RootOnly    bool
 	AsSubmitted bool   // with Options, and without results of dependencies among the inputs
 	Limit       int    // default 100, at most 1000
@@ -122,10 +129,11 @@ type TaskFilter struct {
 type TreeFilter struct {
 	UserID  string
 	Status  dag.Status
-	Name    string    // of the root
-	Since   time.Time // created then or later
-	Before  time.Time // created before
-	Running bool      // with an execution in progress
+	Name    string            // of the root
+	Since   time.Time         // created then or later
+	Before  time.Time         // created before
+	Running bool              // with an execution in progress
+	Labels  map[string]string // that the tree has; an empty value stands for any
 	Limit   int
 	Cursor  string
 }

@@ -34,7 +34,9 @@ type Task struct {
 	Attempt                 int
 	BlockedBy               []string
 	HasChildren             bool
-	Repeatable              bool // may run twice at once without harm, by its own word or its executor's
+	OriginalID              string // the task that this one was copied from; empty: none
+	HasCopy                 bool   // it was copied
+	Repeatable              bool   // may run twice at once without harm, by its own word or its executor's
 	CreatedAt, UpdatedAt    time.Time
 	StartedAt, CompletedAt  time.Time // zero: null
 	DueAt                   time.Time // delayed: until when
@@ -56,7 +58,8 @@ type TreeStatus struct {
 	Progress                              float64    // share of the leaves that completed
 	Tasks, Held, Unfinished, Running      int
 	Completed, Failed, Cancelled, Blocked int
-	Sequence                              int64 // of the last event; 0: the tree has never been executed
+	Labels                                map[string]string // of the root; nil: none
+	Sequence                              int64             // of the last event; 0: the tree has never been executed
 	CreatedAt, StartedAt, FinishedAt      time.Time
 	// OnlyOptionalFailed: all that failed was optional to tasks that ran, and the rest completed. Lists don't tell.
 	OnlyOptionalFailed bool

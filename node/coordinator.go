@@ -7,7 +7,6 @@ import (
 
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/httpserver"
-	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/pg"
@@ -62,7 +61,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 		}
 	}
 	if parts.http.Addr != "" {
-		if c.HTTP, err = p.serveHTTP(ctx, jsonrpc.New(access, parts.jsonrpc), parts.http); err != nil {
+		if c.HTTP, err = p.serveHTTP(ctx, surfaces(access, parts), parts.http); err != nil {
 			return nil, fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)
 		}
 	}

@@ -28,7 +28,7 @@ func (h *handler) on(ctx context.Context) coordinator.Service {
 	if p, ok := peer.FromContext(ctx); ok {
 		from = p.Addr.String()
 	}
-	return h.access.For(coordinator.Anonymous(coordinator.SurfaceGRPC, from))
+	return h.access.For(api.CallerOf(ctx, coordinator.SurfaceGRPC, from))
 }
 
 func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {

@@ -116,6 +116,9 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 	return h
 }
 
+// Paths are the patterns of [http.ServeMux] below which a [Handler] answers.
+var Paths = []string{"/tasks", "/tasks/", "/system"}
+
 // ServeHTTP answers POST /tasks, POST /system and GET /tasks/{id}/events; 405 or 404 for all else.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
@@ -170,7 +173,7 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 
 // on is the service on behalf of who sent the request.
 func (h *Handler) on(r *http.Request) coordinator.Service {
-	return h.access.For(coordinator.Anonymous(coordinator.SurfaceJSONRPC, r.RemoteAddr))
+	return h.access.For(api.CallerOf(r.Context(), coordinator.SurfaceJSONRPC, r.RemoteAddr))
 }
 
 var null = json.RawMessage("null")

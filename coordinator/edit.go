@@ -1,0 +1,118 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Editor changes what is stored of trees: their tasks, not their course. Where an id names a task that is not there, the error is [ErrNotFound].
+type Editor interface {
+	// Update changes fields of a stored task, all or none (spec 2.3). *[UpdateError] names every fault.
+	Update(ctx context.Context, taskID string, change TaskChange) (*Task, error)
+	// Delete takes a task and all below it out of the store; of a root, the tree (spec 2.4). *[DeleteError].
+	Delete(ctx context.Context, taskID string, opts DeleteOptions) (*Deletion, error)
+	// Add stores tasks below a stored one (spec 12.5), as if the whole tree had been sent at once, while no task of it has started. Each task
+	// without a parent goes below parentID.
+	Add(ctx context.Context, parentID string, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error)
+	// Copy copies a task with what belongs to it as a tree of its own, or shows what it would store (spec 4).
+	Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error)
+}
+
+func (g *guarded) Update(ctx context.Context, taskID string, change TaskChange) (*Task, error) {
+	return ask(ctx, g, Call{RoleEdit, "Update", taskID}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
+}
+
+func (g *guarded) Delete(ctx context.Context, taskID string, opts DeleteOptions) (*Deletion, error) {
+	return ask(ctx, g, Call{RoleEdit, "Delete", taskID}, func() (*Deletion, error) { return g.next.Delete(ctx, taskID, opts) })
+}
+
+func (g *guarded) Add(ctx context.Context, parentID string, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
+	return ask(ctx, g, Call{RoleEdit, "Add", parentID}, func() (*Submitted, error) { return g.next.Add(ctx, parentID, opts, tasks) })
+}
+
+func (g *guarded) Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error) {
+	return ask(ctx, g, Call{RoleEdit, "Copy", taskID}, func() (*Copied, error) { return g.next.Copy(ctx, taskID, opts) })
+}
+
+// TaskChange is what an update changes; nil fields stay as they are. Status changes go through the state table, and unlock or block what
+// depends on the task.
+type TaskChange struct {
+	Name                    *string
+	Priority                *dag.Priority
+	Dependencies            []dag.Dependency // with HasDependencies: replaces the whole list
+	HasDependencies         bool
+	Inputs, Params, Schemas json.RawMessage
+	Status                  dag.Status // empty: stays
+	Error                   *string
+	Result                  json.RawMessage
+	Progress                *float64 // 0..1
+	StartedAt, CompletedAt  time.Time
+	// Faults are what a reader of the request found wrong; they are reported with the others.
+	Faults []string
+}
+
+// UpdateError are all faults of an update, in the words of spec 2.3. Its text is safe to show.
+type UpdateError struct {
+	Faults []string
+	// Transition is set if one of the faults is a change of status that the state table has not.
+	Transition bool
+}
+
+// Error lists the faults, a line each (spec 2.3).
+func (e *UpdateError) Error() string {
+	text := "Update failed:"
+	for _, fault := range e.Faults {
+		text += "\n- " + fault
+	}
+	return text
+}
+
+// DeleteOptions steer a deletion.
+type DeleteOptions struct {
+	// Force deletes whatever state the tasks are in, also what others depend on, unless an attempt is open: then the whole tree is cancelled first by
+	// who asks.
+	Force bool
+	// Alone refuses a task that has children (spec 12.5).
+	Alone bool
+}
+
+// Deletion is the answer to Delete.
+type Deletion struct {
+	Tasks int // how many were deleted, the task itself too
+}
+
+// DeleteError says why a task can't be deleted, in the words of spec 2.4. It is an [ErrConflict]. Its text is safe to show.
+type DeleteError struct {
+	Reasons []string
+}
+
+// CopyMode says which tasks a copy takes (spec 4.2).
+type CopyMode string
+
+// The modes of a copy.
+const (
+	CopyMinimal CopyMode = "minimal" // the task, all below it, and what depends on them
+	CopyFull    CopyMode = "full"    // the whole tree
+	CopyCustom  CopyMode = "custom"  // named tasks and what they depend on
+)
+
+// CopyOptions steer a copy (spec 4.1).
+type CopyOptions struct {
+	Mode            CopyMode // empty: CopyMinimal
+	Children        bool
+	TaskIDs         []string // with CopyCustom
+	IncludeChildren bool     // with CopyCustom: all below the named tasks, too
+	ResetFields     []string
+	Preview         bool // stores nothing
+}
+
+// Copied is the answer to Copy.
+type Copied struct {
+	TreeID  string  // of the copy; with Preview, that which the tasks name
+	Tasks   []*Task // parents first; a preview has all, a saved copy as many as one answer may hold: read the rest by TreeID
+	Omitted int     // how many of a saved copy are not in Tasks
+}

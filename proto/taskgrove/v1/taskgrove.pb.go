@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -77,6 +78,577 @@ func (x *SubmitRequest) GetTasks() []*NewTask {
 	return nil
 }
 
+type SubmitTreeRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Options *SubmitOptions         `protobuf:"bytes,1,opt,name=options,proto3" json:"options,omitempty"`
+	Tasks   []*NewTask             `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// Instead of tasks: a tree as tasks.create of the task-tree protocol takes it, an array of tasks, one task, or {"tasks": [...]}. Whole numbers
+	// beyond 2^53 are refused, as they would be rounded on their way.
+	Document      *structpb.Value `protobuf:"bytes,3,opt,name=document,proto3" json:"document,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitTreeRequest) Reset() {
+	*x = SubmitTreeRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitTreeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitTreeRequest) ProtoMessage() {}
+
+func (x *SubmitTreeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitTreeRequest.ProtoReflect.Descriptor instead.
+func (*SubmitTreeRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SubmitTreeRequest) GetOptions() *SubmitOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *SubmitTreeRequest) GetTasks() []*NewTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *SubmitTreeRequest) GetDocument() *structpb.Value {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
+type AddTasksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ParentId      string                 `protobuf:"bytes,1,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"` // the stored task that those without a parent go below
+	Tasks         []*NewTask             `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Document      *structpb.Value        `protobuf:"bytes,3,opt,name=document,proto3" json:"document,omitempty"`           // instead of tasks, as in SubmitTreeRequest
+	UserId        string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"` // owner of tasks that name none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddTasksRequest) Reset() {
+	*x = AddTasksRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddTasksRequest) ProtoMessage() {}
+
+func (x *AddTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddTasksRequest.ProtoReflect.Descriptor instead.
+func (*AddTasksRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AddTasksRequest) GetParentId() string {
+	if x != nil {
+		return x.ParentId
+	}
+	return ""
+}
+
+func (x *AddTasksRequest) GetTasks() []*NewTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *AddTasksRequest) GetDocument() *structpb.Value {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
+func (x *AddTasksRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// UpdateTaskRequest: what is absent stays as it is.
+type UpdateTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Name          *string                `protobuf:"bytes,2,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Priority      *int32                 `protobuf:"varint,3,opt,name=priority,proto3,oneof" json:"priority,omitempty"`  // 0 urgent .. 3 low
+	Dependencies  *DependencyList        `protobuf:"bytes,4,opt,name=dependencies,proto3" json:"dependencies,omitempty"` // instead of all it has; of pending tasks only
+	Inputs        []byte                 `protobuf:"bytes,5,opt,name=inputs,proto3" json:"inputs,omitempty"`             // JSON object
+	Params        []byte                 `protobuf:"bytes,6,opt,name=params,proto3" json:"params,omitempty"`             // JSON object
+	Schemas       []byte                 `protobuf:"bytes,7,opt,name=schemas,proto3" json:"schemas,omitempty"`           // JSON object
+	Status        string                 `protobuf:"bytes,8,opt,name=status,proto3" json:"status,omitempty"`             // pending, in_progress, completed, failed, cancelled; unlocks or blocks what depends on the task
+	Error         *string                `protobuf:"bytes,9,opt,name=error,proto3,oneof" json:"error,omitempty"`
+	Result        []byte                 `protobuf:"bytes,10,opt,name=result,proto3" json:"result,omitempty"`             // JSON
+	Progress      *float64               `protobuf:"fixed64,11,opt,name=progress,proto3,oneof" json:"progress,omitempty"` // 0 to 1
+	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateTaskRequest) Reset() {
+	*x = UpdateTaskRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateTaskRequest) ProtoMessage() {}
+
+func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
+func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *UpdateTaskRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateTaskRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateTaskRequest) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+func (x *UpdateTaskRequest) GetDependencies() *DependencyList {
+	if x != nil {
+		return x.Dependencies
+	}
+	return nil
+}
+
+func (x *UpdateTaskRequest) GetInputs() []byte {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+func (x *UpdateTaskRequest) GetParams() []byte {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *UpdateTaskRequest) GetSchemas() []byte {
+	if x != nil {
+		return x.Schemas
+	}
+	return nil
+}
+
+func (x *UpdateTaskRequest) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *UpdateTaskRequest) GetError() string {
+	if x != nil && x.Error != nil {
+		return *x.Error
+	}
+	return ""
+}
+
+func (x *UpdateTaskRequest) GetResult() []byte {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *UpdateTaskRequest) GetProgress() float64 {
+	if x != nil && x.Progress != nil {
+		return *x.Progress
+	}
+	return 0
+}
+
+func (x *UpdateTaskRequest) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *UpdateTaskRequest) GetCompletedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompletedAt
+	}
+	return nil
+}
+
+type DependencyList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dependencies  []*Dependency          `protobuf:"bytes,1,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DependencyList) Reset() {
+	*x = DependencyList{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DependencyList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DependencyList) ProtoMessage() {}
+
+func (x *DependencyList) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DependencyList.ProtoReflect.Descriptor instead.
+func (*DependencyList) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *DependencyList) GetDependencies() []*Dependency {
+	if x != nil {
+		return x.Dependencies
+	}
+	return nil
+}
+
+type DeleteTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Force         bool                   `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"` // whatever state the tasks are in, also what others depend on; FAILED_PRECONDITION while one of them runs
+	Alone         bool                   `protobuf:"varint,3,opt,name=alone,proto3" json:"alone,omitempty"` // refuse a task that has children
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTaskRequest) Reset() {
+	*x = DeleteTaskRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTaskRequest) ProtoMessage() {}
+
+func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTaskRequest.ProtoReflect.Descriptor instead.
+func (*DeleteTaskRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DeleteTaskRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *DeleteTaskRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *DeleteTaskRequest) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
+}
+
+type DeleteTaskResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tasks         int64                  `protobuf:"varint,1,opt,name=tasks,proto3" json:"tasks,omitempty"` // how many were deleted, the task itself too
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTaskResponse) Reset() {
+	*x = DeleteTaskResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTaskResponse) ProtoMessage() {}
+
+func (x *DeleteTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTaskResponse.ProtoReflect.Descriptor instead.
+func (*DeleteTaskResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteTaskResponse) GetTasks() int64 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
+type CopyTaskRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	TaskId          string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Mode            string                 `protobuf:"bytes,2,opt,name=mode,proto3" json:"mode,omitempty"`                                               // minimal (default): the task, all below it, and what depends on them; full: the whole tree; custom: task_ids
+	Children        bool                   `protobuf:"varint,3,opt,name=children,proto3" json:"children,omitempty"`                                      // minimal: what depends on the subtrees of its children, too
+	TaskIds         []string               `protobuf:"bytes,4,rep,name=task_ids,json=taskIds,proto3" json:"task_ids,omitempty"`                          // custom: these tasks and what they depend on
+	IncludeChildren bool                   `protobuf:"varint,5,opt,name=include_children,json=includeChildren,proto3" json:"include_children,omitempty"` // custom: all below task_ids, too
+	ResetFields     []string               `protobuf:"bytes,6,rep,name=reset_fields,json=resetFields,proto3" json:"reset_fields,omitempty"`              // of tasks that are kept as they ended: status, progress, result, error, started_at, completed_at, updated_at
+	Preview         bool                   `protobuf:"varint,7,opt,name=preview,proto3" json:"preview,omitempty"`                                        // store nothing
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *CopyTaskRequest) Reset() {
+	*x = CopyTaskRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CopyTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CopyTaskRequest) ProtoMessage() {}
+
+func (x *CopyTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CopyTaskRequest.ProtoReflect.Descriptor instead.
+func (*CopyTaskRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *CopyTaskRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *CopyTaskRequest) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *CopyTaskRequest) GetChildren() bool {
+	if x != nil {
+		return x.Children
+	}
+	return false
+}
+
+func (x *CopyTaskRequest) GetTaskIds() []string {
+	if x != nil {
+		return x.TaskIds
+	}
+	return nil
+}
+
+func (x *CopyTaskRequest) GetIncludeChildren() bool {
+	if x != nil {
+		return x.IncludeChildren
+	}
+	return false
+}
+
+func (x *CopyTaskRequest) GetResetFields() []string {
+	if x != nil {
+		return x.ResetFields
+	}
+	return nil
+}
+
+func (x *CopyTaskRequest) GetPreview() bool {
+	if x != nil {
+		return x.Preview
+	}
+	return false
+}
+
+type CopyTaskResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TreeId        string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // of the copy
+	Tasks         []*Task                `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`                 // parents first; of a stored copy as many as one answer may hold
+	Omitted       int64                  `protobuf:"varint,3,opt,name=omitted,proto3" json:"omitted,omitempty"`            // how many others a stored copy has: read them with ListTasks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CopyTaskResponse) Reset() {
+	*x = CopyTaskResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CopyTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CopyTaskResponse) ProtoMessage() {}
+
+func (x *CopyTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CopyTaskResponse.ProtoReflect.Descriptor instead.
+func (*CopyTaskResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CopyTaskResponse) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+func (x *CopyTaskResponse) GetTasks() []*Task {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *CopyTaskResponse) GetOmitted() int64 {
+	if x != nil {
+		return x.Omitted
+	}
+	return 0
+}
+
 type GenerateRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Requirement   string                 `protobuf:"bytes,1,opt,name=requirement,proto3" json:"requirement,omitempty"`
@@ -98,7 +670,7 @@ type GenerateRequest struct {
 
 func (x *GenerateRequest) Reset() {
 	*x = GenerateRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[1]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -110,7 +682,7 @@ func (x *GenerateRequest) String() string {
 func (*GenerateRequest) ProtoMessage() {}
 
 func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[1]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -123,7 +695,7 @@ func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateRequest.ProtoReflect.Descriptor instead.
 func (*GenerateRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{1}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GenerateRequest) GetRequirement() string {
@@ -234,7 +806,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -246,7 +818,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -259,7 +831,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{2}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GenerateResponse) GetTaskId() string {
@@ -326,19 +898,21 @@ func (x *GenerateResponse) GetIdMap() map[string]string {
 }
 
 type SubmitOptions struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	IdempotencyKey string                 `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // a repeated submission with the same key gets the first answer
-	UserId         string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                         // owner of tasks that name none
-	Hold           bool                   `protobuf:"varint,3,opt,name=hold,proto3" json:"hold,omitempty"`                                          // store only; Execute starts it
-	Timeout        *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`                                     // deadline of the whole tree, from its start; absent: none
-	Demo           bool                   `protobuf:"varint,5,opt,name=demo,proto3" json:"demo,omitempty"`                                          // nothing runs: workers make up results; not together with hold
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	IdempotencyKey  string                 `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`     // a repeated submission with the same key gets the first answer
+	UserId          string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                             // owner of tasks that name none
+	Hold            bool                   `protobuf:"varint,3,opt,name=hold,proto3" json:"hold,omitempty"`                                              // store only; Execute starts it
+	Timeout         *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`                                         // deadline of the whole tree, from its start; absent: none
+	Demo            bool                   `protobuf:"varint,5,opt,name=demo,proto3" json:"demo,omitempty"`                                              // nothing runs: workers make up results; not together with hold
+	Webhook         *Webhook               `protobuf:"bytes,7,opt,name=webhook,proto3" json:"webhook,omitempty"`                                         // told of the execution that begins
+	RequireExisting bool                   `protobuf:"varint,8,opt,name=require_existing,json=requireExisting,proto3" json:"require_existing,omitempty"` // refuse the tree unless each id that it names is stored already
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SubmitOptions) Reset() {
 	*x = SubmitOptions{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -350,7 +924,7 @@ func (x *SubmitOptions) String() string {
 func (*SubmitOptions) ProtoMessage() {}
 
 func (x *SubmitOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -363,7 +937,7 @@ func (x *SubmitOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitOptions.ProtoReflect.Descriptor instead.
 func (*SubmitOptions) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{3}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SubmitOptions) GetIdempotencyKey() string {
@@ -401,6 +975,113 @@ func (x *SubmitOptions) GetDemo() bool {
 	return false
 }
 
+func (x *SubmitOptions) GetWebhook() *Webhook {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
+func (x *SubmitOptions) GetRequireExisting() bool {
+	if x != nil {
+		return x.RequireExisting
+	}
+	return false
+}
+
+// Webhook is where the events of one execution are sent, signed as Standard Webhooks say.
+type Webhook struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Url           string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	Method        string                 `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`                                                                             // POST (default) or PUT
+	Headers       map[string]string      `protobuf:"bytes,3,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // sent along; never shown again
+	Timeout       *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`                                                                           // of one request; default 30 s
+	MaxAttempts   int32                  `protobuf:"varint,5,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`                                               // of one delivery; default 3
+	Secret        string                 `protobuf:"bytes,6,opt,name=secret,proto3" json:"secret,omitempty"`                                                                             // "whsec_...", signs deliveries; empty: the cluster's own
+	Body          []byte                 `protobuf:"bytes,7,opt,name=body,proto3" json:"body,omitempty"`                                                                                 // a template of the body, JSON; empty: the event as the task-tree protocol has it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Webhook) Reset() {
+	*x = Webhook{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Webhook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Webhook) ProtoMessage() {}
+
+func (x *Webhook) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
+func (*Webhook) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Webhook) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Webhook) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Webhook) GetHeaders() map[string]string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *Webhook) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Webhook) GetMaxAttempts() int32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *Webhook) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *Webhook) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
 type NewTask struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // given by all tasks of a tree or by none
@@ -427,7 +1108,7 @@ type NewTask struct {
 
 func (x *NewTask) Reset() {
 	*x = NewTask{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +1120,7 @@ func (x *NewTask) String() string {
 func (*NewTask) ProtoMessage() {}
 
 func (x *NewTask) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +1133,7 @@ func (x *NewTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewTask.ProtoReflect.Descriptor instead.
 func (*NewTask) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{4}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *NewTask) GetId() string {
@@ -592,7 +1273,7 @@ type Dependency struct {
 
 func (x *Dependency) Reset() {
 	*x = Dependency{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -604,7 +1285,7 @@ func (x *Dependency) String() string {
 func (*Dependency) ProtoMessage() {}
 
 func (x *Dependency) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -617,7 +1298,7 @@ func (x *Dependency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dependency.ProtoReflect.Descriptor instead.
 func (*Dependency) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{5}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Dependency) GetId() string {
@@ -653,7 +1334,7 @@ type RetryPolicy struct {
 
 func (x *RetryPolicy) Reset() {
 	*x = RetryPolicy{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +1346,7 @@ func (x *RetryPolicy) String() string {
 func (*RetryPolicy) ProtoMessage() {}
 
 func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +1359,7 @@ func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPolicy.ProtoReflect.Descriptor instead.
 func (*RetryPolicy) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{6}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *RetryPolicy) GetMaxAttempts() int32 {
@@ -722,7 +1403,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +1415,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +1428,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SubmitResponse) GetTreeId() string {
@@ -796,7 +1477,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +1489,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +1502,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Warning) GetField() string {
@@ -845,13 +1526,14 @@ type ExecuteRequest struct {
 	RerunDependencies bool                   `protobuf:"varint,3,opt,name=rerun_dependencies,json=rerunDependencies,proto3" json:"rerun_dependencies,omitempty"` // run completed dependencies of what runs again, too
 	Demo              bool                   `protobuf:"varint,5,opt,name=demo,proto3" json:"demo,omitempty"`                                                    // nothing runs: workers make up the results of what starts
 	RerunCancelled    bool                   `protobuf:"varint,4,opt,name=rerun_cancelled,json=rerunCancelled,proto3" json:"rerun_cancelled,omitempty"`          // run cancelled tasks again, too: also those that the task depends on
+	Webhook           *Webhook               `protobuf:"bytes,6,opt,name=webhook,proto3" json:"webhook,omitempty"`                                               // told of the execution that begins
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -863,7 +1545,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -876,7 +1558,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExecuteRequest) GetTaskId() string {
@@ -914,6 +1596,13 @@ func (x *ExecuteRequest) GetRerunCancelled() bool {
 	return false
 }
 
+func (x *ExecuteRequest) GetWebhook() *Webhook {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
 type ExecuteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TreeId        string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
@@ -926,7 +1615,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +1627,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +1640,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExecuteResponse) GetTreeId() string {
@@ -991,7 +1680,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1692,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1705,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -1035,7 +1724,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1736,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1749,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetTreeRequest) GetId() string {
@@ -1071,45 +1760,47 @@ func (x *GetTreeRequest) GetId() string {
 }
 
 type Task struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	TreeId        string                 `protobuf:"bytes,2,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
-	ParentId      string                 `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
-	UserId        string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	Status        string                 `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"` // pending, in_progress, completed, failed, cancelled
-	State         string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`   // internal state: held, waiting, delayed, ready, running, blocked, completed, failed, cancelled
-	Priority      int32                  `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`
-	Dependencies  []*Dependency          `protobuf:"bytes,9,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
-	Inputs        []byte                 `protobuf:"bytes,10,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON; merged ones once started
-	Params        []byte                 `protobuf:"bytes,11,opt,name=params,proto3" json:"params,omitempty"`
-	Schemas       []byte                 `protobuf:"bytes,12,opt,name=schemas,proto3" json:"schemas,omitempty"`
-	Result        []byte                 `protobuf:"bytes,13,opt,name=result,proto3" json:"result,omitempty"` // JSON; empty: null
-	Error         string                 `protobuf:"bytes,14,opt,name=error,proto3" json:"error,omitempty"`
-	Progress      float64                `protobuf:"fixed64,15,opt,name=progress,proto3" json:"progress,omitempty"`
-	Executor      string                 `protobuf:"bytes,16,opt,name=executor,proto3" json:"executor,omitempty"`
-	Pool          string                 `protobuf:"bytes,17,opt,name=pool,proto3" json:"pool,omitempty"`
-	Attempt       int32                  `protobuf:"varint,18,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	BlockedBy     []string               `protobuf:"bytes,19,rep,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
-	HasChildren   bool                   `protobuf:"varint,20,opt,name=has_children,json=hasChildren,proto3" json:"has_children,omitempty"`
-	Worker        string                 `protobuf:"bytes,21,opt,name=worker,proto3" json:"worker,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	DueAt         *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"` // when delayed: until when
-	Custom        []byte                 `protobuf:"bytes,27,opt,name=custom,proto3" json:"custom,omitempty"`
-	Repeatable    bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"` // may run twice at once without harm, by its own word or its executor's
-	Options       *TaskOptions           `protobuf:"bytes,29,opt,name=options,proto3" json:"options,omitempty"`        // with ListTasksRequest.as_submitted
-	Usage         *Usage                 `protobuf:"bytes,31,opt,name=usage,proto3" json:"usage,omitempty"`            // of all its attempts that ended; absent: none, or a list, which does not tell
-	Ref           string                 `protobuf:"bytes,30,opt,name=ref,proto3" json:"ref,omitempty"`                // what its submission calls it, under which its result gets into inputs: the id given there, or the name
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	TreeId         string                 `protobuf:"bytes,2,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
+	ParentId       string                 `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
+	UserId         string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Name           string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Status         string                 `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"` // pending, in_progress, completed, failed, cancelled
+	State          string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`   // internal state: held, waiting, delayed, ready, running, blocked, completed, failed, cancelled
+	Priority       int32                  `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`
+	Dependencies   []*Dependency          `protobuf:"bytes,9,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
+	Inputs         []byte                 `protobuf:"bytes,10,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON; merged ones once started
+	Params         []byte                 `protobuf:"bytes,11,opt,name=params,proto3" json:"params,omitempty"`
+	Schemas        []byte                 `protobuf:"bytes,12,opt,name=schemas,proto3" json:"schemas,omitempty"`
+	Result         []byte                 `protobuf:"bytes,13,opt,name=result,proto3" json:"result,omitempty"` // JSON; empty: null
+	Error          string                 `protobuf:"bytes,14,opt,name=error,proto3" json:"error,omitempty"`
+	Progress       float64                `protobuf:"fixed64,15,opt,name=progress,proto3" json:"progress,omitempty"`
+	Executor       string                 `protobuf:"bytes,16,opt,name=executor,proto3" json:"executor,omitempty"`
+	Pool           string                 `protobuf:"bytes,17,opt,name=pool,proto3" json:"pool,omitempty"`
+	Attempt        int32                  `protobuf:"varint,18,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	BlockedBy      []string               `protobuf:"bytes,19,rep,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
+	HasChildren    bool                   `protobuf:"varint,20,opt,name=has_children,json=hasChildren,proto3" json:"has_children,omitempty"`
+	Worker         string                 `protobuf:"bytes,21,opt,name=worker,proto3" json:"worker,omitempty"`
+	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	StartedAt      *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	UpdatedAt      *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	CompletedAt    *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	DueAt          *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"` // when delayed: until when
+	Custom         []byte                 `protobuf:"bytes,27,opt,name=custom,proto3" json:"custom,omitempty"`
+	Repeatable     bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"`                                // may run twice at once without harm, by its own word or its executor's
+	Options        *TaskOptions           `protobuf:"bytes,29,opt,name=options,proto3" json:"options,omitempty"`                                       // with ListTasksRequest.as_submitted
+	Usage          *Usage                 `protobuf:"bytes,31,opt,name=usage,proto3" json:"usage,omitempty"`                                           // of all its attempts that ended; absent: none, or a list, which does not tell
+	Ref            string                 `protobuf:"bytes,30,opt,name=ref,proto3" json:"ref,omitempty"`                                               // what its submission calls it, under which its result gets into inputs: the id given there, or the name
+	OriginalTaskId string                 `protobuf:"bytes,32,opt,name=original_task_id,json=originalTaskId,proto3" json:"original_task_id,omitempty"` // the task that this one was copied from
+	HasCopy        bool                   `protobuf:"varint,33,opt,name=has_copy,json=hasCopy,proto3" json:"has_copy,omitempty"`                       // it was copied
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1812,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1825,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Task) GetId() string {
@@ -1354,6 +2045,20 @@ func (x *Task) GetRef() string {
 	return ""
 }
 
+func (x *Task) GetOriginalTaskId() string {
+	if x != nil {
+		return x.OriginalTaskId
+	}
+	return ""
+}
+
+func (x *Task) GetHasCopy() bool {
+	if x != nil {
+		return x.HasCopy
+	}
+	return false
+}
+
 // TaskOptions are what a task was submitted with, besides what Task shows. What is absent was absent.
 type TaskOptions struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -1369,7 +2074,7 @@ type TaskOptions struct {
 
 func (x *TaskOptions) Reset() {
 	*x = TaskOptions{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +2086,7 @@ func (x *TaskOptions) String() string {
 func (*TaskOptions) ProtoMessage() {}
 
 func (x *TaskOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +2099,7 @@ func (x *TaskOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskOptions.ProtoReflect.Descriptor instead.
 func (*TaskOptions) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TaskOptions) GetRetry() *RetryPolicy {
@@ -1466,7 +2171,7 @@ type Tree struct {
 
 func (x *Tree) Reset() {
 	*x = Tree{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +2183,7 @@ func (x *Tree) String() string {
 func (*Tree) ProtoMessage() {}
 
 func (x *Tree) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +2196,7 @@ func (x *Tree) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tree.ProtoReflect.Descriptor instead.
 func (*Tree) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Tree) GetId() string {
@@ -1628,26 +2333,28 @@ func (x *Tree) GetOnlyOptionalFailed() bool {
 }
 
 type ListTasksRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TreeId        string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // any task of the tree; empty: all trees, newest first
-	Status        string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
-	ParentId      string                 `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
-	Limit         int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // default 100, at most 1000
-	Cursor        string                 `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	State         string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"` // as in Task
-	Name          string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
-	Executor      string                 `protobuf:"bytes,8,opt,name=executor,proto3" json:"executor,omitempty"`
-	Since         *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=since,proto3" json:"since,omitempty"`                                  // of trees created then or later; without tree_id and parent_id only
-	Before        *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=before,proto3" json:"before,omitempty"`                               // of trees created before; without tree_id and parent_id only
-	UserId        string                 `protobuf:"bytes,11,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                 // of trees of this owner; without tree_id and parent_id only
-	AsSubmitted   bool                   `protobuf:"varint,12,opt,name=as_submitted,json=asSubmitted,proto3" json:"as_submitted,omitempty"` // with options, and without results of dependencies among the inputs
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	TreeId         string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // any task of the tree; empty: all trees, newest first
+	Status         string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`
+	ParentId       string                 `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
+	Limit          int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // default 100, at most 1000
+	Cursor         string                 `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	State          string                 `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"` // as in Task
+	Name           string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	Executor       string                 `protobuf:"bytes,8,opt,name=executor,proto3" json:"executor,omitempty"`
+	Since          *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=since,proto3" json:"since,omitempty"`                                                                              // of trees created then or later; without tree_id and parent_id only
+	Before         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=before,proto3" json:"before,omitempty"`                                                                           // of trees created before; without tree_id and parent_id only
+	UserId         string                 `protobuf:"bytes,11,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                                                             // of trees of this owner; without tree_id and parent_id only
+	AsSubmitted    bool                   `protobuf:"varint,12,opt,name=as_submitted,json=asSubmitted,proto3" json:"as_submitted,omitempty"`                                             // with options, and without results of dependencies among the inputs
+	OriginalTaskId string                 `protobuf:"bytes,13,opt,name=original_task_id,json=originalTaskId,proto3" json:"original_task_id,omitempty"`                                   // copies of this task
+	Custom         map[string]string      `protobuf:"bytes,14,rep,name=custom,proto3" json:"custom,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // own keys of tasks, by the text of their value
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +2366,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +2379,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListTasksRequest) GetTreeId() string {
@@ -1759,6 +2466,20 @@ func (x *ListTasksRequest) GetAsSubmitted() bool {
 	return false
 }
 
+func (x *ListTasksRequest) GetOriginalTaskId() string {
+	if x != nil {
+		return x.OriginalTaskId
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetCustom() map[string]string {
+	if x != nil {
+		return x.Custom
+	}
+	return nil
+}
+
 type ListTasksResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tasks         []*Task                `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
@@ -1769,7 +2490,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +2502,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +2515,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1827,7 +2548,7 @@ type ListTreesRequest struct {
 
 func (x *ListTreesRequest) Reset() {
 	*x = ListTreesRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +2560,7 @@ func (x *ListTreesRequest) String() string {
 func (*ListTreesRequest) ProtoMessage() {}
 
 func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +2573,7 @@ func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesRequest.ProtoReflect.Descriptor instead.
 func (*ListTreesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListTreesRequest) GetUserId() string {
@@ -1921,7 +2642,7 @@ type ListTreesResponse struct {
 
 func (x *ListTreesResponse) Reset() {
 	*x = ListTreesResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1933,7 +2654,7 @@ func (x *ListTreesResponse) String() string {
 func (*ListTreesResponse) ProtoMessage() {}
 
 func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1946,7 +2667,7 @@ func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesResponse.ProtoReflect.Descriptor instead.
 func (*ListTreesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListTreesResponse) GetTrees() []*Tree {
@@ -1972,7 +2693,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +2705,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +2718,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ResolveRequest) GetRef() string {
@@ -2017,7 +2738,7 @@ type ResolveResponse struct {
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2029,7 +2750,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2042,7 +2763,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResolveResponse) GetTasks() []*Match {
@@ -2071,7 +2792,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2083,7 +2804,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2096,7 +2817,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Match) GetId() string {
@@ -2136,7 +2857,7 @@ type ListAttemptsRequest struct {
 
 func (x *ListAttemptsRequest) Reset() {
 	*x = ListAttemptsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2869,7 @@ func (x *ListAttemptsRequest) String() string {
 func (*ListAttemptsRequest) ProtoMessage() {}
 
 func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2882,7 @@ func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsRequest.ProtoReflect.Descriptor instead.
 func (*ListAttemptsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListAttemptsRequest) GetTaskId() string {
@@ -2180,7 +2901,7 @@ type ListAttemptsResponse struct {
 
 func (x *ListAttemptsResponse) Reset() {
 	*x = ListAttemptsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2913,7 @@ func (x *ListAttemptsResponse) String() string {
 func (*ListAttemptsResponse) ProtoMessage() {}
 
 func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2926,7 @@ func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsResponse.ProtoReflect.Descriptor instead.
 func (*ListAttemptsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListAttemptsResponse) GetAttempts() []*TaskAttempt {
@@ -2234,7 +2955,7 @@ type TaskAttempt struct {
 
 func (x *TaskAttempt) Reset() {
 	*x = TaskAttempt{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2246,7 +2967,7 @@ func (x *TaskAttempt) String() string {
 func (*TaskAttempt) ProtoMessage() {}
 
 func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2259,7 +2980,7 @@ func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskAttempt.ProtoReflect.Descriptor instead.
 func (*TaskAttempt) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *TaskAttempt) GetNumber() int32 {
@@ -2349,7 +3070,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +3082,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +3095,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *WatchRequest) GetId() string {
@@ -2414,7 +3135,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +3147,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +3160,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Event) GetSequence() int64 {
@@ -2563,7 +3284,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2575,7 +3296,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2588,7 +3309,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Usage) GetCalls() int64 {
@@ -2650,7 +3371,7 @@ type Cost struct {
 
 func (x *Cost) Reset() {
 	*x = Cost{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2662,7 +3383,7 @@ func (x *Cost) String() string {
 func (*Cost) ProtoMessage() {}
 
 func (x *Cost) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2675,7 +3396,7 @@ func (x *Cost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cost.ProtoReflect.Descriptor instead.
 func (*Cost) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Cost) GetNanos() int64 {
@@ -2702,7 +3423,7 @@ type ModelUsage struct {
 
 func (x *ModelUsage) Reset() {
 	*x = ModelUsage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +3435,7 @@ func (x *ModelUsage) String() string {
 func (*ModelUsage) ProtoMessage() {}
 
 func (x *ModelUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +3448,7 @@ func (x *ModelUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelUsage.ProtoReflect.Descriptor instead.
 func (*ModelUsage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ModelUsage) GetModel() string {
@@ -2760,7 +3481,7 @@ type ListUsageRequest struct {
 
 func (x *ListUsageRequest) Reset() {
 	*x = ListUsageRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +3493,7 @@ func (x *ListUsageRequest) String() string {
 func (*ListUsageRequest) ProtoMessage() {}
 
 func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +3506,7 @@ func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageRequest.ProtoReflect.Descriptor instead.
 func (*ListUsageRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListUsageRequest) GetBy() string {
@@ -2854,7 +3575,7 @@ type ListUsageResponse struct {
 
 func (x *ListUsageResponse) Reset() {
 	*x = ListUsageResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2866,7 +3587,7 @@ func (x *ListUsageResponse) String() string {
 func (*ListUsageResponse) ProtoMessage() {}
 
 func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2879,7 +3600,7 @@ func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageResponse.ProtoReflect.Descriptor instead.
 func (*ListUsageResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListUsageResponse) GetGroups() []*UsageGroup {
@@ -2906,7 +3627,7 @@ type UsageGroup struct {
 
 func (x *UsageGroup) Reset() {
 	*x = UsageGroup{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3639,7 @@ func (x *UsageGroup) String() string {
 func (*UsageGroup) ProtoMessage() {}
 
 func (x *UsageGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3652,7 @@ func (x *UsageGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageGroup.ProtoReflect.Descriptor instead.
 func (*UsageGroup) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *UsageGroup) GetKey() string {
@@ -2961,7 +3682,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2973,7 +3694,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2986,7 +3707,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Piece) GetKind() string {
@@ -3029,7 +3750,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3041,7 +3762,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3054,7 +3775,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -3096,7 +3817,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3108,7 +3829,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3121,7 +3842,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *CancelResponse) GetStatus() string {
@@ -3159,7 +3880,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3892,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3905,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *LogsRequest) GetTaskId() string {
@@ -3244,7 +3965,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3977,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3990,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *LogLine) GetAttempt() int32 {
@@ -3329,7 +4050,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3341,7 +4062,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3354,7 +4075,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
 }
 
 type ListWorkersResponse struct {
@@ -3366,7 +4087,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3378,7 +4099,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3391,7 +4112,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -3422,7 +4143,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3434,7 +4155,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3447,7 +4168,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Worker) GetId() string {
@@ -3549,7 +4270,7 @@ type ListCoordinatorsRequest struct {
 
 func (x *ListCoordinatorsRequest) Reset() {
 	*x = ListCoordinatorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3561,7 +4282,7 @@ func (x *ListCoordinatorsRequest) String() string {
 func (*ListCoordinatorsRequest) ProtoMessage() {}
 
 func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3574,7 +4295,7 @@ func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
 }
 
 type ListCoordinatorsResponse struct {
@@ -3586,7 +4307,7 @@ type ListCoordinatorsResponse struct {
 
 func (x *ListCoordinatorsResponse) Reset() {
 	*x = ListCoordinatorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3598,7 +4319,7 @@ func (x *ListCoordinatorsResponse) String() string {
 func (*ListCoordinatorsResponse) ProtoMessage() {}
 
 func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3611,7 +4332,7 @@ func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
@@ -3635,7 +4356,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +4368,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +4381,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Coordinator) GetName() string {
@@ -3713,7 +4434,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3725,7 +4446,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3738,7 +4459,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
 }
 
 type ListPoolsResponse struct {
@@ -3750,7 +4471,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +4483,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +4496,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -3799,7 +4520,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3811,7 +4532,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3824,7 +4545,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Pool) GetName() string {
@@ -3878,7 +4599,7 @@ type ListExecutorsRequest struct {
 
 func (x *ListExecutorsRequest) Reset() {
 	*x = ListExecutorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3890,7 +4611,7 @@ func (x *ListExecutorsRequest) String() string {
 func (*ListExecutorsRequest) ProtoMessage() {}
 
 func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3903,7 +4624,7 @@ func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecutorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ListExecutorsRequest) GetCursor() string {
@@ -3923,7 +4644,7 @@ type ListExecutorsResponse struct {
 
 func (x *ListExecutorsResponse) Reset() {
 	*x = ListExecutorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3935,7 +4656,7 @@ func (x *ListExecutorsResponse) String() string {
 func (*ListExecutorsResponse) ProtoMessage() {}
 
 func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3948,7 +4669,7 @@ func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecutorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListExecutorsResponse) GetExecutors() []*Executor {
@@ -3974,7 +4695,7 @@ type GetExecutorRequest struct {
 
 func (x *GetExecutorRequest) Reset() {
 	*x = GetExecutorRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3986,7 +4707,7 @@ func (x *GetExecutorRequest) String() string {
 func (*GetExecutorRequest) ProtoMessage() {}
 
 func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3999,7 +4720,7 @@ func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutorRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutorRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *GetExecutorRequest) GetId() string {
@@ -4035,7 +4756,7 @@ type Executor struct {
 
 func (x *Executor) Reset() {
 	*x = Executor{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4047,7 +4768,7 @@ func (x *Executor) String() string {
 func (*Executor) ProtoMessage() {}
 
 func (x *Executor) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4060,7 +4781,7 @@ func (x *Executor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Executor.ProtoReflect.Descriptor instead.
 func (*Executor) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Executor) GetId() string {
@@ -4193,7 +4914,7 @@ type ConnectionUse struct {
 
 func (x *ConnectionUse) Reset() {
 	*x = ConnectionUse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4205,7 +4926,7 @@ func (x *ConnectionUse) String() string {
 func (*ConnectionUse) ProtoMessage() {}
 
 func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4218,7 +4939,7 @@ func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionUse.ProtoReflect.Descriptor instead.
 func (*ConnectionUse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ConnectionUse) GetTypes() []string {
@@ -4247,7 +4968,7 @@ type ExecutorExample struct {
 
 func (x *ExecutorExample) Reset() {
 	*x = ExecutorExample{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4259,7 +4980,7 @@ func (x *ExecutorExample) String() string {
 func (*ExecutorExample) ProtoMessage() {}
 
 func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4272,7 +4993,7 @@ func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExample.ProtoReflect.Descriptor instead.
 func (*ExecutorExample) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ExecutorExample) GetTitle() string {
@@ -4312,7 +5033,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4324,7 +5045,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4337,7 +5058,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -4362,7 +5083,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4374,7 +5095,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4387,7 +5108,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -4461,7 +5182,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4473,7 +5194,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4486,7 +5207,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Wait) GetKind() string {
@@ -4589,7 +5310,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4601,7 +5322,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4614,7 +5335,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{57}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -4636,7 +5357,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4648,7 +5369,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4661,7 +5382,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{58}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Violation) GetKind() string {
@@ -4696,10 +5417,59 @@ var File_taskgrove_v1_taskgrove_proto protoreflect.FileDescriptor
 
 const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctaskgrove/v1/taskgrove.proto\x12\ftaskgrove.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n" +
+	"\x1ctaskgrove/v1/taskgrove.proto\x12\ftaskgrove.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n" +
 	"\rSubmitRequest\x125\n" +
 	"\aoptions\x18\x01 \x01(\v2\x1b.taskgrove.v1.SubmitOptionsR\aoptions\x12+\n" +
-	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\"\xba\x03\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\"\xab\x01\n" +
+	"\x11SubmitTreeRequest\x125\n" +
+	"\aoptions\x18\x01 \x01(\v2\x1b.taskgrove.v1.SubmitOptionsR\aoptions\x12+\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\x122\n" +
+	"\bdocument\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\bdocument\"\xa8\x01\n" +
+	"\x0fAddTasksRequest\x12\x1b\n" +
+	"\tparent_id\x18\x01 \x01(\tR\bparentId\x12+\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\x122\n" +
+	"\bdocument\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\bdocument\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\tR\x06userId\"\xfc\x03\n" +
+	"\x11UpdateTaskRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1f\n" +
+	"\bpriority\x18\x03 \x01(\x05H\x01R\bpriority\x88\x01\x01\x12@\n" +
+	"\fdependencies\x18\x04 \x01(\v2\x1c.taskgrove.v1.DependencyListR\fdependencies\x12\x16\n" +
+	"\x06inputs\x18\x05 \x01(\fR\x06inputs\x12\x16\n" +
+	"\x06params\x18\x06 \x01(\fR\x06params\x12\x18\n" +
+	"\aschemas\x18\a \x01(\fR\aschemas\x12\x16\n" +
+	"\x06status\x18\b \x01(\tR\x06status\x12\x19\n" +
+	"\x05error\x18\t \x01(\tH\x02R\x05error\x88\x01\x01\x12\x16\n" +
+	"\x06result\x18\n" +
+	" \x01(\fR\x06result\x12\x1f\n" +
+	"\bprogress\x18\v \x01(\x01H\x03R\bprogress\x88\x01\x01\x129\n" +
+	"\n" +
+	"started_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12=\n" +
+	"\fcompleted_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAtB\a\n" +
+	"\x05_nameB\v\n" +
+	"\t_priorityB\b\n" +
+	"\x06_errorB\v\n" +
+	"\t_progress\"N\n" +
+	"\x0eDependencyList\x12<\n" +
+	"\fdependencies\x18\x01 \x03(\v2\x18.taskgrove.v1.DependencyR\fdependencies\"O\n" +
+	"\x11DeleteTaskRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\x12\x14\n" +
+	"\x05alone\x18\x03 \x01(\bR\x05alone\"*\n" +
+	"\x12DeleteTaskResponse\x12\x14\n" +
+	"\x05tasks\x18\x01 \x01(\x03R\x05tasks\"\xdd\x01\n" +
+	"\x0fCopyTaskRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
+	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x1a\n" +
+	"\bchildren\x18\x03 \x01(\bR\bchildren\x12\x19\n" +
+	"\btask_ids\x18\x04 \x03(\tR\ataskIds\x12)\n" +
+	"\x10include_children\x18\x05 \x01(\bR\x0fincludeChildren\x12!\n" +
+	"\freset_fields\x18\x06 \x03(\tR\vresetFields\x12\x18\n" +
+	"\apreview\x18\a \x01(\bR\apreview\"o\n" +
+	"\x10CopyTaskResponse\x12\x17\n" +
+	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12(\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x12.taskgrove.v1.TaskR\x05tasks\x12\x18\n" +
+	"\aomitted\x18\x03 \x01(\x03R\aomitted\"\xba\x03\n" +
 	"\x0fGenerateRequest\x12 \n" +
 	"\vrequirement\x18\x01 \x01(\tR\vrequirement\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x1a\n" +
@@ -4731,13 +5501,26 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"IdMapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xae\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8a\x02\n" +
 	"\rSubmitOptions\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x12\n" +
 	"\x04hold\x18\x03 \x01(\bR\x04hold\x123\n" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x12\n" +
-	"\x04demo\x18\x05 \x01(\bR\x04demo\"\x96\x05\n" +
+	"\x04demo\x18\x05 \x01(\bR\x04demo\x12/\n" +
+	"\awebhook\x18\a \x01(\v2\x15.taskgrove.v1.WebhookR\awebhook\x12)\n" +
+	"\x10require_existing\x18\b \x01(\bR\x0frequireExisting\"\xb1\x02\n" +
+	"\aWebhook\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12\x16\n" +
+	"\x06method\x18\x02 \x01(\tR\x06method\x12<\n" +
+	"\aheaders\x18\x03 \x03(\v2\".taskgrove.v1.Webhook.HeadersEntryR\aheaders\x123\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12!\n" +
+	"\fmax_attempts\x18\x05 \x01(\x05R\vmaxAttempts\x12\x16\n" +
+	"\x06secret\x18\x06 \x01(\tR\x06secret\x12\x12\n" +
+	"\x04body\x18\a \x01(\fR\x04body\x1a:\n" +
+	"\fHeadersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x96\x05\n" +
 	"\aNewTask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -4786,13 +5569,14 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"7\n" +
 	"\aWarning\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xab\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xdc\x01\n" +
 	"\x0eExecuteRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12-\n" +
 	"\x12rerun_dependencies\x18\x03 \x01(\bR\x11rerunDependencies\x12\x12\n" +
 	"\x04demo\x18\x05 \x01(\bR\x04demo\x12'\n" +
-	"\x0frerun_cancelled\x18\x04 \x01(\bR\x0ererunCancelled\"{\n" +
+	"\x0frerun_cancelled\x18\x04 \x01(\bR\x0ererunCancelled\x12/\n" +
+	"\awebhook\x18\x06 \x01(\v2\x15.taskgrove.v1.WebhookR\awebhook\"{\n" +
 	"\x0fExecuteResponse\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x14\n" +
@@ -4801,7 +5585,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x86\b\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xcb\b\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -4840,7 +5624,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"repeatable\x123\n" +
 	"\aoptions\x18\x1d \x01(\v2\x19.taskgrove.v1.TaskOptionsR\aoptions\x12)\n" +
 	"\x05usage\x18\x1f \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x12\x10\n" +
-	"\x03ref\x18\x1e \x01(\tR\x03ref\"\xcc\x02\n" +
+	"\x03ref\x18\x1e \x01(\tR\x03ref\x12(\n" +
+	"\x10original_task_id\x18  \x01(\tR\x0eoriginalTaskId\x12\x19\n" +
+	"\bhas_copy\x18! \x01(\bR\ahasCopy\"\xcc\x02\n" +
 	"\vTaskOptions\x12/\n" +
 	"\x05retry\x18\x01 \x01(\v2\x19.taskgrove.v1.RetryPolicyR\x05retry\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12E\n" +
@@ -4874,7 +5660,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\vfinished_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x12)\n" +
 	"\x05usage\x18\x13 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x120\n" +
-	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\"\xf6\x02\n" +
+	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\"\x9f\x04\n" +
 	"\x10ListTasksRequest\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x1b\n" +
@@ -4888,7 +5674,12 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06before\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12\x17\n" +
 	"\auser_id\x18\v \x01(\tR\x06userId\x12!\n" +
-	"\fas_submitted\x18\f \x01(\bR\vasSubmitted\"^\n" +
+	"\fas_submitted\x18\f \x01(\bR\vasSubmitted\x12(\n" +
+	"\x10original_task_id\x18\r \x01(\tR\x0eoriginalTaskId\x12B\n" +
+	"\x06custom\x18\x0e \x03(\v2*.taskgrove.v1.ListTasksRequest.CustomEntryR\x06custom\x1a9\n" +
+	"\vCustomEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +
 	"\x11ListTasksResponse\x12(\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x12.taskgrove.v1.TaskR\x05tasks\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
@@ -5138,9 +5929,17 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text2\x8e\f\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text2\x83\x0f\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12K\n" +
+	"\n" +
+	"SubmitTree\x12\x1f.taskgrove.v1.SubmitTreeRequest\x1a\x1c.taskgrove.v1.SubmitResponse\x12G\n" +
+	"\bAddTasks\x12\x1d.taskgrove.v1.AddTasksRequest\x1a\x1c.taskgrove.v1.SubmitResponse\x12A\n" +
+	"\n" +
+	"UpdateTask\x12\x1f.taskgrove.v1.UpdateTaskRequest\x1a\x12.taskgrove.v1.Task\x12O\n" +
+	"\n" +
+	"DeleteTask\x12\x1f.taskgrove.v1.DeleteTaskRequest\x1a .taskgrove.v1.DeleteTaskResponse\x12I\n" +
+	"\bCopyTask\x12\x1d.taskgrove.v1.CopyTaskRequest\x1a\x1e.taskgrove.v1.CopyTaskResponse\x12K\n" +
 	"\bGenerate\x12\x1d.taskgrove.v1.GenerateRequest\x1a\x1e.taskgrove.v1.GenerateResponse0\x01\x12F\n" +
 	"\aExecute\x12\x1c.taskgrove.v1.ExecuteRequest\x1a\x1d.taskgrove.v1.ExecuteResponse\x12@\n" +
 	"\aGetTask\x12\x1c.taskgrove.v1.GetTaskRequest\x1a\x12.taskgrove.v1.Task\"\x03\x90\x02\x01\x12@\n" +
@@ -5173,191 +5972,228 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
-	(*GenerateRequest)(nil),          // 1: taskgrove.v1.GenerateRequest
-	(*GenerateResponse)(nil),         // 2: taskgrove.v1.GenerateResponse
-	(*SubmitOptions)(nil),            // 3: taskgrove.v1.SubmitOptions
-	(*NewTask)(nil),                  // 4: taskgrove.v1.NewTask
-	(*Dependency)(nil),               // 5: taskgrove.v1.Dependency
-	(*RetryPolicy)(nil),              // 6: taskgrove.v1.RetryPolicy
-	(*SubmitResponse)(nil),           // 7: taskgrove.v1.SubmitResponse
-	(*Warning)(nil),                  // 8: taskgrove.v1.Warning
-	(*ExecuteRequest)(nil),           // 9: taskgrove.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),          // 10: taskgrove.v1.ExecuteResponse
-	(*GetTaskRequest)(nil),           // 11: taskgrove.v1.GetTaskRequest
-	(*GetTreeRequest)(nil),           // 12: taskgrove.v1.GetTreeRequest
-	(*Task)(nil),                     // 13: taskgrove.v1.Task
-	(*TaskOptions)(nil),              // 14: taskgrove.v1.TaskOptions
-	(*Tree)(nil),                     // 15: taskgrove.v1.Tree
-	(*ListTasksRequest)(nil),         // 16: taskgrove.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 17: taskgrove.v1.ListTasksResponse
-	(*ListTreesRequest)(nil),         // 18: taskgrove.v1.ListTreesRequest
-	(*ListTreesResponse)(nil),        // 19: taskgrove.v1.ListTreesResponse
-	(*ResolveRequest)(nil),           // 20: taskgrove.v1.ResolveRequest
-	(*ResolveResponse)(nil),          // 21: taskgrove.v1.ResolveResponse
-	(*Match)(nil),                    // 22: taskgrove.v1.Match
-	(*ListAttemptsRequest)(nil),      // 23: taskgrove.v1.ListAttemptsRequest
-	(*ListAttemptsResponse)(nil),     // 24: taskgrove.v1.ListAttemptsResponse
-	(*TaskAttempt)(nil),              // 25: taskgrove.v1.TaskAttempt
-	(*WatchRequest)(nil),             // 26: taskgrove.v1.WatchRequest
-	(*Event)(nil),                    // 27: taskgrove.v1.Event
-	(*Usage)(nil),                    // 28: taskgrove.v1.Usage
-	(*Cost)(nil),                     // 29: taskgrove.v1.Cost
-	(*ModelUsage)(nil),               // 30: taskgrove.v1.ModelUsage
-	(*ListUsageRequest)(nil),         // 31: taskgrove.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),        // 32: taskgrove.v1.ListUsageResponse
-	(*UsageGroup)(nil),               // 33: taskgrove.v1.UsageGroup
-	(*Piece)(nil),                    // 34: taskgrove.v1.Piece
-	(*CancelRequest)(nil),            // 35: taskgrove.v1.CancelRequest
-	(*CancelResponse)(nil),           // 36: taskgrove.v1.CancelResponse
-	(*LogsRequest)(nil),              // 37: taskgrove.v1.LogsRequest
-	(*LogLine)(nil),                  // 38: taskgrove.v1.LogLine
-	(*ListWorkersRequest)(nil),       // 39: taskgrove.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 40: taskgrove.v1.ListWorkersResponse
-	(*Worker)(nil),                   // 41: taskgrove.v1.Worker
-	(*ListCoordinatorsRequest)(nil),  // 42: taskgrove.v1.ListCoordinatorsRequest
-	(*ListCoordinatorsResponse)(nil), // 43: taskgrove.v1.ListCoordinatorsResponse
-	(*Coordinator)(nil),              // 44: taskgrove.v1.Coordinator
-	(*ListPoolsRequest)(nil),         // 45: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 46: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                     // 47: taskgrove.v1.Pool
-	(*ListExecutorsRequest)(nil),     // 48: taskgrove.v1.ListExecutorsRequest
-	(*ListExecutorsResponse)(nil),    // 49: taskgrove.v1.ListExecutorsResponse
-	(*GetExecutorRequest)(nil),       // 50: taskgrove.v1.GetExecutorRequest
-	(*Executor)(nil),                 // 51: taskgrove.v1.Executor
-	(*ConnectionUse)(nil),            // 52: taskgrove.v1.ConnectionUse
-	(*ExecutorExample)(nil),          // 53: taskgrove.v1.ExecutorExample
-	(*WhyRequest)(nil),               // 54: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 55: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 56: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 57: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 58: taskgrove.v1.Violation
-	nil,                              // 59: taskgrove.v1.GenerateResponse.IdMapEntry
-	nil,                              // 60: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 61: taskgrove.v1.Worker.PoolsEntry
-	(*durationpb.Duration)(nil),      // 62: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 63: google.protobuf.Timestamp
+	(*SubmitTreeRequest)(nil),        // 1: taskgrove.v1.SubmitTreeRequest
+	(*AddTasksRequest)(nil),          // 2: taskgrove.v1.AddTasksRequest
+	(*UpdateTaskRequest)(nil),        // 3: taskgrove.v1.UpdateTaskRequest
+	(*DependencyList)(nil),           // 4: taskgrove.v1.DependencyList
+	(*DeleteTaskRequest)(nil),        // 5: taskgrove.v1.DeleteTaskRequest
+	(*DeleteTaskResponse)(nil),       // 6: taskgrove.v1.DeleteTaskResponse
+	(*CopyTaskRequest)(nil),          // 7: taskgrove.v1.CopyTaskRequest
+	(*CopyTaskResponse)(nil),         // 8: taskgrove.v1.CopyTaskResponse
+	(*GenerateRequest)(nil),          // 9: taskgrove.v1.GenerateRequest
+	(*GenerateResponse)(nil),         // 10: taskgrove.v1.GenerateResponse
+	(*SubmitOptions)(nil),            // 11: taskgrove.v1.SubmitOptions
+	(*Webhook)(nil),                  // 12: taskgrove.v1.Webhook
+	(*NewTask)(nil),                  // 13: taskgrove.v1.NewTask
+	(*Dependency)(nil),               // 14: taskgrove.v1.Dependency
+	(*RetryPolicy)(nil),              // 15: taskgrove.v1.RetryPolicy
+	(*SubmitResponse)(nil),           // 16: taskgrove.v1.SubmitResponse
+	(*Warning)(nil),                  // 17: taskgrove.v1.Warning
+	(*ExecuteRequest)(nil),           // 18: taskgrove.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),          // 19: taskgrove.v1.ExecuteResponse
+	(*GetTaskRequest)(nil),           // 20: taskgrove.v1.GetTaskRequest
+	(*GetTreeRequest)(nil),           // 21: taskgrove.v1.GetTreeRequest
+	(*Task)(nil),                     // 22: taskgrove.v1.Task
+	(*TaskOptions)(nil),              // 23: taskgrove.v1.TaskOptions
+	(*Tree)(nil),                     // 24: taskgrove.v1.Tree
+	(*ListTasksRequest)(nil),         // 25: taskgrove.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 26: taskgrove.v1.ListTasksResponse
+	(*ListTreesRequest)(nil),         // 27: taskgrove.v1.ListTreesRequest
+	(*ListTreesResponse)(nil),        // 28: taskgrove.v1.ListTreesResponse
+	(*ResolveRequest)(nil),           // 29: taskgrove.v1.ResolveRequest
+	(*ResolveResponse)(nil),          // 30: taskgrove.v1.ResolveResponse
+	(*Match)(nil),                    // 31: taskgrove.v1.Match
+	(*ListAttemptsRequest)(nil),      // 32: taskgrove.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),     // 33: taskgrove.v1.ListAttemptsResponse
+	(*TaskAttempt)(nil),              // 34: taskgrove.v1.TaskAttempt
+	(*WatchRequest)(nil),             // 35: taskgrove.v1.WatchRequest
+	(*Event)(nil),                    // 36: taskgrove.v1.Event
+	(*Usage)(nil),                    // 37: taskgrove.v1.Usage
+	(*Cost)(nil),                     // 38: taskgrove.v1.Cost
+	(*ModelUsage)(nil),               // 39: taskgrove.v1.ModelUsage
+	(*ListUsageRequest)(nil),         // 40: taskgrove.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),        // 41: taskgrove.v1.ListUsageResponse
+	(*UsageGroup)(nil),               // 42: taskgrove.v1.UsageGroup
+	(*Piece)(nil),                    // 43: taskgrove.v1.Piece
+	(*CancelRequest)(nil),            // 44: taskgrove.v1.CancelRequest
+	(*CancelResponse)(nil),           // 45: taskgrove.v1.CancelResponse
+	(*LogsRequest)(nil),              // 46: taskgrove.v1.LogsRequest
+	(*LogLine)(nil),                  // 47: taskgrove.v1.LogLine
+	(*ListWorkersRequest)(nil),       // 48: taskgrove.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 49: taskgrove.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 50: taskgrove.v1.Worker
+	(*ListCoordinatorsRequest)(nil),  // 51: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 52: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 53: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 54: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 55: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 56: taskgrove.v1.Pool
+	(*ListExecutorsRequest)(nil),     // 57: taskgrove.v1.ListExecutorsRequest
+	(*ListExecutorsResponse)(nil),    // 58: taskgrove.v1.ListExecutorsResponse
+	(*GetExecutorRequest)(nil),       // 59: taskgrove.v1.GetExecutorRequest
+	(*Executor)(nil),                 // 60: taskgrove.v1.Executor
+	(*ConnectionUse)(nil),            // 61: taskgrove.v1.ConnectionUse
+	(*ExecutorExample)(nil),          // 62: taskgrove.v1.ExecutorExample
+	(*WhyRequest)(nil),               // 63: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 64: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 65: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 66: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 67: taskgrove.v1.Violation
+	nil,                              // 68: taskgrove.v1.GenerateResponse.IdMapEntry
+	nil,                              // 69: taskgrove.v1.Webhook.HeadersEntry
+	nil,                              // 70: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 71: taskgrove.v1.ListTasksRequest.CustomEntry
+	nil,                              // 72: taskgrove.v1.Worker.PoolsEntry
+	(*structpb.Value)(nil),           // 73: google.protobuf.Value
+	(*timestamppb.Timestamp)(nil),    // 74: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 75: google.protobuf.Duration
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
-	3,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
-	4,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
-	62, // 2: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
-	59, // 3: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
-	62, // 4: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
-	5,  // 5: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
-	6,  // 6: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	62, // 7: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	62, // 8: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	63, // 9: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	62, // 10: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	62, // 11: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	60, // 12: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
-	8,  // 13: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
-	5,  // 14: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	63, // 15: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	63, // 16: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	63, // 17: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	63, // 18: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	63, // 19: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	14, // 20: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
-	28, // 21: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
-	6,  // 22: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	62, // 23: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	62, // 24: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	63, // 25: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	62, // 26: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	63, // 27: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	63, // 28: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	63, // 29: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	28, // 30: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	63, // 31: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	63, // 32: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	13, // 33: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	63, // 34: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	63, // 35: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	15, // 36: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	22, // 37: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
-	25, // 38: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	63, // 39: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	63, // 40: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	28, // 41: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	63, // 42: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	63, // 43: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	15, // 44: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	34, // 45: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
-	28, // 46: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	29, // 47: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	30, // 48: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	28, // 49: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	63, // 50: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	63, // 51: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	33, // 52: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	28, // 53: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	63, // 54: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	63, // 55: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	41, // 56: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	61, // 57: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	63, // 58: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	63, // 59: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	44, // 60: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	63, // 61: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	63, // 62: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	47, // 63: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	62, // 64: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	51, // 65: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	62, // 66: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	52, // 67: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	53, // 68: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	56, // 69: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	63, // 70: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	63, // 71: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,  // 72: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,  // 73: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	9,  // 74: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	11, // 75: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	12, // 76: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	16, // 77: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	18, // 78: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	20, // 79: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	23, // 80: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	26, // 81: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	35, // 82: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	37, // 83: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	39, // 84: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	42, // 85: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	45, // 86: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	48, // 87: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	50, // 88: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	31, // 89: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	54, // 90: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	57, // 91: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	7,  // 92: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	2,  // 93: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	10, // 94: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	13, // 95: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	15, // 96: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	17, // 97: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	19, // 98: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	21, // 99: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	24, // 100: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	27, // 101: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	36, // 102: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	38, // 103: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	40, // 104: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	43, // 105: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	46, // 106: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	49, // 107: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	51, // 108: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	32, // 109: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	55, // 110: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	58, // 111: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	92, // [92:112] is the sub-list for method output_type
-	72, // [72:92] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	11,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
+	13,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
+	11,  // 2: taskgrove.v1.SubmitTreeRequest.options:type_name -> taskgrove.v1.SubmitOptions
+	13,  // 3: taskgrove.v1.SubmitTreeRequest.tasks:type_name -> taskgrove.v1.NewTask
+	73,  // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
+	13,  // 5: taskgrove.v1.AddTasksRequest.tasks:type_name -> taskgrove.v1.NewTask
+	73,  // 6: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
+	4,   // 7: taskgrove.v1.UpdateTaskRequest.dependencies:type_name -> taskgrove.v1.DependencyList
+	74,  // 8: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
+	74,  // 9: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
+	14,  // 10: taskgrove.v1.DependencyList.dependencies:type_name -> taskgrove.v1.Dependency
+	22,  // 11: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
+	75,  // 12: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
+	68,  // 13: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
+	75,  // 14: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	12,  // 15: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
+	69,  // 16: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
+	75,  // 17: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
+	14,  // 18: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
+	15,  // 19: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
+	75,  // 20: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	75,  // 21: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	74,  // 22: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	75,  // 23: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	75,  // 24: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	70,  // 25: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	17,  // 26: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
+	12,  // 27: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
+	14,  // 28: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
+	74,  // 29: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	74,  // 30: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	74,  // 31: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	74,  // 32: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	74,  // 33: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	23,  // 34: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
+	37,  // 35: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
+	15,  // 36: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
+	75,  // 37: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	75,  // 38: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	74,  // 39: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	75,  // 40: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	74,  // 41: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	74,  // 42: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	74,  // 43: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	37,  // 44: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
+	74,  // 45: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	74,  // 46: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	71,  // 47: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	22,  // 48: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	74,  // 49: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	74,  // 50: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	24,  // 51: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	31,  // 52: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	34,  // 53: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	74,  // 54: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	74,  // 55: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	37,  // 56: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	74,  // 57: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	74,  // 58: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	24,  // 59: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	43,  // 60: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	37,  // 61: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	38,  // 62: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	39,  // 63: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	37,  // 64: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	74,  // 65: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	74,  // 66: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	42,  // 67: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	37,  // 68: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	74,  // 69: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	74,  // 70: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	50,  // 71: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	72,  // 72: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	74,  // 73: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	74,  // 74: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	53,  // 75: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	74,  // 76: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	74,  // 77: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	56,  // 78: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	75,  // 79: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	60,  // 80: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	75,  // 81: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	61,  // 82: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	62,  // 83: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	65,  // 84: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	74,  // 85: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	74,  // 86: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,   // 87: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 88: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 89: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	3,   // 90: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	5,   // 91: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	7,   // 92: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	9,   // 93: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	18,  // 94: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	20,  // 95: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	21,  // 96: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	25,  // 97: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	27,  // 98: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	29,  // 99: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	32,  // 100: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	35,  // 101: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	44,  // 102: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	46,  // 103: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	48,  // 104: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	51,  // 105: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	54,  // 106: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	57,  // 107: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	59,  // 108: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	40,  // 109: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	63,  // 110: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	66,  // 111: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	16,  // 112: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	16,  // 113: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	16,  // 114: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	22,  // 115: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	6,   // 116: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	8,   // 117: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	10,  // 118: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	19,  // 119: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	22,  // 120: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	24,  // 121: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	26,  // 122: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	28,  // 123: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	30,  // 124: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	33,  // 125: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	36,  // 126: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	45,  // 127: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	47,  // 128: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	49,  // 129: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	52,  // 130: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	55,  // 131: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	58,  // 132: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	60,  // 133: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	41,  // 134: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	64,  // 135: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	67,  // 136: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	112, // [112:137] is the sub-list for method output_type
+	87,  // [87:112] is the sub-list for method input_type
+	87,  // [87:87] is the sub-list for extension type_name
+	87,  // [87:87] is the sub-list for extension extendee
+	0,   // [0:87] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -5365,17 +6201,18 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	if File_taskgrove_v1_taskgrove_proto != nil {
 		return
 	}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[1].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[4].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[5].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[35].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[3].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[9].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[13].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[14].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[44].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   62,
+			NumMessages:   73,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

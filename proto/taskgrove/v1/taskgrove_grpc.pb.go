@@ -22,6 +22,11 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	Taskgrove_Submit_FullMethodName           = "/taskgrove.v1.Taskgrove/Submit"
+	Taskgrove_SubmitTree_FullMethodName       = "/taskgrove.v1.Taskgrove/SubmitTree"
+	Taskgrove_AddTasks_FullMethodName         = "/taskgrove.v1.Taskgrove/AddTasks"
+	Taskgrove_UpdateTask_FullMethodName       = "/taskgrove.v1.Taskgrove/UpdateTask"
+	Taskgrove_DeleteTask_FullMethodName       = "/taskgrove.v1.Taskgrove/DeleteTask"
+	Taskgrove_CopyTask_FullMethodName         = "/taskgrove.v1.Taskgrove/CopyTask"
 	Taskgrove_Generate_FullMethodName         = "/taskgrove.v1.Taskgrove/Generate"
 	Taskgrove_Execute_FullMethodName          = "/taskgrove.v1.Taskgrove/Execute"
 	Taskgrove_GetTask_FullMethodName          = "/taskgrove.v1.Taskgrove/GetTask"
@@ -54,6 +59,17 @@ type TaskgroveClient interface {
 	// INVALID_ARGUMENT with google.rpc.BadRequest names each fault, as many as 4 KB hold; a google.rpc.ErrorInfo then has the number of the
 	// others as "more". RESOURCE_EXHAUSTED: above a limit.
 	Submit(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SubmitRequest, SubmitResponse], error)
+	// SubmitTree is Submit for clients that can't stream, such as browsers: a tree in one message, whose bytes are bounded.
+	SubmitTree(ctx context.Context, in *SubmitTreeRequest, opts ...grpc.CallOption) (*SubmitResponse, error)
+	// AddTasks stores tasks below a stored task, as if they had been sent with its tree, while no task of that tree has started. All or none are
+	// stored. NOT_FOUND; INVALID_ARGUMENT as in Submit; FAILED_PRECONDITION: a task has started.
+	AddTasks(ctx context.Context, in *AddTasksRequest, opts ...grpc.CallOption) (*SubmitResponse, error)
+	// UpdateTask changes fields of a stored task, all or none, and returns it. NOT_FOUND; INVALID_ARGUMENT with google.rpc.BadRequest names each fault.
+	UpdateTask(ctx context.Context, in *UpdateTaskRequest, opts ...grpc.CallOption) (*Task, error)
+	// DeleteTask deletes a task and all below it; a root, the tree. NOT_FOUND; FAILED_PRECONDITION: a task is not pending, or others depend on it.
+	DeleteTask(ctx context.Context, in *DeleteTaskRequest, opts ...grpc.CallOption) (*DeleteTaskResponse, error)
+	// CopyTask copies a task with what belongs to it as a tree of its own, held, or shows what it would store. NOT_FOUND, INVALID_ARGUMENT.
+	CopyTask(ctx context.Context, in *CopyTaskRequest, opts ...grpc.CallOption) (*CopyTaskResponse, error)
 	// Generate makes a tree of a requirement in plain language, by a task of generate_executor, and stores it only if asked to. The first message
 	// names that task, the last one has the tree. FAILED_PRECONDITION: no tree came of it, the text says why.
 	Generate(ctx context.Context, in *GenerateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GenerateResponse], error)
@@ -116,6 +132,56 @@ func (c *taskgroveClient) Submit(ctx context.Context, opts ...grpc.CallOption) (
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_SubmitClient = grpc.ClientStreamingClient[SubmitRequest, SubmitResponse]
+
+func (c *taskgroveClient) SubmitTree(ctx context.Context, in *SubmitTreeRequest, opts ...grpc.CallOption) (*SubmitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SubmitResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_SubmitTree_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) AddTasks(ctx context.Context, in *AddTasksRequest, opts ...grpc.CallOption) (*SubmitResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SubmitResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_AddTasks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) UpdateTask(ctx context.Context, in *UpdateTaskRequest, opts ...grpc.CallOption) (*Task, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Task)
+	err := c.cc.Invoke(ctx, Taskgrove_UpdateTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) DeleteTask(ctx context.Context, in *DeleteTaskRequest, opts ...grpc.CallOption) (*DeleteTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteTaskResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_DeleteTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) CopyTask(ctx context.Context, in *CopyTaskRequest, opts ...grpc.CallOption) (*CopyTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CopyTaskResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_CopyTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *taskgroveClient) Generate(ctx context.Context, in *GenerateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GenerateResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -354,6 +420,17 @@ type TaskgroveServer interface {
 	// INVALID_ARGUMENT with google.rpc.BadRequest names each fault, as many as 4 KB hold; a google.rpc.ErrorInfo then has the number of the
 	// others as "more". RESOURCE_EXHAUSTED: above a limit.
 	Submit(grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]) error
+	// SubmitTree is Submit for clients that can't stream, such as browsers: a tree in one message, whose bytes are bounded.
+	SubmitTree(context.Context, *SubmitTreeRequest) (*SubmitResponse, error)
+	// AddTasks stores tasks below a stored task, as if they had been sent with its tree, while no task of that tree has started. All or none are
+	// stored. NOT_FOUND; INVALID_ARGUMENT as in Submit; FAILED_PRECONDITION: a task has started.
+	AddTasks(context.Context, *AddTasksRequest) (*SubmitResponse, error)
+	// UpdateTask changes fields of a stored task, all or none, and returns it. NOT_FOUND; INVALID_ARGUMENT with google.rpc.BadRequest names each fault.
+	UpdateTask(context.Context, *UpdateTaskRequest) (*Task, error)
+	// DeleteTask deletes a task and all below it; a root, the tree. NOT_FOUND; FAILED_PRECONDITION: a task is not pending, or others depend on it.
+	DeleteTask(context.Context, *DeleteTaskRequest) (*DeleteTaskResponse, error)
+	// CopyTask copies a task with what belongs to it as a tree of its own, held, or shows what it would store. NOT_FOUND, INVALID_ARGUMENT.
+	CopyTask(context.Context, *CopyTaskRequest) (*CopyTaskResponse, error)
 	// Generate makes a tree of a requirement in plain language, by a task of generate_executor, and stores it only if asked to. The first message
 	// names that task, the last one has the tree. FAILED_PRECONDITION: no tree came of it, the text says why.
 	Generate(*GenerateRequest, grpc.ServerStreamingServer[GenerateResponse]) error
@@ -406,6 +483,21 @@ type UnimplementedTaskgroveServer struct{}
 
 func (UnimplementedTaskgroveServer) Submit(grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]) error {
 	return status.Error(codes.Unimplemented, "method Submit not implemented")
+}
+func (UnimplementedTaskgroveServer) SubmitTree(context.Context, *SubmitTreeRequest) (*SubmitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SubmitTree not implemented")
+}
+func (UnimplementedTaskgroveServer) AddTasks(context.Context, *AddTasksRequest) (*SubmitResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddTasks not implemented")
+}
+func (UnimplementedTaskgroveServer) UpdateTask(context.Context, *UpdateTaskRequest) (*Task, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateTask not implemented")
+}
+func (UnimplementedTaskgroveServer) DeleteTask(context.Context, *DeleteTaskRequest) (*DeleteTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteTask not implemented")
+}
+func (UnimplementedTaskgroveServer) CopyTask(context.Context, *CopyTaskRequest) (*CopyTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CopyTask not implemented")
 }
 func (UnimplementedTaskgroveServer) Generate(*GenerateRequest, grpc.ServerStreamingServer[GenerateResponse]) error {
 	return status.Error(codes.Unimplemented, "method Generate not implemented")
@@ -491,6 +583,96 @@ func _Taskgrove_Submit_Handler(srv interface{}, stream grpc.ServerStream) error 
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_SubmitServer = grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]
+
+func _Taskgrove_SubmitTree_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SubmitTreeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).SubmitTree(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_SubmitTree_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).SubmitTree(ctx, req.(*SubmitTreeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_AddTasks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddTasksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).AddTasks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_AddTasks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).AddTasks(ctx, req.(*AddTasksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_UpdateTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).UpdateTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_UpdateTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).UpdateTask(ctx, req.(*UpdateTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_DeleteTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).DeleteTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_DeleteTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).DeleteTask(ctx, req.(*DeleteTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_CopyTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CopyTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).CopyTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_CopyTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).CopyTask(ctx, req.(*CopyTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _Taskgrove_Generate_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(GenerateRequest)
@@ -813,6 +995,26 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "taskgrove.v1.Taskgrove",
 	HandlerType: (*TaskgroveServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "SubmitTree",
+			Handler:    _Taskgrove_SubmitTree_Handler,
+		},
+		{
+			MethodName: "AddTasks",
+			Handler:    _Taskgrove_AddTasks_Handler,
+		},
+		{
+			MethodName: "UpdateTask",
+			Handler:    _Taskgrove_UpdateTask_Handler,
+		},
+		{
+			MethodName: "DeleteTask",
+			Handler:    _Taskgrove_DeleteTask_Handler,
+		},
+		{
+			MethodName: "CopyTask",
+			Handler:    _Taskgrove_CopyTask_Handler,
+		},
 		{
 			MethodName: "Execute",
 			Handler:    _Taskgrove_Execute_Handler,

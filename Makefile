@@ -28,7 +28,7 @@ help: ## list the targets
 
 build: ## build the one static binary, bin/taskgrove
 	@tools/need.sh go
-	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/taskgrove ./cmd/taskgrove
+	@tools/build.sh $(BIN)/taskgrove '$(LDFLAGS)'
 
 install: build ## install the binary in PREFIX/bin (/usr/local/bin)
 	install -d '$(DESTDIR)$(PREFIX)/bin'

@@ -18,7 +18,7 @@ mkdir -p "$out"
 for platform in "$@"; do
   name=taskgrove-$version-${platform/\//-}
   mkdir "$out/$name"
-  CGO_ENABLED=0 GOOS=${platform%/*} GOARCH=${platform#*/} go build -trimpath -buildvcs=false -ldflags "$ldflags" -o "$out/$name/taskgrove" ./cmd/taskgrove
+  GOOS=${platform%/*} GOARCH=${platform#*/} tools/build.sh "$out/$name/taskgrove" "$ldflags"
   cp README.md CHANGELOG.md NOTICE "$out/$name"
   chmod 644 "$out/$name"/*
   chmod 755 "$out/$name" "$out/$name/taskgrove"

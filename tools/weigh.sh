@@ -16,8 +16,7 @@ trap 'rm -f "$out"' EXIT
 
 # weigh TAGS: builds with them, and prints bytes and megabytes.
 weigh() {
-  CGO_ENABLED=0 GOOS=${GOOS:-linux} GOARCH=${GOARCH:-amd64} \
-    go build -trimpath -buildvcs=false -ldflags "$ldflags" -tags "$1" -o "$out" ./cmd/taskgrove
+  GOOS=${GOOS:-linux} GOARCH=${GOARCH:-amd64} tools/build.sh "$out" "$ldflags" "$1"
   local bytes
   bytes=$(wc -c <"$out")
   awk -v tags="${1:-none}" -v bytes="$bytes" 'BEGIN { printf "%-34s %10d bytes  %5.1f MB\n", tags, bytes, bytes / 1e6 }'

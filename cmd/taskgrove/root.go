@@ -22,7 +22,6 @@ func newRoot(started *bool) *cobra.Command {
 		PersistentPreRun: func(*cobra.Command, []string) { *started = true },
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.SetVersionTemplate("taskgrove {{.Version}}\n")
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Processes of a cluster:"}, &cobra.Group{ID: groupClient, Title: "Clients of a running cluster:"})
 	root.AddCommand(devCommand(), coordinatorCommand(), workerCommand(), natsConfigCommand(), schemaCommand(), versionCommand())
 	root.AddCommand(clientCommands()...)

@@ -112,6 +112,9 @@ func (e *Executor) Describe() executors.Description {
 // Disabled implements [executors.Disabler].
 func (e *Executor) Disabled() string { return e.engine.Disabled() }
 
+// SwitchedOff is why the settings turn it off, whatever this machine has; empty: they don't.
+func (e *Executor) SwitchedOff() string { return e.engine.switchedOff() }
+
 // Check implements [executors.Checker]. It begins to sweep what dead workers left.
 func (e *Executor) Check(context.Context) error {
 	if e.Disabled() == "" {

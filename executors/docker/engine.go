@@ -89,8 +89,8 @@ const pingWithin = 3 * time.Second
 
 // Disabled says why no container can run here, and what to do; empty: the engine answers.
 func (e *Engine) Disabled() string {
-	if e.cfg.Off {
-		return "containers are not allowed on this worker; TASKGROVE_DOCKER_ALLOW=true allows them"
+	if off := e.switchedOff(); off != "" {
+		return off
 	}
 	host := os.Getenv(client.EnvOverrideHost)
 	if host == "" {
@@ -109,6 +109,13 @@ func (e *Engine) Disabled() string {
 		return fmt.Sprintf("this worker may not use the Docker engine at %s: add its user to the group that owns the socket", host)
 	}
 	return fmt.Sprintf("no Docker engine (19.03 or newer) answers at %s (%v): start it, or set DOCKER_HOST, and restart the worker", host, rootCause(err))
+}
+
+func (e *Engine) switchedOff() string {
+	if e.cfg.Off {
+		return "containers are not allowed on this worker; TASKGROVE_DOCKER_ALLOW=true allows them"
+	}
+	return ""
 }
 
 // Close ends the sweeper and the warden, and closes connections. No Run may be in progress.

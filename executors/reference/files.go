@@ -44,7 +44,10 @@ func entries(root string, make func() []executors.Executor) ([]Entry, error) {
 	for _, e := range make() {
 		d := e.Describe()
 		one := Entry{Description: d, PerCore: few[d.ID] == 3 && many[d.ID] == 5}
-		if off, ok := e.(executors.Disabler); ok {
+		switch off := e.(type) {
+		case switched:
+			one.Off = off.SwitchedOff()
+		case executors.Disabler:
 			one.Off = off.Disabled()
 		}
 		prose, err := os.ReadFile(filepath.Join(root, "executors", folder(e), "page.md"))
@@ -57,6 +60,9 @@ func entries(root string, make func() []executors.Executor) ([]Entry, error) {
 	}
 	return all, nil
 }
+
+// switched is an executor that may also be off because of what this machine lacks, which is not for the manual to tell.
+type switched interface{ SwitchedOff() string }
 
 // slotsUnder is what the executors say of their slots on a machine with so many cores.
 func slotsUnder(cores int, make func() []executors.Executor) map[string]int {

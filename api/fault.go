@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -34,12 +35,22 @@ type Fault struct {
 	More     int
 	// Field is the parameter at fault; empty when it is a tree's or none.
 	Field string
+	// Parameters are the faults of several parameters, and More is how many others there were; then Field is empty.
+	Parameters []ParameterFault
+	// Reason is what kind of conflict it is, for programs, and Facts are what it is about: "current_status" and so on. Empty for most.
+	Reason string
+	Facts  map[string]string
 	// ID names the log entry of an internal error; empty for other kinds.
 	ID string
 }
 
 // Error is the text, safe to show.
 func (f *Fault) Error() string { return f.Text }
+
+// ParameterFault is what is wrong with one parameter; Text is the whole sentence.
+type ParameterFault struct {
+	Field, Text string
+}
 
 // Errors that a server of ours ends contexts with.
 var (
@@ -66,15 +77,18 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 	if arg, ok := errors.AsType[*coordinator.InvalidArgumentError](err); ok {
 		return &Fault{Kind: Invalid, Text: arg.Error(), Field: arg.Field}
 	}
+	if update, ok := errors.AsType[*coordinator.UpdateError](err); ok {
+		return updateFault(update)
+	}
 	if level, ok := errors.AsType[*dag.LevelError](err); ok {
-		return &Fault{Kind: Conflict, Text: level.Error()}
+		return conflict(level)
 	}
 	cause := context.Cause(ctx)
 	switch {
 	case errors.Is(err, coordinator.ErrNotFound):
 		return &Fault{Kind: NotFound, Text: err.Error()}
 	case errors.Is(err, coordinator.ErrConflict):
-		return &Fault{Kind: Conflict, Text: err.Error()}
+		return conflict(err)
 	case errors.Is(err, ErrOverload):
 		return &Fault{Kind: Exhausted, Text: ErrOverload.Error()}
 	case errors.Is(err, ErrStalled), errors.Is(cause, ErrStalled):
@@ -105,6 +119,15 @@ func internal(ctx context.Context, log *slog.Logger, operation string, detail ..
 	id := rand.Text()[:12]
 	log.ErrorContext(ctx, "internal error", append([]any{"operation", operation, "error_id", id}, detail...)...)
 	return &Fault{Kind: Internal, Text: "internal error " + id, ID: id}
+}
+
+// InvalidParameters is the fault of several parameters, of which more are not told.
+func InvalidParameters(faults []ParameterFault, more int) *Fault {
+	text := faults[0].Text
+	if others := len(faults) - 1 + more; others > 0 {
+		text += fmt.Sprintf("; and %d more", others)
+	}
+	return &Fault{Kind: Invalid, Text: text, Parameters: faults, More: more}
 }
 
 // InvalidParameter is the fault of one parameter; text is the whole sentence.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -30,6 +31,8 @@ type Error struct {
 	Op   string // what was done: "cancel task-1"
 	Err  error  // why it failed: one of the Err... above, an [InvalidError], the context's cause, or what gRPC says
 	Text string // what the server said about it; may be empty
+	// RetryAfter is how long the server asks to wait before the next try, with [ErrUnavailable]; 0: it says nothing.
+	RetryAfter time.Duration
 }
 
 // Error has all of it.
@@ -63,6 +66,31 @@ func (e *InvalidError) Error() string { return e.Text }
 
 // Is reports whether target is [ErrInvalid].
 func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
+
+// ConflictError says what kind of conflict it is. It matches [ErrConflict]; the [Error] that it comes in has the server's text.
+type ConflictError struct {
+	// Reason is STILL_STOPPING, CANNOT_DELETE and so on, see docs/grpc.md; empty where the server names none. Servers may add others.
+	Reason string
+	Facts  map[string]string // what it is about: "tree_id", "current_status"; may be nil
+}
+
+// Error is that of ErrConflict.
+func (e *ConflictError) Error() string { return ErrConflict.Error() }
+
+// Is reports whether target is [ErrConflict].
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// InternalError reports a fault of the server. Its log has the rest, under the id.
+type InternalError struct {
+	ID  string // empty where the server names none
+	err error
+}
+
+// Error is what the server said.
+func (e *InternalError) Error() string { return e.err.Error() }
+
+// Unwrap gives gRPC's error.
+func (e *InternalError) Unwrap() error { return e.err }
 
 // TaskError reports that a task has no result, because it has not completed.
 type TaskError struct{ Task *Task }
@@ -106,17 +134,43 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 	case codes.NotFound:
 		out.Err = ErrNotFound
 	case codes.FailedPrecondition:
-		out.Err, out.Text = ErrConflict, st.Message()
+		out.Err, out.Text = conflictOf(st), st.Message()
 	case codes.Unavailable, codes.ResourceExhausted:
 		out.Err, out.Text = ErrUnavailable, plain(st.Message())
+		if retry, ok := detail[*errdetails.RetryInfo](st); ok {
+			out.RetryAfter = retry.RetryDelay.AsDuration()
+		}
 	case codes.DeadlineExceeded:
 		out.Err, out.Text = ErrUnavailable, "no answer in time"
 	case codes.InvalidArgument:
 		out.Err = invalidOf(st)
+	case codes.Internal:
+		out.Err = &InternalError{err: answered(err, st)}
+		if request, ok := detail[*errdetails.RequestInfo](st); ok {
+			out.Err = &InternalError{ID: request.RequestId, err: answered(err, st)}
+		}
 	default:
 		out.Err = answered(err, st)
 	}
 	return out
+}
+
+// detail is the first of a status' details that has the type.
+func detail[T any](st *status.Status) (found T, ok bool) {
+	for _, d := range st.Details() {
+		if found, ok = d.(T); ok {
+			return found, true
+		}
+	}
+	return found, false
+}
+
+func conflictOf(st *status.Status) *ConflictError {
+	info, ok := detail[*errdetails.ErrorInfo](st)
+	if !ok {
+		return &ConflictError{}
+	}
+	return &ConflictError{Reason: info.Reason, Facts: info.Metadata}
 }
 
 // fieldOf is where a fault lies: "tasks[3].inputs"; or "tasks", if it is in the document as a whole.
@@ -133,15 +187,13 @@ func fieldOf(bad *dag.InvalidTaskError) string {
 // invalidOf is what a server says of each fault.
 func invalidOf(st *status.Status) *InvalidError {
 	invalid := &InvalidError{Text: st.Message()}
-	for _, detail := range st.Details() {
-		switch d := detail.(type) {
-		case *errdetails.BadRequest:
-			for _, v := range d.FieldViolations {
-				invalid.Faults = append(invalid.Faults, Fault{Field: v.Field, Reason: v.Description, Code: v.Reason})
-			}
-		case *errdetails.ErrorInfo:
-			invalid.More, _ = strconv.Atoi(d.Metadata["more"]) // servers before 0.4.0 don't tell
+	if bad, ok := detail[*errdetails.BadRequest](st); ok {
+		for _, v := range bad.FieldViolations {
+			invalid.Faults = append(invalid.Faults, Fault{Field: v.Field, Reason: v.Description, Code: v.Reason})
 		}
+	}
+	if info, ok := detail[*errdetails.ErrorInfo](st); ok {
+		invalid.More, _ = strconv.Atoi(info.Metadata["more"]) // servers before 0.4.0 don't tell
 	}
 	return invalid
 }

@@ -22,12 +22,14 @@ type TaskFilter struct {
 	Status      Status
 	State       State
 	Name        string
-	Executor    string    // its id
-	Since       time.Time // of trees that were created then or later; without TreeOf and ParentID only
-	Before      time.Time // of trees that were created before; without TreeOf and ParentID only
-	AsSubmitted bool      // with [Task.Options], and without results of dependencies among the inputs
-	PageSize    int       // how many are asked for at a time; default 100, at most 1000
-	Cursor      string    // where to begin: Next of a page of a list with the same filter
+	Executor    string            // its id
+	Since       time.Time         // of trees that were created then or later; without TreeOf and ParentID only
+	Before      time.Time         // of trees that were created before; without TreeOf and ParentID only
+	OriginalID  string            // copies of this task
+	Custom      map[string]string // own keys of tasks, by the text of their value
+	AsSubmitted bool              // with [Task.Options], and without results of dependencies among the inputs
+	PageSize    int               // how many are asked for at a time; default 100, at most 1000
+	Cursor      string            // where to begin: Next of a page of a list with the same filter
 }
 
 // TasksPage asks for one page of the tasks that the filter selects.
@@ -35,6 +37,7 @@ func (c *Client) TasksPage(ctx context.Context, f TaskFilter) (*Page[*Task], err
 	got, err := c.rpc.ListTasks(ctx, &pb.ListTasksRequest{
 		TreeId: f.TreeOf, ParentId: f.ParentID, UserId: f.UserID, Status: string(f.Status), State: string(f.State), Name: f.Name, Executor: f.Executor,
 		Since: stampOf(f.Since), Before: stampOf(f.Before), AsSubmitted: f.AsSubmitted, Limit: int32(f.PageSize), Cursor: f.Cursor,
+		OriginalTaskId: f.OriginalID, Custom: f.Custom,
 	})
 	if err != nil {
 		return nil, wrap(ctx, err, "list tasks")

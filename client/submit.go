@@ -196,11 +196,15 @@ func (c *Client) submit(ctx context.Context, s *submission, tasks iter.Seq2[*pb.
 	if err != nil {
 		return nil, err
 	}
+	return submittedOf(got), nil
+}
+
+func submittedOf(got *pb.SubmitResponse) *Submitted {
 	out := &Submitted{TreeID: got.TreeId, Tasks: int(got.Tasks), Replayed: got.Replayed, IDMap: got.IdMap}
 	for _, w := range got.Warnings {
 		out.Warnings = append(out.Warnings, Warning{w.Field, w.Reason})
 	}
-	return out, nil
+	return out
 }
 
 // message encodes a task.

@@ -29,7 +29,9 @@ type Task struct {
 	Attempt              int
 	BlockedBy            []string
 	HasChildren          bool
-	Repeatable           bool // may run twice at once without harm, if the task or its executor says so
+	OriginalID           string // the task that this one was copied from; empty: none
+	HasCopy              bool   // it was copied
+	Repeatable           bool   // may run twice at once without harm, if the task or its executor says so
 	CreatedAt, UpdatedAt time.Time
 	StartedAt            time.Time // zero: not yet
 	CompletedAt          time.Time // zero: not yet
@@ -169,7 +171,7 @@ func taskOf(t *pb.Task) *Task {
 		Status: Status(t.Status), State: State(t.State), Priority: priorityOf(t.Priority),
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),
-		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
+		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, OriginalID: t.OriginalTaskId, HasCopy: t.HasCopy, Repeatable: t.Repeatable,
 		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), StartedAt: at(t.StartedAt),
 		CompletedAt: at(t.CompletedAt), DueAt: at(t.DueAt), Usage: usageOf(t.Usage),
 	}

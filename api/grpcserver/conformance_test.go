@@ -3,6 +3,7 @@ package grpcserver_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"iter"
 	"math"
@@ -76,15 +77,90 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 	if opts.Demo {
 		options = append(options, client.WithDemo())
 	}
+	if opts.RequireExisting {
+		options = append(options, client.RequireExisting())
+	}
+	if w := opts.Webhook; w != nil {
+		options = append(options, client.WithWebhook(client.Webhook(*w)))
+	}
 	got, err := r.c.SubmitJSON(ctx, bytes.NewReader(apitest.Document(given, "")), options...)
 	if err != nil {
 		return nil, err
 	}
+	return submittedOf(got), nil
+}
+
+func submittedOf(got *client.Submitted) *coordinator.Submitted {
 	sub := &coordinator.Submitted{TreeID: got.TreeID, Tasks: got.Tasks, Replayed: got.Replayed, IDMap: got.IDMap}
 	for _, w := range got.Warnings {
 		sub.Warnings = append(sub.Warnings, dag.Warning(w))
 	}
-	return sub, nil
+	return sub
+}
+
+func (r *remote) Update(ctx context.Context, id string, c coordinator.TaskChange) (*coordinator.Task, error) {
+	change := client.Change{Name: c.Name, Error: c.Error, Result: c.Result, Progress: c.Progress, StartedAt: c.StartedAt, CompletedAt: c.CompletedAt}
+	set(&change.Status, c.Status)
+	if c.Priority != nil {
+		change.Priority = new(client.Normal + client.Priority(*c.Priority-dag.Normal))
+	}
+	if c.HasDependencies {
+		list := []client.Dependency{}
+		for _, d := range c.Dependencies {
+			list = append(list, client.Dependency{Ref: d.Ref, Optional: d.Optional, Type: d.Type})
+		}
+		change.Dependencies = &list
+	}
+	for to, value := range map[*any]json.RawMessage{&change.Inputs: c.Inputs, &change.Params: c.Params, &change.Schemas: c.Schemas} {
+		if value != nil {
+			*to = value
+		}
+	}
+	got, err := r.c.Update(ctx, id, change)
+	if err != nil {
+		return nil, err
+	}
+	return taskOf(got), nil
+}
+
+func (r *remote) Delete(ctx context.Context, id string, o coordinator.DeleteOptions) (*coordinator.Deletion, error) {
+	var options []client.DeleteOption
+	if o.Force {
+		options = append(options, client.ForceDelete())
+	}
+	if o.Alone {
+		options = append(options, client.DeleteAlone())
+	}
+	tasks, err := r.c.Delete(ctx, id, options...)
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.Deletion{Tasks: tasks}, nil
+}
+
+func (r *remote) Add(ctx context.Context, parentID string, opts coordinator.SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	var given []*dag.Task
+	for t := range tasks {
+		given = append(given, t)
+	}
+	got, err := r.c.AddJSON(ctx, parentID, bytes.NewReader(apitest.Document(given, "")), client.WithUser(opts.UserID))
+	if err != nil {
+		return nil, err
+	}
+	return submittedOf(got), nil
+}
+
+func (r *remote) Copy(ctx context.Context, id string, o coordinator.CopyOptions) (*coordinator.Copied, error) {
+	got, err := r.c.Copy(ctx, id, client.CopyOptions{Mode: client.CopyMode(o.Mode), Children: o.Children, TaskIDs: o.TaskIDs,
+		IncludeChildren: o.IncludeChildren, ResetFields: o.ResetFields, Preview: o.Preview})
+	if err != nil {
+		return nil, err
+	}
+	out := &coordinator.Copied{TreeID: got.TreeID, Omitted: got.Omitted}
+	for _, t := range got.Tasks {
+		out.Tasks = append(out.Tasks, taskOf(t))
+	}
+	return out, nil
 }
 
 func (r *remote) Generate(ctx context.Context, o coordinator.GenerateOptions) (*coordinator.Generated, error) {
@@ -107,6 +183,12 @@ func (r *remote) Execute(ctx context.Context, id string, opts coordinator.Execut
 	}
 	if opts.RerunCancelled {
 		options = append(options, client.RerunCancelled())
+	}
+	if opts.RerunDependencies {
+		options = append(options, client.RerunDependencies())
+	}
+	if w := opts.Webhook; w != nil {
+		options = append(options, client.ToWebhook(client.Webhook(*w)))
 	}
 	got, err := r.c.Execute(ctx, id, options...)
 	if err != nil {
@@ -178,6 +260,7 @@ func taskOf(t *client.Task) *coordinator.Task {
 	out := &coordinator.Task{ID: t.ID, Ref: t.Ref, TreeID: t.TreeID, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, Priority: dag.Normal + dag.Priority(t.Priority), // the client counts from normal
 		State:  named(t.State, dag.Held, dag.Waiting, dag.Delayed, dag.Ready, dag.Running, dag.Blocked, dag.Completed, dag.Failed, dag.Cancelled),
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt,
+		Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, OriginalID: t.OriginalID, HasCopy: t.HasCopy, HasChildren: t.HasChildren,
 		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Usage: usageOf(t.Usage)}
 	if o := t.Options; o != nil {
 		out.Options = coordinator.TaskOptions{TreeTimeout: o.TreeTimeout, Policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: o.Retry.MaxAttempts,
@@ -202,7 +285,7 @@ func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error)
 }
 
 func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
-	filter := client.TaskFilter{TreeOf: f.TreeOf, ParentID: f.ParentID, UserID: f.UserID, Name: f.Name, Executor: f.Executor,
+	filter := client.TaskFilter{TreeOf: f.TreeOf, ParentID: f.ParentID, UserID: f.UserID, Name: f.Name, Executor: f.Executor, OriginalID: f.OriginalID, Custom: f.Custom,
 		Since: f.Since, Before: f.Before, AsSubmitted: f.AsSubmitted, PageSize: f.Limit, Cursor: f.Cursor}
 	set(&filter.Status, f.Status)
 	for _, state := range f.States.States() {

@@ -39,9 +39,13 @@ func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.Execut
 	if err != nil {
 		return nil, err
 	}
+	webhook, err := webhookOf("webhook", r.Webhook)
+	if err != nil {
+		return nil, err
+	}
 	got, err := h.on(ctx).Execute(ctx, r.TaskId, coordinator.ExecuteOptions{
-		ModelKey: key,
-		Force:    r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, Demo: r.Demo,
+		ModelKey: key, Webhook: webhook,
+		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, Demo: r.Demo,
 	})
 	if err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ type Config struct {
 	TLS      *tls.Config  // nil: plain text
 	Log      *slog.Logger // default: slog.Default()
 	Known    dag.Known    // the executors that a task's choice is made from (spec 1.3)
+	Limits   dag.Limits   // of trees; bound the memory that reading one takes
 
 	MaxConnections  int           // beyond it new ones wait to be accepted; default 10 000
 	MaxMessageBytes int           // of one request message; default 16 MiB

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/dag"
@@ -36,27 +38,50 @@ func (s *Server) statusOf(ctx context.Context, method string, err error) error {
 	return statusOf(api.Classify(ctx, s.cfg.Log, method, err))
 }
 
+// domain is who says what the reasons of google.rpc.ErrorInfo mean.
+const domain = "taskgrove"
+
+// retryDelay is what clients are told to wait before they try again.
+const retryDelay = time.Second
+
 // statusOf is the one place where a fault becomes a status of gRPC.
 func statusOf(f *api.Fault) error {
 	st := status.New(codeOf(f.Kind), messageOf(f))
-	if f.Kind != api.Invalid {
+	details := detailsOf(f)
+	if len(details) == 0 {
 		return st.Err()
-	}
-	told, more := violationsOf(f.Problems, f.More)
-	bad := &errdetails.BadRequest{FieldViolations: told}
-	if f.Field != "" {
-		bad.FieldViolations = append(bad.FieldViolations, &errdetails.BadRequest_FieldViolation{
-			Field: f.Field, Description: shorten(f.Text, maxReasonBytes),
-		})
-	}
-	details := []protoadapt.MessageV1{bad}
-	if more > 0 {
-		details = append(details, &errdetails.ErrorInfo{Reason: reasonOf(dag.InvalidTree), Domain: "taskgrove", Metadata: map[string]string{"more": strconv.Itoa(more)}})
 	}
 	if detailed, err := st.WithDetails(details...); err == nil {
 		st = detailed
 	}
 	return st.Err()
+}
+
+// detailsOf are what programs read of a fault, of google.rpc.
+func detailsOf(f *api.Fault) (details []protoadapt.MessageV1) {
+	switch f.Kind {
+	case api.Invalid:
+		told, more := violationsOf(f)
+		details = append(details, &errdetails.BadRequest{FieldViolations: told})
+		if more > 0 {
+			details = append(details, &errdetails.ErrorInfo{Reason: reasonOf(dag.InvalidTree), Domain: domain, Metadata: map[string]string{"more": strconv.Itoa(more)}})
+		}
+	case api.Conflict:
+		if f.Reason != "" {
+			facts := make(map[string]string, len(f.Facts))
+			for name, value := range f.Facts {
+				facts[name] = shorten(value, maxReasonBytes)
+			}
+			details = append(details, &errdetails.ErrorInfo{Reason: f.Reason, Domain: domain, Metadata: facts})
+		}
+	case api.Unavailable, api.Exhausted:
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
+	case api.Internal:
+		if f.ID != "" {
+			details = append(details, &errdetails.RequestInfo{RequestId: f.ID})
+		}
+	}
+	return details
 }
 
 // messageOf is the fault's text. Of several faults of a tree it has those that fit, and says how many more there are.
@@ -80,17 +105,26 @@ func messageOf(f *api.Fault) string {
 	return text
 }
 
-// violationsOf are the first of the faults, at least one, and how many more there are.
-func violationsOf(problems []*dag.InvalidTaskError, more int) (told []*errdetails.BadRequest_FieldViolation, left int) {
+// violationsOf are the first of the faults, at least one if there are any, and how many more there are.
+func violationsOf(f *api.Fault) (told []*errdetails.BadRequest_FieldViolation, left int) {
 	bytes := 0
-	for _, p := range problems {
-		v := &errdetails.BadRequest_FieldViolation{Field: fieldOf(p), Description: shorten(p.Reason, maxReasonBytes), Reason: reasonOf(p.Code)}
+	add := func(v *errdetails.BadRequest_FieldViolation) {
 		if bytes += proto.Size(v); bytes > maxFaultsBytes && len(told) > 0 {
-			break
+			left++
+			return
 		}
 		told = append(told, v)
 	}
-	return told, more + len(problems) - len(told)
+	for _, p := range f.Problems {
+		add(&errdetails.BadRequest_FieldViolation{Field: fieldOf(p), Description: shorten(p.Reason, maxReasonBytes), Reason: reasonOf(p.Code)})
+	}
+	for _, p := range f.Parameters {
+		add(&errdetails.BadRequest_FieldViolation{Field: shorten(p.Field, maxReasonBytes), Description: shorten(p.Text, maxReasonBytes)})
+	}
+	if f.Field != "" {
+		add(&errdetails.BadRequest_FieldViolation{Field: f.Field, Description: shorten(f.Text, maxReasonBytes)})
+	}
+	return told, left + f.More
 }
 
 func codeOf(kind api.Kind) codes.Code {

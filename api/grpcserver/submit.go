@@ -24,12 +24,11 @@ import (
 
 // Submit passes tasks on as they come; no message is kept longer than its tasks take to be stored.
 func (h *handler) Submit(stream grpc.ClientStreamingServer[pb.SubmitRequest, pb.SubmitResponse]) error {
-	select {
-	case h.submissions <- struct{}{}:
-		defer func() { <-h.submissions }()
-	default:
-		return api.ErrOverload
+	leave, err := h.enter()
+	if err != nil {
+		return err
 	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(stream.Context(), h.cfg.SubmitTimeout)
 	defer cancel()
 
@@ -50,11 +49,50 @@ func (h *handler) Submit(stream grpc.ClientStreamingServer[pb.SubmitRequest, pb.
 	if err != nil {
 		return err
 	}
+	return stream.SendAndClose(submitted(sub))
+}
+
+// SubmitTree is Submit in one message.
+func (h *handler) SubmitTree(ctx context.Context, r *pb.SubmitTreeRequest) (*pb.SubmitResponse, error) {
+	leave, err := h.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	opts, err := submitOptions(r.Options)
+	if err != nil {
+		return nil, err
+	}
+	if opts.ModelKey, err = modelKey(ctx); err != nil {
+		return nil, err
+	}
+	tasks, err := h.wholeTree(r.Tasks, r.Document)
+	if err != nil {
+		return nil, err
+	}
+	sub, err := h.on(ctx).Submit(ctx, opts, tasks)
+	if err != nil {
+		return nil, err
+	}
+	return submitted(sub), nil
+}
+
+// enter takes one of the places of submissions, or says that there is none.
+func (h *handler) enter() (leave func(), err error) {
+	select {
+	case h.submissions <- struct{}{}:
+		return func() { <-h.submissions }, nil
+	default:
+		return nil, api.ErrOverload
+	}
+}
+
+func submitted(sub *coordinator.Submitted) *pb.SubmitResponse {
 	answer := &pb.SubmitResponse{TreeId: sub.TreeID, Tasks: int64(sub.Tasks), Replayed: sub.Replayed, IdMap: sub.IDMap}
 	for _, w := range sub.Warnings {
 		answer.Warnings = append(answer.Warnings, &pb.Warning{Field: w.Field, Reason: w.Reason})
 	}
-	return stream.SendAndClose(answer)
+	return answer
 }
 
 type message struct {
@@ -98,7 +136,7 @@ func (in *inbox) take() (*pb.SubmitRequest, error) {
 }
 
 // newTasks are the tasks of all messages, in order. Tasks that can't be converted end the submission, after the rest has
-// been looked at for more of them.
+// been looked at for more of them. Without an inbox there is one message.
 func (h *handler) newTasks(first *pb.SubmitRequest, in *inbox) iter.Seq2[*dag.Task, error] {
 	return func(yield func(*dag.Task, error) bool) {
 		faults := &dag.InvalidTreeError{}
@@ -115,6 +153,9 @@ func (h *handler) newTasks(first *pb.SubmitRequest, in *inbox) iter.Seq2[*dag.Ta
 					yield(nil, faults)
 					return
 				}
+			}
+			if in == nil {
+				break
 			}
 			var err error
 			req, err = in.take()
@@ -136,7 +177,8 @@ func (h *handler) newTasks(first *pb.SubmitRequest, in *inbox) iter.Seq2[*dag.Ta
 }
 
 func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
-	opts := coordinator.SubmitOptions{IdempotencyKey: o.GetIdempotencyKey(), UserID: o.GetUserId(), Hold: o.GetHold(), Demo: o.GetDemo()}
+	opts := coordinator.SubmitOptions{IdempotencyKey: o.GetIdempotencyKey(), UserID: o.GetUserId(), Hold: o.GetHold(), Demo: o.GetDemo(),
+		RequireExisting: o.GetRequireExisting()}
 	for _, text := range []struct{ field, value string }{{"idempotency_key", opts.IdempotencyKey}, {"user_id", opts.UserID}} {
 		if utf8.RuneCountInString(text.value) > 255 {
 			return opts, api.InvalidParameter("options."+text.field, text.field+" must be at most 255 characters long")
@@ -148,7 +190,22 @@ func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
 			return opts, api.InvalidParameter("options.timeout", "timeout "+reason)
 		}
 	}
-	return opts, nil
+	var err error
+	opts.Webhook, err = webhookOf("options.webhook", o.GetWebhook())
+	return opts, err
+}
+
+// webhookOf is a webhook that may be absent. What its fields may hold is for the service to check.
+func webhookOf(field string, w *pb.Webhook) (*coordinator.Webhook, error) {
+	if w == nil {
+		return nil, nil
+	}
+	timeout, reason := span(w.Timeout)
+	if reason != "" {
+		return nil, api.InvalidParameter(field+".timeout", "timeout "+reason)
+	}
+	return &coordinator.Webhook{URL: w.Url, Method: w.Method, Headers: w.Headers, Timeout: timeout, MaxAttempts: int(w.MaxAttempts),
+		Secret: w.Secret, Body: w.Body}, nil
 }
 
 // newTask converts a task, adding to faults what can't be. What [dag.Builder] checks is left to it.
@@ -175,14 +232,16 @@ func (h *handler) newTask(index int, t *pb.NewTask, faults *dag.InvalidTreeError
 		Priority: r.priority(t.Priority), OnLost: r.onLost(t.OnLost), NotBefore: r.time("not_before", t.NotBefore),
 	}
 	for _, d := range t.Dependencies {
-		out.Dependencies = append(out.Dependencies, dag.Dependency{
-			Ref: d.GetId(), Optional: d != nil && d.Required != nil && !*d.Required, Type: d.GetType(),
-		})
+		out.Dependencies = append(out.Dependencies, dependencyOf(d))
 	}
 	if reason := h.choose(out, t.Executor); reason != "" {
 		r.fault("executor", reason)
 	}
 	return out
+}
+
+func dependencyOf(d *pb.Dependency) dag.Dependency {
+	return dag.Dependency{Ref: d.GetId(), Optional: d != nil && d.Required != nil && !*d.Required, Type: d.GetType()}
 }
 
 // taskReader converts the fields of one task. A field that can't be converted becomes a fault and its zero value.

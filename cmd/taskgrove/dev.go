@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,11 +37,25 @@ func devCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 	}
 	var cfg config.Dev
+	var apart, background bool
 	bind(cmd, config.Variables(&cfg))
+	cmd.Flags().BoolVarP(&apart, "detach", "d", false, "run in the background: return once it is ready")
+	cmd.Flags().BoolVar(&background, "in-background", false, "this is the process in the background")
+	_ = cmd.Flags().MarkHidden("in-background")
+	cmd.AddCommand(devStatusCommand(), devStopCommand())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if apart {
+			if err := config.Load(&cfg, flags(cmd, config.Variables(&cfg))); err != nil {
+				return err
+			}
+			return detach(cmd.Context(), cmd, &cfg)
+		}
 		return serve(cmd, node.DevKind, &cfg, &cfg.Log, func(ctx context.Context, p *node.Process) error {
-			at, dir, w, err := startDev(ctx, p, &cfg)
+			at, dir, w, err := startDev(ctx, p, &cfg, background)
 			if err != nil {
+				return err
+			}
+			if err := tellCommands(p, &cfg, at, background); err != nil {
 				return err
 			}
 			if err := announce(p, cfg.ReadyFile, at); err != nil {
@@ -72,8 +85,8 @@ func devCommand() *cobra.Command {
 //	            └───────────────────────────────────────────────┘
 //
 // It ends in this order: the worker drains, the APIs end, the coordinator, NATS, Postgres, the temporary directory.
-func startDev(ctx context.Context, p *node.Process, cfg *config.Dev) (at addresses, dir string, w *node.Worker, err error) {
-	dir, err = openDataDir(p, cfg)
+func startDev(ctx context.Context, p *node.Process, cfg *config.Dev, background bool) (at addresses, dir string, w *node.Worker, err error) {
+	dir, err = openDataDir(p, cfg, background)
 	if err != nil {
 		return at, dir, nil, err
 	}
@@ -162,44 +175,51 @@ func startNATS(p *node.Process, cfg *config.Dev, dir string) (*natsserver.Server
 	})
 }
 
-// openDataDir makes the directory of the state and locks it. A temporary one goes when the process ends.
-func openDataDir(p *node.Process, cfg *config.Dev) (string, error) {
-	dir := cfg.DataDir
-	if cfg.Ephemeral {
-		temp, err := os.MkdirTemp("", "taskgrove-dev-")
+// openDataDir makes the directory of the state and locks it. A temporary one goes when the process ends; one in the background has a place
+// by which it is found.
+func openDataDir(p *node.Process, cfg *config.Dev, background bool) (string, error) {
+	place, err := devPlace(cfg)
+	if err != nil {
+		return "", err
+	}
+	if !bool(cfg.Ephemeral) || background {
+		// Others may pass, not look: as root, Postgres runs as another user. What is in it is closed to them.
+		if err := errors.Join(os.MkdirAll(place, 0o755), os.Chmod(place, 0o711)); err != nil {
+			return "", fmt.Errorf("data directory: %w", err)
+		}
+		lock, err := lockPlaceSoon(place, background)
 		if err != nil {
+			return "", err
+		}
+		p.OnStop("data directory", lock.Close)
+	}
+	dir := place
+	if cfg.Ephemeral {
+		if dir, err = os.MkdirTemp("", "taskgrove-dev-"); err != nil {
 			return "", fmt.Errorf("temporary directory: %w", err)
 		}
-		dir = temp
 		p.OnStop("temporary directory", func() error { return os.RemoveAll(dir) })
-	} else if dir == "" {
-		home, err := dataHome()
-		if err != nil {
-			return "", fmt.Errorf("%sDATA_DIR is not set: %w", config.Prefix, err)
-		}
-		dir = filepath.Join(home, "taskgrove", "dev")
 	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
+	if err := errors.Join(os.Chmod(dir, 0o711), os.MkdirAll(filepath.Join(dir, "nats"), 0o700)); err != nil {
 		return "", fmt.Errorf("data directory: %w", err)
 	}
-	// Others may pass, not look: as root, Postgres runs as another user. What is in it is closed to them.
-	if err := errors.Join(os.MkdirAll(dir, 0o755), os.Chmod(dir, 0o711)); err != nil {
-		return "", fmt.Errorf("data directory: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "nats"), 0o700); err != nil {
-		return "", fmt.Errorf("data directory: %w", err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return "", fmt.Errorf("data directory: %w", err)
-	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close()
-		return "", fmt.Errorf("data directory %s is in use by another \"taskgrove dev\": stop that one, or choose another directory with --data-dir or --ephemeral", dir)
-	}
-	p.OnStop("data directory", lock.Close)
 	return dir, nil
+}
+
+// tellCommands lets "dev status" and "dev stop" find the cluster, unless it is a temporary one in the foreground.
+func tellCommands(p *node.Process, cfg *config.Dev, at addresses, background bool) error {
+	if bool(cfg.Ephemeral) && !background {
+		return nil
+	}
+	place, err := devPlace(cfg)
+	if err != nil {
+		return err
+	}
+	log := ""
+	if background {
+		log = filepath.Join(place, devLogFile)
+	}
+	return tellState(p, place, at, log)
 }
 
 // dataHome is where programs keep their data.

@@ -38,6 +38,9 @@ func runProgram(args []string, stderr io.Writer) int {
 	defer stop()
 	started := false
 	root := newRoot(&started)
+	if path, rest := plugin(root, args); path != "" {
+		return report(become(path, rest), true, stderr)
+	}
 	root.SetArgs(args)
 	return report(root.ExecuteContext(ctx), started, stderr)
 }

@@ -62,6 +62,9 @@ chaos: ## play histories of a real cluster under faults and check each (CHAOSFLA
 INTEROP := 'aipartnerupflow[a2a]==0.9.0' 'a2a-sdk[http-server]==0.3.22' 'sqlalchemy[asyncio]<2.1' 'duckdb<1.5' 'fastapi<0.125' 'starlette<0.51' \
 	'pydantic<2.13' 'mcp<2'
 
+# What the reference's own tests need besides.
+INTEROPTESTS := pytest pytest-asyncio aiosqlite
+
 # The SDKs that tell whether executors/model/modeltest speaks the wire formats of models as their services do.
 SDKS := openai==3.57.0 anthropic==2.14.0
 
@@ -73,6 +76,10 @@ interop: ## call the protocol's first server with apflow_api_executor, the test 
 	@tools/need.sh go python3 nodejs npm
 	test -x $(BIN)/interop/bin/aipartnerupflow-server || { python3 -m venv $(BIN)/interop && $(BIN)/interop/bin/pip install -q $(INTEROP); }
 	TASKGROVE_INTEROP='$(CURDIR)/$(BIN)/interop/bin/aipartnerupflow-server' go test -count=1 -run Python ./executors/apflow
+	test -e $(BIN)/interop/bin/pytest || $(BIN)/interop/bin/pip install -q $(INTEROPTESTS)
+	test -d $(BIN)/interop/aipartnerupflow-0.9.0 || { $(BIN)/interop/bin/pip download -q --no-deps --no-binary :all: -d $(BIN)/interop aipartnerupflow==0.9.0 && \
+		tar -C $(BIN)/interop -xf $(BIN)/interop/aipartnerupflow-0.9.0.tar.gz; }
+	TASKGROVE_REFERENCE='$(CURDIR)/$(BIN)/interop' go test -count=1 -v -run References ./tests/reference
 	test -x $(BIN)/sdks/bin/python || { python3 -m venv $(BIN)/sdks && $(BIN)/sdks/bin/pip install -q $(SDKS); }
 	TASKGROVE_SDKS='$(CURDIR)/$(BIN)/sdks/bin/python' go test -count=1 -run SDKs ./executors/model/modeltest
 	set -e; for line in 1:'mcp<2' 2:'mcp>=2,<3'; do env=$(BIN)/interop/mcp/py$${line%%:*}; \

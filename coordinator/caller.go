@@ -6,6 +6,7 @@ type Surface string
 // The surfaces.
 const (
 	SurfaceGRPC    Surface = "grpc"
+	SurfaceConnect Surface = "connect" // Connect and gRPC-Web
 	SurfaceJSONRPC Surface = "jsonrpc"
 	SurfaceA2A     Surface = "a2a"
 	SurfaceMCP     Surface = "mcp"

@@ -3,6 +3,7 @@ package node
 import (
 	"net/http"
 
+	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/coordinator"
 )
@@ -15,5 +16,6 @@ func surfaces(access *coordinator.Access, parts coordinatorParts) http.Handler {
 	for _, path := range jsonrpc.Paths {
 		mux.Handle(path, tasks)
 	}
+	mux.Handle(grpcserver.WebPath, grpcserver.NewWeb(access, parts.grpc))
 	return mux
 }

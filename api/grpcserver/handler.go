@@ -17,9 +17,14 @@ import (
 type handler struct {
 	pb.UnimplementedTaskgroveServer
 	access      *coordinator.Access
+	surface     coordinator.Surface
 	cfg         Config
 	submissions chan struct{}   // one element for each submission in hand
 	draining    context.Context // ends when the server stops
+}
+
+func newHandler(access *coordinator.Access, cfg Config, surface coordinator.Surface, draining context.Context) *handler {
+	return &handler{access: access, surface: surface, cfg: cfg, submissions: make(chan struct{}, cfg.MaxSubmissions), draining: draining}
 }
 
 // on is the service on behalf of who made the call.
@@ -28,7 +33,7 @@ func (h *handler) on(ctx context.Context) coordinator.Service {
 	if p, ok := peer.FromContext(ctx); ok {
 		from = p.Addr.String()
 	}
-	return h.access.For(api.CallerOf(ctx, coordinator.SurfaceGRPC, from))
+	return h.access.For(api.CallerOf(ctx, h.surface, from))
 }
 
 func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {

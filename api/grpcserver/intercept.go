@@ -39,31 +39,43 @@ func arrived(ctx context.Context) {
 	}
 }
 
+// calls is what happens around every call, whichever way it comes.
+type calls struct{ cfg Config }
+
 // unary gives every plain call its deadline and trace, its panics an end, and its errors their codes.
-func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+func (c *calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
 	arrived(ctx)
-	ctx, cancel := context.WithTimeout(traced(ctx), s.cfg.RequestTimeout)
+	ctx, cancel := context.WithTimeout(traced(ctx), c.cfg.RequestTimeout)
 	defer cancel()
-	defer s.recovered(ctx, info.FullMethod, &err)
-	if answer, err = next(ctx, req); err != nil {
-		return nil, s.statusOf(ctx, info.FullMethod, err)
+	ctx, leave := untilWebStops(ctx)
+	defer leave()
+	defer c.recovered(ctx, info.FullMethod, &err)
+	if err = refusalOf(ctx); err == nil {
+		answer, err = next(ctx, req)
+	}
+	if err != nil {
+		return nil, c.statusOf(ctx, info.FullMethod, err)
 	}
 	return answer, nil
 }
 
 // stream does the same for streams, but for the deadline.
-func (s *Server) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
-	ctx := traced(stream.Context())
-	defer s.recovered(ctx, info.FullMethod, &err)
-	if err = next(srv, &tracedStream{stream, ctx}); err != nil {
-		return s.statusOf(ctx, info.FullMethod, err)
+func (c *calls) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	ctx, leave := untilWebStops(traced(stream.Context()))
+	defer leave()
+	defer c.recovered(ctx, info.FullMethod, &err)
+	if err = refusalOf(ctx); err == nil {
+		err = next(srv, &tracedStream{stream, ctx})
+	}
+	if err != nil {
+		return c.statusOf(ctx, info.FullMethod, err)
 	}
 	return nil
 }
 
-func (s *Server) recovered(ctx context.Context, method string, err *error) {
+func (c *calls) recovered(ctx context.Context, method string, err *error) {
 	if value := recover(); value != nil {
-		*err = statusOf(api.Panicked(ctx, s.cfg.Log, method, value, debug.Stack()))
+		*err = statusOf(api.Panicked(ctx, c.cfg.Log, method, value, debug.Stack()))
 	}
 }
 

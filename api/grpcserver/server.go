@@ -98,6 +98,7 @@ func Listen(access *coordinator.Access, cfg Config) (*Server, error) {
 		}
 	}
 	s.draining, s.drain = context.WithCancelCause(context.Background())
+	around := &calls{cfg}
 	options := []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(cfg.MaxMessageBytes),
 		grpc.MaxConcurrentStreams(uint32(cfg.MaxStreams)),
@@ -108,14 +109,14 @@ func Listen(access *coordinator.Access, cfg Config) (*Server, error) {
 		// connect again when it needs to, so that nobody keeps others out for nothing.
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 40 * time.Second, Timeout: 20 * time.Second, MaxConnectionIdle: cfg.MaxIdle}),
 		grpc.InTapHandle(s.tap),
-		grpc.UnaryInterceptor(s.unary),
-		grpc.StreamInterceptor(s.stream),
+		grpc.UnaryInterceptor(around.unary),
+		grpc.StreamInterceptor(around.stream),
 	}
 	if cfg.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(cfg.TLS)))
 	}
 	s.grpc = grpc.NewServer(options...)
-	pb.RegisterTaskgroveServer(s.grpc, &handler{access: access, cfg: cfg, submissions: make(chan struct{}, cfg.MaxSubmissions), draining: s.draining})
+	pb.RegisterTaskgroveServer(s.grpc, newHandler(access, cfg, coordinator.SurfaceGRPC, s.draining))
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

@@ -29,13 +29,13 @@ const (
 )
 
 // statusOf gives an error its status; one that has one, of gRPC itself, keeps it.
-func (s *Server) statusOf(ctx context.Context, method string, err error) error {
+func (c *calls) statusOf(ctx context.Context, method string, err error) error {
 	if _, ok := errors.AsType[*api.Fault](err); !ok {
 		if st, ok := status.FromError(err); ok {
 			return st.Err()
 		}
 	}
-	return statusOf(api.Classify(ctx, s.cfg.Log, method, err))
+	return statusOf(api.Classify(ctx, c.cfg.Log, method, err))
 }
 
 // domain is who says what the reasons of google.rpc.ErrorInfo mean.

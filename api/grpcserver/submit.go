@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -24,6 +26,9 @@ import (
 
 // Submit passes tasks on as they come; no message is kept longer than its tasks take to be stored.
 func (h *handler) Submit(stream grpc.ClientStreamingServer[pb.SubmitRequest, pb.SubmitResponse]) error {
+	if h.surface == coordinator.SurfaceConnect {
+		return status.Error(codes.Unimplemented, "a stream of tasks is taken by gRPC alone: SubmitTree takes a tree in one message")
+	}
 	leave, err := h.enter()
 	if err != nil {
 		return err

@@ -28,8 +28,8 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		if slices.Contains(s.cfg.Origins, origin) && share(w, r, origin) {
 			return
 		}
-		if fromBrowser(r) && !safe(r.Method) && !isJSON(r.Header) {
-			refuse(w, http.StatusUnsupportedMediaType, "a browser's request must have the content type application/json")
+		if fromBrowser(r) && !safe(r.Method) && !asked(r.Header) {
+			refuse(w, http.StatusUnsupportedMediaType, "a browser's request must have the content type application/json, or one of Connect or gRPC-Web")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -124,14 +124,18 @@ func safe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// isJSON: a page may not send this type to another origin without asking first.
-func isJSON(h http.Header) bool {
+// askedTypes are content types that a page may not send to another origin without asking first: JSON, and those of Connect and gRPC-Web.
+var askedTypes = []string{"application/json", "application/proto", "application/connect+json", "application/connect+proto",
+	"application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json"}
+
+// asked reports whether a page of another origin would have had to ask first.
+func asked(h http.Header) bool {
 	types := h.Values("Content-Type")
 	if len(types) != 1 {
 		return false
 	}
 	kind, _, err := mime.ParseMediaType(types[0])
-	return err == nil && kind == "application/json"
+	return err == nil && slices.Contains(askedTypes, kind)
 }
 
 // share lets a page of an allowed origin read the answer (CORS), and answers its question beforehand: then it returns true.
@@ -139,11 +143,13 @@ func share(w http.ResponseWriter, r *http.Request, origin string) bool {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Expose-Headers", "Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin")
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, POST")
-	h.Set("Access-Control-Allow-Headers", "Content-Type, Idempotency-Key, X-LLM-API-KEY, Last-Event-ID, Traceparent, Tracestate")
+	h.Set("Access-Control-Allow-Headers", "Content-Type, Idempotency-Key, X-LLM-API-KEY, Last-Event-ID, Traceparent, Tracestate, "+
+		"Connect-Protocol-Version, Connect-Timeout-Ms, Grpc-Timeout, X-Grpc-Web, X-User-Agent")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true

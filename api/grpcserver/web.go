@@ -1,0 +1,249 @@
+package grpcserver
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/vanguard"
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/coordinator"
+	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
+)
+
+// WebPath is where a [Web] is to be mounted.
+const WebPath = "/taskgrove.v1.Taskgrove/"
+
+// WebTypes are the content types of requests to a [Web]: of Connect, where plain calls are JSON or protobuf as they are, and of gRPC-Web. None
+// of them may be sent by a page of another origin without leave.
+var WebTypes = []string{"application/json", "application/proto", "application/connect+json", "application/connect+proto",
+	"application/grpc-web", "application/grpc-web+proto", "application/grpc-web+json"}
+
+// Web serves the same service for clients that have no gRPC, such as browsers and curl: Connect and gRPC-Web over any version of HTTP.
+// Streams of messages to the server are not served: [pb.TaskgroveServer.SubmitTree] stands in for Submit. It is an [http.Handler].
+type Web struct {
+	cfg    Config
+	next   http.Handler
+	bodies *semaphore.Weighted // bytes of requests in memory
+}
+
+// maxAnswerBytes is how large one message of an answer may be, as for the Go client.
+const maxAnswerBytes = 256 << 20
+
+// bodiesAtOnce is how many of the largest requests may be in memory at once.
+const bodiesAtOnce = 8
+
+// NewWeb makes a handler. Of cfg it takes what is about calls; addresses, connections and TLS are those of the HTTP server.
+func NewWeb(access *coordinator.Access, cfg Config) *Web {
+	cfg = cfg.withDefaults()
+	around := &calls{cfg}
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(cfg.MaxMessageBytes), grpc.UnaryInterceptor(around.unary), grpc.StreamInterceptor(around.stream))
+	pb.RegisterTaskgroveServer(server, newHandler(access, cfg, coordinator.SurfaceConnect, context.Background()))
+	service := vanguard.NewService(pb.Taskgrove_ServiceDesc.ServiceName, server,
+		vanguard.WithTargetProtocols(vanguard.ProtocolGRPC), vanguard.WithTargetCodecs(vanguard.CodecProto), vanguard.WithNoTargetCompression(),
+		vanguard.WithMaxMessageBufferBytes(maxAnswerBytes))
+	transcoder, err := vanguard.NewTranscoder([]*vanguard.Service{service},
+		vanguard.WithCodec(func(resolver vanguard.TypeResolver) vanguard.Codec { return newJSONCodec(resolver) }),
+		vanguard.WithCompression(vanguard.CompressionGzip, newCompressor, newDecompressor(cfg.MaxMessageBytes)),
+		vanguard.WithUnknownHandler(http.HandlerFunc(unknownCall)))
+	if err != nil {
+		panic(fmt.Sprintf("transcode %s: %v", pb.Taskgrove_ServiceDesc.ServiceName, err)) // the code is wrong, not what it was given
+	}
+	return &Web{cfg: cfg, next: transcoder, bodies: semaphore.NewWeighted(bodiesAtOnce * int64(cfg.MaxMessageBytes))}
+}
+
+// ServeHTTP reads the whole request, which is one message, before anything else looks at it.
+func (h *Web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	kind := ""
+	if r.Method == http.MethodPost {
+		var ok bool
+		if kind, ok = webType(r.Header); !ok {
+			refuseCall(w, http.StatusUnsupportedMediaType, connect.CodeInvalidArgument, "the content type must be one of "+strings.Join(WebTypes, ", "))
+			return
+		}
+		r.Header.Set("Content-Type", kind)
+		if !enveloped(kind) {
+			r.Header.Set("Connect-Protocol-Version", "1") // which people with curl leave out
+		}
+	}
+	body := &webBody{bodies: h.bodies}
+	defer body.release()
+	data, refusal := body.read(w, r, h.cfg.MaxMessageBytes)
+	if packing := packingOf(r.Header); packing != "" && refusal == nil {
+		refusal = status.Errorf(codes.Unimplemented, "a request may be packed by gzip only, not by %.100q", packing)
+	}
+	if refusal != nil { // is told by the interceptors, in the words of the client's protocol, on a request without fields
+		data = emptyMessage(kind)
+		for _, name := range packings {
+			r.Header.Del(name)
+		}
+	}
+	ctx, leave := apart(r.Context(), &webCall{refusal: refusal})
+	defer leave()
+	if !unaryCall(r.URL.Path) { // a stream keeps nothing of its request
+		ctx = context.WithValue(ctx, firstMessage{}, body.release)
+	}
+	r = r.WithContext(ctx)
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
+	h.next.ServeHTTP(w, r)
+}
+
+// packings are the headers that name how a request is compressed.
+var packings = []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"}
+
+// packingOf is a compression that is not known here; empty: there is none.
+func packingOf(header http.Header) string {
+	for _, name := range packings {
+		if value := header.Get(name); value != "" && value != "identity" && value != vanguard.CompressionGzip {
+			return value
+		}
+	}
+	return ""
+}
+
+// webType is the content type of a request, without parameters.
+func webType(header http.Header) (kind string, ok bool) {
+	types := header.Values("Content-Type")
+	if len(types) != 1 {
+		return "", false
+	}
+	kind, parameters, err := mime.ParseMediaType(types[0])
+	if charset, is := parameters["charset"]; err != nil || is && !strings.EqualFold(charset, "utf-8") {
+		return "", false
+	}
+	return kind, slices.Contains(WebTypes, kind)
+}
+
+// enveloped types have a head of five bytes before each message.
+func enveloped(kind string) bool { return kind != "application/json" && kind != "application/proto" }
+
+func emptyMessage(kind string) []byte {
+	switch {
+	case enveloped(kind) && strings.HasSuffix(kind, "+json"):
+		return []byte{0, 0, 0, 0, 2, '{', '}'}
+	case enveloped(kind):
+		return make([]byte, 5)
+	case kind == "application/json":
+		return []byte("{}")
+	}
+	return nil
+}
+
+// unaryCall reports whether a path is that of a call with one answer.
+func unaryCall(path string) bool {
+	name := strings.TrimPrefix(path, WebPath)
+	return slices.ContainsFunc(pb.Taskgrove_ServiceDesc.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == name })
+}
+
+// webBody reads a request under two bounds: its own, and that of all requests in memory.
+type webBody struct {
+	bodies *semaphore.Weighted
+	taken  int64
+	once   sync.Once
+}
+
+func (b *webBody) release() { b.once.Do(func() { b.bodies.Release(b.taken) }) }
+
+func (b *webBody) read(w http.ResponseWriter, r *http.Request, most int) (data []byte, refusal error) {
+	tooLarge := &api.Fault{Kind: api.Exhausted, Text: fmt.Sprintf("the request is larger than %d bytes", most)}
+	if r.ContentLength > int64(most) {
+		return nil, tooLarge
+	}
+	from := http.MaxBytesReader(w, r.Body, int64(most))
+	for {
+		const step = 64 << 10
+		if cap(data)-len(data) < step {
+			more := max(step, int64(cap(data)), min(r.ContentLength, int64(most)))
+			if !b.bodies.TryAcquire(more) {
+				return nil, api.ErrOverload
+			}
+			b.taken += more
+			data = append(make([]byte, 0, int64(len(data))+more), data...)
+		}
+		n, err := from.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		switch _, large := errors.AsType[*http.MaxBytesError](err); {
+		case err == io.EOF:
+			return data, nil
+		case large:
+			return nil, tooLarge
+		case err != nil:
+			return nil, api.ErrStalled
+		}
+	}
+}
+
+// webCall is what the interceptors know of a call that came by a [Web].
+type webCall struct {
+	refusal error           // why it is not let in; nil: it is
+	stopped context.Context // ends when the HTTP server stops
+}
+
+type webKey struct{}
+
+// apart is a context for gRPC's server, which cuts a call off without a word when the request's context ends. It ends when the client has
+// gone; that the HTTP server stops is known to the interceptors alone, which then say so.
+func apart(request context.Context, call *webCall) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(request))
+	stopped, stop := context.WithCancelCause(context.Background())
+	call.stopped = stopped
+	unhook := context.AfterFunc(request, func() {
+		if cause := context.Cause(request); errors.Is(cause, api.ErrShutdown) {
+			stop(cause)
+		} else {
+			cancel(cause)
+		}
+	})
+	return context.WithValue(ctx, webKey{}, call), func() { unhook(); stop(nil); cancel(nil) }
+}
+
+// untilWebStops is ctx, ended also when the HTTP server stops by which the call came.
+func untilWebStops(ctx context.Context) (context.Context, func()) {
+	call, ok := ctx.Value(webKey{}).(*webCall)
+	if !ok {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(call.stopped, func() { cancel(api.ErrShutdown) })
+	return ctx, func() { unhook(); cancel(nil) }
+}
+
+// refusalOf is why a call is not let in.
+func refusalOf(ctx context.Context) error {
+	if call, ok := ctx.Value(webKey{}).(*webCall); ok {
+		return call.refusal
+	}
+	return nil
+}
+
+func unknownCall(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost && r.Method != http.MethodGet {
+		w.Header().Set("Allow", "GET, POST")
+		refuseCall(w, http.StatusMethodNotAllowed, connect.CodeUnimplemented, "calls are sent by POST")
+		return
+	}
+	refuseCall(w, http.StatusNotFound, connect.CodeUnimplemented, fmt.Sprintf("there is no call %.100q here", strings.TrimPrefix(r.URL.Path, WebPath)))
+}
+
+// refuseCall answers as Connect does, where no protocol is known to answer in.
+func refuseCall(w http.ResponseWriter, status int, code connect.Code, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"code": code.String(), "message": text})
+}

@@ -15,16 +15,18 @@ unexport GOROOT
 PREFIX    ?= /usr/local
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 FUZZTIME ?= 10s
+# Where tools/need.sh puts buf.
+BUF      := $(BIN)/buf/bin/buf
 # Packages to test, and what else to tell go test: make test PACKAGES=./dag TESTFLAGS='-run TestMerge -v'
 PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test test-llm testfull chaos interop demo showcase agents bench fuzz fmt lint vuln generate generated sizes weigh kubernetes check clean
+.PHONY: help build install release test test-llm testfull chaos interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release sizes weigh kubernetes check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the one static binary, bin/taskgrove
 	@tools/need.sh go
@@ -138,6 +140,15 @@ generate: $(TOOLS)/.installed ## generate code, documents and NOTICE again
 generated: ## fail when a generated file is not what its generator makes
 	@tools/generated.sh
 
+proto-check: ## check the style of the contracts, and that they are compatible with those of the last release
+	@tools/need.sh buf
+	$(BUF) lint proto
+	$(BUF) breaking proto --against proto/released.binpb
+
+proto-release: ## note the contracts as those of the release that VERSION names, in the commit that raises it
+	@tools/need.sh buf
+	$(BUF) build proto --as-file-descriptor-set --exclude-source-info -o proto/released.binpb
+
 sizes: ## count packages, long files and long functions (SIZESFLAGS=-list names them)
 	@tools/need.sh go
 	@go run -C tools ./sizes -dir .. $(SIZESFLAGS)
@@ -155,7 +166,7 @@ kubernetes: ## run the tests of kubernetes_executor, with the race detector, on 
 		echo "skipped: there is no Kubernetes cluster on this machine (CLUSTER_HOME, which has cache/built-kubernetes, or KUBECONFIG)"; \
 	fi
 
-check: lint vuln generated ## all that CI checks except the tests
+check: lint vuln generated proto-check ## all that CI checks except the tests
 
 clean: ## remove what was built
 	rm -rf $(BIN)

@@ -81,6 +81,15 @@ uv_of_python() {
   "$tools/again.sh" pip3 install -q "${flags[@]}" uv
 }
 
+# buf_of_python: installs buf, which checks the contracts, in bin/buf.
+buf_of_python() {
+  local version=1.75.0
+  [ -x bin/buf/bin/buf ] && [ "$(bin/buf/bin/buf --version)" = $version ] && return
+  command -v pip3 >/dev/null || install python3-pip || return 1
+  echo "need: installing buf"
+  PIP_ROOT_USER_ACTION=ignore "$tools/again.sh" pip3 install -q --upgrade --target bin/buf "buf-bin==$version"
+}
+
 for thing in "$@"; do
   case $thing in
     go)
@@ -109,6 +118,9 @@ for thing in "$@"; do
     uv)
       command -v uv >/dev/null || uv_of_python ||
         missing "uv is missing, which the tests of python_executor need: pip install uv" ;;
+    buf)
+      (cd "$tools/.." && buf_of_python) ||
+        missing "buf can't be had, which make proto-check needs: install pip3" ;;
     python3)
       command -v python3 >/dev/null || install python3 || missing "python3 is missing: apt-get install python3" ;;
     nodejs)

@@ -27,19 +27,45 @@ type Commit struct {
 // Before is the commit that set the file VERSION to its value before the present one, in the repository of root. While there
 // was only one value, it is the commit that set that. The error wraps [ErrNoHistory] when the history does not tell.
 func Before(root string) (Commit, error) {
-	current, err := os.ReadFile(filepath.Join(root, "VERSION"))
+	commits, current, err := history(root)
 	if err != nil {
 		return Commit{}, err
 	}
+	before, ok := pick(commits, current)
+	if !ok {
+		return Commit{}, fmt.Errorf("%w: no commit has set VERSION", ErrNoHistory)
+	}
+	return before, nil
+}
+
+// Present is the commit that set the file VERSION to its present value: the release of that version. The error wraps [ErrNoHistory] when
+// the history does not tell, or the value is not committed.
+func Present(root string) (Commit, error) {
+	commits, current, err := history(root)
+	if err != nil {
+		return Commit{}, err
+	}
+	if len(commits) == 0 || commits[0].Version != current {
+		return Commit{}, fmt.Errorf("%w: no commit has set VERSION to %s", ErrNoHistory, current)
+	}
+	present, _ := pick(commits, "")
+	return present, nil
+}
+
+// history are the commits that changed the file VERSION, the newest first, and what it holds.
+func history(root string) (commits []Commit, current string, err error) {
+	content, err := os.ReadFile(filepath.Join(root, "VERSION"))
+	if err != nil {
+		return nil, "", err
+	}
 	shallow, err := git(root, "rev-parse", "--is-shallow-repository")
 	if err != nil || strings.TrimSpace(shallow) == "true" {
-		return Commit{}, fmt.Errorf("%w: no whole git repository: %w", ErrNoHistory, err)
+		return nil, "", fmt.Errorf("%w: no whole git repository: %w", ErrNoHistory, err)
 	}
 	log, err := git(root, "log", "--first-parent", "--format=%H", "--", "VERSION")
 	if err != nil {
-		return Commit{}, fmt.Errorf("%w: %w", ErrNoHistory, err)
+		return nil, "", fmt.Errorf("%w: %w", ErrNoHistory, err)
 	}
-	var commits []Commit
 	for _, hash := range strings.Fields(log) {
 		version, err := git(root, "show", hash+":VERSION")
 		if err != nil {
@@ -47,11 +73,7 @@ func Before(root string) (Commit, error) {
 		}
 		commits = append(commits, Commit{hash, strings.TrimSpace(version)})
 	}
-	before, ok := pick(commits, strings.TrimSpace(string(current)))
-	if !ok {
-		return Commit{}, fmt.Errorf("%w: no commit has set VERSION", ErrNoHistory)
-	}
-	return before, nil
+	return commits, strings.TrimSpace(string(content)), nil
 }
 
 // pick chooses among the commits that changed the file, the newest first.

@@ -16,6 +16,7 @@ type Service interface {
 	Editor
 	Watcher
 	Operator
+	Webhooks
 }
 
 // SubmitOptions go with a tree.

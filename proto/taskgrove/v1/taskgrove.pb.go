@@ -2348,6 +2348,8 @@ type ListTasksRequest struct {
 	AsSubmitted    bool                   `protobuf:"varint,12,opt,name=as_submitted,json=asSubmitted,proto3" json:"as_submitted,omitempty"`                                             // with options, and without results of dependencies among the inputs
 	OriginalTaskId string                 `protobuf:"bytes,13,opt,name=original_task_id,json=originalTaskId,proto3" json:"original_task_id,omitempty"`                                   // copies of this task
 	Custom         map[string]string      `protobuf:"bytes,14,rep,name=custom,proto3" json:"custom,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // own keys of tasks, by the text of their value
+	RootOnly       bool                   `protobuf:"varint,15,opt,name=root_only,json=rootOnly,proto3" json:"root_only,omitempty"`
+	Offset         int32                  `protobuf:"varint,16,opt,name=offset,proto3" json:"offset,omitempty"` // so many are left out, at most 100 000; prefer cursor
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2478,6 +2480,20 @@ func (x *ListTasksRequest) GetCustom() map[string]string {
 		return x.Custom
 	}
 	return nil
+}
+
+func (x *ListTasksRequest) GetRootOnly() bool {
+	if x != nil {
+		return x.RootOnly
+	}
+	return false
+}
+
+func (x *ListTasksRequest) GetOffset() int32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
 }
 
 type ListTasksResponse struct {
@@ -5660,7 +5676,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\vfinished_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x12)\n" +
 	"\x05usage\x18\x13 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x120\n" +
-	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\"\x9f\x04\n" +
+	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\"\xd4\x04\n" +
 	"\x10ListTasksRequest\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x1b\n" +
@@ -5676,7 +5692,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\auser_id\x18\v \x01(\tR\x06userId\x12!\n" +
 	"\fas_submitted\x18\f \x01(\bR\vasSubmitted\x12(\n" +
 	"\x10original_task_id\x18\r \x01(\tR\x0eoriginalTaskId\x12B\n" +
-	"\x06custom\x18\x0e \x03(\v2*.taskgrove.v1.ListTasksRequest.CustomEntryR\x06custom\x1a9\n" +
+	"\x06custom\x18\x0e \x03(\v2*.taskgrove.v1.ListTasksRequest.CustomEntryR\x06custom\x12\x1b\n" +
+	"\troot_only\x18\x0f \x01(\bR\brootOnly\x12\x16\n" +
+	"\x06offset\x18\x10 \x01(\x05R\x06offset\x1a9\n" +
 	"\vCustomEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +

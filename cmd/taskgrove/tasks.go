@@ -174,9 +174,13 @@ type taskStatus struct {
 // status tells how a task stands. A root runs while its tree has an execution in progress.
 func (s *session) status(ctx context.Context, ref string) (*taskStatus, error) {
 	id, err := s.id(ctx, ref)
+	var tree *client.Tree
 	var t *client.Task
 	if err == nil {
-		t, err = s.Task(ctx, id)
+		tree, err = s.Tree(ctx, id)
+	}
+	if err == nil {
+		t, err = s.Task(ctx, id) // after the tree: where that has ended, so has the task
 	}
 	if errors.Is(err, client.ErrNotFound) {
 		return &taskStatus{TaskID: ref, ContextID: ref, Status: "not_found"}, nil
@@ -192,10 +196,6 @@ func (s *session) status(ctx context.Context, ref string) (*taskStatus, error) {
 		out.IsRunning = true
 	}
 	if t.ParentID == "" {
-		tree, err := s.Tree(ctx, id)
-		if err != nil {
-			return nil, err
-		}
 		out.IsRunning = !tree.Ended()
 	}
 	return out, nil

@@ -10,13 +10,12 @@ type Role uint8
 
 // The roles.
 const (
-	RoleSubmit   Role = iota + 1 // [Submitter]
-	RoleRead                     // [Reader]
-	RoleSteer                    // [Steerer]
-	RoleWatch                    // [Watcher]
-	RoleOperate                  // [Operator]
-	RoleEdit                     // [Editor]
-	RoleWebhooks                 // [Webhooks]
+	RoleSubmit  Role = iota + 1 // [Submitter]
+	RoleRead                    // [Reader]
+	RoleSteer                   // [Steerer]
+	RoleWatch                   // [Watcher]
+	RoleOperate                 // [Operator]
+	RoleEdit                    // [Editor]
 )
 
 // Call is what a caller asks for.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/httpserver"
+	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/pg"
@@ -61,9 +62,12 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 		}
 	}
 	if parts.http.Addr != "" {
-		if c.HTTP, err = p.serveHTTP(ctx, surfaces(access, parts), parts.http); err != nil {
+		tools := mcp.New(access, parts.mcp)
+		p.OnStop("sessions of MCP", tools.Close)
+		if c.HTTP, err = p.serveHTTP(ctx, surfaces(access, parts, tools), parts.http); err != nil {
 			return nil, fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)
 		}
+		p.OnStop("streams of MCP", tools.Drain) // else the listener would wait for them
 	}
 	return c, nil
 }

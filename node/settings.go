@@ -8,6 +8,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/httpserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
+	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/builtin"
@@ -29,6 +30,7 @@ type coordinatorParts struct {
 	grpc        grpcserver.Config // Addr is empty: not served
 	http        httpserver.Config // Addr is empty: not served
 	jsonrpc     jsonrpc.Config
+	mcp         mcp.Config
 }
 
 func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger) coordinatorParts {
@@ -41,6 +43,10 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 	audit := cfg.Audit
 	if audit == 0 {
 		audit = -1
+	}
+	sessions := cfg.MCPSessions
+	if sessions == 0 {
+		sessions = -1
 	}
 	return coordinatorParts{
 		migrate: bool(cfg.Migrate),
@@ -60,6 +66,9 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, Log: log},
 		jsonrpc: jsonrpc.Config{
 			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), Log: log,
+		},
+		mcp: mcp.Config{
+			Version: Version(), Known: known, Limits: limits, MaxSessions: sessions, SessionIdle: cfg.MCPSessionIdle, AnswerBytes: int(cfg.MCPAnswerBytes), Log: log,
 		},
 	}
 }

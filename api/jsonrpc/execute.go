@@ -90,7 +90,7 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 		return nil, errStreamed
 	case e.wait && answer.did == coordinator.Started:
 		x.release()
-		h.await(x.r.Context(), x.svc, answer, e.deadline)
+		h.await(x.r.Context(), x.svc, answer, e.deadline, x.see)
 	}
 	return appendJSON(nil, answer), nil
 }
@@ -213,15 +213,18 @@ func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *executi
 }
 
 // await fills the answer when the tree has ended or the time is up, whichever is first. The tree has been accepted, so
-// what goes wrong while waiting is no error: the answer then says timed_out.
-func (h *Handler) await(ctx context.Context, svc watching, answer *started, deadline time.Duration) {
+// what goes wrong while waiting is no error: the answer then says timed_out. see is that of [Call].
+func (h *Handler) await(ctx context.Context, svc watching, answer *started, deadline time.Duration, see func(*coordinator.Event) error) {
 	answer.outcome = &outcome{TimedOut: true, TreeStatus: dag.StatusInProgress}
 	waiting, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	tree, err := svc.Tree(waiting, answer.RootTaskID)
 	if err == nil && tree.Unfinished > 0 {
 		f := follower{h: h, svc: svc, root: answer.RootTaskID, after: tree.Sequence}
-		err = f.run(waiting, func(*coordinator.Event) error { return nil }, nil)
+		if see == nil {
+			see = func(*coordinator.Event) error { return nil }
+		}
+		err = f.run(waiting, see, nil)
 	}
 	if err != nil && waiting.Err() == nil {
 		h.cfg.Log.WarnContext(ctx, "waiting for a tree failed", "tree_id", answer.RootTaskID, "error", err)

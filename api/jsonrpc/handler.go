@@ -132,6 +132,10 @@ type exchange struct {
 	key     string   // the header Idempotency-Key
 	llmKeys []string // the header X-LLM-API-KEY
 	release func()   // gives back the body's share of memory, once
+
+	// Of a call that another surface makes: its answer is taken as a whole, and it is told of a tree that it waits for (see [Call]).
+	whole bool
+	see   func(*coordinator.Event) error
 }
 
 // calls serves the methods of one path. noun is how the path's methods are called: "task".

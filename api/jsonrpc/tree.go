@@ -39,7 +39,7 @@ func (h *Handler) collect(ctx context.Context, svc coordinator.Reader, f coordin
 // as a whole, and the client reads meanwhile.
 func (h *Handler) answerTree(x *exchange, tasks []*coordinator.Task, status *coordinator.TreeStatus, extra map[string]any) (json.RawMessage, error) {
 	size := sizeOf(tasks)
-	if !x.single || size < wholeBytes {
+	if !x.single || x.whole || size < wholeBytes {
 		return appendTree(make([]byte, 0, size), tasks, status, extra, nil), nil
 	}
 	answerHeaders(x.w, http.StatusOK)

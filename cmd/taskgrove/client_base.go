@@ -31,7 +31,7 @@ func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
 		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
-		usageCommand(), contextCommand(), tasksCommand(), runFlowGroup(),
+		usageCommand(), contextCommand(),
 	}
 }
 

@@ -18,11 +18,10 @@ type selection struct {
 	since, before                                     timeFlag
 	limit                                             int
 	running, tasks                                    bool
-	labels                                            labelFlag
 }
 
 func listCommand() *cobra.Command {
-	sel := selection{labels: labelFlag{selects: true}}
+	var sel selection
 	cmd := clientCommand("list", "List trees, newest first",
 		"Lists trees, or with --tasks, --tree, --state or --executor tasks, newest first; those of one tree in the order in which they\n"+
 			"were submitted. Ids are short, as \"get\" takes them; -o wide shows them whole, and more. With -o json: one JSON object a line.\n"+
@@ -55,7 +54,6 @@ func (sel *selection) bind(cmd *cobra.Command) {
 	f.IntVar(&sel.limit, "limit", 20, "how many at most")
 	f.StringVar(&sel.cursor, "cursor", "", "where to go on, as the list before said")
 	f.BoolVar(&sel.running, "running", false, "only trees with an execution in progress")
-	f.VarP(&sel.labels, "selector", "l", "trees with all these labels; a key alone stands for any value")
 	f.BoolVar(&sel.tasks, "tasks", false, "tasks instead of trees")
 	mustComplete(cmd, "tree", completeTasks(1))
 	words := func(words []string) cobra.CompletionFunc {
@@ -91,8 +89,6 @@ func (sel *selection) check() error {
 	switch {
 	case sel.tasks && sel.running:
 		return usage("--running: selects trees, not tasks; --state running selects tasks that run")
-	case sel.tasks && sel.labels.labels != nil:
-		return usage("--selector: selects trees, not tasks")
 	case sel.tree != "" && (sel.user != "" || sel.since.text != "" || sel.before.text != ""):
 		return usage("--tree: is one tree, so that --user, --since and --before have nothing to select")
 	}
@@ -101,7 +97,7 @@ func (sel *selection) check() error {
 
 // selects reports whether not all trees or tasks are asked for.
 func (sel *selection) selects() bool {
-	return sel.user+sel.status+sel.state+sel.name+sel.executor+sel.tree+sel.since.text+sel.before.text != "" || sel.running || sel.labels.labels != nil
+	return sel.user+sel.status+sel.state+sel.name+sel.executor+sel.tree+sel.since.text+sel.before.text != "" || sel.running
 }
 
 func (s *session) listTasks(ctx context.Context, sel selection) error {
@@ -130,10 +126,10 @@ func (s *session) listTasks(ctx context.Context, sel selection) error {
 }
 
 func (s *session) listTrees(ctx context.Context, sel selection) error {
-	f := client.TreeFilter{UserID: sel.user, Status: client.Status(sel.status), Name: sel.name, Since: sel.since.at, Before: sel.before.at, Running: sel.running, Labels: sel.labels.labels}
+	f := client.TreeFilter{UserID: sel.user, Status: client.Status(sel.status), Name: sel.name, Since: sel.since.at, Before: sel.before.at, Running: sel.running}
 	now := time.Now()
 	return list(s, sel, listing[*client.Tree]{
-		what: "tree", header: []string{"ID", "NAME", "STATUS", "PROGRESS", "DONE", "AGE", "TOOK"}, wide: []string{"USER", "CREATED", "LABELS"},
+		what: "tree", header: []string{"ID", "NAME", "STATUS", "PROGRESS", "DONE", "AGE", "TOOK"}, wide: []string{"USER", "CREATED"},
 		page: func(cursor string, limit int) (*client.Page[*client.Tree], error) {
 			f.Cursor, f.PageSize = cursor, limit
 			return s.TreesPage(ctx, f)
@@ -141,7 +137,7 @@ func (s *session) listTrees(ctx context.Context, sel selection) error {
 		id: func(t *client.Tree) string { return t.ID },
 		row: func(t *client.Tree, id string) string {
 			return s.row([]string{id, oneLine(t.Name), string(t.Status), fmt.Sprintf("%.0f%%", 100*t.Progress), fmt.Sprintf("%d/%d", t.Completed, t.Tasks),
-				age(t.CreatedAt, now), took(t.StartedAt, t.FinishedAt, now)}, oneLine(t.UserID), shownTime(t.CreatedAt), oneLine(labelText(t.Labels)))
+				age(t.CreatedAt, now), took(t.StartedAt, t.FinishedAt, now)}, oneLine(t.UserID), shownTime(t.CreatedAt))
 		},
 	})
 }

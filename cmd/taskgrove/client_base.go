@@ -30,6 +30,7 @@ const groupClient = "client"
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
+		updateCommand(), deleteCommand(), copyCommand(),
 		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
 		usageCommand(), contextCommand(),
 	}
@@ -52,9 +53,10 @@ func usage(format string, args ...any) error {
 	return codedError{fmt.Errorf(format, args...), exitUsage}
 }
 
-// session is one run of a client command: the connection and where output goes. Results go to out, notes to notes.
+// session is one run of a client command: the connection, where answers come from and where output goes. Results go to out, notes to notes.
 type session struct {
 	*client.Client
+	in         io.Reader
 	out, notes io.Writer
 	format     format
 	server     string
@@ -93,7 +95,7 @@ func connect(cmd *cobra.Command) (*session, error) {
 	if err != nil {
 		return nil, codedError{err, exitUsage}
 	}
-	return &session{Client: c, out: cmd.OutOrStdout(), notes: harmlessWriter{cmd.ErrOrStderr()}, server: cfg.Server}, nil
+	return &session{Client: c, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), notes: harmlessWriter{cmd.ErrOrStderr()}, server: cfg.Server}, nil
 }
 
 // explain gives errors their exit code, and says what a person can do about them.

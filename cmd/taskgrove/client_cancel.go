@@ -12,9 +12,9 @@ import (
 	"github.com/taskgrove/taskgrove/client"
 )
 
-// cancelled are the ids that the arguments stand for; those that are not there stay as they are, to be told. One that is ambiguous is an error
-// before anything is cancelled.
-func (s *session) cancelled(ctx context.Context, args []string) (ids []string, err error) {
+// ids are the ids that the arguments stand for; those that are not there stay as they are, to be told. One that is ambiguous is an error
+// before anything is done.
+func (s *session) ids(ctx context.Context, args []string) (ids []string, err error) {
 	for _, ref := range args {
 		id, err := s.id(ctx, ref)
 		if errors.Is(err, client.ErrNotFound) {
@@ -53,10 +53,11 @@ func cancelCommand() *cobra.Command {
 	var force, cascade, wait bool
 	var message string
 	var cmd *cobra.Command
+	all := bulk{verb: "cancel", past: "cancelled"}
 	cmd = clientCommand("cancel TASK...", "Cancel tasks; a root cancels its whole tree",
 		"Cancels tasks. A root cancels every unfinished task of its tree, another task itself alone, unless --cascade says\n"+
 			"otherwise. What has ended already stays as it is: there is nothing to cancel, and the exit code is 0. It is 1 when a task\n"+
-			"is unknown; the others are cancelled all the same.\n"+taskRefHelp,
+			"is unknown; the others are cancelled all the same.\n"+taskRefHelp+"\n\n"+bulkHelp,
 		cobra.MinimumNArgs(1), func(ctx context.Context, s *session, args []string) error {
 			var options []client.CancelOption
 			if message == "" && force {
@@ -68,8 +69,23 @@ func cancelCommand() *cobra.Command {
 			if cmd.Flags().Changed("cascade") {
 				options = append(options, client.WithCascade(cascade))
 			}
+			if len(args) == 0 {
+				if wait {
+					return usage("--wait: waits for tasks that are named")
+				}
+				return all.run(ctx, s, func(ctx context.Context, id string) (string, error) {
+					out, err := s.Cancel(ctx, id, options...)
+					switch {
+					case err != nil:
+						return "", err
+					case out.Done:
+						return "cancelled", nil
+					}
+					return "had ended", nil
+				})
+			}
 			var failed error
-			ids, err := s.cancelled(ctx, args)
+			ids, err := s.ids(ctx, args)
 			if err != nil {
 				return err
 			}
@@ -120,6 +136,7 @@ func cancelCommand() *cobra.Command {
 			}
 			return failed
 		})
+	all.bind(cmd)
 	cmd.ValidArgsFunction = completeTasks(1000)
 	cmd.Flags().BoolVar(&force, "force", false, "changes the text only")
 	cmd.Flags().StringVar(&message, "message", "", "what cancelled tasks show as their error")

@@ -31,16 +31,26 @@ func listCommand() *cobra.Command {
 			if err := sel.check(); err != nil {
 				return err
 			}
-			if sel.tasks {
-				return s.listTasks(ctx, sel)
+			if sel.limit < 1 {
+				return usage("--limit: takes a number from 1 on, not %d", sel.limit)
 			}
-			return s.listTrees(ctx, sel)
+			if !sel.tasks {
+				return list(s, sel, s.trees(ctx, sel))
+			}
+			tasks, err := s.tasks(ctx, sel)
+			if err != nil {
+				return err
+			}
+			return list(s, sel, tasks)
 		})
 	takesWide(cmd)
 	sel.bind(cmd)
+	cmd.Flags().IntVar(&sel.limit, "limit", 20, "how many at most")
+	cmd.Flags().StringVar(&sel.cursor, "cursor", "", "where to go on, as the list before said")
 	return cmd
 }
 
+// bind gives a command the flags that select.
 func (sel *selection) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&sel.user, "user", "", "of this owner")
@@ -51,8 +61,6 @@ func (sel *selection) bind(cmd *cobra.Command) {
 	f.StringVar(&sel.tree, "tree", "", "tasks of this tree")
 	f.Var(&sel.since, "since", "created since then: a time, or a duration before now, such as 24h or 7d")
 	f.Var(&sel.before, "before", "created before then, as --since")
-	f.IntVar(&sel.limit, "limit", 20, "how many at most")
-	f.StringVar(&sel.cursor, "cursor", "", "where to go on, as the list before said")
 	f.BoolVar(&sel.running, "running", false, "only trees with an execution in progress")
 	f.BoolVar(&sel.tasks, "tasks", false, "tasks instead of trees")
 	mustComplete(cmd, "tree", completeTasks(1))
@@ -82,9 +90,6 @@ func (sel *selection) check() error {
 			return usage("--state: takes held, waiting, delayed, ready, running, blocked, completed, failed or cancelled, not %q", sel.state)
 		}
 	}
-	if sel.limit < 1 {
-		return usage("--limit: takes a number from 1 on, not %d", sel.limit)
-	}
 	sel.tasks = sel.tasks || sel.tree != "" || sel.state != "" || sel.executor != ""
 	switch {
 	case sel.tasks && sel.running:
@@ -100,18 +105,17 @@ func (sel *selection) selects() bool {
 	return sel.user+sel.status+sel.state+sel.name+sel.executor+sel.tree+sel.since.text+sel.before.text != "" || sel.running
 }
 
-func (s *session) listTasks(ctx context.Context, sel selection) error {
+// tasks is a listing of the tasks that are selected.
+func (s *session) tasks(ctx context.Context, sel selection) (out listing[*client.Task], err error) {
 	f := client.TaskFilter{UserID: sel.user, Status: client.Status(sel.status), State: client.State(sel.state), Name: sel.name,
 		Executor: sel.executor, Since: sel.since.at, Before: sel.before.at}
 	if sel.tree != "" {
-		id, err := s.id(ctx, sel.tree)
-		if err != nil {
-			return err
+		if f.TreeOf, err = s.id(ctx, sel.tree); err != nil {
+			return out, err
 		}
-		f.TreeOf = id
 	}
 	now := time.Now()
-	return list(s, sel, listing[*client.Task]{
+	return listing[*client.Task]{
 		what: "task", header: []string{"ID", "NAME", "STATUS", "EXECUTOR", "AGE", "TOOK"}, wide: []string{"TREE", "POOL", "WORKER", "CREATED"},
 		page: func(cursor string, limit int) (*client.Page[*client.Task], error) {
 			f.Cursor, f.PageSize = cursor, limit
@@ -122,13 +126,14 @@ func (s *session) listTasks(ctx context.Context, sel selection) error {
 			return s.row([]string{id, oneLine(t.Name), describe(t), oneLine(t.Executor), age(t.CreatedAt, now), took(t.StartedAt, t.CompletedAt, now)},
 				oneLine(t.TreeID), oneLine(t.Pool), oneLine(t.Worker), shownTime(t.CreatedAt))
 		},
-	})
+	}, nil
 }
 
-func (s *session) listTrees(ctx context.Context, sel selection) error {
+// trees is a listing of the trees that are selected.
+func (s *session) trees(ctx context.Context, sel selection) listing[*client.Tree] {
 	f := client.TreeFilter{UserID: sel.user, Status: client.Status(sel.status), Name: sel.name, Since: sel.since.at, Before: sel.before.at, Running: sel.running}
 	now := time.Now()
-	return list(s, sel, listing[*client.Tree]{
+	return listing[*client.Tree]{
 		what: "tree", header: []string{"ID", "NAME", "STATUS", "PROGRESS", "DONE", "AGE", "TOOK"}, wide: []string{"USER", "CREATED"},
 		page: func(cursor string, limit int) (*client.Page[*client.Tree], error) {
 			f.Cursor, f.PageSize = cursor, limit
@@ -139,7 +144,7 @@ func (s *session) listTrees(ctx context.Context, sel selection) error {
 			return s.row([]string{id, oneLine(t.Name), string(t.Status), fmt.Sprintf("%.0f%%", 100*t.Progress), fmt.Sprintf("%d/%d", t.Completed, t.Tasks),
 				age(t.CreatedAt, now), took(t.StartedAt, t.FinishedAt, now)}, oneLine(t.UserID), shownTime(t.CreatedAt))
 		},
-	})
+	}
 }
 
 // listing is how one kind of items is listed.
@@ -153,22 +158,24 @@ type listing[T any] struct {
 
 // table prints items. Their ids are short, unless all columns are asked for.
 func (l listing[T]) table(s *session, items []T) error {
+	return s.print(nil, func(w io.Writer) { l.write(w, s, items) })
+}
+
+func (l listing[T]) write(w io.Writer, s *session, items []T) {
 	ids := make([]string, len(items))
 	for i, item := range items {
 		ids[i] = l.id(item)
 	}
 	short := shortIDs(ids)
-	return s.print(nil, func(w io.Writer) {
-		table(w, func(w io.Writer) {
-			fmt.Fprintln(w, s.row(l.header, l.wide...))
-			for i, item := range items {
-				id := short[ids[i]]
-				if s.wide() {
-					id = ids[i]
-				}
-				fmt.Fprintln(w, l.row(item, oneLine(id)))
+	table(w, func(w io.Writer) {
+		fmt.Fprintln(w, s.row(l.header, l.wide...))
+		for i, item := range items {
+			id := short[ids[i]]
+			if s.wide() {
+				id = ids[i]
 			}
-		})
+			fmt.Fprintln(w, l.row(item, oneLine(id)))
+		}
 	})
 }
 

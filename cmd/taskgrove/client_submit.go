@@ -181,9 +181,10 @@ func rerunCommand() *cobra.Command {
 	var f following
 	var force, cancelled, dependencies, demo bool
 	var llm llmKey
+	all := bulk{verb: "rerun", past: "rerun"}
 	cmd := clientCommand("rerun TASK", "Start a held tree, or run again what failed",
 		"Runs again what failed in a tree, and what depends on it; starts what is held. With the id of a task that is no\n"+
-			"root, only that task and what it depends on.\n"+taskRefHelp,
+			"root, only that task and what it depends on.\n"+taskRefHelp+"\n\n"+bulkHelp,
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
 			var options []client.ExecuteOption
 			if force {
@@ -204,6 +205,18 @@ func rerunCommand() *cobra.Command {
 			}
 			if secret != "" {
 				options = append(options, client.ModelKey(secret))
+			}
+			if len(args) == 0 {
+				if f.wait || f.watch {
+					return usage("--wait and --watch follow one tree, which is named")
+				}
+				return all.run(ctx, s, func(ctx context.Context, id string) (string, error) {
+					out, err := s.Execute(ctx, id, options...)
+					if err != nil {
+						return "", err
+					}
+					return rerunWords[out.Status], nil
+				})
 			}
 			id, err := s.id(ctx, args[0])
 			if err != nil {
@@ -235,6 +248,7 @@ func rerunCommand() *cobra.Command {
 			return f.follow(ctx, s, id)
 		})
 	f.bind(cmd)
+	all.bind(cmd)
 	cmd.ValidArgsFunction = completeTasks(1)
 	cmd.Flags().BoolVar(&force, "force", false, "also if it has completed or was cancelled; of a root, all tasks of its tree")
 	cmd.Flags().BoolVar(&cancelled, "cancelled", false, "cancelled tasks, too: also those that the task depends on")
@@ -243,6 +257,9 @@ func rerunCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&dependencies, "rerun-dependencies", false, "completed dependencies of what runs again, too")
 	return cmd
 }
+
+// rerunWords say what became of each of many that were run again.
+var rerunWords = map[string]string{"started": "started", "already_running": "ran already", "completed": "had nothing to run", "cancelled": "were cancelled and stay so"}
 
 // nothingToRun says why a re-run of a task, or of its tree if it is the root, ran nothing.
 func (s *session) nothingToRun(ctx context.Context, id string) (string, error) {

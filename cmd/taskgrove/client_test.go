@@ -24,6 +24,13 @@ import (
 func double(t *testing.T) *apitest.Service {
 	t.Helper()
 	svc := apitest.New()
+	doubleOf(t, svc)
+	return svc
+}
+
+// doubleOf is double for a service of the test's own.
+func doubleOf(t *testing.T, svc coordinator.Service) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -42,16 +49,22 @@ func double(t *testing.T) *apitest.Service {
 	t.Setenv("TASKGROVE_SERVER", listener.Addr().String())
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // the user's own contexts are none of the test's
 	t.Setenv("HOME", t.TempDir())
-	return svc
 }
 
 // runCommand runs a command line as main does.
 func runCommand(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
+	return runWithInput(t, strings.NewReader(""), args...)
+}
+
+// runWithInput is runCommand with something to read.
+func runWithInput(t *testing.T, in io.Reader, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
 	var out, notes bytes.Buffer
 	started := false
 	root := newRoot(&started)
 	root.SetArgs(args)
+	root.SetIn(in)
 	root.SetOut(&out)
 	root.SetErr(&notes)
 	code = report(root.ExecuteContext(t.Context()), started, &notes)

@@ -67,8 +67,8 @@ func plainArguments(cmd *cobra.Command) {
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		err := check(cmd, args)
-		if err == nil {
-			return nil
+		if _, coded := errors.AsType[codedError](err); err == nil || coded {
+			return err
 		}
 		_, wants, _ := strings.Cut(cmd.Use, " ")
 		_, name, _ := strings.Cut(cmd.CommandPath(), " ")

@@ -11,6 +11,13 @@ import (
 // terminal is a terminal that nobody looks at.
 func terminal(t *testing.T) *os.File {
 	t.Helper()
+	slave, _ := typed(t)
+	return slave
+}
+
+// typed is a terminal, and what somebody types there.
+func typed(t *testing.T) (slave, keys *os.File) {
+	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
 		t.Skip("this machine has no pseudoterminals:", err)
@@ -23,10 +30,10 @@ func terminal(t *testing.T) *os.File {
 	if err != nil {
 		t.Skip("no pseudoterminal:", err)
 	}
-	slave, err := os.OpenFile(fmt.Sprint("/dev/pts/", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	slave, err = os.OpenFile(fmt.Sprint("/dev/pts/", n), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Skip("no pseudoterminal:", err)
 	}
 	t.Cleanup(func() { slave.Close() })
-	return slave
+	return slave, master
 }

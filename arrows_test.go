@@ -39,6 +39,7 @@ var arrows = []arrow{
 	{"internal/porttest", nil, all, "a port is held without knowing for which server"},
 	{"internal/conceal", nil, []string{"github.com/"}, "a process is closed to others without knowing what it holds"},
 	{"internal/treefile", []string{"dag/...", "internal/rawjson"}, nil, "a file is read as a document, without knowing where it goes"},
+	{"internal/apflow", nil, nil, "another program's table is read without knowing what becomes of it"},
 	{"internal/workerfile", []string{"internal/treefile", "executors/image", "executors/kubernetes/quantity"}, nil, "what an operator wrote is read, without knowing what becomes of it"},
 	{"internal/config", nil, nil, "settings are read once and handed on; what they are for, node knows"},
 	{"internal/config/docgen", []string{"internal/config"}, nil, "the manual of the settings is made of the settings"},

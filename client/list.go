@@ -27,8 +27,11 @@ type TaskFilter struct {
 	Before      time.Time         // of trees that were created before; without TreeOf and ParentID only
 	OriginalID  string            // copies of this task
 	Custom      map[string]string // own keys of tasks, by the text of their value
+	RootOnly    bool              // roots of trees only
+	Labels      map[string]string // of the tree, at most 16; an empty value stands for any; with RootOnly only
 	AsSubmitted bool              // with [Task.Options], and without results of dependencies among the inputs
 	PageSize    int               // how many are asked for at a time; default 100, at most 1000
+	Offset      int               // so many are left out, at most 100 000; prefer Cursor
 	Cursor      string            // where to begin: Next of a page of a list with the same filter
 }
 
@@ -37,7 +40,7 @@ func (c *Client) TasksPage(ctx context.Context, f TaskFilter) (*Page[*Task], err
 	got, err := c.rpc.ListTasks(ctx, &pb.ListTasksRequest{
 		TreeId: f.TreeOf, ParentId: f.ParentID, UserId: f.UserID, Status: string(f.Status), State: string(f.State), Name: f.Name, Executor: f.Executor,
 		Since: stampOf(f.Since), Before: stampOf(f.Before), AsSubmitted: f.AsSubmitted, Limit: int32(f.PageSize), Cursor: f.Cursor,
-		OriginalTaskId: f.OriginalID, Custom: f.Custom,
+		OriginalTaskId: f.OriginalID, Custom: f.Custom, Labels: f.Labels, RootOnly: f.RootOnly, Offset: int32(f.Offset),
 	})
 	if err != nil {
 		return nil, wrap(ctx, err, "list tasks")
@@ -52,7 +55,9 @@ func (c *Client) TasksPage(ctx context.Context, f TaskFilter) (*Page[*Task], err
 // Tasks yields all tasks that the filter selects, asking for them page by page. It ends after an error.
 func (c *Client) Tasks(ctx context.Context, f TaskFilter) iter.Seq2[*Task, error] {
 	return all(func(cursor string) (*Page[*Task], error) {
-		f.Cursor = cursor
+		if cursor != f.Cursor {
+			f.Cursor, f.Offset = cursor, 0
+		}
 		return c.TasksPage(ctx, f)
 	}, f.Cursor)
 }
@@ -61,18 +66,19 @@ func (c *Client) Tasks(ctx context.Context, f TaskFilter) iter.Seq2[*Task, error
 type TreeFilter struct {
 	UserID   string
 	Status   Status
-	Name     string    // of the root
-	Since    time.Time // created then or later
-	Before   time.Time // created before
-	Running  bool      // with an execution in progress
-	PageSize int       // how many are asked for at a time; default 100, at most 1000
-	Cursor   string    // where to begin: Next of a page of a list with the same filter
+	Name     string            // of the root
+	Since    time.Time         // created then or later
+	Before   time.Time         // created before
+	Running  bool              // with an execution in progress
+	Labels   map[string]string // that the tree has, at most 16; an empty value stands for any
+	PageSize int               // how many are asked for at a time; default 100, at most 1000
+	Cursor   string            // where to begin: Next of a page of a list with the same filter
 }
 
 // TreesPage asks for one page of the trees that the filter selects, newest first.
 func (c *Client) TreesPage(ctx context.Context, f TreeFilter) (*Page[*Tree], error) {
 	got, err := c.rpc.ListTrees(ctx, &pb.ListTreesRequest{
-		UserId: f.UserID, Status: string(f.Status), Name: f.Name, Since: stampOf(f.Since), Before: stampOf(f.Before), Running: f.Running,
+		UserId: f.UserID, Status: string(f.Status), Name: f.Name, Since: stampOf(f.Since), Before: stampOf(f.Before), Running: f.Running, Labels: f.Labels,
 		Limit: int32(f.PageSize), Cursor: f.Cursor,
 	})
 	if err != nil {

@@ -30,12 +30,13 @@ type NewTask struct {
 	Inputs, Params, Schemas any
 	Pool                    string // empty: named like the executor
 	Retry                   RetryPolicy
-	FailLost                bool          // fail when the worker is lost, instead of being tried again
-	Repeatable              bool          // may run twice at once without harm
-	Timeout                 time.Duration // start to close, of one attempt; 0: the executor's own
-	ScheduleToStart         time.Duration // ready to started; 0: none
-	NotBefore               time.Time     // zero: none
-	Custom                  any           // a JSON object of keys of your own, shown with the task
+	FailLost                bool              // fail when the worker is lost, instead of being tried again
+	Repeatable              bool              // may run twice at once without harm
+	Timeout                 time.Duration     // start to close, of one attempt; 0: the executor's own
+	ScheduleToStart         time.Duration     // ready to started; 0: none
+	NotBefore               time.Time         // zero: none
+	Custom                  any               // a JSON object of keys of your own, shown with the task
+	Labels                  map[string]string // of the root: texts that its tree is found by
 }
 
 // SubmitOption is a setting of a submission.
@@ -55,6 +56,11 @@ func WithIdempotencyKey(key string) SubmitOption {
 
 // WithUser names the owner of tasks that name none.
 func WithUser(id string) SubmitOption { return func(s *submission) { s.options.UserId = id } }
+
+// WithLabels gives the tree labels, texts that it is found by; they win over those of its root.
+func WithLabels(labels map[string]string) SubmitOption {
+	return func(s *submission) { s.options.Labels = labels }
+}
 
 // Hold stores the tree without starting it; [Client.Execute] does that.
 func Hold() SubmitOption { return func(s *submission) { s.options.Hold = true } }
@@ -212,7 +218,7 @@ func (t *NewTask) message() (*pb.NewTask, error) {
 	out := &pb.NewTask{
 		Id: t.ID, Name: t.Name, ParentId: t.Parent, UserId: t.UserID, Executor: t.Executor, Pool: t.Pool,
 		Priority: proto.Int32(t.Priority.wire()), Retry: t.Retry.message(),
-		Timeout: spanOf(t.Timeout), ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore),
+		Timeout: spanOf(t.Timeout), ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore), Labels: t.Labels,
 	}
 	for _, part := range []struct {
 		name  string
@@ -248,7 +254,7 @@ func messageOf(t *dag.Task) *pb.NewTask {
 		Id: t.ID, Name: t.Name, ParentId: t.ParentRef, UserId: t.UserID, Priority: proto.Int32(int32(t.Priority)),
 		Inputs: slices.Clone(t.Inputs), Params: slices.Clone(t.Params), Schemas: slices.Clone(t.Schemas),
 		Custom: slices.Clone(t.Custom), Pool: t.Pool, Timeout: spanOf(t.Timeout),
-		ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore),
+		ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore), Labels: t.Labels,
 		Retry: RetryPolicy{t.Retry.MaxAttempts, Backoff(t.Retry.Backoff), t.Retry.InitialDelay, t.Retry.MaxDelay}.message(),
 	}
 	if t.OnLost == dag.FailLost {

@@ -29,9 +29,10 @@ type Task struct {
 	Attempt              int
 	BlockedBy            []string
 	HasChildren          bool
-	OriginalID           string // the task that this one was copied from; empty: none
-	HasCopy              bool   // it was copied
-	Repeatable           bool   // may run twice at once without harm, if the task or its executor says so
+	OriginalID           string            // the task that this one was copied from; empty: none
+	HasCopy              bool              // it was copied
+	Labels               map[string]string // of the root: those of its tree; nil: none
+	Repeatable           bool              // may run twice at once without harm, if the task or its executor says so
 	CreatedAt, UpdatedAt time.Time
 	StartedAt            time.Time // zero: not yet
 	CompletedAt          time.Time // zero: not yet
@@ -62,7 +63,8 @@ type Tree struct {
 	// OnlyOptionalFailed: the tree's status is failed, but all that failed was optional to tasks that ran, and the rest completed.
 	// [Client.Trees] doesn't tell.
 	OnlyOptionalFailed bool
-	Usage              *Usage // of models, by its attempts that ended; nil: none, or a list, which does not tell
+	Labels             map[string]string // nil: none
+	Usage              *Usage            // of models, by its attempts that ended; nil: none, or a list, which does not tell
 }
 
 // Ended reports whether no execution of the tree is in progress. A tree that was only stored counts as ended, too.
@@ -171,7 +173,7 @@ func taskOf(t *pb.Task) *Task {
 		Status: Status(t.Status), State: State(t.State), Priority: priorityOf(t.Priority),
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),
-		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, OriginalID: t.OriginalTaskId, HasCopy: t.HasCopy, Repeatable: t.Repeatable,
+		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, OriginalID: t.OriginalTaskId, HasCopy: t.HasCopy, Labels: t.Labels, Repeatable: t.Repeatable,
 		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), StartedAt: at(t.StartedAt),
 		CompletedAt: at(t.CompletedAt), DueAt: at(t.DueAt), Usage: usageOf(t.Usage),
 	}
@@ -198,7 +200,7 @@ func treeOf(t *pb.Tree) *Tree {
 		Tasks: int(t.Tasks), Held: int(t.Held), Unfinished: int(t.Unfinished), Running: int(t.Running),
 		Completed: int(t.Completed), Failed: int(t.Failed), Cancelled: int(t.Cancelled), Blocked: int(t.Blocked),
 		Sequence: t.Sequence, CreatedAt: at(t.CreatedAt), StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt),
-		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage),
+		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage), Labels: t.Labels,
 	}
 }
 

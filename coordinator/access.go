@@ -10,12 +10,13 @@ type Role uint8
 
 // The roles.
 const (
-	RoleSubmit  Role = iota + 1 // [Submitter]
-	RoleRead                    // [Reader]
-	RoleSteer                   // [Steerer]
-	RoleWatch                   // [Watcher]
-	RoleOperate                 // [Operator]
-	RoleEdit                    // [Editor]
+	RoleSubmit   Role = iota + 1 // [Submitter]
+	RoleRead                     // [Reader]
+	RoleSteer                    // [Steerer]
+	RoleWatch                    // [Watcher]
+	RoleOperate                  // [Operator]
+	RoleEdit                     // [Editor]
+	RoleWebhooks                 // [Webhooks]
 )
 
 // Call is what a caller asks for.

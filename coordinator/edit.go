@@ -51,6 +51,9 @@ type TaskChange struct {
 	Result                  json.RawMessage
 	Progress                *float64 // 0..1
 	StartedAt, CompletedAt  time.Time
+	// Labels, with HasLabels, replace those of the tree, whose root the task must be.
+	Labels    map[string]string
+	HasLabels bool
 	// Faults are what a reader of the request found wrong; they are reported with the others.
 	Faults []string
 }
@@ -108,6 +111,12 @@ type CopyOptions struct {
 	IncludeChildren bool     // with CopyCustom: all below the named tasks, too
 	ResetFields     []string
 	Preview         bool // stores nothing
+	// IdempotencyKey makes a repeated copy of the same task in the same way get the first answer; as that of a submission, at most 255
+	// characters. Not with Preview.
+	IdempotencyKey string
+	// Execute starts the copy once it is stored (spec 5.4, copy_execution); nil: it is held. Who dies in between leaves it held: a repeated copy
+	// with the same key starts it. Not with Preview.
+	Execute *ExecuteOptions
 }
 
 // Copied is the answer to Copy.
@@ -115,4 +124,7 @@ type Copied struct {
 	TreeID  string  // of the copy; with Preview, that which the tasks name
 	Tasks   []*Task // parents first; a preview has all, a saved copy as many as one answer may hold: read the rest by TreeID
 	Omitted int     // how many of a saved copy are not in Tasks
+	// Replayed: the idempotency key was known, and this is the first copy.
+	Replayed  bool
+	Execution *Execution // with Execute
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -67,10 +68,10 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 		return page, err
 	}
 	states := f.selected()
-	if !text(f.Name) || !text(f.UserID) || !text(f.Executor) || states == 0 {
+	if !text(f.Name) || !text(f.UserID) || !text(f.Executor) || !text(f.OriginalID) || !texts(f.Custom) || states == 0 {
 		return page, nil
 	}
-	filter := pg.Filter{Name: f.Name, Executor: f.Executor, UserID: f.UserID, AsSubmitted: f.AsSubmitted, Limit: limit, Offset: f.Offset}
+	filter := pg.Filter{Name: f.Name, Executor: f.Executor, UserID: f.UserID, Original: f.OriginalID, Own: f.Custom, AsSubmitted: f.AsSubmitted, Limit: limit, Offset: f.Offset}
 	if states != dag.AllStates {
 		filter.States = states
 	}
@@ -80,6 +81,10 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 		list, page.Next, err = c.children(ctx, f, filter)
 	case f.TreeOf != "":
 		list, page.Next, err = c.treeTasks(ctx, f, filter)
+	case len(f.Labels) > 0:
+		list, page.Next, err = c.labelledRoots(ctx, f, filter)
+	case f.OriginalID != "":
+		list, page.Next, err = c.copies(ctx, f, filter)
 	case f.RootOnly:
 		list, page.Next, err = c.roots(ctx, f, filter)
 	default:
@@ -94,19 +99,41 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 	return page, nil
 }
 
+// MaxCustomFilters is for how many own keys a list of tasks asks at most.
+const MaxCustomFilters = 16
+
 // Check refuses parameters that have no effect together, as an [InvalidArgumentError].
 func (f TaskFilter) Check() error {
-	if f.TreeOf == "" && f.ParentID == "" {
-		return nil
+	if len(f.Custom) > MaxCustomFilters {
+		return &InvalidArgumentError{Field: "custom", Reason: fmt.Sprintf("must be at most %d keys", MaxCustomFilters)}
 	}
+	if err := (TreeFilter{Labels: f.Labels}).Check(); err != nil {
+		return err
+	}
+	if len(f.Custom) > 0 && f.Offset > 0 {
+		return &InvalidArgumentError{Field: "offset", Reason: "can't be counted where own keys are asked for; use the cursor"}
+	}
+	one := f.TreeOf != "" || f.ParentID != ""
 	const reason = "selects trees by their age, and one tree's tasks are asked for"
 	switch {
-	case !f.Since.IsZero():
+	case len(f.Labels) > 0 && (one || !f.RootOnly || f.Offset > 0):
+		return &InvalidArgumentError{Field: "labels", Reason: "select trees: ask for their roots only, and for more by the cursor"}
+	case one && !f.Since.IsZero():
 		return &InvalidArgumentError{Field: "since", Reason: reason}
-	case !f.Before.IsZero():
+	case one && !f.Before.IsZero():
 		return &InvalidArgumentError{Field: "before", Reason: reason}
 	}
 	return nil
+}
+
+// texts reports whether Postgres can keep all keys and values.
+func texts(all map[string]string) bool {
+	for key, value := range all {
+		if !text(key) || !text(value) {
+			return false
+		}
+	}
+	return true
 }
 
 // selected are the states that the filter lets through.
@@ -157,9 +184,85 @@ func (c *Coordinator) roots(ctx context.Context, f TaskFilter, filter pg.Filter)
 		}
 		below = min(below, place.Tree())
 	}
-	part, err := c.store.Roots(ctx, below, from, filter)
+	for w := (walk{filter: filter}); ; {
+		low := from
+		if len(f.Custom) > 0 {
+			if low, err = c.store.TreeBelow(ctx, below, from, w.step()); err != nil {
+				return nil, "", c.internal("list tasks", err)
+			}
+		}
+		part, err := c.store.Roots(ctx, below, max(low, from), w.filter)
+		if err != nil {
+			return nil, "", c.internal("list tasks", err)
+		}
+		goOn := w.add(part)
+		switch {
+		case part.More:
+			return w.list, cursorTo("a", int64(part.Last().Key)), nil
+		case low <= from:
+			return w.list, "", nil
+		case !goOn:
+			return w.list, cursorTo("a", int64(low.Key(0))), nil
+		}
+		below = low
+	}
+}
+
+// labelledRoots lists the roots of trees that have labels. As [walk], it gives a short page when it has looked at many.
+func (c *Coordinator) labelledRoots(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+	from, below, err := c.between(ctx, f.Since, f.Before)
 	if err != nil {
-		return nil, "", c.internal("list tasks", err)
+		return nil, "", err
+	}
+	if f.Cursor != "" {
+		place, err := placeIn("a", f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		below = min(below, place.Tree())
+	}
+	w := walk{filter: filter}
+	for looked := 0; ; looked += stepTrees {
+		part, at, err := c.store.LabelledRoots(ctx, below, f.Labels, stepTrees, w.filter)
+		if err != nil {
+			return nil, "", c.internal("list tasks", err)
+		}
+		found := len(part.Tasks)
+		part.Tasks = slices.DeleteFunc(part.Tasks, func(t *pg.Shown) bool { return t.Key.Tree() < from })
+		older := len(part.Tasks) < found
+		goOn := w.add(part)
+		switch {
+		case older || at == 0 || at <= from && !part.More:
+			return w.list, "", nil
+		case part.More:
+			return w.list, cursorTo("a", int64(part.Last().Key)), nil
+		case !goOn || looked >= mostTrees:
+			return w.list, cursorTo("a", int64(at.Key(0))), nil
+		}
+		below = at
+	}
+}
+
+// copies lists the copies of a task.
+func (c *Coordinator) copies(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+	from, below, err := c.between(ctx, f.Since, f.Before)
+	if err != nil {
+		return nil, "", err
+	}
+	low, high := from.Key(0), dag.Key(math.MaxInt64)
+	if !f.Before.IsZero() {
+		high = below.Key(0)
+	}
+	if f.Cursor != "" {
+		place, err := placeIn("a", f.Cursor)
+		if err != nil {
+			return nil, "", err
+		}
+		high = min(high, place)
+	}
+	part, err := c.store.Copies(ctx, high, low, f.RootOnly, filter)
+	if err != nil {
+		return nil, "", c.internal("list copies", err)
 	}
 	if part.More {
 		next = cursorTo("a", int64(part.Last().Key))
@@ -182,6 +285,7 @@ func placeIn(kind, cursor string) (dag.Key, error) {
 const (
 	stepTasks = 20_000
 	mostTasks = 1_000_000
+	stepOwn   = 2000 // of which what they carry is read; in all, as many steps
 	stepBytes = 256 << 10
 )
 
@@ -193,9 +297,13 @@ type walk struct {
 	bytes  int
 }
 
-// step is how many tasks the next step looks at: all when some are to be skipped, which a step could not count.
+// step is how many tasks the next step looks at: all when some are to be skipped, which a step could not count, and few when what they carry
+// must be read.
 func (w *walk) step() int {
-	if w.filter.Offset > 0 {
+	switch {
+	case len(w.filter.Own) > 0:
+		return stepOwn
+	case w.filter.Offset > 0:
 		return math.MaxInt32
 	}
 	return stepTasks
@@ -305,61 +413,4 @@ func (c *Coordinator) between(ctx context.Context, since, before time.Time) (fro
 		}
 	}
 	return from, below, nil
-}
-
-// A list of which few trees are selected is read in steps, and gives a short page with a cursor to go on from when it has looked
-// at many trees.
-const (
-	stepTrees = 1000
-	mostTrees = 100_000
-)
-
-// Trees lists trees; see [Service].
-func (c *Coordinator) Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error) {
-	var page Page[*TreeStatus]
-	limit, err := limitOf(f.Limit)
-	if err != nil {
-		return page, err
-	}
-	if !text(f.UserID) || !text(f.Name) {
-		return page, nil
-	}
-	from, below, err := c.between(ctx, f.Since, f.Before)
-	if err != nil {
-		return page, err
-	}
-	if f.Cursor != "" {
-		var place int64
-		if err := cursorFrom("r", f.Cursor, &place); err != nil {
-			return page, err
-		}
-		below = min(below, dag.TreeKey(place))
-	}
-	step := limit
-	if f.Status != "" || f.Name != "" {
-		step = stepTrees
-	}
-	for looked := 0; looked < mostTrees; looked += step {
-		list, err := c.store.Trees(ctx, below, f.UserID, f.Running, step)
-		if err != nil {
-			return page, c.internal("list trees", err)
-		}
-		for _, t := range list {
-			if below = t.Key; below < from {
-				return page, nil
-			}
-			if st := showTree(t); (f.Status == "" || st.Status == f.Status) && (f.Name == "" || st.Name == f.Name) {
-				page.Items = append(page.Items, st)
-			}
-			if len(page.Items) == limit {
-				page.Next = cursorTo("r", int64(below))
-				return page, nil
-			}
-		}
-		if len(list) < step {
-			return page, nil
-		}
-	}
-	page.Next = cursorTo("r", int64(below))
-	return page, nil
 }

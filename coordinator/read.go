@@ -113,7 +113,7 @@ func show(t *pg.Shown) *Task {
 		State: t.State, Priority: t.Priority, Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom,
 		Result: t.Result, Error: str(t.Error), Executor: t.Executor, Pool: t.Pool, Worker: str(t.Worker), Attempt: int(t.Attempt),
 		HasChildren: t.Flags&dag.FlagLeaf == 0, Repeatable: t.Flags&dag.FlagRepeatable != 0, CreatedAt: t.CreatedAt, UpdatedAt: t.CreatedAt,
-		Options: TaskOptions{t.Policy, t.TreeTimeout}}
+		OriginalID: str(t.Original), HasCopy: t.HasCopy, Labels: t.Labels, Options: TaskOptions{t.Policy, t.TreeTimeout}}
 	for _, d := range t.Dependencies {
 		out.Dependencies = append(out.Dependencies, Dependency{ID: d.ID, Required: d.Required, Type: d.Type})
 	}
@@ -206,7 +206,7 @@ func showTree(t *pg.Tree) *TreeStatus {
 	out := &TreeStatus{Key: t.Key, ID: t.ID, Name: t.Name, UserID: t.UserID, Status: counts.Status(), Progress: counts.Progress(),
 		Tasks: t.Tasks, Held: t.Held, Unfinished: t.Unfinished, Running: t.Running, Completed: t.Completed, Failed: t.Failed,
 		Cancelled: t.Cancelled, Blocked: t.Blocked, Sequence: t.Sequence, CreatedAt: t.CreatedAt,
-		OnlyOptionalFailed: t.OnlyOptionalFailed}
+		OnlyOptionalFailed: t.OnlyOptionalFailed, Labels: t.Labels}
 	if t.StartedAt != nil {
 		out.StartedAt = *t.StartedAt
 	}

@@ -16,6 +16,7 @@ type Service interface {
 	Editor
 	Watcher
 	Operator
+	Webhooks
 }
 
 // SubmitOptions go with a tree.
@@ -28,7 +29,8 @@ type SubmitOptions struct {
 	ModelKey       modelkey.Key  // for the models that the tree's tasks ask (spec 5.7); kept in memory only; not together with Hold
 	// RequireExisting refuses a tree unless each id that it names is stored already (spec 3.1).
 	RequireExisting bool
-	Webhook         *Webhook // told of the execution that begins; nil: none
+	Webhook         *Webhook          // told of the execution that begins; nil: none
+	Labels          map[string]string // of the tree, see [dag.CheckLabels]; they win over those of its root
 	// Show asks for the tasks as they are stored, if the tree is held and has no more than this. The tasks' payloads must not change before
 	// the answer.
 	Show ShowLimits
@@ -117,7 +119,8 @@ type TaskFilter struct {
 	Since       time.Time         // of trees that were created then or later; refused with ParentID and TreeOf
 	Before      time.Time         // of trees that were created before; as Since
 	OriginalID  string            // copies of this task
-	Custom      map[string]string // own keys of tasks, by the text of their value
+	Custom      map[string]string // own keys of tasks, by the text of their value; at most [MaxCustomFilters]
+	Labels      map[string]string // of the tree, whose roots are asked for: only with RootOnly; an empty value stands for any
 	RootOnly    bool
 	AsSubmitted bool   // with Options, and without results of dependencies among the inputs
 	Limit       int    // default 100, at most 1000

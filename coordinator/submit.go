@@ -48,8 +48,8 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	defer done()
 	begin := time.Now()
 	keyed := opts.ModelKey.Given() && !opts.Demo
-	if opts.Demo || keyed {
-		tasks = marked(tasks, opts.Demo, keyed)
+	if opts.Demo || keyed || len(opts.Labels) > 0 {
+		tasks = marked(tasks, opts.Demo, keyed, opts.Labels)
 	}
 	tasks = c.checkInputs(ctx, tasks)
 	has := func(id string) bool { return c.executors.has(ctx, id) }
@@ -86,12 +86,13 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	return answer, nil
 }
 
-// marked marks tasks that are only demonstrated, or that came with the key of a model.
-func marked(tasks iter.Seq2[*dag.Task, error], demo, keyed bool) iter.Seq2[*dag.Task, error] {
+// marked marks tasks that are only demonstrated, or that came with the key of a model, and gives the root labels.
+func marked(tasks iter.Seq2[*dag.Task, error], demo, keyed bool, labels map[string]string) iter.Seq2[*dag.Task, error] {
 	return func(yield func(*dag.Task, error) bool) {
 		for t, err := range tasks {
 			if t != nil {
 				t.Demo, t.Keyed = demo, keyed
+				withLabels(labels, t)
 			}
 			if !yield(t, err) {
 				return
@@ -125,7 +126,7 @@ func (o SubmitOptions) validate() error {
 	case o.Timeout < 0:
 		return &InvalidArgumentError{Field: "timeout", Reason: "must not be negative"}
 	}
-	return nil
+	return checkLabels(o.Labels)
 }
 
 // text reports whether Postgres can keep the string.

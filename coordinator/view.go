@@ -34,9 +34,10 @@ type Task struct {
 	Attempt                 int
 	BlockedBy               []string
 	HasChildren             bool
-	OriginalID              string // the task that this one was copied from; empty: none
-	HasCopy                 bool   // it was copied
-	Repeatable              bool   // may run twice at once without harm, by its own word or its executor's
+	OriginalID              string            // the task that this one was copied from; empty: none
+	HasCopy                 bool              // it was copied
+	Labels                  map[string]string // of the root: those of its tree; nil: none
+	Repeatable              bool              // may run twice at once without harm, by its own word or its executor's
 	CreatedAt, UpdatedAt    time.Time
 	StartedAt, CompletedAt  time.Time // zero: null
 	DueAt                   time.Time // delayed: until when

@@ -147,6 +147,7 @@ func (c *check) fields() {
 		c.field("pool", "must be 1 to %d letters, digits, - or _", MaxPoolBytes)
 	}
 	c.retry(t.Retry)
+	c.labels()
 	if t.OnLost != RetryLost && t.OnLost != FailLost {
 		c.field("on_lost", "must be retry or fail")
 	}

@@ -106,13 +106,14 @@ type Task struct {
 
 	Retry           RetryPolicy
 	OnLost          OnLost
-	Repeatable      bool          // may run twice at once without harm: may start before its claim is confirmed
-	Timeout         time.Duration // start to close, of one attempt; 0: the executor's own
-	ScheduleToStart time.Duration // ready to started; 0: none
-	Demo            bool          // is only demonstrated by the execution that it is submitted for (spec 3.10)
-	Keyed           bool          // the execution that it is submitted for came with the key of a language model (spec 5.7)
-	TreeTimeout     time.Duration // root only: start to end of the whole tree; 0: none
-	NotBefore       time.Time     // zero: none
+	Repeatable      bool              // may run twice at once without harm: may start before its claim is confirmed
+	Timeout         time.Duration     // start to close, of one attempt; 0: the executor's own
+	ScheduleToStart time.Duration     // ready to started; 0: none
+	Demo            bool              // is only demonstrated by the execution that it is submitted for (spec 3.10)
+	Keyed           bool              // the execution that it is submitted for came with the key of a language model (spec 5.7)
+	TreeTimeout     time.Duration     // root only: start to end of the whole tree; 0: none
+	NotBefore       time.Time         // zero: none
+	Labels          map[string]string // root only: of the tree, see [CheckLabels]; the task keeps them
 
 	// Faults are what a reader of documents found wrong with fields, whose values are zero then. [Builder] reports them.
 	Faults []*InvalidTaskError

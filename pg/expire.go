@@ -73,7 +73,7 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 		b.Queue(sql(statement), k, to)
 	}
 	if to == last {
-		for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteTree"} {
+		for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteTree"} {
 			b.Queue(sql(statement), t)
 		}
 	}
@@ -81,11 +81,11 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 	return to < last, c.SendBatch(ctx, b).Close()
 }
 
-// strayUsage is among how many rows of usage Tidy looks for those that nobody deleted with their tree.
-const strayUsage = 1000
+// strayRows is among how many rows of usage, and of labels, Tidy looks for those that nobody deleted with their tree.
+const strayRows = 1000
 
 // Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed,
-// executors that no worker has, usage of trees that are gone.
+// executors that no worker has, usage and labels of trees that are gone.
 func (s *Store) Tidy(ctx context.Context) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -93,7 +93,8 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteWorkers"))
 	b.Queue(sql("ForgetCoordinators"))
 	b.Queue(sql("DeleteOldChunks"))
-	b.Queue(sql("DeleteStrayUsage"), strayUsage)
+	b.Queue(sql("DeleteStrayUsage"), strayRows)
+	b.Queue(sql("DeleteStrayLabels"), strayRows)
 	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
 	b.Queue(sql("ForgetDescriptions"), ExecutorMemory)
 	return s.pool.Send(ctx, b)

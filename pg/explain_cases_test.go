@@ -6,7 +6,7 @@ import (
 )
 
 // big are the tables that grow with the work, of which no hot statement may read more than it asked for.
-var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage"}
+var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage", "label", "copied"}
 
 // explained is how a statement is tried on the store of [fillStore].
 type explained struct {
@@ -87,10 +87,15 @@ var hot = map[string]explained{
 	// reads
 	"KeyOf":           {args: "'t100-7'"},
 	"TaskByID":        {args: "'t100-7'"},
-	"TasksUp":         {args: of(aTree, "null, null, null, 50, 0")},
-	"TasksDown":       {args: "(290::bigint << 24) + 500, 0, null, null, null, null, 50, 0, 20000"},
-	"RootsDown":       {args: "250, 0, null, null, null, null, 50, 0"},
-	"Children":        {args: of(aTree, "0, 0::smallint, 0, null, null, null, 50, 0")},
+	"TasksUp":         {args: of(aTree, "null, null, null, 50, 0, null, null, null")},
+	"TasksDown":       {args: "(290::bigint << 24) + 500, 0, null, null, null, null, 50, 0, 20000, null, null, null"},
+	"RootsDown":       {args: "250, 0, null, null, null, null, 50, 0, null, null, null"},
+	"RootsOf":         {args: "'{200,150,100}', null, null, null, null, 50, 0, null, null, null"},
+	"CopiesDown":      {args: "'t100-7', 300::bigint << 24, 0, false, null, null, null, null, 50, 0, null, null"},
+	"TreeBelow":       {args: "250, 0, 200"},
+	"LabelledTrees":   {args: "20000, '{team,rare}', '{t1,null}', 20, 1000"},
+	"TreesByKeys":     {args: "'{200,150,100}'"},
+	"Children":        {args: of(aTree, "0, 0::smallint, 0, null, null, null, 50, 0, null, null, null")},
 	"LabelsOf":        {args: keys(200, 0, 500)},
 	"RunningAttempts": {args: keys(200, 0, 500)},
 	"OptionsOf":       {args: keys(200, 0, 500)},
@@ -140,6 +145,9 @@ var hot = map[string]explained{
 	"DeleteTaskChunks":  {args: "200::bigint << 24, 201::bigint << 24"},
 	"DeleteEvents":      {args: "200"},
 	"DeleteSubmissions": {args: "200"},
+	"DeleteLabels":      {args: "200"},
+	"DeleteStrayLabels": {args: "1000"},
+	"KeepTree":          {args: "200"},
 	"DeleteTree":        {args: "200"},
 	// pools, in the background
 	"ReopenNeededPools": {rows: 30_000, whole: []string{"ready", "published"}},      // only if pools are closed
@@ -200,7 +208,7 @@ const (
 
 // unexplained are the statements without a case, and why.
 var unexplained = map[string]string{
-	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertFirstEvents": insertsOnly,
+	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertLabels": insertsOnly, "InsertFirstEvents": insertsOnly,
 	"InsertSubmissions": insertsOnly, "InsertUsage": insertsOnly + ", and looks up the tree of each", "CheckWrite": insertsOnly,
 	"CopyTasks": insertsOnly, "CopySpecs": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly,
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "DepartedWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,

@@ -48,6 +48,10 @@ var filling = []string{
 	`insert into timer select now() + i * interval '1 second', (i << 24) / 1000 + i % 1000, 1, 1 from generate_series(1::bigint, 50000) y(i)`,
 	`insert into timer select now() - i * interval '1 second', (300::bigint << 24) + i, 1, 3 from generate_series(1, 300) y(i)`,
 	`insert into followup select 1, (i << 24) + 1, 0 from generate_series(1::bigint, 2000) y(i)`,
+	`insert into label select t, 'team', 't' || t % 3 from generate_series(1::bigint, 20000) x(t)`,
+	`insert into label select t, 'rare', 'r' || t from generate_series(100::bigint, 20000, 100) x(t)`,
+	`insert into copied select (t << 24) + i from generate_series(1::bigint, 100) x(t), generate_series(0, 999) y(i)`,
+	`update spec set original = 't100-7' where key >= 150::bigint << 24 and key < (150::bigint << 24) + 20`,
 	`insert into submission select 'key-' || i, i, '\x00'::bytea from generate_series(1, 20000) y(i)`,
 	`insert into model_usage select (t << 24) + i, 1, 'm' || m, 'USD', 'u' || t % 50, now() - (200 - t) * interval '1 hour', 1, 1, 1, 1, 1, 0
 		from generate_series(1::bigint, 200) x(t), generate_series(0, 999) y(i), generate_series(1, 2) z(m)`,

@@ -74,6 +74,17 @@ func (s *Store) TaskBelow(ctx context.Context, below, from dag.Key, n int) (k da
 	return k, err
 }
 
+// TreeBelow is the last of the n trees that [Store.Roots] looks at in the range; 0 when there are fewer.
+func (s *Store) TreeBelow(ctx context.Context, below, from dag.TreeKey, n int) (k dag.TreeKey, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, sql("TreeBelow"), below, from, n).Scan(&k)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
+	return k, err
+}
+
 // addOptions adds what the tasks were submitted with.
 func (s *Store) addOptions(ctx context.Context, list []*Shown) error {
 	byKey := make(map[dag.Key]*Shown, len(list))

@@ -61,7 +61,7 @@ func (s *Store) pageOf(ctx context.Context, f Filter, statement string, args ...
 }
 
 // lists are the statements that [Store.pageOf] runs.
-var lists = []string{"TasksUp", "TasksDown", "RootsDown", "Children"}
+var lists = []string{"TasksUp", "TasksDown", "RootsDown", "RootsOf", "CopiesDown", "Children"}
 
 // cutOff is a statement of a list whose rows the server cuts off at pageBytes, so that no more is sent. The first cut, by
 // stored sizes, reads no values, and bounds what the second one unpacks.
@@ -82,7 +82,7 @@ select * from sized where bytes <= %[4]d or number = 1`,
 func sizeBy(measure string) string {
 	of := func(value string) string { return strings.ReplaceAll(measure, "%s", value) }
 	sum := "0::bigint"
-	for _, column := range []string{"inputs", "params", "schemas", "custom", "result"} {
+	for _, column := range []string{"inputs", "params", "schemas", "custom", "result", "labels"} {
 		sum += " + coalesce(" + of("page."+column) + ", 0)"
 	}
 	return sum + fmt.Sprintf(` + case when page.started_at is not null and cardinality(page.deps) <= %d then coalesce((

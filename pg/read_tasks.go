@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,6 +44,9 @@ type Shown struct {
 	StartedAt  *time.Time
 	FinishedAt *time.Time
 	DueAt      *time.Time
+	Original   *string           // the task that it was copied from
+	HasCopy    bool              // it was copied
+	Labels     map[string]string // of a root; nil: none
 
 	Dependencies []ShownDependency      `db:"-"`
 	Results      []dag.DependencyResult `db:"-"` // of completed dependencies, once started
@@ -135,8 +140,10 @@ type Filter struct {
 	Name        string
 	Executor    string
 	UserID      string
-	AsSubmitted bool // with what each was submitted with, and without results among its inputs
-	Limit       int  // at least 1
+	Original    string            // copies of this task
+	Own         map[string]string // keys of their own that they have, with the texts of their values
+	AsSubmitted bool              // with what each was submitted with, and without results among its inputs
+	Limit       int               // at least 1
 	Offset      int
 }
 
@@ -146,6 +153,14 @@ func (f Filter) states() (out []int16) {
 		out = append(out, int16(st))
 	}
 	return out
+}
+
+// own are the keys and texts of Own; nil: all.
+func (f Filter) own() (keys, texts []string) {
+	for _, key := range slices.Sorted(maps.Keys(f.Own)) {
+		keys, texts = append(keys, key), append(texts, f.Own[key])
+	}
+	return keys, texts
 }
 
 // orNull is a value, or null when it is the zero one.
@@ -159,17 +174,41 @@ func orNull[T comparable](v T) any {
 
 // TreeTasks lists a tree's tasks in submission order, with keys in [from, end). User is not looked at.
 func (s *Store) TreeTasks(ctx context.Context, from, end dag.Key, f Filter) (Page, error) {
-	return s.pageOf(ctx, f, "TasksUp", from, end, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset)
+	keys, texts := f.own()
+	return s.pageOf(ctx, f, "TasksUp", from, end, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset, orNull(f.Original), keys, texts)
 }
 
 // Tasks lists tasks of all trees, newest tree first, with keys in [from, below). It looks at so many at most.
 func (s *Store) Tasks(ctx context.Context, below, from dag.Key, looks int, f Filter) (Page, error) {
-	return s.pageOf(ctx, f, "TasksDown", below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset, looks)
+	keys, texts := f.own()
+	return s.pageOf(ctx, f, "TasksDown", below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset, looks,
+		orNull(f.Original), keys, texts)
 }
 
 // Roots lists root tasks, newest first, of trees with keys in [from, below).
 func (s *Store) Roots(ctx context.Context, below, from dag.TreeKey, f Filter) (Page, error) {
-	return s.pageOf(ctx, f, "RootsDown", below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset)
+	keys, texts := f.own()
+	return s.pageOf(ctx, f, "RootsDown", below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset,
+		orNull(f.Original), keys, texts)
+}
+
+// LabelledRoots lists root tasks, newest first, of trees below a key that have the labels, in so many steps at most; see [Store.LabelledTrees].
+func (s *Store) LabelledRoots(ctx context.Context, below dag.TreeKey, labels map[string]string, steps int, f Filter) (page Page, at dag.TreeKey, err error) {
+	trees, at, err := s.labelled(ctx, orNewest(below), labels, f.Limit, steps)
+	if err != nil || len(trees) == 0 {
+		return page, at, err
+	}
+	keys, texts := f.own()
+	page, err = s.pageOf(ctx, f, "RootsOf", trees, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset,
+		orNull(f.Original), keys, texts)
+	return page, at, err
+}
+
+// Copies lists the copies of f.Original with keys in [from, below), newest first, or the roots among them.
+func (s *Store) Copies(ctx context.Context, below, from dag.Key, roots bool, f Filter) (Page, error) {
+	keys, texts := f.own()
+	return s.pageOf(ctx, f, "CopiesDown", f.Original, below, from, roots, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset,
+		keys, texts)
 }
 
 // Children lists the direct children of a task by priority, then submission order, after a place in that order (nil:
@@ -180,7 +219,9 @@ func (s *Store) Children(ctx context.Context, parent dag.Key, after *Shown, f Fi
 	if after != nil {
 		priority, key = int16(after.Priority), after.Key
 	}
-	return s.pageOf(ctx, f, "Children", first, end, parent.Index(), priority, key, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset)
+	keys, texts := f.own()
+	return s.pageOf(ctx, f, "Children", first, end, parent.Index(), priority, key, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset,
+		orNull(f.Original), keys, texts)
 }
 
 // shown runs a query over the view, for few tasks, and adds what the view has only by key. Results of dependencies are added for

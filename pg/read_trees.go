@@ -32,6 +32,7 @@ type Tree struct {
 	FinishedAt       *time.Time
 	// OnlyOptionalFailed: all that failed was optional to tasks that ran, and the rest completed. Lists don't tell.
 	OnlyOptionalFailed bool
+	Labels             map[string]string // nil: none
 }
 
 // Counts are the tree's figures as package dag wants them.
@@ -73,14 +74,19 @@ func (s *Store) TreeWithUsage(ctx context.Context, key dag.TreeKey) (t *Tree, us
 
 // Trees lists trees, newest first, below a key (0: from the newest); open: only those with an execution in progress.
 func (s *Store) Trees(ctx context.Context, below dag.TreeKey, userID string, open bool, limit int) ([]*Tree, error) {
-	if below == 0 {
-		below = math.MaxInt64
-	}
 	statement := "TreesDown"
 	if open {
 		statement = "OpenTreesDown"
 	}
-	return s.trees(ctx, statement, below, orNull(userID), limit)
+	return s.trees(ctx, statement, orNewest(below), orNull(userID), limit)
+}
+
+// orNewest is a key that a walk down begins below; 0: above all.
+func orNewest(below dag.TreeKey) dag.TreeKey {
+	if below == 0 {
+		return math.MaxInt64
+	}
+	return below
 }
 
 // trees runs a query that gives trees.

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -85,6 +87,7 @@ func (d *digester) addBytes(t *dag.Task) {
 	if len(t.Faults) > 0 { // what could not be read is not the same as what is not there
 		b = appendSized(b, "faulty")
 	}
+	b = appendLabels(b, t.Labels)
 	b = appendSized(b, d.policy)
 	d.digest.Write(b)
 	d.scratch = b
@@ -123,9 +126,18 @@ func (d *digester) addValues(t *dag.Task) {
 	if len(t.Faults) > 0 { // what could not be read is not the same as what is not there
 		b = appendSized(b, "faulty")
 	}
+	b = appendLabels(b, t.Labels)
 	b = appendSized(b, d.policy)
 	d.canonical.Write(b)
 	d.scratch = b
+}
+
+// appendLabels appends labels by their keys; no labels are nothing, as before there were any.
+func appendLabels(b []byte, labels map[string]string) []byte {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		b = appendSized(appendSized(appendSized(b, "label"), key), labels[key])
+	}
+	return b
 }
 
 var emptyObject = json.RawMessage("{}")

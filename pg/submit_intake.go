@@ -72,6 +72,7 @@ type intake struct {
 	digester    *digester // nil: not needed
 	intern      map[string]string
 	treeTimeout time.Duration
+	labels      map[string]string // of the root
 	levels      dag.Levels
 	level       dag.Level // that the tasks need
 	payloads    *payloads // nil: not to be shown
@@ -117,6 +118,9 @@ func (in *intake) add(t *dag.Task) (int, error) {
 	}
 	if t.TreeTimeout > 0 {
 		in.treeTimeout = t.TreeTimeout
+	}
+	if t.ParentRef == "" {
+		in.labels = t.Labels
 	}
 	in.level = max(in.level, in.levels.Needed(t))
 	in.tasks = append(in.tasks, head)

@@ -27,6 +27,7 @@ type treeRows struct {
 	pools                     []string // their ids, with commas
 	timers                    []dag.Timer
 	releases                  []dag.Key
+	labels                    labelRows
 }
 
 // add adds a tree's rows. It decides what the tree begins with: all its tasks held and no event, or a first execution.
@@ -38,6 +39,7 @@ func (r *treeRows) add(t *stagedTree) {
 	r.tasks, r.leaves = append(r.tasks, n), append(r.leaves, int32(t.leaves))
 	r.pools = append(r.pools, listOf(t.poolIDs))
 	r.uids = append(r.uids, pgtype.UUID{Bytes: t.uid, Valid: t.uid != uuid.Nil})
+	r.labels.add(t.tree, t.in.labels)
 	if t.sub.IdempotencyKey != "" {
 		r.idempotencyKeys, r.idempotencyTrees = append(r.idempotencyKeys, t.sub.IdempotencyKey), append(r.idempotencyTrees, int64(t.tree))
 		d := t.in.digests()
@@ -56,6 +58,7 @@ func (r *treeRows) add(t *stagedTree) {
 func (r *treeRows) queue(b *pgx.Batch) {
 	b.Queue(sql("InsertTrees"), r.keys, r.roots, r.rootIDs, r.names, r.users, r.timeouts, r.executions, r.tasks, r.leaves, r.held, r.unfinished,
 		r.uids, r.pools)
+	r.labels.queue(b)
 	if len(r.idempotencyKeys) > 0 {
 		b.Queue(sql("InsertSubmissions"), r.idempotencyKeys, r.idempotencyTrees, r.digests, r.canonical)
 	}

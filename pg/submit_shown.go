@@ -43,6 +43,8 @@ func (t *stagedTree) shown() iter.Seq[*Shown] {
 			}
 			if s.Parent >= 0 {
 				s.ParentID = &t.g.IDs[s.Parent]
+			} else {
+				s.Labels = t.in.labels
 			}
 			if _, ok := t.pools[head.pool]; ok {
 				s.Pool = head.pool

@@ -32,7 +32,7 @@ type Surface struct {
 	// Has are the methods of [coordinator.Service] that the surface promises, for one that speaks a protocol of others.
 	// nil: all but Lacks.
 	Has []string
-	// Lacks are methods that the surface has no call for; "cursor", "attempt", "roots" and "as submitted" stand for parameters that it does not take.
+	// Lacks are methods that the surface has no call for; "cursor", "attempt", "roots", "labels", "custom" and "as submitted" stand for parameters that it does not take.
 	Lacks []string
 	// Merges are kinds of faults that the surface tells as others.
 	Merges map[api.Kind]api.Kind
@@ -77,7 +77,7 @@ var scenarioCount atomic.Int64
 // scenarios' ids differ.
 func Run(t *testing.T, surface Surface, backend func(t testing.TB) Backend) {
 	surface.checkPromises(t)
-	for _, all := range []map[string]func(*site){submissions, generating, steering, reading, finding, watching, loggings, operating, cataloguing, demonstrating, using, faults} {
+	for _, all := range []map[string]func(*site){submissions, generating, steering, reading, finding, watching, loggings, operating, cataloguing, demonstrating, using, labelling, faults} {
 		for name, play := range all {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -126,7 +126,7 @@ func (s *site) lacks(method string) bool {
 }
 
 // parameters are what may stand in Lacks beside methods.
-var parameters = map[string]bool{"cursor": true, "attempt": true, "roots": true, "as submitted": true}
+var parameters = map[string]bool{"cursor": true, "attempt": true, "roots": true, "as submitted": true, "labels": true, "custom": true}
 
 // checkPromises: a surface speaks of methods that there are.
 func (s Surface) checkPromises(t *testing.T) {
@@ -297,11 +297,12 @@ type document struct {
 	Schemas      json.RawMessage `json:"schemas,omitempty"`
 	custom       json.RawMessage // keys that have no meaning, in an object
 
-	Retry           *docRetry  `json:"retry,omitempty"`
-	Timeout         float64    `json:"timeout,omitempty"` // seconds, as the next
-	ScheduleToStart float64    `json:"schedule_to_start,omitempty"`
-	NotBefore       *time.Time `json:"not_before,omitempty"`
-	OnLost          string     `json:"on_lost,omitempty"`
+	Retry           *docRetry         `json:"retry,omitempty"`
+	Timeout         float64           `json:"timeout,omitempty"` // seconds, as the next
+	ScheduleToStart float64           `json:"schedule_to_start,omitempty"`
+	NotBefore       *time.Time        `json:"not_before,omitempty"`
+	OnLost          string            `json:"on_lost,omitempty"`
+	Labels          map[string]string `json:"labels,omitempty"`
 }
 
 type docRetry struct {
@@ -335,7 +336,7 @@ func Document(tasks []*dag.Task, userID string) []byte {
 	docs := make([]document, len(tasks))
 	for i, t := range tasks {
 		docs[i] = document{ID: t.ID, Name: t.Name, ParentID: t.ParentRef, UserID: t.UserID, Priority: t.Priority, Inputs: t.Inputs, Schemas: t.Schemas,
-			Timeout: t.Timeout.Seconds(), ScheduleToStart: t.ScheduleToStart.Seconds(), custom: t.Custom}
+			Timeout: t.Timeout.Seconds(), ScheduleToStart: t.ScheduleToStart.Seconds(), Labels: t.Labels, custom: t.Custom}
 		docs[i].policy(t)
 		if docs[i].UserID == "" {
 			docs[i].UserID = userID

@@ -7,8 +7,10 @@ package apitest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -98,12 +100,22 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 	if len(opts.IdempotencyKey) > 255 {
 		return nil, &coordinator.InvalidArgumentError{Field: "idempotency_key", Reason: "must be at most 255 characters of UTF-8 without NUL"}
 	}
+	if err := (coordinator.TreeFilter{Labels: opts.Labels}).Check(); err != nil {
+		return nil, err
+	}
 	builder := dag.NewBuilder(dag.Limits{}, uuid.NewString)
 	var given []*dag.Task
 	warnings := &treedoc.Warnings{}
 	for t, err := range warnings.See(tasks) {
 		if err != nil {
 			return nil, err
+		}
+		if t.ParentRef == "" && len(opts.Labels) > 0 {
+			t.Labels = maps.Clone(t.Labels)
+			if t.Labels == nil {
+				t.Labels = map[string]string{}
+			}
+			maps.Copy(t.Labels, opts.Labels)
 		}
 		if _, err := builder.Add(t); err != nil {
 			return nil, err
@@ -167,14 +179,14 @@ func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.Su
 	key := dag.TreeKey(len(s.trees) + 1)
 	at := time.Now()
 	root := given[graph.Root]
-	tr := &tree{status: coordinator.TreeStatus{Key: key, ID: ids[graph.Root], Name: root.Name, UserID: user, CreatedAt: at}}
+	tr := &tree{status: coordinator.TreeStatus{Key: key, ID: ids[graph.Root], Name: root.Name, UserID: user, CreatedAt: at, Labels: root.Labels}}
 	sub.TreeID = tr.status.ID
 	for i, g := range given {
 		t := &task{tree: tr, Task: coordinator.Task{
 			Key: key.Key(i), ID: ids[i], Ref: graph.Refs[i], TreeID: sub.TreeID, UserID: user, Name: g.Name, Priority: g.Priority,
 			Inputs: g.Inputs, Params: g.Params, Schemas: g.Schemas, Custom: g.Custom,
 			Executor: g.Executor, Pool: g.QueueName(), HasChildren: !graph.Leaf[i], Repeatable: g.Repeatable, CreatedAt: at, UpdatedAt: at,
-			Options: optionsOf(g, opts),
+			Labels: g.Labels, Options: optionsOf(g, opts),
 		}}
 		if p := graph.Parent[i]; p >= 0 {
 			t.ParentID = ids[p]
@@ -325,7 +337,26 @@ func selects(f coordinator.TaskFilter, t *task) bool {
 	created := t.tree.status.CreatedAt
 	return (f.ParentID == "" || t.ParentID == f.ParentID) && (f.UserID == "" || t.UserID == f.UserID) && (f.Name == "" || t.Name == f.Name) &&
 		(f.Status == "" || t.State.Status() == f.Status) && (f.States == 0 || f.States.Has(t.State)) && (f.Executor == "" || t.Executor == f.Executor) &&
-		(!f.RootOnly || t.ParentID == "") && within(created, f.Since, f.Before)
+		(!f.RootOnly || t.ParentID == "") && coordinator.Labelled(t.tree.status.Labels, f.Labels) && (f.OriginalID == "" || t.OriginalID == f.OriginalID) &&
+		hasOwn(t.Custom, f.Custom) && within(created, f.Since, f.Before)
+}
+
+// hasOwn reports whether own keys have the texts.
+func hasOwn(custom json.RawMessage, texts map[string]string) bool {
+	var own map[string]json.RawMessage
+	if len(texts) > 0 && json.Unmarshal(custom, &own) != nil {
+		return false
+	}
+	for key, want := range texts {
+		got := string(own[key])
+		if s, err := strconv.Unquote(got); err == nil {
+			got = s
+		}
+		if got != want || got == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // within reports whether a time is not before since, and before the other; zero ones are no bounds.
@@ -396,11 +427,14 @@ func (s *Service) Trees(_ context.Context, f coordinator.TreeFilter) (coordinato
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var page coordinator.Page[*coordinator.TreeStatus]
+	if err := f.Check(); err != nil {
+		return page, err
+	}
 	var all []*coordinator.TreeStatus
 	for _, tr := range slices.Backward(s.trees) {
 		shown := tr.show()
 		if f.UserID != "" && shown.UserID != f.UserID || f.Status != "" && shown.Status != f.Status ||
-			f.Running && shown.Unfinished == 0 || f.Name != "" && shown.Name != f.Name || !within(shown.CreatedAt, f.Since, f.Before) {
+			f.Running && shown.Unfinished == 0 || f.Name != "" && shown.Name != f.Name || !coordinator.Labelled(shown.Labels, f.Labels) || !within(shown.CreatedAt, f.Since, f.Before) {
 			continue
 		}
 		all = append(all, shown)

@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 			return &remote{c: c}
 		},
 		Fault: faultOf,
-		Lacks: []string{"Running", "roots"}, // of roots there are trees
+		Lacks: []string{"Running"},
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
 }
 
@@ -82,6 +82,9 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 	}
 	if w := opts.Webhook; w != nil {
 		options = append(options, client.WithWebhook(client.Webhook(*w)))
+	}
+	if opts.Labels != nil {
+		options = append(options, client.WithLabels(opts.Labels))
 	}
 	got, err := r.c.SubmitJSON(ctx, bytes.NewReader(apitest.Document(given, "")), options...)
 	if err != nil {
@@ -261,7 +264,7 @@ func taskOf(t *client.Task) *coordinator.Task {
 		State:  named(t.State, dag.Held, dag.Waiting, dag.Delayed, dag.Ready, dag.Running, dag.Blocked, dag.Completed, dag.Failed, dag.Cancelled),
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt,
 		Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, OriginalID: t.OriginalID, HasCopy: t.HasCopy, HasChildren: t.HasChildren,
-		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Usage: usageOf(t.Usage)}
+		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Usage: usageOf(t.Usage), Labels: t.Labels}
 	if o := t.Options; o != nil {
 		out.Options = coordinator.TaskOptions{TreeTimeout: o.TreeTimeout, Policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: o.Retry.MaxAttempts,
 			Backoff: dag.Backoff(o.Retry.Backoff), InitialDelay: o.Retry.InitialDelay, MaxDelay: o.Retry.MaxDelay},
@@ -286,7 +289,8 @@ func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error)
 
 func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
 	filter := client.TaskFilter{TreeOf: f.TreeOf, ParentID: f.ParentID, UserID: f.UserID, Name: f.Name, Executor: f.Executor, OriginalID: f.OriginalID, Custom: f.Custom,
-		Since: f.Since, Before: f.Before, AsSubmitted: f.AsSubmitted, PageSize: f.Limit, Cursor: f.Cursor}
+		Since: f.Since, Before: f.Before, AsSubmitted: f.AsSubmitted, Labels: f.Labels, RootOnly: f.RootOnly, Offset: f.Offset,
+		PageSize: f.Limit, Cursor: f.Cursor}
 	set(&filter.Status, f.Status)
 	for _, state := range f.States.States() {
 		filter.State = client.State(state.String())
@@ -307,7 +311,7 @@ func set[T ~string](field *T, status dag.Status) { *field = T(status) }
 
 func treeOf(t *client.Tree) *coordinator.TreeStatus {
 	return &coordinator.TreeStatus{ID: t.ID, Name: t.Name, UserID: t.UserID, Status: dag.Status(t.Status), Progress: t.Progress,
-		Tasks: t.Tasks, Unfinished: t.Unfinished, Sequence: t.Sequence, Usage: usageOf(t.Usage)}
+		Tasks: t.Tasks, Unfinished: t.Unfinished, Labels: t.Labels, Sequence: t.Sequence, Usage: usageOf(t.Usage)}
 }
 
 // usageOf leaves out of how many calls the cost is not known: the client says only whether there are any.
@@ -358,7 +362,7 @@ func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, 
 }
 
 func (r *remote) Trees(ctx context.Context, f coordinator.TreeFilter) (page coordinator.Page[*coordinator.TreeStatus], err error) {
-	filter := client.TreeFilter{UserID: f.UserID, Name: f.Name, Since: f.Since, Before: f.Before, Running: f.Running, PageSize: f.Limit, Cursor: f.Cursor}
+	filter := client.TreeFilter{UserID: f.UserID, Name: f.Name, Since: f.Since, Before: f.Before, Running: f.Running, Labels: f.Labels, PageSize: f.Limit, Cursor: f.Cursor}
 	set(&filter.Status, f.Status)
 	got, err := r.c.TreesPage(ctx, filter)
 	if err != nil {

@@ -37,7 +37,7 @@ func taskOf(t *coordinator.Task) *pb.Task {
 		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
 		OriginalTaskId: t.OriginalID, HasCopy: t.HasCopy,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), UpdatedAt: stamp(t.UpdatedAt),
-		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt), Usage: usageOf(t.Usage),
+		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt), Usage: usageOf(t.Usage), Labels: t.Labels,
 	}
 	if o := t.Options; o != (coordinator.TaskOptions{}) {
 		out.Options = optionsOf(o)
@@ -82,7 +82,7 @@ func treeOf(t *coordinator.TreeStatus) *pb.Tree {
 		Completed: int64(t.Completed), Failed: int64(t.Failed), Cancelled: int64(t.Cancelled),
 		Blocked: int64(t.Blocked), Held: int64(t.Held), Sequence: t.Sequence,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), FinishedAt: stamp(t.FinishedAt),
-		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage),
+		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage), Labels: t.Labels,
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 
 func (h *handler) ListTasks(ctx context.Context, r *pb.ListTasksRequest) (*pb.ListTasksResponse, error) {
 	f := coordinator.TaskFilter{TreeOf: r.TreeId, ParentID: r.ParentId, UserID: r.UserId, Name: r.Name, Executor: r.Executor,
-		Since: timeOf(r.Since), Before: timeOf(r.Before), AsSubmitted: r.AsSubmitted, OriginalID: r.OriginalTaskId, Custom: r.Custom,
+		Since: timeOf(r.Since), Before: timeOf(r.Before), AsSubmitted: r.AsSubmitted, OriginalID: r.OriginalTaskId, Custom: r.Custom, RootOnly: r.RootOnly, Labels: r.Labels, Offset: int(r.Offset),
 		Limit: int(r.Limit), Cursor: r.Cursor}
 	var err error
 	if f.Status, err = statusParameter(r.Status); err != nil {
@@ -34,7 +34,7 @@ func (h *handler) ListTasks(ctx context.Context, r *pb.ListTasksRequest) (*pb.Li
 }
 
 func (h *handler) ListTrees(ctx context.Context, r *pb.ListTreesRequest) (*pb.ListTreesResponse, error) {
-	f := coordinator.TreeFilter{UserID: r.UserId, Name: r.Name, Since: timeOf(r.Since), Before: timeOf(r.Before), Running: r.Running,
+	f := coordinator.TreeFilter{UserID: r.UserId, Name: r.Name, Since: timeOf(r.Since), Before: timeOf(r.Before), Running: r.Running, Labels: r.Labels,
 		Limit: int(r.Limit), Cursor: r.Cursor}
 	var err error
 	if f.Status, err = statusParameter(r.Status); err != nil {

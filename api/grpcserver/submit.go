@@ -183,7 +183,7 @@ func (h *handler) newTasks(first *pb.SubmitRequest, in *inbox) iter.Seq2[*dag.Ta
 
 func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
 	opts := coordinator.SubmitOptions{IdempotencyKey: o.GetIdempotencyKey(), UserID: o.GetUserId(), Hold: o.GetHold(), Demo: o.GetDemo(),
-		RequireExisting: o.GetRequireExisting()}
+		RequireExisting: o.GetRequireExisting(), Labels: o.GetLabels()}
 	for _, text := range []struct{ field, value string }{{"idempotency_key", opts.IdempotencyKey}, {"user_id", opts.UserID}} {
 		if utf8.RuneCountInString(text.value) > 255 {
 			return opts, api.InvalidParameter("options."+text.field, text.field+" must be at most 255 characters long")
@@ -225,7 +225,7 @@ func (h *handler) newTask(index int, t *pb.NewTask, faults *dag.InvalidTreeError
 	out := &dag.Task{
 		ID: t.Id, Name: t.Name, ParentRef: t.ParentId, UserID: t.UserId, Pool: t.Pool,
 		Inputs: r.object("inputs", t.Inputs), Params: r.object("params", t.Params), Schemas: r.object("schemas", t.Schemas),
-		Custom:  r.object("custom", t.Custom),
+		Custom: r.object("custom", t.Custom), Labels: t.Labels,
 		Timeout: r.duration("timeout", t.Timeout), ScheduleToStart: r.duration("schedule_to_start", t.ScheduleToStart),
 		Repeatable: t.GetRepeatable(),
 		Retry: dag.RetryPolicy{

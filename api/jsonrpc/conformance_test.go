@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 		},
 		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
 		Has:    []string{"Submit", "Generate", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor", "Usage"},
-		Lacks:  []string{"as submitted"},
+		Lacks:  []string{"as submitted", "custom"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
 }
@@ -242,8 +242,9 @@ type shown struct {
 	Dependencies []coordinator.Dependency
 	TreeStatus   dag.Status `json:"tree_status"`
 	TreeProgress float64    `json:"tree_progress"`
-	Usage        *usage     `json:"usage"`
-	TreeUsage    *usage     `json:"tree_usage"`
+	Labels       map[string]string
+	Usage        *usage `json:"usage"`
+	TreeUsage    *usage `json:"tree_usage"`
 }
 
 // usage is usage as the dialect tells it.
@@ -324,7 +325,7 @@ var states = map[dag.Status]dag.State{
 func (t *shown) task() *coordinator.Task {
 	return &coordinator.Task{ID: t.ID, Ref: t.Ref, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, State: states[t.Status], Priority: t.Priority,
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt, Dependencies: t.Dependencies,
-		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Usage: t.Usage.told()}
+		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Labels: t.Labels, Usage: t.Usage.told()}
 }
 
 func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error) {
@@ -341,7 +342,7 @@ func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error)
 func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
 	var out []*shown
 	params := map[string]any{"cursor": f.Cursor, "root_id": f.TreeOf, "parent_id": f.ParentID, "status": f.Status, "user_id": f.UserID, "name": f.Name,
-		"executor": f.Executor, "root_only": f.RootOnly}
+		"executor": f.Executor, "root_only": f.RootOnly, "labels": f.Labels}
 	for _, state := range f.States.States() {
 		params["state"] = state.String()
 	}

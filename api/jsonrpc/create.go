@@ -51,7 +51,7 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 	if err != nil {
 		shown = &coordinator.Task{
 			ID: sub.TreeID, TreeID: sub.TreeID, Name: root.Name, UserID: root.UserID, Priority: root.Priority,
-			Inputs: root.Inputs, Params: root.Params, Schemas: root.Schemas, Custom: root.Custom,
+			Inputs: root.Inputs, Params: root.Params, Schemas: root.Schemas, Custom: root.Custom, Labels: root.Labels,
 			Executor: root.Executor, Pool: root.QueueName(), HasChildren: sub.Tasks > 1,
 		}
 	}

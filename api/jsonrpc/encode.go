@@ -2,6 +2,8 @@ package jsonrpc
 
 import (
 	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -47,6 +49,18 @@ func (t *task) append(b []byte) []byte {
 	}
 	if t.TreeProgress != nil {
 		b = t.TreeProgress.append(append(b, `,"tree_progress":`...))
+	}
+	if len(t.Labels) > 0 {
+		b = appendLabels(append(b, `,"labels":`...), t.Labels)
+	}
+	return append(b, '}')
+}
+
+// appendLabels appends them by their keys.
+func appendLabels(b []byte, labels map[string]string) []byte {
+	b = append(b, '{')
+	for i, key := range slices.Sorted(maps.Keys(labels)) {
+		b = appendText(append(appendText(comma(b, i), key), ':'), labels[key])
 	}
 	return append(b, '}')
 }

@@ -85,6 +85,29 @@ func (p *params) checkText(name, s string) {
 	}
 }
 
+// texts is a parameter that is an object of strings; nil when absent.
+func (p *params) texts(name string) map[string]string {
+	value := p.values[name]
+	if isNull(value) {
+		return nil
+	}
+	if kind(value) != '{' {
+		p.refuse(name, "an object of strings")
+		return nil
+	}
+	out := map[string]string{}
+	for quoted, value := range members(value) {
+		key := p.unquote(name, quoted)
+		if _, twice := out[key]; twice || kind(value) != '"' {
+			p.refuse(name, "an object of strings, each key once")
+			return nil
+		}
+		out[key] = p.unquote(name, value)
+		p.checkText(name, key+out[key])
+	}
+	return out
+}
+
 // first is the first of the aliases that is given and not empty.
 func (p *params) first(names ...string) string {
 	for _, name := range names {

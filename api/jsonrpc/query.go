@@ -91,10 +91,13 @@ func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (j
 		Limit:    p.number("limit", 100, 1, pageSize),
 		Offset:   p.number("offset", 0, 0, 1<<31-1),
 		Cursor:   p.text("cursor"),
+
+		OriginalID: p.text("original_task_id"),
+		Labels:     p.texts("labels"),
 	}
 	state := p.text("state")
 	// Children, trees, and tasks by what they do are not asked for when nothing but roots is meant; the default is for all else.
-	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "" && f.Executor == "" && state == "")
+	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "" && f.Executor == "" && f.OriginalID == "" && state == "")
 	if status := p.text("status"); status != "" {
 		var ok bool
 		if f.Status, ok = dag.ParseStatus(status); !ok {
@@ -108,12 +111,8 @@ func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (j
 		}
 		f.States = one.Set()
 	}
-	original := p.text("original_task_id")
 	if p.err != nil {
 		return nil, p.err
-	}
-	if original != "" { // no task is a copy
-		return json.RawMessage("[]"), nil
 	}
 	return h.page(ctx, x, f)
 }

@@ -15,7 +15,7 @@ func (h *Handler) runningList(ctx context.Context, x *exchange, raw json.RawMess
 		return nil, err
 	}
 	limit := p.number("limit", 100, 1, pageSize)
-	f := coordinator.TreeFilter{Running: true, UserID: p.text("user_id"), Cursor: p.text("cursor")}
+	f := coordinator.TreeFilter{Running: true, UserID: p.text("user_id"), Cursor: p.text("cursor"), Labels: p.texts("labels")}
 	if p.err != nil {
 		return nil, p.err
 	}

@@ -35,15 +35,16 @@ type task struct {
 	OriginalTaskID *string         `json:"original_task_id"`
 	HasCopy        bool            `json:"has_copy"`
 
-	Ref           string     `json:"ref"` // what its submission calls it, under which its result gets into inputs
-	OriginType    string     `json:"origin_type"`
-	HasReferences bool       `json:"has_references"` // the value of HasCopy (spec 12.2)
-	Executor      *string    `json:"executor"`       // null: a group
-	Pool          *string    `json:"pool"`
-	Attempt       int        `json:"attempt"`
-	BlockedBy     []string   `json:"blocked_by"`
-	TreeStatus    dag.Status `json:"tree_status,omitempty"` // of roots, where it is told (spec 3.9)
-	TreeProgress  *fraction  `json:"tree_progress,omitempty"`
+	Ref           string            `json:"ref"` // what its submission calls it, under which its result gets into inputs
+	OriginType    string            `json:"origin_type"`
+	HasReferences bool              `json:"has_references"` // the value of HasCopy (spec 12.2)
+	Executor      *string           `json:"executor"`       // null: a group
+	Pool          *string           `json:"pool"`
+	Attempt       int               `json:"attempt"`
+	BlockedBy     []string          `json:"blocked_by"`
+	TreeStatus    dag.Status        `json:"tree_status,omitempty"` // of roots, where it is told (spec 3.9)
+	TreeProgress  *fraction         `json:"tree_progress,omitempty"`
+	Labels        map[string]string `json:"labels,omitempty"` // of roots
 }
 
 // reserved are the keys that custom ones can't take: those of task and what a node of a tree has besides.
@@ -53,7 +54,7 @@ var reserved = map[string]bool{
 	"progress": true, "created_at": true, "started_at": true, "updated_at": true, "completed_at": true,
 	"has_children": true, "original_task_id": true, "has_copy": true,
 	"ref": true, "origin_type": true, "has_references": true, "executor": true, "pool": true, "attempt": true, "blocked_by": true,
-	"tree_status": true, "tree_progress": true, "tree_usage": true, "children": true, "children_omitted": true, "id_map": true, "warnings": true,
+	"tree_status": true, "tree_progress": true, "tree_usage": true, "labels": true, "children": true, "children_omitted": true, "id_map": true, "warnings": true,
 }
 
 type dependency struct {
@@ -75,8 +76,11 @@ func taskOf(t *coordinator.Task, tree *coordinator.TreeStatus) task {
 		UpdatedAt: timeOf(&t.UpdatedAt), CompletedAt: timeOf(&t.CompletedAt),
 		HasChildren: t.HasChildren,
 		Ref:         t.Ref,
-		OriginType:  "create",
-		Executor:    nullable(&t.Executor), Pool: nullable(&t.Pool), Attempt: t.Attempt, BlockedBy: t.BlockedBy,
+		OriginType:  "create", OriginalTaskID: nullable(&t.OriginalID), HasCopy: t.HasCopy, HasReferences: t.HasCopy, Labels: t.Labels,
+		Executor: nullable(&t.Executor), Pool: nullable(&t.Pool), Attempt: t.Attempt, BlockedBy: t.BlockedBy,
+	}
+	if t.OriginalID != "" {
+		out.OriginType = "copy"
 	}
 	if out.BlockedBy == nil {
 		out.BlockedBy = []string{}

@@ -32,7 +32,7 @@ func clientCommands() []*cobra.Command {
 		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
 		updateCommand(), deleteCommand(), copyCommand(),
 		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
-		usageCommand(), contextCommand(),
+		usageCommand(), contextCommand(), tasksCommand(), runFlowGroup(),
 	}
 }
 

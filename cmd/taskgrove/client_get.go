@@ -91,6 +91,7 @@ func writeTask(w io.Writer, t *client.Task, tree *client.Tree, now time.Time) {
 	}
 	line("status", describe(t))
 	line("tree", treeLine(t, tree, now))
+	line("labels", labelText(t.Labels))
 	line("executor", t.Executor)
 	line("pool", t.Pool)
 	line("worker", t.Worker)

@@ -18,10 +18,11 @@ type selection struct {
 	since, before                                     timeFlag
 	limit                                             int
 	running, tasks                                    bool
+	labels                                            labelFlag
 }
 
 func listCommand() *cobra.Command {
-	var sel selection
+	sel := selection{labels: labelFlag{selects: true}}
 	cmd := clientCommand("list", "List trees, newest first",
 		"Lists trees, or with --tasks, --tree, --state or --executor tasks, newest first; those of one tree in the order in which they\n"+
 			"were submitted. Ids are short, as \"get\" takes them; -o wide shows them whole, and more. With -o json: one JSON object a line.\n"+
@@ -62,6 +63,7 @@ func (sel *selection) bind(cmd *cobra.Command) {
 	f.Var(&sel.since, "since", "created since then: a time, or a duration before now, such as 24h or 7d")
 	f.Var(&sel.before, "before", "created before then, as --since")
 	f.BoolVar(&sel.running, "running", false, "only trees with an execution in progress")
+	f.VarP(&sel.labels, "selector", "l", "trees with all these labels; a key alone stands for any value")
 	f.BoolVar(&sel.tasks, "tasks", false, "tasks instead of trees")
 	mustComplete(cmd, "tree", completeTasks(1))
 	words := func(words []string) cobra.CompletionFunc {
@@ -94,6 +96,8 @@ func (sel *selection) check() error {
 	switch {
 	case sel.tasks && sel.running:
 		return usage("--running: selects trees, not tasks; --state running selects tasks that run")
+	case sel.tasks && sel.labels.labels != nil:
+		return usage("--selector: selects trees, not tasks")
 	case sel.tree != "" && (sel.user != "" || sel.since.text != "" || sel.before.text != ""):
 		return usage("--tree: is one tree, so that --user, --since and --before have nothing to select")
 	}
@@ -102,7 +106,7 @@ func (sel *selection) check() error {
 
 // selects reports whether not all trees or tasks are asked for.
 func (sel *selection) selects() bool {
-	return sel.user+sel.status+sel.state+sel.name+sel.executor+sel.tree+sel.since.text+sel.before.text != "" || sel.running
+	return sel.user+sel.status+sel.state+sel.name+sel.executor+sel.tree+sel.since.text+sel.before.text != "" || sel.running || sel.labels.labels != nil
 }
 
 // tasks is a listing of the tasks that are selected.
@@ -131,10 +135,10 @@ func (s *session) tasks(ctx context.Context, sel selection) (out listing[*client
 
 // trees is a listing of the trees that are selected.
 func (s *session) trees(ctx context.Context, sel selection) listing[*client.Tree] {
-	f := client.TreeFilter{UserID: sel.user, Status: client.Status(sel.status), Name: sel.name, Since: sel.since.at, Before: sel.before.at, Running: sel.running}
+	f := client.TreeFilter{UserID: sel.user, Status: client.Status(sel.status), Name: sel.name, Since: sel.since.at, Before: sel.before.at, Running: sel.running, Labels: sel.labels.labels}
 	now := time.Now()
 	return listing[*client.Tree]{
-		what: "tree", header: []string{"ID", "NAME", "STATUS", "PROGRESS", "DONE", "AGE", "TOOK"}, wide: []string{"USER", "CREATED"},
+		what: "tree", header: []string{"ID", "NAME", "STATUS", "PROGRESS", "DONE", "AGE", "TOOK"}, wide: []string{"USER", "CREATED", "LABELS"},
 		page: func(cursor string, limit int) (*client.Page[*client.Tree], error) {
 			f.Cursor, f.PageSize = cursor, limit
 			return s.TreesPage(ctx, f)
@@ -142,7 +146,7 @@ func (s *session) trees(ctx context.Context, sel selection) listing[*client.Tree
 		id: func(t *client.Tree) string { return t.ID },
 		row: func(t *client.Tree, id string) string {
 			return s.row([]string{id, oneLine(t.Name), string(t.Status), fmt.Sprintf("%.0f%%", 100*t.Progress), fmt.Sprintf("%d/%d", t.Completed, t.Tasks),
-				age(t.CreatedAt, now), took(t.StartedAt, t.FinishedAt, now)}, oneLine(t.UserID), shownTime(t.CreatedAt))
+				age(t.CreatedAt, now), took(t.StartedAt, t.FinishedAt, now)}, oneLine(t.UserID), shownTime(t.CreatedAt), oneLine(labelText(t.Labels)))
 		},
 	}
 }

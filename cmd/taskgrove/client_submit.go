@@ -57,6 +57,7 @@ func submitCommand() *cobra.Command {
 	var hold, demo, allowUnknown bool
 	var timeout time.Duration
 	var llm llmKey
+	var labels labelFlag
 	cmd := clientCommand("submit FILE|-", "Submit a tree of tasks",
 		"Submits a tree, in JSON or YAML: a list of tasks, {\"tasks\": [...]}, or one task. Prints the tree's id.\n"+
 			"Nothing is stored unless the whole tree is valid.",
@@ -80,6 +81,9 @@ func submitCommand() *cobra.Command {
 			}
 			if demo {
 				options = append(options, client.WithDemo())
+			}
+			if labels.labels != nil {
+				options = append(options, client.WithLabels(labels.labels))
 			}
 			secret, err := llm.read()
 			if err != nil {
@@ -113,6 +117,7 @@ func submitCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&allowUnknown, "allow-unknown", false, "submit a tree with keys that have no effect and are nearly one that has, too")
 	cmd.Flags().BoolVar(&demo, "use-demo", false, demoHelp)
 	llm.bind(cmd)
+	cmd.Flags().VarP(&labels, "label", "l", "give the tree a label, besides those of its root; may be repeated")
 	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m; 0: what the root's tree_timeout says")
 	return cmd

@@ -50,6 +50,7 @@ const (
 	keyNotBefore
 	keyOnLost
 	keyRepeatable
+	keyLabels
 	keyStored // the first of those that the engine writes, numbered from here on
 )
 
@@ -136,6 +137,11 @@ var taskKeys = []Key{
 		Name: "user_id", number: keyUser, Default: "the submission's", Example: `"ann"`,
 		Shape:  Shape{Type: "string", MaxLength: dag.DefaultLimits.IDChars, Pattern: noControls},
 		Effect: "Who owns the task. All tasks of a tree have the same owner.",
+	}, {
+		Name: "labels", number: keyLabels, Default: "none", Example: `{"team": "data", "example.org/env": "prod"}`, Meant: words("label"),
+		Shape: Shape{Type: "object", Values: &labelValue},
+		Effect: fmt.Sprintf("Of the root only: texts that the tree is found by, up to %d. A key is 1 to %d letters, digits, `-`, `_` and `.`, after a DNS name and a slash if you like; a value up to %d characters, without commas. All together %d bytes.",
+			dag.MaxLabels, dag.MaxLabelName, dag.MaxLabelValueChars, dag.MaxLabelBytes),
 	},
 }
 

@@ -13,6 +13,7 @@ type Shape struct {
 	OrZero               bool   // 0 is allowed below Minimum, too
 	Items                *Shape // of an array, besides objects with the key's keys
 	Closed               bool   // the object may have no key but those listed
+	Values               *Shape // of the object, under keys that are the user's
 }
 
 const (
@@ -31,6 +32,9 @@ var (
 
 // reference is an id, or a name in place of one.
 var reference = Shape{Type: "string", MinLength: 1, MaxLength: dag.DefaultLimits.IDChars, Pattern: noNUL}
+
+// labelValue is the value of a label.
+var labelValue = Shape{Type: "string", MaxLength: dag.MaxLabelValueChars}
 
 // words are the types, for the reference page.
 func (s Shape) words() string {
@@ -89,6 +93,9 @@ func (s Shape) schema(keys []Key, nullable bool) map[string]any {
 	case "object":
 		for k, v := range objectSchema(keys, s.Closed) {
 			out[k] = v
+		}
+		if s.Values != nil {
+			out["additionalProperties"] = s.Values.schema(nil, false)
 		}
 	}
 	return out

@@ -173,6 +173,8 @@ func (d *decoder) known(k key, v part) (err error) {
 		t.OnLost, err = onLost("on_lost", v)
 	case keyRepeatable:
 		t.Repeatable, err = boolean("repeatable", v)
+	case keyLabels:
+		return d.labels(v)
 	}
 	return err
 }
@@ -361,6 +363,33 @@ func (o *once) key(quoted []byte, known ...string) (string, error) {
 		return k, nil
 	}
 	return "", nil
+}
+
+// labels reads an object of texts; what they may be, [dag.Builder] checks.
+func (d *decoder) labels(v part) error {
+	if v.raw[0] != '{' {
+		return wrong("labels", "must be an object")
+	}
+	labels := map[string]string{}
+	s := scanner{text: v.raw}
+	err := s.object(func(key []byte, v part) (err error) {
+		name, value := unescape(key), ""
+		if value, err = text("labels."+Short(name), v); err != nil {
+			return d.note(err)
+		}
+		if _, twice := labels[name]; twice {
+			return d.note(wrong("labels."+Short(name), "must not be there twice"))
+		}
+		if len(labels) > dag.MaxLabels {
+			return nil
+		}
+		labels[name] = value
+		return nil
+	})
+	if len(labels) > 0 {
+		d.task.Labels = labels
+	}
+	return err
 }
 
 // retry reads a policy (spec 12.5). Unlike elsewhere a key that it does not know is a fault.

@@ -39,7 +39,7 @@ func warned(t *testing.T, text string) (all []string) {
 func TestWarnings(t *testing.T) {
 	for text, want := range map[string][]string{
 		// keys that are right, or another's
-		`{"name":"a","project_id":1,"labels":{"dependecies":1},"owner":"x","tags":[],"description":"","tool":1}`:                                                           nil,
+		`{"name":"a","project_id":1,"meta":{"dependecies":1},"owner":"x","tags":[],"description":"","tool":1}`:                                                             nil,
 		`{"name":"a","status":"completed","result":{"a":1},"schemas":{"method":"noop_executor"},"executor":"noop_executor","attempt":1,"blocked_by":[],"tree_status":"x"}`: nil,
 		`[{"name":"a","schemas":{"method":"m","type":"t","input_schema":{},"output_schema":{},"model":1,"works":1,"mine":1},"params":{"executor_id":"m","name":"x"}}]`:     nil,
 		`{"name":"a","dependencies":[{"id":"b","note":"x"}],"retry":{"max_attempts":1}}`:                                                                                   nil,

@@ -33,6 +33,10 @@ select low from halves where low >= high
 -- The last of the $3 tasks that a walk down the keys in [$2, $1) looks at; no row: there are fewer.
 select key from task where key < $1 and key >= $2 order by key desc offset $3 - 1 limit 1
 
+-- name: TreeBelow
+-- As TaskBelow, of trees.
+select key from tree where key < $1 and key >= $2 order by key desc offset $3 - 1 limit 1
+
 -- name: OptionsOf
 -- What the tasks $1 were submitted with, besides what they show; the timeout of a tree with its root.
 select s.key, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms, s.schedule_to_start_ms, s.not_before, s.on_lost,

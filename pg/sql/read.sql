@@ -2,45 +2,70 @@
 select key from spec where id = $1
 
 -- name: TaskByID
-select * from shown_task where id = $1
+select * from shown_row where id = $1
 
 -- name: TasksUp
 -- Tasks of the keys in [$1, $2), oldest first: a tree's, in submission order. $3 states or null, $4 name or null, $5 executor or
--- null. A walk as TasksDown.
+-- null, $8 original or null, $9 own keys or null, $10 their values. A walk as TasksDown.
 select v.* from (
   select t.key from (select key from task where key >= $1 and key < $2 and ($3::smallint[] is null or state = any($3)) order by key offset 0) t
   cross join lateral (
-    select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) offset 0) s) k
-cross join lateral (select * from shown_task t where t.key = k.key offset 0) v
+    select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($8::text is null or original = $8) offset 0) s
+  where $9::text[] is null or has_own(t.key, $9, $10)) k
+cross join lateral (select * from shown_row t where t.key = k.key offset 0) v
 order by k.key limit $6 offset $7
 
 -- name: TasksDown
--- Tasks of the keys in [$2, $1), newest tree first. $3 states or null, $4 name or null, $5 executor or null, $6 user or null. A walk
--- down the key that looks each task up, whatever the planner thinks of the tables' sizes (offset 0): the limit ends it, or the
+-- Tasks of the keys in [$2, $1), newest tree first. $3 states or null, $4 name or null, $5 executor or null, $6 user or null, $10 original
+-- or null, $11 own keys or null, $12 their values. A walk down the key that looks each task up, whatever the planner thinks of the tables' sizes (offset 0): the limit ends it, or the
 -- $9th task that is looked at.
 select v.* from (
   select t.key from (select key, state from task where key < $1 and key >= $2 order by key desc limit $9) t
   cross join lateral (
-    select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) offset 0) s
+    select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($10::text is null or original = $10) offset 0) s
   cross join lateral (select from tree where tree.key = t.key >> 24 and ($6::text is null or user_id = $6) offset 0) u
-  where $3::smallint[] is null or t.state = any($3)) k
-cross join lateral (select * from shown_task t where t.key = k.key offset 0) v
+  where ($3::smallint[] is null or t.state = any($3)) and ($11::text[] is null or has_own(t.key, $11, $12))) k
+cross join lateral (select * from shown_row t where t.key = k.key offset 0) v
 order by k.key desc limit $7 offset $8
 
 -- name: RootsDown
--- Root tasks of trees in [$2, $1), newest first. $3 states or null, $4 name or null, $5 executor or null, $6 user or null. As TasksDown.
-select v.* from (select key, root from tree where key < $1 and key >= $2 and ($6::text is null or user_id = $6) order by key desc offset 0) k
+-- Root tasks of trees in [$2, $1), newest first. $3 states or null, $4 name or null, $5 executor
+-- or null, $6 user or null, $9 original or null, $10 own keys or null, $11 their values. As TasksDown.
+select v.* from (
+  select key, root from tree where key < $1 and key >= $2 and ($6::text is null or user_id = $6) order by key desc offset 0) k
 cross join lateral (
-  select * from shown_task t where t.key = k.root and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
-    and ($5::text is null or executor = $5)
+  select * from shown_row t where t.key = k.root and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
+    and ($5::text is null or executor = $5) and ($9::text is null or original = $9) and ($10::text[] is null or has_own(t.key, $10, $11))
   offset 0) v
 order by k.key desc limit $7 offset $8
 
+-- name: RootsOf
+-- Root tasks of the trees $1, newest first, as RootsDown. $2 states or null, $3 name or null, $4 executor or null, $5 user or null, $8 original or null,
+-- $9 own keys or null, $10 their values.
+select v.* from (select key, root from tree where key = any($1::bigint[]) and ($5::text is null or user_id = $5) order by key desc offset 0) k
+cross join lateral (
+  select * from shown_row t where t.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
+    and ($4::text is null or executor = $4) and ($8::text is null or original = $8) and ($9::text[] is null or has_own(t.key, $9, $10))
+  offset 0) v
+order by k.key desc limit $6 offset $7
+
+-- name: CopiesDown
+-- Copies of the task $1, newest first, with keys in [$3, $2), by the index of originals. $4 only roots, $5 states or null, $6 name or null, $7 executor or
+-- null, $8 user or null, $11 own keys or null, $12 their values.
+select v.* from (select key from spec where original = $1 and key < $2 and key >= $3 and (parent < 0 or not $4::boolean) order by key desc offset 0) k
+cross join lateral (
+  select * from shown_row t where t.key = k.key and ($5::smallint[] is null or state = any($5)) and ($6::text is null or name = $6)
+    and ($7::text is null or executor = $7) and ($8::text is null or user_id = $8) and ($11::text[] is null or has_own(t.key, $11, $12))
+  offset 0) v
+order by k.key desc limit $9 offset $10
+
 -- name: Children
 -- Direct children of a task: of the keys in [$1, $2) those whose parent has the index $3, by priority, then submission
--- order, after the place ($4 priority, $5 key). $6 states or null, $7 name or null, $8 executor or null. Reads the tree's range of specs.
-select * from shown_task where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
+-- order, after the place ($4 priority, $5 key). $6 states or null, $7 name or null, $8 executor or null, $11 original or null,
+-- $12 own keys or null, $13 their values. Reads the tree's range of specs.
+select * from shown_row where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
   and ($6::smallint[] is null or state = any($6)) and ($7::text is null or name = $7) and ($8::text is null or executor = $8)
+  and ($11::text is null or original = $11) and ($12::text[] is null or has_own(key, $12, $13))
 order by priority, key limit $9 offset $10
 
 -- name: LabelsOf
@@ -55,21 +80,21 @@ select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves
   failed > 0 and completed + failed = tasks and not exists ( -- walks over the tasks of such trees only
     select from task f where f.key >= tree.key << 24 and f.key < (tree.key + 1) << 24 and f.state = :failed
       and (not exists (select from edge e where e.dependency = f.key) or exists (select from edge e where e.dependency = f.key and e.required)))
-    as only_optional_failed
+    as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
 from tree where key = $1
 
 -- name: TreesDown
 -- Trees below $1, newest first. $2 user or null, $3 only those with an execution in progress.
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
-  false as only_optional_failed
+  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
 from tree where key < $1 and ($2::text is null or user_id = $2) order by key desc limit $3
 
 -- name: OpenTreesDown
 -- As TreesDown, of the trees with an execution in progress.
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
-  false as only_optional_failed
+  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
 from tree where finished_at is null and unfinished > 0 and key < $1 and ($2::text is null or user_id = $2) order by key desc limit $3
 
 -- name: CountOpenTrees

@@ -506,6 +506,8 @@ type CopyTaskRequest struct {
 	IncludeChildren bool                   `protobuf:"varint,5,opt,name=include_children,json=includeChildren,proto3" json:"include_children,omitempty"` // custom: all below task_ids, too
 	ResetFields     []string               `protobuf:"bytes,6,rep,name=reset_fields,json=resetFields,proto3" json:"reset_fields,omitempty"`              // of tasks that are kept as they ended: status, progress, result, error, started_at, completed_at, updated_at
 	Preview         bool                   `protobuf:"varint,7,opt,name=preview,proto3" json:"preview,omitempty"`                                        // store nothing
+	IdempotencyKey  string                 `protobuf:"bytes,8,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`     // a repeated copy with the same key gets the first answer
+	Execute         *ExecuteRequest        `protobuf:"bytes,9,opt,name=execute,proto3" json:"execute,omitempty"`                                         // start the copy, too; its task_id stays empty
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -589,11 +591,27 @@ func (x *CopyTaskRequest) GetPreview() bool {
 	return false
 }
 
+func (x *CopyTaskRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *CopyTaskRequest) GetExecute() *ExecuteRequest {
+	if x != nil {
+		return x.Execute
+	}
+	return nil
+}
+
 type CopyTaskResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TreeId        string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // of the copy
 	Tasks         []*Task                `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`                 // parents first; of a stored copy as many as one answer may hold
 	Omitted       int64                  `protobuf:"varint,3,opt,name=omitted,proto3" json:"omitted,omitempty"`            // how many others a stored copy has: read them with ListTasks
+	Replayed      bool                   `protobuf:"varint,4,opt,name=replayed,proto3" json:"replayed,omitempty"`          // the idempotency key was known: this is the first copy
+	Execution     *ExecuteResponse       `protobuf:"bytes,5,opt,name=execution,proto3" json:"execution,omitempty"`         // of the copy, with execute
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -647,6 +665,20 @@ func (x *CopyTaskResponse) GetOmitted() int64 {
 		return x.Omitted
 	}
 	return 0
+}
+
+func (x *CopyTaskResponse) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+func (x *CopyTaskResponse) GetExecution() *ExecuteResponse {
+	if x != nil {
+		return x.Execution
+	}
+	return nil
 }
 
 type GenerateRequest struct {
@@ -899,13 +931,14 @@ func (x *GenerateResponse) GetIdMap() map[string]string {
 
 type SubmitOptions struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
-	IdempotencyKey  string                 `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`     // a repeated submission with the same key gets the first answer
-	UserId          string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                             // owner of tasks that name none
-	Hold            bool                   `protobuf:"varint,3,opt,name=hold,proto3" json:"hold,omitempty"`                                              // store only; Execute starts it
-	Timeout         *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`                                         // deadline of the whole tree, from its start; absent: none
-	Demo            bool                   `protobuf:"varint,5,opt,name=demo,proto3" json:"demo,omitempty"`                                              // nothing runs: workers make up results; not together with hold
-	Webhook         *Webhook               `protobuf:"bytes,7,opt,name=webhook,proto3" json:"webhook,omitempty"`                                         // told of the execution that begins
-	RequireExisting bool                   `protobuf:"varint,8,opt,name=require_existing,json=requireExisting,proto3" json:"require_existing,omitempty"` // refuse the tree unless each id that it names is stored already
+	IdempotencyKey  string                 `protobuf:"bytes,1,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`                                     // a repeated submission with the same key gets the first answer
+	UserId          string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                                                             // owner of tasks that name none
+	Hold            bool                   `protobuf:"varint,3,opt,name=hold,proto3" json:"hold,omitempty"`                                                                              // store only; Execute starts it
+	Timeout         *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`                                                                         // deadline of the whole tree, from its start; absent: none
+	Demo            bool                   `protobuf:"varint,5,opt,name=demo,proto3" json:"demo,omitempty"`                                                                              // nothing runs: workers make up results; not together with hold
+	Webhook         *Webhook               `protobuf:"bytes,7,opt,name=webhook,proto3" json:"webhook,omitempty"`                                                                         // told of the execution that begins
+	RequireExisting bool                   `protobuf:"varint,8,opt,name=require_existing,json=requireExisting,proto3" json:"require_existing,omitempty"`                                 // refuse the tree unless each id that it names is stored already
+	Labels          map[string]string      `protobuf:"bytes,9,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the tree; they win over those of its root
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -987,6 +1020,13 @@ func (x *SubmitOptions) GetRequireExisting() bool {
 		return x.RequireExisting
 	}
 	return false
+}
+
+func (x *SubmitOptions) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 // Webhook is where the events of one execution are sent, signed as Standard Webhooks say.
@@ -1100,8 +1140,9 @@ type NewTask struct {
 	NotBefore       *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	OnLost          string                 `protobuf:"bytes,15,opt,name=on_lost,json=onLost,proto3" json:"on_lost,omitempty"` // retry (default) or fail
 	Repeatable      *bool                  `protobuf:"varint,16,opt,name=repeatable,proto3,oneof" json:"repeatable,omitempty"`
-	Custom          []byte                 `protobuf:"bytes,17,opt,name=custom,proto3" json:"custom,omitempty"`     // JSON object of unknown keys, echoed
-	Executor        string                 `protobuf:"bytes,18,opt,name=executor,proto3" json:"executor,omitempty"` // its id; the same as schemas.method, which may be absent then
+	Custom          []byte                 `protobuf:"bytes,17,opt,name=custom,proto3" json:"custom,omitempty"`                                                                           // JSON object of unknown keys, echoed
+	Executor        string                 `protobuf:"bytes,18,opt,name=executor,proto3" json:"executor,omitempty"`                                                                       // its id; the same as schemas.method, which may be absent then
+	Labels          map[string]string      `protobuf:"bytes,19,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the root: texts that the tree is found by
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1260,6 +1301,13 @@ func (x *NewTask) GetExecutor() string {
 		return x.Executor
 	}
 	return ""
+}
+
+func (x *NewTask) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
 }
 
 type Dependency struct {
@@ -1788,12 +1836,13 @@ type Task struct {
 	CompletedAt    *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
 	DueAt          *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"` // when delayed: until when
 	Custom         []byte                 `protobuf:"bytes,27,opt,name=custom,proto3" json:"custom,omitempty"`
-	Repeatable     bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"`                                // may run twice at once without harm, by its own word or its executor's
-	Options        *TaskOptions           `protobuf:"bytes,29,opt,name=options,proto3" json:"options,omitempty"`                                       // with ListTasksRequest.as_submitted
-	Usage          *Usage                 `protobuf:"bytes,31,opt,name=usage,proto3" json:"usage,omitempty"`                                           // of all its attempts that ended; absent: none, or a list, which does not tell
-	Ref            string                 `protobuf:"bytes,30,opt,name=ref,proto3" json:"ref,omitempty"`                                               // what its submission calls it, under which its result gets into inputs: the id given there, or the name
-	OriginalTaskId string                 `protobuf:"bytes,32,opt,name=original_task_id,json=originalTaskId,proto3" json:"original_task_id,omitempty"` // the task that this one was copied from
-	HasCopy        bool                   `protobuf:"varint,33,opt,name=has_copy,json=hasCopy,proto3" json:"has_copy,omitempty"`                       // it was copied
+	Repeatable     bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"`                                                                  // may run twice at once without harm, by its own word or its executor's
+	Options        *TaskOptions           `protobuf:"bytes,29,opt,name=options,proto3" json:"options,omitempty"`                                                                         // with ListTasksRequest.as_submitted
+	Usage          *Usage                 `protobuf:"bytes,31,opt,name=usage,proto3" json:"usage,omitempty"`                                                                             // of all its attempts that ended; absent: none, or a list, which does not tell
+	Ref            string                 `protobuf:"bytes,30,opt,name=ref,proto3" json:"ref,omitempty"`                                                                                 // what its submission calls it, under which its result gets into inputs: the id given there, or the name
+	OriginalTaskId string                 `protobuf:"bytes,32,opt,name=original_task_id,json=originalTaskId,proto3" json:"original_task_id,omitempty"`                                   // the task that this one was copied from
+	HasCopy        bool                   `protobuf:"varint,33,opt,name=has_copy,json=hasCopy,proto3" json:"has_copy,omitempty"`                                                         // it was copied
+	Labels         map[string]string      `protobuf:"bytes,34,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the root: those of its tree
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2059,6 +2108,13 @@ func (x *Task) GetHasCopy() bool {
 	return false
 }
 
+func (x *Task) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
 // TaskOptions are what a task was submitted with, besides what Task shows. What is absent was absent.
 type TaskOptions struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -2163,7 +2219,8 @@ type Tree struct {
 	CreatedAt          *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	StartedAt          *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	FinishedAt         *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
-	Usage              *Usage                 `protobuf:"bytes,19,opt,name=usage,proto3" json:"usage,omitempty"`                                                        // of its attempts that ended; absent: none, or a list, which does not tell
+	Usage              *Usage                 `protobuf:"bytes,19,opt,name=usage,proto3" json:"usage,omitempty"` // of its attempts that ended; absent: none, or a list, which does not tell
+	Labels             map[string]string      `protobuf:"bytes,20,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	OnlyOptionalFailed bool                   `protobuf:"varint,18,opt,name=only_optional_failed,json=onlyOptionalFailed,proto3" json:"only_optional_failed,omitempty"` // all that failed was optional to tasks that ran, and the rest completed; not told in lists
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -2325,6 +2382,13 @@ func (x *Tree) GetUsage() *Usage {
 	return nil
 }
 
+func (x *Tree) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
 func (x *Tree) GetOnlyOptionalFailed() bool {
 	if x != nil {
 		return x.OnlyOptionalFailed
@@ -2348,6 +2412,9 @@ type ListTasksRequest struct {
 	AsSubmitted    bool                   `protobuf:"varint,12,opt,name=as_submitted,json=asSubmitted,proto3" json:"as_submitted,omitempty"`                                             // with options, and without results of dependencies among the inputs
 	OriginalTaskId string                 `protobuf:"bytes,13,opt,name=original_task_id,json=originalTaskId,proto3" json:"original_task_id,omitempty"`                                   // copies of this task
 	Custom         map[string]string      `protobuf:"bytes,14,rep,name=custom,proto3" json:"custom,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // own keys of tasks, by the text of their value
+	RootOnly       bool                   `protobuf:"varint,15,opt,name=root_only,json=rootOnly,proto3" json:"root_only,omitempty"`
+	Offset         int32                  `protobuf:"varint,16,opt,name=offset,proto3" json:"offset,omitempty"`                                                                          // so many are left out, at most 100 000; prefer cursor
+	Labels         map[string]string      `protobuf:"bytes,17,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the tree; with root_only; an empty value stands for any
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2480,6 +2547,27 @@ func (x *ListTasksRequest) GetCustom() map[string]string {
 	return nil
 }
 
+func (x *ListTasksRequest) GetRootOnly() bool {
+	if x != nil {
+		return x.RootOnly
+	}
+	return false
+}
+
+func (x *ListTasksRequest) GetOffset() int32 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ListTasksRequest) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
 type ListTasksResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tasks         []*Task                `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
@@ -2539,9 +2627,10 @@ type ListTreesRequest struct {
 	Running       bool                   `protobuf:"varint,3,opt,name=running,proto3" json:"running,omitempty"` // only those with an execution in progress
 	Limit         int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	Cursor        string                 `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
-	Name          string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`     // of the root
-	Since         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`   // created then or later
-	Before        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=before,proto3" json:"before,omitempty"` // created before
+	Name          string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`                                                                               // of the root
+	Since         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`                                                                             // created then or later
+	Before        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=before,proto3" json:"before,omitempty"`                                                                           // created before
+	Labels        map[string]string      `protobuf:"bytes,9,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // that the tree has, at most 16; an empty value stands for any
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2628,6 +2717,13 @@ func (x *ListTreesRequest) GetSince() *timestamppb.Timestamp {
 func (x *ListTreesRequest) GetBefore() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Before
+	}
+	return nil
+}
+
+func (x *ListTreesRequest) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
 	}
 	return nil
 }
@@ -5457,7 +5553,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12\x14\n" +
 	"\x05alone\x18\x03 \x01(\bR\x05alone\"*\n" +
 	"\x12DeleteTaskResponse\x12\x14\n" +
-	"\x05tasks\x18\x01 \x01(\x03R\x05tasks\"\xdd\x01\n" +
+	"\x05tasks\x18\x01 \x01(\x03R\x05tasks\"\xbe\x02\n" +
 	"\x0fCopyTaskRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
 	"\x04mode\x18\x02 \x01(\tR\x04mode\x12\x1a\n" +
@@ -5465,11 +5561,15 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\btask_ids\x18\x04 \x03(\tR\ataskIds\x12)\n" +
 	"\x10include_children\x18\x05 \x01(\bR\x0fincludeChildren\x12!\n" +
 	"\freset_fields\x18\x06 \x03(\tR\vresetFields\x12\x18\n" +
-	"\apreview\x18\a \x01(\bR\apreview\"o\n" +
+	"\apreview\x18\a \x01(\bR\apreview\x12'\n" +
+	"\x0fidempotency_key\x18\b \x01(\tR\x0eidempotencyKey\x126\n" +
+	"\aexecute\x18\t \x01(\v2\x1c.taskgrove.v1.ExecuteRequestR\aexecute\"\xc8\x01\n" +
 	"\x10CopyTaskResponse\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12(\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x12.taskgrove.v1.TaskR\x05tasks\x12\x18\n" +
-	"\aomitted\x18\x03 \x01(\x03R\aomitted\"\xba\x03\n" +
+	"\aomitted\x18\x03 \x01(\x03R\aomitted\x12\x1a\n" +
+	"\breplayed\x18\x04 \x01(\bR\breplayed\x12;\n" +
+	"\texecution\x18\x05 \x01(\v2\x1d.taskgrove.v1.ExecuteResponseR\texecution\"\xba\x03\n" +
 	"\x0fGenerateRequest\x12 \n" +
 	"\vrequirement\x18\x01 \x01(\tR\vrequirement\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x1a\n" +
@@ -5501,7 +5601,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"IdMapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8a\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x03\n" +
 	"\rSubmitOptions\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x12\n" +
@@ -5509,7 +5609,11 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x12\n" +
 	"\x04demo\x18\x05 \x01(\bR\x04demo\x12/\n" +
 	"\awebhook\x18\a \x01(\v2\x15.taskgrove.v1.WebhookR\awebhook\x12)\n" +
-	"\x10require_existing\x18\b \x01(\bR\x0frequireExisting\"\xb1\x02\n" +
+	"\x10require_existing\x18\b \x01(\bR\x0frequireExisting\x12?\n" +
+	"\x06labels\x18\t \x03(\v2'.taskgrove.v1.SubmitOptions.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb1\x02\n" +
 	"\aWebhook\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12<\n" +
@@ -5520,7 +5624,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04body\x18\a \x01(\fR\x04body\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x96\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x06\n" +
 	"\aNewTask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -5543,7 +5647,11 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"repeatable\x18\x10 \x01(\bH\x01R\n" +
 	"repeatable\x88\x01\x01\x12\x16\n" +
 	"\x06custom\x18\x11 \x01(\fR\x06custom\x12\x1a\n" +
-	"\bexecutor\x18\x12 \x01(\tR\bexecutorB\v\n" +
+	"\bexecutor\x18\x12 \x01(\tR\bexecutor\x129\n" +
+	"\x06labels\x18\x13 \x03(\v2!.taskgrove.v1.NewTask.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
 	"\t_priorityB\r\n" +
 	"\v_repeatable\"^\n" +
 	"\n" +
@@ -5585,7 +5693,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xcb\b\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xbe\t\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -5626,7 +5734,11 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05usage\x18\x1f \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x12\x10\n" +
 	"\x03ref\x18\x1e \x01(\tR\x03ref\x12(\n" +
 	"\x10original_task_id\x18  \x01(\tR\x0eoriginalTaskId\x12\x19\n" +
-	"\bhas_copy\x18! \x01(\bR\ahasCopy\"\xcc\x02\n" +
+	"\bhas_copy\x18! \x01(\bR\ahasCopy\x126\n" +
+	"\x06labels\x18\" \x03(\v2\x1e.taskgrove.v1.Task.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcc\x02\n" +
 	"\vTaskOptions\x12/\n" +
 	"\x05retry\x18\x01 \x01(\v2\x19.taskgrove.v1.RetryPolicyR\x05retry\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12E\n" +
@@ -5634,7 +5746,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"not_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12\x17\n" +
 	"\aon_lost\x18\x05 \x01(\tR\x06onLost\x12<\n" +
-	"\ftree_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vtreeTimeout\"\xf5\x04\n" +
+	"\ftree_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vtreeTimeout\"\xe8\x05\n" +
 	"\x04Tree\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -5659,8 +5771,12 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"started_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
 	"\vfinished_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x12)\n" +
-	"\x05usage\x18\x13 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x120\n" +
-	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\"\x9f\x04\n" +
+	"\x05usage\x18\x13 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x126\n" +
+	"\x06labels\x18\x14 \x03(\v2\x1e.taskgrove.v1.Tree.LabelsEntryR\x06labels\x120\n" +
+	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd3\x05\n" +
 	"\x10ListTasksRequest\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x1b\n" +
@@ -5676,14 +5792,20 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\auser_id\x18\v \x01(\tR\x06userId\x12!\n" +
 	"\fas_submitted\x18\f \x01(\bR\vasSubmitted\x12(\n" +
 	"\x10original_task_id\x18\r \x01(\tR\x0eoriginalTaskId\x12B\n" +
-	"\x06custom\x18\x0e \x03(\v2*.taskgrove.v1.ListTasksRequest.CustomEntryR\x06custom\x1a9\n" +
+	"\x06custom\x18\x0e \x03(\v2*.taskgrove.v1.ListTasksRequest.CustomEntryR\x06custom\x12\x1b\n" +
+	"\troot_only\x18\x0f \x01(\bR\brootOnly\x12\x16\n" +
+	"\x06offset\x18\x10 \x01(\x05R\x06offset\x12B\n" +
+	"\x06labels\x18\x11 \x03(\v2*.taskgrove.v1.ListTasksRequest.LabelsEntryR\x06labels\x1a9\n" +
 	"\vCustomEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +
 	"\x11ListTasksResponse\x12(\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x12.taskgrove.v1.TaskR\x05tasks\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\x85\x02\n" +
+	"nextCursor\"\x84\x03\n" +
 	"\x10ListTreesRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
@@ -5692,7 +5814,11 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06cursor\x18\x05 \x01(\tR\x06cursor\x12\x12\n" +
 	"\x04name\x18\x06 \x01(\tR\x04name\x120\n" +
 	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
-	"\x06before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06before\"^\n" +
+	"\x06before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12B\n" +
+	"\x06labels\x18\t \x03(\v2*.taskgrove.v1.ListTreesRequest.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +
 	"\x11ListTreesResponse\x12(\n" +
 	"\x05trees\x18\x01 \x03(\v2\x12.taskgrove.v1.TreeR\x05trees\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
@@ -5972,7 +6098,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitTreeRequest)(nil),        // 1: taskgrove.v1.SubmitTreeRequest
@@ -6043,157 +6169,171 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*VerifyRequest)(nil),            // 66: taskgrove.v1.VerifyRequest
 	(*Violation)(nil),                // 67: taskgrove.v1.Violation
 	nil,                              // 68: taskgrove.v1.GenerateResponse.IdMapEntry
-	nil,                              // 69: taskgrove.v1.Webhook.HeadersEntry
-	nil,                              // 70: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 71: taskgrove.v1.ListTasksRequest.CustomEntry
-	nil,                              // 72: taskgrove.v1.Worker.PoolsEntry
-	(*structpb.Value)(nil),           // 73: google.protobuf.Value
-	(*timestamppb.Timestamp)(nil),    // 74: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 75: google.protobuf.Duration
+	nil,                              // 69: taskgrove.v1.SubmitOptions.LabelsEntry
+	nil,                              // 70: taskgrove.v1.Webhook.HeadersEntry
+	nil,                              // 71: taskgrove.v1.NewTask.LabelsEntry
+	nil,                              // 72: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 73: taskgrove.v1.Task.LabelsEntry
+	nil,                              // 74: taskgrove.v1.Tree.LabelsEntry
+	nil,                              // 75: taskgrove.v1.ListTasksRequest.CustomEntry
+	nil,                              // 76: taskgrove.v1.ListTasksRequest.LabelsEntry
+	nil,                              // 77: taskgrove.v1.ListTreesRequest.LabelsEntry
+	nil,                              // 78: taskgrove.v1.Worker.PoolsEntry
+	(*structpb.Value)(nil),           // 79: google.protobuf.Value
+	(*timestamppb.Timestamp)(nil),    // 80: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 81: google.protobuf.Duration
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	11,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	13,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
 	11,  // 2: taskgrove.v1.SubmitTreeRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	13,  // 3: taskgrove.v1.SubmitTreeRequest.tasks:type_name -> taskgrove.v1.NewTask
-	73,  // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
+	79,  // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
 	13,  // 5: taskgrove.v1.AddTasksRequest.tasks:type_name -> taskgrove.v1.NewTask
-	73,  // 6: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
+	79,  // 6: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
 	4,   // 7: taskgrove.v1.UpdateTaskRequest.dependencies:type_name -> taskgrove.v1.DependencyList
-	74,  // 8: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
-	74,  // 9: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
+	80,  // 8: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
+	80,  // 9: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
 	14,  // 10: taskgrove.v1.DependencyList.dependencies:type_name -> taskgrove.v1.Dependency
-	22,  // 11: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
-	75,  // 12: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
-	68,  // 13: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
-	75,  // 14: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
-	12,  // 15: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
-	69,  // 16: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
-	75,  // 17: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
-	14,  // 18: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
-	15,  // 19: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	75,  // 20: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	75,  // 21: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	74,  // 22: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	75,  // 23: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	75,  // 24: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	70,  // 25: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
-	17,  // 26: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
-	12,  // 27: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
-	14,  // 28: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	74,  // 29: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	74,  // 30: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	74,  // 31: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	74,  // 32: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	74,  // 33: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	23,  // 34: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
-	37,  // 35: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
-	15,  // 36: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	75,  // 37: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	75,  // 38: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	74,  // 39: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	75,  // 40: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	74,  // 41: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	74,  // 42: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	74,  // 43: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	37,  // 44: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	74,  // 45: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	74,  // 46: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	71,  // 47: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
-	22,  // 48: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	74,  // 49: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	74,  // 50: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	24,  // 51: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	31,  // 52: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
-	34,  // 53: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	74,  // 54: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	74,  // 55: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	37,  // 56: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	74,  // 57: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	74,  // 58: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	24,  // 59: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	43,  // 60: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
-	37,  // 61: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	38,  // 62: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	39,  // 63: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	37,  // 64: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	74,  // 65: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	74,  // 66: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	42,  // 67: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	37,  // 68: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	74,  // 69: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	74,  // 70: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	50,  // 71: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	72,  // 72: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	74,  // 73: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	74,  // 74: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	53,  // 75: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	74,  // 76: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	74,  // 77: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	56,  // 78: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	75,  // 79: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	60,  // 80: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	75,  // 81: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	61,  // 82: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	62,  // 83: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	65,  // 84: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	74,  // 85: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	74,  // 86: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,   // 87: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,   // 88: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
-	2,   // 89: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
-	3,   // 90: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
-	5,   // 91: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
-	7,   // 92: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
-	9,   // 93: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	18,  // 94: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	20,  // 95: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	21,  // 96: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	25,  // 97: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	27,  // 98: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	29,  // 99: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	32,  // 100: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	35,  // 101: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	44,  // 102: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	46,  // 103: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	48,  // 104: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	51,  // 105: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	54,  // 106: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	57,  // 107: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	59,  // 108: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	40,  // 109: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	63,  // 110: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	66,  // 111: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	16,  // 112: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	16,  // 113: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
-	16,  // 114: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
-	22,  // 115: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
-	6,   // 116: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
-	8,   // 117: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
-	10,  // 118: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	19,  // 119: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	22,  // 120: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	24,  // 121: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	26,  // 122: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	28,  // 123: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	30,  // 124: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	33,  // 125: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	36,  // 126: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	45,  // 127: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	47,  // 128: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	49,  // 129: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	52,  // 130: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	55,  // 131: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	58,  // 132: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	60,  // 133: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	41,  // 134: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	64,  // 135: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	67,  // 136: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	112, // [112:137] is the sub-list for method output_type
-	87,  // [87:112] is the sub-list for method input_type
-	87,  // [87:87] is the sub-list for extension type_name
-	87,  // [87:87] is the sub-list for extension extendee
-	0,   // [0:87] is the sub-list for field type_name
+	18,  // 11: taskgrove.v1.CopyTaskRequest.execute:type_name -> taskgrove.v1.ExecuteRequest
+	22,  // 12: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
+	19,  // 13: taskgrove.v1.CopyTaskResponse.execution:type_name -> taskgrove.v1.ExecuteResponse
+	81,  // 14: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
+	68,  // 15: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
+	81,  // 16: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	12,  // 17: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
+	69,  // 18: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
+	70,  // 19: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
+	81,  // 20: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
+	14,  // 21: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
+	15,  // 22: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
+	81,  // 23: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	81,  // 24: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	80,  // 25: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	71,  // 26: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
+	81,  // 27: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	81,  // 28: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	72,  // 29: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	17,  // 30: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
+	12,  // 31: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
+	14,  // 32: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
+	80,  // 33: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	80,  // 34: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	80,  // 35: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	80,  // 36: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	80,  // 37: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	23,  // 38: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
+	37,  // 39: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
+	73,  // 40: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
+	15,  // 41: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
+	81,  // 42: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	81,  // 43: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	80,  // 44: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	81,  // 45: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	80,  // 46: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	80,  // 47: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	80,  // 48: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	37,  // 49: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
+	74,  // 50: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
+	80,  // 51: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	80,  // 52: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	75,  // 53: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	76,  // 54: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
+	22,  // 55: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	80,  // 56: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	80,  // 57: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	77,  // 58: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
+	24,  // 59: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	31,  // 60: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	34,  // 61: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	80,  // 62: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	80,  // 63: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	37,  // 64: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	80,  // 65: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	80,  // 66: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	24,  // 67: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	43,  // 68: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	37,  // 69: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	38,  // 70: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	39,  // 71: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	37,  // 72: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	80,  // 73: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	80,  // 74: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	42,  // 75: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	37,  // 76: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	80,  // 77: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	80,  // 78: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	50,  // 79: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	78,  // 80: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	80,  // 81: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	80,  // 82: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	53,  // 83: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	80,  // 84: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	80,  // 85: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	56,  // 86: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	81,  // 87: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	60,  // 88: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	81,  // 89: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	61,  // 90: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	62,  // 91: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	65,  // 92: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	80,  // 93: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	80,  // 94: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	0,   // 95: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 96: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 97: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	3,   // 98: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	5,   // 99: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	7,   // 100: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	9,   // 101: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	18,  // 102: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	20,  // 103: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	21,  // 104: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	25,  // 105: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	27,  // 106: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	29,  // 107: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	32,  // 108: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	35,  // 109: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	44,  // 110: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	46,  // 111: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	48,  // 112: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	51,  // 113: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	54,  // 114: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	57,  // 115: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	59,  // 116: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	40,  // 117: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	63,  // 118: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	66,  // 119: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	16,  // 120: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	16,  // 121: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	16,  // 122: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	22,  // 123: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	6,   // 124: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	8,   // 125: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	10,  // 126: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	19,  // 127: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	22,  // 128: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	24,  // 129: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	26,  // 130: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	28,  // 131: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	30,  // 132: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	33,  // 133: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	36,  // 134: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	45,  // 135: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	47,  // 136: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	49,  // 137: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	52,  // 138: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	55,  // 139: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	58,  // 140: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	60,  // 141: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	41,  // 142: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	64,  // 143: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	67,  // 144: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	120, // [120:145] is the sub-list for method output_type
+	95,  // [95:120] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -6212,7 +6352,7 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   73,
+			NumMessages:   79,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -2,9 +2,8 @@ package coordinator
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
-	"time"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -38,25 +37,9 @@ func (g *guarded) Copy(ctx context.Context, taskID string, opts CopyOptions) (*C
 	return ask(ctx, g, Call{RoleEdit, "Copy", taskID}, func() (*Copied, error) { return g.next.Copy(ctx, taskID, opts) })
 }
 
-// TaskChange is what an update changes; nil fields stay as they are. Status changes go through the state table, and unlock or block what
-// depends on the task.
-type TaskChange struct {
-	Name                    *string
-	Priority                *dag.Priority
-	Dependencies            []dag.Dependency // with HasDependencies: replaces the whole list
-	HasDependencies         bool
-	Inputs, Params, Schemas json.RawMessage
-	Status                  dag.Status // empty: stays
-	Error                   *string
-	Result                  json.RawMessage
-	Progress                *float64 // 0..1
-	StartedAt, CompletedAt  time.Time
-	// Labels, with HasLabels, replace those of the tree, whose root the task must be.
-	Labels    map[string]string
-	HasLabels bool
-	// Faults are what a reader of the request found wrong; they are reported with the others.
-	Faults []string
-}
+// TaskChange is what an update changes of a stored task (spec 2.3); nil fields stay as they are. Status changes go through the state table, and
+// unlock or block what depends on the task.
+type TaskChange = dag.Change
 
 // UpdateError are all faults of an update, in the words of spec 2.3. Its text is safe to show.
 type UpdateError struct {
@@ -92,6 +75,12 @@ type Deletion struct {
 type DeleteError struct {
 	Reasons []string
 }
+
+// Error joins the reasons (spec 2.4).
+func (e *DeleteError) Error() string { return "Cannot delete task: " + strings.Join(e.Reasons, "; ") }
+
+// Unwrap makes it an [ErrConflict].
+func (e *DeleteError) Unwrap() error { return ErrConflict }
 
 // CopyMode says which tasks a copy takes (spec 4.2).
 type CopyMode string

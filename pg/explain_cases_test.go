@@ -56,6 +56,29 @@ var hot = map[string]explained{
 	"LockTrees":               {args: "'{291,292,293,294,295}'"},
 	"ApplyTrees":              {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},
 	"PlaceStretches":          {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'", "'{f,t}'")},
+	// edits
+	"TreeToEdit":          {args: "295"},
+	"TaskToEdit":          {args: "(295::bigint << 24) + 5"},
+	"FindReferences":      {args: of(aTree, "'{a,b}'")},
+	"DependentsOfTask":    {args: "(300::bigint << 24) + 5, 1000"},
+	"ExecutingDependents": {args: "(295::bigint << 24) + 5, 100"},
+	"CountEdges":          {args: aTree},
+	"EditRows":            {args: of(keys(295, 0, 100), fill("4::smallint", 100), fill("1", 100), fill("1", 100), fill("1::smallint", 100), fill("1", 100), "100")},
+	"EditSpec":            {args: "(295::bigint << 24) + 5, 'n', 'e', '{5}', null"},
+	"KeepSentPayload":     {args: "(295::bigint << 24) + 5, 1"},
+	"DeleteEdgesOf":       {args: of("(300::bigint << 24) + 8", keys(300, 5, 1))},
+	"HasEdges":            {args: of(keys(295, 0, 500), "1001")},
+	"EnsureAttempt":       {args: "(200::bigint << 24) + 5"},
+	"EditAttempt":         {args: "(200::bigint << 24) + 5, 1, '{}', 'e', now(), now()"},
+	"EditRunning":         {args: "(295::bigint << 24) + 5, 1, now()"},
+	"EditProgress":        {args: "(295::bigint << 24) + 5, 0.5"},
+	"EditTree":            {args: "295, 1, true, 1, 1, 'n', 1, 1"},
+	"LockTree":            {args: aTree},
+	"DeleteEdgePairs":     {args: of(keys(295, 0, 100), keys(295, 1, 100))},
+	"DeleteEdgesFrom":     {args: keys(295, 0, 500)},
+	"RewireSpec":          {args: "(295::bigint << 24) + 5, '{5}', null"},
+	"SpecsToRewire":       {args: keys(295, 0, 500)},
+	"LabelsIn":            {args: of(aTree, "1000")},
 	// dispatch
 	"Dispatch":              {args: "1, 1::smallint, 300, true"},
 	"LoadTasks":             {args: of(runs, "3::smallint")},
@@ -202,6 +225,7 @@ var hot = map[string]explained{
 const (
 	insertsOnly = "inserts the rows that it is given"
 	fewWorkers  = "reads workers, of which there are few: rows go after a day"
+	fewSent     = "reads what was kept for running attempts whose tasks were changed"
 	fewNames    = "reads a table of names, or of one row"
 	noTable     = "reads no table"
 )
@@ -214,7 +238,10 @@ var unexplained = map[string]string{
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "DepartedWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
-	"UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames, "AdoptLevel": fewNames,
+	"CheckEditLevel": fewWorkers, "LockEditLevel": fewNames, "UseEditLevel": fewNames, "UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames, "AdoptLevel": fewNames,
+	"DeleteTheseTasks": "deletes what it is told to, by a probe of each table for each task",
+	"EditPayload":      insertsOnly + ", or changes it by its key", "InsertEdges": insertsOnly,
+	"DeleteSentPayloads": fewSent, "DeleteOldSentPayloads": fewSent,
 	"ClusterSecret": fewNames, "PoolRows": fewNames, "CountPools": fewNames, "OpenPools": fewNames, "KeepPools": fewNames, "MarkServed": fewNames, "LockIdlePools": fewNames, "GonePools": fewNames,
 	"AddExecutors": fewNames, "ForgetExecutors": fewNames, "ExecutorIDs": fewNames,
 	"SeeDescriptions": fewNames, "AddDescriptions": fewNames, "ForgetDescriptions": fewNames, "Descriptions": fewNames, "DescriptionBodies": fewNames,

@@ -114,6 +114,27 @@ func (s *Store) Labels(ctx context.Context, keys []dag.Key) (map[dag.Key]Label, 
 	return out, nil
 }
 
+// LabelsIn are the ids and names of a tree's tasks, of the first limit.
+func (s *Store) LabelsIn(ctx context.Context, tree dag.TreeKey, limit int) (keys []dag.Key, labels map[dag.Key]Label, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	first, end := tree.Range()
+	rows, err := s.pool.Query(ctx, sql("LabelsIn"), first, end, limit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read ids: %w", err)
+	}
+	labels = map[dag.Key]Label{}
+	var k dag.Key
+	var l Label
+	if _, err := pgx.ForEachRow(rows, []any{&k, &l.ID, &l.Name}, func() error {
+		keys, labels[k] = append(keys, k), l
+		return nil
+	}); err != nil {
+		return nil, nil, fmt.Errorf("read ids: %w", err)
+	}
+	return keys, labels, nil
+}
+
 // RunningAttempts are the attempts that run of these tasks; tasks that don't run are missing.
 func (s *Store) RunningAttempts(ctx context.Context, keys []dag.Key) (map[dag.Key]int32, error) {
 	ctx, cancel := s.deadline(ctx)

@@ -22,19 +22,28 @@ type Editor interface {
 }
 
 func (g *guarded) Update(ctx context.Context, taskID string, change TaskChange) (*Task, error) {
-	return ask(ctx, g, Call{RoleEdit, "Update", taskID}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
+	return ask(ctx, g, Call{Role: RoleEdit, Method: "Update", ID: taskID}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
 }
 
 func (g *guarded) Delete(ctx context.Context, taskID string, opts DeleteOptions) (*Deletion, error) {
-	return ask(ctx, g, Call{RoleEdit, "Delete", taskID}, func() (*Deletion, error) { return g.next.Delete(ctx, taskID, opts) })
+	return ask(ctx, g, Call{Role: RoleEdit, Method: "Delete", ID: taskID}, func() (*Deletion, error) { return g.next.Delete(ctx, taskID, opts) })
 }
 
 func (g *guarded) Add(ctx context.Context, parentID string, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
-	return ask(ctx, g, Call{RoleEdit, "Add", parentID}, func() (*Submitted, error) { return g.next.Add(ctx, parentID, opts, tasks) })
+	call := Call{Role: RoleEdit, Method: "Add", ID: parentID}
+	to, err := g.policy(ctx, g.caller, call)
+	if err != nil {
+		return nil, err
+	}
+	if to.UserID != "" { // the tree has its owner
+		opts.IdempotencyKey = keyOfOwner(to.UserID, opts.IdempotencyKey)
+		opts.UserID, tasks = "", g.owned(ctx, Call{Role: RoleEdit, Method: "Add"}, "", tasks)
+	}
+	return g.next.Add(ctx, parentID, opts, tasks)
 }
 
 func (g *guarded) Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error) {
-	return ask(ctx, g, Call{RoleEdit, "Copy", taskID}, func() (*Copied, error) { return g.next.Copy(ctx, taskID, opts) })
+	return ask(ctx, g, Call{Role: RoleEdit, Method: "Copy", ID: taskID}, func() (*Copied, error) { return g.next.Copy(ctx, taskID, opts) })
 }
 
 // TaskChange is what an update changes of a stored task (spec 2.3); nil fields stay as they are. Status changes go through the state table, and

@@ -72,6 +72,17 @@ func (s *Store) KeyOf(ctx context.Context, id string) (k dag.Key, err error) {
 	return k, err
 }
 
+// OwnerOf is whose a task is; empty: nobody's. [ErrNotFound].
+func (s *Store) OwnerOf(ctx context.Context, id string) (owner string, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, sql("OwnerOf"), id).Scan(&owner)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", ErrNotFound
+	}
+	return owner, err
+}
+
 // Task shows one task. [ErrNotFound].
 func (s *Store) Task(ctx context.Context, id string) (*Shown, error) {
 	list, err := s.shown(ctx, dag.MaxTreeTasks, "TaskByID", id)

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"encoding/json"
 	"fmt"
 	"mime"
 	"net"
@@ -157,13 +156,7 @@ func share(w http.ResponseWriter, r *http.Request, origin string) bool {
 
 // refuse answers without waiting for the body, and ends the connection for that.
 func refuse(w http.ResponseWriter, status int, text string) {
-	h := w.Header()
-	h.Set("Connection", "close")
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
+	refuseWith(w, status, map[string]string{"error": text})
 }
 
 // quoted shows a value of a stranger's.

@@ -1,6 +1,6 @@
 // Package httpserver is the one HTTP server of a coordinator: its listener, its limits and its end.
 //
-// It owns timeouts, slow clients, what browsers may send, panics, trace context, health and readiness. It must not know the protocols that it serves:
+// It owns timeouts, slow clients, what browsers may send, where a request carries its token, panics, trace context, health and readiness. It must not know the protocols that it serves:
 // they come as handlers.
 package httpserver
 
@@ -31,6 +31,11 @@ type Config struct {
 	// Ready is asked by GET /ready, with a deadline of 2 s.
 	Ready func(context.Context) error
 	Log   *slog.Logger // default: slog.Default()
+
+	// Identify tells who a request's token is of; nil: nobody is asked who it is. It guards API but for what Public says.
+	Identify api.Identify
+	// Public says which requests to API need no token; nil: none.
+	Public func(*http.Request) bool
 
 	// Hosts are names of this server, with a port or for every port, that a request's Host may have besides localhost,
 	// loopback addresses, the host of Addr and the address at which the request came in.
@@ -150,7 +155,7 @@ func (s *Server) handler() http.Handler {
 			state(w, http.StatusMethodNotAllowed, "method not allowed")
 		})
 	}
-	mux.Handle("/", s.cfg.API)
+	mux.Handle("/", s.identified(s.cfg.API))
 	return s.recovered(s.paced(s.guarded(traced(mux))))
 }
 

@@ -1,6 +1,10 @@
 -- name: KeyOf
 select key from spec where id = $1
 
+-- name: OwnerOf
+-- Whose the task $1 is: the owner of its tree, empty for nobody. No locks; two probes.
+select coalesce(tree.user_id, '') from spec cross join lateral (select user_id from tree where tree.key = spec.key >> 24 offset 0) tree where spec.id = $1
+
 -- name: TaskByID
 select * from shown_row where id = $1
 

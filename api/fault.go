@@ -16,16 +16,16 @@ type Kind int
 
 // The kinds of faults.
 const (
-	Internal    Kind = iota // ours; the client gets an id
-	Invalid                 // what the client sent can't be accepted
-	NotFound                // no such task or tree
-	Conflict                // the state does not allow it
-	Unavailable             // try again later
-	Exhausted               // above a bound of this process: too many requests or streams
-	Cancelled               // the client went away
-	Timeout                 // the request took longer than it may
-	Unauthenticated         // the client has not said who it is, and must
-	Denied                  // it may not do that
+	Internal        Kind = iota // ours; the client gets an id
+	Invalid                     // what the client sent can't be accepted
+	NotFound                    // no such task or tree
+	Conflict                    // the state does not allow it
+	Unavailable                 // try again later
+	Exhausted                   // above a bound of this process: too many requests or streams
+	Cancelled                   // the client went away
+	Timeout                     // the request took longer than it may
+	Unauthenticated             // the client has not said who it is, and must
+	Denied                      // it may not do that
 )
 
 // Fault is an error as a client may see it.

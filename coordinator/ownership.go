@@ -186,4 +186,3 @@ func (c *Coordinator) OwnerOf(ctx context.Context, taskID string) (string, error
 	}
 	return owner, nil
 }
-

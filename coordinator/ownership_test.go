@@ -188,9 +188,18 @@ func TestListsAreNarrowed(t *testing.T) {
 		svc := &narrowed{}
 		guarded := coordinator.NewAccess(svc, tt.policy).For(tt.caller)
 		for name, list := range map[string]func() error{
-			"Tasks":   func() error { _, err := guarded.Tasks(t.Context(), coordinator.TaskFilter{UserID: tt.asked}); return err },
-			"Trees":   func() error { _, err := guarded.Trees(t.Context(), coordinator.TreeFilter{UserID: tt.asked}); return err },
-			"Usage":   func() error { _, err := guarded.Usage(t.Context(), coordinator.UsageFilter{UserID: tt.asked}); return err },
+			"Tasks": func() error {
+				_, err := guarded.Tasks(t.Context(), coordinator.TaskFilter{UserID: tt.asked})
+				return err
+			},
+			"Trees": func() error {
+				_, err := guarded.Trees(t.Context(), coordinator.TreeFilter{UserID: tt.asked})
+				return err
+			},
+			"Usage": func() error {
+				_, err := guarded.Usage(t.Context(), coordinator.UsageFilter{UserID: tt.asked})
+				return err
+			},
 			"Running": func() error { _, err := guarded.Running(t.Context(), tt.asked); return err },
 			"Resolve": func() error { _, err := guarded.Resolve(t.Context(), "x", tt.asked); return err },
 		} {

@@ -31,6 +31,7 @@ type coordinatorParts struct {
 	http        httpserver.Config // Addr is empty: not served
 	jsonrpc     jsonrpc.Config
 	mcp         mcp.Config
+	auth        authConfig
 }
 
 func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger) coordinatorParts {
@@ -63,7 +64,8 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 			Resting: opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},
 		grpc: grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
-		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, Log: log},
+		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
+		auth: authOf(&cfg.Auth),
 		jsonrpc: jsonrpc.Config{
 			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), Log: log,
 		},
@@ -99,6 +101,6 @@ func partsOfWorker(cfg *config.Worker, log *slog.Logger) workerParts {
 	guards.Python.MaxResultBytes = settings.MaxResultBytes
 	return workerParts{
 		url: url, worker: settings, guards: guards, external: own,
-		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, Log: log},
+		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
 	}
 }

@@ -62,7 +62,11 @@ func (s *Server) token(r *http.Request) (token, fault string) {
 // cookieCounts: a browser sends cookies also with what a page of a stranger makes it send. Requests of pages of other origins do not get here
 // ([Server.guarded]); those that any origin may send are no reason to trust it with a cookie, nor is a write that a form of any page can send.
 func (s *Server) cookieCounts(r *http.Request) bool {
-	if origin := r.Header.Get("Origin"); origin != "" && !slices.Contains(s.cfg.Origins, origin) && !sameOrigin(origin, r) {
+	origin := r.Header.Get("Origin")
+	if origin != "" && !slices.Contains(s.cfg.Origins, origin) && !sameOrigin(origin, r) {
+		return false
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); origin == "" && site != "" && site != "same-origin" && site != "none" && !opened(r) {
 		return false
 	}
 	return safe(r.Method) || asked(r.Header) || fromBrowser(r)

@@ -42,6 +42,8 @@ type Config struct {
 	Hosts []string
 	// Origins are those of pages (https://host:port) that may use this server from a browser, besides its own.
 	Origins []string
+	// AnyOrigin lets pages of every other origin do so, too; a cookie says who they are only for Origins.
+	AnyOrigin bool
 
 	MaxConnections int           // beyond it new ones wait to be accepted; default 20 000
 	MaxHeaderBytes int           // default 64 KiB

@@ -23,7 +23,7 @@ import (
 const (
 	MaxTokenBytes = 8 << 10
 	MaxKeys       = 8
-	MinSecret     = 8   // bytes of a secret; RFC 7518 asks for as many as the hash has, which [WeakSecret] tells
+	MinSecret     = 8   // bytes of a secret; RFC 7518 asks for as many as the hash has: [Verifier.Weak]
 	maxUserChars  = 255 // of a user's id (spec 1.1)
 	maxRoles      = 100
 )
@@ -93,10 +93,16 @@ func New(cfg Config) (*Verifier, error) {
 	return v, nil
 }
 
-// WeakSecret reports whether a secret has fewer bytes than the algorithm's hash, so that it is easier to guess than a signature (RFC 7518, 3.2).
-func WeakSecret(algorithm, secret string) bool {
-	bits, hmac := map[string]int{"": 256, "HS256": 256, "HS384": 384, "HS512": 512}[algorithm]
-	return hmac && len(secret) < bits/8
+// Weak reports whether a secret has fewer bytes than the algorithm's hash, so that it is easier to guess than a signature (RFC 7518, 3.2).
+func (v *Verifier) Weak() bool {
+	bits, hmac := map[string]int{"HS256": 256, "HS384": 384, "HS512": 512}[v.method.Alg()]
+	return hmac && slices.ContainsFunc(v.keys.Keys, func(key jwt.VerificationKey) bool { secret, _ := key.([]byte); return len(secret) < bits/8 })
+}
+
+// CheckKey says what is wrong with a key for an algorithm. The error shows nothing of the key.
+func CheckKey(algorithm, key string) error {
+	_, err := parseKey(algorithm, key)
+	return err
 }
 
 // parseKey reads a key of the algorithm.
@@ -124,6 +130,9 @@ func parseKey(algorithm, text string) (key jwt.VerificationKey, err error) {
 	return public, nil
 }
 
+// alphabet is that of base64 in URLs.
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 // ErrToken: the token is not believed.
 var ErrToken = errors.New("invalid token")
 
@@ -132,6 +141,9 @@ func (v *Verifier) Caller(token string) (coordinator.Caller, error) {
 	var none coordinator.Caller
 	if len(token) > MaxTokenBytes {
 		return none, fmt.Errorf("%w: it is longer than %d bytes", ErrToken, MaxTokenBytes)
+	}
+	if strings.ContainsFunc(token, func(c rune) bool { return c != '.' && !strings.ContainsRune(alphabet, c) }) { // decoders skip line breaks
+		return none, fmt.Errorf("%w: it has other characters than tokens", ErrToken)
 	}
 	claims := jwt.MapClaims{}
 	parsed, err := v.parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return v.keys, nil })

@@ -17,6 +17,7 @@ const (
 	RoleOperate                  // [Operator]
 	RoleEdit                     // [Editor]
 	RoleWebhooks                 // [Webhooks]
+	RoleKeys                     // [KeyKeeper]
 )
 
 // Call is what a caller asks for.

@@ -19,6 +19,7 @@ var roles = map[coordinator.Role]reflect.Type{
 	coordinator.RoleOperate:  reflect.TypeFor[coordinator.Operator](),
 	coordinator.RoleEdit:     reflect.TypeFor[coordinator.Editor](),
 	coordinator.RoleWebhooks: reflect.TypeFor[coordinator.Webhooks](),
+	coordinator.RoleKeys:     reflect.TypeFor[coordinator.KeyKeeper](),
 }
 
 var errRefused = errors.New("refused")
@@ -53,11 +54,12 @@ func call(svc coordinator.Service, name string) error {
 	return err
 }
 
-// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, or what may stand for several tasks.
-var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend"}
+// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, or what may stand for several tasks.
+var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
+	"SetModelKey", "ModelKeys", "DeleteModelKey"}
 
-// ofUser are the methods whose last text is a user.
-var ofUser = []string{"Running", "Resolve"}
+// ofUser are the methods whose text is a user.
+var ofUser = []string{"Running", "Resolve", "SetModelKey", "ModelKeys", "DeleteModelKey"}
 
 // ofWebhook are the methods whose first text is a webhook.
 var ofWebhook = []string{"GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook"}

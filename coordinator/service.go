@@ -17,6 +17,7 @@ type Service interface {
 	Watcher
 	Operator
 	Webhooks
+	KeyKeeper
 }
 
 // SubmitOptions go with a tree.

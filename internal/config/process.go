@@ -27,7 +27,7 @@ type Coordinator struct {
 
 func (c *Coordinator) required() []string { return []string{"POSTGRES_URL", "NATS_URL"} }
 
-func (c *Coordinator) check() []Fault { return append(c.Auth.check(), c.Listen.check(c.Auth.On())...) }
+func (c *Coordinator) check() []Fault { return c.Listen.check(c.Auth.On()) }
 
 // Worker is the configuration of taskgrove worker.
 type Worker struct {
@@ -78,7 +78,7 @@ type Dev struct {
 func (c *Dev) required() []string { return nil }
 
 func (c *Dev) check() []Fault {
-	faults := append(c.Auth.check(), c.Listen.check(c.Auth.On())...)
+	faults := c.Listen.check(c.Auth.On())
 	if c.Ephemeral && c.DataDir != "" {
 		faults = append(faults, Fault{Variable: Prefix + "DATA_DIR", Value: c.DataDir, Takes: "nothing together with " + Prefix + "EPHEMERAL (--ephemeral)"})
 	}
@@ -118,10 +118,23 @@ type Client struct {
 
 	Server string `envconfig:"SERVER" default:"127.0.0.1:7700" flag:"server" group:"Client" desc:"address of a coordinator's gRPC listener, or any other gRPC target, such as dns:///name:port"`
 
+	Token      Secret `envconfig:"TOKEN" group:"Client" desc:"token that says who calls ([authentication](authentication.md)); empty: none"`
+	TokenFile  string `envconfig:"TOKEN_FILE" flag:"token-file" group:"Client" desc:"file with the token; it is read again when it changes"`
+	PlainToken Bool   `envconfig:"PLAIN_TOKEN" default:"false" flag:"plain-token" group:"Client" desc:"send the token also to other machines without TLS, where whoever reads it may use it"`
+	TLS        Bool   `envconfig:"TLS" default:"false" flag:"tls" group:"Client" desc:"encrypt the connection, and check who answers"`
+	CAFile     string `envconfig:"TLS_CA_FILE" flag:"tls-ca-file" group:"Client" desc:"PEM file of the authorities whose certificates are trusted, instead of the machine's; it turns TLS on"`
+
 	RequestTimeout time.Duration `envconfig:"REQUEST_TIMEOUT" default:"30s" min:"0s" flag:"request-timeout" group:"Client" desc:"how long a command waits for one answer of the coordinator; submissions, watches and logs have no limit; 0: for ever"`
 }
 
 func (c *Client) required() []string { return nil }
+
+func (c *Client) check() []Fault {
+	if c.Token != "" && c.TokenFile != "" {
+		return []Fault{{Variable: Prefix + "TOKEN_FILE", Value: c.TokenFile, Takes: "nothing together with " + Prefix + "TOKEN"}}
+	}
+	return nil
+}
 
 // Ready says how a process tells that it serves.
 type Ready struct {

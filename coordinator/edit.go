@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"strings"
 
@@ -15,7 +16,8 @@ type Editor interface {
 	// Delete takes a task and all below it out of the store; of a root, the tree (spec 2.4). *[DeleteError].
 	Delete(ctx context.Context, taskID string, opts DeleteOptions) (*Deletion, error)
 	// Add stores tasks below a stored one (spec 12.5), as if the whole tree had been sent at once, while no task of it has started. Each task
-	// without a parent goes below parentID.
+	// without a parent goes below parentID, and references are to ids, or what the submission calls tasks. *[ParentError] when one has started.
+	// Of opts it takes IdempotencyKey and Show: the answer shows the new tasks.
 	Add(ctx context.Context, parentID string, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error)
 	// Copy copies a task with what belongs to it as a tree of its own, or shows what it would store (spec 4).
 	Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error)
@@ -90,6 +92,19 @@ func (e *DeleteError) Error() string { return "Cannot delete task: " + strings.J
 
 // Unwrap makes it an [ErrConflict].
 func (e *DeleteError) Unwrap() error { return ErrConflict }
+
+// ParentError says that nothing can be added to a tree any more (spec 12.5). It is an [ErrConflict]. Its text is safe to show.
+type ParentError struct {
+	ParentID, TreeID string
+}
+
+// Error names the parent.
+func (e *ParentError) Error() string {
+	return fmt.Sprintf("Cannot add to task '%s': a task of its tree '%s' has started, or was cancelled", e.ParentID, e.TreeID)
+}
+
+// Unwrap makes it an [ErrConflict].
+func (e *ParentError) Unwrap() error { return ErrConflict }
 
 // CopyMode says which tasks a copy takes (spec 4.2).
 type CopyMode string

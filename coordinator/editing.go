@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -54,6 +55,64 @@ func (c *Coordinator) Delete(ctx context.Context, taskID string, opts DeleteOpti
 	failpoint.Hit("coordinator.after-edit-commit")
 	c.after(ctx, eff)
 	return &Deletion{Tasks: n}, nil
+}
+
+// Add stores tasks below a stored one; see [Editor].
+func (c *Coordinator) Add(ctx context.Context, parentID string, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	if err := c.takesWork(); err != nil {
+		return nil, err
+	}
+	k, err := c.keyOf(ctx, parentID)
+	if err != nil {
+		return nil, err
+	}
+	done, err := slot(ctx, c.submitting)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	has := func(id string) bool { return c.executors.has(ctx, id) }
+	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}
+	out, eff, err := c.store.Add(ctx, k, parentID, pg.Submission{
+		IdempotencyKey: opts.IdempotencyKey, Limits: c.cfg.Limits, Known: has,
+		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
+		Levels:     c.cfg.Levels, Version: c.cfg.Version, Tasks: warnings.See(c.checkInputs(ctx, tasks)),
+	})
+	switch {
+	case errors.Is(err, pg.ErrStarted):
+		return nil, c.parentError(ctx, k, parentID)
+	case errors.Is(err, pg.ErrDigest):
+		return nil, &InvalidArgumentError{Field: "idempotency_key", Reason: "was used for a different submission"}
+	case errors.Is(err, pg.ErrBusy):
+		return nil, c.editError("add", err)
+	case err != nil:
+		return nil, c.submitError(err)
+	}
+	failpoint.Hit("coordinator.after-edit-commit")
+	c.after(ctx, eff)
+	answer := &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap, Warnings: warnings.All()}
+	if out.First == 0 || out.Tasks > opts.Show.Tasks {
+		return answer, nil
+	}
+	page, err := c.store.TreeTasks(ctx, out.First, out.First+dag.Key(out.Tasks), pg.Filter{Limit: out.Tasks})
+	if err != nil {
+		return nil, c.internal("show what was added", err)
+	}
+	for _, t := range page.Tasks {
+		answer.Shown = append(answer.Shown, show(t))
+	}
+	return answer, nil
+}
+
+func (c *Coordinator) parentError(ctx context.Context, k dag.Key, parentID string) error {
+	tree, err := c.store.Tree(ctx, k.Tree())
+	if err != nil {
+		return c.internal("read tree", err)
+	}
+	return &ParentError{ParentID: parentID, TreeID: tree.ID}
 }
 
 // editError passes on what the client has to know.

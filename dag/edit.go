@@ -102,6 +102,18 @@ func (d *Decision) Remove(k Key) {
 	d.changed = slices.DeleteFunc(d.changed, func(c *Row) bool { return c == r })
 }
 
+// Grow adds new tasks to a tree's aggregate: all of them held, or all unfinished.
+func (d *Decision) Grow(tree TreeKey, tasks, leaves int, held bool) {
+	t := d.tree(tree.Key(0))
+	t.Tasks += tasks
+	t.Leaves += leaves
+	if held {
+		t.Held += tasks
+	} else {
+		t.Unfinished += tasks
+	}
+}
+
 // requeue takes back the attempt that waits, for a worker or for a time, and lets the task wait anew.
 func (e Edit) requeue(r *Row, rewired bool) {
 	e.Ended = append(e.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeReturned, Error: Withdrawn})

@@ -65,7 +65,7 @@ func (s *Store) editing(ctx context.Context, tree dag.TreeKey, f func(ctx contex
 			if err := s.openFor(ctx, needed, pools); err != nil {
 				return nil, err
 			}
-		case isRefused(err), errors.Is(err, errUntold):
+		case isRefused(err), errors.Is(err, errUntold), isUnique(err, "spec_id"):
 		default:
 			return eff, levelRefusal(err, s.editLevels(), dag.EditLevel)
 		}
@@ -216,22 +216,28 @@ func (e *edit) labels(ctx context.Context, keys []dag.Key) (map[dag.Key]Label, e
 	return out, nil
 }
 
-// keepPool keeps a pool open until the transaction ends. It comes before tasks are locked.
-func (e *edit) keepPool(ctx context.Context, name string) (id int32, err error) {
-	id, ok := e.pools[name]
-	if ok {
-		open := map[int32]bool{}
-		b := &pgx.Batch{}
-		queuePoolLocks(b, []int32{id}, open)
-		if err := e.c.SendBatch(ctx, b).Close(); err != nil {
-			return 0, fmt.Errorf("keep a pool open: %w", err)
+// keepPools keeps pools open until the transaction ends. It comes before tasks are locked.
+func (e *edit) keepPools(ctx context.Context, names map[string]bool) (ids map[string]int32, err error) {
+	ids = map[string]int32{}
+	for name := range names {
+		if id, ok := e.pools[name]; ok {
+			ids[name] = id
+			continue
 		}
-		ok = open[id]
+		return nil, &poolNeeded{name, e.tree.user}
 	}
-	if !ok {
-		return 0, &poolNeeded{name, e.tree.user}
+	open := map[int32]bool{}
+	b := &pgx.Batch{}
+	queuePoolLocks(b, poolIDsOf(ids), open)
+	if err := e.c.SendBatch(ctx, b).Close(); err != nil {
+		return nil, fmt.Errorf("keep pools open: %w", err)
 	}
-	return id, nil
+	for name, id := range ids {
+		if !open[id] {
+			return nil, &poolNeeded{name, e.tree.user}
+		}
+	}
+	return ids, nil
 }
 
 // queueEditLevel makes the transaction fail while a live coordinator is below the level that edits need. Once that is used, it costs a look.
@@ -259,9 +265,10 @@ func queueRefixed(b *pgx.Batch, changed []*dag.Row) {
 
 // treeEdit is what an edit writes into the tree's row, beside what its decision adds up to.
 type treeEdit struct {
-	name *string // of the root
-	pool int32   // that tasks of the tree name, too
-	span int     // keys that the tree uses more
+	name  *string            // of the root
+	pools []int32            // that tasks of the tree name, too
+	span  int                // keys that the tree uses more
+	check func(b *pgx.Batch) // compares more of the row, once it is locked; nil: nothing
 }
 
 // commit writes a decision and commits. early has the statements that come before rows are written, late those after.
@@ -288,7 +295,10 @@ func (e *edit) commit(ctx context.Context, d dag.Edit, early, late func(b *pgx.B
 	if delta == nil {
 		delta = &dag.TreeDelta{}
 	}
-	b.Queue(sql("EditTree"), e.tree.key, e.tree.revision, underway, delta.Tasks, delta.Leaves, of.name, orNull(of.pool), of.span)
+	b.Queue(sql("EditTree"), e.tree.key, e.tree.revision, underway, delta.Tasks, delta.Leaves, of.name, of.pools, of.span)
+	if of.check != nil {
+		of.check(b)
+	}
 	eff, err := commit(ctx, e.c, b, d.Decision, e.view, room)
 	if err != nil {
 		return err

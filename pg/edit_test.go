@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -308,4 +307,209 @@ func TestDeletions(t *testing.T) {
 	}
 }
 
-var _ = time.Second
+// TestDependenciesChange: what a task waits for follows from its new dependencies, in each state that it may be in.
+func TestDependenciesChange(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		held   bool
+		tasks  []string
+		before func(e *editSite)
+		task   string
+		change dag.Change
+		after  string
+		faults string
+	}{
+		"held":           {held: true, tasks: []string{"root", "a", "b"}, task: "b", change: on("a", "root"), after: "root:held a:held b:held"},
+		"ready, to wait": {tasks: []string{"root", "a", "b"}, task: "b", change: on("a"), after: "root:ready a:ready b:waiting1#2"},
+		"ready, on what completed": {tasks: []string{"root", "a", "b"}, before: func(e *editSite) { e.start("a"); e.end("a", dag.OutcomeCompleted) }, task: "b", change: on("a"),
+			after: "root:ready a:completed b:ready#2"},
+		"ready, on what failed": {tasks: []string{"root<b", "a", "b"}, before: func(e *editSite) { e.start("a"); e.end("a", dag.OutcomeFailed) }, task: "b", change: on("a"),
+			after: "root:blocked(a) a:failed b:blocked(a)#2"},
+		"ready, on what failed and is optional": {tasks: []string{"root<b", "a", "b"}, before: func(e *editSite) { e.start("a"); e.end("a", dag.OutcomeFailed) }, task: "b", change: on("a?"),
+			after: "root:waiting1 a:failed b:ready#2"},
+		"waiting, on fewer":   {tasks: []string{"root<a,b", "a", "b"}, task: "root", change: on("a"), after: "root:waiting1 a:ready b:ready"},
+		"waiting, on nothing": {tasks: []string{"root<a,b", "a", "b"}, task: "root", change: on(), after: "root:ready a:ready b:ready"},
+		"twice the same":      {tasks: []string{"root<a", "a", "b"}, task: "root", change: on("b?", "b", "a"), after: "root:waiting2 a:ready b:ready"},
+		"by a name":           {held: true, tasks: []string{"root", "a"}, task: "root", change: dag.Change{HasDependencies: true, Dependencies: []dag.Dependency{{Ref: "a", ByName: true}}}, after: "root:held a:held"},
+		"blocked, and no longer": {tasks: []string{"root<c", "a", "b<a", "c<b", "x", "y<x,b?"},
+			before: func(e *editSite) { e.start("a"); e.end("a", dag.OutcomeFailed) }, task: "b", change: on("x"),
+			after: "root:waiting1 a:failed b:waiting1 c:waiting1 x:ready y:waiting2"},
+		"blocked, when the tree has ended": {tasks: []string{"root<c", "a", "b<a", "c<b"},
+			before: func(e *editSite) { e.start("a"); e.end("a", dag.OutcomeFailed) }, task: "b", change: on(),
+			after: "root:held a:failed b:held c:held"},
+		"blocked by another": {tasks: []string{"root<b", "a", "b<a", "c", "x"},
+			before: func(e *editSite) {
+				e.start("a")
+				e.end("a", dag.OutcomeFailed)
+				e.start("c")
+				e.end("c", dag.OutcomeFailed)
+			}, task: "b", change: on("c"),
+			after: "root:blocked(c) a:failed b:blocked(c) c:failed x:ready"},
+		"of what runs": {tasks: []string{"root", "a"}, before: func(e *editSite) { e.start("a") }, task: "a", change: on("root"), after: "root:ready a:running",
+			faults: "Cannot update 'dependencies': task status is 'in_progress' (must be 'pending')"},
+		"all faults": {tasks: []string{"root<a", "a"}, task: "a", change: dag.Change{HasDependencies: true, Dependencies: []dag.Dependency{{Ref: "nope"}, {}, {Ref: "root"}}, Progress: new(2.0), Name: new("")},
+			after:  "root:waiting1 a:ready",
+			faults: "Dependency must have 'id' field or be a string task ID|Dependency reference 'nope' not found in task tree|Circular dependency detected: name of root -> name of a -> name of root. Each of these tasks waits for the next, so none could ever start: remove one of these dependencies.|Cannot update 'progress': must be 0 to 1, got 2|Cannot update 'name': must not be empty"},
+		"on itself": {tasks: []string{"root", "a"}, task: "a", change: on("a"), after: "root:ready a:ready",
+			faults: "Circular dependency detected: name of a -> name of a. Each of these tasks waits for the next, so none could ever start: remove one of these dependencies."},
+		"of what one depends on that runs": {tasks: []string{"root<b?", "a", "b<a"}, before: func(e *editSite) {
+			e.start("a")
+			e.end("a", dag.OutcomeFailed)
+			e.start("root")
+		}, task: "b", change: on(), after: "root:running a:failed b:blocked(a)",
+			faults: "Cannot update dependencies: task 'b' has dependent tasks that are executing: ['root']"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEditSite(t, tc.held, tc.tasks...)
+			if tc.before != nil {
+				tc.before(e)
+			}
+			faults := strings.Join(e.update(tc.task, tc.change), "|")
+			if faults != tc.faults {
+				t.Errorf("got  %s\nwant %s", faults, tc.faults)
+			}
+			e.carryOut()
+			e.want(tc.after)
+			for range 10 { // and all of it can end
+				for _, id := range e.ids {
+					if strings.Contains(e.states()+" ", id+":ready") {
+						e.start(id)
+						e.end(id, dag.OutcomeCompleted)
+					}
+				}
+			}
+			if got := e.states(); strings.Contains(got, "waiting") || strings.Contains(got, "ready") {
+				t.Errorf("it ended as %s", got)
+			}
+		})
+	}
+}
+
+// TestStatusesAreSet: a user's word ends a task as its worker's does, and what the state table has not is refused.
+func TestStatusesAreSet(t *testing.T) {
+	t.Parallel()
+	completed, failed, cancelled := dag.Change{Status: dag.StatusCompleted, Result: []byte(`{"by":"hand"}`)}, dag.Change{Status: dag.StatusFailed, Error: new("no good")}, dag.Change{Status: dag.StatusCancelled}
+	to := func(s dag.Status) dag.Change { return dag.Change{Status: s} }
+	for name, tc := range map[string]struct {
+		held   bool
+		before func(e *editSite)
+		task   string
+		change dag.Change
+		after  string
+		faults string
+	}{
+		"ready to completed":   {task: "a", change: completed, after: "root:waiting1 a:completed b:ready c:ready"},
+		"running to completed": {before: func(e *editSite) { e.start("a") }, task: "a", change: completed, after: "root:waiting1 a:completed b:ready c:ready"},
+		"running to failed":    {before: func(e *editSite) { e.start("a") }, task: "a", change: failed, after: "root:blocked(a) a:failed b:blocked(a) c:ready"},
+		"running to cancelled": {before: func(e *editSite) { e.start("a") }, task: "a", change: cancelled, after: "root:blocked(a) a:cancelled b:blocked(a) c:ready"},
+		"waiting to completed": {task: "b", change: completed, after: "root:ready a:ready b:completed c:ready"},
+		"held to completed":    {held: true, task: "a", change: completed, after: "root:held a:completed b:held c:held"},
+		"held to failed":       {held: true, task: "a", change: failed, after: "root:held a:failed b:held c:held"},
+		"blocked to completed": {before: func(e *editSite) { e.start("a"); e.end("a", dag.OutcomeFailed) }, task: "b", change: completed, after: "root:ready a:failed b:completed c:ready"},
+		"blocked to failed":    {before: func(e *editSite) { e.start("a"); e.end("a", dag.OutcomeFailed) }, task: "b", change: failed, after: "root:blocked(b) a:failed b:failed c:ready"},
+		"as it is":             {task: "a", change: to(dag.StatusPending), after: "root:waiting1 a:ready b:waiting1 c:ready"},
+		"pending to in_progress": {task: "a", change: to(dag.StatusInProgress), after: "root:waiting1 a:ready b:waiting1 c:ready",
+			faults: "Invalid state transition: cannot transition from 'pending' to 'in_progress'"},
+		"completed to pending": {before: func(e *editSite) { e.start("a"); e.end("a", dag.OutcomeCompleted) }, task: "a", change: to(dag.StatusPending), after: "root:waiting1 a:completed b:ready c:ready",
+			faults: "Invalid state transition: cannot transition from 'completed' to 'pending'"},
+		"to what there is not": {task: "a", change: to("lost"), after: "root:waiting1 a:ready b:waiting1 c:ready",
+			faults: "Cannot update 'status': must be pending, in_progress, completed, failed or cancelled"},
+		"a result of what is pending": {task: "a", change: dag.Change{Result: []byte(`1`), Error: new("e")}, after: "root:waiting1 a:ready b:waiting1 c:ready",
+			faults: "Cannot update 'result': task status is 'pending' (must be 'completed' or 'cancelled')|Cannot update 'error': task status is 'pending' (must be 'failed' or 'cancelled')"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEditSite(t, tc.held, "root<b", "a", "b<a", "c")
+			if tc.before != nil {
+				tc.before(e)
+			}
+			before, err := e.s.Task(t.Context(), tc.task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if faults := strings.Join(e.update(tc.task, tc.change), "|"); faults != tc.faults {
+				t.Errorf("got  %s\nwant %s", faults, tc.faults)
+			}
+			e.carryOut()
+			if before.State == dag.Running && tc.change.Status == dag.StatusCancelled { // until its worker has stopped it
+				_, _, err := e.s.Settle(t.Context(), []dag.Result{{Task: e.key(tc.task), Attempt: 1, Worker: e.worker, Outcome: dag.OutcomeCancelled}}, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			e.want(tc.after)
+			shown, err := e.s.Task(t.Context(), tc.task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tc.change.Result != nil && tc.faults == "" && string(shown.Result) != `{"by":"hand"}` || tc.change.Status == dag.StatusFailed && *shown.Error != "no good" {
+				t.Errorf("got %+v", shown)
+			}
+			changed, _, err := e.s.Settle(t.Context(), []dag.Result{{Task: e.key(tc.task), Attempt: 1, Worker: e.worker, Outcome: dag.OutcomeCompleted, Value: []byte(`{"late":1}`)}}, nil)
+			if err != nil || changed[0] && shown.State != dag.Ready {
+				t.Errorf("the worker's own result: %v, %v", changed, err)
+			}
+		})
+	}
+}
+
+// TestTasksAreAdded: as if the whole tree had been sent at once, while nothing has started.
+func TestTasksAreAdded(t *testing.T) {
+	t.Parallel()
+	for _, held := range []bool{true, false} {
+		e := newEditSite(t, held, "root<a", "a", "gone")
+		e.remove("gone", DeleteOptions{})
+		add := func(key string, tasks ...*dag.Task) (*Added, error) {
+			for _, t := range tasks {
+				t.Executor, t.Priority = "e", dag.Normal
+			}
+			sub := treeOf(tasks...)
+			sub.IdempotencyKey = key
+			out, _, err := e.other.Add(t.Context(), e.key("a"), "a", sub)
+			return out, err
+		}
+		new1 := func() []*dag.Task {
+			return []*dag.Task{{ID: "n1", Name: "n1", Inputs: []byte(`{"x":1}`), Dependencies: []dag.Dependency{{Ref: "n2"}, {Ref: "a"}}}, {ID: "n2", Name: "n2", ParentRef: "n1"}}
+		}
+		out, err := add("k", new1()...)
+		if err != nil || out.Tasks != 2 || out.First != e.tree.Key(3) {
+			t.Fatalf("got %+v, %v", out, err)
+		}
+		if out, err := add("k", new1()...); err != nil || !out.Replayed {
+			t.Errorf("got %+v, %v", out, err)
+		}
+		if out, err := add("", &dag.Task{Name: "unnamed", Dependencies: []dag.Dependency{{Ref: "n1", Optional: true}}}); err != nil || out.Tasks != 1 {
+			t.Errorf("got %+v, %v", out, err)
+		}
+		for want, tasks := range map[string][]*dag.Task{
+			"Circular dependency":         {{ID: "x", Name: "x", Dependencies: []dag.Dependency{{Ref: "y"}}}, {ID: "y", Name: "y", Dependencies: []dag.Dependency{{Ref: "x"}}}},
+			"dependency reference 'nope'": {{ID: "x", Name: "x", Dependencies: []dag.Dependency{{Ref: "nope"}}}},
+			"parent_id 'nope'":            {{ID: "x", Name: "x", ParentRef: "nope"}},
+			"Tasks array cannot be empty": {},
+		} {
+			if _, err := add("", tasks...); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		}
+		e.audit()
+		if held {
+			if got, err := e.s.Execute(t.Context(), e.key("root"), dag.ExecutionOptions{}); err != nil || got.Tasks != 5 {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		}
+		e.start("a")
+		if _, err := add("", &dag.Task{ID: "late", Name: "late"}); !errors.Is(err, ErrStarted) {
+			t.Errorf("got %v", err)
+		}
+		e.end("a", dag.OutcomeCompleted)
+		e.ids = append(e.ids, "n1", "n2", "unnamed")
+		for _, id := range []string{"n2", "n1", "unnamed", "root"} {
+			e.start(id)
+			e.end(id, dag.OutcomeCompleted)
+		}
+		if tree, err := e.s.Tree(t.Context(), e.tree); err != nil || tree.Counts().Status() != dag.StatusCompleted || tree.Tasks != 5 || tree.Leaves != 2 {
+			t.Errorf("got %+v, %v", tree, err)
+		}
+	}
+}

@@ -217,10 +217,11 @@ func (u *updating) choose(ctx context.Context) error {
 	if u.executor == u.task.executor || u.namesPool() || u.executor == "" || u.unknown() || !dag.Storable(u.executor) {
 		return nil
 	}
-	id, err := u.keepPool(ctx, u.executor)
+	ids, err := u.keepPools(ctx, map[string]bool{u.executor: true})
 	if err != nil {
 		return err
 	}
+	id := ids[u.executor]
 	if !slices.Contains(u.tree.pools, id) && len(u.tree.pools) >= MaxTreePools {
 		u.facts.PoolFault = fmt.Sprintf("the tasks of this tree would name more than %d pools", MaxTreePools)
 	}
@@ -432,7 +433,10 @@ func (u *updating) write(ctx context.Context, edit dag.Edit) error {
 		}
 	}
 	late := func(b *pgx.Batch) { u.queueOutcome(b) }
-	of := treeEdit{pool: u.poolID}
+	of := treeEdit{}
+	if u.poolID != 0 {
+		of.pools = []int32{u.poolID}
+	}
 	if c.Name != nil && u.k == u.tree.root {
 		of.name = c.Name
 	}

@@ -109,12 +109,12 @@ update task set started_at = coalesce($3, started_at) where key = $1 and attempt
 update task set progress = $2 where key = $1
 
 -- name: EditTree
--- Raises the tree's revision and corrects its totals; $6: its name, or null; $7: a pool that its tasks name, too, or null; $8: how many keys
+-- Raises the tree's revision and corrects its totals; $6: its name, or null; $7: pools that its tasks name, too, or null; $8: how many keys
 -- it uses more. Expects: the revision $2,
 -- and, unless $3 is null, that its execution has unfinished tasks, or has not; fails when that is not so. Locks: the tree.
 with w as (
 update tree set revision = revision + 1, tasks = tasks + $4, leaves = leaves + $5, span = coalesce(span, tasks) + $8, name = coalesce($6, name),
-  pools = case when $7::integer is null or pools is null or $7 = any(pools) then pools else pools || $7::integer end
+  pools = case when $7::integer[] is null or pools is null then pools else array(select unnest(pools) union select unnest($7)) end
 where key = $1 and revision = $2 and ($3::boolean is null or (unfinished > 0) = $3)
 returning key)
 select changed(count(*), 1, 'edit a tree') from w
@@ -156,3 +156,13 @@ select changed(count(*), cardinality($1::bigint[]), 'delete tasks') from t
 
 -- name: SpecsToRewire
 select key, deps, dep_types from spec where key = any($1::bigint[]) order by key
+
+-- name: TreeUnstarted
+-- Whether no task of the tree has started or ended: all are held, or all are in its first execution.
+select execution <= 1 and started_at is null and running + completed + failed + cancelled + blocked = 0 and cancelled_at is null and (held = 0 or unfinished = 0)
+from tree where key = $1
+
+-- name: RequireUnstarted
+-- Expects what TreeUnstarted asks of the tree, which is locked; fails otherwise.
+select changed(count(*), 1, 'add to a tree') from tree where key = $1 and execution <= 1 and started_at is null
+  and running + completed + failed + cancelled + blocked = 0 and cancelled_at is null and (held = 0 or unfinished = 0)

@@ -18,6 +18,7 @@ const (
 	RoleEdit                     // [Editor]
 	RoleWebhooks                 // [Webhooks]
 	RoleKeys                     // [KeyKeeper]
+	RoleAgent                    // [Agent]
 )
 
 // Call is what a caller asks for.

@@ -20,6 +20,7 @@ var roles = map[coordinator.Role]reflect.Type{
 	coordinator.RoleEdit:     reflect.TypeFor[coordinator.Editor](),
 	coordinator.RoleWebhooks: reflect.TypeFor[coordinator.Webhooks](),
 	coordinator.RoleKeys:     reflect.TypeFor[coordinator.KeyKeeper](),
+	coordinator.RoleAgent:    reflect.TypeFor[coordinator.Agent](),
 }
 
 var errRefused = errors.New("refused")
@@ -54,9 +55,9 @@ func call(svc coordinator.Service, name string) error {
 	return err
 }
 
-// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, or what may stand for several tasks.
+// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an agent's task, or what may stand for several tasks.
 var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
-	"SetModelKey", "ModelKeys", "DeleteModelKey"}
+	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask"}
 
 // ofUser are the methods whose text is a user.
 var ofUser = []string{"Running", "Resolve", "SetModelKey", "ModelKeys", "DeleteModelKey"}

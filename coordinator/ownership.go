@@ -52,6 +52,8 @@ var ownership = map[string]struct {
 	"Attach": {reachTask, "access"}, "ListWebhooks": {reachHook, "look after webhooks of"}, "GetWebhook": {reachHook, "look after webhooks of"},
 	"UpdateWebhook": {reachHook, "look after webhooks of"}, "DeleteWebhook": {reachHook, "look after webhooks of"},
 	"TestWebhook": {reachHook, "look after webhooks of"}, "Deliveries": {reachHook, "look after webhooks of"},
+	"KeepAgentTask": {reachTask, "create tasks for"}, "DropAgentTask": {reachTask, "create tasks for"}, "AgentTask": {reachTask, "access"},
+	"AgentTaskOf": {reachTask, "access"}, "AgentTasks": {reachList, "list tasks for"},
 	"CreateWebhook": {reachAdmin, "look after webhooks"}, "Resend": {reachAdmin, "look after webhooks"},
 }
 

@@ -14,6 +14,7 @@ type Service interface {
 	Reader
 	Steerer
 	Editor
+	Agent
 	Watcher
 	Operator
 	Webhooks

@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/taskgrove/taskgrove/api/a2a"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/httpserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
@@ -32,6 +33,7 @@ type coordinatorParts struct {
 	jsonrpc     jsonrpc.Config
 	mcp         mcp.Config
 	auth        authConfig
+	a2a         a2a.Config
 }
 
 func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger) coordinatorParts {
@@ -72,6 +74,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		mcp: mcp.Config{
 			Version: Version(), Known: known, Limits: limits, MaxSessions: sessions, SessionIdle: cfg.MCPSessionIdle, AnswerBytes: int(cfg.MCPAnswerBytes), Log: log,
 		},
+		a2a: a2a.Config{Version: Version(), GRPC: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
 	}
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"net/http"
 
+	"github.com/taskgrove/taskgrove/api/a2a"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/api/mcp"
@@ -22,6 +23,13 @@ func mounts(access *coordinator.Access, parts coordinatorParts, tools *mcp.Handl
 	tasks := jsonrpc.New(access, parts.jsonrpc)
 	for _, path := range jsonrpc.Paths {
 		all = append(all, mount{path: path, handler: tasks})
+	}
+	agent := a2a.New(access, tasks, parts.a2a)
+	for _, path := range a2a.Paths {
+		all = append(all, mount{path: path, handler: agent})
+	}
+	for _, path := range a2a.CardPaths {
+		all = append(all, mount{path: path, handler: agent, public: true})
 	}
 	return append(all, mount{path: mcp.Path, handler: tools}, mount{path: grpcserver.WebPath, handler: grpcserver.NewWeb(access, parts.grpc)})
 }

@@ -86,16 +86,16 @@ func queueDeletion(b *pgx.Batch, from, to dag.Key) {
 
 // queueTreeDeletion deletes what is kept of a tree beside its tasks.
 func queueTreeDeletion(b *pgx.Batch, t dag.TreeKey) {
-	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteTree"} {
+	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteAgentTasks", "DeleteTree"} {
 		b.Queue(sql(statement), t)
 	}
 }
 
-// strayRows is among how many rows of usage, and of labels, Tidy looks for those that nobody deleted with their tree.
+// strayRows is among how many rows of usage, of labels, and of agents' tasks, Tidy looks for those that nobody deleted with their tree.
 const strayRows = 1000
 
 // Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed,
-// executors that no worker has, usage and labels of trees that are gone.
+// executors that no worker has, usage, labels and agents' tasks of trees that are gone.
 func (s *Store) Tidy(ctx context.Context) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -106,6 +106,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteOldSentPayloads"))
 	b.Queue(sql("DeleteStrayUsage"), strayRows)
 	b.Queue(sql("DeleteStrayLabels"), strayRows)
+	b.Queue(sql("DeleteStrayAgentTasks"), strayRows)
 	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
 	b.Queue(sql("ForgetDescriptions"), ExecutorMemory)
 	return s.pool.Send(ctx, b)

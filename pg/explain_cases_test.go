@@ -6,7 +6,7 @@ import (
 )
 
 // big are the tables that grow with the work, of which no hot statement may read more than it asked for.
-var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage", "label", "copied"}
+var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage", "label", "copied", "agent_task"}
 
 // explained is how a statement is tried on the store of [fillStore].
 type explained struct {
@@ -189,6 +189,17 @@ var hot = map[string]explained{
 	"UsageOfKeys":      {args: of("null, null, 1000000, 'model', null, 100, 'm1'", "200::bigint << 24, 201::bigint << 24")},
 	"DeleteUsage":      {args: "200::bigint << 24, 201::bigint << 24"},
 	"DeleteStrayUsage": {args: "1000"},
+	// agents' tasks
+	"KeepAgentTask":            {args: `'new', 'c1', 200, 't200-0', '\x00', 99`},
+	"DropAgentTask":            {args: "'a77'"},
+	"AgentTask":                {args: "'a77'"},
+	"AgentTasksOfTree":         {args: "200"},
+	"AgentTasksDown":           {args: "1000000, null, 50"},
+	"AgentTasksOfContext":      {args: "1000000, null, 50, 'c1'"},
+	"CountAgentTasks":          {args: "null, 2000"},
+	"CountAgentTasksOfContext": {args: "null, 2000, 'c1'"},
+	"DeleteAgentTasks":         {args: "200"},
+	"DeleteStrayAgentTasks":    {args: "1000"},
 	// why
 	"RunsKeyed":       {args: "(295::bigint << 24) + 300, 1, 1024, 'w', 295, 1"},
 	"EndedTrees":      {args: trees},

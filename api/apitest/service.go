@@ -37,6 +37,7 @@ type Service struct {
 	violations []*coordinator.Violation
 	waits      map[string][]coordinator.Wait
 	keys       map[string]map[string]modelkey.Key // of models: by user, then provider
+	agents     []coordinator.AgentTask
 }
 
 // keyed is the answer to a submission with a key, and what was submitted.

@@ -14,11 +14,9 @@ type Service interface {
 	Reader
 	Steerer
 	Editor
-	Agent
 	Watcher
 	Operator
 	Webhooks
-	KeyKeeper
 }
 
 // SubmitOptions go with a tree.

@@ -1,7 +1,5 @@
 package dag
 
-import "slices"
-
 // release lets a task go whose dependencies all allow it: to its pool, to wait for its time, or, a group, to its end.
 func (d *Decision) release(r *Row) {
 	if r.Flags&FlagGroup != 0 {
@@ -62,14 +60,13 @@ func (d *Decision) finish(r *Row, to State) {
 	d.announce(r)
 }
 
-// announce tells the dependents of a settled task, or leaves it to a followup when they are many or not at hand. One that became a
-// dependent while the rows were being locked is not: its edge was read, and its row was not.
+// announce tells the dependents of a settled task, or leaves it to a followup when they are many or not at hand.
 func (d *Decision) announce(r *Row) {
 	if r.Flags&FlagDependents == 0 {
 		return
 	}
 	dependents, loaded := d.deps[r.Key]
-	if !loaded || r.Flags&FlagWide != 0 || slices.ContainsFunc(dependents, func(dep Dependent) bool { return d.rows[dep.Key] == nil }) {
+	if !loaded || r.Flags&FlagWide != 0 {
 		d.Unlock = append(d.Unlock, r.Key)
 		return
 	}

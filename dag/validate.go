@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
-	"slices"
 	"unicode/utf8"
 )
 
@@ -58,7 +57,7 @@ type Builder struct {
 	edges      []Edge  // Task is unresolved where the reference was not known or not valid
 	starts     []int32 // where each task's edges begin
 	later      []later // references that no task before answered to, in order
-	owners     Owners
+	owners     []string
 	known      index
 	unsure     bool // a reader could not tell who a task is or what it refers to, so nothing is said about the tree's shape
 }
@@ -168,24 +167,15 @@ func (b *Builder) register(c *check) {
 	} // else an id equals another task's name: ids are mixed, which Build reports
 }
 
-func (b *Builder) addOwner(user string) { b.owners.Add(user) }
-
-// Owners are the different user ids of a submission, as many as a fault names and one more, to know that there are more.
-type Owners []string
-
-// Add adds a user id.
-func (o *Owners) Add(user string) {
-	if len(*o) <= maxOwners && !slices.Contains(*o, user) {
-		*o = append(*o, user)
+func (b *Builder) addOwner(user string) {
+	for _, o := range b.owners {
+		if o == user {
+			return
+		}
 	}
-}
-
-// Fault is why tasks of more than one owner are no tree (spec 2.2); empty: there is one at most.
-func (o Owners) Fault() string {
-	if len(o) <= 1 {
-		return ""
+	if len(b.owners) <= maxOwners { // one more than is shown, to know that there are more
+		b.owners = append(b.owners, user)
 	}
-	return fmt.Sprintf("All tasks must have the same user_id. Found multiple user_ids: {%s}. Keep one of them, or submit a tree for each.", quoteList(o, maxOwners))
 }
 
 func (b *Builder) addParent(c *check, t *Task) {
@@ -287,8 +277,9 @@ func (b *Builder) tree(at place, code Code, reason string) {
 }
 
 func (b *Builder) checkOwners() {
-	if fault := b.owners.Fault(); fault != "" {
-		b.tree(atOwner, WrongOwner, fault)
+	if len(b.owners) > 1 {
+		b.tree(atOwner, WrongOwner, fmt.Sprintf("All tasks must have the same user_id. Found multiple user_ids: {%s}. "+
+			"Keep one of them, or submit a tree for each.", quoteList(b.owners, maxOwners)))
 	}
 }
 

@@ -45,18 +45,8 @@ func (eff *Effects) take(changed []*dag.Row) {
 			if eff.Taken == nil {
 				eff.Taken = map[dag.Lane]int{}
 			}
-			eff.Taken[r.LaneBefore()]++
+			eff.Taken[dag.Lane{Pool: r.Pool, Priority: r.Priority}]++
 		}
-	}
-}
-
-// leave adds ready tasks that were deleted.
-func (eff *Effects) leave(taken map[dag.Lane]int) {
-	for lane, n := range taken {
-		if eff.Taken == nil {
-			eff.Taken = map[dag.Lane]int{}
-		}
-		eff.Taken[lane] += n
 	}
 }
 

@@ -93,6 +93,7 @@ func FuzzParams(f *testing.F) {
 			}
 		}
 		p = read()
+		p.unsupported("x")
 		p.flag("x", false)
 	})
 }

@@ -71,6 +71,7 @@ type Handler struct {
 	calls *jsonrpc.Handler // answers in the words of the task-tree protocol
 	tools map[string]*tool
 	inUse atomic.Int64 // requests in hand
+	hand  inHand       // those of sessions
 
 	streams context.Context // ends when no client shall be held any more
 	drain   context.CancelCauseFunc
@@ -113,9 +114,10 @@ func (h *Handler) Drain() error {
 	return nil
 }
 
-// Close ends all sessions, once no requests are in hand any more.
+// Close ends all sessions, and the calls that are in hand.
 func (h *Handler) Close() error {
 	h.drain(api.ErrShutdown)
+	h.hand.endAll()
 	for s := range h.server.Sessions() {
 		_ = s.Close() // it is gone either way
 	}
@@ -136,7 +138,7 @@ func identified(access *coordinator.Access) func(http.Handler) http.Handler {
 	verify := func(_ context.Context, _ string, r *http.Request) (*auth.TokenInfo, error) {
 		who := api.CallerOf(r.Context(), coordinator.SurfaceMCP, r.RemoteAddr)
 		return &auth.TokenInfo{
-			UserID: who.Name + "\x00" + who.User,
+			UserID: callerID(who),
 			Extra:  map[string]any{askingKey: &asking{svc: access.For(who), ctx: r.Context()}},
 		}, nil
 	}
@@ -180,6 +182,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, status, text)
 		return
 	}
+	r, done := h.hand.take(r)
+	defer done()
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
 	r.ContentLength = int64(len(body))
 	h.door(r, methodOf(body)).ServeHTTP(w, r)
@@ -190,6 +194,9 @@ func (h *Handler) without(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get(headerSession) == "" {
 		h.stateless.ServeHTTP(w, r) // 405
 		return
+	}
+	if r.Method == http.MethodDelete {
+		h.hand.end(holderOf(r))
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -233,5 +234,34 @@ func TestAnswersAreBounded(t *testing.T) {
 	call(t, session, "list_tasks", map[string]any{"limit": 3}, &list)
 	if len(list.Tasks) != 3 || list.NextCursor == "" {
 		t.Errorf("got %d tasks, cursor %q; want 3 and a cursor", len(list.Tasks), list.NextCursor)
+	}
+}
+
+// A client that ends its session need not wait for what it waits for.
+func TestEndOfASessionEndsItsCalls(t *testing.T) {
+	t.Parallel()
+	s := serve(t, mcp.Config{})
+	session, _ := s.connect("2025-11-25")
+	call(t, session, "execute_task", json.RawMessage(`{"tasks":`+pair+`}`), nil)
+	done := make(chan error, 1)
+	go func() {
+		_, err := session.CallTool(context.Background(), &sdk.CallToolParams{Name: "wait_for_task", Arguments: map[string]any{"task_id": "r", "timeout": 3000}})
+		done <- err
+	}()
+	time.Sleep(50 * time.Millisecond) // until it waits; if it does not yet, it is refused
+	req, err := http.NewRequest(http.MethodDelete, s.url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Mcp-Session-Id", session.ID())
+	begun := time.Now()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	<-done
+	if took := time.Since(begun); res.StatusCode != http.StatusNoContent || took > 10*time.Second {
+		t.Errorf("got %d after %v, want the session to end at once", res.StatusCode, took)
 	}
 }

@@ -29,8 +29,8 @@ type progress struct {
 	last  string // the latest message
 }
 
-// step is how much progress grows at least.
-const step = 1e-6
+// almost is the most that is told before the end.
+const almost = 0.99
 
 // newProgress begins to tell; end must be called.
 func newProgress(asked, route context.Context, session *sdk.ServerSession, token any) *progress {
@@ -73,16 +73,16 @@ func (p *progress) see(e *coordinator.Event) error {
 	if e.Type == coordinator.EventFinal {
 		p.tell(1, p.last)
 	} else if time.Since(p.told) >= progressPause {
-		p.tell(min(e.TreeProgress, 1-step), p.last)
+		p.tell(min(e.TreeProgress, almost), p.last)
 	}
 	return nil
 }
 
 // tell sends a notification. Whether it arrives makes no difference to the call. The caller holds mu.
 func (p *progress) tell(value float64, message string) {
-	p.value = max(value, p.value+step)
+	p.value = max(value, p.value+(1-p.value)/1000) // of the way that is left, so that it never gets there
 	p.told = time.Now()
-	_ = p.session.NotifyProgress(p.route, &sdk.ProgressNotificationParams{ProgressToken: p.token, Progress: p.value, Total: max(1, p.value), Message: message})
+	_ = p.session.NotifyProgress(p.route, &sdk.ProgressNotificationParams{ProgressToken: p.token, Progress: p.value, Total: 1, Message: message})
 }
 
 // said is an event in words.

@@ -23,7 +23,7 @@ func (h *Handler) readResource(ctx context.Context, req *sdk.ReadResourceRequest
 		return nil, &sdkjson.Error{Code: sdkjson.CodeInternalError, Message: "the request has no caller"}
 	}
 	defer cancel()
-	uri := req.Params.URI
+	uri, _ := ctx.Value(wanted{}).(string)
 	call, err := resourceCall(uri)
 	if err != nil {
 		return nil, err

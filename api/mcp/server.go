@@ -36,7 +36,7 @@ func (h *Handler) newServer() *sdk.Server {
 		})
 	}
 	server.AddResource(&sdk.Resource{
-		URI: "tasks://", Name: "Tasks List Resource", Title: "Tasks", MIMEType: "application/json",
+		URI: listURI, Name: "Tasks List Resource", Title: "Tasks", MIMEType: "application/json",
 		Description: "The newest task trees. Query: status (pending, in_progress, completed, failed, cancelled; running is in_progress), limit, offset, such as tasks://?status=running&limit=10",
 	}, h.readResource)
 	server.AddResourceTemplate(&sdk.ResourceTemplate{
@@ -65,12 +65,21 @@ func (h *Handler) named(next sdk.MethodHandler) sdk.MethodHandler {
 			if r.Params == nil || r.Params.URI == "" {
 				return nil, invalidParams("Resource URI is required")
 			}
+			if _, err := resourceCall(r.Params.URI); err != nil {
+				return nil, err
+			}
 			// Not by the templates: an id may hold what they don't let through.
-			return h.readResource(ctx, r)
+			ctx = context.WithValue(ctx, wanted{}, r.Params.URI)
+			r.Params.URI = listURI
 		}
 		return next(ctx, method, req)
 	}
 }
+
+// wanted is the context's key of the resource that is read; listURI is the one that the SDK takes all for.
+type wanted struct{}
+
+const listURI = "tasks://"
 
 func invalidParams(text string) error {
 	return &sdkjson.Error{Code: sdkjson.CodeInvalidParams, Message: text}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -110,22 +109,13 @@ func contextSetCommand() *cobra.Command {
 		}
 		return changeContexts(func(all *contexts) error {
 			c, known := all.Contexts[name]
-			if _, ok := given[serverVariable]; !ok && !known {
+			if server, ok := given[serverVariable]; ok {
+				c.Server = server
+			} else if !known {
 				return usage("--server: a new context needs the address of a cluster")
 			}
-			for variable, field := range c.fields() {
-				value, ok := given[variable]
-				if !ok {
-					continue
-				}
-				if strings.HasSuffix(variable, "_FILE") && value != "" { // commands run elsewhere
-					path, err := filepath.Abs(value)
-					if err != nil {
-						return fmt.Errorf("contexts: %w", err)
-					}
-					value = path
-				}
-				*field = value
+			if timeout, ok := given[timeoutVariable]; ok {
+				c.RequestTimeout = timeout
 			}
 			all.Contexts[name] = c
 			if use {

@@ -157,11 +157,7 @@ func (l *loader) walk(of reflect.Value) {
 		}
 	}
 	switch c := of.Addr().Interface().(type) {
-	case *Coordinator:
-		l.checks = append(l.checks, c.check)
-	case *Auth:
-		l.checks = append(l.checks, c.check)
-	case *Client:
+	case *Listen:
 		l.checks = append(l.checks, c.check)
 	case *Dev:
 		l.checks = append(l.checks, c.check)

@@ -14,6 +14,12 @@ func WithCaller(ctx context.Context, who coordinator.Caller) context.Context {
 	return context.WithValue(ctx, caller{}, who)
 }
 
+// Identified reports whether the door knows who makes a request.
+func Identified(ctx context.Context) bool {
+	_, ok := ctx.Value(caller{}).(coordinator.Caller)
+	return ok
+}
+
 // CallerOf is who makes a request, by which surface and from where. Who has not been asked is anonymous.
 func CallerOf(ctx context.Context, surface coordinator.Surface, from string) coordinator.Caller {
 	who, ok := ctx.Value(caller{}).(coordinator.Caller)

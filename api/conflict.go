@@ -13,6 +13,7 @@ const (
 	ReasonLevel         = "LEVEL_TOO_LOW"  // a process is too old for what the tree needs
 	ReasonStillStopping = "STILL_STOPPING" // a cancelled task has not stopped; passes by itself
 	ReasonCannotDelete  = "CANNOT_DELETE"  // a task is not pending, or others depend on it
+	ReasonTreeStarted   = "TREE_STARTED"   // nothing can be added to it any more
 	ReasonNoTree        = "NO_TREE"        // none came of a requirement
 )
 
@@ -25,6 +26,8 @@ func conflict(err error) *Fault {
 		f.Reason, f.Facts = ReasonStillStopping, map[string]string{"tree_id": e.TreeID}
 	} else if e, ok := errors.AsType[*coordinator.DeleteError](err); ok {
 		f.Reason, f.Facts = ReasonCannotDelete, map[string]string{"reasons": strings.Join(e.Reasons, "; ")}
+	} else if e, ok := errors.AsType[*coordinator.ParentError](err); ok {
+		f.Reason, f.Facts = ReasonTreeStarted, map[string]string{"parent_id": e.ParentID, "tree_id": e.TreeID}
 	} else if e, ok := errors.AsType[*coordinator.GenerateError](err); ok {
 		f.Reason, f.Facts = ReasonNoTree, map[string]string{"task_id": e.TaskID}
 	}

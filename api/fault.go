@@ -16,14 +16,16 @@ type Kind int
 
 // The kinds of faults.
 const (
-	Internal    Kind = iota // ours; the client gets an id
-	Invalid                 // what the client sent can't be accepted
-	NotFound                // no such task or tree
-	Conflict                // the state does not allow it
-	Unavailable             // try again later
-	Exhausted               // above a bound of this process: too many requests or streams
-	Cancelled               // the client went away
-	Timeout                 // the request took longer than it may
+	Internal        Kind = iota // ours; the client gets an id
+	Invalid                     // what the client sent can't be accepted
+	NotFound                    // no such task or tree
+	Conflict                    // the state does not allow it
+	Unavailable                 // try again later
+	Exhausted                   // above a bound of this process: too many requests or streams
+	Cancelled                   // the client went away
+	Timeout                     // the request took longer than it may
+	Unauthenticated             // the client has not said who it is, and must
+	Denied                      // it may not do that
 )
 
 // Fault is an error as a client may see it.
@@ -51,6 +53,12 @@ func (f *Fault) Error() string { return f.Text }
 type ParameterFault struct {
 	Field, Text string
 }
+
+// What callers are told who are not let in (spec 5.2).
+const (
+	MissingToken = "Missing Authorization header or cookie"
+	InvalidToken = "Invalid or expired JWT token"
+)
 
 // Errors that a server of ours ends contexts with.
 var (
@@ -87,6 +95,10 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 	switch {
 	case errors.Is(err, coordinator.ErrNotFound):
 		return &Fault{Kind: NotFound, Text: err.Error()}
+	case errors.Is(err, coordinator.ErrUnauthenticated):
+		return &Fault{Kind: Unauthenticated, Text: MissingToken}
+	case errors.Is(err, coordinator.ErrDenied):
+		return &Fault{Kind: Denied, Text: err.Error()}
 	case errors.Is(err, coordinator.ErrConflict):
 		return conflict(err)
 	case errors.Is(err, ErrOverload):

@@ -35,7 +35,9 @@ type settings struct {
 	dial  []grpc.DialOption
 	min   time.Duration
 	max   time.Duration
-	call  time.Duration // 0: unbounded
+	call  time.Duration          // 0: unbounded
+	token func() (string, error) // nil: none
+	plain bool                   // the token may go to other machines in plain text
 }
 
 // WithTLS encrypts the connection. Without it, it is plain text.
@@ -103,6 +105,13 @@ func New(target string, options ...Option) (*Client, error) {
 		// Above the least that servers allow.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 	}, s.dial...)
+	if s.token != nil {
+		encrypted := s.creds.Info().SecurityProtocol != "insecure"
+		if !encrypted && !s.plain && !local(target) {
+			return nil, fmt.Errorf("taskgrove client: a token is not sent to %s in plain text: encrypt the connection, or allow it", target)
+		}
+		dial = append(dial, grpc.WithPerRPCCredentials(bearer{s.token, !encrypted}))
+	}
 	if s.call > 0 {
 		dial = append(dial, grpc.WithChainUnaryInterceptor(bounded(s.call)))
 	}

@@ -17,6 +17,8 @@ const (
 	RoleOperate                  // [Operator]
 	RoleEdit                     // [Editor]
 	RoleWebhooks                 // [Webhooks]
+	RoleKeys                     // [KeyKeeper]
+	RoleAgent                    // [Agent]
 )
 
 // Call is what a caller asks for.
@@ -24,14 +26,23 @@ type Call struct {
 	Role   Role
 	Method string // as in [Service]: "Submit"
 	ID     string // the task or tree that it names; empty when it names none
+	UserID string // the owner that it names, of what it lists or stores; empty when it names none
+	// Webhook is the id of the webhook that it names; empty when it names none.
+	Webhook string
 }
 
-// Policy decides whether a call may be made: nil, or why not. It is asked before the service is, once for each call, at
-// the first step of those that give an iterator.
-type Policy func(ctx context.Context, caller Caller, call Call) error
+// Grant is what a call that is allowed may reach.
+type Grant struct {
+	// UserID is the only owner whose tasks are listed, or whose a new tree becomes; empty: as the call says.
+	UserID string
+}
+
+// Policy decides whether a call may be made: how far it may reach, or why not. It is asked before the service is: once for each call, at the
+// first step of those that give an iterator. A submission whose tasks name an owner is asked about once more, with that owner.
+type Policy func(ctx context.Context, caller Caller, call Call) (Grant, error)
 
 // AllowAll is the policy without access control.
-func AllowAll(context.Context, Caller, Call) error { return nil }
+func AllowAll(context.Context, Caller, Call) (Grant, error) { return Grant{}, nil }
 
 // Access is how surfaces reach a service: they are given an Access and never the service itself, so that each call has
 // a caller and has passed the policy. A caller is bound once, by [Access.For], rather than passed with each call: one
@@ -61,17 +72,27 @@ type guarded struct {
 
 // ask makes a call that has one answer, if the policy allows it.
 func ask[T any](ctx context.Context, g *guarded, call Call, do func() (T, error)) (T, error) {
-	if err := g.policy(ctx, g.caller, call); err != nil {
+	return askFor(ctx, g, call, func(string) (T, error) { return do() })
+}
+
+// askFor makes a call that lists or stores, if the policy allows it: owner is whose tasks it lists, empty for everybody's, or who gets what it
+// stores, empty for nobody.
+func askFor[T any](ctx context.Context, g *guarded, call Call, do func(owner string) (T, error)) (T, error) {
+	to, err := g.policy(ctx, g.caller, call)
+	if err != nil {
 		var none T
 		return none, err
 	}
-	return do()
+	if to.UserID == "" {
+		to.UserID = call.UserID
+	}
+	return do(to.UserID)
 }
 
 // follow makes a call that has an iterator of answers, if the policy allows it.
 func follow[T any](ctx context.Context, g *guarded, call Call, do func() iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		if err := g.policy(ctx, g.caller, call); err != nil {
+		if _, err := g.policy(ctx, g.caller, call); err != nil {
 			var none T
 			yield(none, err)
 			return

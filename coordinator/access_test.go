@@ -19,6 +19,8 @@ var roles = map[coordinator.Role]reflect.Type{
 	coordinator.RoleOperate:  reflect.TypeFor[coordinator.Operator](),
 	coordinator.RoleEdit:     reflect.TypeFor[coordinator.Editor](),
 	coordinator.RoleWebhooks: reflect.TypeFor[coordinator.Webhooks](),
+	coordinator.RoleKeys:     reflect.TypeFor[coordinator.KeyKeeper](),
+	coordinator.RoleAgent:    reflect.TypeFor[coordinator.Agent](),
 }
 
 var errRefused = errors.New("refused")
@@ -53,17 +55,24 @@ func call(svc coordinator.Service, name string) error {
 	return err
 }
 
-// noTask are the methods whose text is a user, a cursor, an executor, a webhook or a delivery.
-var noTask = []string{"Running", "Executors", "Executor", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend"}
+// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an agent's task, or what may stand for several tasks.
+var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
+	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask"}
+
+// ofUser are the methods whose text is a user.
+var ofUser = []string{"Running", "Resolve", "SetModelKey", "ModelKeys", "DeleteModelKey"}
+
+// ofWebhook are the methods whose first text is a webhook.
+var ofWebhook = []string{"GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook"}
 
 // TestEveryCallPassesThePolicy finds the methods by reflection, so that none that is added can go past it.
 func TestEveryCallPassesThePolicy(t *testing.T) {
 	t.Parallel()
 	caller := coordinator.Anonymous(coordinator.SurfaceGRPC, "10.0.0.1:2")
 	var got []asked
-	svc := coordinator.NewAccess(nil, func(_ context.Context, caller coordinator.Caller, call coordinator.Call) error {
+	svc := coordinator.NewAccess(nil, func(_ context.Context, caller coordinator.Caller, call coordinator.Call) (coordinator.Grant, error) {
 		got = append(got, asked{caller, call})
-		return errRefused
+		return coordinator.Grant{}, errRefused
 	}).For(caller) // there is no service behind it: a call that goes past the policy panics
 	methods := 0
 	for role, methodsOf := range roles {
@@ -77,6 +86,12 @@ func TestEveryCallPassesThePolicy(t *testing.T) {
 			want := coordinator.Call{Role: role, Method: method.Name}
 			if named := method.Type.NumIn() > 1 && method.Type.In(1).Kind() == reflect.String && !slices.Contains(noTask, method.Name); named {
 				want.ID = "x"
+			}
+			if slices.Contains(ofUser, method.Name) {
+				want.UserID = "x"
+			}
+			if slices.Contains(ofWebhook, method.Name) {
+				want.Webhook = "x"
 			}
 			if len(got) != 1 || got[0] != (asked{caller, want}) {
 				t.Errorf("%s: the policy was asked %+v, want once, for %+v", method.Name, got, want)
@@ -105,9 +120,9 @@ func (reached) Tasks(_ context.Context, f coordinator.TaskFilter) (coordinator.P
 func TestWhatIsAllowedGoesThrough(t *testing.T) {
 	t.Parallel()
 	var ids []string
-	svc := coordinator.NewAccess(reached{}, func(_ context.Context, _ coordinator.Caller, call coordinator.Call) error {
+	svc := coordinator.NewAccess(reached{}, func(_ context.Context, _ coordinator.Caller, call coordinator.Call) (coordinator.Grant, error) {
 		ids = append(ids, call.ID)
-		return nil
+		return coordinator.Grant{}, nil
 	}).For(coordinator.Caller{})
 	page, err := svc.Tasks(t.Context(), coordinator.TaskFilter{TreeOf: "t", Cursor: "c"})
 	if page.Next != "c" || !errors.Is(err, coordinator.ErrConflict) {

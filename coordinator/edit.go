@@ -2,9 +2,9 @@ package coordinator
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 	"iter"
-	"time"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -16,47 +16,41 @@ type Editor interface {
 	// Delete takes a task and all below it out of the store; of a root, the tree (spec 2.4). *[DeleteError].
 	Delete(ctx context.Context, taskID string, opts DeleteOptions) (*Deletion, error)
 	// Add stores tasks below a stored one (spec 12.5), as if the whole tree had been sent at once, while no task of it has started. Each task
-	// without a parent goes below parentID.
+	// without a parent goes below parentID, and references are to ids, or what the submission calls tasks. *[ParentError] when one has started.
+	// Of opts it takes IdempotencyKey and Show: the answer shows the new tasks.
 	Add(ctx context.Context, parentID string, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error)
 	// Copy copies a task with what belongs to it as a tree of its own, or shows what it would store (spec 4).
 	Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error)
 }
 
 func (g *guarded) Update(ctx context.Context, taskID string, change TaskChange) (*Task, error) {
-	return ask(ctx, g, Call{RoleEdit, "Update", taskID}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
+	return ask(ctx, g, Call{Role: RoleEdit, Method: "Update", ID: taskID}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
 }
 
 func (g *guarded) Delete(ctx context.Context, taskID string, opts DeleteOptions) (*Deletion, error) {
-	return ask(ctx, g, Call{RoleEdit, "Delete", taskID}, func() (*Deletion, error) { return g.next.Delete(ctx, taskID, opts) })
+	return ask(ctx, g, Call{Role: RoleEdit, Method: "Delete", ID: taskID}, func() (*Deletion, error) { return g.next.Delete(ctx, taskID, opts) })
 }
 
 func (g *guarded) Add(ctx context.Context, parentID string, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
-	return ask(ctx, g, Call{RoleEdit, "Add", parentID}, func() (*Submitted, error) { return g.next.Add(ctx, parentID, opts, tasks) })
+	call := Call{Role: RoleEdit, Method: "Add", ID: parentID}
+	to, err := g.policy(ctx, g.caller, call)
+	if err != nil {
+		return nil, err
+	}
+	if to.UserID != "" { // the tree has its owner
+		opts.IdempotencyKey = keyOfOwner(to.UserID, opts.IdempotencyKey)
+		opts.UserID, tasks = "", g.owned(ctx, Call{Role: RoleEdit, Method: "Add"}, "", tasks)
+	}
+	return g.next.Add(ctx, parentID, opts, tasks)
 }
 
 func (g *guarded) Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error) {
-	return ask(ctx, g, Call{RoleEdit, "Copy", taskID}, func() (*Copied, error) { return g.next.Copy(ctx, taskID, opts) })
+	return ask(ctx, g, Call{Role: RoleEdit, Method: "Copy", ID: taskID}, func() (*Copied, error) { return g.next.Copy(ctx, taskID, opts) })
 }
 
-// TaskChange is what an update changes; nil fields stay as they are. Status changes go through the state table, and unlock or block what
-// depends on the task.
-type TaskChange struct {
-	Name                    *string
-	Priority                *dag.Priority
-	Dependencies            []dag.Dependency // with HasDependencies: replaces the whole list
-	HasDependencies         bool
-	Inputs, Params, Schemas json.RawMessage
-	Status                  dag.Status // empty: stays
-	Error                   *string
-	Result                  json.RawMessage
-	Progress                *float64 // 0..1
-	StartedAt, CompletedAt  time.Time
-	// Labels, with HasLabels, replace those of the tree, whose root the task must be.
-	Labels    map[string]string
-	HasLabels bool
-	// Faults are what a reader of the request found wrong; they are reported with the others.
-	Faults []string
-}
+// TaskChange is what an update changes of a stored task (spec 2.3); nil fields stay as they are. Status changes go through the state table, and
+// unlock or block what depends on the task.
+type TaskChange = dag.Change
 
 // UpdateError are all faults of an update, in the words of spec 2.3. Its text is safe to show.
 type UpdateError struct {
@@ -92,6 +86,25 @@ type Deletion struct {
 type DeleteError struct {
 	Reasons []string
 }
+
+// Error joins the reasons (spec 2.4).
+func (e *DeleteError) Error() string { return "Cannot delete task: " + strings.Join(e.Reasons, "; ") }
+
+// Unwrap makes it an [ErrConflict].
+func (e *DeleteError) Unwrap() error { return ErrConflict }
+
+// ParentError says that nothing can be added to a tree any more (spec 12.5). It is an [ErrConflict]. Its text is safe to show.
+type ParentError struct {
+	ParentID, TreeID string
+}
+
+// Error names the parent.
+func (e *ParentError) Error() string {
+	return fmt.Sprintf("Cannot add to task '%s': a task of its tree '%s' has started, or was cancelled", e.ParentID, e.TreeID)
+}
+
+// Unwrap makes it an [ErrConflict].
+func (e *ParentError) Unwrap() error { return ErrConflict }
 
 // CopyMode says which tasks a copy takes (spec 4.2).
 type CopyMode string

@@ -15,6 +15,10 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrConflict: the state does not allow it. What does not allow it is an error of a type of its own.
 	ErrConflict = errors.New("conflict")
+	// ErrDenied: the caller may not do this. A *[DeniedError].
+	ErrDenied = errors.New("permission denied")
+	// ErrUnauthenticated: the caller has not said who it is, and must.
+	ErrUnauthenticated = errors.New("unauthenticated")
 	// ErrUnavailable: Postgres or NATS can't be reached or can't work now, or too much is going on; try again.
 	ErrUnavailable = errors.New("unavailable")
 )

@@ -74,7 +74,10 @@ const (
 )
 
 func (g *guarded) Generate(ctx context.Context, opts GenerateOptions) (*Generated, error) {
-	return ask(ctx, g, Call{RoleSubmit, "Generate", ""}, func() (*Generated, error) { return Generate(ctx, g, opts) })
+	return askFor(ctx, g, Call{Role: RoleSubmit, Method: "Generate", UserID: opts.UserID}, func(owner string) (*Generated, error) {
+		opts.UserID = owner
+		return Generate(ctx, g, opts)
+	})
 }
 
 // Generate generates a tree; see [Service].

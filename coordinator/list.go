@@ -342,9 +342,9 @@ func (c *Coordinator) treeTasks(ctx context.Context, f TaskFilter, filter pg.Fil
 			if err != nil {
 				return nil, "", c.internal("list tasks", err)
 			}
-			end = k.Tree().Key(tree.Tasks)
+			end = k.Tree().Key(tree.Span)
 		}
-		to := max(from, min(end, from+dag.Key(w.step()))) // a tree's keys have no gaps
+		to := max(from, min(end, from+dag.Key(w.step()))) // of its keys; some may be deleted
 		part, err := c.store.TreeTasks(ctx, from, to, w.filter)
 		if err != nil {
 			return nil, "", c.internal("list tasks", err)

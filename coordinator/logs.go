@@ -101,13 +101,13 @@ func (c *Coordinator) treeLogs(ctx context.Context, id string) (*logSource, erro
 		t, err := c.store.Tree(ctx, k.Tree())
 		return err == nil && t.Unfinished == 0, err
 	}}
-	keys := make([]dag.Key, tree.Tasks)
-	for i := range keys {
-		keys[i] = k.Tree().Key(i)
-		source.keys = append(source.keys, int64(keys[i]))
-	}
-	if source.labels, err = c.store.Labels(ctx, keys); err != nil {
+	keys, labels, err := c.store.LabelsIn(ctx, k.Tree(), MaxLogTasks)
+	if err != nil {
 		return nil, c.internal("read tree", err)
+	}
+	source.labels = labels
+	for _, k := range keys {
+		source.keys = append(source.keys, int64(k))
 	}
 	return source, nil
 }

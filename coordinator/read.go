@@ -14,7 +14,8 @@ type Reader interface {
 	Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error)
 	// Resolve finds the tasks that a text may stand for: an id, the beginning of an id, or TREE/name, where TREE is an id or its
 	// beginning, too, and name may also be what the submission calls the task. An id or a name as it is comes before what merely begins so.
-	Resolve(ctx context.Context, ref string) (*Matches, error)
+	// With an owner only that user's tasks count, and those of nobody.
+	Resolve(ctx context.Context, ref, owner string) (*Matches, error)
 	// Attempts lists a task's attempts, oldest first.
 	Attempts(ctx context.Context, taskID string) ([]Attempt, error)
 	// Why says what a task that is not running waits for, as of one moment.
@@ -34,15 +35,15 @@ type Reader interface {
 }
 
 func (g *guarded) Executors(ctx context.Context, cursor string) (Page[*Executor], error) {
-	return ask(ctx, g, Call{RoleRead, "Executors", ""}, func() (Page[*Executor], error) { return g.next.Executors(ctx, cursor) })
+	return ask(ctx, g, Call{Role: RoleRead, Method: "Executors"}, func() (Page[*Executor], error) { return g.next.Executors(ctx, cursor) })
 }
 
 func (g *guarded) Executor(ctx context.Context, id string) (*Executor, error) {
-	return ask(ctx, g, Call{RoleRead, "Executor", ""}, func() (*Executor, error) { return g.next.Executor(ctx, id) })
+	return ask(ctx, g, Call{Role: RoleRead, Method: "Executor"}, func() (*Executor, error) { return g.next.Executor(ctx, id) })
 }
 
 func (g *guarded) Task(ctx context.Context, id string) (*Task, error) {
-	return ask(ctx, g, Call{RoleRead, "Task", id}, func() (*Task, error) { return g.next.Task(ctx, id) })
+	return ask(ctx, g, Call{Role: RoleRead, Method: "Task", ID: id}, func() (*Task, error) { return g.next.Task(ctx, id) })
 }
 
 // Tasks names the tree or the parent that it lists, if any.
@@ -51,36 +52,46 @@ func (g *guarded) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error) 
 	if id == "" {
 		id = f.TreeOf
 	}
-	return ask(ctx, g, Call{RoleRead, "Tasks", id}, func() (Page[*Task], error) { return g.next.Tasks(ctx, f) })
+	return askFor(ctx, g, Call{Role: RoleRead, Method: "Tasks", ID: id, UserID: f.UserID}, func(owner string) (Page[*Task], error) {
+		f.UserID = owner
+		return g.next.Tasks(ctx, f)
+	})
 }
 
-func (g *guarded) Resolve(ctx context.Context, ref string) (*Matches, error) {
-	return ask(ctx, g, Call{RoleRead, "Resolve", ref}, func() (*Matches, error) { return g.next.Resolve(ctx, ref) })
+// Resolve names no task: what the text stands for is found only where the caller may look.
+func (g *guarded) Resolve(ctx context.Context, ref, owner string) (*Matches, error) {
+	return askFor(ctx, g, Call{Role: RoleRead, Method: "Resolve", UserID: owner}, func(owner string) (*Matches, error) { return g.next.Resolve(ctx, ref, owner) })
 }
 
 func (g *guarded) Attempts(ctx context.Context, taskID string) ([]Attempt, error) {
-	return ask(ctx, g, Call{RoleRead, "Attempts", taskID}, func() ([]Attempt, error) { return g.next.Attempts(ctx, taskID) })
+	return ask(ctx, g, Call{Role: RoleRead, Method: "Attempts", ID: taskID}, func() ([]Attempt, error) { return g.next.Attempts(ctx, taskID) })
 }
 
 func (g *guarded) Why(ctx context.Context, taskID string) (*Explanation, error) {
-	return ask(ctx, g, Call{RoleRead, "Why", taskID}, func() (*Explanation, error) { return g.next.Why(ctx, taskID) })
+	return ask(ctx, g, Call{Role: RoleRead, Method: "Why", ID: taskID}, func() (*Explanation, error) { return g.next.Why(ctx, taskID) })
 }
 
 func (g *guarded) Tree(ctx context.Context, id string) (*TreeStatus, error) {
-	return ask(ctx, g, Call{RoleRead, "Tree", id}, func() (*TreeStatus, error) { return g.next.Tree(ctx, id) })
+	return ask(ctx, g, Call{Role: RoleRead, Method: "Tree", ID: id}, func() (*TreeStatus, error) { return g.next.Tree(ctx, id) })
 }
 
 func (g *guarded) Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error) {
-	return ask(ctx, g, Call{RoleRead, "Trees", ""}, func() (Page[*TreeStatus], error) { return g.next.Trees(ctx, f) })
+	return askFor(ctx, g, Call{Role: RoleRead, Method: "Trees", UserID: f.UserID}, func(owner string) (Page[*TreeStatus], error) {
+		f.UserID = owner
+		return g.next.Trees(ctx, f)
+	})
 }
 
 func (g *guarded) Running(ctx context.Context, userID string) (int, error) {
-	return ask(ctx, g, Call{RoleRead, "Running", ""}, func() (int, error) { return g.next.Running(ctx, userID) })
+	return askFor(ctx, g, Call{Role: RoleRead, Method: "Running", UserID: userID}, func(owner string) (int, error) { return g.next.Running(ctx, owner) })
 }
 
 // Usage names the tree that it is of, if any.
 func (g *guarded) Usage(ctx context.Context, f UsageFilter) (Page[UsageGroup], error) {
-	return ask(ctx, g, Call{RoleRead, "Usage", f.TreeOf}, func() (Page[UsageGroup], error) { return g.next.Usage(ctx, f) })
+	return askFor(ctx, g, Call{Role: RoleRead, Method: "Usage", ID: f.TreeOf, UserID: f.UserID}, func(owner string) (Page[UsageGroup], error) {
+		f.UserID = owner
+		return g.next.Usage(ctx, f)
+	})
 }
 
 func (c *Coordinator) keyOf(ctx context.Context, id string) (dag.Key, error) {

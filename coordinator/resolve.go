@@ -28,18 +28,18 @@ type Matches struct {
 }
 
 // Resolve finds the tasks that a text may stand for; see [Reader].
-func (c *Coordinator) Resolve(ctx context.Context, ref string) (*Matches, error) {
-	if !text(ref) || ref == "" {
+func (c *Coordinator) Resolve(ctx context.Context, ref, owner string) (*Matches, error) {
+	if !text(ref) || !text(owner) || ref == "" {
 		return nil, ErrNotFound
 	}
-	begin, err := c.store.TasksWithPrefix(ctx, ref, MaxMatches+1)
+	begin, err := c.store.TasksWithPrefix(ctx, ref, owner, MaxMatches+1)
 	if err != nil {
 		return nil, c.internal("look up task", err)
 	}
 	if len(begin) > 0 && begin[0].ID == ref {
 		return matches(begin[:1]), nil
 	}
-	named, trees, err := c.named(ctx, ref)
+	named, trees, err := c.named(ctx, ref, owner)
 	switch {
 	case err != nil:
 		return nil, err
@@ -54,13 +54,13 @@ func (c *Coordinator) Resolve(ctx context.Context, ref string) (*Matches, error)
 }
 
 // named finds what TREE/name stands for, the longest TREE first; if TREE itself is ambiguous, trees are what it may stand for.
-func (c *Coordinator) named(ctx context.Context, ref string) (tasks, trees []pg.Found, err error) {
+func (c *Coordinator) named(ctx context.Context, ref, owner string) (tasks, trees []pg.Found, err error) {
 	at := len(ref)
 	for range maxSlashes {
 		if at = strings.LastIndexByte(ref[:at], '/'); at <= 0 {
 			break
 		}
-		begin, err := c.store.TasksWithPrefix(ctx, ref[:at], MaxMatches+1)
+		begin, err := c.store.TasksWithPrefix(ctx, ref[:at], owner, MaxMatches+1)
 		if err != nil {
 			return nil, nil, c.internal("look up tree", err)
 		}

@@ -14,9 +14,11 @@ type Service interface {
 	Reader
 	Steerer
 	Editor
+	Agent
 	Watcher
 	Operator
 	Webhooks
+	KeyKeeper
 }
 
 // SubmitOptions go with a tree.

@@ -26,7 +26,16 @@ type Submitter interface {
 }
 
 func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
-	return ask(ctx, g, Call{RoleSubmit, "Submit", ""}, func() (*Submitted, error) { return g.next.Submit(ctx, opts, tasks) })
+	call := Call{Role: RoleSubmit, Method: "Submit", UserID: opts.UserID}
+	to, err := g.policy(ctx, g.caller, call)
+	if err != nil {
+		return nil, err
+	}
+	if to.UserID != "" { // spec 2.2: whoever submits owns, also an admin
+		opts.UserID, opts.IdempotencyKey = to.UserID, keyOfOwner(to.UserID, opts.IdempotencyKey)
+		tasks = g.owned(ctx, call, to.UserID, tasks)
+	}
+	return g.next.Submit(ctx, opts, tasks)
 }
 
 // readers is how many submissions there may be at once for each that may be large: one that is being read, or waits for

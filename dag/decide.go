@@ -52,7 +52,7 @@ func (d *Decision) Now() time.Time { return d.now }
 // Add hands in a row; treeCancelled tells whether its tree's cancellation is on record.
 func (d *Decision) Add(r Row, treeCancelled bool) *Row {
 	row := &r
-	row.was = r.Guard()
+	row.was, row.wasFixed = r.Guard(), r.fixed()
 	row.cancelled = treeCancelled
 	d.rows[r.Key] = row
 	return row

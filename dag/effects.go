@@ -76,6 +76,7 @@ type Event struct {
 // TreeDelta is what a decision adds to a tree's aggregate.
 type TreeDelta struct {
 	Held, Unfinished, Running, Completed, Failed, Cancelled, Blocked, LeavesCompleted int
+	Tasks, Leaves                                                                     int // of an edit, which writes them itself
 	Events                                                                            []Event
 }
 

@@ -7,6 +7,7 @@ type Node struct {
 	Attempt int32
 	Open    bool // a cancelled attempt has not stopped yet
 	Untold  bool // settled, and a followup has yet to tell its dependents
+	Gone    bool // there is no task of the index: it was deleted
 }
 
 // ExecutionOptions steer a start or a re-run (spec 3.7).
@@ -58,7 +59,7 @@ type Plan struct {
 // deps gives a task's dependencies. Linear in tasks and edges.
 func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool, opts ExecutionOptions) Plan {
 	plan := Plan{Busy: -1, Stopping: -1, Untold: -1, Cancelled: -1}
-	in := covered(len(nodes), deps, target, whole)
+	in := covered(nodes, deps, target, whole)
 	for i, node := range nodes {
 		if !in[i] {
 			continue
@@ -123,11 +124,11 @@ func PlanExecution(nodes []Node, deps func(i int) []Edge, target int, whole bool
 func (r Restart) stays() bool { return r.From == Blocked && r.State == Blocked }
 
 // covered is the set that a call covers: the whole tree, or the target and its transitive dependencies.
-func covered(n int, deps func(i int) []Edge, target int, whole bool) (in []bool) {
-	in = make([]bool, n)
+func covered(nodes []Node, deps func(i int) []Edge, target int, whole bool) (in []bool) {
+	in = make([]bool, len(nodes))
 	if whole {
 		for i := range in {
-			in[i] = true
+			in[i] = !nodes[i].Gone
 		}
 		return in
 	}

@@ -81,17 +81,24 @@ func (c *check) field(field, format string, args ...any) {
 
 // text reports whether s can be stored and is within its bound, in characters.
 func (c *check) text(field, s string, limit int) bool {
+	reason := textFault(s, limit)
+	if reason != "" {
+		c.field(field, "%s", reason)
+	}
+	return reason == ""
+}
+
+// textFault says why a text can't be stored, or is beyond its bound in characters; empty: it is neither.
+func textFault(s string, limit int) string {
 	switch {
 	case !utf8.ValidString(s):
-		c.field(field, "must be valid UTF-8")
+		return "must be valid UTF-8"
 	case len(s) > limit && utf8.RuneCountInString(s) > limit:
-		c.field(field, "must be at most %d characters, got %d", limit, utf8.RuneCountInString(s))
+		return fmt.Sprintf("must be at most %d characters, got %d", limit, utf8.RuneCountInString(s))
 	case strings.IndexByte(s, 0) >= 0:
-		c.field(field, "must not hold a NUL character")
-	default:
-		return true
+		return "must not hold a NUL character"
 	}
-	return false
+	return ""
 }
 
 // id is text, too, for what stands in URLs and headers: without control characters.
@@ -192,13 +199,21 @@ func (c *check) limit(field string, d time.Duration) {
 
 // object checks the size of a JSON object and that it looks like one; that it is one, its reader has to see to.
 func (c *check) object(field string, raw json.RawMessage) {
+	if reason := objectFault(raw, c.b.limits.PayloadBytes); reason != "" {
+		c.field(field, "%s", reason)
+	}
+}
+
+// objectFault says why a JSON object can't be stored; empty: it can.
+func objectFault(raw json.RawMessage, limit int) string {
 	switch n := len(raw); {
 	case n == 0:
-	case n > c.b.limits.PayloadBytes:
-		c.field(field, "must be at most %d bytes, got %d", c.b.limits.PayloadBytes, n)
+	case n > limit:
+		return fmt.Sprintf("must be at most %d bytes, got %d", limit, n)
 	case raw[0] != '{' || raw[n-1] != '}':
-		c.field(field, "must be an object")
+		return "must be an object"
 	}
+	return ""
 }
 
 // cut shortens what is over its bound; that was a fault already, and shall not be kept or shown at full length.

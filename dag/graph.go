@@ -145,9 +145,14 @@ func (b *Builder) keepCycle(cycle []int32) {
 	names = append(names, names[0])
 	b.faults.keep(atCycle, &InvalidTaskError{
 		Code: CircularDependency, Index: int(cycle[low]), Task: b.identity(cycle[low]), Field: "dependencies", Cycle: names,
-		Reason: "Circular dependency detected: " + strings.Join(names, " -> ") +
-			". Each of these tasks waits for the next, so none could ever start: remove one of these dependencies.",
+		Reason: cycleText(names),
 	})
+}
+
+// cycleText is the fault of a closed path of dependencies.
+func cycleText(names []string) string {
+	return "Circular dependency detected: " + strings.Join(names, " -> ") +
+		". Each of these tasks waits for the next, so none could ever start: remove one of these dependencies."
 }
 
 // maxListed is how many tasks are named in a fault about many.

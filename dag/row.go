@@ -22,6 +22,7 @@ type Row struct {
 	Policy    *Policy   // loaded where a decision may need it, else nil
 
 	was       Guard // as it was handed in
+	wasFixed  fixed // likewise
 	changed   bool
 	cancelled bool // its tree was cancelled
 	again     bool // an attempt of it was interrupted in this decision
@@ -49,8 +50,20 @@ type Policy struct {
 	NotBefore       time.Time
 }
 
-// Expected is what a write of the row must find. Flags, Priority and Pool never change.
+// Expected is what a write of the row must find.
 func (r *Row) Expected() Guard { return r.was }
+
+// fixed is what only an update of the task changes, or one of the tasks around it.
+type fixed struct {
+	flags    Flags
+	priority Priority
+	pool     int32
+}
+
+func (r *Row) fixed() fixed { return fixed{r.Flags, r.Priority, r.Pool} }
+
+// Refixed reports whether Flags, Priority or Pool are to be written, too.
+func (r *Row) Refixed() bool { return r.fixed() != r.wasFixed }
 
 func (r *Row) policy() Policy {
 	if r.Policy == nil {
@@ -78,3 +91,6 @@ func (r *Row) Again() bool { return r.again }
 
 // Lane is where the task waits when it is ready.
 func (r *Row) Lane() Lane { return Lane{r.Pool, r.Priority} }
+
+// LaneBefore is where it waited when it was handed in.
+func (r *Row) LaneBefore() Lane { return Lane{r.wasFixed.pool, r.wasFixed.priority} }

@@ -29,19 +29,19 @@ const (
 
 // states says all that the rules know of a state by itself; every set of states and every predicate is made of it.
 // next are the states that may follow. A re-run, at a user's word, may go from any settled state back to the beginning
-// (spec 3.7, 12.3); nothing else leaves a settled state.
+// (spec 3.7, 12.3), and an update may end what is pending, or change what it waits for (2.3); nothing else leaves a settled state.
 var states = [...]struct {
 	name   string // in our own API, logs and metrics
 	status Status // on the wire
 	stage  stage
 	next   StateSet
 }{
-	Held:      {"held", StatusPending, stored, setOf(Waiting, Ready, Blocked, Cancelled)},
+	Held:      {"held", StatusPending, stored, setOf(Waiting, Ready, Blocked, Completed, Failed, Cancelled)},
 	Waiting:   {"waiting", StatusPending, unfinished, setOf(Delayed, Ready, Blocked, Completed, Failed, Cancelled)},
-	Delayed:   {"delayed", StatusPending, unfinished, setOf(Ready, Cancelled)},
-	Ready:     {"ready", StatusPending, unfinished, setOf(Ready, Running, Delayed, Completed, Failed, Cancelled)},
+	Delayed:   {"delayed", StatusPending, unfinished, setOf(Waiting, Ready, Blocked, Completed, Failed, Cancelled)},
+	Ready:     {"ready", StatusPending, unfinished, setOf(Waiting, Ready, Running, Delayed, Blocked, Completed, Failed, Cancelled)},
 	Running:   {"running", StatusInProgress, unfinished, setOf(Ready, Delayed, Completed, Failed, Cancelled)},
-	Blocked:   {"blocked", StatusPending, settled, setOf(Waiting, Ready, Cancelled)},
+	Blocked:   {"blocked", StatusPending, settled, setOf(Held, Waiting, Ready, Completed, Failed, Cancelled)},
 	Completed: {"completed", StatusCompleted, settled, setOf(Waiting, Ready, Blocked)},
 	Failed:    {"failed", StatusFailed, settled, setOf(Waiting, Ready, Blocked)},
 	Cancelled: {"cancelled", StatusCancelled, settled, setOf(Waiting, Ready, Blocked)},

@@ -1,5 +1,7 @@
 package dag
 
+import "slices"
+
 // release lets a task go whose dependencies all allow it: to its pool, to wait for its time, or, a group, to its end.
 func (d *Decision) release(r *Row) {
 	if r.Flags&FlagGroup != 0 {
@@ -60,13 +62,14 @@ func (d *Decision) finish(r *Row, to State) {
 	d.announce(r)
 }
 
-// announce tells the dependents of a settled task, or leaves it to a followup when they are many or not at hand.
+// announce tells the dependents of a settled task, or leaves it to a followup when they are many or not at hand. One that became a
+// dependent while the rows were being locked is not: its edge was read, and its row was not.
 func (d *Decision) announce(r *Row) {
 	if r.Flags&FlagDependents == 0 {
 		return
 	}
 	dependents, loaded := d.deps[r.Key]
-	if !loaded || r.Flags&FlagWide != 0 {
+	if !loaded || r.Flags&FlagWide != 0 || slices.ContainsFunc(dependents, func(dep Dependent) bool { return d.rows[dep.Key] == nil }) {
 		d.Unlock = append(d.Unlock, r.Key)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -57,7 +58,7 @@ type Builder struct {
 	edges      []Edge  // Task is unresolved where the reference was not known or not valid
 	starts     []int32 // where each task's edges begin
 	later      []later // references that no task before answered to, in order
-	owners     []string
+	owners     Owners
 	known      index
 	unsure     bool // a reader could not tell who a task is or what it refers to, so nothing is said about the tree's shape
 }
@@ -167,15 +168,24 @@ func (b *Builder) register(c *check) {
 	} // else an id equals another task's name: ids are mixed, which Build reports
 }
 
-func (b *Builder) addOwner(user string) {
-	for _, o := range b.owners {
-		if o == user {
-			return
-		}
+func (b *Builder) addOwner(user string) { b.owners.Add(user) }
+
+// Owners are the different user ids of a submission, as many as a fault names and one more, to know that there are more.
+type Owners []string
+
+// Add adds a user id.
+func (o *Owners) Add(user string) {
+	if len(*o) <= maxOwners && !slices.Contains(*o, user) {
+		*o = append(*o, user)
 	}
-	if len(b.owners) <= maxOwners { // one more than is shown, to know that there are more
-		b.owners = append(b.owners, user)
+}
+
+// Fault is why tasks of more than one owner are no tree (spec 2.2); empty: there is one at most.
+func (o Owners) Fault() string {
+	if len(o) <= 1 {
+		return ""
 	}
+	return fmt.Sprintf("All tasks must have the same user_id. Found multiple user_ids: {%s}. Keep one of them, or submit a tree for each.", quoteList(o, maxOwners))
 }
 
 func (b *Builder) addParent(c *check, t *Task) {
@@ -277,9 +287,8 @@ func (b *Builder) tree(at place, code Code, reason string) {
 }
 
 func (b *Builder) checkOwners() {
-	if len(b.owners) > 1 {
-		b.tree(atOwner, WrongOwner, fmt.Sprintf("All tasks must have the same user_id. Found multiple user_ids: {%s}. "+
-			"Keep one of them, or submit a tree for each.", quoteList(b.owners, maxOwners)))
+	if fault := b.owners.Fault(); fault != "" {
+		b.tree(atOwner, WrongOwner, fault)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,13 +43,7 @@ func TestTheGuideWorks(t *testing.T) {
 		case b.language == "sh":
 			last = g.run(b.text)
 		default:
-			file := filepath.Join(g.dir, b.word)
-			if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte(b.text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			g.write(b.word, b.text)
 		}
 	}
 	for _, s := range slices.Backward(g.servers) {
@@ -87,11 +82,32 @@ type guide struct {
 	servers []*server
 }
 
-func newGuide(t *testing.T) *guide {
-	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "github.com/taskgrove/taskgrove/cmd/taskgrove")
+// programDir is where program has built the command; empty: nobody has asked.
+var programDir string
+
+// program builds the command taskgrove, once for all guides.
+var program = sync.OnceValue(func() (err error) {
+	if programDir, err = os.MkdirTemp("", "taskgrove-guides-"); err != nil {
+		return err
+	}
+	build := exec.Command("go", "build", "-o", programDir, "github.com/taskgrove/taskgrove/cmd/taskgrove")
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build taskgrove: %v\n%s", err, out)
+		return fmt.Errorf("build taskgrove: %w\n%s", err, out)
+	}
+	return nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if programDir != "" {
+		_ = os.RemoveAll(programDir)
+	}
+	os.Exit(code)
+}
+
+func newGuide(t *testing.T) *guide {
+	if err := program(); err != nil {
+		t.Fatal(err)
 	}
 	g := &guide{t: t, dir: t.TempDir()}
 	for _, entry := range os.Environ() {
@@ -100,9 +116,20 @@ func newGuide(t *testing.T) *guide {
 		}
 	}
 	grpc := porttest.Address(t)
-	g.env = append(g.env, "PATH="+bin+":"+os.Getenv("PATH"),
+	g.env = append(g.env, "PATH="+programDir+":"+os.Getenv("PATH"),
 		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR="+grpc, "TASKGROVE_SERVER="+grpc)
 	return g
+}
+
+// write makes a file of the guide.
+func (g *guide) write(name, text string) {
+	file := filepath.Join(g.dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		g.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
 }
 
 // command is a shell in a process group of its own.

@@ -27,8 +27,12 @@ type Coordinator struct {
 // coordinator is ready. One that lacks a feature level that the store has used does not start: *[dag.OutdatedError]. An empty address in cfg, which no environment can bring about, means no listener.
 func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator, opts Options) (*Coordinator, error) {
 	parts := partsOfCoordinator(cfg, opts, p.log)
+	tokens, err := parts.askCallers(p.log)
+	if err != nil {
+		return nil, err
+	}
 	var store *pg.Store
-	err := p.WaitFor(ctx, "Postgres to answer", nil, func() (err error) {
+	err = p.WaitFor(ctx, "Postgres to answer", nil, func() (err error) {
 		store, err = openStore(ctx, p.log, parts.store, parts.migrate)
 		return err
 	})
@@ -55,21 +59,32 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	}
 	p.Run(ctx, "coordinator", c.Run)
 	p.Probe(c.Ready)
-	access := coordinator.NewAccess(c, coordinator.AllowAll)
+	policy := coordinator.AllowAll
+	if tokens != nil {
+		policy = coordinator.OwnOnly(c)
+	}
+	c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, coordinator.NewAccess(c, policy), parts)
+	return c, err
+}
+
+// serveSurfaces serves all surfaces of a coordinator, and answers where; empty: nowhere.
+func (p *Process) serveSurfaces(ctx context.Context, access *coordinator.Access, parts coordinatorParts) (http, grpc string, err error) {
 	if parts.grpc.Addr != "" {
-		if c.GRPC, err = p.serveGRPC(ctx, access, parts.grpc); err != nil {
-			return nil, fmt.Errorf("%sGRPC_ADDR: %w", config.Prefix, err)
+		if grpc, err = p.serveGRPC(ctx, access, parts.grpc); err != nil {
+			return "", "", fmt.Errorf("%sGRPC_ADDR: %w", config.Prefix, err)
 		}
 	}
 	if parts.http.Addr != "" {
 		tools := mcp.New(access, parts.mcp)
 		p.OnStop("sessions of MCP", tools.Close)
-		if c.HTTP, err = p.serveHTTP(ctx, surfaces(access, parts, tools), parts.http); err != nil {
-			return nil, fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)
+		all := mounted(mounts(access, parts, tools))
+		parts.http.Public = all.public
+		if http, err = p.serveHTTP(ctx, all, parts.http); err != nil {
+			return "", "", fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)
 		}
 		p.OnStop("streams of MCP", tools.Drain) // else the listener would wait for them
 	}
-	return c, nil
+	return http, grpc, nil
 }
 
 // serveGRPC serves gRPC and answers where.

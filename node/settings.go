@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/taskgrove/taskgrove/api/a2a"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/httpserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
@@ -31,6 +32,8 @@ type coordinatorParts struct {
 	http        httpserver.Config // Addr is empty: not served
 	jsonrpc     jsonrpc.Config
 	mcp         mcp.Config
+	auth        authConfig
+	a2a         a2a.Config
 }
 
 func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger) coordinatorParts {
@@ -63,13 +66,15 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 			Resting: opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},
 		grpc: grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
-		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, Log: log},
+		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
+		auth: authOf(&cfg.Auth),
 		jsonrpc: jsonrpc.Config{
 			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), Log: log,
 		},
 		mcp: mcp.Config{
 			Version: Version(), Known: known, Limits: limits, MaxSessions: sessions, SessionIdle: cfg.MCPSessionIdle, AnswerBytes: int(cfg.MCPAnswerBytes), Log: log,
 		},
+		a2a: a2a.Config{Version: Version(), GRPC: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
 	}
 }
 
@@ -99,6 +104,6 @@ func partsOfWorker(cfg *config.Worker, log *slog.Logger) workerParts {
 	guards.Python.MaxResultBytes = settings.MaxResultBytes
 	return workerParts{
 		url: url, worker: settings, guards: guards, external: own,
-		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, Log: log},
+		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
 	}
 }

@@ -124,7 +124,7 @@ func TestKnownExecutorsReachAll(t *testing.T) {
 	if reflect.DeepEqual(Known(), dag.Known{}) {
 		t.Fatal("no executor is known")
 	}
-	for part, got := range map[string]dag.Known{"coordinator": parts.coordinator.Known, "gRPC": parts.grpc.Known, "JSON-RPC": parts.jsonrpc.Known} {
+	for part, got := range map[string]dag.Known{"coordinator": parts.coordinator.Known, "gRPC": parts.grpc.Known, "JSON-RPC": parts.jsonrpc.Known, "A2A": parts.a2a.Known} {
 		if !reflect.DeepEqual(got, Known()) {
 			t.Errorf("%s knows %v, want %v", part, got, Known())
 		}

@@ -3,21 +3,54 @@ package node
 import (
 	"net/http"
 
+	"github.com/taskgrove/taskgrove/api/a2a"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
-// surfaces are all that a coordinator serves over HTTP beside health, readiness and metrics: each surface below its own paths. What no path
-// leads to is 404.
-func surfaces(access *coordinator.Access, parts coordinatorParts, tools *mcp.Handler) http.Handler {
+// mount is where a surface is served.
+type mount struct {
+	path    string // a pattern of [http.ServeMux]
+	handler http.Handler
+	// public: GET and HEAD need no token, such as those of documents (spec 5.1).
+	public bool
+}
+
+// mounts are all that a coordinator serves over HTTP beside health, readiness and metrics: each surface below its own paths.
+func mounts(access *coordinator.Access, parts coordinatorParts, tools *mcp.Handler) (all []mount) {
 	tasks := jsonrpc.New(access, parts.jsonrpc)
-	mux := http.NewServeMux()
 	for _, path := range jsonrpc.Paths {
-		mux.Handle(path, tasks)
+		all = append(all, mount{path: path, handler: tasks})
 	}
-	mux.Handle(mcp.Path, tools)
-	mux.Handle(grpcserver.WebPath, grpcserver.NewWeb(access, parts.grpc))
-	return mux
+	agent := a2a.New(access, tasks, parts.a2a)
+	for _, path := range a2a.Paths {
+		all = append(all, mount{path: path, handler: agent})
+	}
+	for _, path := range a2a.CardPaths {
+		all = append(all, mount{path: path, handler: agent, public: true})
+	}
+	return append(all, mount{path: mcp.Path, handler: tools}, mount{path: grpcserver.WebPath, handler: grpcserver.NewWeb(access, parts.grpc)})
+}
+
+// mounted serves mounts. What no path leads to is 404.
+func mounted(all []mount) *mux {
+	m := &mux{http.NewServeMux(), map[string]bool{}}
+	for _, one := range all {
+		m.Handle(one.path, one.handler)
+		m.open[one.path] = one.public
+	}
+	return m
+}
+
+type mux struct {
+	*http.ServeMux
+	open map[string]bool // patterns
+}
+
+// public reports whether a request needs no token.
+func (m *mux) public(r *http.Request) bool {
+	_, pattern := m.Handler(r)
+	return m.open[pattern]
 }

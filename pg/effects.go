@@ -45,8 +45,18 @@ func (eff *Effects) take(changed []*dag.Row) {
 			if eff.Taken == nil {
 				eff.Taken = map[dag.Lane]int{}
 			}
-			eff.Taken[dag.Lane{Pool: r.Pool, Priority: r.Priority}]++
+			eff.Taken[r.LaneBefore()]++
 		}
+	}
+}
+
+// leave adds ready tasks that were deleted.
+func (eff *Effects) leave(taken map[dag.Lane]int) {
+	for lane, n := range taken {
+		if eff.Taken == nil {
+			eff.Taken = map[dag.Lane]int{}
+		}
+		eff.Taken[lane] += n
 	}
 }
 

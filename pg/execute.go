@@ -121,11 +121,14 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 		}
 		return nil, fmt.Errorf("read tree %d: %w", tree, err)
 	}
-	if len(p.nodes) != of.tasks { // the rest is deleted (see Expire)
+	if p.tasks != of.tasks { // the rest is deleted (see Expire)
 		return nil, ErrNotFound
 	}
 	if p.cancelling {
 		return &Execution{Status: executionCancelling}, nil
+	}
+	if i := target.Index(); i >= len(p.nodes) || p.nodes[i].Gone {
+		return nil, ErrNotFound
 	}
 	plan := dag.PlanExecution(p.nodes, p.dependencies, target.Index(), target == of.root, opts)
 	switch {
@@ -166,7 +169,8 @@ func (f *treeFacts) scan(row pgx.Row) error {
 type planner struct {
 	cancelling bool // the tree's cancellation has not reached all its tasks
 
-	nodes []dag.Node
+	tasks int        // that there are
+	nodes []dag.Node // by index
 	lanes []dag.Lane
 	start []int32
 	edges []dag.Edge
@@ -180,7 +184,11 @@ func (p *planner) scan(rows pgx.Rows) error {
 	var deps []int32
 	p.start = append(p.start, 0)
 	_, err := pgx.ForEachRow(rows, []any{&key, &n.State, &n.Flags, &n.Attempt, &n.Open, &lane.Priority, &lane.Pool, &deps}, func() error {
-		p.nodes, p.lanes = append(p.nodes, n), append(p.lanes, lane)
+		for len(p.nodes) < key.Index() { // deleted
+			p.nodes, p.lanes = append(p.nodes, dag.Node{Gone: true}), append(p.lanes, dag.Lane{})
+			p.start = append(p.start, int32(len(p.edges)))
+		}
+		p.nodes, p.lanes, p.tasks = append(p.nodes, n), append(p.lanes, lane), p.tasks+1
 		for _, d := range deps {
 			p.edges = append(p.edges, dag.Edge{Task: max(d, -d) - 1, Required: d > 0})
 		}

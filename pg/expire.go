@@ -51,7 +51,7 @@ func (s *Store) deleteTree(ctx context.Context, t dag.TreeKey, age time.Duration
 
 // deleteStep deletes the tasks from k on, and reports whether there are more.
 func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key, age time.Duration) (more bool, err error) {
-	tasks := -1
+	tasks := -1 // keys that it uses
 	b := &pgx.Batch{}
 	begin(b, c)
 	b.Queue(sql("LockExecution"), t)
@@ -69,23 +69,33 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 	b = &pgx.Batch{}
 	last := min(end, t.Key(0)+dag.Key(tasks))
 	to := min(k+expireStep, last)
-	for _, statement := range []string{"DeleteAttempts", "DeleteUsage", "DeleteEdges", "DeletePayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks"} {
-		b.Queue(sql(statement), k, to)
-	}
+	queueDeletion(b, k, to)
 	if to == last {
-		for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteTree"} {
-			b.Queue(sql(statement), t)
-		}
+		queueTreeDeletion(b, t)
 	}
 	b.Queue("commit")
 	return to < last, c.SendBatch(ctx, b).Close()
 }
 
-// strayRows is among how many rows of usage, and of labels, Tidy looks for those that nobody deleted with their tree.
+// queueDeletion deletes all that is kept of the tasks of a range of keys.
+func queueDeletion(b *pgx.Batch, from, to dag.Key) {
+	for _, statement := range []string{"DeleteAttempts", "DeleteUsage", "DeleteEdges", "DeletePayloads", "DeleteSentPayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks"} {
+		b.Queue(sql(statement), from, to)
+	}
+}
+
+// queueTreeDeletion deletes what is kept of a tree beside its tasks.
+func queueTreeDeletion(b *pgx.Batch, t dag.TreeKey) {
+	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteAgentTasks", "DeleteTree"} {
+		b.Queue(sql(statement), t)
+	}
+}
+
+// strayRows is among how many rows of usage, of labels, and of agents' tasks, Tidy looks for those that nobody deleted with their tree.
 const strayRows = 1000
 
 // Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed,
-// executors that no worker has, usage and labels of trees that are gone.
+// executors that no worker has, usage, labels and agents' tasks of trees that are gone.
 func (s *Store) Tidy(ctx context.Context) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -93,8 +103,10 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteWorkers"))
 	b.Queue(sql("ForgetCoordinators"))
 	b.Queue(sql("DeleteOldChunks"))
+	b.Queue(sql("DeleteOldSentPayloads"))
 	b.Queue(sql("DeleteStrayUsage"), strayRows)
 	b.Queue(sql("DeleteStrayLabels"), strayRows)
+	b.Queue(sql("DeleteStrayAgentTasks"), strayRows)
 	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
 	b.Queue(sql("ForgetDescriptions"), ExecutorMemory)
 	return s.pool.Send(ctx, b)

@@ -6,7 +6,7 @@ import (
 )
 
 // big are the tables that grow with the work, of which no hot statement may read more than it asked for.
-var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage", "label", "copied"}
+var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage", "label", "copied", "agent_task"}
 
 // explained is how a statement is tried on the store of [fillStore].
 type explained struct {
@@ -56,6 +56,31 @@ var hot = map[string]explained{
 	"LockTrees":               {args: "'{291,292,293,294,295}'"},
 	"ApplyTrees":              {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},
 	"PlaceStretches":          {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'", "'{f,t}'")},
+	// edits
+	"TreeToEdit":          {args: "295"},
+	"TaskToEdit":          {args: "(295::bigint << 24) + 5"},
+	"FindReferences":      {args: of(aTree, "'{a,b}'")},
+	"DependentsOfTask":    {args: "(300::bigint << 24) + 5, 1000"},
+	"ExecutingDependents": {args: "(295::bigint << 24) + 5, 100"},
+	"CountEdges":          {args: aTree},
+	"EditRows":            {args: of(keys(295, 0, 100), fill("4::smallint", 100), fill("1", 100), fill("1", 100), fill("1::smallint", 100), fill("1", 100), "100")},
+	"EditSpec":            {args: "(295::bigint << 24) + 5, 'n', 'e', '{5}', null"},
+	"KeepSentPayload":     {args: "(295::bigint << 24) + 5, 1"},
+	"DeleteEdgesOf":       {args: of("(300::bigint << 24) + 8", keys(300, 5, 1))},
+	"HasEdges":            {args: of(keys(295, 0, 500), "1001")},
+	"EnsureAttempt":       {args: "(200::bigint << 24) + 5"},
+	"EditAttempt":         {args: "(200::bigint << 24) + 5, 1, '{}', 'e', now(), now()"},
+	"EditRunning":         {args: "(295::bigint << 24) + 5, 1, now()"},
+	"EditProgress":        {args: "(295::bigint << 24) + 5, 0.5"},
+	"EditTree":            {args: "295, 1, true, 1, 1, 'n', '{1}', 1"},
+	"TreeUnstarted":       {args: "295"},
+	"RequireUnstarted":    {args: "300"},
+	"LockTree":            {args: aTree},
+	"DeleteEdgePairs":     {args: of(keys(295, 0, 100), keys(295, 1, 100))},
+	"DeleteEdgesFrom":     {args: keys(295, 0, 500)},
+	"RewireSpec":          {args: "(295::bigint << 24) + 5, '{5}', null"},
+	"SpecsToRewire":       {args: keys(295, 0, 500)},
+	"LabelsIn":            {args: of(aTree, "1000")},
 	// dispatch
 	"Dispatch":              {args: "1, 1::smallint, 300, true"},
 	"LoadTasks":             {args: of(runs, "3::smallint")},
@@ -99,7 +124,8 @@ var hot = map[string]explained{
 	"LabelsOf":        {args: keys(200, 0, 500)},
 	"RunningAttempts": {args: keys(200, 0, 500)},
 	"OptionsOf":       {args: keys(200, 0, 500)},
-	"TasksFrom":       {args: "'t100-7', 11"},
+	"OwnerOf":         {args: "'t100-7'"},
+	"TasksFrom":       {args: "'t100-7', 11, 'somebody', 10000"},
 	"TasksNamed":      {args: of(aTree, "'nope', 100000, 11")},
 	"TreesSince":      {args: "now() - interval '1 hour'"},
 	"TaskBelow":       {args: "(290::bigint << 24) + 500, 0, 1500"},
@@ -163,6 +189,17 @@ var hot = map[string]explained{
 	"UsageOfKeys":      {args: of("null, null, 1000000, 'model', null, 100, 'm1'", "200::bigint << 24, 201::bigint << 24")},
 	"DeleteUsage":      {args: "200::bigint << 24, 201::bigint << 24"},
 	"DeleteStrayUsage": {args: "1000"},
+	// agents' tasks
+	"KeepAgentTask":            {args: `'new', 'c1', 200, 't200-0', '\x00', 99`},
+	"DropAgentTask":            {args: "'a77'"},
+	"AgentTask":                {args: "'a77'"},
+	"AgentTasksOfTree":         {args: "200"},
+	"AgentTasksDown":           {args: "1000000, null, 50"},
+	"AgentTasksOfContext":      {args: "1000000, null, 50, 'c1'"},
+	"CountAgentTasks":          {args: "null, 2000"},
+	"CountAgentTasksOfContext": {args: "null, 2000, 'c1'"},
+	"DeleteAgentTasks":         {args: "200"},
+	"DeleteStrayAgentTasks":    {args: "1000"},
 	// why
 	"RunsKeyed":       {args: "(295::bigint << 24) + 300, 1, 1024, 'w', 295, 1"},
 	"EndedTrees":      {args: trees},
@@ -202,6 +239,7 @@ var hot = map[string]explained{
 const (
 	insertsOnly = "inserts the rows that it is given"
 	fewWorkers  = "reads workers, of which there are few: rows go after a day"
+	fewSent     = "reads what was kept for running attempts whose tasks were changed"
 	fewNames    = "reads a table of names, or of one row"
 	noTable     = "reads no table"
 )
@@ -214,7 +252,10 @@ var unexplained = map[string]string{
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "DepartedWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
-	"UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames, "AdoptLevel": fewNames,
+	"CheckEditLevel": fewWorkers, "LockEditLevel": fewNames, "UseEditLevel": fewNames, "UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames, "AdoptLevel": fewNames,
+	"DeleteTheseTasks": "deletes what it is told to, by a probe of each table for each task",
+	"EditPayload":      insertsOnly + ", or changes it by its key", "InsertEdges": insertsOnly,
+	"DeleteSentPayloads": fewSent, "DeleteOldSentPayloads": fewSent,
 	"ClusterSecret": fewNames, "PoolRows": fewNames, "CountPools": fewNames, "OpenPools": fewNames, "KeepPools": fewNames, "MarkServed": fewNames, "LockIdlePools": fewNames, "GonePools": fewNames,
 	"AddExecutors": fewNames, "ForgetExecutors": fewNames, "ExecutorIDs": fewNames,
 	"SeeDescriptions": fewNames, "AddDescriptions": fewNames, "ForgetDescriptions": fewNames, "Descriptions": fewNames, "DescriptionBodies": fewNames,

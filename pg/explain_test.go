@@ -55,6 +55,8 @@ var filling = []string{
 	`insert into submission select 'key-' || i, i, '\x00'::bytea from generate_series(1, 20000) y(i)`,
 	`insert into model_usage select (t << 24) + i, 1, 'm' || m, 'USD', 'u' || t % 50, now() - (200 - t) * interval '1 hour', 1, 1, 1, 1, 1, 0
 		from generate_series(1::bigint, 200) x(t), generate_series(0, 999) y(i), generate_series(1, 2) z(m)`,
+	`insert into agent_task (id, context, tree, task_id, user_id, history)
+		select 'a' || i, 'c' || i % 100, 1 + i % 300, 't' || 1 + i % 300 || '-0', 'u' || i % 50, '\x00' from generate_series(1, 20000) y(i)`,
 	`insert into chunk (task, attempt, index, count, data) select (t << 24) + i, 1, 0, 1, '{}'::bytea
 		from generate_series(1::bigint, 200) x(t), generate_series(0, 19) y(i)`,
 }

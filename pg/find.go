@@ -24,9 +24,17 @@ type Found struct {
 	State  dag.State
 }
 
-// TasksWithPrefix finds tasks whose ids begin with the text, limit of them at most. The one whose id it is comes first.
-func (s *Store) TasksWithPrefix(ctx context.Context, prefix string, limit int) ([]Found, error) {
-	list, err := s.find(ctx, "TasksFrom", prefix, limit)
+// maxOthers is among how many tasks [Store.TasksWithPrefix] looks for those of an owner.
+const maxOthers = 10_000
+
+// TasksWithPrefix finds tasks whose ids begin with the text, limit of them at most. The one whose id it is comes first. With an owner it finds
+// that user's tasks and those of nobody, among the first [maxOthers] of all.
+func (s *Store) TasksWithPrefix(ctx context.Context, prefix, owner string, limit int) ([]Found, error) {
+	looked := limit
+	if owner != "" {
+		looked = maxOthers
+	}
+	list, err := s.find(ctx, "TasksFrom", prefix, limit, orNull(owner), looked)
 	for i, f := range list {
 		if !strings.HasPrefix(f.ID, prefix) {
 			return list[:i], err

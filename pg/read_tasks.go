@@ -72,6 +72,17 @@ func (s *Store) KeyOf(ctx context.Context, id string) (k dag.Key, err error) {
 	return k, err
 }
 
+// OwnerOf is whose a task is; empty: nobody's. [ErrNotFound].
+func (s *Store) OwnerOf(ctx context.Context, id string) (owner string, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, sql("OwnerOf"), id).Scan(&owner)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", ErrNotFound
+	}
+	return owner, err
+}
+
 // Task shows one task. [ErrNotFound].
 func (s *Store) Task(ctx context.Context, id string) (*Shown, error) {
 	list, err := s.shown(ctx, dag.MaxTreeTasks, "TaskByID", id)
@@ -112,6 +123,27 @@ func (s *Store) Labels(ctx context.Context, keys []dag.Key) (map[dag.Key]Label, 
 		return nil, fmt.Errorf("read ids: %w", err)
 	}
 	return out, nil
+}
+
+// LabelsIn are the ids and names of a tree's tasks, of the first limit.
+func (s *Store) LabelsIn(ctx context.Context, tree dag.TreeKey, limit int) (keys []dag.Key, labels map[dag.Key]Label, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	first, end := tree.Range()
+	rows, err := s.pool.Query(ctx, sql("LabelsIn"), first, end, limit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read ids: %w", err)
+	}
+	labels = map[dag.Key]Label{}
+	var k dag.Key
+	var l Label
+	if _, err := pgx.ForEachRow(rows, []any{&k, &l.ID, &l.Name}, func() error {
+		keys, labels[k] = append(keys, k), l
+		return nil
+	}); err != nil {
+		return nil, nil, fmt.Errorf("read ids: %w", err)
+	}
+	return keys, labels, nil
 }
 
 // RunningAttempts are the attempts that run of these tasks; tasks that don't run are missing.

@@ -17,6 +17,7 @@ type Tree struct {
 	Key              dag.TreeKey
 	ID, Name, UserID string
 	Tasks, Leaves    int
+	Span             int // keys that it uses: those of deleted tasks stay unused
 	Held, Unfinished int
 	Running          int
 	Completed        int

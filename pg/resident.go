@@ -81,6 +81,13 @@ func (r *residentTrees) remove(key dag.TreeKey) {
 	}
 }
 
+// drop takes a tree out that is not what it was.
+func (r *residentTrees) drop(key dag.TreeKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.remove(key)
+}
+
 // dispatched is what to publish for a stretch that waited in Postgres, of a tree of that identity and in that execution. nil:
 // query Postgres. That goes for repeatable tasks too: some may be cancelled since, and a worker that starts them early finds
 // out too late.

@@ -127,7 +127,7 @@ func eachPayload(trees []*batchedTree) rowSource {
 		trees = trees[1:]
 		for i, task := range t.tasks {
 			if carries(task) {
-				putPayload(w, t.tree.Key(i), task)
+				putPayload(w, t.key(i), task)
 			}
 		}
 		return true, nil

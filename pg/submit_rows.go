@@ -118,7 +118,7 @@ func eachEdge(trees []*stagedTree) rowSource {
 		n++
 		w.row(3)
 		w.key(t.tree.Key(int(e.Task)))
-		w.key(t.tree.Key(i))
+		w.key(t.key(i))
 		w.boolean(e.Required)
 		return true, nil
 	}
@@ -142,7 +142,7 @@ func carries(t *dag.Task) bool {
 func (t *stagedTree) putSpec(w *rowWriter, i int) {
 	p := &t.in.tasks[i]
 	w.row(16)
-	w.key(t.tree.Key(i))
+	w.key(t.key(i))
 	w.text(t.g.IDs[i])
 	w.integer(t.g.Parent[i])
 	w.text(p.name)

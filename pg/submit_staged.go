@@ -19,6 +19,7 @@ type stagedTree struct {
 	pools map[string]int32 // of all tasks whose executor is known
 
 	poolIDs []int32 // sorted
+	first   int     // index of its first task, where tasks are added to a stored tree
 
 	dependents []int32 // how many, by task; nil: not yet counted
 
@@ -32,6 +33,9 @@ type stagedTree struct {
 	leaves    int
 	given     []string // ids before taken ones were replaced; nil: none was
 }
+
+// key is the key of task i.
+func (t *stagedTree) key(i int) dag.Key { return t.tree.Key(t.first + i) }
 
 // reset forgets an earlier try.
 func (t *stagedTree) reset() {
@@ -129,7 +133,7 @@ func (t *stagedTree) rename(taken []string, idMap map[string]string) map[string]
 // followup, which asks package dag. To be called once a task, in order.
 func (t *stagedTree) firstRow(i int) dag.Row {
 	p := &t.in.tasks[i]
-	r := dag.Row{Key: t.tree.Key(i), State: dag.Waiting, Priority: p.priority, Pool: t.pools[p.pool], Attempt: 1,
+	r := dag.Row{Key: t.key(i), State: dag.Waiting, Priority: p.priority, Pool: t.pools[p.pool], Attempt: 1,
 		Remaining: int32(len(t.g.Dependencies(i)))}
 	r.Flags = t.flags(i)
 	if r.Flags&dag.FlagLeaf != 0 {

@@ -90,13 +90,13 @@ func Run(t *testing.T, surface Surface, backend func(t testing.TB) Backend) {
 	}
 }
 
-func (s *site) policy(_ context.Context, caller coordinator.Caller, call coordinator.Call) error {
+func (s *site) policy(_ context.Context, caller coordinator.Caller, call coordinator.Call) (coordinator.Grant, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if call.Method != "Ready" { // servers ask that for themselves
 		s.callers = append(s.callers, caller)
 	}
-	return s.refuse
+	return coordinator.Grant{}, s.refuse
 }
 
 // checkCallers: each call names its caller.

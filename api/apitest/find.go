@@ -13,25 +13,25 @@ import (
 )
 
 // Resolve finds tasks by id, by the beginning of an id, and by TREE/name.
-func (s *Service) Resolve(_ context.Context, ref string) (*coordinator.Matches, error) {
+func (s *Service) Resolve(_ context.Context, ref, owner string) (*coordinator.Matches, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.fault("Resolve"); err != nil {
 		return nil, err
 	}
-	if t, ok := s.tasks[ref]; ok {
+	if t, ok := s.tasks[ref]; ok && t.visibleTo(owner) {
 		return found(t), nil
 	}
 	var trees []*task // what TREE may stand for, if it is ambiguous
 	if tree, name, ok := strings.Cut(ref, "/"); ok {
-		begin := s.beginning(tree)
+		begin := s.beginning(tree, owner)
 		if named, one := namedIn(begin, name); len(named) > 0 {
 			return found(named...), nil
 		} else if !one {
 			trees = begin
 		}
 	}
-	for _, list := range [][]*task{s.beginning(ref), trees} {
+	for _, list := range [][]*task{s.beginning(ref, owner), trees} {
 		if len(list) > 0 {
 			return found(list...), nil
 		}
@@ -57,17 +57,41 @@ func namedIn(given []*task, name string) (named []*task, one bool) {
 }
 
 // beginning are the tasks whose ids begin with the text, only the one that has the id, if there is one. The caller holds mu.
-func (s *Service) beginning(prefix string) (list []*task) {
-	if t, ok := s.tasks[prefix]; ok {
+// With an owner only that user's tasks count, and those of nobody.
+func (s *Service) beginning(prefix, owner string) (list []*task) {
+	if t, ok := s.tasks[prefix]; ok && t.visibleTo(owner) {
 		return []*task{t}
 	}
 	for id, t := range s.tasks {
-		if strings.HasPrefix(id, prefix) {
+		if strings.HasPrefix(id, prefix) && t.visibleTo(owner) {
 			list = append(list, t)
 		}
 	}
 	slices.SortFunc(list, func(a, b *task) int { return strings.Compare(a.ID, b.ID) })
 	return list
+}
+
+func (t *task) visibleTo(owner string) bool {
+	return owner == "" || t.UserID == "" || t.UserID == owner
+}
+
+// OwnerOf is whose a task is.
+func (s *Service) OwnerOf(ctx context.Context, taskID string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t, ok := s.tasks[taskID]; ok {
+		return t.UserID, nil
+	}
+	return "", coordinator.ErrNotFound
+}
+
+// TreeOfWebhook is the tree that a webhook is of.
+func (s *Service) TreeOfWebhook(ctx context.Context, id string) (string, error) {
+	info, err := s.GetWebhook(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return info.TreeID, nil
 }
 
 func found(tasks ...*task) *coordinator.Matches {
@@ -97,7 +121,7 @@ var finding = map[string]func(*site){
 			{"night/nope", "", "a name that is not there"},
 			{"nope", "", "nothing"},
 		} {
-			got, err := s.svc.Resolve(s.Context(), s.id(tt.ref))
+			got, err := s.svc.Resolve(s.Context(), s.id(tt.ref), "")
 			if tt.want == "" {
 				s.wantFault(tt.fact, err, api.NotFound)
 				continue
@@ -121,7 +145,7 @@ var finding = map[string]func(*site){
 		}
 		s.submit(coordinator.SubmitOptions{Hold: true}, tasks...)
 		for _, ref := range []string{"many.", "many/same"} {
-			got, err := s.svc.Resolve(s.Context(), s.id(ref))
+			got, err := s.svc.Resolve(s.Context(), s.id(ref), "")
 			if got = must(s, got, err); len(got.Tasks) != coordinator.MaxMatches || !got.More || got.Tasks[0].TreeID != s.id("many") ||
 				got.Tasks[9].Name != "same" || got.Tasks[9].Status != dag.StatusPending {
 				s.Errorf("%s: got %+v", ref, got)

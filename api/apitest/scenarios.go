@@ -379,7 +379,7 @@ var reading = map[string]func(*site){
 			"Task":     func() error { _, err := s.svc.Task(s.Context(), id); return err },
 			"Tree":     func() error { _, err := s.svc.Tree(s.Context(), id); return err },
 			"Why":      func() error { _, err := s.svc.Why(s.Context(), id); return err },
-			"Resolve":  func() error { _, err := s.svc.Resolve(s.Context(), id); return err },
+			"Resolve":  func() error { _, err := s.svc.Resolve(s.Context(), id, ""); return err },
 			"Attempts": func() error { _, err := s.svc.Attempts(s.Context(), id); return err },
 			"Tasks":    func() error { _, err := s.svc.Tasks(s.Context(), coordinator.TaskFilter{ParentID: id}); return err },
 			"Watch": func() error {

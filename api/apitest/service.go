@@ -21,6 +21,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/modelkey"
 )
 
 // Service keeps trees in memory. Safe for concurrent use.
@@ -35,6 +36,8 @@ type Service struct {
 
 	violations []*coordinator.Violation
 	waits      map[string][]coordinator.Wait
+	keys       map[string]map[string]modelkey.Key // of models: by user, then provider
+	agents     []coordinator.AgentTask
 }
 
 // keyed is the answer to a submission with a key, and what was submitted.

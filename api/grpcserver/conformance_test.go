@@ -375,7 +375,7 @@ func (r *remote) Trees(ctx context.Context, f coordinator.TreeFilter) (page coor
 	return page, nil
 }
 
-func (r *remote) Resolve(ctx context.Context, ref string) (*coordinator.Matches, error) {
+func (r *remote) Resolve(ctx context.Context, ref, _ string) (*coordinator.Matches, error) {
 	got, err := r.c.Resolve(ctx, ref)
 	if err != nil {
 		return nil, err

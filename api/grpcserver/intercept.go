@@ -51,6 +51,9 @@ func (c *calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	defer leave()
 	defer c.recovered(ctx, info.FullMethod, &err)
 	if err = refusalOf(ctx); err == nil {
+		ctx, err = c.identified(ctx, info.FullMethod)
+	}
+	if err == nil {
 		answer, err = next(ctx, req)
 	}
 	if err != nil {
@@ -65,6 +68,9 @@ func (c *calls) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 	defer leave()
 	defer c.recovered(ctx, info.FullMethod, &err)
 	if err = refusalOf(ctx); err == nil {
+		ctx, err = c.identified(ctx, info.FullMethod)
+	}
+	if err == nil {
 		err = next(srv, &tracedStream{stream, ctx})
 	}
 	if err != nil {

@@ -54,7 +54,7 @@ func (h *handler) Resolve(ctx context.Context, r *pb.ResolveRequest) (*pb.Resolv
 	if r.Ref == "" {
 		return nil, missing("ref")
 	}
-	got, err := h.on(ctx).Resolve(ctx, r.Ref)
+	got, err := h.on(ctx).Resolve(ctx, r.Ref, "")
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,8 @@ type Config struct {
 	Known    dag.Known    // the executors that a task's choice is made from (spec 1.3)
 	Limits   dag.Limits   // of trees; bound the memory that reading one takes
 
+	Identify api.Identify // tells who a call's token is of; nil: nobody is asked who it is
+
 	MaxConnections  int           // beyond it new ones wait to be accepted; default 10 000
 	MaxMessageBytes int           // of one request message; default 16 MiB
 	MaxStreams      int           // calls at once on one connection; default 1000

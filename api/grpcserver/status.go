@@ -143,6 +143,10 @@ func codeOf(kind api.Kind) codes.Code {
 		return codes.Canceled
 	case api.Timeout:
 		return codes.DeadlineExceeded
+	case api.Unauthenticated:
+		return codes.Unauthenticated
+	case api.Denied:
+		return codes.PermissionDenied
 	}
 	return codes.Internal
 }

@@ -1,7 +1,6 @@
 package httpserver
 
 import (
-	"encoding/json"
 	"fmt"
 	"mime"
 	"net"
@@ -25,7 +24,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, fault)
 			return
 		}
-		if slices.Contains(s.cfg.Origins, origin) && share(w, r, origin) {
+		if listed := slices.Contains(s.cfg.Origins, origin); (listed || s.cfg.AnyOrigin && origin != "") && share(w, r, origin, listed) {
 			return
 		}
 		if fromBrowser(r) && !safe(r.Method) && !asked(r.Header) {
@@ -83,7 +82,7 @@ func (s *Server) originOf(r *http.Request) (origin, fault string) {
 	}
 	if len(origins) == 1 {
 		origin = origins[0]
-		if slices.Contains(s.cfg.Origins, origin) {
+		if slices.Contains(s.cfg.Origins, origin) || s.cfg.AnyOrigin {
 			return origin, ""
 		}
 		if !sameOrigin(origin, r) {
@@ -91,7 +90,7 @@ func (s *Server) originOf(r *http.Request) (origin, fault string) {
 		}
 	}
 	for _, site := range r.Header.Values("Sec-Fetch-Site") {
-		if site != "same-origin" && site != "none" && !opened(r) {
+		if !s.cfg.AnyOrigin && site != "same-origin" && site != "none" && !opened(r) {
 			return "", "pages of other origins may not use this server; TASKGROVE_HTTP_ORIGINS lists those that may"
 		}
 	}
@@ -138,32 +137,38 @@ func asked(h http.Header) bool {
 	return err == nil && slices.Contains(askedTypes, kind)
 }
 
-// share lets a page of an allowed origin read the answer (CORS), and answers its question beforehand: then it returns true.
-func share(w http.ResponseWriter, r *http.Request, origin string) bool {
+// exposed are the headers of answers that scripts of other origins may read, besides those that they always may.
+const exposed = "X-Next-Cursor, WWW-Authenticate, Retry-After, Mcp-Session-Id, Mcp-Protocol-Version, Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin"
+
+// share lets a page of an allowed origin read the answer, whatever it will be (CORS, spec 5.1), and answers its question beforehand: then it
+// returns true. credentials: the browser may send its cookies.
+func share(w http.ResponseWriter, r *http.Request, origin string, credentials bool) bool {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", origin)
+	if credentials {
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
 	h.Add("Vary", "Origin")
-	h.Set("Access-Control-Expose-Headers", "Grpc-Status, Grpc-Message, Grpc-Status-Details-Bin")
+	h.Set("Access-Control-Expose-Headers", exposed)
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
-	h.Set("Access-Control-Allow-Methods", "GET, POST")
-	h.Set("Access-Control-Allow-Headers", "Content-Type, Idempotency-Key, X-LLM-API-KEY, Last-Event-ID, Traceparent, Tracestate, "+
-		"Connect-Protocol-Version, Connect-Timeout-Ms, Grpc-Timeout, X-Grpc-Web, X-User-Agent")
+	h.Add("Vary", "Access-Control-Request-Headers")
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
+	if asks := r.Header.Get("Access-Control-Request-Headers"); asks != "" && len(asks) <= maxAsked {
+		h.Set("Access-Control-Allow-Headers", asks) // all, as with credentials * is none
+	}
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true
 }
 
+// maxAsked is how many bytes of names of headers a page may ask for.
+const maxAsked = 4 << 10
+
 // refuse answers without waiting for the body, and ends the connection for that.
 func refuse(w http.ResponseWriter, status int, text string) {
-	h := w.Header()
-	h.Set("Connection", "close")
-	h.Set("Content-Type", "application/json")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": text})
+	refuseWith(w, status, map[string]string{"error": text})
 }
 
 // quoted shows a value of a stranger's.

@@ -1,6 +1,6 @@
 // Package httpserver is the one HTTP server of a coordinator: its listener, its limits and its end.
 //
-// It owns timeouts, slow clients, what browsers may send, panics, trace context, health and readiness. It must not know the protocols that it serves:
+// It owns timeouts, slow clients, what browsers may send, where a request carries its token, panics, trace context, health and readiness. It must not know the protocols that it serves:
 // they come as handlers.
 package httpserver
 
@@ -32,11 +32,18 @@ type Config struct {
 	Ready func(context.Context) error
 	Log   *slog.Logger // default: slog.Default()
 
+	// Identify tells who a request's token is of; nil: nobody is asked who it is. It guards API but for what Public says.
+	Identify api.Identify
+	// Public says which requests to API need no token; nil: none.
+	Public func(*http.Request) bool
+
 	// Hosts are names of this server, with a port or for every port, that a request's Host may have besides localhost,
 	// loopback addresses, the host of Addr and the address at which the request came in.
 	Hosts []string
 	// Origins are those of pages (https://host:port) that may use this server from a browser, besides its own.
 	Origins []string
+	// AnyOrigin lets pages of every other origin do so, too; a cookie says who they are only for Origins.
+	AnyOrigin bool
 
 	MaxConnections int           // beyond it new ones wait to be accepted; default 20 000
 	MaxHeaderBytes int           // default 64 KiB
@@ -150,7 +157,7 @@ func (s *Server) handler() http.Handler {
 			state(w, http.StatusMethodNotAllowed, "method not allowed")
 		})
 	}
-	mux.Handle("/", s.cfg.API)
+	mux.Handle("/", s.identified(s.cfg.API))
 	return s.recovered(s.paced(s.guarded(traced(mux))))
 }
 

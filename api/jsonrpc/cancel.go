@@ -68,6 +68,8 @@ func cancelOne(ctx context.Context, svc coordinator.Steerer, id string, force bo
 	switch {
 	case errors.Is(err, coordinator.ErrNotFound):
 		return &cancelled{TaskID: id, Status: "failed", Message: "Task " + id + " not found", Error: "Task not found", Force: force}, nil
+	case errors.Is(err, coordinator.ErrDenied):
+		return &cancelled{TaskID: id, Status: "failed", Message: err.Error(), Error: err.Error(), Force: force}, nil
 	case err != nil:
 		return nil, err
 	case got.Outcome == coordinator.AlreadyEnded:

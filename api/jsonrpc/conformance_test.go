@@ -99,7 +99,7 @@ func faultOf(answer []byte) error {
 	return fault
 }
 
-func (r *remote) Resolve(ctx context.Context, ref string) (*coordinator.Matches, error) {
+func (r *remote) Resolve(ctx context.Context, ref, _ string) (*coordinator.Matches, error) {
 	var got struct {
 		Tasks []struct {
 			ID, Name, Status string

@@ -3,6 +3,8 @@ package jsonrpc
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
@@ -13,6 +15,9 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 	document, key, err := creation(x, raw)
 	if err != nil {
 		return nil, err
+	}
+	if parent, name := parentOf(document); parent != "" {
+		return h.add(ctx, x, document, parent, name, key)
 	}
 	root := dag.Task{Priority: dag.Normal}
 	options := coordinator.SubmitOptions{IdempotencyKey: key, Hold: true,
@@ -55,6 +60,52 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 			Executor: root.Executor, Pool: root.QueueName(), HasChildren: sub.Tasks > 1,
 		}
 	}
+	return append(appendExtra(appendTask(nil, shown, nil), extra), '}'), nil
+}
+
+// parentOf is the stored task that one task, sent alone, goes below, and that one's name; empty: none (spec 12.5).
+func parentOf(document json.RawMessage) (parent, name string) {
+	if kind(document) != '{' {
+		return "", ""
+	}
+	p, err := named(document)
+	if err != nil || p.given("tasks") {
+		return "", ""
+	}
+	if parent = p.text("parent_id"); p.err != nil {
+		return "", ""
+	}
+	return parent, p.text("name")
+}
+
+// add stores one task below a stored one, and shows it.
+func (h *Handler) add(ctx context.Context, x *exchange, document json.RawMessage, parent, name, key string) (json.RawMessage, error) {
+	sub, err := x.svc.Add(ctx, parent, coordinator.SubmitOptions{IdempotencyKey: key, Hold: true,
+		Show: coordinator.ShowLimits{Tasks: 1, Bytes: h.cfg.MaxAnswerBytes}}, h.read(document, func(t *dag.Task) {
+		t.ParentRef = ""
+	}))
+	if errors.Is(err, coordinator.ErrNotFound) { // the text of spec 2.1, #6
+		return nil, &dag.InvalidTaskError{Code: dag.InvalidParent, Task: name, Field: "parent_id", Reason: fmt.Sprintf(
+			"Task '%s' at index 0 has parent_id '%s' which is not in the tasks array (not found as id or name). No stored task has this id, either", name, parent)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	extra := map[string]any{}
+	if len(sub.IDMap) > 0 {
+		extra["id_map"] = sub.IDMap
+	}
+	if len(sub.Warnings) > 0 {
+		extra["warnings"] = warningsOf(sub)
+	}
+	if len(sub.Shown) > 0 {
+		return append(appendExtra(appendTask(nil, sub.Shown[0], nil), extra), '}'), nil
+	}
+	shown, err := x.svc.Task(ctx, sub.TreeID) // replayed: what is known is its tree
+	if err != nil {
+		return nil, err
+	}
+	extra["replayed"] = sub.Replayed
 	return append(appendExtra(appendTask(nil, shown, nil), extra), '}'), nil
 }
 

@@ -14,4 +14,6 @@
 //     the next page's cursor. tasks.children takes limit and cursor, too.
 //   - GET /tasks/{id}/events streams the events of a tree. An event's id is its sequence, if it has one. The header
 //     Last-Event-ID or the query parameter after continues behind an event; 204 means that nothing is left.
+//
+// The methods are a table, [Methods]: handler, the page docs/json-rpc.md and schemas are made of it.
 package jsonrpc

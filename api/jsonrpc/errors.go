@@ -15,6 +15,7 @@ const (
 	codeParams   = -32602
 	codeInternal = -32603
 	codeOverload = -32000
+	codeDenied   = -32001
 )
 
 // rpcError is the error of an answer. data is always text here (K2).
@@ -38,6 +39,11 @@ func (e *rpcError) message() string {
 		return "Invalid params"
 	case codeOverload:
 		return "Server unavailable"
+	case codeDenied:
+		if e.status == http.StatusUnauthorized {
+			return "Unauthorized"
+		}
+		return "Permission denied"
 	}
 	return "Internal error"
 }
@@ -50,6 +56,8 @@ func (e *rpcError) httpStatus() int {
 		return http.StatusInternalServerError
 	case e.code == codeOverload:
 		return http.StatusServiceUnavailable
+	case e.code == codeDenied:
+		return http.StatusForbidden
 	}
 	return http.StatusBadRequest
 }
@@ -59,6 +67,10 @@ func rpcFault(f *api.Fault) *rpcError {
 	switch f.Kind {
 	case api.Invalid, api.NotFound, api.Conflict:
 		return &rpcError{code: codeParams, data: f.Text}
+	case api.Unauthenticated:
+		return &rpcError{code: codeDenied, data: f.Text, status: http.StatusUnauthorized}
+	case api.Denied:
+		return &rpcError{code: codeDenied, data: f.Text}
 	case api.Unavailable, api.Exhausted, api.Timeout, api.Cancelled:
 		return &rpcError{code: codeOverload, data: f.Text}
 	}

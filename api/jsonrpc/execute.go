@@ -20,6 +20,8 @@ type execution struct {
 	key      string          // idempotency key
 	options  coordinator.ExecuteOptions
 	stream   bool
+	copy     *coordinator.CopyOptions // of the task, which is executed in its place; nil: none
+	existing bool                     // ids of tasks must be stored already
 	wait     bool
 	deadline time.Duration // of wait
 }
@@ -33,6 +35,8 @@ type started struct {
 	Status     string            `json:"status"`
 	Message    string            `json:"message"`
 	Streaming  bool              `json:"streaming,omitempty"`
+	WebhookURL string            `json:"webhook_url,omitempty"`
+	OriginalID string            `json:"original_task_id,omitempty"`
 	IDMap      map[string]string `json:"id_map,omitempty"`
 	Replayed   bool              `json:"replayed,omitempty"`
 	Warnings   []warning         `json:"warnings,omitempty"`
@@ -76,6 +80,10 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 		return nil, err
 	}
 	e.tasks = nil // the body is done with
+	if hook := e.options.Webhook; hook != nil && answer.Success && answer.did == coordinator.Started && !resumes {
+		answer.Streaming, answer.WebhookURL = true, hook.URL
+		answer.Message = "Task execution started with webhook callbacks. Updates will be sent to " + hook.URL
+	}
 	switch {
 	case e.stream && answer.Success: // else it is no stream (spec 5.4)
 		answer.Streaming = true
@@ -119,10 +127,17 @@ func (h *Handler) parseExecution(x *exchange, raw json.RawMessage) (*execution, 
 		},
 	}
 	e.deadline = time.Duration(p.seconds("timeout", h.cfg.MaxWait.Seconds()) * float64(time.Second))
-	p.unsupported("copy_execution", "copy_children", "webhook_config")
+	e.existing = p.flag("require_existing_tasks", false)
+	if p.flag("copy_execution", false) && e.id != "" {
+		e.copy = &coordinator.CopyOptions{Mode: coordinator.CopyMinimal, Children: p.flag("copy_children", false)}
+	}
+	hook, hookErr := webhookOf(p.values["webhook_config"])
+	e.options.Webhook = hook
 	switch {
 	case p.err != nil:
 		return nil, p.err
+	case hookErr != nil:
+		return nil, hookErr
 	case e.id == "" && isNull(e.tasks):
 		return nil, invalid("task_id", "Either task_id or tasks array is required")
 	case e.id == "" && kind(e.tasks) != '[':
@@ -174,7 +189,8 @@ func (x *exchange) idempotencyKey(parameter string) (string, error) {
 func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *execution, resumes bool) (*started, error) {
 	answer := &started{Success: true, Protocol: "jsonrpc", TaskID: e.id, Status: "started", Message: "Task execution started", did: coordinator.Started}
 	if e.id == "" {
-		sub, err := svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key, Demo: e.options.Demo, ModelKey: e.options.ModelKey}, h.read(e.tasks, nil))
+		sub, err := svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key, Demo: e.options.Demo, ModelKey: e.options.ModelKey,
+			Webhook: e.options.Webhook, RequireExisting: e.existing}, h.read(e.tasks, nil))
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +206,7 @@ func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *executi
 		answer.RootTaskID = tree.ID
 		return answer, nil
 	}
-	ex, err := svc.Execute(ctx, e.id, e.options)
+	ex, err := e.execute(ctx, svc, answer)
 	if err != nil {
 		return nil, named404(err, "Task "+e.id+" not found")
 	}
@@ -204,12 +220,29 @@ func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *executi
 		answer.Message = "Task " + e.id + " has completed: nothing to do"
 	case coordinator.WasCancelled:
 		answer.Success, answer.Status, answer.CancelledID = false, "cancelled", ex.Cancelled
-		answer.Message = "Task " + e.id + " was cancelled: rerun_cancelled runs it again"
+		answer.Message = "Task " + e.id + " was cancelled: copy it to run it again, or set rerun_cancelled"
 		if ex.Cancelled != e.id {
-			answer.Message = "Task " + ex.Cancelled + ", which task " + e.id + " depends on, was cancelled: rerun_cancelled runs it again"
+			answer.Message = "Task " + ex.Cancelled + ", which task " + e.id + " depends on, was cancelled: copy it to run it again, or set rerun_cancelled"
 		}
 	}
 	return answer, nil
+}
+
+// execute starts the stored task, or a copy of it that is stored first; then the answer is about the copy (spec 4.3).
+func (e *execution) execute(ctx context.Context, svc coordinator.Service, answer *started) (*coordinator.Execution, error) {
+	if e.copy == nil {
+		return svc.Execute(ctx, e.id, e.options)
+	}
+	e.copy.Execute, e.copy.IdempotencyKey = &e.options, e.key
+	got, err := svc.Copy(ctx, e.id, *e.copy)
+	if err != nil {
+		return nil, err
+	}
+	answer.TaskID, answer.OriginalID, answer.Replayed = got.TreeID, e.id, got.Replayed
+	if got.Execution == nil {
+		return nil, errors.New("a copy was stored, and not executed")
+	}
+	return got.Execution, nil
 }
 
 // await fills the answer when the tree has ended or the time is up, whichever is first. The tree has been accepted, so

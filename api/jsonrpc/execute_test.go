@@ -62,8 +62,6 @@ func TestExecuteFaults(t *testing.T) {
 		{"neither", `{}`, "Either task_id or tasks array is required"},
 		{"unknown", `{"task_id":"x"}`, "Task x not found"},
 		{"tasks no array", `{"tasks":{"name":"x"}}`, "tasks must be an array"},
-		{"copy", `{"task_id":"x","copy_execution":true}`, "copy_execution is not supported"},
-		{"webhook", `{"tasks":[{"name":"x"}],"webhook_config":{"url":"u"}}`, "webhook_config is not supported"},
 		{"bad tree", `{"tasks":[{"name":"x"},{"name":"y"}]}`, "Multiple root tasks found"},
 		{"bad tree with streaming", `{"tasks":[{"name":"x"},{"name":"y"}],"use_streaming":true}`, "Multiple root tasks found"},
 		{"timeout", `{"task_id":"x","wait":true,"timeout":0}`, "timeout must be a number of seconds above 0"},

@@ -87,10 +87,13 @@ var errStreamed = errors.New("answer was streamed")
 func New(access *coordinator.Access, cfg Config) *Handler {
 	cfg = cfg.withDefaults()
 	h := &Handler{access: access, cfg: cfg, bodies: semaphore.NewWeighted(cfg.MaxBodiesBytes), mux: http.NewServeMux()}
-	h.tasks = map[string]method{
+	answers := map[string]method{
 		"tasks.create":         h.create,
 		"tasks.execute":        h.execute,
 		"tasks.generate":       h.generate,
+		"tasks.update":         h.update,
+		"tasks.delete":         h.remove,
+		"tasks.copy":           h.copyTask,
 		"tasks.get":            h.get("Task ID is required. Please provide 'task_id' or 'id' parameter."),
 		"tasks.detail":         h.get("Task ID is required"),
 		"tasks.tree":           h.tree,
@@ -103,12 +106,23 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 		"tasks.running.list":   h.runningList,
 		"tasks.running.status": h.runningStatus,
 		"tasks.running.count":  h.runningCount,
-	}
-	h.system = map[string]method{
+
 		"system.health":  h.health,
 		"executors.list": h.executorsList,
 		"executors.get":  h.executorsGet,
 		"usage.list":     h.usageList,
+
+		"config.llm_key.set":    h.keySet,
+		"config.llm_key.get":    h.keyGet,
+		"config.llm_key.delete": h.keyDelete,
+	}
+	h.tasks, h.system = map[string]method{}, map[string]method{}
+	for _, m := range Methods() {
+		if m.Path == "/system" {
+			h.system[m.Name] = answers[m.Name]
+		} else {
+			h.tasks[m.Name] = answers[m.Name]
+		}
 	}
 	h.mux.HandleFunc("POST /tasks", h.calls("task", h.tasks))
 	h.mux.HandleFunc("POST /system", h.calls("system", h.system))
@@ -132,6 +146,8 @@ type exchange struct {
 	key     string   // the header Idempotency-Key
 	llmKeys []string // the header X-LLM-API-KEY
 	release func()   // gives back the body's share of memory, once
+	// protocol: the call is one of the published protocol 1.0 (spec 12.5), whose answers differ.
+	protocol bool
 
 	// Of a call that another surface makes: its answer is taken as a whole, and it is told of a tree that it waits for (see [Call]).
 	whole bool

@@ -149,7 +149,7 @@ func TestEnvelope(t *testing.T) {
 		{"id must not be a truth value", "/tasks", `{"jsonrpc":"2.0","id":true,` + list + `}`, 400, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,…`},
 		{"id must not be an object", "/tasks", `{"jsonrpc":"2.0","id":{},` + list + `}`, 400, `{"jsonrpc":"2.0","id":null,"error":{"code":-32600,…`},
 		{"no method", "/tasks", `{"jsonrpc":"2.0","id":1}`, 400, `{"jsonrpc":"2.0","id":1,"error":{"code":-32600,…`},
-		{"unknown task method", "/tasks", `{"jsonrpc":"2.0","id":1,"method":"tasks.update"}`, 400, `{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found","data":"Unknown task method: tasks.update"}}`},
+		{"unknown task method", "/tasks", `{"jsonrpc":"2.0","id":1,"method":"tasks.nope"}`, 400, `{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found","data":"Unknown task method: tasks.nope"}}`},
 		{"unknown system method", "/system", `{"jsonrpc":"2.0","id":1,"method":"x.y"}`, 400, `{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found","data":"Unknown system method: x.y"}}`},
 		{"params of a wrong type", "/tasks", `{"jsonrpc":"2.0","id":1,"method":"tasks.list","params":3}`, 400, `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"Invalid params","data":"params must be an object or an array"}}`},
 		{"params by position", "/tasks", `{"jsonrpc":"2.0","id":1,"method":"tasks.get","params":["x"]}`, 400, `{"jsonrpc":"2.0","id":1,"error":{"code":-32602,…`},

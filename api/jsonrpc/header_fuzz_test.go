@@ -93,7 +93,6 @@ func FuzzParams(f *testing.F) {
 			}
 		}
 		p = read()
-		p.unsupported("x")
 		p.flag("x", false)
 	})
 }

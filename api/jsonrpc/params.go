@@ -2,11 +2,15 @@ package jsonrpc
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
@@ -210,24 +214,19 @@ func (p *params) list(name string) []string {
 // maxIDs is how many tasks one call may name.
 const maxIDs = 1000
 
-// unsupported refuses parameters of the protocol that are not served; false, null and {} count as absent.
-func (p *params) unsupported(names ...string) {
-	for _, name := range names {
-		value := p.values[name]
-		switch kind(value) {
-		case 0, 'n', 'f':
+// only refuses parameters that are no field of a struct of parameters (see [Method]), nor an own key.
+func (p *params) only(known any) {
+	names := fieldNames(known)
+	for _, name := range slices.Sorted(maps.Keys(p.values)) {
+		if slices.Contains(names, name) || strings.HasPrefix(name, "custom.") || p.err != nil {
 			continue
-		case '{':
-			empty := true
-			for range members(value) {
-				empty = false
-			}
-			if empty {
-				continue
-			}
 		}
-		if p.err == nil {
-			p.err = invalid(name, "%s is not supported", name)
+		text := fmt.Sprintf("unknown parameter '%.100s'", name)
+		if near := dag.Nearest(name, names); near != "" {
+			text += fmt.Sprintf(": did you mean '%s'?", near)
+		} else {
+			text += fmt.Sprintf("; an own key of tasks is 'custom.%.100s'", name)
 		}
+		p.err = invalid(name, "%s", text)
 	}
 }

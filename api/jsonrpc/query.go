@@ -1,9 +1,11 @@
 package jsonrpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
@@ -74,7 +76,45 @@ func (h *Handler) children(ctx context.Context, x *exchange, raw json.RawMessage
 	return appendTasks(nil, tasks), nil
 }
 
-// list answers tasks.list (spec 5.3). Our own parameters are executor, state, since and before.
+// custom are own keys of tasks that a list is filtered by: the object custom, or parameters named custom.KEY.
+func (p *params) custom() map[string]string {
+	out := map[string]string{}
+	take := func(name, key string, value json.RawMessage) {
+		_, twice := out[key]
+		switch kind(value) {
+		case '{', '[', 'n', 0:
+			p.refuse(name, "a text, a number, true or false")
+		case '"':
+			out[key] = p.unquote(name, value)
+			p.checkText(name, key+out[key])
+		default:
+			out[key] = string(bytes.TrimSpace(value))
+		}
+		if twice {
+			p.refuse(name, "there once")
+		}
+	}
+	for name, value := range p.values {
+		if key, ok := strings.CutPrefix(name, "custom."); ok && key != "" {
+			take(name, key, value)
+		}
+	}
+	if p.given("custom") {
+		if kind(p.values["custom"]) != '{' {
+			p.refuse("custom", "an object")
+		}
+		for quoted, value := range members(p.values["custom"]) {
+			key := p.unquote("custom", quoted)
+			take("custom."+key, key, value)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// list answers tasks.list (spec 5.3). It refuses parameters that it does not know: a filter that is misspelt would select everything.
 func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	p, err := named(raw)
 	if err != nil {
@@ -95,9 +135,11 @@ func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (j
 		OriginalID: p.text("original_task_id"),
 		Labels:     p.texts("labels"),
 	}
+	f.Custom = p.custom()
+	p.only(listParams{})
 	state := p.text("state")
 	// Children, trees, and tasks by what they do are not asked for when nothing but roots is meant; the default is for all else.
-	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "" && f.Executor == "" && f.OriginalID == "" && state == "")
+	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "" && f.Executor == "" && f.OriginalID == "" && state == "" && len(f.Custom) == 0)
 	if status := p.text("status"); status != "" {
 		var ok bool
 		if f.Status, ok = dag.ParseStatus(status); !ok {

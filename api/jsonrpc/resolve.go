@@ -33,7 +33,7 @@ func (h *Handler) resolve(ctx context.Context, x *exchange, raw json.RawMessage)
 	if ref == "" {
 		return nil, invalid("ref", "ref is required: an id, the beginning of an id, or TREE/name")
 	}
-	got, err := x.svc.Resolve(ctx, ref)
+	got, err := x.svc.Resolve(ctx, ref, "")
 	if err != nil {
 		return nil, named404(err, "Task "+ref+" not found")
 	}

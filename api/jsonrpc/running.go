@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // runningList answers tasks.running.list: the roots of trees with an execution in progress, newest first.
@@ -73,6 +74,9 @@ type runningTask struct {
 	IsRunning bool     `json:"is_running"`
 	StartedAt *isoTime `json:"started_at"`
 	UpdatedAt *isoTime `json:"updated_at"`
+
+	TreeStatus   dag.Status `json:"tree_status,omitempty"`
+	TreeProgress *fraction  `json:"tree_progress,omitempty"`
 }
 
 // runningStatus answers tasks.running.status: an array in the order of the ids.
@@ -101,21 +105,30 @@ func (h *Handler) runningStatus(ctx context.Context, x *exchange, raw json.RawMe
 func runningStatusOne(ctx context.Context, svc coordinator.Reader, id string) (*runningTask, error) {
 	answer := &runningTask{TaskID: id, ContextID: id, Status: "not_found"}
 	t, err := svc.Task(ctx, id)
-	if errors.Is(err, coordinator.ErrNotFound) {
+	switch {
+	case errors.Is(err, coordinator.ErrNotFound):
 		return answer, nil
-	}
-	if err != nil {
+	case errors.Is(err, coordinator.ErrDenied):
+		text := err.Error()
+		answer.Status, answer.Error = "permission_denied", &text
+		return answer, nil
+	case err != nil:
 		return nil, err
 	}
 	shown := taskOf(t, nil)
 	answer.Status, answer.Progress, answer.Error = string(shown.Status), shown.Progress, shown.Error
 	answer.StartedAt, answer.UpdatedAt = shown.StartedAt, shown.UpdatedAt
 	answer.IsRunning = t.State.Unfinished()
+	tree, err := svc.Tree(ctx, id)
+	if errors.Is(err, coordinator.ErrNotFound) { // gone since
+		return &runningTask{TaskID: id, ContextID: id, Status: "not_found"}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	progress := fraction(tree.Progress)
+	answer.TreeStatus, answer.TreeProgress = tree.Status, &progress
 	if t.ParentID == "" {
-		tree, err := svc.Tree(ctx, id)
-		if err != nil {
-			return nil, named404(err, "Task "+id+" not found")
-		}
 		answer.IsRunning = tree.Unfinished > 0
 	}
 	return answer, nil
@@ -135,8 +148,11 @@ func (h *Handler) runningCount(ctx context.Context, x *exchange, raw json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	return appendJSON(nil, struct {
-		Count  int    `json:"count"`
-		UserID string `json:"user_id,omitempty"`
-	}{n, user}), nil
+	return appendJSON(nil, runningTotal{n, user}), nil
+}
+
+// runningTotal is the answer of tasks.running.count.
+type runningTotal struct {
+	Count  int    `json:"count"`
+	UserID string `json:"user_id,omitempty"`
 }

@@ -18,7 +18,7 @@ func (h *Handler) complete(ctx context.Context, req *sdk.CompleteRequest) (*sdk.
 	if name := req.Params.Argument.Name; name != "id" && name != "task_id" || len(req.Params.Argument.Value) < 2 {
 		return out, nil
 	}
-	found, err := a.svc.Resolve(asked, req.Params.Argument.Value)
+	found, err := a.svc.Resolve(asked, req.Params.Argument.Value, "")
 	if err != nil { // nothing is proposed where nothing is found
 		return out, nil
 	}

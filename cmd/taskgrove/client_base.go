@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +35,7 @@ func clientCommands() []*cobra.Command {
 		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
 		updateCommand(), deleteCommand(), copyCommand(),
 		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
-		usageCommand(), contextCommand(), mcpCommand(), tasksCommand(), runFlowGroup(),
+		usageCommand(), contextCommand(), tokenCommand(), mcpCommand(), tasksCommand(), runFlowGroup(),
 	}
 }
 
@@ -91,11 +94,47 @@ func connect(cmd *cobra.Command) (*session, error) {
 	if err != nil {
 		return nil, codedError{err, exitUsage}
 	}
-	c, err := client.New(cfg.Server, client.WithCallTimeout(cfg.RequestTimeout))
+	options, err := clientOptions(&cfg)
+	if err != nil {
+		return nil, codedError{err, exitUsage}
+	}
+	c, err := client.New(cfg.Server, options...)
 	if err != nil {
 		return nil, codedError{err, exitUsage}
 	}
 	return &session{Client: c, in: cmd.InOrStdin(), out: cmd.OutOrStdout(), notes: harmlessWriter{cmd.ErrOrStderr()}, server: cfg.Server}, nil
+}
+
+// clientOptions are what the settings say about the connection, and who calls.
+func clientOptions(cfg *config.Client) ([]client.Option, error) {
+	options := []client.Option{client.WithCallTimeout(cfg.RequestTimeout)}
+	switch {
+	case cfg.TokenFile != "":
+		if _, err := os.Stat(cfg.TokenFile); err != nil {
+			return nil, fmt.Errorf("token: %w", err)
+		}
+		options = append(options, client.WithTokenFile(cfg.TokenFile))
+	case cfg.Token != "":
+		options = append(options, client.WithToken(cfg.Token.Reveal()))
+	}
+	if cfg.PlainToken {
+		options = append(options, client.WithPlainToken())
+	}
+	if cfg.CAFile == "" && !bool(cfg.TLS) {
+		return options, nil
+	}
+	trust := &tls.Config{MinVersion: tls.VersionTLS12}
+	if cfg.CAFile != "" {
+		text, err := os.ReadFile(cfg.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("authorities: %w", err)
+		}
+		trust.RootCAs = x509.NewCertPool()
+		if !trust.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("authorities: %s has no certificate in PEM", cfg.CAFile)
+		}
+	}
+	return append(options, client.WithTLS(trust)), nil
 }
 
 // explain gives errors their exit code, and says what a person can do about them.

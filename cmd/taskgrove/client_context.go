@@ -26,11 +26,27 @@ const (
 type saved struct {
 	Server         string `json:"server"`
 	RequestTimeout string `json:"request_timeout,omitempty"` // empty: the default
+	TokenFile      string `json:"token_file,omitempty"`      // the token itself is not kept here
+	PlainToken     string `json:"plain_token,omitempty"`
+	TLS            string `json:"tls,omitempty"`
+	CAFile         string `json:"tls_ca_file,omitempty"`
 }
 
 // variables are the settings that the context stands for.
 func (c saved) variables() map[string]string {
-	return map[string]string{serverVariable: c.Server, timeoutVariable: c.RequestTimeout}
+	values := map[string]string{}
+	for name, field := range c.fields() {
+		values[name] = *field
+	}
+	return values
+}
+
+// fields are where the values of settings are kept, by their variables.
+func (c *saved) fields() map[string]*string {
+	return map[string]*string{
+		serverVariable: &c.Server, timeoutVariable: &c.RequestTimeout, config.Prefix + "TOKEN_FILE": &c.TokenFile,
+		config.Prefix + "PLAIN_TOKEN": &c.PlainToken, config.Prefix + "TLS": &c.TLS, config.Prefix + "TLS_CA_FILE": &c.CAFile,
+	}
 }
 
 // contexts are what a user has saved.
@@ -152,6 +168,15 @@ func addContext(given map[string]string) error {
 	c, err := all.get(name)
 	if err != nil {
 		return err
+	}
+	elsewhere := os.Getenv(serverVariable)
+	if server, flag := given[serverVariable]; flag {
+		elsewhere = server
+	} else if named {
+		elsewhere = ""
+	}
+	if elsewhere != "" && elsewhere != c.Server { // its token is not for others
+		c = saved{Server: c.Server, RequestTimeout: c.RequestTimeout}
 	}
 	for variable, value := range c.variables() {
 		_, flag := given[variable]

@@ -31,11 +31,18 @@ func double(t *testing.T) *apitest.Service {
 // doubleOf is double for a service of the test's own.
 func doubleOf(t *testing.T, svc coordinator.Service) {
 	t.Helper()
+	doubleAt(t, coordinator.NewAccess(svc, coordinator.AllowAll), grpcserver.Config{})
+}
+
+// doubleAt is double for a server of the test's own.
+func doubleAt(t *testing.T, access *coordinator.Access, cfg grpcserver.Config) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := grpcserver.Listen(coordinator.NewAccess(svc, coordinator.AllowAll), grpcserver.Config{Listener: listener})
+	cfg.Listener = listener
+	server, err := grpcserver.Listen(access, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -109,13 +110,22 @@ func contextSetCommand() *cobra.Command {
 		}
 		return changeContexts(func(all *contexts) error {
 			c, known := all.Contexts[name]
-			if server, ok := given[serverVariable]; ok {
-				c.Server = server
-			} else if !known {
+			if _, ok := given[serverVariable]; !ok && !known {
 				return usage("--server: a new context needs the address of a cluster")
 			}
-			if timeout, ok := given[timeoutVariable]; ok {
-				c.RequestTimeout = timeout
+			for variable, field := range c.fields() {
+				value, ok := given[variable]
+				if !ok {
+					continue
+				}
+				if strings.HasSuffix(variable, "_FILE") && value != "" { // commands run elsewhere
+					path, err := filepath.Abs(value)
+					if err != nil {
+						return fmt.Errorf("contexts: %w", err)
+					}
+					value = path
+				}
+				*field = value
 			}
 			all.Contexts[name] = c
 			if use {

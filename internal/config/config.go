@@ -157,7 +157,11 @@ func (l *loader) walk(of reflect.Value) {
 		}
 	}
 	switch c := of.Addr().Interface().(type) {
-	case *Listen:
+	case *Coordinator:
+		l.checks = append(l.checks, c.check)
+	case *Auth:
+		l.checks = append(l.checks, c.check)
+	case *Client:
 		l.checks = append(l.checks, c.check)
 	case *Dev:
 		l.checks = append(l.checks, c.check)

@@ -46,7 +46,7 @@ func TestFaultsNameTheVariableAndWhatItTakes(t *testing.T) {
 		{"switch", "TASKGROVE_MIGRATE", "maybe", "TASKGROVE_MIGRATE=maybe: not a switch; takes true or false"},
 		{"address without a port", "TASKGROVE_HTTP_ADDR", "localhost", "TASKGROVE_HTTP_ADDR=localhost: not an address; takes host:port"},
 		{"address with a port that is none", "TASKGROVE_GRPC_ADDR", "localhost:70000", "TASKGROVE_GRPC_ADDR=localhost:70000: not a port; takes host:port"},
-		{"address that others reach", "TASKGROVE_HTTP_ADDR", "0.0.0.0:8000", "TASKGROVE_HTTP_ADDR=0.0.0.0:8000: takes a loopback address, unless TASKGROVE_INSECURE_LISTEN"},
+		{"address that others reach", "TASKGROVE_HTTP_ADDR", "0.0.0.0:8000", "TASKGROVE_HTTP_ADDR=0.0.0.0:8000: takes a loopback address, unless TASKGROVE_JWT_SECRET asks callers who they are, or TASKGROVE_INSECURE_LISTEN"},
 		{"address that may be anywhere", "TASKGROVE_HTTP_ADDR", ":8000", "TASKGROVE_HTTP_ADDR=:8000: takes a loopback address"},
 		{"alias of an address", "API_HOST", "0.0.0.0", "TASKGROVE_HTTP_ADDR=0.0.0.0:8000: takes a loopback address"},
 		{"level", "LOG_LEVEL", "loud", "LOG_LEVEL=loud: not a level; takes debug, info, warn or error"},

@@ -8,7 +8,8 @@ import (
 // groups are the sections of the page, in order, with an introduction for some.
 var groups = []struct{ name, text string }{
 	{"Process", ""},
-	{"Listeners", "There is no access control, so listeners are on loopback unless you allow others."},
+	{"Listeners", "Listeners are on loopback unless callers are asked who they are, or you allow others all the same."},
+	{"Authentication", "Who callers are, and what they may do to whose tasks, is told in [authentication](authentication.md)."},
 	{"Postgres", ""},
 	{"NATS", "A worker needs only NATS. `taskgrove nats-config` prints the accounts, users and permissions for an external server; see [workers in NATS](reliability.md#workers-in-nats)."},
 	{"Streams", "Coordinators create the streams, and change existing ones to these settings."},

@@ -14,6 +14,7 @@ type Coordinator struct {
 	Streams    `group:"Streams"`
 	Listen     `group:"Listeners"`
 	HTTP       `group:"Listeners"`
+	Auth       `group:"Authentication"`
 	Scheduling `group:"Scheduling"`
 	Limits     `group:"Limits"`
 	Payloads   `group:"Payloads"`
@@ -25,6 +26,8 @@ type Coordinator struct {
 }
 
 func (c *Coordinator) required() []string { return []string{"POSTGRES_URL", "NATS_URL"} }
+
+func (c *Coordinator) check() []Fault { return c.Listen.check(c.Auth.On()) }
 
 // Worker is the configuration of taskgrove worker.
 type Worker struct {
@@ -53,6 +56,7 @@ type Dev struct {
 	Streams    `group:"Streams"`
 	Listen     `group:"Listeners"`
 	HTTP       `group:"Listeners"`
+	Auth       `group:"Authentication"`
 	Scheduling `group:"Scheduling"`
 	Limits     `group:"Limits"`
 	Payloads   `group:"Payloads"`
@@ -74,7 +78,7 @@ type Dev struct {
 func (c *Dev) required() []string { return nil }
 
 func (c *Dev) check() []Fault {
-	var faults []Fault
+	faults := c.Listen.check(c.Auth.On())
 	if c.Ephemeral && c.DataDir != "" {
 		faults = append(faults, Fault{Variable: Prefix + "DATA_DIR", Value: c.DataDir, Takes: "nothing together with " + Prefix + "EPHEMERAL (--ephemeral)"})
 	}
@@ -91,7 +95,7 @@ func (c *Dev) check() []Fault {
 func (c *Dev) Coordinator(postgres PostgresURL, nats NATSURL) Coordinator {
 	return Coordinator{
 		Log: c.Log, Postgres: c.Postgres, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, Streams: c.Streams,
-		Listen: c.Listen, HTTP: c.HTTP, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads,
+		Listen: c.Listen, HTTP: c.HTTP, Auth: c.Auth, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads,
 		PostgresURL: postgres, Name: "dev", Migrate: c.Migrate,
 	}
 }
@@ -114,10 +118,23 @@ type Client struct {
 
 	Server string `envconfig:"SERVER" default:"127.0.0.1:7700" flag:"server" group:"Client" desc:"address of a coordinator's gRPC listener, or any other gRPC target, such as dns:///name:port"`
 
+	Token      Secret `envconfig:"TOKEN" group:"Client" desc:"token that says who calls ([authentication](authentication.md)); empty: none"`
+	TokenFile  string `envconfig:"TOKEN_FILE" flag:"token-file" group:"Client" desc:"file with the token; it is read again when it changes"`
+	PlainToken Bool   `envconfig:"PLAIN_TOKEN" default:"false" flag:"plain-token" group:"Client" desc:"send the token also to other machines without TLS, where whoever reads it may use it"`
+	TLS        Bool   `envconfig:"TLS" default:"false" flag:"tls" group:"Client" desc:"encrypt the connection, and check who answers"`
+	CAFile     string `envconfig:"TLS_CA_FILE" flag:"tls-ca-file" group:"Client" desc:"PEM file of the authorities whose certificates are trusted, instead of the machine's; it turns TLS on"`
+
 	RequestTimeout time.Duration `envconfig:"REQUEST_TIMEOUT" default:"30s" min:"0s" flag:"request-timeout" group:"Client" desc:"how long a command waits for one answer of the coordinator; submissions, watches and logs have no limit; 0: for ever"`
 }
 
 func (c *Client) required() []string { return nil }
+
+func (c *Client) check() []Fault {
+	if c.Token != "" && c.TokenFile != "" {
+		return []Fault{{Variable: Prefix + "TOKEN_FILE", Value: c.TokenFile, Takes: "nothing together with " + Prefix + "TOKEN"}}
+	}
+	return nil
+}
 
 // Ready says how a process tells that it serves.
 type Ready struct {
@@ -154,10 +171,14 @@ type Streams struct {
 type Listen struct {
 	HTTPAddr Address `envconfig:"HTTP_ADDR" alias:"AIPARTNERUPFLOW_API_HOST+AIPARTNERUPFLOW_API_PORT,API_HOST+API_PORT" default:"127.0.0.1:8000" flag:"http-addr" desc:"where JSON-RPC, /health, /ready and /metrics are served; port 0: a free one"`
 	GRPCAddr Address `envconfig:"GRPC_ADDR" default:"127.0.0.1:7700" flag:"grpc-addr" desc:"where gRPC is served; port 0: a free one"`
-	Insecure Bool    `envconfig:"INSECURE_LISTEN" default:"false" flag:"insecure-listen" desc:"allow listeners that other machines can reach; there is no access control"`
+	Insecure Bool    `envconfig:"INSECURE_LISTEN" default:"false" flag:"insecure-listen" desc:"allow listeners that other machines can reach though nobody is asked who it is"`
 }
 
-func (l *Listen) check() []Fault {
+// check refuses to let others in who are not asked who they are. asked: they are.
+func (l *Listen) check(asked bool) []Fault {
+	if asked {
+		return nil
+	}
 	var faults []Fault
 	for _, a := range []struct {
 		name string
@@ -165,7 +186,7 @@ func (l *Listen) check() []Fault {
 	}{{"HTTP_ADDR", l.HTTPAddr}, {"GRPC_ADDR", l.GRPCAddr}} {
 		if a.addr != "" && !a.addr.Loopback() && !bool(l.Insecure) {
 			faults = append(faults, Fault{Variable: Prefix + a.name, Value: string(a.addr),
-				Takes: "a loopback address, unless " + Prefix + "INSECURE_LISTEN (--insecure-listen) allows others"})
+				Takes: "a loopback address, unless " + Prefix + "JWT_SECRET asks callers who they are, or " + Prefix + "INSECURE_LISTEN (--insecure-listen) allows others all the same"})
 		}
 	}
 	return faults
@@ -174,7 +195,38 @@ func (l *Listen) check() []Fault {
 // HTTP says whom the HTTP listener of a process takes for no stranger.
 type HTTP struct {
 	Hosts   Hosts   `envconfig:"HTTP_HOSTS" desc:"names under which clients reach the HTTP listener, besides localhost, its address and loopback addresses; a request with any other Host is refused"`
-	Origins Origins `envconfig:"HTTP_ORIGINS" desc:"origins of web pages that may use the HTTP listener from a browser, besides its own; all others are refused"`
+	Origins Origins `envconfig:"HTTP_ORIGINS" alias:"AIPARTNERUPFLOW_CORS_ORIGINS" desc:"origins of web pages that may use the HTTP listener from a browser, with a cookie too, besides its own; all others are refused. Where callers are asked who they are, http://localhost and http://127.0.0.1 with the ports 3000 and 3001, unless this names others"`
+	Any     Bool    `envconfig:"HTTP_ANY_ORIGIN" alias:"AIPARTNERUPFLOW_CORS_ALLOW_ALL" default:"false" desc:"let web pages of every origin use the HTTP listener from a browser; a cookie says who they are only for the origins above. Where nobody is asked who it is, every page that somebody opens may then run tasks"`
+}
+
+// Auth says how callers prove who they are. Without a secret nobody is asked.
+type Auth struct {
+	Secret        Secret        `envconfig:"JWT_SECRET" alias:"AIPARTNERUPFLOW_JWT_SECRET_KEY" desc:"secret that the tokens of callers are signed with, or the public key in PEM, by the algorithm; when set, every call needs a token ([authentication](authentication.md)); empty: nobody is asked who it is"`
+	SecretFile    string        `envconfig:"JWT_SECRET_FILE" desc:"file with the same, such as a mounted Secret of Kubernetes; a line break at its end does not count"`
+	OldSecret     Secret        `envconfig:"JWT_OLD_SECRET" desc:"another one whose tokens are also believed, while secrets are changed"`
+	OldSecretFile string        `envconfig:"JWT_OLD_SECRET_FILE" desc:"file with the same"`
+	Algorithm     JWTAlgorithm  `envconfig:"JWT_ALGORITHM" alias:"AIPARTNERUPFLOW_JWT_ALGORITHM" default:"HS256" desc:"the one algorithm that tokens are signed by; HS: with a secret; others: their public key is given"`
+	Issuer        string        `envconfig:"JWT_ISSUER" desc:"claim iss that tokens must have; empty: any"`
+	Audience      string        `envconfig:"JWT_AUDIENCE" desc:"claim aud that tokens must have; empty: any"`
+	Leeway        time.Duration `envconfig:"JWT_LEEWAY" default:"10s" min:"0s" max:"5m" desc:"by how much the clocks of who issues tokens and of coordinators may differ"`
+}
+
+// On reports whether callers are asked who they are.
+func (a *Auth) On() bool { return a.Secret != "" || a.SecretFile != "" }
+
+func (a *Auth) check() (faults []Fault) {
+	for _, pair := range []struct {
+		name string
+		both bool
+	}{{"JWT_SECRET", a.Secret != "" && a.SecretFile != ""}, {"JWT_OLD_SECRET", a.OldSecret != "" && a.OldSecretFile != ""}} {
+		if pair.both {
+			faults = append(faults, Fault{Variable: Prefix + pair.name + "_FILE", Takes: "nothing together with " + Prefix + pair.name})
+		}
+	}
+	if !a.On() && (a.OldSecret != "" || a.OldSecretFile != "") {
+		faults = append(faults, Fault{Variable: Prefix + "JWT_OLD_SECRET", Takes: "nothing without " + Prefix + "JWT_SECRET: nobody would be asked who it is"})
+	}
+	return faults
 }
 
 // Scheduling is how a coordinator works.

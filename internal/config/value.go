@@ -89,6 +89,24 @@ func (p *Pooler) Decode(text string) error {
 	return nil
 }
 
+// JWTAlgorithm is by what tokens are signed.
+type JWTAlgorithm string
+
+var jwtAlgorithms = []string{"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
+
+func (a *JWTAlgorithm) takes() string { return "one of " + strings.Join(jwtAlgorithms, ", ") }
+
+// Decode implements envconfig.Decoder.
+func (a *JWTAlgorithm) Decode(text string) error {
+	for _, name := range jwtAlgorithms {
+		if strings.EqualFold(name, strings.TrimSpace(text)) {
+			*a = JWTAlgorithm(name)
+			return nil
+		}
+	}
+	return errors.New("not an algorithm")
+}
+
 // Address is an address to listen on: host:port.
 type Address string
 

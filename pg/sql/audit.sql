@@ -118,7 +118,7 @@ from (
 
 -- name: AuditTreeStretchRows
 -- A stretch names tasks of its own pool and priority that are, or were, ready at its attempt; in ready, none that was claimed.
--- Tasks that were settled or tried again since may stay in it until it is dispatched, or looked after.
+-- Tasks that were settled, by a user's word too, or tried again since may stay in it until it is dispatched, or looked after.
 with stretch as materialized (
   select 'ready' as place, first, n, attempt, pool, priority from ready where first >> 24 = any($1::bigint[])
   union all
@@ -128,11 +128,11 @@ select 'stretch_mismatch' as kind, t.key >> 24 as tree, t.key as task,
   format('a stretch in %s has it at attempt %s, pool %s, priority %s; the task has state %s, attempt %s, pool %s, priority %s',
     r.place, r.attempt, r.pool, r.priority, t.state, t.attempt, t.pool, t.priority) as text
 from stretch r join task t on t.key >= r.first and t.key < r.first + r.n
-where t.attempt < r.attempt or t.attempt = r.attempt and (t.state in (:held, :waiting, :delayed, :blocked) or t.state in (:running, :completed) and r.place = 'ready'
+where t.attempt < r.attempt or t.attempt = r.attempt and (t.state in (:held, :waiting, :delayed, :blocked) or r.place = 'ready' and (t.state = :running or t.state = :completed and exists (select from attempt a where a.task = t.key and a.number = t.attempt and a.worker is not null))
   or t.state = :ready and (t.pool, t.priority) <> (r.pool, r.priority))
 union all
-select 'stretch_mismatch', tree.key, r.first, format('a stretch in %s has %s tasks from index %s on, the tree has %s', r.place, r.n, r.first & 16777215, tree.tasks)
-from stretch r join tree on tree.key = r.first >> 24 where r.n < 1 or (r.first & 16777215) + r.n > tree.tasks
+select 'stretch_mismatch', tree.key, r.first, format('a stretch in %s has %s tasks from index %s on, the tree has used %s keys', r.place, r.n, r.first & 16777215, coalesce(tree.span, tree.tasks))
+from stretch r join tree on tree.key = r.first >> 24 where r.n < 1 or (r.first & 16777215) + r.n > coalesce(tree.span, tree.tasks)
 limit $2
 
 -- name: AuditTaskRows
@@ -284,6 +284,9 @@ from (
   union all
   select p.key, 'a payload without a task' from unnest($1::bigint[], $2::bigint[]) r(first, last)
   cross join lateral (select * from payload p where p.key >= r.first and p.key < r.last offset 0) p where not exists (select from task t where t.key = p.key offset 0)
+  union all
+  select p.key, format('what attempt %s was sent, without a task', p.attempt) from unnest($1::bigint[], $2::bigint[]) r(first, last)
+  cross join lateral (select * from sent_payload p where p.key >= r.first and p.key < r.last offset 0) p where not exists (select from task t where t.key = p.key offset 0)
   union all
   select a.task, format('attempt %s without a task', a.number) from unnest($1::bigint[], $2::bigint[]) r(first, last)
   cross join lateral (select * from attempt a where a.task >= r.first and a.task < r.last offset 0) a where not exists (select from task t where t.key = a.task offset 0)

@@ -53,8 +53,8 @@ select key from tree where finished_at < now() - $1 * interval '1 second' and ru
 order by finished_at limit $2
 
 -- name: FinishedTree
--- How many tasks a tree has that FinishedTrees lists: it may have been executed again since. $2 seconds.
-select tasks from tree where key = $1 and finished_at < now() - $2 * interval '1 second' and running = 0 and unfinished = 0 and held = 0
+-- How many keys a tree uses that FinishedTrees lists: it may have been executed again since. $2 seconds.
+select coalesce(span, tasks) from tree where key = $1 and finished_at < now() - $2 * interval '1 second' and running = 0 and unfinished = 0 and held = 0
 
 -- name: DeleteAttempts
 delete from attempt where task >= $1 and task < $2

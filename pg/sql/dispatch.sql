@@ -144,11 +144,13 @@ select u.task, a.result from unnest($1::bigint[], $2::integer[]) u(task, number)
 cross join lateral (select result from attempt where task = u.task and number = u.number and result is not null offset 0) a
 
 -- name: LoadOneWork
--- What a worker needs for one attempt that is ready or open.
+-- What a worker needs for one attempt that is ready or open: what the first part of its inputs was of, if its task was changed since.
 select t.key, t.attempt, t.priority, t.pool, t.flags, coalesce(t.run, 1), tree.root_id, coalesce(tree.user_id, ''), tree.uid, tree.execution, s.id, s.name,
-  s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), p.inputs, p.params, p.schemas
+  s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), case when sent.key is null then p.inputs else sent.inputs end, case when sent.key is null then p.params else sent.params end,
+  case when sent.key is null then p.schemas else sent.schemas end
 from task t
 join tree on tree.key = t.key >> 24
 join spec s on s.key = t.key
 left join payload p on p.key = t.key
+left join sent_payload sent on sent.key = t.key and sent.attempt = t.attempt and t.state = :running
 where t.key = $1 and t.attempt = $2 and t.state in (:ready, :running)

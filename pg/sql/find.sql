@@ -1,11 +1,12 @@
 -- name: TasksFrom
 -- The first $2 tasks by id, byte by byte, of those that are not before $1: first the one with that id, then those whose ids begin
--- with it, then others. No locks; a probe for each.
+-- with it, then others. With $3 only those of that owner and of nobody, and only those whose ids begin with $1. Among the first $4. No locks;
+-- a probe for each.
 select s.key, s.id, tree.root_id as tree_id, s.name, t.state
-from (select key, id, name from spec where id ~>=~ $1 order by id using ~<~ limit $2) s
+from (select key, id, name from spec where id ~>=~ $1 order by id using ~<~ limit $4) s
+cross join lateral (select root_id from tree where tree.key = s.key >> 24 and ($3::text is null or starts_with(s.id, $1) and coalesce(user_id, $3) = $3) offset 0) tree
 cross join lateral (select state from task where task.key = s.key offset 0) t
-cross join lateral (select root_id from tree where tree.key = s.key >> 24 offset 0) tree
-order by s.id using ~<~
+order by s.id using ~<~ limit $2
 
 -- name: TasksNamed
 -- The first $5 tasks that have the name $3, or that their submission calls so, among the first $4 of the keys in [$1, $2). No locks.

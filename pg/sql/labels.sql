@@ -37,7 +37,7 @@ select tree, hit from walk where step > 0
 
 -- name: TreesByKeys
 -- The trees $1, newest first; see TreesDown.
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
   false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
 from tree where key = any($1::bigint[]) order by key desc

@@ -1,6 +1,10 @@
 -- name: KeyOf
 select key from spec where id = $1
 
+-- name: OwnerOf
+-- Whose the task $1 is: the owner of its tree, empty for nobody. No locks; two probes.
+select coalesce(tree.user_id, '') from spec cross join lateral (select user_id from tree where tree.key = spec.key >> 24 offset 0) tree where spec.id = $1
+
 -- name: TaskByID
 select * from shown_row where id = $1
 
@@ -71,11 +75,15 @@ order by priority, key limit $9 offset $10
 -- name: LabelsOf
 select key, id, name from spec where key = any($1::bigint[])
 
+-- name: LabelsIn
+-- The first $3 tasks of the keys in [$1, $2).
+select key, id, name from spec where key >= $1 and key < $2 order by key limit $3
+
 -- name: RunningAttempts
 select key, attempt from task where key = any($1::bigint[]) and state = :running
 
 -- name: TreeByKey
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
   failed > 0 and completed + failed = tasks and not exists ( -- walks over the tasks of such trees only
     select from task f where f.key >= tree.key << 24 and f.key < (tree.key + 1) << 24 and f.state = :failed
@@ -85,14 +93,14 @@ from tree where key = $1
 
 -- name: TreesDown
 -- Trees below $1, newest first. $2 user or null, $3 only those with an execution in progress.
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
   false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
 from tree where key < $1 and ($2::text is null or user_id = $2) order by key desc limit $3
 
 -- name: OpenTreesDown
 -- As TreesDown, of the trees with an execution in progress.
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, leaves, held, unfinished, running, completed, failed,
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
   false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
 from tree where finished_at is null and unfinished > 0 and key < $1 and ($2::text is null or user_id = $2) order by key desc limit $3

@@ -1,0 +1,190 @@
+package coordinator
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// Owners knows whose tasks are.
+type Owners interface {
+	// OwnerOf is the owner of a task; empty: nobody. [ErrNotFound].
+	OwnerOf(ctx context.Context, taskID string) (userID string, err error)
+	// TreeOfWebhook is the tree whose execution a webhook is told of; empty: it is the cluster's. [ErrNotFound].
+	TreeOfWebhook(ctx context.Context, id string) (treeID string, err error)
+}
+
+// reach says what the policy of ownership looks at.
+type reach uint8
+
+const (
+	reachTask  reach = iota + 1 // the owner of the task that the call names
+	reachList                   // the owner that the call names, else only what is the caller's
+	reachStore                  // the owner that the call names; what is stored becomes the caller's
+	reachAll                    // nothing: who has said who it is may call
+	reachAdmin                  // whether the caller is an admin
+	reachHook                   // the owner of the task that the call names, or of the tree that the webhook is of; else as reachAdmin
+	reachOpen                   // nothing at all: processes ask for themselves
+)
+
+// ownership is how each method of [Service] is decided on, and what refusals call it (spec 5.6).
+var ownership = map[string]struct {
+	reach     reach
+	operation string
+}{
+	"Submit": {reachStore, "create tasks for"}, "Generate": {reachStore, "generate tasks for"},
+	"Task": {reachTask, "access"}, "Attempts": {reachTask, "access"}, "Why": {reachTask, "access"}, "Tree": {reachTask, "access"},
+	"Watch": {reachTask, "access"}, "Logs": {reachTask, "access"},
+	"Tasks": {reachList, "list tasks for"}, "Trees": {reachList, "list tasks for"}, "Running": {reachList, "count tasks for"},
+	"Usage": {reachList, "access"}, "Resolve": {reachList, "access"},
+	"Execute": {reachTask, "execute"}, "Cancel": {reachTask, "cancel task for"},
+	"Update": {reachTask, "update"}, "Delete": {reachTask, "delete"}, "Add": {reachTask, "create tasks for"}, "Copy": {reachTask, "copy"},
+	"Executors": {reachAll, "access"}, "Executor": {reachAll, "access"},
+	"Workers": {reachAdmin, "look after workers"}, "Coordinators": {reachAdmin, "look after coordinators"}, "Pools": {reachAdmin, "look after pools"},
+	"Verify": {reachAdmin, "verify the cluster"}, "Ready": {reachOpen, ""},
+	"Attach": {reachTask, "access"}, "ListWebhooks": {reachHook, "look after webhooks of"}, "GetWebhook": {reachHook, "look after webhooks of"},
+	"UpdateWebhook": {reachHook, "look after webhooks of"}, "DeleteWebhook": {reachHook, "look after webhooks of"},
+	"TestWebhook": {reachHook, "look after webhooks of"}, "Deliveries": {reachHook, "look after webhooks of"},
+	"KeepAgentTask": {reachTask, "create tasks for"}, "DropAgentTask": {reachTask, "create tasks for"}, "AgentTask": {reachTask, "access"},
+	"AgentTaskOf": {reachTask, "access"}, "AgentTasks": {reachList, "list tasks for"},
+	"CreateWebhook": {reachAdmin, "look after webhooks"}, "Resend": {reachAdmin, "look after webhooks"},
+}
+
+// OwnOnly is the policy of spec 5.6: who has said who it is may do what it likes to its own tasks and to those of nobody, and an admin to all.
+// Lists without an owner show what is the caller's, and all to an admin. What looks after the cluster itself is for admins. Whoever has not said
+// who it is may do nothing.
+func OwnOnly(owners Owners) Policy {
+	return func(ctx context.Context, caller Caller, call Call) (Grant, error) {
+		how, known := ownership[call.Method]
+		switch {
+		case how.reach == reachOpen:
+			return Grant{}, nil
+		case caller.User == "":
+			return Grant{}, ErrUnauthenticated
+		case !known:
+			return Grant{}, &DeniedError{User: caller.User, Operation: call.Method}
+		case how.reach == reachAll:
+			return Grant{}, nil
+		case caller.Admin && (how.reach == reachAdmin || how.reach == reachHook):
+			return Grant{}, nil
+		case how.reach == reachHook && call.Webhook != "":
+			var err error
+			if call.ID, err = owners.TreeOfWebhook(ctx, call.Webhook); err != nil {
+				return Grant{}, err
+			}
+		}
+		if how.reach == reachAdmin || how.reach == reachHook && call.ID == "" {
+			return Grant{}, &DeniedError{User: caller.User, Operation: how.operation}
+		}
+		owner := call.UserID
+		if call.ID != "" {
+			var err error
+			if owner, err = owners.OwnerOf(ctx, call.ID); err != nil {
+				return Grant{}, err
+			}
+		}
+		if owner != "" && owner != caller.User && !caller.Admin {
+			return Grant{}, &DeniedError{User: caller.User, Operation: how.operation, Owner: owner}
+		}
+		return how.reach.grant(caller, call), nil
+	}
+}
+
+// grant is how far a call that is allowed reaches.
+func (r reach) grant(caller Caller, call Call) Grant {
+	switch {
+	case r == reachStore, call.Method == "Add":
+		return Grant{UserID: caller.User}
+	case r == reachList && call.ID == "" && !caller.Admin:
+		return Grant{UserID: caller.User}
+	}
+	return Grant{}
+}
+
+// DeniedError says why a caller may not do something. It is an [ErrDenied]. Its text is safe to show.
+type DeniedError struct {
+	User      string // who
+	Operation string // as spec 5.6 calls it
+	Owner     string // whose what it asked for is; empty: the cluster itself was asked for
+}
+
+// Error is the protocol's text (spec 5.6).
+func (e *DeniedError) Error() string {
+	if e.Owner == "" {
+		return fmt.Sprintf("Permission denied: User %s can't %s, which is for admins", e.User, strings.TrimSuffix(e.Operation, " of"))
+	}
+	return fmt.Sprintf("Permission denied: User %s can only %s their own resources, not user %s's resources", e.User, e.Operation, e.Owner)
+}
+
+// Unwrap makes it an [ErrDenied].
+func (e *DeniedError) Unwrap() error { return ErrDenied }
+
+// owned are the tasks of a submission with the owner that they get in place of the one that they name (spec 2.2). The one that they name must be
+// one for which the caller may make the call; it is asked for when all have been read, and before anything is stored.
+func (g *guarded) owned(ctx context.Context, call Call, owner string, tasks iter.Seq2[*dag.Task, error]) iter.Seq2[*dag.Task, error] {
+	return func(yield func(*dag.Task, error) bool) {
+		var named dag.Owners
+		for t, err := range tasks {
+			if t != nil && t.UserID != "" {
+				named.Add(t.UserID)
+				one := *t
+				one.UserID = owner
+				t = &one
+			}
+			if !yield(t, err) || err != nil {
+				return
+			}
+		}
+		if fault := named.Fault(); fault != "" {
+			yield(nil, &dag.InvalidTreeError{Problems: []*dag.InvalidTaskError{{Code: dag.WrongOwner, Index: -1, Reason: fault}}})
+			return
+		}
+		if len(named) == 1 {
+			call.UserID = named[0]
+			if _, err := g.policy(ctx, g.caller, call); err != nil {
+				yield(nil, err)
+			}
+		}
+	}
+}
+
+// keyOfOwner is the idempotency key under which an owner's submission is kept: users do not share theirs. One that can't be kept stays, to be
+// refused.
+func keyOfOwner(owner, key string) string {
+	if key == "" || utf8.RuneCountInString(key) > 255 || !text(key) {
+		return key
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%d %s %s", len(owner), owner, key))
+	return "user:" + base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// TreeOfWebhook is the tree that a webhook is of; see [Owners].
+func (c *Coordinator) TreeOfWebhook(ctx context.Context, id string) (string, error) {
+	info, err := c.GetWebhook(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return info.TreeID, nil
+}
+
+// OwnerOf is whose a task is; see [Owners].
+func (c *Coordinator) OwnerOf(ctx context.Context, taskID string) (string, error) {
+	if !text(taskID) {
+		return "", ErrNotFound
+	}
+	owner, err := c.store.OwnerOf(ctx, taskID)
+	if errors.Is(err, ErrNotFound) {
+		return "", err
+	}
+	if err != nil {
+		return "", c.internal("look up the owner of a task", err)
+	}
+	return owner, nil
+}

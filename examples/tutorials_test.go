@@ -1,0 +1,48 @@
+package examples
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/internal/porttest"
+)
+
+// TestTutorialsWork makes every file and runs every command of the tutorials, as TestTheGuideWorks does with another page. Servers listen on free
+// ports.
+func TestTutorialsWork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts clusters")
+	}
+	pages, err := filepath.Glob("../docs/tutorials/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		t.Run(filepath.Base(page), func(t *testing.T) { newGuide(t).follow(page) })
+	}
+}
+
+// follow runs a page.
+func (g *guide) follow(page string) {
+	web := porttest.Address(g.t)
+	g.env = append(g.env, "TASKGROVE_HTTP_ADDR="+web)
+	var last *output
+	for _, b := range blocks(g.t, page) {
+		text := strings.ReplaceAll(b.text, "127.0.0.1:8000", web)
+		switch {
+		case b.language == "text":
+			last.want(g.t, text)
+		case b.language == "sh" && b.word == "server":
+			last = g.serve(text)
+		case b.language == "sh":
+			last = g.run(text)
+		case b.word != "":
+			g.write(b.word, text)
+		}
+	}
+	for _, s := range slices.Backward(g.servers) {
+		s.interrupt(g.t)
+	}
+}

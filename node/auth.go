@@ -1,0 +1,104 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/api/identity"
+	"github.com/taskgrove/taskgrove/internal/config"
+)
+
+// authConfig says which tokens are believed; the texts of files are read when the process starts.
+type authConfig struct {
+	secret, secretFile, oldSecret, oldSecretFile string
+	tokens                                       identity.Config // without its keys
+}
+
+// localPages are the origins of pages that may use a coordinator which asks callers who they are, if the operator names no others (spec 5.1).
+var localPages = []string{"http://localhost:3000", "http://localhost:3001", "http://127.0.0.1:3000", "http://127.0.0.1:3001"}
+
+// Tokens makes the verifier that coordinators of these settings have; nil: callers are not asked who they are.
+func Tokens(cfg *config.Auth) (*identity.Verifier, error) { return authOf(cfg).verifier() }
+
+func authOf(cfg *config.Auth) authConfig {
+	return authConfig{
+		secret: cfg.Secret.Reveal(), secretFile: cfg.SecretFile, oldSecret: cfg.OldSecret.Reveal(), oldSecretFile: cfg.OldSecretFile,
+		tokens: identity.Config{Algorithm: string(cfg.Algorithm), Issuer: cfg.Issuer, Audience: cfg.Audience, Leeway: cfg.Leeway},
+	}
+}
+
+// askCallers lets the listeners ask callers who they are, if the settings say so. nil: nobody is asked.
+func (p *coordinatorParts) askCallers(log *slog.Logger) (*identity.Verifier, error) {
+	tokens, err := p.auth.verifier()
+	if err != nil {
+		return nil, err
+	}
+	if tokens == nil {
+		if p.http.AnyOrigin {
+			log.Warn("every web page that is opened on a machine which reaches this coordinator may run tasks: nobody is asked who it is", "setting", config.Prefix+"HTTP_ANY_ORIGIN")
+		}
+		return nil, nil
+	}
+	p.grpc.Identify, p.http.Identify = tokens.Caller, tokens.Caller
+	if len(p.http.Origins) == 0 {
+		p.http.Origins = localPages
+	}
+	if tokens.Weak() {
+		log.Warn("the secret of tokens is shorter than their signature, which makes it easier to guess", "setting", config.Prefix+"JWT_SECRET")
+	}
+	return tokens, nil
+}
+
+// verifier reads the keys, and makes what knows by them who a token is of; nil: there are none.
+func (a authConfig) verifier() (*identity.Verifier, error) {
+	cfg := a.tokens
+	for _, key := range []struct{ name, text, file string }{{"JWT_SECRET", a.secret, a.secretFile}, {"JWT_OLD_SECRET", a.oldSecret, a.oldSecretFile}} {
+		text, variable := key.text, config.Prefix+key.name
+		if key.file != "" {
+			variable += "_FILE"
+			var err error
+			if text, err = readSecret(key.file); err != nil {
+				return nil, fmt.Errorf("%s: %w", variable, err)
+			}
+		}
+		if text == "" {
+			continue
+		}
+		if err := identity.CheckKey(cfg.Algorithm, text); err != nil {
+			return nil, fmt.Errorf("%s: %w", variable, err)
+		}
+		cfg.Keys = append(cfg.Keys, text)
+	}
+	if len(cfg.Keys) == 0 {
+		return nil, nil
+	}
+	return identity.New(cfg)
+}
+
+// maxSecretBytes is how large a file with a secret or a key may be.
+const maxSecretBytes = 64 << 10
+
+// readSecret is the text of a file without line breaks at its end.
+func readSecret(path string) (string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "", err
+	case info.IsDir():
+		return "", fmt.Errorf("%s is a directory", path)
+	case info.Size() > maxSecretBytes:
+		return "", fmt.Errorf("%s is larger than %d bytes", path, maxSecretBytes)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	secret := strings.TrimRight(string(text), "\r\n")
+	if secret == "" {
+		return "", errors.New(path + " is empty")
+	}
+	return secret, nil
+}

@@ -46,6 +46,9 @@ func (h *Handler) decode(body []byte) (calls []call, batch bool, failure *rpcErr
 type call struct {
 	request
 	fault *rpcError
+
+	version  string // of the published protocol, as the call has it; empty: none
+	protocol bool   // it is a call of that protocol
 }
 
 // parseCall reads one call (spec 5.2). One without jsonrpc is taken as it is; then a missing id means null and not that
@@ -60,9 +63,9 @@ func parseCall(value []byte) call {
 	if kind(value) != '{' {
 		return refuse("a request must be an object")
 	}
-	var version, id, method json.RawMessage
+	var version, id, method, protocol json.RawMessage
 	twice := ""
-	known := map[string]*json.RawMessage{"jsonrpc": &version, "id": &id, "method": &method, "params": &c.params}
+	known := map[string]*json.RawMessage{"jsonrpc": &version, "id": &id, "method": &method, "params": &c.params, "protocol": &protocol}
 	for quoted, value := range members(value) {
 		name, _ := rawjson.Unquote(quoted) // of those known, none is like half a character
 		if to := known[name]; to != nil {
@@ -85,6 +88,15 @@ func parseCall(value []byte) call {
 	}
 	if twice != "" {
 		return refuse("%s must not be there twice", twice)
+	}
+	switch kind(protocol) {
+	case 0, 'n':
+	case '"':
+		if c.version, _ = rawjson.Unquote(protocol); c.version == "" {
+			c.version = "(empty)"
+		}
+	default:
+		return refuse(`protocol must be "1.0"`)
 	}
 	if version != nil && (kind(version) != '"' || !is(version, "2.0")) {
 		return refuse(`jsonrpc must be "2.0"`)
@@ -119,6 +131,8 @@ type response struct {
 	id     json.RawMessage
 	result json.RawMessage // nil: null
 	err    *rpcError
+
+	protocol bool // of the published protocol
 }
 
 func (r *response) append(b []byte) []byte {
@@ -130,12 +144,22 @@ func (r *response) append(b []byte) []byte {
 
 // parts are the answer's, in order. The result, which may be large, is one as it is.
 func (r *response) parts() [3][]byte {
-	head := append([]byte(`{"jsonrpc":"2.0","id":`), r.id...)
+	head := []byte(`{"jsonrpc":"2.0",`)
+	if r.protocol {
+		head = append(head, `"protocol":"`+protocolVersion+`",`...)
+	}
+	head = append(append(head, `"id":`...), r.id...)
 	switch {
 	case r.err != nil:
 		head = fmt.Append(append(head, `,"error":{"code":`...), r.err.code)
 		head = appendText(append(head, `,"message":`...), r.err.message())
-		head = appendJSON(append(head, `,"data":`...), r.err.data)
+		var data any = r.err.data
+		if r.protocol {
+			if data = r.err.object; data == nil {
+				data = map[string]any{"reason": r.err.data}
+			}
+		}
+		head = appendJSON(append(head, `,"data":`...), data)
 		return [...][]byte{head, nil, []byte("}}")}
 	case r.result == nil:
 		return [...][]byte{append(head, `,"result":null`...), nil, []byte("}")}

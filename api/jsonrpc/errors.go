@@ -22,12 +22,17 @@ const (
 type rpcError struct {
 	code   int
 	data   string
-	status int // of HTTP; 0: the code's own
+	status int    // of HTTP; 0: the code's own
+	name   string // the message; empty: the code's own
+	object any    // data of the protocol 1.0; nil: {"reason": data}
 }
 
 func (e *rpcError) Error() string { return e.data }
 
 func (e *rpcError) message() string {
+	if e.name != "" {
+		return e.name
+	}
 	switch e.code {
 	case codeParse:
 		return "Parse error"

@@ -168,6 +168,7 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
 			return
 		}
+		speak(calls, r.Header.Get(headerProtocol))
 		x := &exchange{svc: h.on(r), w: w, r: r, single: !batch && !calls[0].notification, id: calls[0].id, release: release}
 		x.key, x.llmKeys = r.Header.Get("Idempotency-Key"), r.Header.Values(modelkey.Header)
 		if batch {
@@ -184,6 +185,9 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			status := http.StatusOK
 			if answer.err != nil {
 				status = answer.err.httpStatus()
+			}
+			if answer.protocol {
+				w.Header().Set(headerProtocol, protocolVersion)
 			}
 			parts := answer.parts()
 			h.answer(w, status, parts[:]...)
@@ -228,9 +232,43 @@ func (h *Handler) answerBatch(x *exchange, noun string, methods map[string]metho
 	h.answer(x.w, http.StatusOK, append(out, ']'))
 }
 
+// of is the exchange in the dialect of a call.
+func (x *exchange) of(c *call) *exchange {
+	if x.protocol == c.protocol {
+		return x
+	}
+	one := *x
+	one.protocol = c.protocol
+	return &one
+}
+
+// faultOf is a fault in the dialect of the call.
+func (c *call) faultOf(f *api.Fault) *rpcError {
+	if c.protocol {
+		return protocolFault(f)
+	}
+	return rpcFault(f)
+}
+
+// do calls a method in the dialect of the call.
+func (h *Handler) do(ctx context.Context, x *exchange, c *call, do method, params json.RawMessage) (json.RawMessage, error) {
+	if !c.protocol {
+		return do(ctx, x, params)
+	}
+	if err := h.checkIDs(c.method, params); err != nil {
+		return nil, err
+	}
+	result, err := do(ctx, x, params)
+	if err != nil {
+		return nil, err
+	}
+	return h.inProtocol(c.method, params, result)
+}
+
 // run answers one call. The error is errStreamed or nil.
 func (h *Handler) run(x *exchange, noun string, methods map[string]method, c *call) (answer *response, err error) {
-	answer = &response{id: c.id}
+	answer = &response{id: c.id, protocol: c.protocol}
+	x = x.of(c)
 	if c.fault != nil {
 		answer.err = c.fault
 		return answer, nil
@@ -247,18 +285,18 @@ func (h *Handler) run(x *exchange, noun string, methods map[string]method, c *ca
 			if value == http.ErrAbortHandler {
 				panic(value)
 			}
-			answer.err = rpcFault(api.Panicked(ctx, h.cfg.Log, c.method, value, debug.Stack()))
+			answer.err = c.faultOf(api.Panicked(ctx, h.cfg.Log, c.method, value, debug.Stack()))
 			answer.result = nil
 		}
 	}()
 	given := c.params
 	c.params = nil // what a stream keeps must not keep the body
-	result, err := do(ctx, x, given)
+	result, err := h.do(ctx, x, c, do, given)
 	if errors.Is(err, errStreamed) {
 		return nil, err
 	}
 	if err != nil {
-		answer.err = rpcFault(api.Classify(ctx, h.cfg.Log, c.method, err))
+		answer.err = c.faultOf(api.Classify(ctx, h.cfg.Log, c.method, err))
 		return answer, nil
 	}
 	answer.result = result

@@ -156,6 +156,9 @@ func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (j
 	if p.err != nil {
 		return nil, p.err
 	}
+	if x.protocol {
+		return h.listed(ctx, x, f)
+	}
 	return h.page(ctx, x, f)
 }
 

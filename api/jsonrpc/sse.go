@@ -69,8 +69,11 @@ func (s *stream) flush() error {
 // streamExecution is the answer of tasks.execute with use_streaming: first the JSON-RPC response, then the events after the
 // sequence given of what was started.
 func (h *Handler) streamExecution(x *exchange, answer *started, after int64) {
+	if x.protocol {
+		x.w.Header().Set(headerProtocol, protocolVersion)
+	}
 	s := newStream(x.w)
-	if s.send(0, "", (&response{id: x.id, result: appendJSON(nil, answer)}).append(nil)) != nil {
+	if s.send(0, "", (&response{id: x.id, result: appendJSON(nil, answer), protocol: x.protocol}).append(nil)) != nil {
 		return
 	}
 	ctx := x.r.Context()

@@ -36,16 +36,17 @@ func (h *Handler) collect(ctx context.Context, svc coordinator.Reader, f coordin
 }
 
 // answerTree answers a call with a tree. A large one, unless its answer is part of a batch, is written as it is encoded: it is not in memory
-// as a whole, and the client reads meanwhile.
+// as a whole, and the client reads meanwhile. extra goes into the root node; without it, the nodes are those of the protocol in its dialect.
 func (h *Handler) answerTree(x *exchange, tasks []*coordinator.Task, status *coordinator.TreeStatus, extra map[string]any) (json.RawMessage, error) {
 	size := sizeOf(tasks)
-	if !x.single || x.whole || size < wholeBytes {
-		return appendTree(make([]byte, 0, size), tasks, status, extra, nil), nil
+	wrapped := x.protocol && extra == nil
+	if !x.single || x.whole || size < wholeBytes || x.protocol && !wrapped {
+		return appendTree(make([]byte, 0, size), tasks, status, extra, wrapped, nil), nil
 	}
 	answerHeaders(x.w, http.StatusOK)
-	around := (&response{id: x.id, result: null}).parts()
+	around := (&response{id: x.id, result: null, protocol: x.protocol}).parts()
 	gone := false // the client, or it is too slow: nobody is left to tell
-	rest := appendTree(append(make([]byte, 0, 2*pieceBytes), around[0]...), tasks, status, extra, func(b []byte) ([]byte, bool) {
+	rest := appendTree(append(make([]byte, 0, 2*pieceBytes), around[0]...), tasks, status, extra, wrapped, func(b []byte) ([]byte, bool) {
 		_, err := x.w.Write(b)
 		gone = err != nil
 		return b[:0], !gone
@@ -62,15 +63,15 @@ const (
 )
 
 // appendTree appends the root node with its children (spec 1.5): each node's by priority, then submission order. tasks
-// are all of the tree, in submission order. extra goes into the root node. flush, if given, takes what there is whenever it is a piece,
+// are all of the tree, in submission order. extra goes into the root node. wrapped nodes are those of the protocol (spec 12.5). flush, if given, takes what there is whenever it is a piece,
 // gives what to append to, and ends the writing with false. It does not recurse: trees may be as deep as they have tasks.
-func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeStatus, extra map[string]any,
+func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeStatus, extra map[string]any, wrapped bool,
 	flush func(b []byte) (rest []byte, more bool)) []byte {
 	root, children := family(tasks)
 	if root == nil {
 		return append(b, "null"...)
 	}
-	b = appendUsage(appendTask(b, root, status), root, status)
+	b = appendUsage(appendTask(openNode(b, wrapped), root, status), root, status)
 	b = appendExtra(b, extra)
 	type level struct {
 		left []*coordinator.Task // siblings that are still to be written; nil without any
@@ -78,7 +79,10 @@ func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeSta
 	var stack []level
 	open := func(id string) { // after a node was written up to its closing brace
 		list := children[id]
-		if len(list) > 0 {
+		switch {
+		case wrapped:
+			b = append(b, `},"children":[`...)
+		case len(list) > 0:
 			b = append(b, `,"children":[`...)
 		}
 		stack = append(stack, level{list})
@@ -94,7 +98,7 @@ func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeSta
 		}
 		top := &stack[len(stack)-1]
 		if len(top.left) == 0 {
-			if top.left != nil {
+			if top.left != nil || wrapped {
 				b = append(b, ']')
 			}
 			b = append(b, '}')
@@ -107,10 +111,18 @@ func appendTree(b []byte, tasks []*coordinator.Task, status *coordinator.TreeSta
 		if !first {
 			b = append(b, ',')
 		}
-		b = appendTask(b, next, nil)
+		b = appendTask(openNode(b, wrapped), next, nil)
 		depth := len(children[next.ID])
 		open(next.ID)
 		first = depth > 0
+	}
+	return b
+}
+
+// openNode begins a node: of the protocol, which keeps a task and what is below it apart (spec 12.5), or the task itself.
+func openNode(b []byte, wrapped bool) []byte {
+	if wrapped {
+		return append(b, `{"task":`...)
 	}
 	return b
 }

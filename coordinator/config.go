@@ -46,6 +46,8 @@ type Config struct {
 	MaxInputs   int // of one task, merged; default 64 MiB
 	MaxResult   int // of one attempt, when it comes in parts; not less than any worker's own bound; default 16 MiB
 
+	Webhooks WebhookConfig
+
 	// Resting is for a coordinator that only answers: Run is never called, and trees may be submitted and executed without it.
 	Resting bool
 

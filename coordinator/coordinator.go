@@ -47,6 +47,7 @@ type Coordinator struct {
 	ensured    sync.Map        // pool names whose consumers were made
 	meter      *meter
 	feeds      *feeds
+	webhooks   *deliverer
 	level      atomic.Int32 // the lowest feature level of a live coordinator; 0: not known
 	prepared   atomic.Bool  // announced; streams and consumers are there
 	recordOnce sync.Once
@@ -85,6 +86,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.lanes = newLanes(cfg.Window)
 	c.meter = newMeter(c)
 	c.writes = newWriteCheck(store.CheckWrite)
+	c.webhooks = newDeliverer(cfg.Webhooks, cfg.Version, store, cfg.Log, c.meter)
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
 	return c
 }
@@ -126,7 +128,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
 		"model keys": c.runModelKeys, "ended model keys": c.runEndedModelKeys,
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
-		"retention": c.runRetention, "audit": c.runAudit,
+		"retention": c.runRetention, "audit": c.runAudit, "webhooks": c.webhooks.run,
 	}
 }
 

@@ -266,4 +266,5 @@ func (c *Coordinator) after(ctx context.Context, eff *pg.Effects) {
 	}
 	c.tellStops(ctx, eff.Stops)
 	c.announce(eff.Trees)
+	c.webhooks.nudge(eff.Trees)
 }

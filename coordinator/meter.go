@@ -14,9 +14,9 @@ import (
 // meter holds the metrics of a coordinator; facts.go counts with them. Names follow OpenTelemetry; Prometheus shows them with
 // underscores.
 type meter struct {
-	publishes, republishes, claims, results, lost, violations, drops metric.Int64Counter
-	claimSeconds, settleSeconds                                      metric.Float64Histogram
-	settleBatch, claimBatch                                          metric.Int64Histogram
+	publishes, republishes, claims, results, lost, violations, drops, deliveries metric.Int64Counter
+	claimSeconds, settleSeconds, deliveryLag                                     metric.Float64Histogram
+	settleBatch, claimBatch                                                      metric.Int64Histogram
 }
 
 func newMeter(c *Coordinator) *meter {
@@ -29,6 +29,12 @@ func newMeter(c *Coordinator) *meter {
 	seconds := func(name string) metric.Float64Histogram {
 		out, err := mt.Float64Histogram(name, metric.WithDescription(instrument.Coordinator.Help(name)), metric.WithUnit("s"),
 			metric.WithExplicitBucketBoundaries(.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5))
+		c.meterFault(err)
+		return out
+	}
+	lags := func(name string) metric.Float64Histogram {
+		out, err := mt.Float64Histogram(name, metric.WithDescription(instrument.Coordinator.Help(name)), metric.WithUnit("s"),
+			metric.WithExplicitBucketBoundaries(.01, .05, .1, .5, 1, 5, 30, 60, 300, 3600, 86400))
 		c.meterFault(err)
 		return out
 	}
@@ -45,6 +51,8 @@ func newMeter(c *Coordinator) *meter {
 		lost:          counter("taskgrove.attempts.taken_back"),
 		violations:    counter("taskgrove.invariant.violations"),
 		drops:         counter("taskgrove.requests.dropped"),
+		deliveries:    counter("taskgrove.webhook.deliveries"),
+		deliveryLag:   lags("taskgrove.webhook.lag"),
 		claimSeconds:  seconds("taskgrove.claim.duration"),
 		settleSeconds: seconds("taskgrove.settle.duration"),
 		settleBatch:   sizes("taskgrove.settle.batch"),
@@ -58,6 +66,14 @@ func newMeter(c *Coordinator) *meter {
 func (c *Coordinator) meterFault(err error) {
 	if err != nil {
 		c.log.Warn("a metric could not be registered", "error", err)
+	}
+}
+
+// delivered counts an attempt to deliver an event of a webhook; lag is how old the event is.
+func (m *meter) delivered(outcome DeliveryOutcome, lag time.Duration) {
+	m.deliveries.Add(context.Background(), 1, metric.WithAttributes(attribute.String("outcome", string(outcome))))
+	if outcome == Delivered {
+		m.deliveryLag.Record(context.Background(), lag.Seconds())
 	}
 }
 

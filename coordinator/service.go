@@ -31,7 +31,8 @@ type SubmitOptions struct {
 	ModelKey       modelkey.Key  // for the models that the tree's tasks ask (spec 5.7); kept in memory only; not together with Hold
 	// RequireExisting refuses a tree unless each id that it names is stored already (spec 3.1).
 	RequireExisting bool
-	Webhook         *Webhook          // told of the execution that begins; nil: none
+	Webhook         *Webhook          // told of the execution that begins; nil: none. Not together with Hold
+	Attach          []Attachment      // likewise, at most [MaxAttachments]
 	Labels          map[string]string // of the tree, see [dag.CheckLabels]; they win over those of its root
 	// Show asks for the tasks as they are stored, if the tree is held and has no more than this. The tasks' payloads must not change before
 	// the answer.
@@ -63,6 +64,7 @@ type ExecuteOptions struct {
 	Demo              bool         // nothing runs: workers make up the results of what starts (spec 3.10)
 	ModelKey          modelkey.Key // for the models that what starts asks (spec 5.7); kept in memory only
 	Webhook           *Webhook     // told of the execution that begins; nil: none
+	Attach            []Attachment // likewise, at most [MaxAttachments]
 }
 
 // ExecuteOutcome says what became of an execute.

@@ -40,10 +40,14 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	if err != nil {
 		return nil, c.internal("read tree", err)
 	}
+	hooks, err := c.webhooks.attachments(opts.Webhook, opts.Attach)
+	if err != nil {
+		return nil, err
+	}
 	keyed := opts.ModelKey.Given() && !opts.Demo
 	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions{
 		Force: opts.Force, RerunCancelled: opts.RerunCancelled, RerunDependencies: opts.RerunDependencies, Demo: opts.Demo, Keyed: keyed,
-	})
+	}, hooks...)
 	if below, ok := errors.AsType[*dag.LevelError](err); ok {
 		return nil, below
 	}

@@ -50,6 +50,10 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	if err := c.takesWork(); err != nil {
 		return nil, err
 	}
+	hooks, err := c.webhooks.attachments(opts.Webhook, opts.Attach)
+	if err != nil {
+		return nil, err
+	}
 	done, err := slot(ctx, c.submitting)
 	if err != nil {
 		return nil, err
@@ -68,7 +72,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 		Known:      has,
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
 		Levels:     c.cfg.Levels, Version: c.cfg.Version,
-		Tasks: warnings.See(tasks), Room: c.lanes.room,
+		Tasks: warnings.See(tasks), Room: c.lanes.room, Webhooks: hooks,
 		Large: func(ctx context.Context) (func(), error) { return slot(ctx, c.copying) },
 	})
 	switch {
@@ -132,6 +136,8 @@ func (o SubmitOptions) validate() error {
 		return &InvalidArgumentError{Field: "use_demo", Reason: "is for what runs, and a held tree does not: give it to the execution"}
 	case o.ModelKey.Given() && o.Hold:
 		return &InvalidArgumentError{Field: "llm_api_key", Reason: "is for what runs, and a held tree does not: give it to the execution"}
+	case (o.Webhook != nil || len(o.Attach) > 0) && o.Hold:
+		return &InvalidArgumentError{Field: "webhook", Reason: "is for what runs, and a held tree does not: give it to the execution"}
 	case o.Timeout < 0:
 		return &InvalidArgumentError{Field: "timeout", Reason: "must not be negative"}
 	}

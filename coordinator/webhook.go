@@ -25,8 +25,8 @@ type Webhook struct {
 type Webhooks interface {
 	// CreateWebhook makes one of the cluster. It is told of whatever begins, or ends, after the answer. *[InvalidArgumentError].
 	CreateWebhook(ctx context.Context, spec WebhookSpec) (*WebhookInfo, error)
-	// Attach makes one of an execution that runs: it is told what happens after the answer, until the end. An id that the tree has given to
-	// another is an [ErrConflict].
+	// Attach makes one of an execution that runs: it is told what happens after the answer, until the end. A name that
+	// another webhook of the tree has is an [ErrConflict].
 	Attach(ctx context.Context, taskID string, a Attachment) (*WebhookInfo, error)
 	GetWebhook(ctx context.Context, id string) (*WebhookInfo, error)
 	// ListWebhooks shows those of the cluster, oldest first, or those of one tree.
@@ -92,10 +92,10 @@ type WebhookChange struct {
 	Enabled                                 *bool
 }
 
-// Attachment is a webhook for an execution that runs.
+// Attachment is a webhook of an execution.
 type Attachment struct {
 	Webhook
-	ID string // within the tree; empty: it gets one
+	Name string // its own within the tree, at most 255 characters; empty: its id
 	// Form says who makes the body: empty: spec 5.5, or the template; else one of [Config.WebhookForms].
 	Form string
 }

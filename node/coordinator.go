@@ -27,6 +27,9 @@ type Coordinator struct {
 // coordinator is ready. One that lacks a feature level that the store has used does not start: *[dag.OutdatedError]. An empty address in cfg, which no environment can bring about, means no listener.
 func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator, opts Options) (*Coordinator, error) {
 	parts := partsOfCoordinator(cfg, opts, p.log)
+	if err := parts.coordinator.Webhooks.Check(); err != nil {
+		return nil, err
+	}
 	tokens, err := parts.askCallers(p.log)
 	if err != nil {
 		return nil, err

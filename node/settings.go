@@ -3,6 +3,7 @@ package node
 import (
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/taskgrove/taskgrove/api/a2a"
@@ -63,7 +64,8 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		coordinator: coordinator.Config{
 			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, PoolIdle: cfg.PoolIdle, Limits: limits, Known: known, Repeatable: opts.repeatable(), InputKeys: opts.inputKeys(), InputFaults: opts.inputFaults(), Catalogue: opts.executors,
 			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit,
-			Resting: opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
+			Webhooks: webhooksOf(cfg),
+			Resting:  opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},
 		grpc: grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
 		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
@@ -76,6 +78,16 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		},
 		a2a: a2a.Config{Version: Version(), GRPC: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
 	}
+}
+
+// webhooksOf are the settings of webhooks; the keys of a file are read later.
+func webhooksOf(cfg *config.Coordinator) coordinator.WebhookConfig {
+	out := coordinator.WebhookConfig{Allow: cfg.WebhookAllow, CAFile: cfg.WebhookCAFile, SealKeys: cfg.SealKey.Reveal(), SealKeyFile: cfg.SealKeyFile,
+		Concurrency: cfg.WebhookRequests, PerHost: cfg.WebhookPerHost, ResultBytes: int(cfg.WebhookResultBytes), Pause: cfg.WebhookPause}
+	if cfg.WebhookSecret != "" {
+		out.Secrets = strings.Split(cfg.WebhookSecret.Reveal(), ",")
+	}
+	return out
 }
 
 // poolers are what the setting of that name stands for.

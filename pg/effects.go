@@ -25,6 +25,7 @@ type TreeSequence struct {
 	Tree     dag.TreeKey
 	Sequence int64
 	Final    bool
+	Hooked   bool // it may have webhooks
 }
 
 // place sorts stretches into those that were published and those that wait.

@@ -49,10 +49,10 @@ type Execution struct {
 }
 
 // Execute starts a held tree, or runs again what a user asks for (spec 3.1, 3.7), in one transaction over the tree's
-// tasks: some seconds for a million. [ErrNotFound], also for a tree that is being deleted.
-func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
+// tasks: some seconds for a million. The webhooks are stored with what starts. [ErrNotFound], also for a tree that is being deleted.
+func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions, hooks ...*Webhook) (*Execution, error) {
 	for tries := 1; ; tries++ {
-		out, err := s.tryExecute(ctx, target, opts)
+		out, err := s.tryExecute(ctx, target, opts, hooks)
 		switch {
 		case isRefused(err): // somebody cancelled meanwhile
 			out, err = &Execution{Status: executionMoved}, nil
@@ -84,7 +84,7 @@ func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionO
 }
 
 // tryExecute is one attempt at it, in a transaction that is tried again when Postgres asks for it.
-func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
+func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions, hooks []*Webhook) (*Execution, error) {
 	var out *Execution
 	err := retry(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
@@ -94,7 +94,7 @@ func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.Executi
 			return err
 		}
 		defer c.Release()
-		out, err = s.execute(ctx, c.Conn(), target, opts)
+		out, err = s.execute(ctx, c.Conn(), target, opts, hooks)
 		rollback(ctx, c.Conn())
 		return err
 	})
@@ -103,10 +103,10 @@ func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.Executi
 
 // execute reads the whole tree, lets package dag plan, and writes the plan and commits, or answers why there is none. Others
 // that start or re-run the tree wait for it.
-func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
+func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts dag.ExecutionOptions, hooks []*Webhook) (*Execution, error) {
 	tree := target.Tree()
 	first, end := tree.Range()
-	p := planner{}
+	p := planner{hooks: hooks}
 	var of treeFacts
 	b := &pgx.Batch{}
 	begin(b, c)
@@ -167,7 +167,8 @@ func (f *treeFacts) scan(row pgx.Row) error {
 
 // planner holds a tree while an execution is planned.
 type planner struct {
-	cancelling bool // the tree's cancellation has not reached all its tasks
+	cancelling bool       // the tree's cancellation has not reached all its tasks
+	hooks      []*Webhook // of the execution
 
 	tasks int        // that there are
 	nodes []dag.Node // by index
@@ -280,10 +281,17 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		QueryRow(func(row pgx.Row) error {
 			t := TreeSequence{Tree: tree}
 			var changed bool
-			err := row.Scan(&changed, &t.Sequence, &t.Final)
+			err := row.Scan(&changed, &t.Sequence, &t.Final, &t.Hooked)
+			t.Hooked = t.Hooked || len(p.hooks) > 0
 			eff.Trees = append(eff.Trees, t)
 			return err
 		})
+	if len(p.hooks) > 0 {
+		for _, w := range p.hooks {
+			w.Tree = tree
+		}
+		queueWebhooks(b, p.hooks)
+	}
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("start execution of tree %d: %w", tree, levelRefusal(err, needs.s.levels, needs.Level))

@@ -140,6 +140,16 @@ var hot = map[string]explained{
 	"PoolDepths":      {rows: 30_000, whole: []string{"ready"}},                   // for operators, every few seconds: runs, not tasks
 	"PoolsSent":       {args: "1000", rows: 30_000, whole: []string{"published"}}, // as StalePublished
 	"SetProgress":     {args: of(keys(295, 0, 100), fill("1", 100), fill("0.5::real", 100))},
+	// webhooks
+	"InsertWebhooks":   {args: `'{295}', '{x}', '{"{}"}', array[null]::bytea[], '{h:1}', '{x}'`},
+	"AttachWebhook":    {args: "295, 'x', 'x', '{}', null, 'h:1'"},
+	"TakeWebhooks":     {args: "16, 1, 90, '{h:2}'"},
+	"PassOverWebhooks": {args: "1000, 10"},
+	"NextWebhook":      {},
+	"NudgeWebhooks":    {args: "'{294,295}'"},
+	"MoveWebhook":      {args: "295, 1, 1, 7, 0, 0, 10"},
+	"EndWebhook":       {args: "295, 1, 1, false, 7, 0"},
+	"EndsOf":           {args: "295, 3, 16"},
 	// executions and cancellations
 	"PlanRows":              {args: aTree},
 	"StartExecution":        {args: "200, 0, 10, 0, 0, 0, 0, 0, 1, null, false"},
@@ -245,6 +255,8 @@ const (
 )
 
 // unexplained are the statements without a case, and why.
+const oneWebhook = "touches one webhook, and at most a hundred deliveries of it"
+
 var unexplained = map[string]string{
 	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertLabels": insertsOnly, "InsertFirstEvents": insertsOnly,
 	"InsertSubmissions": insertsOnly, "InsertUsage": insertsOnly + ", and looks up the tree of each", "CheckWrite": insertsOnly,
@@ -260,6 +272,8 @@ var unexplained = map[string]string{
 	"AddExecutors": fewNames, "ForgetExecutors": fewNames, "ExecutorIDs": fewNames,
 	"SeeDescriptions": fewNames, "AddDescriptions": fewNames, "ForgetDescriptions": fewNames, "Descriptions": fewNames, "DescriptionBodies": fewNames,
 	"DescribingWorkers": fewWorkers, "LockPools": noTable,
+	"InsertWebhook": insertsOnly, "InsertDeliveries": insertsOnly, "OpenBefore": noTable, "TrimDeliveries": oneWebhook, "WebhookSucceeded": oneWebhook, "WebhookFailed": oneWebhook,
+	"DisableWebhook": oneWebhook, "DeleteTreeWebhooks": oneWebhook,
 	"MissingRights": "reads the catalogue, once at the start",
 	"NextTrees":     noTable, "LockExecution": noTable, "AuditTurn": noTable,
 	"DescribeTrees":   "once for each tree that an older coordinator stored, over all of its tasks",

@@ -103,6 +103,12 @@ var words = func() map[string]string {
 		"worker_live":     list(WorkerAlive, WorkerDraining), // as long as the lease lives, too
 		"worker_departed": list(WorkerGone, WorkerLost),
 
+		"webhook_begins": list(webhookBegins),
+		"webhook_ends":   list(webhookEnds),
+		"end_completed":  list(EndCompleted),
+		"end_failed":     list(EndFailed),
+		"end_cancelled":  list(EndCancelled),
+
 		"event_execution": packed(dag.EventExecution),
 		"event_final":     packed(dag.EventFinal),
 	}

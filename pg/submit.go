@@ -29,6 +29,8 @@ type Submission struct {
 	Version string // of this process, to be named by whoever lacks a level that the tree is the first to use
 	Tasks   iter.Seq2[*dag.Task, error]
 	Room    Room
+	// Webhooks are of the execution that begins; not with Hold.
+	Webhooks []*Webhook
 	// Large is called before a tree that is not small is stored, which takes a connection for as long as its tasks take to
 	// arrive: it waits for leave, and gives what is to be called when the tree is stored. nil: any number at once.
 	Large func(context.Context) (done func(), err error)

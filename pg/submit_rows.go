@@ -28,6 +28,7 @@ type treeRows struct {
 	timers                    []dag.Timer
 	releases                  []dag.Key
 	labels                    labelRows
+	webhooks                  []*Webhook
 }
 
 // add adds a tree's rows. It decides what the tree begins with: all its tasks held and no event, or a first execution.
@@ -52,6 +53,10 @@ func (r *treeRows) add(t *stagedTree) {
 	r.executions, r.held, r.unfinished = append(r.executions, 1), append(r.held, 0), append(r.unfinished, n)
 	r.started = append(r.started, int64(t.tree))
 	r.timers, r.releases = append(r.timers, t.timers()...), append(r.releases, t.releases...)
+	for _, w := range t.sub.Webhooks {
+		w.Tree = t.tree
+		r.webhooks = append(r.webhooks, w)
+	}
 }
 
 // queue writes them, and what the first executions begin with.
@@ -70,6 +75,9 @@ func (r *treeRows) queue(b *pgx.Batch) {
 	}
 	if len(r.releases) > 0 {
 		queueFollowups(b, FollowupRelease, r.releases)
+	}
+	if len(r.webhooks) > 0 {
+		queueWebhooks(b, r.webhooks)
 	}
 }
 

@@ -206,7 +206,7 @@ func (t *stagedTree) addReady(r *dag.Row) {
 func (t *stagedTree) effects() *Effects {
 	eff := &Effects{}
 	if !t.sub.Hold {
-		eff.Followups, eff.Timers, eff.Trees = len(t.releases), t.timers(), []TreeSequence{{Tree: t.tree, Sequence: 1}}
+		eff.Followups, eff.Timers, eff.Trees = len(t.releases), t.timers(), []TreeSequence{{Tree: t.tree, Sequence: 1, Hooked: len(t.sub.Webhooks) > 0}}
 	}
 	return eff
 }

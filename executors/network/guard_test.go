@@ -2,8 +2,18 @@ package network
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 )
+
+// prefixes are ranges that a test writes down.
+func prefixes(list ...string) []netip.Prefix {
+	all, err := ParsePrefixes(strings.Join(list, ","))
+	if err != nil {
+		panic(err)
+	}
+	return all
+}
 
 func TestGuardJudgesAddresses(t *testing.T) {
 	strict := Guard{DenyPrivate: true}

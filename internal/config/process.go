@@ -18,6 +18,7 @@ type Coordinator struct {
 	Scheduling `group:"Scheduling"`
 	Limits     `group:"Limits"`
 	Payloads   `group:"Payloads"`
+	Webhooks   `group:"Webhooks"`
 
 	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL" group:"Postgres" desc:"the database, which holds all state; when unset, dev starts a private one. dev ignores the other two names, which may belong to other projects"`
 
@@ -63,6 +64,7 @@ type Dev struct {
 	Slots      `group:"Pools"`
 	Attempts   `group:"Attempts"`
 	Executors  `group:"Executors"`
+	Webhooks   `group:"Webhooks"`
 
 	// No aliases: an exported DATABASE_URL may belong to another project.
 	PostgresURL   PostgresURL `envconfig:"POSTGRES_URL" group:"Postgres" desc:"the database; a private one when unset"`
@@ -95,7 +97,7 @@ func (c *Dev) check() []Fault {
 func (c *Dev) Coordinator(postgres PostgresURL, nats NATSURL) Coordinator {
 	return Coordinator{
 		Log: c.Log, Postgres: c.Postgres, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, Streams: c.Streams,
-		Listen: c.Listen, HTTP: c.HTTP, Auth: c.Auth, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads,
+		Listen: c.Listen, HTTP: c.HTTP, Auth: c.Auth, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads, Webhooks: c.Webhooks,
 		PostgresURL: postgres, Name: "dev", Migrate: c.Migrate,
 	}
 }
@@ -241,6 +243,26 @@ type Scheduling struct {
 	Linger      time.Duration `envconfig:"LINGER" default:"5ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
 	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"large trees stored at the same time; four times as many submissions are read at the same time; further ones wait"`
 	InlineBytes Size          `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs are sent in parts, not in the task's message; never more than half of NATS's largest message"`
+}
+
+// Webhooks say how events are sent to addresses that clients name, and how these are kept.
+type Webhooks struct {
+	WebhookAllow       List          `envconfig:"WEBHOOK_ALLOW" dev:"127.0.0.0/8,::1" desc:"where webhooks may go beyond public addresses: hosts (*.example.com: all below it), addresses and CIDR ranges, each with a port if only that is meant"`
+	WebhookSecret      Secret        `envconfig:"WEBHOOK_SECRET" desc:"what signs deliveries of webhooks without a secret of their own: whsec_ and base64 of 24 to 64 bytes; of several, separated by commas, each signs; empty: they are not signed"`
+	SealKey            Secret        `envconfig:"SEAL_KEY" desc:"keys that secrets are sealed with before they reach Postgres, the same in all coordinators: base64 of 32 bytes; of several, separated by commas, the first seals and all open; empty: webhooks with secrets are refused. dev makes one in its data directory"`
+	SealKeyFile        string        `envconfig:"SEAL_KEY_FILE" desc:"file with the keys; not together with TASKGROVE_SEAL_KEY"`
+	WebhookCAFile      string        `envconfig:"WEBHOOK_CA_FILE" desc:"PEM file of further authorities whose certificates webhooks trust"`
+	WebhookRequests    int           `envconfig:"WEBHOOK_REQUESTS" default:"64" min:"1" max:"10000" desc:"requests of the process to webhooks at the same time"`
+	WebhookPerHost     int           `envconfig:"WEBHOOK_REQUESTS_PER_HOST" default:"8" min:"1" max:"10000" desc:"of these, to one host"`
+	WebhookResultBytes Size          `envconfig:"WEBHOOK_RESULT_BYTES" default:"256KiB" min:"1KiB" max:"16MiB" desc:"larger results are left out of what webhooks are sent"`
+	WebhookPause       time.Duration `envconfig:"WEBHOOK_PAUSE" default:"1s" min:"1ms" max:"1m" desc:"pause before a delivery of a webhook of an execution is tried again; it doubles each time"`
+}
+
+func (w *Webhooks) check() []Fault {
+	if w.SealKey != "" && w.SealKeyFile != "" {
+		return []Fault{{Variable: Prefix + "SEAL_KEY_FILE", Value: w.SealKeyFile, Takes: "nothing together with " + Prefix + "SEAL_KEY"}}
+	}
+	return nil
 }
 
 // Limits bound what clients may send. See dag.Limits.

@@ -9,6 +9,8 @@ var Coordinator = Table{
 	{Name: "taskgrove.attempts.taken_back", Kind: Counter, Help: "attempts taken back from workers", Labels: []string{"crash"}},
 	{Name: "taskgrove.invariant.violations", Kind: Counter, Help: "rules found broken in what is stored, each violation once, by kind", Labels: []string{"kind"}},
 	{Name: "taskgrove.requests.dropped", Kind: Counter, Help: "requests of workers that were not taken, as too many waited, by kind", Labels: []string{"kind"}},
+	{Name: "taskgrove.webhook.deliveries", Kind: Counter, Help: "requests to webhooks, by outcome: delivered, retrying, refused, gave_up", Labels: []string{"outcome"}},
+	{Name: "taskgrove.webhook.lag", Kind: Histogram, Unit: "s", Help: "from an event to its delivery to a webhook"},
 	{Name: "taskgrove.claim.duration", Kind: Histogram, Unit: "s", Help: "from taking up a batch of claims to its answer"},
 	{Name: "taskgrove.settle.duration", Kind: Histogram, Unit: "s", Help: "from taking up a batch of results to its receipts"},
 	{Name: "taskgrove.settle.batch", Kind: Histogram, Help: "results in a batch"},

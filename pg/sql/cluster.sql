@@ -22,7 +22,7 @@ with home as (
     to_regnamespace(quote_ident(current_schema()))) as oid
 ), needed as (
   select 'table' as what, unnest(array['attempt', 'chunk', 'cluster', 'coordinator', 'copied', 'description', 'edge', 'event', 'executor', 'followup', 'label', 'model_usage', 'payload', 'pool',
-    'published', 'ready', 'spec', 'submission', 'task', 'timer', 'tree', 'worker', 'write_check']) as name, array['select', 'insert', 'update', 'delete'] as rights
+    'published', 'ready', 'spec', 'submission', 'task', 'timer', 'tree', 'webhook', 'webhook_cursor', 'webhook_delivery', 'webhook_end', 'worker', 'write_check']) as name, array['select', 'insert', 'update', 'delete'] as rights
   union all select 'table', 'migration', array['select']
   union all select 'sequence', s, array['usage'] from unnest(array['tree_key', 'ready_id_seq']) s
 ), lacking as (

@@ -174,16 +174,28 @@ with t as (
     started_at = null, held = held + $2, unfinished = unfinished + $3, completed = completed + $4, failed = failed + $5,
     cancelled = cancelled + $6, blocked = blocked + $7, leaves_completed = leaves_completed + $8,
     finished_at = case when unfinished + $3 = 0 then clock_timestamp() end,
-    sequence = sequence + 1 + case when unfinished + $3 = 0 then 1 else 0 end
+    sequence = sequence + 1 + case when unfinished + $3 = 0 then 1 else 0 end,
+    hooked = exists (select from webhook_cursor c where c.tree = $1)
+      or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_begins <> 0)
   where key = $1 and execution = $9 and cancelled_at is not distinct from $10::timestamptz
-  returning key, sequence, execution, root, timeout_ms, unfinished
+  returning key, sequence, execution, root, timeout_ms, unfinished, execution_start, hooked,
+    case when failed > 0 or blocked > 0 and cancelled = 0 then :end_failed when cancelled > 0 then :end_cancelled else :end_completed end as ended,
+    leaves_completed / greatest(leaves, 1)::real as progress
+), h as (
+  insert into webhook_cursor (tree, webhook, sequence, host)
+  select t.key, w.key, t.execution_start, w.host
+  from t cross join lateral (select key, host from webhook where tree is null and active
+    and (events & :webhook_begins <> 0 or t.unfinished = 0 and events & :webhook_ends <> 0) offset 0) w
+  on conflict (tree, webhook) do update set wanted = webhook_cursor.wanted + 1
+), x as (
+  insert into webhook_end (tree, sequence, status, progress) select key, sequence, ended, progress from t where unfinished = 0
 ), e as (
   insert into event (tree, last, at, body) select key, sequence, clock_timestamp(), case when unfinished = 0 then :event_execution || :event_final else :event_execution end from t
 ), i as (
   insert into timer (at, task, attempt, kind)
   select now() + timeout_ms * interval '1 millisecond', root, execution, 4 from t where timeout_ms is not null
 )
-select changed(count(*), 1, 'start execution'), max(sequence), bool_and(unfinished = 0) from t
+select changed(count(*), 1, 'start execution'), max(sequence), bool_and(unfinished = 0), bool_or(hooked) from t
 
 -- name: FollowupsOf
 -- The follow-up work of a tree. $1, $2: its keys. No locks.

@@ -13,15 +13,20 @@ select id from spec where id = any($1::text[])
 
 -- name: InsertTrees
 -- $7 is the execution: 1, with its first event, or 0 of a tree that is held.
-insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished, uid, pools)
+insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished, uid, pools, hooked)
 select key, root, root_id, name, nullif(user_id, ''), nullif(timeout_ms, 0), execution, execution, tasks, leaves, held, unfinished, uid,
-  array(select n::integer from string_to_table(pools, ',') n where n <> '')
+  array(select n::integer from string_to_table(pools, ',') n where n <> ''),
+  execution > 0 and exists (select from webhook where webhook.tree is null and active and events & :webhook_begins <> 0)
 from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
   $10::integer[], $11::integer[], $12::uuid[], $13::text[])
   u(key, root, root_id, name, user_id, timeout_ms, execution, tasks, leaves, held, unfinished, uid, pools)
 
 -- name: InsertFirstEvents
-insert into event (tree, last, body) select key, 1, :event_execution from unnest($1::bigint[]) u(key)
+-- The first events of new trees, and a cursor for each webhook of the cluster that asks for more than ends.
+with e as (insert into event (tree, last, body) select key, 1, :event_execution from unnest($1::bigint[]) u(key) returning tree)
+insert into webhook_cursor (tree, webhook, sequence, host)
+select e.tree, w.key, 0, w.host
+from e cross join lateral (select key, host from webhook where tree is null and active and events & :webhook_begins <> 0 offset 0) w
 
 -- name: InsertSubmissions
 insert into submission (key, tree, digest, canonical) select * from unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[])

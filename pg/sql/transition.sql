@@ -169,8 +169,9 @@ select 1 from tree where key = any($1::bigint[]) order by key for update
 
 -- name: ApplyTrees
 -- Adds deltas to the trees' aggregates, gives the events their places, and ends executions that nothing is left of. The time of
--- events, and of an end, is read when the tree is locked: it is not before that of anything that has happened in the tree.
--- Locks: trees; take LockTrees before when there are several.
+-- events, and of an end, is read when the tree is locked: it is not before that of anything that has happened in the tree. Webhooks of the
+-- cluster that ask for ends get a cursor; the last column tells whether the tree may have any.
+-- Locks: trees; take LockTrees before when there are several. Then cursors of webhooks in trees that end.
 with u as (
   select * from unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::integer[],
     $8::integer[], $9::integer[], $10::integer[], $11::boolean[], $12::bytea[])
@@ -185,12 +186,23 @@ with u as (
     sequence = tree.sequence + u.events
       + case when tree.unfinished + u.unfinished = 0 and tree.finished_at is null and tree.execution > 0 then 1 else 0 end
   from u where tree.key = u.key
-  returning tree.key, tree.sequence, u.events, u.body, tree.unfinished = 0 and u.unfinished < 0 and tree.execution > 0 as final
+  returning tree.key, tree.sequence, u.events, u.body, tree.unfinished = 0 and u.unfinished < 0 and tree.execution > 0 as final, tree.hooked,
+    case when tree.failed > 0 or tree.blocked > 0 and tree.cancelled = 0 then :end_failed when tree.cancelled > 0 then :end_cancelled else :end_completed end as ended,
+    tree.leaves_completed / greatest(tree.leaves, 1)::real as progress
 ), e as (
   insert into event (tree, last, at, body)
   select key, sequence, clock_timestamp(), case when final then body || :event_final else body end from t where events > 0 or final
+), h as (
+  insert into webhook_cursor (tree, webhook, sequence, host)
+  select t.key, w.key, t.sequence - 1, w.host
+  from t cross join lateral (select key, host from webhook where tree is null and active and events & :webhook_ends <> 0 and t.final offset 0) w
+  on conflict (tree, webhook) do update set wanted = webhook_cursor.wanted + 1
+  returning tree
+), x as (
+  insert into webhook_end (tree, sequence, status, progress)
+  select key, sequence, ended, progress from t where final and (hooked or key in (select tree from h))
 )
-select key, sequence, final from t
+select key, sequence, final, hooked or key in (select tree from h) from t
 
 -- name: PlaceStretches
 -- Puts ready tasks in the queue of their pool: straight to published when the caller has room for them and nothing of

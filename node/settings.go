@@ -35,6 +35,7 @@ type coordinatorParts struct {
 	mcp         mcp.Config
 	auth        authConfig
 	a2a         a2a.Config
+	routes      routes
 }
 
 func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger) coordinatorParts {
@@ -67,16 +68,17 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 			Webhooks: webhooksOf(cfg),
 			Resting:  opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},
-		grpc: grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
-		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
-		auth: authOf(&cfg.Auth),
+		grpc:   grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
+		http:   httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
+		auth:   authOf(&cfg.Auth),
+		routes: routes{system: bool(cfg.System), docs: bool(cfg.Docs)},
 		jsonrpc: jsonrpc.Config{
 			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), Log: log,
 		},
 		mcp: mcp.Config{
 			Version: Version(), Known: known, Limits: limits, MaxSessions: sessions, SessionIdle: cfg.MCPSessionIdle, AnswerBytes: int(cfg.MCPAnswerBytes), Log: log,
 		},
-		a2a: a2a.Config{Version: Version(), GRPC: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
+		a2a: a2a.Config{Version: Version(), BaseURL: string(cfg.BaseURL), GRPC: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
 	}
 }
 

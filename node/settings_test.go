@@ -21,6 +21,7 @@ var update = flag.Bool("update", false, "write where settings go as it comes")
 // elsewhere are the settings that no part of a process is given, and who uses them.
 var elsewhere = map[string]string{
 	"READY_FILE":       "the command writes it",
+	"ENV_FILE":         "the command reads it before the settings",
 	"LOG_LEVEL":        "Serve makes the log, see TestLogFormat",
 	"LOG_FORMAT":       "Serve makes the log, see TestLogFormat",
 	"INSECURE_LISTEN":  "config refuses addresses by it",

@@ -2,6 +2,8 @@ package node
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/api/a2a"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
@@ -18,6 +20,16 @@ type mount struct {
 	public bool
 }
 
+// routes say which paths are served.
+type routes struct{ system, docs bool }
+
+// serves reports whether a path is switched on.
+func (r routes) serves(path string) bool {
+	system := path == "/tasks" || strings.HasPrefix(path, "/tasks/") || path == "/system"
+	docs := path == "/docs" || strings.HasPrefix(path, "/docs/") || strings.HasPrefix(path, "/openapi.")
+	return (r.system || !system) && (r.docs || !docs)
+}
+
 // mounts are all that a coordinator serves over HTTP beside health, readiness and metrics: each surface below its own paths.
 func mounts(access *coordinator.Access, parts coordinatorParts, tools *mcp.Handler) (all []mount) {
 	tasks := jsonrpc.New(access, parts.jsonrpc)
@@ -31,7 +43,8 @@ func mounts(access *coordinator.Access, parts coordinatorParts, tools *mcp.Handl
 	for _, path := range a2a.CardPaths {
 		all = append(all, mount{path: path, handler: agent, public: true})
 	}
-	return append(all, mount{path: mcp.Path, handler: tools}, mount{path: grpcserver.WebPath, handler: grpcserver.NewWeb(access, parts.grpc)})
+	all = append(all, mount{path: mcp.Path, handler: tools}, mount{path: grpcserver.WebPath, handler: grpcserver.NewWeb(access, parts.grpc)})
+	return slices.DeleteFunc(all, func(m mount) bool { return !parts.routes.serves(m.path) })
 }
 
 // mounted serves mounts. What no path leads to is 404.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/secrets"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -18,7 +19,7 @@ import (
 func (c *Config) openSecrets() (err error) {
 	if c.secrets == nil {
 		c.policies = workerfile.At(c.WorkerFile)
-		if c.secrets, err = secrets.New(secrets.Config{File: c.WorkerFile, Dir: c.SecretsDir, Log: c.Log}); err == nil {
+		if c.secrets, err = secrets.New(secrets.Config{File: c.WorkerFile, Dir: c.SecretsDir, Log: c.Log, LookupEnv: config.LookupEnv}); err == nil {
 			err = c.policies.Load(nil) // before the first attempt, so that none finds it unread
 		}
 	}

@@ -45,6 +45,9 @@ func devCommand() *cobra.Command {
 	cmd.AddCommand(devStatusCommand(), devStopCommand())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if apart {
+			if _, err := config.ReadEnvFiles(); err != nil {
+				return err
+			}
 			if err := config.Load(&cfg, flags(cmd, config.Variables(&cfg))); err != nil {
 				return err
 			}

@@ -29,6 +29,9 @@ func devChild(use, short, long string, do func(cmd *cobra.Command, dir string, s
 	}
 	bind(cmd, places)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, err := config.ReadEnvFiles(); err != nil {
+			return err
+		}
 		if err := config.Load(&cfg, flags(cmd, places)); err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func FromSettings(s *config.Executors) Config {
 
 		Crew:      crew.Config{MaxResultBytes: int(s.OutputBytes)},
 		WebSocket: websocket.Config{MaxMessageBytes: int(s.MessageBytes)},
-		Model:     model.Config{PricesFile: s.PricesFile},
+		Model:     model.Config{PricesFile: s.PricesFile, LookupEnv: config.LookupEnv},
 		Generate: generate.Config{
 			Executors: s.GenerateExecutors, NoCommands: !bool(s.GenerateCommands), MaxTasks: s.GenerateTasks, Provider: s.GenerateProvider,
 			OpenAIModel: s.OpenAIModel, AnthropicModel: s.AnthropicModel,

@@ -23,7 +23,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
+	"net"
 	"reflect"
 	"slices"
 	"strconv"
@@ -45,12 +45,12 @@ type Process interface {
 // Load fills p from the environment and from flags, which take precedence (values as typed, by the name of the variable). It
 // reports all faults at once, as [Faults]; don't use p then.
 func Load[P Process](p P, flags map[string]string) error {
-	return (&loader{flags: flags, environment: os.Getenv, required: p.required(), dev: isDev(p)}).fill(reflect.ValueOf(p).Elem())
+	return (&loader{flags: flags, environment: getenv, required: p.required(), dev: isDev(p)}).fill(reflect.ValueOf(p).Elem())
 }
 
 // LoadPart fills a part of a process's configuration from the environment, such as [Executors]. Its faults are [Faults].
 func LoadPart[P any](part *P) error {
-	return (&loader{environment: os.Getenv}).fill(reflect.ValueOf(part).Elem())
+	return (&loader{environment: getenv}).fill(reflect.ValueOf(part).Elem())
 }
 
 // fill loads a struct, then checks the relations between its fields.
@@ -91,8 +91,7 @@ var namespaces = []string{Prefix + "SECRET_", Prefix + "CONNECTION_"}
 func Unknown() []string {
 	known := All()
 	var unknown []string
-	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
+	for _, name := range variables() {
 		madeUp := slices.ContainsFunc(namespaces, func(n string) bool { return strings.HasPrefix(name, n) })
 		if strings.HasPrefix(name, Prefix) && !madeUp && !slices.ContainsFunc(known, func(v Variable) bool { return v.Name == name || slices.Contains(v.Aliases, name) }) {
 			unknown = append(unknown, name)
@@ -208,7 +207,7 @@ func (l *loader) lookup(v Variable) (source, text string) {
 		}
 		defaultHost, defaultPort, _ := strings.Cut(v.Default, ":")
 		if l.environment(host) != "" || l.environment(port) != "" {
-			return host + "," + port, cmp.Or(l.environment(host), defaultHost) + ":" + cmp.Or(l.environment(port), defaultPort)
+			return host + "," + port, net.JoinHostPort(strings.Trim(cmp.Or(l.environment(host), defaultHost), "[]"), cmp.Or(l.environment(port), defaultPort))
 		}
 	}
 	return "", ""

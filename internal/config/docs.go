@@ -32,7 +32,7 @@ const header = `<!-- Generated from the structs of package config by "go generat
 # Configuration
 
 Every process reads its settings from environment variables once, when it starts. If a flag is named, the flag wins. An empty
-variable counts as unset. A process with wrong values does not start: it prints all faults at once, each with the variable's name
+variable counts as unset. Variables that the environment lacks are read from a file .env, if there is one (` + "`TASKGROVE_ENV_FILE`" + `). A process with wrong values does not start: it prints all faults at once, each with the variable's name
 and the values that it takes. It warns of unknown variables that begin with TASKGROVE_.
 
 Durations are numbers with units: ` + "`250ms`, `30s`, `1h30m`" + `. Sizes are in bytes, or have a unit: ` + "`128KiB`, `64MiB`" + `.
@@ -58,8 +58,44 @@ func Markdown() string {
 			}
 		}
 	}
+	markdownForeign(&b)
 	return b.String()
 }
+
+// markdownForeign writes the section about the variables of aipartnerupflow.
+func markdownForeign(b *strings.Builder) {
+	b.WriteString(foreignHeader)
+	for _, v := range All() {
+		for _, alias := range v.Aliases {
+			for name := range strings.SplitSeq(alias, "+") {
+				if !strings.HasPrefix(name, Prefix) {
+					fmt.Fprintf(b, "| `%s` | counts as `%s` of %s |\n", name, v.Name, strings.Join(v.Processes, ", "))
+				}
+			}
+		}
+	}
+	for _, f := range foreigners {
+		fate := "has no effect, and is warned about: "
+		switch {
+		case f.protects:
+			fate = "stops the start: "
+		case f.quiet:
+			fate = "has no effect: "
+		}
+		fmt.Fprintf(b, "| `%s%s` (%s) | %s%s |\n", referencePrefix, f.name, f.does, fate, cell(f.ours))
+	}
+}
+
+const foreignHeader = `
+## Variables of aipartnerupflow
+
+Its variables count where the thing exists. Others are warned about at the start, by name; one that asks for protection which nobody would give stops the
+start, and so does an unknown one that seems to. ` + "`DEBUG`" + ` is not read: ` + "`LOG_LEVEL`" + ` is. Keys of models, such as ` + "`OPENAI_API_KEY`" + `, are those of
+[workers](models.md).
+
+| Variable | What becomes of it |
+|---|---|
+`
 
 func names(v Variable) string {
 	text := code(v.Name)

@@ -140,6 +140,7 @@ func (c *Client) check() []Fault {
 
 // Ready says how a process tells that it serves.
 type Ready struct {
+	EnvFile   string `envconfig:"ENV_FILE" desc:"file with variables (NAME=value in lines) that count where the environment lacks them; off: none; empty: .env of the working directory, then .env beside the program. Only who runs the process, or root, may be able to write it"`
 	ReadyFile string `envconfig:"READY_FILE" flag:"ready-file" desc:"file that is written once everything serves, with the addresses as JSON, and deleted at the end; dev's contains credentials, so only its owner can read it"`
 }
 
@@ -172,6 +173,9 @@ type Streams struct {
 // Listen says where a coordinator listens.
 type Listen struct {
 	HTTPAddr Address `envconfig:"HTTP_ADDR" alias:"AIPARTNERUPFLOW_API_HOST+AIPARTNERUPFLOW_API_PORT,API_HOST+API_PORT" default:"127.0.0.1:8000" flag:"http-addr" desc:"where JSON-RPC, /health, /ready and /metrics are served; port 0: a free one"`
+	BaseURL  BaseURL `envconfig:"BASE_URL" alias:"AIPARTNERUPFLOW_BASE_URL" desc:"URL under which clients reach the HTTP listener, for documents that name it, such as agent cards; empty: as each request has it"`
+	System   Bool    `envconfig:"SYSTEM_ROUTES" alias:"AIPARTNERUPFLOW_ENABLE_SYSTEM_ROUTES" default:"true" desc:"serve JSON-RPC at /tasks and /system, and what is below them"`
+	Docs     Bool    `envconfig:"DOCS" alias:"AIPARTNERUPFLOW_ENABLE_DOCS" default:"true" desc:"serve the documentation of the interfaces at /docs and /openapi.json"`
 	GRPCAddr Address `envconfig:"GRPC_ADDR" default:"127.0.0.1:7700" flag:"grpc-addr" desc:"where gRPC is served; port 0: a free one"`
 	Insecure Bool    `envconfig:"INSECURE_LISTEN" default:"false" flag:"insecure-listen" desc:"allow listeners that other machines can reach though nobody is asked who it is"`
 }

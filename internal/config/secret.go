@@ -54,6 +54,8 @@ func (u *PostgresURL) Decode(text string) error {
 	case "postgresql+asyncpg":
 		parsed.Scheme = "postgresql"
 		text = parsed.String()
+	case "duckdb", "sqlite":
+		return errors.New("a database of Postgres is needed; taskgrove import takes the tasks that are in another")
 	default:
 		return errors.New("not the URL of a Postgres database")
 	}

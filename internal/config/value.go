@@ -137,6 +137,21 @@ func (a Address) Loopback() bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
+// BaseURL is the URL of a server, without a slash at its end.
+type BaseURL string
+
+func (u *BaseURL) takes() string { return "http:// or https://, a host, and a path if need be" }
+
+// Decode implements envconfig.Decoder.
+func (u *BaseURL) Decode(text string) error {
+	parsed, err := url.Parse(strings.TrimSpace(text))
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.User != nil || parsed.RawQuery+parsed.Fragment != "" {
+		return errors.New("not the URL of a server")
+	}
+	*u = BaseURL(strings.TrimRight(parsed.String(), "/"))
+	return nil
+}
+
 // OptionalAddress is an Address, or empty, written "off".
 type OptionalAddress string
 

@@ -54,6 +54,7 @@ var ownership = map[string]struct {
 	"TestWebhook": {reachHook, "look after webhooks of"}, "Deliveries": {reachHook, "look after webhooks of"},
 	"KeepAgentTask": {reachTask, "create tasks for"}, "DropAgentTask": {reachTask, "create tasks for"}, "AgentTask": {reachTask, "access"},
 	"AgentTaskOf": {reachTask, "access"}, "AgentTasks": {reachList, "list tasks for"},
+	"SetModelKey": {reachList, "set LLM key for"}, "ModelKeys": {reachList, "get LLM key for"}, "DeleteModelKey": {reachList, "delete LLM key for"},
 	"CreateWebhook": {reachAdmin, "look after webhooks"}, "Resend": {reachAdmin, "look after webhooks"},
 }
 

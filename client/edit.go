@@ -113,6 +113,10 @@ type CopyOptions struct {
 	// updated_at.
 	ResetFields []string
 	Preview     bool // store nothing
+	// IdempotencyKey makes a repeated copy get the first answer. Only with one is a copy retried automatically when the cluster can't be reached.
+	IdempotencyKey string
+	// Execute starts the copy, too, with these options, which may be none; nil: it is held.
+	Execute []ExecuteOption
 }
 
 // Copied is the answer to a Copy.
@@ -120,16 +124,31 @@ type Copied struct {
 	TreeID  string  // of the copy
 	Tasks   []*Task // parents first; of a stored copy as many as one answer may hold
 	Omitted int     // how many others a stored copy has: [Client.Tasks] shows them
+	// Replayed: the idempotency key was known, and this is the first copy.
+	Replayed  bool
+	Execution *Execution // with Execute
 }
 
 // Copy copies a task with what belongs to it as a tree of its own, which [Client.Execute] starts; or shows what it would store. [ErrNotFound].
 func (c *Client) Copy(ctx context.Context, taskID string, o CopyOptions) (*Copied, error) {
-	got, err := c.rpc.CopyTask(ctx, &pb.CopyTaskRequest{TaskId: taskID, Mode: string(o.Mode), Children: o.Children, TaskIds: o.TaskIDs,
-		IncludeChildren: o.IncludeChildren, ResetFields: o.ResetFields, Preview: o.Preview})
+	request := &pb.CopyTaskRequest{TaskId: taskID, Mode: string(o.Mode), Children: o.Children, TaskIds: o.TaskIDs,
+		IncludeChildren: o.IncludeChildren, ResetFields: o.ResetFields, Preview: o.Preview, IdempotencyKey: o.IdempotencyKey}
+	if o.Execute != nil {
+		e := &execution{}
+		for _, option := range o.Execute {
+			option(e)
+		}
+		request.Execute = &e.ExecuteRequest
+		ctx = withKey(ctx, e.modelKey)
+	}
+	got, err := c.rpc.CopyTask(ctx, request)
 	if err != nil {
 		return nil, wrap(ctx, err, "copy %s", taskID)
 	}
-	out := &Copied{TreeID: got.TreeId, Omitted: int(got.Omitted)}
+	out := &Copied{TreeID: got.TreeId, Omitted: int(got.Omitted), Replayed: got.Replayed}
+	if x := got.Execution; x != nil {
+		out.Execution = &Execution{TreeID: x.TreeId, Status: x.Status, Tasks: int(x.Tasks), CancelledID: x.CancelledId}
+	}
 	for _, t := range got.Tasks {
 		out.Tasks = append(out.Tasks, taskOf(t))
 	}

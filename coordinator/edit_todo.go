@@ -1,13 +1,5 @@
 package coordinator
 
-import (
-	"context"
-	"errors"
-)
+import "errors"
 
 var errNotYet = errors.New("is being built")
-
-// Copy copies a task; see [Editor].
-func (c *Coordinator) Copy(context.Context, string, CopyOptions) (*Copied, error) {
-	return nil, errNotYet
-}

@@ -265,3 +265,21 @@ func (c *copying) plan(root int) (p CopyPlan) {
 	}
 	return p
 }
+
+// Copied are the flags of a copy of a task: what says how the original was run is left out, and its place in the copy is said anew.
+func (f Flags) Copied(leaf bool, dependents int32, known bool) Flags {
+	f &^= flagsOfExecution | FlagLeaf | FlagDependents | FlagWide
+	if known {
+		f &^= FlagUnknown
+	}
+	if leaf {
+		f |= FlagLeaf
+	}
+	if dependents > 0 {
+		f |= FlagDependents
+	}
+	if dependents > InlineDependents {
+		f |= FlagWide
+	}
+	return f
+}

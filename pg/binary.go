@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,6 +41,11 @@ func (w *rowWriter) smallint(v int16) {
 func (w *rowWriter) integer(v int32) {
 	w.word(4)
 	w.word(v)
+}
+
+func (w *rowWriter) real(v float32) {
+	w.word(4)
+	w.word(int32(math.Float32bits(v)))
 }
 
 func (w *rowWriter) bigint(v int64) {

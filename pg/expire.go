@@ -79,7 +79,7 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 
 // queueDeletion deletes all that is kept of the tasks of a range of keys.
 func queueDeletion(b *pgx.Batch, from, to dag.Key) {
-	for _, statement := range []string{"DeleteAttempts", "DeleteUsage", "DeleteEdges", "DeletePayloads", "DeleteSentPayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks"} {
+	for _, statement := range []string{"DeleteAttempts", "DeleteUsage", "DeleteEdges", "DeletePayloads", "DeleteSentPayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks", "DeleteCopied"} {
 		b.Queue(sql(statement), from, to)
 	}
 }
@@ -107,6 +107,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteStrayUsage"), strayRows)
 	b.Queue(sql("DeleteStrayLabels"), strayRows)
 	b.Queue(sql("DeleteStrayAgentTasks"), strayRows)
+	b.Queue(sql("DeleteStrayCopied"), strayRows)
 	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
 	b.Queue(sql("ForgetDescriptions"), ExecutorMemory)
 	return s.pool.Send(ctx, b)

@@ -72,6 +72,7 @@ var words = func() map[string]string {
 		"with_outcome": list(dag.OutcomeStates.States()...),
 
 		"flag_leaf":       list(dag.FlagLeaf),
+		"flag_unknown":    list(dag.FlagUnknown),
 		"flag_dependents": list(dag.FlagDependents),
 		"flag_wide":       list(dag.FlagWide),
 		"flag_timeout":    list(dag.FlagTimeout),

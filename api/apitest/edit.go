@@ -25,8 +25,3 @@ func (s *Service) Delete(context.Context, string, coordinator.DeleteOptions) (*c
 func (s *Service) Add(context.Context, string, coordinator.SubmitOptions, iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
 	return nil, errNotYet
 }
-
-// Copy copies a task.
-func (s *Service) Copy(context.Context, string, coordinator.CopyOptions) (*coordinator.Copied, error) {
-	return nil, errNotYet
-}

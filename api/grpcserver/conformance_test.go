@@ -154,12 +154,19 @@ func (r *remote) Add(ctx context.Context, parentID string, opts coordinator.Subm
 }
 
 func (r *remote) Copy(ctx context.Context, id string, o coordinator.CopyOptions) (*coordinator.Copied, error) {
-	got, err := r.c.Copy(ctx, id, client.CopyOptions{Mode: client.CopyMode(o.Mode), Children: o.Children, TaskIDs: o.TaskIDs,
-		IncludeChildren: o.IncludeChildren, ResetFields: o.ResetFields, Preview: o.Preview})
+	options := client.CopyOptions{Mode: client.CopyMode(o.Mode), Children: o.Children, TaskIDs: o.TaskIDs,
+		IncludeChildren: o.IncludeChildren, ResetFields: o.ResetFields, Preview: o.Preview, IdempotencyKey: o.IdempotencyKey}
+	if o.Execute != nil {
+		options.Execute = []client.ExecuteOption{}
+	}
+	got, err := r.c.Copy(ctx, id, options)
 	if err != nil {
 		return nil, err
 	}
-	out := &coordinator.Copied{TreeID: got.TreeID, Omitted: got.Omitted}
+	out := &coordinator.Copied{TreeID: got.TreeID, Omitted: got.Omitted, Replayed: got.Replayed}
+	if x := got.Execution; x != nil {
+		out.Execution = &coordinator.Execution{TreeID: x.TreeID, Tasks: x.Tasks, Outcome: map[string]coordinator.ExecuteOutcome{"started": coordinator.Started}[x.Status]}
+	}
 	for _, t := range got.Tasks {
 		out.Tasks = append(out.Tasks, taskOf(t))
 	}

@@ -103,14 +103,22 @@ func (h *handler) CopyTask(ctx context.Context, r *pb.CopyTaskRequest) (*pb.Copy
 	if r.TaskId == "" {
 		return nil, missing("task_id")
 	}
-	got, err := h.on(ctx).Copy(ctx, r.TaskId, coordinator.CopyOptions{
+	opts := coordinator.CopyOptions{
 		Mode: coordinator.CopyMode(r.Mode), Children: r.Children, TaskIDs: r.TaskIds, IncludeChildren: r.IncludeChildren,
-		ResetFields: r.ResetFields, Preview: r.Preview,
-	})
+		ResetFields: r.ResetFields, Preview: r.Preview, IdempotencyKey: r.IdempotencyKey,
+	}
+	if r.Execute != nil {
+		var err error
+		if opts.Execute, err = executeOptions(ctx, "execute.webhook", r.Execute); err != nil {
+			return nil, err
+		}
+	}
+	got, err := h.on(ctx).Copy(ctx, r.TaskId, opts)
 	if err != nil {
 		return nil, err
 	}
-	return &pb.CopyTaskResponse{TreeId: got.TreeID, Tasks: convert(got.Tasks, taskOf), Omitted: int64(got.Omitted)}, nil
+	return &pb.CopyTaskResponse{TreeId: got.TreeID, Tasks: convert(got.Tasks, taskOf), Omitted: int64(got.Omitted), Replayed: got.Replayed,
+		Execution: executionOf(got.Execution)}, nil
 }
 
 func (h *handler) AddTasks(ctx context.Context, r *pb.AddTasksRequest) (*pb.SubmitResponse, error) {

@@ -40,22 +40,36 @@ func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.Execut
 	if r.TaskId == "" {
 		return nil, missing("task_id")
 	}
+	opts, err := executeOptions(ctx, "webhook", r)
+	if err != nil {
+		return nil, err
+	}
+	got, err := h.on(ctx).Execute(ctx, r.TaskId, *opts)
+	if err != nil {
+		return nil, err
+	}
+	return executionOf(got), nil
+}
+
+// executeOptions are those of a request; hook is the field that its webhook is in.
+func executeOptions(ctx context.Context, hook string, r *pb.ExecuteRequest) (*coordinator.ExecuteOptions, error) {
 	key, err := modelKey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	webhook, err := webhookOf("webhook", r.Webhook)
+	webhook, err := webhookOf(hook, r.Webhook)
 	if err != nil {
 		return nil, err
 	}
-	got, err := h.on(ctx).Execute(ctx, r.TaskId, coordinator.ExecuteOptions{
-		ModelKey: key, Webhook: webhook,
-		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, Demo: r.Demo,
-	})
-	if err != nil {
-		return nil, err
+	return &coordinator.ExecuteOptions{ModelKey: key, Webhook: webhook,
+		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, Demo: r.Demo}, nil
+}
+
+func executionOf(e *coordinator.Execution) *pb.ExecuteResponse {
+	if e == nil {
+		return nil
 	}
-	return &pb.ExecuteResponse{TreeId: got.TreeID, Status: executeStatus[got.Outcome], Tasks: int64(got.Tasks), CancelledId: got.Cancelled}, nil
+	return &pb.ExecuteResponse{TreeId: e.TreeID, Status: executeStatus[e.Outcome], Tasks: int64(e.Tasks), CancelledId: e.Cancelled}
 }
 
 func (h *handler) GetTask(ctx context.Context, r *pb.GetTaskRequest) (*pb.Task, error) {

@@ -197,7 +197,7 @@ limit $3
 -- name: AuditTaskTimes
 -- What happens to a task is in order: its tree is created, each attempt starts, ends, and the next one starts; what runs started
 -- after the attempt before ended. What is stored does not tell whether Postgres's clock was set back instead, so the text names that. By over a second: versions before 0.3 took the start and the end from different clocks, and may run
--- beside this one; trees that they finished before it came are left out.
+-- beside this one; trees that they finished before it came are left out. A task that a copy kept ended before its tree was created.
 select 'times' as kind, t.key >> 24 as tree, t.key as task,
   format('created at %s; attempt %s started at %s and ended at %s; the attempt before ended at %s; it looks like this, too, where Postgres''s clock was set back',
     tree.created_at, a.number, coalesce(a.started_at::text, 'no time'),
@@ -210,8 +210,10 @@ cross join lateral (
     select number, started_at, finished_at from attempt where attempt.task = t.key
     union all
     select t.attempt, t.started_at, null where t.state = :running) all_attempts) a
-where a.started_at < tree.created_at - interval '1 second' or a.started_at < a.before - interval '1 second'
-  or a.finished_at < coalesce(a.started_at, a.before, tree.created_at) - interval '1 second'
+where a.started_at < a.before - interval '1 second' or a.finished_at < coalesce(a.started_at, a.before) - interval '1 second'
+  or coalesce(a.started_at, a.before, a.finished_at) < tree.created_at - interval '1 second'
+    and not (a.number = 1 and exists (select from spec where spec.key = t.key and original is not null)) -- a copy that was kept: of before its tree
+    and a.before is null
 limit $3
 
 -- name: AuditTaskStrayTimers

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -115,8 +116,14 @@ func (s *Server) Close() error { return s.listener.Close() }
 func (s *Server) Run(ctx context.Context) error {
 	working, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(api.ErrShutdown)
+	var hands sync.WaitGroup // of requests, also of those that took their connection over
+	handler := s.handler()
 	server := &http.Server{
-		Handler:           s.handler(),
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			hands.Add(1)
+			defer hands.Done()
+			handler.ServeHTTP(w, r)
+		}),
 		BaseContext:       func(net.Listener) context.Context { return working },
 		ReadHeaderTimeout: s.cfg.HeaderTimeout,
 		IdleTimeout:       s.cfg.IdleTimeout,
@@ -140,6 +147,13 @@ func (s *Server) Run(ctx context.Context) error {
 		_ = server.Close()
 	}
 	<-served
+	stop(api.ErrShutdown) // what took its connection over is not waited for by Shutdown
+	over := make(chan struct{})
+	go func() { hands.Wait(); close(over) }()
+	select {
+	case <-over:
+	case <-grace.Done():
+	}
 	return nil
 }
 

@@ -33,11 +33,14 @@ type Config struct {
 	MaxBatch       int   // requests in a batch; default 100
 	MaxAnswerTasks int   // tasks that one answer may hold; default 100 000
 	MaxAnswerBytes int   // of inputs, results and so on of those tasks; default 64 MiB
-	MaxStreams     int   // event streams and waiting calls at once; default 10 000
+	MaxStreams     int   // event streams, subscriptions of WebSockets and waiting calls at once; default 10 000
+
+	MaxSubscriptions int // of one WebSocket; default 100
 
 	RequestTimeout time.Duration // of a call, streaming and waiting apart; default 5 min
 	MaxWait        time.Duration // of tasks.execute with wait; default 1 h
-	KeepAlive      time.Duration // between comments on an idle stream; default 10 s, at most 15 s (spec 5.4)
+	KeepAlive      time.Duration // between comments on an idle stream, and pings of a WebSocket; default 10 s, at most 15 s (spec 5.4)
+	SlowTimeout    time.Duration // for which the queue of a WebSocket may be full before it is closed; default 30 s
 	ResumeTimeout  time.Duration // for which a stream tries to go on when events can't be read; default 30 s
 }
 
@@ -50,6 +53,8 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxAnswerTasks, 100_000)
 	def(&c.MaxAnswerBytes, 64<<20)
 	def(&c.MaxStreams, 10_000)
+	def(&c.MaxSubscriptions, 100)
+	def(&c.SlowTimeout, 30*time.Second)
 	def(&c.RequestTimeout, 5*time.Minute)
 	def(&c.MaxWait, time.Hour)
 	def(&c.KeepAlive, 10*time.Second)
@@ -127,13 +132,17 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 	h.mux.HandleFunc("POST /tasks", h.calls("task", h.tasks))
 	h.mux.HandleFunc("POST /system", h.calls("system", h.system))
 	h.mux.HandleFunc("GET /tasks/{id}/events", h.events)
+	h.mux.HandleFunc("GET /ws", h.socket)
+	for _, one := range h.reads() {
+		h.mux.HandleFunc("GET "+one.path, h.serve(one))
+	}
 	return h
 }
 
 // Paths are the patterns of [http.ServeMux] below which a [Handler] answers.
-var Paths = []string{"/tasks", "/tasks/", "/system"}
+var Paths = []string{"/tasks", "/tasks/", "/system", "/ws"}
 
-// ServeHTTP answers POST /tasks, POST /system and GET /tasks/{id}/events; 405 or 404 for all else.
+// ServeHTTP answers POST /tasks, POST /system, GET /tasks and below, and GET /ws; 405 or 404 for all else.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
 // exchange is one HTTP request while its calls are answered.

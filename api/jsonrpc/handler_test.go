@@ -279,7 +279,7 @@ func TestOtherMethodsAndPathsAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		method, path string
 		want         int
-	}{{"GET", "/tasks", 405}, {"PUT", "/system", 405}, {"POST", "/tasks/x/events", 405}, {"GET", "/nowhere", 404}} {
+	}{{"DELETE", "/tasks", 405}, {"POST", "/ws", 405}, {"PUT", "/system", 405}, {"POST", "/tasks/x/events", 405}, {"GET", "/nowhere", 404}} {
 		req, _ := http.NewRequest(tt.method, s.url+tt.path, nil)
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {

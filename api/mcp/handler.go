@@ -215,6 +215,7 @@ func (h *Handler) door(r *http.Request, method string) http.Handler {
 	}
 	if !strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "text/event-stream") { // a plain client, such as curl
 		r.Header.Set("Accept", "application/json, text/event-stream")
+		r.Header.Set("Content-Type", "application/json") // httpserver sees to it that browsers say so themselves
 		return h.plain
 	}
 	return h.stateless

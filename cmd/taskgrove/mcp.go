@@ -1,15 +1,19 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/api/mcp/stdio"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
 	"github.com/taskgrove/taskgrove/node"
 )
@@ -18,6 +22,9 @@ import (
 func mcpCommand() *cobra.Command {
 	var server string
 	var key llmKey
+	settings := slices.DeleteFunc(config.Variables(&config.Client{}), func(v config.Variable) bool {
+		return v.Flag != "token-file" && v.Flag != "plain-token"
+	})
 	cmd := &cobra.Command{
 		Use:   "mcp",
 		Short: "Give an MCP host the tools of a cluster, over stdin and stdout",
@@ -33,16 +40,54 @@ func mcpCommand() *cobra.Command {
 			if err != nil {
 				return codedError{err, exitUsage}
 			}
+			cfg, err := clientSettings(flags(cmd, settings))
+			if err != nil {
+				return codedError{err, exitUsage}
+			}
+			token, err := bearerOf(&cfg, endpoint)
+			if err != nil {
+				return err
+			}
 			header := http.Header{}
 			if given != "" {
 				header.Set(modelkey.Header, given)
 			}
-			return stdio.Run(cmd.Context(), stdio.Config{URL: endpoint, Version: node.Version(), In: os.Stdin, Out: os.Stdout, Header: header})
+			return stdio.Run(cmd.Context(), stdio.Config{URL: endpoint, Version: node.Version(), In: os.Stdin, Out: os.Stdout, Header: header, Token: token})
 		},
 	}
 	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8000", "URL of a coordinator's HTTP listener")
 	key.bind(cmd)
+	bind(cmd, settings)
 	return cmd
+}
+
+// bearerOf is how the token is had that says who calls, as the settings of clients say. It goes to other machines by TLS only, unless that is allowed.
+func bearerOf(cfg *config.Client, endpoint string) (func() (string, error), error) {
+	if cfg.Token == "" && cfg.TokenFile == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, usage("--server: %v", err)
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	here := u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
+	if u.Scheme != "https" && !here && !bool(cfg.PlainToken) {
+		return nil, usage("the token would go to %s without TLS: use https, or allow it by --plain-token", u.Host)
+	}
+	if cfg.TokenFile == "" {
+		return func() (string, error) { return cfg.Token.Reveal(), nil }, nil
+	}
+	if _, err := os.Stat(cfg.TokenFile); err != nil {
+		return nil, codedError{fmt.Errorf("token: %w", err), exitUsage}
+	}
+	return func() (string, error) {
+		text, err := os.ReadFile(cfg.TokenFile)
+		if err != nil {
+			return "", fmt.Errorf("token: %w", err)
+		}
+		return strings.TrimSpace(string(text)), nil
+	}, nil
 }
 
 // endpoint is where the coordinator of that URL serves MCP.

@@ -23,7 +23,7 @@ import (
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// Config says between whom to carry. All but HTTP and Header is required.
+// Config says between whom to carry. URL, In and Out are required.
 type Config struct {
 	URL     string // of /mcp
 	Version string // of serverInfo
@@ -31,7 +31,9 @@ type Config struct {
 	Out     io.WriteCloser
 
 	HTTP   *http.Client // default: http.DefaultClient
-	Header http.Header  // goes with each request: Authorization, X-LLM-API-KEY
+	Header http.Header  // goes with each request: X-LLM-API-KEY
+	// Token is asked for each request and says who calls; nil, or an empty one: nobody says so.
+	Token func() (string, error)
 }
 
 // maxLine bounds one message of the host: a little more than the coordinator takes.
@@ -43,7 +45,7 @@ func Run(ctx context.Context, cfg Config) error {
 		cfg.HTTP = http.DefaultClient
 	}
 	own := *cfg.HTTP
-	own.Transport = &adding{header: cfg.Header, next: own.Transport}
+	own.Transport = &adding{header: cfg.Header, token: cfg.Token, next: own.Transport}
 	cfg.HTTP = &own
 	b := &bridge{cfg: cfg}
 	defer b.leave(nil)
@@ -64,15 +66,23 @@ func Run(ctx context.Context, cfg Config) error {
 // adding puts headers on each request.
 type adding struct {
 	header http.Header
+	token  func() (string, error)
 	next   http.RoundTripper // nil: http.DefaultTransport
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (a *adding) RoundTrip(r *http.Request) (*http.Response, error) {
-	if len(a.header) > 0 {
-		r = r.Clone(r.Context())
-		for name, values := range a.header {
-			r.Header[name] = values
+	r = r.Clone(r.Context())
+	for name, values := range a.header {
+		r.Header[name] = values
+	}
+	if a.token != nil {
+		token, err := a.token()
+		if err != nil {
+			return nil, err
+		}
+		if token != "" {
+			r.Header.Set("Authorization", "Bearer "+token)
 		}
 	}
 	if a.next == nil {

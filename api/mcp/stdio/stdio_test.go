@@ -36,7 +36,7 @@ func host(t *testing.T, url, version string) (*sdk.ClientSession, chan *sdk.Prog
 	ended := make(chan error, 1)
 	go func() {
 		ended <- stdio.Run(context.Background(), stdio.Config{URL: url, Version: "test", In: toProgram, Out: fromProgram,
-			Header: http.Header{"Authorization": {"Bearer secret"}}})
+			Token: func() (string, error) { return "secret", nil }})
 	}()
 	heard := make(chan *sdk.ProgressNotificationParams, 100)
 	client := sdk.NewClient(&sdk.Implementation{Name: "host", Version: "1"}, &sdk.ClientOptions{

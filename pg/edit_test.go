@@ -52,7 +52,7 @@ func (e *editSite) key(id string) dag.Key { return e.tree.Key(slices.Index(e.ids
 
 func (e *editSite) audit() {
 	e.t.Helper()
-	if found, _, _, err := e.other.AuditAll(context.Background(), 0, AuditOptions{}); err != nil || len(found) > 0 {
+	if found, _, _, err := e.s.AuditAll(context.Background(), 0, AuditOptions{}); err != nil || len(found) > 0 {
 		e.t.Errorf("the audit says %+v, %v", found, err)
 	}
 }

@@ -49,6 +49,7 @@ type Settings struct {
 	Store          string // directory of NATSRole's streams
 	Port           int    // of NATSRole; 0: a free one
 	Seed           uint64 // of the tree that SubmitRole submits
+	Edit           string // the task that SubmitRole changes, and then deletes what is below it, instead
 	NextLevel      bool   // a coordinator has one feature level more, which every task needs
 }
 

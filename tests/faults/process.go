@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
 	"github.com/taskgrove/taskgrove/tests/oracle"
@@ -194,6 +195,9 @@ func (s Settings) main() error {
 		return err
 	}
 	defer p.Close() //nolint:errcheck // Run has told
+	if s.Role == SubmitRole && s.Edit != "" {
+		return s.edit(ctx, p.Coordinator)
+	}
 	if s.Role == SubmitRole {
 		_, err := s.submit(ctx, p.Coordinator)
 		return err
@@ -226,6 +230,26 @@ func (s Settings) serveNATS(ctx context.Context) error {
 func (s Settings) submit(ctx context.Context, c coordinator.Service) (*coordinator.Submitted, error) {
 	tree := s.tree()
 	return c.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: tree.Tasks[0].ID}, each(TasksOf(tree, time.Unix(1e9, 0))))
+}
+
+// edit ends a task by hand, changes what another one is sent and waits for, and deletes a third. To do it again changes nothing more.
+func (s Settings) edit(ctx context.Context, c coordinator.Service) error {
+	for _, change := range []struct {
+		id string
+		coordinator.TaskChange
+	}{
+		{s.Edit + ".gate", coordinator.TaskChange{Status: dag.StatusCompleted, Result: []byte(`{"by":"hand"}`)}},
+		{s.Edit + ".next", coordinator.TaskChange{Inputs: []byte(`{"command":"echo new"}`), HasDependencies: true, Dependencies: []dag.Dependency{{Ref: s.Edit + ".gate"}}}},
+	} {
+		if _, err := c.Update(ctx, change.id, change.TaskChange); err != nil {
+			return err
+		}
+	}
+	_, err := c.Delete(ctx, s.Edit+".gone", coordinator.DeleteOptions{})
+	if errors.Is(err, coordinator.ErrNotFound) { // deleted before the process was killed
+		err = nil
+	}
+	return err
 }
 
 // tree is the random tree of the seed.

@@ -113,9 +113,9 @@ type CopyOptions struct {
 	// updated_at.
 	ResetFields []string
 	Preview     bool // store nothing
-	// IdempotencyKey makes a repeated copy get the first answer. Only with one is a copy retried automatically when the cluster can't be reached.
+	// IdempotencyKey makes a repeated copy of the same task in the same way get the first answer; empty: none. Not with Preview.
 	IdempotencyKey string
-	// Execute starts the copy, too, with these options, which may be none; nil: it is held.
+	// Execute starts the copy, too, as these options say, if the slice is not nil. Not with Preview.
 	Execute []ExecuteOption
 }
 
@@ -133,21 +133,20 @@ type Copied struct {
 func (c *Client) Copy(ctx context.Context, taskID string, o CopyOptions) (*Copied, error) {
 	request := &pb.CopyTaskRequest{TaskId: taskID, Mode: string(o.Mode), Children: o.Children, TaskIds: o.TaskIDs,
 		IncludeChildren: o.IncludeChildren, ResetFields: o.ResetFields, Preview: o.Preview, IdempotencyKey: o.IdempotencyKey}
+	e := &execution{}
 	if o.Execute != nil {
-		e := &execution{}
 		for _, option := range o.Execute {
 			option(e)
 		}
 		request.Execute = &e.ExecuteRequest
-		ctx = withKey(ctx, e.modelKey)
 	}
-	got, err := c.rpc.CopyTask(ctx, request)
+	got, err := c.rpc.CopyTask(withKey(ctx, e.modelKey), request)
 	if err != nil {
 		return nil, wrap(ctx, err, "copy %s", taskID)
 	}
 	out := &Copied{TreeID: got.TreeId, Omitted: int(got.Omitted), Replayed: got.Replayed}
-	if x := got.Execution; x != nil {
-		out.Execution = &Execution{TreeID: x.TreeId, Status: x.Status, Tasks: int(x.Tasks), CancelledID: x.CancelledId}
+	if got.Execution != nil {
+		out.Execution = executionOf(got.Execution)
 	}
 	for _, t := range got.Tasks {
 		out.Tasks = append(out.Tasks, taskOf(t))

@@ -64,7 +64,11 @@ func (c *Client) Execute(ctx context.Context, taskID string, options ...ExecuteO
 	if err != nil {
 		return nil, wrap(ctx, err, "execute %s", taskID)
 	}
-	return &Execution{TreeID: got.TreeId, Status: got.Status, Tasks: int(got.Tasks), CancelledID: got.CancelledId}, nil
+	return executionOf(got), nil
+}
+
+func executionOf(got *pb.ExecuteResponse) *Execution {
+	return &Execution{TreeID: got.TreeId, Status: got.Status, Tasks: int(got.Tasks), CancelledID: got.CancelledId}
 }
 
 // CancelOption is a setting of [Client.Cancel].

@@ -157,15 +157,15 @@ func (r *remote) Copy(ctx context.Context, id string, o coordinator.CopyOptions)
 	options := client.CopyOptions{Mode: client.CopyMode(o.Mode), Children: o.Children, TaskIDs: o.TaskIDs,
 		IncludeChildren: o.IncludeChildren, ResetFields: o.ResetFields, Preview: o.Preview, IdempotencyKey: o.IdempotencyKey}
 	if o.Execute != nil {
-		options.Execute = []client.ExecuteOption{}
+		options.Execute = executeOptions(*o.Execute)
 	}
 	got, err := r.c.Copy(ctx, id, options)
 	if err != nil {
 		return nil, err
 	}
 	out := &coordinator.Copied{TreeID: got.TreeID, Omitted: got.Omitted, Replayed: got.Replayed}
-	if x := got.Execution; x != nil {
-		out.Execution = &coordinator.Execution{TreeID: x.TreeID, Tasks: x.Tasks, Outcome: map[string]coordinator.ExecuteOutcome{"started": coordinator.Started}[x.Status]}
+	if got.Execution != nil {
+		out.Execution = executionOf(got.Execution)
 	}
 	for _, t := range got.Tasks {
 		out.Tasks = append(out.Tasks, taskOf(t))
@@ -184,7 +184,15 @@ func (r *remote) Generate(ctx context.Context, o coordinator.GenerateOptions) (*
 }
 
 func (r *remote) Execute(ctx context.Context, id string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {
-	var options []client.ExecuteOption
+	got, err := r.c.Execute(ctx, id, executeOptions(opts)...)
+	if err != nil {
+		return nil, err
+	}
+	return executionOf(got), nil
+}
+
+func executeOptions(opts coordinator.ExecuteOptions) []client.ExecuteOption {
+	options := []client.ExecuteOption{}
 	if opts.Force {
 		options = append(options, client.Force())
 	}
@@ -200,14 +208,14 @@ func (r *remote) Execute(ctx context.Context, id string, opts coordinator.Execut
 	if w := opts.Webhook; w != nil {
 		options = append(options, client.ToWebhook(client.Webhook(*w)))
 	}
-	got, err := r.c.Execute(ctx, id, options...)
-	if err != nil {
-		return nil, err
-	}
+	return options
+}
+
+func executionOf(got *client.Execution) *coordinator.Execution {
 	return &coordinator.Execution{TreeID: got.TreeID, Tasks: got.Tasks, Cancelled: got.CancelledID, Outcome: map[string]coordinator.ExecuteOutcome{
 		"started": coordinator.Started, "already_running": coordinator.AlreadyRunning, "completed": coordinator.NothingToDo,
 		"cancelled": coordinator.WasCancelled,
-	}[got.Status]}, nil
+	}[got.Status]}
 }
 
 func (r *remote) Cancel(ctx context.Context, id string, opts coordinator.CancelOptions) (*coordinator.Cancellation, error) {

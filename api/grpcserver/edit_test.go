@@ -24,6 +24,7 @@ import (
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/modelkey"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
@@ -55,7 +56,8 @@ func (h *heard) Delete(_ context.Context, _ string, opts coordinator.DeleteOptio
 
 func (h *heard) Copy(_ context.Context, _ string, opts coordinator.CopyOptions) (*coordinator.Copied, error) {
 	h.copying = opts
-	return &coordinator.Copied{TreeID: "copy", Tasks: []*coordinator.Task{{ID: "copy"}}, Omitted: 7}, h.err
+	return &coordinator.Copied{TreeID: "copy", Tasks: []*coordinator.Task{{ID: "copy"}}, Omitted: 7, Replayed: true,
+		Execution: &coordinator.Execution{TreeID: "copy", Outcome: coordinator.Started, Tasks: 1}}, h.err
 }
 
 func (h *heard) Execute(_ context.Context, _ string, opts coordinator.ExecuteOptions) (*coordinator.Execution, error) {
@@ -142,12 +144,12 @@ func TestDeleteAndCopyTellTheServiceHow(t *testing.T) {
 		t.Errorf("delete: got %d, %v with %+v", n, err, h.deletion)
 	}
 	got, err := c.Copy(t.Context(), "a", client.CopyOptions{Mode: client.CopyCustom, Children: true, TaskIDs: []string{"b"}, IncludeChildren: true,
-		ResetFields: []string{"status"}, Preview: true})
-	if err != nil || got.TreeID != "copy" || len(got.Tasks) != 1 || got.Omitted != 7 {
+		ResetFields: []string{"status"}, Preview: true, IdempotencyKey: "k", Execute: []client.ExecuteOption{client.Demo(), client.ModelKey("openai:sk")}})
+	if err != nil || got.TreeID != "copy" || len(got.Tasks) != 1 || got.Omitted != 7 || !got.Replayed || got.Execution.Status != "started" {
 		t.Errorf("copy: got %+v, %v", got, err)
 	}
 	if o := h.copying; o.Mode != coordinator.CopyCustom || !o.Children || !slices.Equal(o.TaskIDs, []string{"b"}) || !o.IncludeChildren ||
-		!slices.Equal(o.ResetFields, []string{"status"}) || !o.Preview {
+		!slices.Equal(o.ResetFields, []string{"status"}) || !o.Preview || o.IdempotencyKey != "k" || !o.Execute.Demo || o.Execute.ModelKey == (modelkey.Key{}) {
 		t.Errorf("copy: got options %+v", o)
 	}
 }

@@ -1,5 +1,5 @@
 // Command docgen writes the pages that are made of the program into the directory that it is given: the references of the tree
-// document and of the metrics, and the document's JSON Schema.
+// document, of the metrics and of gRPC, and the document's JSON Schema.
 package main
 
 import (
@@ -28,7 +28,11 @@ func write(dir string) error {
 	if err != nil {
 		return err
 	}
-	for name, text := range map[string][]byte{"tree.md": []byte(treedoc.Reference()), "tree.schema.json": schema, "metrics.md": []byte(instrument.Reference())} {
+	grpc, err := grpcReference(filepath.Join(dir, "..", "proto"))
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{"grpc-reference.md": grpc, "tree.md": []byte(treedoc.Reference()), "tree.schema.json": schema, "metrics.md": []byte(instrument.Reference())} {
 		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
 			return err
 		}

@@ -74,7 +74,7 @@ SDKS := openai==3.57.0 anthropic==2.14.0
 MCP1 := @modelcontextprotocol/sdk@1.32.2
 MCP2 := @modelcontextprotocol/server@2.4.0 @modelcontextprotocol/node@2.1.2 @modelcontextprotocol/client@2.4.0 zod@4
 
-interop: ## call the protocol's first server with apflow_api_executor, the test service of models with the official SDKs, servers of the MCP SDKs with mcp_executor, and /mcp with their clients (Python and npm packages, installed in bin)
+interop: ## call the protocol's first server with apflow_api_executor, the test service of models with the official SDKs, servers of the MCP SDKs with mcp_executor, /mcp with their clients, and our gRPC with grpcurl and the clients of Connect (Python and npm packages, installed in bin)
 	@tools/need.sh go python3 nodejs npm
 	test -x $(BIN)/interop/bin/aipartnerupflow-server || { python3 -m venv $(BIN)/interop && $(BIN)/interop/bin/pip install -q $(INTEROP); }
 	TASKGROVE_INTEROP='$(CURDIR)/$(BIN)/interop/bin/aipartnerupflow-server' go test -count=1 -run Python ./executors/apflow
@@ -88,6 +88,9 @@ interop: ## call the protocol's first server with apflow_api_executor, the test 
 		test -x $$env/bin/python || { python3 -m venv $$env && $$env/bin/pip install -q "$${line#*:}"; }; done
 	cd $(BIN)/interop/mcp && mkdir -p js1 js2 && { test -d js1/node_modules || npm install --silent --no-fund --no-audit --prefix js1 $(MCP1); } && \
 		{ test -d js2/node_modules || npm install --silent --no-fund --no-audit --prefix js2 $(MCP2); }
+	mkdir -p $(BIN)/interop/grpc/connect && cp examples/connect-node/* $(BIN)/interop/grpc/connect && npm ci --silent --no-fund --no-audit --prefix $(BIN)/interop/grpc/connect
+	go build -modfile=tools/grpcurl.mod -o $(BIN)/interop/grpc/grpcurl github.com/fullstorydev/grpcurl/cmd/grpcurl
+	TASKGROVE_INTEROP_GRPC='$(CURDIR)/$(BIN)/interop/grpc' go test -count=1 -run InteropGRPC ./examples
 	TASKGROVE_INTEROP_MCP='$(CURDIR)/$(BIN)/interop/mcp' go test -count=1 -run Interop ./executors/mcp ./api/mcp
 
 cancels: ## cancel 1000 tasks and trees of real executors at random moments, and look for what is left (CANCELSFLAGS='-cancels 5000 -seed 1')

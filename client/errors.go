@@ -24,6 +24,10 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrUnavailable: the cluster can't be reached, or is too busy; try again.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrUnauthenticated: the server asks for a token, and got none or one that does not hold.
+	ErrUnauthenticated = errors.New("not authenticated")
+	// ErrDenied: the caller may not do that.
+	ErrDenied = errors.New("denied")
 )
 
 // Error is the error of a call.

@@ -12,6 +12,7 @@ import (
 // unwraps to gRPC's error.
 type serverError struct {
 	text string
+	kind error // one of the Err..., or nil
 	err  error
 }
 
@@ -19,21 +20,27 @@ func (e *serverError) Error() string { return e.text }
 
 func (e *serverError) Unwrap() error { return e.err }
 
+// Is reports whether target is the kind.
+func (e *serverError) Is(target error) bool { return e.kind != nil && target == e.kind }
+
 // answered makes it of gRPC's error.
 func answered(err error, st *status.Status) error {
 	text := plain(st.Message())
+	var kind error
 	switch st.Code() {
 	case codes.Unimplemented:
 		text = "the server does not know this call: it is older than the client, or another program"
 	case codes.Canceled:
 		text = "the call was cut off"
-	case codes.Unauthenticated, codes.PermissionDenied:
-		text = "not allowed: " + text
+	case codes.Unauthenticated:
+		kind, text = ErrUnauthenticated, "not allowed: "+text
+	case codes.PermissionDenied:
+		kind, text = ErrDenied, "not allowed: "+text
 	}
 	if text == "" {
 		text = "the server failed"
 	}
-	return &serverError{text, err}
+	return &serverError{text, kind, err}
 }
 
 var (

@@ -134,17 +134,21 @@ func (s *Server) Close() error { return s.listener.Close() }
 // no goroutine behind. Call it once.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.drain(api.ErrShutdown)
-	s.look(ctx, slog.LevelDebug)  // a process begins before it is ready
+	level, period := slog.LevelDebug, min(s.cfg.HealthPeriod, starting) // a process begins before it is ready
+	s.look(ctx, level)
 	served := make(chan error, 1) // one value, from the goroutine below
 	go func() { served <- s.grpc.Serve(netutil.LimitListener(s.listener, s.cfg.MaxConnections)) }()
-	tick := time.NewTicker(s.cfg.HealthPeriod)
+	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-served:
 			return fmt.Errorf("grpc server: %w", err)
 		case <-tick.C:
-			s.look(ctx, slog.LevelWarn)
+			if s.look(ctx, level) {
+				level = slog.LevelWarn
+				tick.Reset(s.cfg.HealthPeriod)
+			}
 			continue
 		case <-ctx.Done():
 		}
@@ -161,8 +165,11 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// starting is how often a server that was never ready looks whether it is.
+const starting = 250 * time.Millisecond
+
 // look tells the health service whether the service is ready, and the log if it is not.
-func (s *Server) look(ctx context.Context, level slog.Level) {
+func (s *Server) look(ctx context.Context, level slog.Level) (ready bool) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	status := healthpb.HealthCheckResponse_SERVING
@@ -172,4 +179,5 @@ func (s *Server) look(ctx context.Context, level slog.Level) {
 	}
 	s.health.SetServingStatus("", status)
 	s.health.SetServingStatus(pb.Taskgrove_ServiceDesc.ServiceName, status)
+	return status == healthpb.HealthCheckResponse_SERVING
 }

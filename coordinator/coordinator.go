@@ -42,6 +42,8 @@ type Coordinator struct {
 	catalogue  *catalogue
 	inputs     *inputsCache
 	modelKeys  modelkey.Keeper // by tree
+	userKeys   *modelkey.Users // that users have stored
+	circle     modelkey.Circle // of coordinators
 	submitting chan struct{}   // one slot for each submission under way
 	copying    chan struct{}   // one for each that takes a connection of its own
 	ensured    sync.Map        // pool names whose consumers were made
@@ -66,6 +68,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c := &Coordinator{
 		cfg: cfg, instance: rand.Text(), store: store, queue: conn, log: cfg.Log,
 		tokens:        workers.NewTokens(store.Secret()),
+		circle:        modelkey.NewCircle(store.Secret()),
 		instances:     newInstances(store),
 		inputs:        newInputsCache(),
 		submitting:    make(chan struct{}, readers*cfg.Submissions),
@@ -75,6 +78,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		wakeWorkers:   make(chan struct{}, 1),
 		announced:     make(chan announcement, maxAnnouncements),
 	}
+	c.userKeys = modelkey.NewUsers(c.instance)
 	store.SetKnown(cfg.Known)
 	store.SetLevels(cfg.Levels, cfg.Version)
 	c.executors = &executorIDs{store: store, known: cfg.Known, ids: map[string]bool{}, seen: map[string]time.Time{}}
@@ -126,7 +130,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
-		"model keys": c.runModelKeys, "ended model keys": c.runEndedModelKeys,
+		"model keys": c.runModelKeys, "stored model keys": c.runStoredKeys, "ended model keys": c.runEndedModelKeys,
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
 		"retention": c.runRetention, "audit": c.runAudit, "webhooks": c.webhooks.run,
 	}

@@ -43,8 +43,8 @@ func (c *Coordinator) runModelKeys(ctx context.Context) error {
 		if proto.Unmarshal(data, m) != nil {
 			return
 		}
-		key, execution, has := c.modelKeys.Get(int64(dag.Key(m.GetGrant().GetAttempt().GetTask()).Tree()))
-		if !has {
+		tree := int64(dag.Key(m.GetGrant().GetAttempt().GetTask()).Tree())
+		if _, _, has := c.modelKeys.Get(tree); !has && c.userKeys.Empty() {
 			return
 		}
 		select {
@@ -54,31 +54,48 @@ func (c *Coordinator) runModelKeys(ctx context.Context) error {
 		}
 		done.Go(func() {
 			defer func() { <-slots }()
-			if data := c.sealedKey(context.WithoutCancel(ctx), worker, m, key, execution); data != nil {
+			if data := c.sealedKeys(context.WithoutCancel(ctx), worker, m); data != nil {
 				reply(data)
 			}
 		})
 	})
 }
 
-// sealedKey is the answer to a worker that runs the attempt for which it asks; else nil.
-func (c *Coordinator) sealedKey(ctx context.Context, worker string, m *workerv1.ModelKeyRequest, key modelkey.Key, execution int32) []byte {
+// sealedKeys is the answer to a worker that runs the attempt for which it asks: the key that came with the request, then those that the owner of
+// the tree has stored; nil: there are none, or the worker may not have them.
+func (c *Coordinator) sealedKeys(ctx context.Context, worker string, m *workerv1.ModelKeyRequest) []byte {
 	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
 	if !c.tokens.Valid(k, n, m.GetGrant().GetToken()) {
 		return nil
 	}
-	switch runs, err := c.store.RunsKeyed(ctx, k, n, worker, execution); {
-	case err != nil:
-		c.log.Warn("whether a worker may have a key could not be read", "worker_id", worker, "error", err)
-		return nil
-	case !runs:
-		return nil
-	}
-	sealed, err := modelkey.Seal(key, m.PublicKey)
+	run, err := c.store.KeyedRun(ctx, k, n, worker)
 	if err != nil {
+		c.log.Warn("whether a worker may have a key could not be read", "worker_id", worker, "error", err)
+	}
+	if run == nil {
 		return nil
 	}
-	data, err := proto.Marshal(&workerv1.ModelKeyReply{Sealed: sealed})
+	keys := c.userKeys.Of(run.Owner)
+	came, execution, has := c.modelKeys.Get(int64(k.Tree()))
+	switch {
+	case has && execution == run.Execution:
+		keys = append([]modelkey.Key{came}, keys...)
+	case len(keys) == 0 || !sleep(ctx, storedWait):
+		return nil
+	}
+	reply := &workerv1.ModelKeyReply{}
+	for i, key := range keys {
+		sealed, err := modelkey.Seal(key, m.PublicKey)
+		if err != nil {
+			return nil
+		}
+		if i == 0 {
+			reply.Sealed = sealed
+		} else {
+			reply.More = append(reply.More, sealed)
+		}
+	}
+	data, err := proto.Marshal(reply)
 	if err != nil {
 		return nil
 	}

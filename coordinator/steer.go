@@ -44,7 +44,8 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	if err != nil {
 		return nil, err
 	}
-	keyed := opts.ModelKey.Given() && !opts.Demo
+	came := opts.ModelKey.Given() && !opts.Demo
+	keyed := came || !opts.Demo && c.userKeys.Has(tree.UserID)
 	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions{
 		Force: opts.Force, RerunCancelled: opts.RerunCancelled, RerunDependencies: opts.RerunDependencies, Demo: opts.Demo, Keyed: keyed,
 	}, hooks...)
@@ -69,7 +70,7 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 		return nil, &StillStoppingError{TreeID: tree.ID}
 	default:
 		out.Outcome = Started
-		if keyed { // before a worker can have it
+		if came { // before a worker can have it
 			c.modelKeys.Put(int64(k.Tree()), got.Number, opts.ModelKey)
 		}
 		c.after(ctx, got.Effects)

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,8 +62,13 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	defer done()
 	begin := time.Now()
 	keyed := opts.ModelKey.Given() && !opts.Demo
-	if opts.Demo || keyed || len(opts.Labels) > 0 {
-		tasks = marked(tasks, opts.Demo, keyed, opts.Labels)
+	stored := !opts.Demo && !opts.Hold && !c.userKeys.Empty()
+	if opts.Demo || keyed || stored || len(opts.Labels) > 0 {
+		owner := opts.UserID
+		tasks = marked(tasks, opts.Demo, func(t *dag.Task) bool {
+			owner = cmp.Or(t.UserID, owner)
+			return keyed || stored && c.userKeys.Has(owner)
+		}, opts.Labels)
 	}
 	tasks = c.checkInputs(ctx, tasks)
 	has := func(id string) bool { return c.executors.has(ctx, id) }
@@ -99,12 +105,12 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	return answer, nil
 }
 
-// marked marks tasks that are only demonstrated, or that came with the key of a model, and gives the root labels.
-func marked(tasks iter.Seq2[*dag.Task, error], demo, keyed bool, labels map[string]string) iter.Seq2[*dag.Task, error] {
+// marked marks tasks that are only demonstrated, or for which there is the key of a model, and gives the root labels.
+func marked(tasks iter.Seq2[*dag.Task, error], demo bool, keyed func(*dag.Task) bool, labels map[string]string) iter.Seq2[*dag.Task, error] {
 	return func(yield func(*dag.Task, error) bool) {
 		for t, err := range tasks {
 			if t != nil {
-				t.Demo, t.Keyed = demo, keyed
+				t.Demo, t.Keyed = demo, keyed(t)
 				withLabels(labels, t)
 			}
 			if !yield(t, err) {

@@ -221,7 +221,7 @@ var hot = map[string]explained{
 	"DeleteAgentTasks":         {args: "200"},
 	"DeleteStrayAgentTasks":    {args: "1000"},
 	// why
-	"RunsKeyed":       {args: "(295::bigint << 24) + 300, 1, 1024, 'w', 295, 1"},
+	"KeyedRun":        {args: "(295::bigint << 24) + 300, 1, 1024, 'w', 295"},
 	"EndedTrees":      {args: trees},
 	"WhyTask":         {args: "'t295-300'"},
 	"WhyDependencies": {args: "(295::bigint << 24) + 300, 20"},

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -9,14 +10,25 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// RunsKeyed reports whether a worker runs an attempt of a task, in that execution of its tree, that came with the key of a model.
-func (s *Store) RunsKeyed(ctx context.Context, k dag.Key, attempt int32, worker string, execution int32) (runs bool, err error) {
+// KeyedRun is an execution for which there is the key of a model.
+type KeyedRun struct {
+	Execution int32
+	Owner     string // of its tree; empty: nobody
+}
+
+// KeyedRun is the execution in which a worker runs an attempt of a task, if there is a key for it; nil: the worker does not, or there is none.
+func (s *Store) KeyedRun(ctx context.Context, k dag.Key, attempt int32, worker string) (*KeyedRun, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	if err := s.pool.QueryRow(ctx, sql("RunsKeyed"), k, attempt, dag.FlagKeyed, worker, k.Tree(), execution).Scan(&runs); err != nil {
-		return false, fmt.Errorf("look who runs task %d: %w", k, err)
+	run := &KeyedRun{}
+	err := s.pool.QueryRow(ctx, sql("KeyedRun"), k, attempt, dag.FlagKeyed, worker, k.Tree()).Scan(&run.Execution, &run.Owner)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
 	}
-	return runs, nil
+	if err != nil {
+		return nil, fmt.Errorf("look who runs task %d: %w", k, err)
+	}
+	return run, nil
 }
 
 // EndedTrees are those of which nothing is unfinished, or that are not there.

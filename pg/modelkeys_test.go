@@ -12,8 +12,8 @@ func TestKeysAreNeededUntilTheTreeEnds(t *testing.T) {
 	t.Parallel()
 	h := newTwoStores(t, 1)
 	one, two := h.begin("one"), h.begin("two")
-	if runs, err := h.s.RunsKeyed(t.Context(), one.Key, 1, "w", 1); err != nil || runs {
-		t.Errorf("a tree without a key: got %v, %v", runs, err)
+	if run, err := h.s.KeyedRun(t.Context(), one.Key, 1, "w"); err != nil || run != nil {
+		t.Errorf("a tree without a key: got %v, %v", run, err)
 	}
 	if done, _, err := h.s.Cancel(t.Context(), []dag.Key{one.Key.Tree().Key(0), one.Key.Tree().Key(1)}, "enough", nil); err != nil || len(done) == 0 {
 		t.Fatal(done, err)

@@ -25,14 +25,14 @@ const (
 type heldKey struct {
 	mu    sync.Mutex
 	asked bool // and answered: with the key, or with why there is none
-	key   modelkey.Key
+	keys  []modelkey.Key
 	why   error
 }
 
 // forget lets go of the key when the attempt has ended.
 func (h *heldKey) forget() {
 	if h.mu.TryLock() { // else it is being asked for, in vain
-		h.key, h.asked, h.why = modelkey.Key{}, true, errKeyGone
+		h.keys, h.asked, h.why = nil, true, errKeyGone
 		h.mu.Unlock()
 	}
 }
@@ -49,29 +49,34 @@ func (w *Worker) modelKey(ctx context.Context, a *attempt, provider string) (str
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.asked {
-		key, err := w.askKey(ctx, a)
+		keys, err := w.askKeys(ctx, a)
 		if ctx.Err() != nil {
 			return "", context.Cause(ctx)
 		}
 		if err != nil && !executors.IsPermanent(err) {
 			return "", err
 		}
-		h.asked, h.key, h.why = true, key, err
-		if key.Given() {
+		h.asked, h.keys, h.why = true, keys, err
+		for _, key := range keys {
 			a.out.hide(key.Secrets()...)
 		}
 	}
 	if h.why != nil {
 		return "", h.why
 	}
-	return h.key.For(provider), nil
+	for _, key := range h.keys {
+		if secret := key.For(provider); secret != "" {
+			return secret, nil
+		}
+	}
+	return "", nil
 }
 
-// askKey asks all coordinators, until one answers or the time is up.
-func (w *Worker) askKey(ctx context.Context, a *attempt) (modelkey.Key, error) {
+// askKeys asks all coordinators, until one answers or the time is up.
+func (w *Worker) askKeys(ctx context.Context, a *attempt) ([]modelkey.Key, error) {
 	opener, err := modelkey.NewOpener()
 	if err != nil {
-		return modelkey.Key{}, err
+		return nil, err
 	}
 	request := &workerv1.ModelKeyRequest{Version: workerv1.Version, Grant: a.grant(), PublicKey: opener.Public()}
 	heard := false // somebody listened, and nobody answered
@@ -79,8 +84,8 @@ func (w *Worker) askKey(ctx context.Context, a *attempt) (modelkey.Key, error) {
 		reply := &workerv1.ModelKeyReply{}
 		switch err := w.requestWithin(ctx, keyAnswer, queue.ModelKey, request, reply); {
 		case err == nil:
-			if key, err := opener.Open(reply.Sealed); err == nil && key.Given() {
-				return key, nil
+			if keys := opened(opener, reply); len(keys) > 0 {
+				return keys, nil
 			}
 		case errors.Is(err, context.DeadlineExceeded) && w.conn.Connected():
 			heard = true
@@ -88,11 +93,24 @@ func (w *Worker) askKey(ctx context.Context, a *attempt) (modelkey.Key, error) {
 	}
 	switch {
 	case !heard:
-		return modelkey.Key{}, errKeyNoReply
+		return nil, errKeyNoReply
 	case slices.ContainsFunc(w.conn.Refused(), func(what string) bool { return strings.Contains(what, string(queue.ModelKey)) }):
-		return modelkey.Key{}, errKeyRefused
+		return nil, errKeyRefused
 	}
-	return modelkey.Key{}, errKeyGone
+	return nil, errKeyGone
+}
+
+// mostKeys is how many keys an answer may have.
+const mostKeys = 64
+
+// opened are the keys of an answer, in their order.
+func opened(opener *modelkey.Opener, reply *workerv1.ModelKeyReply) (keys []modelkey.Key) {
+	for _, sealed := range append([][]byte{reply.Sealed}, reply.More[:min(len(reply.More), mostKeys)]...) {
+		if key, err := opener.Open(sealed); err == nil && key.Given() {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func pause(ctx context.Context, d time.Duration) {

@@ -2572,6 +2572,7 @@ func (x *ModelKeyRequest) GetPublicKey() []byte {
 type ModelKeyReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sealed        []byte                 `protobuf:"bytes,1,opt,name=sealed,proto3" json:"sealed,omitempty"` // the key, with its provider before a colon if it has one: an anonymous box of NaCl for the public key
+	More          [][]byte               `protobuf:"bytes,2,rep,name=more,proto3" json:"more,omitempty"`     // further ones, which count where those before them are for other providers
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2609,6 +2610,13 @@ func (*ModelKeyReply) Descriptor() ([]byte, []int) {
 func (x *ModelKeyReply) GetSealed() []byte {
 	if x != nil {
 		return x.Sealed
+	}
+	return nil
+}
+
+func (x *ModelKeyReply) GetMore() [][]byte {
+	if x != nil {
+		return x.More
 	}
 	return nil
 }
@@ -3218,9 +3226,10 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x1d\n" +
 	"\n" +
-	"public_key\x18\x03 \x01(\fR\tpublicKey\"'\n" +
+	"public_key\x18\x03 \x01(\fR\tpublicKey\";\n" +
 	"\rModelKeyReply\x12\x16\n" +
-	"\x06sealed\x18\x01 \x01(\fR\x06sealed\"\x8a\x01\n" +
+	"\x06sealed\x18\x01 \x01(\fR\x06sealed\x12\x12\n" +
+	"\x04more\x18\x02 \x03(\fR\x04more\"\x8a\x01\n" +
 	"\x10CatalogueRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x14\n" +

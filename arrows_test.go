@@ -67,6 +67,7 @@ var arrows = []arrow{
 	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "executors/secrets", "proto/...", "internal/conceal", "internal/config", "internal/failpoint", "internal/instrument", "internal/ledger", "internal/modelkey", "internal/rawjson", "internal/workerfile"}, nil,
 		"a worker has no database, and no rules but those that dag says; it checks inputs and reads its own settings, so that a custom worker needs no other package"},
 	{"coordinator", []string{"dag/...", "pg", "queue", "proto/...", "internal/addresses", "internal/failpoint", "internal/instrument", "internal/modelkey", "internal/rawjson", "internal/sealed", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
+	{"api/openapi/docgen", []string{".", "api/jsonrpc"}, nil, "the document is made of the table of methods, before the build"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/modelkey", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
 	{"node/docgen", []string{"node", "dag/treedoc", "internal/instrument"}, nil, "the manual of documents and metrics is made of what reads and makes them"},

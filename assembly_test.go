@@ -23,7 +23,7 @@ var assembly = []struct {
 	{"api/grpcserver.Listen", []string{"node", "api/grpcserver_test", "client_test", "cmd/taskgrove_test"}},
 	{"api/grpcserver.NewWeb", []string{"node", "api/grpcserver_test"}},
 	{"api/httpserver.Listen", []string{"node", "api/httpserver_test", "api/grpcserver_test"}},
-	{"api/jsonrpc.New", []string{"node", "api/mcp", "api/jsonrpc_test"}},
+	{"api/jsonrpc.New", []string{"node", "api/mcp", "api/openapi_test", "api/jsonrpc_test"}},
 	{"api/mcp.New", []string{"node", "api/mcp_test", "api/mcp/stdio_test"}},
 	{"pg.Open", []string{"node", "coordinator_test", "tests/faults_test"}},
 	{"queue.Connect", []string{"node", "worker", "queue/natsserver", "queue_test", "worker_test", "examples/custom-executor_test", "tests/hostile", "tests/hostile_test"}},

@@ -9,6 +9,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/api/mcp"
+	"github.com/taskgrove/taskgrove/api/openapi"
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
@@ -42,6 +43,10 @@ func mounts(access *coordinator.Access, parts coordinatorParts, tools *mcp.Handl
 	}
 	for _, path := range a2a.CardPaths {
 		all = append(all, mount{path: path, handler: agent, public: true})
+	}
+	reference := openapi.New()
+	for _, path := range openapi.Paths {
+		all = append(all, mount{path: path, handler: reference, public: true})
 	}
 	all = append(all, mount{path: mcp.Path, handler: tools}, mount{path: grpcserver.WebPath, handler: grpcserver.NewWeb(access, parts.grpc)})
 	return slices.DeleteFunc(all, func(m mount) bool { return !parts.routes.serves(m.path) })

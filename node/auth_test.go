@@ -59,7 +59,8 @@ func serveGuarded(t *testing.T) *guardedSite {
 	if s.http, s.grpc, err = p.serveSurfaces(ctx, access, parts); err != nil {
 		t.Fatal(err)
 	}
-	s.table = mounts(access, parts, nil)
+	tasks, agent := protocols(access, parts)
+	s.table = mounts(access, parts, tasks, agent, nil)
 	return s
 }
 

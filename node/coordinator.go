@@ -72,15 +72,18 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 
 // serveSurfaces serves all surfaces of a coordinator, and answers where; empty: nowhere.
 func (p *Process) serveSurfaces(ctx context.Context, access *coordinator.Access, parts coordinatorParts) (http, grpc string, err error) {
+	tasks, agent := protocols(access, parts)
 	if parts.grpc.Addr != "" {
+		parts.grpc.Others = append(parts.grpc.Others, agent.Register)
 		if grpc, err = p.serveGRPC(ctx, access, parts.grpc); err != nil {
 			return "", "", fmt.Errorf("%sGRPC_ADDR: %w", config.Prefix, err)
 		}
+		agent.NameGRPC(grpc)
 	}
 	if parts.http.Addr != "" {
 		tools := mcp.New(access, parts.mcp)
 		p.OnStop("sessions of MCP", tools.Close)
-		all := mounted(mounts(access, parts, tools))
+		all := mounted(mounts(access, parts, tasks, agent, tools))
 		parts.http.Public = all.public
 		if http, err = p.serveHTTP(ctx, all, parts.http); err != nil {
 			return "", "", fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)

@@ -78,7 +78,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		mcp: mcp.Config{
 			Version: Version(), Known: known, Limits: limits, MaxSessions: sessions, SessionIdle: cfg.MCPSessionIdle, AnswerBytes: int(cfg.MCPAnswerBytes), Log: log,
 		},
-		a2a: a2a.Config{Version: Version(), BaseURL: string(cfg.BaseURL), GRPC: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
+		a2a: a2a.Config{Version: Version(), BaseURL: string(cfg.BaseURL), Known: known, Limits: limits, Log: log},
 	}
 }
 

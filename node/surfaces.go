@@ -31,13 +31,17 @@ func (r routes) serves(path string) bool {
 	return (r.system || !system) && (r.docs || !docs)
 }
 
-// mounts are all that a coordinator serves over HTTP beside health, readiness and metrics: each surface below its own paths.
-func mounts(access *coordinator.Access, parts coordinatorParts, tools *mcp.Handler) (all []mount) {
+// protocols are the surfaces that others stand on.
+func protocols(access *coordinator.Access, parts coordinatorParts) (*jsonrpc.Handler, *a2a.Handler) {
 	tasks := jsonrpc.New(access, parts.jsonrpc)
+	return tasks, a2a.New(access, tasks, parts.a2a)
+}
+
+// mounts are all that a coordinator serves over HTTP beside health, readiness and metrics: each surface below its own paths.
+func mounts(access *coordinator.Access, parts coordinatorParts, tasks *jsonrpc.Handler, agent *a2a.Handler, tools *mcp.Handler) (all []mount) {
 	for _, path := range jsonrpc.Paths {
 		all = append(all, mount{path: path, handler: tasks})
 	}
-	agent := a2a.New(access, tasks, parts.a2a)
 	for _, path := range a2a.Paths {
 		all = append(all, mount{path: path, handler: agent})
 	}

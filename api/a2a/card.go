@@ -58,14 +58,11 @@ func isSkill(id string) bool {
 // protocol has it.
 var CardPaths = []string{"/.well-known/agent-card.json", "/.well-known/agent.json", "/.well-known/agent-card"}
 
-// The paths of the REST binding, one for each version.
-const (
-	rest1  = "/a2a/v1"
-	rest03 = "/a2a/v0.3"
-)
+// rest1 is the path of the REST binding. Version 0.3 has none here: the library's changes the names within the tasks that a message holds.
+const rest1 = "/a2a/v1"
 
 // cardFor is the agent's card: one document that clients of both versions read. host is how a client calls this server.
-func (cfg Config) cardFor(host string) ([]byte, error) {
+func (cfg Config) cardFor(host, grpc string) ([]byte, error) {
 	const legacy = a2av0.Version
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = "http://" + host
@@ -74,9 +71,8 @@ func (cfg Config) cardFor(host string) ([]byte, error) {
 		{URL: cfg.BaseURL, ProtocolBinding: a2a.TransportProtocolJSONRPC, ProtocolVersion: a2a.Version},
 		{URL: cfg.BaseURL + rest1, ProtocolBinding: a2a.TransportProtocolHTTPJSON, ProtocolVersion: a2a.Version},
 		{URL: cfg.BaseURL, ProtocolBinding: a2a.TransportProtocolJSONRPC, ProtocolVersion: legacy},
-		{URL: cfg.BaseURL + rest03, ProtocolBinding: a2a.TransportProtocolHTTPJSON, ProtocolVersion: legacy},
 	}
-	if grpc := cfg.grpcFor(cfg.BaseURL); grpc != "" {
+	if grpc = reached(grpc, cfg.BaseURL); grpc != "" {
 		faces = append(faces,
 			&a2a.AgentInterface{URL: grpc, ProtocolBinding: a2a.TransportProtocolGRPC, ProtocolVersion: a2a.Version},
 			&a2a.AgentInterface{URL: grpc, ProtocolBinding: a2a.TransportProtocolGRPC, ProtocolVersion: legacy})
@@ -84,7 +80,7 @@ func (cfg Config) cardFor(host string) ([]byte, error) {
 	card, err := a2av0.NewStaticAgentCardProducer(&a2a.AgentCard{
 		Name: "taskgrove", Description: "Runs trees of tasks on a cluster of workers.", Version: cfg.Version,
 		DefaultInputModes: []string{"data"}, DefaultOutputModes: []string{"data"},
-		Capabilities:        a2a.AgentCapabilities{Streaming: true, PushNotifications: true},
+		Capabilities:        a2a.AgentCapabilities{Streaming: true, PushNotifications: cfg.Push},
 		SupportedInterfaces: faces, Skills: skills,
 	}).(interface {
 		CardJSON(context.Context) ([]byte, error)
@@ -98,9 +94,12 @@ func (cfg Config) cardFor(host string) ([]byte, error) {
 	return card, nil
 }
 
-// grpcFor is where gRPC is reached; a listener on all addresses is, under the base's host.
-func (cfg Config) grpcFor(base string) string {
-	host, port, err := net.SplitHostPort(cfg.GRPC)
+// NameGRPC has the card name the address where gRPC is served. Call it before anything is served over HTTP.
+func (h *Handler) NameGRPC(addr string) { h.grpc = addr }
+
+// reached is where a listener is reached; one on all addresses is, under the base's host.
+func reached(listener, base string) string {
+	host, port, err := net.SplitHostPort(listener)
 	if err != nil {
 		return ""
 	}
@@ -115,7 +114,7 @@ func (cfg Config) grpcFor(base string) string {
 
 // serveCard answers with the card, which is public.
 func (h *Handler) serveCard(w http.ResponseWriter, r *http.Request) {
-	card, err := h.cfg.cardFor(r.Host)
+	card, err := h.cfg.cardFor(r.Host, h.grpc)
 	if err != nil {
 		panic(err) // the card is ours
 	}

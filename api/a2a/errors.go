@@ -49,6 +49,8 @@ func fault(code int, format string, args ...any) error {
 	return &rpcError{code: code, text: fmt.Sprintf(format, args...)}
 }
 
+var errNoCard = fault(codeNoCard, "there is no extended card: the public one is whole")
+
 // invalid is the fault of what a client sent, before anything has run (spec 6.4).
 func invalid(format string, args ...any) error { return fault(codeParams, format, args...) }
 

@@ -20,6 +20,7 @@ type Handler struct {
 	access  *coordinator.Access
 	tasks   *jsonrpc.Handler // answers the methods of the task-tree protocol
 	cfg     Config
+	grpc    string       // where it is served; empty: nowhere
 	streams atomic.Int64 // open ones
 	mux     *http.ServeMux
 	calls   map[string]method
@@ -30,6 +31,7 @@ func New(access *coordinator.Access, tasks *jsonrpc.Handler, cfg Config) *Handle
 	h := &Handler{access: access, tasks: tasks, cfg: cfg.withDefaults(), mux: http.NewServeMux()}
 	h.calls = h.methods()
 	h.mux.HandleFunc("POST /{$}", h.serveRPC)
+	h.mux.Handle(rest1+"/", h.rest())
 	for _, path := range CardPaths {
 		h.mux.HandleFunc("GET "+path, h.serveCard)
 	}
@@ -37,7 +39,7 @@ func New(access *coordinator.Access, tasks *jsonrpc.Handler, cfg Config) *Handle
 }
 
 // Paths are the patterns of [http.ServeMux] below which a [Handler] answers, beside [CardPaths], which are public.
-var Paths = []string{"/{$}"}
+var Paths = []string{"/{$}", rest1 + "/"}
 
 // ServeHTTP answers; 405 or 404 for all else.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
@@ -80,8 +82,13 @@ func (h *Handler) methods() map[string]method {
 	add("CancelTask", "tasks/cancel", method{answer: h.rpcCancel})
 	add("SubscribeToTask", "tasks/resubscribe", method{stream: h.rpcSubscribe})
 	add("GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", method{answer: func(context.Context, *exchange, json.RawMessage) (any, error) {
-		return nil, fault(codeNoCard, "there is no extended card: the public one is whole")
+		return nil, errNoCard
 	}})
+	push := "TaskPushNotificationConfig"
+	add("Create"+push, "tasks/pushNotificationConfig/set", method{answer: h.rpcPush(h.rpcPushSet)})
+	add("Get"+push, "tasks/pushNotificationConfig/get", method{answer: h.rpcPush(h.rpcPushGet)})
+	add("List"+push+"s", "tasks/pushNotificationConfig/list", method{answer: h.rpcPush(h.rpcPushList)})
+	add("Delete"+push, "tasks/pushNotificationConfig/delete", method{answer: h.rpcPush(h.rpcPushDelete)})
 	return calls
 }
 

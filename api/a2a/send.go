@@ -129,6 +129,14 @@ func (h *Handler) begin(ctx context.Context, x *exchange, s *sending) (*coordina
 	if err != nil {
 		return nil, err
 	}
+	if s.push != nil { // before anything is stored
+		if err := h.pushes(); err != nil {
+			return nil, err
+		}
+		if _, _, err := pushConfigOf(s.push); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, h.cfg.RequestTimeout)
 	defer cancel()
 	known, err := h.store(ctx, x, e)
@@ -142,6 +150,11 @@ func (h *Handler) begin(ctx context.Context, x *exchange, s *sending) (*coordina
 	if err := h.start(ctx, x, e); err != nil {
 		x.forget(ctx, task.ID)
 		return nil, err
+	}
+	if s.push != nil {
+		if _, err := h.attach(ctx, x, task, s.push); err != nil {
+			return nil, err
+		}
 	}
 	return task, nil
 }

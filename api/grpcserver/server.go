@@ -29,12 +29,13 @@ import (
 
 // Config says where to listen and what clients may do. Addr or Listener is required; all else has defaults.
 type Config struct {
-	Addr     string       // host:port; port 0 takes a free one, see [Server.Addr]
-	Listener net.Listener // instead of Addr; the server closes it
-	TLS      *tls.Config  // nil: plain text
-	Log      *slog.Logger // default: slog.Default()
-	Known    dag.Known    // the executors that a task's choice is made from (spec 1.3)
-	Limits   dag.Limits   // of trees; bound the memory that reading one takes
+	Addr     string               // host:port; port 0 takes a free one, see [Server.Addr]
+	Listener net.Listener         // instead of Addr; the server closes it
+	TLS      *tls.Config          // nil: plain text
+	Log      *slog.Logger         // default: slog.Default()
+	Others   []func(*grpc.Server) // register services of other surfaces, under the same bounds
+	Known    dag.Known            // the executors that a task's choice is made from (spec 1.3)
+	Limits   dag.Limits           // of trees; bound the memory that reading one takes
 
 	Identify api.Identify // tells who a call's token is of; nil: nobody is asked who it is
 
@@ -119,6 +120,9 @@ func Listen(access *coordinator.Access, cfg Config) (*Server, error) {
 	}
 	s.grpc = grpc.NewServer(options...)
 	pb.RegisterTaskgroveServer(s.grpc, newHandler(access, cfg, coordinator.SurfaceGRPC, s.draining))
+	for _, register := range cfg.Others {
+		register(s.grpc)
+	}
 	healthpb.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
 	return s, nil

@@ -64,6 +64,7 @@ type target struct {
 	view    webhookView
 	url     string
 	headers map[string]string
+	own     string   // its own secret; empty: none
 	secrets [][]byte // that sign; none: it is not signed
 }
 
@@ -309,7 +310,7 @@ func (d *deliverer) open(w *pg.Webhook) (*target, error) {
 		if err != nil {
 			return nil, err
 		}
-		t.secrets = [][]byte{key}
+		t.own, t.secrets = s.Secret, [][]byte{key}
 	}
 	return t, nil
 }

@@ -86,7 +86,7 @@ func queueDeletion(b *pgx.Batch, from, to dag.Key) {
 
 // queueTreeDeletion deletes what is kept of a tree beside its tasks.
 func queueTreeDeletion(b *pgx.Batch, t dag.TreeKey) {
-	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteAgentTasks", "DeleteTree"} {
+	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteAgentTasks", "DeleteTreeWebhooks", "DeleteTree"} {
 		b.Queue(sql(statement), t)
 	}
 }
@@ -108,6 +108,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteStrayLabels"), strayRows)
 	b.Queue(sql("DeleteStrayAgentTasks"), strayRows)
 	b.Queue(sql("DeleteStrayCopied"), strayRows)
+	b.Queue(sql("DeleteStrayWebhooks"), strayRows)
 	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
 	b.Queue(sql("ForgetDescriptions"), ExecutorMemory)
 	return s.pool.Send(ctx, b)

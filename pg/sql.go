@@ -106,6 +106,8 @@ var words = func() map[string]string {
 
 		"webhook_begins": list(webhookBegins),
 		"webhook_ends":   list(webhookEnds),
+		"webhook_wait_s": list(int(webhookWait.Seconds())),
+		"delivery_done":  list(DeliveryDone),
 		"end_completed":  list(EndCompleted),
 		"end_failed":     list(EndFailed),
 		"end_cancelled":  list(EndCancelled),

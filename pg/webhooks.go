@@ -68,6 +68,7 @@ type Webhook struct {
 	FailingFrom *time.Time // nil: the last delivery did not fail
 	Reason      string     // why it is not active
 	Waiting     int        // cursors; set by lists
+	TreeID      string     // set by lists
 }
 
 // WebhookCursor is how far a webhook has come in a tree, held by who took it.
@@ -80,6 +81,9 @@ type WebhookCursor struct {
 	wanted   int32
 	holder   int64
 }
+
+// webhookWait is how long a tree is kept beyond its time because its webhooks have more to tell.
+const webhookWait = 5 * 24 * time.Hour
 
 // ErrTaken: the name is another's.
 var ErrTaken = errors.New("the name is taken")

@@ -48,8 +48,10 @@ delete from followup where kind = :followup_cancel and task = any(array(
     select root from tree where tree.key = u.key and (cancelled_at is null or unfinished = 0 and held = 0 and blocked = 0) offset 0) t))
 
 -- name: FinishedTrees
--- Trees that ended before $1 seconds ago and have no open attempt.
+-- Trees that ended before $1 seconds ago and have no open attempt. One whose webhooks have more to tell stays up to :webhook_wait_s seconds longer.
 select key from tree where finished_at < now() - $1 * interval '1 second' and running = 0 and unfinished = 0 and held = 0
+  and not (hooked and finished_at > now() - ($1 + :webhook_wait_s) * interval '1 second'
+    and exists (select from webhook_cursor c where c.tree = tree.key and c.sequence < tree.sequence))
 order by finished_at limit $2
 
 -- name: FinishedTree

@@ -30,6 +30,59 @@ select w.tree, w.key, t.sequence, $6 from w join t on t.key = w.tree
 insert into webhook (id, name, events, config, sealed, host) values ($1, $2, $3, $4::json, $5, $6)
 returning pg_current_xact_id()::text::bigint
 
+-- name: UpdateWebhook
+-- Changes one of the cluster; its cursors go to the new host.
+with w as (
+  update webhook set name = $2, events = $3, config = $4::json, sealed = $5, host = $6, active = $7, reason = case when $7 then null else $8 end,
+    failing_from = case when active = $7 then failing_from end
+  where id = $1 and tree is null returning key, active
+), gone as (
+  delete from webhook_cursor where webhook in (select key from w where not active)
+)
+update webhook_cursor set host = $6 where webhook in (select key from w where active) and host <> $6
+
+-- name: Webhooks
+-- Those of the cluster ($1 null) or of a tree, after a key; or the one with the id $4.
+select w.key, w.id, coalesce(w.tree, 0), coalesce(w.name, ''), w.events, w.active, w.config, w.sealed, w.host, w.created_at, w.failing_from, coalesce(w.reason, ''),
+  coalesce((select root_id from tree where tree.key = w.tree), ''), (select count(*) from webhook_cursor c where c.webhook = w.key)
+from webhook w
+where case when $4::text is not null then w.id = $4 else w.tree is not distinct from $1::bigint and w.key > $2 end
+order by w.key limit $3
+
+-- name: DeleteWebhook
+with w as (delete from webhook where id = $1 returning key),
+  c as (delete from webhook_cursor where webhook in (select key from w)),
+  d as (delete from webhook_delivery where webhook in (select key from w))
+select count(*) from w
+
+-- name: DeliveriesOf
+-- Of a webhook, newest first, before a key. $3: only those that were not delivered.
+select d.key, d.webhook, coalesce(d.tree, 0), coalesce(t.root_id, ''), d.sequence, d.event, d.outcome, d.attempts, d.status, d.latency_us, coalesce(d.error, ''), d.at
+from webhook_delivery d left join lateral (select root_id from tree where tree.key = d.tree offset 0) t on true
+where d.webhook = $1 and d.key < $2 and (not $3::boolean or d.outcome <> :delivery_done) order by d.key desc limit $4
+
+-- name: DeliveryByKey
+select d.key, d.webhook, coalesce(d.tree, 0), coalesce(t.root_id, ''), d.sequence, d.event, d.outcome, d.attempts, d.status, d.latency_us, coalesce(d.error, ''), d.at,
+  (select id from webhook where key = d.webhook)
+from webhook_delivery d left join lateral (select root_id from tree where tree.key = d.tree offset 0) t on true
+where d.key = $1
+
+-- name: DeleteStrayWebhooks
+-- What is left of webhooks of trees that coordinators of a version before deleted, among the first $1; and of webhooks that are gone.
+with w as (delete from webhook where key in (
+    select key from (select key, tree from webhook where tree is not null order by key limit $1) f where not exists (select from tree where tree.key = f.tree)) returning key, tree),
+  c as (delete from webhook_cursor where (tree, webhook) in (
+    select f.tree, f.webhook from (select tree, webhook from webhook_cursor order by tree, webhook limit $1) f
+    where not exists (select from tree where tree.key = f.tree) or not exists (select from webhook where webhook.key = f.webhook))),
+  e as (delete from webhook_end where (tree, sequence) in (
+    select f.tree, f.sequence from (select tree, sequence from webhook_end order by tree, sequence limit $1) f where not exists (select from tree where tree.key = f.tree)))
+delete from webhook_delivery where webhook in (select key from w)
+
+-- name: AuditWebhooks
+-- Cursors that were due long ago ($1 seconds), or whose tree or webhook is gone, at most $2.
+select 'webhook_stuck' as kind, tree, 0::bigint as task, format('webhook %s of tree %s was due at %s', webhook, tree, due) as text
+from webhook_cursor where due < now() - $1::double precision * interval '1 second' order by due limit $2
+
 -- name: OpenBefore
 -- Whether a transaction with an id up to $1 is still open.
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint <= $1::bigint

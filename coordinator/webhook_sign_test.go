@@ -1,0 +1,109 @@
+package coordinator
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// TestSignaturesAreThoseOfStandardWebhooks has the example that the libraries of Standard Webhooks test themselves with.
+func TestSignaturesAreThoseOfStandardWebhooks(t *testing.T) {
+	t.Parallel()
+	key, err := signingKey("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+	if got := signatures([][]byte{key}, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`)); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got := signatures([][]byte{key, key}, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(`{"test": 2432232314}`)); got != want+" "+want {
+		t.Errorf("with two secrets: got %s", got)
+	}
+}
+
+func TestWhereWebhooksMayGo(t *testing.T) {
+	t.Parallel()
+	allow, err := parseAllow([]string{"10.1.0.0/16", "192.0.2.7:8080", "inside.example", "*.corp.example:443", "[fd00::1]:80", "::1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		host, to string
+		ok       bool
+	}{
+		{"a.example:443", "93.184.216.34:443", true},
+		{"a.example:443", "10.1.2.3:443", true},
+		{"a.example:443", "10.2.2.3:443", false},
+		{"192.0.2.7:8080", "192.0.2.7:8080", true},
+		{"a.example:443", "127.0.0.1:443", false},
+		{"a.example:443", "[::ffff:127.0.0.1]:443", false},
+		{"a.example:443", "[64:ff9b::a9fe:a9fe]:443", false},
+		{"inside.example:9000", "192.168.0.1:9000", true},
+		{"inside.example:9000", "169.254.169.254:9000", false},
+		{"x.corp.example:443", "10.9.9.9:443", true},
+		{"x.corp.example:80", "10.9.9.9:80", false},
+		{"corp.example:443", "10.9.9.9:443", false},
+		{"evilcorp.example:443", "10.9.9.9:443", false},
+		{"[fd00::1]:80", "[fd00::1]:80", true},
+		{"[fd00::1]:81", "[fd00::1]:81", false},
+		{"h:1", "[::1]:1", true},
+	} {
+		if err := allow.check(row.host, netip.MustParseAddrPort(row.to)); (err == nil) != row.ok {
+			t.Errorf("%s at %s: got %v, want allowed: %v", row.host, row.to, err, row.ok)
+		}
+	}
+	for _, bad := range []string{"h:x", "a b", "http://h", "*", "a.*.b", "h:0", "10.0.0.0/99"} {
+		if _, err := parseAllow([]string{bad}); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+func TestSecretsAreNotedAndNotShown(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"https://h/a/b":                                       "https://h/a/b",
+		"https://h/a?x=1":                                     "https://h/a?x=1",
+		"https://h/a?api_key=1":                               "https://h/a?…",
+		"https://h/a?x=0123456789012345678901":                "https://h/a?…",
+		"https://h/in/0123456789abcdef01234567":               "https://h/in/…",
+		"https://hooks.slack.com/services/T0/B0/x":            "https://hooks.slack.com/…",
+		"https://prod-1.westus.logic.azure.com/workflows/1?a": "https://prod-1.westus.logic.azure.com/…",
+	} {
+		if got := shownURL(text); got != want {
+			t.Errorf("%s is shown as %s, want %s", text, got, want)
+		}
+	}
+	plain := newDeliverer(WebhookConfig{}, "", nil, nil, nil)
+	for field, w := range map[string]Webhook{
+		"":                      {URL: "https://h/a", Headers: map[string]string{"X-Env": "prod"}},
+		"url":                   {URL: "https://hooks.slack.com/services/T0/B0/x"},
+		"secret":                {URL: "https://h", Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+		"headers.Authorization": {URL: "https://h", Headers: map[string]string{"Authorization": "x"}},
+		"headers.X":             {URL: "https://h", Headers: map[string]string{"X": "Bearer canary"}},
+	} {
+		_, err := plain.storable(w, webhookView{})
+		if field == "" {
+			if err != nil {
+				t.Errorf("%+v: %v", w, err)
+			}
+			continue
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), "webhook."+field+": looks secret") || !strings.Contains(err.Error(), "TASKGROVE_SEAL_KEY") {
+			t.Errorf("%s: got %v", field, err)
+		}
+	}
+	sealing := newDeliverer(WebhookConfig{SealKeys: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}, "", nil, nil, nil)
+	w := Webhook{URL: "https://h/canary-0123456789abcdef", Headers: map[string]string{"X": "canary"}, Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+	stored, err := sealing.storable(w, webhookView{})
+	if err != nil || strings.Contains(string(stored.Config)+string(stored.Sealed), "canary") || strings.Contains(string(stored.Config), "MfKQ") {
+		t.Fatalf("it is stored as %s, %v", stored.Config, err)
+	}
+	if got, err := sealing.open(stored); err != nil || got.url != w.URL || got.headers["X"] != "canary" || len(got.secrets) != 1 {
+		t.Errorf("opened it is %+v, %v", got, err)
+	}
+	if _, err := plain.open(stored); err == nil {
+		t.Error("it was opened without a key")
+	}
+}

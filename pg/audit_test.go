@@ -19,7 +19,7 @@ func TestAuditReadsByIndex(t *testing.T) {
 	trees, first, end := []dag.TreeKey{1}, []dag.Key{1 << 24}, []dag.Key{2 << 24}
 	args := map[string][]any{"AuditOpenTrees": {0, 0, 10}, "AuditAllTrees": {0, 0, 10}, "AuditOneTree": {1, 0, 10},
 		"AuditTaskWorkers": {first, end, 60, 10}, "AuditGaps": {trees, trees, 10}, "AuditEvents": {trees},
-		"AuditAnyTimers": {0, 1, 60, 10}, "AuditAnyPublished": {0, 1, 60, 10}, "AuditFollowups": {10}, "AuditNames": {trees, first}}
+		"AuditAnyTimers": {0, 1, 60, 10}, "AuditAnyPublished": {0, 1, 60, 10}, "AuditFollowups": {10}, "AuditWebhooks": {60.0, 10}, "AuditNames": {trees, first}}
 	whole := []string{"ready", "published", "followup"}
 	for name := range statements {
 		if !strings.HasPrefix(name, "Audit") || name == "AuditTurn" || name == "AuditWorkers" || name == "AuditLevels" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -121,6 +122,7 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 		"config.llm_key.get":    h.keyGet,
 		"config.llm_key.delete": h.keyDelete,
 	}
+	maps.Copy(answers, h.webhookAnswers())
 	h.tasks, h.system = map[string]method{}, map[string]method{}
 	for _, m := range Methods() {
 		if m.Path == "/system" {

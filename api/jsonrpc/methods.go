@@ -22,7 +22,7 @@ type Method struct {
 
 // Methods are all methods, in the order of the reference page.
 func Methods() []Method {
-	return []Method{
+	return append([]Method{
 		{Name: "tasks.create", Path: "/tasks", Params: createParams{}, Result: node{}, Errors: treeErrors,
 			Summary: "Stores a tree, given as an array of tasks, one task, or an object with `tasks`, and starts nothing. One task whose `parent_id` is stored goes below that."},
 		{Name: "tasks.execute", Path: "/tasks", Params: executeParams{}, Result: started{}, Errors: append([]string{
@@ -64,7 +64,7 @@ func Methods() []Method {
 		{Name: "executors.list", Path: "/system", Ours: true, Params: executorsParams{}, Result: map[string]any{}, Summary: "Lists the executors of the cluster."},
 		{Name: "executors.get", Path: "/system", Ours: true, Params: executorParams{}, Result: map[string]any{}, Summary: "Describes an executor, with its schemas."},
 		{Name: "usage.list", Path: "/system", Ours: true, Params: usageParams{}, Result: map[string]any{}, Summary: "Sums up usage and cost of models by day, user, tree or model."},
-	}
+	}, webhookMethods()...)
 }
 
 // treeErrors are those of a tree that can't be accepted (spec 2.1, 2.2).

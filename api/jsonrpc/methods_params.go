@@ -40,7 +40,7 @@ type webhookParams struct {
 	URL        string            `json:"url" required:"true" description:"where each event is sent to"`
 	Headers    map[string]string `json:"headers,omitempty" description:"sent along"`
 	Method     string            `json:"method,omitempty" description:"POST (default) or PUT"`
-	Timeout    float64           `json:"timeout,omitempty" description:"seconds of one request; default 30, at most 300"`
+	Timeout    float64           `json:"timeout,omitempty" description:"seconds of one request; default 30, at most 60"`
 	MaxRetries int               `json:"max_retries,omitempty" description:"attempts in all; default 3"`
 	Secret     string            `json:"secret,omitempty" description:"whsec_…, signs deliveries; default: the cluster's"`
 	Body       json.RawMessage   `json:"body,omitempty" description:"a template of the body"`

@@ -11,7 +11,7 @@ import (
 
 // The bounds of webhook_config.
 const (
-	maxWebhookTimeout  = 5 * time.Minute
+	maxWebhookTimeout  = time.Minute
 	maxWebhookAttempts = 100
 )
 
@@ -40,7 +40,7 @@ func webhookOf(raw json.RawMessage) (*coordinator.Webhook, error) {
 		p.refuse("method", "POST or PUT")
 	}
 	if w.Timeout > maxWebhookTimeout {
-		p.refuse("timeout", "at most 300 seconds")
+		p.refuse("timeout", "at most 60 seconds")
 	}
 	w.MaxAttempts = max(w.MaxAttempts, 1) // the first attempt is no repetition
 	if w.URL == "" && p.err == nil {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/pg/pgserver"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -98,6 +99,9 @@ func startDev(ctx context.Context, p *node.Process, cfg *config.Dev, background 
 		return at, dir, nil, err
 	}
 	settings := cfg.Coordinator(postgres, nats)
+	if err := keepSealKey(&settings, dir); err != nil {
+		return at, dir, nil, err
+	}
 	c, err := p.StartCoordinator(ctx, &settings, node.Options{})
 	if err != nil {
 		return at, dir, nil, err
@@ -111,6 +115,22 @@ func startDev(ctx context.Context, p *node.Process, cfg *config.Dev, background 
 		return at, dir, nil, err
 	}
 	return at, dir, w, p.UntilReady(ctx)
+}
+
+// keepSealKey makes the key that secrets are sealed with, once for the data directory, unless the settings name one.
+func keepSealKey(settings *config.Coordinator, dir string) error {
+	if settings.SealKey != "" || settings.SealKeyFile != "" {
+		return nil
+	}
+	settings.SealKeyFile = filepath.Join(dir, "seal.key")
+	if _, err := os.Stat(settings.SealKeyFile); err == nil {
+		return nil
+	}
+	fresh := settings.SealKeyFile + ".new" // the data directory is locked: nobody else writes it
+	if err := os.WriteFile(fresh, []byte(sealed.NewKey()+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(fresh, settings.SealKeyFile)
 }
 
 // startServers starts the private Postgres and NATS at the same time, each unless cfg names one to use instead.

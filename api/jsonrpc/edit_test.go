@@ -242,7 +242,7 @@ func TestExecuteWithCopyAndWebhook(t *testing.T) {
 		`{"url":"u","method":"GET"}`:    "webhook_config.method must be POST or PUT",
 		`{"url":"u","headers":{"a":1}}`: "webhook_config.headers must be an object of strings, each key once",
 		`{"url":"u","timeout":-1}`:      "webhook_config.timeout must be a number of seconds above 0, at most 1e9",
-		`{"url":"u","timeout":61}`:     "webhook_config.timeout must be at most 60 seconds",
+		`{"url":"u","timeout":61}`:      "webhook_config.timeout must be at most 60 seconds",
 		`{"url":"u","max_retries":1.5}`: "webhook_config.max_retries must be an integer from 0 to 100",
 	} {
 		if got := s.refused("tasks.execute", `{"task_id":"t","webhook_config":`+config+`}`, -32602, 400); got != want {

@@ -19,6 +19,8 @@ type Submission struct {
 	// Show asks for the tasks as they are stored, if the tree is held. Its payloads must not change before the answer.
 	Show    ShowLimits
 	Timeout time.Duration
+	// RequireExisting refuses a tree unless each id that it gives is a stored task's already (spec 3.1); the tree gets new ones, then.
+	RequireExisting bool
 	Limits  dag.Limits
 	// Known tells whether a worker was ever known to have the executor (spec K13).
 	Known func(executor string) bool

@@ -71,6 +71,11 @@ func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*s
 	if g.UserID == "" {
 		g.UserID = sub.UserID
 	}
+	if sub.RequireExisting {
+		if err := s.requireExisting(ctx, g); err != nil {
+			return nil, err
+		}
+	}
 	if sub.Timeout == 0 {
 		sub.Timeout = in.treeTimeout
 	}
@@ -85,6 +90,44 @@ func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*s
 	}
 	t := &stagedTree{g: g, in: in, sub: sub}
 	return t, s.openPools(ctx, t, names)
+}
+
+// requireExisting is a *[dag.InvalidTreeError] unless each id that a submission gives is stored. Tasks without ids name none.
+func (s *submissions) requireExisting(ctx context.Context, g *dag.Graph) error {
+	faults := &dag.InvalidTreeError{}
+	for from := 0; from < len(g.IDs); from += copyStep {
+		ids := g.IDs[from:min(from+copyStep, len(g.IDs))]
+		stored, err := s.takenAmong(ctx, ids)
+		if err != nil {
+			return err
+		}
+		for n, id := range ids {
+			switch {
+			case stored[id] || g.Refs[from+n] != id: // it was made
+			case len(faults.Problems) == dag.MaxProblems:
+				faults.More++
+			default:
+				faults.Problems = append(faults.Problems, &dag.InvalidTaskError{Code: dag.InvalidField, Index: from + n, Task: id, Field: "id",
+					Reason: fmt.Sprintf("Task %s not found in database", id)})
+			}
+		}
+	}
+	if len(faults.Problems) > 0 {
+		return faults
+	}
+	return nil
+}
+
+// takenAmong are those of the ids that stored tasks have.
+func (s *submissions) takenAmong(ctx context.Context, ids []string) (map[string]bool, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("TakenIDs"), ids)
+	if err != nil {
+		return nil, fmt.Errorf("look for stored ids: %w", err)
+	}
+	taken := make(map[string]bool, len(ids))
+	return taken, eachRow(rows, func(v *values) { taken[v.text()] = true })
 }
 
 // openPools looks up the tree's pools, and opens those that are not open.

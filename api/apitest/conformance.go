@@ -32,7 +32,7 @@ type Surface struct {
 	// Has are the methods of [coordinator.Service] that the surface promises, for one that speaks a protocol of others.
 	// nil: all but Lacks.
 	Has []string
-	// Lacks are methods that the surface has no call for; "cursor", "attempt", "roots", "labels", "custom" and "as submitted" stand for parameters that it does not take.
+	// Lacks are methods that the surface has no call for; "cursor", "attempt", "roots", "labels", "custom", "require existing" and "as submitted" stand for parameters that it does not take.
 	Lacks []string
 	// Merges are kinds of faults that the surface tells as others.
 	Merges map[api.Kind]api.Kind
@@ -126,7 +126,7 @@ func (s *site) lacks(method string) bool {
 }
 
 // parameters are what may stand in Lacks beside methods.
-var parameters = map[string]bool{"cursor": true, "attempt": true, "roots": true, "as submitted": true, "labels": true, "custom": true}
+var parameters = map[string]bool{"cursor": true, "attempt": true, "roots": true, "as submitted": true, "labels": true, "custom": true, "require existing": true}
 
 // checkPromises: a surface speaks of methods that there are.
 func (s Surface) checkPromises(t *testing.T) {

@@ -263,6 +263,18 @@ var copying = map[string]func(*site){
 			}
 		}
 	},
+	"a tree of tasks that must be there is made anew of them, or refused": func(s *site) {
+		s.has("require existing")
+		s.submit(coordinator.SubmitOptions{Hold: true}, s.task("root", ""), s.task("a", "root"))
+		opts := coordinator.SubmitOptions{Hold: true, RequireExisting: true}
+		if got := s.submit(opts, s.task("root", ""), s.task("a", "root")); len(got.IDMap) != 2 {
+			s.Errorf("got %+v, want new ids", got)
+		}
+		_, err := s.trySubmit(opts, s.task("root", ""), s.task("b", "root"))
+		if f := s.wantFault("a task that is not there", err, api.Invalid); !strings.Contains(f.Text, "Task "+s.id("b")+" not found in database") {
+			s.Errorf("got %q", f.Text)
+		}
+	},
 	"labels go along in a copy": func(s *site) {
 		s.has("Copy", "labels")
 		root := s.task("root", "")

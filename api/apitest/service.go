@@ -146,6 +146,17 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 		again.Replayed, again.Shown = true, nil
 		return &again, nil
 	}
+	if opts.RequireExisting {
+		faults := &dag.InvalidTreeError{}
+		for i, t := range given {
+			if s.tasks[t.ID] == nil && t.ID != "" {
+				faults.Problems = append(faults.Problems, &dag.InvalidTaskError{Index: i, Task: t.ID, Field: "id", Reason: fmt.Sprintf("Task %s not found in database", t.ID)})
+			}
+		}
+		if len(faults.Problems) > 0 {
+			return nil, faults
+		}
+	}
 	sub := s.store(graph, given, opts)
 	sub.Warnings = warnings.All()
 	if opts.IdempotencyKey != "" {

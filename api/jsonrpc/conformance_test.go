@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 		},
 		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
 		Has:    []string{"Submit", "Generate", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor", "Usage"},
-		Lacks:  []string{"as submitted", "custom"},
+		Lacks:  []string{"as submitted", "custom", "require existing"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
 }

@@ -50,6 +50,7 @@ type Settings struct {
 	Port           int    // of NATSRole; 0: a free one
 	Seed           uint64 // of the tree that SubmitRole submits
 	Edit           string // the task that SubmitRole changes, and then deletes what is below it, instead
+	Copy           string // a task that SubmitRole copies instead
 	NextLevel      bool   // a coordinator has one feature level more, which every task needs
 }
 

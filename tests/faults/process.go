@@ -198,6 +198,10 @@ func (s Settings) main() error {
 	if s.Role == SubmitRole && s.Edit != "" {
 		return s.edit(ctx, p.Coordinator)
 	}
+	if s.Role == SubmitRole && s.Copy != "" {
+		_, err := s.copy(ctx, p.Coordinator)
+		return err
+	}
 	if s.Role == SubmitRole {
 		_, err := s.submit(ctx, p.Coordinator)
 		return err
@@ -250,6 +254,11 @@ func (s Settings) edit(ctx context.Context, c coordinator.Service) error {
 		err = nil
 	}
 	return err
+}
+
+// copy copies the whole tree of a task, to run again what belongs to it, and starts the copy, under an idempotency key.
+func (s Settings) copy(ctx context.Context, c coordinator.Service) (*coordinator.Copied, error) {
+	return c.Copy(ctx, s.Copy, coordinator.CopyOptions{Mode: coordinator.CopyFull, IdempotencyKey: "copy " + s.Name, Execute: &coordinator.ExecuteOptions{}})
 }
 
 // tree is the random tree of the seed.

@@ -252,7 +252,8 @@ from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r
 cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t
 cross join lateral (
   select count(*) as n, coalesce(max(number), 0) as last, count(*) filter (where number < t.attempt and outcome in (:outcome_completed, :outcome_cancelled)
-      and not (number = 1 and outcome = :outcome_cancelled and started_at is null)) as early,
+      and not (number = 1 and outcome = :outcome_cancelled and started_at is null)
+      and not (number = 1 and exists (select from spec where spec.key = t.key and original is not null))) as early, -- a copy kept it, and it ran again
     max(outcome) filter (where number = t.attempt) as outcome
   from attempt where attempt.task = t.key) a
 where a.last > t.attempt

@@ -75,7 +75,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}
 	out, err := c.store.Submit(ctx, pg.Submission{
 		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Show: pg.ShowLimits(opts.Show), Timeout: opts.Timeout, RequireExisting: opts.RequireExisting,
-		Limits: c.cfg.Limits,
+		Limits:     c.cfg.Limits,
 		Known:      has,
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
 		Levels:     c.cfg.Levels, Version: c.cfg.Version,

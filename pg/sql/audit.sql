@@ -212,7 +212,7 @@ cross join lateral (
     select t.attempt, t.started_at, null where t.state = :running) all_attempts) a
 where a.started_at < a.before - interval '1 second' or a.finished_at < coalesce(a.started_at, a.before) - interval '1 second'
   or coalesce(a.started_at, a.before, a.finished_at) < tree.created_at - interval '1 second'
-    and not (a.number = 1 and exists (select from spec where spec.key = t.key and original is not null)) -- a copy that was kept: of before its tree
+    and not (a.number = 1 and exists (select from spec where spec.key = t.key and original is not null offset 0)) -- a copy that was kept: of before its tree
     and a.before is null
 limit $3
 
@@ -253,7 +253,7 @@ cross join lateral (select * from task t where t.key >= r.first and t.key < r.la
 cross join lateral (
   select count(*) as n, coalesce(max(number), 0) as last, count(*) filter (where number < t.attempt and outcome in (:outcome_completed, :outcome_cancelled)
       and not (number = 1 and outcome = :outcome_cancelled and started_at is null)
-      and not (number = 1 and exists (select from spec where spec.key = t.key and original is not null))) as early, -- a copy kept it, and it ran again
+      and not (number = 1 and exists (select from spec where spec.key = t.key and original is not null offset 0))) as early, -- a copy kept it, and it ran again
     max(outcome) filter (where number = t.attempt) as outcome
   from attempt where attempt.task = t.key) a
 where a.last > t.attempt

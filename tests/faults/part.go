@@ -45,6 +45,7 @@ type Settings struct {
 	Concurrency    int
 	Window         int    // of a coordinator; 0: its default
 	GRPC           string // host:port where a coordinator serves clients; empty: nowhere
+	HTTP           string // the same over HTTP
 	Replicas       int    // of streams; 0: the default
 	Store          string // directory of NATSRole's streams
 	Port           int    // of NATSRole; 0: a free one
@@ -102,7 +103,7 @@ func (s Settings) Open(ctx context.Context) (*Part, error) {
 func (s Settings) coordinator() *config.Coordinator {
 	c := config.Defaults[*config.Coordinator]()
 	c.Name, c.PostgresURL.Secret, c.NATSURL.Secret = s.Name, config.Secret(s.Postgres), config.Secret(s.NATS)
-	c.HTTPAddr, c.GRPCAddr = "", config.Address(s.GRPC)
+	c.HTTPAddr, c.GRPCAddr = config.Address(s.HTTP), config.Address(s.GRPC)
 	c.Migrate, c.Retention = false, 0
 	c.MaxConns = 8
 	c.Replicas = cmp.Or(s.Replicas, c.Replicas)

@@ -98,6 +98,9 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 	case errors.Is(err, coordinator.ErrUnauthenticated):
 		return &Fault{Kind: Unauthenticated, Text: MissingToken}
 	case errors.Is(err, coordinator.ErrDenied):
+		if denied, ok := errors.AsType[*coordinator.DeniedError](err); ok { // whatever it is wrapped in: the text is the protocol's
+			err = denied
+		}
 		return &Fault{Kind: Denied, Text: err.Error()}
 	case errors.Is(err, coordinator.ErrConflict):
 		return conflict(err)

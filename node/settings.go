@@ -73,7 +73,8 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		auth:   authOf(&cfg.Auth),
 		routes: routes{system: bool(cfg.System), docs: bool(cfg.Docs)},
 		jsonrpc: jsonrpc.Config{
-			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), Log: log,
+			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), MaxStreams: cfg.EventStreams,
+			MaxSubscriptions: cfg.SocketSubscriptions, SlowTimeout: cfg.SlowClient, Log: log,
 		},
 		mcp: mcp.Config{
 			Version: Version(), Known: known, Limits: limits, MaxSessions: sessions, SessionIdle: cfg.MCPSessionIdle, AnswerBytes: int(cfg.MCPAnswerBytes), Log: log,

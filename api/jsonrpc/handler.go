@@ -34,7 +34,7 @@ type Config struct {
 	MaxBatch       int   // requests in a batch; default 100
 	MaxAnswerTasks int   // tasks that one answer may hold; default 100 000
 	MaxAnswerBytes int   // of inputs, results and so on of those tasks; default 64 MiB
-	MaxStreams     int   // event streams, subscriptions of WebSockets and waiting calls at once; default 10 000
+	MaxStreams     int   // event streams, subscriptions of WebSockets and waiting calls at once; default 11 000
 
 	MaxSubscriptions int // of one WebSocket; default 100
 
@@ -53,7 +53,7 @@ func (c Config) withDefaults() Config {
 	def(&c.MaxBatch, 100)
 	def(&c.MaxAnswerTasks, 100_000)
 	def(&c.MaxAnswerBytes, 64<<20)
-	def(&c.MaxStreams, 10_000)
+	def(&c.MaxStreams, 11_000)
 	def(&c.MaxSubscriptions, 100)
 	def(&c.SlowTimeout, 30*time.Second)
 	def(&c.RequestTimeout, 5*time.Minute)

@@ -26,7 +26,7 @@ func Methods() []Method {
 		{Name: "tasks.create", Path: "/tasks", Params: createParams{}, Result: node{}, Errors: treeErrors,
 			Summary: "Stores a tree, given as an array of tasks, one task, or an object with `tasks`, and starts nothing. One task whose `parent_id` is stored goes below that."},
 		{Name: "tasks.execute", Path: "/tasks", Params: executeParams{}, Result: started{}, Errors: append([]string{
-			"Either task_id or tasks array is required", "Task <id> not found", "webhook_config.url is required"}, treeErrors...),
+			"Either task_id or tasks array is required", "Task <id> not found", "webhook_config.url is required"}, treeErrors[1:]...),
 			Summary: "Starts a stored tree or task, or stores and starts an array of tasks. Streams its events with `use_streaming`, waits for its end with `wait`."},
 		{Name: "tasks.generate", Path: "/tasks", Params: generateParams{}, Result: generation{}, Errors: []string{"Requirement is required"},
 			Summary: "Has a language model make a tree of a requirement in plain words."},
@@ -67,7 +67,7 @@ func Methods() []Method {
 	}, webhookMethods()...)
 }
 
-// treeErrors are those of a tree that can't be accepted (spec 2.1, 2.2).
+// treeErrors are those of a tree that can't be accepted (spec 2.1, 2.2); the first is of tasks.create alone.
 var treeErrors = []string{
 	"Params must be a dict (single task) or list (tasks array)", "All tasks must have the same user_id. Found multiple user_ids: …", "Tasks array cannot be empty",
 	"Task at index <i> must have a 'name' field", "Mixed mode not supported: …", "Duplicate task id '<id>' at index <i>", "Task at index <i> has no 'id' but name '<n>' is not unique. …",

@@ -292,7 +292,7 @@ func protocolFault(f *api.Fault) *rpcError {
 	case f.Kind == api.Unauthenticated, f.Kind == api.Denied:
 		code = -32004
 	case f.Kind == api.Conflict:
-		code = map[string]int{api.ReasonCannotDelete: -32009, reasonExecuting: -32008, api.ReasonStillStopping: -32008}[f.Reason]
+		code = map[string]int{api.ReasonCannotDelete: -32009, api.ReasonTreeStarted: -32010, reasonExecuting: -32008, api.ReasonStillStopping: -32008}[f.Reason]
 		if code == 0 {
 			code = -32006
 		}
@@ -306,12 +306,12 @@ func protocolFault(f *api.Fault) *rpcError {
 	case f.Kind == api.Invalid && f.Field != "":
 		data["field"] = f.Field
 	}
-	if code == 0 {
+	known, ok := protocolCodes[code]
+	if !ok {
 		out := rpcFault(f)
 		out.object = data
 		return out
 	}
-	known := protocolCodes[code]
 	out := &rpcError{code: code, data: f.Text, name: known.name, status: known.status, object: data}
 	if f.Kind == api.Unauthenticated {
 		out.status = http.StatusUnauthorized
@@ -329,6 +329,9 @@ func problemCode(p *dag.InvalidTaskError) int {
 		return -32011
 	case dag.InvalidTree, dag.DuplicateID, dag.WrongOwner:
 		return -32012
+	}
+	if p.Index < 0 && p.Task == "" { // of a parameter
+		return codeParams
 	}
 	return -32005
 }

@@ -277,6 +277,10 @@ type Limits struct {
 	PayloadBytes     Size `envconfig:"MAX_PAYLOAD_BYTES" default:"1MiB" min:"1KiB" max:"64MiB" desc:"each of inputs, params, schemas and custom keys of one task"`
 	RequestBytes     Size `envconfig:"MAX_REQUEST_BYTES" default:"64MiB" min:"1KiB" max:"4GiB" desc:"one JSON-RPC request; larger trees go through gRPC, which sends them in parts"`
 
+	EventStreams        int           `envconfig:"MAX_STREAMS" default:"11000" min:"1" max:"1000000" desc:"streams of events over SSE, subscriptions of WebSockets, and calls of JSON-RPC that wait for a tree, at the same time; further ones get -32000. Each stream and socket needs a file descriptor"`
+	SocketSubscriptions int           `envconfig:"MAX_SOCKET_SUBSCRIPTIONS" default:"100" min:"1" max:"10000" desc:"subscriptions of one WebSocket"`
+	SlowClient          time.Duration `envconfig:"SLOW_CLIENT_TIMEOUT" default:"30s" min:"100ms" max:"10m" desc:"after how long a WebSocket is closed whose client takes nothing while frames wait for it; it can go on where it was"`
+
 	MCPSessions    int           `envconfig:"MCP_SESSIONS" default:"1000" min:"0" max:"100000" desc:"clients of [MCP](mcp-server.md) that have a session at once; further ones, and with 0 all, are served without"`
 	MCPSessionIdle time.Duration `envconfig:"MCP_SESSION_IDLE" default:"30m" min:"1s" max:"24h" desc:"after how long without a request a session of MCP ends"`
 	MCPAnswerBytes Size          `envconfig:"MCP_ANSWER_BYTES" default:"256KiB" min:"8KiB" max:"16MiB" desc:"how long one answer of MCP may be: models read it; longer values in it are cut"`

@@ -1,0 +1,257 @@
+package jsonrpc_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/api/jsonrpc"
+	"github.com/taskgrove/taskgrove/coordinator"
+)
+
+var errUnavailable, errOverload = coordinator.ErrUnavailable, api.ErrOverload
+
+// policed serves a coordinator whose policy refuses everything with an error.
+func policed(t *testing.T, svc coordinator.Service, err error) (url string) {
+	refuse := func(context.Context, coordinator.Caller, coordinator.Call) (coordinator.Grant, error) {
+		return coordinator.Grant{}, err
+	}
+	server := httptest.NewServer(jsonrpc.New(coordinator.NewAccess(svc, refuse), jsonrpc.Config{Log: slog.New(slog.DiscardHandler)}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// validParams are parameters of each method about what is amy's.
+var validParams = map[string]string{
+	"tasks.create": `[{"id":"#90","name":"x","user_id":"amy"}]`, "tasks.execute": `{"task_id":"#10"}`, "tasks.generate": `{"requirement":"x","user_id":"amy"}`,
+	"tasks.get": `{"task_id":"#10"}`, "tasks.detail": `{"task_id":"#10"}`, "tasks.tree": `{"task_id":"#10"}`, "tasks.children": `{"parent_id":"#10"}`,
+	"tasks.list": `{"user_id":"amy"}`, "tasks.update": `{"task_id":"#10","name":"x"}`, "tasks.delete": `{"task_id":"#13"}`, "tasks.copy": `{"task_id":"#20"}`,
+	"tasks.cancel": `{"task_ids":["#30","#99"]}`, "tasks.running.cancel": `{"task_ids":["#30","#99"]}`, "tasks.running.list": `{"user_id":"amy"}`,
+	"tasks.running.status": `{"task_ids":["#30","#99"]}`, "tasks.running.count": `{"user_id":"amy"}`, "tasks.resolve": `{"ref":"#10"}`,
+	"tasks.why": `{"task_id":"#10"}`, "system.health": `{}`, "config.llm_key.set": `{"user_id":"amy","api_key":"sk-other"}`,
+	"config.llm_key.get": `{"user_id":"amy"}`, "config.llm_key.delete": `{"user_id":"amy"}`, "executors.list": `{}`,
+	"webhooks.create": `{"url":"https://example.com","events":["task_failed"]}`, "webhooks.list": `{"task_id":"#10"}`, "webhooks.get": `{"webhook_id":"#99"}`,
+	"webhooks.update": `{"webhook_id":"#99","name":"x"}`, "webhooks.delete": `{"webhook_id":"#99"}`, "webhooks.test": `{"webhook_id":"#99"}`,
+	"webhooks.deliveries": `{"webhook_id":"#99"}`, "webhooks.resend": `{"delivery_id":"#99"}`,
+	"executors.get": `{"id":"sleep_executor"}`, "usage.list": `{"user_id":"amy"}`,
+}
+
+// errorRow is a call and what it gets: the code and text of the classic dialect, and those of the protocol where they differ. 0 is no error; then the
+// text is the result.
+type errorRow struct {
+	method, params string
+	code           int
+	text           string
+	protocol       int
+	reason         string
+	only           string // "classic" or "protocol"; empty: both
+}
+
+// errorRows are the rows of the table.
+func errorRows() (all []errorRow) {
+	for _, tt := range treeRows {
+		for method, params := range map[string]string{"tasks.create": tt.params, "tasks.execute": `{"tasks":` + tt.params + `}`} {
+			one := tt
+			one.method, one.params, one.code = method, params, -32602
+			all = append(all, one)
+		}
+	}
+	for _, m := range jsonrpc.Methods() { // of all methods
+		if m.Name != "tasks.create" && m.Name != "tasks.execute" && m.Name != "system.health" {
+			all = append(all, errorRow{method: m.Name, params: `["x"]`, code: -32602, text: "params must be an object"})
+		}
+		if m.Name != "tasks.create" {
+			all = append(all, errorRow{method: m.Name, params: `3`, code: -32602, text: "params must be an object or an array"})
+		}
+		if m.Name != "system.health" { // which takes none, and looks at none
+			all = append(all, errorRow{method: m.Name, params: `{"x":1,"x":2}`, code: -32602, text: "x must not be there twice"})
+		}
+		all = append(all, errorRow{method: m.Name + ".nope", params: `{}`, code: -32601, text: "Unknown task method: " + m.Name + ".nope"})
+	}
+	return append(append(all, methodRows...), editRows...)
+}
+
+// treeRows are the faults of a tree (spec 2.1, 2.2), of tasks.create and tasks.execute; params is the array. After the text of the specification stands what to do.
+var treeRows = []errorRow{
+	{params: `[]`, text: "Tasks array cannot be empty…", protocol: -32012},
+	{params: `[{"id":"#1"}]`, text: "Task at index 0 must have a 'name' field", protocol: -32005},
+	{params: `[{"id":"#1","name":""}]`, text: "Task at index 0 must have a 'name' field", protocol: -32005},
+	{params: `[{"id":"#1","name":"a"},{"name":"b","parent_id":"#1"}]`, protocol: -32012,
+		text: "Mixed mode not supported: either all tasks must have 'id', or all tasks must not have 'id'. Found 1 tasks with id and 1 tasks without id.…"},
+	{params: `[{"id":"#1","name":"a"},{"id":"#1","name":"b","parent_id":"#1"}]`, text: "Duplicate task id '#1' at index 1…", protocol: -32012},
+	{params: `[{"name":"a"},{"name":"a"}]`, text: "Task at index 1 has no 'id' but name 'a' is not unique. …", protocol: -32012},
+	{params: `[{"id":"#1","name":"a"},{"id":"#2","name":"b","parent_id":"#3"}]`, protocol: -32010,
+		text: "Task 'b' at index 1 has parent_id '#3' which is not in the tasks array (not found as id or name). …"},
+	{params: `[{"id":"#1","name":"a","dependencies":[{"required":true}]}]`, text: "Task 'a' dependency must have 'id' or 'name' field", protocol: -32011},
+	{params: `[{"id":"#1","name":"a","dependencies":[{"id":"#2"}]}]`, protocol: -32011,
+		text: "Task 'a' at index 0 has dependency reference '#2' which is not in the tasks array (not found as id or name)…"},
+	{params: `[{"id":"#1","name":"a","dependencies":["#2"]}]`, protocol: -32011,
+		text: "Task 'a' at index 0 has dependency '#2' which is not in the tasks array (not found as id or name)…"},
+	{params: `[{"id":"#1","name":"a","dependencies":["#1"]}]`, text: "Circular dependency detected: a -> a. …", protocol: -32002},
+	{params: `[{"id":"#1","name":"a","dependencies":["#2"]},{"id":"#2","name":"b","parent_id":"#1","dependencies":["#1"]}]`,
+		text: "Circular dependency detected: a -> b -> a. …", protocol: -32002},
+	{params: `[{"id":"#1","name":"a","parent_id":"#1"}]`, text: "No root task found (task with no parent_id). …", protocol: -32012},
+	{params: `[{"id":"#1","name":"a"},{"id":"#2","name":"b"}]`, protocol: -32012,
+		text: "Multiple root tasks found: ['a', 'b']. All tasks must be in a single task tree. …"},
+	{params: `[{"id":"#1","name":"a"},{"id":"#2","name":"x","parent_id":"#3"},{"id":"#3","name":"y","parent_id":"#2"}]`,
+		text: "Tasks not in the same tree: ['x', 'y']. …", protocol: -32012},
+	{params: `[{"id":"#1","name":"a","user_id":"amy"},{"id":"#2","name":"b","parent_id":"#1","user_id":"eve"}]`,
+		text: "All tasks must have the same user_id. Found multiple user_ids: …", protocol: -32012},
+	{params: `[{"id":"#1","name":"a","priority":7}]`, text: "tasks[0].priority: must be 0 to 3, got 7", protocol: -32005},
+	{params: `[{"id":"#1","name":"a","inputs":3}]`, text: "tasks[0].inputs: must be an object", protocol: -32005},
+	{params: `[{"id":"x","name":"a"}]`, text: "id must be a version 4 UUID", protocol: -32005, only: "protocol"},
+	{params: `[{"id":"#1","name":"a"},{"id":"#2","name":"b","parent_id":"a"}]`, text: "parent_id must be a version 4 UUID", protocol: -32010, only: "protocol"},
+	{params: `[{"id":"#1","name":"a","dependencies":["b"]}]`, text: "dependencies[0] must be a version 4 UUID", protocol: -32011, only: "protocol"},
+}
+
+// methodRows are the faults of each method's own parameters (spec 3.8, 5.3, 5.4, 5.8).
+var methodRows = []errorRow{
+	{method: "tasks.create", params: `3`, code: -32602, text: "Params must be a dict (single task) or list (tasks array)"},
+	{method: "tasks.create", params: `"x"`, code: -32602, text: "Params must be a dict (single task) or list (tasks array)"},
+	{method: "tasks.create", params: `{"name":"n","parent_id":"#99"}`, code: -32602, protocol: -32010,
+		text: "Task 'n' at index 0 has parent_id '#99' which is not in the tasks array (not found as id or name). …"},
+	{method: "tasks.create", params: `{"name":"n","parent_id":"#20"}`, code: -32602, protocol: -32010,
+		text: "Cannot add to task '#20': a task of its tree '#20' has started, or was cancelled"},
+	{method: "tasks.create", params: `{"name":"n","parent_id":"#40"}`, code: -32602, protocol: -32010,
+		text: "Cannot add to task '#40': a task of its tree '#40' has started, or was cancelled"},
+	{method: "tasks.create", params: `{"name":"n","parent_id":"#10","dependencies":["#20"]}`, code: -32602, protocol: -32011,
+		text: "Task 'n' at index 0 has dependency '#20' which is not in the tasks array (not found as id or name)…"},
+	{method: "tasks.create", params: `{"parent_id":"#10"}`, code: -32602, text: "Task at index 0 must have a 'name' field", protocol: -32005},
+
+	{method: "tasks.execute", params: `{}`, code: -32602, text: "Either task_id or tasks array is required"},
+	{method: "tasks.execute", params: `{"task_id":"#99"}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	{method: "tasks.execute", params: `{"task_id":"#99","copy_execution":true}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	{method: "tasks.execute", params: `{"task_id":"#99","use_streaming":true}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	{method: "tasks.execute", params: `{"task_id":"#10","webhook_config":{"method":"POST"}}`, code: -32602, text: "webhook_config.url is required"},
+	{method: "tasks.execute", params: `{"task_id":"#10","webhook_config":{"url":"https://x.test","method":"GET"}}`, code: -32602, text: "webhook_config.method must be POST or PUT"},
+	{method: "tasks.execute", params: `{"tasks":{"name":"x"}}`, code: -32602, text: "tasks must be an array"},
+	{method: "tasks.execute", params: `{"task_id":"#30"}`, code: 0, protocol: -32008, reason: "Task #30 is already running",
+		text: `{"success":false,"protocol":"jsonrpc","root_task_id":"#30","status":"already_running","message":"Task #30 is already running"}`},
+	{method: "tasks.execute", params: `{"task_id":"#30","use_streaming":true}`, code: 0, protocol: -32008, reason: "Task #30 is already running",
+		text: `{"success":false,"protocol":"jsonrpc","root_task_id":"#30","status":"already_running","message":"Task #30 is already running"}`},
+	{method: "tasks.execute", params: `{"task_id":"#40"}`, code: 0, protocol: -32006, reason: "Task #40 was cancelled: copy it to run it again…",
+		text: `{"success":false,"protocol":"jsonrpc","root_task_id":"#40","task_id":"#40","status":"cancelled","message":"Task #40 was cancelled: copy it to run it again…`},
+
+	{method: "tasks.generate", params: `{}`, code: -32602, text: "Requirement is required"},
+	{method: "tasks.generate", params: `{"requirement":" "}`, code: -32602, text: "Requirement is required"},
+	{method: "tasks.generate", params: `{"requirement":"x","temperature":3}`, code: -32602, text: "temperature: must be a number from 0 to 2"},
+
+	{method: "tasks.get", params: `{}`, code: -32602, text: "Task ID is required. Please provide 'task_id' or 'id' parameter."},
+	{method: "tasks.get", params: `{"task_id":"#99"}`, text: "null", protocol: -32001, reason: "Task #99 not found"},
+	{method: "tasks.get", params: `{"id":"#99"}`, text: "null", protocol: -32001, reason: "Task #99 not found"},
+	{method: "tasks.get", params: `{"task_id":3}`, code: -32602, text: "task_id must be a string"},
+	{method: "tasks.get", params: `{"task_id":"x"}`, code: -32602, text: "task_id must be a version 4 UUID", only: "protocol"},
+	{method: "tasks.detail", params: `{}`, code: -32602, text: "Task ID is required"},
+	{method: "tasks.detail", params: `{"task_id":"#99"}`, text: "null", protocol: -32001, reason: "Task #99 not found"},
+	{method: "tasks.tree", params: `{}`, code: -32602, text: "Task ID or root_id is required"},
+	{method: "tasks.tree", params: `{"root_id":"#99"}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	{method: "tasks.children", params: `{}`, code: -32602, text: "Parent task ID is required. …"},
+	{method: "tasks.children", params: `{"task_id":"#99"}`, code: -32602, text: "Parent task #99 not found", protocol: -32001},
+	{method: "tasks.list", params: `{"limit":1001}`, code: -32602, text: "limit must be an integer from 1 to 1000"},
+	{method: "tasks.list", params: `{"offset":-1}`, code: -32602, text: "offset must be an integer from 0 to 2147483647"},
+	{method: "tasks.list", params: `{"status":"done"}`, code: -32602, text: "status must be one of pending, in_progress, completed, failed, cancelled"},
+	{method: "tasks.list", params: `{"statsu":"failed"}`, code: -32602, text: "unknown parameter 'statsu': did you mean 'status'?"},
+	{method: "tasks.list", params: `{"cursor":"x"}`, code: -32602, text: "cursor: is not a cursor of this list"},
+	{method: "tasks.list", params: `{"root_id":"#99"}`, code: -32602, text: "…", protocol: -32001},
+
+	{method: "tasks.running.list", params: `{"limit":0}`, code: -32602, text: "limit must be an integer from 1 to 1000"},
+	{method: "tasks.running.status", params: `{"task_ids":[3]}`, code: -32602, text: "task_ids must be an array of strings or a list with commas"},
+	{method: "tasks.running.count", params: `{"user_id":3}`, code: -32602, text: "user_id must be a string"},
+	{method: "tasks.resolve", params: `{}`, code: -32602, text: "ref is required: an id, the beginning of an id, or TREE/name"},
+	{method: "tasks.resolve", params: `{"ref":"#99"}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	{method: "tasks.why", params: `{}`, code: -32602, text: "Task ID is required. Please provide 'task_id' or 'id' parameter."},
+	{method: "tasks.why", params: `{"task_id":"#99"}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+
+	{method: "tasks.cancel", params: `{"task_id":"#99"}`, protocol: -32001, reason: "Task #99 not found",
+		text: `{"task_id":"#99","status":"failed","message":"Task #99 not found","error":"Task not found","force":false}`},
+	{method: "tasks.cancel", params: `{"task_id":"#20"}`, protocol: -32006, reason: "Task #20 is already completed, cannot cancel",
+		text: `{"task_id":"#20","status":"failed","message":"Task #20 is already completed, cannot cancel","current_status":"completed","force":false}`},
+	{method: "tasks.cancel", params: `{"task_id":"#40"}`, protocol: -32006, reason: "Task #40 is already cancelled, cannot cancel",
+		text: `{"task_id":"#40","status":"failed","message":"Task #40 is already cancelled, cannot cancel","current_status":"cancelled","force":false}`},
+	{method: "tasks.cancel", params: `{"task_ids":["#31","#99"],"force":true}`, text: `[{"task_id":"#31","status":"failed","message":"Task #31 is already failed, cannot cancel",` +
+		`"current_status":"failed","force":true},{"task_id":"#99","status":"failed","message":"Task #99 not found","error":"Task not found","force":true}]`},
+	{method: "tasks.cancel", params: `{"task_ids":[]}`, text: `[]`},
+	{method: "tasks.cancel", params: `{"task_ids":["#99"],"task_id":"#99"}`, code: -32602, text: "task_ids must be alone: one task is named beside it"},
+	{method: "tasks.running.cancel", params: `{"context_ids":"#99"}`, text: `[{"task_id":"#99","status":"failed","message":"Task #99 not found","error":"Task not found","force":false}]`},
+	{method: "tasks.running.cancel", params: `{"task_ids":3}`, code: -32602, text: "task_ids must be an array of strings or a list with commas"},
+
+	{method: "config.llm_key.set", params: `{"user_id":"eve"}`, code: -32602, text: "api_key is required"},
+	{method: "config.llm_key.set", params: `{"api_key":"sk-x"}`, code: -32602, text: "user_id is required (not authenticated)"},
+	{method: "config.llm_key.get", params: `{"user_id":3}`, code: -32602, text: "user_id must be a string"},
+	{method: "config.llm_key.delete", params: `{}`, code: -32602, text: "user_id is required (not authenticated)"},
+	{method: "executors.get", params: `{}`, code: -32602, text: "Executor ID is required. Please provide 'executor_id' or 'id' parameter."},
+	{method: "executors.get", params: `{"id":"nope"}`, code: -32602, text: "Executor nope not found", protocol: -32001},
+	{method: "executors.list", params: `{"cursor":3}`, code: -32602, text: "cursor must be a string"},
+	{method: "webhooks.create", params: `{"events":["task_failed"]}`, code: -32602, text: "webhook.…"},
+	{method: "webhooks.create", params: `{"url":"https://example.com","events":["nope"]}`, code: -32602, text: "webhook.…"},
+	{method: "webhooks.create", params: `{"url":"http://10.0.0.1/x","events":["task_failed"]}`, code: -32602, text: "webhook.…"},
+	{method: "webhooks.list", params: `{"task_id":"#99"}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	{method: "webhooks.get", params: `{}`, code: -32602, text: "webhook_id is required"},
+	{method: "webhooks.get", params: `{"id":"#99"}`, code: -32602, text: "Webhook #99 not found", protocol: -32001},
+	{method: "webhooks.update", params: `{}`, code: -32602, text: "webhook_id is required"},
+	{method: "webhooks.update", params: `{"webhook_id":"#99","name":"x"}`, code: -32602, text: "Webhook #99 not found", protocol: -32001},
+	{method: "webhooks.delete", params: `{}`, code: -32602, text: "webhook_id is required"},
+	{method: "webhooks.delete", params: `{"webhook_id":"#99"}`, code: -32602, text: "Webhook #99 not found", protocol: -32001},
+	{method: "webhooks.test", params: `{"webhook_id":"#99"}`, code: -32602, text: "Webhook #99 not found", protocol: -32001},
+	{method: "webhooks.deliveries", params: `{"webhook_id":"#99"}`, code: -32602, text: "Webhook #99 not found", protocol: -32001},
+	{method: "webhooks.resend", params: `{}`, code: -32602, text: "delivery_id is required"},
+	{method: "webhooks.resend", params: `{"delivery_id":"#99"}`, code: -32602, text: "Delivery #99 not found", protocol: -32001},
+	{method: "usage.list", params: `{"by":"nope"}`, code: -32602, text: "…"},
+}
+
+// editRows are the faults of updates, deletions and copies (spec 2.3, 2.4, 4.1).
+var editRows = []errorRow{
+	{method: "tasks.update", params: `{"name":"x"}`, code: -32602, text: "Task ID is required"},
+	{method: "tasks.update", params: `{"task_id":"#99","name":"x"}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	updates("#12", `"parent_id":"#11"`, -32005, "Cannot update 'parent_id': field cannot be modified (task hierarchy is fixed)"),
+	updates("#12", `"user_id":"eve"`, -32005, "Cannot update 'user_id': field cannot be modified (task ownership is fixed)"),
+	updates("#20", `"dependencies":["#21"]`, -32006, "Cannot update 'dependencies': task status is 'completed' (must be 'pending')"),
+	updates("#33", `"dependencies":[]`, -32006, "Cannot update 'dependencies': task status is 'in_progress' (must be 'pending')"),
+	updates("#12", `"dependencies":{}`, -32005, "Cannot update 'dependencies': must be a list, got dict"),
+	updates("#12", `"dependencies":"#11"`, -32005, "Cannot update 'dependencies': must be a list, got str"),
+	updates("#12", `"dependencies":[{"required":true}]`, -32011, "Dependency must have 'id' field or be a string task ID"),
+	updates("#12", `"dependencies":["#20"]`, -32011, "Dependency reference '#20' not found in task tree"),
+	updates("#11", `"dependencies":["#12"]`, -32002, "Circular dependency detected: first -> second -> first. …"),
+	updates("#12", `"dependencies":["#12"]`, -32002, "Circular dependency detected: second -> second. …"),
+	updates("#32", `"dependencies":[]`, -32006, "Cannot update dependencies: task '#32' has dependent tasks that are executing: ['#33']"),
+	updates("#20", `"status":"failed"`, -32006, "Invalid state transition: cannot transition from 'completed' to 'failed'"),
+	updates("#40", `"status":"completed"`, -32006, "Invalid state transition: cannot transition from 'cancelled' to 'completed'"),
+	updates("#31", `"status":"pending"`, -32006, "Invalid state transition: cannot transition from 'failed' to 'pending'"),
+	updates("#12", `"status":"in_progress"`, -32006, "Invalid state transition: cannot transition from 'pending' to 'in_progress'"),
+	updates("#12", `"status":"done"`, -32005, "Cannot update 'status': must be pending, in_progress, completed, failed or cancelled"),
+	updates("#12", `"priority":4`, -32005, "Cannot update 'priority': must be 0 to 3, got 4"),
+	updates("#12", `"name":""`, -32005, "Cannot update 'name': must not be empty"),
+	updates("#12", `"inputs":[]`, -32005, "Cannot update 'inputs': must be an object"),
+	updates("#12", `"name":3,"progress":"x","user_id":"eve"`, -32005, "Cannot update 'user_id': field cannot be modified (task ownership is fixed)\n"+
+		"Cannot update 'name': must be a string\nCannot update 'progress': must be a number"),
+	{method: "tasks.update", params: `{"task_id":"#12","updates":3}`, code: -32602, text: "updates must be an object, each name once"},
+
+	{method: "tasks.delete", params: `{}`, code: -32602, text: "Task ID is required"},
+	{method: "tasks.delete", params: `{"task_id":"#99"}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	{method: "tasks.delete", params: `{"task_id":"#20"}`, code: -32602, protocol: -32009, reason: "Cannot delete task: …",
+		text: "Cannot delete task: task has 1 non-pending children: [#21: completed]; task status is 'completed' (must be 'pending')"},
+	{method: "tasks.delete", params: `{"task_id":"#11"}`, code: -32602, protocol: -32009, reason: "Cannot delete task: …",
+		text: "Cannot delete task: 1 tasks depend on this task: [#12]"},
+	{method: "tasks.delete", params: `{"task_id":"#10"}`, code: -32009, only: "protocol", text: "Cannot delete task: …"},
+	{method: "tasks.delete", params: `{"task_id":"#30"}`, code: -32602, protocol: -32009, reason: "Cannot delete task: …",
+		text: "Cannot delete task: task has 2 non-pending children: [#31: failed, #33: in_progress]; task status is 'in_progress' (must be 'pending')"},
+
+	{method: "tasks.copy", params: `{}`, code: -32602, text: "Task ID is required"},
+	{method: "tasks.copy", params: `{"task_id":"#99"}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	{method: "tasks.copy", params: `{"task_id":"#99","save":false}`, code: -32602, text: "Task #99 not found", protocol: -32001},
+	{method: "tasks.copy", params: `{"task_id":"#20","copy_mode":"all"}`, code: -32602, text: "copy_mode must be one of minimal, full, custom"},
+	{method: "tasks.copy", params: `{"task_id":"#20","copy_mode":"custom"}`, code: -32602, text: "custom_task_ids is required when copy_mode='custom'"},
+	{method: "tasks.copy", params: `{"task_id":"#20","copy_mode":"custom","custom_task_ids":["#99"]}`, code: -32602, text: "Task IDs not found in tree: {'#99'}"},
+	{method: "tasks.copy", params: `{"task_id":"#20","copy_mode":"custom","custom_task_ids":["#11"],"save":false}`, code: -32602, text: "Task IDs not found in tree: {'#11'}"},
+	{method: "tasks.copy", params: `{"task_id":"#20","reset_fields":["name"]}`, code: -32602,
+		text: "reset_fields must be some of status, progress, result, error, started_at, completed_at, updated_at"},
+}
+
+// updates is an update that has faults, a line each.
+func updates(task, fields string, protocol int, faults string) errorRow {
+	return errorRow{method: "tasks.update", params: `{"task_id":"` + task + `","updates":{` + fields + `}}`, code: -32602,
+		text: "Update failed:\n- " + strings.ReplaceAll(faults, "\n", "\n- "), protocol: protocol, reason: faults}
+}

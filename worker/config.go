@@ -80,6 +80,9 @@ type Config struct {
 	// DemoSleepScale is by how much longer demonstrations last than their executors say (spec 3.10); default 1; below 0: they take no time.
 	DemoSleepScale float64
 
+	// Hooks are called around each attempt.
+	Hooks []Hook
+
 	// Validate checks a call's inputs before its executor runs; an error fails the attempt for good. nil: they are checked
 	// against the executor's schema and the task's own.
 	Validate func(executors.Description, *executors.Call) error

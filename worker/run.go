@@ -174,6 +174,20 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 		Reporter: &a.out, Lease: a.session.lease, Submitted: references, Live: a.out.Live, Trace: w.outward(ctx),
 		Catalogue: func(ctx context.Context) ([]executors.Description, error) { return w.catalogue.of(ctx, w, a) },
 	}
+	if len(w.cfg.Hooks) == 0 {
+		return w.carryOut(ctx, a, call)
+	}
+	w.before(ctx, call)
+	seen := copied(call) // without secrets
+	data, err := w.carryOut(ctx, a, call)
+	if err == nil {
+		w.after(ctx, seen, data)
+	}
+	return data, err
+}
+
+// carryOut runs a call, or shows what it would do.
+func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call) ([]byte, error) {
 	if a.work.Demo { // nothing secret is asked for
 		return w.demonstrate(ctx, a.kind.executor, call)
 	}
@@ -183,7 +197,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 		call.Redact = a.out.text
 		call.ModelKey = func(ctx context.Context, provider string) (string, error) { return w.modelKey(ctx, a, provider) }
 	}
-	shown, err := w.resolve(a, call, references)
+	shown, err := w.resolve(a, call, call.Submitted)
 	if err == nil {
 		err = w.validate(a.kind.description, call, shown)
 	}

@@ -1,19 +1,23 @@
-// Command watchers opens many event streams of one tree at a coordinator that runs, and tells what they cost: its memory, what another call takes
-// meanwhile, and how long an event takes to all of them.
+// Command watchers opens many event streams of one tree at a coordinator that runs, and tells what they cost: its memory and processor time, what
+// another tree takes meanwhile, and how long an event takes to all of them.
 //
-//	go run ./tests/bench/watchers -url http://127.0.0.1:8000 -pid PID -over ws -n 10000
+//	nice -n 19 go run ./tests/bench/watchers -url http://127.0.0.1:8000 -pid PID -over ws -n 10000
 //
-// Client and coordinator need so many file descriptors each (ulimit -n).
+// Client and coordinator need so many file descriptors each (ulimit -n). nice, because on one machine the watchers and the coordinator share the
+// processors: what the watchers do with an event is no cost of the coordinator.
 package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -40,7 +44,7 @@ func run(url string, pid int, over string, n int) error {
 		return err
 	}
 	id := root["id"].(string)
-	fmt.Printf("%d watchers over %s\nbefore: %s, a tree of one task takes %v\n", n, over, memory(pid), another(url))
+	fmt.Printf("%d watchers over %s\nbefore: %s\n", n, over, cost(url, pid))
 	watch := sse
 	if over == "ws" {
 		watch = socket
@@ -61,7 +65,10 @@ func run(url string, pid int, over string, n int) error {
 			return fmt.Errorf("a watcher ended before the tree: %v", err)
 		}
 	}
-	fmt.Printf("all connected after %v\nwith them: %s, a tree of one task takes %v\n", time.Since(began).Round(time.Millisecond), memory(pid), another(url))
+	fmt.Printf("all connected after %v\n", time.Since(began).Round(time.Millisecond))
+	time.Sleep(settle)
+	fmt.Printf("with them: %s\n", cost(url, pid))
+	used := processor(pid)
 	began = time.Now()
 	if _, err := call(url, "tasks.execute", `{"task_id":"`+id+`"}`); err != nil {
 		return err
@@ -72,7 +79,8 @@ func run(url string, pid int, over string, n int) error {
 			failed++
 		}
 	}
-	fmt.Printf("the end reached all after %v, %d failed; %s\n", time.Since(began).Round(time.Millisecond), failed, memory(pid))
+	fmt.Printf("the end reached all after %v, %d failed, and cost the coordinator %v of processor time; %s\n", time.Since(began).Round(time.Millisecond), failed,
+		processor(pid)-used, memory(pid))
 	watchers.Wait()
 	return nil
 }
@@ -94,18 +102,48 @@ func call(url, method, params string) (map[string]any, error) {
 	return answer.Result, nil
 }
 
-// another is what executing another tree takes: the least of ten times.
-func another(url string) (least time.Duration) {
-	for range 10 {
+const (
+	settle  = 5 * time.Second  // between the last connection and the measurement
+	idle    = 10 * time.Second // for which the processor time of watchers is measured to which nothing happens
+	samples = 50
+)
+
+// cost is what a coordinator needs, idle and for other trees.
+func cost(url string, pid int) string {
+	used := processor(pid)
+	time.Sleep(idle)
+	share := float64(processor(pid)-used) / float64(idle) * 100
+	used = processor(pid)
+	times := others(url)
+	return fmt.Sprintf("%s, idle %.1f %% of a core; a tree of one task takes %v in the middle of %d, %v at least, %v at the 90th percentile, and %v of processor time",
+		memory(pid), share, times[samples/2], samples, times[0], times[samples*9/10], ((processor(pid) - used) / samples).Round(100*time.Microsecond))
+}
+
+// others are what executing other trees takes, in the order of the durations.
+func others(url string) []time.Duration {
+	times := make([]time.Duration, samples)
+	for i := range times {
 		began := time.Now()
 		if _, err := call(url, "tasks.execute", `{"wait":true,"tasks":[{"name":"x"}]}`); err != nil {
-			return -1
+			times[i] = -1
+			continue
 		}
-		if took := time.Since(began).Round(100 * time.Microsecond); least == 0 || took < least {
-			least = took
-		}
+		times[i] = time.Since(began).Round(100 * time.Microsecond)
 	}
-	return least
+	slices.Sort(times)
+	return times
+}
+
+// processor is the processor time that a process has used.
+func processor(pid int) time.Duration {
+	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond // ticks of Linux
 }
 
 // memory is what a process has in memory.

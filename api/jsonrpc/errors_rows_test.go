@@ -255,3 +255,13 @@ func updates(task, fields string, protocol int, faults string) errorRow {
 	return errorRow{method: "tasks.update", params: `{"task_id":"` + task + `","updates":{` + fields + `}}`, code: -32602,
 		text: "Update failed:\n- " + strings.ReplaceAll(faults, "\n", "\n- "), protocol: protocol, reason: faults}
 }
+
+// testOwnKeys: stored tasks are found by their own keys, in both forms, and by nothing else.
+func testOwnKeys(s *errorSite) {
+	for params, want := range map[string]string{
+		`{"custom.project":"x"}`: `[{"id":"#10",…`, `{"custom":{"project":"x"}}`: `[{"id":"#10",…`, `{"custom.project":"x","custom.area":7}`: `[]`,
+		`{"custom.project":"y"}`: `[]`, `{"custom.other":"x"}`: `[]`, `{"custom.area":7}`: `[{"id":"#13",…`, `{"custom.area":"7"}`: `[{"id":"#13",…`,
+	} {
+		s.check("tasks.list "+params, s.ask(0, "tasks.list", params, false), false, 0, 0, want)
+	}
+}

@@ -55,7 +55,7 @@ var references = regexp.MustCompile(`#\d+`)
 // fixtures are trees in every status: 10 is held, 20 has completed, 30 runs with a failed, a blocked and a running task, 40 was cancelled.
 var fixtures = []struct{ method, params string }{
 	{"tasks.create", `[{"id":"#10","name":"held","user_id":"amy","project":"x"},{"id":"#11","name":"first","parent_id":"#10"},
-		{"id":"#12","name":"second","parent_id":"#10","dependencies":["#11"]},{"id":"#13","name":"below","parent_id":"#11"}]`},
+		{"id":"#12","name":"second","parent_id":"#10","dependencies":["#11"]},{"id":"#13","name":"below","parent_id":"#11","area":7}]`},
 	{"tasks.execute", `{"wait":true,"tasks":[{"id":"#20","name":"done","user_id":"amy","schemas":{"method":"sleep_executor"},"inputs":{"seconds":0}},
 		{"id":"#21","name":"child","parent_id":"#20","schemas":{"method":"sleep_executor"},"inputs":{"seconds":0}}]}`},
 	{"tasks.execute", `[{"id":"#30","name":"runs","user_id":"amy","schemas":{"method":"sleep_executor"},"inputs":{"seconds":600}},
@@ -221,7 +221,7 @@ func TestErrorsOverHTTP(t *testing.T) {
 	s := startErrorSite(t)
 	for name, test := range map[string]func(*errorSite){
 		"every error of every method": testEveryError, "every method asks who calls": testWhoCalls,
-		"every method tells failures": testFailures, "no stream is left": testNoStreamLeft,
+		"every method tells failures": testFailures, "no stream is left": testNoStreamLeft, "own keys": testOwnKeys,
 	} {
 		t.Run(name, func(t *testing.T) { test(&errorSite{t, s.c.For(t)}) })
 	}

@@ -230,7 +230,7 @@ func TestSocketResumesOnAnotherCoordinator(t *testing.T) {
 // Frames that are too long or of bytes, and clients that read nothing, are closed with a code that says so.
 func TestSocketIsBounded(t *testing.T) {
 	t.Parallel()
-	s := serve(t, jsonrpc.Config{SlowTimeout: 50 * time.Millisecond, MaxStreams: 61})
+	s := serve(t, jsonrpc.Config{SlowTimeout: 50 * time.Millisecond, MaxStreams: 1})
 	code := func(c *client) websocket.StatusCode {
 		for {
 			if _, err := c.hear(); err != nil {
@@ -254,24 +254,34 @@ func TestSocketIsBounded(t *testing.T) {
 		t.Errorf("bytes: closed with %d, want 1003", got)
 	}
 
-	s.object("tasks.execute", `[{"id":"r","name":"root"}]`)
+	tasks := `{"id":"r","name":"root"}`
+	for i := range large {
+		tasks += fmt.Sprintf(`,{"id":"t%d","name":"t","parent_id":"r"}`, i)
+	}
+	s.object("tasks.execute", `[`+tasks+`]`)
 	slow := s.dial()
 	slow.say(`{"action":"subscribe","task_id":"r"}`)
 	slow.until("subscribed")
-	text := `"` + strings.Repeat("x", 1<<20) + `"`
-	for i := range 60 { // more than the buffers of both sides hold
-		id := fmt.Sprintf("t%d", i)
-		s.object("tasks.execute", `[{"id":"`+id+`","name":"root"}]`)
-		s.svc.Complete(id, text)
-		slow.say(`{"action":"subscribe","task_id":"` + id + `"}`)
-	}
-	quick := s.dial() // it gets what the slow one held
-	eventually(t, func() bool {
+	quick := s.dial()
+	asks := func() map[string]any {
 		quick.say(`{"action":"subscribe","task_id":"r"}`)
 		frame, err := quick.hear()
-		return err == nil && frame["type"] == "subscribed"
-	})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return frame
+	}
+	if frame := asks(); frame["type"] != "error" || !strings.Contains(fmt.Sprint(frame["data"]), "too many") {
+		t.Fatalf("got %v, want that the slow one has the only stream", frame)
+	}
+	for i := range large {
+		s.svc.Complete(fmt.Sprintf("t%d", i), `"`+strings.Repeat("x", 1<<20)+`"`)
+	}
+	eventually(t, func() bool { return asks()["type"] == "subscribed" }) // what the slow one had
 	if got := code(slow); got != websocket.StatusTryAgainLater && got != -1 {
 		t.Errorf("a slow client: closed with %d, want 1013, or cut off", got)
 	}
 }
+
+// large is more MiB than the buffers of both sides of a socket hold.
+const large = 60

@@ -69,7 +69,6 @@ type updating struct {
 	poolID   int32
 	facts    dag.Edited
 	row      *dag.Row
-	running  []string
 }
 
 func (u *updating) run(ctx context.Context) error {

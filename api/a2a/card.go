@@ -62,25 +62,25 @@ var CardPaths = []string{"/.well-known/agent-card.json", "/.well-known/agent.jso
 const rest1 = "/a2a/v1"
 
 // cardFor is the agent's card: one document that clients of both versions read. host is how a client calls this server.
-func (cfg Config) cardFor(host, grpc string) ([]byte, error) {
+func (c Config) cardFor(host, grpc string) ([]byte, error) {
 	const legacy = a2av0.Version
-	if cfg.BaseURL == "" {
-		cfg.BaseURL = "http://" + host
+	if c.BaseURL == "" {
+		c.BaseURL = "http://" + host
 	}
 	faces := []*a2a.AgentInterface{
-		{URL: cfg.BaseURL, ProtocolBinding: a2a.TransportProtocolJSONRPC, ProtocolVersion: a2a.Version},
-		{URL: cfg.BaseURL + rest1, ProtocolBinding: a2a.TransportProtocolHTTPJSON, ProtocolVersion: a2a.Version},
-		{URL: cfg.BaseURL, ProtocolBinding: a2a.TransportProtocolJSONRPC, ProtocolVersion: legacy},
+		{URL: c.BaseURL, ProtocolBinding: a2a.TransportProtocolJSONRPC, ProtocolVersion: a2a.Version},
+		{URL: c.BaseURL + rest1, ProtocolBinding: a2a.TransportProtocolHTTPJSON, ProtocolVersion: a2a.Version},
+		{URL: c.BaseURL, ProtocolBinding: a2a.TransportProtocolJSONRPC, ProtocolVersion: legacy},
 	}
-	if grpc = reached(grpc, cfg.BaseURL); grpc != "" {
+	if grpc = reached(grpc, c.BaseURL); grpc != "" {
 		faces = append(faces,
 			&a2a.AgentInterface{URL: grpc, ProtocolBinding: a2a.TransportProtocolGRPC, ProtocolVersion: a2a.Version},
 			&a2a.AgentInterface{URL: grpc, ProtocolBinding: a2a.TransportProtocolGRPC, ProtocolVersion: legacy})
 	}
 	card, err := a2av0.NewStaticAgentCardProducer(&a2a.AgentCard{
-		Name: "taskgrove", Description: "Runs trees of tasks on a cluster of workers.", Version: cfg.Version,
+		Name: "taskgrove", Description: "Runs trees of tasks on a cluster of workers.", Version: c.Version,
 		DefaultInputModes: []string{"data"}, DefaultOutputModes: []string{"data"},
-		Capabilities:        a2a.AgentCapabilities{Streaming: true, PushNotifications: cfg.Push},
+		Capabilities:        a2a.AgentCapabilities{Streaming: true, PushNotifications: c.Push},
 		SupportedInterfaces: faces, Skills: skills,
 	}).(interface {
 		CardJSON(context.Context) ([]byte, error)

@@ -245,14 +245,14 @@ func TestErrorsHaveDetails(t *testing.T) {
 	t.Parallel()
 	s, h := serveHeard(t)
 	c := newClient(t, s)
-	call := func(err error) (error, []any) {
+	call := func(err error) ([]any, error) {
 		h.err = err
 		_, got := s.rpc.DeleteTask(t.Context(), &pb.DeleteTaskRequest{Id: "a"})
 		_, own := c.Delete(t.Context(), "a")
-		return own, status.Convert(got).Details()
+		return status.Convert(got).Details(), own
 	}
 
-	own, details := call(&coordinator.DeleteError{Reasons: []string{"task status is 'completed' (must be 'pending')"}})
+	details, own := call(&coordinator.DeleteError{Reasons: []string{"task status is 'completed' (must be 'pending')"}})
 	info, ok := details[0].(*errdetails.ErrorInfo)
 	if !ok || info.Domain != "taskgrove" || info.Reason != "CANNOT_DELETE" || info.Metadata["reasons"] != "task status is 'completed' (must be 'pending')" {
 		t.Errorf("conflict: got %v", details)
@@ -262,7 +262,7 @@ func TestErrorsHaveDetails(t *testing.T) {
 		t.Errorf("conflict: got %#v", own)
 	}
 
-	own, details = call(coordinator.ErrUnavailable)
+	details, own = call(coordinator.ErrUnavailable)
 	if retry, ok := details[0].(*errdetails.RetryInfo); !ok || retry.RetryDelay.AsDuration() != time.Second {
 		t.Errorf("unavailable: got %v", details)
 	}
@@ -270,7 +270,7 @@ func TestErrorsHaveDetails(t *testing.T) {
 		t.Errorf("unavailable: got %#v", own)
 	}
 
-	own, details = call(errors.New("secret cause"))
+	details, own = call(errors.New("secret cause"))
 	request, ok := details[0].(*errdetails.RequestInfo)
 	if !ok || !strings.Contains(s.log.String(), request.RequestId) {
 		t.Errorf("internal: got %v", details)

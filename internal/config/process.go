@@ -28,7 +28,9 @@ type Coordinator struct {
 
 func (c *Coordinator) required() []string { return []string{"POSTGRES_URL", "NATS_URL"} }
 
-func (c *Coordinator) check() []Fault { return c.Listen.check(c.Auth.On()) }
+func (c *Coordinator) check() []Fault {
+	return append(c.Listen.check(c.Auth.On()), c.Webhooks.check()...)
+}
 
 // Worker is the configuration of taskgrove worker.
 type Worker struct {
@@ -80,7 +82,7 @@ type Dev struct {
 func (c *Dev) required() []string { return nil }
 
 func (c *Dev) check() []Fault {
-	faults := c.Listen.check(c.Auth.On())
+	faults := append(c.Listen.check(c.Auth.On()), c.Webhooks.check()...)
 	if c.Ephemeral && c.DataDir != "" {
 		faults = append(faults, Fault{Variable: Prefix + "DATA_DIR", Value: c.DataDir, Takes: "nothing together with " + Prefix + "EPHEMERAL (--ephemeral)"})
 	}

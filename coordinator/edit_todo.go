@@ -1,5 +1,0 @@
-package coordinator
-
-import "errors"
-
-var errNotYet = errors.New("is being built")

@@ -188,6 +188,9 @@ func TestWorkerValues(t *testing.T) {
 
 // TestOneSealKeyOnly: two sources of it may differ, and nobody could tell which counts.
 func TestOneSealKeyOnly(t *testing.T) {
+	clear(t)
+	t.Setenv("TASKGROVE_POSTGRES_URL", "postgres://h/db")
+	t.Setenv("TASKGROVE_NATS_URL", "nats://127.0.0.1:4222")
 	t.Setenv("TASKGROVE_SEAL_KEY", "x")
 	t.Setenv("TASKGROVE_SEAL_KEY_FILE", "/x")
 	for name, err := range map[string]error{"coordinator": Load(&Coordinator{}, nil), "dev": Load(&Dev{}, nil)} {

@@ -47,15 +47,15 @@ var ownership = map[string]struct {
 	"Execute": {reachTask, "execute"}, "Cancel": {reachTask, "cancel task for"},
 	"Update": {reachTask, "update"}, "Delete": {reachTask, "delete"}, "Add": {reachTask, "create tasks for"}, "Copy": {reachTask, "copy"},
 	"Executors": {reachAll, "access"}, "Executor": {reachAll, "access"},
-	"Workers": {reachAdmin, "look after workers"}, "Coordinators": {reachAdmin, "look after coordinators"}, "Pools": {reachAdmin, "look after pools"},
+	"Workers": {reachAdmin, "manage workers"}, "Coordinators": {reachAdmin, "manage coordinators"}, "Pools": {reachAdmin, "manage pools"},
 	"Verify": {reachAdmin, "verify the cluster"}, "Ready": {reachOpen, ""},
-	"Attach": {reachTask, "access"}, "ListWebhooks": {reachHook, "look after webhooks of"}, "GetWebhook": {reachHook, "look after webhooks of"},
-	"UpdateWebhook": {reachHook, "look after webhooks of"}, "DeleteWebhook": {reachHook, "look after webhooks of"},
-	"TestWebhook": {reachHook, "look after webhooks of"}, "Deliveries": {reachHook, "look after webhooks of"},
+	"Attach": {reachTask, "access"}, "ListWebhooks": {reachHook, "manage webhooks of"}, "GetWebhook": {reachHook, "manage webhooks of"},
+	"UpdateWebhook": {reachHook, "manage webhooks of"}, "DeleteWebhook": {reachHook, "manage webhooks of"},
+	"TestWebhook": {reachHook, "manage webhooks of"}, "Deliveries": {reachHook, "manage webhooks of"},
 	"KeepAgentTask": {reachTask, "create tasks for"}, "DropAgentTask": {reachTask, "create tasks for"}, "AgentTask": {reachTask, "access"},
 	"AgentTaskOf": {reachTask, "access"}, "AgentTasks": {reachList, "list tasks for"},
 	"SetModelKey": {reachList, "set LLM key for"}, "ModelKeys": {reachList, "get LLM key for"}, "DeleteModelKey": {reachList, "delete LLM key for"},
-	"CreateWebhook": {reachAdmin, "look after webhooks"}, "Resend": {reachAdmin, "look after webhooks"},
+	"CreateWebhook": {reachAdmin, "manage webhooks"}, "Resend": {reachAdmin, "manage webhooks"},
 }
 
 // OwnOnly is the policy of spec 5.6: who has said who it is may do what it likes to its own tasks and to those of nobody, and an admin to all.

@@ -88,12 +88,12 @@ func TestOwnOnly(t *testing.T) {
 		"a submission for another":     {bob, coordinator.Call{Method: "Submit", UserID: "amy"}, "", "Permission denied: User bob can only create tasks for their own resources, not user amy's resources"},
 		"a submission, as an admin":    {root, coordinator.Call{Method: "Submit", UserID: "amy"}, "root", ""},
 		"a webhook of one's own":       {amy, coordinator.Call{Method: "DeleteWebhook", Webhook: "of-amys"}, "", ""},
-		"a webhook of another's":       {bob, coordinator.Call{Method: "DeleteWebhook", Webhook: "of-amys"}, "", "Permission denied: User bob can only look after webhooks of their own resources, not user amy's resources"},
-		"a webhook of the cluster":     {amy, coordinator.Call{Method: "GetWebhook", Webhook: "all"}, "", "Permission denied: User amy can't look after webhooks, which is for admins"},
+		"a webhook of another's":       {bob, coordinator.Call{Method: "DeleteWebhook", Webhook: "of-amys"}, "", "Permission denied: User bob can only manage webhooks of their own resources, not user amy's resources"},
+		"a webhook of the cluster":     {amy, coordinator.Call{Method: "GetWebhook", Webhook: "all"}, "", "Permission denied: User amy can't manage webhooks, which is for admins"},
 		"one, as an admin":             {root, coordinator.Call{Method: "GetWebhook", Webhook: "all"}, "", ""},
-		"all webhooks":                 {amy, coordinator.Call{Method: "ListWebhooks"}, "", "Permission denied: User amy can't look after webhooks, which is for admins"},
+		"all webhooks":                 {amy, coordinator.Call{Method: "ListWebhooks"}, "", "Permission denied: User amy can't manage webhooks, which is for admins"},
 		"those of one's own tree":      {amy, coordinator.Call{Method: "ListWebhooks", ID: "amys"}, "", ""},
-		"the cluster":                  {bob, coordinator.Call{Method: "Workers"}, "", "Permission denied: User bob can't look after workers, which is for admins"},
+		"the cluster":                  {bob, coordinator.Call{Method: "Workers"}, "", "Permission denied: User bob can't manage workers, which is for admins"},
 	} {
 		got, err := policy(t.Context(), tt.caller, tt.call)
 		text := ""

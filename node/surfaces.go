@@ -52,6 +52,9 @@ func mounts(access *coordinator.Access, parts coordinatorParts, tasks *jsonrpc.H
 	for _, path := range openapi.Paths {
 		all = append(all, mount{path: path, handler: reference, public: true})
 	}
+	if parts.routes.docs { // who opens the address in a browser
+		all = append(all, mount{path: "GET /{$}", handler: http.RedirectHandler("/docs", http.StatusSeeOther), public: true})
+	}
 	all = append(all, mount{path: mcp.Path, handler: tools}, mount{path: grpcserver.WebPath, handler: grpcserver.NewWeb(access, parts.grpc)})
 	return slices.DeleteFunc(all, func(m mount) bool { return !parts.routes.serves(m.path) })
 }

@@ -3,6 +3,7 @@ package httpserver
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -24,13 +25,13 @@ func (s *Server) identified(next http.Handler) http.Handler {
 		}
 		token, fault := s.token(r)
 		if fault != "" {
-			unauthorized(w, fault)
+			unauthorized(w, r, fault)
 			return
 		}
 		who, err := s.cfg.Identify(token)
 		if err != nil {
 			s.cfg.Log.DebugContext(r.Context(), "a token was refused", "path", r.URL.Path, "error", err)
-			unauthorized(w, api.InvalidToken)
+			unauthorized(w, r, api.InvalidToken)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(api.WithCaller(r.Context(), who)))
@@ -72,14 +73,22 @@ func (s *Server) cookieCounts(r *http.Request) bool {
 	return safe(r.Method) || asked(r.Header) || fromBrowser(r)
 }
 
-// unauthorized answers as the protocol says (spec 5.2): without an id, and without having read the request.
-func unauthorized(w http.ResponseWriter, text string) {
+// unauthorized answers as the protocol says (spec 5.2): without an id, and without having read the request. Clients of Connect, whose calls have a
+// method of a service as path, get its error.
+func unauthorized(w http.ResponseWriter, r *http.Request, text string) {
 	w.Header().Set("WWW-Authenticate", "Bearer")
+	if connectPath.MatchString(r.URL.Path) {
+		refuseWith(w, http.StatusUnauthorized, map[string]string{"code": "unauthenticated", "message": text})
+		return
+	}
 	refuseWith(w, http.StatusUnauthorized, struct {
 		Version string       `json:"jsonrpc"`
 		Error   unauthorised `json:"error"`
 	}{"2.0", unauthorised{-32001, "Unauthorized", text}})
 }
+
+// connectPath is as /package.v1.Service/Method.
+var connectPath = regexp.MustCompile(`^/(?:\w+\.)+\w+/\w+$`)
 
 type unauthorised struct {
 	Code    int    `json:"code"`

@@ -143,3 +143,17 @@ func TestPagesReadRefusals(t *testing.T) {
 		}
 	}
 }
+
+// TestConnectReadsRefusals: a client of Connect finds the code and the text where its protocol has them.
+func TestConnectReadsRefusals(t *testing.T) {
+	t.Parallel()
+	res, err := http.Post(asking(t)+"/taskgrove.v1.Taskgrove/GetTask", "application/json", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var got struct{ Code, Message string }
+	if err := json.NewDecoder(res.Body).Decode(&got); err != nil || res.StatusCode != 401 || got.Code != "unauthenticated" || got.Message != api.MissingToken {
+		t.Errorf("got HTTP %d %+v (%v)", res.StatusCode, got, err)
+	}
+}

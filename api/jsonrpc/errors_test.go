@@ -312,7 +312,7 @@ func testWhoCalls(s *errorSite) {
 var operations = map[string]string{
 	"tasks.create": "create tasks for", "tasks.execute": "execute", "tasks.generate": "generate tasks for", "tasks.get": "access", "tasks.detail": "access",
 	"tasks.tree": "access", "tasks.children": "access", "tasks.list": "list tasks for", "tasks.update": "update", "tasks.delete": "delete", "tasks.copy": "copy",
-	"tasks.running.list": "list tasks for", "tasks.running.count": "count tasks for", "tasks.why": "access", "usage.list": "access", "webhooks.list": "look after webhooks of",
+	"tasks.running.list": "list tasks for", "tasks.running.count": "count tasks for", "tasks.why": "access", "usage.list": "access", "webhooks.list": "manage webhooks of",
 	"config.llm_key.set": "set LLM key for", "config.llm_key.delete": "delete LLM key for",
 }
 
@@ -336,7 +336,7 @@ func (s *errorSite) checkDenied(method string, got errorAnswer, protocol bool) {
 	case "tasks.resolve":
 		s.check(method, got, protocol, map[bool]int{false: -32602, true: -32001}[protocol], 0, "Task #10 not found")
 	case "webhooks.create", "webhooks.resend":
-		s.check(method, got, protocol, code, 0, "Permission denied: User eve can't look after webhooks, which is for admins")
+		s.check(method, got, protocol, code, 0, "Permission denied: User eve can't manage webhooks, which is for admins")
 	case "webhooks.get", "webhooks.update", "webhooks.delete", "webhooks.test", "webhooks.deliveries":
 		s.check(method, got, protocol, map[bool]int{false: -32602, true: -32001}[protocol], 0, "Webhook #99 not found")
 	case "system.health", "executors.list", "executors.get":

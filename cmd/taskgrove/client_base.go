@@ -148,6 +148,9 @@ func (s *session) explain(ctx context.Context, err error) error {
 	case errors.Is(err, client.ErrUnavailable):
 		return codedError{fmt.Errorf("%w\nno coordinator answers at %s, or it has too much to do: start one with \"taskgrove dev\", or name another with --server", err, s.server), exitUnreachable}
 	}
+	if errors.Is(err, client.ErrUnauthenticated) {
+		return fmt.Errorf("%w\nthe coordinator at %s asks callers who they are: TASKGROVE_TOKEN or --token-file gives a token, which \"taskgrove token create\" makes where the secret is", err, s.server)
+	}
 	if bad, ok := errors.AsType[*client.InvalidError](err); ok {
 		if len(bad.Faults) == 0 {
 			return codedError{err, exitUsage}

@@ -26,6 +26,7 @@ import (
 // bulk does something to all trees or tasks that flags select, where a command does it to those that are named.
 type bulk struct {
 	verb, past  string // "cancel", "cancelled"
+	hint        string // what helps where some were refused; empty: nothing
 	sel         selection
 	yes, dryRun bool
 	limit       int
@@ -52,6 +53,9 @@ func (b *bulk) bind(cmd *cobra.Command) {
 		}
 		if len(given) > 0 && b.asked() {
 			return usage("%s takes tasks or flags that select, not both\n%s", cmd.Name(), usageOf(cmd))
+		}
+		if len(given) == 0 {
+			return usage("%s needs a task, or flags that select, such as --status or --name\n%s", cmd.Name(), usageOf(cmd))
 		}
 		return args(cmd, given)
 	}
@@ -287,7 +291,11 @@ func (t *tally) refuse(s *session, id string, why error) error {
 	if t.refused++; t.refused > maxRefusals {
 		return nil
 	}
-	return s.note("%s: %s", oneLine(id), oneLine(why.Error()))
+	text := why.Error()
+	if !strings.Contains(text, " "+id+": ") {
+		text = id + ": " + text
+	}
+	return s.note("%s", oneLine(text))
 }
 
 // sum says what was done and what is left.
@@ -312,7 +320,7 @@ func (t *tally) sum(ctx context.Context, s *session, b *bulk, found *selected, e
 	case err != nil:
 		return err
 	case t.refused > 0:
-		return codedError{fmt.Errorf("%d of %s could not be %s", t.refused, found.count(), b.past), exitError}
+		return codedError{fmt.Errorf("%d of %s could not be %s%s", t.refused, found.count(), b.past, b.hint), exitError}
 	}
 	return nil
 }

@@ -110,7 +110,8 @@ func TestBulkTellsWhatBecameOfEach(t *testing.T) {
 	svc.refuse["t3"] = &coordinator.DeleteError{Reasons: []string{"task status is 'completed' (must be 'pending')"}}
 	svc.refuse["t4"] = coordinator.ErrNotFound
 	out, notes, code := runCommand(t, "delete", "--user", "u", "-y", "-o", "json")
-	if code != exitError || !strings.Contains(notes, "t3: delete t3: conflict: Cannot delete task: task status is 'completed'") ||
+	if code != exitError || !strings.HasPrefix(notes, "delete t3: conflict: Cannot delete task: task status is 'completed'") ||
+		!strings.Contains(notes, "1 of 12 trees could not be deleted; --force deletes") ||
 		!strings.Contains(notes, "12 trees: 10 deleted, 1 gone already, 1 refused\n") {
 		t.Errorf("got %d %q", code, notes)
 	}

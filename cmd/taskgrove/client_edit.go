@@ -148,6 +148,7 @@ func jsonOrFile(name, value string, stdin io.Reader) (json.RawMessage, error) {
 func deleteCommand() *cobra.Command {
 	var force, alone bool
 	all := bulk{verb: "delete", past: "deleted"}
+	const hint = "; --force deletes tasks in whatever state they are"
 	cmd := clientCommand("delete TASK...", "Delete tasks with all below them; a root deletes its tree",
 		"Deletes tasks from the store, each with all below it, as long as these are pending and nothing else depends on them. With --force\n"+
 			"whatever state they are in, unless one of them runs: cancel it first. The exit code is 1 when one could not be deleted; the others are\n"+
@@ -160,6 +161,9 @@ func deleteCommand() *cobra.Command {
 			if alone {
 				options = append(options, client.DeleteAlone())
 			}
+			if !force {
+				all.hint = hint
+			}
 			if len(args) == 0 {
 				return all.run(ctx, s, func(ctx context.Context, id string) (string, error) {
 					_, err := s.Delete(ctx, id, options...)
@@ -169,7 +173,11 @@ func deleteCommand() *cobra.Command {
 					return "deleted", err
 				})
 			}
-			return s.delete(ctx, args, options)
+			err := s.delete(ctx, args, options)
+			if refused, ok := errors.AsType[*client.ConflictError](err); ok && refused.Reason == "CANNOT_DELETE" && !force {
+				return fmt.Errorf("%w%s", err, hint)
+			}
+			return err
 		})
 	all.bind(cmd)
 	cmd.ValidArgsFunction = completeTasks(1000)

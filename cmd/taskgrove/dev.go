@@ -270,7 +270,7 @@ func welcome(w io.Writer, at addresses, dir string, pools []worker.Served, cfg *
 	fmt.Fprintf(w, `
 Taskgrove is ready.
 
-  HTTP      %s  (JSON-RPC at /tasks; /health, /ready, /metrics)
+  HTTP      %s  (JSON-RPC at /tasks, A2A at /, MCP at /mcp; /docs describes it all)
   gRPC      %s  (what the commands below speak to)
   NATS      %s
   Postgres  %s

@@ -247,7 +247,7 @@ func writeState(w io.Writer, dir string, s *devState, headline string) error {
   State     %s
   Log       %s
 
-"taskgrove dev status" looks after it, "taskgrove dev stop" stops it.
+"taskgrove dev status" shows how it is, "taskgrove dev stop" stops it.
 `, headline, s.PID, s.StartedAt.Local().Format(time.RFC3339), s.HTTP, s.GRPC, s.NATS, s.Postgres, dir, cmp.Or(s.Log, "its terminal"))
 	return err
 }

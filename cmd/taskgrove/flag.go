@@ -62,7 +62,11 @@ func plainArguments(cmd *cobra.Command) {
 		plainArguments(below)
 	}
 	check := cmd.Args
-	if check == nil || cmd.HasSubCommands() {
+	if cmd.HasSubCommands() {
+		mustName(cmd)
+		return
+	}
+	if check == nil {
 		return
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -81,5 +85,25 @@ func plainArguments(cmd *cobra.Command) {
 			return usage("%s needs an argument: %s\n%s", name, wants, usageOf(cmd))
 		}
 		return usage("%s takes one argument, %s, but there are %d: %s\n%s", name, wants, len(args), given, usageOf(cmd))
+	}
+}
+
+// mustName makes a command that only has others below it refuse a name that none of them has. The library shows the help then, as if all were well.
+func mustName(group *cobra.Command) {
+	if group.Runnable() || !group.HasParent() {
+		return
+	}
+	group.Args, group.DisableFlagsInUseLine = cobra.ArbitraryArgs, true
+	group.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		var names []string
+		for _, below := range cmd.Commands() {
+			if below.IsAvailableCommand() {
+				names = append(names, below.Name())
+			}
+		}
+		return usage("unknown command %q for %q; there are: %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
 	}
 }

@@ -38,7 +38,7 @@ func importApflowCommand() *cobra.Command {
 			"or is not as its original.",
 		cobra.NoArgs, func(ctx context.Context, s *session, _ []string) error {
 			if from == "" {
-				return usage("--from: where the table is")
+				return usage("--from is needed: where the table is, as postgresql://…, sqlite:PATH, or a file that DuckDB exported")
 			}
 			source, err := apflow.Open(ctx, from, table)
 			if err != nil {

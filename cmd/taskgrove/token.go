@@ -41,7 +41,7 @@ func tokenCreateCommand() *cobra.Command {
 		switch {
 		case err != nil:
 		case user == "":
-			err = errors.New("--user: a token is somebody's")
+			err = errors.New("--user is needed: the user that the token is for")
 		case life <= 0:
 			err = errors.New("--expires: takes a duration, such as 8h")
 		}

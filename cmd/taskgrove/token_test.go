@@ -44,7 +44,7 @@ func TestCommandsSendTheirToken(t *testing.T) {
 		out, notes, code := runCommand(t, args...)
 		return out + notes, code
 	}
-	if text, code := held("", "submit", tree, "--hold"); code != 1 || !strings.Contains(text, "Missing Authorization header or cookie") {
+	if text, code := held("", "submit", tree, "--hold"); code != 1 || !strings.Contains(text, "Missing Authorization header or cookie") || !strings.Contains(text, "TASKGROVE_TOKEN") {
 		t.Errorf("without a token: got %d, %s", code, text)
 	}
 	if text, code := held(amy, "submit", tree, "--hold"); code != 0 {
@@ -53,7 +53,7 @@ func TestCommandsSendTheirToken(t *testing.T) {
 	if text, code := held(tokenOf(t, "bob"), "get", "amys"); code == 0 || strings.Contains(text, tokenSecret) {
 		t.Errorf("another's: got %d, %s", code, text)
 	}
-	if text, code := held(amy, "workers"); code != 1 || !strings.Contains(text, "Permission denied: User amy can't look after workers, which is for admins") {
+	if text, code := held(amy, "workers"); code != 1 || !strings.Contains(text, "Permission denied: User amy can't manage workers, which is for admins") {
 		t.Errorf("workers: got %d, %s", code, text)
 	}
 	if text, code := held(root, "get", "amys"); code != 0 || !strings.Contains(text, "amys") {

@@ -60,7 +60,7 @@ func document() (object, error) {
 	return object{
 		"openapi": "3.1.0",
 		"info": object{"title": "Taskgrove", "version": taskgrove.Version, "description": "What a coordinator answers on its HTTP port. JSON-RPC methods share the paths /tasks and /system: " +
-			"the member method tells them apart.", "license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"}},
+			"the member method tells them apart. Connect, gRPC-Web and JSON of the gRPC service are below /taskgrove.v1.Taskgrove/.", "license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"}},
 		"paths":      paths,
 		"security":   []any{object{}, object{"bearer": []any{}}},
 		"components": object{"schemas": s.named, "securitySchemes": object{"bearer": object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
@@ -167,8 +167,13 @@ func addPlain(paths object) {
 		{"/.well-known/agent-card.json", "get", "agentCard", "The agent card of A2A", "application/json"},
 		{"/", "post", "a2a", "A2A by JSON-RPC", "application/json"},
 		{"/mcp", "post", "mcp", "The Model Context Protocol by streamable HTTP", "application/json"},
+		{"/ws", "get", "socket", "Events of trees on a WebSocket", "application/json"},
 	} {
-		op := object{"summary": p.summary, "operationId": p.id, "responses": object{"200": object{"description": "the answer", "content": object{p.kind: object{}}}}}
+		code := "200"
+		if p.id == "socket" {
+			code = "101"
+		}
+		op := object{"summary": p.summary, "operationId": p.id, "responses": object{code: object{"description": "the answer", "content": object{p.kind: object{}}}}}
 		if strings.Contains(p.path, "{id}") {
 			op["parameters"] = []any{object{"name": "id", "in": "path", "required": true, "description": "id of the task", "schema": object{"type": "string"}}}
 		}

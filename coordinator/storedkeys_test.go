@@ -82,6 +82,36 @@ func TestStoredKeysAreUsed(t *testing.T) {
 	}
 }
 
+// TestStoredKeysAreNoPartOfASubmission: one that is sent again gets its first answer, whatever keys its owner has stored or deleted meanwhile.
+func TestStoredKeysAreNoPartOfASubmission(t *testing.T) {
+	t.Parallel()
+	worker, last, _ := modelService(t)
+	c := cluster.Start(t, cluster.Options{Worker: worker})
+	keys := c.Coordinators[0].P
+	submit := func(key, id string) *coordinator.Submitted {
+		t.Helper()
+		task := &dag.Task{ID: id, Name: "asks", Executor: "llm_executor", Priority: dag.Normal, Schemas: json.RawMessage(`{"method":"llm_executor"}`), Inputs: json.RawMessage(asksModel)}
+		return c.Submit(coordinator.SubmitOptions{UserID: "amy", IdempotencyKey: key}, task)
+	}
+	before := submit("before", "before")
+	if err := keys.SetModelKey(t.Context(), "amy", coordinator.ModelKeyOf{Key: keyOf(t, "of-amy")}); err != nil {
+		t.Fatal(err)
+	}
+	if again := submit("before", "before"); !again.Replayed || again.TreeID != before.TreeID {
+		t.Errorf("after a key was stored: got %+v, want %+v", again, before)
+	}
+	with := submit("with", "with")
+	if got := c.Settled("with"); got.Status != dag.StatusCompleted || last() != "of-amy" {
+		t.Errorf("got %s with the key %q", got.Status, last())
+	}
+	if _, err := keys.DeleteModelKey(t.Context(), "amy", ""); err != nil {
+		t.Fatal(err)
+	}
+	if again := submit("with", "with"); !again.Replayed || again.TreeID != with.TreeID {
+		t.Errorf("after the key was deleted: got %+v, want %+v", again, with)
+	}
+}
+
 func TestKeysThatAreNotStored(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t, cluster.Options{})

@@ -65,10 +65,11 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	stored := !opts.Demo && !opts.Hold && !c.userKeys.Empty()
 	if opts.Demo || keyed || stored || len(opts.Labels) > 0 {
 		owner := opts.UserID
-		tasks = marked(tasks, opts.Demo, func(t *dag.Task) bool {
+		tasks = marked(tasks, func(t *dag.Task) {
 			owner = cmp.Or(t.UserID, owner)
-			return keyed || stored && c.userKeys.Has(owner)
-		}, opts.Labels)
+			t.Demo, t.Keyed, t.KeyStored = opts.Demo, keyed, stored && c.userKeys.Has(owner)
+			withLabels(opts.Labels, t)
+		})
 	}
 	tasks = c.checkInputs(ctx, tasks)
 	has := func(id string) bool { return c.executors.has(ctx, id) }
@@ -106,13 +107,12 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	return answer, nil
 }
 
-// marked marks tasks that are only demonstrated, or for which there is the key of a model, and gives the root labels.
-func marked(tasks iter.Seq2[*dag.Task, error], demo bool, keyed func(*dag.Task) bool, labels map[string]string) iter.Seq2[*dag.Task, error] {
+// marked are tasks with what the submission says of all of them.
+func marked(tasks iter.Seq2[*dag.Task, error], mark func(*dag.Task)) iter.Seq2[*dag.Task, error] {
 	return func(yield func(*dag.Task, error) bool) {
 		for t, err := range tasks {
 			if t != nil {
-				t.Demo, t.Keyed = demo, keyed(t)
-				withLabels(labels, t)
+				mark(t)
 			}
 			if !yield(t, err) {
 				return

@@ -49,7 +49,7 @@ var AllLevels = Levels{
 	{Level: RunsLevel, Name: "references and runs", Since: "0.3.0", Adopted: true},
 	{Level: AheadLevel, Name: "claims ahead", Since: "0.4.0"},
 	{Level: DemoLevel, Name: "demonstrations", Since: "0.5.0", Needs: func(t *Task) bool { return t.Demo }},
-	{Level: KeyedLevel, Name: "keys with a request", Since: "0.6.0", Needs: func(t *Task) bool { return t.Keyed }},
+	{Level: KeyedLevel, Name: "keys with a request", Since: "0.6.0", Needs: func(t *Task) bool { return t.Keyed || t.KeyStored }},
 	{Level: EditLevel, Name: "changes of stored trees", Since: "0.7.0"},
 }
 

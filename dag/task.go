@@ -111,6 +111,7 @@ type Task struct {
 	ScheduleToStart time.Duration     // ready to started; 0: none
 	Demo            bool              // is only demonstrated by the execution that it is submitted for (spec 3.10)
 	Keyed           bool              // the execution that it is submitted for came with the key of a language model (spec 5.7)
+	KeyStored       bool              // its owner has stored such keys; no part of what is submitted: the same submission may find others later
 	TreeTimeout     time.Duration     // root only: start to end of the whole tree; 0: none
 	NotBefore       time.Time         // zero: none
 	Labels          map[string]string // root only: of the tree, see [CheckLabels]; the task keeps them

@@ -112,7 +112,7 @@ func (in *intake) add(t *dag.Task) (int, error) {
 	if err != nil {
 		return i, err
 	}
-	head := taskHead{name: t.Name, executor: in.once(t.Executor), pool: in.once(t.QueueName()), priority: t.Priority, repeatable: t.Repeatable, demo: t.Demo, keyed: t.Keyed}
+	head := taskHead{name: t.Name, executor: in.once(t.Executor), pool: in.once(t.QueueName()), priority: t.Priority, repeatable: t.Repeatable, demo: t.Demo, keyed: t.Keyed || t.KeyStored}
 	if t.Retry != (dag.RetryPolicy{}) || t.OnLost != 0 || t.Timeout != 0 || t.ScheduleToStart != 0 || !t.NotBefore.IsZero() {
 		head.custom = &taskPolicy{retry: t.Retry, onLost: t.OnLost, timeout: t.Timeout, scheduleToStart: t.ScheduleToStart, notBefore: t.NotBefore}
 	}

@@ -2,11 +2,13 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +25,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/identity"
+	"github.com/taskgrove/taskgrove/api/openapi"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/internal/config"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
@@ -139,6 +142,35 @@ func TestEverySurfaceAsksWhoCalls(t *testing.T) {
 				t.Errorf("%s: got %v", method, err)
 			}
 		}
+	}
+}
+
+// TestDocumentSaysWhatNeedsAToken: without one, just those operations of the OpenAPI document are answered that it marks as public.
+func TestDocumentSaysWhatNeedsAToken(t *testing.T) {
+	t.Parallel()
+	s := serveGuarded(t)
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Security *[]map[string]any `json:"security"`
+		} `json:"paths"`
+		Security []map[string]any `json:"security"`
+	}
+	if err := json.Unmarshal(openapi.Document, &doc); err != nil {
+		t.Fatal(err)
+	}
+	public := 0
+	for path, operations := range doc.Paths {
+		for verb, one := range operations {
+			got, body := s.request(t, strings.ToUpper(verb), strings.ReplaceAll(path, "{id}", "x"), "", "{}")
+			if marked := one.Security != nil && len(*one.Security) == 0; marked == (got == 401) {
+				t.Errorf("%s %s: public is %v, and got HTTP %d %.200s", verb, path, marked, got, body)
+			} else if marked {
+				public++
+			}
+		}
+	}
+	if !slices.ContainsFunc(doc.Security, func(s map[string]any) bool { return s["bearer"] != nil }) || public < 4 {
+		t.Errorf("got security %v, %d public operations", doc.Security, public)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -63,7 +64,7 @@ func document() (object, error) {
 			"the member method tells them apart. Connect, gRPC-Web and JSON of the gRPC service are below /taskgrove.v1.Taskgrove/.", "license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"}},
 		"paths":      paths,
 		"security":   []any{object{}, object{"bearer": []any{}}},
-		"components": object{"schemas": s.named, "securitySchemes": object{"bearer": object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}},
+		"components": object{"schemas": s.named, "securitySchemes": object{"bearer": object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "for coordinators that have a secret of tokens; others ask nobody who it is"}}},
 	}, nil
 }
 
@@ -151,6 +152,9 @@ var example = map[string]object{
 	"/system": {"jsonrpc": "2.0", "id": 1, "method": "system.health", "params": object{}},
 }
 
+// public needs no token (spec 5.1).
+var public = []string{"/health", "/ready", "/metrics", "/.well-known/agent-card.json"}
+
 // addPlain adds what is no JSON-RPC.
 func addPlain(paths object) {
 	for _, p := range []struct{ path, verb, id, summary, kind string }{
@@ -176,6 +180,9 @@ func addPlain(paths object) {
 		op := object{"summary": p.summary, "operationId": p.id, "responses": object{code: object{"description": "the answer", "content": object{p.kind: object{}}}}}
 		if strings.Contains(p.path, "{id}") {
 			op["parameters"] = []any{object{"name": "id", "in": "path", "required": true, "description": "id of the task", "schema": object{"type": "string"}}}
+		}
+		if slices.Contains(public, p.path) {
+			op["security"] = []any{}
 		}
 		if paths[p.path] == nil {
 			paths[p.path] = object{}

@@ -33,12 +33,13 @@ type Call struct {
 
 // Grant is what a call that is allowed may reach.
 type Grant struct {
-	// UserID is the only owner whose tasks are listed, or whose a new tree becomes; empty: as the call says.
+	// UserID is the only owner whose tasks are listed, or whose a new tree becomes, and whose idempotency keys count; empty: as the call says.
 	UserID string
 }
 
 // Policy decides whether a call may be made: how far it may reach, or why not. It is asked before the service is: once for each call, at the
-// first step of those that give an iterator. A submission whose tasks name an owner is asked about once more, with that owner.
+// first step of those that give an iterator. A submission whose tasks name an owner is asked about once more, with that owner, and a call that names
+// a task of the A2A protocol with the tree that does it.
 type Policy func(ctx context.Context, caller Caller, call Call) (Grant, error)
 
 // AllowAll is the policy without access control.

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -72,13 +73,30 @@ func (g *guarded) KeepAgentTask(ctx context.Context, t AgentTask) error {
 }
 
 func (g *guarded) DropAgentTask(ctx context.Context, id string) error {
-	_, err := ask(ctx, g, Call{Role: RoleAgent, Method: "DropAgentTask"}, func() (any, error) { return nil, g.next.DropAgentTask(ctx, id) })
+	_, err := g.ownAgentTask(ctx, "DropAgentTask", id)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = g.next.DropAgentTask(ctx, id)
+	}
 	return err
 }
 
-// AgentTask names no tree to the policy: which one it is, is known when the task has been read. Who shows it reads the tree's root, too.
 func (g *guarded) AgentTask(ctx context.Context, id string) (*AgentTask, error) {
-	return ask(ctx, g, Call{Role: RoleAgent, Method: "AgentTask"}, func() (*AgentTask, error) { return g.next.AgentTask(ctx, id) })
+	return g.ownAgentTask(ctx, "AgentTask", id)
+}
+
+// ownAgentTask reads a task of the A2A protocol for a call that names it. Which tree it is of, is known only then, so the policy is asked twice:
+// whether the caller may ask at all, and about the tree.
+func (g *guarded) ownAgentTask(ctx context.Context, method, id string) (*AgentTask, error) {
+	call := Call{Role: RoleAgent, Method: method}
+	t, err := ask(ctx, g, call, func() (*AgentTask, error) { return g.next.AgentTask(ctx, id) })
+	if err != nil {
+		return nil, err
+	}
+	call.ID = t.Tree.ID
+	return ask(ctx, g, call, func() (*AgentTask, error) { return t, nil })
 }
 
 func (g *guarded) AgentTaskOf(ctx context.Context, taskID string) (*AgentTask, error) {

@@ -45,7 +45,14 @@ func (g *guarded) Add(ctx context.Context, parentID string, opts SubmitOptions, 
 }
 
 func (g *guarded) Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error) {
-	return ask(ctx, g, Call{Role: RoleEdit, Method: "Copy", ID: taskID}, func() (*Copied, error) { return g.next.Copy(ctx, taskID, opts) })
+	to, err := g.policy(ctx, g.caller, Call{Role: RoleEdit, Method: "Copy", ID: taskID})
+	if err != nil {
+		return nil, err
+	}
+	if to.UserID != "" { // the copy has the owner of what it is of
+		opts.IdempotencyKey = keyOfOwner(to.UserID, opts.IdempotencyKey)
+	}
+	return g.next.Copy(ctx, taskID, opts)
 }
 
 // TaskChange is what an update changes of a stored task (spec 2.3); nil fields stay as they are. Status changes go through the state table, and

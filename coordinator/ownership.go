@@ -101,7 +101,7 @@ func OwnOnly(owners Owners) Policy {
 // grant is how far a call that is allowed reaches.
 func (r reach) grant(caller Caller, call Call) Grant {
 	switch {
-	case r == reachStore, call.Method == "Add":
+	case r == reachStore, call.Method == "Add", call.Method == "Copy":
 		return Grant{UserID: caller.User}
 	case r == reachList && call.ID == "" && !caller.Admin:
 		return Grant{UserID: caller.User}

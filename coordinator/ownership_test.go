@@ -246,3 +246,116 @@ func (n *narrowed) Resolve(_ context.Context, _, owner string) (*coordinator.Mat
 	n.owner = owner
 	return &coordinator.Matches{}, nil
 }
+
+// keyed is a service that notes idempotency keys; its other methods panic.
+type keyed struct {
+	coordinator.Service
+	key string
+}
+
+func (k *keyed) Submit(_ context.Context, opts coordinator.SubmitOptions, _ iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	k.key = opts.IdempotencyKey
+	return &coordinator.Submitted{}, nil
+}
+
+func (k *keyed) Add(_ context.Context, _ string, opts coordinator.SubmitOptions, _ iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	k.key = opts.IdempotencyKey
+	return &coordinator.Submitted{}, nil
+}
+
+func (k *keyed) Copy(_ context.Context, _ string, opts coordinator.CopyOptions) (*coordinator.Copied, error) {
+	k.key = opts.IdempotencyKey
+	return &coordinator.Copied{}, nil
+}
+
+// TestIdempotencyKeysAreEachUsersOwn: nobody meets, or takes beforehand, the key of another, whichever call it goes with: nor by sending what
+// another's key is kept as.
+func TestIdempotencyKeysAreEachUsersOwn(t *testing.T) {
+	t.Parallel()
+	svc := &keyed{}
+	calls := map[string]func(coordinator.Service, string) error{
+		"Submit": func(on coordinator.Service, key string) error {
+			_, err := on.Submit(t.Context(), coordinator.SubmitOptions{IdempotencyKey: key}, nil)
+			return err
+		},
+		"Add": func(on coordinator.Service, key string) error {
+			_, err := on.Add(t.Context(), "x", coordinator.SubmitOptions{IdempotencyKey: key}, nil)
+			return err
+		},
+		"Copy": func(on coordinator.Service, key string) error {
+			_, err := on.Copy(t.Context(), "x", coordinator.CopyOptions{IdempotencyKey: key})
+			return err
+		},
+	}
+	access := coordinator.NewAccess(svc, coordinator.OwnOnly(owners{"x": ""}))
+	bob := coordinator.Caller{Name: "bob", User: "bob"}
+	key := func(by coordinator.Caller, name, key string) string {
+		if err := calls[name](access.For(by), key); err != nil {
+			t.Fatal(err)
+		}
+		return svc.key
+	}
+	kept := key(amy, "Submit", "k")
+	for name := range calls {
+		if got := key(amy, name, "k"); got != kept {
+			t.Errorf("%s by amy: her key is %q, want the same as that of Submit, %q", name, got, kept)
+		}
+		for _, sent := range []string{"k", kept} {
+			if got := key(bob, name, sent); got == kept || got == sent {
+				t.Errorf("%s by bob: the key %q is kept as %q, which is not his own", name, sent, got)
+			}
+		}
+		if got := key(amy, name, ""); got != "" {
+			t.Errorf("%s without a key: got %q", name, got)
+		}
+	}
+}
+
+// agents is a service with one task of the A2A protocol, that of the tree x; its other methods panic.
+type agents struct {
+	coordinator.Service
+	dropped *[]string
+}
+
+func (agents) AgentTask(_ context.Context, id string) (*coordinator.AgentTask, error) {
+	if id != "a" {
+		return nil, coordinator.ErrNotFound
+	}
+	return &coordinator.AgentTask{ID: "a", TaskID: "x", Tree: &coordinator.TreeStatus{ID: "x"}}, nil
+}
+
+func (a agents) DropAgentTask(_ context.Context, id string) error {
+	*a.dropped = append(*a.dropped, id)
+	return nil
+}
+
+// TestAgentTasksAreOfTheirTree: who may not look at a tree learns nothing of its tasks of the A2A protocol, and drops none.
+func TestAgentTasksAreOfTheirTree(t *testing.T) {
+	t.Parallel()
+	var dropped []string
+	for _, tt := range []struct {
+		caller coordinator.Caller
+		owner  string
+		id     string
+		err    error
+		drops  int
+	}{
+		{amy, "amy", "a", nil, 1}, {amy, "", "a", nil, 1}, {root, "amy", "a", nil, 1},
+		{amy, "bob", "a", coordinator.ErrDenied, 0}, {coordinator.Caller{}, "", "a", coordinator.ErrUnauthenticated, 0},
+		{amy, "amy", "none", coordinator.ErrNotFound, 0},
+	} {
+		dropped = nil
+		on := coordinator.NewAccess(agents{dropped: &dropped}, coordinator.OwnOnly(owners{"x": tt.owner})).For(tt.caller)
+		got, err := on.AgentTask(t.Context(), tt.id)
+		if !errors.Is(err, tt.err) || (got == nil) != (tt.err != nil) {
+			t.Errorf("%s asks for %s of %q: got %+v, %v, want %v", tt.caller.User, tt.id, tt.owner, got, err, tt.err)
+		}
+		want := tt.err
+		if errors.Is(want, coordinator.ErrNotFound) { // there is none any more
+			want = nil
+		}
+		if err := on.DropAgentTask(t.Context(), tt.id); !errors.Is(err, want) || len(dropped) != tt.drops {
+			t.Errorf("%s drops %s of %q: got %v, %q dropped, want %v", tt.caller.User, tt.id, tt.owner, err, dropped, want)
+		}
+	}
+}

@@ -63,7 +63,7 @@ func NewWeb(access *coordinator.Access, cfg Config) *Web {
 	if err != nil {
 		panic(fmt.Sprintf("transcode %s: %v", pb.Taskgrove_ServiceDesc.ServiceName, err)) // the code is wrong, not what it was given
 	}
-	return &Web{cfg: cfg, next: transcoder, bodies: semaphore.NewWeighted(bodiesAtOnce * int64(cfg.MaxMessageBytes))}
+	return &Web{cfg: cfg, next: transcoder, bodies: semaphore.NewWeighted(bodiesAtOnce * (int64(cfg.MaxMessageBytes) + 1))}
 }
 
 // ServeHTTP reads the whole request, which is one message, before anything else looks at it.
@@ -158,6 +158,9 @@ type webBody struct {
 	once   sync.Once
 }
 
+// firstBody is how much room a request gets before any of it has come.
+const firstBody = 64 << 10
+
 func (b *webBody) release() { b.once.Do(func() { b.bodies.Release(b.taken) }) }
 
 func (b *webBody) read(w http.ResponseWriter, r *http.Request, most int) (data []byte, refusal error) {
@@ -165,11 +168,14 @@ func (b *webBody) read(w http.ResponseWriter, r *http.Request, most int) (data [
 	if r.ContentLength > int64(most) {
 		return nil, tooLarge
 	}
+	room := int64(most) + 1 // with which the end is seen, too
+	if r.ContentLength >= 0 {
+		room = r.ContentLength + 1
+	}
 	from := http.MaxBytesReader(w, r.Body, int64(most))
 	for {
-		const step = 64 << 10
-		if cap(data)-len(data) < step {
-			more := max(step, int64(cap(data)), min(r.ContentLength, int64(most)))
+		if len(data) == cap(data) { // room for as much again as has come: who merely announces much takes nothing from others
+			more := min(max(firstBody, int64(cap(data))), room-int64(cap(data)))
 			if !b.bodies.TryAcquire(more) {
 				return nil, api.ErrOverload
 			}

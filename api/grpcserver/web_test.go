@@ -1,6 +1,7 @@
 package grpcserver_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -333,8 +335,9 @@ func TestRequestsInMemoryAreBounded(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	url, _, _ := webOf(t, &waiting{Service: apitest.New(), entered: entered, leave: leave}, grpcserver.Config{MaxMessageBytes: 64 << 10})
 	answers := make(chan int, 8)
+	largest := "{}" + strings.Repeat(" ", 64<<10-2)
 	for range 8 {
-		go func() { _, status := post(t, url, "ListPools", `{}`); answers <- status }()
+		go func() { _, status := post(t, url, "ListPools", largest); answers <- status }()
 		<-entered
 	}
 	if got, status := post(t, url, "GetTask", `{"id": "x"}`); status != 429 || got["code"] != "resource_exhausted" {
@@ -348,6 +351,36 @@ func TestRequestsInMemoryAreBounded(t *testing.T) {
 	}
 	if got, status := post(t, url, "GetTask", `{"id": "x"}`); status != 404 {
 		t.Errorf("afterwards: got %d %v", status, got)
+	}
+}
+
+// TestAnnouncedRequestsTakeNoRoom: clients that announce the largest requests and send next to nothing leave the room to others.
+func TestAnnouncedRequestsTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	const most = 1 << 20
+	url, _, _ := webOf(t, apitest.New(), grpcserver.Config{MaxMessageBytes: most})
+	host := strings.TrimPrefix(url, "http://")
+	for range 16 {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close() //nolint:errcheck // nothing more is sent
+		// Once the server asks for the body, it is being read.
+		fmt.Fprintf(conn, "POST %sListTrees HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", grpcserver.WebPath, host, most)
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || !strings.Contains(line, "100 Continue") {
+			t.Fatalf("got %q, %v, want to be asked for the body", line, err)
+		}
+	}
+	if got, status := post(t, url, "GetTask", `{"id": "x"}`); status != 404 {
+		t.Errorf("beside them: got %d %v, want an answer", status, got)
+	}
+	if got, status := post(t, url, "GetTask", `{"id": "x"}`+strings.Repeat(" ", most-11)); status != 404 {
+		t.Errorf("the largest request: got %d %v, want an answer", status, got)
+	}
+	if got, status := post(t, url, "GetTask", `{"id": "x"}`+strings.Repeat(" ", most-10)); status != 429 || !strings.Contains(fmt.Sprint(got["message"]), "larger than") {
+		t.Errorf("a byte more: got %d %v, want a refusal", status, got)
 	}
 }
 

@@ -11,14 +11,11 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"connectrpc.com/connect"
 	"connectrpc.com/vanguard"
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -85,13 +82,16 @@ func (h *Web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := &webBody{bodies: h.bodies}
 	defer body.release()
 	data, refusal := body.read(w, r, h.cfg.MaxMessageBytes)
-	if packing := packingOf(r.Header); packing != "" && refusal == nil {
-		refusal = status.Errorf(codes.Unimplemented, "a request may be packed by gzip only, not by %.100q", packing)
+	if refusal == nil {
+		data, refusal = body.unpack(r, kind, data, h.cfg.MaxMessageBytes)
 	}
 	if refusal != nil { // is told by the interceptors, in the words of the client's protocol, on a request without fields
 		data = emptyMessage(kind)
 		for _, name := range packings {
 			r.Header.Del(name)
+		}
+		if r.Method == http.MethodGet {
+			data, r.URL.RawQuery = nil, emptyQuery
 		}
 	}
 	ctx, leave := apart(r.Context(), &webCall{refusal: refusal})
@@ -102,19 +102,6 @@ func (h *Web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(ctx)
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
 	h.next.ServeHTTP(w, r)
-}
-
-// packings are the headers that name how a request is compressed.
-var packings = []string{"Content-Encoding", "Connect-Content-Encoding", "Grpc-Encoding"}
-
-// packingOf is a compression that is not known here; empty: there is none.
-func packingOf(header http.Header) string {
-	for _, name := range packings {
-		if value := header.Get(name); value != "" && value != "identity" && value != vanguard.CompressionGzip {
-			return value
-		}
-	}
-	return ""
 }
 
 // webType is the content type of a request, without parameters.
@@ -145,54 +132,13 @@ func emptyMessage(kind string) []byte {
 	return nil
 }
 
+// emptyQuery is a message without fields in the place of a body (Connect's GET).
+const emptyQuery = "connect=v1&encoding=json&message=%7B%7D"
+
 // unaryCall reports whether a path is that of a call with one answer.
 func unaryCall(path string) bool {
 	name := strings.TrimPrefix(path, WebPath)
 	return slices.ContainsFunc(pb.Taskgrove_ServiceDesc.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == name })
-}
-
-// webBody reads a request under two bounds: its own, and that of all requests in memory.
-type webBody struct {
-	bodies *semaphore.Weighted
-	taken  int64
-	once   sync.Once
-}
-
-// firstBody is how much room a request gets before any of it has come.
-const firstBody = 64 << 10
-
-func (b *webBody) release() { b.once.Do(func() { b.bodies.Release(b.taken) }) }
-
-func (b *webBody) read(w http.ResponseWriter, r *http.Request, most int) (data []byte, refusal error) {
-	tooLarge := &api.Fault{Kind: api.Exhausted, Text: fmt.Sprintf("the request is larger than %d bytes", most)}
-	if r.ContentLength > int64(most) {
-		return nil, tooLarge
-	}
-	room := int64(most) + 1 // with which the end is seen, too
-	if r.ContentLength >= 0 {
-		room = r.ContentLength + 1
-	}
-	from := http.MaxBytesReader(w, r.Body, int64(most))
-	for {
-		if len(data) == cap(data) { // room for as much again as has come: who merely announces much takes nothing from others
-			more := min(max(firstBody, int64(cap(data))), room-int64(cap(data)))
-			if !b.bodies.TryAcquire(more) {
-				return nil, api.ErrOverload
-			}
-			b.taken += more
-			data = append(make([]byte, 0, int64(len(data))+more), data...)
-		}
-		n, err := from.Read(data[len(data):cap(data)])
-		data = data[:len(data)+n]
-		switch _, large := errors.AsType[*http.MaxBytesError](err); {
-		case err == io.EOF:
-			return data, nil
-		case large:
-			return nil, tooLarge
-		case err != nil:
-			return nil, api.ErrStalled
-		}
-	}
 }
 
 // webCall is what the interceptors know of a call that came by a [Web].

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -292,6 +294,7 @@ func TestWhatTheWebRefuses(t *testing.T) {
 		"no call":         {call: "Fly", body: `{}`, code: "unimplemented", status: 404, text: `there is no call "Fly" here`},
 		"too large":       {call: "GetTask", body: large, code: "resource_exhausted", status: 429, text: "the request is larger than 100000 bytes"},
 		"large unpacked":  {call: "GetTask", body: bomb.String(), headers: []string{"Content-Encoding", "gzip"}, code: "resource_exhausted", status: 429},
+		"not packed":      {call: "GetTask", body: `{"id": "x"}`, headers: []string{"Content-Encoding", "gzip"}, code: "invalid_argument", status: 400, text: "is not packed by gzip"},
 		"unknown packing": {call: "GetTask", body: `{}`, headers: []string{"Content-Encoding", "br"}, code: "unimplemented", status: 501, text: "may be packed by gzip only"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -352,6 +355,88 @@ func TestRequestsInMemoryAreBounded(t *testing.T) {
 	if got, status := post(t, url, "GetTask", `{"id": "x"}`); status != 404 {
 		t.Errorf("afterwards: got %d %v", status, got)
 	}
+}
+
+// gzipped packs.
+func gzipped(text string) string {
+	var b bytes.Buffer
+	packer := gzip.NewWriter(&b)
+	_, _ = packer.Write([]byte(text))
+	_ = packer.Close()
+	return b.String()
+}
+
+// TestPackedRequestsTakeTheRoomOfWhatTheyHold: also those in envelopes and those in a query.
+func TestPackedRequestsTakeTheRoomOfWhatTheyHold(t *testing.T) {
+	t.Parallel()
+	const most = 1 << 20
+	entered, leave := make(chan struct{}), make(chan struct{})
+	url, _, _ := webOf(t, &waiting{Service: apitest.New(), entered: entered, leave: leave}, grpcserver.Config{MaxMessageBytes: most})
+	bomb := gzipped("{}" + strings.Repeat(" ", most-2))
+	answers := make(chan int, 8)
+	enter := func(packed string) {
+		t.Helper()
+		go func() { _, status := post(t, url, "ListPools", packed, "Content-Encoding", "gzip"); answers <- status }()
+		select {
+		case <-entered:
+		case status := <-answers:
+			t.Fatalf("got %d, want it to be let in", status)
+		}
+	}
+	for range 7 {
+		enter(bomb)
+	}
+	enter(gzipped("{}" + strings.Repeat(" ", most/2-1000))) // has room; then no large one has
+	refused := func(way string, status int, answer string) {
+		t.Helper()
+		if status != 429 && !strings.Contains(answer, "Grpc-Status: 8") || !strings.Contains(answer, "too many requests at once") {
+			t.Errorf("%s: got %d %s, want a refusal", way, status, answer)
+		}
+	}
+	got, status := post(t, url, "GetTask", bomb, "Content-Encoding", "gzip")
+	refused("a body", status, fmt.Sprint(got))
+	envelope := string(binary.BigEndian.AppendUint32([]byte{1}, uint32(len(bomb)))) + bomb
+	for kind, header := range map[string]string{"application/connect+json": "Connect-Content-Encoding", "application/grpc-web+json": "Grpc-Encoding"} {
+		_, answer := send(t, "POST", url+grpcserver.WebPath+"Watch", envelope, "Content-Type", kind, header, "gzip")
+		refused(kind, 429, strings.ReplaceAll(answer, "grpc-status", "Grpc-Status"))
+		_, answer = send(t, "POST", url+grpcserver.WebPath+"Watch", envelope+envelope, "Content-Type", kind, header, "gzip")
+		if !strings.Contains(answer, "a request is one message") {
+			t.Errorf("%s, two messages: got %s", kind, answer)
+		}
+	}
+	status, answer := send(t, "GET", url+grpcserver.WebPath+"GetTask?connect=v1&encoding=json&base64=1&compression=gzip&message="+base64.RawURLEncoding.EncodeToString([]byte(bomb)), "")
+	refused("a query", status, answer)
+	close(leave)
+	for range 8 {
+		if status := <-answers; status != 200 {
+			t.Errorf("got %d", status)
+		}
+	}
+	if got, status := post(t, url, "GetTask", gzipped(`{"id": "x"}`), "Content-Encoding", "gzip"); status != 404 {
+		t.Errorf("afterwards: got %d %v", status, got)
+	}
+}
+
+// send sends any request, and gives the answer as it is.
+func send(t *testing.T, method, url, body string, headers ...string) (status int, answer string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, fmt.Sprint(res.Header, string(text))
 }
 
 // TestAnnouncedRequestsTakeNoRoom: clients that announce the largest requests and send next to nothing leave the room to others.

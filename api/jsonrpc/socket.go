@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coder/websocket"
@@ -34,12 +36,12 @@ type socket struct {
 	work sync.WaitGroup // the socket's goroutines but for the reader
 
 	subscriptions map[string]*subscription // by the id that was asked for; only the reader's goroutine touches it
-	ended         chan string              // ids of subscriptions that came to their end; as many as there may be
 }
 
 // subscription follows the tree of a task.
 type subscription struct {
 	cancel context.CancelFunc
+	ended  atomic.Bool   // it came to its end: the next frame forgets it
 	done   chan struct{} // closed when nothing more comes of it
 }
 
@@ -81,12 +83,14 @@ func (h *Handler) socket(w http.ResponseWriter, r *http.Request) {
 		return // it has answered
 	}
 	conn.SetReadLimit(socketFrameBytes)
-	s := &socket{h: h, svc: h.on(r), conn: conn, out: make(chan []byte, socketQueue), subscriptions: map[string]*subscription{},
-		ended: make(chan string, h.cfg.MaxSubscriptions)}
+	s := &socket{h: h, svc: h.on(r), conn: conn, out: make(chan []byte, socketQueue), subscriptions: map[string]*subscription{}}
 	s.ctx, s.end = context.WithCancelCause(r.Context())
 	s.work.Go(s.write)
-	s.work.Go(s.ping)
-	s.work.Go(s.close)
+	s.work.Add(1)
+	context.AfterFunc(s.ctx, func() { // no goroutine waits for the end: each of ten thousand sockets would have one
+		defer s.work.Done()
+		s.close()
+	})
 	s.end(s.read())
 	for _, one := range s.subscriptions {
 		one.cancel()
@@ -138,14 +142,7 @@ func (s *socket) act(frame []byte) error {
 
 // reap forgets subscriptions that have come to their end.
 func (s *socket) reap() {
-	for {
-		select {
-		case id := <-s.ended:
-			delete(s.subscriptions, id)
-		default:
-			return
-		}
-	}
+	maps.DeleteFunc(s.subscriptions, func(_ string, one *subscription) bool { return one.ended.Load() })
 }
 
 // subscribe follows the tree of a task: all of it for a root, the task alone for another.
@@ -186,15 +183,13 @@ func (s *socket) subscribe(a *action) error {
 		defer leave()
 		defer close(one.done)
 		defer cancel()
-		if s.follow(ctx, id, tree.ID, after) {
-			s.ended <- id
-		}
+		s.follow(ctx, one, id, tree.ID, after)
 	})
 	return nil
 }
 
-// follow sends the events of a subscription, up to the final one and stream_end; then it reports true.
-func (s *socket) follow(ctx context.Context, id, root string, after int64) (ended bool) {
+// follow sends the events of a subscription, up to the final one and stream_end.
+func (s *socket) follow(ctx context.Context, one *subscription, id, root string, after int64) {
 	f := follower{h: s.h, svc: s.svc, root: root, after: after}
 	err := f.run(ctx, func(e *coordinator.Event) error {
 		if id != root && e.TaskID != id && e.Type != coordinator.EventFinal {
@@ -203,13 +198,13 @@ func (s *socket) follow(ctx context.Context, id, root string, after int64) (ende
 		return s.sendIn(ctx, &socketFrame{Type: socketType(e.Type), TaskID: e.TaskID, ContextID: root, ID: e.Sequence, Data: encodeEvent(e)})
 	}, nil)
 	if ctx.Err() != nil {
-		return false
+		return
 	}
 	if err != nil {
 		_ = s.refuse(id, rpcFault(api.Classify(ctx, s.h.cfg.Log, "stream events of "+root, err)))
 	}
+	one.ended.Store(true) // first: a client that sees the end may subscribe again
 	_ = s.send(&socketFrame{Type: nameEnd, TaskID: id, ContextID: root})
-	return true
 }
 
 // socketType is the protocol's type of a frame with an event (spec 5.4).
@@ -273,15 +268,24 @@ func (s *socket) sendIn(ctx context.Context, f *socketFrame) error {
 	}
 }
 
-// write writes frames until the socket ends.
+// write writes frames, and asks the client now and then whether it is there, until the socket ends.
 func (s *socket) write() {
+	tick := time.NewTicker(s.h.cfg.KeepAlive)
+	defer tick.Stop()
+	var asking atomic.Bool // a ping has no answer yet
 	for {
 		select {
 		case <-s.ctx.Done():
 			return
+		case <-tick.C:
+			if asking.CompareAndSwap(false, true) {
+				s.work.Go(func() {
+					defer asking.Store(false)
+					s.ping()
+				})
+			}
 		case frame := <-s.out:
-			// Longer than senders wait, so that the socket is closed with a word, if its client can still take one.
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.h.cfg.SlowTimeout+socketGoodbye)
+			ctx, cancel := s.patience()
 			err := s.conn.Write(ctx, websocket.MessageText, frame)
 			cancel()
 			if err != nil {
@@ -292,23 +296,17 @@ func (s *socket) write() {
 	}
 }
 
-// ping asks the client whether it is there.
+// patience is for what is written: longer than senders wait, so that the socket is closed with a word, if its client can still take one.
+func (s *socket) patience() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(s.ctx), s.h.cfg.SlowTimeout+socketGoodbye)
+}
+
+// ping asks the client whether it is there, and waits for its answer.
 func (s *socket) ping() {
-	tick := time.NewTicker(s.h.cfg.KeepAlive)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-tick.C:
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), s.h.cfg.SlowTimeout+socketGoodbye)
-			err := s.conn.Ping(ctx)
-			cancel()
-			if err != nil {
-				s.end(errSilent)
-				return
-			}
-		}
+	ctx, cancel := s.patience()
+	defer cancel()
+	if err := s.conn.Ping(ctx); err != nil {
+		s.end(errSilent)
 	}
 }
 

@@ -75,8 +75,10 @@ func run(url string, pid int, over string, n int) error {
 	}
 	failed := 0
 	for range n {
-		if <-ended != nil {
-			failed++
+		if err := <-ended; err != nil {
+			if failed++; failed == 1 {
+				fmt.Println("the first that failed:", err)
+			}
 		}
 	}
 	fmt.Printf("the end reached all after %v, %d failed, and cost the coordinator %v of processor time; %s\n", time.Since(began).Round(time.Millisecond), failed,

@@ -86,16 +86,17 @@ func queueDeletion(b *pgx.Batch, from, to dag.Key) {
 
 // queueTreeDeletion deletes what is kept of a tree beside its tasks.
 func queueTreeDeletion(b *pgx.Batch, t dag.TreeKey) {
-	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteAgentTasks", "DeleteTreeWebhooks", "DeleteTree"} {
+	// Webhooks and agents' tasks go after the tree's row: who stores one of them locks that row, or looks for it.
+	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteTree", "DeleteAgentTasks", "DeleteTreeWebhooks"} {
 		b.Queue(sql(statement), t)
 	}
 }
 
-// strayRows is among how many rows of usage, of labels, and of agents' tasks, Tidy looks for those that nobody deleted with their tree.
+// strayRows is among how many rows of usage, of labels, of agents' tasks and of webhooks Tidy looks for those that nobody deleted with their tree.
 const strayRows = 1000
 
 // Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed,
-// executors that no worker has, usage, labels and agents' tasks of trees that are gone.
+// executors that no worker has, usage, labels, agents' tasks and webhooks of trees that are gone.
 func (s *Store) Tidy(ctx context.Context) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()

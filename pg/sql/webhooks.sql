@@ -136,11 +136,12 @@ delete from webhook_cursor c where c.tree = $1 and c.webhook = $2 and c.holder =
 returning true
 
 -- name: InsertDeliveries
--- What became of deliveries of the webhook $1.
+-- What became of deliveries of the webhook $1; nothing once that is gone.
 insert into webhook_delivery (webhook, tree, sequence, event, outcome, attempts, status, latency_us, error)
 select $1, nullif(u.tree, 0), u.sequence, u.event, u.outcome, u.attempts, u.status, u.latency_us, nullif(u.error, '')
 from unnest($2::bigint[], $3::bigint[], $4::text[], $5::smallint[], $6::integer[], $7::integer[], $8::bigint[], $9::text[])
   u(tree, sequence, event, outcome, attempts, status, latency_us, error)
+where exists (select from webhook where key = $1)
 returning key, at
 
 -- name: TrimDeliveries

@@ -1,0 +1,140 @@
+package pg
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ofTrees are the tables with rows that belong to trees, and a statement each that adds some to the tree $1.
+var ofTrees = map[string]string{
+	"tree": "", "task": "", "spec": "", "payload": "", "edge": "", "submission": "", // by the submission
+	"label":            "insert into label values ($1, 'team', 'a')",
+	"attempt":          "insert into attempt (task, number, outcome, counted, finished_at) values ($1::bigint << 24, 7, 1, true, now())",
+	"event":            `insert into event (tree, last, body) values ($1, 9, '\x00')`,
+	"timer":            "insert into timer values (now() + interval '1 day', $1::bigint << 24, 7, 1)",
+	"chunk":            "insert into chunk (task, attempt, index, count, data) values ($1::bigint << 24, 7, 0, 1, '{}')",
+	"model_usage":      "insert into model_usage values ($1::bigint << 24, 7, 'm', 'USD', 'u', now(), 1, 1, 1, 1, 1, 0)",
+	"copied":           "insert into copied values ($1::bigint << 24)",
+	"sent_payload":     "insert into sent_payload (key, attempt) values ($1::bigint << 24, 7)",
+	"agent_task":       `insert into agent_task (id, context, tree, task_id, history) values ('a', 'c', $1, 't', '\x00')`,
+	"webhook":          "insert into webhook (id, tree, name, events, config, host) values ('w', $1, 'w', 0, '{}', 'h')",
+	"webhook_cursor":   "insert into webhook_cursor (tree, webhook, sequence, host) values ($1, (select key from webhook where tree = $1), 0, 'h')",
+	"webhook_end":      "insert into webhook_end values ($1, 1, 1, 1)",
+	"webhook_delivery": "insert into webhook_delivery (webhook, tree, sequence, event, outcome, attempts, status, latency_us) values ((select key from webhook where tree = $1), $1, 1, 'final', 1, 1, 200, 1)",
+}
+
+// beside are the other tables: what they hold belongs to the cluster, or to tasks that have not ended.
+var beside = []string{"cluster", "migration", "pool", "executor", "description", "worker", "coordinator", "write_check", "ready", "published", "followup"}
+
+// TestNothingIsLeftOfTrees counts the rows of every table when all trees are gone, by retention or by hand. Who adds a table says whose rows it has.
+func TestNothingIsLeftOfTrees(t *testing.T) {
+	t.Parallel()
+	for way, remove := range map[string]func(*testing.T, *Store, *Submitted){
+		"retention": func(t *testing.T, s *Store, _ *Submitted) {
+			if n, err := s.Expire(t.Context(), time.Minute, 10); n != 1 || err != nil {
+				t.Fatalf("expired %d trees: %v", n, err)
+			}
+		},
+		"a deletion": func(t *testing.T, s *Store, out *Submitted) {
+			if _, _, err := s.Delete(t.Context(), out.Tree.Key(0), DeleteOptions{Force: true}); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"an older coordinator": func(t *testing.T, s *Store, out *Submitted) { // it does not know of what came after it
+			first, end := out.Tree.Range()
+			b := &pgx.Batch{}
+			for _, name := range []string{"DeleteAttempts", "DeleteEdges", "DeletePayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks"} {
+				b.Queue(sql(name), first, end)
+			}
+			for _, name := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteTree"} {
+				b.Queue(sql(name), out.Tree)
+			}
+			if err := s.pool.Send(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Tidy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s, _ := openStore(t)
+			out := treeWithEverything(t, s)
+			for _, table := range slices.Sorted(maps.Keys(ofTrees)) {
+				if countRows(t, s, table) == 0 {
+					t.Errorf("%s has no row of the tree", table)
+				}
+			}
+			remove(t, s, out)
+			for _, table := range tables(t, s) {
+				if n := countRows(t, s, table); n > 0 && !slices.Contains(beside, table) {
+					t.Errorf("%d rows of %s are left", n, table)
+				}
+			}
+		})
+	}
+}
+
+// treeWithEverything stores a tree that has ended, with rows in all tables of [ofTrees].
+func treeWithEverything(t *testing.T, s *Store) *Submitted {
+	t.Helper()
+	sub := copiedChain("c", 2)
+	sub.IdempotencyKey = "key"
+	out, err := s.Submit(t.Context(), sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.CancelTree(t.Context(), out.Tree, "stop"); err != nil {
+		t.Fatal(err)
+	}
+	for more := true; more; {
+		if _, more, err = s.Followups(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, table := range slices.Sorted(maps.Keys(ofTrees)) { // webhooks come before what refers to them
+		statement := ofTrees[table]
+		if statement == "" {
+			continue
+		}
+		if _, err := s.pool.Exec(t.Context(), statement, out.Tree); err != nil {
+			t.Fatalf("%s: %v", table, err)
+		}
+	}
+	if _, err := s.pool.Exec(t.Context(), "update tree set finished_at = now() - interval '1 hour' where key = $1", out.Tree); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// tables are all that there are.
+func tables(t *testing.T, s *Store) []string {
+	t.Helper()
+	rows, err := s.pool.Query(t.Context(), "select table_name::text from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if _, known := ofTrees[name]; !known && !slices.Contains(beside, name) {
+			t.Errorf("%s is a table of which this test does not know whose rows it has", name)
+		}
+	}
+	return names
+}
+
+func countRows(t *testing.T, s *Store, table string) (n int) {
+	t.Helper()
+	if err := s.pool.QueryRow(t.Context(), "select count(*) from "+table).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", table, err)
+	}
+	return n
+}

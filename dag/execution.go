@@ -160,39 +160,45 @@ func (r request) reruns(i int, s State) bool {
 }
 
 // restarting decides which tasks of the set in run (spec 3.7): those that never ran, failed or are blocked, and those that the
-// request names. Then whatever depends on one that runs, but was not cancelled (unless the request names it), and with
-// RerunDependencies what it depends on and completed.
+// request names. Then whatever depends, also through others, on one that ended and runs again, but was not cancelled (unless the request names
+// it), and with RerunDependencies what those that run depend on and completed. What was completed by hand before it could run stays so when what
+// it waited for runs for the first time.
 func restarting(nodes []Node, deps func(i int) []Edge, dependents func(int) []int32, in []bool, asked request) (run []bool) {
 	run = make([]bool, len(nodes))
+	again := make([]bool, len(nodes)) // what depends on it runs, too
 	var queue []int
-	add := func(i int) {
-		if in[i] && !run[i] {
-			run[i] = true
+	add := func(i int, ended bool) {
+		if in[i] && (!run[i] || ended && !again[i]) {
+			run[i], again[i] = true, again[i] || ended
 			queue = append(queue, i)
 		}
 	}
 	for i, node := range nodes {
 		switch node.State {
-		case Held, Failed, Blocked:
-			add(i)
+		case Held, Blocked:
+			add(i, false)
+		case Failed:
+			add(i, true)
 		case Completed, Cancelled:
 			if asked.reruns(i, node.State) {
-				add(i)
+				add(i, true)
 			}
 		}
 	}
 	for len(queue) > 0 {
 		i := queue[len(queue)-1]
 		queue = queue[:len(queue)-1]
-		for _, j := range dependents(i) {
-			if nodes[j].State != Cancelled { // those that the request names run already
-				add(int(j))
+		if again[i] {
+			for _, j := range dependents(i) {
+				if nodes[j].State != Cancelled { // those that the request names run already
+					add(int(j), true)
+				}
 			}
 		}
 		if asked.RerunDependencies {
 			for _, e := range deps(i) {
 				if nodes[e.Task].State == Completed {
-					add(int(e.Task))
+					add(int(e.Task), true)
 				}
 			}
 		}

@@ -239,7 +239,7 @@ limit $4
 -- name: AuditTaskAttempts
 -- The history holds each ended attempt once: a completed or failed task's last with that outcome, none of what has not
 -- ended, no number above the task's. In the first execution numbers have no gaps and nothing ends a task twice, unless it was
--- cancelled while the tree was held.
+-- ended by a user while the tree was held.
 select case when a.last > t.attempt then 'attempt_number'
     when t.state not in (:with_outcome) and a.outcome is not null then 'attempt_outcome'
     when t.state = :completed and a.outcome is distinct from :outcome_completed or t.state = :failed and (a.outcome is null or a.outcome in (:outcome_completed, :outcome_cancelled)) then 'attempt_outcome'
@@ -252,7 +252,7 @@ from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r
 cross join lateral (select * from task t where t.key >= r.first and t.key < r.last offset 0) t
 cross join lateral (
   select count(*) as n, coalesce(max(number), 0) as last, count(*) filter (where number < t.attempt and outcome in (:outcome_completed, :outcome_cancelled)
-      and not (number = 1 and outcome = :outcome_cancelled and started_at is null)
+      and not (number = 1 and (started_at is null or started_at < tree.started_at)) -- ended by a user, or kept by a copy, before the tree started
       and not (number = 1 and exists (select from spec where spec.key = t.key and original is not null offset 0))) as early, -- a copy kept it, and it ran again
     max(outcome) filter (where number = t.attempt) as outcome
   from attempt where attempt.task = t.key) a

@@ -61,6 +61,9 @@ func (c *Coordinator) copyError(err error) error {
 	if errors.Is(err, pg.ErrDigest) {
 		return &InvalidArgumentError{Field: "idempotency_key", Reason: "was used for something else"}
 	}
+	if _, ok := errors.AsType[*dag.LevelError](err); ok {
+		return err
+	}
 	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok {
 		return &InvalidArgumentError{Field: "pool", Reason: limit.Reason}
 	}

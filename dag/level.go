@@ -20,8 +20,8 @@ const (
 	DemoLevel Level = 4
 	// KeyedLevel: a tree may come with the key of a language model. Older workers would take their own key instead.
 	KeyedLevel Level = 5
-	// EditLevel: tasks of a stored tree may be changed, deleted and added. Coordinators expect gaps among a tree's keys, and that what depends on
-	// a task changes while they lock it. Workers need not know.
+	// EditLevel: tasks of a stored tree may be changed, deleted and added, and trees copied. Coordinators expect gaps among a tree's keys, and that
+	// what depends on a task changes while they lock it; auditors, that what a copy kept is older than the copy. Workers need not know.
 	EditLevel Level = 6
 )
 
@@ -50,7 +50,7 @@ var AllLevels = Levels{
 	{Level: AheadLevel, Name: "claims ahead", Since: "0.4.0"},
 	{Level: DemoLevel, Name: "demonstrations", Since: "0.5.0", Needs: func(t *Task) bool { return t.Demo }},
 	{Level: KeyedLevel, Name: "keys with a request", Since: "0.6.0", Needs: func(t *Task) bool { return t.Keyed || t.KeyStored }},
-	{Level: EditLevel, Name: "changes of stored trees", Since: "0.7.0"},
+	{Level: EditLevel, Name: "changes and copies of stored trees", Since: "0.7.0"},
 }
 
 // Highest is the level of a process that has all of the table.

@@ -42,7 +42,7 @@ type Copied struct {
 
 // Copy stores a copy of a task with what belongs to it as a tree that is held, in one transaction: the original as one moment showed it. What
 // is kept comes with the last attempt of its original, as its first one. Nobody can start, change or delete the original meanwhile. [ErrNotFound],
-// [ErrDigest], [ErrBusy], *[PoolLimitError].
+// [ErrDigest], [ErrBusy], *[PoolLimitError], *[dag.LevelError].
 func (s *Store) Copy(ctx context.Context, what Copying) (*Copied, error) {
 	for tries := 1; ; tries++ {
 		t := &treeCopy{Copying: what, s: s, tree: what.Target.Tree()}
@@ -55,7 +55,7 @@ func (s *Store) Copy(ctx context.Context, what Copying) (*Copied, error) {
 				return nil, err
 			}
 		case !isRefused(err): // else it was changed meanwhile
-			return t.out, err
+			return t.out, levelRefusal(err, s.editLevels(), dag.EditLevel)
 		}
 		if tries > maxRetries {
 			return nil, fmt.Errorf("copy of tree %d: %w", t.tree, err)

@@ -234,6 +234,7 @@ func (r *copiedRows) depsOf(i int) string {
 // finish marks the originals, writes the tree's row and its labels, and commits.
 func (r *copiedRows) finish(ctx context.Context, c *pgx.Conn) error {
 	b := &pgx.Batch{}
+	r.s.queueEditLevel(b)
 	for part := range slices.Chunk(r.plan.Tasks, copyStep) {
 		keys := make([]dag.Key, len(part))
 		for n, i := range part {

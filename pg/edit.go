@@ -240,11 +240,12 @@ func (e *edit) keepPools(ctx context.Context, names map[string]bool) (ids map[st
 	return ids, nil
 }
 
-// queueEditLevel makes the transaction fail while a live coordinator is below the level that edits need. Once that is used, it costs a look.
-func (e *edit) queueEditLevel(b *pgx.Batch) {
+// queueEditLevel makes the transaction fail while a live coordinator is below the level that edits and copies need. Once that is used, it costs
+// a look.
+func (s *Store) queueEditLevel(b *pgx.Batch) {
 	b.Queue(sql("LockEditLevel"), dag.EditLevel)
 	b.Queue(sql("CheckEditLevel"), dag.EditLevel)
-	b.Queue(sql("UseEditLevel"), dag.EditLevel, e.s.version)
+	b.Queue(sql("UseEditLevel"), dag.EditLevel, s.version)
 }
 
 // queueRefixed writes what only edits change of rows. It comes before their other changes.
@@ -274,7 +275,7 @@ type treeEdit struct {
 // commit writes a decision and commits. early has the statements that come before rows are written, late those after.
 func (e *edit) commit(ctx context.Context, d dag.Edit, early, late func(b *pgx.Batch), of treeEdit, assumed bool, room Room) error {
 	b := &pgx.Batch{}
-	e.queueEditLevel(b)
+	e.s.queueEditLevel(b)
 	early(b)
 	queueRefixed(b, d.Changed())
 	if err := e.c.SendBatch(ctx, b).Close(); err != nil {

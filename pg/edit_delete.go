@@ -303,7 +303,7 @@ func (d *deleting) deleteTree(ctx context.Context) error {
 		return err
 	}
 	b := &pgx.Batch{}
-	d.queueEditLevel(b)
+	d.s.queueEditLevel(b)
 	queueDeletion(b, first, end)
 	queueTreeDeletion(b, d.tree.key)
 	b.Queue("commit")

@@ -286,7 +286,7 @@ func (h *Handler) run(x *exchange, noun string, methods map[string]method, c *ca
 	}
 	do, ok := methods[c.method]
 	if !ok {
-		answer.err = &rpcError{code: codeMethod, data: fmt.Sprintf("Unknown %s method: %s", noun, c.method)}
+		answer.err = &rpcError{code: codeMethod, data: fmt.Sprintf("Unknown %s method: %.200s", noun, c.method)}
 		return answer, nil
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), h.cfg.RequestTimeout)

@@ -79,7 +79,7 @@ func structured(t *tool, value json.RawMessage, next string, omitted int) any {
 // words are how kinds of faults are called.
 var words = map[api.Kind]string{
 	api.Internal: "internal", api.Invalid: "invalid", api.NotFound: "not_found", api.Conflict: "conflict", api.Unavailable: "unavailable",
-	api.Exhausted: "unavailable", api.Cancelled: "cancelled", api.Timeout: "timeout",
+	api.Exhausted: "unavailable", api.Cancelled: "cancelled", api.Timeout: "timeout", api.Unauthenticated: "unauthenticated", api.Denied: "denied",
 }
 
 // problem is one fault of a submitted tree, or of an argument.

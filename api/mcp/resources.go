@@ -16,6 +16,9 @@ import (
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 )
 
+// codeDenied is the code of what a caller may not do, as in the task-tree protocol (spec 5.6).
+const codeDenied = -32001
+
 // readResource reads task://ID or tasks://?QUERY (spec 7).
 func (h *Handler) readResource(ctx context.Context, req *sdk.ReadResourceRequest) (*sdk.ReadResourceResult, error) {
 	a, asked, cancel := begun(ctx, req.Extra)
@@ -34,6 +37,8 @@ func (h *Handler) readResource(ctx context.Context, req *sdk.ReadResourceRequest
 		return nil, notFound(req.Session, uri)
 	case fault != nil && (fault.Kind == api.Invalid || fault.Kind == api.Conflict):
 		return nil, invalidParams(fault.Text)
+	case fault != nil && (fault.Kind == api.Denied || fault.Kind == api.Unauthenticated):
+		return nil, &sdkjson.Error{Code: codeDenied, Message: fault.Text}
 	case fault != nil:
 		return nil, &sdkjson.Error{Code: sdkjson.CodeInternalError, Message: fault.Text}
 	}

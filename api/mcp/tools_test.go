@@ -3,11 +3,13 @@ package mcp_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	sdkjson "github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/taskgrove/taskgrove/api/mcp"
@@ -292,6 +294,34 @@ func TestFaults(t *testing.T) {
 			t.Errorf("got %v, %v; want to try again, without the cause", res, err)
 		}
 	})
+}
+
+// TestDenied: who may not look at a task is told so, by tools and resources, in other words than those of a fault of ours.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	s := serve(t, mcp.Config{})
+	session, _ := s.connect("")
+	for kind, fault := range map[string]error{
+		"denied": &coordinator.DeniedError{User: "bob", Operation: "access", Owner: "amy"}, "unauthenticated": coordinator.ErrUnauthenticated,
+	} {
+		s.svc.FailNext("Task", fault)
+		res, err := session.CallTool(t.Context(), &sdk.CallToolParams{Name: "get_task", Arguments: map[string]any{"task_id": "a"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			Error struct{ Kind, Reason string }
+		}
+		decode(t, res, &got)
+		if !res.IsError || got.Error.Kind != kind || got.Error.Reason == "" {
+			t.Errorf("%s: a tool answers %+v", kind, got)
+		}
+		s.svc.FailNext("Task", fault)
+		_, err = session.ReadResource(t.Context(), &sdk.ReadResourceParams{URI: "task://a"})
+		if told, ok := errors.AsType[*sdkjson.Error](err); !ok || told.Code != -32001 {
+			t.Errorf("%s: a resource answers %v, want the code -32001", kind, err)
+		}
+	}
 }
 
 // The declaration of each tool: what it says to hosts and models.

@@ -49,7 +49,7 @@ var ownership = map[string]struct {
 	"Executors": {reachAll, "access"}, "Executor": {reachAll, "access"},
 	"Workers": {reachAdmin, "manage workers"}, "Coordinators": {reachAdmin, "manage coordinators"}, "Pools": {reachAdmin, "manage pools"},
 	"Verify": {reachAdmin, "verify the cluster"}, "Ready": {reachOpen, ""},
-	"Attach": {reachTask, "access"}, "ListWebhooks": {reachHook, "manage webhooks of"}, "GetWebhook": {reachHook, "manage webhooks of"},
+	"Attach": {reachTask, "access"}, "CheckAttachment": {reachAll, "access"}, "ListWebhooks": {reachHook, "manage webhooks of"}, "GetWebhook": {reachHook, "manage webhooks of"},
 	"UpdateWebhook": {reachHook, "manage webhooks of"}, "DeleteWebhook": {reachHook, "manage webhooks of"},
 	"TestWebhook": {reachHook, "manage webhooks of"}, "Deliveries": {reachHook, "manage webhooks of"},
 	"KeepAgentTask": {reachTask, "create tasks for"}, "DropAgentTask": {reachTask, "create tasks for"}, "AgentTask": {reachTask, "access"},

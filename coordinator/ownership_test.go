@@ -54,7 +54,7 @@ func TestOwnOnlyKnowsEveryMethod(t *testing.T) {
 			t.Errorf("%s: who has not said who it is gets %v", method, err)
 		}
 		_, err = policy(t.Context(), bob, call)
-		if open := method == "Ready" || method == "Executors" || method == "Executor"; errors.Is(err, coordinator.ErrDenied) == open {
+		if open := method == "Ready" || method == "Executors" || method == "Executor" || method == "CheckAttachment"; errors.Is(err, coordinator.ErrDenied) == open {
 			t.Errorf("%s of another's task: got %v", method, err)
 		}
 	}

@@ -28,6 +28,8 @@ type Webhooks interface {
 	// Attach makes one of an execution that runs: it is told what happens after the answer, until the end. A name that
 	// another webhook of the tree has is an [ErrConflict].
 	Attach(ctx context.Context, taskID string, a Attachment) (*WebhookInfo, error)
+	// CheckAttachment says what is wrong with a webhook of an execution, which it does not make. *[InvalidArgumentError].
+	CheckAttachment(ctx context.Context, a Attachment) error
 	GetWebhook(ctx context.Context, id string) (*WebhookInfo, error)
 	// ListWebhooks shows those of the cluster, oldest first, or those of one tree.
 	ListWebhooks(ctx context.Context, f WebhookFilter) (Page[*WebhookInfo], error)
@@ -96,7 +98,7 @@ type WebhookChange struct {
 type Attachment struct {
 	Webhook
 	Name string // its own within the tree, at most 255 characters; empty: its id
-	// Form says who makes the body: empty: spec 5.5, or the template; else one of [Config.WebhookForms].
+	// Form says who makes the body: empty: spec 5.5, or the template; else one of [WebhookConfig.Forms].
 	Form string
 }
 
@@ -182,6 +184,11 @@ func (g *guarded) CreateWebhook(ctx context.Context, spec WebhookSpec) (*Webhook
 
 func (g *guarded) Attach(ctx context.Context, taskID string, a Attachment) (*WebhookInfo, error) {
 	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "Attach", ID: taskID}, func() (*WebhookInfo, error) { return g.next.Attach(ctx, taskID, a) })
+}
+
+func (g *guarded) CheckAttachment(ctx context.Context, a Attachment) error {
+	_, err := ask(ctx, g, Call{Role: RoleWebhooks, Method: "CheckAttachment"}, func() (struct{}, error) { return struct{}{}, g.next.CheckAttachment(ctx, a) })
+	return err
 }
 
 func (g *guarded) GetWebhook(ctx context.Context, id string) (*WebhookInfo, error) {

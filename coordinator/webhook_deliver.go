@@ -37,8 +37,9 @@ type WebhookConfig struct {
 	Pause time.Duration
 }
 
-// WebhookForm makes the body for an event of a webhook of an execution. It may be called by several goroutines.
-type WebhookForm func(ctx context.Context, e *Event) ([]byte, error)
+// WebhookForm makes the body for an event of the webhook of that name, which an execution has. After an [ErrUnavailable] it is called again, later;
+// after any other error the event is given up. It may be called by several goroutines.
+type WebhookForm func(ctx context.Context, name string, e *Event) ([]byte, error)
 
 const (
 	webhookEvents     = 16             // that one turn delivers at most
@@ -329,6 +330,10 @@ func (t *turn) deliver(ctx context.Context, tree *TreeStatus, e *Event) (done bo
 		if err == nil && body == nil {
 			continue
 		}
+		if errors.Is(err, ErrUnavailable) {
+			t.move.Pause = time.Second
+			return false
+		}
 		out := sent{outcome: Refused}
 		if err != nil {
 			out.err = err.Error()
@@ -352,7 +357,7 @@ func (d *deliverer) body(ctx context.Context, t *target, w *pg.Webhook, m *messa
 	if form == nil {
 		return nil, fmt.Errorf("this coordinator does not know the form %q", t.view.Form)
 	}
-	return form(ctx, m.event)
+	return form(ctx, w.Name, m.event)
 }
 
 // judge writes down what became of a message; false: it is to be sent again, later.

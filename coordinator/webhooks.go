@@ -90,6 +90,12 @@ func (c *Coordinator) Attach(ctx context.Context, taskID string, a Attachment) (
 	return c.GetWebhook(ctx, w.ID)
 }
 
+// CheckAttachment says what is wrong with a webhook; see [Webhooks].
+func (c *Coordinator) CheckAttachment(_ context.Context, a Attachment) error {
+	_, err := c.webhooks.attachment(a)
+	return err
+}
+
 // GetWebhook shows a webhook; see [Webhooks].
 func (c *Coordinator) GetWebhook(ctx context.Context, id string) (*WebhookInfo, error) {
 	w, err := c.webhook(ctx, id)

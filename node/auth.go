@@ -42,7 +42,7 @@ func (p *coordinatorParts) askCallers(log *slog.Logger) (*identity.Verifier, err
 		}
 		return nil, nil
 	}
-	p.grpc.Identify, p.http.Identify = tokens.Caller, tokens.Caller
+	p.grpc.Identify, p.http.Identify, p.a2a.Tokens = tokens.Caller, tokens.Caller, true
 	if len(p.http.Origins) == 0 {
 		p.http.Origins = localPages
 	}

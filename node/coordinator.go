@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/taskgrove/taskgrove/api/a2a"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/httpserver"
 	"github.com/taskgrove/taskgrove/api/mcp"
@@ -53,7 +54,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	}
 	p.OnStop("connection to NATS", func() error { conn.Close(); return nil })
 
-	c := &Coordinator{Coordinator: coordinator.New(parts.coordinator, store, conn), Store: store, Queue: conn}
+	c := &Coordinator{Store: store, Queue: conn}
+	parts.coordinator.Webhooks.Forms = a2a.Forms(c)
+	c.Coordinator = coordinator.New(parts.coordinator, store, conn)
 	if opts.Resting {
 		return c, nil
 	}

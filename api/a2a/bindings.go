@@ -22,14 +22,17 @@ import (
 )
 
 // binding is the handler as a2a-go's servers of REST and gRPC want it.
-type binding struct{ h *Handler }
+type binding struct {
+	h    *Handler
+	line line // that clients of gRPC speak
+}
 
 var _ a2asrv.RequestHandler = binding{}
 
 // Register serves both versions over gRPC.
 func (h *Handler) Register(s *grpc.Server) {
-	grpc1.NewHandler(binding{h}).RegisterWith(s)
-	pb03.RegisterA2AServiceServer(s, service03{grpc03.NewHandler(binding{h})})
+	grpc1.NewHandler(binding{h, line1}).RegisterWith(s)
+	pb03.RegisterA2AServiceServer(s, service03{grpc03.NewHandler(binding{h, line03})})
 }
 
 // service03 is the library's service of 0.3, which leaves out which update is the final one.
@@ -62,7 +65,7 @@ func (s stream03) Send(r *pb03.StreamResponse) error {
 
 // rest serves REST, below its own path.
 func (h *Handler) rest() http.Handler {
-	served := a2asrv.NewRESTHandler(binding{h}, a2asrv.WithTransportKeepAlive(h.cfg.KeepAlive))
+	served := a2asrv.NewRESTHandler(binding{h, line1}, a2asrv.WithTransportKeepAlive(h.cfg.KeepAlive))
 	return http.StripPrefix(rest1, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := h.on(r.Context(), line1, r.RemoteAddr, r.Header)
 		body, release, err := h.tasks.ReadBody(w, r, h.cfg.MaxBodyBytes)
@@ -120,7 +123,7 @@ func (b binding) exchange(ctx context.Context) (x *exchange, body []byte) {
 	if p, ok := peer.FromContext(ctx); ok {
 		from = p.Addr.String()
 	}
-	return b.h.on(ctx, line1, from, headers), nil
+	return b.h.on(ctx, b.line, from, headers), nil
 }
 
 // out makes an error of the library's of whatever went wrong.
@@ -255,18 +258,12 @@ func (b binding) GetExtendedAgentCard(ctx context.Context, _ *a2a.GetExtendedAge
 }
 
 func (b binding) GetTaskPushConfig(ctx context.Context, r *a2a.GetTaskPushConfigRequest) (*a2a.PushConfig, error) {
-	if err := b.h.pushes(); err != nil {
-		return nil, b.out(ctx, err)
-	}
 	x, _ := b.exchange(ctx)
 	config, err := b.h.pushConfig(ctx, x, string(r.TaskID), r.ID)
 	return config, b.out(ctx, err)
 }
 
 func (b binding) ListTaskPushConfigs(ctx context.Context, r *a2a.ListTaskPushConfigRequest) (*a2a.ListTaskPushConfigResponse, error) {
-	if err := b.h.pushes(); err != nil {
-		return nil, b.out(ctx, err)
-	}
 	x, _ := b.exchange(ctx)
 	configs, err := b.h.pushConfigs(ctx, x, string(r.TaskID))
 	if err != nil {
@@ -276,9 +273,6 @@ func (b binding) ListTaskPushConfigs(ctx context.Context, r *a2a.ListTaskPushCon
 }
 
 func (b binding) CreateTaskPushConfig(ctx context.Context, r *a2a.PushConfig) (*a2a.PushConfig, error) {
-	if err := b.h.pushes(); err != nil {
-		return nil, b.out(ctx, err)
-	}
 	x, body := b.exchange(ctx)
 	if body == nil {
 		body = encode(r)
@@ -288,9 +282,6 @@ func (b binding) CreateTaskPushConfig(ctx context.Context, r *a2a.PushConfig) (*
 }
 
 func (b binding) DeleteTaskPushConfig(ctx context.Context, r *a2a.DeleteTaskPushConfigRequest) error {
-	if err := b.h.pushes(); err != nil {
-		return b.out(ctx, err)
-	}
 	x, _ := b.exchange(ctx)
 	return b.out(ctx, b.h.deletePushConfig(ctx, x, string(r.TaskID), r.ID))
 }

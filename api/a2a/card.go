@@ -77,11 +77,12 @@ func (c Config) cardFor(host, grpc string) ([]byte, error) {
 			&a2a.AgentInterface{URL: grpc, ProtocolBinding: a2a.TransportProtocolGRPC, ProtocolVersion: a2a.Version},
 			&a2a.AgentInterface{URL: grpc, ProtocolBinding: a2a.TransportProtocolGRPC, ProtocolVersion: legacy})
 	}
+	schemes, required := c.security()
 	card, err := a2av0.NewStaticAgentCardProducer(&a2a.AgentCard{
 		Name: "taskgrove", Description: "Runs trees of tasks on a cluster of workers.", Version: c.Version,
 		DefaultInputModes: []string{"data"}, DefaultOutputModes: []string{"data"},
-		Capabilities:        a2a.AgentCapabilities{Streaming: true, PushNotifications: c.Push},
-		SupportedInterfaces: faces, Skills: skills,
+		Capabilities:        a2a.AgentCapabilities{Streaming: true, PushNotifications: true},
+		SupportedInterfaces: faces, Skills: skills, SecuritySchemes: schemes, SecurityRequirements: required,
 	}).(interface {
 		CardJSON(context.Context) ([]byte, error)
 	}).CardJSON(context.Background())
@@ -92,6 +93,16 @@ func (c Config) cardFor(host, grpc string) ([]byte, error) {
 	end := bytes.LastIndexByte(card, '}')
 	card = append(bytes.TrimRight(card[:end], " \n"), ",\n  \"supportsAuthenticatedExtendedCard\": false\n}\n"...)
 	return card, nil
+}
+
+// security says how callers say who they are.
+func (c Config) security() (a2a.NamedSecuritySchemes, a2a.SecurityRequirementsOptions) {
+	if !c.Tokens {
+		return nil, nil
+	}
+	const name = "bearer"
+	return a2a.NamedSecuritySchemes{name: a2a.HTTPAuthSecurityScheme{Scheme: "Bearer", BearerFormat: "JWT"}},
+		a2a.SecurityRequirementsOptions{{name: {}}}
 }
 
 // NameGRPC has the card name the address where gRPC is served. Call it before anything is served over HTTP.

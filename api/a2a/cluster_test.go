@@ -98,3 +98,19 @@ func TestTasksAreStored(t *testing.T) {
 		t.Errorf("contexts: got %q and %q, want the client's own, and the root's id", old.ContextID, wrapped.Task.ContextID)
 	}
 }
+
+// refused makes a call of the JSON-RPC binding that is refused.
+func refused(t testing.TB, url, method, params string) (code int, text string) {
+	t.Helper()
+	answer := post(t, url, `{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":`+params+`}`)
+	var envelope struct {
+		Error struct {
+			Code    int
+			Message string
+		}
+	}
+	if err := json.Unmarshal(answer, &envelope); err != nil || envelope.Error.Code == 0 {
+		t.Fatalf("%s: got %s, want an error", method, answer)
+	}
+	return envelope.Error.Code, envelope.Error.Message
+}

@@ -12,7 +12,7 @@ type Config struct {
 	Log     *slog.Logger // default: slog.Default()
 	Version string       // the card's
 	BaseURL string       // under which clients reach the HTTP port, without a slash at its end; empty: what each names as Host
-	Push    bool         // webhooks of executions are delivered, with [Handler.Forms]
+	Tokens  bool         // callers need one, which the card says
 	Known   dag.Known    // the executors that a task's choice is made from (spec 1.3)
 	Limits  dag.Limits   // of a tree
 

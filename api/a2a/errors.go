@@ -20,7 +20,6 @@ const (
 	codeServer        = -32000 // try again
 	codeNotFound      = -32001
 	codeNotCancelable = -32002
-	codeNoPush        = -32003
 	codeUnsupported   = -32004
 	codeNoCard        = -32007
 	codeVersion       = -32009
@@ -30,7 +29,7 @@ const (
 var sentinels = map[int]error{
 	codeParse: a2a.ErrParseError, codeRequest: a2a.ErrInvalidRequest, codeMethod: a2a.ErrMethodNotFound, codeParams: a2a.ErrInvalidParams,
 	codeInternal: a2a.ErrInternalError, codeServer: a2a.ErrServerError, codeNotFound: a2a.ErrTaskNotFound, codeNotCancelable: a2a.ErrTaskNotCancelable,
-	codeNoPush: a2a.ErrPushNotificationNotSupported, codeUnsupported: a2a.ErrUnsupportedOperation, codeNoCard: a2a.ErrExtendedCardNotConfigured,
+	codeUnsupported: a2a.ErrUnsupportedOperation, codeNoCard: a2a.ErrExtendedCardNotConfigured,
 	codeVersion: a2a.ErrVersionNotSupported,
 }
 

@@ -15,21 +15,27 @@ import (
 // headerToken carries what a client gave to know its notifications by (spec 6.5).
 const headerToken = "X-A2A-Notification-Token"
 
+const headerAuthorization = "Authorization"
+
 // forms are who makes the bodies of notifications: the whole task, as the line has it.
 var forms = map[line]string{line1: "a2a-1.0", line03: "a2a-0.3"}
 
-// Forms make the bodies of push notifications, for [coordinator.WebhookConfig].
-func (h *Handler) Forms(svc coordinator.Service) map[string]func(context.Context, *coordinator.Event) ([]byte, error) {
-	out := map[string]func(context.Context, *coordinator.Event) ([]byte, error){}
+// Forms make the bodies of push notifications, for [coordinator.WebhookConfig]. svc is the coordinator that sends them.
+func Forms(svc coordinator.Service) map[string]coordinator.WebhookForm {
+	out := map[string]coordinator.WebhookForm{}
 	for l, name := range forms {
-		out[name] = func(ctx context.Context, e *coordinator.Event) ([]byte, error) { return h.notification(ctx, svc, l, e) }
+		out[name] = func(ctx context.Context, hook string, e *coordinator.Event) ([]byte, error) {
+			return notification(ctx, svc, l, hook, e)
+		}
 	}
 	return out
 }
 
-// notification is the body that tells of an event of a tree: the newest task of A2A that it has, whole; nil: it has none.
-func (h *Handler) notification(ctx context.Context, svc coordinator.Service, l line, e *coordinator.Event) ([]byte, error) {
-	kept, err := svc.AgentTaskOf(ctx, e.TreeID)
+// notification is the body that tells of an event: the task of A2A that the webhook is of, whole; nil: it is gone. Like a stream, it shows the task at
+// work up to the end of the execution, with what happened as its status (spec 6.4).
+func notification(ctx context.Context, svc coordinator.Service, l line, hook string, e *coordinator.Event) ([]byte, error) {
+	id, _, _ := strings.Cut(hook, "/")
+	kept, err := svc.AgentTask(ctx, id)
 	if errors.Is(err, coordinator.ErrNotFound) {
 		return nil, nil
 	}
@@ -43,38 +49,92 @@ func (h *Handler) notification(ctx context.Context, svc coordinator.Service, l l
 	if err != nil {
 		return nil, err
 	}
+	final := e.Type == coordinator.EventFinal
+	if final && e.Tree != nil {
+		kept.Tree = e.Tree
+	}
 	task := shown(kept, root, nil)
+	t := &teller{task: task}
+	switch {
+	case final:
+		task.Status.State, task.Artifacts = states[e.Status], []*a2a.Artifact{resultOf(kept.Tree, root)}
+	default:
+		task.Status, task.Artifacts = t.update(e).Status, nil
+	}
 	if l == line03 {
 		return encode(a2av0.FromV1Task(task)), nil
 	}
 	return encode(a2a.StreamResponse{Event: task}), nil
 }
 
-// pushConfigOf reads a configuration, in either line. headers and method are an extension (spec 6.5).
-func pushConfigOf(raw json.RawMessage) (config *a2a.PushConfig, hook coordinator.Webhook, err error) {
+// push is a configuration of notifications, as the webhook that it becomes.
+type push struct {
+	id      string // the client's own; empty: the task's
+	webhook coordinator.Webhook
+	form    string
+}
+
+// readPush reads a configuration, in either line, and refuses one that can't be kept. headers and method are an extension (spec 6.5).
+func (x *exchange) readPush(ctx context.Context, raw json.RawMessage) (*push, error) {
 	v, err := valuesOf(raw, "pushNotificationConfig", camel)
 	if err != nil {
-		return nil, hook, err
+		return nil, err
 	}
-	config = &a2a.PushConfig{}
-	for name, to := range map[string]*string{"url": &config.URL, "id": &config.ID, "token": &config.Token, "method": &hook.Method} {
-		if *to, err = v.text(name); err != nil {
-			return nil, hook, err
+	p := &push{form: forms[x.line]}
+	p.webhook.Headers = map[string]string{}
+	token := ""
+	for _, field := range []struct {
+		name string
+		to   *string
+	}{{"url", &p.webhook.URL}, {"id", &p.id}, {"token", &token}, {"method", &p.webhook.Method}} {
+		if *field.to, err = v.text(field.name); err != nil {
+			return nil, err
 		}
 	}
-	if config.URL == "" {
-		return nil, hook, invalid("pushNotificationConfig.url is required")
+	if p.webhook.URL == "" {
+		return nil, invalid("pushNotificationConfig.url is required")
 	}
-	hook.URL, hook.Headers = config.URL, map[string]string{}
+	if len(p.id) > maxConfigID {
+		return nil, invalid("pushNotificationConfig.id must be at most %d bytes long", maxConfigID)
+	}
 	if given := v["headers"]; !absent(given) {
-		if err := json.Unmarshal(given, &hook.Headers); err != nil {
-			return nil, hook, invalid("pushNotificationConfig.headers must be an object of texts")
+		if err := json.Unmarshal(given, &p.webhook.Headers); err != nil {
+			return nil, invalid("pushNotificationConfig.headers must be an object of texts")
 		}
 	}
-	if config.Token != "" {
-		hook.Headers[headerToken] = config.Token
+	if token != "" {
+		p.webhook.Headers[headerToken] = token
 	}
-	return config, hook, readAuthentication(v["authentication"], hook.Headers)
+	if err := readAuthentication(v["authentication"], p.webhook.Headers); err != nil {
+		return nil, err
+	}
+	return p, pushFault(x.svc.CheckAttachment(ctx, p.attachment("")))
+}
+
+// attachment is the webhook of a task of A2A; the id of a configuration is that of its task, unless the client gave one.
+func (p *push) attachment(taskID string) coordinator.Attachment {
+	if p.id == "" {
+		p.id = taskID
+	}
+	return coordinator.Attachment{Webhook: p.webhook, Name: hookName(taskID, p.id), Form: p.form}
+}
+
+// pushFault names the fields of a configuration as A2A has them.
+func pushFault(err error) error {
+	arg, ok := errors.AsType[*coordinator.InvalidArgumentError](err)
+	if !ok {
+		return err
+	}
+	field, ours := strings.CutPrefix(arg.Field, "webhook.")
+	switch {
+	case !ours:
+		return err
+	case field == "headers."+headerToken:
+		field = "token"
+	case field == "headers."+headerAuthorization:
+		field = "authentication"
+	}
+	return invalid("pushNotificationConfig.%s: %s", field, arg.Reason)
 }
 
 // readAuthentication puts the credentials into the header that says who sends.
@@ -100,15 +160,7 @@ func readAuthentication(raw json.RawMessage, headers map[string]string) error {
 	if err != nil || credentials == "" {
 		return err
 	}
-	headers["Authorization"] = strings.TrimSpace(scheme + " " + credentials)
-	return nil
-}
-
-// pushes refuses notifications where nobody sends them.
-func (h *Handler) pushes() error {
-	if !h.cfg.Push {
-		return fault(codeNoPush, "push notifications are not supported")
-	}
+	headers[headerAuthorization] = strings.TrimSpace(scheme + " " + credentials)
 	return nil
 }
 
@@ -118,39 +170,18 @@ const maxConfigID = 200
 // hookName is what the webhook of a configuration is called within its tree, where each task of A2A has its own.
 func hookName(taskID, configID string) string { return taskID + "/" + configID }
 
-// attach has a webhook told of a task of A2A. Its configuration is shown without what is secret.
-func (h *Handler) attach(ctx context.Context, x *exchange, kept *coordinator.AgentTask, raw json.RawMessage) (*a2a.PushConfig, error) {
-	config, hook, err := pushConfigOf(raw)
-	if err != nil {
-		return nil, err
-	}
-	if config.ID == "" {
-		config.ID = kept.ID
-	}
-	if len(config.ID) > maxConfigID {
-		return nil, invalid("pushNotificationConfig.id must be at most %d bytes long", maxConfigID)
-	}
-	a := coordinator.Attachment{Webhook: hook, Name: hookName(kept.ID, config.ID), Form: forms[x.line]}
-	if _, err := x.svc.Attach(ctx, kept.TaskID, a); err != nil {
-		return nil, err
-	}
-	return &a2a.PushConfig{TaskID: a2a.TaskID(kept.ID), ID: config.ID, URL: config.URL}, nil
-}
-
 // setPushConfig answers tasks/pushNotificationConfig/set. A configuration that is there is replaced.
 func (h *Handler) setPushConfig(ctx context.Context, x *exchange, taskID string, raw json.RawMessage) (*a2a.PushConfig, error) {
 	kept, err := x.agentTask(ctx, taskID)
 	if err != nil {
 		return nil, err
 	}
-	config, _, err := pushConfigOf(raw)
+	p, err := x.readPush(ctx, raw) // before the one that is there goes
 	if err != nil {
 		return nil, err
 	}
-	if config.ID == "" {
-		config.ID = kept.ID
-	}
-	switch _, hook, err := h.hookOf(ctx, x, kept, config.ID); {
+	a := p.attachment(kept.ID)
+	switch _, hook, err := h.hookOf(ctx, x, kept, p.id); {
 	case err == nil:
 		if err := x.svc.DeleteWebhook(ctx, hook.ID); err != nil && !errors.Is(err, coordinator.ErrNotFound) {
 			return nil, err
@@ -158,7 +189,11 @@ func (h *Handler) setPushConfig(ctx context.Context, x *exchange, taskID string,
 	case !errors.Is(err, coordinator.ErrNotFound):
 		return nil, err
 	}
-	return h.attach(ctx, x, kept, raw)
+	info, err := x.svc.Attach(ctx, kept.TaskID, a)
+	if err != nil {
+		return nil, pushFault(err)
+	}
+	return &a2a.PushConfig{TaskID: a2a.TaskID(kept.ID), ID: p.id, URL: info.URL}, nil
 }
 
 // hooks are the configurations of a task, each with its webhook.
@@ -253,9 +288,6 @@ func (v values) pushIDs() (taskID, id string, err error) {
 
 func (h *Handler) rpcPush(do func(ctx context.Context, x *exchange, v values, taskID, id string) (any, error)) func(context.Context, *exchange, json.RawMessage) (any, error) {
 	return func(ctx context.Context, x *exchange, params json.RawMessage) (any, error) {
-		if err := h.pushes(); err != nil {
-			return nil, err
-		}
 		v, err := valuesOf(params, "params", camel)
 		if err != nil {
 			return nil, err

@@ -129,11 +129,9 @@ func (h *Handler) begin(ctx context.Context, x *exchange, s *sending) (*coordina
 	if err != nil {
 		return nil, err
 	}
+	var told *push
 	if s.push != nil { // before anything is stored
-		if err := h.pushes(); err != nil {
-			return nil, err
-		}
-		if _, _, err := pushConfigOf(s.push); err != nil {
+		if told, err = x.readPush(ctx, s.push); err != nil {
 			return nil, err
 		}
 	}
@@ -147,14 +145,12 @@ func (h *Handler) begin(ctx context.Context, x *exchange, s *sending) (*coordina
 	if err != nil {
 		return nil, err
 	}
+	if told != nil { // with the start: a tree that ends at once has its end told, too
+		e.options.Attach = append(e.options.Attach, told.attachment(task.ID))
+	}
 	if err := h.start(ctx, x, e); err != nil {
 		x.forget(ctx, task.ID)
 		return nil, err
-	}
-	if s.push != nil {
-		if _, err := h.attach(ctx, x, task, s.push); err != nil {
-			return nil, err
-		}
 	}
 	return task, nil
 }

@@ -16,6 +16,9 @@ func (s *Service) Attach(context.Context, string, coordinator.Attachment) (*coor
 	return nil, errNotYet
 }
 
+// CheckAttachment says what is wrong with a webhook of an execution.
+func (s *Service) CheckAttachment(context.Context, coordinator.Attachment) error { return errNotYet }
+
 // GetWebhook shows a webhook.
 func (s *Service) GetWebhook(context.Context, string) (*coordinator.WebhookInfo, error) {
 	return nil, errNotYet

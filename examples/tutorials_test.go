@@ -26,11 +26,11 @@ func TestTutorialsWork(t *testing.T) {
 
 // follow runs a page.
 func (g *guide) follow(page string) {
-	web := porttest.Address(g.t)
+	web, hook := porttest.Address(g.t), porttest.Address(g.t)
 	g.env = append(g.env, "TASKGROVE_HTTP_ADDR="+web)
 	var last *output
 	for _, b := range blocks(g.t, page) {
-		text := strings.ReplaceAll(b.text, "127.0.0.1:8000", web)
+		text := strings.NewReplacer("127.0.0.1:8000", web, "127.0.0.1:9000", hook).Replace(b.text)
 		switch {
 		case b.language == "text":
 			last.want(g.t, text)

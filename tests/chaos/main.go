@@ -331,7 +331,7 @@ func (r *Report) String() string {
 	}
 	c := r.Counts
 	fmt.Fprintf(&out, "\n%d histories from seed %d in %s: %d trees, %d tasks, %d attempts (%d lost or given back, %d of them unstarted), %d runs\n", r.Histories, r.Seed, r.Took, c.Trees, c.Tasks, c.Attempts, c.Lost, c.Unstarted, c.Runs)
-	fmt.Fprintf(&out, "%d calls of clients, %d of them without an answer\n", c.Calls, c.Unanswered)
+	fmt.Fprintf(&out, "%d calls of clients, %d of them without an answer; %d changes and %d copies of stored trees\n", c.Calls, c.Unanswered, c.Edits, c.Copies)
 	fmt.Fprintf(&out, "excused: %d overlaps of repeatable tasks, %d of work in frozen processes or below a jump of the clock, %d tasks that failed by lost workers\n",
 		r.Excused.Repeatable, r.Excused.Frozen, c.Poisoned)
 	if c.Crashes > 0 {

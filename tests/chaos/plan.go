@@ -39,6 +39,11 @@ type Story struct {
 	At       time.Duration // of the submission, from the history's start
 	GiveUp   bool          // a lost answer to the submission is not asked for again
 	Steps    []Step        // of a steered one, in order
+	Edits    int           // changes of tasks that can't have started, of a held or gated one
+	Nudges   int           // changes of tasks, at any time, that do not matter to how they end
+	Copy     bool          // the tree is copied, and the copy executed, too
+	Drop     bool          // a held tree is deleted, and never starts
+	Seed     uint64        // of what its client changes
 	Prefix   string        // of all ids
 	Commands int           // tasks of Commands
 }
@@ -81,8 +86,26 @@ func newPlan(seed uint64, kinds []kind) Plan {
 	if rush := rand.New(rand.NewPCG(seed, 0x1143)); rush.IntN(2) == 0 {
 		p.Trees = append(p.Trees, newRush(rush, fmt.Sprintf("h%d-r", seed)))
 	}
+	changes := rand.New(rand.NewPCG(seed, 0xed17))
+	for n := range p.Trees {
+		p.Trees[n].changes(changes)
+	}
 	p.Faults = schedule(rng, kinds, int(seed%uint64(len(kinds))), 1+rng.IntN(5))
 	return p
+}
+
+// changes draws how the client changes its tree once it is stored.
+func (s *Story) changes(rng *rand.Rand) {
+	s.Seed = rng.Uint64()
+	switch s.How {
+	case Held:
+		s.Edits, s.Drop = rng.IntN(12), rng.IntN(6) == 0
+	case Gated:
+		s.Edits = rng.IntN(12)
+	case Straight, Steered:
+		s.Nudges = max(0, rng.IntN(12)-3)
+	}
+	s.Copy = (s.How == Held || s.How == Straight) && len(s.Tree.Tasks) < 100 && rng.IntN(3) == 0
 }
 
 // newRush is a tree of many short tasks that come at once, so that workers claim ahead. A few of them turn long.
@@ -190,7 +213,8 @@ func (p Plan) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "seed %d", p.Seed)
 	for n, s := range p.Trees {
-		fmt.Fprintf(&out, "\n  tree %d: %s, %d tasks at %s", n, s.How, max(len(s.Tree.Tasks), s.Commands), s.At.Round(time.Millisecond))
+		fmt.Fprintf(&out, "\n  tree %d: %s, %d tasks at %s, %d edits, %d nudges, copied %v, dropped %v", n, s.How, max(len(s.Tree.Tasks), s.Commands), s.At.Round(time.Millisecond),
+			s.Edits, s.Nudges, s.Copy, s.Drop)
 	}
 	for n, f := range p.Faults {
 		fmt.Fprintf(&out, "\n  fault %d: %s", n, f)

@@ -13,6 +13,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/tests/faults"
 	"github.com/taskgrove/taskgrove/tests/history"
+	"github.com/taskgrove/taskgrove/tests/oracle"
 )
 
 // patience is how long after the last fault everything must have settled; a flag.
@@ -33,6 +34,7 @@ type Played struct {
 type Counts struct {
 	Trees, Tasks, Runs, Attempts, Lost int
 	Unstarted                          int // attempts that were handed back and never began
+	Edits, Copies                      int // of stored trees, with their answers
 	Calls, Unanswered                  int // of clients; Unanswered: it had no answer, or an error of the server
 	Poisoned                           int // tasks that failed as their workers were lost too often; their trees are not judged
 	Crashes                            int // of the NATS server, by itself
@@ -47,12 +49,14 @@ type game struct {
 	mu      sync.Mutex
 	out     Played
 	submits map[string]history.Submit // by root
+	trees   map[string][]oracle.Tree  // by root: what a tree that was changed, or is a copy, may be
+	copies  []string                  // roots
 }
 
 // play plays a plan on a cluster that is whole, and judges it. The cluster is whole again afterwards, unless there are
 // problems.
 func play(ctx context.Context, c *cluster, plan Plan) Played {
-	g := &game{c: c, plan: plan, submits: map[string]history.Submit{}}
+	g := &game{c: c, plan: plan, submits: map[string]history.Submit{}, trees: map[string][]oracle.Tree{}}
 	g.out.Injected, g.out.Skipped = map[string]int{}, map[string]int{}
 	began, ofNATS, ofPostgres := time.Now(), c.natsCrashes(), c.postgresCrashes()
 	g.remark("history of seed %d begins", plan.Seed)
@@ -165,96 +169,20 @@ func (g *game) once(ctx context.Context, what string, f func(context.Context, *c
 	return err
 }
 
-// story is one client with its tree.
-func (g *game) story(ctx context.Context, n int, began time.Time) {
-	s := g.plan.Trees[n]
-	time.Sleep(time.Until(began.Add(s.At)))
-	if err := g.live(ctx, s); err != nil {
-		g.problem("tree %d: %v", n, err)
+// roots are what all trees are called by, copies last.
+func (g *game) roots() (out []string) {
+	for _, s := range g.plan.Trees {
+		out = append(out, s.root())
 	}
-}
-
-func (g *game) live(ctx context.Context, s Story) error {
-	root := s.root()
-	options := []client.SubmitOption{client.WithIdempotencyKey(root)}
-	if s.How == Held {
-		options = append(options, client.Hold())
-	}
-	tasks := s.tasks()
-	submit := func(ctx context.Context, c *client.Client) error {
-		_, err := c.Submit(ctx, tasks, options...)
-		return err
-	}
-	err := g.once(ctx, "submit "+root, submit)
-	if err != nil && !s.GiveUp {
-		err = g.call(ctx, "submit "+root+" again", submit)
-	}
-	answer := history.Accepted
-	if err != nil {
-		if answer = history.Unknown; !s.GiveUp {
-			return fmt.Errorf("submit: %w", err)
-		}
-	}
-	g.mu.Lock()
-	g.submits[root] = history.Submit{Root: root, Answer: answer, Steered: s.How == Steered}
-	g.mu.Unlock()
-	switch s.How {
-	case Held, Gated:
-		return g.cancelIdle(ctx, s)
-	case Steered:
-		return g.steer(ctx, s)
-	}
-	return nil
-}
-
-func (g *game) cancel(ctx context.Context, id string, cascade bool) error {
-	return g.call(ctx, fmt.Sprintf("cancel %s, cascade %v", id, cascade), func(ctx context.Context, c *client.Client) error {
-		_, err := c.Cancel(ctx, id, client.WithCascade(cascade))
-		return err
-	})
-}
-
-// cancelIdle cancels what can't have started, and lets the rest go.
-func (g *game) cancelIdle(ctx context.Context, s Story) error {
-	for _, i := range s.Tree.Cancellations() {
-		if err := g.cancel(ctx, s.Tree.Tasks[i].ID, false); err != nil {
-			return err
-		}
-	}
-	for _, t := range s.Tree.Tasks {
-		if t.Script.Gate {
-			return faults.OpenGate(g.c.base.Dir, t.ID)
-		}
-	}
-	root := s.root()
-	// An execution whose answer was lost may have ended, and another one would run what failed again.
-	return g.call(ctx, "execute "+root, func(ctx context.Context, c *client.Client) error {
-		tree, err := c.Tree(ctx, root)
-		if err != nil || !tree.StartedAt.IsZero() {
-			return err
-		}
-		_, err = c.Execute(ctx, s.top())
-		return err
-	})
-}
-
-func (g *game) steer(ctx context.Context, s Story) error {
-	for _, step := range s.Steps {
-		time.Sleep(step.After)
-		if err := g.cancel(ctx, s.Tree.Tasks[step.Task].ID, step.Cascade); err != nil {
-			return err
-		}
-	}
-	return nil
+	return append(out, g.copies...)
 }
 
 // settle waits until all that was accepted has ended and nothing is left over.
 func (g *game) settle(ctx context.Context) {
-	for _, s := range g.plan.Trees {
-		root := s.root()
+	for _, root := range g.roots() {
 		err := g.call(ctx, "wait for "+root, func(ctx context.Context, c *client.Client) error {
 			tree, err := c.Tree(ctx, root)
-			if errors.Is(err, client.ErrNotFound) && g.submits[root].Answer == history.Unknown {
+			if errors.Is(err, client.ErrNotFound) && g.submits[root].Answer != history.Accepted {
 				return nil
 			}
 			if err == nil && tree.Unfinished > 0 {
@@ -294,11 +222,11 @@ func (g *game) settle(ctx context.Context) {
 // countTrees checks that submissions which were repeated stored one tree each.
 func (g *game) countTrees(ctx context.Context) error {
 	stored := g.c.trees
-	for _, s := range g.plan.Trees {
-		if _, err := g.c.clients[0].Tree(ctx, s.root()); err == nil {
+	for _, root := range g.roots() {
+		if _, err := g.c.clients[0].Tree(ctx, root); err == nil {
 			g.c.trees++
 		} else if !errors.Is(err, client.ErrNotFound) {
-			return fmt.Errorf("tree %s: %w", s.root(), err)
+			return fmt.Errorf("tree %s: %w", root, err)
 		}
 	}
 	got := 0
@@ -347,6 +275,8 @@ func (a *Counts) sum(b Counts) {
 	a.Attempts += b.Attempts
 	a.Lost += b.Lost
 	a.Unstarted += b.Unstarted
+	a.Edits += b.Edits
+	a.Copies += b.Copies
 	a.Calls += b.Calls
 	a.Unanswered += b.Unanswered
 	a.Poisoned += b.Poisoned

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/client"
@@ -33,19 +34,58 @@ func (g *game) read(ctx context.Context) (h history.History, trees []oracle.Tree
 			}
 			continue
 		}
-		g.readRuns(s.Tree, runs, &h)
-		poisoned, err := g.readTree(ctx, s, &h)
-		if err != nil {
+		possible := g.trees[s.root()]
+		if possible == nil {
+			possible = []oracle.Tree{s.Tree}
+		}
+		if trees, err = g.readOne(ctx, possible, runs, &h, trees); err != nil {
 			return h, nil, err
 		}
-		if poisoned > 0 {
-			g.out.Counts.Poisoned += poisoned
-			continue
+	}
+	for _, root := range g.copies {
+		if trees, err = g.readOne(ctx, g.trees[root], runs, &h, trees); err != nil {
+			return h, nil, err
 		}
-		trees = append(trees, s.Tree)
-		h.Submits = append(h.Submits, g.submits[s.root()])
 	}
 	return h, trees, nil
+}
+
+// readOne reads what became of a tree, and appends it as it is to be judged to trees: as that one of the possible ones which it can be.
+func (g *game) readOne(ctx context.Context, possible []oracle.Tree, runs map[string][]*faults.Run, h *history.History, trees []oracle.Tree) ([]oracle.Tree, error) {
+	root := possible[0].Tasks[0].ID
+	from := len(h.Runs)
+	most := slices.MaxFunc(possible, func(a, b oracle.Tree) int { return len(a.Tasks) - len(b.Tasks) })
+	g.readRuns(most, runs, h)
+	there, poisoned, err := g.readTree(ctx, root, h)
+	if err != nil {
+		return nil, err
+	}
+	if poisoned > 0 {
+		g.out.Counts.Poisoned += poisoned
+		return trees, nil
+	}
+	own := *h
+	own.Runs, own.Submits, own.Events = h.Runs[from:], []history.Submit{g.submits[root]}, map[string][]history.Event{}
+	is := slices.IndexFunc(possible, func(t oracle.Tree) bool {
+		problems, _ := history.Check(own, []oracle.Tree{t})
+		return len(problems) == 0 && there == left(t)
+	})
+	tree := possible[max(0, is)]
+	if there > 0 && there != left(tree) {
+		g.problem("%s: tree %s has %d tasks, want %d", history.Outcomes, root, there, left(tree))
+	}
+	h.Submits = append(h.Submits, g.submits[root])
+	return append(trees, tree), nil
+}
+
+// left is how many tasks a tree has that were not deleted.
+func left(t oracle.Tree) (n int) {
+	for _, task := range t.Tasks {
+		if !task.Deleted {
+			n++
+		}
+	}
+	return n
 }
 
 // tail keeps the journal from where a history begins, and returns the file.
@@ -88,25 +128,26 @@ func (c *cluster) leapt(r *faults.Run) bool {
 	return false
 }
 
-// readTree takes what the cluster tells of a tree. It returns how many of its tasks failed by lost workers.
-func (g *game) readTree(ctx context.Context, s Story, h *history.History) (poisoned int, err error) {
-	root, c := s.root(), g.c.clients[0]
+// readTree takes what the cluster tells of a tree. It returns how many tasks it has, and how many of them failed by lost workers.
+func (g *game) readTree(ctx context.Context, root string, h *history.History) (there, poisoned int, err error) {
+	c := g.c.clients[0]
 	if _, err := c.Tree(ctx, root); errors.Is(err, client.ErrNotFound) {
-		return 0, nil
+		return 0, 0, nil
 	}
 	counts := &g.out.Counts
 	counts.Trees++
 	for t, err := range c.Tasks(ctx, client.TaskFilter{TreeOf: root}) {
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
+		there++
 		counts.Tasks++
 		if h.Ends[t.ID], err = faults.EndOf(states[string(t.State)], t.Result, t.Inputs); err != nil {
-			return 0, fmt.Errorf("task %s: %w", t.ID, err)
+			return 0, 0, fmt.Errorf("task %s: %w", t.ID, err)
 		}
 		lost, err := g.readAttempts(ctx, t.ID, h)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if h.Ends[t.ID].State == dag.Failed && lost >= dag.PoisonLimit {
 			poisoned++
@@ -114,7 +155,7 @@ func (g *game) readTree(ctx context.Context, s Story, h *history.History) (poiso
 	}
 	for e, err := range c.Watch(ctx, root, 0) {
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if e.Sequence == 0 {
 			continue
@@ -123,7 +164,7 @@ func (g *game) readTree(ctx context.Context, s Story, h *history.History) (poiso
 		h.Events[root] = append(h.Events[root], history.Event{Sequence: e.Sequence, Task: e.TaskID, Attempt: e.Attempt, Starts: e.Type == client.EventStart,
 			Ends: completes || e.Type == client.EventFailed || e.Type == client.EventCancelled, Completes: completes, Final: e.Type == client.EventFinal})
 	}
-	return poisoned, nil
+	return there, poisoned, nil
 }
 
 func (g *game) readAttempts(ctx context.Context, task string, h *history.History) (crashes int, err error) {

@@ -31,29 +31,34 @@ func (s Story) tasks() (out []client.NewTask) {
 		return s.commands()
 	}
 	for _, t := range faults.TasksOf(s.Tree, time.Now()) {
-		n := client.NewTask{ID: t.ID, Name: t.Name, Parent: t.ParentRef, Priority: client.Priority(t.Priority - dag.Normal), Pool: t.Pool,
-			Repeatable: t.Repeatable, Timeout: t.Timeout, ScheduleToStart: t.ScheduleToStart, NotBefore: t.NotBefore,
-			Retry: client.RetryPolicy{MaxAttempts: t.Retry.MaxAttempts, Backoff: client.Backoff(t.Retry.Backoff), InitialDelay: t.Retry.InitialDelay, MaxDelay: t.Retry.MaxDelay}}
-		if t.Inputs != nil {
-			n.Inputs = t.Inputs
-		}
-		for _, d := range t.Dependencies {
-			if d.Optional {
-				n.Wants = append(n.Wants, d.Ref)
-			} else {
-				n.Needs = append(n.Needs, d.Ref)
-			}
-		}
-		if t.Executor != "" {
-			schemas := map[string]any{"method": t.Executor}
-			if t.Schemas != nil {
-				schemas["input_schema"] = map[string]any{"properties": map[string]any{"sum": map[string]any{"type": "integer"}, "keys": map[string]any{"type": "array"}}}
-			}
-			n.Schemas = schemas
-		}
-		out = append(out, n)
+		out = append(out, newTask(t))
 	}
 	return out
+}
+
+// newTask is a task as a client submits it.
+func newTask(t *dag.Task) client.NewTask {
+	n := client.NewTask{ID: t.ID, Name: t.Name, Parent: t.ParentRef, Priority: client.Priority(t.Priority - dag.Normal), Pool: t.Pool,
+		Repeatable: t.Repeatable, Timeout: t.Timeout, ScheduleToStart: t.ScheduleToStart, NotBefore: t.NotBefore,
+		Retry: client.RetryPolicy{MaxAttempts: t.Retry.MaxAttempts, Backoff: client.Backoff(t.Retry.Backoff), InitialDelay: t.Retry.InitialDelay, MaxDelay: t.Retry.MaxDelay}}
+	if t.Inputs != nil {
+		n.Inputs = t.Inputs
+	}
+	for _, d := range t.Dependencies {
+		if d.Optional {
+			n.Wants = append(n.Wants, d.Ref)
+		} else {
+			n.Needs = append(n.Needs, d.Ref)
+		}
+	}
+	if t.Executor != "" {
+		schemas := map[string]any{"method": t.Executor}
+		if t.Schemas != nil {
+			schemas["input_schema"] = map[string]any{"properties": map[string]any{"sum": map[string]any{"type": "integer"}, "keys": map[string]any{"type": "array"}}}
+		}
+		n.Schemas = schemas
+	}
+	return n
 }
 
 // commands start processes that outlive their shell, unless somebody ends them.

@@ -50,7 +50,7 @@ func checkUsage(ctx context.Context, url string) error {
 	}
 	defer conn.Close(ctx)
 	rows, err := conn.Query(ctx, `select s.id, a.number from attempt a join spec s on s.key = a.task
-		where s.original is null and s.executor = $1 and a.outcome in (1, 2) and not exists (select from model_usage u where u.task = a.task and u.attempt = a.number)`, ScriptedID)
+		where s.original is null and s.executor = $1 and a.worker is not null and a.outcome in (1, 2) and not exists (select from model_usage u where u.task = a.task and u.attempt = a.number)`, ScriptedID)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/tests/oracle"
@@ -46,6 +45,7 @@ type Excused struct{ Repeatable, Frozen int }
 // checker collects what Check finds.
 type checker struct {
 	h        History
+	byHand   map[string]bool  // tasks that were ended by a user's word
 	runs     map[string][]Run // by task, by start
 	problems []Problem
 	excused  Excused
@@ -55,7 +55,7 @@ type checker struct {
 // was refused, or is not in the history, must not be there at all; one whose answer got lost may be. The problems come in
 // the order of trees and tasks. It returns nil and what was excused when all rules were kept.
 func Check(h History, trees []oracle.Tree) ([]Problem, Excused) {
-	c := &checker{h: h, runs: map[string][]Run{}}
+	c := &checker{h: h, byHand: map[string]bool{}, runs: map[string][]Run{}}
 	for _, r := range h.Runs {
 		c.runs[r.Task] = append(c.runs[r.Task], r)
 	}
@@ -67,6 +67,9 @@ func Check(h History, trees []oracle.Tree) ([]Problem, Excused) {
 		submits[s.Root] = s
 	}
 	for _, t := range trees {
+		for _, task := range t.Tasks {
+			c.byHand[task.ID] = task.ByHand != nil
+		}
 		root := t.Tasks[0].ID
 		submit, called := submits[root]
 		_, there := h.Ends[root]
@@ -95,12 +98,16 @@ func (c *checker) broke(r Rule, task, format string, args ...any) {
 	c.problems = append(c.problems, Problem{r, task, fmt.Sprintf(format, args...)})
 }
 
-// absent checks that nothing of a tree was stored or run.
+// absent checks that nothing of a tree was stored or run, or is there after it was deleted.
 func (c *checker) absent(t oracle.Tree) {
 	for _, task := range t.Tasks {
-		if _, there := c.h.Ends[task.ID]; there || len(c.runs[task.ID]) > 0 {
-			c.broke(Outcomes, task.ID, "its tree was not accepted, and it is there")
-		}
+		c.gone(task, "its tree was not accepted, or deleted")
+	}
+}
+
+func (c *checker) gone(task oracle.Task, why string) {
+	if _, there := c.h.Ends[task.ID]; there || len(c.runs[task.ID]) > 0 {
+		c.broke(Outcomes, task.ID, "%s, and it is there: %v", why, c.runs[task.ID])
 	}
 }
 
@@ -111,6 +118,10 @@ func (c *checker) tree(t oracle.Tree, s Submit) {
 		ends = c.ends(t)
 	}
 	for i, task := range t.Tasks {
+		if task.Deleted {
+			c.gone(task, "it was deleted")
+			continue
+		}
 		got, there := c.h.Ends[task.ID]
 		if !s.Partial {
 			c.end(task, got, there, ends[i])
@@ -123,11 +134,11 @@ func (c *checker) tree(t oracle.Tree, s Submit) {
 		last := c.within(task.ID, got.Execution)
 		switch {
 		case len(last) == 0:
-			if there && got.State == dag.Completed && !task.Group && !s.Partial {
+			if there && got.State == dag.Completed && !task.Group && !s.Partial && task.ByHand == nil {
 				c.broke(Outcomes, task.ID, "it completed and never ran")
 			}
 		case s.Partial:
-		case task.Cancelled && !s.Whole, s.Steered && got.State == dag.Cancelled && len(c.h.Attempts[task.ID]) == 0 && !last[0].Repeatable:
+		case task.ByHand != nil, task.Cancelled && !s.Whole, s.Steered && got.State == dag.Cancelled && len(c.h.Attempts[task.ID]) == 0 && !last[0].Repeatable:
 			c.broke(NeverStarts, task.ID, "%v", last)
 		case ends[i].State == dag.Blocked:
 			c.broke(Order, task.ID, "it must be blocked, and ran: %v", last)
@@ -301,7 +312,7 @@ func (c *checker) order(t oracle.Tree, ends []oracle.End, i int) {
 // follow checks that a run began after the runs of a dependency of its task.
 func (c *checker) follow(task string, first Run, on oracle.Task, end oracle.End) {
 	ran := slices.DeleteFunc(slices.Clone(c.runs[on.ID]), func(r Run) bool { return r.Execution > first.Execution })
-	if len(ran) == 0 && !on.Group && end.State == dag.Completed && c.h.Ends[on.ID].Execution <= first.Execution {
+	if len(ran) == 0 && !on.Group && on.ByHand == nil && end.State == dag.Completed && c.h.Ends[on.ID].Execution <= first.Execution {
 		c.broke(Order, task, "it started at %s, and %s never", first.Start, on.ID)
 	}
 	for _, r := range ran {
@@ -349,51 +360,11 @@ func (c *checker) events(root string, last bool) {
 			c.broke(EventsInLine, e.Task, "event %d starts attempt %d again", e.Sequence, e.Attempt)
 		}
 		started[e.Task][e.Attempt] = started[e.Task][e.Attempt] || e.Starts
-		if e.Completes && e.Attempt > 0 && !started[e.Task][e.Attempt] {
+		if e.Completes && e.Attempt > 0 && !started[e.Task][e.Attempt] && !c.byHand[e.Task] {
 			c.broke(EventsInLine, e.Task, "event %d completes attempt %d, which never started", e.Sequence, e.Attempt)
 		}
 	}
 	if len(list) == 0 {
 		c.broke(EventsInLine, root, "there is none")
 	}
-}
-
-// concurrency checks, at each start, how many runs of its pool its process has. A run that ends as another starts has ended.
-func (c *checker) concurrency() {
-	type lane struct {
-		process int
-		pool    string
-	}
-	lanes := map[lane][]Run{}
-	for _, r := range c.h.Runs {
-		lanes[lane{r.Process, r.Pool}] = append(lanes[lane{r.Process, r.Pool}], r)
-	}
-	keys := slices.SortedFunc(maps.Keys(lanes), func(a, b lane) int {
-		return cmp.Or(cmp.Compare(a.process, b.process), cmp.Compare(a.pool, b.pool))
-	})
-	for _, k := range keys {
-		limit, limited := c.h.Slots[k.pool]
-		if !limited {
-			continue
-		}
-		if at, n := peak(lanes[k]); n > limit {
-			c.broke(Concurrency, "", "process %d ran %d of pool %s at %s, of at most %d", k.process, n, k.pool, at, limit)
-		}
-	}
-}
-
-// peak is the most runs at a time, and the first moment of it.
-func peak(runs []Run) (at time.Duration, most int) {
-	for _, r := range runs {
-		n := 0
-		for _, o := range runs {
-			if o.Start <= r.Start && !o.over(r.Start) {
-				n++
-			}
-		}
-		if n > most || n == most && r.Start < at {
-			at, most = r.Start, n
-		}
-	}
-	return at, most
 }

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -50,7 +51,14 @@ type Task struct {
 	MaxAttempts int  // from 1
 	Script      Script
 	Cancelled   bool // by a user, before it can have started
+
+	Ref     string // under which those that depend on it get its result; empty: its id
+	Deleted bool   // by a user, before it can have started; nothing depends on it
+	ByHand  *End   // it was ended by a user's word, before it can have started: its state, and its result
 }
+
+// ref is what results of the task are called.
+func (t Task) ref() string { return cmp.Or(t.Ref, t.ID) }
 
 // Tree is a scripted tree.
 type Tree struct{ Tasks []Task }
@@ -71,14 +79,17 @@ func (t Tree) settle(open bool) []End {
 	ends := make([]End, len(t.Tasks))
 	settled := func(i int) bool { return ends[i].State.Settled() }
 	for i, task := range t.Tasks {
-		if task.Cancelled {
+		switch {
+		case task.ByHand != nil:
+			ends[i] = *task.ByHand
+		case task.Cancelled:
 			ends[i].State = dag.Cancelled
 		}
 	}
 	for changed := true; changed; {
 		changed = false
 		for i, task := range t.Tasks {
-			if settled(i) {
+			if settled(i) || task.Deleted {
 				continue
 			}
 			blocked, waits := false, false
@@ -104,7 +115,7 @@ func (t Tree) settle(open bool) []End {
 func (t Tree) Idle() []bool {
 	idle := make([]bool, len(t.Tasks))
 	for i, end := range t.settle(false) {
-		idle[i] = !t.Tasks[i].Script.Gate && (!end.State.Settled() || end.State == dag.Blocked)
+		idle[i] = !t.Tasks[i].Script.Gate && !t.Tasks[i].Deleted && (!end.State.Settled() || end.State == dag.Blocked)
 	}
 	return idle
 }
@@ -123,7 +134,7 @@ func (t Tree) Cancellations() []int {
 		for _, d := range t.Tasks[i].Deps {
 			visit(d.On)
 		}
-		if t.Tasks[i].Cancelled {
+		if task := t.Tasks[i]; task.Cancelled && !task.Deleted && task.ByHand == nil {
 			out = append(out, i)
 		}
 	}
@@ -152,9 +163,9 @@ func (t Tree) run(i int, ends []End) End {
 				maps.Copy(inputs, result)
 				continue
 			}
-			inputs[t.Tasks[d.On].ID] = result
+			inputs[t.Tasks[d.On].ref()] = result
 		default:
-			inputs[t.Tasks[d.On].ID] = result
+			inputs[t.Tasks[d.On].ref()] = result
 		}
 	}
 	for attempt := 1; ; attempt++ {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -58,6 +59,7 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	if err != nil {
 		return nil, c.internal("execute", err)
 	}
+	failpoint.Hit("coordinator.after-execute-commit")
 	out := &Execution{TreeID: tree.ID, Tasks: got.Tasks}
 	switch got.Status {
 	case pg.ExecutionRunning:

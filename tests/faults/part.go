@@ -52,6 +52,8 @@ type Settings struct {
 	Seed           uint64 // of the tree that SubmitRole submits
 	Edit           string // the task that SubmitRole changes, and then deletes what is below it, instead
 	Copy           string // a task that SubmitRole copies instead
+	Hook           string // where SubmitRole sends the events of a tree of this name that it submits instead
+	Hold           bool   // it starts that tree with a call of its own
 	NextLevel      bool   // a coordinator has one feature level more, which every task needs
 }
 
@@ -109,6 +111,7 @@ func (s Settings) coordinator() *config.Coordinator {
 	c.Replicas = cmp.Or(s.Replicas, c.Replicas)
 	c.Lease, c.Republish, c.Window = s.Lease, s.Republish, cmp.Or(s.Window, c.Window)
 	c.PoolIdle = cmp.Or(s.PoolIdle, c.PoolIdle)
+	c.WebhookAllow, c.WebhookPause = config.List{"127.0.0.1"}, 10*time.Millisecond
 	return c
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
 	"github.com/taskgrove/taskgrove/tests/oracle"
@@ -202,6 +203,9 @@ func (s Settings) main() error {
 		_, err := s.copy(ctx, p.Coordinator)
 		return err
 	}
+	if s.Role == SubmitRole && s.Hook != "" {
+		return s.hook(ctx, p.Coordinator)
+	}
 	if s.Role == SubmitRole {
 		_, err := s.submit(ctx, p.Coordinator)
 		return err
@@ -259,6 +263,39 @@ func (s Settings) edit(ctx context.Context, c coordinator.Service) error {
 // copy copies the whole tree of a task, to run again what belongs to it, and starts the copy, under an idempotency key.
 func (s Settings) copy(ctx context.Context, c coordinator.Service) (*coordinator.Copied, error) {
 	return c.Copy(ctx, s.Copy, coordinator.CopyOptions{Mode: coordinator.CopyFull, IdempotencyKey: "copy " + s.Name, Execute: &coordinator.ExecuteOptions{}})
+}
+
+// hook submits a chain of tasks that has the name of the process, and sends its events to a webhook. To do it again changes nothing more.
+func (s Settings) hook(ctx context.Context, c coordinator.Service) error {
+	hook := &coordinator.Webhook{URL: s.Hook}
+	opts := coordinator.SubmitOptions{IdempotencyKey: s.Name, Webhook: hook}
+	if s.Hold {
+		opts.Webhook, opts.Hold = nil, true
+	}
+	if _, err := c.Submit(ctx, opts, each(chain(s.Name))); err != nil || !s.Hold {
+		return err
+	}
+	_, err := c.Execute(ctx, s.Name, coordinator.ExecuteOptions{Webhook: hook})
+	return err
+}
+
+// chainTasks is how many tasks a chain has.
+const chainTasks = 4
+
+// chain is a tree of tasks that run one after the other, the root last.
+func chain(root string) (tasks []*dag.Task) {
+	for i := range chainTasks {
+		t := &dag.Task{ID: fmt.Sprint(root, ".", i), ParentRef: root, Executor: command.ID, Inputs: []byte(`{"command":"true"}`)}
+		if i == 0 {
+			t.ID, t.ParentRef = root, ""
+		}
+		if i < chainTasks-1 {
+			t.Dependencies = []dag.Dependency{{Ref: fmt.Sprint(root, ".", i+1)}}
+		}
+		t.Name = t.ID
+		tasks = append(tasks, t)
+	}
+	return tasks
 }
 
 // tree is the random tree of the seed.

@@ -38,6 +38,8 @@ type Service struct {
 	waits      map[string][]coordinator.Wait
 	keys       map[string]map[string]modelkey.Key // of models: by user, then provider
 	agents     []coordinator.AgentTask
+	webhooks   []*webhook
+	delivered  int // deliveries, of all webhooks
 }
 
 // keyed is the answer to a submission with a key, and what was submitted.

@@ -5509,6 +5509,1066 @@ func (x *Violation) GetText() string {
 	return ""
 }
 
+// CreateWebhookRequest: empty conditions don't filter.
+type CreateWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Webhook       *Webhook               `protobuf:"bytes,1,opt,name=webhook,proto3" json:"webhook,omitempty"`                                                                         // max_attempts is 10 by default
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`                                                                               // for people
+	Events        []string               `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`                                                                           // tree_created, tree_started, tree_completed, tree_failed, tree_cancelled, task_start, task_completed, task_failed, task_cancelled, task_retry
+	UserId        string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                                                             // only of trees of this owner
+	Tree          string                 `protobuf:"bytes,5,opt,name=tree,proto3" json:"tree,omitempty"`                                                                               // only of trees whose root has this name
+	Labels        map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // only of trees that have them; an empty value stands for any
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateWebhookRequest) Reset() {
+	*x = CreateWebhookRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateWebhookRequest) ProtoMessage() {}
+
+func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
+func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *CreateWebhookRequest) GetWebhook() *Webhook {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
+func (x *CreateWebhookRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateWebhookRequest) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *CreateWebhookRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *CreateWebhookRequest) GetTree() string {
+	if x != nil {
+		return x.Tree
+	}
+	return ""
+}
+
+func (x *CreateWebhookRequest) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+type ListWebhooksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"` // those of its tree; empty: of the cluster
+	Limit         int32                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`                // default 100, at most 1000
+	Cursor        string                 `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhooksRequest) Reset() {
+	*x = ListWebhooksRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhooksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhooksRequest) ProtoMessage() {}
+
+func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
+func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *ListWebhooksRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *ListWebhooksRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListWebhooksRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListWebhooksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Webhooks      []*WebhookInfo         `protobuf:"bytes,1,rep,name=webhooks,proto3" json:"webhooks,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"` // empty on the last page
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWebhooksResponse) Reset() {
+	*x = ListWebhooksResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWebhooksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWebhooksResponse) ProtoMessage() {}
+
+func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
+func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *ListWebhooksResponse) GetWebhooks() []*WebhookInfo {
+	if x != nil {
+		return x.Webhooks
+	}
+	return nil
+}
+
+func (x *ListWebhooksResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type GetWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWebhookRequest) Reset() {
+	*x = GetWebhookRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWebhookRequest) ProtoMessage() {}
+
+func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
+func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *GetWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// UpdateWebhookRequest: what is absent stays as it is.
+type UpdateWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Url           *string                `protobuf:"bytes,2,opt,name=url,proto3,oneof" json:"url,omitempty"`
+	Method        *string                `protobuf:"bytes,3,opt,name=method,proto3,oneof" json:"method,omitempty"`
+	Headers       *StringMap             `protobuf:"bytes,4,opt,name=headers,proto3" json:"headers,omitempty"` // instead of all it has
+	Timeout       *durationpb.Duration   `protobuf:"bytes,5,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	MaxAttempts   *int32                 `protobuf:"varint,6,opt,name=max_attempts,json=maxAttempts,proto3,oneof" json:"max_attempts,omitempty"`
+	Secret        *string                `protobuf:"bytes,7,opt,name=secret,proto3,oneof" json:"secret,omitempty"` // empty: the cluster's own
+	Body          []byte                 `protobuf:"bytes,8,opt,name=body,proto3,oneof" json:"body,omitempty"`     // a template; null or empty: the event as the task-tree protocol has it
+	Name          *string                `protobuf:"bytes,9,opt,name=name,proto3,oneof" json:"name,omitempty"`
+	Events        []string               `protobuf:"bytes,10,rep,name=events,proto3" json:"events,omitempty"` // instead of all it has; none: they stay
+	UserId        *string                `protobuf:"bytes,11,opt,name=user_id,json=userId,proto3,oneof" json:"user_id,omitempty"`
+	Tree          *string                `protobuf:"bytes,12,opt,name=tree,proto3,oneof" json:"tree,omitempty"`
+	Labels        *StringMap             `protobuf:"bytes,13,opt,name=labels,proto3" json:"labels,omitempty"` // instead of all it has
+	Enabled       *bool                  `protobuf:"varint,14,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateWebhookRequest) Reset() {
+	*x = UpdateWebhookRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateWebhookRequest) ProtoMessage() {}
+
+func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
+func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *UpdateWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetUrl() string {
+	if x != nil && x.Url != nil {
+		return *x.Url
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetMethod() string {
+	if x != nil && x.Method != nil {
+		return *x.Method
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetHeaders() *StringMap {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetMaxAttempts() int32 {
+	if x != nil && x.MaxAttempts != nil {
+		return *x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *UpdateWebhookRequest) GetSecret() string {
+	if x != nil && x.Secret != nil {
+		return *x.Secret
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetUserId() string {
+	if x != nil && x.UserId != nil {
+		return *x.UserId
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetTree() string {
+	if x != nil && x.Tree != nil {
+		return *x.Tree
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetLabels() *StringMap {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *UpdateWebhookRequest) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+type StringMap struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entries       map[string]string      `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StringMap) Reset() {
+	*x = StringMap{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StringMap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StringMap) ProtoMessage() {}
+
+func (x *StringMap) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StringMap.ProtoReflect.Descriptor instead.
+func (*StringMap) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *StringMap) GetEntries() map[string]string {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type DeleteWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteWebhookRequest) Reset() {
+	*x = DeleteWebhookRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteWebhookRequest) ProtoMessage() {}
+
+func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
+func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *DeleteWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteWebhookResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteWebhookResponse) Reset() {
+	*x = DeleteWebhookResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteWebhookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteWebhookResponse) ProtoMessage() {}
+
+func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
+func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{75}
+}
+
+type TestWebhookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestWebhookRequest) Reset() {
+	*x = TestWebhookRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestWebhookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestWebhookRequest) ProtoMessage() {}
+
+func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
+func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *TestWebhookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type ListDeliveriesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WebhookId     string                 `protobuf:"bytes,1,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	Failed        bool                   `protobuf:"varint,2,opt,name=failed,proto3" json:"failed,omitempty"` // only those that were not delivered
+	Limit         int32                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`   // default 100, at most 1000
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesRequest) Reset() {
+	*x = ListDeliveriesRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesRequest) ProtoMessage() {}
+
+func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *ListDeliveriesRequest) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *ListDeliveriesRequest) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
+}
+
+func (x *ListDeliveriesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListDeliveriesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListDeliveriesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Deliveries    []*Delivery            `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"` // empty on the last page
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDeliveriesResponse) Reset() {
+	*x = ListDeliveriesResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDeliveriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDeliveriesResponse) ProtoMessage() {}
+
+func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
+func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
+	if x != nil {
+		return x.Deliveries
+	}
+	return nil
+}
+
+func (x *ListDeliveriesResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+type ResendDeliveryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DeliveryId    string                 `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResendDeliveryRequest) Reset() {
+	*x = ResendDeliveryRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResendDeliveryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResendDeliveryRequest) ProtoMessage() {}
+
+func (x *ResendDeliveryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResendDeliveryRequest.ProtoReflect.Descriptor instead.
+func (*ResendDeliveryRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *ResendDeliveryRequest) GetDeliveryId() string {
+	if x != nil {
+		return x.DeliveryId
+	}
+	return ""
+}
+
+// WebhookInfo is a webhook as shown: without what is secret.
+type WebhookInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	TreeId        string                 `protobuf:"bytes,2,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // of whose execution it is; empty: of the cluster
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Url           string                 `protobuf:"bytes,4,opt,name=url,proto3" json:"url,omitempty"` // without what may be secret in it
+	Method        string                 `protobuf:"bytes,5,opt,name=method,proto3" json:"method,omitempty"`
+	HeaderNames   []string               `protobuf:"bytes,6,rep,name=header_names,json=headerNames,proto3" json:"header_names,omitempty"` // sorted; values are never shown
+	Timeout       *durationpb.Duration   `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	MaxAttempts   int32                  `protobuf:"varint,8,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	OwnSecret     bool                   `protobuf:"varint,9,opt,name=own_secret,json=ownSecret,proto3" json:"own_secret,omitempty"` // it has one of its own
+	Signed        bool                   `protobuf:"varint,10,opt,name=signed,proto3" json:"signed,omitempty"`                       // deliveries are signed
+	Body          []byte                 `protobuf:"bytes,11,opt,name=body,proto3" json:"body,omitempty"`                            // its template
+	Form          string                 `protobuf:"bytes,12,opt,name=form,proto3" json:"form,omitempty"`                            // who makes its body, if it is of another protocol
+	Events        []string               `protobuf:"bytes,13,rep,name=events,proto3" json:"events,omitempty"`
+	UserId        string                 `protobuf:"bytes,14,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Tree          string                 `protobuf:"bytes,15,opt,name=tree,proto3" json:"tree,omitempty"`
+	Labels        map[string]string      `protobuf:"bytes,16,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	State         string                 `protobuf:"bytes,17,opt,name=state,proto3" json:"state,omitempty"`   // active, ended, disabled
+	Reason        string                 `protobuf:"bytes,18,opt,name=reason,proto3" json:"reason,omitempty"` // why it is disabled
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Waiting       int64                  `protobuf:"varint,20,opt,name=waiting,proto3" json:"waiting,omitempty"`                           // trees with events that are not delivered
+	FailingFrom   *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=failing_from,json=failingFrom,proto3" json:"failing_from,omitempty"` // the first failure since the last success
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WebhookInfo) Reset() {
+	*x = WebhookInfo{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WebhookInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WebhookInfo) ProtoMessage() {}
+
+func (x *WebhookInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WebhookInfo.ProtoReflect.Descriptor instead.
+func (*WebhookInfo) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *WebhookInfo) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetHeaderNames() []string {
+	if x != nil {
+		return x.HeaderNames
+	}
+	return nil
+}
+
+func (x *WebhookInfo) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *WebhookInfo) GetMaxAttempts() int32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *WebhookInfo) GetOwnSecret() bool {
+	if x != nil {
+		return x.OwnSecret
+	}
+	return false
+}
+
+func (x *WebhookInfo) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
+}
+
+func (x *WebhookInfo) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *WebhookInfo) GetForm() string {
+	if x != nil {
+		return x.Form
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *WebhookInfo) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetTree() string {
+	if x != nil {
+		return x.Tree
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *WebhookInfo) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *WebhookInfo) GetWaiting() int64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *WebhookInfo) GetFailingFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FailingFrom
+	}
+	return nil
+}
+
+// Delivery is one event that was sent to one webhook, or could not be.
+type Delivery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	WebhookId     string                 `protobuf:"bytes,2,opt,name=webhook_id,json=webhookId,proto3" json:"webhook_id,omitempty"`
+	MessageId     string                 `protobuf:"bytes,3,opt,name=message_id,json=messageId,proto3" json:"message_id,omitempty"` // header webhook-id, of a delivery just made
+	TreeId        string                 `protobuf:"bytes,4,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`          // empty: a test
+	Sequence      int64                  `protobuf:"varint,5,opt,name=sequence,proto3" json:"sequence,omitempty"`                   // of the event in its tree
+	Event         string                 `protobuf:"bytes,6,opt,name=event,proto3" json:"event,omitempty"`
+	Outcome       string                 `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`    // delivered, retrying, refused, gave_up
+	Attempts      int32                  `protobuf:"varint,8,opt,name=attempts,proto3" json:"attempts,omitempty"` // so far
+	Status        int32                  `protobuf:"varint,9,opt,name=status,proto3" json:"status,omitempty"`     // of the last answer; 0: none came
+	Latency       *durationpb.Duration   `protobuf:"bytes,10,opt,name=latency,proto3" json:"latency,omitempty"`   // of the last attempt
+	Error         string                 `protobuf:"bytes,11,opt,name=error,proto3" json:"error,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=at,proto3" json:"at,omitempty"` // of the last attempt
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Delivery) Reset() {
+	*x = Delivery{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Delivery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Delivery) ProtoMessage() {}
+
+func (x *Delivery) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
+func (*Delivery) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *Delivery) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Delivery) GetWebhookId() string {
+	if x != nil {
+		return x.WebhookId
+	}
+	return ""
+}
+
+func (x *Delivery) GetMessageId() string {
+	if x != nil {
+		return x.MessageId
+	}
+	return ""
+}
+
+func (x *Delivery) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+func (x *Delivery) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Delivery) GetEvent() string {
+	if x != nil {
+		return x.Event
+	}
+	return ""
+}
+
+func (x *Delivery) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Delivery) GetAttempts() int32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *Delivery) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *Delivery) GetLatency() *durationpb.Duration {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
+func (x *Delivery) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Delivery) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 var File_taskgrove_v1_taskgrove_proto protoreflect.FileDescriptor
 
 const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
@@ -6055,7 +7115,123 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text2\x83\x0f\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\xa3\x02\n" +
+	"\x14CreateWebhookRequest\x12/\n" +
+	"\awebhook\x18\x01 \x01(\v2\x15.taskgrove.v1.WebhookR\awebhook\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06events\x18\x03 \x03(\tR\x06events\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\tR\x06userId\x12\x12\n" +
+	"\x04tree\x18\x05 \x01(\tR\x04tree\x12F\n" +
+	"\x06labels\x18\x06 \x03(\v2..taskgrove.v1.CreateWebhookRequest.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\\\n" +
+	"\x13ListWebhooksRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"n\n" +
+	"\x14ListWebhooksResponse\x125\n" +
+	"\bwebhooks\x18\x01 \x03(\v2\x19.taskgrove.v1.WebhookInfoR\bwebhooks\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\"#\n" +
+	"\x11GetWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xba\x04\n" +
+	"\x14UpdateWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
+	"\x03url\x18\x02 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x1b\n" +
+	"\x06method\x18\x03 \x01(\tH\x01R\x06method\x88\x01\x01\x121\n" +
+	"\aheaders\x18\x04 \x01(\v2\x17.taskgrove.v1.StringMapR\aheaders\x123\n" +
+	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12&\n" +
+	"\fmax_attempts\x18\x06 \x01(\x05H\x02R\vmaxAttempts\x88\x01\x01\x12\x1b\n" +
+	"\x06secret\x18\a \x01(\tH\x03R\x06secret\x88\x01\x01\x12\x17\n" +
+	"\x04body\x18\b \x01(\fH\x04R\x04body\x88\x01\x01\x12\x17\n" +
+	"\x04name\x18\t \x01(\tH\x05R\x04name\x88\x01\x01\x12\x16\n" +
+	"\x06events\x18\n" +
+	" \x03(\tR\x06events\x12\x1c\n" +
+	"\auser_id\x18\v \x01(\tH\x06R\x06userId\x88\x01\x01\x12\x17\n" +
+	"\x04tree\x18\f \x01(\tH\aR\x04tree\x88\x01\x01\x12/\n" +
+	"\x06labels\x18\r \x01(\v2\x17.taskgrove.v1.StringMapR\x06labels\x12\x1d\n" +
+	"\aenabled\x18\x0e \x01(\bH\bR\aenabled\x88\x01\x01B\x06\n" +
+	"\x04_urlB\t\n" +
+	"\a_methodB\x0f\n" +
+	"\r_max_attemptsB\t\n" +
+	"\a_secretB\a\n" +
+	"\x05_bodyB\a\n" +
+	"\x05_nameB\n" +
+	"\n" +
+	"\b_user_idB\a\n" +
+	"\x05_treeB\n" +
+	"\n" +
+	"\b_enabled\"\x87\x01\n" +
+	"\tStringMap\x12>\n" +
+	"\aentries\x18\x01 \x03(\v2$.taskgrove.v1.StringMap.EntriesEntryR\aentries\x1a:\n" +
+	"\fEntriesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"&\n" +
+	"\x14DeleteWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x17\n" +
+	"\x15DeleteWebhookResponse\"$\n" +
+	"\x12TestWebhookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"|\n" +
+	"\x15ListDeliveriesRequest\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x01 \x01(\tR\twebhookId\x12\x16\n" +
+	"\x06failed\x18\x02 \x01(\bR\x06failed\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"q\n" +
+	"\x16ListDeliveriesResponse\x126\n" +
+	"\n" +
+	"deliveries\x18\x01 \x03(\v2\x16.taskgrove.v1.DeliveryR\n" +
+	"deliveries\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\"8\n" +
+	"\x15ResendDeliveryRequest\x12\x1f\n" +
+	"\vdelivery_id\x18\x01 \x01(\tR\n" +
+	"deliveryId\"\xcf\x05\n" +
+	"\vWebhookInfo\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x10\n" +
+	"\x03url\x18\x04 \x01(\tR\x03url\x12\x16\n" +
+	"\x06method\x18\x05 \x01(\tR\x06method\x12!\n" +
+	"\fheader_names\x18\x06 \x03(\tR\vheaderNames\x123\n" +
+	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12!\n" +
+	"\fmax_attempts\x18\b \x01(\x05R\vmaxAttempts\x12\x1d\n" +
+	"\n" +
+	"own_secret\x18\t \x01(\bR\townSecret\x12\x16\n" +
+	"\x06signed\x18\n" +
+	" \x01(\bR\x06signed\x12\x12\n" +
+	"\x04body\x18\v \x01(\fR\x04body\x12\x12\n" +
+	"\x04form\x18\f \x01(\tR\x04form\x12\x16\n" +
+	"\x06events\x18\r \x03(\tR\x06events\x12\x17\n" +
+	"\auser_id\x18\x0e \x01(\tR\x06userId\x12\x12\n" +
+	"\x04tree\x18\x0f \x01(\tR\x04tree\x12=\n" +
+	"\x06labels\x18\x10 \x03(\v2%.taskgrove.v1.WebhookInfo.LabelsEntryR\x06labels\x12\x14\n" +
+	"\x05state\x18\x11 \x01(\tR\x05state\x12\x16\n" +
+	"\x06reason\x18\x12 \x01(\tR\x06reason\x129\n" +
+	"\n" +
+	"created_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
+	"\awaiting\x18\x14 \x01(\x03R\awaiting\x12=\n" +
+	"\ffailing_from\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vfailingFrom\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe8\x02\n" +
+	"\bDelivery\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"webhook_id\x18\x02 \x01(\tR\twebhookId\x12\x1d\n" +
+	"\n" +
+	"message_id\x18\x03 \x01(\tR\tmessageId\x12\x17\n" +
+	"\atree_id\x18\x04 \x01(\tR\x06treeId\x12\x1a\n" +
+	"\bsequence\x18\x05 \x01(\x03R\bsequence\x12\x14\n" +
+	"\x05event\x18\x06 \x01(\tR\x05event\x12\x18\n" +
+	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x1a\n" +
+	"\battempts\x18\b \x01(\x05R\battempts\x12\x16\n" +
+	"\x06status\x18\t \x01(\x05R\x06status\x123\n" +
+	"\alatency\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\alatency\x12\x14\n" +
+	"\x05error\x18\v \x01(\tR\x05error\x12*\n" +
+	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at2\xa2\x14\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12K\n" +
 	"\n" +
@@ -6084,7 +7260,16 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\vGetExecutor\x12 .taskgrove.v1.GetExecutorRequest\x1a\x16.taskgrove.v1.Executor\"\x03\x90\x02\x01\x12Q\n" +
 	"\tListUsage\x12\x1e.taskgrove.v1.ListUsageRequest\x1a\x1f.taskgrove.v1.ListUsageResponse\"\x03\x90\x02\x01\x12?\n" +
 	"\x03Why\x12\x18.taskgrove.v1.WhyRequest\x1a\x19.taskgrove.v1.WhyResponse\"\x03\x90\x02\x01\x12@\n" +
-	"\x06Verify\x12\x1b.taskgrove.v1.VerifyRequest\x1a\x17.taskgrove.v1.Violation0\x01B?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
+	"\x06Verify\x12\x1b.taskgrove.v1.VerifyRequest\x1a\x17.taskgrove.v1.Violation0\x01\x12N\n" +
+	"\rCreateWebhook\x12\".taskgrove.v1.CreateWebhookRequest\x1a\x19.taskgrove.v1.WebhookInfo\x12Z\n" +
+	"\fListWebhooks\x12!.taskgrove.v1.ListWebhooksRequest\x1a\".taskgrove.v1.ListWebhooksResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\n" +
+	"GetWebhook\x12\x1f.taskgrove.v1.GetWebhookRequest\x1a\x19.taskgrove.v1.WebhookInfo\"\x03\x90\x02\x01\x12N\n" +
+	"\rUpdateWebhook\x12\".taskgrove.v1.UpdateWebhookRequest\x1a\x19.taskgrove.v1.WebhookInfo\x12X\n" +
+	"\rDeleteWebhook\x12\".taskgrove.v1.DeleteWebhookRequest\x1a#.taskgrove.v1.DeleteWebhookResponse\x12G\n" +
+	"\vTestWebhook\x12 .taskgrove.v1.TestWebhookRequest\x1a\x16.taskgrove.v1.Delivery\x12`\n" +
+	"\x0eListDeliveries\x12#.taskgrove.v1.ListDeliveriesRequest\x1a$.taskgrove.v1.ListDeliveriesResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\x0eResendDelivery\x12#.taskgrove.v1.ResendDeliveryRequest\x1a\x16.taskgrove.v1.DeliveryB?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
 
 var (
 	file_taskgrove_v1_taskgrove_proto_rawDescOnce sync.Once
@@ -6098,7 +7283,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 79)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitTreeRequest)(nil),        // 1: taskgrove.v1.SubmitTreeRequest
@@ -6168,172 +7353,219 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*Wait)(nil),                     // 65: taskgrove.v1.Wait
 	(*VerifyRequest)(nil),            // 66: taskgrove.v1.VerifyRequest
 	(*Violation)(nil),                // 67: taskgrove.v1.Violation
-	nil,                              // 68: taskgrove.v1.GenerateResponse.IdMapEntry
-	nil,                              // 69: taskgrove.v1.SubmitOptions.LabelsEntry
-	nil,                              // 70: taskgrove.v1.Webhook.HeadersEntry
-	nil,                              // 71: taskgrove.v1.NewTask.LabelsEntry
-	nil,                              // 72: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 73: taskgrove.v1.Task.LabelsEntry
-	nil,                              // 74: taskgrove.v1.Tree.LabelsEntry
-	nil,                              // 75: taskgrove.v1.ListTasksRequest.CustomEntry
-	nil,                              // 76: taskgrove.v1.ListTasksRequest.LabelsEntry
-	nil,                              // 77: taskgrove.v1.ListTreesRequest.LabelsEntry
-	nil,                              // 78: taskgrove.v1.Worker.PoolsEntry
-	(*structpb.Value)(nil),           // 79: google.protobuf.Value
-	(*timestamppb.Timestamp)(nil),    // 80: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 81: google.protobuf.Duration
+	(*CreateWebhookRequest)(nil),     // 68: taskgrove.v1.CreateWebhookRequest
+	(*ListWebhooksRequest)(nil),      // 69: taskgrove.v1.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 70: taskgrove.v1.ListWebhooksResponse
+	(*GetWebhookRequest)(nil),        // 71: taskgrove.v1.GetWebhookRequest
+	(*UpdateWebhookRequest)(nil),     // 72: taskgrove.v1.UpdateWebhookRequest
+	(*StringMap)(nil),                // 73: taskgrove.v1.StringMap
+	(*DeleteWebhookRequest)(nil),     // 74: taskgrove.v1.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 75: taskgrove.v1.DeleteWebhookResponse
+	(*TestWebhookRequest)(nil),       // 76: taskgrove.v1.TestWebhookRequest
+	(*ListDeliveriesRequest)(nil),    // 77: taskgrove.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 78: taskgrove.v1.ListDeliveriesResponse
+	(*ResendDeliveryRequest)(nil),    // 79: taskgrove.v1.ResendDeliveryRequest
+	(*WebhookInfo)(nil),              // 80: taskgrove.v1.WebhookInfo
+	(*Delivery)(nil),                 // 81: taskgrove.v1.Delivery
+	nil,                              // 82: taskgrove.v1.GenerateResponse.IdMapEntry
+	nil,                              // 83: taskgrove.v1.SubmitOptions.LabelsEntry
+	nil,                              // 84: taskgrove.v1.Webhook.HeadersEntry
+	nil,                              // 85: taskgrove.v1.NewTask.LabelsEntry
+	nil,                              // 86: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 87: taskgrove.v1.Task.LabelsEntry
+	nil,                              // 88: taskgrove.v1.Tree.LabelsEntry
+	nil,                              // 89: taskgrove.v1.ListTasksRequest.CustomEntry
+	nil,                              // 90: taskgrove.v1.ListTasksRequest.LabelsEntry
+	nil,                              // 91: taskgrove.v1.ListTreesRequest.LabelsEntry
+	nil,                              // 92: taskgrove.v1.Worker.PoolsEntry
+	nil,                              // 93: taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	nil,                              // 94: taskgrove.v1.StringMap.EntriesEntry
+	nil,                              // 95: taskgrove.v1.WebhookInfo.LabelsEntry
+	(*structpb.Value)(nil),           // 96: google.protobuf.Value
+	(*timestamppb.Timestamp)(nil),    // 97: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 98: google.protobuf.Duration
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	11,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	13,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
 	11,  // 2: taskgrove.v1.SubmitTreeRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	13,  // 3: taskgrove.v1.SubmitTreeRequest.tasks:type_name -> taskgrove.v1.NewTask
-	79,  // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
+	96,  // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
 	13,  // 5: taskgrove.v1.AddTasksRequest.tasks:type_name -> taskgrove.v1.NewTask
-	79,  // 6: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
+	96,  // 6: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
 	4,   // 7: taskgrove.v1.UpdateTaskRequest.dependencies:type_name -> taskgrove.v1.DependencyList
-	80,  // 8: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
-	80,  // 9: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
+	97,  // 8: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
+	97,  // 9: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
 	14,  // 10: taskgrove.v1.DependencyList.dependencies:type_name -> taskgrove.v1.Dependency
 	18,  // 11: taskgrove.v1.CopyTaskRequest.execute:type_name -> taskgrove.v1.ExecuteRequest
 	22,  // 12: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
 	19,  // 13: taskgrove.v1.CopyTaskResponse.execution:type_name -> taskgrove.v1.ExecuteResponse
-	81,  // 14: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
-	68,  // 15: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
-	81,  // 16: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	98,  // 14: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
+	82,  // 15: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
+	98,  // 16: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
 	12,  // 17: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
-	69,  // 18: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
-	70,  // 19: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
-	81,  // 20: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
+	83,  // 18: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
+	84,  // 19: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
+	98,  // 20: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
 	14,  // 21: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
 	15,  // 22: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	81,  // 23: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	81,  // 24: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	80,  // 25: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	71,  // 26: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
-	81,  // 27: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	81,  // 28: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	72,  // 29: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	98,  // 23: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	98,  // 24: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	97,  // 25: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	85,  // 26: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
+	98,  // 27: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	98,  // 28: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	86,  // 29: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	17,  // 30: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
 	12,  // 31: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
 	14,  // 32: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	80,  // 33: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	80,  // 34: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	80,  // 35: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	80,  // 36: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	80,  // 37: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	97,  // 33: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	97,  // 34: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	97,  // 35: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	97,  // 36: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	97,  // 37: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
 	23,  // 38: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
 	37,  // 39: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
-	73,  // 40: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
+	87,  // 40: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
 	15,  // 41: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	81,  // 42: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	81,  // 43: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	80,  // 44: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	81,  // 45: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	80,  // 46: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	80,  // 47: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	80,  // 48: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	98,  // 42: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	98,  // 43: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	97,  // 44: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	98,  // 45: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	97,  // 46: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	97,  // 47: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	97,  // 48: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
 	37,  // 49: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	74,  // 50: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
-	80,  // 51: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	80,  // 52: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	75,  // 53: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
-	76,  // 54: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
+	88,  // 50: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
+	97,  // 51: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	97,  // 52: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	89,  // 53: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	90,  // 54: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
 	22,  // 55: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	80,  // 56: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	80,  // 57: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	77,  // 58: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
+	97,  // 56: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	97,  // 57: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	91,  // 58: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
 	24,  // 59: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
 	31,  // 60: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
 	34,  // 61: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	80,  // 62: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	80,  // 63: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	97,  // 62: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	97,  // 63: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
 	37,  // 64: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	80,  // 65: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	80,  // 66: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	97,  // 65: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	97,  // 66: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
 	24,  // 67: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
 	43,  // 68: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
 	37,  // 69: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
 	38,  // 70: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
 	39,  // 71: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
 	37,  // 72: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	80,  // 73: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	80,  // 74: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	97,  // 73: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	97,  // 74: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
 	42,  // 75: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
 	37,  // 76: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	80,  // 77: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	80,  // 78: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	97,  // 77: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	97,  // 78: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
 	50,  // 79: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	78,  // 80: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	80,  // 81: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	80,  // 82: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	92,  // 80: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	97,  // 81: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	97,  // 82: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
 	53,  // 83: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	80,  // 84: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	80,  // 85: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	97,  // 84: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	97,  // 85: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
 	56,  // 86: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	81,  // 87: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	98,  // 87: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
 	60,  // 88: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	81,  // 89: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	98,  // 89: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
 	61,  // 90: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
 	62,  // 91: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
 	65,  // 92: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	80,  // 93: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	80,  // 94: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	0,   // 95: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,   // 96: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
-	2,   // 97: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
-	3,   // 98: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
-	5,   // 99: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
-	7,   // 100: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
-	9,   // 101: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	18,  // 102: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	20,  // 103: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	21,  // 104: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	25,  // 105: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	27,  // 106: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	29,  // 107: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	32,  // 108: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	35,  // 109: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	44,  // 110: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	46,  // 111: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	48,  // 112: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	51,  // 113: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	54,  // 114: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	57,  // 115: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	59,  // 116: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	40,  // 117: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	63,  // 118: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	66,  // 119: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	16,  // 120: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	16,  // 121: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
-	16,  // 122: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
-	22,  // 123: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
-	6,   // 124: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
-	8,   // 125: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
-	10,  // 126: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	19,  // 127: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	22,  // 128: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	24,  // 129: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	26,  // 130: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	28,  // 131: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	30,  // 132: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	33,  // 133: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	36,  // 134: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	45,  // 135: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	47,  // 136: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	49,  // 137: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	52,  // 138: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	55,  // 139: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	58,  // 140: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	60,  // 141: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	41,  // 142: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	64,  // 143: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	67,  // 144: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	120, // [120:145] is the sub-list for method output_type
-	95,  // [95:120] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	97,  // 93: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	97,  // 94: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	12,  // 95: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
+	93,  // 96: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	80,  // 97: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
+	73,  // 98: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
+	98,  // 99: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
+	73,  // 100: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
+	94,  // 101: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
+	81,  // 102: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
+	98,  // 103: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
+	95,  // 104: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
+	97,  // 105: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
+	97,  // 106: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
+	98,  // 107: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
+	97,  // 108: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
+	0,   // 109: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 110: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 111: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	3,   // 112: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	5,   // 113: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	7,   // 114: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	9,   // 115: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	18,  // 116: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	20,  // 117: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	21,  // 118: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	25,  // 119: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	27,  // 120: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	29,  // 121: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	32,  // 122: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	35,  // 123: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	44,  // 124: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	46,  // 125: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	48,  // 126: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	51,  // 127: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	54,  // 128: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	57,  // 129: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	59,  // 130: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	40,  // 131: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	63,  // 132: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	66,  // 133: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	68,  // 134: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
+	69,  // 135: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
+	71,  // 136: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
+	72,  // 137: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
+	74,  // 138: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
+	76,  // 139: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
+	77,  // 140: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
+	79,  // 141: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
+	16,  // 142: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	16,  // 143: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	16,  // 144: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	22,  // 145: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	6,   // 146: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	8,   // 147: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	10,  // 148: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	19,  // 149: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	22,  // 150: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	24,  // 151: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	26,  // 152: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	28,  // 153: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	30,  // 154: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	33,  // 155: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	36,  // 156: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	45,  // 157: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	47,  // 158: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	49,  // 159: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	52,  // 160: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	55,  // 161: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	58,  // 162: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	60,  // 163: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	41,  // 164: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	64,  // 165: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	67,  // 166: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	80,  // 167: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	70,  // 168: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
+	80,  // 169: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
+	80,  // 170: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	75,  // 171: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
+	81,  // 172: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
+	78,  // 173: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
+	81,  // 174: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
+	142, // [142:175] is the sub-list for method output_type
+	109, // [109:142] is the sub-list for method input_type
+	109, // [109:109] is the sub-list for extension type_name
+	109, // [109:109] is the sub-list for extension extendee
+	0,   // [0:109] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -6346,13 +7578,14 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	file_taskgrove_v1_taskgrove_proto_msgTypes[13].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[14].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[44].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[72].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   79,
+			NumMessages:   96,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

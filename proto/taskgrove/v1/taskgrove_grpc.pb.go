@@ -46,6 +46,14 @@ const (
 	Taskgrove_ListUsage_FullMethodName        = "/taskgrove.v1.Taskgrove/ListUsage"
 	Taskgrove_Why_FullMethodName              = "/taskgrove.v1.Taskgrove/Why"
 	Taskgrove_Verify_FullMethodName           = "/taskgrove.v1.Taskgrove/Verify"
+	Taskgrove_CreateWebhook_FullMethodName    = "/taskgrove.v1.Taskgrove/CreateWebhook"
+	Taskgrove_ListWebhooks_FullMethodName     = "/taskgrove.v1.Taskgrove/ListWebhooks"
+	Taskgrove_GetWebhook_FullMethodName       = "/taskgrove.v1.Taskgrove/GetWebhook"
+	Taskgrove_UpdateWebhook_FullMethodName    = "/taskgrove.v1.Taskgrove/UpdateWebhook"
+	Taskgrove_DeleteWebhook_FullMethodName    = "/taskgrove.v1.Taskgrove/DeleteWebhook"
+	Taskgrove_TestWebhook_FullMethodName      = "/taskgrove.v1.Taskgrove/TestWebhook"
+	Taskgrove_ListDeliveries_FullMethodName   = "/taskgrove.v1.Taskgrove/ListDeliveries"
+	Taskgrove_ResendDelivery_FullMethodName   = "/taskgrove.v1.Taskgrove/ResendDelivery"
 )
 
 // TaskgroveClient is the client API for Taskgrove service.
@@ -110,6 +118,22 @@ type TaskgroveClient interface {
 	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
 	// violation. No message: none was found.
 	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Violation], error)
+	// CreateWebhook makes a webhook of the cluster: it is told of what begins, or ends, after the answer. INVALID_ARGUMENT names the fault.
+	CreateWebhook(ctx context.Context, in *CreateWebhookRequest, opts ...grpc.CallOption) (*WebhookInfo, error)
+	// ListWebhooks pages through the webhooks of the cluster, oldest first, or those of a tree's executions. NOT_FOUND.
+	ListWebhooks(ctx context.Context, in *ListWebhooksRequest, opts ...grpc.CallOption) (*ListWebhooksResponse, error)
+	// GetWebhook shows a webhook, without what is secret. NOT_FOUND.
+	GetWebhook(ctx context.Context, in *GetWebhookRequest, opts ...grpc.CallOption) (*WebhookInfo, error)
+	// UpdateWebhook changes a webhook of the cluster. What waits is delivered as it is changed to. NOT_FOUND, INVALID_ARGUMENT.
+	UpdateWebhook(ctx context.Context, in *UpdateWebhookRequest, opts ...grpc.CallOption) (*WebhookInfo, error)
+	// DeleteWebhook forgets a webhook, with what waits to be delivered. NOT_FOUND.
+	DeleteWebhook(ctx context.Context, in *DeleteWebhookRequest, opts ...grpc.CallOption) (*DeleteWebhookResponse, error)
+	// TestWebhook sends an event of no tree at once, and tells what became of it. NOT_FOUND.
+	TestWebhook(ctx context.Context, in *TestWebhookRequest, opts ...grpc.CallOption) (*Delivery, error)
+	// ListDeliveries pages through the last deliveries of a webhook, newest first. NOT_FOUND.
+	ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
+	// ResendDelivery sends the event of a delivery again at once, and tells what became of it. NOT_FOUND: its tree is gone, too.
+	ResendDelivery(ctx context.Context, in *ResendDeliveryRequest, opts ...grpc.CallOption) (*Delivery, error)
 }
 
 type taskgroveClient struct {
@@ -409,6 +433,86 @@ func (c *taskgroveClient) Verify(ctx context.Context, in *VerifyRequest, opts ..
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_VerifyClient = grpc.ServerStreamingClient[Violation]
 
+func (c *taskgroveClient) CreateWebhook(ctx context.Context, in *CreateWebhookRequest, opts ...grpc.CallOption) (*WebhookInfo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WebhookInfo)
+	err := c.cc.Invoke(ctx, Taskgrove_CreateWebhook_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) ListWebhooks(ctx context.Context, in *ListWebhooksRequest, opts ...grpc.CallOption) (*ListWebhooksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListWebhooksResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_ListWebhooks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) GetWebhook(ctx context.Context, in *GetWebhookRequest, opts ...grpc.CallOption) (*WebhookInfo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WebhookInfo)
+	err := c.cc.Invoke(ctx, Taskgrove_GetWebhook_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) UpdateWebhook(ctx context.Context, in *UpdateWebhookRequest, opts ...grpc.CallOption) (*WebhookInfo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WebhookInfo)
+	err := c.cc.Invoke(ctx, Taskgrove_UpdateWebhook_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) DeleteWebhook(ctx context.Context, in *DeleteWebhookRequest, opts ...grpc.CallOption) (*DeleteWebhookResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteWebhookResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_DeleteWebhook_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) TestWebhook(ctx context.Context, in *TestWebhookRequest, opts ...grpc.CallOption) (*Delivery, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Delivery)
+	err := c.cc.Invoke(ctx, Taskgrove_TestWebhook_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDeliveriesResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_ListDeliveries_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) ResendDelivery(ctx context.Context, in *ResendDeliveryRequest, opts ...grpc.CallOption) (*Delivery, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Delivery)
+	err := c.cc.Invoke(ctx, Taskgrove_ResendDelivery_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TaskgroveServer is the server API for Taskgrove service.
 // All implementations must embed UnimplementedTaskgroveServer
 // for forward compatibility.
@@ -471,6 +575,22 @@ type TaskgroveServer interface {
 	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
 	// violation. No message: none was found.
 	Verify(*VerifyRequest, grpc.ServerStreamingServer[Violation]) error
+	// CreateWebhook makes a webhook of the cluster: it is told of what begins, or ends, after the answer. INVALID_ARGUMENT names the fault.
+	CreateWebhook(context.Context, *CreateWebhookRequest) (*WebhookInfo, error)
+	// ListWebhooks pages through the webhooks of the cluster, oldest first, or those of a tree's executions. NOT_FOUND.
+	ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error)
+	// GetWebhook shows a webhook, without what is secret. NOT_FOUND.
+	GetWebhook(context.Context, *GetWebhookRequest) (*WebhookInfo, error)
+	// UpdateWebhook changes a webhook of the cluster. What waits is delivered as it is changed to. NOT_FOUND, INVALID_ARGUMENT.
+	UpdateWebhook(context.Context, *UpdateWebhookRequest) (*WebhookInfo, error)
+	// DeleteWebhook forgets a webhook, with what waits to be delivered. NOT_FOUND.
+	DeleteWebhook(context.Context, *DeleteWebhookRequest) (*DeleteWebhookResponse, error)
+	// TestWebhook sends an event of no tree at once, and tells what became of it. NOT_FOUND.
+	TestWebhook(context.Context, *TestWebhookRequest) (*Delivery, error)
+	// ListDeliveries pages through the last deliveries of a webhook, newest first. NOT_FOUND.
+	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
+	// ResendDelivery sends the event of a delivery again at once, and tells what became of it. NOT_FOUND: its tree is gone, too.
+	ResendDelivery(context.Context, *ResendDeliveryRequest) (*Delivery, error)
 	mustEmbedUnimplementedTaskgroveServer()
 }
 
@@ -555,6 +675,30 @@ func (UnimplementedTaskgroveServer) Why(context.Context, *WhyRequest) (*WhyRespo
 }
 func (UnimplementedTaskgroveServer) Verify(*VerifyRequest, grpc.ServerStreamingServer[Violation]) error {
 	return status.Error(codes.Unimplemented, "method Verify not implemented")
+}
+func (UnimplementedTaskgroveServer) CreateWebhook(context.Context, *CreateWebhookRequest) (*WebhookInfo, error) {
+	return nil, status.Error(codes.Unimplemented, "method CreateWebhook not implemented")
+}
+func (UnimplementedTaskgroveServer) ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListWebhooks not implemented")
+}
+func (UnimplementedTaskgroveServer) GetWebhook(context.Context, *GetWebhookRequest) (*WebhookInfo, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetWebhook not implemented")
+}
+func (UnimplementedTaskgroveServer) UpdateWebhook(context.Context, *UpdateWebhookRequest) (*WebhookInfo, error) {
+	return nil, status.Error(codes.Unimplemented, "method UpdateWebhook not implemented")
+}
+func (UnimplementedTaskgroveServer) DeleteWebhook(context.Context, *DeleteWebhookRequest) (*DeleteWebhookResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteWebhook not implemented")
+}
+func (UnimplementedTaskgroveServer) TestWebhook(context.Context, *TestWebhookRequest) (*Delivery, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestWebhook not implemented")
+}
+func (UnimplementedTaskgroveServer) ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDeliveries not implemented")
+}
+func (UnimplementedTaskgroveServer) ResendDelivery(context.Context, *ResendDeliveryRequest) (*Delivery, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResendDelivery not implemented")
 }
 func (UnimplementedTaskgroveServer) mustEmbedUnimplementedTaskgroveServer() {}
 func (UnimplementedTaskgroveServer) testEmbeddedByValue()                   {}
@@ -988,6 +1132,150 @@ func _Taskgrove_Verify_Handler(srv interface{}, stream grpc.ServerStream) error 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_VerifyServer = grpc.ServerStreamingServer[Violation]
 
+func _Taskgrove_CreateWebhook_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CreateWebhookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).CreateWebhook(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_CreateWebhook_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).CreateWebhook(ctx, req.(*CreateWebhookRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_ListWebhooks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListWebhooksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).ListWebhooks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_ListWebhooks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).ListWebhooks(ctx, req.(*ListWebhooksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_GetWebhook_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetWebhookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).GetWebhook(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_GetWebhook_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).GetWebhook(ctx, req.(*GetWebhookRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_UpdateWebhook_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(UpdateWebhookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).UpdateWebhook(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_UpdateWebhook_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).UpdateWebhook(ctx, req.(*UpdateWebhookRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_DeleteWebhook_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteWebhookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).DeleteWebhook(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_DeleteWebhook_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).DeleteWebhook(ctx, req.(*DeleteWebhookRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_TestWebhook_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestWebhookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).TestWebhook(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_TestWebhook_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).TestWebhook(ctx, req.(*TestWebhookRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_ListDeliveries_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDeliveriesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).ListDeliveries(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_ListDeliveries_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).ListDeliveries(ctx, req.(*ListDeliveriesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_ResendDelivery_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResendDeliveryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).ResendDelivery(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_ResendDelivery_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).ResendDelivery(ctx, req.(*ResendDeliveryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Taskgrove_ServiceDesc is the grpc.ServiceDesc for Taskgrove service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -1074,6 +1362,38 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Why",
 			Handler:    _Taskgrove_Why_Handler,
+		},
+		{
+			MethodName: "CreateWebhook",
+			Handler:    _Taskgrove_CreateWebhook_Handler,
+		},
+		{
+			MethodName: "ListWebhooks",
+			Handler:    _Taskgrove_ListWebhooks_Handler,
+		},
+		{
+			MethodName: "GetWebhook",
+			Handler:    _Taskgrove_GetWebhook_Handler,
+		},
+		{
+			MethodName: "UpdateWebhook",
+			Handler:    _Taskgrove_UpdateWebhook_Handler,
+		},
+		{
+			MethodName: "DeleteWebhook",
+			Handler:    _Taskgrove_DeleteWebhook_Handler,
+		},
+		{
+			MethodName: "TestWebhook",
+			Handler:    _Taskgrove_TestWebhook_Handler,
+		},
+		{
+			MethodName: "ListDeliveries",
+			Handler:    _Taskgrove_ListDeliveries_Handler,
+		},
+		{
+			MethodName: "ResendDelivery",
+			Handler:    _Taskgrove_ResendDelivery_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -23,29 +23,14 @@ func (k *llmKey) bind(cmd *cobra.Command) {
 
 // read is the key; empty: none is sent. Errors show nothing of it.
 func (k *llmKey) read() (string, error) {
-	var text, from string
-	switch {
-	case k.env != "":
-		value, ok := os.LookupEnv(k.env)
-		if !ok {
-			return "", fmt.Errorf("--llm-key-env: there is no variable %s", k.env)
-		}
-		text, from = value, "--llm-key-env"
-	case k.file != "":
-		file, err := os.Open(k.file)
-		if err != nil {
-			return "", fmt.Errorf("--llm-key-file: %w", err)
-		}
-		defer file.Close()
-		all, err := io.ReadAll(io.LimitReader(file, modelkey.MaxBytes+3))
-		if err != nil {
-			return "", fmt.Errorf("--llm-key-file: %w", err)
-		}
-		text, from = string(all), "--llm-key-file"
-	default:
-		return "", nil
+	text, err := secretText("llm-key", k.env, k.file)
+	if err != nil || k.env+k.file == "" {
+		return "", err
 	}
-	text = strings.TrimRight(text, "\r\n")
+	from := "--llm-key-env"
+	if k.file != "" {
+		from = "--llm-key-file"
+	}
 	key, err := modelkey.Parse(text)
 	if err == nil && !key.Given() {
 		err = errors.New("is empty")
@@ -54,4 +39,31 @@ func (k *llmKey) read() (string, error) {
 		return "", fmt.Errorf("%s: the key %w", from, err)
 	}
 	return text, nil
+}
+
+// maxSecretBytes is how long a secret of a flag may be; what is longer is cut, and refused where it is used.
+const maxSecretBytes = max(modelkey.MaxBytes, 16<<10)
+
+// secretText is the text that --flag-env or --flag-file leads to, without the end of its line; empty: neither was given.
+func secretText(flag, env, path string) (string, error) {
+	switch {
+	case env != "":
+		value, ok := os.LookupEnv(env)
+		if !ok {
+			return "", fmt.Errorf("--%s-env: there is no variable %s", flag, env)
+		}
+		return strings.TrimRight(value, "\r\n"), nil
+	case path != "":
+		file, err := os.Open(path)
+		if err != nil {
+			return "", fmt.Errorf("--%s-file: %w", flag, err)
+		}
+		defer file.Close()
+		all, err := io.ReadAll(io.LimitReader(file, maxSecretBytes+3))
+		if err != nil {
+			return "", fmt.Errorf("--%s-file: %w", flag, err)
+		}
+		return strings.TrimRight(string(all), "\r\n"), nil
+	}
+	return "", nil
 }

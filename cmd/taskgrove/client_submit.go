@@ -58,6 +58,8 @@ func submitCommand() *cobra.Command {
 	var timeout time.Duration
 	var llm llmKey
 	var labels labelFlag
+	var hookURL string
+	var hook hookFlags
 	cmd := clientCommand("submit FILE|-", "Submit a tree of tasks",
 		"Submits a tree, in JSON or YAML: a list of tasks, {\"tasks\": [...]}, or one task. Prints the tree's id.\n"+
 			"Nothing is stored unless the whole tree is valid.",
@@ -92,6 +94,13 @@ func submitCommand() *cobra.Command {
 			if secret != "" {
 				options = append(options, client.WithModelKey(secret))
 			}
+			to, err := hook.of(hookURL, s.in)
+			if err != nil {
+				return codedError{err, exitUsage}
+			}
+			if to != nil {
+				options = append(options, client.WithWebhook(*to))
+			}
 			if hold {
 				options = append(options, client.Hold())
 			}
@@ -118,6 +127,9 @@ func submitCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&demo, "use-demo", false, demoHelp)
 	llm.bind(cmd)
 	cmd.Flags().VarP(&labels, "label", "l", "give the tree a label, besides those of its root; may be repeated")
+	cmd.Flags().StringVar(&hookURL, "webhook", "", "send what happens to this URL")
+	hook.bind(cmd, "webhook-")
+	cmd.MarkFlagsMutuallyExclusive("webhook", "webhook-url-env", "webhook-url-file")
 	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m; 0: what the root's tree_timeout says")
 	return cmd

@@ -201,7 +201,7 @@ func (w *Webhook) checkBody() error {
 		return webhookFault("body", "must be at most %d bytes of JSON", maxWebhookBody)
 	}
 	document, err := decodeDocument(w.Body)
-	if err != nil {
+	if err != nil || !utf8.Valid(w.Body) {
 		return webhookFault("body", "must be JSON")
 	}
 	if err := template.Check(document, slices.Sorted(maps.Keys(bodyRoots))); err != nil {

@@ -363,6 +363,9 @@ func (d *deliverer) body(ctx context.Context, t *target, w *pg.Webhook, m *messa
 // judge writes down what became of a message; false: it is to be sent again, later.
 func (t *turn) judge(m *message, out sent) (done bool) {
 	attempts := t.move.Attempts + 1
+	if out.busy && t.w.Tree == 0 { // of an execution, spec 5.5 drops the event
+		out.outcome = Retrying
+	}
 	if out.outcome == Retrying && attempts >= t.target.view.MaxAttempts {
 		out.outcome = GaveUp
 	}
@@ -386,6 +389,9 @@ func (t *turn) judge(m *message, out sent) (done bool) {
 	}
 	t.failed(out.err)
 	t.move.Attempts, t.move.Pause = attempts, t.pause(attempts)
+	if t.w.Tree == 0 {
+		t.move.Pause = max(t.move.Pause, out.after)
+	}
 	return false
 }
 

@@ -147,7 +147,9 @@ type sent struct {
 	status  int
 	latency time.Duration
 	err     string
-	gone    bool // the receiver wants no more of them, ever
+	gone    bool          // the receiver wants no more of them, ever
+	busy    bool          // the receiver was asked too much
+	after   time.Duration // when it may be asked again, as it says; 0: it does not
 }
 
 // send makes one request.
@@ -177,7 +179,29 @@ func (d *deliverer) send(ctx context.Context, t *target, id string, body []byte)
 	}
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, webhookAnswerBytes)) // what it says does not matter to us
-	return judge(resp.StatusCode, text)
+	if t.shy() {
+		text = nil
+	}
+	out = judge(resp.StatusCode, text)
+	out.after = retryAfter(resp.Header.Get("Retry-After"), begin)
+	return out
+}
+
+// shy reports whether something secret is sent, which the receiver's answer may repeat in any form: then nobody is told its text.
+func (t *target) shy() bool { return len(t.headers) > 0 || shownURL(t.url) != t.url }
+
+// webhookMaxAfter bounds for how long a receiver can say that it wants to be left alone.
+const webhookMaxAfter = time.Hour
+
+// retryAfter reads the header: seconds, or a time (RFC 9110, 10.2.3). 0: it says nothing, or nothing that can be read.
+func retryAfter(text string, now time.Time) time.Duration {
+	var after time.Duration
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		after = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		after = at.Sub(now)
+	}
+	return min(max(after, 0), webhookMaxAfter)
 }
 
 // signatures signs as Standard Webhooks say, once with each secret.
@@ -194,7 +218,7 @@ func signatures(secrets [][]byte, id, stamp string, body []byte) string {
 
 // judge says what an answer means (spec 5.5): 2xx is delivered, 5xx is tried again, all else drops the event.
 func judge(status int, text []byte) sent {
-	out := sent{outcome: Refused, status: status, gone: status == http.StatusGone}
+	out := sent{outcome: Refused, status: status, gone: status == http.StatusGone, busy: status == http.StatusTooManyRequests}
 	switch {
 	case status >= 200 && status < 300:
 		return sent{outcome: Delivered, status: status}

@@ -4,6 +4,9 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/pg"
 )
 
 // TestSignaturesAreThoseOfStandardWebhooks has the example that the libraries of Standard Webhooks test themselves with.
@@ -105,5 +108,43 @@ func TestSecretsAreNotedAndNotShown(t *testing.T) {
 	}
 	if _, err := plain.open(stored); err == nil {
 		t.Error("it was opened without a key")
+	}
+}
+
+// TestWhatAnswersMean: what a receiver answers decides what becomes of the event, and when it is sent again.
+func TestWhatAnswersMean(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for _, row := range []struct {
+		status    int
+		after     string // Retry-After
+		cluster   bool
+		done      bool
+		outcome   pg.DeliveryOutcome
+		from, end time.Duration // of the pause
+	}{
+		{204, "", false, true, pg.DeliveryDone, 0, 0},
+		{400, "", true, true, pg.DeliveryRefused, 0, 0},
+		{301, "", true, true, pg.DeliveryRefused, 0, 0},
+		{429, "60", false, true, pg.DeliveryRefused, 0, 0}, // spec 5.5: a 4xx drops the event
+		{429, "", true, false, pg.DeliveryRetrying, 5 * time.Second, 6 * time.Second},
+		{429, "60", true, false, pg.DeliveryRetrying, time.Minute, time.Minute},
+		{429, "Thu, 01 Jan 2026 00:02:00 GMT", true, false, pg.DeliveryRetrying, 2 * time.Minute, 2 * time.Minute},
+		{503, "86400", true, false, pg.DeliveryRetrying, time.Hour, time.Hour},
+		{503, "60", false, false, pg.DeliveryRetrying, time.Second, time.Second},
+		{503, "-5", true, false, pg.DeliveryRetrying, 5 * time.Second, 6 * time.Second},
+	} {
+		w := &pg.Webhook{Tree: 1}
+		if row.cluster {
+			w.Tree = 0
+		}
+		d := newDeliverer(WebhookConfig{}, "", nil, nil, newMeter(&Coordinator{}))
+		turn := &turn{d: d, w: w, c: &pg.WebhookCursor{}, target: &target{view: webhookView{MaxAttempts: 3}}}
+		out := judge(row.status, nil)
+		out.after = retryAfter(row.after, now)
+		done := turn.judge(&message{event: &Event{At: now}}, out)
+		if got := turn.move.Deliveries[0].Outcome; done != row.done || got != row.outcome || turn.move.Pause < row.from || turn.move.Pause > row.end {
+			t.Errorf("%d %q of the cluster %t: got %t %d after %s", row.status, row.after, row.cluster, done, got, turn.move.Pause)
+		}
 	}
 }

@@ -159,8 +159,13 @@ type canaries struct {
 func startCanaries(t *testing.T) *canaries {
 	t.Helper()
 	c := &canaries{t: t, path: build(t), all: map[string]canary{}, marker: "marker" + strings.ToLower(rand.Text()), database: pgtest.Database(t), store: t.TempDir()}
-	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header"} {
+	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header", "hook-header", "hook-url"} {
 		c.all[name] = newCanary(name)
+	}
+	for _, name := range []string{"hook-secret", "cluster-secret", "seal-key"} { // which are base64
+		one := newCanary(name)
+		one.value = base64.StdEncoding.EncodeToString([]byte((one.core + strings.Repeat("-", 32))[:32]))
+		c.all[name] = one
 	}
 	c.service, c.heard = echoes(t)
 	models := c.startModels()
@@ -182,7 +187,8 @@ func startCanaries(t *testing.T) *canaries {
 	must(t, tap.Flush())
 	common := []string{"TASKGROVE_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp, "OTEL_EXPORTER_OTLP_INSECURE=true", "OTEL_BSP_SCHEDULE_DELAY=100"}
 	c.coordinator = startChild(t, c.path, "coordinator", append(slices.Concat(common, c.callers()), "TASKGROVE_POSTGRES_URL="+c.database, "TASKGROVE_NATS_URL="+c.nats.CoordinatorURL(),
-		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR=127.0.0.1:0"), "coordinator")
+		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR=127.0.0.1:0", "TASKGROVE_WEBHOOK_ALLOW=127.0.0.1", "TASKGROVE_SEAL_KEY="+c.all["seal-key"].value,
+		"TASKGROVE_WEBHOOK_SECRET=whsec_"+c.all["cluster-secret"].value, "TASKGROVE_WEBHOOK_PAUSE=10ms"), "coordinator")
 	c.worker = startChild(t, c.path, "worker", append(append(common, "OPENAI_BASE_URL="+models), c.secrets()...), "worker")
 	return c
 }
@@ -221,6 +227,36 @@ func (c *canaries) keyed() (answers string) {
 	}
 	return answers + c.cli("", "logs", "canary-keyed") + c.cli("", "get", "canary-keyed", "--attempts", "-o", "json") + c.cli("", "get", "canary-headed", "--attempts") +
 		c.cli("", "get", "canary-keyed-command")
+}
+
+// hooked has webhooks with secrets told of a tree: of the cluster and of the execution, by a receiver that takes what it is sent and by one that
+// fails, both of which say again all that they were sent. It looks at them in all ways.
+func (c *canaries) hooked() (answers string) {
+	c.t.Helper()
+	c.t.Setenv("HOOK_HEADER", "Bearer "+c.all["hook-header"].value)
+	c.t.Setenv("HOOK_SECRET", "whsec_"+c.all["hook-secret"].value)
+	for _, path := range []string{"/hook", "/fail-hook"} {
+		c.t.Setenv("HOOK_URL", c.service+path+"?token="+c.all["hook-url"].core)
+		made := c.cli("", "webhooks", "create", "--url-env", "HOOK_URL", "--header-env", "X-Token=HOOK_HEADER", "--secret-env", "HOOK_SECRET", "--events", "tree_completed", "--max-retries", "1", "-o", "json")
+		var hook struct{ ID string }
+		if err := json.Unmarshal([]byte(made), &hook); err != nil {
+			c.t.Fatalf("%s: %v", made, err)
+		}
+		tree := "canary-hooked" + strings.ReplaceAll(path, "/", "-")
+		answers += made + c.cli(`{"id":"`+tree+`","name":"`+c.marker+`","schemas":{"method":"noop_executor"}}`, "submit", "-", "--wait", "--webhook-url-env", "HOOK_URL",
+			"--webhook-header-env", "X-Token=HOOK_HEADER", "--webhook-secret-env", "HOOK_SECRET", "--webhook-max-retries", "2")
+		answers += c.cli("", "webhooks", "test", hook.ID) + c.cli("", "webhooks", "get", hook.ID)
+		var list []struct{ ID, State string }
+		for len(list) == 0 || list[0].State == "active" { // it waits to be told all
+			text := c.cli("", "webhooks", "list", "--task", tree, "-o", "json")
+			if err := json.Unmarshal([]byte(text), &list); err != nil || c.t.Context().Err() != nil {
+				c.t.Fatalf("%s: %v", text, err)
+			}
+			answers += text
+		}
+		answers += c.cli("", "webhooks", "deliveries", list[0].ID) + c.cli("", "webhooks", "deliveries", hook.ID, "-o", "json")
+	}
+	return answers + c.cli("", "webhooks", "list")
 }
 
 // secrets lays a canary at each place, and returns the worker's settings.
@@ -320,7 +356,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	c := startCanaries(t)
 	t.Logf("%.2000s", c.cli(c.tree(), "submit", "-", "--wait"))
 	c.cancelled()
-	answers := c.keyed() + c.calling() + c.answers()
+	answers := c.keyed() + c.calling() + c.hooked() + c.answers()
 	heard := c.heard.Bytes()
 	large := regexp.MustCompile(`"X-Token":\["C\\"` + c.all["by-dir"].core + `[^{}]*\}[^{}]*\{\}[^{}]*"url":"/large"`)
 	for _, name := range named {
@@ -333,6 +369,11 @@ func TestSecretsAreNowhere(t *testing.T) {
 	}
 	if !bytes.Contains(heard, []byte(c.all["by-url"].core)) || !bytes.Contains(heard, []byte(`\"json\":{\"secret\":\"by-env\"}`)) {
 		t.Error("the URL did not reach the service, or what a result names was not sent as it is")
+	}
+	for _, name := range []string{"hook-header", "hook-url"} {
+		if n := bytes.Count(heard, []byte(c.all[name].core)); n < 10 {
+			t.Errorf("%s reached the receiver %d times", name, n)
+		}
 	}
 	metrics := c.fetch(c.coordinator.HTTP+"/metrics") + c.fetch(c.worker.HTTP+"/metrics")
 	_ = c.worker.cmd.Process.Signal(os.Interrupt)

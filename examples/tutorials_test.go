@@ -24,6 +24,14 @@ func TestTutorialsWork(t *testing.T) {
 	}
 }
 
+// TestWebhooksArrive does the same with the page of webhooks, whose receiver is on it.
+func TestWebhooksArrive(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a cluster")
+	}
+	newGuide(t).follow("../docs/webhooks.md")
+}
+
 // follow runs a page.
 func (g *guide) follow(page string) {
 	web, hook := porttest.Address(g.t), porttest.Address(g.t)

@@ -162,7 +162,7 @@ func startCanaries(t *testing.T) *canaries {
 	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header", "hook-header", "hook-url"} {
 		c.all[name] = newCanary(name)
 	}
-	for _, name := range []string{"hook-secret", "cluster-secret", "seal-key"} { // which are base64
+	for _, name := range []string{"hook-secret", "cluster-secret"} { // which are base64
 		one := newCanary(name)
 		one.value = base64.StdEncoding.EncodeToString([]byte((one.core + strings.Repeat("-", 32))[:32]))
 		c.all[name] = one
@@ -187,7 +187,7 @@ func startCanaries(t *testing.T) *canaries {
 	must(t, tap.Flush())
 	common := []string{"TASKGROVE_LOG_LEVEL=debug", "OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp, "OTEL_EXPORTER_OTLP_INSECURE=true", "OTEL_BSP_SCHEDULE_DELAY=100"}
 	c.coordinator = startChild(t, c.path, "coordinator", append(slices.Concat(common, c.callers()), "TASKGROVE_POSTGRES_URL="+c.database, "TASKGROVE_NATS_URL="+c.nats.CoordinatorURL(),
-		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR=127.0.0.1:0", "TASKGROVE_WEBHOOK_ALLOW=127.0.0.1", "TASKGROVE_SEAL_KEY="+c.all["seal-key"].value,
+		"TASKGROVE_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_GRPC_ADDR=127.0.0.1:0", "TASKGROVE_WEBHOOK_ALLOW=127.0.0.1",
 		"TASKGROVE_WEBHOOK_SECRET=whsec_"+c.all["cluster-secret"].value, "TASKGROVE_WEBHOOK_PAUSE=10ms"), "coordinator")
 	c.worker = startChild(t, c.path, "worker", append(append(common, "OPENAI_BASE_URL="+models), c.secrets()...), "worker")
 	return c

@@ -117,6 +117,9 @@ func plural(what string) string {
 	if first, rest, ok := strings.Cut(what, " "); ok {
 		return plural(first) + " " + rest
 	}
+	if stem, ok := strings.CutSuffix(what, "ry"); ok {
+		return stem + "ries"
+	}
 	return what + "s"
 }
 

@@ -32,6 +32,14 @@ func TestWebhooksArrive(t *testing.T) {
 	newGuide(t).follow("../docs/webhooks.md")
 }
 
+// TestAuthenticationWorks does the same with the page of authentication.
+func TestAuthenticationWorks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a cluster")
+	}
+	newGuide(t).follow("../docs/authentication.md")
+}
+
 // follow runs a page.
 func (g *guide) follow(page string) {
 	web, hook := porttest.Address(g.t), porttest.Address(g.t)

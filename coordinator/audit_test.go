@@ -97,6 +97,13 @@ func castOfTrees(c *cluster.Cluster) {
 		noop("au-failed-b", "au-failed"), noop("au-failed-c", "au-failed", "au-failed-a", "au-failed-b"))
 	c.Submit(coordinator.SubmitOptions{}, noop("au-cancelled", "", "au-cancelled-a"), sleeper("au-cancelled-a", "au-cancelled", `{"seconds":600}`))
 	c.Submit(coordinator.SubmitOptions{Hold: true}, noop("au-held", "", "au-held-a"), noop("au-held-a", "au-held"))
+	c.Submit(coordinator.SubmitOptions{Hold: true}, noop("au-hand", "", "au-hand-a"), noop("au-hand-a", "au-hand"))
+	if _, err := c.Service().Update(c.T.Context(), "au-hand-a", coordinator.TaskChange{Status: dag.StatusCompleted}); err != nil { // and run all the same
+		c.T.Fatal(err)
+	}
+	if _, err := c.Service().Execute(c.T.Context(), "au-hand", coordinator.ExecuteOptions{Force: true}); err != nil {
+		c.T.Fatal(err)
+	}
 	long := sleeper("au-long", "au-live", `{"seconds":600}`)
 	long.Timeout = time.Hour
 	delayed := noop("au-delayed", "au-live")
@@ -111,6 +118,7 @@ func castOfTrees(c *cluster.Cluster) {
 	c.Submit(coordinator.SubmitOptions{Timeout: time.Hour}, live...)
 	c.Settled("au-done")
 	c.Settled("au-failed")
+	c.Settled("au-hand")
 	running(c, "au-cancelled-a")
 	if got, err := c.Service().Cancel(c.T.Context(), "au-cancelled", coordinator.CancelOptions{}); err != nil || got.Outcome != coordinator.Cancelled {
 		c.T.Fatal(got, err)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/api/mcp/stdio"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
 // handler serves trees in memory.
@@ -146,12 +148,7 @@ func TestHostGetsWhatTheCoordinatorHas(t *testing.T) {
 // A coordinator that is not there is told of in words; once there is one, the host goes on, also when it is another.
 func TestCoordinatorsComeAndGo(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := porttest.Address(t)
 	session, _ := host(t, "http://"+address, "")
 	if got, failed := use(t, session, "list_tasks", `{}`); !failed || !strings.Contains(got, "does not answer") || strings.Contains(got, "may have been done") {
 		t.Errorf("got %q, want to hear that nobody answers", got)
@@ -162,7 +159,7 @@ func TestCoordinatorsComeAndGo(t *testing.T) {
 	for range 2 {
 		listener, err := net.Listen("tcp", address)
 		if err != nil {
-			t.Skipf("somebody else took the port: %v", err)
+			t.Fatal(err)
 		}
 		svc, h := handler(t)
 		server := &http.Server{Handler: h}
@@ -181,17 +178,17 @@ func TestCoordinatorsComeAndGo(t *testing.T) {
 func TestNothingIsDoneTwice(t *testing.T) {
 	t.Parallel()
 	_, h := handler(t)
-	uses := 0
+	var uses atomic.Int32
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Mcp-Method") == "tools/call" {
-			uses++
+			uses.Add(1)
 			panic(http.ErrAbortHandler)
 		}
 		h.ServeHTTP(w, r)
 	}))
 	defer server.Close()
 	session, _ := host(t, server.URL, "")
-	if got, failed := use(t, session, "execute_task", one); !failed || !strings.Contains(got, "may have been done") || uses != 1 {
-		t.Errorf("got %q after %d uses, want one and to be told", got, uses)
+	if got, failed := use(t, session, "execute_task", one); !failed || !strings.Contains(got, "may have been done") || uses.Load() != 1 {
+		t.Errorf("got %q after %d uses, want one and to be told", got, uses.Load())
 	}
 }

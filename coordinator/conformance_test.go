@@ -21,8 +21,9 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	h := &hands{orders: map[string]chan order{}, idle: make(chan struct{})}
 	c := cluster.Start(t, cluster.Options{Coordinators: 2, Pools: []string{apitest.HandExecutor, "generate_executor"}, Concurrency: 64,
-		Worker:    func(s *config.Worker) { s.ExecutorOverride = config.List{"generate_executor"} },
-		Executors: func() []executors.Executor { return []executors.Executor{h, generating{h}} }})
+		Coordinator: func(c *config.Coordinator) { c.SealKey, c.WebhookSecret = testSeal, testSecret },
+		Worker:      func(s *config.Worker) { s.ExecutorOverride = config.List{"generate_executor"} },
+		Executors:   func() []executors.Executor { return []executors.Executor{h, generating{h}} }})
 	shown(c, apitest.HandExecutor, workersOf(1)) // the worker has described it
 	t.Run("scenarios", func(t *testing.T) {      // ends before the cluster does
 		apitest.Run(t, apitest.Direct, func(t testing.TB) apitest.Backend {

@@ -243,22 +243,31 @@ func (c *Coordinator) labelledRoots(ctx context.Context, f TaskFilter, filter pg
 	}
 }
 
-// copies lists the copies of a task.
-func (c *Coordinator) copies(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+// window are the keys that a list of all trees is among, from low up to, but without, high: by the times of the filter, and by its cursor.
+func (c *Coordinator) window(ctx context.Context, f TaskFilter) (low, high dag.Key, err error) {
 	from, below, err := c.between(ctx, f.Since, f.Before)
 	if err != nil {
-		return nil, "", err
+		return 0, 0, err
 	}
-	low, high := from.Key(0), dag.Key(math.MaxInt64)
+	low, high = from.Key(0), dag.Key(math.MaxInt64)
 	if !f.Before.IsZero() {
 		high = below.Key(0)
 	}
 	if f.Cursor != "" {
 		place, err := placeIn("a", f.Cursor)
 		if err != nil {
-			return nil, "", err
+			return 0, 0, err
 		}
 		high = min(high, place)
+	}
+	return low, high, nil
+}
+
+// copies lists the copies of a task.
+func (c *Coordinator) copies(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+	low, high, err := c.window(ctx, f)
+	if err != nil {
+		return nil, "", err
 	}
 	part, err := c.store.Copies(ctx, high, low, f.RootOnly, filter)
 	if err != nil {
@@ -363,20 +372,9 @@ func (c *Coordinator) treeTasks(ctx context.Context, f TaskFilter, filter pg.Fil
 }
 
 func (c *Coordinator) allTasks(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
-	from, below, err := c.between(ctx, f.Since, f.Before)
+	low, high, err := c.window(ctx, f)
 	if err != nil {
 		return nil, "", err
-	}
-	low, high := from.Key(0), dag.Key(math.MaxInt64)
-	if !f.Before.IsZero() {
-		high = below.Key(0)
-	}
-	if f.Cursor != "" {
-		place, err := placeIn("a", f.Cursor)
-		if err != nil {
-			return nil, "", err
-		}
-		high = min(high, place)
 	}
 	for w := (walk{filter: filter}); ; {
 		part, err := c.store.Tasks(ctx, high, low, w.step(), w.filter)

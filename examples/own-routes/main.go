@@ -4,7 +4,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -30,7 +29,7 @@ func main() {
 func newRoutes(coordinator string) (http.Handler, error) {
 	to, err := url.Parse(coordinator)
 	if err != nil || to.Host == "" {
-		return nil, fmt.Errorf("COORDINATOR is no address of a coordinator: %q: %w", coordinator, errors.Join(err))
+		return nil, fmt.Errorf("COORDINATOR is no address of a coordinator, such as http://127.0.0.1:8000: %q", coordinator)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /hello", func(w http.ResponseWriter, _ *http.Request) {

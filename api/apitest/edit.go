@@ -2,7 +2,6 @@ package apitest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -15,8 +14,6 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 )
-
-var errNotYet = errors.New("is being built")
 
 // Update changes fields of a stored task.
 func (s *Service) Update(_ context.Context, id string, change coordinator.TaskChange) (*coordinator.Task, error) {

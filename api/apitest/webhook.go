@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -75,11 +76,13 @@ func (s *Service) webhook(id string) (*webhook, error) {
 
 // Attach makes a webhook of an execution that runs.
 func (s *Service) Attach(context.Context, string, coordinator.Attachment) (*coordinator.WebhookInfo, error) {
-	return nil, errNotYet
+	return nil, errNoDeliveries
 }
 
 // CheckAttachment says what is wrong with a webhook of an execution.
-func (s *Service) CheckAttachment(context.Context, coordinator.Attachment) error { return errNotYet }
+func (s *Service) CheckAttachment(context.Context, coordinator.Attachment) error {
+	return errNoDeliveries
+}
 
 // GetWebhook shows a webhook.
 func (s *Service) GetWebhook(_ context.Context, id string) (*coordinator.WebhookInfo, error) {
@@ -245,3 +248,6 @@ func (s *Service) Resend(_ context.Context, deliveryID string) (*coordinator.Del
 	}
 	return nil, fmt.Errorf("delivery %s: %w", deliveryID, coordinator.ErrNotFound)
 }
+
+// errNoDeliveries: nothing is sent from memory, so nothing can be attached to an execution.
+var errNoDeliveries = errors.New("the service in memory sends nothing, so that nothing can be attached")

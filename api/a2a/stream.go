@@ -145,15 +145,7 @@ type sseWriter struct {
 }
 
 func newSSEWriter(w http.ResponseWriter) *sseWriter {
-	header := w.Header()
-	header.Set("Content-Type", "text/event-stream; charset=utf-8")
-	header.Set("Cache-Control", "no-cache")
-	header.Set("Connection", "keep-alive")
-	header.Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
-	s := &sseWriter{w: w, rc: http.NewResponseController(w)}
-	_ = s.rc.Flush() // if the client has gone, the first event tells
-	return s
+	return &sseWriter{w: w, rc: api.BeginEvents(w)}
 }
 
 var errGone = errors.New("the client is gone")

@@ -21,15 +21,7 @@ type stream struct {
 
 // newStream sends the headers of spec 5.4, at once: the first event may be long in coming.
 func newStream(w http.ResponseWriter) *stream {
-	header := w.Header()
-	header.Set("Content-Type", "text/event-stream; charset=utf-8")
-	header.Set("Cache-Control", "no-cache")
-	header.Set("Connection", "keep-alive")
-	header.Set("X-Accel-Buffering", "no")
-	w.WriteHeader(http.StatusOK)
-	s := &stream{w: w, rc: http.NewResponseController(w)}
-	_ = s.rc.Flush() // if the client has gone, the first event tells
-	return s
+	return &stream{w: w, rc: api.BeginEvents(w)}
 }
 
 // send writes one event. sequence 0 and an empty name leave out the fields id and event. data has no line breaks.

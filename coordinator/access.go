@@ -49,8 +49,23 @@ func AllowAll(context.Context, Caller, Call) (Grant, error) { return Grant{}, ni
 // a caller and has passed the policy. A caller is bound once, by [Access.For], rather than passed with each call: one
 // request makes several calls on behalf of the same caller, and can't mix it up with another's.
 type Access struct {
-	service Service
-	policy  Policy
+	service  Service
+	policy   Policy
+	recorder Recorder // nil: nothing is recorded
+}
+
+// Namespaces gives the service of each namespace. A [Service] that does not implement it has only [DefaultNamespace].
+type Namespaces interface {
+	In(namespace string) Service
+}
+
+// Recorder keeps the record of what callers change and what they are refused.
+type Recorder interface {
+	// Begin notes that a call which may change something begins, before it does. The error forbids it: what can't be recorded does not happen.
+	// end notes how it ended.
+	Begin(ctx context.Context, caller Caller, call Call) (end func(error), err error)
+	// Refused notes a call that the policy refused, and why.
+	Refused(ctx context.Context, caller Caller, call Call, why error)
 }
 
 // NewAccess gives access to the service under the policy.
@@ -58,17 +73,45 @@ func NewAccess(service Service, policy Policy) *Access {
 	return &Access{service: service, policy: policy}
 }
 
-// For is the service on behalf of a caller.
+// Record lets a recorder note what is changed and refused from now on. It must come before the first call.
+func (a *Access) Record(by Recorder) *Access {
+	a.recorder = by
+	return a
+}
+
+// For is the service on behalf of a caller, in the caller's namespace.
 func (a *Access) For(caller Caller) Service {
-	return &guarded{next: a.service, policy: a.policy, caller: caller}
+	if caller.Namespace == "" {
+		caller.Namespace = DefaultNamespace
+	}
+	next := a.service
+	if all, ok := next.(Namespaces); ok {
+		next = all.In(caller.Namespace)
+	}
+	return &guarded{next: next, policy: a.policy, recorder: a.recorder, caller: caller}
 }
 
 // guarded asks the policy before each call. Its methods stand below the interfaces of their roles. It embeds nothing, so that
 // a method which is added to [Service] does not compile until it is guarded, too.
 type guarded struct {
-	next   Service
-	policy Policy
-	caller Caller
+	next     Service
+	policy   Policy
+	recorder Recorder
+	caller   Caller
+}
+
+// allow asks the policy, and has the record know of a refusal and of what may be changed. end is called when the call has ended.
+func (g *guarded) allow(ctx context.Context, call Call) (to Grant, end func(error), err error) {
+	end = func(error) {}
+	to, err = g.policy(ctx, g.caller, call)
+	switch {
+	case g.recorder == nil:
+	case err != nil:
+		g.recorder.Refused(ctx, g.caller, call, err)
+	case methods[call.Method].changes:
+		end, err = g.recorder.Begin(ctx, g.caller, call)
+	}
+	return to, end, err
 }
 
 // ask makes a call that has one answer, if the policy allows it.
@@ -79,7 +122,7 @@ func ask[T any](ctx context.Context, g *guarded, call Call, do func() (T, error)
 // askFor makes a call that lists or stores, if the policy allows it: owner is whose tasks it lists, empty for everybody's, or who gets what it
 // stores, empty for nobody.
 func askFor[T any](ctx context.Context, g *guarded, call Call, do func(owner string) (T, error)) (T, error) {
-	to, err := g.policy(ctx, g.caller, call)
+	to, end, err := g.allow(ctx, call)
 	if err != nil {
 		var none T
 		return none, err
@@ -87,17 +130,21 @@ func askFor[T any](ctx context.Context, g *guarded, call Call, do func(owner str
 	if to.UserID == "" {
 		to.UserID = call.UserID
 	}
-	return do(to.UserID)
+	answer, err := do(to.UserID)
+	end(err)
+	return answer, err
 }
 
 // follow makes a call that has an iterator of answers, if the policy allows it.
 func follow[T any](ctx context.Context, g *guarded, call Call, do func() iter.Seq2[T, error]) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
-		if _, err := g.policy(ctx, g.caller, call); err != nil {
+		_, end, err := g.allow(ctx, call)
+		if err != nil {
 			var none T
 			yield(none, err)
 			return
 		}
 		do()(yield)
+		end(nil)
 	}
 }

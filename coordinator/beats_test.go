@@ -26,7 +26,7 @@ func TestLeasesDoNotWaitForConsumers(t *testing.T) {
 		{"a later beat, when the loop is behind", 3, []string{"new"}, true, false, 0},
 		{"no pools", 1, nil, false, false, 0},
 	} {
-		c := &Coordinator{announced: make(chan announcement, 1)}
+		c := &Coordinator{engine: &engine{announced: make(chan announcement, 1)}}
 		c.ensured.Store("made", true)
 		if row.behind {
 			c.announced = make(chan announcement)

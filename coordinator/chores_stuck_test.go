@@ -28,7 +28,7 @@ func TestAuditorMissesAChoreThatStandsStill(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // the test ends
-	a := &auditor{Coordinator: &Coordinator{cfg: Config{Stuck: time.Nanosecond}, store: store}}
+	a := &auditor{Coordinator: &Coordinator{engine: &engine{cfg: Config{Stuck: time.Nanosecond}, store: store}}}
 	for _, step := range []struct {
 		fact, sql string
 		late      int

@@ -27,6 +27,12 @@ import (
 //	clock ──┘     (dispatch, news,  ├─ beats   ◀─ tg.beat
 //	               events, followups)  └─ payload ◀─ tg.chunk, tg.inputs, tg.progress, tg.catalogue
 type Coordinator struct {
+	*engine
+	namespace string // whose calls this handle serves; see [Coordinator.In]
+}
+
+// engine is what all handles of one coordinator share.
+type engine struct {
 	cfg      Config
 	instance string // this run of this process; random
 	store    *pg.Store
@@ -65,7 +71,7 @@ var _ Service = (*Coordinator)(nil)
 // New makes a coordinator. The caller closes store and conn after Run has returned.
 func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	cfg = cfg.orDefaults()
-	c := &Coordinator{
+	c := &Coordinator{namespace: DefaultNamespace, engine: &engine{
 		cfg: cfg, instance: rand.Text(), store: store, queue: conn, log: cfg.Log,
 		tokens:        workers.NewTokens(store.Secret()),
 		circle:        modelkey.NewCircle(store.Secret()),
@@ -77,7 +83,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		wakeFollowups: make(chan struct{}, 1),
 		wakeWorkers:   make(chan struct{}, 1),
 		announced:     make(chan announcement, maxAnnouncements),
-	}
+	}}
 	c.userKeys = modelkey.NewUsers(c.instance)
 	store.SetKnown(cfg.Known)
 	store.SetLevels(cfg.Levels, cfg.Version)
@@ -93,6 +99,12 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.webhooks = newDeliverer(cfg.Webhooks, cfg.Version, store, cfg.Log, c.meter)
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
 	return c
+}
+
+// In is the service of a namespace: what has a name is found there only. It needs no closing, and shares all else with c, whose loops serve every
+// namespace. Calls in a namespace that there is not fail with [ErrNotFound].
+func (c *Coordinator) In(namespace string) Service {
+	return &Coordinator{engine: c.engine, namespace: namespace}
 }
 
 // Run works until ctx ends, and finishes what is in hand even then. It returns nil when ctx ended it, and a

@@ -32,7 +32,7 @@ type stage struct {
 
 func newStage() *stage {
 	s := &stage{tree: pg.Tree{Key: watchedTree, ID: "root", Name: "root", Tasks: 1, Unfinished: 1}, news: map[chan []byte]string{}, attempt: 1}
-	s.feeds = newFeeds(s, s.subscribe, (&Coordinator{log: slog.New(slog.DiscardHandler)}).internal)
+	s.feeds = newFeeds(s, s.subscribe, (&Coordinator{engine: &engine{log: slog.New(slog.DiscardHandler)}}).internal)
 	return s
 }
 
@@ -206,7 +206,7 @@ type seat struct {
 func (s *stage) watch(t *testing.T, id string, after int64, hold func(*Event)) *seat {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &seat{cancel: cancel}
-	c := &Coordinator{feeds: s.feeds}
+	c := &Coordinator{engine: &engine{feeds: s.feeds}}
 	go func() {
 		for e, err := range c.Watch(ctx, id, after) {
 			w.mu.Lock()

@@ -34,28 +34,63 @@ const (
 	reachOpen                   // nothing at all: processes ask for themselves
 )
 
-// ownership is how each method of [Service] is decided on, and what refusals call it (spec 5.6).
-var ownership = map[string]struct {
-	reach     reach
-	operation string
-}{
-	"Submit": {reachStore, "create tasks for"}, "Generate": {reachStore, "generate tasks for"},
-	"Task": {reachTask, "access"}, "Attempts": {reachTask, "access"}, "Why": {reachTask, "access"}, "Tree": {reachTask, "access"},
-	"Watch": {reachTask, "access"}, "Logs": {reachTask, "access"},
-	"Tasks": {reachList, "list tasks for"}, "Trees": {reachList, "list tasks for"}, "Running": {reachList, "count tasks for"},
-	"Usage": {reachList, "access"}, "Resolve": {reachList, "access"},
-	"Execute": {reachTask, "execute"}, "Cancel": {reachTask, "cancel task for"},
-	"Update": {reachTask, "update"}, "Delete": {reachTask, "delete"}, "Add": {reachTask, "create tasks for"}, "Copy": {reachTask, "copy"},
-	"Executors": {reachAll, "access"}, "Executor": {reachAll, "access"},
-	"Workers": {reachAdmin, "manage workers"}, "Coordinators": {reachAdmin, "manage coordinators"}, "Pools": {reachAdmin, "manage pools"},
-	"Verify": {reachAdmin, "verify the cluster"}, "Ready": {reachOpen, ""},
-	"Attach": {reachTask, "access"}, "CheckAttachment": {reachAll, "access"}, "ListWebhooks": {reachHook, "manage webhooks of"}, "GetWebhook": {reachHook, "manage webhooks of"},
-	"UpdateWebhook": {reachHook, "manage webhooks of"}, "DeleteWebhook": {reachHook, "manage webhooks of"},
-	"TestWebhook": {reachHook, "manage webhooks of"}, "Deliveries": {reachHook, "manage webhooks of"},
-	"KeepAgentTask": {reachTask, "create tasks for"}, "DropAgentTask": {reachTask, "create tasks for"}, "AgentTask": {reachTask, "access"},
-	"AgentTaskOf": {reachTask, "access"}, "AgentTasks": {reachList, "list tasks for"},
-	"SetModelKey": {reachList, "set LLM key for"}, "ModelKeys": {reachList, "get LLM key for"}, "DeleteModelKey": {reachList, "delete LLM key for"},
-	"CreateWebhook": {reachAdmin, "manage webhooks"}, "Resend": {reachAdmin, "manage webhooks"},
+// Permission is the right to make some calls: "trees.read".
+type Permission string
+
+// method is what stands behind every call of a method of [Service].
+type method struct {
+	permission Permission
+	reach      reach
+	operation  string // what refusals call it (spec 5.6)
+	changes    bool   // it may change something, so that the record has it
+}
+
+// methods are all methods of [Service].
+var methods = map[string]method{
+	"Submit":          {"trees.create", reachStore, "create tasks for", true},
+	"Add":             {"trees.create", reachTask, "create tasks for", true},
+	"Generate":        {"trees.create", reachStore, "generate tasks for", true},
+	"Task":            {"trees.read", reachTask, "access", false},
+	"Attempts":        {"trees.read", reachTask, "access", false},
+	"Why":             {"trees.read", reachTask, "access", false},
+	"Tree":            {"trees.read", reachTask, "access", false},
+	"Watch":           {"trees.read", reachTask, "access", false},
+	"Logs":            {"trees.read", reachTask, "access", false},
+	"Tasks":           {"trees.read", reachList, "list tasks for", false},
+	"Trees":           {"trees.read", reachList, "list tasks for", false},
+	"Running":         {"trees.read", reachList, "count tasks for", false},
+	"Usage":           {"trees.read", reachList, "access", false},
+	"Resolve":         {"trees.read", reachList, "access", false},
+	"Execute":         {"trees.execute", reachTask, "execute", true},
+	"Cancel":          {"trees.cancel", reachTask, "cancel task for", true},
+	"Update":          {"trees.update", reachTask, "update", true},
+	"Delete":          {"trees.delete", reachTask, "delete", true},
+	"Copy":            {"trees.copy", reachTask, "copy", true},
+	"Executors":       {"executors.read", reachAll, "access", false},
+	"Executor":        {"executors.read", reachAll, "access", false},
+	"Workers":         {"cluster.read", reachAdmin, "manage workers", false},
+	"Coordinators":    {"cluster.read", reachAdmin, "manage coordinators", false},
+	"Pools":           {"cluster.read", reachAdmin, "manage pools", false},
+	"Verify":          {"cluster.verify", reachAdmin, "verify the cluster", false},
+	"Ready":           {"", reachOpen, "", false},
+	"Attach":          {"webhooks.write", reachTask, "access", true},
+	"CheckAttachment": {"webhooks.read", reachAll, "access", false},
+	"ListWebhooks":    {"webhooks.read", reachHook, "manage webhooks of", false},
+	"GetWebhook":      {"webhooks.read", reachHook, "manage webhooks of", false},
+	"UpdateWebhook":   {"webhooks.write", reachHook, "manage webhooks of", true},
+	"DeleteWebhook":   {"webhooks.write", reachHook, "manage webhooks of", true},
+	"TestWebhook":     {"webhooks.write", reachHook, "manage webhooks of", true},
+	"Deliveries":      {"webhooks.read", reachHook, "manage webhooks of", false},
+	"CreateWebhook":   {"webhooks.write", reachAdmin, "manage webhooks", true},
+	"Resend":          {"webhooks.write", reachAdmin, "manage webhooks", true},
+	"KeepAgentTask":   {"trees.create", reachTask, "create tasks for", false},
+	"DropAgentTask":   {"trees.create", reachTask, "create tasks for", false},
+	"AgentTask":       {"trees.read", reachTask, "access", false},
+	"AgentTaskOf":     {"trees.read", reachTask, "access", false},
+	"AgentTasks":      {"trees.read", reachList, "list tasks for", false},
+	"SetModelKey":     {"modelkeys.write", reachList, "set LLM key for", true},
+	"ModelKeys":       {"modelkeys.read", reachList, "get LLM key for", false},
+	"DeleteModelKey":  {"modelkeys.write", reachList, "delete LLM key for", true},
 }
 
 // OwnOnly is the policy of spec 5.6: who has said who it is may do what it likes to its own tasks and to those of nobody, and an admin to all.
@@ -63,7 +98,7 @@ var ownership = map[string]struct {
 // who it is may do nothing.
 func OwnOnly(owners Owners) Policy {
 	return func(ctx context.Context, caller Caller, call Call) (Grant, error) {
-		how, known := ownership[call.Method]
+		how, known := methods[call.Method]
 		switch {
 		case how.reach == reachOpen:
 			return Grant{}, nil

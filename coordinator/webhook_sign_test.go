@@ -138,7 +138,7 @@ func TestWhatAnswersMean(t *testing.T) {
 		if row.cluster {
 			w.Tree = 0
 		}
-		d := newDeliverer(WebhookConfig{}, "", nil, nil, newMeter(&Coordinator{}))
+		d := newDeliverer(WebhookConfig{}, "", nil, nil, newMeter(&Coordinator{engine: &engine{}}))
 		turn := &turn{d: d, w: w, c: &pg.WebhookCursor{}, target: &target{view: webhookView{MaxAttempts: 3}}}
 		out := judge(row.status, nil)
 		out.after = retryAfter(row.after, now)

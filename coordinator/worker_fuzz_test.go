@@ -19,10 +19,10 @@ import (
 
 // deaf is a coordinator that has neither a store nor a bus: it can decode. The instance "i" belongs to the worker "w".
 func deaf() *Coordinator {
-	return &Coordinator{
+	return &Coordinator{engine: &engine{
 		cfg: Config{MaxResult: 1 << 20}, log: slog.New(slog.DiscardHandler), tokens: workers.NewTokens([]byte("secret")),
 		instances: &instances{known: map[string]instance{"i": {Instance: workers.Instance{Key: 7}, worker: "w"}}},
-	}
+	}}
 }
 
 // meet makes the instance known, so that no store is asked. "i" stays what it is, all others are nobody's.

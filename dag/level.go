@@ -23,6 +23,9 @@ const (
 	// EditLevel: tasks of a stored tree may be changed, deleted and added, and trees copied. Coordinators expect gaps among a tree's keys, and that
 	// what depends on a task changes while they lock it; auditors, that what a copy kept is older than the copy. Workers need not know.
 	EditLevel Level = 6
+	// AccessLevel: trees are of namespaces, values may be sealed, pools have rules, and the secret of attempts' tokens may change. Older coordinators
+	// would find what is another namespace's, and could read nothing that is sealed; older workers neither.
+	AccessLevel Level = 7
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -51,6 +54,7 @@ var AllLevels = Levels{
 	{Level: DemoLevel, Name: "demonstrations", Since: "0.5.0", Needs: func(t *Task) bool { return t.Demo }},
 	{Level: KeyedLevel, Name: "keys with a request", Since: "0.6.0", Needs: func(t *Task) bool { return t.Keyed || t.KeyStored }},
 	{Level: EditLevel, Name: "changes and copies of stored trees", Since: "0.7.0"},
+	{Level: AccessLevel, Name: "namespaces and sealed values", Since: "0.8.0"},
 }
 
 // Highest is the level of a process that has all of the table.

@@ -156,6 +156,7 @@ func (g *guide) run(script string) *output {
 	for tries := 1; ; tries++ {
 		cmd, out := g.command(ctx, script)
 		err := cmd.Run()
+		out.end()
 		if err == nil {
 			return out
 		}
@@ -179,7 +180,11 @@ func (g *guide) serve(script string) *output {
 		g.t.Fatal(err)
 	}
 	s := &server{script, cmd, out, make(chan error, 1)}
-	go func() { s.ended <- cmd.Wait() }()
+	go func() {
+		err := cmd.Wait()
+		out.end()
+		s.ended <- err
+	}()
 	g.t.Cleanup(func() { _ = cmd.Cancel() })
 	g.servers = append(g.servers, s)
 	return out
@@ -202,8 +207,22 @@ func (s *server) interrupt(t *testing.T) {
 
 // output is what a command has printed so far.
 type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu    sync.Mutex
+	text  bytes.Buffer
+	ended bool
+}
+
+// end says that the command has ended: no more is printed.
+func (o *output) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+}
+
+func (o *output) hasEnded() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ended
 }
 
 func (o *output) Write(p []byte) (int, error) {
@@ -218,15 +237,16 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// want waits until the output has each line of parts, in order.
+// want waits until the output has each line of parts, in order, or its command has ended.
 func (o *output) want(t *testing.T, parts string) {
 	t.Helper()
 	for deadline := time.Now().Add(guideWithin); ; time.Sleep(20 * time.Millisecond) {
+		ended := o.hasEnded()
 		missing := o.missing(parts)
 		if missing == "" {
 			return
 		}
-		if time.Now().After(deadline) {
+		if ended || time.Now().After(deadline) {
 			t.Fatalf("%q is missing, or in another order, in\n%s", missing, o)
 		}
 	}

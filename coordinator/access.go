@@ -29,6 +29,7 @@ type Call struct {
 	UserID string // the owner that it names, of what it lists or stores; empty when it names none
 	// Webhook is the id of the webhook that it names; empty when it names none.
 	Webhook string
+	Details Details // what else the record keeps of it
 }
 
 // Grant is what a call that is allowed may reach.
@@ -62,8 +63,8 @@ type Namespaces interface {
 // Recorder keeps the record of what callers change and what they are refused.
 type Recorder interface {
 	// Begin notes that a call which may change something begins, before it does. The error forbids it: what can't be recorded does not happen.
-	// end notes how it ended.
-	Begin(ctx context.Context, caller Caller, call Call) (end func(error), err error)
+	// end notes how it ended, and what it made; it is called once, and does not wait.
+	Begin(ctx context.Context, caller Caller, call Call) (end func(made Details, err error), err error)
 	// Refused notes a call that the policy refused, and why.
 	Refused(ctx context.Context, caller Caller, call Call, why error)
 }
@@ -101,17 +102,24 @@ type guarded struct {
 }
 
 // allow asks the policy, and has the record know of a refusal and of what may be changed. end is called when the call has ended.
-func (g *guarded) allow(ctx context.Context, call Call) (to Grant, end func(error), err error) {
-	end = func(error) {}
+func (g *guarded) allow(ctx context.Context, call Call) (to Grant, end func(Details, error), err error) {
+	end = func(Details, error) {}
 	to, err = g.policy(ctx, g.caller, call)
 	switch {
-	case g.recorder == nil:
+	case g.recorder == nil, ctx.Value(partOfAnother{}) != nil:
 	case err != nil:
 		g.recorder.Refused(ctx, g.caller, call, err)
 	case methods[call.Method].changes:
 		end, err = g.recorder.Begin(ctx, g.caller, call)
 	}
 	return to, end, err
+}
+
+// partOfAnother marks the context of calls that are made as a part of another: the record has that one.
+type partOfAnother struct{}
+
+func asPart(ctx context.Context) context.Context {
+	return context.WithValue(ctx, partOfAnother{}, true)
 }
 
 // ask makes a call that has one answer, if the policy allows it.
@@ -131,7 +139,7 @@ func askFor[T any](ctx context.Context, g *guarded, call Call, do func(owner str
 		to.UserID = call.UserID
 	}
 	answer, err := do(to.UserID)
-	end(err)
+	end(madeBy(answer, err), err)
 	return answer, err
 }
 
@@ -145,6 +153,6 @@ func follow[T any](ctx context.Context, g *guarded, call Call, do func() iter.Se
 			return
 		}
 		do()(yield)
-		end(nil)
+		end(nil, nil)
 	}
 }

@@ -24,16 +24,16 @@ type Editor interface {
 }
 
 func (g *guarded) Update(ctx context.Context, taskID string, change TaskChange) (*Task, error) {
-	return ask(ctx, g, Call{Role: RoleEdit, Method: "Update", ID: taskID}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
+	return ask(ctx, g, Call{Role: RoleEdit, Method: "Update", ID: taskID, Details: detail("fields", changedFields(change))}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
 }
 
 func (g *guarded) Delete(ctx context.Context, taskID string, opts DeleteOptions) (*Deletion, error) {
-	return ask(ctx, g, Call{Role: RoleEdit, Method: "Delete", ID: taskID}, func() (*Deletion, error) { return g.next.Delete(ctx, taskID, opts) })
+	return ask(ctx, g, Call{Role: RoleEdit, Method: "Delete", ID: taskID, Details: detail("force", opts.Force, "alone", opts.Alone)}, func() (*Deletion, error) { return g.next.Delete(ctx, taskID, opts) })
 }
 
 func (g *guarded) Add(ctx context.Context, parentID string, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
-	call := Call{Role: RoleEdit, Method: "Add", ID: parentID}
-	to, err := g.policy(ctx, g.caller, call)
+	call := Call{Role: RoleEdit, Method: "Add", ID: parentID, Details: opts.asked()}
+	to, end, err := g.allow(ctx, call)
 	if err != nil {
 		return nil, err
 	}
@@ -41,18 +41,22 @@ func (g *guarded) Add(ctx context.Context, parentID string, opts SubmitOptions, 
 		opts.IdempotencyKey = keyOfOwner(to.UserID, opts.IdempotencyKey)
 		opts.UserID, tasks = "", g.owned(ctx, Call{Role: RoleEdit, Method: "Add"}, "", tasks)
 	}
-	return g.next.Add(ctx, parentID, opts, tasks)
+	out, err := g.next.Add(ctx, parentID, opts, tasks)
+	end(madeBy(out, err), err)
+	return out, err
 }
 
 func (g *guarded) Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error) {
-	to, err := g.policy(ctx, g.caller, Call{Role: RoleEdit, Method: "Copy", ID: taskID})
+	to, end, err := g.allow(ctx, Call{Role: RoleEdit, Method: "Copy", ID: taskID, Details: opts.asked()})
 	if err != nil {
 		return nil, err
 	}
 	if to.UserID != "" { // the copy has the owner of what it is of
 		opts.IdempotencyKey = keyOfOwner(to.UserID, opts.IdempotencyKey)
 	}
-	return g.next.Copy(ctx, taskID, opts)
+	out, err := g.next.Copy(ctx, taskID, opts)
+	end(madeBy(out, err), err)
+	return out, err
 }
 
 // TaskChange is what an update changes of a stored task (spec 2.3); nil fields stay as they are. Status changes go through the state table, and

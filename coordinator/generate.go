@@ -74,9 +74,9 @@ const (
 )
 
 func (g *guarded) Generate(ctx context.Context, opts GenerateOptions) (*Generated, error) {
-	return askFor(ctx, g, Call{Role: RoleSubmit, Method: "Generate", UserID: opts.UserID}, func(owner string) (*Generated, error) {
+	return askFor(ctx, g, Call{Role: RoleSubmit, Method: "Generate", UserID: opts.UserID, Details: detail("save", opts.Save, "allow_commands", opts.AllowCommands)}, func(owner string) (*Generated, error) {
 		opts.UserID = owner
-		return Generate(ctx, g, opts)
+		return Generate(asPart(ctx), g, opts)
 	})
 }
 

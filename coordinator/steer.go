@@ -21,11 +21,11 @@ type Steerer interface {
 }
 
 func (g *guarded) Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error) {
-	return ask(ctx, g, Call{Role: RoleSteer, Method: "Execute", ID: taskID}, func() (*Execution, error) { return g.next.Execute(ctx, taskID, opts) })
+	return ask(ctx, g, Call{Role: RoleSteer, Method: "Execute", ID: taskID, Details: opts.asked()}, func() (*Execution, error) { return g.next.Execute(ctx, taskID, opts) })
 }
 
 func (g *guarded) Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error) {
-	return ask(ctx, g, Call{Role: RoleSteer, Method: "Cancel", ID: id}, func() (*Cancellation, error) { return g.next.Cancel(ctx, id, opts) })
+	return ask(ctx, g, Call{Role: RoleSteer, Method: "Cancel", ID: id, Details: detail("cascade", opts.Cascade)}, func() (*Cancellation, error) { return g.next.Cancel(ctx, id, opts) })
 }
 
 // Execute starts a held tree, or runs again what a user asks for; see [Steerer].

@@ -27,8 +27,8 @@ type Submitter interface {
 }
 
 func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
-	call := Call{Role: RoleSubmit, Method: "Submit", UserID: opts.UserID}
-	to, err := g.policy(ctx, g.caller, call)
+	call := Call{Role: RoleSubmit, Method: "Submit", UserID: opts.UserID, Details: opts.asked()}
+	to, end, err := g.allow(ctx, call)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,9 @@ func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq
 		opts.UserID, opts.IdempotencyKey = to.UserID, keyOfOwner(to.UserID, opts.IdempotencyKey)
 		tasks = g.owned(ctx, call, to.UserID, tasks)
 	}
-	return g.next.Submit(ctx, opts, tasks)
+	out, err := g.next.Submit(ctx, opts, tasks)
+	end(madeBy(out, err), err)
+	return out, err
 }
 
 // readers is how many submissions there may be at once for each that may be large: one that is being read, or waits for

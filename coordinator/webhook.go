@@ -179,7 +179,7 @@ type DeliveryFilter struct {
 }
 
 func (g *guarded) CreateWebhook(ctx context.Context, spec WebhookSpec) (*WebhookInfo, error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "CreateWebhook"}, func() (*WebhookInfo, error) { return g.next.CreateWebhook(ctx, spec) })
+	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "CreateWebhook", Details: detail("name", spec.Name)}, func() (*WebhookInfo, error) { return g.next.CreateWebhook(ctx, spec) })
 }
 
 func (g *guarded) Attach(ctx context.Context, taskID string, a Attachment) (*WebhookInfo, error) {
@@ -217,5 +217,5 @@ func (g *guarded) Deliveries(ctx context.Context, f DeliveryFilter) (Page[*Deliv
 }
 
 func (g *guarded) Resend(ctx context.Context, deliveryID string) (*Delivery, error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "Resend"}, func() (*Delivery, error) { return g.next.Resend(ctx, deliveryID) })
+	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "Resend", Details: detail("delivery_id", deliveryID)}, func() (*Delivery, error) { return g.next.Resend(ctx, deliveryID) })
 }

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
@@ -74,14 +76,19 @@ func WithRetryDelay(min, max time.Duration) Option {
 // retryReads makes gRPC retry, when the server can't be reached, the calls that the contract declares to be without side
 // effects.
 var retryReads = func() string {
-	service := pb.File_taskgrove_v1_taskgrove_proto.Services().Get(0)
 	var names []string
-	for i := range service.Methods().Len() {
-		method := service.Methods().Get(i)
-		if method.Options().(*descriptorpb.MethodOptions).GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
-			names = append(names, fmt.Sprintf(`{"service":%q,"method":%q}`, service.FullName(), method.Name()))
+	protoregistry.GlobalFiles.RangeFilesByPackage(pb.File_taskgrove_v1_taskgrove_proto.Package(), func(file protoreflect.FileDescriptor) bool {
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i)
+			for j := range service.Methods().Len() {
+				method := service.Methods().Get(j)
+				if method.Options().(*descriptorpb.MethodOptions).GetIdempotencyLevel() == descriptorpb.MethodOptions_NO_SIDE_EFFECTS {
+					names = append(names, fmt.Sprintf(`{"service":%q,"method":%q}`, service.FullName(), method.Name()))
+				}
+			}
 		}
-	}
+		return true
+	})
 	return fmt.Sprintf(`{"methodConfig":[{"name":[%s],"retryPolicy":{"maxAttempts":4,"initialBackoff":"0.1s","maxBackoff":"2s",
 	"backoffMultiplier":2,"retryableStatusCodes":["UNAVAILABLE"]}}]}`, strings.Join(names, ","))
 }()

@@ -55,7 +55,11 @@ func mounts(access *coordinator.Access, parts coordinatorParts, tasks *jsonrpc.H
 	if parts.routes.docs { // who opens the address in a browser
 		all = append(all, mount{path: "GET /{$}", handler: http.RedirectHandler("/docs", http.StatusSeeOther), public: true})
 	}
-	all = append(all, mount{path: mcp.Path, handler: tools}, mount{path: grpcserver.WebPath, handler: grpcserver.NewWeb(access, parts.grpc)})
+	all = append(all, mount{path: mcp.Path, handler: tools})
+	web := grpcserver.NewWeb(access, parts.grpc)
+	for _, path := range grpcserver.WebPaths() {
+		all = append(all, mount{path: path, handler: web})
+	}
 	return slices.DeleteFunc(all, func(m mount) bool { return !parts.routes.serves(m.path) })
 }
 

@@ -24,7 +24,6 @@ import (
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
-	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
 // Config says where to listen and what clients may do. Addr or Listener is required; all else has defaults.
@@ -119,7 +118,7 @@ func Listen(access *coordinator.Access, cfg Config) (*Server, error) {
 		options = append(options, grpc.Creds(credentials.NewTLS(cfg.TLS)))
 	}
 	s.grpc = grpc.NewServer(options...)
-	pb.RegisterTaskgroveServer(s.grpc, newHandler(access, cfg, coordinator.SurfaceGRPC, s.draining))
+	register(s.grpc, newHandler(access, cfg, coordinator.SurfaceGRPC, s.draining))
 	for _, register := range cfg.Others {
 		register(s.grpc)
 	}
@@ -182,6 +181,8 @@ func (s *Server) look(ctx context.Context, level slog.Level) (ready bool) {
 		status = healthpb.HealthCheckResponse_NOT_SERVING
 	}
 	s.health.SetServingStatus("", status)
-	s.health.SetServingStatus(pb.Taskgrove_ServiceDesc.ServiceName, status)
+	for _, served := range services {
+		s.health.SetServingStatus(served.desc.ServiceName, status)
+	}
 	return status == healthpb.HealthCheckResponse_SERVING
 }

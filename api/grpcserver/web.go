@@ -19,10 +19,9 @@ import (
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
-	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
-// WebPath is where a [Web] is to be mounted.
+// WebPath is what the paths of the calls of trees begin with; [WebPaths] are all.
 const WebPath = "/taskgrove.v1.Taskgrove/"
 
 // WebTypes are the content types of requests to a [Web]: of Connect, where plain calls are JSON or protobuf as they are, and of gRPC-Web. None
@@ -49,16 +48,19 @@ func NewWeb(access *coordinator.Access, cfg Config) *Web {
 	cfg = cfg.withDefaults()
 	around := &calls{cfg}
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(cfg.MaxMessageBytes), grpc.UnaryInterceptor(around.unary), grpc.StreamInterceptor(around.stream))
-	pb.RegisterTaskgroveServer(server, newHandler(access, cfg, coordinator.SurfaceConnect, context.Background()))
-	service := vanguard.NewService(pb.Taskgrove_ServiceDesc.ServiceName, server,
-		vanguard.WithTargetProtocols(vanguard.ProtocolGRPC), vanguard.WithTargetCodecs(vanguard.CodecProto), vanguard.WithNoTargetCompression(),
-		vanguard.WithMaxMessageBufferBytes(maxAnswerBytes))
-	transcoder, err := vanguard.NewTranscoder([]*vanguard.Service{service},
+	register(server, newHandler(access, cfg, coordinator.SurfaceConnect, context.Background()))
+	var served []*vanguard.Service
+	for _, s := range services {
+		served = append(served, vanguard.NewService(s.desc.ServiceName, server,
+			vanguard.WithTargetProtocols(vanguard.ProtocolGRPC), vanguard.WithTargetCodecs(vanguard.CodecProto), vanguard.WithNoTargetCompression(),
+			vanguard.WithMaxMessageBufferBytes(maxAnswerBytes)))
+	}
+	transcoder, err := vanguard.NewTranscoder(served,
 		vanguard.WithCodec(func(resolver vanguard.TypeResolver) vanguard.Codec { return newJSONCodec(resolver) }),
 		vanguard.WithCompression(vanguard.CompressionGzip, newCompressor, newDecompressor(cfg.MaxMessageBytes)),
 		vanguard.WithUnknownHandler(http.HandlerFunc(unknownCall)))
 	if err != nil {
-		panic(fmt.Sprintf("transcode %s: %v", pb.Taskgrove_ServiceDesc.ServiceName, err)) // the code is wrong, not what it was given
+		panic(fmt.Sprintf("transcode the services: %v", err)) // the code is wrong, not what it was given
 	}
 	return &Web{cfg: cfg, next: transcoder, bodies: semaphore.NewWeighted(bodiesAtOnce * (int64(cfg.MaxMessageBytes) + 1))}
 }
@@ -134,12 +136,6 @@ func emptyMessage(kind string) []byte {
 
 // emptyQuery is a message without fields in the place of a body (Connect's GET).
 const emptyQuery = "connect=v1&encoding=json&message=%7B%7D"
-
-// unaryCall reports whether a path is that of a call with one answer.
-func unaryCall(path string) bool {
-	name := strings.TrimPrefix(path, WebPath)
-	return slices.ContainsFunc(pb.Taskgrove_ServiceDesc.Methods, func(m grpc.MethodDesc) bool { return m.MethodName == name })
-}
 
 // webCall is what the interceptors know of a call that came by a [Web].
 type webCall struct {

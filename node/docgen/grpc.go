@@ -3,14 +3,34 @@ package main
 import (
 	"context"
 	"fmt"
+	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/bufbuild/protocompile"
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// contract is the file that the reference of gRPC is made of.
-const contract = "taskgrove/v1/taskgrove.proto"
+// contract is the package that the reference of gRPC is made of, and first is the file of it that comes first.
+const (
+	contract = "taskgrove/v1"
+	first    = contract + "/taskgrove.proto"
+)
+
+// contractFiles are the files of the contract, in the order of the page.
+func contractFiles(protos string) ([]string, error) {
+	found, err := filepath.Glob(filepath.Join(protos, filepath.FromSlash(contract), "*.proto"))
+	if err != nil {
+		return nil, err
+	}
+	names := []string{first}
+	for _, path := range found { // sorted
+		if name := contract + "/" + filepath.Base(path); name != first {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
 
 // grpcReference is a page of the contract's calls and messages, in the words of its comments. protos is the directory of the contracts.
 func grpcReference(protos string) ([]byte, error) {
@@ -18,32 +38,37 @@ func grpcReference(protos string) ([]byte, error) {
 		Resolver:       protocompile.WithStandardImports(&protocompile.SourceResolver{ImportPaths: []string{protos}}),
 		SourceInfoMode: protocompile.SourceInfoStandard,
 	}
-	files, err := compiler.Compile(context.Background(), contract)
+	names, err := contractFiles(protos)
 	if err != nil {
 		return nil, err
 	}
-	page := &reference{file: files[0]}
+	files, err := compiler.Compile(context.Background(), names...)
+	if err != nil {
+		return nil, err
+	}
+	page := &reference{}
 	page.line("# gRPC reference")
 	page.line("")
 	page.line("Made of [%s](../proto/%s). [gRPC, Connect and JSON](grpc.md) says how to call it. In JSON names are written `asThis`, or as here; 64-bit numbers are text,", contract, contract)
 	page.line("bytes are base64, durations are `\"1.5s\"`, times `\"2026-01-31T12:00:00Z\"`.")
 	page.line("")
 	page.line("## Calls")
-	for i := range files[0].Services().Len() {
-		page.service(files[0].Services().Get(i))
+	for _, file := range files {
+		for i := range file.Services().Len() {
+			page.service(file.Services().Get(i))
+		}
 	}
 	page.line("")
 	page.line("## Messages")
-	for i := range files[0].Messages().Len() {
-		page.message(files[0].Messages().Get(i))
+	for _, file := range files {
+		for i := range file.Messages().Len() {
+			page.message(file.Messages().Get(i))
+		}
 	}
 	return []byte(page.String()), nil
 }
 
-type reference struct {
-	strings.Builder
-	file protoreflect.FileDescriptor
-}
+type reference struct{ strings.Builder }
 
 func (r *reference) line(text string, args ...any) { fmt.Fprintf(r, text+"\n", args...) }
 
@@ -109,7 +134,7 @@ func (r *reference) single(f protoreflect.FieldDescriptor) string {
 
 // link leads to a message of the contract; others are known by their names.
 func (r *reference) link(m protoreflect.MessageDescriptor) string {
-	if m.ParentFile().Path() != r.file.Path() {
+	if path.Dir(m.ParentFile().Path()) != contract {
 		return "`" + string(m.FullName()) + "`"
 	}
 	return fmt.Sprintf("[%s](#%s)", m.Name(), strings.ToLower(string(m.Name())))
@@ -117,7 +142,7 @@ func (r *reference) link(m protoreflect.MessageDescriptor) string {
 
 // comment is what the contract says of something, before it or behind it, in one line.
 func (r *reference) comment(d protoreflect.Descriptor) string {
-	at := r.file.SourceLocations().ByDescriptor(d)
+	at := d.ParentFile().SourceLocations().ByDescriptor(d)
 	text := strings.Join(strings.Fields(at.LeadingComments+" "+at.TrailingComments), " ")
 	return strings.ReplaceAll(text, "|", `\|`)
 }

@@ -49,7 +49,7 @@ var arrows = []arrow{
 
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
 	{"pg/pgtest", []string{"internal/porttest", "pg/pgserver"}, nil, "tests of any package may want a database, those of pg too"},
-	{"pg", []string{"dag"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
+	{"pg", []string{"dag", "internal/sealed"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
 	{"queue/natsserver", []string{"queue"}, nil, "the embedded server has the permissions that queue defines, and relays pulls as queue does"},
 	{"queue", nil, nil, "messages are bytes: transport must not know what a task is"},
 	{"proto/...", nil, nil, "contracts are generated, and depend on no one who uses them"},
@@ -71,7 +71,7 @@ var arrows = []arrow{
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/modelkey", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
 	{"node/docgen", []string{"node", "dag/treedoc", "internal/instrument"}, nil, "the manual of documents and metrics is made of what reads and makes them"},
-	{"node", []string{"api/...", "coordinator", "dag/...", "executors/...", "internal/conceal", "internal/config", "internal/workerfile", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
+	{"node", []string{"api/...", "coordinator", "dag/...", "executors/...", "internal/conceal", "internal/config", "internal/sealed", "internal/workerfile", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
 		"a process is assembled in one place, for whoever runs it; flags and servers are the command's"},
 	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},

@@ -47,6 +47,7 @@ type Config struct {
 	MaxResult   int // of one attempt, when it comes in parts; not less than any worker's own bound; default 16 MiB
 
 	Webhooks WebhookConfig
+	Seal     SealConfig
 
 	// Resting is for a coordinator that only answers: Run is never called, and trees may be submitted and executed without it.
 	Resting bool

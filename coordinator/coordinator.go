@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/taskgrove/taskgrove/internal/modelkey"
+	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/queue"
@@ -49,6 +50,7 @@ type engine struct {
 	inputs     *inputsCache
 	modelKeys  modelkey.Keeper // by tree
 	userKeys   *modelkey.Users // that users have stored
+	keyring    *sealed.Keyring // nil: there is no master key
 	circle     modelkey.Circle // of coordinators
 	submitting chan struct{}   // one slot for each submission under way
 	copying    chan struct{}   // one for each that takes a connection of its own
@@ -84,6 +86,8 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		wakeWorkers:   make(chan struct{}, 1),
 		announced:     make(chan announcement, maxAnnouncements),
 	}}
+	box, _ := cfg.Seal.box() // a process checks it before; see Check
+	c.keyring = cfg.Seal.keyring(box, store.DataKeys())
 	c.userKeys = modelkey.NewUsers(c.instance)
 	store.SetKnown(cfg.Known)
 	store.SetLevels(cfg.Levels, cfg.Version)
@@ -96,7 +100,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.lanes = newLanes(cfg.Window)
 	c.meter = newMeter(c)
 	c.writes = newWriteCheck(store.CheckWrite)
-	c.webhooks = newDeliverer(cfg.Webhooks, cfg.Version, store, cfg.Log, c.meter)
+	c.webhooks = newDeliverer(cfg.Webhooks, seals{box, c.keyring}, cfg.Version, store, cfg.Log, c.meter)
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
 	return c
 }

@@ -41,7 +41,7 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	if err != nil {
 		return nil, c.internal("read tree", err)
 	}
-	hooks, err := c.webhooks.attachments(opts.Webhook, opts.Attach)
+	hooks, err := c.webhooks.attachments(ctx, opts.Webhook, opts.Attach)
 	if err != nil {
 		return nil, err
 	}

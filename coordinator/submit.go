@@ -53,7 +53,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	if err := c.takesWork(); err != nil {
 		return nil, err
 	}
-	hooks, err := c.webhooks.attachments(opts.Webhook, opts.Attach)
+	hooks, err := c.webhooks.attachments(ctx, opts.Webhook, opts.Attach)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -253,25 +254,25 @@ func decodeDocument(raw []byte) (v any, err error) {
 }
 
 // storable is a webhook as it is stored, with an id of its own. What may be secret is sealed; without a key for that, it is refused.
-func (d *deliverer) storable(w Webhook, view webhookView) (*pg.Webhook, error) {
+func (d *deliverer) storable(ctx context.Context, w Webhook, view webhookView) (*pg.Webhook, error) {
 	u, err := url.Parse(w.URL)
 	if err != nil {
 		return nil, webhookFault("url", "is no URL")
 	}
 	out := &pg.Webhook{ID: "wh_" + strings.ReplaceAll(uuid.NewString(), "-", ""), Host: hostOf(u)}
-	return out, d.seal(out, w, view)
+	return out, d.seal(ctx, out, w, view)
 }
 
 // seal sets what is stored of a webhook.
-func (d *deliverer) seal(out *pg.Webhook, w Webhook, view webhookView) (err error) {
+func (d *deliverer) seal(ctx context.Context, out *pg.Webhook, w Webhook, view webhookView) (err error) {
 	view.URL, view.Method, view.TimeoutMS, view.MaxAttempts = w.URL, w.Method, w.Timeout.Milliseconds(), w.MaxAttempts
 	view.OwnSecret, view.Body, view.HeaderNames, view.Headers = w.Secret != "", w.Body, slices.Sorted(maps.Keys(w.Headers)), nil
-	if d.box.Can() {
+	if d.seals.can() {
 		secrets, err := json.Marshal(webhookSecrets{w.URL, w.Headers, w.Secret})
 		if err != nil {
 			return err
 		}
-		if out.Sealed, err = d.box.Seal(secrets, out.ID); err != nil {
+		if out.Sealed, err = d.seals.seal(ctx, secrets, out.ID); err != nil {
 			return err
 		}
 		view.URL = shownURL(w.URL)
@@ -286,7 +287,7 @@ func (d *deliverer) seal(out *pg.Webhook, w Webhook, view webhookView) (err erro
 }
 
 // open is the webhook as deliveries need it.
-func (d *deliverer) open(w *pg.Webhook) (*target, error) {
+func (d *deliverer) open(ctx context.Context, w *pg.Webhook) (*target, error) {
 	t := &target{}
 	if err := json.Unmarshal(w.Config, &t.view); err != nil {
 		return nil, fmt.Errorf("webhook %s can't be read: %w", w.ID, err)
@@ -296,7 +297,7 @@ func (d *deliverer) open(w *pg.Webhook) (*target, error) {
 	if w.Sealed == nil {
 		return t, nil
 	}
-	plain, err := d.box.Open(w.Sealed, w.ID)
+	plain, err := d.seals.open(ctx, w.Sealed, w.ID)
 	if err != nil {
 		return nil, fmt.Errorf("its secrets can't be opened: %w", err)
 	}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
-	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -25,8 +24,6 @@ import (
 type WebhookConfig struct {
 	Allow       []string // hosts, addresses and CIDR ranges, with or without a port, that are allowed beyond public addresses
 	CAFile      string   // PEM file of further authorities; empty: the machine's
-	SealKeys    string   // base64 of 32 bytes each, with commas between; the first seals; empty: what looks secret is refused
-	SealKeyFile string   // file with them; empty: none
 	Secrets     []string // "whsec_…", sign what has no secret of its own; none: that goes unsigned
 	Concurrency int      // requests of the process at once; default 64
 	PerHost     int      // of them to one host; default 8
@@ -63,7 +60,7 @@ type deliverer struct {
 	version string
 	store   *pg.Store
 	log     *slog.Logger
-	box     *sealed.Box
+	seals   seals
 	secrets [][]byte
 	allow   *webhookAllow
 	client  *http.Client
@@ -76,36 +73,25 @@ type deliverer struct {
 	busy   map[string]int       // requests under way, by host
 }
 
-func newDeliverer(cfg WebhookConfig, version string, store *pg.Store, log *slog.Logger, m *meter) *deliverer {
+func newDeliverer(cfg WebhookConfig, keys seals, version string, store *pg.Store, log *slog.Logger, m *meter) *deliverer {
 	cfg.Concurrency, cfg.PerHost = cmp.Or(cfg.Concurrency, 64), cmp.Or(cfg.PerHost, 8)
 	cfg.ResultBytes, cfg.Pause = cmp.Or(cfg.ResultBytes, 256<<10), cmp.Or(cfg.Pause, time.Second)
-	d := &deliverer{cfg: cfg, version: version, store: store, log: log, meter: m, wake: make(chan struct{}, 1), nudges: map[dag.TreeKey]bool{}, busy: map[string]int{}}
-	d.box, d.allow, d.secrets, _ = cfg.parts() // a process checks them before; see Check
+	d := &deliverer{cfg: cfg, version: version, store: store, log: log, meter: m, seals: keys, wake: make(chan struct{}, 1), nudges: map[dag.TreeKey]bool{}, busy: map[string]int{}}
+	d.allow, d.secrets, _ = cfg.parts() // a process checks them before; see Check
 	d.client = d.allow.client(authorities(cfg.CAFile, log), cfg.PerHost)
 	return d
 }
 
 // Check says what is wrong with the settings, in a text for operators that shows no secret.
 func (cfg WebhookConfig) Check() error {
-	_, _, _, err := cfg.parts()
+	_, _, err := cfg.parts()
 	return err
 }
 
 // parts are what the settings say, as far as they can be read.
-func (cfg WebhookConfig) parts() (box *sealed.Box, allow *webhookAllow, secrets [][]byte, err error) {
-	keys := cfg.SealKeys
-	if cfg.SealKeyFile != "" {
-		text, fault := os.ReadFile(cfg.SealKeyFile)
-		if fault != nil {
-			err = fmt.Errorf("TASKGROVE_SEAL_KEY_FILE: %w", fault)
-		}
-		keys = string(text)
-	}
-	box, fault := sealed.New(keys)
+func (cfg WebhookConfig) parts() (allow *webhookAllow, secrets [][]byte, err error) {
+	allow, fault := parseAllow(cfg.Allow)
 	if fault != nil {
-		err = errors.Join(err, fmt.Errorf("TASKGROVE_SEAL_KEY: %w", fault))
-	}
-	if allow, fault = parseAllow(cfg.Allow); fault != nil {
 		err = errors.Join(err, fmt.Errorf("TASKGROVE_WEBHOOK_ALLOW: %w", fault))
 	}
 	for _, secret := range cfg.Secrets {
@@ -116,7 +102,7 @@ func (cfg WebhookConfig) parts() (box *sealed.Box, allow *webhookAllow, secrets 
 		}
 		secrets = append(secrets, key)
 	}
-	return box, allow, secrets, err
+	return allow, secrets, err
 }
 
 // authorities are the machine's and those of a file; nil: only the machine's.
@@ -295,7 +281,7 @@ func (t *turn) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if t.target, err = t.d.open(t.w); err != nil { // no key for it: it waits for one
+	if t.target, err = t.d.open(ctx, t.w); err != nil { // no key for it: it waits for one
 		t.failed(err.Error())
 		t.move.Pause = time.Minute
 		return nil
@@ -440,7 +426,7 @@ func (d *deliverer) count(outcome DeliveryOutcome, at time.Time) {
 }
 
 // attachments are the webhooks of an execution, as they are stored.
-func (d *deliverer) attachments(hook *Webhook, more []Attachment) (out []*pg.Webhook, err error) {
+func (d *deliverer) attachments(ctx context.Context, hook *Webhook, more []Attachment) (out []*pg.Webhook, err error) {
 	if len(more) > MaxAttachments {
 		return nil, webhookFault("attach", "must be at most %d", MaxAttachments)
 	}
@@ -448,7 +434,7 @@ func (d *deliverer) attachments(hook *Webhook, more []Attachment) (out []*pg.Web
 		more = append([]Attachment{{Webhook: *hook}}, more...)
 	}
 	for _, a := range more {
-		w, err := d.attachment(a)
+		w, err := d.attachment(ctx, a)
 		if err != nil {
 			return nil, err
 		}
@@ -458,7 +444,7 @@ func (d *deliverer) attachments(hook *Webhook, more []Attachment) (out []*pg.Web
 }
 
 // attachment is one, checked.
-func (d *deliverer) attachment(a Attachment) (*pg.Webhook, error) {
+func (d *deliverer) attachment(ctx context.Context, a Attachment) (*pg.Webhook, error) {
 	if err := a.check(webhookAttempts, d.allow); err != nil {
 		return nil, err
 	}
@@ -468,7 +454,7 @@ func (d *deliverer) attachment(a Attachment) (*pg.Webhook, error) {
 	if len(a.Name) > 255 || !text(a.Name) {
 		return nil, webhookFault("name", "must be at most 255 bytes of UTF-8 without NUL")
 	}
-	w, err := d.storable(a.Webhook, webhookView{Form: a.Form})
+	w, err := d.storable(ctx, a.Webhook, webhookView{Form: a.Form})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -78,7 +79,7 @@ func TestSecretsAreNotedAndNotShown(t *testing.T) {
 			t.Errorf("%s is shown as %s, want %s", text, got, want)
 		}
 	}
-	plain := newDeliverer(WebhookConfig{}, "", nil, nil, nil)
+	plain := newDeliverer(WebhookConfig{}, seals{}, "", nil, nil, nil)
 	for field, w := range map[string]Webhook{
 		"":                      {URL: "https://h/a", Headers: map[string]string{"X-Env": "prod"}},
 		"url":                   {URL: "https://hooks.slack.com/services/T0/B0/x"},
@@ -86,7 +87,7 @@ func TestSecretsAreNotedAndNotShown(t *testing.T) {
 		"headers.Authorization": {URL: "https://h", Headers: map[string]string{"Authorization": "x"}},
 		"headers.X":             {URL: "https://h", Headers: map[string]string{"X": "Bearer canary"}},
 	} {
-		_, err := plain.storable(w, webhookView{})
+		_, err := plain.storable(t.Context(), w, webhookView{})
 		if field == "" {
 			if err != nil {
 				t.Errorf("%+v: %v", w, err)
@@ -97,16 +98,16 @@ func TestSecretsAreNotedAndNotShown(t *testing.T) {
 			t.Errorf("%s: got %v", field, err)
 		}
 	}
-	sealing := newDeliverer(WebhookConfig{SealKeys: "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}, "", nil, nil, nil)
+	sealing := newDeliverer(WebhookConfig{}, seals{box: testBox(t, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")}, "", nil, nil, nil)
 	w := Webhook{URL: "https://h/canary-0123456789abcdef", Headers: map[string]string{"X": "canary"}, Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
-	stored, err := sealing.storable(w, webhookView{})
+	stored, err := sealing.storable(t.Context(), w, webhookView{})
 	if err != nil || strings.Contains(string(stored.Config)+string(stored.Sealed), "canary") || strings.Contains(string(stored.Config), "MfKQ") {
 		t.Fatalf("it is stored as %s, %v", stored.Config, err)
 	}
-	if got, err := sealing.open(stored); err != nil || got.url != w.URL || got.headers["X"] != "canary" || len(got.secrets) != 1 {
+	if got, err := sealing.open(t.Context(), stored); err != nil || got.url != w.URL || got.headers["X"] != "canary" || len(got.secrets) != 1 {
 		t.Errorf("opened it is %+v, %v", got, err)
 	}
-	if _, err := plain.open(stored); err == nil {
+	if _, err := plain.open(t.Context(), stored); err == nil {
 		t.Error("it was opened without a key")
 	}
 }
@@ -138,7 +139,7 @@ func TestWhatAnswersMean(t *testing.T) {
 		if row.cluster {
 			w.Tree = 0
 		}
-		d := newDeliverer(WebhookConfig{}, "", nil, nil, newMeter(&Coordinator{engine: &engine{}}))
+		d := newDeliverer(WebhookConfig{}, seals{}, "", nil, nil, newMeter(&Coordinator{engine: &engine{}}))
 		turn := &turn{d: d, w: w, c: &pg.WebhookCursor{}, target: &target{view: webhookView{MaxAttempts: 3}}}
 		out := judge(row.status, nil)
 		out.after = retryAfter(row.after, now)
@@ -147,4 +148,14 @@ func TestWhatAnswersMean(t *testing.T) {
 			t.Errorf("%d %q of the cluster %t: got %t %d after %s", row.status, row.after, row.cluster, done, got, turn.move.Pause)
 		}
 	}
+}
+
+// testBox has one key.
+func testBox(t *testing.T, key string) *sealed.Box {
+	t.Helper()
+	box, err := sealed.New(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return box
 }

@@ -21,7 +21,7 @@ func (c *Coordinator) CreateWebhook(ctx context.Context, spec WebhookSpec) (*Web
 	if err != nil {
 		return nil, err
 	}
-	w, err := c.webhooks.storable(spec.Webhook, view)
+	w, err := c.webhooks.storable(ctx, spec.Webhook, view)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func eventNames() string {
 
 // Attach makes a webhook of an execution that runs; see [Webhooks].
 func (c *Coordinator) Attach(ctx context.Context, taskID string, a Attachment) (*WebhookInfo, error) {
-	w, err := c.webhooks.attachment(a)
+	w, err := c.webhooks.attachment(ctx, a)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +91,8 @@ func (c *Coordinator) Attach(ctx context.Context, taskID string, a Attachment) (
 }
 
 // CheckAttachment says what is wrong with a webhook; see [Webhooks].
-func (c *Coordinator) CheckAttachment(_ context.Context, a Attachment) error {
-	_, err := c.webhooks.attachment(a)
+func (c *Coordinator) CheckAttachment(ctx context.Context, a Attachment) error {
+	_, err := c.webhooks.attachment(ctx, a)
 	return err
 }
 
@@ -207,7 +207,7 @@ func (c *Coordinator) UpdateWebhook(ctx context.Context, id string, change Webho
 	if w.Tree != 0 {
 		return nil, &InvalidArgumentError{Field: "webhook_id", Reason: "is a webhook of an execution, which can't be changed"}
 	}
-	t, err := c.webhooks.open(w)
+	t, err := c.webhooks.open(ctx, w)
 	if err != nil {
 		return nil, &InvalidArgumentError{Field: "webhook_id", Reason: err.Error()}
 	}
@@ -216,7 +216,7 @@ func (c *Coordinator) UpdateWebhook(ctx context.Context, id string, change Webho
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := c.webhooks.storable(spec.Webhook, view)
+	fresh, err := c.webhooks.storable(ctx, spec.Webhook, view)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func (c *Coordinator) UpdateWebhook(ctx context.Context, id string, change Webho
 	if change.Enabled != nil {
 		fresh.Active, fresh.Reason = *change.Enabled, "by a user"
 	}
-	if err := c.webhooks.seal(fresh, spec.Webhook, view); err != nil { // for its id
+	if err := c.webhooks.seal(ctx, fresh, spec.Webhook, view); err != nil { // for its id
 		return nil, err
 	}
 	if err := c.store.UpdateWebhook(ctx, fresh); err != nil {
@@ -370,7 +370,7 @@ func (d *deliverer) sendNow(ctx context.Context, w *pg.Webhook, all []*message, 
 	if len(all) == 0 {
 		return nil, ErrNotFound
 	}
-	t, err := d.open(w)
+	t, err := d.open(ctx, w)
 	if err != nil {
 		return nil, &InvalidArgumentError{Field: "webhook_id", Reason: err.Error()}
 	}

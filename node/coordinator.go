@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -28,7 +30,7 @@ type Coordinator struct {
 // coordinator is ready. One that lacks a feature level that the store has used does not start: *[dag.OutdatedError]. An empty address in cfg, which no environment can bring about, means no listener.
 func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator, opts Options) (*Coordinator, error) {
 	parts := partsOfCoordinator(cfg, opts, p.log)
-	if err := parts.coordinator.Webhooks.Check(); err != nil {
+	if err := errors.Join(parts.coordinator.Webhooks.Check(), parts.coordinator.Seal.Check()); err != nil {
 		return nil, err
 	}
 	tokens, err := parts.askCallers(p.log)
@@ -57,6 +59,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	c := &Coordinator{Store: store, Queue: conn}
 	parts.coordinator.Webhooks.Forms = a2a.Forms(c)
 	c.Coordinator = coordinator.New(parts.coordinator, store, conn)
+	if err := patiently(ctx, p.log, "the keys that values are sealed with", sealed.IsAway, func() error { return c.CheckKeys(ctx) }); err != nil {
+		return nil, err
+	}
 	if opts.Resting {
 		return c, nil
 	}

@@ -5,18 +5,29 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/internal/sealed"
 )
 
-// Options are what only tests ask for. The zero value makes the processes of production.
+// Options are what no setting says. The zero value makes the processes of production.
 type Options struct {
 	// Executors beside the built-in ones: a worker runs them; a coordinator knows them, and which are repeatable, before any
 	// worker announces them.
 	Executors []executors.Executor
 	// Levels are the feature levels of a coordinator; nil: those of this version.
 	Levels dag.Levels
+	// KMS wraps the data keys that a coordinator seals with, in place of the keys of the settings; nil: those do. All coordinators of a cluster
+	// have the same one.
+	KMS KMS
 	// Resting makes a coordinator that answers the calls of its own process, and has no loops and no listeners.
 	Resting bool
 }
+
+// KMS wraps data keys under a master key that is kept outside Postgres. Its Unwrap returns [ErrNoKey] when asking again is no use; any other
+// error means that the service is away.
+type KMS = sealed.KMS
+
+// ErrNoKey is for a [KMS]: there is no such master key, it may not be used, or it did not wrap this.
+var ErrNoKey = sealed.ErrNoKey
 
 // Known are the executors that every worker of this program has: what a task's choice is made from.
 func Known() dag.Known { return Options{}.known() }

@@ -66,6 +66,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, PoolIdle: cfg.PoolIdle, Limits: limits, Known: known, Repeatable: opts.repeatable(), InputKeys: opts.inputKeys(), InputFaults: opts.inputFaults(), Catalogue: opts.executors,
 			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit,
 			Webhooks: webhooksOf(cfg),
+			Seal:     coordinator.SealConfig{Keys: cfg.SealKey.Reveal(), KeyFile: cfg.SealKeyFile, KMS: opts.KMS, Values: bool(cfg.SealValues)},
 			Resting:  opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},
 		grpc:   grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
@@ -83,9 +84,9 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 	}
 }
 
-// webhooksOf are the settings of webhooks; the keys of a file are read later.
+// webhooksOf are the settings of webhooks.
 func webhooksOf(cfg *config.Coordinator) coordinator.WebhookConfig {
-	out := coordinator.WebhookConfig{Allow: cfg.WebhookAllow, CAFile: cfg.WebhookCAFile, SealKeys: cfg.SealKey.Reveal(), SealKeyFile: cfg.SealKeyFile,
+	out := coordinator.WebhookConfig{Allow: cfg.WebhookAllow, CAFile: cfg.WebhookCAFile,
 		Concurrency: cfg.WebhookRequests, PerHost: cfg.WebhookPerHost, ResultBytes: int(cfg.WebhookResultBytes), Pause: cfg.WebhookPause}
 	if cfg.WebhookSecret != "" {
 		out.Secrets = strings.Split(cfg.WebhookSecret.Reveal(), ",")

@@ -275,6 +275,7 @@ var unexplained = map[string]string{
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
 	"CheckEditLevel": fewWorkers, "LockEditLevel": fewNames, "UseEditLevel": fewNames, "UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames, "AdoptLevel": fewNames,
+	"CurrentDataKey": fewNames, "NumberedDataKey": fewNames, "DataKeys": fewNames, "RetireDataKey": fewNames, "AddDataKey": fewNames, "RewrapDataKey": fewNames,
 	"RequireUnstarted": "reads one tree by its key",
 	"DeleteTheseTasks": "deletes what it is told to, by a probe of each table for each task",
 	"EditPayload":      insertsOnly + ", or changes it by its key", "InsertEdges": insertsOnly,

@@ -17,6 +17,7 @@ var groups = []struct{ name, text string }{
 	{"Limits", "A submission that exceeds one of these limits is refused as a whole."},
 	{"Payloads", "Use the same values in coordinators and workers."},
 	{"Webhooks", "Use the same keys and secrets in all coordinators."},
+	{"Sealing", "Use the same keys in all coordinators. [Values at rest](sealing.md) explains them."},
 	{"Pools", ""},
 	{"Attempts", ""},
 	{"Executors", "Secrets and connections are variables, too: `TASKGROVE_SECRET_<NAME>` and `TASKGROVE_CONNECTION_<NAME>`; see [secrets and connections](secrets.md)."},

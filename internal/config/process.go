@@ -19,6 +19,7 @@ type Coordinator struct {
 	Limits     `group:"Limits"`
 	Payloads   `group:"Payloads"`
 	Webhooks   `group:"Webhooks"`
+	Sealing    `group:"Sealing"`
 
 	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL" group:"Postgres" desc:"the database, which holds all state; when unset, dev starts a private one. dev ignores the other two names, which may belong to other projects"`
 
@@ -29,7 +30,7 @@ type Coordinator struct {
 func (c *Coordinator) required() []string { return []string{"POSTGRES_URL", "NATS_URL"} }
 
 func (c *Coordinator) check() []Fault {
-	return append(c.Listen.check(c.Auth.On()), c.Webhooks.check()...)
+	return append(c.Listen.check(c.Auth.On()), c.Sealing.check()...)
 }
 
 // Worker is the configuration of taskgrove worker.
@@ -67,6 +68,7 @@ type Dev struct {
 	Attempts   `group:"Attempts"`
 	Executors  `group:"Executors"`
 	Webhooks   `group:"Webhooks"`
+	Sealing    `group:"Sealing"`
 
 	// No aliases: an exported DATABASE_URL may belong to another project.
 	PostgresURL   PostgresURL `envconfig:"POSTGRES_URL" group:"Postgres" desc:"the database; a private one when unset"`
@@ -82,7 +84,7 @@ type Dev struct {
 func (c *Dev) required() []string { return nil }
 
 func (c *Dev) check() []Fault {
-	faults := append(c.Listen.check(c.Auth.On()), c.Webhooks.check()...)
+	faults := append(c.Listen.check(c.Auth.On()), c.Sealing.check()...)
 	if c.Ephemeral && c.DataDir != "" {
 		faults = append(faults, Fault{Variable: Prefix + "DATA_DIR", Value: c.DataDir, Takes: "nothing together with " + Prefix + "EPHEMERAL (--ephemeral)"})
 	}
@@ -255,8 +257,6 @@ type Scheduling struct {
 type Webhooks struct {
 	WebhookAllow       List          `envconfig:"WEBHOOK_ALLOW" dev:"127.0.0.0/8,::1" desc:"where webhooks may go beyond public addresses: hosts (*.example.com: all below it), addresses and CIDR ranges, each with a port if only that is meant"`
 	WebhookSecret      Secret        `envconfig:"WEBHOOK_SECRET" desc:"what signs deliveries of webhooks without a secret of their own: whsec_ and base64 of 24 to 64 bytes; of several, separated by commas, each signs; empty: they are not signed"`
-	SealKey            Secret        `envconfig:"SEAL_KEY" desc:"keys that secrets are sealed with before they reach Postgres, the same in all coordinators: base64 of 32 bytes; of several, separated by commas, the first seals and all open; empty: webhooks with secrets are refused. dev makes one in its data directory"`
-	SealKeyFile        string        `envconfig:"SEAL_KEY_FILE" desc:"file with the keys; not together with TASKGROVE_SEAL_KEY"`
 	WebhookCAFile      string        `envconfig:"WEBHOOK_CA_FILE" desc:"PEM file of further authorities whose certificates webhooks trust"`
 	WebhookRequests    int           `envconfig:"WEBHOOK_REQUESTS" default:"64" min:"1" max:"10000" desc:"requests of the process to webhooks at the same time"`
 	WebhookPerHost     int           `envconfig:"WEBHOOK_REQUESTS_PER_HOST" default:"8" min:"1" max:"10000" desc:"of these, to one host"`
@@ -264,9 +264,16 @@ type Webhooks struct {
 	WebhookPause       time.Duration `envconfig:"WEBHOOK_PAUSE" default:"1s" min:"1ms" max:"1m" desc:"pause before a delivery of a webhook of an execution is tried again; it doubles each time"`
 }
 
-func (w *Webhooks) check() []Fault {
-	if w.SealKey != "" && w.SealKeyFile != "" {
-		return []Fault{{Variable: Prefix + "SEAL_KEY_FILE", Value: w.SealKeyFile, Takes: "nothing together with " + Prefix + "SEAL_KEY"}}
+// Sealing says where the master key is that coordinators seal with, and what they seal.
+type Sealing struct {
+	SealKey     Secret `envconfig:"SEAL_KEY" desc:"master keys, the same in all coordinators: what is sealed before it reaches Postgres is sealed under keys that they wrap; base64 of 32 bytes; of several, separated by commas, the first seals and all open; empty: webhooks with secrets are refused, and values can't be sealed. dev makes one in its data directory. See [values at rest](sealing.md)"`
+	SealKeyFile string `envconfig:"SEAL_KEY_FILE" desc:"file with the keys; not together with TASKGROVE_SEAL_KEY"`
+	SealValues  Bool   `envconfig:"SEAL_VALUES" default:"false" desc:"whether inputs, results, errors and other values of tasks are sealed in Postgres. Once on, it is on for the cluster, until it is switched off by taskgrove seal off"`
+}
+
+func (s *Sealing) check() []Fault {
+	if s.SealKey != "" && s.SealKeyFile != "" {
+		return []Fault{{Variable: Prefix + "SEAL_KEY_FILE", Value: s.SealKeyFile, Takes: "nothing together with " + Prefix + "SEAL_KEY"}}
 	}
 	return nil
 }

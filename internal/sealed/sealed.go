@@ -1,9 +1,9 @@
-// Package sealed owns how secrets lie in a store that must not be able to read them: sealed with AES-256-GCM, each under a key of the operator's,
-// bound to what it belongs to. It must not know what is sealed, or where it is kept.
+// Package sealed owns how secrets lie in a store that must not be able to read them: sealed with AES-256-GCM and bound to what they belong to,
+// a few under a key of the operator's ([Box]), many under data keys that such a key wraps ([Keyring]). It must not know what is sealed, or where
+// it is kept.
 package sealed
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
@@ -41,11 +41,7 @@ func New(keys string) (*Box, error) {
 		if err != nil || len(raw) != KeyBytes {
 			return nil, fmt.Errorf("key %d is not base64 of %d bytes", i+1, KeyBytes)
 		}
-		block, err := aes.NewCipher(raw)
-		if err != nil {
-			return nil, err
-		}
-		aead, err := cipher.NewGCMWithRandomNonce(block)
+		aead, err := gcm(raw)
 		if err != nil {
 			return nil, err
 		}
@@ -75,6 +71,12 @@ func NewKey() string {
 	_, _ = rand.Read(raw) // never fails
 	return base64.StdEncoding.EncodeToString(raw)
 }
+
+// String shows nothing of the keys.
+func (b *Box) String() string { return "box" }
+
+// GoString is String.
+func (b *Box) GoString() string { return "box" }
 
 // Can reports whether there is a key to seal with.
 func (b *Box) Can() bool { return b != nil }

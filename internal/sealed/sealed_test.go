@@ -9,7 +9,7 @@ import (
 	"github.com/taskgrove/taskgrove/internal/sealed"
 )
 
-func box(t *testing.T, keys ...string) *sealed.Box {
+func box(t testing.TB, keys ...string) *sealed.Box {
 	t.Helper()
 	b, err := sealed.New(strings.Join(keys, ","))
 	if err != nil {

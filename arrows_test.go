@@ -71,7 +71,7 @@ var arrows = []arrow{
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/modelkey", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/..."}, nil, "a client links no server"},
 	{"node/docgen", []string{"node", "dag/treedoc", "internal/instrument"}, nil, "the manual of documents and metrics is made of what reads and makes them"},
-	{"node", []string{"api/...", "coordinator", "dag/...", "executors/...", "internal/conceal", "internal/config", "internal/sealed", "internal/workerfile", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
+	{"node", []string{"api/...", "coordinator", "dag/...", "executors/...", "internal/conceal", "internal/config", "internal/instrument", "internal/sealed", "internal/workerfile", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
 		"a process is assembled in one place, for whoever runs it; flags and servers are the command's"},
 	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},

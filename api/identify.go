@@ -1,13 +1,32 @@
 package api
 
 import (
+	"context"
+	"crypto/tls"
 	"strings"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
-// Identify tells who a token is of. Its error is for the log; callers are told [InvalidToken]. A server that has none asks nobody who it is.
-type Identify func(token string) (coordinator.Caller, error)
+// Credentials are what a request says of who sends it.
+type Credentials struct {
+	Token  string               // a JWT, an API key or a session; empty: none
+	Cookie bool                 // it came in a cookie
+	TLS    *tls.ConnectionState // of the connection; nil: it is plain text
+}
+
+// Given reports whether there is anything to look at: a token, or a certificate that was verified.
+func (c Credentials) Given() bool { return c.Token != "" || c.Certified() }
+
+// Certified reports whether the client showed a certificate, and the listener verified it.
+func (c Credentials) Certified() bool { return c.TLS != nil && len(c.TLS.VerifiedChains) > 0 }
+
+// Identify tells who sends a request. Its error is for the log; callers are told [InvalidToken], or to try again if it is a
+// [coordinator.ErrUnavailable]. A server that has none asks nobody who it is.
+type Identify func(ctx context.Context, c Credentials) (coordinator.Caller, error)
+
+// Unproven is what callers are told while it can't be said who they are.
+const Unproven = "who the token is of can't be checked just now, try again"
 
 // Bearer is the token in the value of a header Authorization: with the scheme Bearer, or bare (spec 5.6).
 func Bearer(value string) string {

@@ -45,11 +45,11 @@ func serveGuarded(t *testing.T) *guardedSite {
 	cfg.Secret, cfg.HTTPAddr, cfg.GRPCAddr = "a secret of thirty-two bytes, ok", "127.0.0.1:0", "127.0.0.1:0"
 	log := slog.New(slog.DiscardHandler)
 	parts := partsOfCoordinator(cfg, Options{}, log)
-	tokens, err := parts.askCallers(log)
+	callers, err := parts.askCallers(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &guardedSite{tokens: tokens, svc: apitest.New()}
+	s := &guardedSite{tokens: callers.Own(), svc: apitest.New()}
 	access := coordinator.NewAccess(s.svc, coordinator.OwnOnly(s.svc))
 	p := NewProcess(log)
 	ctx, cancel := context.WithCancel(context.Background())

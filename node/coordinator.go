@@ -33,7 +33,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	if err := errors.Join(parts.coordinator.Webhooks.Check(), parts.coordinator.Seal.Check()); err != nil {
 		return nil, err
 	}
-	tokens, err := parts.askCallers(p.log)
+	callers, err := parts.askCallers(p.log)
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +71,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	p.Run(ctx, "coordinator", c.Run)
 	p.Probe(c.Ready)
 	policy := coordinator.AllowAll
-	if tokens != nil {
+	if callers != nil {
 		policy = coordinator.OwnOnly(c)
+		p.Run(ctx, "keys of issuers", func(ctx context.Context) error { callers.Run(ctx, p.log); <-ctx.Done(); return nil })
 	}
 	c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, coordinator.NewAccess(c, policy), parts)
 	return c, err

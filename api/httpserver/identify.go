@@ -2,12 +2,14 @@ package httpserver
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/coordinator"
 )
 
 // cookies are those in which browsers keep a token (spec K22), in this order.
@@ -23,14 +25,18 @@ func (s *Server) identified(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		token, fault := s.token(r)
+		given, fault := s.credentials(r)
 		if fault != "" {
 			unauthorized(w, r, fault)
 			return
 		}
-		who, err := s.cfg.Identify(token)
+		who, err := s.cfg.Identify(r.Context(), given)
 		if err != nil {
-			s.cfg.Log.DebugContext(r.Context(), "a token was refused", "path", r.URL.Path, "error", err)
+			s.cfg.Log.DebugContext(r.Context(), "a caller was refused", "path", r.URL.Path, "error", err)
+			if errors.Is(err, coordinator.ErrUnavailable) {
+				unproven(w, r)
+				return
+			}
 			unauthorized(w, r, api.InvalidToken)
 			return
 		}
@@ -38,26 +44,32 @@ func (s *Server) identified(next http.Handler) http.Handler {
 	})
 }
 
-// token is what a request carries: in its header, else in a cookie. fault says why there is none.
-func (s *Server) token(r *http.Request) (token, fault string) {
+// credentials are what a request carries: a token in its header, else in a cookie, and the certificate of its connection. fault says why there is
+// nothing.
+func (s *Server) credentials(r *http.Request) (given api.Credentials, fault string) {
+	given.TLS = r.TLS
 	switch headers := r.Header.Values("Authorization"); {
 	case len(headers) > 1:
-		return "", api.InvalidToken
+		return given, api.InvalidToken
 	case len(headers) == 1 && api.Bearer(headers[0]) != "":
-		return api.Bearer(headers[0]), ""
+		given.Token = api.Bearer(headers[0])
+		return given, ""
 	}
-	if !s.cookieCounts(r) {
-		return "", api.MissingToken
-	}
-	for _, name := range cookies {
-		for _, cookie := range r.CookiesNamed(name) {
-			value := strings.Replace(cookie.Value, "%20", " ", 1) // as scripts write "Bearer x"
-			if token = api.Bearer(value); token != "" {
-				return token, ""
+	if s.cookieCounts(r) {
+		for _, name := range cookies {
+			for _, cookie := range r.CookiesNamed(name) {
+				value := strings.Replace(cookie.Value, "%20", " ", 1) // as scripts write "Bearer x"
+				if given.Token = api.Bearer(value); given.Token != "" {
+					given.Cookie = true
+					return given, ""
+				}
 			}
 		}
 	}
-	return "", api.MissingToken
+	if !given.Given() {
+		return given, api.MissingToken
+	}
+	return given, ""
 }
 
 // cookieCounts: a browser sends cookies also with what a page of a stranger makes it send. Requests of pages of other origins do not get here
@@ -85,6 +97,19 @@ func unauthorized(w http.ResponseWriter, r *http.Request, text string) {
 		Version string       `json:"jsonrpc"`
 		Error   unauthorised `json:"error"`
 	}{"2.0", unauthorised{-32001, "Unauthorized", text}})
+}
+
+// unproven answers while it can't be said who a caller is: the keys of an issuer, or Postgres, are away.
+func unproven(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Retry-After", "5")
+	if connectPath.MatchString(r.URL.Path) {
+		refuseWith(w, http.StatusServiceUnavailable, map[string]string{"code": "unavailable", "message": api.Unproven})
+		return
+	}
+	refuseWith(w, http.StatusServiceUnavailable, struct {
+		Version string       `json:"jsonrpc"`
+		Error   unauthorised `json:"error"`
+	}{"2.0", unauthorised{-32603, "Internal error", api.Unproven}})
 }
 
 // connectPath is as /package.v1.Service/Method.

@@ -1,6 +1,7 @@
 package httpserver_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,8 +16,8 @@ import (
 )
 
 // believe takes the token "of-NAME" for that of NAME.
-func believe(token string) (coordinator.Caller, error) {
-	name, ok := strings.CutPrefix(token, "of-")
+func believe(_ context.Context, given api.Credentials) (coordinator.Caller, error) {
+	name, ok := strings.CutPrefix(given.Token, "of-")
 	if !ok {
 		return coordinator.Caller{}, errors.New("it is not believed")
 	}

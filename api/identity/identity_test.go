@@ -86,7 +86,7 @@ func TestWhoATokenIsOf(t *testing.T) {
 		"it was issued in the future": {claims{"sub": "amy", "iat": time.Now().Add(time.Hour).Unix()}, "", false},
 		"its end is no time":          {claims{"sub": "amy", "exp": "never"}, "", false},
 	} {
-		who, err := v.Caller(signed(t, jwt.SigningMethodHS256, []byte(secret), tt.claims))
+		who, err := v.Caller(t.Context(), signed(t, jwt.SigningMethodHS256, []byte(secret), tt.claims))
 		if who.User != tt.user || who.Name != tt.user || who.Admin != tt.admin || (err == nil) != (tt.user != "") {
 			t.Errorf("%s: got %+v, %v", fact, who, err)
 		}
@@ -113,13 +113,13 @@ func TestWhatIsNotBelieved(t *testing.T) {
 		"four parts":           good + ".x",
 		"with a line break":    good + "\n",
 	} {
-		if who, err := v.Caller(token); err == nil {
+		if who, err := v.Caller(t.Context(), token); err == nil {
 			t.Errorf("%s: it is taken for %+v", fact, who)
 		} else if token != "" && strings.Contains(err.Error(), token) {
 			t.Errorf("%s: the error shows it: %v", fact, err)
 		}
 	}
-	if _, err := v.Caller(good); err != nil {
+	if _, err := v.Caller(t.Context(), good); err != nil {
 		t.Errorf("the one that is right: %v", err)
 	}
 }
@@ -143,10 +143,10 @@ func TestAPublicKeyIsNoSecret(t *testing.T) {
 	t.Parallel()
 	private, public := keyPair(t)
 	v := verifier(t, identity.Config{Algorithm: "ES256", Keys: []string{public}})
-	if who, err := v.Caller(signed(t, jwt.SigningMethodES256, private, claims{"sub": "amy"})); err != nil || who.User != "amy" {
+	if who, err := v.Caller(t.Context(), signed(t, jwt.SigningMethodES256, private, claims{"sub": "amy"})); err != nil || who.User != "amy" {
 		t.Errorf("signed by the private key: got %+v, %v", who, err)
 	}
-	if who, err := v.Caller(signed(t, jwt.SigningMethodHS256, []byte(public), claims{"sub": "amy"})); err == nil {
+	if who, err := v.Caller(t.Context(), signed(t, jwt.SigningMethodHS256, []byte(public), claims{"sub": "amy"})); err == nil {
 		t.Errorf("signed by the public key as a secret: it is taken for %+v", who)
 	}
 	if _, err := identity.New(identity.Config{Keys: []string{public}}); err == nil {
@@ -180,7 +180,7 @@ func TestConfigurations(t *testing.T) {
 		"another audience":                {identity.Config{Audience: "them", Leeway: time.Minute}, false},
 		"an older secret":                 {identity.Config{Keys: []string{"the secret that is the newer one", secret}, Leeway: time.Minute}, true},
 	} {
-		if _, err := verifier(t, tt.cfg).Caller(token); (err == nil) != tt.yes {
+		if _, err := verifier(t, tt.cfg).Caller(t.Context(), token); (err == nil) != tt.yes {
 			t.Errorf("%s: got %v", fact, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestIssuedTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if who, err := v.Caller(token); err != nil || who.User != "amy" || !who.Admin {
+		if who, err := v.Caller(t.Context(), token); err != nil || who.User != "amy" || !who.Admin {
 			t.Errorf("%s: got %+v, %v", algorithm, who, err)
 		}
 		if weak := v.Weak(); weak != (algorithm == "HS384" || algorithm == "HS512") {

@@ -21,7 +21,7 @@ func asking(t *testing.T) {
 		t.Fatal(err)
 	}
 	svc := apitest.New()
-	doubleAt(t, coordinator.NewAccess(svc, coordinator.OwnOnly(svc)), grpcserver.Config{Identify: tokens.Caller})
+	doubleAt(t, coordinator.NewAccess(svc, coordinator.OwnOnly(svc)), grpcserver.Config{Identify: tokens.Identify})
 }
 
 // tokenOf makes a token by the command.

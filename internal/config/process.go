@@ -209,7 +209,7 @@ type HTTP struct {
 	Any     Bool    `envconfig:"HTTP_ANY_ORIGIN" alias:"AIPARTNERUPFLOW_CORS_ALLOW_ALL" default:"false" desc:"let web pages of every origin use the HTTP listener from a browser; a cookie says who they are only for the origins above. Where nobody is asked who it is, every page that somebody opens may then run tasks"`
 }
 
-// Auth says how callers prove who they are. Without a secret nobody is asked.
+// Auth says how callers prove who they are. Without a secret and a file of callers nobody is asked.
 type Auth struct {
 	Secret        Secret        `envconfig:"JWT_SECRET" alias:"AIPARTNERUPFLOW_JWT_SECRET_KEY" desc:"secret that the tokens of callers are signed with, or the public key in PEM, by the algorithm; when set, every call needs a token ([authentication](authentication.md)); empty: nobody is asked who it is"`
 	SecretFile    string        `envconfig:"JWT_SECRET_FILE" desc:"file with the same, such as a mounted Secret of Kubernetes; a line break at its end does not count"`
@@ -219,10 +219,11 @@ type Auth struct {
 	Issuer        string        `envconfig:"JWT_ISSUER" desc:"claim iss that tokens must have; empty: any"`
 	Audience      string        `envconfig:"JWT_AUDIENCE" desc:"claim aud that tokens must have; empty: any"`
 	Leeway        time.Duration `envconfig:"JWT_LEEWAY" default:"10s" min:"0s" max:"5m" desc:"by how much the clocks of who issues tokens and of coordinators may differ"`
+	CallersFile   string        `envconfig:"CALLERS_FILE" desc:"YAML file of issuers whose tokens are believed, by their published keys too, of how people sign in, and of machines with certificates ([the file](authentication.md#the-file-of-callers)); when set, every call needs a token or a certificate"`
 }
 
 // On reports whether callers are asked who they are.
-func (a *Auth) On() bool { return a.Secret != "" || a.SecretFile != "" }
+func (a *Auth) On() bool { return a.Secret != "" || a.SecretFile != "" || a.CallersFile != "" }
 
 func (a *Auth) check() (faults []Fault) {
 	for _, pair := range []struct {
@@ -233,7 +234,7 @@ func (a *Auth) check() (faults []Fault) {
 			faults = append(faults, Fault{Variable: Prefix + pair.name + "_FILE", Takes: "nothing together with " + Prefix + pair.name})
 		}
 	}
-	if !a.On() && (a.OldSecret != "" || a.OldSecretFile != "") {
+	if a.Secret == "" && a.SecretFile == "" && (a.OldSecret != "" || a.OldSecretFile != "") {
 		faults = append(faults, Fault{Variable: Prefix + "JWT_OLD_SECRET", Takes: "nothing without " + Prefix + "JWT_SECRET: nobody would be asked who it is"})
 	}
 	return faults

@@ -23,7 +23,7 @@ func Parse(name string, text []byte) (*File, error) {
 		return nil, treefile.Refuse([]treefile.Fault{{Place: name, Text: fmt.Sprintf("larger than %d bytes", MaxBytes)}}, 0)
 	}
 	file := &File{}
-	if err := fill(name, text, file); err != nil {
+	if err := Fill(name, text, file); err != nil {
 		return nil, err
 	}
 	return file, nil
@@ -31,11 +31,12 @@ func Parse(name string, text []byte) (*File, error) {
 
 // ParseConnection reads the text of one connection, as [Parse] does a file's.
 func ParseConnection(name string, text []byte) (c Connection, err error) {
-	err = fill(name, text, &c)
+	err = Fill(name, text, &c)
 	return c, err
 }
 
-func fill(name string, text []byte, to any) error {
+// Fill reads the text of an operator's file of any kind into a struct like [File], with the same faults.
+func Fill(name string, text []byte, to any) error {
 	d := newDecoder(name, text)
 	d.into(to)
 	return d.err()

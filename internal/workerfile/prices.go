@@ -16,7 +16,7 @@ type Price struct {
 // ParsePrices reads the text of such a file, as [Parse] does a worker's.
 func ParsePrices(name string, text []byte) (*Prices, error) {
 	prices := &Prices{}
-	if err := fill(name, text, prices); err != nil {
+	if err := Fill(name, text, prices); err != nil {
 		return nil, err
 	}
 	return prices, nil

@@ -8,6 +8,10 @@
 //
 // Every top message carries a format version; a coordinator and a worker one version apart work together: unknown
 // fields are ignored, and a version that is more than one ahead is refused with a reason.
+//
+// Where the cluster seals values, what is secret of a message travels in a field "sealed": an envelope under the key of the attempt, which
+// the answer to its claim brings, as package attemptkey has it. The fields that it stands for are empty then. It is bound to the attempt, to
+// what it is, and to its place. No worker below feature level 7 is given such work.
 
 package workerv1
 
@@ -166,6 +170,7 @@ type Work struct {
 	// What the others hold is data, as a dependency's result may have written it. Coordinators before 0.5 name none. With inputs_size they come
 	// with InputsReply.
 	References    []string `protobuf:"bytes,20,rep,name=references,proto3" json:"references,omitempty"`
+	Sealed        []byte   `protobuf:"bytes,24,opt,name=sealed,proto3" json:"sealed,omitempty"` // WorkValues. It can't start before its claim is granted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -361,6 +366,82 @@ func (x *Work) GetReferences() []string {
 	return nil
 }
 
+func (x *Work) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+// WorkValues is what a Work has sealed, or an InputsReply.
+type WorkValues struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Inputs        []byte                 `protobuf:"bytes,1,opt,name=inputs,proto3" json:"inputs,omitempty"` // of an InputsReply: the part
+	Params        []byte                 `protobuf:"bytes,2,opt,name=params,proto3" json:"params,omitempty"`
+	Schemas       []byte                 `protobuf:"bytes,3,opt,name=schemas,proto3" json:"schemas,omitempty"`
+	References    []string               `protobuf:"bytes,4,rep,name=references,proto3" json:"references,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkValues) Reset() {
+	*x = WorkValues{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkValues) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkValues) ProtoMessage() {}
+
+func (x *WorkValues) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkValues.ProtoReflect.Descriptor instead.
+func (*WorkValues) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *WorkValues) GetInputs() []byte {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+func (x *WorkValues) GetParams() []byte {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *WorkValues) GetSchemas() []byte {
+	if x != nil {
+		return x.Schemas
+	}
+	return nil
+}
+
+func (x *WorkValues) GetReferences() []string {
+	if x != nil {
+		return x.References
+	}
+	return nil
+}
+
 // Attempt names one try at one task.
 type Attempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -372,7 +453,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[1]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -384,7 +465,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[1]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -397,7 +478,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{1}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Attempt) GetTask() int64 {
@@ -420,13 +501,14 @@ type Grant struct {
 	Attempt       *Attempt               `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	Token         []byte                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	Facts         uint64                 `protobuf:"varint,3,opt,name=facts,proto3" json:"facts,omitempty"` // of its Work: a hint; where it is missing or wrong, the task is looked at first
+	Key           []byte                 `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`      // of a BeatReply: as in ClaimReply
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[2]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -438,7 +520,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[2]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -451,7 +533,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{2}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Grant) GetAttempt() *Attempt {
@@ -475,6 +557,13 @@ func (x *Grant) GetFacts() uint64 {
 	return 0
 }
 
+func (x *Grant) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 // ClaimRequest asks to start attempts. The same instance may repeat it and gets the same answers.
 type ClaimRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -487,7 +576,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[3]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -499,7 +588,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[3]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -512,7 +601,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{3}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ClaimRequest) GetVersion() uint32 {
@@ -541,13 +630,14 @@ type ClaimReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Verdicts      []Verdict              `protobuf:"varint,1,rep,packed,name=verdicts,proto3,enum=taskgrove.worker.v1.Verdict" json:"verdicts,omitempty"`
 	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	Keys          [][]byte               `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"` // of the attempts, in the order of the request; empty where the verdict is not yes. None: the cluster does not seal
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ClaimReply) Reset() {
 	*x = ClaimReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[4]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +649,7 @@ func (x *ClaimReply) String() string {
 func (*ClaimReply) ProtoMessage() {}
 
 func (x *ClaimReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[4]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +662,7 @@ func (x *ClaimReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReply.ProtoReflect.Descriptor instead.
 func (*ClaimReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{4}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ClaimReply) GetVerdicts() []Verdict {
@@ -587,6 +677,13 @@ func (x *ClaimReply) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *ClaimReply) GetKeys() [][]byte {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
 }
 
 // Result is how an attempt ended. A coordinator that finds no end that it knows fails the attempt with a text that says
@@ -616,6 +713,7 @@ type Result struct {
 	WaitedUs       int64        `protobuf:"varint,31,opt,name=waited_us,json=waitedUs,proto3" json:"waited_us,omitempty"`                   // from the answer to its claim to its start, if that was noticeable
 	Usage          []*Usage     `protobuf:"bytes,32,rep,name=usage,proto3" json:"usage,omitempty"`                                          // of models, by model; at most 17. Coordinators before 0.6 drop it
 	PartsBefore    bool         `protobuf:"varint,30,opt,name=parts_before,json=partsBefore,proto3" json:"parts_before,omitempty"`          // with completed_in_chunks or value_size: parts of the value may lie before it in RESULTS
+	Sealed         []byte       `protobuf:"bytes,33,opt,name=sealed,proto3" json:"sealed,omitempty"`                                        // ResultValues
 	// The end as version 1 said it, with the value in 4 or its size in 5 whatever the outcome. Read, never written.
 	OutcomeV1     OutcomeV1 `protobuf:"varint,3,opt,name=outcome_v1,json=outcomeV1,proto3,enum=taskgrove.worker.v1.OutcomeV1" json:"outcome_v1,omitempty"`
 	PermanentV1   bool      `protobuf:"varint,8,opt,name=permanent_v1,json=permanentV1,proto3" json:"permanent_v1,omitempty"`
@@ -625,7 +723,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[5]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +735,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[5]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +748,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Result) GetAttempt() *Attempt {
@@ -805,6 +903,13 @@ func (x *Result) GetPartsBefore() bool {
 	return false
 }
 
+func (x *Result) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 func (x *Result) GetOutcomeV1() OutcomeV1 {
 	if x != nil {
 		return x.OutcomeV1
@@ -859,6 +964,67 @@ func (*Result_Returned) isResult_End() {}
 
 func (*Result_TimedOut) isResult_End() {}
 
+// ResultValues is what a Result has sealed.
+type ResultValues struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"` // JSON; empty is null
+	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
+	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResultValues) Reset() {
+	*x = ResultValues{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResultValues) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResultValues) ProtoMessage() {}
+
+func (x *ResultValues) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResultValues.ProtoReflect.Descriptor instead.
+func (*ResultValues) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ResultValues) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *ResultValues) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *ResultValues) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 // Failed is an attempt whose work did not succeed. It counts against the task's policy.
 type Failed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -870,7 +1036,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1048,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1061,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Failed) GetPermanent() bool {
@@ -924,7 +1090,7 @@ type Cancelled struct {
 
 func (x *Cancelled) Reset() {
 	*x = Cancelled{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1102,7 @@ func (x *Cancelled) String() string {
 func (*Cancelled) ProtoMessage() {}
 
 func (x *Cancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1115,7 @@ func (x *Cancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancelled.ProtoReflect.Descriptor instead.
 func (*Cancelled) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Cancelled) GetValue() []byte {
@@ -983,7 +1149,7 @@ type Returned struct {
 
 func (x *Returned) Reset() {
 	*x = Returned{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1161,7 @@ func (x *Returned) String() string {
 func (*Returned) ProtoMessage() {}
 
 func (x *Returned) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1174,7 @@ func (x *Returned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Returned.ProtoReflect.Descriptor instead.
 func (*Returned) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Returned) GetUnstarted() bool {
@@ -1027,7 +1193,7 @@ type TimedOut struct {
 
 func (x *TimedOut) Reset() {
 	*x = TimedOut{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1205,7 @@ func (x *TimedOut) String() string {
 func (*TimedOut) ProtoMessage() {}
 
 func (x *TimedOut) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1218,7 @@ func (x *TimedOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimedOut.ProtoReflect.Descriptor instead.
 func (*TimedOut) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 // Usage is what calls of a model have used.
@@ -1072,7 +1238,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1084,7 +1250,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1097,7 +1263,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Usage) GetModel() string {
@@ -1171,7 +1337,7 @@ type ResultBatch struct {
 
 func (x *ResultBatch) Reset() {
 	*x = ResultBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1349,7 @@ func (x *ResultBatch) String() string {
 func (*ResultBatch) ProtoMessage() {}
 
 func (x *ResultBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1362,7 @@ func (x *ResultBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultBatch.ProtoReflect.Descriptor instead.
 func (*ResultBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ResultBatch) GetVersion() uint32 {
@@ -1238,7 +1404,7 @@ type PoolCapacity struct {
 
 func (x *PoolCapacity) Reset() {
 	*x = PoolCapacity{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1416,7 @@ func (x *PoolCapacity) String() string {
 func (*PoolCapacity) ProtoMessage() {}
 
 func (x *PoolCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1429,7 @@ func (x *PoolCapacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolCapacity.ProtoReflect.Descriptor instead.
 func (*PoolCapacity) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PoolCapacity) GetPool() string {
@@ -1312,7 +1478,7 @@ type Beat struct {
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1324,7 +1490,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1337,7 +1503,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Beat) GetVersion() uint32 {
@@ -1476,7 +1642,7 @@ type Description struct {
 
 func (x *Description) Reset() {
 	*x = Description{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1654,7 @@ func (x *Description) String() string {
 func (*Description) ProtoMessage() {}
 
 func (x *Description) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1667,7 @@ func (x *Description) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description.ProtoReflect.Descriptor instead.
 func (*Description) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Description) GetId() string {
@@ -1622,7 +1788,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1800,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1813,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Fault) GetPool() string {
@@ -1697,7 +1863,7 @@ type BeatReply struct {
 
 func (x *BeatReply) Reset() {
 	*x = BeatReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1709,7 +1875,7 @@ func (x *BeatReply) String() string {
 func (*BeatReply) ProtoMessage() {}
 
 func (x *BeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1722,7 +1888,7 @@ func (x *BeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatReply.ProtoReflect.Descriptor instead.
 func (*BeatReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BeatReply) GetNumber() uint64 {
@@ -1815,7 +1981,7 @@ type News struct {
 
 func (x *News) Reset() {
 	*x = News{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1993,7 @@ func (x *News) String() string {
 func (*News) ProtoMessage() {}
 
 func (x *News) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +2006,7 @@ func (x *News) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use News.ProtoReflect.Descriptor instead.
 func (*News) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *News) GetReceipts() []*Attempt {
@@ -1880,13 +2046,14 @@ type Handover struct {
 	Pool          string                 `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
 	Work          *Work                  `protobuf:"bytes,4,opt,name=work,proto3" json:"work,omitempty"`
 	Header        map[string]string      `protobuf:"bytes,5,rep,name=header,proto3" json:"header,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // trace context
+	Key           []byte                 `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`                                                                                 // as in ClaimReply
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1898,7 +2065,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1911,7 +2078,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Handover) GetAfter() *Attempt {
@@ -1949,6 +2116,13 @@ func (x *Handover) GetHeader() map[string]string {
 	return nil
 }
 
+func (x *Handover) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
 // Progress is what running executors report, coalesced by the worker; at most once.
 type ProgressBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1962,7 +2136,7 @@ type ProgressBatch struct {
 
 func (x *ProgressBatch) Reset() {
 	*x = ProgressBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2148,7 @@ func (x *ProgressBatch) String() string {
 func (*ProgressBatch) ProtoMessage() {}
 
 func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2161,7 @@ func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressBatch.ProtoReflect.Descriptor instead.
 func (*ProgressBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ProgressBatch) GetVersion() uint32 {
@@ -2026,13 +2200,14 @@ type Live struct {
 	Number        uint64                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"` // of these messages, from 1 within the attempt: they may arrive in another order
 	Pieces        []*Piece               `protobuf:"bytes,4,rep,name=pieces,proto3" json:"pieces,omitempty"`
 	Fraction      float64                `protobuf:"fixed64,5,opt,name=fraction,proto3" json:"fraction,omitempty"` // as reported last
+	Sealed        []byte                 `protobuf:"bytes,6,opt,name=sealed,proto3" json:"sealed,omitempty"`       // Live, of its pieces
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Live) Reset() {
 	*x = Live{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2219,7 @@ func (x *Live) String() string {
 func (*Live) ProtoMessage() {}
 
 func (x *Live) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2232,7 @@ func (x *Live) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Live.ProtoReflect.Descriptor instead.
 func (*Live) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Live) GetAttempt() *Attempt {
@@ -2095,6 +2270,13 @@ func (x *Live) GetFraction() float64 {
 	return 0
 }
 
+func (x *Live) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 // Piece is a part of what a model says, or what an agent does.
 type Piece struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2108,7 +2290,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2120,7 +2302,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2133,7 +2315,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Piece) GetKind() string {
@@ -2170,13 +2352,14 @@ type Progress struct {
 	Token         []byte                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	Fraction      float64                `protobuf:"fixed64,3,opt,name=fraction,proto3" json:"fraction,omitempty"` // 0..1
 	Message       string                 `protobuf:"bytes,4,opt,name=message,proto3" json:"message,omitempty"`
+	Sealed        []byte                 `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"` // message
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2371,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2384,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Progress) GetAttempt() *Attempt {
@@ -2232,18 +2415,28 @@ func (x *Progress) GetMessage() string {
 	return ""
 }
 
+func (x *Progress) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 // LogBatch travels in the LOGS stream.
 type LogBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Lines         []*LogLine             `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	Attempt       *Attempt               `protobuf:"bytes,3,opt,name=attempt,proto3" json:"attempt,omitempty"` // with sealed: whose lines they are
+	First         uint64                 `protobuf:"varint,4,opt,name=first,proto3" json:"first,omitempty"`    // with sealed: the number of the first of them
+	Sealed        []byte                 `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"`   // LogBatch, of its lines
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LogBatch) Reset() {
 	*x = LogBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2448,7 @@ func (x *LogBatch) String() string {
 func (*LogBatch) ProtoMessage() {}
 
 func (x *LogBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2461,7 @@ func (x *LogBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogBatch.ProtoReflect.Descriptor instead.
 func (*LogBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LogBatch) GetVersion() uint32 {
@@ -2281,6 +2474,27 @@ func (x *LogBatch) GetVersion() uint32 {
 func (x *LogBatch) GetLines() []*LogLine {
 	if x != nil {
 		return x.Lines
+	}
+	return nil
+}
+
+func (x *LogBatch) GetAttempt() *Attempt {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
+func (x *LogBatch) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *LogBatch) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
 	}
 	return nil
 }
@@ -2298,7 +2512,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2310,7 +2524,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2323,7 +2537,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LogLine) GetAttempt() *Attempt {
@@ -2370,13 +2584,14 @@ type ChunkRequest struct {
 	Index         uint32                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"` // from 0
 	Count         uint32                 `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"` // parts in all
 	Data          []byte                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`
+	Sealed        bool                   `protobuf:"varint,6,opt,name=sealed,proto3" json:"sealed,omitempty"` // data is sealed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ChunkRequest) Reset() {
 	*x = ChunkRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2603,7 @@ func (x *ChunkRequest) String() string {
 func (*ChunkRequest) ProtoMessage() {}
 
 func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2616,7 @@ func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
 func (*ChunkRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ChunkRequest) GetVersion() uint32 {
@@ -2439,6 +2654,13 @@ func (x *ChunkRequest) GetData() []byte {
 	return nil
 }
 
+func (x *ChunkRequest) GetSealed() bool {
+	if x != nil {
+		return x.Sealed
+	}
+	return false
+}
+
 type ChunkReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Error         string                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`  // empty: stored
@@ -2451,7 +2673,7 @@ type ChunkReply struct {
 
 func (x *ChunkReply) Reset() {
 	*x = ChunkReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2685,7 @@ func (x *ChunkReply) String() string {
 func (*ChunkReply) ProtoMessage() {}
 
 func (x *ChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2698,7 @@ func (x *ChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReply.ProtoReflect.Descriptor instead.
 func (*ChunkReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ChunkReply) GetError() string {
@@ -2520,7 +2742,7 @@ type ModelKeyRequest struct {
 
 func (x *ModelKeyRequest) Reset() {
 	*x = ModelKeyRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2754,7 @@ func (x *ModelKeyRequest) String() string {
 func (*ModelKeyRequest) ProtoMessage() {}
 
 func (x *ModelKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2767,7 @@ func (x *ModelKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelKeyRequest.ProtoReflect.Descriptor instead.
 func (*ModelKeyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ModelKeyRequest) GetVersion() uint32 {
@@ -2579,7 +2801,7 @@ type ModelKeyReply struct {
 
 func (x *ModelKeyReply) Reset() {
 	*x = ModelKeyReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2591,7 +2813,7 @@ func (x *ModelKeyReply) String() string {
 func (*ModelKeyReply) ProtoMessage() {}
 
 func (x *ModelKeyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2604,7 +2826,7 @@ func (x *ModelKeyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelKeyReply.ProtoReflect.Descriptor instead.
 func (*ModelKeyReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ModelKeyReply) GetSealed() []byte {
@@ -2635,7 +2857,7 @@ type CatalogueRequest struct {
 
 func (x *CatalogueRequest) Reset() {
 	*x = CatalogueRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2647,7 +2869,7 @@ func (x *CatalogueRequest) String() string {
 func (*CatalogueRequest) ProtoMessage() {}
 
 func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2660,7 +2882,7 @@ func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueRequest.ProtoReflect.Descriptor instead.
 func (*CatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CatalogueRequest) GetVersion() uint32 {
@@ -2706,7 +2928,7 @@ type CatalogueReply struct {
 
 func (x *CatalogueReply) Reset() {
 	*x = CatalogueReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2718,7 +2940,7 @@ func (x *CatalogueReply) String() string {
 func (*CatalogueReply) ProtoMessage() {}
 
 func (x *CatalogueReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2731,7 +2953,7 @@ func (x *CatalogueReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueReply.ProtoReflect.Descriptor instead.
 func (*CatalogueReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CatalogueReply) GetDescriptions() [][]byte {
@@ -2782,13 +3004,14 @@ type InputsRequest struct {
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
 	Grant         *Grant                 `protobuf:"bytes,2,opt,name=grant,proto3" json:"grant,omitempty"`
 	Offset        uint64                 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
+	Keyed         bool                   `protobuf:"varint,4,opt,name=keyed,proto3" json:"keyed,omitempty"` // the worker has the attempt's key: the answer may be sealed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InputsRequest) Reset() {
 	*x = InputsRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2800,7 +3023,7 @@ func (x *InputsRequest) String() string {
 func (*InputsRequest) ProtoMessage() {}
 
 func (x *InputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2813,7 +3036,7 @@ func (x *InputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsRequest.ProtoReflect.Descriptor instead.
 func (*InputsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{31}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *InputsRequest) GetVersion() uint32 {
@@ -2837,6 +3060,13 @@ func (x *InputsRequest) GetOffset() uint64 {
 	return 0
 }
 
+func (x *InputsRequest) GetKeyed() bool {
+	if x != nil {
+		return x.Keyed
+	}
+	return false
+}
+
 type InputsReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`  // up to 512 KiB from offset
@@ -2845,13 +3075,14 @@ type InputsReply struct {
 	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`          // with error: don't try again, the attempt fails for good
 	Busy          bool                   `protobuf:"varint,5,opt,name=busy,proto3" json:"busy,omitempty"`            // with error: as in ChunkReply
 	References    []string               `protobuf:"bytes,6,rep,name=references,proto3" json:"references,omitempty"` // of the whole, as in Work; with each part
+	Sealed        []byte                 `protobuf:"bytes,7,opt,name=sealed,proto3" json:"sealed,omitempty"`         // WorkValues: data and references
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InputsReply) Reset() {
 	*x = InputsReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2863,7 +3094,7 @@ func (x *InputsReply) String() string {
 func (*InputsReply) ProtoMessage() {}
 
 func (x *InputsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2876,7 +3107,7 @@ func (x *InputsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsReply.ProtoReflect.Descriptor instead.
 func (*InputsReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *InputsReply) GetData() []byte {
@@ -2921,6 +3152,13 @@ func (x *InputsReply) GetReferences() []string {
 	return nil
 }
 
+func (x *InputsReply) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 type Description_Example struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
@@ -2933,7 +3171,7 @@ type Description_Example struct {
 
 func (x *Description_Example) Reset() {
 	*x = Description_Example{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2945,7 +3183,7 @@ func (x *Description_Example) String() string {
 func (*Description_Example) ProtoMessage() {}
 
 func (x *Description_Example) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2958,7 +3196,7 @@ func (x *Description_Example) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description_Example.ProtoReflect.Descriptor instead.
 func (*Description_Example) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14, 0}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16, 0}
 }
 
 func (x *Description_Example) GetTitle() string {
@@ -2993,7 +3231,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xad\x05\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xc5\x05\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -3024,22 +3262,33 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x04more\x18\x13 \x03(\v2\x19.taskgrove.worker.v1.WorkR\x04more\x12\x1e\n" +
 	"\n" +
 	"references\x18\x14 \x03(\tR\n" +
+	"references\x12\x16\n" +
+	"\x06sealed\x18\x18 \x01(\fR\x06sealed\"v\n" +
+	"\n" +
+	"WorkValues\x12\x16\n" +
+	"\x06inputs\x18\x01 \x01(\fR\x06inputs\x12\x16\n" +
+	"\x06params\x18\x02 \x01(\fR\x06params\x12\x18\n" +
+	"\aschemas\x18\x03 \x01(\fR\aschemas\x12\x1e\n" +
+	"\n" +
+	"references\x18\x04 \x03(\tR\n" +
 	"references\"5\n" +
 	"\aAttempt\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x10R\x04task\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\rR\x06number\"k\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\"}\n" +
 	"\x05Grant\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x14\n" +
-	"\x05facts\x18\x03 \x01(\x04R\x05facts\"x\n" +
+	"\x05facts\x18\x03 \x01(\x04R\x05facts\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\fR\x03key\"x\n" +
 	"\fClaimRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x122\n" +
-	"\x06grants\x18\x03 \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06grants\"\\\n" +
+	"\x06grants\x18\x03 \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06grants\"p\n" +
 	"\n" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xe6\x06\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x12\x12\n" +
+	"\x04keys\x18\x03 \x03(\fR\x04keys\"\xfe\x06\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1e\n" +
@@ -3060,11 +3309,16 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05facts\x18\x0e \x01(\x04R\x05facts\x12\x1b\n" +
 	"\twaited_us\x18\x1f \x01(\x03R\bwaitedUs\x120\n" +
 	"\x05usage\x18  \x03(\v2\x1a.taskgrove.worker.v1.UsageR\x05usage\x12!\n" +
-	"\fparts_before\x18\x1e \x01(\bR\vpartsBefore\x12=\n" +
+	"\fparts_before\x18\x1e \x01(\bR\vpartsBefore\x12\x16\n" +
+	"\x06sealed\x18! \x01(\fR\x06sealed\x12=\n" +
 	"\n" +
 	"outcome_v1\x18\x03 \x01(\x0e2\x1e.taskgrove.worker.v1.OutcomeV1R\toutcomeV1\x12!\n" +
 	"\fpermanent_v1\x18\b \x01(\bR\vpermanentV1B\x05\n" +
-	"\x03endJ\x04\b\x13\x10\x1e\"L\n" +
+	"\x03endJ\x04\b\x13\x10\x1e\"R\n" +
+	"\fResultValues\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\x12\x14\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\x12\x16\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\"L\n" +
 	"\x06Failed\x12\x1c\n" +
 	"\tpermanent\x18\x01 \x01(\bR\tpermanent\x12$\n" +
 	"\x0eretry_after_ms\x18\x02 \x01(\x03R\fretryAfterMs\"^\n" +
@@ -3170,13 +3424,14 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\thandovers\x18\x03 \x03(\v2\x1d.taskgrove.worker.v1.HandoverR\thandovers\x12<\n" +
 	"\n" +
 	"incomplete\x18\x04 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\n" +
-	"incomplete\"\x9b\x02\n" +
+	"incomplete\"\xad\x02\n" +
 	"\bHandover\x122\n" +
 	"\x05after\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\x05after\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x12\n" +
 	"\x04pool\x18\x03 \x01(\tR\x04pool\x12-\n" +
 	"\x04work\x18\x04 \x01(\v2\x19.taskgrove.worker.v1.WorkR\x04work\x12A\n" +
-	"\x06header\x18\x05 \x03(\v2).taskgrove.worker.v1.Handover.HeaderEntryR\x06header\x1a9\n" +
+	"\x06header\x18\x05 \x03(\v2).taskgrove.worker.v1.Handover.HeaderEntryR\x06header\x12\x10\n" +
+	"\x03key\x18\x06 \x01(\fR\x03key\x1a9\n" +
 	"\vHeaderEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaf\x01\n" +
@@ -3184,38 +3439,44 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x129\n" +
 	"\bprogress\x18\x03 \x03(\v2\x1d.taskgrove.worker.v1.ProgressR\bprogress\x12-\n" +
-	"\x04live\x18\x04 \x03(\v2\x19.taskgrove.worker.v1.LiveR\x04live\"\xbc\x01\n" +
+	"\x04live\x18\x04 \x03(\v2\x19.taskgrove.worker.v1.LiveR\x04live\"\xd4\x01\n" +
 	"\x04Live\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x122\n" +
 	"\x06pieces\x18\x04 \x03(\v2\x1a.taskgrove.worker.v1.PieceR\x06pieces\x12\x1a\n" +
-	"\bfraction\x18\x05 \x01(\x01R\bfraction\"Y\n" +
+	"\bfraction\x18\x05 \x01(\x01R\bfraction\x12\x16\n" +
+	"\x06sealed\x18\x06 \x01(\fR\x06sealed\"Y\n" +
 	"\x05Piece\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05agent\x18\x02 \x01(\tR\x05agent\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text\"\x8e\x01\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\xa6\x01\n" +
 	"\bProgress\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1a\n" +
 	"\bfraction\x18\x03 \x01(\x01R\bfraction\x12\x18\n" +
-	"\amessage\x18\x04 \x01(\tR\amessage\"X\n" +
+	"\amessage\x18\x04 \x01(\tR\amessage\x12\x16\n" +
+	"\x06sealed\x18\x05 \x01(\fR\x06sealed\"\xbe\x01\n" +
 	"\bLogBatch\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x122\n" +
-	"\x05lines\x18\x02 \x03(\v2\x1c.taskgrove.worker.v1.LogLineR\x05lines\"\x9e\x01\n" +
+	"\x05lines\x18\x02 \x03(\v2\x1c.taskgrove.worker.v1.LogLineR\x05lines\x126\n" +
+	"\aattempt\x18\x03 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
+	"\x05first\x18\x04 \x01(\x04R\x05first\x12\x16\n" +
+	"\x06sealed\x18\x05 \x01(\fR\x06sealed\"\x9e\x01\n" +
 	"\aLogLine\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x17\n" +
 	"\aunix_us\x18\x02 \x01(\x03R\x06unixUs\x12\x16\n" +
 	"\x06stream\x18\x03 \x01(\tR\x06stream\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\x04R\x06number\"\x9a\x01\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\"\xb2\x01\n" +
 	"\fChunkRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\rR\x05index\x12\x14\n" +
 	"\x05count\x18\x04 \x01(\rR\x05count\x12\x12\n" +
-	"\x04data\x18\x05 \x01(\fR\x04data\"`\n" +
+	"\x04data\x18\x05 \x01(\fR\x04data\x12\x16\n" +
+	"\x06sealed\x18\x06 \x01(\bR\x06sealed\"`\n" +
 	"\n" +
 	"ChunkReply\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x14\n" +
@@ -3241,11 +3502,12 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05known\x18\x03 \x01(\fR\x05known\x12\x1c\n" +
 	"\tunchanged\x18\x04 \x01(\bR\tunchanged\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12\x14\n" +
-	"\x05final\x18\x06 \x01(\bR\x05final\"s\n" +
+	"\x05final\x18\x06 \x01(\bR\x05final\"\x89\x01\n" +
 	"\rInputsRequest\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x16\n" +
-	"\x06offset\x18\x03 \x01(\x04R\x06offset\"\x95\x01\n" +
+	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x14\n" +
+	"\x05keyed\x18\x04 \x01(\bR\x05keyed\"\xad\x01\n" +
 	"\vInputsReply\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
@@ -3254,7 +3516,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x04busy\x18\x05 \x01(\bR\x04busy\x12\x1e\n" +
 	"\n" +
 	"references\x18\x06 \x03(\tR\n" +
-	"references*C\n" +
+	"references\x12\x16\n" +
+	"\x06sealed\x18\a \x01(\fR\x06sealed*C\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERDICT_YES\x10\x01\x12\x0e\n" +
@@ -3281,95 +3544,98 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(Verdict)(0),                // 0: taskgrove.worker.v1.Verdict
 	(OutcomeV1)(0),              // 1: taskgrove.worker.v1.OutcomeV1
 	(*Work)(nil),                // 2: taskgrove.worker.v1.Work
-	(*Attempt)(nil),             // 3: taskgrove.worker.v1.Attempt
-	(*Grant)(nil),               // 4: taskgrove.worker.v1.Grant
-	(*ClaimRequest)(nil),        // 5: taskgrove.worker.v1.ClaimRequest
-	(*ClaimReply)(nil),          // 6: taskgrove.worker.v1.ClaimReply
-	(*Result)(nil),              // 7: taskgrove.worker.v1.Result
-	(*Failed)(nil),              // 8: taskgrove.worker.v1.Failed
-	(*Cancelled)(nil),           // 9: taskgrove.worker.v1.Cancelled
-	(*Returned)(nil),            // 10: taskgrove.worker.v1.Returned
-	(*TimedOut)(nil),            // 11: taskgrove.worker.v1.TimedOut
-	(*Usage)(nil),               // 12: taskgrove.worker.v1.Usage
-	(*ResultBatch)(nil),         // 13: taskgrove.worker.v1.ResultBatch
-	(*PoolCapacity)(nil),        // 14: taskgrove.worker.v1.PoolCapacity
-	(*Beat)(nil),                // 15: taskgrove.worker.v1.Beat
-	(*Description)(nil),         // 16: taskgrove.worker.v1.Description
-	(*Fault)(nil),               // 17: taskgrove.worker.v1.Fault
-	(*BeatReply)(nil),           // 18: taskgrove.worker.v1.BeatReply
-	(*News)(nil),                // 19: taskgrove.worker.v1.News
-	(*Handover)(nil),            // 20: taskgrove.worker.v1.Handover
-	(*ProgressBatch)(nil),       // 21: taskgrove.worker.v1.ProgressBatch
-	(*Live)(nil),                // 22: taskgrove.worker.v1.Live
-	(*Piece)(nil),               // 23: taskgrove.worker.v1.Piece
-	(*Progress)(nil),            // 24: taskgrove.worker.v1.Progress
-	(*LogBatch)(nil),            // 25: taskgrove.worker.v1.LogBatch
-	(*LogLine)(nil),             // 26: taskgrove.worker.v1.LogLine
-	(*ChunkRequest)(nil),        // 27: taskgrove.worker.v1.ChunkRequest
-	(*ChunkReply)(nil),          // 28: taskgrove.worker.v1.ChunkReply
-	(*ModelKeyRequest)(nil),     // 29: taskgrove.worker.v1.ModelKeyRequest
-	(*ModelKeyReply)(nil),       // 30: taskgrove.worker.v1.ModelKeyReply
-	(*CatalogueRequest)(nil),    // 31: taskgrove.worker.v1.CatalogueRequest
-	(*CatalogueReply)(nil),      // 32: taskgrove.worker.v1.CatalogueReply
-	(*InputsRequest)(nil),       // 33: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),         // 34: taskgrove.worker.v1.InputsReply
-	(*Description_Example)(nil), // 35: taskgrove.worker.v1.Description.Example
-	nil,                         // 36: taskgrove.worker.v1.Handover.HeaderEntry
+	(*WorkValues)(nil),          // 3: taskgrove.worker.v1.WorkValues
+	(*Attempt)(nil),             // 4: taskgrove.worker.v1.Attempt
+	(*Grant)(nil),               // 5: taskgrove.worker.v1.Grant
+	(*ClaimRequest)(nil),        // 6: taskgrove.worker.v1.ClaimRequest
+	(*ClaimReply)(nil),          // 7: taskgrove.worker.v1.ClaimReply
+	(*Result)(nil),              // 8: taskgrove.worker.v1.Result
+	(*ResultValues)(nil),        // 9: taskgrove.worker.v1.ResultValues
+	(*Failed)(nil),              // 10: taskgrove.worker.v1.Failed
+	(*Cancelled)(nil),           // 11: taskgrove.worker.v1.Cancelled
+	(*Returned)(nil),            // 12: taskgrove.worker.v1.Returned
+	(*TimedOut)(nil),            // 13: taskgrove.worker.v1.TimedOut
+	(*Usage)(nil),               // 14: taskgrove.worker.v1.Usage
+	(*ResultBatch)(nil),         // 15: taskgrove.worker.v1.ResultBatch
+	(*PoolCapacity)(nil),        // 16: taskgrove.worker.v1.PoolCapacity
+	(*Beat)(nil),                // 17: taskgrove.worker.v1.Beat
+	(*Description)(nil),         // 18: taskgrove.worker.v1.Description
+	(*Fault)(nil),               // 19: taskgrove.worker.v1.Fault
+	(*BeatReply)(nil),           // 20: taskgrove.worker.v1.BeatReply
+	(*News)(nil),                // 21: taskgrove.worker.v1.News
+	(*Handover)(nil),            // 22: taskgrove.worker.v1.Handover
+	(*ProgressBatch)(nil),       // 23: taskgrove.worker.v1.ProgressBatch
+	(*Live)(nil),                // 24: taskgrove.worker.v1.Live
+	(*Piece)(nil),               // 25: taskgrove.worker.v1.Piece
+	(*Progress)(nil),            // 26: taskgrove.worker.v1.Progress
+	(*LogBatch)(nil),            // 27: taskgrove.worker.v1.LogBatch
+	(*LogLine)(nil),             // 28: taskgrove.worker.v1.LogLine
+	(*ChunkRequest)(nil),        // 29: taskgrove.worker.v1.ChunkRequest
+	(*ChunkReply)(nil),          // 30: taskgrove.worker.v1.ChunkReply
+	(*ModelKeyRequest)(nil),     // 31: taskgrove.worker.v1.ModelKeyRequest
+	(*ModelKeyReply)(nil),       // 32: taskgrove.worker.v1.ModelKeyReply
+	(*CatalogueRequest)(nil),    // 33: taskgrove.worker.v1.CatalogueRequest
+	(*CatalogueReply)(nil),      // 34: taskgrove.worker.v1.CatalogueReply
+	(*InputsRequest)(nil),       // 35: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),         // 36: taskgrove.worker.v1.InputsReply
+	(*Description_Example)(nil), // 37: taskgrove.worker.v1.Description.Example
+	nil,                         // 38: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
-	3,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
-	12, // 1: taskgrove.worker.v1.Work.spent:type_name -> taskgrove.worker.v1.Usage
+	4,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
+	14, // 1: taskgrove.worker.v1.Work.spent:type_name -> taskgrove.worker.v1.Usage
 	2,  // 2: taskgrove.worker.v1.Work.more:type_name -> taskgrove.worker.v1.Work
-	3,  // 3: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 4: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
+	4,  // 3: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
+	5,  // 4: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
 	0,  // 5: taskgrove.worker.v1.ClaimReply.verdicts:type_name -> taskgrove.worker.v1.Verdict
-	3,  // 6: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
-	8,  // 7: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
-	9,  // 8: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
-	10, // 9: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
-	11, // 10: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
-	12, // 11: taskgrove.worker.v1.Result.usage:type_name -> taskgrove.worker.v1.Usage
+	4,  // 6: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
+	10, // 7: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
+	11, // 8: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
+	12, // 9: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
+	13, // 10: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
+	14, // 11: taskgrove.worker.v1.Result.usage:type_name -> taskgrove.worker.v1.Usage
 	1,  // 12: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
-	7,  // 13: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
-	27, // 14: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
-	14, // 15: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
-	3,  // 16: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 17: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 18: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
-	17, // 19: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
-	35, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
-	3,  // 21: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 22: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 23: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 24: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
-	3,  // 25: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 26: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	20, // 27: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
-	3,  // 28: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
-	3,  // 29: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 13: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
+	29, // 14: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
+	16, // 15: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
+	4,  // 16: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 17: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 18: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
+	19, // 19: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
+	37, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
+	4,  // 21: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 22: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 23: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
+	5,  // 24: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
+	4,  // 25: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 26: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
+	22, // 27: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	4,  // 28: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 29: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
 	2,  // 30: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	36, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	24, // 32: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	22, // 33: taskgrove.worker.v1.ProgressBatch.live:type_name -> taskgrove.worker.v1.Live
-	3,  // 34: taskgrove.worker.v1.Live.attempt:type_name -> taskgrove.worker.v1.Attempt
-	23, // 35: taskgrove.worker.v1.Live.pieces:type_name -> taskgrove.worker.v1.Piece
-	3,  // 36: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	26, // 37: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	3,  // 38: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 39: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 40: taskgrove.worker.v1.ModelKeyRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 41: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 42: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	38, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	26, // 32: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	24, // 33: taskgrove.worker.v1.ProgressBatch.live:type_name -> taskgrove.worker.v1.Live
+	4,  // 34: taskgrove.worker.v1.Live.attempt:type_name -> taskgrove.worker.v1.Attempt
+	25, // 35: taskgrove.worker.v1.Live.pieces:type_name -> taskgrove.worker.v1.Piece
+	4,  // 36: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	28, // 37: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	4,  // 38: taskgrove.worker.v1.LogBatch.attempt:type_name -> taskgrove.worker.v1.Attempt
+	4,  // 39: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	5,  // 40: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	5,  // 41: taskgrove.worker.v1.ModelKeyRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	5,  // 42: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	5,  // 43: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	44, // [44:44] is the sub-list for method output_type
+	44, // [44:44] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -3377,7 +3643,7 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 	if File_taskgrove_worker_v1_worker_proto != nil {
 		return
 	}
-	file_taskgrove_worker_v1_worker_proto_msgTypes[5].OneofWrappers = []any{
+	file_taskgrove_worker_v1_worker_proto_msgTypes[6].OneofWrappers = []any{
 		(*Result_Completed)(nil),
 		(*Result_CompletedInChunks)(nil),
 		(*Result_Failed)(nil),
@@ -3391,7 +3657,7 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -173,7 +173,8 @@ func (c *Coordinator) missed(ctx context.Context, beats map[string]*beating, key
 			continue
 		}
 		for _, h := range workers.Missed(handed, key, b.listed) {
-			b.reply.Missed = append(b.reply.Missed, &workerv1.Grant{Attempt: attemptOf(h.Key, h.Attempt), Token: c.tokens.Of(h.Key, h.Attempt)})
+			token := c.tokens.Of(h.Key, h.Attempt)
+			b.reply.Missed = append(b.reply.Missed, &workerv1.Grant{Attempt: attemptOf(h.Key, h.Attempt), Token: token, Key: c.keyFor(h.Key, h.Attempt, token)})
 		}
 	}
 	return nil

@@ -76,6 +76,7 @@ func (c *Coordinator) runClaims(ctx context.Context) error {
 // asked is a claim request, decoded, and where its grants lie in the batch.
 type asked struct {
 	request
+	grants   []*workerv1.Grant
 	verdicts []workerv1.Verdict
 	index    []int // of each grant in the batch's claims; -1: decided already
 }
@@ -83,6 +84,10 @@ type asked struct {
 // claim answers a batch of claim requests in as few transactions as its size allows.
 func (c *Coordinator) claim(ctx context.Context, batch []request) {
 	begin := time.Now()
+	if err := c.freshSecrets(ctx); err != nil {
+		c.claimed(0, time.Since(begin), err) // the workers ask again
+		return
+	}
 	var all []asked
 	var claims []dag.Claim
 	for _, r := range batch {
@@ -109,12 +114,26 @@ func (c *Coordinator) claim(ctx context.Context, batch []request) {
 				a.verdicts[i] = verdictOf(verdicts[at])
 			}
 		}
-		reply := &workerv1.ClaimReply{Verdicts: a.verdicts}
+		reply := &workerv1.ClaimReply{Verdicts: a.verdicts, Keys: c.keysOf(&a)}
 		if data, err := proto.Marshal(reply); err == nil {
 			a.reply(data)
 		}
 	}
 	c.claimed(len(claims), time.Since(begin), failed)
+}
+
+// keysOf are the keys of the attempts that are granted; nil: the cluster does not seal.
+func (c *Coordinator) keysOf(a *asked) [][]byte {
+	if !c.seals() {
+		return nil
+	}
+	keys := make([][]byte, len(a.grants))
+	for i, g := range a.grants {
+		if a.verdicts[i] == workerv1.Verdict_VERDICT_YES {
+			keys[i] = c.keyFor(dag.Key(g.GetAttempt().GetTask()), int32(g.GetAttempt().GetNumber()), g.Token)
+		}
+	}
+	return keys
 }
 
 func verdictOf(v dag.Verdict) workerv1.Verdict {
@@ -134,7 +153,7 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 		c.log.Warn("a claim can't be read", "worker_id", r.worker, "error", err)
 		return a, nil
 	}
-	a.verdicts = make([]workerv1.Verdict, len(m.Grants))
+	a.grants, a.verdicts = m.Grants, make([]workerv1.Verdict, len(m.Grants))
 	a.index = make([]int, len(m.Grants))
 	who := c.instances.of(ctx, r.worker, m.Instance)
 	var claims []dag.Claim
@@ -142,7 +161,7 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 	for i, g := range m.Grants {
 		k, n := dag.Key(g.GetAttempt().GetTask()), int32(g.GetAttempt().GetNumber())
 		a.index[i] = -1
-		v, decided := c.tokens.Claim(k, n, g.Token, who.Instance)
+		v, decided := c.judge(ctx, k, n, g.Token, who)
 		if decided {
 			a.verdicts[i] = verdictOf(v)
 			if v == dag.No {
@@ -155,6 +174,21 @@ func (c *Coordinator) decodeClaim(ctx context.Context, r request, base int) (ask
 	}
 	c.forged("claims", r.worker, forged)
 	return a, claims
+}
+
+// judge answers a claim that needs no look at its row; see [workers.Tokens.Claim].
+func (c *Coordinator) judge(ctx context.Context, k dag.Key, attempt int32, token []byte, who instance) (v dag.Verdict, decided bool) {
+	v, decided = c.tokens.Claim(k, attempt, token, who.Instance)
+	if !decided || v != dag.Undecided || who.Key == 0 {
+		return v, decided
+	}
+	switch c.proof(ctx, k, attempt, token) { // its generation was not known
+	case workers.Unknown:
+		return dag.Undecided, true
+	case workers.Forged:
+		return dag.No, true
+	}
+	return c.tokens.Claim(k, attempt, token, who.Instance)
 }
 
 // instances remembers which worker an instance belongs to.

@@ -14,10 +14,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskgrove/taskgrove/internal/attemptkey"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
 	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
 
@@ -40,7 +42,9 @@ type engine struct {
 	queue    *queue.Conn
 	log      *slog.Logger
 
-	tokens     workers.Tokens
+	tokens     *workers.Tokens
+	secrets    secrets     // that tokens are made of
+	sealing    atomic.Bool // values travel sealed
 	live       liveLimits
 	lanes      *lanes
 	instances  *instances
@@ -51,7 +55,6 @@ type engine struct {
 	modelKeys  modelkey.Keeper // by tree
 	userKeys   *modelkey.Users // that users have stored
 	keyring    *sealed.Keyring // nil: there is no master key
-	circle     modelkey.Circle // of coordinators
 	submitting chan struct{}   // one slot for each submission under way
 	copying    chan struct{}   // one for each that takes a connection of its own
 	ensured    sync.Map        // pool names whose consumers were made
@@ -76,7 +79,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c := &Coordinator{namespace: DefaultNamespace, engine: &engine{
 		cfg: cfg, instance: rand.Text(), store: store, queue: conn, log: cfg.Log,
 		tokens:        workers.NewTokens(store.Secret()),
-		circle:        modelkey.NewCircle(store.Secret()),
+		secrets:       firstSecrets(store.Secret()),
 		instances:     newInstances(store),
 		inputs:        newInputsCache(),
 		submitting:    make(chan struct{}, readers*cfg.Submissions),
@@ -102,6 +105,9 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.writes = newWriteCheck(store.CheckWrite)
 	c.webhooks = newDeliverer(cfg.Webhooks, seals{box, c.keyring}, cfg.Version, store, cfg.Log, c.meter)
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
+	c.feeds.key = func(a *workerv1.Attempt, sealed []byte) *attemptkey.Key {
+		return c.openKey(context.Background(), a, sealed)
+	}
 	return c
 }
 
@@ -148,7 +154,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
 		"model keys": c.runModelKeys, "stored model keys": c.runStoredKeys, "ended model keys": c.runEndedModelKeys,
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
-		"retention": c.runRetention, "audit": c.runAudit, "webhooks": c.webhooks.run,
+		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "webhooks": c.webhooks.run,
 	}
 }
 
@@ -170,6 +176,9 @@ func (c *Coordinator) insist(ctx context.Context, step func(context.Context) err
 
 // prepare makes streams and consumers.
 func (c *Coordinator) prepare(ctx context.Context) error {
+	if err := c.keepSecrets(ctx); err != nil && !isLevel(err) {
+		return err
+	}
 	if err := c.queue.EnsureStreams(ctx); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -111,6 +113,10 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
+	if err := c.freshSecrets(ctx); err != nil {
+		c.published(len(work), err)
+		return
+	}
 	messages := make([]queue.WorkMessage, 0, len(work))
 	for part := range c.bundles(work) {
 		m, err := c.bundle(ctx, part)
@@ -188,16 +194,32 @@ func (c *Coordinator) bundle(ctx context.Context, part []*pg.Work) (queue.WorkMe
 	if err != nil {
 		return queue.WorkMessage{}, err
 	}
-	m := c.message(first)
+	m, err := c.message(first)
 	for _, w := range part[1:] {
-		m.More = append(m.More, c.message(w))
+		more, failed := c.message(w)
+		m.More, err = append(m.More, more), cmp.Or(err, failed)
+	}
+	if err != nil {
+		return queue.WorkMessage{}, err
 	}
 	data, err := proto.Marshal(m)
 	return queue.WorkMessage{Pool: pool, Priority: int(first.Priority), Data: data, Header: c.dispatched(ctx, first)}, err
 }
 
-// message is what a worker is told of an attempt.
-func (c *Coordinator) message(w *pg.Work) *workerv1.Work {
+// message is what a worker is told of an attempt, sealed if the cluster seals.
+func (c *Coordinator) message(w *pg.Work) (*workerv1.Work, error) {
+	m := c.plainMessage(w)
+	if !c.seals() {
+		return m, nil
+	}
+	key := c.attemptKey(w.Key, w.Attempt, m.Token)
+	if key == nil {
+		return m, errors.New("its key can't be made")
+	}
+	return m, envelope.SealWork(key, m)
+}
+
+func (c *Coordinator) plainMessage(w *pg.Work) *workerv1.Work {
 	m := &workerv1.Work{
 		Version: workerv1.Version, Attempt: &workerv1.Attempt{Task: int64(w.Key), Number: uint32(w.Attempt)},
 		Token: c.tokens.Of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,

@@ -82,7 +82,7 @@ func TestEndsOnTheWire(t *testing.T) {
 		if err := proto.Unmarshal(data, r); err != nil {
 			t.Fatal(err)
 		}
-		got := resultOf(r, 0, 0, instance{})
+		got := plainResult(r, 0, 0, instance{})
 		if got.Outcome != row.want.Outcome || got.Permanent != row.want.Permanent || got.Chunked != row.want.Chunked ||
 			got.Error != row.want.Error || got.Detail != row.want.Detail || string(got.Value) != string(row.want.Value) {
 			t.Errorf("%s: got %+v, want %+v", row.fact, got, row.want)

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
@@ -28,6 +29,9 @@ func (c *Coordinator) announce(trees []pg.TreeSequence) {
 // announceProgress passes on what an executor reports.
 func (c *Coordinator) announceProgress(k dag.Key, p *workerv1.Progress) {
 	p.Token = nil
+	if key := c.newsKey(k, int32(p.Attempt.Number)); key != nil {
+		envelope.SealProgress(key, p)
+	}
 	if data, err := proto.Marshal(p); err == nil {
 		_ = c.queue.PublishEvent(topic(k.Tree()), data) // at most once
 	}

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -46,7 +47,7 @@ func (f *feed) listen(ctx context.Context, news <-chan []byte) (reports []*worke
 func (f *feed) heard(ctx context.Context, data []byte, ok bool, news <-chan []byte) (reports []*workerv1.Progress, err error) {
 	for ok {
 		p := &workerv1.Progress{}
-		if len(data) > 0 && proto.Unmarshal(data, p) == nil {
+		if len(data) > 0 && proto.Unmarshal(data, p) == nil && envelope.OpenProgress(f.feeds.openKey(p.Attempt, p.Sealed), p) == nil {
 			reports = append(reports, p)
 		}
 		select {

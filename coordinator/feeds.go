@@ -8,15 +8,18 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/attemptkey"
 	"github.com/taskgrove/taskgrove/pg"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
 // feeds are the trees that are watched in this process.
 type feeds struct {
 	store     eventStore
 	subscribe subscribe
-	internal  func(what string, err error) error // see [Coordinator.internal]
-	lookups   singleflight.Group                 // of ids
+	internal  func(what string, err error) error                       // see [Coordinator.internal]
+	lookups   singleflight.Group                                       // of ids
+	key       func(a *workerv1.Attempt, sealed []byte) *attemptkey.Key // see [Coordinator.openKey]; nil: nothing is sealed
 
 	mu    sync.Mutex
 	trees map[dag.TreeKey]*feed
@@ -37,6 +40,14 @@ type subscribe func(ctx context.Context, topic string, buffer int) (<-chan []byt
 
 func newFeeds(store eventStore, sub subscribe, internal func(string, error) error) *feeds {
 	return &feeds{store: store, subscribe: sub, internal: internal, trees: map[dag.TreeKey]*feed{}, ids: map[string]*feed{}}
+}
+
+// openKey is what opens an envelope of an attempt.
+func (fs *feeds) openKey(a *workerv1.Attempt, sealed []byte) *attemptkey.Key {
+	if fs.key == nil || len(sealed) == 0 {
+		return nil
+	}
+	return fs.key(a, sealed)
 }
 
 // maxFeedIDs is how many ids of its tasks a feed is found by; by others, the tree is looked up.

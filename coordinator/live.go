@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
@@ -39,8 +40,9 @@ const (
 func liveTopic(t dag.TreeKey) string { return fmt.Sprintf("live.%d", t) }
 
 // checkedLive is what may be passed on of what a worker sent; nil: nothing.
-func (c *Coordinator) checkedLive(m *workerv1.Live) *workerv1.Live {
-	if !c.tokens.Valid(dag.Key(m.GetAttempt().GetTask()), int32(m.GetAttempt().GetNumber()), m.GetToken()) {
+func (c *Coordinator) checkedLive(ctx context.Context, m *workerv1.Live) *workerv1.Live {
+	k, n := dag.Key(m.GetAttempt().GetTask()), int32(m.GetAttempt().GetNumber())
+	if !c.proves(ctx, k, n, m.GetToken()) || envelope.OpenLive(c.attemptKey(k, n, m.Token), m) != nil {
 		return nil
 	}
 	out := &workerv1.Live{Attempt: m.Attempt, Number: m.Number}
@@ -66,11 +68,17 @@ func (c *Coordinator) checkedLive(m *workerv1.Live) *workerv1.Live {
 // announceLive passes on what an attempt tells. NATS drops it where nobody watches the tree.
 func (c *Coordinator) announceLive(worker string, told []*workerv1.Live) {
 	for _, m := range told {
+		k := dag.Key(m.Attempt.Task)
+		if key := c.newsKey(k, int32(m.Attempt.Number)); key != nil {
+			if envelope.SealLive(key, m) != nil {
+				continue
+			}
+		}
 		data, err := proto.Marshal(m)
 		if err != nil || !c.live.allows(worker, len(data), time.Now()) {
 			continue
 		}
-		_ = c.queue.PublishEvent(liveTopic(dag.Key(m.Attempt.Task).Tree()), data) // at most once
+		_ = c.queue.PublishEvent(liveTopic(k.Tree()), data) // at most once
 	}
 }
 
@@ -115,7 +123,7 @@ const liveWaiting = 256
 func (f *feed) hear(data []byte) {
 	for ok := true; ok; {
 		m := &workerv1.Live{}
-		if len(data) > 0 && proto.Unmarshal(data, m) == nil && m.Attempt != nil {
+		if len(data) > 0 && proto.Unmarshal(data, m) == nil && m.Attempt != nil && envelope.OpenLive(f.feeds.openKey(m.Attempt, m.Sealed), m) == nil {
 			f.speakers.waiting = append(f.speakers.waiting, m)
 		}
 		select {

@@ -234,7 +234,7 @@ func TestAWorkerMayTellSoMuchAndNoMore(t *testing.T) {
 		"a wrong token":       {&workerv1.Live{Attempt: own.Attempt, Token: []byte("wrong"), Pieces: many}, 0},
 		"no attempt":          {&workerv1.Live{Pieces: many}, 0},
 	} {
-		got := c.checkedLive(tt.told)
+		got := c.checkedLive(t.Context(), tt.told)
 		if len(got.GetPieces()) != tt.want || len(got.GetToken()) > 0 || got.GetFraction() != 0 || tt.want > 0 && got.GetNumber() != 9 {
 			t.Errorf("%s: got %d pieces, want %d: %v", fact, len(got.GetPieces()), tt.want, got)
 		}

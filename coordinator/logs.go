@@ -27,7 +27,7 @@ func (c *Coordinator) Logs(ctx context.Context, f LogFilter) iter.Seq2[*LogLine,
 		if f.Follow {
 			go c.cancelWhenEnded(ctx, source.ended, cancel)
 		}
-		r := &logReader{filter: f, labels: source.labels, kept: tail{most: f.Tail}, yield: func(l *LogLine) bool { return yield(l, nil) }}
+		r := &logReader{filter: f, open: c.openLogs(ctx), labels: source.labels, kept: tail{most: f.Tail}, yield: func(l *LogLine) bool { return yield(l, nil) }}
 		q := queue.LogQuery{Tasks: source.keys, Follow: f.Follow}
 		if !f.Since.IsZero() {
 			q.Since = f.Since.Add(-clockSkew)
@@ -132,6 +132,7 @@ func (c *Coordinator) cancelWhenEnded(ctx context.Context, ended func(context.Co
 // logReader makes lines of batches.
 type logReader struct {
 	filter LogFilter
+	open   func(*workerv1.LogBatch) error
 	labels map[dag.Key]pg.Label
 	kept   tail // until all stored lines are read
 	read   bool // they are
@@ -144,6 +145,9 @@ func (r *logReader) batch(data []byte, left uint64) error {
 	b := &workerv1.LogBatch{}
 	if err := proto.Unmarshal(data, b); err != nil {
 		b = &workerv1.LogBatch{} // not ours
+	}
+	if err := r.open(b); err != nil {
+		b = unreadable(b)
 	}
 	for _, l := range b.Lines {
 		label := r.labels[dag.Key(l.GetAttempt().GetTask())]

@@ -65,7 +65,7 @@ func (c *Coordinator) runModelKeys(ctx context.Context) error {
 // the tree has stored; nil: there are none, or the worker may not have them.
 func (c *Coordinator) sealedKeys(ctx context.Context, worker string, m *workerv1.ModelKeyRequest) []byte {
 	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
-	if !c.tokens.Valid(k, n, m.GetGrant().GetToken()) {
+	if !c.proves(ctx, k, n, m.GetGrant().GetToken()) {
 		return nil
 	}
 	run, err := c.store.KeyedRun(ctx, k, n, worker)

@@ -8,7 +8,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -40,7 +42,7 @@ func (c *Coordinator) chunks(ctx context.Context, batch []request) []*workerv1.C
 	var parts []pg.Chunk
 	var at []int // in batch
 	for i, r := range batch {
-		part, refusal := c.decodeChunk(r)
+		part, refusal := c.decodeChunk(ctx, r)
 		if refusal != nil {
 			replies[i] = refusal
 			continue
@@ -72,32 +74,39 @@ func (c *Coordinator) chunks(ctx context.Context, batch []request) []*workerv1.C
 }
 
 // decodeChunk reads a request for a part, or says why it is refused.
-func (c *Coordinator) decodeChunk(r request) (pg.Chunk, *workerv1.ChunkReply) {
+func (c *Coordinator) decodeChunk(ctx context.Context, r request) (pg.Chunk, *workerv1.ChunkReply) {
 	m := &workerv1.ChunkRequest{}
 	if err := proto.Unmarshal(r.data, m); err != nil {
 		return pg.Chunk{}, &workerv1.ChunkReply{Error: "the request can't be read", Final: true}
 	}
-	part, refusal := c.part(m)
+	part, refusal, final := c.part(ctx, m)
 	if refusal != "" {
-		return pg.Chunk{}, &workerv1.ChunkReply{Error: refusal, Final: true}
+		return pg.Chunk{}, &workerv1.ChunkReply{Error: refusal, Final: final, Busy: !final}
 	}
 	return part, nil
 }
 
-// part checks a part, and says why it is refused for good.
-func (c *Coordinator) part(m *workerv1.ChunkRequest) (part pg.Chunk, refusal string) {
+// part checks a part and opens it, and says why it is refused; final: for good.
+func (c *Coordinator) part(ctx context.Context, m *workerv1.ChunkRequest) (part pg.Chunk, refusal string, final bool) {
 	k, n := dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
-	if !c.tokens.Valid(k, n, m.GetGrant().GetToken()) {
-		return pg.Chunk{}, "wrong token"
+	switch c.proof(ctx, k, n, m.GetGrant().GetToken()) {
+	case workers.Proved:
+	case workers.Unknown:
+		return pg.Chunk{}, "the token can't be checked now", false
+	default:
+		return pg.Chunk{}, "wrong token", true
+	}
+	if err := envelope.OpenPart(c.attemptKey(k, n, m.Grant.Token), m); err != nil {
+		return pg.Chunk{}, err.Error(), true
 	}
 	// Parts of one size, as workers send them, make up a result of at most that many bytes.
 	if size := uint64(len(m.Data)); m.Index >= m.Count || uint64(m.Count-1)*size > uint64(c.cfg.MaxResult) {
-		return pg.Chunk{}, fmt.Sprintf("part %d of %d with %d bytes: a result has at most %d bytes in all", m.Index, m.Count, size, c.cfg.MaxResult)
+		return pg.Chunk{}, fmt.Sprintf("part %d of %d with %d bytes: a result has at most %d bytes in all", m.Index, m.Count, size, c.cfg.MaxResult), true
 	}
 	if len(m.Data) == 0 && m.Count > 1 || m.Count > maxParts {
-		return pg.Chunk{}, fmt.Sprintf("%d parts of %d bytes: send at most %d, none of them empty", m.Count, len(m.Data), maxParts)
+		return pg.Chunk{}, fmt.Sprintf("%d parts of %d bytes: send at most %d, none of them empty", m.Count, len(m.Data), maxParts), true
 	}
-	return pg.Chunk{Task: k, Attempt: n, Index: int32(m.Index), Count: int32(m.Count), Data: m.Data}, ""
+	return pg.Chunk{Task: k, Attempt: n, Index: int32(m.Index), Count: int32(m.Count), Data: m.Data}, "", false
 }
 
 // storeParts stores the parts of a batch from RESULTS, and waits for a Postgres that is away. What Postgres rejects is left out:

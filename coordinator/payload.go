@@ -11,7 +11,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -52,16 +54,19 @@ func (c *Coordinator) runInputs(ctx context.Context) error {
 }
 
 // decodeInputs reads a request for a part of inputs. refusal: why it is none.
-func (c *Coordinator) decodeInputs(data []byte) (k dag.Key, attempt int32, offset uint64, refusal *workerv1.InputsReply) {
-	m := &workerv1.InputsRequest{}
+func (c *Coordinator) decodeInputs(ctx context.Context, data []byte) (m *workerv1.InputsRequest, k dag.Key, attempt int32, refusal *workerv1.InputsReply) {
+	m = &workerv1.InputsRequest{}
 	if err := proto.Unmarshal(data, m); err != nil {
-		return 0, 0, 0, &workerv1.InputsReply{Error: "the request can't be read", Final: true}
+		return nil, 0, 0, &workerv1.InputsReply{Error: "the request can't be read", Final: true}
 	}
 	k, attempt = dag.Key(m.GetGrant().GetAttempt().GetTask()), int32(m.GetGrant().GetAttempt().GetNumber())
-	if !c.tokens.Valid(k, attempt, m.GetGrant().GetToken()) {
-		return 0, 0, 0, &workerv1.InputsReply{Error: "wrong token", Final: true}
+	switch c.proof(ctx, k, attempt, m.GetGrant().GetToken()) {
+	case workers.Proved:
+		return m, k, attempt, nil
+	case workers.Unknown:
+		return nil, 0, 0, &workerv1.InputsReply{Error: "the token can't be checked now", Busy: true}
 	}
-	return k, attempt, m.Offset, nil
+	return nil, 0, 0, &workerv1.InputsReply{Error: "wrong token", Final: true}
 }
 
 // partOf is the part of inputs from an offset on, of so many bytes at most.
@@ -72,7 +77,7 @@ func partOf(inputs []byte, offset uint64, most int) *workerv1.InputsReply {
 }
 
 func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.InputsReply {
-	k, n, offset, refusal := c.decodeInputs(r.data)
+	m, k, n, refusal := c.decodeInputs(ctx, r.data)
 	if refusal != nil {
 		return refusal
 	}
@@ -95,7 +100,14 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 		c.log.Warn("inputs could not be sent", "task_key", int64(k), "error", err)
 		return &workerv1.InputsReply{Error: "inputs can't be read, try again", Busy: pg.Unreachable(err)}
 	}
-	return inputs.part(offset, c.partBytes())
+	reply := inputs.part(m.Offset, c.partBytes())
+	if !m.Keyed || !c.seals() {
+		return reply
+	}
+	if key := c.attemptKey(k, n, m.Grant.Token); key == nil || envelope.SealInputs(key, m.Grant.Attempt, m.Offset, reply) != nil {
+		return &workerv1.InputsReply{Error: "inputs can't be sealed, try again"}
+	}
+	return reply
 }
 
 // wholeInputs are the merged inputs of an attempt.
@@ -177,7 +189,7 @@ func (c *Coordinator) runProgress(ctx context.Context) error {
 	return c.serve(ctx, queue.Progress, 256, func(ctx context.Context, batch []request) {
 		latest := map[dag.Key]*workerv1.Progress{}
 		for _, r := range batch {
-			c.announceLive(r.worker, c.decodeProgress(r.data, latest))
+			c.announceLive(r.worker, c.decodeProgress(ctx, r.data, latest))
 		}
 		var all []pg.Progress
 		for k, p := range latest {
@@ -195,19 +207,19 @@ func (c *Coordinator) runProgress(ctx context.Context) error {
 
 // decodeProgress adds what a message reports, if it may, in place of what was reported of the same tasks before, and gives what it tells
 // live.
-func (c *Coordinator) decodeProgress(data []byte, latest map[dag.Key]*workerv1.Progress) (told []*workerv1.Live) {
+func (c *Coordinator) decodeProgress(ctx context.Context, data []byte, latest map[dag.Key]*workerv1.Progress) (told []*workerv1.Live) {
 	m := &workerv1.ProgressBatch{}
 	if err := proto.Unmarshal(data, m); err != nil {
 		return nil
 	}
 	for _, p := range m.Progress {
 		k, n := dag.Key(p.GetAttempt().GetTask()), int32(p.GetAttempt().GetNumber())
-		if c.tokens.Valid(k, n, p.Token) && p.Fraction >= 0 && p.Fraction <= 1 {
+		if c.proves(ctx, k, n, p.Token) && p.Fraction >= 0 && p.Fraction <= 1 && envelope.OpenProgress(c.attemptKey(k, n, p.Token), p) == nil {
 			latest[k] = p
 		}
 	}
 	for _, l := range m.Live {
-		if l = c.checkedLive(l); l != nil {
+		if l = c.checkedLive(ctx, l); l != nil {
 			told = append(told, l)
 		}
 	}

@@ -21,7 +21,7 @@ func FuzzChunks(f *testing.F) {
 		c := deaf()
 		m := &workerv1.ChunkRequest{}
 		readable := proto.Unmarshal(data, m) == nil
-		part, refusal := c.decodeChunk(request{worker: "w", data: data})
+		part, refusal := c.decodeChunk(t.Context(), request{worker: "w", data: data})
 		if refusal != nil {
 			if !refusal.Final || refusal.Error == "" {
 				t.Fatalf("got refusal %v, want one for good", refusal)

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
@@ -31,8 +34,10 @@ type delivery struct {
 	message  *queue.ResultMessage
 	instance string // of the worker that sent it
 	results  []dag.Result
-	parts    []pg.Chunk // of large results
-	bytes    int        // of all values and parts
+	parts    []pg.Chunk          // of large results
+	bytes    int                 // of all values and parts
+	refused  []*workerv1.Attempt // results of which count no more: they are to be forgotten
+	again    bool                // whether some counts could not be told
 
 	partsBefore map[pg.PartsOf]bool // results whose parts may lie before them in RESULTS
 	incomplete  []pg.PartsOf        // those of them whose parts are not all stored: they are not in results any more
@@ -148,6 +153,9 @@ func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
 			d.message.Nak(time.Second)
 			continue
 		}
+		if d.again { // what is recorded of it changes nothing when it comes again
+			d.message.Nak(time.Second)
+		}
 		c.receipt(grace, d, b.handed)
 		c.answer(grace, d)
 	}
@@ -237,12 +245,22 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 	who := c.instances.of(ctx, m.Worker, b.Instance)
 	d.instance = b.Instance
 	d.results = make([]dag.Result, 0, len(b.Results))
+	forged := 0
 	for _, r := range b.Results {
 		k, n := dag.Key(r.GetAttempt().GetTask()), int32(r.GetAttempt().GetNumber())
-		if !c.tokens.Valid(k, n, r.Token) {
+		switch c.proof(ctx, k, n, r.Token) {
+		case workers.Proved:
+		case workers.Unknown:
+			d.again = true
+			continue
+		case workers.Retired:
+			d.refused = append(d.refused, r.Attempt)
+			continue
+		default:
+			forged++
 			continue
 		}
-		res := resultOf(r, k, n, who)
+		res := c.resultOf(r, k, n, who)
 		d.results = append(d.results, res)
 		if res.Chunked && r.PartsBefore {
 			if d.partsBefore == nil {
@@ -251,17 +269,30 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 			d.partsBefore[pg.PartsOf{Task: k, Attempt: n}] = true
 		}
 	}
-	c.forged("results", m.Worker, len(b.Results)-len(d.results))
+	c.forged("results", m.Worker, forged)
 	for _, p := range b.Parts {
-		if part, refusal := c.part(p); refusal == "" {
+		part, refusal, final := c.part(ctx, p)
+		switch {
+		case refusal == "":
 			d.parts = append(d.parts, part)
+		case !final:
+			d.again = true
 		}
 	}
 	c.forged("parts of results", m.Worker, len(b.Parts)-len(d.parts))
 	return d
 }
 
-func resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
+// resultOf is the result as it is recorded. One that can't be opened fails the attempt, as its task's policy has it.
+func (c *Coordinator) resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
+	if err := envelope.OpenResult(c.attemptKey(k, attempt, r.Token), r); err != nil {
+		c.log.Warn("a result can't be opened", "task_key", int64(k), "attempt", attempt, "error", err)
+		r.End, r.Error, r.Detail = &workerv1.Result_Failed{Failed: &workerv1.Failed{}}, "the attempt's result can't be opened", err.Error()
+	}
+	return plainResult(r, k, attempt, who)
+}
+
+func plainResult(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
 	res := dag.Result{Task: k, Attempt: attempt, Worker: who.Key, Before: who.Before, Error: clean(r.Error), Detail: clean(r.Detail),
 		Early: r.Early, Offer: r.Offer, UnlocksNothing: r.UnlocksNothing, Facts: dag.Facts(r.Facts)}
 	if r.StartedUnixUs > 0 && r.FinishedUnixUs > r.StartedUnixUs {
@@ -293,7 +324,8 @@ func clean(s string) string {
 // What it was handed over with them goes along, as much as one message carries.
 func (c *Coordinator) receipt(ctx context.Context, d *delivery, handed map[attemptKey]pg.Handover) {
 	const most = 512 << 10
-	news, size := &workerv1.News{}, 0
+	news, size := &workerv1.News{Receipts: d.refused}, 0
+	fresh := c.freshSecrets(ctx)
 	for _, r := range d.results {
 		news.Receipts = append(news.Receipts, attemptOf(r.Task, r.Attempt))
 		h, ok := handed[attemptKey{r.Task, r.Attempt}]
@@ -302,7 +334,7 @@ func (c *Coordinator) receipt(ctx context.Context, d *delivery, handed map[attem
 		}
 		failpoint.Hit("coordinator.before-handover")
 		m, err := c.handover(ctx, h, d.instance)
-		if err != nil {
+		if err = cmp.Or(fresh, err); err != nil {
 			c.notDispatched(h.Work, err)
 			continue
 		}
@@ -327,5 +359,10 @@ func (c *Coordinator) handover(ctx context.Context, h pg.Handover, instance stri
 	for name, values := range c.dispatched(ctx, h.Work) {
 		header[name] = values[0]
 	}
-	return &workerv1.Handover{After: attemptOf(h.After, h.AfterAttempt), Instance: instance, Pool: pool, Work: c.message(h.Work), Header: header}, nil
+	work, err := c.message(h.Work)
+	if err != nil {
+		return nil, err
+	}
+	return &workerv1.Handover{After: attemptOf(h.After, h.AfterAttempt), Instance: instance, Pool: pool, Work: work, Header: header,
+		Key: c.keyFor(h.Work.Key, h.Work.Attempt, work.Token)}, nil
 }

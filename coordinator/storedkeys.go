@@ -73,7 +73,7 @@ func (c *Coordinator) DeleteModelKey(_ context.Context, userID, provider string)
 // tellKeys tells all coordinators.
 func (c *Coordinator) tellKeys(m modelkey.Message) error {
 	m.From = c.instance
-	sealed, err := c.circle.Seal(m)
+	sealed, err := c.circle().Seal(m)
 	if err != nil {
 		return fmt.Errorf("seal keys of users: %w", err)
 	}
@@ -121,7 +121,7 @@ func (c *Coordinator) runStoredKeys(ctx context.Context) error {
 			if !ok {
 				return ctx.Err()
 			}
-			m, err := c.circle.Open(data)
+			m, err := c.openShared(ctx, data)
 			if err != nil {
 				c.log.Warn("a message of stored keys was not believed", "reason", err)
 				continue

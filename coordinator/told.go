@@ -48,7 +48,7 @@ func (c *Coordinator) tellCatalogue(ctx context.Context, data []byte) *workerv1.
 		return &workerv1.CatalogueReply{Error: "the request can't be read", Final: true}
 	}
 	attempt := m.GetGrant().GetAttempt()
-	if !c.tokens.Valid(dag.Key(attempt.GetTask()), int32(attempt.GetNumber()), m.GetGrant().GetToken()) {
+	if !c.proves(ctx, dag.Key(attempt.GetTask()), int32(attempt.GetNumber()), m.GetGrant().GetToken()) {
 		return &workerv1.CatalogueReply{Error: "wrong token", Final: true}
 	}
 	t := &c.catalogue.told

@@ -169,7 +169,7 @@ func FuzzProgress(f *testing.F) {
 		c := deaf()
 		before := of(1<<40, .25)
 		latest := map[dag.Key]*workerv1.Progress{1 << 40: before}
-		for _, m := range c.decodeProgress(data, latest) {
+		for _, m := range c.decodeProgress(t.Context(), data, latest) {
 			if len(m.Token) > 0 || len(m.Pieces) == 0 || len(m.Pieces) > livePieces || proto.Size(m) > liveBytes+livePieces*32+64 {
 				t.Fatalf("it passes on %d pieces in %d bytes, with %d of a token", len(m.Pieces), proto.Size(m), len(m.Token))
 			}
@@ -206,13 +206,14 @@ func FuzzInputs(f *testing.F) {
 		c := deaf()
 		m := &workerv1.InputsRequest{}
 		may := proto.Unmarshal(data, m) == nil && c.holds(m.GetGrant().GetAttempt(), m.GetGrant().GetToken())
-		k, attempt, offset, refusal := c.decodeInputs(data)
+		asked, k, attempt, refusal := c.decodeInputs(t.Context(), data)
 		if (refusal == nil) != may || refusal != nil && (refusal.Error == "" || !refusal.Final) {
 			t.Fatalf("got %v for a request that may be answered: %v", refusal, may)
 		}
 		if !may {
 			return
 		}
+		offset := asked.Offset
 		if k != dag.Key(m.Grant.Attempt.Task) || attempt != int32(m.Grant.Attempt.Number) || offset != m.Offset {
 			t.Fatalf("got %d/%d from %d on", k, attempt, offset)
 		}

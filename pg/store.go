@@ -67,6 +67,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		pool.close()
 		return nil, fmt.Errorf("read cluster row: %w", checkPooler(err, cfg.Pooler))
 	}
+	if _, err := pool.Exec(ctx, sql("FirstTokenSecret")); err != nil {
+		pool.close()
+		return nil, fmt.Errorf("note the cluster's secret: %w", err)
+	}
 	return s, nil
 }
 
@@ -133,5 +137,5 @@ func (s *Store) CheckWrite(ctx context.Context) error {
 	return err
 }
 
-// Secret is the cluster's key for attempt tokens. It must not be logged or sent.
+// Secret is the secret of attempts' tokens in generation 0; see [Store.TokenSecrets]. It must not be logged or sent.
 func (s *Store) Secret() []byte { return s.secret }

@@ -283,6 +283,9 @@ func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 // Reconnected has a value after each reconnection (capacity 1: "it may have happened").
 func (c *Conn) Reconnected() <-chan struct{} { return c.reconnected }
 
+// LogsAge is how long LOGS keeps lines.
+func (c *Conn) LogsAge() time.Duration { return c.cfg.LogsAge }
+
 // MaxPayload is how many bytes one message may carry.
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 

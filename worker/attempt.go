@@ -10,6 +10,8 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/attemptkey"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
@@ -29,6 +31,8 @@ type attempt struct {
 	pool    *pool
 	kind    *kind // nil: no such executor here
 
+	key atomic.Pointer[attemptkey.Key] // seals what it sends; nil: none has come, or the cluster does not seal
+
 	ctx  context.Context // ends by stop only; a timeout is added where it runs
 	stop context.CancelCauseFunc
 
@@ -46,7 +50,7 @@ type attempt struct {
 // size is what a kept result counts for.
 func (a *attempt) size() int {
 	const overhead = 128
-	return overhead + len(a.value) + len(valueOf(a.result)) + len(a.result.Error) + len(a.result.Detail) + len(a.result.Usage)*usageBytes
+	return overhead + len(a.value) + len(valueOf(a.result)) + len(a.result.Sealed) + len(a.result.Error) + len(a.result.Detail) + len(a.result.Usage)*usageBytes
 }
 
 func (a *attempt) grant() *workerv1.Grant {
@@ -89,10 +93,10 @@ func (a *attempt) unstarted(outcome dag.Outcome, why error) *workerv1.Result {
 	return r
 }
 
-// seal makes the result what the ledger says it is, and lets go of what the executor was given: thousands of results may
-// wait for their receipts.
+// seal makes the result what the ledger says it is, sealed if the attempt has a key, and lets go of what the executor was given: thousands of
+// results may wait for their receipts.
 func (a *attempt) seal() {
-	a.work.Inputs, a.work.Params, a.work.Schemas, a.work.Spent = nil, nil, nil, nil
+	a.work.Inputs, a.work.Params, a.work.Schemas, a.work.Spent, a.work.Sealed = nil, nil, nil, nil, nil
 	a.held.forget()
 	if a.result == nil {
 		a.result = a.unstarted(a.Result.Outcome, causes[a.Result.Why])
@@ -101,6 +105,35 @@ func (a *attempt) seal() {
 		setEnd(a.result, a.Result.Outcome)
 	}
 	a.result.Early, a.result.Offer = a.Result.Early, a.Result.Offer
+	if k := a.key.Load(); k != nil {
+		if err := envelope.SealResult(k, a.result); err != nil { // a text that is no UTF-8, which clean has seen to
+			a.result.Error, a.result.Detail = "the result can't be sealed", ""
+		}
+	}
+}
+
+// keyed takes the key that came with a grant, if one did.
+func (a *attempt) keyed(raw []byte) {
+	if len(raw) == 0 {
+		return
+	}
+	k, err := attemptkey.Parse(raw)
+	if err != nil {
+		a.session.w.quiet.warn("key", "the key of an attempt can't be read", "error", err)
+		return
+	}
+	a.key.Store(k)
+}
+
+// errSealed: the inputs can't be opened. Another attempt gets them anew.
+var errSealed = errors.New("the sealed inputs of the attempt can't be opened")
+
+// open opens what the executor is given. It is for the goroutine that runs the attempt.
+func (a *attempt) open() error {
+	if envelope.OpenWork(a.key.Load(), a.work) != nil {
+		return errSealed
+	}
+	return nil
 }
 
 // ended is what the ledger needs to know of the result.

@@ -65,6 +65,9 @@ func (s *session) ask(ctx context.Context, batch []*attempt) ([]*attempt, time.D
 		failpoint.Hit("worker.after-claim")
 		w.metrics.claims(time.Since(sent), len(batch))
 	}
+	for i, raw := range reply.Keys[:min(len(reply.Keys), len(batch))] {
+		batch[i].keyed(raw) // before it may start
+	}
 	out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) {
 		now, whyNot := time.Now(), s.refusal()
 		for i, a := range batch {

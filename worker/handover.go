@@ -44,6 +44,7 @@ func (w *Worker) accept(h *workerv1.Handover) {
 		header.Set(name, value)
 	}
 	a := s.newAttempt(p, h.Work, header, time.Now())
+	a.keyed(h.Key)
 	var got ledger.Acceptance
 	out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) {
 		got = l.Accept(time.Now(), a, keyOf(h.After), s.refusal(), out)
@@ -65,6 +66,7 @@ func (s *session) missed(l *ledger.Ledger[*attempt], g *workerv1.Grant, out *tod
 		return
 	}
 	a := s.newAttempt(s.w.pools[0], &workerv1.Work{Attempt: g.Attempt, Token: g.Token}, nil, time.Now())
+	a.keyed(g.Key)
 	l.Accept(time.Now(), a, ledger.Key{}, ledger.Missed, out)
 	a.stop(nil)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/secrets"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -196,6 +197,12 @@ func (o *output) takeLive() *workerv1.Live {
 	add(&l.tail)
 	o.w.voices.liveBytes.Add(-int64(l.head.bytes + l.tail.bytes))
 	l.head, l.tail, l.dropped = pieceList{}, pieceList{}, 0
+	if k := o.a.key.Load(); k != nil {
+		if err := envelope.SealLive(k, m); err != nil {
+			o.w.quiet.warn("live", "what attempts tell live is lost", "attempts", 1, "error", err)
+			return nil
+		}
+	}
 	return m
 }
 

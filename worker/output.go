@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/executors/secrets"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -127,7 +128,15 @@ func (o *output) flush() {
 	if len(o.lines) == 0 {
 		return
 	}
-	data, err := proto.Marshal(&workerv1.LogBatch{Version: workerv1.Version, Lines: o.lines})
+	batch := &workerv1.LogBatch{Version: workerv1.Version, Lines: o.lines}
+	var err error
+	if k := o.a.key.Load(); k != nil {
+		err = envelope.SealLogs(k, o.a.work.Attempt, batch)
+	}
+	var data []byte
+	if err == nil {
+		data, err = proto.Marshal(batch)
+	}
 	if err == nil {
 		err = o.w.conn.PublishLogs(o.a.Key.Task, data)
 	}
@@ -198,9 +207,11 @@ func (v *voices) flushProgress(ctx context.Context) error {
 			o.mu.Lock()
 			o.moved = false
 			if !o.closed {
-				bySession[o.a.session] = append(bySession[o.a.session], &workerv1.Progress{
-					Attempt: o.a.work.Attempt, Token: o.a.work.Token, Fraction: o.fraction, Message: o.message,
-				})
+				p := &workerv1.Progress{Attempt: o.a.work.Attempt, Token: o.a.work.Token, Fraction: o.fraction, Message: o.message}
+				if k := o.a.key.Load(); k != nil {
+					envelope.SealProgress(k, p)
+				}
+				bySession[o.a.session] = append(bySession[o.a.session], p)
 			}
 			o.mu.Unlock()
 		}

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -75,6 +76,9 @@ func (w *Worker) upload(ctx context.Context, a *attempt, value []byte) (inResult
 			request := &workerv1.ChunkRequest{
 				Version: workerv1.Version, Grant: a.grant(), Index: uint32(i), Count: uint32(count),
 				Data: value[i*part : min((i+1)*part, len(value))],
+			}
+			if k := a.key.Load(); k != nil {
+				envelope.SealPart(k, request)
 			}
 			if err := w.sendPart(gctx, a.session.instance, request, &along); err != nil {
 				return fmt.Errorf("store result of %d bytes, part %d of %d: %w", len(value), i+1, count, err)

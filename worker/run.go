@@ -157,6 +157,9 @@ func (w *Worker) execute(ctx context.Context, a *attempt, done *finished) {
 
 // call returns the encoded value. Both a value and an error stand for [executors.Partial].
 func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
+	if err := a.open(); err != nil {
+		return nil, err
+	}
 	if a.kind == nil {
 		return nil, executors.Permanent(w.unknownExecutor(a.work))
 	}

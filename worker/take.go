@@ -136,7 +136,7 @@ func readWork(data []byte) (*workerv1.Work, error) {
 
 func (s *session) newAttempt(p *pool, work *workerv1.Work, header nats.Header, now time.Time) *attempt {
 	a := &attempt{
-		Entry: ledger.Entry{Key: keyOf(work.Attempt), Token: work.Token, Session: &s.Session, Pool: p.index, Repeatable: work.Repeatable, Taken: now},
+		Entry: ledger.Entry{Key: keyOf(work.Attempt), Token: work.Token, Session: &s.Session, Pool: p.index, Repeatable: work.Repeatable && len(work.Sealed) == 0, Taken: now},
 		work:  work, header: header, session: s, pool: p, kind: s.w.kinds[work.Executor],
 	}
 	a.ctx, a.stop = context.WithCancelCause(context.Background())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/envelope"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -128,7 +129,8 @@ func (w *Worker) inputs(ctx context.Context, a *attempt) (inputs json.RawMessage
 // fetchInputs asks for the parts one after the other; the first reply says how many bytes there are.
 func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (data json.RawMessage, references []string, err error) {
 	for first, size := true, uint64(0); first || uint64(len(data)) < size; first = false {
-		request := &workerv1.InputsRequest{Version: workerv1.Version, Grant: a.grant(), Offset: uint64(len(data))}
+		key := a.key.Load()
+		request := &workerv1.InputsRequest{Version: workerv1.Version, Grant: a.grant(), Offset: uint64(len(data)), Keyed: key != nil}
 		err := w.insist(ctx, func() error {
 			reply := &workerv1.InputsReply{}
 			err := w.enter(ctx)
@@ -138,6 +140,9 @@ func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (data json.RawMess
 			}
 			if err == nil {
 				err = refusal(reply.Error, reply.Final, reply.Busy, false)
+			}
+			if err == nil {
+				err = envelope.OpenInputs(key, a.work.Attempt, request.Offset, reply)
 			}
 			switch {
 			case err != nil:

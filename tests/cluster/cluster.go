@@ -40,6 +40,7 @@ type Cluster struct {
 	T            testing.TB
 	URL          string // of the database
 	NATS         *natsserver.Server
+	StoreDir     string // of its streams
 	Coordinators []*Part[*node.Coordinator]
 	Workers      []*Part[*node.Worker]
 
@@ -75,7 +76,8 @@ func Start(t testing.TB, opts Options) *Cluster {
 	}
 	c := &Cluster{T: t, opts: opts, URL: pgtest.Database(t),
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
-	server, err := natsserver.Start(natsserver.Config{StoreDir: t.TempDir(), Logger: c.log})
+	c.StoreDir = t.TempDir()
+	server, err := natsserver.Start(natsserver.Config{StoreDir: c.StoreDir, Logger: c.log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,6 +39,7 @@ type settings struct {
 	max   time.Duration
 	call  time.Duration          // 0: unbounded
 	token func() (string, error) // nil: none
+	fault error                  // of an option
 	plain bool                   // the token may go to other machines in plain text
 }
 
@@ -99,6 +100,9 @@ func New(target string, options ...Option) (*Client, error) {
 	s := settings{creds: insecure.NewCredentials(), min: 100 * time.Millisecond, max: 5 * time.Second}
 	for _, option := range options {
 		option(&s)
+	}
+	if s.fault != nil {
+		return nil, fmt.Errorf("taskgrove client: %w", s.fault)
 	}
 	dial := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(s.creds),

@@ -48,10 +48,22 @@ var (
 	innards  = regexp.MustCompile(`transport|desc = |connection error|error reading|goaway|GOAWAY|EOF|context (?:canceled|deadline)|name resolver|server preface|(?:^|: )rpc error`)
 )
 
+// encrypting finds why a connection could not be encrypted; preface, that the server never spoke gRPC, as one does not that waits for TLS.
+var (
+	encrypting = regexp.MustCompile(`((?:remote error: )?tls: [^"]+)`)
+	preface    = regexp.MustCompile(`server preface|frame too large`)
+)
+
 // plain is what gRPC says of a connection, without its own parts.
 func plain(text string) string {
 	if m := dialling.FindStringSubmatch(text); m != nil {
 		return strings.NewReplacer("connect: ", "", "lookup ", "").Replace(m[1])
+	}
+	if m := encrypting.FindStringSubmatch(text); m != nil {
+		return m[1]
+	}
+	if preface.MatchString(text) {
+		return "the connection broke before the server had spoken"
 	}
 	if innards.MatchString(text) {
 		return "the connection broke"

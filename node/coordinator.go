@@ -22,7 +22,7 @@ type Coordinator struct {
 	*coordinator.Coordinator
 	Store *pg.Store   // its own; the process closes it
 	Queue *queue.Conn // its own; the process closes it
-	HTTP  string      // http://host:port where it serves; empty: nowhere
+	HTTP  string      // http://host:port, or https://, where it serves; empty: nowhere
 	GRPC  string      // host:port where it serves; empty: nowhere
 }
 
@@ -35,6 +35,15 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	}
 	callers, err := parts.askCallers(p.log)
 	if err != nil {
+		return nil, err
+	}
+	secured, err := p.listeners(parts.tls)
+	if err != nil {
+		return nil, err
+	}
+	parts.http.TLS, parts.grpc.TLS = secured.http, secured.grpc
+	p.warnOfPlain(callers != nil, secured, &parts)
+	if parts.store, err = parts.postgres.login(parts.store); err != nil {
 		return nil, err
 	}
 	var store *pg.Store
@@ -120,5 +129,5 @@ func (p *Process) serveHTTP(ctx context.Context, api http.Handler, cfg httpserve
 		return "", err
 	}
 	p.Run(ctx, "HTTP", server.Run)
-	return "http://" + server.Addr().String(), nil
+	return server.URL(), nil
 }

@@ -26,7 +26,9 @@ import (
 // coordinatorParts are the configurations of a coordinator's parts.
 type coordinatorParts struct {
 	migrate     bool
-	store       pg.Config
+	store       pg.Config // without what postgres says
+	postgres    postgresLogin
+	tls         tlsParts
 	queue       queue.Config
 	coordinator coordinator.Config
 	grpc        grpcserver.Config // Addr is empty: not served
@@ -58,8 +60,14 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		store: pg.Config{
 			URL: cfg.PostgresURL.Reveal(), MaxConns: cfg.MaxConns, StatementTimeout: cfg.StatementTimeout, Pooler: poolers[cfg.Pooler],
 		},
+		postgres: postgresLogin{
+			passwordFile: cfg.PasswordFile, passwordCommand: cfg.PasswordCommand, ca: cfg.PostgresCA, cert: cfg.PostgresCert, key: cfg.PostgresKey,
+		},
+		tls: tlsOf(&cfg.ListenTLS, &cfg.HTTP, &cfg.Listen),
 		queue: queue.Config{
-			URL: cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), AckWait: ackWait(cfg.Lease), Logger: log,
+			Login:  queue.Login{CredsFile: cfg.CredsFile, NKeyFile: cfg.NKeyFile, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey},
+			Domain: string(cfg.NATSDomain),
+			URL:    cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), AckWait: ackWait(cfg.Lease), Logger: log,
 			Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),
 		},
 		coordinator: coordinator.Config{
@@ -108,6 +116,7 @@ type workerParts struct {
 	guards   builtin.Config
 	external builtin.External  // opened and appended
 	http     httpserver.Config // Addr is empty: not served
+	tls      tlsParts
 }
 
 // partsOfWorker adds what only a process has to the mappings of packages worker and builtin, which custom workers use, too.
@@ -119,7 +128,7 @@ func partsOfWorker(cfg *config.Worker, log *slog.Logger) workerParts {
 	guards := builtin.FromSettings(&cfg.Executors)
 	guards.Python.MaxResultBytes = settings.MaxResultBytes
 	return workerParts{
-		url: url, worker: settings, guards: guards, external: own,
+		url: url, worker: settings, guards: guards, external: own, tls: tlsOf(&cfg.ListenTLS, &cfg.HTTP, nil),
 		http: httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
 	}
 }

@@ -208,6 +208,8 @@ func other(t *testing.T, value reflect.Value) reflect.Value {
 		return reflect.ValueOf(config.Pools{Named: []config.Pool{{Name: "elsewhere", Concurrency: 1}}})
 	case config.List:
 		return reflect.ValueOf(append(slices.Clone(v), "other"))
+	case config.Command:
+		return reflect.ValueOf(append(slices.Clone(v), "other"))
 	case config.Hosts:
 		return reflect.ValueOf(append(slices.Clone(v), "other"))
 	case config.Origins:

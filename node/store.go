@@ -11,14 +11,17 @@ import (
 
 // openStore opens the database, brought up to date if so asked, and waits for a server that is not there yet.
 func openStore(ctx context.Context, log *slog.Logger, cfg pg.Config, migrate bool) (store *pg.Store, err error) {
+	if err := cfg.CheckCredentials(ctx); err != nil { // a wrong file stays wrong
+		return nil, err
+	}
 	err = patiently(ctx, log, "Postgres", pg.Unreachable, func() error {
 		if migrate {
-			if err := pg.Migrate(ctx, cfg.URL); err != nil {
-				return fmt.Errorf("migrate the database: %w", pg.ExplainRefusal(ctx, cfg.URL, err))
+			if err := cfg.Migrate(ctx); err != nil {
+				return fmt.Errorf("migrate the database: %w", cfg.ExplainRefusal(ctx, err))
 			}
 		}
 		if store, err = pg.Open(ctx, cfg); err != nil {
-			return pg.ExplainRefusal(ctx, cfg.URL, err)
+			return cfg.ExplainRefusal(ctx, err)
 		}
 		if err = store.CheckRights(ctx); err != nil {
 			store.Close()

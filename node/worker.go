@@ -16,7 +16,7 @@ import (
 // Worker is a worker that a [Process] runs.
 type Worker struct {
 	*worker.Worker
-	HTTP string // http://host:port of its probes; empty: nowhere
+	HTTP string // http://host:port, or https://, of its probes; empty: nowhere
 }
 
 // StartWorker starts a worker and its probes. It waits for a NATS that is not there yet, not until the worker is ready;
@@ -31,8 +31,12 @@ func (p *Process) StartWorker(ctx context.Context, cfg *config.Worker, opts Opti
 		}
 		return errors.New("the worker has not reached NATS")
 	})
-	var err error
 	if parts.http.Addr != "" {
+		secured, err := p.listeners(parts.tls)
+		if err != nil {
+			return nil, err
+		}
+		parts.http.TLS = secured.http
 		if w.HTTP, err = p.serveHTTP(ctx, http.NotFoundHandler(), parts.http); err != nil {
 			return nil, fmt.Errorf("%sWORKER_HTTP_ADDR: %w", config.Prefix, err)
 		}

@@ -18,13 +18,12 @@ const migrationLock = 0x7461736b67 // "taskg"
 // Migrate brings the database at url to the newest schema. Forward only; safe from several processes at once, through a pooler
 // too: each migration is a transaction of its own, and one process migrates while the others wait. A database that has them all
 // is only read.
-func Migrate(ctx context.Context, url string) error {
-	cfg, err := pgx.ParseConfig(url)
-	if err != nil {
-		return fmt.Errorf("postgres url: %w", err)
-	}
-	m := migrator{settings: throughPooler(cfg)} // whether there is one or not
-	if m.conn, err = pgx.ConnectConfig(ctx, cfg); err != nil {
+func Migrate(ctx context.Context, url string) error { return Config{URL: url}.Migrate(ctx) }
+
+// Migrate is [Migrate] of the configuration's database.
+func (cfg Config) Migrate(ctx context.Context) (err error) {
+	var m migrator
+	if m.conn, err = cfg.connect(ctx, func(c *pgx.ConnConfig) { m.settings = throughPooler(c) }); err != nil { // whether there is one or not
 		return fmt.Errorf("migrate: %w", checkPooler(err, PoolerUnknown))
 	}
 	defer m.conn.Close(context.WithoutCancel(ctx))

@@ -46,18 +46,13 @@ func (s *Store) CheckRights(ctx context.Context) error {
 	return nil
 }
 
-// ExplainRefusal adds to Postgres's refusal to let the role of url do something (SQLSTATE 42501) which rights the role lacks, as a
+// ExplainRefusal adds to Postgres's refusal to let the role of the URL do something (SQLSTATE 42501) which rights the role lacks, as a
 // *[MissingRightsError]. Any other error stays as it is, and so does one that can't be explained.
-func ExplainRefusal(ctx context.Context, url string, refusal error) error {
+func (cfg Config) ExplainRefusal(ctx context.Context, refusal error) error {
 	if refused, ok := errors.AsType[*pgconn.PgError](refusal); !ok || refused.Code != "42501" {
 		return refusal
 	}
-	cfg, err := pgx.ParseConfig(url)
-	if err != nil {
-		return refusal
-	}
-	cfg.DefaultQueryExecMode = pgx.QueryExecModeExec // works through poolers, too
-	conn, err := pgx.ConnectConfig(ctx, cfg)
+	conn, err := cfg.connect(ctx, func(c *pgx.ConnConfig) { c.DefaultQueryExecMode = pgx.QueryExecModeExec }) // works through poolers, too
 	if err != nil {
 		return refusal
 	}

@@ -16,7 +16,10 @@ import (
 
 // Config says how to reach Postgres.
 type Config struct {
+	// URL is read again for each connection, with the files that it names (sslcert, sslkey, sslrootcert, passfile).
 	URL string
+	// Password gives the password of each connection that is made, instead of the URL's; nil: the URL's. Calls may come at the same time.
+	Password func(context.Context) (string, error)
 	// MaxConns bounds the connections of this process. Default 16.
 	MaxConns int
 	// StatementTimeout bounds every statement but those of large submissions, re-runs and migrations. Default 30 s.
@@ -98,6 +101,7 @@ func (cfg Config) parse() (*pgxpool.Config, error) {
 	params["idle_in_transaction_session_timeout"] = "60000"
 	params["statement_timeout"] = fmt.Sprint(cfg.StatementTimeout.Milliseconds())
 	params[isolationParam] = "read committed" // of single statements; transactions say theirs
+	pc.BeforeConnect = cfg.refresh
 	pc.AfterConnect = func(_ context.Context, c *pgx.Conn) error {
 		registerArrays(c.TypeMap())
 		return nil

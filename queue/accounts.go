@@ -27,10 +27,13 @@ type Pull struct {
 // WorkerCrossings are those that a worker needs for its pools; the pool "*" means every pool. An empty prefix means the
 // default.
 func WorkerCrossings(prefix, worker string, pools []string) Crossings {
-	n := namesOf(prefix)
+	return namesOf(prefix).workerCrossings(worker, pools)
+}
+
+func (n names) workerCrossings(worker string, pools []string) Crossings {
 	c := Crossings{
 		Streams: []string{n.inbox(worker) + ".>", n.subject(news, worker)},
-		Pulls:   Pull{nextSubject(n.work, "*"), n.subject(take, worker) + ".*"},
+		Pulls:   Pull{n.nextSubject("*"), n.subject(take, worker) + ".*"},
 	}
 	for _, kind := range kinds {
 		c.Services = append(c.Services, n.subject(kind, worker))
@@ -82,6 +85,12 @@ type Source struct {
 // ServerAccounts are the accounts that an external server needs for these users: that of all coordinators first, then one
 // for each worker.
 func ServerAccounts(prefix string, users []ServerUser) []Account {
+	return Place{Prefix: prefix}.ServerAccounts(users)
+}
+
+// ServerAccounts is [ServerAccounts] of this place.
+func (p Place) ServerAccounts(users []ServerUser) []Account {
+	prefix := p.Prefix
 	main := Account{Name: CoordinatorAccount(prefix), JetStream: true, Users: []string{}, Exports: []Export{}, Imports: []Import{}}
 	var workers []Account
 	offered := map[string]int{} // service -> its place in main.Exports, for what several workers share
@@ -91,7 +100,7 @@ func ServerAccounts(prefix string, users []ServerUser) []Account {
 			continue
 		}
 		own := Account{Name: WorkerAccount(prefix, user.Name), Users: []string{user.Name}, Exports: []Export{}, Imports: []Import{}}
-		crossings := WorkerCrossings(prefix, user.Name, user.Pools)
+		crossings := p.names().workerCrossings(user.Name, user.Pools)
 		for _, subject := range crossings.Services {
 			at, ok := offered[subject]
 			if !ok {

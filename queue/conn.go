@@ -17,6 +17,8 @@ import (
 // Config says how to reach NATS, and how to name and bound our streams there.
 type Config struct {
 	URL       string        // nats://user:password@host:port, several separated by commas
+	Login     Login         // besides what the URL says
+	Domain    string        // of JetStream, where the streams are; empty: that of the server
 	Name      string        // of the connection, for operators: "coordinator-1"
 	Prefix    string        // of subjects and streams; default "tg"
 	Replicas  int           // of streams; 1 in dev, 3 in production; default 1
@@ -121,7 +123,7 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	}
 	c := &Conn{
 		cfg:         cfg,
-		names:       namesOf(cfg.Prefix),
+		names:       namesOf(cfg.Prefix).at(cfg.Domain),
 		log:         cfg.Logger.With("component", "queue"),
 		reconnected: make(chan struct{}, 1),
 		closed:      make(chan struct{}),
@@ -129,12 +131,18 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 		refused:     make(map[string]bool),
 		refusing:    make(map[string]time.Time),
 	}
+	if cfg.Domain != "" && !ValidName(cfg.Domain) {
+		return nil, fmt.Errorf("connect to nats: domain %q: want 1 to 64 letters, digits, _ and -", cfg.Domain)
+	}
+	if err := cfg.Login.check(); err != nil {
+		return nil, fmt.Errorf("connect to nats: %w", err)
+	}
 	c.epoch, c.turn = context.WithCancelCause(context.Background())
 	if err := c.dial(ctx); err != nil {
 		c.turn(ErrClosed)
 		return nil, err
 	}
-	js, err := jetstream.New(c.nc)
+	js, err := jetstream.NewWithAPIPrefix(c.nc, c.names.api())
 	if err != nil {
 		c.nc.Close()
 		return nil, fmt.Errorf("connect to nats: %w", err)
@@ -174,6 +182,8 @@ func (c *Conn) dial(ctx context.Context) error {
 			c.log.Error("nats reports an error", "error", err)
 		}),
 	}
+	login, dialled := c.cfg.Login.options()
+	options = append(options, login...)
 	if c.cfg.Within != nil {
 		options = append(options, nats.InProcessServer(c.cfg.Within))
 	}
@@ -185,6 +195,7 @@ func (c *Conn) dial(ctx context.Context) error {
 	for {
 		nc, err := nats.Connect(c.cfg.URL, options...)
 		if err == nil {
+			dialled(nc)
 			c.nc = nc
 			return nil
 		}
@@ -197,7 +208,7 @@ func (c *Conn) dial(ctx context.Context) error {
 		case refused.IsZero():
 			refused = time.Now()
 		case time.Since(refused) > loginPatience:
-			return fmt.Errorf("connect to nats: user %q or its password is refused: %w", userOf(c.cfg.URL), err)
+			return fmt.Errorf("connect to nats: %s is refused: %w", c.cfg.Login.what(c.cfg.URL), err)
 		}
 		select {
 		case <-ctx.Done():

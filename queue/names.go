@@ -45,6 +45,7 @@ const (
 type names struct {
 	prefix              string
 	work, results, logs string // streams
+	domain              string // of JetStream; empty: that of the server
 }
 
 func namesOf(prefix string) names {
@@ -53,6 +54,20 @@ func namesOf(prefix string) names {
 	}
 	upper := strings.ToUpper(prefix)
 	return names{prefix: prefix, work: upper + "_WORK", results: upper + "_RESULTS", logs: upper + "_LOGS"}
+}
+
+// at is the same in a domain of JetStream.
+func (n names) at(domain string) names {
+	n.domain = domain
+	return n
+}
+
+// api is the beginning of the subjects on which JetStream takes requests.
+func (n names) api() string {
+	if n.domain != "" {
+		return "$JS." + n.domain + ".API"
+	}
+	return "$JS.API"
 }
 
 // subject is "<prefix>.<kind>.<rest>".
@@ -87,10 +102,13 @@ const coordinators = "coordinators"
 // consumerName is the durable consumer of a pool and priority.
 func consumerName(pool string, priority int) string { return pool + "_p" + strconv.Itoa(priority) }
 
-// nextSubject is where a consumer takes requests for messages.
-func nextSubject(stream, consumer string) string {
-	return "$JS.API.CONSUMER.MSG.NEXT." + stream + "." + consumer
+// next is where a consumer takes requests for messages.
+func (n names) next(stream, consumer string) string {
+	return n.api() + ".CONSUMER.MSG.NEXT." + stream + "." + consumer
 }
+
+// nextSubject is where a consumer of WORK does.
+func (n names) nextSubject(consumer string) string { return n.next(n.work, consumer) }
 
 // ValidName reports whether name can be a worker's id, a pool or a prefix: 1 to 64 letters, digits, "_" and "-", so
 // that it is one token of a subject and part of a consumer's name.

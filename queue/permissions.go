@@ -13,14 +13,17 @@ type Permissions struct{ Publish, Subscribe []string }
 // WorkerPermissions are exactly those that a worker needs for its pools: take and acknowledge work; send requests, results
 // and logs under its own id; read its own inbox and news. An empty prefix means the default; the pool "*" means every pool.
 func WorkerPermissions(prefix, worker string, pools []string) Permissions {
-	n := namesOf(prefix)
+	return namesOf(prefix).workerPermissions(worker, pools)
+}
+
+func (n names) workerPermissions(worker string, pools []string) Permissions {
 	p := Permissions{Subscribe: []string{n.inbox(worker) + ".>", n.subject(news, worker)}}
 	for _, kind := range kinds {
 		p.Publish = append(p.Publish, n.subject(kind, worker))
 	}
 	p.Publish = append(p.Publish, n.subject(result, worker), n.subject(logs, worker)+".*")
 	for _, consumer := range consumersOf(pools) {
-		p.Publish = append(p.Publish, nextSubject(n.work, consumer))
+		p.Publish = append(p.Publish, n.nextSubject(consumer))
 		p.Publish = append(p.Publish, n.ackSubjects(consumer)...)
 	}
 	return p
@@ -51,9 +54,12 @@ func (n names) ackSubjects(consumer string) []string {
 // CoordinatorPermissions are those that a coordinator needs: everything under the prefix, except reading inboxes and news,
 // answers to requests from workers' accounts, and the management of our three streams. An empty prefix means the default.
 func CoordinatorPermissions(prefix string) Permissions {
-	n := namesOf(prefix)
+	return namesOf(prefix).coordinatorPermissions()
+}
+
+func (n names) coordinatorPermissions() Permissions {
 	p := Permissions{
-		Publish:   []string{n.prefix + ".>", mappedReply + ">", "$JS.API.INFO"},
+		Publish:   []string{n.prefix + ".>", mappedReply + ">", n.api() + ".INFO"},
 		Subscribe: []string{"_INBOX.>", n.subject(event, ">"), n.subject(take, "*.*")},
 	}
 	for _, kind := range kinds {
@@ -61,11 +67,11 @@ func CoordinatorPermissions(prefix string) Permissions {
 	}
 	for _, stream := range []string{n.work, n.results, n.logs} {
 		p.Publish = append(p.Publish,
-			"$JS.API.STREAM.*."+stream,
-			"$JS.API.STREAM.MSG.*."+stream,
-			"$JS.API.CONSUMER.*."+stream,
-			"$JS.API.CONSUMER.*."+stream+".>",
-			"$JS.API.CONSUMER.*.*."+stream+".>",
+			n.api()+".STREAM.*."+stream,
+			n.api()+".STREAM.MSG.*."+stream,
+			n.api()+".CONSUMER.*."+stream,
+			n.api()+".CONSUMER.*."+stream+".>",
+			n.api()+".CONSUMER.*.*."+stream+".>",
 			"$JS.ACK."+stream+".>",
 			"$JS.ACK.*.*."+stream+".>")
 		p.Subscribe = append(p.Subscribe,
@@ -75,30 +81,42 @@ func CoordinatorPermissions(prefix string) Permissions {
 	return p
 }
 
-// ServerUser is a user of an external NATS server, for [ServerConfig].
+// ServerUser is a user of an external NATS server, for [ServerConfig]. Without password and key it shows a certificate, which has its name as
+// a DNS name.
 type ServerUser struct {
 	Name     string   // the worker's id; any name for a coordinator
 	Password string   // as text or as a bcrypt hash; the server takes both
+	NKey     string   // public key, instead of a password
 	Pools    []string // that the worker may serve, "*" for all; nil makes it a coordinator
 }
+
+// Place is where a cluster has its subjects and streams. The zero value is the default.
+type Place struct{ Prefix, Domain string }
+
+func (p Place) names() names { return namesOf(p.Prefix).at(p.Domain) }
 
 // ServerConfig renders the accounts block for an external nats-server with these users, see [ServerAccounts]. A password that
 // begins with "$" is written unquoted: the server then reads it from its environment, and it need not be in the file.
 func ServerConfig(prefix string, users []ServerUser) string {
+	return Place{Prefix: prefix}.ServerConfig(users)
+}
+
+// ServerConfig is [ServerConfig] of this place.
+func (p Place) ServerConfig(users []ServerUser) string {
 	byName := make(map[string]ServerUser, len(users))
 	for _, user := range users {
 		byName[user.Name] = user
 	}
 	var b strings.Builder
 	b.WriteString("accounts {\n")
-	for _, account := range ServerAccounts(prefix, users) {
+	for _, account := range p.ServerAccounts(users) {
 		fmt.Fprintf(&b, "  %q: {\n", account.Name)
 		if account.JetStream {
 			b.WriteString("    jetstream: enabled\n")
 		}
 		b.WriteString("    users: [\n")
 		for _, name := range account.Users {
-			writeUser(&b, prefix, byName[name])
+			writeUser(&b, byName[name], p.Permissions(byName[name]))
 		}
 		b.WriteString("    ]\n")
 		writeObjects(&b, "exports", account.Exports)
@@ -111,10 +129,15 @@ func ServerConfig(prefix string, users []ServerUser) string {
 
 // Permissions are those of [CoordinatorPermissions] or [WorkerPermissions].
 func (u ServerUser) Permissions(prefix string) Permissions {
+	return Place{Prefix: prefix}.Permissions(u)
+}
+
+// Permissions are those of a user at this place.
+func (p Place) Permissions(u ServerUser) Permissions {
 	if u.Pools == nil {
-		return CoordinatorPermissions(prefix)
+		return p.names().coordinatorPermissions()
 	}
-	return WorkerPermissions(prefix, u.Name, u.Pools)
+	return p.names().workerPermissions(u.Name, u.Pools)
 }
 
 // Account is the name of the user's account.
@@ -125,13 +148,19 @@ func (u ServerUser) Account(prefix string) string {
 	return WorkerAccount(prefix, u.Name)
 }
 
-func writeUser(b *strings.Builder, prefix string, user ServerUser) {
-	password := fmt.Sprintf("%q", user.Password)
-	if isVariable(user.Password) {
-		password = user.Password
+func writeUser(b *strings.Builder, user ServerUser, granted Permissions) {
+	b.WriteString("      {\n")
+	switch {
+	case user.NKey != "":
+		fmt.Fprintf(b, "        nkey: %q # %s\n", user.NKey, user.Name)
+	case isVariable(user.Password):
+		fmt.Fprintf(b, "        user: %q\n        password: %s\n", user.Name, user.Password)
+	case user.Password != "":
+		fmt.Fprintf(b, "        user: %q\n        password: %q\n", user.Name, user.Password)
+	default: // the server finds it by the certificate (verify_and_map)
+		fmt.Fprintf(b, "        user: %q\n", user.Name)
 	}
-	granted := user.Permissions(prefix)
-	fmt.Fprintf(b, "      {\n        user: %q\n        password: %s\n        permissions: {\n", user.Name, password)
+	b.WriteString("        permissions: {\n")
 	writeSubjects(b, "publish", granted.Publish)
 	writeSubjects(b, "subscribe", granted.Subscribe)
 	b.WriteString("        }\n      }\n")

@@ -84,7 +84,7 @@ func (c *Conn) CheckPermissions(ctx context.Context, pools []string) error {
 		subjects = append(subjects, c.names.subject(kind, c.cfg.Worker))
 	}
 	for _, consumer := range consumersOf(pools) {
-		subjects = append(subjects, nextSubject(c.names.work, consumer))
+		subjects = append(subjects, c.names.nextSubject(consumer))
 	}
 	for _, subject := range subjects {
 		if err := c.nc.Publish(subject, nil); err != nil {

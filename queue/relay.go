@@ -77,7 +77,7 @@ func (r *relay) onPull(m *nats.Msg) {
 	if !ok || !strings.HasPrefix(m.Reply, r.conn.names.inbox(worker)+".") || len(m.Data) > maxPull {
 		return
 	}
-	_ = r.conn.nc.PublishRequest(nextSubject(r.conn.names.work, consumer), m.Reply, m.Data)
+	_ = r.conn.nc.PublishRequest(r.conn.names.nextSubject(consumer), m.Reply, m.Data)
 	if bytes.Contains(m.Data, []byte(confirmField)) {
 		r.status(m.Reply, "100")
 	}

@@ -110,7 +110,7 @@ func (c *Conn) ConsumeResults(ctx context.Context, maxPending int, handle func(*
 		conn:    c,
 		most:    maxPending,
 		bytes:   max(c.cfg.ResultsBytes, 2*(c.nc.MaxPayload()+messageOverhead)),
-		subject: nextSubject(c.names.results, resultsConsumer),
+		subject: c.names.next(c.names.results, resultsConsumer),
 		prefix:  c.names.subject(result, ""),
 		room:    make(chan struct{}, 1),
 		handle:  handle,

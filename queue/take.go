@@ -79,7 +79,7 @@ const (
 func (c *Conn) Taker(pool string) *Taker {
 	t := &Taker{conn: c, pool: pool, wake: make(chan struct{}, 1)}
 	for priority := range priorities {
-		t.subjects[priority] = nextSubject(c.names.work, consumerName(pool, priority))
+		t.subjects[priority] = c.names.nextSubject(consumerName(pool, priority))
 	}
 	t.release = time.AfterFunc(time.Hour, t.onRelease)
 	t.release.Stop()

@@ -61,6 +61,11 @@ type Config struct {
 	DrainGrace time.Duration // how long running attempts may go on when a drain begins; default 25 s
 	FlushGrace time.Duration // how long a drain waits for receipts after the last attempt stopped; default 10 s
 
+	// Login is what the worker proves itself to NATS with, besides what the URL says.
+	Login queue.Login
+	// Domain is that of JetStream where the streams are; empty: that of the server.
+	Domain string
+
 	MaxKept        int // the worker takes no tasks while more results than this have no receipt; default 10 000, at most 20 000
 	MaxKeptBytes   int // the same for their size; default 128 MiB
 	MaxResultBytes int // a larger result fails its attempt for good; default 16 MiB

@@ -3,6 +3,7 @@ package worker
 import (
 	"github.com/taskgrove/taskgrove/internal/conceal"
 	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/queue"
 )
 
 // FromEnv reads the settings of a worker from the environment, by the variables that the stock worker reads
@@ -37,6 +38,7 @@ func FromSettings(s *config.Worker) (url string, cfg Config) {
 		Resend: s.Resend, AskWithin: s.AskWithin, Ahead: s.ClaimAhead, Override: s.ExecutorOverride,
 		WorkerFile: s.WorkerFile, SecretsDir: s.SecretsDir, AgentTools: s.AgentTools,
 		TraceInside: !bool(s.TraceOutward),
+		Login:       queue.Login{CredsFile: s.CredsFile, NKeyFile: s.NKeyFile, CAFile: s.NATSCA, CertFile: s.NATSCert, KeyFile: s.NATSKey}, Domain: string(s.NATSDomain),
 	}
 	if cfg.DemoSleepScale = float64(s.DemoSleepScale); cfg.DemoSleepScale == 0 {
 		cfg.DemoSleepScale = -1

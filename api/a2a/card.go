@@ -61,11 +61,11 @@ var CardPaths = []string{"/.well-known/agent-card.json", "/.well-known/agent.jso
 // rest1 is the path of the REST binding. Version 0.3 has none here: the library's changes the names within the tasks that a message holds.
 const rest1 = "/a2a/v1"
 
-// cardFor is the agent's card: one document that clients of both versions read. host is how a client calls this server.
-func (c Config) cardFor(host, grpc string) ([]byte, error) {
+// cardFor is the agent's card: one document that clients of both versions read. origin is how a client calls this server.
+func (c Config) cardFor(origin, grpc string) ([]byte, error) {
 	const legacy = a2av0.Version
 	if c.BaseURL == "" {
-		c.BaseURL = "http://" + host
+		c.BaseURL = origin
 	}
 	faces := []*a2a.AgentInterface{
 		{URL: c.BaseURL, ProtocolBinding: a2a.TransportProtocolJSONRPC, ProtocolVersion: a2a.Version},
@@ -108,6 +108,14 @@ func (c Config) security() (a2a.NamedSecuritySchemes, a2a.SecurityRequirementsOp
 // NameGRPC has the card name the address where gRPC is served. Call it before anything is served over HTTP.
 func (h *Handler) NameGRPC(addr string) { h.grpc = addr }
 
+// originOf is how the client of a request calls this server.
+func originOf(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
+}
+
 // reached is where a listener is reached; one on all addresses is, under the base's host.
 func reached(listener, base string) string {
 	host, port, err := net.SplitHostPort(listener)
@@ -125,7 +133,7 @@ func reached(listener, base string) string {
 
 // serveCard answers with the card, which is public.
 func (h *Handler) serveCard(w http.ResponseWriter, r *http.Request) {
-	card, err := h.cfg.cardFor(r.Host, h.grpc)
+	card, err := h.cfg.cardFor(originOf(r), h.grpc)
 	if err != nil {
 		panic(err) // the card is ours
 	}

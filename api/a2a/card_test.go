@@ -9,7 +9,7 @@ import (
 func TestCard(t *testing.T) {
 	t.Parallel()
 	for _, tokens := range []bool{false, true} {
-		raw, err := Config{Version: "1.2.3", Tokens: tokens}.cardFor("agent.example:80", "0.0.0.0:7700")
+		raw, err := Config{Version: "1.2.3", Tokens: tokens}.cardFor("http://agent.example:80", "0.0.0.0:7700")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,6 +6,7 @@ package httpserver
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ import (
 type Config struct {
 	Addr     string       // host:port; port 0 takes a free one, see [Server.Addr]
 	Listener net.Listener // instead of Addr; the server closes it
+	TLS      *tls.Config  // nil: plain text
 
 	API     http.Handler // everything but the paths below
 	Metrics http.Handler // GET /metrics; nil: 405
@@ -107,6 +109,14 @@ func Listen(cfg Config) (*Server, error) {
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
+// URL is where the server listens, with its scheme.
+func (s *Server) URL() string {
+	if s.cfg.TLS != nil {
+		return "https://" + s.Addr().String()
+	}
+	return "http://" + s.Addr().String()
+}
+
 // Close gives the address back when Run is never called.
 func (s *Server) Close() error { return s.listener.Close() }
 
@@ -131,7 +141,7 @@ func (s *Server) Run(ctx context.Context) error {
 		ErrorLog:          slog.NewLogLogger(s.cfg.Log.Handler(), slog.LevelDebug), // clients' broken connections
 	}
 	served := make(chan error, 1) // one value, from the goroutine below
-	go func() { served <- server.Serve(netutil.LimitListener(s.listener, s.cfg.MaxConnections)) }()
+	go func() { served <- s.serve(server) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("http server: %w", err)
@@ -155,6 +165,16 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-grace.Done():
 	}
 	return nil
+}
+
+// serve takes connections, until the server is shut down.
+func (s *Server) serve(server *http.Server) error {
+	bounded := netutil.LimitListener(s.listener, s.cfg.MaxConnections)
+	if s.cfg.TLS == nil {
+		return server.Serve(bounded)
+	}
+	server.TLSConfig = s.cfg.TLS
+	return server.ServeTLS(bounded, "", "")
 }
 
 // handler is all routes, wrapped in what every request gets.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -120,21 +118,15 @@ func clientOptions(cfg *config.Client) ([]client.Option, error) {
 	if cfg.PlainToken {
 		options = append(options, client.WithPlainToken())
 	}
-	if cfg.CAFile == "" && !bool(cfg.TLS) {
+	if !cfg.Encrypted() {
 		return options, nil
 	}
-	trust := &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.CAFile != "" {
-		text, err := os.ReadFile(cfg.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("authorities: %w", err)
-		}
-		trust.RootCAs = x509.NewCertPool()
-		if !trust.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("authorities: %s has no certificate in PEM", cfg.CAFile)
-		}
-	}
-	return append(options, client.WithTLS(trust)), nil
+	return append(options, client.WithTLSFiles(tlsFiles(cfg))), nil
+}
+
+// tlsFiles are what the settings say about the encryption of the connection.
+func tlsFiles(cfg *config.Client) client.TLSFiles {
+	return client.TLSFiles{CA: cfg.CAFile, Cert: cfg.CertFile, Key: cfg.KeyFile, ServerName: cfg.ServerName}
 }
 
 // explain gives errors their exit code, and says what a person can do about them.
@@ -145,6 +137,8 @@ func (s *session) explain(ctx context.Context, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return codedError{errors.New("interrupted; what runs in the cluster goes on"), exitInterrupted}
+	case errors.Is(err, client.ErrUnavailable) && tlsAdvice(err) != "":
+		return codedError{fmt.Errorf("%w\n%s", err, tlsAdvice(err)), exitUnreachable}
 	case errors.Is(err, client.ErrUnavailable):
 		return codedError{fmt.Errorf("%w\nno coordinator answers at %s, or it has too much to do: start one with \"taskgrove dev\", or name another with --server", err, s.server), exitUnreachable}
 	}

@@ -30,6 +30,9 @@ type saved struct {
 	PlainToken     string `json:"plain_token,omitempty"`
 	TLS            string `json:"tls,omitempty"`
 	CAFile         string `json:"tls_ca_file,omitempty"`
+	CertFile       string `json:"tls_cert_file,omitempty"`
+	KeyFile        string `json:"tls_key_file,omitempty"`
+	ServerName     string `json:"tls_server_name,omitempty"`
 }
 
 // variables are the settings that the context stands for.
@@ -46,6 +49,7 @@ func (c *saved) fields() map[string]*string {
 	return map[string]*string{
 		serverVariable: &c.Server, timeoutVariable: &c.RequestTimeout, config.Prefix + "TOKEN_FILE": &c.TokenFile,
 		config.Prefix + "PLAIN_TOKEN": &c.PlainToken, config.Prefix + "TLS": &c.TLS, config.Prefix + "TLS_CA_FILE": &c.CAFile,
+		config.Prefix + "TLS_CERT_FILE": &c.CertFile, config.Prefix + "TLS_KEY_FILE": &c.KeyFile, config.Prefix + "TLS_SERVER_NAME": &c.ServerName,
 	}
 }
 

@@ -23,7 +23,7 @@ func mcpCommand() *cobra.Command {
 	var server string
 	var key llmKey
 	settings := slices.DeleteFunc(config.Variables(&config.Client{}), func(v config.Variable) bool {
-		return v.Flag != "token-file" && v.Flag != "plain-token"
+		return v.Flag != "token-file" && v.Flag != "plain-token" && !strings.HasPrefix(v.Flag, "tls-")
 	})
 	cmd := &cobra.Command{
 		Use:   "mcp",
@@ -52,7 +52,11 @@ func mcpCommand() *cobra.Command {
 			if given != "" {
 				header.Set(modelkey.Header, given)
 			}
-			return stdio.Run(cmd.Context(), stdio.Config{URL: endpoint, Version: node.Version(), In: os.Stdin, Out: os.Stdout, Header: header, Token: token})
+			encrypted, err := encryptedHTTP(&cfg, endpoint)
+			if err != nil {
+				return err
+			}
+			return stdio.Run(cmd.Context(), stdio.Config{HTTP: encrypted, URL: endpoint, Version: node.Version(), In: os.Stdin, Out: os.Stdout, Header: header, Token: token})
 		},
 	}
 	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8000", "URL of a coordinator's HTTP listener")
@@ -88,6 +92,20 @@ func bearerOf(cfg *config.Client, endpoint string) (func() (string, error), erro
 		}
 		return strings.TrimSpace(string(text)), nil
 	}, nil
+}
+
+// encryptedHTTP is the client for an endpoint, with what the settings say about TLS.
+func encryptedHTTP(cfg *config.Client, endpoint string) (*http.Client, error) {
+	if !cfg.Encrypted() || !strings.HasPrefix(endpoint, "https:") { // a context's may be for gRPC only
+		return http.DefaultClient, nil
+	}
+	secured, err := tlsFiles(cfg).Config()
+	if err != nil {
+		return nil, codedError{err, exitUsage}
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = secured
+	return &http.Client{Transport: transport}, nil
 }
 
 // endpoint is where the coordinator of that URL serves MCP.

@@ -158,7 +158,15 @@ func (l *loader) walk(of reflect.Value) {
 	switch c := of.Addr().Interface().(type) {
 	case *Coordinator:
 		l.checks = append(l.checks, c.check)
+	case *Worker:
+		l.checks = append(l.checks, c.check)
 	case *Auth:
+		l.checks = append(l.checks, c.check)
+	case *PostgresLogin:
+		l.checks = append(l.checks, c.check)
+	case *NATSLogin:
+		l.checks = append(l.checks, c.check)
+	case *ListenTLS:
 		l.checks = append(l.checks, c.check)
 	case *Client:
 		l.checks = append(l.checks, c.check)

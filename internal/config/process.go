@@ -2,24 +2,28 @@ package config
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
 // Coordinator is the configuration of taskgrove coordinator.
 type Coordinator struct {
-	Ready      `group:"Process"`
-	Log        `group:"Logs"`
-	Postgres   `group:"Postgres"`
-	NATS       `group:"NATS"`
-	Streams    `group:"Streams"`
-	Listen     `group:"Listeners"`
-	HTTP       `group:"Listeners"`
-	Auth       `group:"Authentication"`
-	Scheduling `group:"Scheduling"`
-	Limits     `group:"Limits"`
-	Payloads   `group:"Payloads"`
-	Webhooks   `group:"Webhooks"`
-	Sealing    `group:"Sealing"`
+	Ready         `group:"Process"`
+	Log           `group:"Logs"`
+	Postgres      `group:"Postgres"`
+	PostgresLogin `group:"Postgres"`
+	NATS          `group:"NATS"`
+	NATSLogin     `group:"NATS"`
+	Streams       `group:"Streams"`
+	Listen        `group:"Listeners"`
+	ListenTLS     `group:"TLS of listeners"`
+	HTTP          `group:"Listeners"`
+	Auth          `group:"Authentication"`
+	Scheduling    `group:"Scheduling"`
+	Limits        `group:"Limits"`
+	Payloads      `group:"Payloads"`
+	Webhooks      `group:"Webhooks"`
+	Sealing       `group:"Sealing"`
 
 	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL" group:"Postgres" desc:"the database, which holds all state; when unset, dev starts a private one. dev ignores the other two names, which may belong to other projects"`
 
@@ -30,7 +34,7 @@ type Coordinator struct {
 func (c *Coordinator) required() []string { return []string{"POSTGRES_URL", "NATS_URL"} }
 
 func (c *Coordinator) check() []Fault {
-	return append(c.Listen.check(c.Auth.On()), c.Sealing.check()...)
+	return slices.Concat(c.Listen.check(c.Auth.On(), &c.ListenTLS), c.checkAuth("HTTP_CLIENT_AUTH", c.HTTP.ClientAuth), c.Sealing.check())
 }
 
 // Worker is the configuration of taskgrove worker.
@@ -38,6 +42,8 @@ type Worker struct {
 	Ready     `group:"Process"`
 	Log       `group:"Logs"`
 	NATS      `group:"NATS"`
+	NATSLogin `group:"NATS"`
+	ListenTLS `group:"TLS of listeners"`
 	Slots     `group:"Pools"`
 	Attempts  `group:"Attempts"`
 	Payloads  `group:"Payloads"`
@@ -50,25 +56,30 @@ type Worker struct {
 
 func (c *Worker) required() []string { return []string{"NATS_URL"} }
 
+func (c *Worker) check() []Fault { return c.checkAuth("HTTP_CLIENT_AUTH", c.HTTP.ClientAuth) }
+
 // Dev is the configuration of taskgrove dev: a coordinator and a worker in one process. Without URLs it starts Postgres
 // and NATS itself.
 type Dev struct {
-	Ready      `group:"Process"`
-	Log        `group:"Logs"`
-	Postgres   `group:"Postgres"`
-	NATS       `group:"NATS"`
-	Streams    `group:"Streams"`
-	Listen     `group:"Listeners"`
-	HTTP       `group:"Listeners"`
-	Auth       `group:"Authentication"`
-	Scheduling `group:"Scheduling"`
-	Limits     `group:"Limits"`
-	Payloads   `group:"Payloads"`
-	Slots      `group:"Pools"`
-	Attempts   `group:"Attempts"`
-	Executors  `group:"Executors"`
-	Webhooks   `group:"Webhooks"`
-	Sealing    `group:"Sealing"`
+	Ready         `group:"Process"`
+	Log           `group:"Logs"`
+	Postgres      `group:"Postgres"`
+	PostgresLogin `group:"Postgres"`
+	NATS          `group:"NATS"`
+	NATSLogin     `group:"NATS"`
+	Streams       `group:"Streams"`
+	Listen        `group:"Listeners"`
+	ListenTLS     `group:"TLS of listeners"`
+	HTTP          `group:"Listeners"`
+	Auth          `group:"Authentication"`
+	Scheduling    `group:"Scheduling"`
+	Limits        `group:"Limits"`
+	Payloads      `group:"Payloads"`
+	Slots         `group:"Pools"`
+	Attempts      `group:"Attempts"`
+	Executors     `group:"Executors"`
+	Webhooks      `group:"Webhooks"`
+	Sealing       `group:"Sealing"`
 
 	// No aliases: an exported DATABASE_URL may belong to another project.
 	PostgresURL   PostgresURL `envconfig:"POSTGRES_URL" group:"Postgres" desc:"the database; a private one when unset"`
@@ -84,7 +95,7 @@ type Dev struct {
 func (c *Dev) required() []string { return nil }
 
 func (c *Dev) check() []Fault {
-	faults := append(c.Listen.check(c.Auth.On()), c.Sealing.check()...)
+	faults := slices.Concat(c.Listen.check(c.Auth.On(), &c.ListenTLS), c.checkAuth("HTTP_CLIENT_AUTH", c.HTTP.ClientAuth), c.checkPrivate(), c.Sealing.check())
 	if c.Ephemeral && c.DataDir != "" {
 		faults = append(faults, Fault{Variable: Prefix + "DATA_DIR", Value: c.DataDir, Takes: "nothing together with " + Prefix + "EPHEMERAL (--ephemeral)"})
 	}
@@ -100,8 +111,8 @@ func (c *Dev) check() []Fault {
 // Coordinator is the configuration of dev's coordinator, at the servers given.
 func (c *Dev) Coordinator(postgres PostgresURL, nats NATSURL) Coordinator {
 	return Coordinator{
-		Log: c.Log, Postgres: c.Postgres, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, Streams: c.Streams,
-		Listen: c.Listen, HTTP: c.HTTP, Auth: c.Auth, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads, Webhooks: c.Webhooks,
+		Log: c.Log, Postgres: c.Postgres, PostgresLogin: c.PostgresLogin, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, NATSLogin: c.NATSLogin, Streams: c.Streams,
+		Listen: c.Listen, ListenTLS: c.ListenTLS, HTTP: c.HTTP, Auth: c.Auth, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads, Webhooks: c.Webhooks,
 		PostgresURL: postgres, Name: "dev", Migrate: c.Migrate,
 	}
 }
@@ -113,7 +124,7 @@ func (c *Dev) Worker(nats NATSURL) Worker {
 		nats = c.WorkerNATSURL
 	}
 	return Worker{
-		Log: c.Log, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, Slots: c.Slots, Attempts: c.Attempts, HTTP: c.HTTP,
+		Log: c.Log, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, NATSLogin: c.NATSLogin, ListenTLS: c.ListenTLS, Slots: c.Slots, Attempts: c.Attempts, HTTP: c.HTTP,
 		Payloads: c.Payloads, Executors: c.Executors, ID: cmp.Or(c.WorkerID, "dev"),
 	}
 }
@@ -129,6 +140,9 @@ type Client struct {
 	PlainToken Bool   `envconfig:"PLAIN_TOKEN" default:"false" flag:"plain-token" group:"Client" desc:"send the token also to other machines without TLS, where whoever reads it may use it"`
 	TLS        Bool   `envconfig:"TLS" default:"false" flag:"tls" group:"Client" desc:"encrypt the connection, and check who answers"`
 	CAFile     string `envconfig:"TLS_CA_FILE" flag:"tls-ca-file" group:"Client" desc:"PEM file of the authorities whose certificates are trusted, instead of the machine's; it turns TLS on"`
+	CertFile   string `envconfig:"TLS_CERT_FILE" flag:"tls-cert-file" group:"Client" desc:"PEM file of the certificate that the command shows to a coordinator that asks for one; read for each connection; it turns TLS on"`
+	KeyFile    string `envconfig:"TLS_KEY_FILE" flag:"tls-key-file" group:"Client" desc:"PEM file of its key"`
+	ServerName string `envconfig:"TLS_SERVER_NAME" flag:"tls-server-name" group:"Client" desc:"name that the certificate of the coordinator must have; empty: that of the address; it turns TLS on"`
 
 	RequestTimeout time.Duration `envconfig:"REQUEST_TIMEOUT" default:"30s" min:"0s" flag:"request-timeout" group:"Client" desc:"how long a command waits for one answer of the coordinator; submissions, watches and logs have no limit; 0: for ever"`
 }
@@ -136,10 +150,16 @@ type Client struct {
 func (c *Client) required() []string { return nil }
 
 func (c *Client) check() []Fault {
+	faults := pair("TLS", c.CertFile, c.KeyFile)
 	if c.Token != "" && c.TokenFile != "" {
-		return []Fault{{Variable: Prefix + "TOKEN_FILE", Value: c.TokenFile, Takes: "nothing together with " + Prefix + "TOKEN"}}
+		faults = append(faults, Fault{Variable: Prefix + "TOKEN_FILE", Value: c.TokenFile, Takes: "nothing together with " + Prefix + "TOKEN"})
 	}
-	return nil
+	return faults
+}
+
+// Encrypted reports whether the connection is to be.
+func (c *Client) Encrypted() bool {
+	return bool(c.TLS) || c.CAFile != "" || c.CertFile != "" || c.ServerName != ""
 }
 
 // Ready says how a process tells that it serves.
@@ -176,20 +196,22 @@ type Streams struct {
 
 // Listen says where a coordinator listens.
 type Listen struct {
-	HTTPAddr Address `envconfig:"HTTP_ADDR" alias:"AIPARTNERUPFLOW_API_HOST+AIPARTNERUPFLOW_API_PORT,API_HOST+API_PORT" default:"127.0.0.1:8000" flag:"http-addr" desc:"where JSON-RPC, /health, /ready and /metrics are served; port 0: a free one"`
-	BaseURL  BaseURL `envconfig:"BASE_URL" alias:"AIPARTNERUPFLOW_BASE_URL" desc:"URL under which clients reach the HTTP listener, for documents that name it, such as agent cards; empty: as each request has it"`
-	System   Bool    `envconfig:"SYSTEM_ROUTES" alias:"AIPARTNERUPFLOW_ENABLE_SYSTEM_ROUTES" default:"true" desc:"serve JSON-RPC at /tasks and /system, and what is below them; false leaves the other surfaces on: gRPC, Connect, A2A and MCP, which do the same work"`
-	Docs     Bool    `envconfig:"DOCS" alias:"AIPARTNERUPFLOW_ENABLE_DOCS" default:"true" desc:"serve the documentation of the interfaces at /docs and /openapi.json"`
-	GRPCAddr Address `envconfig:"GRPC_ADDR" default:"127.0.0.1:7700" flag:"grpc-addr" desc:"where gRPC is served; port 0: a free one"`
-	Insecure Bool    `envconfig:"INSECURE_LISTEN" default:"false" flag:"insecure-listen" desc:"allow listeners that other machines can reach though nobody is asked who it is"`
+	HTTPAddr       Address    `envconfig:"HTTP_ADDR" alias:"AIPARTNERUPFLOW_API_HOST+AIPARTNERUPFLOW_API_PORT,API_HOST+API_PORT" default:"127.0.0.1:8000" flag:"http-addr" desc:"where JSON-RPC, /health, /ready and /metrics are served; port 0: a free one"`
+	BaseURL        BaseURL    `envconfig:"BASE_URL" alias:"AIPARTNERUPFLOW_BASE_URL" desc:"URL under which clients reach the HTTP listener, for documents that name it, such as agent cards; empty: as each request has it"`
+	System         Bool       `envconfig:"SYSTEM_ROUTES" alias:"AIPARTNERUPFLOW_ENABLE_SYSTEM_ROUTES" default:"true" desc:"serve JSON-RPC at /tasks and /system, and what is below them; false leaves the other surfaces on: gRPC, Connect, A2A and MCP, which do the same work"`
+	Docs           Bool       `envconfig:"DOCS" alias:"AIPARTNERUPFLOW_ENABLE_DOCS" default:"true" desc:"serve the documentation of the interfaces at /docs and /openapi.json"`
+	GRPCAddr       Address    `envconfig:"GRPC_ADDR" default:"127.0.0.1:7700" flag:"grpc-addr" desc:"where gRPC is served; port 0: a free one"`
+	Insecure       Bool       `envconfig:"INSECURE_LISTEN" default:"false" flag:"insecure-listen" desc:"allow listeners that other machines can reach though nobody is asked who it is; where callers are asked, no warning that their tokens travel without TLS"`
+	GRPCTLS        Bool       `envconfig:"GRPC_TLS" default:"true" desc:"whether gRPC speaks TLS where TASKGROVE_LISTEN_TLS_CERT_FILE is set; false: plain text"`
+	GRPCClientAuth ClientAuth `envconfig:"GRPC_CLIENT_AUTH" desc:"TASKGROVE_LISTEN_TLS_CLIENT_AUTH of the gRPC listener, if it has another"`
 }
 
 // check refuses to let others in who are not asked who they are. asked: they are.
-func (l *Listen) check(asked bool) []Fault {
+func (l *Listen) check(asked bool, tls *ListenTLS) []Fault {
+	faults := tls.checkAuth("GRPC_CLIENT_AUTH", l.GRPCClientAuth)
 	if asked {
-		return nil
+		return faults
 	}
-	var faults []Fault
 	for _, a := range []struct {
 		name string
 		addr Address
@@ -204,9 +226,11 @@ func (l *Listen) check(asked bool) []Fault {
 
 // HTTP says whom the HTTP listener of a process takes for no stranger.
 type HTTP struct {
-	Hosts   Hosts   `envconfig:"HTTP_HOSTS" desc:"names under which clients reach the HTTP listener, besides localhost, its address and loopback addresses; a request with any other Host is refused"`
-	Origins Origins `envconfig:"HTTP_ORIGINS" alias:"AIPARTNERUPFLOW_CORS_ORIGINS" desc:"origins of web pages that may use the HTTP listener from a browser, with a cookie too, besides its own; all others are refused. Where callers are asked who they are, http://localhost and http://127.0.0.1 with the ports 3000 and 3001, unless this names others"`
-	Any     Bool    `envconfig:"HTTP_ANY_ORIGIN" alias:"AIPARTNERUPFLOW_CORS_ALLOW_ALL" default:"false" desc:"let web pages of every origin use the HTTP listener from a browser; a cookie says who they are only for the origins above. Where nobody is asked who it is, every page that somebody opens may then run tasks"`
+	Hosts      Hosts      `envconfig:"HTTP_HOSTS" desc:"names under which clients reach the HTTP listener, besides localhost, its address and loopback addresses; a request with any other Host is refused"`
+	Origins    Origins    `envconfig:"HTTP_ORIGINS" alias:"AIPARTNERUPFLOW_CORS_ORIGINS" desc:"origins of web pages that may use the HTTP listener from a browser, with a cookie too, besides its own; all others are refused. Where callers are asked who they are, http://localhost and http://127.0.0.1 with the ports 3000 and 3001, unless this names others"`
+	HTTPTLS    Bool       `envconfig:"HTTP_TLS" default:"true" desc:"whether the HTTP listener speaks TLS where TASKGROVE_LISTEN_TLS_CERT_FILE is set; false: plain text, such as behind a proxy on this machine"`
+	ClientAuth ClientAuth `envconfig:"HTTP_CLIENT_AUTH" desc:"TASKGROVE_LISTEN_TLS_CLIENT_AUTH of the HTTP listener, if it has another, such as optional for probes that have no certificate"`
+	Any        Bool       `envconfig:"HTTP_ANY_ORIGIN" alias:"AIPARTNERUPFLOW_CORS_ALLOW_ALL" default:"false" desc:"let web pages of every origin use the HTTP listener from a browser; a cookie says who they are only for the origins above. Where nobody is asked who it is, every page that somebody opens may then run tasks"`
 }
 
 // Auth says how callers prove who they are. Without a secret and a file of callers nobody is asked.

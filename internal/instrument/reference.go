@@ -16,4 +16,7 @@ descriptors, CPU; ` + "`promhttp_`" + ` are of the page itself.
 `
 
 // Reference is the text of docs/metrics.md.
-func Reference() string { return head + Coordinator.rows() + "\n## Workers\n\n" + Worker.rows() }
+func Reference() string {
+	return head + Coordinator.rows() + "\n## Workers\n\n" + Worker.rows() +
+		"\n## Processes whose listeners speak TLS\n\n" + Process.rows()
+}

@@ -42,3 +42,9 @@ var Worker = Table{
 	{Name: "taskgrove.worker.slots", Kind: Gauge, Help: "slots, by pool", Labels: []string{"pool"}},
 	{Name: "taskgrove.worker.results.kept", Kind: Gauge, Help: "results without receipt"},
 }
+
+// Process is what coordinators and workers expose whose listeners speak TLS.
+var Process = Table{
+	{Name: "taskgrove.tls.certificate.end", Kind: Gauge, Unit: "s", Help: "when the certificate of the listeners ends, in seconds since 1970"},
+	{Name: "taskgrove.tls.reload.failures", Kind: Counter, Help: "how often changed files of the listeners' certificate could not be read; the one before stayed in use"},
+}

@@ -20,12 +20,12 @@ func Identified(ctx context.Context) bool {
 	return ok
 }
 
-// CallerOf is who makes a request, by which surface and from where. Who has not been asked is anonymous.
+// CallerOf is who makes a request, by which surface, from where and in which namespace. Who has not been asked is anonymous.
 func CallerOf(ctx context.Context, surface coordinator.Surface, from string) coordinator.Caller {
 	who, ok := ctx.Value(caller{}).(coordinator.Caller)
 	if !ok {
 		who = coordinator.Anonymous(surface, from)
 	}
-	who.Surface, who.From = surface, from
+	who.Surface, who.From, who.Namespace = surface, from, namespaceOf(ctx, who)
 	return who
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
@@ -26,6 +27,7 @@ const (
 	Timeout                     // the request took longer than it may
 	Unauthenticated             // the client has not said who it is, and must
 	Denied                      // it may not do that
+	Limited                     // it asks for more than one caller may
 )
 
 // Fault is an error as a client may see it.
@@ -42,6 +44,10 @@ type Fault struct {
 	// Reason is what kind of conflict it is, for programs, and Facts are what it is about: "current_status" and so on. Empty for most.
 	Reason string
 	Facts  map[string]string
+	// Permission is the one that the caller lacks; empty where that is not told.
+	Permission string
+	// RetryAfter is how long the caller has to wait for the next try; 0: nobody knows.
+	RetryAfter time.Duration
 	// ID names the log entry of an internal error; empty for other kinds.
 	ID string
 }

@@ -41,6 +41,7 @@ type settings struct {
 	token func() (string, error) // nil: none
 	fault error                  // of an option
 	plain bool                   // the token may go to other machines in plain text
+	place string                 // namespace; empty: what the token says, else default
 }
 
 // WithTLS encrypts the connection. Without it, it is plain text.
@@ -122,6 +123,12 @@ func New(target string, options ...Option) (*Client, error) {
 			return nil, fmt.Errorf("taskgrove client: a token is not sent to %s in plain text: encrypt the connection, or allow it", target)
 		}
 		dial = append(dial, grpc.WithPerRPCCredentials(bearer{s.token, !encrypted}))
+	}
+	if s.place != "" {
+		if !validNamespace.MatchString(s.place) {
+			return nil, fmt.Errorf("taskgrove client: %q is no name of a namespace", s.place)
+		}
+		dial = append(dial, grpc.WithChainUnaryInterceptor(unaryIn(s.place)), grpc.WithChainStreamInterceptor(streamIn(s.place)))
 	}
 	if s.call > 0 {
 		dial = append(dial, grpc.WithChainUnaryInterceptor(bounded(s.call)))

@@ -41,16 +41,25 @@ type guardedSite struct {
 
 func serveGuarded(t *testing.T) *guardedSite {
 	t.Helper()
+	svc := apitest.New()
+	return serveOn(t, svc, coordinator.NewAccess(svc, coordinator.OwnOnly(svc)), nil)
+}
+
+// serveOn serves all surfaces on a service, whose settings change may change.
+func serveOn(t *testing.T, svc *apitest.Service, access *coordinator.Access, change func(*config.Coordinator)) *guardedSite {
+	t.Helper()
 	cfg := config.Defaults[*config.Coordinator]()
 	cfg.Secret, cfg.HTTPAddr, cfg.GRPCAddr = "a secret of thirty-two bytes, ok", "127.0.0.1:0", "127.0.0.1:0"
+	if change != nil {
+		change(cfg)
+	}
 	log := slog.New(slog.DiscardHandler)
 	parts := partsOfCoordinator(cfg, Options{}, log)
 	callers, err := parts.askCallers(log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &guardedSite{tokens: callers.Own(), svc: apitest.New()}
-	access := coordinator.NewAccess(s.svc, coordinator.OwnOnly(s.svc))
+	s := &guardedSite{tokens: callers.Own(), svc: svc}
 	p := NewProcess(log)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(func() {

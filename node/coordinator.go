@@ -102,7 +102,7 @@ func (p *Process) serveSurfaces(ctx context.Context, access *coordinator.Access,
 		tools := mcp.New(access, parts.mcp)
 		p.OnStop("sessions of MCP", tools.Close)
 		all := mounted(mounts(access, parts, tasks, agent, tools))
-		parts.http.Public = all.public
+		parts.http.Public, parts.http.Refuse = all.public, all.refuse
 		if http, err = p.serveHTTP(ctx, all, parts.http); err != nil {
 			return "", "", fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/api/a2a"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
@@ -17,9 +18,13 @@ import (
 type mount struct {
 	path    string // a pattern of [http.ServeMux]
 	handler http.Handler
+	// refuse answers a request that is not let in, in the words of the surface; nil: what is public.
+	refuse refusal
 	// public: GET and HEAD need no token, such as those of documents (spec 5.1).
 	public bool
 }
+
+type refusal func(http.ResponseWriter, *http.Request, *api.Fault)
 
 // routes say which paths are served.
 type routes struct{ system, docs bool }
@@ -40,10 +45,10 @@ func protocols(access *coordinator.Access, parts coordinatorParts) (*jsonrpc.Han
 // mounts are all that a coordinator serves over HTTP beside health, readiness and metrics: each surface below its own paths.
 func mounts(access *coordinator.Access, parts coordinatorParts, tasks *jsonrpc.Handler, agent *a2a.Handler, tools *mcp.Handler) (all []mount) {
 	for _, path := range jsonrpc.Paths {
-		all = append(all, mount{path: path, handler: tasks})
+		all = append(all, mount{path: path, handler: tasks, refuse: tasks.Refuse})
 	}
 	for _, path := range a2a.Paths {
-		all = append(all, mount{path: path, handler: agent})
+		all = append(all, mount{path: path, handler: agent, refuse: agent.Refuse})
 	}
 	for _, path := range a2a.CardPaths {
 		all = append(all, mount{path: path, handler: agent, public: true})
@@ -55,31 +60,41 @@ func mounts(access *coordinator.Access, parts coordinatorParts, tasks *jsonrpc.H
 	if parts.routes.docs { // who opens the address in a browser
 		all = append(all, mount{path: "GET /{$}", handler: http.RedirectHandler("/docs", http.StatusSeeOther), public: true})
 	}
-	all = append(all, mount{path: mcp.Path, handler: tools})
+	all = append(all, mount{path: mcp.Path, handler: tools, refuse: tools.Refuse})
 	web := grpcserver.NewWeb(access, parts.grpc)
 	for _, path := range grpcserver.WebPaths() {
-		all = append(all, mount{path: path, handler: web})
+		all = append(all, mount{path: path, handler: web, refuse: web.Refuse})
 	}
 	return slices.DeleteFunc(all, func(m mount) bool { return !parts.routes.serves(m.path) })
 }
 
 // mounted serves mounts. What no path leads to is 404.
 func mounted(all []mount) *mux {
-	m := &mux{http.NewServeMux(), map[string]bool{}}
+	m := &mux{http.NewServeMux(), map[string]mount{}}
 	for _, one := range all {
 		m.Handle(one.path, one.handler)
-		m.open[one.path] = one.public
+		m.mounts[one.path] = one
 	}
 	return m
 }
 
 type mux struct {
 	*http.ServeMux
-	open map[string]bool // patterns
+	mounts map[string]mount // by pattern
 }
 
 // public reports whether a request needs no token.
 func (m *mux) public(r *http.Request) bool {
 	_, pattern := m.Handler(r)
-	return m.open[pattern]
+	return m.mounts[pattern].public
+}
+
+// refuse answers a request that is not let in. Where nothing is served, that is all there is to say.
+func (m *mux) refuse(w http.ResponseWriter, r *http.Request, f *api.Fault) {
+	_, pattern := m.Handler(r)
+	if refuse := m.mounts[pattern].refuse; refuse != nil {
+		refuse(w, r, f)
+		return
+	}
+	http.Error(w, f.Text, api.HTTPStatus(f.Kind))
 }

@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
@@ -70,6 +71,9 @@ func (h *Handler) rest() http.Handler {
 		x := h.on(r.Context(), line1, r.RemoteAddr, r.Header)
 		body, release, err := h.tasks.ReadBody(w, r, h.cfg.MaxBodyBytes)
 		defer release()
+		if err == nil {
+			err = api.CountBytes(r.Context(), int64(len(body)))
+		}
 		if err == nil && len(body) > 0 && rawjson.Check(body) != nil {
 			err = fault(codeParse, "the request is not JSON, or nests too deep")
 		} else if err != nil {
@@ -94,9 +98,13 @@ func (f flushing) Flush() { _ = http.NewResponseController(f.ResponseWriter).Flu
 
 // refuseREST answers with an error before the library has the request.
 func refuseREST(w http.ResponseWriter, e *rpcError) {
+	status, word := http.StatusBadRequest, "INVALID_ARGUMENT"
+	if e.limited {
+		status, word = http.StatusTooManyRequests, "RESOURCE_EXHAUSTED"
+	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusBadRequest)
-	_, _ = w.Write(encode(map[string]any{"error": map[string]any{"code": http.StatusBadRequest, "status": "INVALID_ARGUMENT", "message": e.text}}))
+	w.WriteHeader(status)
+	_, _ = w.Write(encode(map[string]any{"error": map[string]any{"code": status, "status": word, "message": e.text}}))
 }
 
 type exchangeKey struct{}

@@ -60,7 +60,7 @@ func (h *Handler) bodyFault(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return fault(codeRequest, "the request is larger than %d bytes", h.cfg.MaxBodyBytes)
 	}
-	if errors.Is(err, api.ErrOverload) {
+	if _, known := errors.AsType[*api.Fault](err); known || errors.Is(err, api.ErrOverload) {
 		return err
 	}
 	return fault(codeParse, "the request could not be read to its end")

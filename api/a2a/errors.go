@@ -35,8 +35,10 @@ var sentinels = map[int]error{
 
 // rpcError is an error of the protocol. Its text is safe to show.
 type rpcError struct {
-	code int
-	text string
+	code    int
+	text    string
+	lacks   string // the permission that the caller lacks; empty: none, or not told
+	limited bool   // a bound of the caller's is reached
 }
 
 func (e *rpcError) Error() string { return e.text }
@@ -59,13 +61,14 @@ func (h *Handler) faultOf(ctx context.Context, operation string, err error) *rpc
 		return e
 	}
 	f := api.Classify(ctx, h.cfg.Log, operation, err)
-	return &rpcError{code: codes[f.Kind], text: f.Text}
+	return &rpcError{code: codes[f.Kind], text: f.Text, lacks: f.Permission, limited: f.Kind == api.Limited}
 }
 
 var codes = map[api.Kind]int{
 	api.Internal: codeInternal, api.Invalid: codeParams, api.NotFound: codeNotFound, api.Conflict: codeParams,
 	api.Denied: codeParams, api.Unauthenticated: codeParams, // the listener has asked already who it is
 	api.Unavailable: codeServer, api.Exhausted: codeServer, api.Cancelled: codeServer, api.Timeout: codeServer,
+	api.Limited: codeServer,
 }
 
 // theirs reports whether the fault lies in what the client asked for.

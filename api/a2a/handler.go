@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 
 	"github.com/a2aproject/a2a-go/v2/a2a"
@@ -106,6 +107,10 @@ func (h *Handler) serveRPC(w http.ResponseWriter, r *http.Request) {
 		h.delegate(w, r, body)
 		return
 	}
+	if err := api.CountBytes(r.Context(), int64(len(body))); err != nil {
+		h.refuse(r.Context(), x, "read the request", err)
+		return
+	}
 	c, err := readCall(body)
 	if c != nil {
 		x.id = c.id
@@ -194,6 +199,21 @@ func (h *Handler) refuse(ctx context.Context, x *exchange, operation string, err
 	h.answer(x, "error", x.line.fault(h.faultOf(ctx, operation, err)))
 }
 
+// Refuse answers a request that was not let in, as the binding at its path does. The headers are its caller's.
+func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, f *api.Fault) {
+	e := h.faultOf(r.Context(), r.URL.Path, f)
+	if strings.HasPrefix(r.URL.Path, rest1+"/") {
+		refuseREST(w, e)
+		return
+	}
+	x := &exchange{line: lineOf(r.Header), w: w, id: json.RawMessage("null")}
+	w.Header().Set("Content-Type", "application/json")
+	if f.Kind == api.Limited { // what clients and proxies know, before any protocol of theirs
+		w.WriteHeader(http.StatusTooManyRequests)
+	}
+	_, _ = w.Write(x.envelope("error", x.line.fault(e))) // the client has gone, or is too slow: nobody is left to tell
+}
+
 func (h *Handler) answer(x *exchange, member string, value json.RawMessage) {
 	x.w.Header().Set("Content-Type", "application/json")
 	x.w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -231,7 +251,11 @@ func (l line) fault(e *rpcError) json.RawMessage {
 		Data    any    `json:"data"`
 	}{e.code, e.text, e.text}
 	if l == line1 {
-		out.Data = []any{map[string]any{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": a2a.ErrorReason(sentinels[e.code]), "domain": a2a.ProtocolDomain}}
+		info := map[string]any{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": a2a.ErrorReason(sentinels[e.code]), "domain": a2a.ProtocolDomain}
+		if e.lacks != "" {
+			info["metadata"] = map[string]string{"permission": e.lacks}
+		}
+		out.Data = []any{info}
 	}
 	return encode(out)
 }

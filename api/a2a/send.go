@@ -19,7 +19,7 @@ func (h *Handler) send(ctx context.Context, x *exchange, s *sending) (*a2a.Task,
 		return h.operate(ctx, x, s)
 	}
 	if s.blocking {
-		leave, err := h.enter()
+		leave, err := h.enter(ctx)
 		if err != nil {
 			return nil, err
 		}

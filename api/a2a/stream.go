@@ -19,13 +19,18 @@ import (
 // emit takes what a stream tells. sequence is that of the event of the tree that ends with it; 0: none does. An error ends the stream.
 type emit func(sequence int64, event a2a.Event) error
 
-// enter counts a stream or a waiting call; leave must be called when it ends.
-func (h *Handler) enter() (leave func(), err error) {
+// enter counts a stream or a waiting call, of the process and of who asks for it; leave must be called when it ends.
+func (h *Handler) enter(ctx context.Context) (leave func(), err error) {
 	if h.streams.Add(1) > int64(h.cfg.MaxStreams) {
 		h.streams.Add(-1)
 		return nil, api.ErrOverload
 	}
-	return func() { h.streams.Add(-1) }, nil
+	left, err := api.OpenStream(ctx)
+	if err != nil {
+		h.streams.Add(-1)
+		return nil, err
+	}
+	return func() { left(); h.streams.Add(-1) }, nil
 }
 
 // sendStreaming answers message/stream: the task, then what happens, up to the end. Without metadata.stream that is one final update
@@ -42,7 +47,7 @@ func (h *Handler) sendStreaming(ctx context.Context, x *exchange, s *sending, te
 	if err != nil {
 		return err
 	}
-	leave, err := h.enter()
+	leave, err := h.enter(ctx)
 	if err != nil {
 		return err
 	}
@@ -56,7 +61,7 @@ func (h *Handler) sendStreaming(ctx context.Context, x *exchange, s *sending, te
 
 // subscribe answers tasks/resubscribe: the task as it is, then the events after the one that the client has seen last.
 func (h *Handler) subscribe(ctx context.Context, x *exchange, id string, after int64, tell emit) error {
-	leave, err := h.enter()
+	leave, err := h.enter(ctx)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/api"
 )
@@ -51,7 +52,10 @@ func (c *calls) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	defer leave()
 	defer c.recovered(ctx, info.FullMethod, &err)
 	if err = refusalOf(ctx); err == nil {
-		ctx, err = c.identified(ctx, info.FullMethod)
+		ctx, err = c.let(ctx, info.FullMethod)
+	}
+	if err == nil {
+		err = countMessage(ctx, req)
 	}
 	if err == nil {
 		answer, err = next(ctx, req)
@@ -68,9 +72,14 @@ func (c *calls) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServe
 	defer leave()
 	defer c.recovered(ctx, info.FullMethod, &err)
 	if err = refusalOf(ctx); err == nil {
-		ctx, err = c.identified(ctx, info.FullMethod)
+		ctx, err = c.let(ctx, info.FullMethod)
+	}
+	left := func() {}
+	if err == nil && info.IsServerStream {
+		ctx, left, err = api.AsStream(ctx)
 	}
 	if err == nil {
+		defer left()
 		err = next(srv, &tracedStream{stream, ctx})
 	}
 	if err != nil {
@@ -94,7 +103,18 @@ type tracedStream struct {
 func (t *tracedStream) RecvMsg(m any) error {
 	err := t.ServerStream.RecvMsg(m)
 	arrived(t.ctx)
+	if err == nil {
+		err = countMessage(t.ctx, m)
+	}
 	return err
+}
+
+// countMessage counts the bytes of a message against the bounds of its caller.
+func countMessage(ctx context.Context, m any) error {
+	if message, ok := m.(proto.Message); ok && api.Admitted(ctx) {
+		return api.CountBytes(ctx, int64(proto.Size(message)))
+	}
+	return nil
 }
 
 // Context has the trace that the call belongs to.

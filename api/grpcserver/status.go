@@ -1,6 +1,7 @@
 package grpcserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,9 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
@@ -35,7 +38,11 @@ func (c *calls) statusOf(ctx context.Context, method string, err error) error {
 			return st.Err()
 		}
 	}
-	return statusOf(api.Classify(ctx, c.cfg.Log, method, err))
+	f := api.Classify(ctx, c.cfg.Log, method, err)
+	if f.RetryAfter > 0 {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs("retry-after", api.Seconds(f.RetryAfter))) // the status says it, too
+	}
+	return statusOf(f)
 }
 
 // domain is who says what the reasons of google.rpc.ErrorInfo mean.
@@ -74,6 +81,13 @@ func detailsOf(f *api.Fault) (details []protoadapt.MessageV1) {
 			}
 			details = append(details, &errdetails.ErrorInfo{Reason: f.Reason, Domain: domain, Metadata: facts})
 		}
+	case api.Denied:
+		if f.Permission != "" {
+			details = append(details, &errdetails.ErrorInfo{Reason: "PERMISSION_DENIED", Domain: domain, Metadata: map[string]string{"permission": f.Permission}})
+		}
+	case api.Limited:
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(cmp.Or(f.RetryAfter, retryDelay))},
+			&errdetails.ErrorInfo{Reason: f.Reason, Domain: domain})
 	case api.Unavailable, api.Exhausted:
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay)})
 	case api.Internal:
@@ -137,7 +151,7 @@ func codeOf(kind api.Kind) codes.Code {
 		return codes.FailedPrecondition
 	case api.Unavailable:
 		return codes.Unavailable
-	case api.Exhausted:
+	case api.Exhausted, api.Limited:
 		return codes.ResourceExhausted
 	case api.Cancelled:
 		return codes.Canceled

@@ -3,19 +3,25 @@ package grpcserver
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"connectrpc.com/connect"
 	"connectrpc.com/vanguard"
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -187,6 +193,45 @@ func unknownCall(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	refuseCall(w, http.StatusNotFound, connect.CodeUnimplemented, fmt.Sprintf("there is no call %.100q here", strings.TrimPrefix(r.URL.Path, WebPath)))
+}
+
+// Refuse answers a call that was not let in, in the words of the client's protocol. The headers are its caller's.
+func (h *Web) Refuse(w http.ResponseWriter, r *http.Request, f *api.Fault) {
+	st, _ := status.FromError(statusOf(f))
+	kind, _ := webType(r.Header)
+	header := w.Header()
+	switch {
+	case strings.HasPrefix(kind, "application/grpc-web"): // an answer without messages: its end is among the headers
+		header.Set("Content-Type", kind)
+		header.Set("Grpc-Status", strconv.Itoa(int(st.Code())))
+		header.Set("Grpc-Message", url.PathEscape(st.Message()))
+		if details, err := proto.Marshal(st.Proto()); err == nil {
+			header.Set("Grpc-Status-Details-Bin", base64.RawStdEncoding.EncodeToString(details))
+		}
+		w.WriteHeader(http.StatusOK)
+	case strings.HasPrefix(kind, "application/connect+"): // a stream that ends at once
+		end, _ := json.Marshal(map[string]any{"error": connectError(st)}) // texts
+		header.Set("Content-Type", kind)
+		w.WriteHeader(http.StatusOK)
+		_, _ = w.Write(append(binary.BigEndian.AppendUint32([]byte{2}, uint32(len(end))), end...))
+	default:
+		header.Set("Content-Type", "application/json")
+		w.WriteHeader(api.HTTPStatus(f.Kind))
+		_ = json.NewEncoder(w).Encode(connectError(st))
+	}
+}
+
+// connectError is a status as Connect has it.
+func connectError(st *status.Status) map[string]any {
+	out := map[string]any{"code": connect.Code(st.Code()).String(), "message": st.Message()}
+	var details []map[string]string
+	for _, one := range st.Proto().GetDetails() {
+		details = append(details, map[string]string{"type": strings.TrimPrefix(one.GetTypeUrl(), "type.googleapis.com/"), "value": base64.RawStdEncoding.EncodeToString(one.GetValue())})
+	}
+	if details != nil {
+		out["details"] = details
+	}
+	return out
 }
 
 // refuseCall answers as Connect does, where no protocol is known to answer in.

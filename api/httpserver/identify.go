@@ -15,33 +15,29 @@ import (
 // cookies are those in which browsers keep a token (spec K22), in this order.
 var cookies = []string{"Authorization", "authorization", "auth_token"}
 
-// identified notes who sends a request, and refuses those of whom nobody knows (spec 5.6). It reads no body.
-func (s *Server) identified(next http.Handler) http.Handler {
-	if s.cfg.Identify == nil {
-		return next
+// identify tells who sends a request. The error is a fault: nobody knows, or it can't be said just now.
+func (s *Server) identify(r *http.Request) (who coordinator.Caller, err error) {
+	given, fault := s.credentials(r)
+	if fault != "" {
+		return who, &api.Fault{Kind: api.Unauthenticated, Text: fault}
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodOptions || s.cfg.Public != nil && safe(r.Method) && s.cfg.Public(r) {
-			next.ServeHTTP(w, r)
-			return
-		}
-		given, fault := s.credentials(r)
-		if fault != "" {
-			unauthorized(w, r, fault)
-			return
-		}
-		who, err := s.cfg.Identify(r.Context(), given)
-		if err != nil {
-			s.cfg.Log.DebugContext(r.Context(), "a caller was refused", "path", r.URL.Path, "error", err)
-			if errors.Is(err, coordinator.ErrUnavailable) {
-				unproven(w, r)
-				return
-			}
-			unauthorized(w, r, api.InvalidToken)
-			return
-		}
-		next.ServeHTTP(w, r.WithContext(api.WithCaller(r.Context(), who)))
-	})
+	if who, err = s.cfg.Identify(r.Context(), given); err == nil {
+		return who, nil
+	}
+	s.cfg.Log.DebugContext(r.Context(), "a caller was refused", "path", r.URL.Path, "error", err)
+	if errors.Is(err, coordinator.ErrUnavailable) {
+		return who, &api.Fault{Kind: api.Unavailable, Text: api.Unproven}
+	}
+	return who, &api.Fault{Kind: api.Unauthenticated, Text: api.InvalidToken}
+}
+
+// unknown answers who was not identified.
+func unknown(w http.ResponseWriter, r *http.Request, err error) {
+	if fault, ok := errors.AsType[*api.Fault](err); ok && fault.Kind == api.Unauthenticated {
+		unauthorized(w, r, fault.Text)
+		return
+	}
+	unproven(w, r)
 }
 
 // credentials are what a request carries: a token in its header, else in a cookie, and the certificate of its connection. fault says why there is

@@ -40,6 +40,11 @@ type Config struct {
 	// Public says which requests to API need no token; nil: none.
 	Public func(*http.Request) bool
 
+	// Admit counts requests to API against the bounds of their callers; nil: there are none.
+	Admit api.Admit
+	// Refuse answers a request to API that is not let in, as the protocol at its path does; nil: with a plain object.
+	Refuse func(http.ResponseWriter, *http.Request, *api.Fault)
+
 	// Hosts are names of this server, with a port or for every port, that a request's Host may have besides localhost,
 	// loopback addresses, the host of Addr and the address at which the request came in.
 	Hosts []string
@@ -191,7 +196,7 @@ func (s *Server) handler() http.Handler {
 			state(w, http.StatusMethodNotAllowed, "method not allowed")
 		})
 	}
-	mux.Handle("/", s.identified(s.cfg.API))
+	mux.Handle("/", s.let(s.cfg.API))
 	return s.recovered(s.paced(s.guarded(traced(mux))))
 }
 

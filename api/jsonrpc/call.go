@@ -64,7 +64,7 @@ func (h *Handler) Call(ctx context.Context, svc coordinator.Service, c Call) (an
 
 // Wait waits until the tree of a task has ended, or for so long at most, and answers as tasks.execute with wait does. see is that of [Call].
 func (h *Handler) Wait(ctx context.Context, svc coordinator.Service, id string, most time.Duration, see func(*coordinator.Event) error) (json.RawMessage, *api.Fault) {
-	leave, err := h.enter()
+	leave, err := h.enter(ctx)
 	if err != nil {
 		return nil, api.Classify(ctx, h.cfg.Log, "wait", err)
 	}
@@ -101,8 +101,12 @@ func (h *Handler) Body(w http.ResponseWriter, r *http.Request) (body []byte, rel
 				break
 			}
 		}
+		if failure == nil {
+			failure = h.counted(r.Context(), n)
+		}
 	}
 	if failure != nil {
+		failure.tell(w.Header())
 		return nil, release, failure.httpStatus(), failure.data
 	}
 	return body, release, 0, ""

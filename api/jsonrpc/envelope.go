@@ -160,6 +160,9 @@ func (r *response) parts() [3][]byte {
 			}
 		}
 		head = appendJSON(append(head, `,"data":`...), data)
+		if r.err.lacks != "" && !r.protocol {
+			head = appendText(append(head, `,"permission":`...), r.err.lacks)
+		}
 		return [...][]byte{head, nil, []byte("}}")}
 	case r.result == nil:
 		return [...][]byte{append(head, `,"result":null`...), nil, []byte("}")}

@@ -3,6 +3,7 @@ package jsonrpc
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/taskgrove/taskgrove/api"
 )
@@ -22,9 +23,11 @@ const (
 type rpcError struct {
 	code   int
 	data   string
-	status int    // of HTTP; 0: the code's own
-	name   string // the message; empty: the code's own
-	object any    // data of the protocol 1.0; nil: {"reason": data}
+	status int           // of HTTP; 0: the code's own
+	name   string        // the message; empty: the code's own
+	lacks  string        // the permission that the caller lacks; empty: none, or not told
+	retry  time.Duration // after which the caller may try again; 0: nobody knows
+	object any           // data of the protocol 1.0; nil: {"reason": data}
 }
 
 func (e *rpcError) Error() string { return e.data }
@@ -75,11 +78,34 @@ func rpcFault(f *api.Fault) *rpcError {
 	case api.Unauthenticated:
 		return &rpcError{code: codeDenied, data: f.Text, status: http.StatusUnauthorized}
 	case api.Denied:
-		return &rpcError{code: codeDenied, data: f.Text}
+		return &rpcError{code: codeDenied, data: f.Text, lacks: f.Permission}
+	case api.Limited:
+		return &rpcError{code: codeOverload, data: f.Text, status: http.StatusTooManyRequests, name: "Too many requests", retry: f.RetryAfter}
 	case api.Unavailable, api.Exhausted, api.Timeout, api.Cancelled:
 		return &rpcError{code: codeOverload, data: f.Text}
 	}
 	return &rpcError{code: codeInternal, data: f.Text}
+}
+
+// Refuse answers a request that was not let in, as its path does. The headers are its caller's.
+func (h *Handler) Refuse(w http.ResponseWriter, r *http.Request, f *api.Fault) {
+	if h.plainly(r) {
+		h.answer(w, api.HTTPStatus(f.Kind), pretty(r, plainOf(f)), []byte("\n"))
+		return
+	}
+	answer := &response{id: null, protocol: r.Header.Get(headerProtocol) == protocolVersion}
+	if answer.err = rpcFault(f); answer.protocol {
+		answer.err = protocolFault(f)
+		w.Header().Set(headerProtocol, protocolVersion)
+	}
+	h.answer(w, answer.err.httpStatus(), answer.append(nil))
+}
+
+// tell sets the headers of an answer that say more about an error.
+func (e *rpcError) tell(header http.Header) {
+	if e.retry > 0 {
+		header.Set("Retry-After", api.Seconds(e.retry))
+	}
 }
 
 // invalid is the fault of a parameter, with the whole sentence.

@@ -68,7 +68,7 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 	}
 	resumes = resumes && e.stream
 	if e.stream || e.wait { // before anything starts, so that a refusal is one
-		leave, err := h.enter()
+		leave, err := h.enter(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -283,13 +283,18 @@ func (h *Handler) await(ctx context.Context, svc watching, answer *started, dead
 	}
 }
 
-// enter counts a stream or a waiting call; leave must be called when it ends.
-func (h *Handler) enter() (leave func(), err error) {
+// enter counts a stream or a waiting call, of the process and of who asks for it; leave must be called when it ends.
+func (h *Handler) enter(ctx context.Context) (leave func(), err error) {
 	if h.streams.Add(1) > int64(h.cfg.MaxStreams) {
 		h.streams.Add(-1)
 		return nil, api.ErrOverload
 	}
-	return func() { h.streams.Add(-1) }, nil
+	left, err := api.OpenStream(ctx)
+	if err != nil {
+		h.streams.Add(-1)
+		return nil, err
+	}
+	return func() { left(); h.streams.Add(-1) }, nil
 }
 
 // named404 gives an unknown task its text of the protocol.

@@ -58,7 +58,7 @@ func (h *Handler) generate(_ context.Context, x *exchange, raw json.RawMessage) 
 	case opts.Timeout > coordinator.MaxGenerateTimeout:
 		return nil, invalid("timeout", "timeout must be at most %v seconds", coordinator.MaxGenerateTimeout.Seconds())
 	}
-	leave, err := h.enter()
+	leave, err := h.enter(x.r.Context())
 	if err != nil {
 		return nil, err
 	}

@@ -170,12 +170,16 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, release, failure := h.body(w, r)
 		defer release()
-		if failure != nil {
-			h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
-			return
+		var calls []call
+		batch := false
+		if failure == nil {
+			calls, batch, failure = h.decode(body)
 		}
-		calls, batch, failure := h.decode(body)
+		if failure == nil {
+			failure = h.counted(r.Context(), len(calls))
+		}
 		if failure != nil {
+			failure.tell(w.Header())
 			h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
 			return
 		}
@@ -196,6 +200,7 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			status := http.StatusOK
 			if answer.err != nil {
 				status = answer.err.httpStatus()
+				answer.err.tell(w.Header())
 			}
 			if answer.protocol {
 				w.Header().Set(headerProtocol, protocolVersion)
@@ -204,6 +209,14 @@ func (h *Handler) calls(noun string, methods map[string]method) http.HandlerFunc
 			h.answer(w, status, parts[:]...)
 		}
 	}
+}
+
+// counted counts the requests of a batch against its caller's bounds, all or none: the first has been counted as a request of HTTP.
+func (h *Handler) counted(ctx context.Context, calls int) *rpcError {
+	if err := api.CountRequests(ctx, calls-1); err != nil {
+		return rpcFault(api.Classify(ctx, h.cfg.Log, "batch", err))
+	}
+	return nil
 }
 
 // on is the service on behalf of who sent the request.
@@ -365,6 +378,9 @@ func (h *Handler) body(w http.ResponseWriter, r *http.Request) (body []byte, rel
 			return nil, release, tooLarge
 		}
 		return nil, release, &rpcError{code: codeParse, data: "request body could not be read to its end"}
+	}
+	if err := api.CountBytes(r.Context(), int64(len(body))); err != nil {
+		return nil, release, rpcFault(api.Classify(r.Context(), h.cfg.Log, "read the request", err))
 	}
 	return body, release, nil
 }

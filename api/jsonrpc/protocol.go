@@ -291,6 +291,9 @@ func protocolFault(f *api.Fault) *rpcError {
 		code = -32001
 	case f.Kind == api.Unauthenticated, f.Kind == api.Denied:
 		code = -32004
+		if f.Permission != "" {
+			data["permission"] = f.Permission
+		}
 	case f.Kind == api.Conflict:
 		code = map[string]int{api.ReasonCannotDelete: -32009, api.ReasonTreeStarted: -32010, reasonExecuting: -32008, api.ReasonStillStopping: -32008}[f.Reason]
 		if code == 0 {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,8 +60,8 @@ func (h *Handler) serve(read read) http.HandlerFunc {
 		status := http.StatusOK
 		if err != nil {
 			fault := api.Classify(ctx, h.cfg.Log, "GET "+read.path, err)
-			status = plainStatus(fault)
-			result = appendJSON(nil, plainError{fault.Text, fault.Field})
+			status = api.HTTPStatus(fault.Kind)
+			result = plainOf(fault)
 		}
 		w.Header().Set("Cache-Control", "no-store")
 		h.answer(w, status, pretty(r, result), []byte("\n"))
@@ -71,17 +72,18 @@ func (h *Handler) serve(read read) http.HandlerFunc {
 type plainError struct {
 	Error string `json:"error"`
 	Field string `json:"field,omitempty"`
+	// Permission is the one that the caller lacks.
+	Permission string `json:"permission,omitempty"`
 }
 
-// plainStatus is the status of HTTP that a fault has where nothing else tells its kind.
-func plainStatus(f *api.Fault) int {
-	switch f.Kind {
-	case api.NotFound:
-		return http.StatusNotFound
-	case api.Conflict:
-		return http.StatusConflict
-	}
-	return rpcFault(f).httpStatus()
+func plainOf(f *api.Fault) json.RawMessage {
+	return appendJSON(nil, plainError{f.Text, f.Field, f.Permission})
+}
+
+// plainly reports whether a request is a read, which is answered without an envelope.
+func (h *Handler) plainly(r *http.Request) bool {
+	_, pattern := h.mux.Handler(r)
+	return slices.ContainsFunc(h.reads(), func(one read) bool { return pattern == "GET "+one.path })
 }
 
 // pretty is a result for people, if one is likely to look: a browser, or who asks for it.
@@ -102,7 +104,7 @@ func queryParams(query url.Values, known any) (map[string]json.RawMessage, error
 	out := map[string]json.RawMessage{}
 	labels := map[string]string{}
 	for name, values := range query {
-		if name == "pretty" {
+		if name == "pretty" || name == api.NamespaceParameter {
 			continue
 		}
 		if len(values) > 1 {

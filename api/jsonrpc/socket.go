@@ -161,7 +161,7 @@ func (s *socket) subscribe(a *action) error {
 	case len(s.subscriptions) >= s.h.cfg.MaxSubscriptions:
 		return s.refuse(id, &rpcError{code: codeOverload, data: fmt.Sprintf("a socket has at most %d subscriptions", s.h.cfg.MaxSubscriptions)})
 	}
-	leave, err := s.h.enter()
+	leave, err := s.h.enter(s.ctx)
 	if err != nil {
 		return s.refuse(id, rpcFault(api.Classify(s.ctx, s.h.cfg.Log, "subscribe", err)))
 	}

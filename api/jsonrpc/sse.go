@@ -91,6 +91,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		if fault.Kind == api.NotFound {
 			failure.status = http.StatusNotFound
 		}
+		failure.tell(w.Header())
 		h.answer(w, failure.httpStatus(), (&response{id: null, err: failure}).append(nil))
 	}
 	after, _, err := lastEventID(r)
@@ -98,7 +99,7 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) {
 		refuse(err)
 		return
 	}
-	leave, err := h.enter()
+	leave, err := h.enter(r.Context())
 	if err != nil {
 		refuse(err)
 		return

@@ -80,6 +80,7 @@ func structured(t *tool, value json.RawMessage, next string, omitted int) any {
 var words = map[api.Kind]string{
 	api.Internal: "internal", api.Invalid: "invalid", api.NotFound: "not_found", api.Conflict: "conflict", api.Unavailable: "unavailable",
 	api.Exhausted: "unavailable", api.Cancelled: "cancelled", api.Timeout: "timeout", api.Unauthenticated: "unauthenticated", api.Denied: "denied",
+	api.Limited: "limited",
 }
 
 // problem is one fault of a submitted tree, or of an argument.
@@ -97,11 +98,15 @@ type errorObject struct {
 	Problems []problem `json:"problems,omitempty"`
 	More     int       `json:"more,omitempty"`
 	ID       string    `json:"error_id,omitempty"`
+	// Permission is the one that the caller lacks.
+	Permission string `json:"permission,omitempty"`
+	// RetryAfter is in how many seconds the caller may try again.
+	RetryAfter float64 `json:"retry_after,omitempty"`
 }
 
 // faulty is the result of a use that failed.
 func faulty(f *api.Fault) *sdk.CallToolResult {
-	e := errorObject{Kind: words[f.Kind], Reason: f.Text, Field: f.Field, More: f.More, ID: f.ID}
+	e := errorObject{Kind: words[f.Kind], Reason: f.Text, Field: f.Field, More: f.More, ID: f.ID, Permission: f.Permission, RetryAfter: f.RetryAfter.Seconds()}
 	for _, p := range f.Problems {
 		e.Problems = append(e.Problems, problem{p.Task, p.Field, p.Reason})
 	}

@@ -1,8 +1,10 @@
 package mcp
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/taskgrove/taskgrove/api"
@@ -23,8 +25,10 @@ func holderOf(r *http.Request) holder {
 	return holder{r.Header.Get(headerSession), callerID(api.CallerOf(r.Context(), coordinator.SurfaceMCP, r.RemoteAddr))}
 }
 
-// callerID names a caller to the SDK.
-func callerID(who coordinator.Caller) string { return who.Name + "\x00" + who.User }
+// callerID names a caller to the SDK, in the namespace where it asks: a session stays in the one where it began.
+func callerID(who coordinator.Caller) string {
+	return strings.Join([]string{who.Name, who.User, who.KeyID, cmp.Or(who.Namespace, coordinator.DefaultNamespace)}, "\x00")
+}
 
 // take notes a request of a session, and gives it a context that [inHand.end] ends; done must be called.
 func (h *inHand) take(r *http.Request) (_ *http.Request, done func()) {

@@ -245,15 +245,27 @@ func methodOf(body []byte) (method string) {
 	return method
 }
 
+// Refuse answers a request that was not let in. The headers are its caller's.
+func (h *Handler) Refuse(w http.ResponseWriter, _ *http.Request, f *api.Fault) {
+	refuseAs(w, api.HTTPStatus(f.Kind), refusals[f.Kind], f.Text)
+}
+
+// refusals are the codes of what is not let in.
+var refusals = map[api.Kind]int{api.Invalid: -32602, api.Limited: -32000}
+
 // refuse answers a request that the SDK does not get to see.
 func refuse(w http.ResponseWriter, status int, text string) {
 	code := -32600
 	switch status {
-	case http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		code = -32000
 	case http.StatusBadRequest:
 		code = -32700
 	}
+	refuseAs(w, status, code, text)
+}
+
+func refuseAs(w http.ResponseWriter, status, code int, text string) {
 	answer, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": nil, "error": map[string]any{"code": code, "message": text}}) // strings and numbers
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -69,6 +69,7 @@ func clientCommand(use, short, long string, args cobra.PositionalArgs, do func(c
 	outputFlag(cmd, formatText, formatJSON, formatYAML)
 	bind(cmd, config.Variables(&config.Client{}))
 	mustComplete(cmd, "context", completeContexts)
+	mustComplete(cmd, "namespace", completeNamespaces)
 	run(cmd, do)
 	return cmd
 }
@@ -105,7 +106,7 @@ func connect(cmd *cobra.Command) (*session, error) {
 
 // clientOptions are what the settings say about the connection, and who calls.
 func clientOptions(cfg *config.Client) ([]client.Option, error) {
-	options := []client.Option{client.WithCallTimeout(cfg.RequestTimeout)}
+	options := []client.Option{client.WithCallTimeout(cfg.RequestTimeout), client.WithNamespace(string(cfg.Namespace))}
 	switch {
 	case cfg.TokenFile != "":
 		if _, err := os.Stat(cfg.TokenFile); err != nil {

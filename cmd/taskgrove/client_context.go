@@ -20,6 +20,8 @@ const (
 	contextVariable = config.Prefix + "CONTEXT"
 	serverVariable  = config.Prefix + "SERVER"
 	timeoutVariable = config.Prefix + "REQUEST_TIMEOUT"
+
+	namespaceVariable = config.Prefix + "NAMESPACE"
 )
 
 // saved is a context: what a user does not want to type with each command.
@@ -33,6 +35,7 @@ type saved struct {
 	CertFile       string `json:"tls_cert_file,omitempty"`
 	KeyFile        string `json:"tls_key_file,omitempty"`
 	ServerName     string `json:"tls_server_name,omitempty"`
+	Namespace      string `json:"namespace,omitempty"`
 }
 
 // variables are the settings that the context stands for.
@@ -50,6 +53,7 @@ func (c *saved) fields() map[string]*string {
 		serverVariable: &c.Server, timeoutVariable: &c.RequestTimeout, config.Prefix + "TOKEN_FILE": &c.TokenFile,
 		config.Prefix + "PLAIN_TOKEN": &c.PlainToken, config.Prefix + "TLS": &c.TLS, config.Prefix + "TLS_CA_FILE": &c.CAFile,
 		config.Prefix + "TLS_CERT_FILE": &c.CertFile, config.Prefix + "TLS_KEY_FILE": &c.KeyFile, config.Prefix + "TLS_SERVER_NAME": &c.ServerName,
+		namespaceVariable: &c.Namespace,
 	}
 }
 

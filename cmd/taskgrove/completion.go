@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/coordinator"
 )
 
 // mustComplete gives a flag its completion; a flag that is not there is a mistake of ours.
@@ -103,6 +104,22 @@ func completeContexts(*cobra.Command, []string, string) ([]cobra.Completion, cob
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return slices.Sorted(maps.Keys(all.Contexts)), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeNamespaces offers the namespaces of saved contexts.
+func completeNamespaces(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	all, err := savedContexts()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := []cobra.Completion{coordinator.DefaultNamespace}
+	for _, c := range all.Contexts {
+		if c.Namespace != "" {
+			names = append(names, c.Namespace)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), cobra.ShellCompDirectiveNoFileComp
 }
 
 // completeOneContext offers them to the first argument only.

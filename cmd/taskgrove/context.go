@@ -53,9 +53,9 @@ func contextListCommand() *cobra.Command {
 		}
 		w := &firstError{Writer: harmlessWriter{cmd.OutOrStdout()}}
 		table(w, func(w io.Writer) {
-			fmt.Fprintln(w, "\tNAME\tSERVER\tREQUEST TIMEOUT")
+			fmt.Fprintln(w, "\tNAME\tSERVER\tNAMESPACE\tREQUEST TIMEOUT")
 			for _, c := range list {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", map[bool]string{true: "*"}[c.Current], oneLine(c.Name), oneLine(c.Server), oneLine(c.RequestTimeout))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", map[bool]string{true: "*"}[c.Current], oneLine(c.Name), oneLine(c.Server), oneLine(c.Namespace), oneLine(c.RequestTimeout))
 			}
 		})
 		if w.err == nil && len(list) == 0 {

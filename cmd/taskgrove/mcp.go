@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/api/mcp/stdio"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -23,7 +24,7 @@ func mcpCommand() *cobra.Command {
 	var server string
 	var key llmKey
 	settings := slices.DeleteFunc(config.Variables(&config.Client{}), func(v config.Variable) bool {
-		return v.Flag != "token-file" && v.Flag != "plain-token" && !strings.HasPrefix(v.Flag, "tls-")
+		return v.Flag != "token-file" && v.Flag != "plain-token" && v.Flag != "namespace" && !strings.HasPrefix(v.Flag, "tls-")
 	})
 	cmd := &cobra.Command{
 		Use:   "mcp",
@@ -49,6 +50,9 @@ func mcpCommand() *cobra.Command {
 				return err
 			}
 			header := http.Header{}
+			if cfg.Namespace != "" {
+				header.Set(api.NamespaceHeader, string(cfg.Namespace))
+			}
 			if given != "" {
 				header.Set(modelkey.Header, given)
 			}
@@ -62,6 +66,7 @@ func mcpCommand() *cobra.Command {
 	cmd.Flags().StringVar(&server, "server", "http://127.0.0.1:8000", "URL of a coordinator's HTTP listener")
 	key.bind(cmd)
 	bind(cmd, settings)
+	mustComplete(cmd, "namespace", completeNamespaces)
 	return cmd
 }
 

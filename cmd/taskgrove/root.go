@@ -61,7 +61,7 @@ func bind(cmd *cobra.Command, variables []config.Variable) {
 		if v.Flag == "" {
 			continue
 		}
-		flag := cmd.Flags().VarPF(&setting{of: v}, v.Flag, "", v.Effect+" ["+v.Name+"]")
+		flag := cmd.Flags().VarPF(&setting{of: v}, v.Flag, v.Short, v.Effect+" ["+v.Name+"]")
 		flag.DefValue = v.Default
 		if v.Switch {
 			flag.NoOptDefVal = "true"

@@ -135,6 +135,8 @@ type Client struct {
 
 	Server string `envconfig:"SERVER" default:"127.0.0.1:7700" flag:"server" group:"Client" desc:"address of a coordinator's gRPC listener, or any other gRPC target, such as dns:///name:port"`
 
+	Namespace Namespace `envconfig:"NAMESPACE" flag:"namespace" short:"n" group:"Client" desc:"namespace that commands work in; empty: the one that the token is bound to, else default"`
+
 	Token      Secret `envconfig:"TOKEN" group:"Client" desc:"token that says who calls ([authentication](authentication.md)); empty: none"`
 	TokenFile  string `envconfig:"TOKEN_FILE" flag:"token-file" group:"Client" desc:"file with the token; it is read again when it changes"`
 	PlainToken Bool   `envconfig:"PLAIN_TOKEN" default:"false" flag:"plain-token" group:"Client" desc:"send the token also to other machines without TLS, where whoever reads it may use it"`

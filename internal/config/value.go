@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,6 +89,23 @@ func (p *Pooler) Decode(text string) error {
 	}
 	return nil
 }
+
+// Namespace is the name of a namespace.
+type Namespace string
+
+func (n *Namespace) takes() string {
+	return "1 to 63 of a-z, 0-9 and -, a letter or digit first and last"
+}
+
+// Decode implements envconfig.Decoder.
+func (n *Namespace) Decode(text string) error {
+	if *n = Namespace(strings.TrimSpace(text)); *n != "" && !namespaceForm.MatchString(string(*n)) {
+		return errors.New("not a name")
+	}
+	return nil
+}
+
+var namespaceForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // JWTAlgorithm is by what tokens are signed.
 type JWTAlgorithm string

@@ -17,6 +17,7 @@ type Variable struct {
 	Takes      string // "host:port"
 	Effect     string
 	Flag       string // without dashes; empty: none
+	Short      string // the flag's letter; empty: none
 	Switch     bool   // a flag without a value means true
 	Secret     bool
 	Group      string
@@ -71,7 +72,7 @@ func variablesOf(t reflect.Type, group string) []Variable {
 func variable(field reflect.StructField) Variable {
 	v := Variable{
 		Name: Prefix + field.Tag.Get("envconfig"), Default: field.Tag.Get("default"), Effect: field.Tag.Get("desc"),
-		Flag: field.Tag.Get("flag"), Switch: field.Type == reflect.TypeFor[Bool](), Group: field.Tag.Get("group"),
+		Flag: field.Tag.Get("flag"), Short: field.Tag.Get("short"), Switch: field.Type == reflect.TypeFor[Bool](), Group: field.Tag.Get("group"),
 	}
 	v.DevDefault = field.Tag.Get("dev")
 	if alias := field.Tag.Get("alias"); alias != "" {

@@ -119,7 +119,7 @@ func (d *Decision) HandOver(offers []*Result, may func(*Row) bool) {
 }
 
 // bestUnlocked is the task that the slot of a result is for: the best of those that it unlocked in its pool. nil: none, or
-// there is no slot.
+// there is no slot, or the task came with the key of a model.
 func (d *Decision) bestUnlocked(res *Result) (best *Row) {
 	from := d.rows[res.Task]
 	if from == nil || !res.Offer || res.Worker == 0 || from.State != Completed || from.Attempt != res.Attempt {
@@ -133,6 +133,9 @@ func (d *Decision) bestUnlocked(res *Result) (best *Row) {
 		if best == nil || r.startsBefore(best) < 0 {
 			best = r
 		}
+	}
+	if best != nil && best.Flags&FlagKeyed != 0 { // its worker has to ask for its key, as whoever claims it does (spec 5.7)
+		return nil
 	}
 	return best
 }

@@ -339,6 +339,8 @@ func TestHandOver(t *testing.T) {
 		{"a task of another pool is not", true, any, func(rows []dag.Row) { rows[1].Pool, rows[2].Pool = 4, 4 }, 0},
 		{"a task that waits for more is not", true, any, func(rows []dag.Row) { rows[1].Remaining, rows[2].Remaining = 2, 2 }, 0},
 		{"a task that was ready before is not", true, any, func(rows []dag.Row) { rows[1].State, rows[2].State = dag.Ready, dag.Ready }, 0},
+		{"a task with the key of a model is not, nor does another one pass it", true, any, func(rows []dag.Row) { rows[1].Flags = dag.FlagKeyed }, 0},
+		{"a task before one with the key of a model is", true, any, func(rows []dag.Row) { rows[2].Flags = dag.FlagKeyed }, 1},
 		{"a group is not", true, any, func(rows []dag.Row) { rows[1].Flags, rows[2].Flags = dag.FlagGroup, dag.FlagGroup }, 0},
 	} {
 		rows := []dag.Row{

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/attemptkey"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
 	"github.com/taskgrove/taskgrove/internal/sealed"
@@ -54,6 +55,7 @@ type engine struct {
 	inputs     *inputsCache
 	modelKeys  modelkey.Keeper // by tree
 	userKeys   *modelkey.Users // that users have stored
+	keyStore   keyStore
 	keyring    *sealed.Keyring // nil: there is no master key
 	submitting chan struct{}   // one slot for each submission under way
 	copying    chan struct{}   // one for each that takes a connection of its own
@@ -76,6 +78,9 @@ var _ Service = (*Coordinator)(nil)
 // New makes a coordinator. The caller closes store and conn after Run has returned.
 func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	cfg = cfg.orDefaults()
+	if cfg.Seal.Values { // an older worker could read nothing
+		cfg.Levels = cfg.Levels.Requiring(dag.AccessLevel)
+	}
 	c := &Coordinator{namespace: DefaultNamespace, engine: &engine{
 		cfg: cfg, instance: rand.Text(), store: store, queue: conn, log: cfg.Log,
 		tokens:        workers.NewTokens(store.Secret()),
@@ -177,6 +182,9 @@ func (c *Coordinator) insist(ctx context.Context, step func(context.Context) err
 // prepare makes streams and consumers.
 func (c *Coordinator) prepare(ctx context.Context) error {
 	if err := c.keepSecrets(ctx); err != nil && !isLevel(err) {
+		return err
+	}
+	if err := c.loadModelKeys(ctx); err != nil {
 		return err
 	}
 	if err := c.queue.EnsureStreams(ctx); err != nil {

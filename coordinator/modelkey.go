@@ -75,7 +75,7 @@ func (c *Coordinator) sealedKeys(ctx context.Context, worker string, m *workerv1
 	if run == nil {
 		return nil
 	}
-	keys := c.userKeys.Of(run.Owner)
+	keys := c.userKeys.Of(c.keeperOf(run.Owner))
 	came, execution, has := c.modelKeys.Get(int64(k.Tree()))
 	switch {
 	case has && execution == run.Execution:

@@ -84,9 +84,13 @@ func (s seals) open(ctx context.Context, envelope []byte, owner string) ([]byte,
 // CheckKeys looks whether the master key opens what the cluster has sealed. The error is or wraps [sealed.ErrAway] when that can't be told now.
 func (c *Coordinator) CheckKeys(ctx context.Context) error {
 	if !c.keyring.Can() {
-		return nil
+		return c.checkSecrets(ctx)
 	}
-	if err := c.keyring.Verify(ctx); err != nil {
+	err := c.keyring.Verify(ctx)
+	if err == nil {
+		err = c.checkSecrets(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", c.cfg.Seal.source(), err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/attemptkey"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
 	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/internal/workers"
@@ -116,9 +117,18 @@ func (c *Coordinator) openSecret(ctx context.Context, r *pg.TokenSecret) ([]byte
 	case !r.Sealed:
 		return r.Secret, nil
 	case !c.keyring.Can():
-		return nil, errors.New("it is sealed, and this coordinator has no key: set TASKGROVE_SEAL_KEY_FILE as for the others")
+		return nil, fmt.Errorf("%w: it is sealed, and this coordinator has none: set TASKGROVE_SEAL_KEY_FILE as for the others", sealed.ErrNoKey)
 	}
 	return c.keyring.Open(ctx, secretUse, r.Secret)
+}
+
+// checkSecrets looks whether this coordinator can open what tokens are made of. The error is or wraps [sealed.ErrNoKey] or [sealed.ErrAway].
+func (c *Coordinator) checkSecrets(ctx context.Context) error {
+	err := c.lookForSecrets(ctx, time.Now())
+	if err == nil || errors.Is(err, sealed.ErrNoKey) || errors.Is(err, sealed.ErrChanged) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", sealed.ErrAway, err)
 }
 
 // freshSecrets sees to it that nothing is offered or granted with a secret that may have been superseded long ago: the process may have been
@@ -256,6 +266,7 @@ func (c *Coordinator) nextSecret(ctx context.Context, latest int32) (bool, error
 		return false, err
 	}
 	if added {
+		failpoint.Hit("coordinator.after-secret-commit")
 		c.log.Info("the secret of tokens has changed", "generation", latest+1, "sealed", seals)
 	}
 	err = c.lookForSecrets(ctx, time.Now())

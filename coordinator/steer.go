@@ -46,7 +46,7 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 		return nil, err
 	}
 	came := opts.ModelKey.Given() && !opts.Demo
-	keyed := came || !opts.Demo && c.userKeys.Has(tree.UserID)
+	keyed := came || !opts.Demo && c.userKeys.Has(c.keeperOf(tree.UserID))
 	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions{
 		Force: opts.Force, RerunCancelled: opts.RerunCancelled, RerunDependencies: opts.RerunDependencies, Demo: opts.Demo, Keyed: keyed,
 	}, hooks...)

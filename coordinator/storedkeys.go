@@ -12,7 +12,8 @@ import (
 	"github.com/taskgrove/taskgrove/internal/modelkey"
 )
 
-// Keys that users have stored are in the memory of coordinators only (spec 5.7). Each tells the others of what changes, and its whole knowledge
+// Keys that users have stored lie sealed in Postgres where there is a master key; see modelkeystore.go. Else they are in the memory of
+// coordinators only (spec 5.7). Each tells the others of what changes, and its whole knowledge
 // to one that asks, which each does at its start and when its connection is back, and of itself every so often, as messages may be lost.
 const (
 	keysTopic      = "keys"
@@ -25,7 +26,7 @@ const (
 const storedWait = 250 * time.Millisecond
 
 // SetModelKey keeps a key of a user; see [KeyKeeper].
-func (c *Coordinator) SetModelKey(_ context.Context, userID string, key ModelKeyOf) error {
+func (c *Coordinator) SetModelKey(ctx context.Context, userID string, key ModelKeyOf) error {
 	switch {
 	case userID == "" || utf8.RuneCountInString(userID) > 255 || !text(userID):
 		return &InvalidArgumentError{Field: "user_id", Reason: "must be 1 to 255 characters of UTF-8 without NUL"}
@@ -34,10 +35,14 @@ func (c *Coordinator) SetModelKey(_ context.Context, userID string, key ModelKey
 	case len(key.Provider) > 64 || strings.ContainsFunc(key.Provider, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }):
 		return &InvalidArgumentError{Field: "provider", Reason: "must be at most 64 visible ASCII characters without colons"}
 	}
-	change, err := c.userKeys.Set(userID, providerOf(key.Provider), key.Key)
+	change, err := c.userKeys.Next(c.keeperOf(userID), providerOf(key.Provider), key.Key)
 	if err != nil {
 		return &InvalidArgumentError{Field: "api_key", Reason: err.Error()}
 	}
+	if err := c.storeModelKey(ctx, &change); err != nil {
+		return c.internal("store a key of a model", err)
+	}
+	c.userKeys.Apply(change)
 	return c.tellKeys(modelkey.Message{Changes: []modelkey.Change{change}})
 }
 
@@ -51,7 +56,7 @@ func providerOf(name string) string {
 
 // ModelKeys are the providers that a user has keys for; see [KeyKeeper].
 func (c *Coordinator) ModelKeys(_ context.Context, userID string) ([]string, error) {
-	names := c.userKeys.Providers(userID)
+	names := c.userKeys.Providers(c.keeperOf(userID))
 	for i, name := range names {
 		if name == "" {
 			names[i] = AnyProvider
@@ -62,10 +67,14 @@ func (c *Coordinator) ModelKeys(_ context.Context, userID string) ([]string, err
 }
 
 // DeleteModelKey forgets a key of a user; see [KeyKeeper].
-func (c *Coordinator) DeleteModelKey(_ context.Context, userID, provider string) (bool, error) {
-	changes := c.userKeys.Delete(userID, providerOf(provider), provider == "")
+func (c *Coordinator) DeleteModelKey(ctx context.Context, userID, provider string) (bool, error) {
+	stored, err := c.dropModelKeys(ctx, userID, providerOf(provider), provider == "")
+	if err != nil {
+		return false, c.internal("delete keys of models", err)
+	}
+	changes := c.userKeys.Delete(c.keeperOf(userID), providerOf(provider), provider == "")
 	if len(changes) == 0 {
-		return false, nil
+		return stored, nil
 	}
 	return true, c.tellKeys(modelkey.Message{Changes: changes})
 }
@@ -114,6 +123,12 @@ func (c *Coordinator) runStoredKeys(ctx context.Context) error {
 	ask()
 	again := time.NewTicker(keysAgainEvery + rand.N(keysAgainEvery/4))
 	defer again.Stop()
+	var look <-chan time.Time // none without a master key
+	if c.keyring.Can() {
+		ticker := time.NewTicker(keysLookEvery)
+		defer ticker.Stop()
+		look = ticker.C
+	}
 	answered := time.Time{}
 	for {
 		select {
@@ -129,15 +144,17 @@ func (c *Coordinator) runStoredKeys(ctx context.Context) error {
 			if m.From == c.instance {
 				continue
 			}
-			for _, change := range m.Changes {
-				c.userKeys.Apply(change)
-			}
+			c.hearKeys(ctx, m.Changes)
 			if m.Asks && time.Since(answered) > time.Second {
 				answered = time.Now()
 				c.tellAllKeys()
 			}
 		case <-again.C:
 			c.tellAllKeys()
+		case <-look:
+			if err := c.loadModelKeys(ctx); err != nil && ctx.Err() == nil {
+				c.log.Warn("stored keys of models could not be read", "error", err)
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}

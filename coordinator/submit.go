@@ -69,7 +69,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 		owner := opts.UserID
 		tasks = marked(tasks, func(t *dag.Task) {
 			owner = cmp.Or(t.UserID, owner)
-			t.Demo, t.Keyed, t.KeyStored = opts.Demo, keyed, stored && c.userKeys.Has(owner)
+			t.Demo, t.Keyed, t.KeyStored = opts.Demo, keyed, stored && c.userKeys.Has(c.keeperOf(owner))
 			withLabels(opts.Labels, t)
 		})
 	}

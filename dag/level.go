@@ -1,6 +1,9 @@
 package dag
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Level is a feature level: one number for what a process can do. A process of a level can do all that the levels below
 // it ask for. Levels say what may be stored while processes of several versions run; see [Levels].
@@ -68,6 +71,17 @@ func (ls Levels) Needed(t *Task) Level {
 		}
 	}
 	return BaseLevel
+}
+
+// Requiring is the table with a level that every task needs. A table without that level stays as it is.
+func (ls Levels) Requiring(l Level) Levels {
+	out := slices.Clone(ls)
+	for i := range out {
+		if out[i].Level == l {
+			out[i].Needs = func(*Task) bool { return true }
+		}
+	}
+	return out
 }
 
 // Adopted is the level that coordinators of the table begin to use by themselves.

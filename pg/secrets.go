@@ -74,7 +74,7 @@ func (s *Store) ForgetTokenSecrets(ctx context.Context, age time.Duration) error
 
 // ModelKey is a key of a language model that a user has stored, sealed.
 type ModelKey struct {
-	Namespace      int32
+	Namespace      string
 	User, Provider string // an empty provider: all that have no key of their own
 	Sealed         []byte
 	At             int64 // when it was set, in nanoseconds since 1970
@@ -94,14 +94,15 @@ func (s *Store) SetModelKey(ctx context.Context, k *ModelKey) error {
 	return nil
 }
 
-// DeleteModelKeys deletes a user's keys of the providers.
-func (s *Store) DeleteModelKeys(ctx context.Context, namespace int32, user string, providers []string) error {
+// DeleteModelKeys deletes a user's key of a provider, or all, and gives the providers.
+func (s *Store) DeleteModelKeys(ctx context.Context, namespace, user, provider string, all bool) ([]string, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	if _, err := s.pool.Exec(ctx, sql("DeleteModelKeys"), namespace, user, providers); err != nil {
-		return fmt.Errorf("delete keys of models: %w", err)
+	rows, err := s.pool.Query(ctx, sql("DeleteModelKeys"), namespace, user, provider, all)
+	if err != nil {
+		return nil, fmt.Errorf("delete keys of models: %w", err)
 	}
-	return nil
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // ModelKeysMark tells one state of the stored keys from another.

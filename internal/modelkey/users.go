@@ -60,6 +60,44 @@ func (u *Users) Set(user, provider string, key Key) (Change, error) {
 	return change, nil
 }
 
+// Next is the change that keeps a key of a user, in place of that for the same provider. It is not made yet: see [Users.Apply].
+func (u *Users) Next(user, provider string, key Key) (Change, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	provider = strings.ToLower(cmp.Or(provider, key.provider))
+	if err := u.room(user, provider, len(key.secret)); err != nil {
+		return Change{}, err
+	}
+	return u.stamped(user, provider, key.secret), nil
+}
+
+// Become has the keys be those given, and what was changed since a time. It reports whether there was any of the latter.
+func (u *Users) Become(all []Change, since time.Time) (young bool) {
+	u.mu.Lock()
+	recent := since.UnixNano()
+	kept := map[string]map[string]Change{}
+	u.bytes = 0
+	for user, of := range u.users {
+		for provider, change := range of {
+			if change.At <= recent {
+				continue
+			}
+			if kept[user] == nil {
+				kept[user] = map[string]Change{}
+			}
+			kept[user][provider] = change
+			u.bytes += len(change.Secret)
+			young = true
+		}
+	}
+	u.users = kept
+	u.mu.Unlock()
+	for _, change := range all {
+		u.Apply(change)
+	}
+	return young
+}
+
 // room says why a key can't be kept. The caller holds mu.
 func (u *Users) room(user, provider string, size int) error {
 	of, known := u.users[user]

@@ -11,7 +11,7 @@ create table token_secret (
 );
 
 create table model_key (
-  namespace integer not null,
+  namespace text not null,
   user_id   text not null,
   provider  text not null,              -- '': for all that have none of their own
   sealed    bytea not null,             -- an envelope under a data key of the cluster

@@ -42,8 +42,8 @@ on conflict (namespace, user_id, provider) do update set sealed = excluded.seale
 where (model_key.at, model_key.made_by) < (excluded.at, excluded.made_by)
 
 -- name: DeleteModelKeys
--- Deletes a user's keys of the providers $3.
-delete from model_key where namespace = $1 and user_id = $2 and provider = any($3::text[])
+-- Deletes a user's key of the provider $3, or all if $4, and gives the providers.
+delete from model_key where namespace = $1 and user_id = $2 and (provider = $3 or $4) returning provider
 
 -- name: ModelKeysMark
 -- Differs when keys were set or deleted.

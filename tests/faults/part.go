@@ -54,6 +54,7 @@ type Settings struct {
 	Copy           string // a task that SubmitRole copies instead
 	Hook           string // where SubmitRole sends the events of a tree of this name that it submits instead
 	Hold           bool   // it starts that tree with a call of its own
+	SealKey        string // a coordinator seals values under it; empty: it does not
 	NextLevel      bool   // a coordinator has one feature level more, which every task needs
 }
 
@@ -105,6 +106,7 @@ func (s Settings) Open(ctx context.Context) (*Part, error) {
 func (s Settings) coordinator() *config.Coordinator {
 	c := config.Defaults[*config.Coordinator]()
 	c.Name, c.PostgresURL.Secret, c.NATSURL.Secret = s.Name, config.Secret(s.Postgres), config.Secret(s.NATS)
+	c.SealKey, c.SealValues = config.Secret(s.SealKey), s.SealKey != ""
 	c.HTTPAddr, c.GRPCAddr = config.Address(s.HTTP), config.Address(s.GRPC)
 	c.Migrate, c.Retention = false, 0
 	c.MaxConns = 8

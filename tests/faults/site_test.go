@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/internal/porttest"
+	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -36,7 +37,23 @@ type site struct {
 
 func newSite(t *testing.T, postgres string) *site {
 	t.Helper()
-	s := &site{t: t, port: porttest.Port(t), store: t.TempDir(), base: Settings{Postgres: postgres, Dir: t.TempDir(), Lease: 3 * time.Second, Republish: time.Second, PoolIdle: time.Second, Concurrency: 8}}
+	key := ""
+	if os.Getenv("TASKGROVE_SEALED") != "" { // every site seals
+		key = sealed.NewKey()
+	}
+	return newSiteUnder(t, postgres, key)
+}
+
+// newSealedSite is a site on the shared Postgres whose coordinators seal values.
+func newSealedSite(t *testing.T) *site {
+	t.Helper()
+	return newSiteUnder(t, pgtest.Database(t), sealed.NewKey())
+}
+
+// newSiteUnder is a site whose coordinators seal values under a key, if there is one.
+func newSiteUnder(t *testing.T, postgres, key string) *site {
+	t.Helper()
+	s := &site{t: t, port: porttest.Port(t), store: t.TempDir(), base: Settings{Postgres: postgres, Dir: t.TempDir(), Lease: 3 * time.Second, Republish: time.Second, PoolIdle: time.Second, Concurrency: 8, SealKey: key}}
 	if err := pg.Migrate(t.Context(), postgres); err != nil {
 		t.Fatal(err)
 	}

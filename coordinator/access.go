@@ -19,6 +19,7 @@ const (
 	RoleWebhooks                 // [Webhooks]
 	RoleKeys                     // [KeyKeeper]
 	RoleAgent                    // [Agent]
+	RoleAPIKeys                  // [APIKeys]
 )
 
 // Call is what a caller asks for.
@@ -29,13 +30,20 @@ type Call struct {
 	UserID string // the owner that it names, of what it lists or stores; empty when it names none
 	// Webhook is the id of the webhook that it names; empty when it names none.
 	Webhook string
-	Details Details // what else the record keeps of it
+	APIKey  string // the id of the API key that it names; empty when it names none
+	// Grants and GrantScopes are the roles and the scopes that it asks for, for a new API key; none: as its maker has them.
+	Grants      []RoleIn
+	GrantScopes []Permission
+	Details     Details // what else the record keeps of it
 }
 
 // Grant is what a call that is allowed may reach.
 type Grant struct {
 	// UserID is the only owner whose tasks are listed, or whose a new tree becomes, and whose idempotency keys count; empty: as the call says.
 	UserID string
+	// Roles and Scopes are what a new API key gets.
+	Roles  []RoleIn
+	Scopes []Permission
 }
 
 // Policy decides whether a call may be made: how far it may reach, or why not. It is asked before the service is: once for each call, at the

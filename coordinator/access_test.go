@@ -20,6 +20,7 @@ var roles = map[coordinator.Role]reflect.Type{
 	coordinator.RoleEdit:     reflect.TypeFor[coordinator.Editor](),
 	coordinator.RoleWebhooks: reflect.TypeFor[coordinator.Webhooks](),
 	coordinator.RoleKeys:     reflect.TypeFor[coordinator.KeyKeeper](),
+	coordinator.RoleAPIKeys:  reflect.TypeFor[coordinator.APIKeys](),
 	coordinator.RoleAgent:    reflect.TypeFor[coordinator.Agent](),
 }
 
@@ -57,13 +58,16 @@ func call(svc coordinator.Service, name string) error {
 
 // noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an agent's task, or what may stand for several tasks.
 var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
-	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask"}
+	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask", "RevokeAPIKey", "RotateAPIKey"}
 
 // ofUser are the methods whose text is a user.
 var ofUser = []string{"Running", "Resolve", "SetModelKey", "ModelKeys", "DeleteModelKey"}
 
 // ofWebhook are the methods whose first text is a webhook.
 var ofWebhook = []string{"GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook"}
+
+// ofAPIKey are the methods whose first text is an API key.
+var ofAPIKey = []string{"RevokeAPIKey", "RotateAPIKey"}
 
 // TestEveryCallPassesThePolicy finds the methods by reflection, so that none that is added can go past it.
 func TestEveryCallPassesThePolicy(t *testing.T) {
@@ -94,6 +98,9 @@ func TestEveryCallPassesThePolicy(t *testing.T) {
 			}
 			if slices.Contains(ofWebhook, method.Name) {
 				want.Webhook = "x"
+			}
+			if slices.Contains(ofAPIKey, method.Name) {
+				want.APIKey = "x"
 			}
 			if len(got) != 1 || !reflect.DeepEqual(got[0], asked{caller, want}) {
 				t.Errorf("%s: the policy was asked %+v, want once, for %+v", method.Name, got, want)

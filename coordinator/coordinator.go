@@ -63,6 +63,7 @@ type engine struct {
 	meter      *meter
 	feeds      *feeds
 	webhooks   *deliverer
+	keyFinder  *keyFinder
 	level      atomic.Int32 // the lowest feature level of a live coordinator; 0: not known
 	prepared   atomic.Bool  // announced; streams and consumers are there
 	recordOnce sync.Once
@@ -109,6 +110,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.meter = newMeter(c)
 	c.writes = newWriteCheck(store.CheckWrite)
 	c.webhooks = newDeliverer(cfg.Webhooks, seals{box, c.keyring}, cfg.Version, store, cfg.Log, c.meter)
+	c.keyFinder = newKeyFinder(store)
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
 	c.feeds.key = func(a *workerv1.Attempt, sealed []byte) *attemptkey.Key {
 		return c.openKey(context.Background(), a, sealed)
@@ -159,7 +161,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
 		"model keys": c.runModelKeys, "stored model keys": c.runStoredKeys, "ended model keys": c.runEndedModelKeys,
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
-		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "webhooks": c.webhooks.run,
+		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys,
 	}
 }
 

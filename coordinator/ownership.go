@@ -19,6 +19,8 @@ type Owners interface {
 	OwnerOf(ctx context.Context, taskID string) (userID string, err error)
 	// TreeOfWebhook is the tree whose execution a webhook is told of; empty: it is the cluster's. [ErrNotFound].
 	TreeOfWebhook(ctx context.Context, id string) (treeID string, err error)
+	// OwnerOfAPIKey is who calls with an API key. [ErrNotFound].
+	OwnerOfAPIKey(ctx context.Context, id string) (userID string, err error)
 }
 
 // reach says what the policy of ownership looks at.
@@ -31,6 +33,8 @@ const (
 	reachAll                    // nothing: who has said who it is may call
 	reachAdmin                  // whether the caller is an admin
 	reachHook                   // the owner of the task that the call names, or of the tree that the webhook is of; else as reachAdmin
+	reachGrant                  // the owner that the call names, and whether the caller may give what it asks for
+	reachKey                    // the owner of the API key that the call names
 	reachOpen                   // nothing at all: processes ask for themselves
 )
 
@@ -90,6 +94,10 @@ var methods = map[string]method{
 	"AgentTasks":      {"trees.read", reachList, "list tasks for", false},
 	"SetModelKey":     {"modelkeys.write", reachList, "set LLM key for", true},
 	"ModelKeys":       {"modelkeys.read", reachList, "get LLM key for", false},
+	"CreateAPIKey":    {PermissionKeys, reachGrant, "create API keys for", true},
+	"APIKeys":         {"keys.read", reachList, "list API keys of", false},
+	"RevokeAPIKey":    {PermissionKeys, reachKey, "revoke API keys of", true},
+	"RotateAPIKey":    {PermissionKeys, reachKey, "rotate API keys of", true},
 	"DeleteModelKey":  {"modelkeys.write", reachList, "delete LLM key for", true},
 }
 
@@ -120,14 +128,23 @@ func OwnOnly(owners Owners) Policy {
 			return Grant{}, &DeniedError{User: caller.User, Operation: how.operation}
 		}
 		owner := call.UserID
-		if call.ID != "" {
-			var err error
-			if owner, err = owners.OwnerOf(ctx, call.ID); err != nil {
-				return Grant{}, err
-			}
+		var err error
+		switch {
+		case call.ID != "":
+			owner, err = owners.OwnerOf(ctx, call.ID)
+		case call.APIKey != "":
+			owner, err = owners.OwnerOfAPIKey(ctx, call.APIKey)
+		}
+		if err != nil {
+			return Grant{}, err
 		}
 		if owner != "" && owner != caller.User && !caller.Admin {
 			return Grant{}, &DeniedError{User: caller.User, Operation: how.operation, Owner: owner}
+		}
+		if grant, may := mayGrant(caller, ownRoles(caller), call); !may && (how.reach == reachGrant || call.Method == "RotateAPIKey") {
+			return Grant{}, &DeniedError{User: caller.User, Operation: how.operation}
+		} else if how.reach == reachGrant {
+			return grant, nil
 		}
 		return how.reach.grant(caller, call), nil
 	}
@@ -223,4 +240,12 @@ func (c *Coordinator) OwnerOf(ctx context.Context, taskID string) (string, error
 		return "", c.internal("look up the owner of a task", err)
 	}
 	return owner, nil
+}
+
+// ownRoles are the roles of a caller where policies know only users and admins.
+func ownRoles(caller Caller) []RoleIn {
+	if caller.Admin {
+		return append([]RoleIn{{Role: "admin", Namespace: AllNamespaces}}, caller.Roles...)
+	}
+	return caller.Roles
 }

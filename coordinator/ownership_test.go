@@ -32,6 +32,9 @@ func (o owners) TreeOfWebhook(_ context.Context, id string) (string, error) {
 	return tree, nil
 }
 
+// OwnerOfAPIKey is whoever has the key's name.
+func (o owners) OwnerOfAPIKey(_ context.Context, id string) (string, error) { return id, nil }
+
 var (
 	amy  = coordinator.Caller{Name: "amy", User: "amy"}
 	bob  = coordinator.Caller{Name: "bob", User: "bob"}

@@ -19,6 +19,7 @@ type Service interface {
 	Operator
 	Webhooks
 	KeyKeeper
+	APIKeys
 }
 
 // SubmitOptions go with a tree.

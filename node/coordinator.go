@@ -81,7 +81,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	p.Probe(c.Ready)
 	policy := coordinator.AllowAll
 	if callers != nil {
-		policy = coordinator.OwnOnly(c)
+		policy, callers.Keys = coordinator.OwnOnly(c), c
 		p.Run(ctx, "keys of issuers", func(ctx context.Context) error { callers.Run(ctx, p.log); <-ctx.Done(); return nil })
 	}
 	c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, coordinator.NewAccess(c, policy), parts)

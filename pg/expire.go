@@ -109,6 +109,7 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteStrayLabels"), strayRows)
 	b.Queue(sql("DeleteStrayAgentTasks"), strayRows)
 	b.Queue(sql("DeleteStrayCopied"), strayRows)
+	b.Queue(sql("DeleteOldAPIKeys"), strayRows)
 	b.Queue(sql("DeleteStrayWebhooks"), strayRows)
 	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
 	b.Queue(sql("ForgetDescriptions"), ExecutorMemory)

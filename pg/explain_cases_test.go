@@ -265,6 +265,9 @@ const (
 )
 
 // unexplained are the statements without a case, and why.
+const aKey = "touches as many API keys as it is given, by a unique index of each"
+
+// Likewise, of webhooks.
 const oneWebhook = "touches one webhook, and at most a hundred deliveries of it"
 
 var unexplained = map[string]string{
@@ -290,8 +293,10 @@ var unexplained = map[string]string{
 	"InsertWebhook": insertsOnly, "InsertDeliveries": insertsOnly, "OpenBefore": noTable, "TrimDeliveries": oneWebhook, "WebhookSucceeded": oneWebhook, "WebhookFailed": oneWebhook,
 	"DisableWebhook": oneWebhook, "DeleteTreeWebhooks": oneWebhook, "UpdateWebhook": oneWebhook, "DeleteWebhook": oneWebhook, "DeliveriesOf": oneWebhook, "DeliveryByKey": oneWebhook,
 	"Webhooks": "for people: a page of them", "DeleteStrayWebhooks": "once a minute, the first rows only", "AuditWebhooks": "by the index of what is due",
-	"MissingRights": "reads the catalogue, once at the start",
-	"NextTrees":     noTable, "LockExecution": noTable, "LockCopied": noTable, "AuditTurn": noTable,
+	"InsertAPIKey": aKey, "RevokeAPIKey": aKey, "RotateAPIKey": aKey, "EndSession": aKey, "EndOldSessions": aKey, "UseAPIKeys": aKey, "APIKeysByHash": aKey, "APIKeys": "for people: a page of them",
+	"DeleteOldAPIKeys": "once a minute, the first rows of an index only",
+	"MissingRights":    "reads the catalogue, once at the start",
+	"NextTrees":        noTable, "LockExecution": noTable, "LockCopied": noTable, "AuditTurn": noTable,
 	"DescribeTrees":   "once for each tree that an older coordinator stored, over all of its tasks",
 	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",
 }

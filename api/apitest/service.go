@@ -39,6 +39,8 @@ type Service struct {
 	keys       map[string]map[string]modelkey.Key // of models: by user, then provider
 	agents     []coordinator.AgentTask
 	webhooks   []*webhook
+	apiKeys    []*coordinator.APIKey
+	secrets    int // of API keys that were made
 	delivered  int // deliveries, of all webhooks
 }
 

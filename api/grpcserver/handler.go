@@ -16,6 +16,7 @@ import (
 // handler implements the service of taskgrove.proto. Its errors become statuses in the interceptors.
 type handler struct {
 	pb.UnimplementedTaskgroveServer
+	pb.UnimplementedKeyServiceServer
 	access      *coordinator.Access
 	surface     coordinator.Surface
 	cfg         Config

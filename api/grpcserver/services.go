@@ -12,6 +12,7 @@ import (
 // services are all that a [Server] and a [Web] serve. One [handler] implements them all.
 var services = []service{
 	{&pb.Taskgrove_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterTaskgroveServer(to, h) }},
+	{&pb.KeyService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterKeyServiceServer(to, h) }},
 }
 
 // service is one of them: a file of proto has one.

@@ -116,17 +116,17 @@ func TestWhatAKeyMayGet(t *testing.T) {
 		roles string // of the key; "-": refused
 		owner string
 	}{
-		"its maker's roles":                   {coordinator.Caller{User: "amy", Roles: in("default:operator", "other:admin")}, coordinator.APIKeySpec{}, "default:operator", "amy"},
-		"one of them":                         {coordinator.Caller{User: "amy", Roles: in("default:operator", "default:viewer")}, coordinator.APIKeySpec{Roles: []string{"viewer"}}, "default:viewer", "amy"},
-		"one that its maker lacks":            {coordinator.Caller{User: "amy", Roles: in("default:viewer")}, coordinator.APIKeySpec{Roles: []string{"operator"}}, "-", ""},
-		"one of another namespace":            {coordinator.Caller{User: "amy", Roles: in("default:operator")}, coordinator.APIKeySpec{Roles: []string{"other:operator"}}, "-", ""},
-		"everywhere":                          {coordinator.Caller{User: "amy", Roles: in("default:admin")}, coordinator.APIKeySpec{Roles: []string{"*:viewer"}}, "-", ""},
-		"below an admin's":                    {coordinator.Caller{User: "amy", Roles: in("default:admin")}, coordinator.APIKeySpec{Roles: []string{"submitter"}}, "default:submitter", "amy"},
-		"of an admin, in the namespace":       {coordinator.Caller{User: "root", Admin: true}, coordinator.APIKeySpec{}, "default:admin", "root"},
-		"of another user, by an admin":        {coordinator.Caller{User: "root", Admin: true}, coordinator.APIKeySpec{UserID: "amy", Roles: []string{"*:admin"}}, "*:admin", "amy"},
-		"of another user, by a user":          {coordinator.Caller{User: "bob"}, coordinator.APIKeySpec{UserID: "amy"}, "-", ""},
-		"by a key":                            {coordinator.Caller{User: "amy", Kind: coordinator.KeyCaller, Roles: in("default:operator")}, coordinator.APIKeySpec{}, "-", ""},
-		"by a key with that scope":            {coordinator.Caller{User: "amy", Kind: coordinator.KeyCaller, Roles: in("default:operator"), Scopes: scopes{"keys.write"}}, coordinator.APIKeySpec{}, "default:operator keys.write", "amy"},
+		"its maker's roles":             {coordinator.Caller{User: "amy", Roles: in("default:operator", "other:admin")}, coordinator.APIKeySpec{}, "default:operator", "amy"},
+		"one of them":                   {coordinator.Caller{User: "amy", Roles: in("default:operator", "default:viewer")}, coordinator.APIKeySpec{Roles: []string{"viewer"}}, "default:viewer", "amy"},
+		"one that its maker lacks":      {coordinator.Caller{User: "amy", Roles: in("default:viewer")}, coordinator.APIKeySpec{Roles: []string{"operator"}}, "-", ""},
+		"one of another namespace":      {coordinator.Caller{User: "amy", Roles: in("default:operator")}, coordinator.APIKeySpec{Roles: []string{"other:operator"}}, "-", ""},
+		"everywhere":                    {coordinator.Caller{User: "amy", Roles: in("default:admin")}, coordinator.APIKeySpec{Roles: []string{"*:viewer"}}, "-", ""},
+		"below an admin's":              {coordinator.Caller{User: "amy", Roles: in("default:admin")}, coordinator.APIKeySpec{Roles: []string{"submitter"}}, "default:submitter", "amy"},
+		"of an admin, in the namespace": {coordinator.Caller{User: "root", Admin: true}, coordinator.APIKeySpec{}, "default:admin", "root"},
+		"of another user, by an admin":  {coordinator.Caller{User: "root", Admin: true}, coordinator.APIKeySpec{UserID: "amy", Roles: []string{"*:admin"}}, "*:admin", "amy"},
+		"of another user, by a user":    {coordinator.Caller{User: "bob"}, coordinator.APIKeySpec{UserID: "amy"}, "-", ""},
+		"by a key":                      {coordinator.Caller{User: "amy", Kind: coordinator.KeyCaller, Roles: in("default:operator")}, coordinator.APIKeySpec{}, "-", ""},
+		"by a key with that scope":      {coordinator.Caller{User: "amy", Kind: coordinator.KeyCaller, Roles: in("default:operator"), Scopes: scopes{"keys.write"}}, coordinator.APIKeySpec{}, "default:operator keys.write", "amy"},
 		"by a key, with a scope that it lacks": {coordinator.Caller{User: "amy", Kind: coordinator.KeyCaller, Scopes: scopes{"keys.write"}},
 			coordinator.APIKeySpec{Scopes: scopes{"trees.read"}}, "-", ""},
 	} {

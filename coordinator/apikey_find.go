@@ -31,7 +31,7 @@ type hashOf = [sha256.Size]byte
 
 // keyFinder finds keys by their hashes. What is asked for meanwhile is looked up together.
 type keyFinder struct {
-	store keyStore
+	store apiKeyStore
 	wake  chan struct{}
 
 	mu      sync.Mutex
@@ -41,7 +41,7 @@ type keyFinder struct {
 	used    map[int64]time.Time // since it was written down
 }
 
-type keyStore interface {
+type apiKeyStore interface {
 	APIKeysByHash(ctx context.Context, hashes [][]byte) ([]*pg.APIKey, error)
 	UseAPIKeys(ctx context.Context, used map[int64]time.Time) error
 }
@@ -60,7 +60,7 @@ type keyWait struct {
 	err  error
 }
 
-func newKeyFinder(store keyStore) *keyFinder {
+func newKeyFinder(store apiKeyStore) *keyFinder {
 	return &keyFinder{store: store, wake: make(chan struct{}, 1), found: map[hashOf]foundKey{}, unknown: map[hashOf]time.Time{}, waiting: map[hashOf]*keyWait{}, used: map[int64]time.Time{}}
 }
 

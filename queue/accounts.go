@@ -100,7 +100,7 @@ func (p Place) ServerAccounts(users []ServerUser) []Account {
 			continue
 		}
 		own := Account{Name: WorkerAccount(prefix, user.Name), Users: []string{user.Name}, Exports: []Export{}, Imports: []Import{}}
-		crossings := p.names().workerCrossings(user.Name, user.Pools)
+		crossings := namesOf(p.Prefix).workerCrossings(user.Name, user.Pools)
 		for _, subject := range crossings.Services {
 			at, ok := offered[subject]
 			if !ok {

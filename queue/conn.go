@@ -18,7 +18,7 @@ import (
 type Config struct {
 	URL       string        // nats://user:password@host:port, several separated by commas
 	Login     Login         // besides what the URL says
-	Domain    string        // of JetStream, where the streams are; empty: that of the server
+	Domain    string        // of JetStream, where the streams are; empty: that of the server; coordinators pass it on for workers, which have none
 	Name      string        // of the connection, for operators: "coordinator-1"
 	Prefix    string        // of subjects and streams; default "tg"
 	Replicas  int           // of streams; 1 in dev, 3 in production; default 1

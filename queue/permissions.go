@@ -59,19 +59,29 @@ func CoordinatorPermissions(prefix string) Permissions {
 
 func (n names) coordinatorPermissions() Permissions {
 	p := Permissions{
-		Publish:   []string{n.prefix + ".>", mappedReply + ">", n.api() + ".INFO"},
+		Publish:   []string{n.prefix + ".>", mappedReply + ">"},
 		Subscribe: []string{"_INBOX.>", n.subject(event, ">"), n.subject(take, "*.*")},
 	}
 	for _, kind := range kinds {
 		p.Subscribe = append(p.Subscribe, n.subject(kind, "*"))
 	}
+	apis := []string{n.api()}
+	if n.domain != "" { // the servers that keep the streams judge a request by the subject without the domain
+		apis = append(apis, n.at("").api())
+	}
+	for _, api := range apis {
+		p.Publish = append(p.Publish, api+".INFO")
+	}
 	for _, stream := range []string{n.work, n.results, n.logs} {
+		for _, api := range apis {
+			p.Publish = append(p.Publish,
+				api+".STREAM.*."+stream,
+				api+".STREAM.MSG.*."+stream,
+				api+".CONSUMER.*."+stream,
+				api+".CONSUMER.*."+stream+".>",
+				api+".CONSUMER.*.*."+stream+".>")
+		}
 		p.Publish = append(p.Publish,
-			n.api()+".STREAM.*."+stream,
-			n.api()+".STREAM.MSG.*."+stream,
-			n.api()+".CONSUMER.*."+stream,
-			n.api()+".CONSUMER.*."+stream+".>",
-			n.api()+".CONSUMER.*.*."+stream+".>",
 			"$JS.ACK."+stream+".>",
 			"$JS.ACK.*.*."+stream+".>")
 		p.Subscribe = append(p.Subscribe,
@@ -137,7 +147,7 @@ func (p Place) Permissions(u ServerUser) Permissions {
 	if u.Pools == nil {
 		return p.names().coordinatorPermissions()
 	}
-	return p.names().workerPermissions(u.Name, u.Pools)
+	return namesOf(p.Prefix).workerPermissions(u.Name, u.Pools) // their pulls leave their account without a domain
 }
 
 // Account is the name of the user's account.

@@ -63,8 +63,6 @@ type Config struct {
 
 	// Login is what the worker proves itself to NATS with, besides what the URL says.
 	Login queue.Login
-	// Domain is that of JetStream where the streams are; empty: that of the server.
-	Domain string
 
 	MaxKept        int // the worker takes no tasks while more results than this have no receipt; default 10 000, at most 20 000
 	MaxKeptBytes   int // the same for their size; default 128 MiB

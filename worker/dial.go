@@ -67,7 +67,7 @@ func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 	}
 	cfg.tellOff()
 	conn, err := queue.Connect(ctx, queue.Config{
-		URL: address.WithUser(coordinatorUser, cfg.ID).Reveal(), Login: cfg.Login, Domain: cfg.Domain, Name: cfg.ID, Prefix: cfg.Prefix, Worker: cfg.ID, Logger: cfg.Log,
+		URL: address.WithUser(coordinatorUser, cfg.ID).Reveal(), Login: cfg.Login, Name: cfg.ID, Prefix: cfg.Prefix, Worker: cfg.ID, Logger: cfg.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("worker %s: %w", cfg.ID, err)

@@ -31,12 +31,11 @@ func (p *PostgresLogin) given() []string {
 
 // NATSLogin is what a process logs in to NATS with, besides what its URL says.
 type NATSLogin struct {
-	CredsFile  string `envconfig:"NATS_CREDS_FILE" desc:"file of credentials (.creds) with a JWT and its seed, instead of user and password; like the next four it is read for every connection that is made, so new ones need no restart"`
-	NKeyFile   string `envconfig:"NATS_NKEY_FILE" desc:"file with the seed of an NKey, instead of user and password"`
-	NATSCA     string `envconfig:"NATS_TLS_CA_FILE" desc:"PEM file of the authorities whose certificates of NATS are trusted, instead of the machine's; it makes TLS a must"`
-	NATSCert   string `envconfig:"NATS_TLS_CERT_FILE" desc:"PEM file of the certificate that this process shows to NATS; it makes TLS a must"`
-	NATSKey    string `envconfig:"NATS_TLS_KEY_FILE" desc:"PEM file of its key"`
-	NATSDomain Name   `envconfig:"NATS_DOMAIN" desc:"JetStream domain of the streams, if the servers that are connected to, such as leaf nodes, are not those that keep them; empty: theirs"`
+	CredsFile string `envconfig:"NATS_CREDS_FILE" desc:"file of credentials (.creds) with a JWT and its seed, instead of user and password; like the next four it is read for every connection that is made, so new ones need no restart"`
+	NKeyFile  string `envconfig:"NATS_NKEY_FILE" desc:"file with the seed of an NKey, instead of user and password"`
+	NATSCA    string `envconfig:"NATS_TLS_CA_FILE" desc:"PEM file of the authorities whose certificates of NATS are trusted, instead of the machine's; it makes TLS a must"`
+	NATSCert  string `envconfig:"NATS_TLS_CERT_FILE" desc:"PEM file of the certificate that this process shows to NATS; it makes TLS a must"`
+	NATSKey   string `envconfig:"NATS_TLS_KEY_FILE" desc:"PEM file of its key"`
 }
 
 func (n *NATSLogin) check() (faults []Fault) {
@@ -48,7 +47,7 @@ func (n *NATSLogin) check() (faults []Fault) {
 
 func (n *NATSLogin) given() []string {
 	return set("NATS_CREDS_FILE", n.CredsFile, "NATS_NKEY_FILE", n.NKeyFile, "NATS_TLS_CA_FILE", n.NATSCA,
-		"NATS_TLS_CERT_FILE", n.NATSCert, "NATS_TLS_KEY_FILE", n.NATSKey, "NATS_DOMAIN", string(n.NATSDomain))
+		"NATS_TLS_CERT_FILE", n.NATSCert, "NATS_TLS_KEY_FILE", n.NATSKey)
 }
 
 // ListenTLS is the TLS of all listeners of a process.

@@ -191,9 +191,10 @@ type NATS struct {
 
 // Streams are the settings of JetStream that coordinators make.
 type Streams struct {
-	Replicas  int           `envconfig:"NATS_REPLICAS" default:"1" min:"1" max:"5" desc:"copies of each stream; use 3 in production"`
-	LogsAge   time.Duration `envconfig:"LOGS_AGE" default:"24h" min:"1m" desc:"how long the output of executors is kept"`
-	LogsBytes Size          `envconfig:"LOGS_BYTES" default:"1GiB" min:"1MiB" desc:"how much output of executors is kept, in total"`
+	Replicas   int           `envconfig:"NATS_REPLICAS" default:"1" min:"1" max:"5" desc:"copies of each stream; use 3 in production"`
+	NATSDomain Name          `envconfig:"NATS_DOMAIN" desc:"JetStream domain of the streams, if the servers that coordinators connect to, such as leaf nodes, are not those that keep them; empty: theirs. Workers need none"`
+	LogsAge    time.Duration `envconfig:"LOGS_AGE" default:"24h" min:"1m" desc:"how long the output of executors is kept"`
+	LogsBytes  Size          `envconfig:"LOGS_BYTES" default:"1GiB" min:"1MiB" desc:"how much output of executors is kept, in total"`
 }
 
 // Listen says where a coordinator listens.

@@ -198,7 +198,7 @@ func (s *Server) start(ctx context.Context) (err error) {
 // launch starts the child and waits until it answers or has ended.
 func (s *Server) launch(ctx context.Context) error {
 	args := []string{"-D", s.dir.path("pgdata"), "-p", strconv.Itoa(s.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "logging_collector=off", "-c", "ssl=off"}
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "logging_collector=off"}
 	for _, name := range slices.Sorted(maps.Keys(s.settings)) {
 		args = append(args, "-c", name+"="+s.settings[name])
 	}

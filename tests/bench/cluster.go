@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg/pgserver"
 )
 
@@ -63,8 +64,12 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 	if err != nil {
 		return c, err
 	}
+	seal := ""
+	if o.sealed {
+		seal = sealed.NewKey()
+	}
 	for range o.coordinators {
-		r, err := c.start("coordinator", o, "BENCH_POSTGRES="+c.pg.URL(), "BENCH_NATS="+nats.said["coordinator"])
+		r, err := c.start("coordinator", o, "BENCH_SEAL="+seal, "BENCH_POSTGRES="+c.pg.URL(), "BENCH_NATS="+nats.said["coordinator"])
 		if err != nil {
 			return c, err
 		}

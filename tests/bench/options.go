@@ -18,6 +18,7 @@ type options struct {
 	riverWorkers            []int // of each point of the suite river
 	sleeps                  int
 	coordinators            int
+	sealed                  bool // they seal values
 	largest, curve          int
 	calls                   int // of each executor, and of the library that it uses
 	only                    string
@@ -45,6 +46,7 @@ func parse() (o options, err error) {
 	workers := flag.String("river-workers", "16,64,256,2000", "workers to measure River with, separated by commas")
 	flag.IntVar(&o.sleeps, "sleeps", 32_000, "tasks of the suite sleeps, 10 s at least")
 	flag.IntVar(&o.coordinators, "coordinators", 1, "coordinator processes")
+	flag.BoolVar(&o.sealed, "sealed", false, "coordinators seal values, in Postgres and in NATS")
 	flag.IntVar(&o.largest, "largest", 1_000_000, "tasks of the curve's largest tree")
 	flag.IntVar(&o.curve, "curve", 20_000, "tasks of each point of the other curves")
 	flag.IntVar(&o.calls, "calls", 500, "attempts of each executor in the suite executors, and as many calls of the library that it uses")

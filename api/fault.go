@@ -104,10 +104,7 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 	case errors.Is(err, coordinator.ErrUnauthenticated):
 		return &Fault{Kind: Unauthenticated, Text: MissingToken}
 	case errors.Is(err, coordinator.ErrDenied):
-		if denied, ok := errors.AsType[*coordinator.DeniedError](err); ok { // whatever it is wrapped in: the text is the protocol's
-			err = denied
-		}
-		return &Fault{Kind: Denied, Text: err.Error()}
+		return deniedFault(err)
 	case errors.Is(err, coordinator.ErrConflict):
 		return conflict(err)
 	case errors.Is(err, ErrOverload):
@@ -129,6 +126,15 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 		return &Fault{Kind: Timeout, Text: "the request took too long"}
 	}
 	return internal(ctx, log, operation, "error", err)
+}
+
+// deniedFault says which permission is missing. Whatever the error is wrapped in, the text is the protocol's.
+func deniedFault(err error) *Fault {
+	denied, ok := errors.AsType[*coordinator.DeniedError](err)
+	if !ok {
+		return &Fault{Kind: Denied, Text: err.Error()}
+	}
+	return &Fault{Kind: Denied, Text: denied.Error(), Permission: string(denied.Permission)}
 }
 
 // Panicked is the fault of a request whose handler panicked with value; stack goes to the log.

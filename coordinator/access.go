@@ -5,32 +5,18 @@ import (
 	"iter"
 )
 
-// Role is the part of the service that a call belongs to, one for each of its interfaces.
-type Role uint8
-
-// The roles.
-const (
-	RoleSubmit   Role = iota + 1 // [Submitter]
-	RoleRead                     // [Reader]
-	RoleSteer                    // [Steerer]
-	RoleWatch                    // [Watcher]
-	RoleOperate                  // [Operator]
-	RoleEdit                     // [Editor]
-	RoleWebhooks                 // [Webhooks]
-	RoleKeys                     // [KeyKeeper]
-	RoleAgent                    // [Agent]
-	RoleAPIKeys                  // [APIKeys]
-)
-
 // Call is what a caller asks for.
 type Call struct {
-	Role   Role
 	Method string // as in [Service]: "Submit"
-	ID     string // the task or tree that it names; empty when it names none
-	UserID string // the owner that it names, of what it lists or stores; empty when it names none
-	// Webhook is the id of the webhook that it names; empty when it names none.
-	Webhook string
-	APIKey  string // the id of the API key that it names; empty when it names none
+	// Permission is what it takes, if that is another one than that of its method, for a part of it; empty: the method's.
+	Permission Permission
+	ID         string // the task or tree that it names; empty when it names none, as of the others
+	UserID     string // the owner that it names, of what it lists or stores
+	Webhook    string // the id of the webhook that it names
+	AgentTask  string // the task of the A2A protocol that it names
+	// Namespace is what it is about, if that is not where it is made; [AllNamespaces]: the cluster itself.
+	Namespace string
+	APIKey    string // the id of the API key that it names
 	// Grants and GrantScopes are the roles and the scopes that it asks for, for a new API key; none: as its maker has them.
 	Grants      []RoleIn
 	GrantScopes []Permission
@@ -47,8 +33,8 @@ type Grant struct {
 }
 
 // Policy decides whether a call may be made: how far it may reach, or why not. It is asked before the service is: once for each call, at the
-// first step of those that give an iterator. A submission whose tasks name an owner is asked about once more, with that owner, and a call that names
-// a task of the A2A protocol with the tree that does it.
+// first step of those that give an iterator. A submission whose tasks name an owner is asked about once more, with that owner, and a call of which a
+// part takes a permission of its own, with that.
 type Policy func(ctx context.Context, caller Caller, call Call) (Grant, error)
 
 // AllowAll is the policy without access control.
@@ -109,10 +95,22 @@ type guarded struct {
 	caller   Caller
 }
 
-// allow asks the policy, and has the record know of a refusal and of what may be changed. end is called when the call has ended.
-func (g *guarded) allow(ctx context.Context, call Call) (to Grant, end func(Details, error), err error) {
+// part is something that a call may have with it, and that takes a permission of its own.
+type part struct {
+	there      bool
+	permission Permission
+}
+
+// allow asks the policy, also for the parts of a call, and has the record know of a refusal and of what may be changed. end is called when the call has ended.
+func (g *guarded) allow(ctx context.Context, call Call, parts ...part) (to Grant, end func(Details, error), err error) {
 	end = func(Details, error) {}
 	to, err = g.policy(ctx, g.caller, call)
+	for _, p := range parts {
+		if err == nil && p.there {
+			call.Permission = p.permission
+			_, err = g.policy(ctx, g.caller, call)
+		}
+	}
 	switch {
 	case g.recorder == nil, ctx.Value(partOfAnother{}) != nil:
 	case err != nil:
@@ -131,14 +129,14 @@ func asPart(ctx context.Context) context.Context {
 }
 
 // ask makes a call that has one answer, if the policy allows it.
-func ask[T any](ctx context.Context, g *guarded, call Call, do func() (T, error)) (T, error) {
-	return askFor(ctx, g, call, func(string) (T, error) { return do() })
+func ask[T any](ctx context.Context, g *guarded, call Call, do func() (T, error), parts ...part) (T, error) {
+	return askFor(ctx, g, call, func(string) (T, error) { return do() }, parts...)
 }
 
 // askFor makes a call that lists or stores, if the policy allows it: owner is whose tasks it lists, empty for everybody's, or who gets what it
 // stores, empty for nobody.
-func askFor[T any](ctx context.Context, g *guarded, call Call, do func(owner string) (T, error)) (T, error) {
-	to, end, err := g.allow(ctx, call)
+func askFor[T any](ctx context.Context, g *guarded, call Call, do func(owner string) (T, error), parts ...part) (T, error) {
+	to, end, err := g.allow(ctx, call, parts...)
 	if err != nil {
 		var none T
 		return none, err

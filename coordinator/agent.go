@@ -3,7 +3,6 @@ package coordinator
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 	"unicode/utf8"
@@ -68,43 +67,26 @@ type AgentTasks struct {
 }
 
 func (g *guarded) KeepAgentTask(ctx context.Context, t AgentTask) error {
-	_, err := ask(ctx, g, Call{Role: RoleAgent, Method: "KeepAgentTask", ID: t.TaskID}, func() (any, error) { return nil, g.next.KeepAgentTask(ctx, t) })
+	_, err := ask(ctx, g, Call{Method: "KeepAgentTask", ID: t.TaskID}, func() (any, error) { return nil, g.next.KeepAgentTask(ctx, t) })
 	return err
 }
 
+// DropAgentTask and AgentTask name a task of the protocol itself; which tree it is of, the policy finds out.
 func (g *guarded) DropAgentTask(ctx context.Context, id string) error {
-	_, err := g.ownAgentTask(ctx, "DropAgentTask", id)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	if err == nil {
-		err = g.next.DropAgentTask(ctx, id)
-	}
+	_, err := ask(ctx, g, Call{Method: "DropAgentTask", AgentTask: id}, func() (any, error) { return nil, g.next.DropAgentTask(ctx, id) })
 	return err
 }
 
 func (g *guarded) AgentTask(ctx context.Context, id string) (*AgentTask, error) {
-	return g.ownAgentTask(ctx, "AgentTask", id)
-}
-
-// ownAgentTask reads a task of the A2A protocol for a call that names it. Which tree it is of, is known only then, so the policy is asked twice:
-// whether the caller may ask at all, and about the tree.
-func (g *guarded) ownAgentTask(ctx context.Context, method, id string) (*AgentTask, error) {
-	call := Call{Role: RoleAgent, Method: method}
-	t, err := ask(ctx, g, call, func() (*AgentTask, error) { return g.next.AgentTask(ctx, id) })
-	if err != nil {
-		return nil, err
-	}
-	call.ID = t.Tree.ID
-	return ask(ctx, g, call, func() (*AgentTask, error) { return t, nil })
+	return ask(ctx, g, Call{Method: "AgentTask", AgentTask: id}, func() (*AgentTask, error) { return g.next.AgentTask(ctx, id) })
 }
 
 func (g *guarded) AgentTaskOf(ctx context.Context, taskID string) (*AgentTask, error) {
-	return ask(ctx, g, Call{Role: RoleAgent, Method: "AgentTaskOf", ID: taskID}, func() (*AgentTask, error) { return g.next.AgentTaskOf(ctx, taskID) })
+	return ask(ctx, g, Call{Method: "AgentTaskOf", ID: taskID}, func() (*AgentTask, error) { return g.next.AgentTaskOf(ctx, taskID) })
 }
 
 func (g *guarded) AgentTasks(ctx context.Context, f AgentTaskFilter) (*AgentTasks, error) {
-	return askFor(ctx, g, Call{Role: RoleAgent, Method: "AgentTasks", UserID: f.UserID}, func(owner string) (*AgentTasks, error) {
+	return askFor(ctx, g, Call{Method: "AgentTasks", UserID: f.UserID}, func(owner string) (*AgentTasks, error) {
 		f.UserID = owner
 		return g.next.AgentTasks(ctx, f)
 	})

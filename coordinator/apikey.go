@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/taskgrove/taskgrove/internal/policy"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -245,14 +246,11 @@ func (c *Coordinator) RotateAPIKey(ctx context.Context, id string, grace time.Du
 	return c.newKey(ctx, id, secret)
 }
 
-// OwnerOfAPIKey is whose a key is; see [Owners].
-func (c *Coordinator) OwnerOfAPIKey(ctx context.Context, id string) (string, error) {
-	if !text(id) {
-		return "", ErrNotFound
-	}
+// ownerOfAPIKey is who calls with a key. [pg.ErrNotFound].
+func (c *Coordinator) ownerOfAPIKey(ctx context.Context, id string) (string, error) {
 	k, err := c.store.APIKey(ctx, c.namespace, id)
 	if err != nil {
-		return "", c.internal("look up the owner of an API key", err)
+		return "", err
 	}
 	return k.Owner, nil
 }
@@ -269,7 +267,7 @@ func scopeTexts(scopes []Permission) (out []string) {
 }
 
 func (g *guarded) CreateAPIKey(ctx context.Context, spec APIKeySpec) (*NewAPIKey, error) {
-	call := Call{Role: RoleAPIKeys, Method: "CreateAPIKey", UserID: spec.UserID, Grants: rolesAt(spec.Roles, cmp.Or(g.caller.Namespace, DefaultNamespace)), GrantScopes: spec.Scopes,
+	call := Call{Method: "CreateAPIKey", UserID: spec.UserID, Grants: rolesAt(spec.Roles, cmp.Or(g.caller.Namespace, DefaultNamespace)), GrantScopes: spec.Scopes,
 		Details: detail("name", spec.Name)}
 	to, end, err := g.allow(ctx, call)
 	if err != nil {
@@ -285,25 +283,25 @@ func (g *guarded) CreateAPIKey(ctx context.Context, spec APIKeySpec) (*NewAPIKey
 }
 
 func (g *guarded) APIKeys(ctx context.Context, f APIKeyFilter) (Page[*APIKey], error) {
-	return askFor(ctx, g, Call{Role: RoleAPIKeys, Method: "APIKeys", UserID: f.UserID}, func(owner string) (Page[*APIKey], error) {
+	return askFor(ctx, g, Call{Method: "APIKeys", UserID: f.UserID}, func(owner string) (Page[*APIKey], error) {
 		f.UserID = owner
 		return g.next.APIKeys(ctx, f)
 	})
 }
 
 func (g *guarded) RevokeAPIKey(ctx context.Context, id string) (*APIKey, error) {
-	return ask(ctx, g, Call{Role: RoleAPIKeys, Method: "RevokeAPIKey", APIKey: id}, func() (*APIKey, error) { return g.next.RevokeAPIKey(ctx, id) })
+	return ask(ctx, g, Call{Method: "RevokeAPIKey", APIKey: id}, func() (*APIKey, error) { return g.next.RevokeAPIKey(ctx, id) })
 }
 
 func (g *guarded) RotateAPIKey(ctx context.Context, id string, grace time.Duration) (*NewAPIKey, error) {
-	return ask(ctx, g, Call{Role: RoleAPIKeys, Method: "RotateAPIKey", APIKey: id, Details: detail("grace", grace)}, func() (*NewAPIKey, error) { return g.next.RotateAPIKey(ctx, id, grace) })
+	return ask(ctx, g, Call{Method: "RotateAPIKey", APIKey: id, Details: detail("grace", grace)}, func() (*NewAPIKey, error) { return g.next.RotateAPIKey(ctx, id, grace) })
 }
 
-// mayGrant is what a caller who holds roles may give to a key: roles that it holds, or below an admin's of the same place; none asked for, those
-// that it holds in the namespace; scopes within its own. An API key makes keys only if its scopes say so by name, else one that leaked would outlive
+// mayGrant is what a caller who holds roles may give to a key: roles that reach no further than its own; none asked for, those that it holds in the
+// namespace; scopes within its own. An API key makes keys only if its scopes say so by name, else one that leaked would outlive
 // its revocation.
 func mayGrant(caller Caller, held []RoleIn, call Call) (Grant, bool) {
-	if caller.Kind == KeyCaller && !slices.Contains(caller.Scopes, PermissionKeys) {
+	if caller.Kind == KeyCaller && !slices.Contains(caller.Scopes, policy.KeysWrite) {
 		return Grant{}, false
 	}
 	out := Grant{UserID: caller.User, Roles: call.Grants, Scopes: call.GrantScopes}
@@ -316,9 +314,7 @@ func mayGrant(caller Caller, held []RoleIn, call Call) (Grant, bool) {
 		}
 	}
 	for _, r := range out.Roles {
-		if !slices.ContainsFunc(held, func(h RoleIn) bool {
-			return (h.Role == r.Role || h.Role == "admin") && (h.Namespace == r.Namespace || h.Namespace == AllNamespaces)
-		}) {
+		if !policy.Covers(held, nil, r) {
 			return Grant{}, false
 		}
 	}
@@ -336,6 +332,3 @@ func mayGrant(caller Caller, held []RoleIn, call Call) (Grant, bool) {
 	}
 	return out, true
 }
-
-// PermissionKeys is the right to make, rotate and revoke API keys.
-const PermissionKeys Permission = "keys.write"

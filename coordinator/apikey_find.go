@@ -88,9 +88,6 @@ func (c *Coordinator) CallerOfKey(ctx context.Context, text string) (who Caller,
 			who.Scopes = append(who.Scopes, Permission(s))
 		}
 	}
-	for _, r := range who.Roles {
-		who.Admin = who.Admin || r == RoleIn{Role: "admin", Namespace: AllNamespaces}
-	}
 	return who, nil
 }
 

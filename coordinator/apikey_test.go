@@ -33,7 +33,7 @@ func TestAPIKeysAreBelieved(t *testing.T) {
 		t.Errorf("a key has another shape than keys: %s", k.Secret)
 	}
 	who, err := two.CallerOfKey(t.Context(), k.Secret)
-	if err != nil || who.User != "amy" || who.Kind != coordinator.KeyCaller || who.KeyID != k.ID || !who.Admin || who.Namespace != coordinator.DefaultNamespace ||
+	if err != nil || who.User != "amy" || who.Kind != coordinator.KeyCaller || who.KeyID != k.ID || who.Namespace != coordinator.DefaultNamespace ||
 		!slices.Equal(who.Roles, []coordinator.RoleIn{{Role: "operator", Namespace: "default"}, {Role: "admin", Namespace: "*"}}) || !slices.Equal(who.Scopes, []coordinator.Permission{"trees.read"}) {
 		t.Errorf("got %+v, %v", who, err)
 	}
@@ -101,7 +101,7 @@ func (keyMaker) CreateAPIKey(_ context.Context, spec coordinator.APIKeySpec) (*c
 // TestWhatAKeyMayGet: no more than its maker has.
 func TestWhatAKeyMayGet(t *testing.T) {
 	t.Parallel()
-	access := coordinator.NewAccess(keyMaker{}, coordinator.OwnOnly(owners{}))
+	access := coordinator.NewAccess(keyMaker{}, byRoles(owners{}))
 	in := func(list ...string) (out []coordinator.RoleIn) {
 		for _, one := range list {
 			namespace, role, _ := strings.Cut(one, ":")
@@ -122,8 +122,8 @@ func TestWhatAKeyMayGet(t *testing.T) {
 		"one of another namespace":      {coordinator.Caller{User: "amy", Roles: in("default:operator")}, coordinator.APIKeySpec{Roles: []string{"other:operator"}}, "-", ""},
 		"everywhere":                    {coordinator.Caller{User: "amy", Roles: in("default:admin")}, coordinator.APIKeySpec{Roles: []string{"*:viewer"}}, "-", ""},
 		"below an admin's":              {coordinator.Caller{User: "amy", Roles: in("default:admin")}, coordinator.APIKeySpec{Roles: []string{"submitter"}}, "default:submitter", "amy"},
-		"of an admin, in the namespace": {coordinator.Caller{User: "root", Admin: true}, coordinator.APIKeySpec{}, "default:admin", "root"},
-		"of another user, by an admin":  {coordinator.Caller{User: "root", Admin: true}, coordinator.APIKeySpec{UserID: "amy", Roles: []string{"*:admin"}}, "*:admin", "amy"},
+		"of an admin, in the namespace": {root, coordinator.APIKeySpec{}, "default:admin", "root"},
+		"of another user, by an admin":  {root, coordinator.APIKeySpec{UserID: "amy", Roles: []string{"*:admin"}}, "*:admin", "amy"},
 		"of another user, by a user":    {coordinator.Caller{User: "bob"}, coordinator.APIKeySpec{UserID: "amy"}, "-", ""},
 		"by a key":                      {coordinator.Caller{User: "amy", Kind: coordinator.KeyCaller, Roles: in("default:operator")}, coordinator.APIKeySpec{}, "-", ""},
 		"by a key with that scope":      {coordinator.Caller{User: "amy", Kind: coordinator.KeyCaller, Roles: in("default:operator"), Scopes: scopes{"keys.write"}}, coordinator.APIKeySpec{}, "default:operator keys.write", "amy"},

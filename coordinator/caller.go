@@ -1,5 +1,7 @@
 package coordinator
 
+import "github.com/taskgrove/taskgrove/internal/policy"
+
 // Surface is one way to reach the service.
 type Surface string
 
@@ -15,8 +17,8 @@ const (
 // DefaultNamespace is that of callers that name none.
 const DefaultNamespace = "default"
 
-// AllNamespaces stands for every namespace, where a role is given.
-const AllNamespaces = "*"
+// AllNamespaces stands for every namespace, and the cluster itself, where a role is given.
+const AllNamespaces = policy.AllNamespaces
 
 // CallerKind says how a caller has shown who it is.
 type CallerKind string
@@ -33,7 +35,6 @@ const (
 type Caller struct {
 	Name    string     // who; [AnonymousName] as long as nobody is asked for a name
 	User    string     // the owner that it speaks for (spec 5.6); empty: nobody has been asked
-	Admin   bool       // it may speak for every owner
 	Surface Surface    // by which way
 	From    string     // from where: the network address that the surface sees; empty: this process itself
 	Kind    CallerKind // empty: anonymous
@@ -48,11 +49,8 @@ type Caller struct {
 	Scopes []Permission
 }
 
-// RoleIn is a role in a namespace.
-type RoleIn struct {
-	Role      string
-	Namespace string // [AllNamespaces]: in each, and over the cluster itself
-}
+// RoleIn is a role in a namespace, or in [AllNamespaces].
+type RoleIn = policy.Holding
 
 // AnonymousName is the name of callers that have not said who they are.
 const AnonymousName = "anonymous"

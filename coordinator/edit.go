@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/policy"
 )
 
 // Editor changes what is stored of trees: their tasks, not their course. Where an id names a task that is not there, the error is [ErrNotFound].
@@ -24,30 +25,32 @@ type Editor interface {
 }
 
 func (g *guarded) Update(ctx context.Context, taskID string, change TaskChange) (*Task, error) {
-	return ask(ctx, g, Call{Role: RoleEdit, Method: "Update", ID: taskID, Details: detail("fields", changedFields(change))}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
+	return ask(ctx, g, Call{Method: "Update", ID: taskID, Details: detail("fields", changedFields(change))}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
 }
 
 func (g *guarded) Delete(ctx context.Context, taskID string, opts DeleteOptions) (*Deletion, error) {
-	return ask(ctx, g, Call{Role: RoleEdit, Method: "Delete", ID: taskID, Details: detail("force", opts.Force, "alone", opts.Alone)}, func() (*Deletion, error) { return g.next.Delete(ctx, taskID, opts) })
+	return ask(ctx, g, Call{Method: "Delete", ID: taskID, Details: detail("force", opts.Force, "alone", opts.Alone)}, func() (*Deletion, error) { return g.next.Delete(ctx, taskID, opts) })
 }
 
 func (g *guarded) Add(ctx context.Context, parentID string, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
-	call := Call{Role: RoleEdit, Method: "Add", ID: parentID, Details: opts.asked()}
+	call := Call{Method: "Add", ID: parentID, Details: opts.asked()}
 	to, end, err := g.allow(ctx, call)
 	if err != nil {
 		return nil, err
 	}
 	if to.UserID != "" { // the tree has its owner
 		opts.IdempotencyKey = keyOfOwner(to.UserID, opts.IdempotencyKey)
-		opts.UserID, tasks = "", g.owned(ctx, Call{Role: RoleEdit, Method: "Add"}, "", tasks)
+		opts.UserID, tasks = "", g.owned(ctx, Call{Method: "Add"}, "", tasks)
 	}
 	out, err := g.next.Add(ctx, parentID, opts, tasks)
 	end(madeBy(out, err), err)
 	return out, err
 }
 
+// Copy asks for the start of a copy, too.
 func (g *guarded) Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error) {
-	to, end, err := g.allow(ctx, Call{Role: RoleEdit, Method: "Copy", ID: taskID, Details: opts.asked()})
+	to, end, err := g.allow(ctx, Call{Method: "Copy", ID: taskID, Details: opts.asked()},
+		part{opts.Execute != nil, policy.TreesExecute}, part{opts.Execute != nil && opts.Execute.hooked(), policy.WebhooksWrite})
 	if err != nil {
 		return nil, err
 	}

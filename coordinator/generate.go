@@ -74,7 +74,7 @@ const (
 )
 
 func (g *guarded) Generate(ctx context.Context, opts GenerateOptions) (*Generated, error) {
-	return askFor(ctx, g, Call{Role: RoleSubmit, Method: "Generate", UserID: opts.UserID, Details: detail("save", opts.Save, "allow_commands", opts.AllowCommands)}, func(owner string) (*Generated, error) {
+	return askFor(ctx, g, Call{Method: "Generate", UserID: opts.UserID, Details: detail("save", opts.Save, "allow_commands", opts.AllowCommands)}, func(owner string) (*Generated, error) {
 		opts.UserID = owner
 		return Generate(asPart(ctx), g, opts)
 	})

@@ -27,14 +27,14 @@ type ModelKeyOf struct {
 }
 
 func (g *guarded) SetModelKey(ctx context.Context, userID string, key ModelKeyOf) error {
-	_, err := ask(ctx, g, Call{Role: RoleKeys, Method: "SetModelKey", UserID: userID, Details: detail("provider", key.Provider)}, func() (struct{}, error) { return struct{}{}, g.next.SetModelKey(ctx, userID, key) })
+	_, err := ask(ctx, g, Call{Method: "SetModelKey", UserID: userID, Details: detail("provider", key.Provider)}, func() (struct{}, error) { return struct{}{}, g.next.SetModelKey(ctx, userID, key) })
 	return err
 }
 
 func (g *guarded) ModelKeys(ctx context.Context, userID string) ([]string, error) {
-	return ask(ctx, g, Call{Role: RoleKeys, Method: "ModelKeys", UserID: userID}, func() ([]string, error) { return g.next.ModelKeys(ctx, userID) })
+	return ask(ctx, g, Call{Method: "ModelKeys", UserID: userID}, func() ([]string, error) { return g.next.ModelKeys(ctx, userID) })
 }
 
 func (g *guarded) DeleteModelKey(ctx context.Context, userID, provider string) (bool, error) {
-	return ask(ctx, g, Call{Role: RoleKeys, Method: "DeleteModelKey", UserID: userID, Details: detail("provider", provider)}, func() (bool, error) { return g.next.DeleteModelKey(ctx, userID, provider) })
+	return ask(ctx, g, Call{Method: "DeleteModelKey", UserID: userID, Details: detail("provider", provider)}, func() (bool, error) { return g.next.DeleteModelKey(ctx, userID, provider) })
 }

@@ -25,23 +25,23 @@ type Operator interface {
 }
 
 func (g *guarded) Workers(ctx context.Context) ([]Worker, error) {
-	return ask(ctx, g, Call{Role: RoleOperate, Method: "Workers"}, func() ([]Worker, error) { return g.next.Workers(ctx) })
+	return ask(ctx, g, Call{Method: "Workers"}, func() ([]Worker, error) { return g.next.Workers(ctx) })
 }
 
 func (g *guarded) Coordinators(ctx context.Context) ([]LiveCoordinator, error) {
-	return ask(ctx, g, Call{Role: RoleOperate, Method: "Coordinators"}, func() ([]LiveCoordinator, error) { return g.next.Coordinators(ctx) })
+	return ask(ctx, g, Call{Method: "Coordinators"}, func() ([]LiveCoordinator, error) { return g.next.Coordinators(ctx) })
 }
 
 func (g *guarded) Pools(ctx context.Context) ([]Pool, error) {
-	return ask(ctx, g, Call{Role: RoleOperate, Method: "Pools"}, func() ([]Pool, error) { return g.next.Pools(ctx) })
+	return ask(ctx, g, Call{Method: "Pools"}, func() ([]Pool, error) { return g.next.Pools(ctx) })
 }
 
 func (g *guarded) Verify(ctx context.Context, treeOf string) iter.Seq2[*Violation, error] {
-	return follow(ctx, g, Call{Role: RoleOperate, Method: "Verify", ID: treeOf}, func() iter.Seq2[*Violation, error] { return g.next.Verify(ctx, treeOf) })
+	return follow(ctx, g, Call{Method: "Verify", ID: treeOf}, func() iter.Seq2[*Violation, error] { return g.next.Verify(ctx, treeOf) })
 }
 
 func (g *guarded) Ready(ctx context.Context) error {
-	_, err := ask(ctx, g, Call{Role: RoleOperate, Method: "Ready"}, func() (struct{}, error) { return struct{}{}, g.next.Ready(ctx) })
+	_, err := ask(ctx, g, Call{Method: "Ready"}, func() (struct{}, error) { return struct{}{}, g.next.Ready(ctx) })
 	return err
 }
 

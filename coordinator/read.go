@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -14,7 +15,7 @@ type Reader interface {
 	Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error)
 	// Resolve finds the tasks that a text may stand for: an id, the beginning of an id, or TREE/name, where TREE is an id or its
 	// beginning, too, and name may also be what the submission calls the task. An id or a name as it is comes before what merely begins so.
-	// With an owner only that user's tasks count, and those of nobody.
+	// With an owner only that user's tasks count.
 	Resolve(ctx context.Context, ref, owner string) (*Matches, error)
 	// Attempts lists a task's attempts, oldest first.
 	Attempts(ctx context.Context, taskID string) ([]Attempt, error)
@@ -35,24 +36,28 @@ type Reader interface {
 }
 
 func (g *guarded) Executors(ctx context.Context, cursor string) (Page[*Executor], error) {
-	return ask(ctx, g, Call{Role: RoleRead, Method: "Executors"}, func() (Page[*Executor], error) { return g.next.Executors(ctx, cursor) })
+	return ask(ctx, g, Call{Method: "Executors"}, func() (Page[*Executor], error) { return g.next.Executors(ctx, cursor) })
 }
 
 func (g *guarded) Executor(ctx context.Context, id string) (*Executor, error) {
-	return ask(ctx, g, Call{Role: RoleRead, Method: "Executor"}, func() (*Executor, error) { return g.next.Executor(ctx, id) })
+	return ask(ctx, g, Call{Method: "Executor"}, func() (*Executor, error) { return g.next.Executor(ctx, id) })
 }
 
 func (g *guarded) Task(ctx context.Context, id string) (*Task, error) {
-	return ask(ctx, g, Call{Role: RoleRead, Method: "Task", ID: id}, func() (*Task, error) { return g.next.Task(ctx, id) })
+	return ask(ctx, g, Call{Method: "Task", ID: id}, func() (*Task, error) { return g.next.Task(ctx, id) })
 }
 
-// Tasks names the tree or the parent that it lists, if any.
+// Tasks names the parent or the tree that it lists, if any; of both, both.
 func (g *guarded) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error) {
-	id := f.ParentID
-	if id == "" {
-		id = f.TreeOf
+	call := Call{Method: "Tasks", ID: cmp.Or(f.ParentID, f.TreeOf), UserID: f.UserID}
+	if f.ParentID != "" && f.TreeOf != "" {
+		tree := call
+		tree.ID = f.TreeOf
+		if _, _, err := g.allow(ctx, tree); err != nil {
+			return Page[*Task]{}, err
+		}
 	}
-	return askFor(ctx, g, Call{Role: RoleRead, Method: "Tasks", ID: id, UserID: f.UserID}, func(owner string) (Page[*Task], error) {
+	return askFor(ctx, g, call, func(owner string) (Page[*Task], error) {
 		f.UserID = owner
 		return g.next.Tasks(ctx, f)
 	})
@@ -60,35 +65,35 @@ func (g *guarded) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error) 
 
 // Resolve names no task: what the text stands for is found only where the caller may look.
 func (g *guarded) Resolve(ctx context.Context, ref, owner string) (*Matches, error) {
-	return askFor(ctx, g, Call{Role: RoleRead, Method: "Resolve", UserID: owner}, func(owner string) (*Matches, error) { return g.next.Resolve(ctx, ref, owner) })
+	return askFor(ctx, g, Call{Method: "Resolve", UserID: owner}, func(owner string) (*Matches, error) { return g.next.Resolve(ctx, ref, owner) })
 }
 
 func (g *guarded) Attempts(ctx context.Context, taskID string) ([]Attempt, error) {
-	return ask(ctx, g, Call{Role: RoleRead, Method: "Attempts", ID: taskID}, func() ([]Attempt, error) { return g.next.Attempts(ctx, taskID) })
+	return ask(ctx, g, Call{Method: "Attempts", ID: taskID}, func() ([]Attempt, error) { return g.next.Attempts(ctx, taskID) })
 }
 
 func (g *guarded) Why(ctx context.Context, taskID string) (*Explanation, error) {
-	return ask(ctx, g, Call{Role: RoleRead, Method: "Why", ID: taskID}, func() (*Explanation, error) { return g.next.Why(ctx, taskID) })
+	return ask(ctx, g, Call{Method: "Why", ID: taskID}, func() (*Explanation, error) { return g.next.Why(ctx, taskID) })
 }
 
 func (g *guarded) Tree(ctx context.Context, id string) (*TreeStatus, error) {
-	return ask(ctx, g, Call{Role: RoleRead, Method: "Tree", ID: id}, func() (*TreeStatus, error) { return g.next.Tree(ctx, id) })
+	return ask(ctx, g, Call{Method: "Tree", ID: id}, func() (*TreeStatus, error) { return g.next.Tree(ctx, id) })
 }
 
 func (g *guarded) Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus], error) {
-	return askFor(ctx, g, Call{Role: RoleRead, Method: "Trees", UserID: f.UserID}, func(owner string) (Page[*TreeStatus], error) {
+	return askFor(ctx, g, Call{Method: "Trees", UserID: f.UserID}, func(owner string) (Page[*TreeStatus], error) {
 		f.UserID = owner
 		return g.next.Trees(ctx, f)
 	})
 }
 
 func (g *guarded) Running(ctx context.Context, userID string) (int, error) {
-	return askFor(ctx, g, Call{Role: RoleRead, Method: "Running", UserID: userID}, func(owner string) (int, error) { return g.next.Running(ctx, owner) })
+	return askFor(ctx, g, Call{Method: "Running", UserID: userID}, func(owner string) (int, error) { return g.next.Running(ctx, owner) })
 }
 
 // Usage names the tree that it is of, if any.
 func (g *guarded) Usage(ctx context.Context, f UsageFilter) (Page[UsageGroup], error) {
-	return askFor(ctx, g, Call{Role: RoleRead, Method: "Usage", ID: f.TreeOf, UserID: f.UserID}, func(owner string) (Page[UsageGroup], error) {
+	return askFor(ctx, g, Call{Method: "Usage", ID: f.TreeOf, UserID: f.UserID}, func(owner string) (Page[UsageGroup], error) {
 		f.UserID = owner
 		return g.next.Usage(ctx, f)
 	})

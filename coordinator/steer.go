@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/policy"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -20,12 +21,16 @@ type Steerer interface {
 	Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error)
 }
 
+// Execute asks for the webhooks of an execution, too: they are told of its results.
 func (g *guarded) Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error) {
-	return ask(ctx, g, Call{Role: RoleSteer, Method: "Execute", ID: taskID, Details: opts.asked()}, func() (*Execution, error) { return g.next.Execute(ctx, taskID, opts) })
+	return ask(ctx, g, Call{Method: "Execute", ID: taskID, Details: opts.asked()}, func() (*Execution, error) { return g.next.Execute(ctx, taskID, opts) },
+		part{opts.hooked(), policy.WebhooksWrite})
 }
 
+func (o *ExecuteOptions) hooked() bool { return o.Webhook != nil || len(o.Attach) > 0 }
+
 func (g *guarded) Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error) {
-	return ask(ctx, g, Call{Role: RoleSteer, Method: "Cancel", ID: id, Details: detail("cascade", opts.Cascade)}, func() (*Cancellation, error) { return g.next.Cancel(ctx, id, opts) })
+	return ask(ctx, g, Call{Method: "Cancel", ID: id, Details: detail("cascade", opts.Cascade)}, func() (*Cancellation, error) { return g.next.Cancel(ctx, id, opts) })
 }
 
 // Execute starts a held tree, or runs again what a user asks for; see [Steerer].

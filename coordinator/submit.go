@@ -13,6 +13,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/policy"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -26,9 +27,10 @@ type Submitter interface {
 	Generate(ctx context.Context, opts GenerateOptions) (*Generated, error)
 }
 
+// Submit asks for the webhooks of a submission, too: they are told of its results.
 func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
-	call := Call{Role: RoleSubmit, Method: "Submit", UserID: opts.UserID, Details: opts.asked()}
-	to, end, err := g.allow(ctx, call)
+	call := Call{Method: "Submit", UserID: opts.UserID, Details: opts.asked()}
+	to, end, err := g.allow(ctx, call, part{opts.Webhook != nil || len(opts.Attach) > 0, policy.WebhooksWrite})
 	if err != nil {
 		return nil, err
 	}

@@ -18,11 +18,11 @@ type Watcher interface {
 }
 
 func (g *guarded) Watch(ctx context.Context, id string, after int64) iter.Seq2[*Event, error] {
-	return follow(ctx, g, Call{Role: RoleWatch, Method: "Watch", ID: id}, func() iter.Seq2[*Event, error] { return g.next.Watch(ctx, id, after) })
+	return follow(ctx, g, Call{Method: "Watch", ID: id}, func() iter.Seq2[*Event, error] { return g.next.Watch(ctx, id, after) })
 }
 
 func (g *guarded) Logs(ctx context.Context, f LogFilter) iter.Seq2[*LogLine, error] {
-	return follow(ctx, g, Call{Role: RoleWatch, Method: "Logs", ID: f.TaskID}, func() iter.Seq2[*LogLine, error] { return g.next.Logs(ctx, f) })
+	return follow(ctx, g, Call{Method: "Logs", ID: f.TaskID}, func() iter.Seq2[*LogLine, error] { return g.next.Logs(ctx, f) })
 }
 
 // Watch yields the events of a tree; see [Watcher]. Watchers of one tree share its [feed], and what they get: an event

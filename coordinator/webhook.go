@@ -179,43 +179,43 @@ type DeliveryFilter struct {
 }
 
 func (g *guarded) CreateWebhook(ctx context.Context, spec WebhookSpec) (*WebhookInfo, error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "CreateWebhook", Details: detail("name", spec.Name)}, func() (*WebhookInfo, error) { return g.next.CreateWebhook(ctx, spec) })
+	return ask(ctx, g, Call{Method: "CreateWebhook", Details: detail("name", spec.Name)}, func() (*WebhookInfo, error) { return g.next.CreateWebhook(ctx, spec) })
 }
 
 func (g *guarded) Attach(ctx context.Context, taskID string, a Attachment) (*WebhookInfo, error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "Attach", ID: taskID}, func() (*WebhookInfo, error) { return g.next.Attach(ctx, taskID, a) })
+	return ask(ctx, g, Call{Method: "Attach", ID: taskID}, func() (*WebhookInfo, error) { return g.next.Attach(ctx, taskID, a) })
 }
 
 func (g *guarded) CheckAttachment(ctx context.Context, a Attachment) error {
-	_, err := ask(ctx, g, Call{Role: RoleWebhooks, Method: "CheckAttachment"}, func() (struct{}, error) { return struct{}{}, g.next.CheckAttachment(ctx, a) })
+	_, err := ask(ctx, g, Call{Method: "CheckAttachment"}, func() (struct{}, error) { return struct{}{}, g.next.CheckAttachment(ctx, a) })
 	return err
 }
 
 func (g *guarded) GetWebhook(ctx context.Context, id string) (*WebhookInfo, error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "GetWebhook", Webhook: id}, func() (*WebhookInfo, error) { return g.next.GetWebhook(ctx, id) })
+	return ask(ctx, g, Call{Method: "GetWebhook", Webhook: id}, func() (*WebhookInfo, error) { return g.next.GetWebhook(ctx, id) })
 }
 
 func (g *guarded) ListWebhooks(ctx context.Context, f WebhookFilter) (Page[*WebhookInfo], error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "ListWebhooks", ID: f.TaskID}, func() (Page[*WebhookInfo], error) { return g.next.ListWebhooks(ctx, f) })
+	return ask(ctx, g, Call{Method: "ListWebhooks", ID: f.TaskID}, func() (Page[*WebhookInfo], error) { return g.next.ListWebhooks(ctx, f) })
 }
 
 func (g *guarded) UpdateWebhook(ctx context.Context, id string, change WebhookChange) (*WebhookInfo, error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "UpdateWebhook", Webhook: id}, func() (*WebhookInfo, error) { return g.next.UpdateWebhook(ctx, id, change) })
+	return ask(ctx, g, Call{Method: "UpdateWebhook", Webhook: id}, func() (*WebhookInfo, error) { return g.next.UpdateWebhook(ctx, id, change) })
 }
 
 func (g *guarded) DeleteWebhook(ctx context.Context, id string) error {
-	_, err := ask(ctx, g, Call{Role: RoleWebhooks, Method: "DeleteWebhook", Webhook: id}, func() (struct{}, error) { return struct{}{}, g.next.DeleteWebhook(ctx, id) })
+	_, err := ask(ctx, g, Call{Method: "DeleteWebhook", Webhook: id}, func() (struct{}, error) { return struct{}{}, g.next.DeleteWebhook(ctx, id) })
 	return err
 }
 
 func (g *guarded) TestWebhook(ctx context.Context, id string) (*Delivery, error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "TestWebhook", Webhook: id}, func() (*Delivery, error) { return g.next.TestWebhook(ctx, id) })
+	return ask(ctx, g, Call{Method: "TestWebhook", Webhook: id}, func() (*Delivery, error) { return g.next.TestWebhook(ctx, id) })
 }
 
 func (g *guarded) Deliveries(ctx context.Context, f DeliveryFilter) (Page[*Delivery], error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "Deliveries", Webhook: f.WebhookID}, func() (Page[*Delivery], error) { return g.next.Deliveries(ctx, f) })
+	return ask(ctx, g, Call{Method: "Deliveries", Webhook: f.WebhookID}, func() (Page[*Delivery], error) { return g.next.Deliveries(ctx, f) })
 }
 
 func (g *guarded) Resend(ctx context.Context, deliveryID string) (*Delivery, error) {
-	return ask(ctx, g, Call{Role: RoleWebhooks, Method: "Resend", Details: detail("delivery_id", deliveryID)}, func() (*Delivery, error) { return g.next.Resend(ctx, deliveryID) })
+	return ask(ctx, g, Call{Method: "Resend", Details: detail("delivery_id", deliveryID)}, func() (*Delivery, error) { return g.next.Resend(ctx, deliveryID) })
 }

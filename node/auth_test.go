@@ -42,7 +42,7 @@ type guardedSite struct {
 func serveGuarded(t *testing.T) *guardedSite {
 	t.Helper()
 	svc := apitest.New()
-	return serveOn(t, svc, coordinator.NewAccess(svc, coordinator.OwnOnly(svc)), nil)
+	return serveOn(t, svc, coordinator.NewAccess(svc, coordinator.ByRoles(svc, coordinator.RoleSettings{Default: coordinator.DefaultRole})), nil)
 }
 
 // serveOn serves all surfaces on a service, whose settings change may change.

@@ -46,6 +46,10 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	if parts.store, err = parts.postgres.login(parts.store); err != nil {
 		return nil, err
 	}
+	roles, err := parts.roles.settings()
+	if err != nil {
+		return nil, err
+	}
 	var store *pg.Store
 	err = p.WaitFor(ctx, "Postgres to answer", nil, func() (err error) {
 		store, err = openStore(ctx, p.log, parts.store, parts.migrate)
@@ -81,7 +85,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	p.Probe(c.Ready)
 	policy := coordinator.AllowAll
 	if callers != nil {
-		policy, callers.Keys = coordinator.OwnOnly(c), c
+		policy, callers.Keys = coordinator.ByRoles(c, roles), c
 		p.Run(ctx, "keys of issuers", func(ctx context.Context) error { callers.Run(ctx, p.log); <-ctx.Done(); return nil })
 	}
 	c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, coordinator.NewAccess(c, policy), parts)

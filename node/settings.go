@@ -36,6 +36,7 @@ type coordinatorParts struct {
 	jsonrpc     jsonrpc.Config
 	mcp         mcp.Config
 	auth        authConfig
+	roles       rolesConfig
 	a2a         a2a.Config
 	routes      routes
 }
@@ -80,6 +81,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		grpc:   grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
 		http:   httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
 		auth:   authOf(&cfg.Auth),
+		roles:  rolesConfig{cfg.Admins, cfg.GroupRoles, cfg.DefaultRole},
 		routes: routes{system: bool(cfg.System), docs: bool(cfg.Docs)},
 		jsonrpc: jsonrpc.Config{
 			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), MaxStreams: cfg.EventStreams,

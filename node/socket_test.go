@@ -16,7 +16,7 @@ func TestSocketsThroughTheServer(t *testing.T) {
 	if got, body := s.request(t, "POST", "/tasks", amy, `{"jsonrpc":"2.0","id":1,"method":"tasks.create","params":[{"id":"amys","name":"amys"}]}`); got != 200 {
 		t.Fatalf("got HTTP %d %s", got, body)
 	}
-	const denied = "Permission denied: User bob can only access their own resources, not user amy's resources"
+	const denied = "Permission denied: User bob can only access their own resources; missing permission: trees.read"
 	for name, tt := range map[string]struct {
 		token, origin string
 		status        int

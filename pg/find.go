@@ -28,7 +28,7 @@ type Found struct {
 const maxOthers = 10_000
 
 // TasksWithPrefix finds tasks whose ids begin with the text, limit of them at most. The one whose id it is comes first. With an owner it finds
-// that user's tasks and those of nobody, among the first [maxOthers] of all.
+// that user's tasks, among the first [maxOthers] of all.
 func (s *Store) TasksWithPrefix(ctx context.Context, prefix, owner string, limit int) ([]Found, error) {
 	looked := limit
 	if owner != "" {

@@ -73,14 +73,31 @@ func (s *Store) KeyOf(ctx context.Context, id string) (k dag.Key, err error) {
 }
 
 // OwnerOf is whose a task is; empty: nobody's. [ErrNotFound].
-func (s *Store) OwnerOf(ctx context.Context, id string) (owner string, err error) {
+func (s *Store) OwnerOf(ctx context.Context, id string) (string, error) {
+	return s.owner(ctx, "OwnerOf", id)
+}
+
+// OwnerOfWebhook is whose the tree of a webhook is; empty: nobody's, or it is of no tree. [ErrNotFound].
+func (s *Store) OwnerOfWebhook(ctx context.Context, id string) (string, error) {
+	return s.owner(ctx, "OwnerOfWebhook", id)
+}
+
+// OwnerOfAgentTask is whose the tree of a task of the A2A protocol is; empty: nobody's. [ErrNotFound].
+func (s *Store) OwnerOfAgentTask(ctx context.Context, id string) (string, error) {
+	return s.owner(ctx, "OwnerOfAgentTask", id)
+}
+
+func (s *Store) owner(ctx context.Context, statement, id string) (owner string, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	err = s.pool.QueryRow(ctx, sql("OwnerOf"), id).Scan(&owner)
-	if errors.Is(err, pgx.ErrNoRows) {
+	var there bool
+	if err := s.pool.QueryRow(ctx, sql(statement), id).Scan(&there, &owner); err != nil {
+		return "", fmt.Errorf("%s: %w", statement, err)
+	}
+	if !there {
 		return "", ErrNotFound
 	}
-	return owner, err
+	return owner, nil
 }
 
 // Task shows one task. [ErrNotFound].

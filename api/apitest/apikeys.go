@@ -95,17 +95,6 @@ func (s *Service) RotateAPIKey(_ context.Context, id string, grace time.Duration
 	return s.newKey(k), nil
 }
 
-// OwnerOfAPIKey is who calls with a key.
-func (s *Service) OwnerOfAPIKey(_ context.Context, id string) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k, err := s.apiKey(id)
-	if err != nil {
-		return "", err
-	}
-	return k.UserID, nil
-}
-
 // keying are the scenarios of API keys.
 var keying = map[string]func(*site){
 	"API keys are made, listed, replaced and ended": func(s *site) {

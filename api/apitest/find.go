@@ -57,7 +57,7 @@ func namedIn(given []*task, name string) (named []*task, one bool) {
 }
 
 // beginning are the tasks whose ids begin with the text, only the one that has the id, if there is one. The caller holds mu.
-// With an owner only that user's tasks count, and those of nobody.
+// With an owner only that user's tasks count.
 func (s *Service) beginning(prefix, owner string) (list []*task) {
 	if t, ok := s.tasks[prefix]; ok && t.visibleTo(owner) {
 		return []*task{t}
@@ -72,26 +72,43 @@ func (s *Service) beginning(prefix, owner string) (list []*task) {
 }
 
 func (t *task) visibleTo(owner string) bool {
-	return owner == "" || t.UserID == "" || t.UserID == owner
+	return owner == "" || t.UserID == owner
 }
 
-// OwnerOf is whose a task is.
-func (s *Service) OwnerOf(ctx context.Context, taskID string) (string, error) {
+// OwnerOf is whose something is.
+func (s *Service) OwnerOf(ctx context.Context, _ string, call coordinator.Call) (string, error) {
+	id := call.ID
+	switch {
+	case call.Webhook != "":
+		info, err := s.GetWebhook(ctx, call.Webhook)
+		if err != nil {
+			return "", err
+		}
+		id = info.TreeID
+	case call.APIKey != "":
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		k, err := s.apiKey(call.APIKey)
+		if err != nil {
+			return "", err
+		}
+		return k.UserID, nil
+	case call.AgentTask != "":
+		t, err := s.AgentTask(ctx, call.AgentTask)
+		if err != nil {
+			return "", err
+		}
+		id = t.Tree.ID
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t, ok := s.tasks[taskID]; ok {
+	if id == "" {
+		return "", nil
+	}
+	if t, ok := s.tasks[id]; ok {
 		return t.UserID, nil
 	}
 	return "", coordinator.ErrNotFound
-}
-
-// TreeOfWebhook is the tree that a webhook is of.
-func (s *Service) TreeOfWebhook(ctx context.Context, id string) (string, error) {
-	info, err := s.GetWebhook(ctx, id)
-	if err != nil {
-		return "", err
-	}
-	return info.TreeID, nil
 }
 
 func found(tasks ...*task) *coordinator.Matches {

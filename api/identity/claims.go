@@ -63,7 +63,6 @@ func (c Claims) caller(claims jwt.MapClaims) (who coordinator.Caller, err error)
 		who.Groups = append(who.Groups, c.GroupPrefix+g)
 		who.Roles = appendRoles(who.Roles, RolesIn(c.GroupRoles[g], in))
 	}
-	who.Admin = Admin(who.Roles)
 	return who, nil
 }
 
@@ -179,9 +178,4 @@ func appendRoles(roles, more []coordinator.RoleIn) []coordinator.RoleIn {
 		}
 	}
 	return roles
-}
-
-// Admin reports whether roles are those of an admin of the cluster.
-func Admin(roles []coordinator.RoleIn) bool {
-	return slices.Contains(roles, coordinator.RoleIn{Role: AdminRole, Namespace: coordinator.AllNamespaces})
 }

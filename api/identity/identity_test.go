@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/taskgrove/taskgrove/api/identity"
+	"github.com/taskgrove/taskgrove/coordinator"
 )
 
 const secret = "a secret of thirty-two bytes, ok"
@@ -87,10 +89,15 @@ func TestWhoATokenIsOf(t *testing.T) {
 		"its end is no time":          {claims{"sub": "amy", "exp": "never"}, "", false},
 	} {
 		who, err := v.Caller(t.Context(), signed(t, jwt.SigningMethodHS256, []byte(secret), tt.claims))
-		if who.User != tt.user || who.Name != tt.user || who.Admin != tt.admin || (err == nil) != (tt.user != "") {
+		if who.User != tt.user || who.Name != tt.user || isAdmin(who) != tt.admin || (err == nil) != (tt.user != "") {
 			t.Errorf("%s: got %+v, %v", fact, who, err)
 		}
 	}
+}
+
+// isAdmin reports whether a caller is an admin of the cluster.
+func isAdmin(who coordinator.Caller) bool {
+	return slices.Contains(who.Roles, coordinator.RoleIn{Role: "admin", Namespace: coordinator.AllNamespaces})
 }
 
 func TestWhatIsNotBelieved(t *testing.T) {
@@ -194,7 +201,7 @@ func TestIssuedTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if who, err := v.Caller(t.Context(), token); err != nil || who.User != "amy" || !who.Admin {
+		if who, err := v.Caller(t.Context(), token); err != nil || who.User != "amy" || !isAdmin(who) {
 			t.Errorf("%s: got %+v, %v", algorithm, who, err)
 		}
 		if weak := v.Weak(); weak != (algorithm == "HS384" || algorithm == "HS512") {

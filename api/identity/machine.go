@@ -63,7 +63,6 @@ func (c *Callers) machine(given api.Credentials) (who coordinator.Caller, err er
 			return who, refuse(Certificate, "the name in its certificate can't be the id of a user")
 		}
 		who = coordinator.Caller{Name: user, User: user, Kind: coordinator.MachineCaller, Issuer: cert.Issuer.String(), Groups: m.Groups, Roles: RolesIn(m.Roles, nil)}
-		who.Admin = Admin(who.Roles)
 		return who, nil
 	}
 	return who, refuse(Certificate, "no row of machines fits its certificate")

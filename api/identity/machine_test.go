@@ -58,7 +58,7 @@ func TestMachinesByCertificate(t *testing.T) {
 		"a DNS name that is a CN row's":     {certified(t, "", "old.box"), "", false},
 	} {
 		who, err := callers.Identify(t.Context(), api.Credentials{TLS: tt.state})
-		if who.User != tt.user || who.Admin != tt.admin || (err == nil) != (tt.user != "") || err == nil && who.Kind != coordinator.MachineCaller {
+		if who.User != tt.user || isAdmin(who) != tt.admin || (err == nil) != (tt.user != "") || err == nil && who.Kind != coordinator.MachineCaller {
 			t.Errorf("%s: got %+v, %v", fact, who, err)
 		}
 		if err != nil && reason(err) != identity.Certificate {

@@ -1,6 +1,7 @@
 package jsonrpc_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -309,6 +310,14 @@ func testWhoCalls(s *errorSite) {
 }
 
 // operations are what refusals call each method (spec 5.6); those without one are no one's.
+// permissions are what eve lacks.
+var permissions = map[string]string{
+	"tasks.create": "trees.create", "tasks.execute": "trees.execute", "tasks.generate": "trees.create", "tasks.update": "trees.update",
+	"tasks.delete": "trees.delete", "tasks.copy": "trees.copy", "webhooks.list": "webhooks.read", "webhooks.get": "webhooks.read",
+	"webhooks.deliveries": "webhooks.read", "webhooks.update": "webhooks.write", "webhooks.delete": "webhooks.write", "webhooks.test": "webhooks.write",
+	"config.llm_key.set": "modelkeys.write", "config.llm_key.delete": "modelkeys.write", "tasks.cancel": "trees.cancel", "tasks.running.cancel": "trees.cancel",
+}
+
 var operations = map[string]string{
 	"tasks.create": "create tasks for", "tasks.execute": "execute", "tasks.generate": "generate tasks for", "tasks.get": "access", "tasks.detail": "access",
 	"tasks.tree": "access", "tasks.children": "access", "tasks.list": "list tasks for", "tasks.update": "update", "tasks.delete": "delete", "tasks.copy": "copy",
@@ -320,25 +329,25 @@ var operations = map[string]string{
 func (s *errorSite) checkDenied(method string, got errorAnswer, protocol bool) {
 	s.Helper()
 	denied := func(operation string) string {
-		return "Permission denied: User eve can only " + operation + " their own resources, not user amy's resources"
+		return "Permission denied: User eve can only " + operation + " their own resources; missing permission: " + cmp.Or(permissions[method], "trees.read")
 	}
 	code := map[bool]int{false: -32001, true: -32004}[protocol]
 	switch method {
 	case "tasks.cancel", "tasks.running.cancel": // one answer for each id
 		text := denied("cancel task for")
 		s.check(method, got, protocol, 0, 0, `[{"task_id":"#30","status":"failed","message":"`+text+`","error":"`+text+`","force":false},`+
-			`{"task_id":"#99","status":"failed","message":"Task #99 not found","error":"Task not found","force":false}]`)
+			`{"task_id":"#99","status":"failed","message":"`+text+`","error":"`+text+`","force":false}]`)
 	case "tasks.running.status":
 		s.check(method, got, protocol, 0, 0, `[{"task_id":"#30","context_id":"#30","status":"permission_denied","progress":0.0,"error":"`+denied("access")+
-			`","is_running":false,"started_at":null,"updated_at":null},{"task_id":"#99","context_id":"#99","status":"not_found",…`)
+			`","is_running":false,"started_at":null,"updated_at":null},{"task_id":"#99","context_id":"#99","status":"permission_denied",…`)
 	case "config.llm_key.get": // never an error (spec 5.8)
 		s.check(method, got, protocol, 0, 0, `{"has_key":false,"user_id":"amy","provider":null,"providers":{}}`)
 	case "tasks.resolve":
 		s.check(method, got, protocol, map[bool]int{false: -32602, true: -32001}[protocol], 0, "Task #10 not found")
 	case "webhooks.create", "webhooks.resend":
-		s.check(method, got, protocol, code, 0, "Permission denied: User eve can't manage webhooks, which is for admins")
+		s.check(method, got, protocol, code, 0, "Permission denied: User eve has no right to do that in namespace default; missing permission: webhooks.write")
 	case "webhooks.get", "webhooks.update", "webhooks.delete", "webhooks.test", "webhooks.deliveries":
-		s.check(method, got, protocol, map[bool]int{false: -32602, true: -32001}[protocol], 0, "Webhook #99 not found")
+		s.check(method, got, protocol, code, 0, denied("manage webhooks of"))
 	case "system.health", "executors.list", "executors.get":
 		s.check(method, got, protocol, 0, 0, "{…")
 	default:

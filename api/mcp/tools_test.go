@@ -302,7 +302,7 @@ func TestDenied(t *testing.T) {
 	s := serve(t, mcp.Config{})
 	session, _ := s.connect("")
 	for kind, fault := range map[string]error{
-		"denied": &coordinator.DeniedError{User: "bob", Operation: "access", Owner: "amy"}, "unauthenticated": coordinator.ErrUnauthenticated,
+		"denied": &coordinator.DeniedError{User: "bob", Operation: "access", Permission: "trees.read", Own: true}, "unauthenticated": coordinator.ErrUnauthenticated,
 	} {
 		s.svc.FailNext("Task", fault)
 		res, err := session.CallTool(t.Context(), &sdk.CallToolParams{Name: "get_task", Arguments: map[string]any{"task_id": "a"}})

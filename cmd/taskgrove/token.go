@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/api/identity"
 	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/policy"
 	"github.com/taskgrove/taskgrove/node"
 )
 
@@ -30,11 +31,11 @@ func tokenCreateCommand() *cobra.Command {
 		Example: "  taskgrove token create --user amy\n  taskgrove token create --user root --role admin --expires 8h > token",
 	}
 	cmd.Flags().StringVar(&user, "user", "", "the user; required")
-	cmd.Flags().StringArrayVar(&roles, "role", nil, "a role of the user, admin being the only one that means something; may be there several times")
+	cmd.Flags().StringArrayVar(&roles, "role", nil, "a role of the user: admin, operator, submitter, approver, viewer or worker, or NAMESPACE:ROLE; may be there several times")
 	cmd.Flags().DurationVar(&life, "expires", identity.Lifetime, "when it ends")
 	mustComplete(cmd, "user", cobra.NoFileCompletions)
 	mustComplete(cmd, "expires", cobra.NoFileCompletions)
-	mustComplete(cmd, "role", cobra.FixedCompletions([]string{identity.AdminRole}, cobra.ShellCompDirectiveNoFileComp))
+	mustComplete(cmd, "role", cobra.FixedCompletions(roleNames(), cobra.ShellCompDirectiveNoFileComp))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var cfg config.Auth
 		err := config.LoadPart(&cfg)
@@ -63,4 +64,12 @@ func tokenCreateCommand() *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// roleNames are all roles, to complete one.
+func roleNames() (names []string) {
+	for _, r := range policy.Roles {
+		names = append(names, r.Name)
+	}
+	return names
 }

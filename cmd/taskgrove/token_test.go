@@ -21,7 +21,7 @@ func asking(t *testing.T) {
 		t.Fatal(err)
 	}
 	svc := apitest.New()
-	doubleAt(t, coordinator.NewAccess(svc, coordinator.OwnOnly(svc)), grpcserver.Config{Identify: tokens.Identify})
+	doubleAt(t, coordinator.NewAccess(svc, coordinator.ByRoles(svc, coordinator.RoleSettings{Default: coordinator.DefaultRole})), grpcserver.Config{Identify: tokens.Identify})
 }
 
 // tokenOf makes a token by the command.
@@ -53,7 +53,7 @@ func TestCommandsSendTheirToken(t *testing.T) {
 	if text, code := held(tokenOf(t, "bob"), "get", "amys"); code == 0 || strings.Contains(text, tokenSecret) {
 		t.Errorf("another's: got %d, %s", code, text)
 	}
-	if text, code := held(amy, "workers"); code != 1 || !strings.Contains(text, "Permission denied: User amy can't manage workers, which is for admins") {
+	if text, code := held(amy, "workers"); code != 1 || !strings.Contains(text, "Permission denied: User amy has no right to do that over the cluster; missing permission: cluster.read") {
 		t.Errorf("workers: got %d, %s", code, text)
 	}
 	if text, code := held(root, "get", "amys"); code != 0 || !strings.Contains(text, "amys") {

@@ -9,7 +9,9 @@ import (
 var groups = []struct{ name, text string }{
 	{"Process", ""},
 	{"Listeners", "Listeners are on loopback unless callers are asked who they are, or you allow others all the same."},
-	{"Authentication", "Who callers are, and what they may do to whose tasks, is told in [authentication](authentication.md)."},
+	{"TLS of listeners", "[TLS](tls.md) explains them."},
+	{"Authentication", "How callers show who they are is told in [authentication](authentication.md)."},
+	{"Access control", "What they may do is told in [access control](access-control.md). Use the same values in all coordinators."},
 	{"Postgres", ""},
 	{"NATS", "A worker needs only NATS. `taskgrove nats-config` prints the accounts, users and permissions for an external server; see [workers in NATS](reliability.md#workers-in-nats)."},
 	{"Streams", "Coordinators create the streams, and change existing ones to these settings."},

@@ -19,6 +19,7 @@ type Coordinator struct {
 	ListenTLS     `group:"TLS of listeners"`
 	HTTP          `group:"Listeners"`
 	Auth          `group:"Authentication"`
+	Access        `group:"Access control"`
 	Scheduling    `group:"Scheduling"`
 	Limits        `group:"Limits"`
 	Payloads      `group:"Payloads"`
@@ -72,6 +73,7 @@ type Dev struct {
 	ListenTLS     `group:"TLS of listeners"`
 	HTTP          `group:"Listeners"`
 	Auth          `group:"Authentication"`
+	Access        `group:"Access control"`
 	Scheduling    `group:"Scheduling"`
 	Limits        `group:"Limits"`
 	Payloads      `group:"Payloads"`
@@ -112,7 +114,7 @@ func (c *Dev) check() []Fault {
 func (c *Dev) Coordinator(postgres PostgresURL, nats NATSURL) Coordinator {
 	return Coordinator{
 		Log: c.Log, Postgres: c.Postgres, PostgresLogin: c.PostgresLogin, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, NATSLogin: c.NATSLogin, Streams: c.Streams,
-		Listen: c.Listen, ListenTLS: c.ListenTLS, HTTP: c.HTTP, Auth: c.Auth, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads, Webhooks: c.Webhooks,
+		Listen: c.Listen, ListenTLS: c.ListenTLS, HTTP: c.HTTP, Auth: c.Auth, Access: c.Access, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads, Webhooks: c.Webhooks,
 		PostgresURL: postgres, Name: "dev", Migrate: c.Migrate,
 	}
 }
@@ -265,6 +267,13 @@ func (a *Auth) check() (faults []Fault) {
 		faults = append(faults, Fault{Variable: Prefix + "JWT_OLD_SECRET", Takes: "nothing without " + Prefix + "JWT_SECRET: nobody would be asked who it is"})
 	}
 	return faults
+}
+
+// Access says which roles callers have, besides those of their tokens and those that are stored.
+type Access struct {
+	Admins      List   `envconfig:"ADMINS" desc:"users who are admins of the cluster whatever is stored, so that the first roles can be given ([access control](access-control.md))"`
+	GroupRoles  List   `envconfig:"GROUP_ROLES" desc:"roles of the members of groups, which tokens name: platform=admin@*,devs=submitter@team-a; a group may be there several times. A role is held in the namespace after the @, without one in default, with * in all and over the cluster itself"`
+	DefaultRole string `envconfig:"DEFAULT_ROLE" default:"submitter" desc:"role of callers who are known and hold no role anywhere: role or role@namespace, without one in default; none: they may do nothing"`
 }
 
 // Scheduling is how a coordinator works.

@@ -1,10 +1,10 @@
 -- name: TasksFrom
 -- The first $2 tasks by id, byte by byte, of those that are not before $1: first the one with that id, then those whose ids begin
--- with it, then others. With $3 only those of that owner and of nobody, and only those whose ids begin with $1. Among the first $4. No locks;
+-- with it, then others. With $3 only those of that owner, and only those whose ids begin with $1. Among the first $4. No locks;
 -- a probe for each.
 select s.key, s.id, tree.root_id as tree_id, s.name, t.state
 from (select key, id, name from spec where id ~>=~ $1 order by id using ~<~ limit $4) s
-cross join lateral (select root_id from tree where tree.key = s.key >> 24 and ($3::text is null or starts_with(s.id, $1) and coalesce(user_id, $3) = $3) offset 0) tree
+cross join lateral (select root_id from tree where tree.key = s.key >> 24 and ($3::text is null or starts_with(s.id, $1) and user_id = $3) offset 0) tree
 cross join lateral (select state from task where task.key = s.key offset 0) t
 order by s.id using ~<~ limit $2
 

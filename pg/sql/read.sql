@@ -2,8 +2,20 @@
 select key from spec where id = $1
 
 -- name: OwnerOf
--- Whose the task $1 is: the owner of its tree, empty for nobody. No locks; two probes.
-select coalesce(tree.user_id, '') from spec cross join lateral (select user_id from tree where tree.key = spec.key >> 24 offset 0) tree where spec.id = $1
+-- Whether the task $1 is there, and whose it is: the owner of its tree, empty for nobody. One row in any case, for as many probes, so that its time
+-- does not tell which. No locks; two probes.
+select s.key is not null, coalesce(tree.user_id, '') from (select (select key from spec where id = $1) as key) s
+left join lateral (select user_id from tree where tree.key = coalesce(s.key >> 24, -1) offset 0) tree on true
+
+-- name: OwnerOfWebhook
+-- As OwnerOf, of the webhook $1: the owner of its tree.
+select w.id is not null, coalesce(tree.user_id, '') from (select $1::text as id) asked left join webhook w on w.id = asked.id
+left join lateral (select user_id from tree where tree.key = coalesce(w.tree, -1) offset 0) tree on true
+
+-- name: OwnerOfAgentTask
+-- As OwnerOf, of the task $1 of the A2A protocol: the owner of its tree.
+select a.id is not null, coalesce(tree.user_id, '') from (select $1::text as id) asked left join agent_task a on a.id = asked.id
+left join lateral (select user_id from tree where tree.key = coalesce(a.tree, -1) offset 0) tree on true
 
 -- name: TaskByID
 select * from shown_row where id = $1

@@ -40,7 +40,7 @@ func startOwners(t *testing.T) *owners {
 	verifier, err := node.Tokens(&auth)
 	must(t, err)
 	o := &owners{t: t, http: c.Coordinators[0].P.HTTP, tokens: map[string]string{}}
-	for user, roles := range map[string][]string{"amy": nil, "bob": {"operator"}, "root": {"admin"}} {
+	for user, roles := range map[string][]string{"amy": nil, "bob": {"developer"}, "root": {"admin"}} {
 		o.tokens[user], err = verifier.Issue(user, roles, time.Hour, time.Now())
 		must(t, err)
 	}
@@ -221,7 +221,7 @@ func (o *owners) socket(user, id string) string {
 	return string(frame)
 }
 
-// TestTreesAreTheirOwners by every surface and operation: another user is refused by the text that spec 5.6 has, or is shown nothing of it; the
+// TestTreesAreTheirOwners by every surface and operation: another user is refused by the text of spec 5.6, or is shown nothing of it; the
 // owner and an admin are served. Nothing that another tried has changed anything.
 func TestTreesAreTheirOwners(t *testing.T) {
 	t.Parallel()

@@ -1,0 +1,90 @@
+package coordinator
+
+import "github.com/taskgrove/taskgrove/internal/policy"
+
+// Permission is the right to make some calls: "trees.read". Package policy has them all.
+type Permission = policy.Permission
+
+// about says what a call is about, so that the policy knows whose that is.
+type about uint8
+
+const (
+	aboutTask    about = iota + 1 // what it names: a task, an API key, or a task of the A2A protocol; else the owner that it names
+	aboutList                     // the same; of a list that names neither, what the caller may see
+	aboutStore                    // the owner that it names; what is stored becomes the caller's
+	aboutGrant                    // the owner that it names, and whether the caller may give what it asks for
+	aboutHook                     // the task or webhook that it names; else as aboutWhole
+	aboutNothing                  // nothing that anybody owns
+	aboutWhole                    // all of the namespace, or of the cluster
+	aboutSelf                     // the caller: who has said who it is may ask
+	aboutOpen                     // nothing at all: processes ask for themselves
+)
+
+// method is what stands behind every call of a method of [Service].
+type method struct {
+	permission Permission
+	about      about
+	operation  string // what refusals call it (spec 5.6)
+	changes    bool   // it may change something, so that the record has it
+}
+
+// methods are all methods of [Service].
+var methods = map[string]method{
+	"Submit":          {policy.TreesCreate, aboutStore, "create tasks for", true},
+	"Add":             {policy.TreesCreate, aboutTask, "create tasks for", true},
+	"Generate":        {policy.TreesCreate, aboutStore, "generate tasks for", true},
+	"Task":            {policy.TreesRead, aboutTask, "access", false},
+	"Attempts":        {policy.TreesRead, aboutTask, "access", false},
+	"Why":             {policy.TreesRead, aboutTask, "access", false},
+	"Tree":            {policy.TreesRead, aboutTask, "access", false},
+	"Watch":           {policy.TreesRead, aboutTask, "access", false},
+	"Logs":            {policy.TreesRead, aboutTask, "access", false},
+	"Tasks":           {policy.TreesRead, aboutList, "list tasks for", false},
+	"Trees":           {policy.TreesRead, aboutList, "list tasks for", false},
+	"Running":         {policy.TreesRead, aboutList, "count tasks for", false},
+	"Usage":           {policy.TreesRead, aboutList, "access", false},
+	"Resolve":         {policy.TreesRead, aboutList, "access", false},
+	"Execute":         {policy.TreesExecute, aboutTask, "execute", true},
+	"Cancel":          {policy.TreesCancel, aboutTask, "cancel task for", true},
+	"Update":          {policy.TreesUpdate, aboutTask, "update", true},
+	"Delete":          {policy.TreesDelete, aboutTask, "delete", true},
+	"Copy":            {policy.TreesCopy, aboutTask, "copy", true},
+	"Executors":       {policy.ExecutorsRead, aboutNothing, "access", false},
+	"Executor":        {policy.ExecutorsRead, aboutNothing, "access", false},
+	"Workers":         {policy.ClusterRead, aboutWhole, "manage workers", false},
+	"Coordinators":    {policy.ClusterRead, aboutWhole, "manage coordinators", false},
+	"Pools":           {policy.ClusterRead, aboutWhole, "manage pools", false},
+	"Verify":          {policy.ClusterVerify, aboutWhole, "verify the cluster", false},
+	"Ready":           {"", aboutOpen, "", false},
+	"Attach":          {policy.WebhooksWrite, aboutTask, "access", true},
+	"CheckAttachment": {policy.WebhooksRead, aboutNothing, "access", false},
+	"ListWebhooks":    {policy.WebhooksRead, aboutHook, "manage webhooks of", false},
+	"GetWebhook":      {policy.WebhooksRead, aboutHook, "manage webhooks of", false},
+	"UpdateWebhook":   {policy.WebhooksWrite, aboutHook, "manage webhooks of", true},
+	"DeleteWebhook":   {policy.WebhooksWrite, aboutHook, "manage webhooks of", true},
+	"TestWebhook":     {policy.WebhooksWrite, aboutHook, "manage webhooks of", true},
+	"Deliveries":      {policy.WebhooksRead, aboutHook, "manage webhooks of", false},
+	"CreateWebhook":   {policy.WebhooksWrite, aboutWhole, "manage webhooks", true},
+	"Resend":          {policy.WebhooksWrite, aboutWhole, "manage webhooks", true},
+	"KeepAgentTask":   {policy.TreesCreate, aboutTask, "create tasks for", false},
+	"DropAgentTask":   {policy.TreesCreate, aboutTask, "create tasks for", false},
+	"AgentTask":       {policy.TreesRead, aboutTask, "access", false},
+	"AgentTaskOf":     {policy.TreesRead, aboutTask, "access", false},
+	"AgentTasks":      {policy.TreesRead, aboutList, "list tasks for", false},
+	"SetModelKey":     {policy.ModelKeysWrite, aboutList, "set LLM key for", true},
+	"ModelKeys":       {policy.ModelKeysRead, aboutList, "get LLM key for", false},
+	"CreateAPIKey":    {policy.KeysWrite, aboutGrant, "create API keys for", true},
+	"APIKeys":         {policy.KeysRead, aboutList, "list API keys of", false},
+	"RevokeAPIKey":    {policy.KeysWrite, aboutTask, "revoke API keys of", true},
+	"RotateAPIKey":    {policy.KeysWrite, aboutTask, "rotate API keys of", true},
+	"DeleteModelKey":  {policy.ModelKeysWrite, aboutList, "delete LLM key for", true},
+}
+
+// MethodPermissions are the permissions that the methods of [Service] take. Those that take none have an empty one.
+func MethodPermissions() map[string]Permission {
+	all := make(map[string]Permission, len(methods))
+	for name, m := range methods {
+		all[name] = m.permission
+	}
+	return all
+}

@@ -1,0 +1,37 @@
+package taskgrove_test
+
+import (
+	"reflect"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/internal/policy"
+)
+
+// free are the methods that take no permission, and why.
+var free = map[string]string{
+	"Ready": "processes ask for themselves",
+}
+
+// TestEveryMethodHasALineInThePolicy: a method of the service without a permission that the policy has a line for can't be landed.
+func TestEveryMethodHasALineInThePolicy(t *testing.T) {
+	permissions := coordinator.MethodPermissions()
+	service := reflect.TypeFor[coordinator.Service]()
+	for i := range service.NumMethod() {
+		name := service.Method(i).Name
+		permission, has := permissions[name]
+		_, line := policy.LineOf(permission)
+		switch {
+		case !has:
+			t.Errorf("%s has no row in the table of methods (coordinator/methods.go)", name)
+		case permission == "" && free[name] == "":
+			t.Errorf("%s takes no permission, and nobody has said why", name)
+		case permission != "" && !line:
+			t.Errorf("%s takes the permission %q, which has no line in the policy (internal/policy/table.go)", name, permission)
+		}
+		delete(permissions, name)
+	}
+	for name := range permissions {
+		t.Errorf("%s has a row in the table of methods, and is none", name)
+	}
+}

@@ -28,6 +28,11 @@ func WithTokenFile(path string) Option {
 	return func(s *settings) { s.token = (&tokenFile{path: path}).read }
 }
 
+// WithTokenFrom does as [WithToken], with the token that a function gives for each call. Calls wait for it, and several may ask at once.
+func WithTokenFrom(token func() (string, error)) Option {
+	return func(s *settings) { s.token = token }
+}
+
 // WithPlainToken lets a token go to other machines in plain text, where whoever reads it may use it. It is for networks that are encrypted
 // themselves.
 func WithPlainToken() Option {

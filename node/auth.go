@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/taskgrove/taskgrove/api/identity"
+	"github.com/taskgrove/taskgrove/api/signin"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/instrument"
 )
@@ -82,6 +83,26 @@ func (a authConfig) callers() (*identity.Callers, error) {
 		return nil, fmt.Errorf("%sCALLERS_FILE: %w", config.Prefix, err)
 	}
 	return identity.NewCallers(own, issuers, file.certified()), nil
+}
+
+// letSignIn lets people sign in with a browser, if the file of callers says where.
+func (p *coordinatorParts) letSignIn(callers *identity.Callers, sessions signin.Sessions, log *slog.Logger) error {
+	if p.auth.callersFile == "" {
+		return nil
+	}
+	file, err := readCallers(p.auth.callersFile)
+	if err != nil {
+		return fmt.Errorf("%sCALLERS_FILE: %w", config.Prefix, err)
+	}
+	issuers, err := file.logins(p.auth.callersFile, p.a2a.BaseURL)
+	if err != nil {
+		return fmt.Errorf("%sCALLERS_FILE: %w", config.Prefix, err)
+	}
+	if len(issuers) > 0 {
+		p.signin = signin.New(signin.Config{Base: p.a2a.BaseURL, Issuers: issuers, SignedIn: callers.SignedIn, Sessions: sessions, Log: log})
+		p.http.SessionCookie = p.signin.SessionCookie()
+	}
+	return nil
 }
 
 // refusals counts them by reason.

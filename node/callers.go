@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/api/identity"
+	"github.com/taskgrove/taskgrove/api/signin"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
@@ -177,6 +179,31 @@ func (f *callersFile) verifiers(path string) (out []*identity.Verifier, err erro
 			return nil, fmt.Errorf("%s: issuers[%d]: %w", path, i, err)
 		}
 		out = append(out, v)
+	}
+	return out, nil
+}
+
+// logins are where people sign in with a browser, whose way back is below base.
+func (f *callersFile) logins(path, base string) (out []signin.Issuer, err error) {
+	for i, one := range f.Issuers {
+		if one.Login == nil {
+			continue
+		}
+		at := fmt.Sprintf("%s: issuers[%d].login", path, i)
+		if identity.CheckURL(base) != nil {
+			return nil, fmt.Errorf("%s: it needs %sBASE_URL, the URL of this server in browsers: https, or http on this machine", at, config.Prefix)
+		}
+		roots, err := one.roots(filepath.Dir(path))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", at, err)
+		}
+		to := signin.Issuer{URL: one.Issuer, ClientID: one.Login.ClientID, Scopes: one.Login.Scopes, HTTP: identity.HTTPClient(roots)}
+		if one.Login.ClientSecretFile != "" {
+			if to.Secret, err = readSecret(beside(filepath.Dir(path), one.Login.ClientSecretFile)); err != nil {
+				return nil, fmt.Errorf("%s: client_secret_file: %w", at, err)
+			}
+		}
+		out = append(out, to)
 	}
 	return out, nil
 }

@@ -86,6 +86,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	policy := coordinator.AllowAll
 	if callers != nil {
 		policy, callers.Keys = coordinator.ByRoles(c, roles), c
+		if err := parts.letSignIn(callers, c, p.log); err != nil {
+			return nil, err
+		}
 		p.Run(ctx, "keys of issuers", func(ctx context.Context) error { callers.Run(ctx, p.log); <-ctx.Done(); return nil })
 	}
 	c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, coordinator.NewAccess(c, policy), parts)

@@ -11,6 +11,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/httpserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/api/mcp"
+	"github.com/taskgrove/taskgrove/api/signin"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/builtin"
@@ -37,6 +38,7 @@ type coordinatorParts struct {
 	mcp         mcp.Config
 	auth        authConfig
 	roles       rolesConfig
+	signin      *signin.Handler // nil: nobody signs in with a browser
 	a2a         a2a.Config
 	routes      routes
 }

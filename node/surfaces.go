@@ -11,6 +11,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/api/openapi"
+	"github.com/taskgrove/taskgrove/api/signin"
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
@@ -56,6 +57,10 @@ func mounts(access *coordinator.Access, parts coordinatorParts, tasks *jsonrpc.H
 	reference := openapi.New()
 	for _, path := range openapi.Paths {
 		all = append(all, mount{path: path, handler: reference, public: true})
+	}
+	if parts.signin != nil {
+		all = append(all, mount{path: signin.LoginPath, handler: parts.signin, public: true}, mount{path: signin.CallbackPath, handler: parts.signin, public: true},
+			mount{path: signin.LogoutPath, handler: parts.signin})
 	}
 	if parts.routes.docs { // who opens the address in a browser
 		all = append(all, mount{path: "GET /{$}", handler: http.RedirectHandler("/docs", http.StatusSeeOther), public: true})

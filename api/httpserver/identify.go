@@ -12,7 +12,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
-// cookies are those in which browsers keep a token (spec K22), in this order.
+// cookies are those in which browsers keep a token (spec K22), in this order; after them comes the session of who has signed in.
 var cookies = []string{"Authorization", "authorization", "auth_token"}
 
 // identify tells who sends a request. The error is a fault: nobody knows, or it can't be said just now.
@@ -52,7 +52,7 @@ func (s *Server) credentials(r *http.Request) (given api.Credentials, fault stri
 		return given, ""
 	}
 	if s.cookieCounts(r) {
-		for _, name := range cookies {
+		for _, name := range append(slices.Clip(cookies), s.cfg.SessionCookie) {
 			for _, cookie := range r.CookiesNamed(name) {
 				value := strings.Replace(cookie.Value, "%20", " ", 1) // as scripts write "Bearer x"
 				if given.Token = api.Bearer(value); given.Token != "" {

@@ -36,7 +36,8 @@ type Config struct {
 	Log   *slog.Logger // default: slog.Default()
 
 	// Identify tells who a request's token is of; nil: nobody is asked who it is. It guards API but for what Public says.
-	Identify api.Identify
+	Identify      api.Identify
+	SessionCookie string // in which browsers keep the session of who has signed in; empty: none do
 	// Public says which requests to API need no token; nil: none.
 	Public func(*http.Request) bool
 

@@ -33,7 +33,7 @@ func clientCommands() []*cobra.Command {
 		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
 		updateCommand(), deleteCommand(), copyCommand(),
 		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
-		usageCommand(), webhooksCommand(), contextCommand(), tokenCommand(), keysCommand(), mcpCommand(), tasksCommand(), runFlowGroup(), importCommand(),
+		usageCommand(), webhooksCommand(), contextCommand(), tokenCommand(), keysCommand(), loginCommand(), logoutCommand(), mcpCommand(), tasksCommand(), runFlowGroup(), importCommand(),
 	}
 }
 
@@ -115,6 +115,10 @@ func clientOptions(cfg *config.Client) ([]client.Option, error) {
 		options = append(options, client.WithTokenFile(cfg.TokenFile))
 	case cfg.Token != "":
 		options = append(options, client.WithToken(cfg.Token.Reveal()))
+	default:
+		if token := loginOf(cfg.Server); token != nil {
+			options = append(options, client.WithTokenFrom(token))
+		}
 	}
 	if cfg.PlainToken {
 		options = append(options, client.WithPlainToken())
@@ -144,7 +148,7 @@ func (s *session) explain(ctx context.Context, err error) error {
 		return codedError{fmt.Errorf("%w\nno coordinator answers at %s, or it has too much to do: start one with \"taskgrove dev\", or name another with --server", err, s.server), exitUnreachable}
 	}
 	if errors.Is(err, client.ErrUnauthenticated) {
-		return fmt.Errorf("%w\nthe coordinator at %s asks callers who they are: TASKGROVE_TOKEN or --token-file gives a token, which \"taskgrove token create\" makes where the secret is", err, s.server)
+		return fmt.Errorf("%w\nthe coordinator at %s asks callers who they are: TASKGROVE_TOKEN or --token-file gives a token, which \"taskgrove token create\" makes where the secret is; \"taskgrove login\" signs in at an issuer", err, s.server)
 	}
 	if bad, ok := errors.AsType[*client.InvalidError](err); ok {
 		if len(bad.Faults) == 0 {

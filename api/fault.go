@@ -22,7 +22,7 @@ const (
 	NotFound                    // no such task or tree
 	Conflict                    // the state does not allow it
 	Unavailable                 // try again later
-	Exhausted                   // above a bound of this process: too many requests or streams
+	Exhausted                   // above a bound of this process, as too many requests or streams, or above a quota of the namespace
 	Cancelled                   // the client went away
 	Timeout                     // the request took longer than it may
 	Unauthenticated             // the client has not said who it is, and must
@@ -96,6 +96,9 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 	}
 	if level, ok := errors.AsType[*dag.LevelError](err); ok {
 		return conflict(level)
+	}
+	if quota, ok := errors.AsType[*coordinator.QuotaError](err); ok {
+		return &Fault{Kind: Exhausted, Text: quota.Error(), Reason: "quota", Facts: map[string]string{"namespace": quota.Namespace, "quota": quota.Quota}}
 	}
 	cause := context.Cause(ctx)
 	switch {

@@ -28,7 +28,7 @@ type Agent interface {
 // AgentTask is a task of the A2A protocol: what a client's message asked for. It has no state of its own: how far it has come, its tree
 // tells. It goes with the tree.
 type AgentTask struct {
-	ID      string          // at most 255 characters; chosen by the surface, unique
+	ID      string          // at most 255 characters; chosen by the surface, unique in its namespace
 	Context string          // groups tasks; at most 255 characters
 	TaskID  string          // the task that is executed: mostly a root
 	History json.RawMessage // an array of messages; at most [MaxAgentHistory] bytes
@@ -123,7 +123,11 @@ func (c *Coordinator) KeepAgentTask(ctx context.Context, t AgentTask) error {
 
 // DropAgentTask deletes one; see [Agent].
 func (c *Coordinator) DropAgentTask(ctx context.Context, id string) error {
-	if err := c.store.DropAgentTask(ctx, id); err != nil {
+	here, err := c.here(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.store.DropAgentTask(ctx, here, id); err != nil {
 		return c.internal("drop an agent's task", err)
 	}
 	return nil
@@ -134,7 +138,11 @@ func (c *Coordinator) AgentTask(ctx context.Context, id string) (*AgentTask, err
 	if !text(id) {
 		return nil, ErrNotFound
 	}
-	return c.showAgentTask(ctx, func() (*pg.AgentTask, error) { return c.store.AgentTask(ctx, id) })
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.showAgentTask(ctx, func() (*pg.AgentTask, error) { return c.store.AgentTask(ctx, here, id) })
 }
 
 // AgentTaskOf shows the newest of a tree; see [Agent].
@@ -174,7 +182,7 @@ func (c *Coordinator) showAgentTasks(ctx context.Context, list []*pg.AgentTask) 
 	}
 	byKey := map[dag.TreeKey]*TreeStatus{}
 	for _, tree := range trees {
-		byKey[tree.Key] = showTree(tree)
+		byKey[tree.Key] = c.showTree(tree)
 	}
 	out := make([]*AgentTask, len(list))
 	for i, t := range list {
@@ -201,11 +209,15 @@ func (c *Coordinator) AgentTasks(ctx context.Context, f AgentTaskFilter) (*Agent
 			return nil, err
 		}
 	}
-	if page.Total, err = c.store.CountAgentTasks(ctx, f.Context, f.UserID, agentCount); err != nil {
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if page.Total, err = c.store.CountAgentTasks(ctx, here, f.Context, f.UserID, agentCount); err != nil {
 		return nil, c.internal("count agents' tasks", err)
 	}
 	for looked := 0; looked < agentLooked; looked += agentStep {
-		list, err := c.store.AgentTasks(ctx, below, f.Context, f.UserID, agentStep)
+		list, err := c.store.AgentTasks(ctx, here, below, f.Context, f.UserID, agentStep)
 		if err != nil {
 			return nil, c.internal("list agents' tasks", err)
 		}

@@ -246,9 +246,9 @@ func (c *Coordinator) RotateAPIKey(ctx context.Context, id string, grace time.Du
 	return c.newKey(ctx, id, secret)
 }
 
-// ownerOfAPIKey is who calls with a key. [pg.ErrNotFound].
-func (c *Coordinator) ownerOfAPIKey(ctx context.Context, id string) (string, error) {
-	k, err := c.store.APIKey(ctx, c.namespace, id)
+// ownerOfAPIKey is who calls with a key of a namespace. [pg.ErrNotFound].
+func (c *Coordinator) ownerOfAPIKey(ctx context.Context, namespace, id string) (string, error) {
+	k, err := c.store.APIKey(ctx, namespace, id)
 	if err != nil {
 		return "", err
 	}

@@ -64,6 +64,7 @@ type engine struct {
 	feeds      *feeds
 	webhooks   *deliverer
 	keyFinder  *keyFinder
+	spaces     *spaces
 	level      atomic.Int32 // the lowest feature level of a live coordinator; 0: not known
 	prepared   atomic.Bool  // announced; streams and consumers are there
 	recordOnce sync.Once
@@ -115,6 +116,8 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.feeds.key = func(a *workerv1.Attempt, sealed []byte) *attemptkey.Key {
 		return c.openKey(context.Background(), a, sealed)
 	}
+	c.spaces = newSpaces(store, c.internal)
+	c.feeds.spaces, c.webhooks.spaces = c.spaces, c.spaces
 	return c
 }
 

@@ -58,6 +58,10 @@ func (c *Coordinator) Copy(ctx context.Context, taskID string, opts CopyOptions)
 
 // copyError passes on what the client did wrong.
 func (c *Coordinator) copyError(err error) error {
+	if _, ok := errors.AsType[*pg.QuotaError](err); ok {
+		return quotaError(err)
+	}
+	err = c.gone(err)
 	if errors.Is(err, pg.ErrDigest) {
 		return &InvalidArgumentError{Field: "idempotency_key", Reason: "was used for something else"}
 	}
@@ -128,11 +132,14 @@ func (c *Coordinator) toCopy(ctx context.Context, taskID string, opts CopyOption
 		IdempotencyKey: opts.IdempotencyKey, Digest: opts.digest(taskID),
 		Known:        func(id string) bool { return c.executors.has(ctx, id) },
 		BeforeCommit: func() { failpoint.Hit("coordinator.before-copy-commit") }, Reset: resetOf(opts.ResetFields)}
+	if what.Namespace, err = c.here(ctx); err != nil {
+		return what, err
+	}
 	if what.Target, err = c.keyOf(ctx, taskID); err != nil || opts.Mode != CopyCustom {
 		return what, err
 	}
 	what.Descendants = opts.IncludeChildren
-	keys, err := c.store.KeysOf(ctx, slices.DeleteFunc(slices.Clone(opts.TaskIDs), func(id string) bool { return !text(id) }))
+	keys, err := c.store.KeysOf(ctx, what.Namespace, slices.DeleteFunc(slices.Clone(opts.TaskIDs), func(id string) bool { return !text(id) }))
 	if err != nil {
 		return what, c.internal("look up tasks", err)
 	}

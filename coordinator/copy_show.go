@@ -83,7 +83,7 @@ func (c *Coordinator) previewCopy(ctx context.Context, what pg.Copying, resetFie
 		}
 		for _, t := range list {
 			bytes += len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom) + len(t.Result)
-			tasks = append(tasks, show(t))
+			tasks = append(tasks, c.show(t))
 		}
 		if bytes > previewBytes {
 			return nil, &InvalidArgumentError{Field: "save", Reason: fmt.Sprintf("a preview has at most %d bytes of inputs and results: store the copy instead", previewBytes)}

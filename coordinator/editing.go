@@ -102,7 +102,7 @@ func (c *Coordinator) Add(ctx context.Context, parentID string, opts SubmitOptio
 		return nil, c.internal("show what was added", err)
 	}
 	for _, t := range page.Tasks {
-		answer.Shown = append(answer.Shown, show(t))
+		answer.Shown = append(answer.Shown, c.show(t))
 	}
 	return answer, nil
 }

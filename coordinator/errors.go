@@ -49,7 +49,7 @@ func (e *StillStoppingError) Unwrap() error { return ErrConflict }
 // internal puts a store's error into the service's words. What was not foreseen stays as it is: the API logs it and
 // hides it.
 func (c *Coordinator) internal(what string, err error) error {
-	if errors.Is(err, pg.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) || errors.Is(err, ErrNotFound) {
 		return ErrNotFound
 	}
 	if why, yes := pg.Unavailable(err); yes {
@@ -60,3 +60,24 @@ func (c *Coordinator) internal(what string, err error) error {
 }
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
+
+// QuotaError refuses what would go over a quota of the namespace. Its text is safe to show.
+type QuotaError struct {
+	Namespace string
+	Quota     string // "open_trees", "trees", "tasks", "bytes"
+	Most      int64  // the quota
+	Has       int64  // what there would be
+}
+
+// Error names the quota.
+func (e *QuotaError) Error() string {
+	return fmt.Sprintf("namespace %s is at its quota of %s: %d at most, and this would make %d", e.Namespace, e.Quota, e.Most, e.Has)
+}
+
+// quotaError is the store's refusal in the service's words; any other error stays as it is.
+func quotaError(err error) error {
+	if q, ok := errors.AsType[*pg.QuotaError](err); ok {
+		return (*QuotaError)(q)
+	}
+	return err
+}

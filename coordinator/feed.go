@@ -33,8 +33,8 @@ type feed struct {
 	live     <-chan []byte // what attempts tell; as speakers, of run
 	speakers speakers
 
-	watchers int      // guarded by feeds.mu
-	ids      []string // guarded by feeds.mu: of feeds.ids, those that lead here
+	watchers int       // guarded by feeds.mu
+	ids      []watched // guarded by feeds.mu: of feeds.ids, those that lead here
 
 	mu       sync.Mutex
 	status   *TreeStatus // nil: not read yet
@@ -183,7 +183,7 @@ func (f *feed) waitForSlow(ctx context.Context) error {
 func (f *feed) extend(tree *pg.Tree, events []pg.TreeEvent) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.status, f.start, f.looked = showTree(tree), tree.ExecutionStart, f.begun.Load()
+	f.status, f.start, f.looked = f.feeds.show(tree), tree.ExecutionStart, f.begun.Load()
 	f.hear(nil)
 	f.add(f.speakers.weave(showEvents(f.status, events), time.Now(), f.showLive))
 	f.announce()

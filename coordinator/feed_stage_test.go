@@ -33,10 +33,11 @@ type stage struct {
 func newStage() *stage {
 	s := &stage{tree: pg.Tree{Key: watchedTree, ID: "root", Name: "root", Tasks: 1, Unfinished: 1}, news: map[chan []byte]string{}, attempt: 1}
 	s.feeds = newFeeds(s, s.subscribe, (&Coordinator{engine: &engine{log: slog.New(slog.DiscardHandler)}}).internal)
+	s.feeds.spaces = &spaces{}
 	return s
 }
 
-func (s *stage) KeyOf(_ context.Context, id string) (dag.Key, error) {
+func (s *stage) KeyOf(_ context.Context, _ dag.NamespaceKey, id string) (dag.Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lookups++

@@ -131,7 +131,7 @@ func TestASlowWatcherIsCutLoose(t *testing.T) {
 		if took := time.Since(began); took > time.Minute {
 			t.Errorf("the quick one took %s", took)
 		}
-		f := s.feeds.ids["root"]
+		f := s.feeds.ids[watched{id: "root"}]
 		f.mu.Lock()
 		if len(f.window) > windowEvents+eventsAtOnce || len(f.attached) != 1 {
 			t.Errorf("the window has %d events, and %d watchers are attached", len(f.window), len(f.attached))

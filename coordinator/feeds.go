@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"golang.org/x/sync/singleflight"
@@ -20,15 +21,16 @@ type feeds struct {
 	internal  func(what string, err error) error                       // see [Coordinator.internal]
 	lookups   singleflight.Group                                       // of ids
 	key       func(a *workerv1.Attempt, sealed []byte) *attemptkey.Key // see [Coordinator.openKey]; nil: nothing is sealed
+	spaces    *spaces                                                  // set before the first watcher
 
 	mu    sync.Mutex
 	trees map[dag.TreeKey]*feed
-	ids   map[string]*feed // the ids that feeds are asked for by, so that another watcher need not look them up
+	ids   map[watched]*feed // the ids that feeds are asked for by, so that another watcher need not look them up
 }
 
 // eventStore is what feeds read.
 type eventStore interface {
-	KeyOf(ctx context.Context, id string) (dag.Key, error)
+	KeyOf(ctx context.Context, namespace dag.NamespaceKey, id string) (dag.Key, error)
 	Tree(ctx context.Context, tree dag.TreeKey) (*pg.Tree, error)
 	Events(ctx context.Context, tree dag.TreeKey, after int64) (*pg.Tree, []pg.TreeEvent, error)
 	Labels(ctx context.Context, keys []dag.Key) (map[dag.Key]pg.Label, error)
@@ -39,7 +41,18 @@ type eventStore interface {
 type subscribe func(ctx context.Context, topic string, buffer int) (<-chan []byte, error)
 
 func newFeeds(store eventStore, sub subscribe, internal func(string, error) error) *feeds {
-	return &feeds{store: store, subscribe: sub, internal: internal, trees: map[dag.TreeKey]*feed{}, ids: map[string]*feed{}}
+	return &feeds{store: store, subscribe: sub, internal: internal, trees: map[dag.TreeKey]*feed{}, ids: map[watched]*feed{}}
+}
+
+// watched is a task by whose id a feed is asked for.
+type watched struct {
+	namespace dag.NamespaceKey
+	id        string
+}
+
+// show is a tree as shown.
+func (fs *feeds) show(t *pg.Tree) *TreeStatus {
+	return showTree(t, fs.spaces.name(context.Background(), t.Namespace)) // the store bounds it
 }
 
 // openKey is what opens an envelope of an attempt.
@@ -56,13 +69,13 @@ const maxFeedIDs = 16
 // maxJoins is how many feeds a watcher tries that end before they serve it.
 const maxJoins = 8
 
-// join gives the feed of a task's tree once it has looked at the store since the call, and the last sequence before the
+// join gives the feed of the tree of a namespace's task once it has looked at the store since the call, and the last sequence before the
 // execution that it found. So a watcher that comes after a re-run never sees the execution before, nor one that comes after
 // an id was stored anew the tree that had it. The feed begins to read after the sequence given if this is its first
 // watcher. Each join needs a leave, unless it fails.
-func (fs *feeds) join(ctx context.Context, id string, after int64) (f *feed, start int64, err error) {
+func (fs *feeds) join(ctx context.Context, namespace dag.NamespaceKey, id string, after int64) (f *feed, start int64, err error) {
 	for tries := 1; ; tries++ {
-		f, look, err := fs.enter(ctx, id, after)
+		f, look, err := fs.enter(ctx, watched{namespace, id}, after)
 		if err != nil {
 			return nil, 0, fs.internal("watch a tree", err)
 		}
@@ -78,9 +91,9 @@ func (fs *feeds) join(ctx context.Context, id string, after int64) (f *feed, sta
 }
 
 // enter makes a watcher one of a feed's, and gives the number of the feed's first look that begins after the call.
-func (fs *feeds) enter(ctx context.Context, id string, after int64) (f *feed, look int64, err error) {
+func (fs *feeds) enter(ctx context.Context, what watched, after int64) (f *feed, look int64, err error) {
 	fs.mu.Lock()
-	f = fs.ids[id]
+	f = fs.ids[what]
 	if f != nil {
 		f.watchers++
 	}
@@ -88,8 +101,8 @@ func (fs *feeds) enter(ctx context.Context, id string, after int64) (f *feed, lo
 	if f != nil {
 		return f, f.request(), nil
 	}
-	k, err, _ := fs.lookups.Do(id, func() (any, error) {
-		return fs.store.KeyOf(context.WithoutCancel(ctx), id) // others wait for it too; the store bounds it
+	k, err, _ := fs.lookups.Do(fmt.Sprintf("%d %s", what.namespace, what.id), func() (any, error) {
+		return fs.store.KeyOf(context.WithoutCancel(ctx), what.namespace, what.id) // others wait for it too; the store bounds it
 	})
 	if err != nil {
 		return nil, 0, err
@@ -103,9 +116,9 @@ func (fs *feeds) enter(ctx context.Context, id string, after int64) (f *feed, lo
 		f, look = fs.begin(ctx, tree, after), 1
 	}
 	f.watchers++
-	if len(f.ids) < maxFeedIDs && fs.ids[id] == nil {
-		f.ids = append(f.ids, id)
-		fs.ids[id] = f
+	if len(f.ids) < maxFeedIDs && fs.ids[what] == nil {
+		f.ids = append(f.ids, what)
+		fs.ids[what] = f
 	}
 	return f, look, nil
 }

@@ -71,6 +71,10 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 	if !text(f.Name) || !text(f.UserID) || !text(f.Executor) || !text(f.OriginalID) || !texts(f.Custom) || states == 0 {
 		return page, nil
 	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return page, err
+	}
 	filter := pg.Filter{Name: f.Name, Executor: f.Executor, UserID: f.UserID, Original: f.OriginalID, Own: f.Custom, AsSubmitted: f.AsSubmitted, Limit: limit, Offset: f.Offset}
 	if states != dag.AllStates {
 		filter.States = states
@@ -82,19 +86,19 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 	case f.TreeOf != "":
 		list, page.Next, err = c.treeTasks(ctx, f, filter)
 	case len(f.Labels) > 0:
-		list, page.Next, err = c.labelledRoots(ctx, f, filter)
+		list, page.Next, err = c.labelledRoots(ctx, here, f, filter)
 	case f.OriginalID != "":
-		list, page.Next, err = c.copies(ctx, f, filter)
+		list, page.Next, err = c.copies(ctx, here, f, filter)
 	case f.RootOnly:
-		list, page.Next, err = c.roots(ctx, f, filter)
+		list, page.Next, err = c.roots(ctx, here, f, filter)
 	default:
-		list, page.Next, err = c.allTasks(ctx, f, filter)
+		list, page.Next, err = c.allTasks(ctx, here, f, filter)
 	}
 	if err != nil {
 		return page, err
 	}
 	for _, t := range list {
-		page.Items = append(page.Items, show(t))
+		page.Items = append(page.Items, c.show(t))
 	}
 	return page, nil
 }
@@ -172,7 +176,7 @@ func (c *Coordinator) children(ctx context.Context, f TaskFilter, filter pg.Filt
 	return part.Tasks, next, nil
 }
 
-func (c *Coordinator) roots(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+func (c *Coordinator) roots(ctx context.Context, here dag.NamespaceKey, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
 	from, below, err := c.between(ctx, f.Since, f.Before)
 	if err != nil {
 		return nil, "", err
@@ -185,31 +189,28 @@ func (c *Coordinator) roots(ctx context.Context, f TaskFilter, filter pg.Filter)
 		below = min(below, place.Tree())
 	}
 	for w := (walk{filter: filter}); ; {
-		low := from
-		if len(f.Custom) > 0 {
-			if low, err = c.store.TreeBelow(ctx, below, from, w.step()); err != nil {
-				return nil, "", c.internal("list tasks", err)
-			}
-		}
-		part, err := c.store.Roots(ctx, below, max(low, from), w.filter)
+		part, err := c.store.Roots(ctx, here, below, from, w.step(), w.filter)
 		if err != nil {
 			return nil, "", c.internal("list tasks", err)
 		}
 		goOn := w.add(part)
-		switch {
-		case part.More:
+		if part.More {
 			return w.list, cursorTo("a", int64(part.Last().Key)), nil
-		case low <= from:
+		}
+		if below, err = c.store.TreeBelow(ctx, here, below, from, w.step()); err != nil {
+			return nil, "", c.internal("list tasks", err)
+		}
+		switch {
+		case below == 0:
 			return w.list, "", nil
 		case !goOn:
-			return w.list, cursorTo("a", int64(low.Key(0))), nil
+			return w.list, cursorTo("a", int64(below.Key(0))), nil
 		}
-		below = low
 	}
 }
 
 // labelledRoots lists the roots of trees that have labels. As [walk], it gives a short page when it has looked at many.
-func (c *Coordinator) labelledRoots(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+func (c *Coordinator) labelledRoots(ctx context.Context, here dag.NamespaceKey, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
 	from, below, err := c.between(ctx, f.Since, f.Before)
 	if err != nil {
 		return nil, "", err
@@ -223,7 +224,7 @@ func (c *Coordinator) labelledRoots(ctx context.Context, f TaskFilter, filter pg
 	}
 	w := walk{filter: filter}
 	for looked := 0; ; looked += stepTrees {
-		part, at, err := c.store.LabelledRoots(ctx, below, f.Labels, stepTrees, w.filter)
+		part, at, err := c.store.LabelledRoots(ctx, here, below, f.Labels, stepTrees, w.filter)
 		if err != nil {
 			return nil, "", c.internal("list tasks", err)
 		}
@@ -264,12 +265,12 @@ func (c *Coordinator) window(ctx context.Context, f TaskFilter) (low, high dag.K
 }
 
 // copies lists the copies of a task.
-func (c *Coordinator) copies(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+func (c *Coordinator) copies(ctx context.Context, here dag.NamespaceKey, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
 	low, high, err := c.window(ctx, f)
 	if err != nil {
 		return nil, "", err
 	}
-	part, err := c.store.Copies(ctx, high, low, f.RootOnly, filter)
+	part, err := c.store.Copies(ctx, here, high, low, f.RootOnly, filter)
 	if err != nil {
 		return nil, "", c.internal("list copies", err)
 	}
@@ -371,13 +372,13 @@ func (c *Coordinator) treeTasks(ctx context.Context, f TaskFilter, filter pg.Fil
 	}
 }
 
-func (c *Coordinator) allTasks(ctx context.Context, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+func (c *Coordinator) allTasks(ctx context.Context, here dag.NamespaceKey, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
 	low, high, err := c.window(ctx, f)
 	if err != nil {
 		return nil, "", err
 	}
 	for w := (walk{filter: filter}); ; {
-		part, err := c.store.Tasks(ctx, high, low, w.step(), w.filter)
+		part, err := c.store.Tasks(ctx, here, high, low, w.step(), w.filter)
 		if err != nil {
 			return nil, "", c.internal("list tasks", err)
 		}
@@ -385,7 +386,7 @@ func (c *Coordinator) allTasks(ctx context.Context, f TaskFilter, filter pg.Filt
 		if part.More {
 			return w.list, cursorTo("a", int64(part.Last().Key)), nil
 		}
-		if high, err = c.store.TaskBelow(ctx, high, low, w.step()); err != nil {
+		if high, err = c.store.TaskBelow(ctx, here, high, low, w.step()); err != nil {
 			return nil, "", c.internal("list tasks", err)
 		}
 		switch {

@@ -45,12 +45,16 @@ func (c *Coordinator) Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus
 		}
 		below = min(below, dag.TreeKey(place))
 	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return page, err
+	}
 	step := limit
 	if f.Status != "" || f.Name != "" || len(f.Labels) > 0 {
 		step = stepTrees
 	}
-	for looked, bytes := 0, 0; looked < mostTrees; looked += step {
-		list, more, err := c.treesBelow(ctx, below, f, step)
+	for looked, bytes := 0, 0; looked < mostTrees; looked += stepTrees {
+		list, more, err := c.treesBelow(ctx, here, below, f, step)
 		if err != nil {
 			return page, c.internal("list trees", err)
 		}
@@ -58,7 +62,7 @@ func (c *Coordinator) Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus
 			if below = t.Key; below < from {
 				return page, nil
 			}
-			if st := showTree(t); f.selects(st) {
+			if st := c.showTree(t); f.selects(st) {
 				page.Items = append(page.Items, st)
 				bytes += sizeOf(st.Labels)
 			}
@@ -78,13 +82,21 @@ func (c *Coordinator) Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus
 
 // treesBelow are the next trees to look at, newest first, and below which there may be more; 0: there are none. Those that run are few, and
 // looked through for labels; else the labels' own index leads to the trees.
-func (c *Coordinator) treesBelow(ctx context.Context, below dag.TreeKey, f TreeFilter, step int) (list []*pg.Tree, more dag.TreeKey, err error) {
-	if len(f.Labels) > 0 && !f.Running {
-		return c.store.LabelledTrees(ctx, below, f.Labels, step, step)
+func (c *Coordinator) treesBelow(ctx context.Context, here dag.NamespaceKey, below dag.TreeKey, f TreeFilter, step int) (list []*pg.Tree, more dag.TreeKey, err error) {
+	switch {
+	case f.Running:
+		list, err = c.store.OpenTrees(ctx, here, below, f.UserID, step)
+	case len(f.Labels) > 0:
+		return c.store.LabelledTrees(ctx, here, below, f.Labels, step, step)
+	default:
+		list, err = c.store.Trees(ctx, here, below, f.UserID, step, stepTrees)
 	}
-	list, err = c.store.Trees(ctx, below, f.UserID, f.Running, step)
-	if err == nil && len(list) == step {
+	switch {
+	case err != nil:
+	case len(list) == step:
 		more = list[step-1].Key
+	case !f.Running:
+		more, err = c.store.TreeBelow(ctx, here, below, 0, stepTrees)
 	}
 	return list, more, err
 }

@@ -78,7 +78,7 @@ func (c *Coordinator) taskLogs(ctx context.Context, id string, attempt int) (*lo
 	return &logSource{
 		keys: []int64{int64(t.Key)}, labels: map[dag.Key]pg.Label{t.Key: {ID: t.ID, Name: t.Name}},
 		ended: func(ctx context.Context) (bool, error) {
-			t, err := c.store.Task(ctx, id)
+			t, err := c.shownTask(ctx, id)
 			return err == nil && t.State.Settled(), err
 		},
 	}, nil

@@ -75,7 +75,7 @@ func (c *Coordinator) sealedKeys(ctx context.Context, worker string, m *workerv1
 	if run == nil {
 		return nil
 	}
-	keys := c.userKeys.Of(c.keeperOf(run.Owner))
+	keys := c.userKeys.Of(keeper(c.spaces.name(ctx, run.Namespace), run.Owner))
 	came, execution, has := c.modelKeys.Get(int64(k.Tree()))
 	switch {
 	case has && execution == run.Execution:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"iter"
 	"unicode/utf8"
@@ -57,6 +58,9 @@ func keyOfOwner(owner, key string) string {
 	return "user:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
+// noNamespace is the key of no namespace.
+const noNamespace dag.NamespaceKey = -1
+
 // OwnerOf is whose something is; see [Owners].
 func (c *Coordinator) OwnerOf(ctx context.Context, namespace string, call Call) (string, error) {
 	name, find := call.ID, c.store.OwnerOf
@@ -64,16 +68,22 @@ func (c *Coordinator) OwnerOf(ctx context.Context, namespace string, call Call) 
 	case call.Webhook != "":
 		name, find = call.Webhook, c.store.OwnerOfWebhook
 	case call.APIKey != "":
-		name, find = call.APIKey, c.ownerOfAPIKey
+		name, find = call.APIKey, func(ctx context.Context, _ dag.NamespaceKey, id string) (string, error) {
+			return c.ownerOfAPIKey(ctx, namespace, id)
+		}
 	case call.AgentTask != "":
 		name, find = call.AgentTask, c.store.OwnerOfAgentTask
 	}
 	if !text(name) {
 		return "", ErrNotFound
 	}
-	owner, err := find(ctx, name)
-	if err == nil && namespace != DefaultNamespace {
-		err = ErrNotFound
+	here, err := c.spaces.key(ctx, namespace)
+	if errors.Is(err, ErrNotFound) { // looked for all the same, as that takes its time
+		here, err = noNamespace, nil
+	}
+	owner := ""
+	if err == nil {
+		owner, err = find(ctx, here, name)
 	}
 	if err != nil {
 		return "", c.internal("look up whose something is", err)

@@ -103,7 +103,11 @@ func (c *Coordinator) keyOf(ctx context.Context, id string) (dag.Key, error) {
 	if !text(id) {
 		return 0, ErrNotFound
 	}
-	k, err := c.store.KeyOf(ctx, id)
+	here, err := c.here(ctx)
+	if err != nil {
+		return 0, err
+	}
+	k, err := c.store.KeyOf(ctx, here, id)
 	if err != nil {
 		return 0, c.internal("look up task", err)
 	}
@@ -115,13 +119,29 @@ func (c *Coordinator) Task(ctx context.Context, id string) (*Task, error) {
 	if !text(id) {
 		return nil, ErrNotFound
 	}
-	t, err := c.store.Task(ctx, id)
+	t, err := c.shownTask(ctx, id)
 	if err != nil {
 		return nil, c.internal("read task", err)
 	}
-	out := show(t)
+	out := c.show(t)
 	out.Usage = UsageOf(t.Used, true)
 	return out, nil
+}
+
+// shownTask reads a task of the namespace. Errors are those of the store, and [ErrNotFound].
+func (c *Coordinator) shownTask(ctx context.Context, id string) (*pg.Shown, error) {
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.store.Task(ctx, here, id)
+}
+
+// show is a task of the namespace as shown.
+func (c *Coordinator) show(t *pg.Shown) *Task {
+	out := show(t)
+	out.Namespace = c.namespace
+	return out
 }
 
 func show(t *pg.Shown) *Task {
@@ -212,14 +232,17 @@ func (c *Coordinator) Tree(ctx context.Context, id string) (*TreeStatus, error) 
 	if err != nil {
 		return nil, c.internal("read tree", err)
 	}
-	out := showTree(t)
+	out := c.showTree(t)
 	out.Usage = UsageOf(used, true)
 	return out, nil
 }
 
-func showTree(t *pg.Tree) *TreeStatus {
+// showTree is a tree of the namespace as shown.
+func (c *Coordinator) showTree(t *pg.Tree) *TreeStatus { return showTree(t, c.namespace) }
+
+func showTree(t *pg.Tree, namespace string) *TreeStatus {
 	counts := t.Counts()
-	out := &TreeStatus{Key: t.Key, ID: t.ID, Name: t.Name, UserID: t.UserID, Status: counts.Status(), Progress: counts.Progress(),
+	out := &TreeStatus{Key: t.Key, Namespace: namespace, ID: t.ID, Name: t.Name, UserID: t.UserID, Status: counts.Status(), Progress: counts.Progress(),
 		Tasks: t.Tasks, Held: t.Held, Unfinished: t.Unfinished, Running: t.Running, Completed: t.Completed, Failed: t.Failed,
 		Cancelled: t.Cancelled, Blocked: t.Blocked, Sequence: t.Sequence, CreatedAt: t.CreatedAt,
 		OnlyOptionalFailed: t.OnlyOptionalFailed, Labels: t.Labels}
@@ -237,7 +260,11 @@ func (c *Coordinator) Running(ctx context.Context, userID string) (int, error) {
 	if !text(userID) {
 		return 0, nil
 	}
-	n, err := c.store.CountOpenTrees(ctx, userID)
+	here, err := c.here(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.store.CountOpenTrees(ctx, here, userID)
 	if err != nil {
 		return 0, c.internal("count trees", err)
 	}

@@ -32,14 +32,18 @@ func (c *Coordinator) Resolve(ctx context.Context, ref, owner string) (*Matches,
 	if !text(ref) || !text(owner) || ref == "" {
 		return nil, ErrNotFound
 	}
-	begin, err := c.store.TasksWithPrefix(ctx, ref, owner, MaxMatches+1)
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	begin, err := c.store.TasksWithPrefix(ctx, here, ref, owner, MaxMatches+1)
 	if err != nil {
 		return nil, c.internal("look up task", err)
 	}
 	if len(begin) > 0 && begin[0].ID == ref {
 		return matches(begin[:1]), nil
 	}
-	named, trees, err := c.named(ctx, ref, owner)
+	named, trees, err := c.named(ctx, here, ref, owner)
 	switch {
 	case err != nil:
 		return nil, err
@@ -54,13 +58,13 @@ func (c *Coordinator) Resolve(ctx context.Context, ref, owner string) (*Matches,
 }
 
 // named finds what TREE/name stands for, the longest TREE first; if TREE itself is ambiguous, trees are what it may stand for.
-func (c *Coordinator) named(ctx context.Context, ref, owner string) (tasks, trees []pg.Found, err error) {
+func (c *Coordinator) named(ctx context.Context, here dag.NamespaceKey, ref, owner string) (tasks, trees []pg.Found, err error) {
 	at := len(ref)
 	for range maxSlashes {
 		if at = strings.LastIndexByte(ref[:at], '/'); at <= 0 {
 			break
 		}
-		begin, err := c.store.TasksWithPrefix(ctx, ref[:at], owner, MaxMatches+1)
+		begin, err := c.store.TasksWithPrefix(ctx, here, ref[:at], owner, MaxMatches+1)
 		if err != nil {
 			return nil, nil, c.internal("look up tree", err)
 		}

@@ -108,7 +108,7 @@ func (c *Coordinator) Cancel(ctx context.Context, id string, opts CancelOptions)
 		return nil, ErrNotFound
 	}
 	reason := cmp.Or(clean(opts.Reason), DefaultCancelReason)
-	t, err := c.store.Task(ctx, id)
+	t, err := c.shownTask(ctx, id)
 	if err != nil {
 		return nil, c.internal("cancel", err)
 	}
@@ -120,7 +120,7 @@ func (c *Coordinator) Cancel(ctx context.Context, id string, opts CancelOptions)
 		if recorded != "" {
 			return &Cancellation{Outcome: Cancelled, Reason: recorded}, nil
 		}
-		if t, err = c.store.Task(ctx, id); err != nil {
+		if t, err = c.shownTask(ctx, id); err != nil {
 			return nil, c.internal("cancel", err)
 		}
 		if !t.State.Cancellable() || tries == cancelTries { // else it was executed again since
@@ -171,7 +171,7 @@ func (c *Coordinator) cancelTree(ctx context.Context, root *pg.Shown, reason str
 	if got.Did {
 		return reason, nil
 	}
-	now, err := c.store.Task(ctx, root.ID)
+	now, err := c.store.Task(ctx, root.Namespace, root.ID)
 	if err != nil || !now.State.Cancellable() {
 		return "", err
 	}

@@ -35,6 +35,9 @@ func (c *Coordinator) SetModelKey(ctx context.Context, userID string, key ModelK
 	case len(key.Provider) > 64 || strings.ContainsFunc(key.Provider, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' }):
 		return &InvalidArgumentError{Field: "provider", Reason: "must be at most 64 visible ASCII characters without colons"}
 	}
+	if _, err := c.here(ctx); err != nil {
+		return err
+	}
 	change, err := c.userKeys.Next(c.keeperOf(userID), providerOf(key.Provider), key.Key)
 	if err != nil {
 		return &InvalidArgumentError{Field: "api_key", Reason: err.Error()}
@@ -55,7 +58,10 @@ func providerOf(name string) string {
 }
 
 // ModelKeys are the providers that a user has keys for; see [KeyKeeper].
-func (c *Coordinator) ModelKeys(_ context.Context, userID string) ([]string, error) {
+func (c *Coordinator) ModelKeys(ctx context.Context, userID string) ([]string, error) {
+	if _, err := c.here(ctx); err != nil {
+		return nil, err
+	}
 	names := c.userKeys.Providers(c.keeperOf(userID))
 	for i, name := range names {
 		if name == "" {
@@ -68,6 +74,9 @@ func (c *Coordinator) ModelKeys(_ context.Context, userID string) ([]string, err
 
 // DeleteModelKey forgets a key of a user; see [KeyKeeper].
 func (c *Coordinator) DeleteModelKey(ctx context.Context, userID, provider string) (bool, error) {
+	if _, err := c.here(ctx); err != nil {
+		return false, err
+	}
 	stored, err := c.dropModelKeys(ctx, userID, providerOf(provider), provider == "")
 	if err != nil {
 		return false, c.internal("delete keys of models", err)

@@ -55,6 +55,10 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	if err := c.takesWork(); err != nil {
 		return nil, err
 	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
 	hooks, err := c.webhooks.attachments(ctx, opts.Webhook, opts.Attach)
 	if err != nil {
 		return nil, err
@@ -78,7 +82,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	tasks = c.checkInputs(ctx, tasks)
 	has := func(id string) bool { return c.executors.has(ctx, id) }
 	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}
-	out, err := c.store.Submit(ctx, pg.Submission{
+	out, err := c.store.Submit(ctx, here, pg.Submission{
 		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Show: pg.ShowLimits(opts.Show), Timeout: opts.Timeout, RequireExisting: opts.RequireExisting,
 		Limits:     c.cfg.Limits,
 		Known:      has,
@@ -105,7 +109,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	if out.Shown != nil {
 		answer.Shown = make([]*Task, 0, out.Tasks)
 		for t := range out.Shown {
-			answer.Shown = append(answer.Shown, show(t))
+			answer.Shown = append(answer.Shown, c.show(t))
 		}
 	}
 	return answer, nil
@@ -167,6 +171,10 @@ func text(s string) bool {
 
 // submitError passes on what the client did wrong, and hides the rest.
 func (c *Coordinator) submitError(err error) error {
+	if _, ok := errors.AsType[*pg.QuotaError](err); ok {
+		return quotaError(err)
+	}
+	err = c.gone(err)
 	if _, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
 		return err
 	}

@@ -186,7 +186,11 @@ func (c *Coordinator) Usage(ctx context.Context, f UsageFilter) (page Page[Usage
 	}
 	limit := q.Limit
 	q.Limit++
-	sums, err := c.store.Usage(ctx, q)
+	here, err := c.here(ctx)
+	if err != nil {
+		return page, err
+	}
+	sums, err := c.store.Usage(ctx, here, q)
 	if errors.Is(err, pg.ErrTooMuchUsage) {
 		return page, &InvalidArgumentError{Field: "since", Reason: fmt.Sprintf("selects over %d models of attempts, too many to be summed up at once: ask for a shorter time, or a user, or a tree", pg.MostUsage)}
 	}

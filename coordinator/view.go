@@ -19,6 +19,7 @@ type Dependency struct {
 // Task is one task as shown. JSON fields are nil for null.
 type Task struct {
 	Key                     dag.Key
+	Namespace               string
 	ID, TreeID, ParentID    string // ParentID is empty for the root
 	Ref                     string // what its submission calls it, under which its result gets into inputs: the id given, or the name
 	UserID, Name            string
@@ -54,6 +55,7 @@ type TaskOptions struct {
 // TreeStatus is the aggregate of one tree: one row, whatever its size.
 type TreeStatus struct {
 	Key                                   dag.TreeKey
+	Namespace                             string
 	ID, Name, UserID                      string
 	Status                                dag.Status // spec 3.9 R
 	Progress                              float64    // share of the leaves that completed

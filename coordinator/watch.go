@@ -43,7 +43,11 @@ func (c *Coordinator) watch(ctx context.Context, id string, after int64, yield f
 	if !text(id) {
 		return ErrNotFound
 	}
-	f, start, err := c.feeds.join(ctx, id, after)
+	here, err := c.here(ctx)
+	if err != nil {
+		return err
+	}
+	f, start, err := c.feeds.join(ctx, here, id, after)
 	if err != nil {
 		return err
 	}
@@ -111,7 +115,7 @@ func (w *watcher) catchUp(ctx context.Context) error {
 	if len(events) == 0 { // nor has the store: go on where the window begins
 		w.after = max(w.after, w.feed.begins())
 	}
-	return w.tell(showEvents(showTree(tree), events))
+	return w.tell(showEvents(w.feed.feeds.show(tree), events))
 }
 
 // idle tells how far the tree has come, if that is news, and waits for more.

@@ -66,6 +66,8 @@ type deliverer struct {
 	client  *http.Client
 	meter   *meter
 
+	spaces *spaces // set before it runs
+
 	wake chan struct{} // capacity 1: something may be due
 
 	mu     sync.Mutex
@@ -286,7 +288,7 @@ func (t *turn) run(ctx context.Context) (err error) {
 		t.move.Pause = time.Minute
 		return nil
 	}
-	tree := showTree(stored)
+	tree := showTree(stored, t.d.spaces.name(ctx, stored.Namespace))
 	if t.w.Tree == 0 && !t.target.view.wants(tree) {
 		t.move.Sequence, t.move.Idle = stored.Sequence, stored.FinishedAt != nil
 		return nil

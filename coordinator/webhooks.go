@@ -26,7 +26,11 @@ func (c *Coordinator) CreateWebhook(ctx context.Context, spec WebhookSpec) (*Web
 		return nil, err
 	}
 	w.Name, w.Events = spec.Name, events
-	err = c.store.CreateWebhook(ctx, w)
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = c.gone(c.store.CreateWebhook(ctx, here, w))
 	if below, ok := errors.AsType[*dag.LevelError](err); ok {
 		return nil, below
 	}
@@ -109,7 +113,11 @@ func (c *Coordinator) webhook(ctx context.Context, id string) (*pg.Webhook, erro
 	if !text(id) {
 		return nil, ErrNotFound
 	}
-	w, err := c.store.Webhook(ctx, id)
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w, err := c.store.Webhook(ctx, here, id)
 	if err != nil {
 		return nil, c.internal("read webhook", err)
 	}
@@ -180,7 +188,11 @@ func (c *Coordinator) ListWebhooks(ctx context.Context, f WebhookFilter) (page P
 		}
 		tree = k.Tree()
 	}
-	list, err := c.store.Webhooks(ctx, tree, after, limit+1)
+	here, err := c.here(ctx)
+	if err != nil {
+		return page, err
+	}
+	list, err := c.store.Webhooks(ctx, here, tree, after, limit+1)
 	if err != nil {
 		return page, c.internal("list webhooks", err)
 	}
@@ -227,7 +239,11 @@ func (c *Coordinator) UpdateWebhook(ctx context.Context, id string, change Webho
 	if err := c.webhooks.seal(ctx, fresh, spec.Webhook, view); err != nil { // for its id
 		return nil, err
 	}
-	if err := c.store.UpdateWebhook(ctx, fresh); err != nil {
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.store.UpdateWebhook(ctx, here, fresh); err != nil {
 		return nil, c.internal("update webhook", err)
 	}
 	return c.GetWebhook(ctx, id)
@@ -274,7 +290,11 @@ func (c *Coordinator) DeleteWebhook(ctx context.Context, id string) error {
 	if !text(id) {
 		return ErrNotFound
 	}
-	if err := c.store.DeleteWebhook(ctx, id); err != nil {
+	here, err := c.here(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.store.DeleteWebhook(ctx, here, id); err != nil {
 		return c.internal("delete webhook", err)
 	}
 	return nil
@@ -359,7 +379,7 @@ func (c *Coordinator) Resend(ctx context.Context, deliveryID string) (*Delivery,
 	if len(events) == 0 || events[0].Sequence != d.Sequence {
 		return nil, ErrNotFound
 	}
-	tree := showTree(stored)
+	tree := c.showTree(stored)
 	all := messagesOf(w, tree, webhookEvent(tree, &events[0]))
 	all = slices.DeleteFunc(all, func(m *message) bool { return m.word != d.Event })
 	return c.webhooks.sendNow(ctx, w, all, pg.Delivered{Tree: d.Tree, TreeID: d.TreeID, Sequence: d.Sequence, Event: d.Event})

@@ -15,7 +15,11 @@ func (c *Coordinator) Why(ctx context.Context, taskID string) (*Explanation, err
 	if !text(taskID) {
 		return nil, ErrNotFound
 	}
-	w, err := c.store.Why(ctx, taskID, c.cfg.Lease)
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w, err := c.store.Why(ctx, here, taskID, c.cfg.Lease)
 	if err != nil {
 		return nil, c.internal("explain task", err)
 	}

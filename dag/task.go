@@ -14,6 +14,12 @@ const MaxTreeTasks = 1 << indexBits
 // TreeKey is the compact internal name of a tree: a number from 1, rising with submission, below 2^39.
 type TreeKey int64
 
+// NamespaceKey is the internal key of a namespace. It never changes, and no other namespace ever gets it.
+type NamespaceKey int32
+
+// DefaultNamespaceKey is that of the namespace of who names none, which is always there.
+const DefaultNamespaceKey NamespaceKey = 0
+
 // Key is the compact internal name of a task: its tree's key and its index within the submission. Keys of one tree are
 // adjacent, so that a tree is a key range, and rise with submission order, so that key order is a global lock order.
 type Key int64

@@ -35,19 +35,19 @@ func (s *Store) KeepAgentTask(ctx context.Context, t *AgentTask, keep int) error
 	return nil
 }
 
-// DropAgentTask deletes one, if it is there.
-func (s *Store) DropAgentTask(ctx context.Context, id string) error {
+// DropAgentTask deletes one of a namespace, if it is there.
+func (s *Store) DropAgentTask(ctx context.Context, namespace dag.NamespaceKey, id string) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	if _, err := s.pool.Exec(ctx, sql("DropAgentTask"), id); err != nil {
+	if _, err := s.pool.Exec(ctx, sql("DropAgentTask"), id, namespace); err != nil {
 		return fmt.Errorf("drop agent task: %w", err)
 	}
 	return nil
 }
 
-// AgentTask shows one. [ErrNotFound].
-func (s *Store) AgentTask(ctx context.Context, id string) (*AgentTask, error) {
-	return oneAgentTask(s.agentTasks(ctx, "AgentTask", id))
+// AgentTask shows one of a namespace. [ErrNotFound].
+func (s *Store) AgentTask(ctx context.Context, namespace dag.NamespaceKey, id string) (*AgentTask, error) {
+	return oneAgentTask(s.agentTasks(ctx, "AgentTask", id, namespace))
 }
 
 // AgentTaskOf shows the newest of a tree. [ErrNotFound].
@@ -65,15 +65,15 @@ func oneAgentTask(list []*AgentTask, err error) (*AgentTask, error) {
 	return list[0], nil
 }
 
-// AgentTasks lists them, newest first, below a number (0: from the newest); context and user may be empty.
-func (s *Store) AgentTasks(ctx context.Context, below int64, conversation, userID string, limit int) ([]*AgentTask, error) {
+// AgentTasks lists those of a namespace, newest first, below a number (0: from the newest); context and user may be empty.
+func (s *Store) AgentTasks(ctx context.Context, namespace dag.NamespaceKey, below int64, conversation, userID string, limit int) ([]*AgentTask, error) {
 	if below == 0 {
 		below = math.MaxInt64
 	}
 	if conversation != "" {
-		return s.agentTasks(ctx, "AgentTasksOfContext", below, orNull(userID), limit, conversation)
+		return s.agentTasks(ctx, "AgentTasksOfContext", below, orNull(userID), limit, namespace, conversation)
 	}
-	return s.agentTasks(ctx, "AgentTasksDown", below, orNull(userID), limit)
+	return s.agentTasks(ctx, in(namespace, "AgentTasksDown"), below, orNull(userID), limit, namespace)
 }
 
 func (s *Store) agentTasks(ctx context.Context, statement string, args ...any) ([]*AgentTask, error) {
@@ -86,11 +86,11 @@ func (s *Store) agentTasks(ctx context.Context, statement string, args ...any) (
 	return pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[AgentTask])
 }
 
-// CountAgentTasks counts them among the newest, or the newest of the context.
-func (s *Store) CountAgentTasks(ctx context.Context, conversation, userID string, newest int) (n int, err error) {
+// CountAgentTasks counts those of a namespace among the newest, or the newest of the context.
+func (s *Store) CountAgentTasks(ctx context.Context, namespace dag.NamespaceKey, conversation, userID string, newest int) (n int, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	statement, args := "CountAgentTasks", []any{orNull(userID), newest}
+	statement, args := in(namespace, "CountAgentTasks"), []any{orNull(userID), newest, namespace}
 	if conversation != "" {
 		statement, args = "CountAgentTasksOfContext", append(args, conversation)
 	}
@@ -100,5 +100,5 @@ func (s *Store) CountAgentTasks(ctx context.Context, conversation, userID string
 
 // TreesByKeys are the trees of the keys that are there, in no order.
 func (s *Store) TreesByKeys(ctx context.Context, keys []dag.TreeKey) ([]*Tree, error) {
-	return s.trees(ctx, "TreesByKeys", keys)
+	return s.trees(ctx, "TreesByKeys", keys, nil)
 }

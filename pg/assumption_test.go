@@ -82,7 +82,7 @@ func TestAnAssumptionThatIsWrong(t *testing.T) {
 	for _, tc := range wrongAssumptions {
 		t.Run(tc.what+": "+tc.fact, func(t *testing.T) {
 			h := newTwoStores(t, 1)
-			out, err := h.s.Submit(t.Context(), chainOfTwo("t"))
+			out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, chainOfTwo("t"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,6 +13,7 @@ import (
 
 // Copying is what is to be copied, and how.
 type Copying struct {
+	Namespace   dag.NamespaceKey // the target's
 	Target      dag.Key
 	Mode        dag.CopyMode
 	Named       []dag.Key // of the target's tree; others are not looked at
@@ -55,7 +56,7 @@ func (s *Store) Copy(ctx context.Context, what Copying) (*Copied, error) {
 				return nil, err
 			}
 		case !isRefused(err): // else it was changed meanwhile
-			return t.out, levelRefusal(err, s.editLevels(), dag.EditLevel)
+			return t.out, levelRefusal(quotaRefusal(err), s.editLevels(), dag.EditLevel)
 		}
 		if tries > maxRetries {
 			return nil, fmt.Errorf("copy of tree %d: %w", t.tree, err)
@@ -65,7 +66,7 @@ func (s *Store) Copy(ctx context.Context, what Copying) (*Copied, error) {
 
 // firstAnswer is what the copy with the idempotency key was answered.
 func (t *treeCopy) firstAnswer(ctx context.Context) (*Copied, error) {
-	first, err := t.s.submissions.firstAnswer(ctx, t.IdempotencyKey, digests{digest: t.Digest, canonical: t.Digest})
+	first, err := t.s.submissions.firstAnswer(ctx, t.Namespace, t.IdempotencyKey, digests{digest: t.Digest, canonical: t.Digest})
 	if err != nil {
 		return nil, err
 	}
@@ -158,18 +159,18 @@ func (t *treeCopy) storeOn(ctx context.Context, c *pgx.Conn) error {
 // read begins the transaction, reads the original, and plans the copy; or finds the answer that the idempotency key stands for.
 func (t *treeCopy) read(ctx context.Context, c *pgx.Conn) error {
 	first, end := t.tree.Range()
-	had := existing{keys: map[string]submission{}}
+	had := existing{keys: map[named]submission{}}
 	b := &pgx.Batch{}
 	begin(b, c)
 	b.Queue("set local statement_timeout = 0") // as long as ctx
 	b.Queue(sql("LockCopied"), t.tree)
 	if t.IdempotencyKey != "" {
-		b.Queue(sql("FindSubmissions"), []string{t.IdempotencyKey}).Query(had.takeSubmissions)
+		b.Queue(sql("FindSubmissions"), []string{t.IdempotencyKey}, []dag.NamespaceKey{t.Namespace}).Query(had.takeSubmissions)
 	}
-	b.Queue(sql("TreeToCopy"), t.tree).QueryRow(func(row pgx.Row) error { return row.Scan(&t.root, &t.count, &t.revision, &t.user) })
+	b.Queue(sql("TreeToCopy"), t.tree).QueryRow(func(row pgx.Row) error { return row.Scan(&t.root, &t.count, &t.revision, &t.user, &t.stored, &t.bytes) })
 	b.Queue(sql("CopyRows"), first, end).Query(t.original.scan)
 	err := c.SendBatch(ctx, b).Close()
-	if one, known := had.keys[t.IdempotencyKey]; known {
+	if one, known := had.keys[named{t.Namespace, t.IdempotencyKey}]; known {
 		answer, err := one.answer(digests{digest: t.Digest, canonical: t.Digest})
 		if err == nil {
 			t.out = &Copied{RootID: answer.RootID, Tasks: answer.Tasks, Replayed: true}
@@ -181,7 +182,7 @@ func (t *treeCopy) read(ctx context.Context, c *pgx.Conn) error {
 		return ErrNotFound
 	case err != nil:
 		return fmt.Errorf("read tree %d: %w", t.tree, err)
-	case t.count != t.there, i >= len(t.nodes), t.nodes[i].Absent: // the rest is deleted (see Expire)
+	case t.stored != t.Namespace, t.count != t.there, i >= len(t.nodes), t.nodes[i].Absent: // the rest is deleted (see Expire)
 		return ErrNotFound
 	}
 	request := dag.CopyRequest{Mode: t.Mode, Target: t.Target.Index(), Descendants: t.Descendants, Fresh: t.Reset.Status}
@@ -200,6 +201,8 @@ type original struct {
 	count    int // of tasks, by the tree's row
 	revision int64
 	user     string
+	stored   dag.NamespaceKey // its namespace
+	bytes    *int64           // of what its tasks carry; nil: not known
 
 	there    int // tasks
 	nodes    []dag.CopyNode
@@ -253,11 +256,11 @@ func (o *original) scan(rows pgx.Rows) error {
 	return err
 }
 
-// KeysOf are the keys of the tasks with the ids; those that are not there are missing.
-func (s *Store) KeysOf(ctx context.Context, ids []string) (map[string]dag.Key, error) {
+// KeysOf are the keys of the namespace's tasks with the ids; those that are not there are missing.
+func (s *Store) KeysOf(ctx context.Context, namespace dag.NamespaceKey, ids []string) (map[string]dag.Key, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("KeysOf"), ids)
+	rows, err := s.pool.Query(ctx, sql("KeysOf"), ids, namespace)
 	if err != nil {
 		return nil, fmt.Errorf("look up %d tasks: %w", len(ids), err)
 	}

@@ -244,11 +244,12 @@ func (r *copiedRows) finish(ctx context.Context, c *pgx.Conn) error {
 	}
 	out := &Copied{Tree: r.copy, Tasks: len(r.plan.Tasks)}
 	if r.IdempotencyKey != "" {
-		b.Queue(sql("InsertSubmissions"), []string{r.IdempotencyKey}, []dag.TreeKey{r.copy}, [][]byte{r.Digest}, [][]byte{r.Digest})
+		b.Queue(sql("InsertSubmissions"), []string{r.IdempotencyKey}, []dag.TreeKey{r.copy}, [][]byte{r.Digest}, [][]byte{r.Digest}, []dag.NamespaceKey{r.Namespace})
 	}
 	n := r.counts
 	b.Queue(sql("InsertCopiedTree"), r.tree, r.copy, r.revision, r.copy.Key(r.plan.Root), n.Tasks, n.Leaves, n.Held, n.Completed, n.Failed, n.Cancelled,
-		n.LeavesCompleted, r.poolIDs, r.runs).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &out.RootID) })
+		n.LeavesCompleted, r.poolIDs, r.runs, r.bytes).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &out.RootID) })
+	queueNamespaces(b, r.Namespace)
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return err

@@ -71,7 +71,7 @@ func auditSays(t *testing.T, s *Store) {
 func TestCopyOfACancelledTree(t *testing.T) {
 	t.Parallel()
 	s, _ := openStore(t)
-	out, err := s.Submit(t.Context(), copiedChain("c", 5))
+	out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, copiedChain("c", 5))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestCopyOfACancelledTree(t *testing.T) {
 	if err := s.pool.QueryRow(t.Context(), "select count(*) from copied").Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d tasks are marked as copied and not there: %v", left, err)
 	}
-	if again, err := s.Task(t.Context(), whole.RootID); err != nil || *again.Original != "c" {
+	if again, err := s.Task(t.Context(), dag.DefaultNamespaceKey, whole.RootID); err != nil || *again.Original != "c" {
 		t.Errorf("a copy outlives its original: got %+v, %v", again, err)
 	}
 }
@@ -124,7 +124,7 @@ func TestCopyOfACancelledTree(t *testing.T) {
 func TestCopiesAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	s, _ := openStore(t)
-	out, err := s.Submit(t.Context(), copiedChain("c", 50))
+	out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, copiedChain("c", 50))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,7 +161,7 @@ func TestCopiesAtTheSameTime(t *testing.T) {
 func TestACopyWaitsForWhoChangesItsOriginal(t *testing.T) {
 	t.Parallel()
 	s, _ := openStore(t)
-	out, err := s.Submit(t.Context(), copiedChain("c", 3))
+	out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, copiedChain("c", 3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestCopyOfALargeTree(t *testing.T) {
 	if testing.Short() {
 		t.Skip("stores 200 000 tasks")
 	}
-	out, err := s.Submit(t.Context(), copiedChain("c", n-1))
+	out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, copiedChain("c", n-1))
 	if err != nil {
 		t.Fatal(err)
 	}

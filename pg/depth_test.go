@@ -3,6 +3,8 @@ package pg
 import (
 	"testing"
 	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // TestWhatWaitsIsCountedInTasks: in Postgres and in NATS, whatever the messages hold; what is claimed waits no more.
@@ -15,7 +17,7 @@ func TestWhatWaitsIsCountedInTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Submit(t.Context(), waitingTree("tree", 100)); err != nil {
+	if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, waitingTree("tree", 100)); err != nil {
 		t.Fatal(err)
 	}
 	lanes, err := s.Backlog(t.Context())

@@ -20,7 +20,7 @@ import (
 // that its messages are missed as soon as all that its lane holds is younger.
 func TestLostMessageIsFoundWhileItsLaneIsBusy(t *testing.T) {
 	s, _ := openStore(t)
-	if _, err := s.Submit(t.Context(), treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e"})); err != nil {
+	if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e"})); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.pool.Exec(t.Context(), "update published set at = now() - interval '1 minute', sent = now() - interval '1 minute'"); err != nil {
@@ -67,7 +67,7 @@ func TestAHugeTreeSharesItsLane(t *testing.T) {
 	sizes := map[dag.TreeKey]int{}
 	var trees []dag.TreeKey
 	for i, size := range []int{10_000, 30, 7} { // the first one is of three runs
-		out, err := s.Submit(t.Context(), waitingTree(fmt.Sprint(i), size))
+		out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, waitingTree(fmt.Sprint(i), size))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +127,7 @@ func TestTwoWhoDispatchAtOnce(t *testing.T) {
 	s, _ := openStore(t)
 	const size = 600
 	for i := range 3 {
-		if _, err := s.Submit(t.Context(), waitingTree(fmt.Sprint(i), size)); err != nil {
+		if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, waitingTree(fmt.Sprint(i), size)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -209,7 +209,7 @@ func TestASlotAtATimeIsShared(t *testing.T) {
 func TestWhatWasInterruptedGoesFirst(t *testing.T) {
 	t.Parallel()
 	h := newTwoStores(t, 1)
-	out, err := h.s.Submit(t.Context(), waitingTree("t", 12))
+	out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, waitingTree("t", 12))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +299,7 @@ func TestResultsOfManyDependencies(t *testing.T) {
 		for _, i := range refs {
 			last.Dependencies = append(last.Dependencies, dag.Dependency{Ref: id(i), Optional: i%5 == 0})
 		}
-		out, err := s.Submit(t.Context(), treeOf(tasks...))
+		out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, treeOf(tasks...))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -365,7 +365,7 @@ func TestWhatMayBeClaimedAhead(t *testing.T) {
 	for id, room := range map[string]Room{"at once": allRoom, "later": nil} {
 		sub := tree(id)
 		sub.Room = room
-		out, err := h.s.Submit(t.Context(), sub)
+		out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 		if err != nil {
 			t.Fatal(err)
 		}

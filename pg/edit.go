@@ -47,10 +47,11 @@ type treeToEdit struct {
 	created            time.Time
 	cancelled          bool
 	pools              []int32
+	namespace          dag.NamespaceKey
 }
 
 func (t *treeToEdit) scan(row pgx.Row) error {
-	return row.Scan(&t.root, &t.rootID, &t.name, &t.user, &t.tasks, &t.span, &t.execution, &t.unfinished, &t.revision, &t.created, &t.cancelled, &t.pools)
+	return row.Scan(&t.root, &t.rootID, &t.name, &t.user, &t.tasks, &t.span, &t.execution, &t.unfinished, &t.revision, &t.created, &t.cancelled, &t.pools, &t.namespace)
 }
 
 // editing runs an edit of a tree in a transaction, again while others change what it is about. f commits. Errors: those of f, [ErrNotFound],

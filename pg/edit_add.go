@@ -96,6 +96,7 @@ type standIn struct {
 }
 
 func (a *adding) run(ctx context.Context) (*Added, error) {
+	a.sub.namespace = a.tree.namespace
 	in := newIntake(&a.sub)
 	for _, t := range a.tasks { // for the digest
 		if in.digester != nil {
@@ -126,15 +127,15 @@ func (a *adding) replay(ctx context.Context, in *intake) (*Added, error) {
 	if a.sub.IdempotencyKey == "" {
 		return nil, nil
 	}
-	rows, err := a.c.Query(ctx, sql("FindSubmissions"), []string{a.sub.IdempotencyKey})
+	rows, err := a.c.Query(ctx, sql("FindSubmissions"), []string{a.sub.IdempotencyKey}, []dag.NamespaceKey{a.sub.namespace})
 	if err != nil {
 		return nil, fmt.Errorf("look for an idempotency key: %w", err)
 	}
-	had := existing{keys: map[string]submission{}}
+	had := existing{keys: map[named]submission{}}
 	if err := had.takeSubmissions(rows); err != nil {
 		return nil, fmt.Errorf("look for an idempotency key: %w", err)
 	}
-	first, ok := had.keys[a.sub.IdempotencyKey]
+	first, ok := had.keys[named{a.sub.namespace, a.sub.IdempotencyKey}]
 	if !ok {
 		return nil, nil
 	}
@@ -322,7 +323,7 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		}
 		if key := a.sub.IdempotencyKey; key != "" {
 			digests := t.in.digests()
-			b.Queue(sql("InsertSubmissions"), []string{key}, []int64{int64(a.tree.key)}, [][]byte{digests.digest}, [][]byte{digests.canonical})
+			b.Queue(sql("InsertSubmissions"), []string{key}, []int64{int64(a.tree.key)}, [][]byte{digests.digest}, [][]byte{digests.canonical}, []dag.NamespaceKey{a.sub.namespace})
 		}
 	}
 	of := treeEdit{pools: t.poolIDs, span: len(a.tasks), check: func(b *pgx.Batch) { b.Queue(sql("RequireUnstarted"), a.tree.key) }}
@@ -337,11 +338,7 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 // copy writes the rows of the new tasks. Ids that are taken get new ones.
 func (a *adding) copy(ctx context.Context) (map[string]string, error) {
 	t := a.staged
-	rows, err := a.c.Query(ctx, sql("TakenIDs"), t.g.IDs)
-	if err != nil {
-		return nil, fmt.Errorf("look for taken ids: %w", err)
-	}
-	taken, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	taken, err := takenIDs(ctx, a.c, a.sub.namespace, t.g.IDs)
 	if err != nil {
 		return nil, fmt.Errorf("look for taken ids: %w", err)
 	}

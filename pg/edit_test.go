@@ -39,7 +39,7 @@ func newEditSite(t *testing.T, held bool, tasks ...string) *editSite {
 	}
 	sub := treeOf(all...)
 	sub.Hold, sub.Room = held, func(int32, dag.Priority, int32) bool { return true }
-	out, err := h.s.Submit(t.Context(), sub)
+	out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestPlainFieldsChange(t *testing.T) {
 	t.Parallel()
 	e := newEditSite(t, true, "root", "a")
 	e.change("a", dag.Change{Name: new("new"), Priority: new(dag.Urgent), Inputs: []byte(`{"n":2}`), Params: []byte(`{"executor_id":"e"}`), Progress: new(0.5)})
-	shown, err := e.other.Task(t.Context(), "a")
+	shown, err := e.other.Task(t.Context(), dag.DefaultNamespaceKey, "a")
 	if err != nil || shown.Name != "new" || shown.Priority != dag.Urgent || string(shown.Inputs) != `{"n":2}` || string(shown.Params) != `{"executor_id":"e"}` || *shown.Progress != 0.5 {
 		t.Errorf("got %+v, %v", shown, err)
 	}
@@ -424,7 +424,7 @@ func TestStatusesAreSet(t *testing.T) {
 			if tc.before != nil {
 				tc.before(e)
 			}
-			before, err := e.s.Task(t.Context(), tc.task)
+			before, err := e.s.Task(t.Context(), dag.DefaultNamespaceKey, tc.task)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -439,7 +439,7 @@ func TestStatusesAreSet(t *testing.T) {
 				}
 			}
 			e.want(tc.after)
-			shown, err := e.s.Task(t.Context(), tc.task)
+			shown, err := e.s.Task(t.Context(), dag.DefaultNamespaceKey, tc.task)
 			if err != nil {
 				t.Fatal(err)
 			}

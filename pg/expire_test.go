@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // ofTrees are the tables with rows that belong to trees, and a statement each that adds some to the tree $1.
@@ -85,7 +87,7 @@ func treeWithEverything(t *testing.T, s *Store) *Submitted {
 	t.Helper()
 	sub := copiedChain("c", 2)
 	sub.IdempotencyKey = "key"
-	out, err := s.Submit(t.Context(), sub)
+	out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,6 +57,18 @@ var filling = []string{
 		from generate_series(1::bigint, 200) x(t), generate_series(0, 999) y(i), generate_series(1, 2) z(m)`,
 	`insert into agent_task (id, context, tree, task_id, user_id, history)
 		select 'a' || i, 'c' || i % 100, 1 + i % 300, 't' || 1 + i % 300 || '-0', 'u' || i % 50, '\x00' from generate_series(1, 20000) y(i)`,
+	`insert into namespace (key, name) values (7, 'seven'), (8, 'eight')`,
+	`insert into tree (key, root, root_id, name, namespace, execution, sequence, tasks, leaves, held, unfinished, started_at)
+		select i, i << 24, 'n' || i || '-0', 'tree', 7 + i % 2, 1, 1, 50, 50, 0, 50, now() from generate_series(21001::bigint, 21400) x(i)`,
+	`insert into task (key, state, flags, priority, pool, attempt, remaining, started_at)
+		select (t << 24) + i, 1, 8, 1, 1, 1, 1, null from generate_series(21001::bigint, 21400) x(t), generate_series(0, 49) y(i)`,
+	`insert into spec (key, id, parent, name, executor, namespace)
+		select (t << 24) + i, 'n' || t || '-' || i, case when i = 0 then -1 else 0 end, 'task', 'e', 7 + t % 2
+		from generate_series(21001::bigint, 21400) x(t), generate_series(0, 49) y(i)`,
+	`insert into model_usage (task, attempt, model, currency, user_id, at, calls, prompt, completion, cached, cost_nanos, unpriced, namespace)
+		select t << 24, 1, 'm1', 'USD', 'u99', now() - interval '100 days', 1, 1, 1, 1, 1, 0, 7 + t % 2 from generate_series(21001::bigint, 21400) x(t)`,
+	`insert into agent_task (id, context, tree, task_id, user_id, history, namespace)
+		select 'a' || i, 'c' || i % 100, 21000 + i, 't', 'u7', '\x00', 7 + i % 2 from generate_series(1, 400) y(i)`,
 	`insert into chunk (task, attempt, index, count, data) select (t << 24) + i, 1, 0, 1, '{}'::bytea
 		from generate_series(1::bigint, 200) x(t), generate_series(0, 19) y(i)`,
 }

@@ -24,17 +24,17 @@ type Found struct {
 	State  dag.State
 }
 
-// maxOthers is among how many tasks [Store.TasksWithPrefix] looks for those of an owner.
+// maxOthers is among how many tasks [Store.TasksWithPrefix] looks for those of an owner, or of default.
 const maxOthers = 10_000
 
-// TasksWithPrefix finds tasks whose ids begin with the text, limit of them at most. The one whose id it is comes first. With an owner it finds
-// that user's tasks, among the first [maxOthers] of all.
-func (s *Store) TasksWithPrefix(ctx context.Context, prefix, owner string, limit int) ([]Found, error) {
-	looked := limit
-	if owner != "" {
-		looked = maxOthers
+// TasksWithPrefix finds tasks of the namespace whose ids begin with the text, limit of them at most. The one whose id it is comes first. With an
+// owner it finds that user's tasks, among the first [maxOthers] of all.
+func (s *Store) TasksWithPrefix(ctx context.Context, namespace dag.NamespaceKey, prefix, owner string, limit int) ([]Found, error) {
+	looked := maxOthers
+	if owner == "" && namespace != dag.DefaultNamespaceKey {
+		looked = limit
 	}
-	list, err := s.find(ctx, "TasksFrom", prefix, limit, orNull(owner), looked)
+	list, err := s.find(ctx, in(namespace, "TasksFrom"), prefix, limit, orNull(owner), looked, namespace)
 	for i, f := range list {
 		if !strings.HasPrefix(f.ID, prefix) {
 			return list[:i], err
@@ -72,10 +72,10 @@ func (s *Store) TreesSince(ctx context.Context, at time.Time) (first dag.TreeKey
 }
 
 // TaskBelow is the last of the n tasks that [Store.Tasks] looks at in the range; 0 when there are fewer.
-func (s *Store) TaskBelow(ctx context.Context, below, from dag.Key, n int) (k dag.Key, err error) {
+func (s *Store) TaskBelow(ctx context.Context, namespace dag.NamespaceKey, below, from dag.Key, n int) (k dag.Key, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	err = s.pool.QueryRow(ctx, sql("TaskBelow"), below, from, n).Scan(&k)
+	err = s.pool.QueryRow(ctx, sql(in(namespace, "TaskBelow")), below, from, n, namespace).Scan(&k)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
@@ -83,10 +83,10 @@ func (s *Store) TaskBelow(ctx context.Context, below, from dag.Key, n int) (k da
 }
 
 // TreeBelow is the last of the n trees that [Store.Roots] looks at in the range; 0 when there are fewer.
-func (s *Store) TreeBelow(ctx context.Context, below, from dag.TreeKey, n int) (k dag.TreeKey, err error) {
+func (s *Store) TreeBelow(ctx context.Context, namespace dag.NamespaceKey, below, from dag.TreeKey, n int) (k dag.TreeKey, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	err = s.pool.QueryRow(ctx, sql("TreeBelow"), below, from, n).Scan(&k)
+	err = s.pool.QueryRow(ctx, sql(in(namespace, "TreeBelow")), orNewest(below), from, n, namespace).Scan(&k)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}

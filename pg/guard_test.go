@@ -12,7 +12,7 @@ import (
 // TestAWriteThatFindsAnotherStateIsGivenUp: the commit travels with the writes, so that the server must refuse it.
 func TestAWriteThatFindsAnotherStateIsGivenUp(t *testing.T) {
 	s, _ := openStore(t)
-	out, err := s.Submit(t.Context(), Submission{Known: func(string) bool { return true },
+	out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, Submission{Known: func(string) bool { return true },
 		Tasks: func(yield func(*dag.Task, error) bool) { yield(&dag.Task{ID: "a", Name: "a", Executor: "e"}, nil) }})
 	if err != nil {
 		t.Fatal(err)

@@ -58,14 +58,14 @@ func (s *Store) SetLabels(ctx context.Context, tree dag.TreeKey, labels map[stri
 	})
 }
 
-// LabelledTrees gives trees below a key (0: from the newest) that have all the labels, newest first, at most limit of them; an empty value
+// LabelledTrees gives trees of a namespace below a key (0: from the newest) that have all the labels, newest first, at most limit of them; an empty value
 // stands for any. It takes so many steps at most, each of one look at each label, and tells where it has come to; 0: there are no more.
-func (s *Store) LabelledTrees(ctx context.Context, below dag.TreeKey, labels map[string]string, limit, steps int) (list []*Tree, at dag.TreeKey, err error) {
+func (s *Store) LabelledTrees(ctx context.Context, namespace dag.NamespaceKey, below dag.TreeKey, labels map[string]string, limit, steps int) (list []*Tree, at dag.TreeKey, err error) {
 	keys, at, err := s.labelled(ctx, orNewest(below), labels, limit, steps)
 	if err != nil || len(keys) == 0 {
 		return nil, at, err
 	}
-	list, err = s.trees(ctx, "TreesByKeys", keys)
+	list, err = s.trees(ctx, "TreesByKeys", keys, namespace)
 	return list, at, err
 }
 

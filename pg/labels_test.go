@@ -30,7 +30,7 @@ func TestLabelledTreesAreThoseThatALookAtAllFinds(t *testing.T) {
 				labels[key] = fmt.Sprint("v", rnd.IntN(3))
 			}
 		}
-		out, err := s.Submit(t.Context(), labelled(fmt.Sprint("t", i), labels))
+		out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, labelled(fmt.Sprint("t", i), labels))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +57,7 @@ func TestLabelledTreesAreThoseThatALookAtAllFinds(t *testing.T) {
 		}
 		limit, steps := 1+rnd.IntN(20), 1+rnd.IntN(20)
 		for below := dag.TreeKey(0); ; {
-			list, at, err := s.LabelledTrees(t.Context(), below, filter, limit, steps)
+			list, at, err := s.LabelledTrees(t.Context(), dag.DefaultNamespaceKey, below, filter, limit, steps)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,18 +83,18 @@ func TestLabelsOfATreeChangeAndGo(t *testing.T) {
 	s, _ := openStore(t)
 	sub := labelled("r", map[string]string{"a": "1", "b": "2"})
 	sub.IdempotencyKey = "k"
-	out, err := s.Submit(t.Context(), sub)
+	out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sub.Tasks = labelled("r", map[string]string{"a": "1", "b": "3"}).Tasks
-	if _, err := s.Submit(t.Context(), sub); !errors.Is(err, ErrDigest) {
+	if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, sub); !errors.Is(err, ErrDigest) {
 		t.Errorf("the same tree with another label: got %v, want %v", err, ErrDigest)
 	}
 	if err := s.SetLabels(t.Context(), out.Tree, map[string]string{"c": "3"}); err != nil {
 		t.Fatal(err)
 	}
-	if root, err := s.Task(t.Context(), "r"); err != nil || fmt.Sprint(root.Labels) != "map[c:3]" {
+	if root, err := s.Task(t.Context(), dag.DefaultNamespaceKey, "r"); err != nil || fmt.Sprint(root.Labels) != "map[c:3]" {
 		t.Errorf("got %v, %v, want map[c:3]", root.Labels, err)
 	}
 	if err := s.SetLabels(t.Context(), out.Tree+1, nil); !errors.Is(err, ErrNotFound) {

@@ -94,14 +94,14 @@ func TestALevelIsRefusedWhileSomebodyIsBelow(t *testing.T) {
 					t.Fatal(err)
 				}
 				row.below(t, s)
-				_, err := s.Submit(t.Context(), tree("n"))
+				_, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, tree("n"))
 				if _, ok := errors.AsType[*dag.LevelError](err); !ok || !strings.Contains(err.Error(), row.want) {
 					t.Fatalf("got %v, want a refusal that names %s", err, row.want)
 				}
 				if trees, level := levelUsed(t, admin); trees != 0 || level != 1 {
 					t.Errorf("refused: %d trees are stored and level %d was used", trees, level)
 				}
-				if _, err := s.Submit(t.Context(), smallTree("plain")); err != nil {
+				if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, smallTree("plain")); err != nil {
 					t.Errorf("a plain tree: %v", err)
 				}
 				// Its lease ends: it no longer counts.
@@ -110,7 +110,7 @@ func TestALevelIsRefusedWhileSomebodyIsBelow(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if _, err := s.Submit(t.Context(), tree("n")); err != nil {
+				if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, tree("n")); err != nil {
 					t.Fatalf("nobody is below: %v", err)
 				}
 				if trees, level := levelUsed(t, admin); trees != 2 || level != 2 {
@@ -142,7 +142,7 @@ func TestWhoIsBelowTheLevelUsedMayNotBegin(t *testing.T) {
 	if _, err := admin.Exec(t.Context(), "update coordinator set lease_until = now()"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Submit(t.Context(), newKind("n")); err != nil {
+	if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, newKind("n")); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"late", "frozen"} { // one that begins, and one whose lease ended before the level was used
@@ -157,7 +157,7 @@ func TestWhoIsBelowTheLevelUsedMayNotBegin(t *testing.T) {
 	if err := announce(t.Context(), s, "fast", 2); err != nil || !register(t, s, "new", 2) {
 		t.Errorf("a coordinator and a worker of the level: %v", err)
 	}
-	if _, err := s.Submit(t.Context(), newKind("again")); err != nil {
+	if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, newKind("again")); err != nil {
 		t.Error(err)
 	}
 	found, err := s.AuditRest(t.Context(), AuditOptions{})
@@ -206,7 +206,7 @@ func TestALevelIsUsedOrAProcessBeginsBelowIt(t *testing.T) {
 			must(t, err)
 			stored := make(chan error, 1)
 			go func() {
-				_, err := s.Submit(t.Context(), newKind("n"))
+				_, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, newKind("n"))
 				stored <- err
 			}()
 			untilItWaits(t, s, stored)
@@ -265,7 +265,7 @@ func TestLevelsUnderARush(t *testing.T) {
 		rush.Go(func() { time.Sleep(later); register(t, s, low, 1) })
 		for n := range 2 { // twice: the same, as a client does that has no answer
 			rush.Go(func() {
-				if _, err := s.Submit(t.Context(), keyed(low, newKind(low))); err != nil && !isLevelError(err) {
+				if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, keyed(low, newKind(low))); err != nil && !isLevelError(err) {
 					t.Errorf("submission %d: %v", n, err)
 				}
 			})

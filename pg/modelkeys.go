@@ -14,6 +14,7 @@ import (
 type KeyedRun struct {
 	Execution int32
 	Owner     string // of its tree; empty: nobody
+	Namespace dag.NamespaceKey
 }
 
 // KeyedRun is the execution in which a worker runs an attempt of a task, if there is a key for it; nil: the worker does not, or there is none.
@@ -21,7 +22,7 @@ func (s *Store) KeyedRun(ctx context.Context, k dag.Key, attempt int32, worker s
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	run := &KeyedRun{}
-	err := s.pool.QueryRow(ctx, sql("KeyedRun"), k, attempt, dag.FlagKeyed, worker, k.Tree()).Scan(&run.Execution, &run.Owner)
+	err := s.pool.QueryRow(ctx, sql("KeyedRun"), k, attempt, dag.FlagKeyed, worker, k.Tree()).Scan(&run.Execution, &run.Owner, &run.Namespace)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

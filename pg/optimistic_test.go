@@ -35,7 +35,7 @@ func TestAWrongAssumptionIsForgotten(t *testing.T) {
 		tasks = append(tasks, &dag.Task{ID: id, Name: id, Executor: "e", ParentRef: "last"})
 		tasks[0].Dependencies = append(tasks[0].Dependencies, dag.Dependency{Ref: id})
 	}
-	out, err := h.s.Submit(t.Context(), treeOf(tasks...))
+	out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, treeOf(tasks...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestAWrongAssumptionIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	h := newTwoStores(t, 1)
 	last := &dag.Task{ID: "last", Name: "last", Executor: "e", Dependencies: []dag.Dependency{{Ref: "a"}, {Ref: "b"}}}
-	out, err := h.s.Submit(t.Context(), treeOf(last, &dag.Task{ID: "a", Name: "a", Executor: "e", ParentRef: "last"}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "last"}))
+	out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, treeOf(last, &dag.Task{ID: "a", Name: "a", Executor: "e", ParentRef: "last"}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "last"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestPoliciesAreRead(t *testing.T) {
 				task.ID, task.Name, task.Dependencies = "last", "last", []dag.Dependency{{Ref: "a"}, {Ref: "b"}}
 				sub := treeOf(&task, &dag.Task{ID: "a", Name: "a", Executor: "e", ParentRef: "last"}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "last"})
 				sub.Known = func(id string) bool { return id == "e" }
-				submit := h.s.Submit
+				submit := h.s.submissions.submit
 				if large { // as if it were
 					submit = h.s.submissions.submitLarge
 				}
@@ -180,7 +180,7 @@ func TestPoliciesAreRead(t *testing.T) {
 func TestAClaimReadsItsTimeout(t *testing.T) {
 	t.Parallel()
 	h := newTwoStores(t, 1)
-	out, err := h.s.Submit(t.Context(), treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e", Timeout: time.Hour}))
+	out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e", Timeout: time.Hour}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestARefusalPreparesNothingAnew(t *testing.T) {
 		values ('i', 'w', '', '', '{}', 1, 1, now() + interval '1 hour', '{}') returning key`).Scan(&worker); err != nil {
 		t.Fatal(err)
 	}
-	out, err := s.Submit(t.Context(), treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e"}))
+	out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e"}))
 	if err != nil {
 		t.Fatal(err)
 	}

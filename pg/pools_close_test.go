@@ -47,7 +47,7 @@ func TestPoolsThatNobodyNeedsAreClosed(t *testing.T) {
 	h := newPoolStore(t)
 	submit := func(sub Submission) *Submitted {
 		t.Helper()
-		out, err := h.s.Submit(t.Context(), sub)
+		out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -118,7 +118,7 @@ func TestAPoolIsNeverClosedUnderASubmission(t *testing.T) {
 					if i%5 == 0 {
 						sub.Large = func(context.Context) (func(), error) { return func() {}, nil }
 					}
-					out, err := store.Submit(t.Context(), sub)
+					out, err := store.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 					if err != nil {
 						t.Error(err)
 						return
@@ -149,7 +149,7 @@ func TestAPoolIsNeverClosedUnderASubmission(t *testing.T) {
 func TestTreesOfOlderCoordinatorsAreDescribed(t *testing.T) {
 	t.Parallel()
 	h := newPoolStore(t)
-	if _, err := h.s.Submit(t.Context(), one("old", "old")); err != nil {
+	if _, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, one("old", "old")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.s.pool.Exec(t.Context(), "update tree set pools = null"); err != nil {
@@ -171,7 +171,7 @@ func TestTreesOfOlderCoordinatorsAreDescribed(t *testing.T) {
 func TestRowsOfPoolsGoWithTheLastTree(t *testing.T) {
 	t.Parallel()
 	h := newPoolStore(t)
-	out, err := h.s.Submit(t.Context(), one("a", "a"))
+	out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, one("a", "a"))
 	if err != nil {
 		t.Fatal(err)
 	}

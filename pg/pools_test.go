@@ -90,11 +90,11 @@ func TestATreeNamesSoManyPools(t *testing.T) {
 		}
 		return treeOf(tasks...)
 	}
-	if _, err := h.s.Submit(t.Context(), tree("most", MaxTreePools)); err != nil {
+	if _, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, tree("most", MaxTreePools)); err != nil {
 		t.Errorf("as many as it may: %v", err)
 	}
 	before := h.count()
-	_, err := h.s.Submit(t.Context(), tree("more", MaxTreePools+1))
+	_, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, tree("more", MaxTreePools+1))
 	if _, ok := errors.AsType[*PoolLimitError](err); !ok || h.count() != before {
 		t.Errorf("one more: got %v, and %d pools more", err, h.count()-before)
 	}

@@ -47,6 +47,7 @@ type Shown struct {
 	Original   *string           // the task that it was copied from
 	HasCopy    bool              // it was copied
 	Labels     map[string]string // of a root; nil: none
+	Namespace  dag.NamespaceKey
 
 	Dependencies []ShownDependency      `db:"-"`
 	Results      []dag.DependencyResult `db:"-"` // of completed dependencies, once started
@@ -61,11 +62,11 @@ type ShownDependency struct {
 	Required bool
 }
 
-// KeyOf is the key of the task with the id. [ErrNotFound].
-func (s *Store) KeyOf(ctx context.Context, id string) (k dag.Key, err error) {
+// KeyOf is the key of the namespace's task with the id. [ErrNotFound].
+func (s *Store) KeyOf(ctx context.Context, namespace dag.NamespaceKey, id string) (k dag.Key, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	err = s.pool.QueryRow(ctx, sql("KeyOf"), id).Scan(&k)
+	err = s.pool.QueryRow(ctx, sql("KeyOf"), id, namespace).Scan(&k)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, ErrNotFound
 	}
@@ -73,25 +74,25 @@ func (s *Store) KeyOf(ctx context.Context, id string) (k dag.Key, err error) {
 }
 
 // OwnerOf is whose a task is; empty: nobody's. [ErrNotFound].
-func (s *Store) OwnerOf(ctx context.Context, id string) (string, error) {
-	return s.owner(ctx, "OwnerOf", id)
+func (s *Store) OwnerOf(ctx context.Context, namespace dag.NamespaceKey, id string) (string, error) {
+	return s.owner(ctx, namespace, "OwnerOf", id)
 }
 
 // OwnerOfWebhook is whose the tree of a webhook is; empty: nobody's, or it is of no tree. [ErrNotFound].
-func (s *Store) OwnerOfWebhook(ctx context.Context, id string) (string, error) {
-	return s.owner(ctx, "OwnerOfWebhook", id)
+func (s *Store) OwnerOfWebhook(ctx context.Context, namespace dag.NamespaceKey, id string) (string, error) {
+	return s.owner(ctx, namespace, "OwnerOfWebhook", id)
 }
 
 // OwnerOfAgentTask is whose the tree of a task of the A2A protocol is; empty: nobody's. [ErrNotFound].
-func (s *Store) OwnerOfAgentTask(ctx context.Context, id string) (string, error) {
-	return s.owner(ctx, "OwnerOfAgentTask", id)
+func (s *Store) OwnerOfAgentTask(ctx context.Context, namespace dag.NamespaceKey, id string) (string, error) {
+	return s.owner(ctx, namespace, "OwnerOfAgentTask", id)
 }
 
-func (s *Store) owner(ctx context.Context, statement, id string) (owner string, err error) {
+func (s *Store) owner(ctx context.Context, namespace dag.NamespaceKey, statement, id string) (owner string, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var there bool
-	if err := s.pool.QueryRow(ctx, sql(statement), id).Scan(&there, &owner); err != nil {
+	if err := s.pool.QueryRow(ctx, sql(statement), id, namespace).Scan(&there, &owner); err != nil {
 		return "", fmt.Errorf("%s: %w", statement, err)
 	}
 	if !there {
@@ -100,9 +101,9 @@ func (s *Store) owner(ctx context.Context, statement, id string) (owner string, 
 	return owner, nil
 }
 
-// Task shows one task. [ErrNotFound].
-func (s *Store) Task(ctx context.Context, id string) (*Shown, error) {
-	list, err := s.shown(ctx, dag.MaxTreeTasks, "TaskByID", id)
+// Task shows the namespace's task with the id. [ErrNotFound].
+func (s *Store) Task(ctx context.Context, namespace dag.NamespaceKey, id string) (*Shown, error) {
+	list, err := s.shown(ctx, dag.MaxTreeTasks, "TaskByID", id, namespace)
 	if err != nil {
 		return nil, err
 	}
@@ -227,37 +228,38 @@ func (s *Store) TreeTasks(ctx context.Context, from, end dag.Key, f Filter) (Pag
 	return s.pageOf(ctx, f, "TasksUp", from, end, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset, orNull(f.Original), keys, texts)
 }
 
-// Tasks lists tasks of all trees, newest tree first, with keys in [from, below). It looks at so many at most.
-func (s *Store) Tasks(ctx context.Context, below, from dag.Key, looks int, f Filter) (Page, error) {
+// Tasks lists tasks of all trees of a namespace, newest tree first, with keys in [from, below). It looks at so many at most; see [Store.TaskBelow].
+func (s *Store) Tasks(ctx context.Context, namespace dag.NamespaceKey, below, from dag.Key, looks int, f Filter) (Page, error) {
 	keys, texts := f.own()
-	return s.pageOf(ctx, f, "TasksDown", below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset, looks,
-		orNull(f.Original), keys, texts)
+	return s.pageOf(ctx, f, in(namespace, "TasksDown"), below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset, looks,
+		orNull(f.Original), keys, texts, namespace)
 }
 
-// Roots lists root tasks, newest first, of trees with keys in [from, below).
-func (s *Store) Roots(ctx context.Context, below, from dag.TreeKey, f Filter) (Page, error) {
+// Roots lists root tasks of a namespace, newest first, of trees with keys in [from, below). It looks at so many trees at most; see [Store.TreeBelow].
+func (s *Store) Roots(ctx context.Context, namespace dag.NamespaceKey, below, from dag.TreeKey, looks int, f Filter) (Page, error) {
 	keys, texts := f.own()
-	return s.pageOf(ctx, f, "RootsDown", below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset,
-		orNull(f.Original), keys, texts)
+	return s.pageOf(ctx, f, in(namespace, "RootsDown"), below, from, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset,
+		orNull(f.Original), keys, texts, namespace, looks)
 }
 
-// LabelledRoots lists root tasks, newest first, of trees below a key that have the labels, in so many steps at most; see [Store.LabelledTrees].
-func (s *Store) LabelledRoots(ctx context.Context, below dag.TreeKey, labels map[string]string, steps int, f Filter) (page Page, at dag.TreeKey, err error) {
+// LabelledRoots lists root tasks of a namespace, newest first, of trees below a key that have the labels, in so many steps at most; see
+// [Store.LabelledTrees].
+func (s *Store) LabelledRoots(ctx context.Context, namespace dag.NamespaceKey, below dag.TreeKey, labels map[string]string, steps int, f Filter) (page Page, at dag.TreeKey, err error) {
 	trees, at, err := s.labelled(ctx, orNewest(below), labels, f.Limit, steps)
 	if err != nil || len(trees) == 0 {
 		return page, at, err
 	}
 	keys, texts := f.own()
 	page, err = s.pageOf(ctx, f, "RootsOf", trees, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset,
-		orNull(f.Original), keys, texts)
+		orNull(f.Original), keys, texts, namespace)
 	return page, at, err
 }
 
-// Copies lists the copies of f.Original with keys in [from, below), newest first, or the roots among them.
-func (s *Store) Copies(ctx context.Context, below, from dag.Key, roots bool, f Filter) (Page, error) {
+// Copies lists the namespace's copies of f.Original with keys in [from, below), newest first, or the roots among them.
+func (s *Store) Copies(ctx context.Context, namespace dag.NamespaceKey, below, from dag.Key, roots bool, f Filter) (Page, error) {
 	keys, texts := f.own()
 	return s.pageOf(ctx, f, "CopiesDown", f.Original, below, from, roots, f.states(), orNull(f.Name), orNull(f.Executor), orNull(f.UserID), f.Limit, f.Offset,
-		keys, texts)
+		keys, texts, namespace)
 }
 
 // Children lists the direct children of a task by priority, then submission order, after a place in that order (nil:

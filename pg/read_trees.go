@@ -34,6 +34,7 @@ type Tree struct {
 	// OnlyOptionalFailed: all that failed was optional to tasks that ran, and the rest completed. Lists don't tell.
 	OnlyOptionalFailed bool
 	Labels             map[string]string // nil: none
+	Namespace          dag.NamespaceKey
 }
 
 // Counts are the tree's figures as package dag wants them.
@@ -73,13 +74,14 @@ func (s *Store) TreeWithUsage(ctx context.Context, key dag.TreeKey) (t *Tree, us
 	return t, used, nil
 }
 
-// Trees lists trees, newest first, below a key (0: from the newest); open: only those with an execution in progress.
-func (s *Store) Trees(ctx context.Context, below dag.TreeKey, userID string, open bool, limit int) ([]*Tree, error) {
-	statement := "TreesDown"
-	if open {
-		statement = "OpenTreesDown"
-	}
-	return s.trees(ctx, statement, orNewest(below), orNull(userID), limit)
+// Trees lists trees of a namespace, newest first, below a key (0: from the newest), among the first so many; see [Store.TreeBelow].
+func (s *Store) Trees(ctx context.Context, namespace dag.NamespaceKey, below dag.TreeKey, userID string, limit, looks int) ([]*Tree, error) {
+	return s.trees(ctx, in(namespace, "TreesDown"), orNewest(below), orNull(userID), limit, namespace, looks)
+}
+
+// OpenTrees lists those with an execution in progress, which are few.
+func (s *Store) OpenTrees(ctx context.Context, namespace dag.NamespaceKey, below dag.TreeKey, userID string, limit int) ([]*Tree, error) {
+	return s.trees(ctx, in(namespace, "OpenTreesDown"), orNewest(below), orNull(userID), limit, namespace)
 }
 
 // orNewest is a key that a walk down begins below; 0: above all.
@@ -101,10 +103,10 @@ func (s *Store) trees(ctx context.Context, statement string, args ...any) ([]*Tr
 	return pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[Tree])
 }
 
-// CountOpenTrees counts trees with an execution in progress; an empty user counts all.
-func (s *Store) CountOpenTrees(ctx context.Context, userID string) (n int, err error) {
+// CountOpenTrees counts trees of a namespace with an execution in progress; an empty user counts all.
+func (s *Store) CountOpenTrees(ctx context.Context, namespace dag.NamespaceKey, userID string) (n int, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	err = s.pool.QueryRow(ctx, sql("CountOpenTrees"), orNull(userID)).Scan(&n)
+	err = s.pool.QueryRow(ctx, sql(in(namespace, "CountOpenTrees")), orNull(userID), namespace).Scan(&n)
 	return n, err
 }

@@ -269,7 +269,7 @@ func whatIsResidentIsWhatPostgresHas(t *testing.T, url string, reruns int) {
 	var targets []dag.Key
 	bare := map[dag.TreeKey]int{} // sizes of the trees without results
 	for i := range 25 {
-		submit, large := h.s.Submit, i%3 == 0
+		submit, large := h.s.submissions.submit, i%3 == 0
 		if large { // as if it were
 			submit = h.s.submissions.submitLarge
 		}

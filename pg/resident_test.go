@@ -19,7 +19,7 @@ func chainOfTwo(id string) Submission {
 // begin submits a chain of two and claims its first task.
 func (h *twoStores) begin(id string) (first *Work) {
 	h.t.Helper()
-	out, err := h.s.Submit(h.t.Context(), chainOfTwo(id))
+	out, err := h.s.Submit(h.t.Context(), dag.DefaultNamespaceKey, chainOfTwo(id))
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestCancelledWhileItWaited(t *testing.T) {
 		h := newTwoStores(t, 1)
 		sub := treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e", Repeatable: repeatable}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "a", Repeatable: repeatable})
 		sub.Room = nil
-		out, err := h.s.Submit(t.Context(), sub)
+		out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,7 @@ func TestARevisedTree(t *testing.T) {
 			for _, cut := range []bool{true, false} {
 				t.Run(fmt.Sprintf("optimistic %t, large %t, cut %t", optimistic, large, cut), func(t *testing.T) {
 					h := newTwoStores(t, 1)
-					submit := h.s.Submit
+					submit := h.s.submissions.submit
 					if large { // as if it were
 						submit = h.s.submissions.submitLarge
 					}
@@ -86,7 +86,7 @@ func TestARevisedTreeIsDispatched(t *testing.T) {
 	h := newTwoStores(t, 1)
 	sub := treeOf(&dag.Task{ID: "a", Name: "a", Executor: "e", Inputs: []byte(`{"n": 1}`)})
 	sub.Room = nil
-	out, err := h.s.Submit(t.Context(), sub)
+	out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 	if err != nil {
 		t.Fatal(err)
 	}

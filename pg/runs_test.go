@@ -33,7 +33,7 @@ func TestReferencesStayAsSubmitted(t *testing.T) {
 	}
 	for level, open := range map[dag.Level]func(*testing.T) (*Store, *pgx.Conn){dag.BaseLevel: openBelow, dag.RunsLevel: openBatches} {
 		s, admin := open(t)
-		for way, submit := range map[string]func(context.Context, Submission) (*Submitted, error){"batch": s.Submit, "large": s.submissions.submitLarge} {
+		for way, submit := range map[string]func(context.Context, Submission) (*Submitted, error){"batch": s.submissions.submit, "large": s.submissions.submitLarge} {
 			for _, row := range []struct {
 				fact, want string
 				tree       func(id string) Submission
@@ -74,7 +74,7 @@ func idsOf(t *testing.T, c *pgx.Conn, tree dag.TreeKey) string {
 // TestARunIsTheSameForItsAttempts: another part of the tree is run again while a task runs, and then the task itself is.
 func TestARunIsTheSameForItsAttempts(t *testing.T) {
 	h := newTwoStores(t, 1)
-	out, err := h.s.Submit(t.Context(), treeOf(&dag.Task{ID: "root", Name: "root"},
+	out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, treeOf(&dag.Task{ID: "root", Name: "root"},
 		&dag.Task{ID: "a", Name: "a", Executor: "e", ParentRef: "root"}, &dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "root"}))
 	must(t, err)
 	a, b := out.Tree.Key(1), out.Tree.Key(2)
@@ -141,7 +141,7 @@ func TestALevelIsAdoptedOnceNoLiveCoordinatorIsBelowIt(t *testing.T) {
 		t.Fatal("a worker got no lease")
 	}
 	must(t, s.AnnounceCoordinator(t.Context(), adopting, lasts))
-	if _, err := s.Submit(t.Context(), smallTree("a")); err != nil {
+	if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, smallTree("a")); err != nil {
 		t.Errorf("beside an older coordinator: %v", err)
 	}
 	if _, level := levelUsed(t, admin); level != 1 {
@@ -164,7 +164,7 @@ func TestALevelIsAdoptedOnceNoLiveCoordinatorIsBelowIt(t *testing.T) {
 		t.Errorf("the auditor found %v, %v", found, err)
 	}
 	// A tree that asks for the level asks it of workers, too.
-	if _, err := s.Submit(t.Context(), newKind("n")); err == nil || !strings.Contains(err.Error(), `worker "`) {
+	if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, newKind("n")); err == nil || !strings.Contains(err.Error(), `worker "`) {
 		t.Errorf("got %v, want a refusal that names a worker", err)
 	}
 }

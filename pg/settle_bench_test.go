@@ -35,7 +35,7 @@ func BenchmarkSettle(b *testing.B) {
 				}
 				sub := treeOf(tasks...)
 				sub.Room = room
-				out, err := s.Submit(b.Context(), sub)
+				out, err := s.Submit(b.Context(), dag.DefaultNamespaceKey, sub)
 				if err != nil {
 					b.Fatal(err)
 				}

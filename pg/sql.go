@@ -45,16 +45,24 @@ func loadStatements() map[string]string {
 			if _, twice := out[name]; twice {
 				panic("statement named twice: " + name)
 			}
-			if out[name], err = spell(strings.TrimSpace(body)); err != nil {
-				panic(fmt.Sprintf("statement %s: %v", name, err))
+			for name, body := range eachNamespace(name, strings.TrimSpace(body)) {
+				if out[name], err = spell(body); err != nil {
+					panic(fmt.Sprintf("statement %s: %v", name, err))
+				}
 			}
 		}
 	}
-	for _, name := range lists {
-		out[name] = cutOff(out[name])
-	}
-	for _, name := range sums {
-		out[name] = summed(out[name])
+	for _, of := range []struct {
+		names    []string
+		complete func(string) string
+	}{{lists, cutOff}, {sums, summed}} {
+		for _, name := range of.names {
+			for _, name := range []string{name, name + inNamespace} {
+				if text, ok := out[name]; ok {
+					out[name] = of.complete(text)
+				}
+			}
+		}
 	}
 	return out
 }

@@ -62,7 +62,7 @@ func newMeeting(t *testing.T, held bool) *meeting {
 		&dag.Task{ID: "b", Name: "b", Executor: "e", ParentRef: "root", Dependencies: []dag.Dependency{{Ref: "a"}}},
 		&dag.Task{ID: "c", Name: "c", Executor: "e", ParentRef: "root"})
 	sub.Hold = held
-	out, err := h.s.Submit(t.Context(), sub)
+	out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +314,7 @@ func TestWhatACancellationSaidOutlivesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []string{"root", "a", "b"} {
-		shown, err := m.s.Task(t.Context(), id)
+		shown, err := m.s.Task(t.Context(), dag.DefaultNamespaceKey, id)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 
 // Submission is a tree to be stored.
 type Submission struct {
+	namespace      dag.NamespaceKey
 	IdempotencyKey string
 	UserID         string // owner when the tasks name none
 	Hold           bool   // store only
@@ -62,12 +63,14 @@ type submissions struct {
 	batches
 }
 
-// Submit validates and stores a tree in one transaction. A small one shares its transaction with others that come at the
+// Submit validates and stores a tree of a namespace in one transaction. A small one shares its transaction with others that come at the
 // same time; the payloads of a large one flow into its own as they are read. Errors: those of the tasks iterator as they are,
-// *dag.InvalidTreeError, *dag.LevelError, [ErrDigest]; nothing is stored then. After another error the tree may be stored: only the
+// *dag.InvalidTreeError, *dag.LevelError, *[QuotaError], [ErrNoNamespace], [ErrDigest]; nothing is stored then. After another error the tree may be stored: only the
 // idempotency key tells.
-func (s *Store) Submit(ctx context.Context, sub Submission) (*Submitted, error) {
-	return s.submissions.submit(ctx, sub)
+func (s *Store) Submit(ctx context.Context, namespace dag.NamespaceKey, sub Submission) (*Submitted, error) {
+	sub.namespace = namespace
+	out, err := s.submissions.submit(ctx, sub)
+	return out, quotaRefusal(err)
 }
 
 // submit decides which way a tree is stored. Nobody waits for it, and no connection, while up to a small tree is read.
@@ -107,13 +110,13 @@ func (s *submissions) submitSmall(ctx context.Context, sub Submission, tasks []*
 	return out, levelRefusal(err, sub.Levels, in.level)
 }
 
-// firstAnswer is what the submission with the idempotency key was answered, to one with the digests. Errors: [ErrNotFound]
+// firstAnswer is what the submission with the namespace's idempotency key was answered, to one with the digests. Errors: [ErrNotFound]
 // when there was none, [ErrDigest] when it was another tree.
-func (s *submissions) firstAnswer(ctx context.Context, key string, digests digests) (*Submitted, error) {
+func (s *submissions) firstAnswer(ctx context.Context, namespace dag.NamespaceKey, key string, digests digests) (*Submitted, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var had submission
-	err := s.pool.QueryRow(ctx, sql("FindSubmissions"), []string{key}).Scan(nil, &had.digest, &had.canonical, &had.rootID, &had.tasks)
+	err := s.pool.QueryRow(ctx, sql("FindSubmissions"), []string{key}, []dag.NamespaceKey{namespace}).Scan(nil, &had.digest, &had.canonical, &had.rootID, &had.tasks, nil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrNotFound
 	}

@@ -62,6 +62,9 @@ func newBatchedTree(t *stagedTree, tasks []*dag.Task) *batchedTree {
 	return m
 }
 
+// idempotency is the tree's idempotency key.
+func (t *batchedTree) idempotency() named { return named{t.sub.namespace, t.sub.IdempotencyKey} }
+
 // storeInBatch stores a tree with those that come at the same time.
 func (s *submissions) storeInBatch(ctx context.Context, t *batchedTree) (*Submitted, error) {
 	if s.join(t) {
@@ -133,14 +136,14 @@ func (b *batches) take(leader *batchedTree) []*batchedTree {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	batch, tasks, bytes := []*batchedTree{leader}, len(leader.tasks), leader.size
-	keys := map[string]bool{leader.sub.IdempotencyKey: true}
+	keys := map[named]bool{leader.idempotency(): true}
 	full := false
 	b.waiting = slices.DeleteFunc(b.waiting, func(t *batchedTree) bool {
-		key := t.sub.IdempotencyKey
+		key := t.idempotency()
 		switch {
 		case t == leader:
 			return true
-		case full || t.leads || key != "" && keys[key]:
+		case full || t.leads || key.text != "" && keys[key]:
 			return false
 		case len(batch) == batchTrees || tasks+len(t.tasks) > batchTasks || bytes+t.size > batchBytes:
 			full = true
@@ -205,7 +208,7 @@ func (s *submissions) storeAlone(ctx context.Context, t *batchedTree) (*Submitte
 		return t.out, t.err
 	}
 	if t.sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
-		return s.firstAnswer(context.WithoutCancel(ctx), t.sub.IdempotencyKey, t.in.digests())
+		return s.firstAnswer(context.WithoutCancel(ctx), t.sub.namespace, t.sub.IdempotencyKey, t.in.digests())
 	}
 	return nil, err
 }

@@ -107,7 +107,7 @@ func copies(trees []*batchedTree) []copying {
 	for i, t := range trees {
 		staged[i] = t.stagedTree
 	}
-	all := []copying{{sql("CopySpecs"), eachTask(staged, (*stagedTree).putSpec)}, {sql("CopyTasks"), eachTask(staged, (*stagedTree).putTask)}}
+	all := []copying{specs(staged), {sql("CopyTasks"), eachTask(staged, (*stagedTree).putTask)}}
 	if slices.ContainsFunc(trees, func(t *batchedTree) bool { return slices.ContainsFunc(t.tasks, carries) }) {
 		all = append(all, copying{sql("CopyPayloads"), eachPayload(trees)})
 	}
@@ -164,21 +164,31 @@ func (t *batchedTree) begun(into map[dag.Key]*Work) {
 
 // existing is what was stored before a batch.
 type existing struct {
-	pools    map[int32]bool  // open, and kept so
-	ids      map[string]bool // taken; those of the batch's trees are added
-	keys     map[string]submission
+	pools    map[int32]bool // open, and kept so
+	ids      map[named]bool // taken; those of the batch's trees are added
+	keys     map[named]submission
 	identity identity // of the trees of the batch
+}
+
+// named is what is unique within its namespace: an id, an idempotency key.
+type named struct {
+	namespace dag.NamespaceKey
+	text      string
 }
 
 // beginTrees begins the transaction, gives the trees keys, and looks for what is there already.
 func beginTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait time.Duration) (*existing, error) {
-	had := &existing{pools: map[int32]bool{}, ids: map[string]bool{}, keys: map[string]submission{}}
+	had := &existing{pools: map[int32]bool{}, ids: map[named]bool{}, keys: map[named]submission{}}
 	var ids, keys []string
+	var namespaces []dag.NamespaceKey
 	var pools []int32
 	for _, t := range trees {
 		t.reset()
 		pools = append(pools, t.poolIDs...)
 		ids = append(ids, t.g.IDs...)
+		if !slices.Contains(namespaces, t.sub.namespace) {
+			namespaces = append(namespaces, t.sub.namespace)
+		}
 		if key := t.sub.IdempotencyKey; key != "" {
 			keys = append(keys, key)
 		}
@@ -200,20 +210,23 @@ func beginTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 			next = next[1:]
 		})
 	})
-	b.Queue(sql("TakenIDs"), ids).Query(func(rows pgx.Rows) error {
-		return eachRow(rows, func(v *values) { had.ids[v.text()] = true })
+	b.Queue(sql("TakenIDs"), ids, namespaces).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func(v *values) {
+			id := v.text()
+			had.ids[named{dag.NamespaceKey(v.integer()), id}] = true
+		})
 	})
 	if len(keys) > 0 {
-		b.Queue(sql("FindSubmissions"), keys).Query(had.takeSubmissions)
+		b.Queue(sql("FindSubmissions"), keys, namespaces).Query(had.takeSubmissions)
 	}
 	return had, c.SendBatch(ctx, b).Close()
 }
 
 // takeSubmissions reads what the idempotency keys stand for.
 func (had *existing) takeSubmissions(rows pgx.Rows) error {
-	var key string
+	var key named
 	var one submission
-	_, err := pgx.ForEachRow(rows, []any{&key, &one.digest, &one.canonical, &one.rootID, &one.tasks}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&key.text, &one.digest, &one.canonical, &one.rootID, &one.tasks, &key.namespace}, func() error {
 		had.keys[key] = one
 		one.digest, one.canonical = nil, nil // the next are not to be read into them
 		return nil
@@ -223,7 +236,7 @@ func (had *existing) takeSubmissions(rows pgx.Rows) error {
 
 // answer answers a tree whose idempotency key is known.
 func (had *existing) answer(t *batchedTree) bool {
-	first, ok := had.keys[t.sub.IdempotencyKey]
+	first, ok := had.keys[t.idempotency()]
 	if ok {
 		t.out, t.err = first.answer(t.in.digests())
 	}
@@ -234,13 +247,13 @@ func (had *existing) answer(t *batchedTree) bool {
 func (had *existing) rename(t *stagedTree) map[string]string {
 	var taken []string
 	for _, id := range t.g.IDs {
-		if had.ids[id] {
+		if had.ids[named{t.sub.namespace, id}] {
 			taken = append(taken, id)
 		}
 	}
 	renamed := t.rename(taken, nil)
 	for _, id := range t.g.IDs {
-		had.ids[id] = true
+		had.ids[named{t.sub.namespace, id}] = true
 	}
 	return renamed
 }

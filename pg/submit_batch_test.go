@@ -66,7 +66,7 @@ func together(t *testing.T, s *Store, submissions ...Submission) []answer {
 	answers := make([]answer, len(submissions))
 	var wg sync.WaitGroup
 	for i, sub := range submissions {
-		wg.Go(func() { answers[i].out, answers[i].err = s.Submit(t.Context(), sub) })
+		wg.Go(func() { answers[i].out, answers[i].err = s.Submit(t.Context(), dag.DefaultNamespaceKey, sub) })
 		s.waitFor(t, i+1)
 	}
 	s.submissions.release()
@@ -198,7 +198,7 @@ func TestATreeOfABatchHarmsNoOther(t *testing.T) {
 		{
 			fact: "its id is taken by a stored tree",
 			before: func(t *testing.T, s *Store) {
-				if _, err := s.Submit(t.Context(), smallTree("x")); err != nil {
+				if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, smallTree("x")); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -221,7 +221,7 @@ func TestATreeOfABatchHarmsNoOther(t *testing.T) {
 		{
 			fact: "its idempotency key was used for a different tree",
 			before: func(t *testing.T, s *Store) {
-				if _, err := s.Submit(t.Context(), keyed("k", smallTree("x"))); err != nil {
+				if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, keyed("k", smallTree("x"))); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -235,7 +235,7 @@ func TestATreeOfABatchHarmsNoOther(t *testing.T) {
 		{
 			fact: "it was stored before under its key",
 			before: func(t *testing.T, s *Store) {
-				if _, err := s.Submit(t.Context(), keyed("k", smallTree("x"))); err != nil {
+				if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, keyed("k", smallTree("x"))); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -321,7 +321,7 @@ func TestABatchDoesNotWaitForAnIDThatIsBeingTaken(t *testing.T) {
 	slow, others := make(chan answer, 1), make(chan answer, 2)
 	submit := func(id string, to chan<- answer, n int) {
 		go func() {
-			out, err := s.Submit(t.Context(), smallTree(id))
+			out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, smallTree(id))
 			to <- answer{out, err}
 		}()
 		s.waitFor(t, n)
@@ -357,13 +357,13 @@ func TestAClientThatGoesLeavesItsBatch(t *testing.T) {
 	var wg sync.WaitGroup
 	var first, second, third answer
 	going, leave := context.WithCancelCause(t.Context())
-	wg.Go(func() { first.out, first.err = s.Submit(going, smallTree("a")) })
+	wg.Go(func() { first.out, first.err = s.Submit(going, dag.DefaultNamespaceKey, smallTree("a")) })
 	s.waitFor(t, 1)
-	wg.Go(func() { second.out, second.err = s.Submit(t.Context(), smallTree("b")) })
+	wg.Go(func() { second.out, second.err = s.Submit(t.Context(), dag.DefaultNamespaceKey, smallTree("b")) })
 	s.waitFor(t, 2)
 	leave(gone)
 	s.waitFor(t, 1)
-	wg.Go(func() { third.out, third.err = s.Submit(t.Context(), smallTree("c")) })
+	wg.Go(func() { third.out, third.err = s.Submit(t.Context(), dag.DefaultNamespaceKey, smallTree("c")) })
 	s.waitFor(t, 2)
 	s.submissions.release()
 	wg.Wait()
@@ -380,7 +380,7 @@ func TestAClientThatGoesLeavesItsBatch(t *testing.T) {
 // TestTheLeadersEndHarmsNoOther: the client whose call stores the batch goes while it is being stored.
 func TestTheLeadersEndHarmsNoOther(t *testing.T) {
 	s, c := openBatches(t)
-	if _, err := s.Submit(t.Context(), smallTree("before")); err != nil { // the pool is known
+	if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, smallTree("before")); err != nil { // the pool is known
 		t.Fatal(err)
 	}
 	tx, err := c.Begin(t.Context())
@@ -400,7 +400,7 @@ func TestTheLeadersEndHarmsNoOther(t *testing.T) {
 			if i == 0 {
 				ctx = going
 			}
-			answers[i].out, answers[i].err = s.Submit(ctx, smallTree(fmt.Sprint("t", i)))
+			answers[i].out, answers[i].err = s.Submit(ctx, dag.DefaultNamespaceKey, smallTree(fmt.Sprint("t", i)))
 		})
 		s.waitFor(t, i+1)
 	}

@@ -20,7 +20,7 @@ func BenchmarkSubmit(b *testing.B) {
 			}
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					if _, err := s.Submit(b.Context(), chain(fmt.Sprint("t", trees.Add(1)), tasks)); err != nil {
+					if _, err := s.Submit(b.Context(), dag.DefaultNamespaceKey, chain(fmt.Sprint("t", trees.Add(1)), tasks)); err != nil {
 						b.Error(err)
 					}
 				}

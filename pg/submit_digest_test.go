@@ -176,23 +176,23 @@ func TestARepeatedSubmissionMayBeSpeltDifferently(t *testing.T) {
 	}
 	const first, again, other = `{"a":1,"b":"é"}`, `{"b":"\u00e9","a":1.0}`, `{"a":1.1,"b":"é"}`
 	for name, n := range map[string]int{"small": 1, "large": smallTasks + 1} {
-		_, err := s.Submit(t.Context(), tree(name, first, n))
+		_, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, tree(name, first, n))
 		must(t, err)
 		for _, inputs := range []string{first, again} {
-			if out, err := s.Submit(t.Context(), tree(name, inputs, n)); err != nil || !out.Replayed {
+			if out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, tree(name, inputs, n)); err != nil || !out.Replayed {
 				t.Errorf("%s, repeated with %s: got %+v, %v", name, inputs, out, err)
 			}
 		}
-		if _, err := s.Submit(t.Context(), tree(name, other, n)); !errors.Is(err, ErrDigest) {
+		if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, tree(name, other, n)); !errors.Is(err, ErrDigest) {
 			t.Errorf("%s, another tree: got %v", name, err)
 		}
 		_, err = admin.Exec(t.Context(), "update submission set canonical = null")
 		must(t, err)
-		if out, err := s.Submit(t.Context(), tree(name, first, n)); err != nil || !out.Replayed {
+		if out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, tree(name, first, n)); err != nil || !out.Replayed {
 			t.Errorf("%s, stored by version 0.2: got %+v, %v", name, out, err)
 		}
 		for _, inputs := range []string{again, other} {
-			if _, err := s.Submit(t.Context(), tree(name, inputs, n)); !errors.Is(err, ErrDigest) {
+			if _, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, tree(name, inputs, n)); !errors.Is(err, ErrDigest) {
 				t.Errorf("%s, stored by version 0.2, repeated with %s: got %v", name, inputs, err)
 			}
 		}

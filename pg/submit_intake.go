@@ -75,6 +75,7 @@ type intake struct {
 	labels      map[string]string // of the root
 	levels      dag.Levels
 	level       dag.Level // that the tasks need
+	bytes       int64     // of what the tasks carry
 	payloads    *payloads // nil: not to be shown
 }
 
@@ -123,6 +124,7 @@ func (in *intake) add(t *dag.Task) (int, error) {
 		in.labels = t.Labels
 	}
 	in.level = max(in.level, in.levels.Needed(t))
+	in.bytes += int64(len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom))
 	in.tasks = append(in.tasks, head)
 	if in.digester != nil {
 		in.digester.add(t)

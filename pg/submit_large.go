@@ -31,7 +31,7 @@ func (s *submissions) submitLarge(ctx context.Context, sub Submission) (*Submitt
 	}
 	rollback(ctx, c.Conn())
 	if sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
-		return s.firstAnswer(context.WithoutCancel(ctx), sub.IdempotencyKey, in.digests())
+		return s.firstAnswer(context.WithoutCancel(ctx), sub.namespace, sub.IdempotencyKey, in.digests())
 	}
 	if src, ok := errors.AsType[sourceError](err); ok {
 		return nil, src.error
@@ -41,7 +41,7 @@ func (s *submissions) submitLarge(ctx context.Context, sub Submission) (*Submitt
 
 // replay answers a submission whose idempotency key is known, after reading it whole to compare. nil, nil: not known.
 func (s *submissions) replay(ctx context.Context, sub Submission, in *intake) (*Submitted, error) {
-	if _, err := s.firstAnswer(ctx, sub.IdempotencyKey, digests{}); err != nil {
+	if _, err := s.firstAnswer(ctx, sub.namespace, sub.IdempotencyKey, digests{}); err != nil {
 		if errors.Is(err, ErrNotFound) {
 			return nil, nil
 		}
@@ -57,7 +57,7 @@ func (s *submissions) replay(ctx context.Context, sub Submission, in *intake) (*
 			return nil, err
 		}
 	}
-	return s.firstAnswer(ctx, sub.IdempotencyKey, in.digests())
+	return s.firstAnswer(ctx, sub.namespace, sub.IdempotencyKey, in.digests())
 }
 
 // storeLarge stores a tree in a transaction of its own. Tasks are validated when the last has been read; until then their
@@ -186,7 +186,8 @@ func (t *stagedTree) copySpecs(ctx context.Context, c *pgx.Conn) (idMap map[stri
 		if _, err := c.Exec(ctx, "savepoint specs"); err != nil {
 			return nil, err
 		}
-		err = copyRows(ctx, c, sql("CopySpecs"), eachTask([]*stagedTree{t}, (*stagedTree).putSpec))
+		rows := specs([]*stagedTree{t})
+		err = copyRows(ctx, c, rows.statement, rows.rows)
 		if err == nil {
 			return idMap, nil
 		}
@@ -203,17 +204,22 @@ func (t *stagedTree) copySpecs(ctx context.Context, c *pgx.Conn) (idMap map[stri
 func (t *stagedTree) renameTaken(ctx context.Context, c *pgx.Conn, idMap map[string]string) (map[string]string, error) {
 	const atOnce = 10_000
 	for from := 0; from < len(t.g.IDs); from += atOnce {
-		rows, err := c.Query(ctx, sql("TakenIDs"), t.g.IDs[from:min(from+atOnce, len(t.g.IDs))])
-		if err != nil {
-			return nil, fmt.Errorf("look for taken ids: %w", err)
-		}
-		taken, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		taken, err := takenIDs(ctx, c, t.sub.namespace, t.g.IDs[from:min(from+atOnce, len(t.g.IDs))])
 		if err != nil {
 			return nil, fmt.Errorf("look for taken ids: %w", err)
 		}
 		idMap = t.rename(taken, idMap)
 	}
 	return idMap, nil
+}
+
+// takenIDs are those of the ids that tasks of the namespace have.
+func takenIDs(ctx context.Context, c *pgx.Conn, namespace dag.NamespaceKey, ids []string) (taken []string, err error) {
+	rows, err := c.Query(ctx, sql("TakenIDs"), ids, []dag.NamespaceKey{namespace})
+	if err != nil {
+		return nil, err
+	}
+	return taken, eachRow(rows, func(v *values) { taken = append(taken, v.text()) })
 }
 
 // copyTasks copies the scheduling state and the edges, and finds which tasks begin.

@@ -25,6 +25,10 @@ type treeRows struct {
 	digests, canonical        [][]byte
 	uids                      []pgtype.UUID
 	pools                     []string // their ids, with commas
+	namespaces                []dag.NamespaceKey
+	bytes                     []int64
+	idempotencyNamespaces     []dag.NamespaceKey
+	startedNamespaces         []dag.NamespaceKey
 	timers                    []dag.Timer
 	releases                  []dag.Key
 	labels                    labelRows
@@ -39,10 +43,12 @@ func (r *treeRows) add(t *stagedTree) {
 	r.timeouts = append(r.timeouts, t.sub.Timeout.Milliseconds())
 	r.tasks, r.leaves = append(r.tasks, n), append(r.leaves, int32(t.leaves))
 	r.pools = append(r.pools, listOf(t.poolIDs))
+	r.namespaces, r.bytes = append(r.namespaces, t.sub.namespace), append(r.bytes, t.in.bytes)
 	r.uids = append(r.uids, pgtype.UUID{Bytes: t.uid, Valid: t.uid != uuid.Nil})
 	r.labels.add(t.tree, t.in.labels)
 	if t.sub.IdempotencyKey != "" {
 		r.idempotencyKeys, r.idempotencyTrees = append(r.idempotencyKeys, t.sub.IdempotencyKey), append(r.idempotencyTrees, int64(t.tree))
+		r.idempotencyNamespaces = append(r.idempotencyNamespaces, t.sub.namespace)
 		d := t.in.digests()
 		r.digests, r.canonical = append(r.digests, d.digest), append(r.canonical, d.canonical)
 	}
@@ -51,7 +57,7 @@ func (r *treeRows) add(t *stagedTree) {
 		return
 	}
 	r.executions, r.held, r.unfinished = append(r.executions, 1), append(r.held, 0), append(r.unfinished, n)
-	r.started = append(r.started, int64(t.tree))
+	r.started, r.startedNamespaces = append(r.started, int64(t.tree)), append(r.startedNamespaces, t.sub.namespace)
 	r.timers, r.releases = append(r.timers, t.timers()...), append(r.releases, t.releases...)
 	for _, w := range t.sub.Webhooks {
 		w.Tree = t.tree
@@ -62,13 +68,14 @@ func (r *treeRows) add(t *stagedTree) {
 // queue writes them, and what the first executions begin with.
 func (r *treeRows) queue(b *pgx.Batch) {
 	b.Queue(sql("InsertTrees"), r.keys, r.roots, r.rootIDs, r.names, r.users, r.timeouts, r.executions, r.tasks, r.leaves, r.held, r.unfinished,
-		r.uids, r.pools)
+		r.uids, r.pools, r.namespaces, r.bytes)
+	queueNamespaces(b, r.namespaces...)
 	r.labels.queue(b)
 	if len(r.idempotencyKeys) > 0 {
-		b.Queue(sql("InsertSubmissions"), r.idempotencyKeys, r.idempotencyTrees, r.digests, r.canonical)
+		b.Queue(sql("InsertSubmissions"), r.idempotencyKeys, r.idempotencyTrees, r.digests, r.canonical, r.idempotencyNamespaces)
 	}
 	if len(r.started) > 0 {
-		b.Queue(sql("InsertFirstEvents"), r.started)
+		b.Queue(sql("InsertFirstEvents"), r.started, r.startedNamespaces)
 	}
 	if len(r.timers) > 0 {
 		queueTimers(b, r.timers, time.Time{})
@@ -109,6 +116,15 @@ func eachTask(trees []*stagedTree, put func(t *stagedTree, w *rowWriter, i int))
 	}
 }
 
+// specs are the rows of what identifies the tasks of the trees.
+func specs(trees []*stagedTree) copying {
+	statement, put := "CopySpecs", (*stagedTree).putSpec
+	if slices.ContainsFunc(trees, func(t *stagedTree) bool { return t.sub.namespace != dag.DefaultNamespaceKey }) {
+		statement, put = statement+inNamespace, (*stagedTree).putSpecInNamespace
+	}
+	return copying{sql(statement), eachTask(trees, put)}
+}
+
 // eachEdge puts the edges of the trees, one a call.
 func eachEdge(trees []*stagedTree) rowSource {
 	i, n := 0, 0
@@ -146,10 +162,21 @@ func carries(t *dag.Task) bool {
 	return t.Inputs != nil || t.Params != nil || t.Schemas != nil || t.Custom != nil
 }
 
-// putSpec puts what identifies task i, and its policy.
+// putSpec puts what identifies task i of a tree of default, and its policy.
 func (t *stagedTree) putSpec(w *rowWriter, i int) {
-	p := &t.in.tasks[i]
 	w.row(16)
+	t.putSpecColumns(w, i)
+}
+
+// putSpecInNamespace is putSpec for a tree of any namespace.
+func (t *stagedTree) putSpecInNamespace(w *rowWriter, i int) {
+	w.row(17)
+	t.putSpecColumns(w, i)
+	w.integer(int32(t.sub.namespace))
+}
+
+func (t *stagedTree) putSpecColumns(w *rowWriter, i int) {
+	p := &t.in.tasks[i]
 	w.key(t.key(i))
 	w.text(t.g.IDs[i])
 	w.integer(t.g.Parent[i])

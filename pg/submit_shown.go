@@ -37,7 +37,7 @@ func (t *stagedTree) shown() iter.Seq[*Shown] {
 			head, carried := &t.in.tasks[i], &t.in.payloads.all[i]
 			s := Shown{Key: t.tree.Key(i), ID: id, Ref: t.refs()[i], TreeID: root, Name: head.name, State: dag.Held, Priority: head.priority,
 				Flags: t.flags(i), Inputs: carried[0], Params: carried[1], Schemas: carried[2], Custom: carried[3], Executor: head.executor,
-				Attempt: 1, Parent: t.g.Parent[i], CreatedAt: t.created}
+				Attempt: 1, Parent: t.g.Parent[i], CreatedAt: t.created, Namespace: t.sub.namespace}
 			if t.g.UserID != "" {
 				s.UserID = &t.g.UserID
 			}

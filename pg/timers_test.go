@@ -16,7 +16,7 @@ func TestADeadlineEndsItsOwnTree(t *testing.T) {
 		t.Helper()
 		sub := treeOf(&dag.Task{ID: id, Name: id, Executor: "e"})
 		sub.Timeout = timeout
-		out, err := s.Submit(t.Context(), sub)
+		out, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
 		if err != nil {
 			t.Fatal(err)
 		}

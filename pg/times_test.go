@@ -161,7 +161,7 @@ func TestAnEarlyAttemptStartsAfterWhatWasBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newTwoStores(t, 1)
 			task := &dag.Task{ID: "t", Name: "t", Executor: "e", Repeatable: true}
-			out, err := h.s.Submit(t.Context(), treeOf(task))
+			out, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, treeOf(task))
 			if err != nil {
 				t.Fatal(err)
 			}

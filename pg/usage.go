@@ -106,7 +106,7 @@ func queueUsageOf(b *pgx.Batch, first, end dag.Key, used *[]dag.Used) {
 	})
 }
 
-// UsageFilter says which usage is summed up, and by what. Zero fields don't narrow it.
+// UsageFilter says which usage of a namespace is summed up, and by what. Zero fields don't narrow it further.
 type UsageFilter struct {
 	By           UsageBy
 	Since, Until time.Time // of when attempts' ends were recorded: in [Since, Until)
@@ -143,12 +143,12 @@ const MostUsage = 1_000_000
 var ErrTooMuchUsage = errors.New("too much usage")
 
 // Usage sums up usage, a page of groups by their keys. [ErrTooMuchUsage].
-func (s *Store) Usage(ctx context.Context, f UsageFilter) ([]UsageSum, error) {
+func (s *Store) Usage(ctx context.Context, namespace dag.NamespaceKey, f UsageFilter) ([]UsageSum, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	most := cmp.Or(f.Most, MostUsage)
-	args := []any{orNull(f.Since), orNull(f.Until), most + 1, string(f.By), f.After, f.Limit, orNull(f.Model)}
-	statement := "UsageInTime"
+	args := []any{orNull(f.Since), orNull(f.Until), most + 1, string(f.By), f.After, f.Limit, orNull(f.Model), namespace}
+	statement := in(namespace, "UsageInTime")
 	switch {
 	case f.Tree != 0:
 		first, end := f.Tree.Range()

@@ -109,7 +109,7 @@ func TestALostAttemptHasNoUsage(t *testing.T) {
 func TestALaterAttemptKnowsWhatWasSpent(t *testing.T) {
 	t.Parallel()
 	h := newTwoStores(t, 1)
-	sub, err := h.s.Submit(t.Context(), treeOf(&dag.Task{ID: "t", Name: "t", Executor: "e"}))
+	sub, err := h.s.Submit(t.Context(), dag.DefaultNamespaceKey, treeOf(&dag.Task{ID: "t", Name: "t", Executor: "e"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestALaterAttemptKnowsWhatWasSpent(t *testing.T) {
 		t.Fatalf("attempt %d", w.Attempt)
 	}
 	want("another run")
-	shown, err := h.s.Task(t.Context(), "t")
+	shown, err := h.s.Task(t.Context(), dag.DefaultNamespaceKey, "t")
 	if err != nil || len(shown.Used) != 3 {
 		t.Errorf("of all attempts: %v, %v", shown.Used, err)
 	}
@@ -213,7 +213,7 @@ func TestUsageIsSummedUp(t *testing.T) {
 		for _, limit := range []int{1, 2, 100} {
 			got, f := "", tt.f
 			for f.Limit = limit; ; {
-				page, err := s.Usage(t.Context(), f)
+				page, err := s.Usage(t.Context(), dag.DefaultNamespaceKey, f)
 				if err != nil || len(page) > limit {
 					t.Fatal(len(page), err)
 				}
@@ -237,10 +237,10 @@ func TestUsageIsSummedUp(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.Usage(t.Context(), UsageFilter{By: UsageByUser, Limit: 10, Most: 11}); !errors.Is(err, ErrTooMuchUsage) {
+	if _, err := s.Usage(t.Context(), dag.DefaultNamespaceKey, UsageFilter{By: UsageByUser, Limit: 10, Most: 11}); !errors.Is(err, ErrTooMuchUsage) {
 		t.Errorf("12 rows where 11 are summed up: %v", err)
 	}
-	if _, err := s.Usage(t.Context(), UsageFilter{By: UsageByUser, Limit: 10, Most: 12}); err != nil {
+	if _, err := s.Usage(t.Context(), dag.DefaultNamespaceKey, UsageFilter{By: UsageByUser, Limit: 10, Most: 12}); err != nil {
 		t.Error(err)
 	}
 }
@@ -253,7 +253,7 @@ func TestSumsOfUsageStayAtTheLargestNumber(t *testing.T) {
 	if _, err := s.pool.Exec(t.Context(), "update model_usage set prompt = 9223372036854775807"); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.Usage(t.Context(), UsageFilter{By: UsageByDay, Limit: 10})
+	got, err := s.Usage(t.Context(), dag.DefaultNamespaceKey, UsageFilter{By: UsageByDay, Limit: 10})
 	if err != nil || got[0].Used[0].Prompt != math.MaxInt64 {
 		t.Errorf("got %v, %v", got, err)
 	}

@@ -15,25 +15,26 @@ import (
 // unseenWait bounds how long [Store.CreateWebhook] waits for transactions that may not have seen the webhook.
 const unseenWait = 10 * time.Second
 
-// CreateWebhook stores a webhook of the cluster. When it returns, whatever begins or ends sees it: a transaction that began to write before may not,
+// CreateWebhook stores a webhook of a namespace's trees. When it returns, whatever begins or ends sees it: a transaction that began to write before may not,
 // so all of those have ended, or have written nothing of the kind for a long time. *[dag.LevelError] while a coordinator lives that
 // knows nothing of webhooks.
-func (s *Store) CreateWebhook(ctx context.Context, w *Webhook) error {
+func (s *Store) CreateWebhook(ctx context.Context, namespace dag.NamespaceKey, w *Webhook) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var id int64
 	err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		b := &pgx.Batch{}
 		begin(b, c)
+		queueNamespaces(b, namespace)
 		b.Queue(sql("LockEditLevel"), dag.EditLevel)
 		b.Queue(sql("CheckEditLevel"), dag.EditLevel)
 		b.Queue(sql("UseEditLevel"), dag.EditLevel, s.version)
-		b.Queue(sql("InsertWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host).QueryRow(func(row pgx.Row) error { return row.Scan(&id) })
+		b.Queue(sql("InsertWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, namespace).QueryRow(func(row pgx.Row) error { return row.Scan(&id) })
 		b.Queue("commit")
 		return c.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
-		return fmt.Errorf("create webhook: %w", levelRefusal(err, s.editLevels(), dag.EditLevel))
+		return fmt.Errorf("create webhook: %w", levelRefusal(quotaRefusal(err), s.editLevels(), dag.EditLevel))
 	}
 	return s.seen(ctx, id)
 }
@@ -58,18 +59,18 @@ func (s *Store) seen(ctx context.Context, id int64) error {
 }
 
 // UpdateWebhook writes a webhook of the cluster anew. [ErrNotFound].
-func (s *Store) UpdateWebhook(ctx context.Context, w *Webhook) error {
+func (s *Store) UpdateWebhook(ctx context.Context, namespace dag.NamespaceKey, w *Webhook) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	if _, err := s.pool.Exec(ctx, sql("UpdateWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, w.Active, w.Reason); err != nil {
+	if _, err := s.pool.Exec(ctx, sql("UpdateWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, w.Active, w.Reason, namespace); err != nil {
 		return fmt.Errorf("update webhook: %w", err)
 	}
 	return nil
 }
 
-// Webhook is the one with the id. [ErrNotFound].
-func (s *Store) Webhook(ctx context.Context, id string) (*Webhook, error) {
-	list, err := s.webhooks(ctx, nil, 0, 1, &id)
+// Webhook is the one with the id, of a namespace or of a tree there. [ErrNotFound].
+func (s *Store) Webhook(ctx context.Context, namespace dag.NamespaceKey, id string) (*Webhook, error) {
+	list, err := s.webhooks(ctx, namespace, nil, 0, 1, &id)
 	if err != nil {
 		return nil, err
 	}
@@ -79,15 +80,15 @@ func (s *Store) Webhook(ctx context.Context, id string) (*Webhook, error) {
 	return list[0], nil
 }
 
-// Webhooks lists those of a tree, or of the cluster (0), after a key.
-func (s *Store) Webhooks(ctx context.Context, tree dag.TreeKey, after int64, limit int) ([]*Webhook, error) {
-	return s.webhooks(ctx, orNull(tree), after, limit, nil)
+// Webhooks lists those of a namespace: of one tree, or of all (0), after a key.
+func (s *Store) Webhooks(ctx context.Context, namespace dag.NamespaceKey, tree dag.TreeKey, after int64, limit int) ([]*Webhook, error) {
+	return s.webhooks(ctx, namespace, orNull(tree), after, limit, nil)
 }
 
-func (s *Store) webhooks(ctx context.Context, tree any, after int64, limit int, id *string) ([]*Webhook, error) {
+func (s *Store) webhooks(ctx context.Context, namespace dag.NamespaceKey, tree any, after int64, limit int, id *string) ([]*Webhook, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("Webhooks"), tree, after, limit, id)
+	rows, err := s.pool.Query(ctx, sql("Webhooks"), tree, after, limit, id, namespace)
 	if err != nil {
 		return nil, fmt.Errorf("list webhooks: %w", err)
 	}
@@ -98,11 +99,11 @@ func (s *Store) webhooks(ctx context.Context, tree any, after int64, limit int, 
 }
 
 // DeleteWebhook forgets a webhook with all that belongs to it. [ErrNotFound].
-func (s *Store) DeleteWebhook(ctx context.Context, id string) error {
+func (s *Store) DeleteWebhook(ctx context.Context, namespace dag.NamespaceKey, id string) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var n int
-	switch err := s.pool.QueryRow(ctx, sql("DeleteWebhook"), id).Scan(&n); {
+	switch err := s.pool.QueryRow(ctx, sql("DeleteWebhook"), id, namespace).Scan(&n); {
 	case err != nil:
 		return fmt.Errorf("delete webhook: %w", err)
 	case n == 0:

@@ -92,12 +92,12 @@ type WhyPlace struct {
 }
 
 // Why reads what a task waits for, in one snapshot. lease is that of workers. [ErrNotFound].
-func (s *Store) Why(ctx context.Context, id string, lease time.Duration) (*Why, error) {
+func (s *Store) Why(ctx context.Context, namespace dag.NamespaceKey, id string, lease time.Duration) (*Why, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var out *Why
 	err := s.pool.snapshot(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, sql("WhyTask"), id)
+		rows, err := tx.Query(ctx, sql("WhyTask"), id, namespace)
 		if err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ func TestWhyIsBounded(t *testing.T) {
 	exec("insert into published (pool, priority, first, n, attempt) select $1, 2, 1 << 50 | g, 1, 1 from generate_series(1, 60000) g", pool)
 	submit := func(id string) {
 		t.Helper()
-		_, err := s.Submit(t.Context(), Submission{
+		_, err := s.Submit(t.Context(), dag.DefaultNamespaceKey, Submission{
 			Known: func(string) bool { return true },
 			Room:  func(int32, dag.Priority, int32) bool { return false },
 			Tasks: func(yield func(*dag.Task, error) bool) {
@@ -53,7 +53,7 @@ func TestWhyIsBounded(t *testing.T) {
 		exec("insert into ready (pool, priority, first, n, attempt) select $1, 2, 2::bigint << 50 | g, 1, 1 from generate_series(1, $2::integer) g", pool, step.n)
 		submit(step.id)
 		begun := time.Now()
-		w, err := s.Why(t.Context(), step.id, time.Second)
+		w, err := s.Why(t.Context(), dag.DefaultNamespaceKey, step.id, time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +62,7 @@ func TestWhyIsBounded(t *testing.T) {
 		}
 		t.Logf("%s: %s", step.before, time.Since(begun))
 	}
-	if _, err := s.Why(t.Context(), "nope", time.Second); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Why(t.Context(), dag.DefaultNamespaceKey, "nope", time.Second); !errors.Is(err, ErrNotFound) {
 		t.Errorf("an unknown task: got %v", err)
 	}
 	for statement, args := range map[string][]any{

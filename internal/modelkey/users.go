@@ -148,7 +148,7 @@ func (u *Users) Apply(change Change) {
 	switch {
 	case known && !change.after(have), change.At > now.Add(aheadAtMost).UnixNano(), change.Secret == "" && change.At < now.Add(-forgetDeleted).UnixNano():
 		return
-	case !known && u.room(change.User, change.Provider, len(change.Secret)) != nil, len(change.User) > 4*255, len(change.Provider)+len(change.Secret) > MaxBytes:
+	case !known && u.room(change.User, change.Provider, len(change.Secret)) != nil, len(change.User) > 4*255+16, len(change.Provider)+len(change.Secret) > MaxBytes:
 		return
 	}
 	u.last = max(u.last, change.At)

@@ -3,7 +3,7 @@
 select pg_advisory_xact_lock_shared(7237, hashint8($1))
 
 -- name: TreeToCopy
-select root, tasks, revision, coalesce(user_id, '') from tree where key = $1
+select root, tasks, revision, coalesce(user_id, ''), namespace, bytes from tree where key = $1
 
 -- name: CopyRows
 -- Everything that planning a copy reads of a tree, in one snapshot; executors only of tasks whose executor nobody knew. $1, $2: its keys. No locks.
@@ -11,12 +11,12 @@ select t.key, t.state, t.flags, t.attempt, t.priority, t.pool, t.progress, s.par
 from task t join spec s on s.key = t.key where t.key >= $1 and t.key < $2 order by t.key
 
 -- name: KeysOf
--- The tasks with the ids $1. No locks.
-select id, key from spec where id = any($1::text[])
+-- The tasks with the ids $1 in the namespace $2. No locks.
+select id, key from spec where id = any($1::text[]) and namespace = $2
 
 -- name: TasksByKeys
 select v.* from unnest($1::bigint[]) with ordinality k(key, ord)
-cross join lateral (select * from shown_row t where t.key = k.key offset 0) v order by k.ord
+cross join lateral (select * from shown_task_row t where t.key = k.key offset 0) v order by k.ord
 
 -- name: CopyCopiedTasks
 copy task (key, state, flags, priority, pool, remaining, progress) from stdin (format binary)
@@ -26,11 +26,11 @@ copy task (key, state, flags, priority, pool, remaining, progress) from stdin (f
 -- submission called them. Fails unless all $7 are there. Locks: nothing but new rows.
 with c as (
   insert into spec (key, id, parent, name, executor, deps, dep_types, max_attempts, backoff, initial_delay_ms, max_delay_ms, timeout_ms,
-    schedule_to_start_ms, not_before, on_lost, ref, original)
+    schedule_to_start_ms, not_before, on_lost, ref, original, namespace)
   select u.copy, gen_random_uuid()::text, u.parent, s.name, s.executor,
     case when $5::boolean then s.deps else nullif(string_to_array(u.deps, ','), '{}')::integer[] end, s.dep_types, s.max_attempts, s.backoff,
     s.initial_delay_ms, s.max_delay_ms, s.timeout_ms, s.schedule_to_start_ms, s.not_before, s.on_lost,
-    case when $6::boolean then coalesce(s.ref, s.id) end, s.id
+    case when $6::boolean then coalesce(s.ref, s.id) end, s.id, s.namespace
   from unnest($1::bigint[], $2::bigint[], $3::integer[], $4::text[]) u(key, copy, parent, deps)
   cross join lateral (select * from spec where spec.key = u.key offset 0) s
   returning 1)
@@ -63,13 +63,14 @@ insert into copied (task) select * from unnest($1::bigint[]) on conflict do noth
 
 -- name: InsertCopiedTree
 -- The row of the tree $2, a copy of $1, which is held; and its labels. Expects the original at the revision $3; fails if it is not. $4 root, $5 tasks,
--- $6 leaves, $7 held, $8 completed, $9 failed, $10 cancelled, $11 completed leaves, $12 pools, $13: with a name of its own. Locks: the original, against
+-- $6 leaves, $7 held, $8 completed, $9 failed, $10 cancelled, $11 completed leaves, $12 pools, $13: with a name of its own, $14 bytes. Locks: the original, against
 -- its deletion only.
 with o as (
-  select user_id, timeout_ms from tree where key = $1 and revision = $3 for key share
+  select user_id, timeout_ms, namespace from tree where key = $1 and revision = $3 for key share
 ), t as (
-  insert into tree (key, root, root_id, name, user_id, timeout_ms, tasks, leaves, held, unfinished, completed, failed, cancelled, leaves_completed, uid, pools)
-  select $2, $4, s.id, s.name, o.user_id, o.timeout_ms, $5, $6, $7, 0, $8, $9, $10, $11, case when $13::boolean then gen_random_uuid() end, $12
+  insert into tree (key, root, root_id, name, user_id, timeout_ms, tasks, leaves, held, unfinished, completed, failed, cancelled, leaves_completed, uid, pools,
+    namespace, bytes)
+  select $2, $4, s.id, s.name, o.user_id, o.timeout_ms, $5, $6, $7, 0, $8, $9, $10, $11, case when $13::boolean then gen_random_uuid() end, $12, o.namespace, $14
   from o cross join lateral (select id, name from spec where spec.key = $4 offset 0) s
   returning root_id
 ), l as (

@@ -15,7 +15,7 @@ update cluster set level_used = $1, level_version = $2 where level_used < $1
 
 -- name: TreeToEdit
 -- No row: there is no such tree.
-select root, root_id, name, coalesce(user_id, ''), tasks, coalesce(span, tasks), execution, unfinished, revision, created_at, cancelled_at is not null, coalesce(pools, '{}')
+select root, root_id, name, coalesce(user_id, ''), tasks, coalesce(span, tasks), execution, unfinished, revision, created_at, cancelled_at is not null, coalesce(pools, '{}'), namespace
 from tree where key = $1
 
 -- name: TaskToEdit

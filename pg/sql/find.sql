@@ -1,12 +1,12 @@
 -- name: TasksFrom
 -- The first $2 tasks by id, byte by byte, of those that are not before $1: first the one with that id, then those whose ids begin
--- with it, then others. With $3 only those of that owner, and only those whose ids begin with $1. Among the first $4. No locks;
+-- with it, then others. With $3 only those of that owner, and only those whose ids begin with $1. Of the namespace $5. Among the first $4. No locks;
 -- a probe for each.
 select s.key, s.id, tree.root_id as tree_id, s.name, t.state
-from (select key, id, name from spec where id ~>=~ $1 order by id using ~<~ limit $4) s
+from (select key, id, name, namespace from spec where id ~>=~ $1 and :among(namespace, $5) order by id using ~<~ limit $4) s
 cross join lateral (select root_id from tree where tree.key = s.key >> 24 and ($3::text is null or starts_with(s.id, $1) and user_id = $3) offset 0) tree
 cross join lateral (select state from task where task.key = s.key offset 0) t
-order by s.id using ~<~ limit $2
+where s.namespace = $5 order by s.id using ~<~ limit $2
 
 -- name: TasksNamed
 -- The first $5 tasks that have the name $3, or that their submission calls so, among the first $4 of the keys in [$1, $2). No locks.
@@ -32,11 +32,19 @@ select low from halves where low >= high
 
 -- name: TaskBelow
 -- The last of the $3 tasks that a walk down the keys in [$2, $1) looks at; no row: there are fewer.
-select key from task where key < $1 and key >= $2 order by key desc offset $3 - 1 limit 1
+select key from task where key < $1 and key >= $2 and $4::integer = 0 order by key desc offset $3 - 1 limit 1
+
+-- name: TaskBelowInNamespace
+-- As TaskBelow, of the walk of TasksDownInNamespace through the namespace $4.
+select t.key from (
+  select key from tree where namespace = $4::integer and namespace <> 0 and key <= $1::bigint >> 24 and key >= $2::bigint >> 24 order by key desc offset 0) n
+cross join lateral (
+  select key from task where task.key >= n.key << 24 and task.key < (n.key + 1) << 24 and task.key < $1 and task.key >= $2 order by key desc limit $3) t
+order by n.key desc, t.key desc offset $3 - 1 limit 1
 
 -- name: TreeBelow
 -- As TaskBelow, of trees.
-select key from tree where key < $1 and key >= $2 order by key desc offset $3 - 1 limit 1
+select key from tree where key < $1 and key >= $2 and :among(namespace, $4) order by key desc offset $3 - 1 limit 1
 
 -- name: OptionsOf
 -- What the tasks $1 were submitted with, besides what they show; the timeout of a tree with its root.

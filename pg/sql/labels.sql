@@ -36,11 +36,11 @@ with recursive walk(tree, hit, hits, step) as (
 select tree, hit from walk where step > 0
 
 -- name: TreesByKeys
--- The trees $1, newest first; see TreesDown.
+-- Those of the trees $1 that are of the namespace $2 (null: any), newest first; see TreesDown.
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
-  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
-from tree where key = any($1::bigint[]) order by key desc
+  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace
+from tree where key = any($1::bigint[]) and ($2::integer is null or namespace = $2) order by key desc
 
 -- name: DeleteStrayLabels
 -- Of the oldest $1 labels those whose trees are gone: a coordinator deleted them that did not know of labels.

@@ -1,24 +1,26 @@
 -- name: KeyOf
-select key from spec where id = $1
+-- Of the task $1 in the namespace $2.
+select key from spec where id = $1 and namespace = $2
 
 -- name: OwnerOf
--- Whether the task $1 is there, and whose it is: the owner of its tree, empty for nobody. One row in any case, for as many probes, so that its time
+-- Whether the task $1 of the namespace $2 is there, and whose it is: the owner of its tree, empty for nobody. One row in any case, for as many probes, so that its time
 -- does not tell which. No locks; two probes.
-select s.key is not null, coalesce(tree.user_id, '') from (select (select key from spec where id = $1) as key) s
+select s.key is not null, coalesce(tree.user_id, '') from (select (select key from spec where id = $1 and namespace = $2) as key) s
 left join lateral (select user_id from tree where tree.key = coalesce(s.key >> 24, -1) offset 0) tree on true
 
 -- name: OwnerOfWebhook
 -- As OwnerOf, of the webhook $1: the owner of its tree.
-select w.id is not null, coalesce(tree.user_id, '') from (select $1::text as id) asked left join webhook w on w.id = asked.id
-left join lateral (select user_id from tree where tree.key = coalesce(w.tree, -1) offset 0) tree on true
+select coalesce(case when w.tree is null then w.namespace else tree.namespace end = $2, false), coalesce(tree.user_id, '') from (select $1::text as id) asked left join webhook w on w.id = asked.id
+left join lateral (select user_id, namespace from tree where tree.key = coalesce(w.tree, -1) offset 0) tree on true
 
 -- name: OwnerOfAgentTask
 -- As OwnerOf, of the task $1 of the A2A protocol: the owner of its tree.
-select a.id is not null, coalesce(tree.user_id, '') from (select $1::text as id) asked left join agent_task a on a.id = asked.id
+select a.id is not null, coalesce(tree.user_id, '') from (select $1::text as id) asked left join agent_task a on a.id = asked.id and a.namespace = $2
 left join lateral (select user_id from tree where tree.key = coalesce(a.tree, -1) offset 0) tree on true
 
 -- name: TaskByID
-select * from shown_row where id = $1
+-- In the namespace $2.
+select * from shown_task_row where id = $1 and namespace = $2
 
 -- name: TasksUp
 -- Tasks of the keys in [$1, $2), oldest first: a tree's, in submission order. $3 states or null, $4 name or null, $5 executor or
@@ -28,49 +30,69 @@ select v.* from (
   cross join lateral (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($8::text is null or original = $8) offset 0) s
   where $9::text[] is null or has_own(t.key, $9, $10)) k
-cross join lateral (select * from shown_row t where t.key = k.key offset 0) v
+cross join lateral (select * from shown_task_row t where t.key = k.key offset 0) v
 order by k.key limit $6 offset $7
 
 -- name: TasksDown
 -- Tasks of the keys in [$2, $1), newest tree first. $3 states or null, $4 name or null, $5 executor or null, $6 user or null, $10 original
--- or null, $11 own keys or null, $12 their values. A walk down the key that looks each task up, whatever the planner thinks of the tables' sizes (offset 0): the limit ends it, or the
+-- or null, $11 own keys or null, $12 their values. Of default ($13 is 0). A walk down the key that looks each task up, whatever the planner thinks of the tables' sizes (offset 0): the limit ends it, or the
 -- $9th task that is looked at.
 select v.* from (
   select t.key from (select key, state from task where key < $1 and key >= $2 order by key desc limit $9) t
   cross join lateral (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($10::text is null or original = $10) offset 0) s
-  cross join lateral (select from tree where tree.key = t.key >> 24 and ($6::text is null or user_id = $6) offset 0) u
+  cross join lateral (select from tree where tree.key = t.key >> 24 and ($6::text is null or user_id = $6) and namespace = $13::integer offset 0) u
   where ($3::smallint[] is null or t.state = any($3)) and ($11::text[] is null or has_own(t.key, $11, $12))) k
-cross join lateral (select * from shown_row t where t.key = k.key offset 0) v
+cross join lateral (select * from shown_task_row t where t.key = k.key offset 0) v
 order by k.key desc limit $7 offset $8
+
+-- name: TasksDownInNamespace
+-- As TasksDown, of another namespace than default: from tree to tree by their index, and down the keys of each.
+select v.* from (
+  select t.tree, t.key from (
+    select n.key as tree, t.key, t.state from (
+      select key from tree where namespace = $13::integer and namespace <> 0 and key <= $1::bigint >> 24 and key >= $2::bigint >> 24 and ($6::text is null or user_id = $6)
+      order by key desc offset 0) n
+    cross join lateral (
+      select key, state from task where task.key >= n.key << 24 and task.key < (n.key + 1) << 24 and task.key < $1 and task.key >= $2 order by key desc limit $9) t
+    order by n.key desc, t.key desc limit $9) t
+  cross join lateral (
+    select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($10::text is null or original = $10) offset 0) s
+  where ($3::smallint[] is null or t.state = any($3)) and ($11::text[] is null or has_own(t.key, $11, $12))) k
+cross join lateral (select * from shown_task_row t where t.key = k.key offset 0) v
+order by k.tree desc, k.key desc limit $7 offset $8
 
 -- name: RootsDown
 -- Root tasks of trees in [$2, $1), newest first. $3 states or null, $4 name or null, $5 executor
--- or null, $6 user or null, $9 original or null, $10 own keys or null, $11 their values. As TasksDown.
+-- or null, $6 user or null, $9 original or null, $10 own keys or null, $11 their values. Of the namespace $12; among the first $13 trees. As TasksDown.
 select v.* from (
-  select key, root from tree where key < $1 and key >= $2 and ($6::text is null or user_id = $6) order by key desc offset 0) k
+  select key, root from (
+    select key, root, user_id, namespace from tree where key < $1 and key >= $2 and :among(namespace, $12) order by key desc limit $13) k
+  where ($6::text is null or user_id = $6) and namespace = $12 offset 0) k
 cross join lateral (
-  select * from shown_row t where t.key = k.root and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
+  select * from shown_task_row t where t.key = k.root and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
     and ($5::text is null or executor = $5) and ($9::text is null or original = $9) and ($10::text[] is null or has_own(t.key, $10, $11))
   offset 0) v
 order by k.key desc limit $7 offset $8
 
 -- name: RootsOf
 -- Root tasks of the trees $1, newest first, as RootsDown. $2 states or null, $3 name or null, $4 executor or null, $5 user or null, $8 original or null,
--- $9 own keys or null, $10 their values.
-select v.* from (select key, root from tree where key = any($1::bigint[]) and ($5::text is null or user_id = $5) order by key desc offset 0) k
+-- $9 own keys or null, $10 their values. Of the namespace $11.
+select v.* from (
+  select key, root from tree where key = any($1::bigint[]) and ($5::text is null or user_id = $5) and namespace = $11 order by key desc offset 0) k
 cross join lateral (
-  select * from shown_row t where t.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
+  select * from shown_task_row t where t.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
     and ($4::text is null or executor = $4) and ($8::text is null or original = $8) and ($9::text[] is null or has_own(t.key, $9, $10))
   offset 0) v
 order by k.key desc limit $6 offset $7
 
 -- name: CopiesDown
 -- Copies of the task $1, newest first, with keys in [$3, $2), by the index of originals. $4 only roots, $5 states or null, $6 name or null, $7 executor or
--- null, $8 user or null, $11 own keys or null, $12 their values.
-select v.* from (select key from spec where original = $1 and key < $2 and key >= $3 and (parent < 0 or not $4::boolean) order by key desc offset 0) k
+-- null, $8 user or null, $11 own keys or null, $12 their values. Of the namespace $13.
+select v.* from (
+  select key from spec where original = $1 and key < $2 and key >= $3 and (parent < 0 or not $4::boolean) and namespace = $13 order by key desc offset 0) k
 cross join lateral (
-  select * from shown_row t where t.key = k.key and ($5::smallint[] is null or state = any($5)) and ($6::text is null or name = $6)
+  select * from shown_task_row t where t.key = k.key and ($5::smallint[] is null or state = any($5)) and ($6::text is null or name = $6)
     and ($7::text is null or executor = $7) and ($8::text is null or user_id = $8) and ($11::text[] is null or has_own(t.key, $11, $12))
   offset 0) v
 order by k.key desc limit $9 offset $10
@@ -79,7 +101,7 @@ order by k.key desc limit $9 offset $10
 -- Direct children of a task: of the keys in [$1, $2) those whose parent has the index $3, by priority, then submission
 -- order, after the place ($4 priority, $5 key). $6 states or null, $7 name or null, $8 executor or null, $11 original or null,
 -- $12 own keys or null, $13 their values. Reads the tree's range of specs.
-select * from shown_row where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
+select * from shown_task_row where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
   and ($6::smallint[] is null or state = any($6)) and ($7::text is null or name = $7) and ($8::text is null or executor = $8)
   and ($11::text is null or original = $11) and ($12::text[] is null or has_own(key, $12, $13))
 order by priority, key limit $9 offset $10
@@ -100,25 +122,26 @@ select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coales
   failed > 0 and completed + failed = tasks and not exists ( -- walks over the tasks of such trees only
     select from task f where f.key >= tree.key << 24 and f.key < (tree.key + 1) << 24 and f.state = :failed
       and (not exists (select from edge e where e.dependency = f.key) or exists (select from edge e where e.dependency = f.key and e.required)))
-    as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
+    as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace
 from tree where key = $1
 
 -- name: TreesDown
--- Trees below $1, newest first. $2 user or null, $3 only those with an execution in progress.
+-- Trees below $1, newest first, among the first $5. $2 user or null, $4 namespace.
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
-  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
-from tree where key < $1 and ($2::text is null or user_id = $2) order by key desc limit $3
+  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace
+from (select * from tree where key < $1 and :among(namespace, $4) order by key desc limit $5) tree
+where ($2::text is null or user_id = $2) and namespace = $4 order by key desc limit $3
 
 -- name: OpenTreesDown
--- As TreesDown, of the trees with an execution in progress.
+-- As TreesDown, of the trees with an execution in progress, among all of them.
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
-  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels
-from tree where finished_at is null and unfinished > 0 and key < $1 and ($2::text is null or user_id = $2) order by key desc limit $3
+  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace
+from tree where finished_at is null and unfinished > 0 and key < $1 and ($2::text is null or user_id = $2) and :within(namespace, $4) order by key desc limit $3
 
 -- name: CountOpenTrees
-select count(*) from tree where finished_at is null and unfinished > 0 and ($1::text is null or user_id = $1)
+select count(*) from tree where finished_at is null and unfinished > 0 and ($1::text is null or user_id = $1) and :within(namespace, $2)
 
 -- name: AttemptsOf
 -- The history of a task, oldest first, at most 1000; the open attempt is in task.
@@ -188,15 +211,15 @@ with t as (
     finished_at = case when unfinished + $3 = 0 then clock_timestamp() end,
     sequence = sequence + 1 + case when unfinished + $3 = 0 then 1 else 0 end,
     hooked = exists (select from webhook_cursor c where c.tree = $1)
-      or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_begins <> 0)
+      or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_begins <> 0 and w.namespace = tree.namespace)
   where key = $1 and execution = $9 and cancelled_at is not distinct from $10::timestamptz
-  returning key, sequence, execution, root, timeout_ms, unfinished, execution_start, hooked,
+  returning key, sequence, execution, root, timeout_ms, unfinished, execution_start, hooked, namespace,
     case when failed > 0 or blocked > 0 and cancelled = 0 then :end_failed when cancelled > 0 then :end_cancelled else :end_completed end as ended,
     leaves_completed / greatest(leaves, 1)::real as progress
 ), h as (
   insert into webhook_cursor (tree, webhook, sequence, host)
   select t.key, w.key, t.execution_start, w.host
-  from t cross join lateral (select key, host from webhook where tree is null and active
+  from t cross join lateral (select key, host from webhook where tree is null and active and namespace = t.namespace
     and (events & :webhook_begins <> 0 or t.unfinished = 0 and events & :webhook_ends <> 0) offset 0) w
   on conflict (tree, webhook) do update set wanted = webhook_cursor.wanted + 1
 ), x as (

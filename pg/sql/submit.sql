@@ -3,33 +3,36 @@
 select nextval('tree_key'), now(), pg_postmaster_start_time(), (select level_used from cluster) from generate_series(1, $1::integer)
 
 -- name: FindSubmissions
--- What the idempotency keys $1 stand for, those that are known.
-select s.key, s.digest, s.canonical, t.root_id, t.tasks from submission s
+-- What the idempotency keys $1 stand for in the namespaces $2, those that are known.
+select s.key, s.digest, s.canonical, t.root_id, t.tasks, s.namespace from submission s
 cross join lateral (select root_id, tasks from tree where tree.key = s.tree offset 0) t
-where s.key = any($1::text[])
+where s.key = any($1::text[]) and s.namespace = any($2::integer[])
 
 -- name: TakenIDs
-select id from spec where id = any($1::text[])
+-- Those of the ids $1 that tasks of the namespaces $2 have, and of which one.
+select id, namespace from spec where id = any($1::text[]) and namespace = any($2::integer[])
 
 -- name: InsertTrees
 -- $7 is the execution: 1, with its first event, or 0 of a tree that is held.
-insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished, uid, pools, hooked)
+insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished, uid, pools, namespace, bytes, hooked)
 select key, root, root_id, name, nullif(user_id, ''), nullif(timeout_ms, 0), execution, execution, tasks, leaves, held, unfinished, uid,
-  array(select n::integer from string_to_table(pools, ',') n where n <> ''),
-  execution > 0 and exists (select from webhook where webhook.tree is null and active and events & :webhook_begins <> 0)
+  array(select n::integer from string_to_table(pools, ',') n where n <> ''), u.namespace, bytes,
+  execution > 0 and exists (select from webhook where webhook.tree is null and active and events & :webhook_begins <> 0 and webhook.namespace = u.namespace)
 from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
-  $10::integer[], $11::integer[], $12::uuid[], $13::text[])
-  u(key, root, root_id, name, user_id, timeout_ms, execution, tasks, leaves, held, unfinished, uid, pools)
+  $10::integer[], $11::integer[], $12::uuid[], $13::text[], $14::integer[], $15::bigint[])
+  u(key, root, root_id, name, user_id, timeout_ms, execution, tasks, leaves, held, unfinished, uid, pools, namespace, bytes)
 
 -- name: InsertFirstEvents
--- The first events of new trees, and a cursor for each webhook of the cluster that asks for more than ends.
-with e as (insert into event (tree, last, body) select key, 1, :event_execution from unnest($1::bigint[]) u(key) returning tree)
+-- The first events of the new trees $1, of the namespaces $2, and a cursor for each webhook of the cluster that asks for more than ends.
+with e as (insert into event (tree, last, body) select key, 1, :event_execution from unnest($1::bigint[]) u(key))
 insert into webhook_cursor (tree, webhook, sequence, host)
-select e.tree, w.key, 0, w.host
-from e cross join lateral (select key, host from webhook where tree is null and active and events & :webhook_begins <> 0 offset 0) w
+select u.tree, w.key, 0, w.host
+from unnest($1::bigint[], $2::integer[]) u(tree, namespace)
+cross join lateral (
+  select key, host from webhook where tree is null and active and events & :webhook_begins <> 0 and webhook.namespace = u.namespace offset 0) w
 
 -- name: InsertSubmissions
-insert into submission (key, tree, digest, canonical) select * from unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[])
+insert into submission (key, tree, digest, canonical, namespace) select * from unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::integer[])
 
 -- name: CopyPayloads
 copy payload (key, inputs, params, schemas, custom) from stdin (format binary)
@@ -37,6 +40,11 @@ copy payload (key, inputs, params, schemas, custom) from stdin (format binary)
 -- name: CopySpecs
 copy spec (key, id, parent, name, executor, deps, dep_types, max_attempts, backoff, initial_delay_ms, max_delay_ms, timeout_ms,
   schedule_to_start_ms, not_before, on_lost, ref) from stdin (format binary)
+
+-- name: CopySpecsInNamespace
+-- As CopySpecs, of trees that are not all of default.
+copy spec (key, id, parent, name, executor, deps, dep_types, max_attempts, backoff, initial_delay_ms, max_delay_ms, timeout_ms,
+  schedule_to_start_ms, not_before, on_lost, ref, namespace) from stdin (format binary)
 
 -- name: CopyTasks
 copy task (key, state, flags, priority, pool, remaining) from stdin (format binary)

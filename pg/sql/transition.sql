@@ -186,7 +186,7 @@ with u as (
     sequence = tree.sequence + u.events
       + case when tree.unfinished + u.unfinished = 0 and tree.finished_at is null and tree.execution > 0 then 1 else 0 end
   from u where tree.key = u.key
-  returning tree.key, tree.sequence, u.events, u.body, tree.unfinished = 0 and u.unfinished < 0 and tree.execution > 0 as final, tree.hooked,
+  returning tree.key, tree.sequence, u.events, u.body, tree.unfinished = 0 and u.unfinished < 0 and tree.execution > 0 as final, tree.hooked, tree.namespace,
     case when tree.failed > 0 or tree.blocked > 0 and tree.cancelled = 0 then :end_failed when tree.cancelled > 0 then :end_cancelled else :end_completed end as ended,
     tree.leaves_completed / greatest(tree.leaves, 1)::real as progress
 ), e as (
@@ -195,7 +195,7 @@ with u as (
 ), h as (
   insert into webhook_cursor (tree, webhook, sequence, host)
   select t.key, w.key, t.sequence - 1, w.host
-  from t cross join lateral (select key, host from webhook where tree is null and active and events & :webhook_ends <> 0 and t.final offset 0) w
+  from t cross join lateral (select key, host from webhook where tree is null and active and events & :webhook_ends <> 0 and t.final and namespace = t.namespace offset 0) w
   on conflict (tree, webhook) do update set wanted = webhook_cursor.wanted + 1
   returning tree
 ), x as (

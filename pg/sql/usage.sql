@@ -1,11 +1,11 @@
 -- name: InsertUsage
 -- What attempts that ended at $3 (null: now) used of models. Expects: nothing is stored of these attempts; fails otherwise. An attempt ends
 -- once, and its end is written in the same transaction. One look-up of a tree for each row. No locks.
-insert into model_usage (task, attempt, model, currency, user_id, at, calls, prompt, completion, cached, cost_nanos, unpriced)
-select u.task, u.attempt, u.model, u.currency, t.user_id, coalesce($3::timestamptz, now()), u.calls, u.prompt, u.completion, u.cached, u.cost_nanos, u.unpriced
+insert into model_usage (task, attempt, model, currency, namespace, user_id, at, calls, prompt, completion, cached, cost_nanos, unpriced)
+select u.task, u.attempt, u.model, u.currency, t.namespace, t.user_id, coalesce($3::timestamptz, now()), u.calls, u.prompt, u.completion, u.cached, u.cost_nanos, u.unpriced
 from unnest($1::bigint[], $2::integer[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[])
   u(task, attempt, model, currency, calls, prompt, completion, cached, cost_nanos, unpriced)
-cross join lateral (select user_id from tree where tree.key = u.task >> 24 offset 0) t
+cross join lateral (select user_id, namespace from tree where tree.key = u.task >> 24 offset 0) t
 
 -- name: SpentBefore
 -- What the attempts before the ready or open ones in the stretches ($1 first, $2 n, $3 attempt) used in the same runs, by currency; the model is
@@ -43,16 +43,19 @@ order by u.ord, m.model, m.currency
 -- (null: no bound). summed (usage.go) completes them. No locks.
 
 -- name: UsageInTime
--- Reads the rows of that time, by the index.
-select * from model_usage where at >= coalesce($1::timestamptz, '-infinity') and at < coalesce($2::timestamptz, 'infinity') order by at limit $3
+-- Of the namespace $8. Reads the rows of that time, by the index.
+select * from (
+  select * from model_usage where at >= coalesce($1::timestamptz, '-infinity') and at < coalesce($2::timestamptz, 'infinity') and :among(namespace, $8)
+  order by at limit $3) m
+where namespace = $8
 
 -- name: UsageOfUser
--- Of the trees of the user $8.
-select * from model_usage where user_id = $8::text and at >= coalesce($1::timestamptz, '-infinity') and at < coalesce($2::timestamptz, 'infinity') order by at limit $3
+-- Of the trees of the user $9 in the namespace $8.
+select * from model_usage where user_id = $9::text and namespace = $8::integer and at >= coalesce($1::timestamptz, '-infinity') and at < coalesce($2::timestamptz, 'infinity') order by at limit $3
 
 -- name: UsageOfKeys
--- Of the tasks of the keys in [$8, $9), a tree's.
-select * from (select * from model_usage where task >= $8 and task < $9 offset 0) m -- the index of times would find all trees
+-- Of the tasks of the keys in [$9, $10), a tree's, of the namespace $8.
+select * from (select * from model_usage where task >= $9 and task < $10 and namespace = $8::integer offset 0) m -- the index of times would find all trees
 where at >= coalesce($1::timestamptz, '-infinity') and at < coalesce($2::timestamptz, 'infinity') limit $3
 
 -- name: DeleteUsage

@@ -26,8 +26,8 @@ insert into webhook_cursor (tree, webhook, sequence, host)
 select w.tree, w.key, t.sequence, $6 from w join t on t.key = w.tree
 
 -- name: InsertWebhook
--- One of the cluster. The transaction's id: who has a smaller one may not have seen it.
-insert into webhook (id, name, events, config, sealed, host) values ($1, $2, $3, $4::json, $5, $6)
+-- One of the cluster, for the trees of the namespace $7. The transaction's id: who has a smaller one may not have seen it.
+insert into webhook (id, name, events, config, sealed, host, namespace) values ($1, $2, $3, $4::json, $5, $6, $7)
 returning pg_current_xact_id()::text::bigint
 
 -- name: UpdateWebhook
@@ -35,22 +35,26 @@ returning pg_current_xact_id()::text::bigint
 with w as (
   update webhook set name = $2, events = $3, config = $4::json, sealed = $5, host = $6, active = $7, reason = case when $7 then null else $8 end,
     failing_from = case when active = $7 then failing_from end
-  where id = $1 and tree is null returning key, active
+  where id = $1 and namespace = $9 and tree is null returning key, active
 ), gone as (
   delete from webhook_cursor where webhook in (select key from w where not active)
 )
 update webhook_cursor set host = $6 where webhook in (select key from w where active) and host <> $6
 
 -- name: Webhooks
--- Those of the cluster ($1 null) or of a tree, after a key; or the one with the id $4.
+-- Those of the cluster ($1 null) or of a tree, after a key; or the one with the id $4. Of the namespace $5, or of a tree of it.
 select w.key, w.id, coalesce(w.tree, 0), coalesce(w.name, ''), w.events, w.active, w.config, w.sealed, w.host, w.created_at, w.failing_from, coalesce(w.reason, ''),
   coalesce((select root_id from tree where tree.key = w.tree), ''), (select count(*) from webhook_cursor c where c.webhook = w.key)
 from webhook w
 where case when $4::text is not null then w.id = $4 else w.tree is not distinct from $1::bigint and w.key > $2 end
+  and case when w.tree is null then w.namespace = $5 else exists (select from tree where tree.key = w.tree and tree.namespace = $5) end
 order by w.key limit $3
 
 -- name: DeleteWebhook
-with w as (delete from webhook where id = $1 returning key),
+-- Of the namespace $2, or of a tree of it.
+with w as (
+    delete from webhook where id = $1 and case when tree is null then namespace = $2 else exists (select from tree where tree.key = webhook.tree and tree.namespace = $2) end
+    returning key),
   c as (delete from webhook_cursor where webhook in (select key from w)),
   d as (delete from webhook_delivery where webhook in (select key from w))
 select count(*) from w

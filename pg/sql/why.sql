@@ -21,7 +21,7 @@ left join attempt before on before.task = t.key and before.number = t.attempt - 
 left join spec bs on bs.key = t.blocked_by
 left join task bt on bt.key = t.blocked_by
 left join attempt ba on ba.task = bt.key and ba.number = bt.attempt
-where s.id = $1
+where s.id = $1 and s.namespace = $2
 
 -- name: WhyDependencies
 -- The first $2 dependencies of the task $1 that have not ended, in its order, and how many there are.

@@ -207,7 +207,7 @@ type seat struct {
 func (s *stage) watch(t *testing.T, id string, after int64, hold func(*Event)) *seat {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &seat{cancel: cancel}
-	c := &Coordinator{engine: &engine{feeds: s.feeds}}
+	c := &Coordinator{namespace: DefaultNamespace, engine: &engine{feeds: s.feeds, spaces: s.feeds.spaces}}
 	go func() {
 		for e, err := range c.Watch(ctx, id, after) {
 			w.mu.Lock()

@@ -219,7 +219,11 @@ func takenIDs(ctx context.Context, c *pgx.Conn, namespace dag.NamespaceKey, ids 
 	if err != nil {
 		return nil, err
 	}
-	return taken, eachRow(rows, func(v *values) { taken = append(taken, v.text()) })
+	err = eachRow(rows, func(v *values) {
+		taken = append(taken, v.text())
+		v.integer() // the namespace
+	})
+	return taken, err
 }
 
 // copyTasks copies the scheduling state and the edges, and finds which tasks begin.

@@ -127,7 +127,10 @@ func (s *submissions) takenAmong(ctx context.Context, namespace dag.NamespaceKey
 		return nil, fmt.Errorf("look for stored ids: %w", err)
 	}
 	taken := make(map[string]bool, len(ids))
-	return taken, eachRow(rows, func(v *values) { taken[v.text()] = true })
+	return taken, eachRow(rows, func(v *values) {
+		taken[v.text()] = true
+		v.integer() // the namespace
+	})
 }
 
 // openPools looks up the tree's pools, and opens those that are not open.

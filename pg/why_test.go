@@ -66,7 +66,7 @@ func TestWhyIsBounded(t *testing.T) {
 		t.Errorf("an unknown task: got %v", err)
 	}
 	for statement, args := range map[string][]any{
-		"WhyTask":         {"first"},
+		"WhyTask":         {"first", dag.DefaultNamespaceKey},
 		"WhyDependencies": {dag.Key(1), 100},
 		"WhyAhead":        {pool, 2, dag.Key(1), 1, whyLate, whyStretches},
 	} {

@@ -245,7 +245,7 @@ func TestTokensOnSurfaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	denied := "Permission denied: User bob can only access their own resources, not user amy's resources"
+	denied := "Permission denied: User bob can only access their own resources; missing permission: trees.read"
 	for who, tt := range map[string]struct {
 		token string
 		http  int

@@ -38,6 +38,7 @@ var arrows = []arrow{
 	{"internal/failpoint", nil, all, "production code names the places where it can be made to die, and links no test code for it"},
 	{"internal/rawjson", nil, nil, "a text is JSON or not, whoever asks"},
 	{"internal/modelkey", nil, nil, "a key is kept and sealed without knowing what a task, a queue or a store is"},
+	{"internal/record", nil, all, "a chain is checked without knowing who keeps it, on a machine that has nothing else of ours"},
 	{"internal/instrument", nil, all, "a metric is described without knowing what is measured"},
 	{"internal/addresses", nil, all, "an address is of its kind, whoever wants to go there"},
 	{"internal/sealed", nil, all, "a text is sealed without knowing what it is, or where it is kept"},
@@ -55,7 +56,7 @@ var arrows = []arrow{
 
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
 	{"pg/pgtest", []string{"internal/porttest", "pg/pgserver"}, nil, "tests of any package may want a database, those of pg too"},
-	{"pg", []string{"dag", "internal/sealed"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
+	{"pg", []string{"dag", "internal/record", "internal/sealed"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
 	{"queue/natsserver", []string{"queue"}, nil, "the embedded server has the permissions that queue defines, and relays pulls as queue does"},
 	{"queue", []string{"internal/credential"}, nil, "messages are bytes: transport must not know what a task is"},
 	{"proto/...", nil, nil, "contracts are generated, and depend on no one who uses them"},
@@ -72,7 +73,7 @@ var arrows = []arrow{
 
 	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "executors/secrets", "proto/...", "internal/attemptkey", "internal/conceal", "internal/config", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/ledger", "internal/modelkey", "internal/rawjson", "internal/workerfile"}, nil,
 		"a worker has no database, and no rules but those that dag says; it checks inputs and reads its own settings, so that a custom worker needs no other package"},
-	{"coordinator", []string{"dag/...", "pg", "queue", "proto/...", "internal/addresses", "internal/attemptkey", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/modelkey", "internal/policy", "internal/rawjson", "internal/sealed", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
+	{"coordinator", []string{"dag/...", "pg", "queue", "proto/...", "internal/addresses", "internal/attemptkey", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/modelkey", "internal/policy", "internal/rawjson", "internal/record", "internal/sealed", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
 	{"api/openapi/docgen", []string{".", "api/jsonrpc"}, nil, "the document is made of the table of methods, before the build"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/modelkey", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/...", "internal/credential"}, nil, "a client links no server"},

@@ -55,6 +55,12 @@ type Fault struct {
 // Error is the text, safe to show.
 func (f *Fault) Error() string { return f.Text }
 
+// RecordCode is how the audit record names the kind of fault.
+func (f *Fault) RecordCode() string { return recordCodes[f.Kind] }
+
+var recordCodes = map[Kind]string{Internal: "internal", Invalid: "invalid", NotFound: "not_found", Conflict: "conflict", Unavailable: "unavailable",
+	Exhausted: "exhausted", Cancelled: "cancelled", Timeout: "timeout", Unauthenticated: "unauthenticated", Denied: "denied"}
+
 // ParameterFault is what is wrong with one parameter; Text is the whole sentence.
 type ParameterFault struct {
 	Field, Text string

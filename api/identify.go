@@ -28,6 +28,19 @@ type Identify func(ctx context.Context, c Credentials) (coordinator.Caller, erro
 // Unproven is what callers are told while it can't be said who they are.
 const Unproven = "who the token is of can't be checked just now, try again"
 
+// Refused is told of who was not let in, and why: the caller is anonymous, and the call [Login].
+type Refused func(ctx context.Context, caller coordinator.Caller, call coordinator.Call, why error)
+
+// Login is what callers do who show who they are, in the audit record.
+const Login = "Login"
+
+// NotLetIn tells of a caller that was not let in. The reason shows nothing of a token. refused may be nil.
+func (refused Refused) NotLetIn(ctx context.Context, surface coordinator.Surface, from, reason string) {
+	if refused != nil {
+		refused(ctx, coordinator.Anonymous(surface, from), coordinator.Call{Method: Login}, &coordinator.LoginError{Reason: reason})
+	}
+}
+
 // Bearer is the token in the value of a header Authorization: with the scheme Bearer, or bare (spec 5.6).
 func Bearer(value string) string {
 	value = strings.TrimSpace(value)

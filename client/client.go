@@ -23,8 +23,9 @@ import (
 
 // Client is a connection to a cluster. Safe for concurrent use. Close it when done.
 type Client struct {
-	conn *grpc.ClientConn
-	rpc  pb.TaskgroveClient
+	conn  *grpc.ClientConn
+	rpc   pb.TaskgroveClient
+	audit pb.AuditServiceClient
 	// between retries of what resumes automatically
 	retryMin, retryMax time.Duration
 }
@@ -137,7 +138,7 @@ func New(target string, options ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("taskgrove client: %w", err)
 	}
-	return &Client{conn: conn, rpc: pb.NewTaskgroveClient(conn), retryMin: s.min, retryMax: s.max}, nil
+	return &Client{conn: conn, rpc: pb.NewTaskgroveClient(conn), audit: pb.NewAuditServiceClient(conn), retryMin: s.min, retryMax: s.max}, nil
 }
 
 // Close ends the connection and every call in hand.

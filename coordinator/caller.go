@@ -12,6 +12,7 @@ const (
 	SurfaceJSONRPC Surface = "jsonrpc"
 	SurfaceA2A     Surface = "a2a"
 	SurfaceMCP     Surface = "mcp"
+	SurfaceHTTP    Surface = "http" // any of those above HTTP, before it is known which
 )
 
 // DefaultNamespace is that of callers that name none.

@@ -48,6 +48,7 @@ type Config struct {
 
 	Webhooks WebhookConfig
 	Seal     SealConfig
+	Record   RecordConfig
 
 	// Resting is for a coordinator that only answers: Run is never called, and trees may be submitted and executed without it.
 	Resting bool

@@ -65,6 +65,7 @@ type engine struct {
 	webhooks   *deliverer
 	keyFinder  *keyFinder
 	spaces     *spaces
+	recorder   *recorder    // nil: nothing is recorded
 	level      atomic.Int32 // the lowest feature level of a live coordinator; 0: not known
 	prepared   atomic.Bool  // announced; streams and consumers are there
 	recordOnce sync.Once
@@ -112,6 +113,9 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.writes = newWriteCheck(store.CheckWrite)
 	c.webhooks = newDeliverer(cfg.Webhooks, seals{box, c.keyring}, cfg.Version, store, cfg.Log, c.meter)
 	c.keyFinder = newKeyFinder(store)
+	if cfg.Record.On {
+		c.recorder = newRecorder(cfg, store, func() { _ = conn.PublishEvent(recordTopic, nil) }) // a hint
+	}
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
 	c.feeds.key = func(a *workerv1.Attempt, sealed []byte) *attemptkey.Key {
 		return c.openKey(context.Background(), a, sealed)
@@ -165,6 +169,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"model keys": c.runModelKeys, "stored model keys": c.runStoredKeys, "ended model keys": c.runEndedModelKeys,
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
 		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys,
+		"record": c.runRecord, "record retention": c.runRecordRetention, "record heads": c.runRecordHeads,
 	}
 }
 

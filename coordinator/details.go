@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/internal/record"
 )
 
 // Details are what the record keeps of a call beside what the call names: options that matter, ids that were made, how many. They never hold
@@ -118,6 +120,10 @@ func (c *Copied) made() Details {
 		d = d.with("started", c.Execution.Tasks)
 	}
 	return d
+}
+
+func (k *APIKey) made() Details {
+	return detail("key", k.ID, "user", k.UserID, "roles", k.Roles, "expires", record.At(k.ExpiresAt).String())
 }
 
 func (w *WebhookInfo) made() Details {

@@ -77,6 +77,9 @@ var methods = map[string]method{
 	"APIKeys":         {policy.KeysRead, aboutList, "list API keys of", false},
 	"RevokeAPIKey":    {policy.KeysWrite, aboutTask, "revoke API keys of", true},
 	"RotateAPIKey":    {policy.KeysWrite, aboutTask, "rotate API keys of", true},
+	"Record":          {policy.RecordRead, aboutWhole, "read the audit record", false},
+	"ReadRecord":      {policy.RecordRead, aboutWhole, "read the audit record", false},
+	"VerifyRecord":    {policy.RecordVerify, aboutWhole, "verify the audit record", false},
 	"DeleteModelKey":  {policy.ModelKeysWrite, aboutList, "delete LLM key for", true},
 }
 

@@ -20,6 +20,7 @@ type Service interface {
 	Webhooks
 	KeyKeeper
 	APIKeys
+	Recorded
 }
 
 // SubmitOptions go with a tree.

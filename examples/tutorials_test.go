@@ -40,6 +40,14 @@ func TestAuthenticationWorks(t *testing.T) {
 	newGuide(t).follow("../docs/authentication.md")
 }
 
+// TestTheAuditPageWorks does the same with the page of the audit record.
+func TestTheAuditPageWorks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a cluster")
+	}
+	newGuide(t).follow("../docs/audit.md")
+}
+
 // follow runs a page.
 func (g *guide) follow(page string) {
 	web, hook := porttest.Address(g.t), porttest.Address(g.t)

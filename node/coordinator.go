@@ -37,6 +37,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	if err != nil {
 		return nil, err
 	}
+	if err := parts.recordCalls(callers != nil); err != nil {
+		return nil, err
+	}
 	secured, err := p.listeners(parts.tls)
 	if err != nil {
 		return nil, err
@@ -91,7 +94,12 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 		}
 		p.Run(ctx, "keys of issuers", func(ctx context.Context) error { callers.Run(ctx, p.log); <-ctx.Done(); return nil })
 	}
-	c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, coordinator.NewAccess(c, policy), parts)
+	access := coordinator.NewAccess(c, policy)
+	if recorder := c.Recorder(); recorder != nil {
+		access.Record(recorder)
+		parts.http.Refused, parts.grpc.Refused = recorder.Refused, recorder.Refused
+	}
+	c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, access, parts)
 	return c, err
 }
 

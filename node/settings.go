@@ -39,6 +39,7 @@ type coordinatorParts struct {
 	auth        authConfig
 	roles       rolesConfig
 	signin      *signin.Handler // nil: nobody signs in with a browser
+	audit       auditConfig
 	a2a         a2a.Config
 	routes      routes
 }
@@ -78,12 +79,14 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit,
 			Webhooks: webhooksOf(cfg),
 			Seal:     coordinator.SealConfig{Keys: cfg.SealKey.Reveal(), KeyFile: cfg.SealKeyFile, KMS: opts.KMS, Values: bool(cfg.SealValues)},
+			Record:   coordinator.RecordConfig{Retention: cfg.AuditRetention, Mirror: cfg.AuditLog},
 			Resting:  opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},
 		grpc:   grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
 		http:   httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},
 		auth:   authOf(&cfg.Auth),
 		roles:  rolesConfig{cfg.Admins, cfg.GroupRoles, cfg.DefaultRole},
+		audit:  auditConfig{mode: string(cfg.AuditRecord), keyFile: cfg.AuditKeyFile},
 		routes: routes{system: bool(cfg.System), docs: bool(cfg.Docs)},
 		jsonrpc: jsonrpc.Config{
 			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), MaxStreams: cfg.EventStreams,

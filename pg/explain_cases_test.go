@@ -6,7 +6,7 @@ import (
 )
 
 // big are the tables that grow with the work, of which no hot statement may read more than it asked for.
-var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage", "label", "copied", "agent_task"}
+var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage", "label", "copied", "agent_task", "audit_record"}
 
 // explained is how a statement is tried on the store of [fillStore].
 type explained struct {
@@ -56,6 +56,18 @@ var hot = map[string]explained{
 	"LockTrees":               {args: "'{291,292,293,294,295}'"},
 	"ApplyTrees":              {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},
 	"PlaceStretches":          {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'", "'{f,t}'")},
+	// the audit record
+	"RecordHead":               {rows: 10},
+	"LastToTrim":               {args: "now() - interval '1 day', 1000"},
+	"TrimRecord":               {args: "100"},
+	"RecordEntries":            {args: "15000, 1000"},
+	"RecordEntriesOf":          {args: "15000, 1000, 'n1'"},
+	"RecordNumbers":            {args: "15000, 500"},
+	"RecordNumbersOfTask":      {args: "15000, 500, 't1'"},
+	"RecordNumbersOfCaller":    {args: "15000, 500, 'u1'"},
+	"RecordNumbersOfNamespace": {args: "15000, 500, 'n1'"},
+	"RecordCalls":              {args: "array[15001, 15003, 15005, 15007, 15009, 16001, 16003]::bigint[]"},
+	"RecordNumberAt":           {args: "now() - interval '1 day'"},
 	// edits
 	"TreeToEdit":          {args: "295"},
 	"TaskToEdit":          {args: "(295::bigint << 24) + 5"},
@@ -287,6 +299,7 @@ const oneWebhook = "touches one webhook, and at most a hundred deliveries of it"
 
 var unexplained = map[string]string{
 	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertLabels": insertsOnly, "InsertFirstEvents": insertsOnly,
+	"AppendRecord": insertsOnly, "LockRecord": "an advisory lock", "LogWritten": "no table",
 	"InsertSubmissions": insertsOnly, "InsertUsage": insertsOnly + ", and looks up the tree of each", "CheckWrite": insertsOnly,
 	"InsertNamespace": insertsOnly, "CountNamespaces": fewNames, "NamespaceByName": fewNames, "NamespacesByKeys": fewNames, "NamespacesAfter": fewNames, "KeepNamespaces": fewNames,
 	"CopyTasks": insertsOnly, "CopySpecs": insertsOnly, "CopySpecsInNamespace": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly, "CopyCopiedTasks": insertsOnly,

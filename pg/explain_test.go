@@ -69,6 +69,9 @@ var filling = []string{
 		select t << 24, 1, 'm1', 'USD', 'u99', now() - interval '100 days', 1, 1, 1, 1, 1, 0, 7 + t % 2 from generate_series(21001::bigint, 21400) x(t)`,
 	`insert into agent_task (id, context, tree, task_id, user_id, history, namespace)
 		select 'a' || i, 'c' || i % 100, 21000 + i, 't', 'u7', '\x00', 7 + i % 2 from generate_series(1, 400) y(i)`,
+	`insert into audit_record select i, now() - interval '2 days' + i * interval '5 seconds', case when i % 2 = 0 then 'ended' else 'begun' end,
+		case when i % 2 = 0 then i - 1 end, 'n' || i % 10, 'Cancel', '', '', '', '', '', 'u' || i % 100, '', '', '', '', '', 't' || i % 1000, '', 1, 'c', '{}', '', '\x00', '\x00'
+		from generate_series(1::bigint, 30000) x(i)`,
 	`insert into chunk (task, attempt, index, count, data) select (t << 24) + i, 1, 0, 1, '{}'::bytea
 		from generate_series(1::bigint, 200) x(t), generate_series(0, 19) y(i)`,
 }

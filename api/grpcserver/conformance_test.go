@@ -7,6 +7,7 @@ import (
 	"errors"
 	"iter"
 	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -488,4 +489,62 @@ func (r *remote) Workers(ctx context.Context) (out []coordinator.Worker, err err
 		out = append(out, coordinator.Worker{ID: w.ID, Instance: w.Instance, State: state, Pools: w.Pools, Running: w.Running, InLine: w.InLine, Faults: w.Faults, Unasked: w.Unasked})
 	}
 	return out, err
+}
+
+func auditEntryOf(e client.AuditEntry) (out coordinator.RecordEntry) {
+	out.Seq, out.At.Time, out.Of, out.Namespace, out.Method, out.Permission, out.Code, out.Error = e.Seq, e.At, e.Of, e.Namespace, e.Method, e.Permission, e.Code, e.Error
+	out.Task, out.Trace, out.Count, out.Coordinator, out.Details, out.Key, out.Prev, out.Hash = e.Task, e.Trace, e.Count, e.Coordinator, e.Details, e.Key, e.Prev, e.Hash
+	out.Outcome = coordinator.RecordOutcome(e.Outcome)
+	reflect.ValueOf(&out.Kind).Elem().SetString(e.Kind)
+	reflect.ValueOf(&out.Caller).Elem().Set(reflect.ValueOf(e.Caller).Convert(reflect.TypeOf(out.Caller)))
+	return out
+}
+
+func (r *remote) Record(ctx context.Context, f coordinator.RecordFilter) (page coordinator.Page[*coordinator.RecordedCall], err error) {
+	got, err := r.c.AuditPage(ctx, client.AuditFilter{Namespace: f.Namespace, Caller: f.Caller, Method: f.Method, Outcome: string(f.Outcome), Task: f.Task,
+		Since: f.Since, Before: f.Before, PageSize: f.Limit, Cursor: f.Cursor})
+	if err != nil {
+		return page, err
+	}
+	for _, c := range got.Items {
+		page.Items = append(page.Items, &coordinator.RecordedCall{RecordEntry: auditEntryOf(c.AuditEntry), EndedAt: c.EndedAt})
+	}
+	page.Next = got.Next
+	return page, nil
+}
+
+func (r *remote) ReadRecord(ctx context.Context, g coordinator.RecordRange) iter.Seq2[*coordinator.RecordEntry, error] {
+	return func(yield func(*coordinator.RecordEntry, error) bool) {
+		for e, err := range r.c.AuditEntries(ctx, client.AuditRange{Namespace: g.Namespace, After: g.After, Since: g.Since, Before: g.Before, Follow: g.Follow}) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if entry := auditEntryOf(*e); !yield(&entry, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (r *remote) VerifyRecord(ctx context.Context, heads []coordinator.RecordHead) iter.Seq2[*coordinator.RecordReport, error] {
+	return func(yield func(*coordinator.RecordReport, error) bool) {
+		noted := make([]client.AuditHead, len(heads))
+		for i, h := range heads {
+			noted[i] = client.AuditHead{Seq: h.Seq, Hash: h.Hash}
+		}
+		for report, err := range r.c.VerifyAudit(ctx, noted...) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			out := &coordinator.RecordReport{Entries: report.Entries, Unchecked: report.Unchecked, Head: coordinator.RecordHead{Seq: report.Head.Seq, Hash: report.Head.Hash}, Done: report.Done}
+			for _, f := range report.Faults {
+				out.Faults = append(out.Faults, coordinator.RecordFault(f))
+			}
+			if !yield(out, nil) {
+				return
+			}
+		}
+	}
 }

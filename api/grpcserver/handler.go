@@ -17,6 +17,7 @@ import (
 type handler struct {
 	pb.UnimplementedTaskgroveServer
 	pb.UnimplementedKeyServiceServer
+	pb.UnimplementedAuditServiceServer
 	access      *coordinator.Access
 	surface     coordinator.Surface
 	cfg         Config
@@ -30,11 +31,15 @@ func newHandler(access *coordinator.Access, cfg Config, surface coordinator.Surf
 
 // on is the service on behalf of who made the call.
 func (h *handler) on(ctx context.Context) coordinator.Service {
-	from := ""
+	return h.access.For(api.CallerOf(ctx, h.surface, peerOf(ctx)))
+}
+
+// peerOf is the address that a call comes from; empty: it is not known.
+func peerOf(ctx context.Context) string {
 	if p, ok := peer.FromContext(ctx); ok {
-		from = p.Addr.String()
+		return p.Addr.String()
 	}
-	return h.access.For(api.CallerOf(ctx, h.surface, from))
+	return ""
 }
 
 func (h *handler) Execute(ctx context.Context, r *pb.ExecuteRequest) (*pb.ExecuteResponse, error) {

@@ -62,8 +62,10 @@ func (c *calls) identified(ctx context.Context, method string) (context.Context,
 	}
 	switch {
 	case !given.Given():
+		c.cfg.Refused.NotLetIn(ctx, coordinator.SurfaceGRPC, peerOf(ctx), api.MissingToken)
 		return ctx, &api.Fault{Kind: api.Unauthenticated, Text: api.MissingToken}
 	case len(values) > 1:
+		c.cfg.Refused.NotLetIn(ctx, coordinator.SurfaceGRPC, peerOf(ctx), api.InvalidToken)
 		return ctx, &api.Fault{Kind: api.Unauthenticated, Text: api.InvalidToken}
 	}
 	who, err := c.cfg.Identify(ctx, given)
@@ -72,6 +74,7 @@ func (c *calls) identified(ctx context.Context, method string) (context.Context,
 		if errors.Is(err, coordinator.ErrUnavailable) {
 			return ctx, &api.Fault{Kind: api.Unavailable, Text: api.Unproven}
 		}
+		c.cfg.Refused.NotLetIn(ctx, coordinator.SurfaceGRPC, peerOf(ctx), err.Error())
 		return ctx, &api.Fault{Kind: api.Unauthenticated, Text: api.InvalidToken}
 	}
 	return api.WithCaller(ctx, who), nil

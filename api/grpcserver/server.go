@@ -38,6 +38,7 @@ type Config struct {
 
 	Identify api.Identify // tells who a call's token is of; nil: nobody is asked who it is
 	Admit    api.Admit    // counts a call against the bounds of its caller; nil: there are none
+	Refused  api.Refused  // told of who is not let in; nil: nobody
 
 	MaxConnections  int           // beyond it new ones wait to be accepted; default 10 000
 	MaxMessageBytes int           // of one request message; default 16 MiB

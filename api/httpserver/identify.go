@@ -19,6 +19,7 @@ var cookies = []string{"Authorization", "authorization", "auth_token"}
 func (s *Server) identify(r *http.Request) (who coordinator.Caller, err error) {
 	given, fault := s.credentials(r)
 	if fault != "" {
+		s.cfg.Refused.NotLetIn(r.Context(), coordinator.SurfaceHTTP, r.RemoteAddr, fault)
 		return who, &api.Fault{Kind: api.Unauthenticated, Text: fault}
 	}
 	if who, err = s.cfg.Identify(r.Context(), given); err == nil {
@@ -28,6 +29,7 @@ func (s *Server) identify(r *http.Request) (who coordinator.Caller, err error) {
 	if errors.Is(err, coordinator.ErrUnavailable) {
 		return who, &api.Fault{Kind: api.Unavailable, Text: api.Unproven}
 	}
+	s.cfg.Refused.NotLetIn(r.Context(), coordinator.SurfaceHTTP, r.RemoteAddr, err.Error())
 	return who, &api.Fault{Kind: api.Unauthenticated, Text: api.InvalidToken}
 }
 

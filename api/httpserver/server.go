@@ -37,7 +37,8 @@ type Config struct {
 
 	// Identify tells who a request's token is of; nil: nobody is asked who it is. It guards API but for what Public says.
 	Identify      api.Identify
-	SessionCookie string // in which browsers keep the session of who has signed in; empty: none do
+	SessionCookie string      // in which browsers keep the session of who has signed in; empty: none do
+	Refused       api.Refused // told of who is not let in; nil: nobody
 	// Public says which requests to API need no token; nil: none.
 	Public func(*http.Request) bool
 

@@ -19,6 +19,7 @@ var groups = []struct{ name, text string }{
 	{"Limits", "A submission that exceeds one of these limits is refused as a whole."},
 	{"Payloads", "Use the same values in coordinators and workers."},
 	{"Webhooks", "Use the same keys and secrets in all coordinators."},
+	{"Audit record", "Use the same in all coordinators. [The audit record](audit.md) tells what it has."},
 	{"Sealing", "Use the same keys in all coordinators. [Values at rest](sealing.md) explains them."},
 	{"Pools", ""},
 	{"Attempts", ""},

@@ -25,6 +25,7 @@ type Coordinator struct {
 	Payloads      `group:"Payloads"`
 	Webhooks      `group:"Webhooks"`
 	Sealing       `group:"Sealing"`
+	Record        `group:"Audit record"`
 
 	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL" group:"Postgres" desc:"the database, which holds all state; when unset, dev starts a private one. dev ignores the other two names, which may belong to other projects"`
 
@@ -82,6 +83,7 @@ type Dev struct {
 	Executors     `group:"Executors"`
 	Webhooks      `group:"Webhooks"`
 	Sealing       `group:"Sealing"`
+	Record        `group:"Audit record"`
 
 	// No aliases: an exported DATABASE_URL may belong to another project.
 	PostgresURL   PostgresURL `envconfig:"POSTGRES_URL" group:"Postgres" desc:"the database; a private one when unset"`
@@ -115,6 +117,8 @@ func (c *Dev) Coordinator(postgres PostgresURL, nats NATSURL) Coordinator {
 	return Coordinator{
 		Log: c.Log, Postgres: c.Postgres, PostgresLogin: c.PostgresLogin, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, NATSLogin: c.NATSLogin, Streams: c.Streams,
 		Listen: c.Listen, ListenTLS: c.ListenTLS, HTTP: c.HTTP, Auth: c.Auth, Access: c.Access, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads, Webhooks: c.Webhooks,
+		Sealing:     c.Sealing,
+		Record:      c.Record,
 		PostgresURL: postgres, Name: "dev", Migrate: c.Migrate,
 	}
 }

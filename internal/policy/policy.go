@@ -35,6 +35,7 @@ const (
 	BindingsRead    Permission = "bindings.read"
 	BindingsWrite   Permission = "bindings.write"
 	RecordRead      Permission = "record.read"
+	RecordVerify    Permission = "record.verify"
 	ClusterRead     Permission = "cluster.read"
 	ClusterVerify   Permission = "cluster.verify"
 	PoolsWrite      Permission = "pools.write"

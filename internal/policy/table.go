@@ -60,6 +60,7 @@ var Lines = []Line{
 	{BindingsRead, "see who holds which role, and ask what others may", in, all, no, no, no, no, no},
 	{BindingsWrite, "give and take roles, none that reaches further than one's own", in, all, no, no, no, no, no},
 	{RecordRead, "read the record of changes and refusals", in, all, no, no, no, no, no},
+	{RecordVerify, "check that nobody changed the record of changes and refusals", at, all, all, no, no, no, no},
 	{ClusterRead, "see workers, coordinators and pools", at, all, all, no, no, all, no},
 	{ClusterVerify, "derive the rules of the system anew from what is stored", at, all, all, no, no, no, no},
 	{PoolsWrite, "say what each pool may run", at, all, all, no, no, no, no},

@@ -95,8 +95,8 @@ func (s *APIKeySpec) check() error {
 		return &InvalidArgumentError{Field: "expires", Reason: fmt.Sprintf("must be from 1 minute to %d days", MaxKeyLife/(24*time.Hour))}
 	}
 	for _, role := range s.Roles {
-		if r := roleAt(role, DefaultNamespace); r.Role == "" || r.Namespace == "" || !plain(role, 128) {
-			return &InvalidArgumentError{Field: "roles", Reason: fmt.Sprintf("%.60q: want role, or namespace:role", role)}
+		if r := roleAt(role, DefaultNamespace); !policy.Known(r.Role) || r.Namespace == "" || !plain(role, 128) {
+			return &InvalidArgumentError{Field: "roles", Reason: fmt.Sprintf("%.60q: want ROLE or NAMESPACE:ROLE, with a role such as viewer or operator", role)}
 		}
 	}
 	for _, scope := range s.Scopes {
@@ -107,14 +107,10 @@ func (s *APIKeySpec) check() error {
 	return nil
 }
 
-// isPermission reports whether some call needs it.
+// isPermission reports whether the policy has a line for it.
 func isPermission(name Permission) bool {
-	for _, how := range methods {
-		if how.permission == name && name != "" {
-			return true
-		}
-	}
-	return false
+	_, known := policy.LineOf(name)
+	return known
 }
 
 // roleAt reads role, or namespace:role.
@@ -255,6 +251,23 @@ func (c *Coordinator) ownerOfAPIKey(ctx context.Context, namespace, id string) (
 	return k.Owner, nil
 }
 
+// rightsOfAPIKey are what a key may do. [ErrNotFound].
+func (c *Coordinator) rightsOfAPIKey(ctx context.Context, id string) ([]RoleIn, []Permission, error) {
+	if !text(id) {
+		return nil, nil, ErrNotFound
+	}
+	k, err := c.store.APIKey(ctx, c.namespace, id)
+	if err != nil {
+		return nil, nil, c.internal("look up the rights of an API key", err)
+	}
+	return rolesAt(k.Roles, k.Namespace), shownKey(k).Scopes, nil
+}
+
+// rightsOfKeys is what a service implements that tells what keys may do.
+type rightsOfKeys interface {
+	rightsOfAPIKey(ctx context.Context, id string) ([]RoleIn, []Permission, error)
+}
+
 func (k *NewAPIKey) made() Details {
 	return detail("key", k.ID, "owner", k.UserID, "roles", k.Roles, "scopes", scopeTexts(k.Scopes), "expires", k.ExpiresAt.UTC().Format(time.RFC3339))
 }
@@ -294,7 +307,14 @@ func (g *guarded) RevokeAPIKey(ctx context.Context, id string) (*APIKey, error) 
 }
 
 func (g *guarded) RotateAPIKey(ctx context.Context, id string, grace time.Duration) (*NewAPIKey, error) {
-	return ask(ctx, g, Call{Method: "RotateAPIKey", APIKey: id, Details: detail("grace", grace)}, func() (*NewAPIKey, error) { return g.next.RotateAPIKey(ctx, id, grace) })
+	call := Call{Method: "RotateAPIKey", APIKey: id, Details: detail("grace", grace)}
+	if keys, ok := g.next.(rightsOfKeys); ok { // who gets the new key gets what it may do
+		var err error
+		if call.Grants, call.GrantScopes, err = keys.rightsOfAPIKey(ctx, id); err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+	}
+	return ask(ctx, g, call, func() (*NewAPIKey, error) { return g.next.RotateAPIKey(ctx, id, grace) })
 }
 
 // mayGrant is what a caller who holds roles may give to a key: roles that reach no further than its own; none asked for, those that it holds in the
@@ -319,6 +339,9 @@ func mayGrant(caller Caller, held []RoleIn, call Call) (Grant, bool) {
 		}
 	}
 	if caller.Scopes != nil {
+		if len(call.GrantScopes) == 0 && call.APIKey != "" { // a key that is good for all
+			return Grant{}, false
+		}
 		if len(call.GrantScopes) == 0 {
 			out.Scopes = caller.Scopes
 		}

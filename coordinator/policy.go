@@ -31,7 +31,7 @@ func ByRoles(owners Owners, roles Roles) Policy {
 		case how.about == aboutSelf:
 			return Grant{}, nil
 		}
-		held, complete := roles.Of(caller)
+		held, complete := heldBy(caller, roles)
 		how.permission = cmp.Or(call.Permission, how.permission)
 		d := decision{owners, caller, call, how, held, policy.Reach(held, caller.Scopes, call.namespace(caller), how.permission)}
 		if !complete && d.reach != policy.All {
@@ -39,6 +39,14 @@ func ByRoles(owners Owners, roles Roles) Policy {
 		}
 		return d.make(ctx)
 	}
+}
+
+// heldBy are the roles of a caller. A key has those that it was given, and none that its owner has come by otherwise: it may do less than its owner.
+func heldBy(caller Caller, roles Roles) (held []RoleIn, complete bool) {
+	if caller.Kind == KeyCaller {
+		return RoleSettings{}.given(Caller{Kind: KeyCaller, Roles: caller.Roles}), true
+	}
+	return roles.Of(caller)
 }
 
 // namespace is where a call is made.

@@ -84,7 +84,7 @@ func (c *canaries) calling() (answers string) {
 	answers += c.post("/system", rpc("config.llm_key.set", `{"provider":"openai","api_key":`+string(stored)+`}`), "Authorization", bearer)
 	answers += c.post("/tasks", rpc("tasks.execute", `{"wait":true,`+task("key-stored")[1:]), "Authorization", bearer) + c.cli("", "get", "key-stored", "--attempts", "-o", "json")
 	answers += c.post("/system", rpc("config.llm_key.get", `{}`), "Authorization", bearer)
-	answers += c.refused(bearer, rpc, surfaces)
+	answers += c.refused(bearer, rpc, surfaces) + c.byKey(rpc)
 	var sent []string
 	for _, r := range c.models.Requests() {
 		sent = append(sent, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
@@ -95,6 +95,34 @@ func (c *canaries) calling() (answers string) {
 		}
 	}
 	return answers
+}
+
+// byKey are calls with an API key, which the one answer that made it showed, with one that has been replaced, and with one that can't be.
+func (c *canaries) byKey(rpc func(method, params string) string) (answers string) {
+	c.t.Helper()
+	made := strings.Fields(c.cli("", "keys", "create", "--user", "amy", "--role", "submitter"))
+	key, id := "", ""
+	for _, word := range made {
+		switch {
+		case strings.HasPrefix(word, "tgk_"):
+			key = word
+		case strings.HasPrefix(word, "key_"):
+			id = word
+		}
+	}
+	if key == "" || id == "" {
+		c.t.Fatalf("keys create: %s", made)
+	}
+	c.all["api-key"] = canary{"api-key", key[4:44], key}
+	answers += c.post("/tasks", rpc("tasks.list", `{}`), "Authorization", "Bearer "+key) + c.post("/tasks", rpc("tasks.list", `{}`), "Cookie", "auth_token="+key)
+	if !strings.Contains(answers, "200") && !strings.Contains(answers, `"result"`) {
+		c.t.Errorf("the key is not believed: %s", answers)
+	}
+	_ = c.cli("", "keys", "rotate", id) // which shows another
+	for _, text := range []string{key, key + "x", key[:52], "tgs_" + key[4:]} {
+		answers += c.post("/tasks", rpc("tasks.list", `{}`), "Authorization", "Bearer "+text) + c.post("/tasks?token="+text, rpc("tasks.list", `{}`))
+	}
+	return answers + c.cli("", "keys", "list", "-o", "json") + c.cli("", "keys", "revoke", id)
 }
 
 // refused are calls with a token that is not believed, and with keys that can't be.

@@ -391,7 +391,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		has  string // what must be in it, so that the search would find something
 	}{
 		{"Postgres", c.dump(), c.marker}, {"NATS's files", c.files(), c.marker}, {"messages in NATS", wire, "beat.canary"}, {"answers", []byte(answers), c.marker},
-		{"the coordinator's log", c.coordinator.out.Bytes(), "a token was refused"}, {"the worker's log", c.worker.out.Bytes(), "its pools are others"},
+		{"the coordinator's log", c.coordinator.out.Bytes(), "a caller was refused"}, {"the worker's log", c.worker.out.Bytes(), "its pools are others"},
 		{"NATS's log", c.natsLog.Bytes(), "Server is ready"}, {"metrics", []byte(metrics), "taskgrove_"}, {"traces", c.traces.Bytes(), "canary-env-by-dir"},
 	} {
 		if !bytes.Contains(place.text, []byte(place.has)) {

@@ -99,6 +99,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	}}
 	box, _ := cfg.Seal.box() // a process checks it before; see Check
 	c.keyring = cfg.Seal.keyring(box, store.DataKeys())
+	store.SetKeyring(c.keyring)
 	c.userKeys = modelkey.NewUsers(c.instance)
 	store.SetKnown(cfg.Known)
 	store.SetLevels(cfg.Levels, cfg.Version)
@@ -168,7 +169,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
 		"model keys": c.runModelKeys, "stored model keys": c.runStoredKeys, "ended model keys": c.runEndedModelKeys,
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
-		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys,
+		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "sealing": c.runSealing, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys,
 		"record": c.runRecord, "record retention": c.runRecordRetention, "record heads": c.runRecordHeads,
 	}
 }

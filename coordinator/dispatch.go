@@ -262,6 +262,9 @@ func idempotencyKey(w *pg.Work) string {
 var errMerge = errors.New("merge inputs")
 
 func (c *Coordinator) merge(w *pg.Work) ([]byte, error) {
+	if w.Unreadable != nil {
+		return nil, fmt.Errorf("%w: %w", errMerge, w.Unreadable)
+	}
 	inputs, err := dag.Merge(w.Inputs, w.Schemas, w.Results)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errMerge, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -51,6 +52,13 @@ func (e *StillStoppingError) Unwrap() error { return ErrConflict }
 func (c *Coordinator) internal(what string, err error) error {
 	if errors.Is(err, pg.ErrNotFound) || errors.Is(err, ErrNotFound) {
 		return ErrNotFound
+	}
+	if errors.Is(err, pg.ErrSealedFilter) {
+		return &InvalidArgumentError{Field: "custom", Reason: err.Error()}
+	}
+	if sealed.IsAway(err) {
+		c.log.Warn("values could not be sealed or opened", "what", what, "error", err)
+		return fmt.Errorf("%w: %w", ErrUnavailable, sealed.ErrAway)
 	}
 	if why, yes := pg.Unavailable(err); yes {
 		c.log.Warn("Postgres could not do what was asked", "what", what, "error", err)

@@ -92,7 +92,7 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 	switch {
 	case errors.Is(err, pg.ErrTooLarge):
 		return &workerv1.InputsReply{Error: fmt.Sprintf("merge inputs: more than %d bytes", c.cfg.MaxInputs), Final: true}
-	case errors.Is(err, errMerge):
+	case errors.Is(err, errMerge), pg.Unreadable(err):
 		return &workerv1.InputsReply{Error: err.Error(), Final: true}
 	case errors.Is(err, pg.ErrNotFound):
 		return &workerv1.InputsReply{Error: "the attempt is over", Final: true}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/taskgrove/taskgrove/internal/sealed"
+	"github.com/taskgrove/taskgrove/pg"
 )
 
 // SealConfig says where the master key is, which is never in Postgres or NATS.
@@ -81,18 +83,56 @@ func (s seals) open(ctx context.Context, envelope []byte, owner string) ([]byte,
 	return s.box.Open(envelope, owner)
 }
 
-// CheckKeys looks whether the master key opens what the cluster has sealed. The error is or wraps [sealed.ErrAway] when that can't be told now.
+// CheckKeys looks whether the master key opens what the cluster has sealed, and has values sealed from now on where they are. The error is or
+// wraps [sealed.ErrAway] when that can't be told now.
 func (c *Coordinator) CheckKeys(ctx context.Context) error {
+	state, _, err := c.store.Sealing(ctx)
+	if err != nil && pg.Unreachable(err) {
+		return fmt.Errorf("%w: %w", sealed.ErrAway, err)
+	}
+	if err != nil {
+		return err
+	}
 	if !c.keyring.Can() {
+		if state != pg.SealingOff {
+			return fmt.Errorf("values of this cluster are sealed: set TASKGROVE_SEAL_KEY_FILE or TASKGROVE_SEAL_KEY as for the other coordinators: %w", sealed.ErrNoKey)
+		}
 		return c.checkSecrets(ctx)
 	}
-	err := c.keyring.Verify(ctx)
+	err = c.keyring.Verify(ctx)
 	if err == nil {
 		err = c.checkSecrets(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.cfg.Seal.source(), err)
 	}
+	return nil
+}
+
+// sealingEvery is how often a coordinator looks whether values are to be sealed.
+const sealingEvery = 5 * time.Second
+
+// runSealing begins to seal values where the settings ask for it and no older process lives, and learns what other coordinators began.
+func (c *Coordinator) runSealing(ctx context.Context) error {
+	for {
+		if err := c.keepSealing(ctx); err != nil && ctx.Err() == nil {
+			c.log.Warn("values are not sealed as they should be", "error", err)
+		}
+		if !sleep(ctx, sealingEvery) {
+			return nil
+		}
+	}
+}
+
+func (c *Coordinator) keepSealing(ctx context.Context) error {
+	state, _, err := c.store.Sealing(ctx)
+	if err != nil || state != pg.SealingOff || !c.cfg.Seal.Values || !c.keyring.Can() {
+		return err
+	}
+	if err := c.store.SetSealing(ctx, pg.SealingOn); err != nil {
+		return err
+	}
+	c.log.Info("values are sealed in Postgres from now on")
 	return nil
 }
 

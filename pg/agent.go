@@ -19,13 +19,23 @@ type AgentTask struct {
 	TaskID      string // that is executed
 	History     []byte
 	CreatedAt   time.Time
+
+	Sealed []byte // the history, until it is opened
 }
 
 // KeepAgentTask stores a task of the A2A protocol with its tree, and drops the oldest of those that the tree has beyond keep. [ErrNotFound].
 func (s *Store) KeepAgentTask(ctx context.Context, t *AgentTask, keep int) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	done, err := s.pool.Exec(ctx, sql("KeepAgentTask"), t.ID, t.Context, t.Tree, t.TaskID, t.History, keep-1)
+	z, err := s.seals.sealer(ctx, t.Tree)
+	if err != nil {
+		return fmt.Errorf("keep agent task: %w", err)
+	}
+	history, envelope := t.History, []byte(nil)
+	if z != nil {
+		history, envelope = []byte{}, z.seal(t.Tree, kindHistory, append([]byte{}, history...))
+	}
+	done, err := s.pool.Exec(ctx, sql("KeepAgentTask"), t.ID, t.Context, t.Tree, t.TaskID, history, keep-1, envelope)
 	switch {
 	case err != nil:
 		return fmt.Errorf("keep agent task: %w", err)
@@ -83,7 +93,17 @@ func (s *Store) agentTasks(ctx context.Context, statement string, args ...any) (
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", statement, err)
 	}
-	return pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[AgentTask])
+	list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[AgentTask])
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", statement, err)
+	}
+	for _, t := range list {
+		if err := s.seals.open(ctx, t.Tree, kindHistory, t.Sealed, &t.History); err != nil {
+			return nil, err
+		}
+		t.Sealed = nil
+	}
+	return list, nil
 }
 
 // CountAgentTasks counts those of a namespace among the newest, or the newest of the context.

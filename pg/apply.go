@@ -16,13 +16,15 @@ func (s *Store) apply(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Dec
 		return nil, err
 	}
 	queueRows(b, d.Changed())
-	queueEnded(b, d.Ended, d.Now())
-	return commit(ctx, c, b, d, view, room)
+	if err := s.writeEnded(ctx, c, b, d); err != nil {
+		return nil, err
+	}
+	return s.commit(ctx, c, b, d, view, room)
 }
 
 // commit writes what follows from a decision whose rows and ended attempts b writes, and commits, in one round trip. Stretches
 // of ready tasks are published at once where room has room for them.
-func commit(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, view *residentView, room Room) (*Effects, error) {
+func (s *Store) commit(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, view *residentView, room Room) (*Effects, error) {
 	changed := d.Changed()
 	eff := &Effects{Stops: d.Stops, Followups: len(d.Unlock), Timers: d.Timers}
 	eff.take(changed)
@@ -45,6 +47,7 @@ func commit(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, vie
 		return nil, fmt.Errorf("write %d tasks: %w", len(changed), err)
 	}
 	view.committed(changed, brought, eff.Trees)
+	s.seals.openWork(ctx, p.work)
 	eff.place(p.stretches, p.placed, p.work)
 	eff.hand(d.Handovers, p.work)
 	return eff, nil

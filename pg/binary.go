@@ -272,6 +272,9 @@ func (v *values) textLike(other string) string {
 // json is a copy of a document; null in Postgres is nil.
 func (v *values) json() []byte { return bytes.Clone(v.next(pgtype.JSONOID, 0)) }
 
+// bytea is a copy of bytes; null in Postgres is nil.
+func (v *values) bytea() []byte { return bytes.Clone(v.next(pgtype.ByteaOID, 0)) }
+
 // uuid is zero for null.
 func (v *values) uuid() (id uuid.UUID) {
 	copy(id[:], v.next(pgtype.UUIDOID, len(id)))

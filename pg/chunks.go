@@ -25,7 +25,15 @@ func (s *Store) PutChunks(ctx context.Context, parts []Chunk) (stored []bool, er
 		b := &pgx.Batch{}
 		begin(b, c)
 		for i, p := range parts {
-			b.Queue(sql("PutChunk"), p.Task, p.Attempt, p.Index, p.Count, p.Data).QueryRow(func(row pgx.Row) error {
+			z, err := s.seals.sealer(ctx, p.Task.Tree())
+			if err != nil {
+				return err
+			}
+			data := p.Data
+			if z != nil {
+				data = z.seal(p.Task.Tree(), kindChunk, append([]byte{}, data...))
+			}
+			b.Queue(sql("PutChunk"), p.Task, p.Attempt, p.Index, p.Count, data, z != nil).QueryRow(func(row pgx.Row) error {
 				return row.Scan(&stored[i])
 			})
 		}

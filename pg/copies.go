@@ -147,6 +147,9 @@ func (t *treeCopy) storeOn(ctx context.Context, c *pgx.Conn) error {
 	if err := rows.writeSpecs(ctx, c); err != nil {
 		return fmt.Errorf("copy specifications of tree %d: %w", t.tree, err)
 	}
+	if err := rows.trimSealed(ctx, c); err != nil {
+		return fmt.Errorf("copy results of tree %d: %w", t.tree, err)
+	}
 	if t.BeforeCommit != nil {
 		t.BeforeCommit()
 	}
@@ -171,7 +174,7 @@ func (t *treeCopy) read(ctx context.Context, c *pgx.Conn) error {
 	b.Queue(sql("CopyRows"), first, end).Query(t.original.scan)
 	err := c.SendBatch(ctx, b).Close()
 	if one, known := had.keys[named{t.Namespace, t.IdempotencyKey}]; known {
-		answer, err := one.answer(digests{digest: t.Digest, canonical: t.Digest})
+		answer, err := one.answer(ctx, t.s.seals, digests{digest: t.Digest, canonical: t.Digest})
 		if err == nil {
 			t.out = &Copied{RootID: answer.RootID, Tasks: answer.Tasks, Replayed: true}
 		}

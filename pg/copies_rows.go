@@ -70,6 +70,41 @@ type copiedRows struct {
 	inner      []bool  // has children in the copy
 	same       bool    // the copy has the original's indices
 	counts     dag.Counts
+
+	keptAttempts []dag.Key // tasks of the copy with an attempt
+}
+
+// trimSealed takes what the copy shall not have out of the envelopes that its attempts came with.
+func (r *copiedRows) trimSealed(ctx context.Context, c *pgx.Conn) error {
+	if !r.s.seals.can() || !r.Reset.Result && !r.Reset.Error {
+		return nil
+	}
+	r.s.seals.belongs(r.copy, r.Namespace)
+	z, err := r.s.seals.sealer(ctx, r.copy)
+	if err != nil {
+		return err
+	}
+	for _, k := range r.keptAttempts {
+		h, there, err := r.s.heldBy(ctx, c, k, 1)
+		if err != nil {
+			return err
+		}
+		if !there {
+			continue
+		}
+		if r.Reset.Result {
+			h.result = nil
+		}
+		if r.Reset.Error {
+			h.message = nil
+		}
+		b := &pgx.Batch{}
+		queueHeld(b, z, k, 1, h)
+		if err := c.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rows works out what is to be written.
@@ -211,6 +246,7 @@ func (r *copiedRows) queueSpecs(b *pgx.Batch, from, to int) {
 	b.Queue(sql("InsertCopiedSpecs"), keys, copies, parents, deps, r.same, r.runs, n)
 	b.Queue(sql("InsertCopiedPayloads"), keys, copies)
 	if len(kept) > 0 {
+		r.keptAttempts = append(r.keptAttempts, keptCopies...)
 		b.Queue(sql("InsertCopiedAttempts"), kept, attempts, keptCopies, r.tree, r.Reset.StartedAt, r.Reset.CompletedAt, r.Reset.Result, r.Reset.Error, len(kept))
 	}
 }

@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 
@@ -10,10 +11,43 @@ import (
 )
 
 // dataKeys keeps wrapped data keys in Postgres.
-type dataKeys struct{ database }
+type dataKeys struct{ conns *keyConnections }
 
-// DataKeys is where the data keys of the cluster are kept, wrapped.
-func (s *Store) DataKeys() sealed.KeyStore { return dataKeys{s.database} }
+// DataKeys is where the data keys of the cluster are kept, wrapped. It has a connection of its own, which it makes when it is first asked: keys
+// are looked up while a transaction holds one of the others.
+func (s *Store) DataKeys() sealed.KeyStore { return dataKeys{&s.keyConns} }
+
+// keyConnections is a pool of one connection.
+type keyConnections struct {
+	cfg Config
+
+	mu   sync.Mutex
+	pool *connections // nil: not needed yet
+}
+
+// database is that pool.
+func (k *keyConnections) database(ctx context.Context) (database, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pool == nil {
+		cfg := k.cfg
+		cfg.MaxConns = 1
+		pool, err := connect(ctx, cfg)
+		if err != nil {
+			return database{}, err
+		}
+		k.pool = pool
+	}
+	return database{k.pool, k.cfg.StatementTimeout}, nil
+}
+
+func (k *keyConnections) close() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pool != nil {
+		k.pool.close()
+	}
+}
 
 // CurrentKey implements [sealed.KeyStore].
 func (s dataKeys) CurrentKey(ctx context.Context, namespace int32) (*sealed.DataKey, error) {
@@ -39,9 +73,13 @@ func (s dataKeys) AllKeys(ctx context.Context) ([]sealed.DataKey, error) {
 }
 
 func (s dataKeys) query(ctx context.Context, statement string, args ...any) ([]sealed.DataKey, error) {
-	ctx, cancel := s.deadline(ctx)
+	db, err := s.conns.database(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := db.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql(statement), args...)
+	rows, err := db.pool.Query(ctx, sql(statement), args...)
 	if err != nil {
 		return nil, fmt.Errorf("read data keys: %w", err)
 	}
@@ -53,7 +91,11 @@ func (s dataKeys) AddKey(ctx context.Context, fresh sealed.DataKey, instead int3
 	b := &pgx.Batch{}
 	b.Queue(sql("RetireDataKey"), instead, fresh.Namespace)
 	b.Queue(sql("AddDataKey"), fresh.Namespace, fresh.Wrapped, fresh.Master, fresh.Check)
-	if err := s.pool.Send(ctx, b); err != nil {
+	db, err := s.conns.database(ctx)
+	if err == nil {
+		err = db.pool.Send(ctx, b)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("store a data key: %w", err)
 	}
 	return s.CurrentKey(ctx, fresh.Namespace)
@@ -61,9 +103,13 @@ func (s dataKeys) AddKey(ctx context.Context, fresh sealed.DataKey, instead int3
 
 // RewrapKey implements [sealed.KeyStore].
 func (s dataKeys) RewrapKey(ctx context.Context, number int32, old, wrapped []byte, master string) error {
-	ctx, cancel := s.deadline(ctx)
+	db, err := s.conns.database(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := db.deadline(ctx)
 	defer cancel()
-	if _, err := s.pool.Exec(ctx, sql("RewrapDataKey"), number, old, wrapped, master); err != nil {
+	if _, err := db.pool.Exec(ctx, sql("RewrapDataKey"), number, old, wrapped, master); err != nil {
 		return fmt.Errorf("store data key %d wrapped anew: %w", number, err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,9 +62,12 @@ func (s *Store) loadStretches(ctx context.Context, stretches []Stretch, work map
 	if err := s.addResults(ctx, loaded); err != nil {
 		return err
 	}
+	byKey := make(map[dag.Key]*Work, len(loaded))
 	for _, w := range loaded {
-		work[w.Key] = w
+		byKey[w.Key] = w
 	}
+	s.seals.openWork(ctx, byKey)
+	maps.Copy(work, byKey)
 	return nil
 }
 

@@ -273,11 +273,16 @@ type treeEdit struct {
 	check func(b *pgx.Batch) // compares more of the row, once it is locked; nil: nothing
 }
 
+// nothingMore is for an edit that writes nothing at one of the places.
+func nothingMore(*pgx.Batch) error { return nil }
+
 // commit writes a decision and commits. early has the statements that come before rows are written, late those after.
-func (e *edit) commit(ctx context.Context, d dag.Edit, early, late func(b *pgx.Batch), of treeEdit, assumed bool, room Room) error {
+func (e *edit) commit(ctx context.Context, d dag.Edit, early, late func(b *pgx.Batch) error, of treeEdit, assumed bool, room Room) error {
 	b := &pgx.Batch{}
 	e.s.queueEditLevel(b)
-	early(b)
+	if err := early(b); err != nil {
+		return err
+	}
 	queueRefixed(b, d.Changed())
 	if err := e.c.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("edit tasks: %w", err)
@@ -287,8 +292,12 @@ func (e *edit) commit(ctx context.Context, d dag.Edit, early, late func(b *pgx.B
 	}
 	b = &pgx.Batch{}
 	queueRows(b, d.Changed())
-	queueEnded(b, d.Ended, d.Now())
-	late(b)
+	if err := e.s.writeEnded(ctx, e.c, b, d.Decision); err != nil {
+		return err
+	}
+	if err := late(b); err != nil {
+		return err
+	}
 	var underway *bool
 	if assumed {
 		underway = &d.Underway
@@ -301,7 +310,7 @@ func (e *edit) commit(ctx context.Context, d dag.Edit, early, late func(b *pgx.B
 	if of.check != nil {
 		of.check(b)
 	}
-	eff, err := commit(ctx, e.c, b, d.Decision, e.view, room)
+	eff, err := e.s.commit(ctx, e.c, b, d.Decision, e.view, room)
 	if err != nil {
 		return err
 	}

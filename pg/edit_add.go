@@ -139,8 +139,8 @@ func (a *adding) replay(ctx context.Context, in *intake) (*Added, error) {
 	if !ok {
 		return nil, nil
 	}
-	if !first.same(in.digests()) {
-		return nil, ErrDigest
+	if _, err := first.answer(ctx, a.s.seals, in.digests()); err != nil {
+		return nil, err
 	}
 	return &Added{RootID: first.rootID, Tasks: len(a.tasks), Replayed: true}, nil
 }
@@ -314,7 +314,7 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		return nil, err
 	}
 	d.Grow(a.tree.key, len(a.tasks), t.leaves, t.sub.Hold)
-	late := func(b *pgx.Batch) {
+	late := func(b *pgx.Batch) error {
 		if len(t.releases) > 0 {
 			queueFollowups(b, FollowupRelease, t.releases)
 		}
@@ -322,12 +322,17 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 			queueStretches(b, t.stretches, map[dag.Key]bool{})
 		}
 		if key := a.sub.IdempotencyKey; key != "" {
-			digests := t.in.digests()
+			z, err := a.s.seals.sealer(ctx, a.tree.key)
+			if err != nil {
+				return err
+			}
+			digests := z.digests(t.in.digests())
 			b.Queue(sql("InsertSubmissions"), []string{key}, []int64{int64(a.tree.key)}, [][]byte{digests.digest}, [][]byte{digests.canonical}, []dag.NamespaceKey{a.sub.namespace})
 		}
+		return nil
 	}
 	of := treeEdit{pools: t.poolIDs, span: len(a.tasks), check: func(b *pgx.Batch) { b.Queue(sql("RequireUnstarted"), a.tree.key) }}
-	if err := a.commit(ctx, dag.Edit{Decision: d, Edges: fewEdges{}}, func(*pgx.Batch) {}, late, of, false, nil); err != nil {
+	if err := a.commit(ctx, dag.Edit{Decision: d, Edges: fewEdges{}}, nothingMore, late, of, false, nil); err != nil {
 		return nil, err
 	}
 	a.eff.Followups += len(t.releases)
@@ -343,8 +348,12 @@ func (a *adding) copy(ctx context.Context) (map[string]string, error) {
 		return nil, fmt.Errorf("look for taken ids: %w", err)
 	}
 	idMap := t.rename(taken, nil)
+	z, err := a.s.seals.sealer(ctx, t.tree)
+	if err != nil {
+		return nil, err
+	}
 	tree := &batchedTree{stagedTree: t, tasks: a.tasks}
-	if err := copyAll(ctx, a.c, copies([]*batchedTree{tree})); err != nil {
+	if err := copyAll(ctx, a.c, copies([]*batchedTree{tree}, z)); err != nil {
 		return nil, fmt.Errorf("copy %d tasks: %w", len(a.tasks), err)
 	}
 	return idMap, nil

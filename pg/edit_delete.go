@@ -256,7 +256,7 @@ func (d *deleting) delete(ctx context.Context, dec *dag.Decision, counts edgeCou
 		r := edit.Row(k)
 		edit.Revise(k, dag.Revision{Priority: r.Priority, Pool: r.Pool, Flags: r.Flags, Executor: executorOf(r), Rewired: true})
 	}
-	early := func(b *pgx.Batch) {
+	early := func(b *pgx.Batch) error {
 		if len(d.pairs[0]) > 0 {
 			b.Queue(sql("DeleteEdgePairs"), d.pairs[0], d.pairs[1])
 		}
@@ -266,8 +266,9 @@ func (d *deleting) delete(ctx context.Context, dec *dag.Decision, counts edgeCou
 			b.Queue(sql("RewireSpec"), k, deps, types)
 		}
 		b.Queue(sql("DeleteTheseTasks"), d.gone)
+		return nil
 	}
-	if err := d.commit(ctx, edit, early, func(*pgx.Batch) {}, treeEdit{}, len(d.outside) > 0, d.Room); err != nil {
+	if err := d.commit(ctx, edit, early, nothingMore, treeEdit{}, len(d.outside) > 0, d.Room); err != nil {
 		return err
 	}
 	d.eff.leave(taken)

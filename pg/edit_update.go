@@ -99,13 +99,17 @@ func (u *updating) read(ctx context.Context) error {
 	t := &u.task
 	var deps []int32
 	var types []string
+	var envelope []byte
 	err := u.c.QueryRow(ctx, sql("TaskToEdit"), u.k).Scan(&t.id, &t.ref, &t.name, &t.parent, &t.executor, &deps, &types, &t.state, &t.flags, &t.pool,
-		&t.inputs, &t.params, &t.schemas, &t.custom, &t.started, &t.finished, &t.maxAttempts, &t.timeoutMS)
+		&t.inputs, &t.params, &t.schemas, &t.custom, &t.started, &t.finished, &t.maxAttempts, &t.timeoutMS, &envelope)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrNotFound
 	}
 	if err != nil {
 		return fmt.Errorf("read task %d: %w", u.k, err)
+	}
+	if err := u.s.seals.open(ctx, u.tree.key, kindPayload, envelope, (*[]byte)(&t.inputs), (*[]byte)(&t.params), (*[]byte)(&t.schemas), (*[]byte)(&t.custom)); err != nil {
+		return err
 	}
 	t.wired = readWired(u.tree.key, deps, types)
 	u.now = t.wired
@@ -415,7 +419,7 @@ func (u *updating) flags(f dag.Flags) dag.Flags {
 func (u *updating) write(ctx context.Context, edit dag.Edit) error {
 	c := &u.Change
 	was := u.row.Expected()
-	early := func(b *pgx.Batch) {
+	early := func(b *pgx.Batch) error {
 		t := u.changed()
 		if c.Name != nil || c.HasDependencies || u.executor != u.task.executor {
 			deps, types := u.now.columns()
@@ -428,10 +432,11 @@ func (u *updating) write(ctx context.Context, edit dag.Edit) error {
 			if was.State == dag.Running {
 				b.Queue(sql("KeepSentPayload"), u.k, was.Attempt)
 			}
-			b.Queue(sql("EditPayload"), u.k, orNil(c.Inputs), orNil(c.Params), orNil(c.Schemas))
+			return u.queuePayload(ctx, b, t)
 		}
+		return nil
 	}
-	late := func(b *pgx.Batch) { u.queueOutcome(b) }
+	late := func(b *pgx.Batch) error { return u.queueOutcome(ctx, b, edit.Ended) }
 	of := treeEdit{}
 	if u.poolID != 0 {
 		of.pools = []int32{u.poolID}
@@ -442,8 +447,30 @@ func (u *updating) write(ctx context.Context, edit dag.Edit) error {
 	return u.commit(ctx, edit, early, late, of, was.State == dag.Blocked, u.Room)
 }
 
-// queueOutcome writes what the change says of the attempt.
-func (u *updating) queueOutcome(b *pgx.Batch) {
+// queuePayload writes what the task carries. Where it may be sealed, all of it is written anew: it is in one envelope.
+func (u *updating) queuePayload(ctx context.Context, b *pgx.Batch, t *dag.Task) error {
+	c := &u.Change
+	if !u.s.seals.can() {
+		b.Queue(sql("EditPayload"), u.k, orNil(c.Inputs), orNil(c.Params), orNil(c.Schemas))
+		return nil
+	}
+	z, err := u.s.seals.sealer(ctx, u.tree.key)
+	switch {
+	case err != nil:
+		return err
+	case z == nil:
+		b.Queue(sql("ReplacePayload"), u.k, orNil(t.Inputs), orNil(t.Params), orNil(t.Schemas), orNil(t.Custom), nil)
+		return nil
+	}
+	if err := storablePayload(t); err != nil {
+		return err
+	}
+	b.Queue(sql("ReplacePayload"), u.k, nil, nil, nil, nil, z.payload(u.tree.key, t))
+	return nil
+}
+
+// queueOutcome writes what the change says of the attempt. ended are those that the change ends.
+func (u *updating) queueOutcome(ctx context.Context, b *pgx.Batch, ended []dag.Ended) error {
 	c, r := &u.Change, u.row
 	if c.HasLabels {
 		var rows labelRows
@@ -458,17 +485,54 @@ func (u *updating) queueOutcome(b *pgx.Batch) {
 		if r.State == dag.Running && !c.StartedAt.IsZero() {
 			b.Queue(sql("EditRunning"), u.k, r.Attempt, c.StartedAt)
 		}
-		return
+		return nil
 	}
 	var message *string
 	if c.Error != nil && *c.Error != "" {
 		message = c.Error
 	}
 	if message == nil && c.Result == nil && c.StartedAt.IsZero() && c.CompletedAt.IsZero() {
-		return
+		return nil
 	}
 	b.Queue(sql("EnsureAttempt"), u.k)
+	if u.s.seals.can() && (message != nil || c.Result != nil) {
+		if err := u.queueHeld(ctx, b, ended, message); err != nil {
+			return err
+		}
+		b.Queue(sql("EditAttempt"), u.k, r.Attempt, nil, nil, orNull(c.StartedAt), orNull(c.CompletedAt))
+		return nil
+	}
 	b.Queue(sql("EditAttempt"), u.k, r.Attempt, orNil(c.Result), message, orNull(c.StartedAt), orNull(c.CompletedAt))
+	return nil
+}
+
+// queueHeld writes what the attempt holds, where it may be sealed.
+func (u *updating) queueHeld(ctx context.Context, b *pgx.Batch, ended []dag.Ended, message *string) error {
+	z, err := u.s.seals.sealer(ctx, u.tree.key)
+	if err != nil {
+		return err
+	}
+	var h held
+	if i := slices.IndexFunc(ended, func(e dag.Ended) bool { return e.Task == u.k && e.Attempt == u.row.Attempt }); i >= 0 {
+		e := &ended[i]
+		h = held{e.Result, textOrNil(e.Error), textOrNil(e.Detail)}
+	} else {
+		if _, err := u.c.Exec(ctx, sql("EnsureAttempt"), u.k); err != nil {
+			return fmt.Errorf("edit an attempt: %w", err)
+		}
+		if h, _, err = u.s.heldBy(ctx, u.c, u.k, u.row.Attempt); err != nil {
+			return err
+		}
+	}
+	more := held{result: u.Change.Result}
+	if message != nil {
+		more.message = []byte(*message)
+	}
+	if err := errors.Join(storableJSON(more.result), storableText(string(more.message))); err != nil {
+		return err
+	}
+	queueHeld(b, z, u.k, u.row.Attempt, h.with(more))
+	return nil
 }
 
 // orNil is JSON as a parameter; nil for null.

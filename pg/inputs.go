@@ -28,7 +28,7 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*
 		w = &Work{
 			Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.integer()),
 			Run: v.integer(), TreeID: v.text(), UserID: v.text(), UID: v.uuid(), Execution: v.integer(), ID: v.text(), Name: v.text(), Executor: v.text(),
-			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(),
+			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(), sealed: v.bytea(),
 		}
 	}); err != nil {
 		return nil, err
@@ -36,28 +36,27 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*
 	if w == nil {
 		return nil, ErrNotFound
 	}
-	if err := s.dependencyResults(ctx, w, most-len(w.Inputs)); err != nil {
+	if err := s.dependencyResults(ctx, w, most-len(w.Inputs)-len(w.sealed)); err != nil {
 		return nil, err
 	}
-	return w, nil
+	return w, s.seals.openOne(ctx, w)
 }
 
 // dependencyResults adds the results of the task's dependencies, of so many bytes at most: [ErrTooLarge].
 func (s *Store) dependencyResults(ctx context.Context, w *Work, most int) error {
-	result := func(v *values) []byte {
-		r := v.json()
-		if most -= len(r); most < 0 {
+	result := func(v *values) (r, envelope []byte) {
+		r, envelope = v.json(), v.bytea()
+		if most -= len(r) + len(envelope); most < 0 {
 			v.fail(ErrTooLarge)
 		}
-		return r
+		return r, envelope
 	}
 	sw, err := s.sweepOf(ctx, w)
 	if err != nil {
 		return err
 	}
 	if sw != nil {
-		w.Results, err = sw.results(ctx, s, result)
-		return err
+		return sw.results(ctx, s, w, result)
 	}
 	rows, err := s.pool.Query(ctx, sql("LoadDependencyResults"), []dag.Key{w.Key}, dag.MaxTreeTasks)
 	if err != nil {
@@ -65,7 +64,9 @@ func (s *Store) dependencyResults(ctx context.Context, w *Work, most int) error 
 	}
 	return eachRow(rows, func(v *values) {
 		_ = v.key() // the task's own
-		w.Results = append(w.Results, dag.DependencyResult{Ref: v.text(), Result: result(v)})
+		ref := v.text()
+		r, envelope := result(v)
+		w.addResult(dag.DependencyResult{Ref: ref, Result: r}, envelope)
 	})
 }
 
@@ -82,6 +83,7 @@ type sweptTask struct {
 	ref    string
 	number int32 // of the attempt that completed; 0: none
 	result []byte
+	sealed []byte
 }
 
 // sweepOf prepares to read the results of the task's dependencies. nil: they are few, or too far apart.
@@ -113,8 +115,8 @@ func (s *Store) sweepOf(ctx context.Context, w *Work) (*sweep, error) {
 	return sw, nil
 }
 
-// results gives those of the dependencies that completed with one, in order. result reads one.
-func (sw *sweep) results(ctx context.Context, s *Store, result func(v *values) []byte) ([]dag.DependencyResult, error) {
+// results adds those of the dependencies that completed with one, in order. result reads one.
+func (sw *sweep) results(ctx context.Context, s *Store, w *Work, result func(v *values) (r, envelope []byte)) error {
 	place := func(v *values) *sweptTask { return &sw.places[v.key()-sw.first] }
 	end := sw.first + dag.Key(len(sw.places))
 	b := &pgx.Batch{}
@@ -125,7 +127,7 @@ func (sw *sweep) results(ctx context.Context, s *Store, result func(v *values) [
 		return eachRow(rows, func(v *values) { place(v).number = v.integer() })
 	})
 	if err := s.pool.Send(ctx, b); err != nil {
-		return nil, err
+		return err
 	}
 	var keys []dag.Key
 	var numbers []int32
@@ -136,16 +138,15 @@ func (sw *sweep) results(ctx context.Context, s *Store, result func(v *values) [
 	}
 	rows, err := s.pool.Query(ctx, sql("ResultsOf"), keys, numbers) // none but those: they may be large
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := eachRow(rows, func(v *values) { place(v).result = result(v) }); err != nil {
-		return nil, err
+	if err := eachRow(rows, func(v *values) { p := place(v); p.result, p.sealed = result(v) }); err != nil {
+		return err
 	}
-	var out []dag.DependencyResult
 	for _, i := range sw.order {
-		if p := sw.places[i]; p.result != nil {
-			out = append(out, dag.DependencyResult{Ref: p.ref, Result: p.result})
+		if p := sw.places[i]; p.result != nil || p.sealed != nil {
+			w.addResult(dag.DependencyResult{Ref: p.ref, Result: p.result}, p.sealed)
 		}
 	}
-	return out, nil
+	return nil
 }

@@ -57,12 +57,18 @@ func (s *Store) writeOptimistic(ctx context.Context, o *dag.Optimistic, view *re
 			return err
 		}
 		room.again()
+		z, err := s.seals.ofEnded(ctx, o.Decision.Ended)
+		if err != nil {
+			return err
+		}
 		b := &pgx.Batch{}
 		begin(b, c)
 		queueAssumptions(b, o.Assumed)
-		queueOptimisticRows(b, o.Decision.Changed(), o.Decision.Ended)
+		if err := queueOptimisticRows(b, z, o.Decision.Changed(), o.Decision.Ended); err != nil {
+			return err
+		}
 		queueAssumedTrees(b, o.Assumed.Trees, view)
-		eff, err = commit(ctx, c, b, o.Decision, view, room.ask)
+		eff, err = s.commit(ctx, c, b, o.Decision, view, room.ask)
 		return err
 	})
 	refused := isRefused(err)
@@ -99,7 +105,7 @@ func queueAssumptions(b *pgx.Batch, assumed dag.Assumptions) {
 }
 
 // queueOptimisticRows writes rows and the attempts that completed, each row if it is as expected.
-func queueOptimisticRows(b *pgx.Batch, changed []*dag.Row, ended []dag.Ended) {
+func queueOptimisticRows(b *pgx.Batch, z *sealer, changed []*dag.Row, ended []dag.Ended) error {
 	completed := make(map[dag.Key]*dag.Ended, len(ended))
 	for i := range ended {
 		completed[ended[i].Task] = &ended[i]
@@ -108,6 +114,10 @@ func queueOptimisticRows(b *pgx.Batch, changed []*dag.Row, ended []dag.Ended) {
 	keys, facts := make([]int64, n), make([]int64, n)
 	was, wasRemaining, wasWorker := make([]int16, n), make([]int32, n), make([]int64, n)
 	state, remaining, worker, results, waited := make([]int16, n), make([]int32, n), make([]int64, n), make([]*string, n), make([]int32, n)
+	var envelopes [][]byte
+	if z != nil {
+		envelopes = make([][]byte, n)
+	}
 	for i, r := range changed {
 		g := r.Expected()
 		keys[i], facts[i] = int64(r.Key), int64(dag.FactsOf(g.Attempt, r.Flags, r.Priority, r.Pool))
@@ -115,13 +125,21 @@ func queueOptimisticRows(b *pgx.Batch, changed []*dag.Row, ended []dag.Ended) {
 		state[i], remaining[i], worker[i] = int16(r.State), r.Remaining, int64(r.Worker)
 		if e := completed[r.Key]; e != nil {
 			waited[i] = int32(min(e.Waited.Microseconds(), math.MaxInt32))
-			if e.Result != nil {
+			switch {
+			case e.Result == nil:
+			case z != nil:
+				if err := storable(e); err != nil {
+					return err
+				}
+				envelopes[i] = z.attempt(e)
+			default:
 				text := string(e.Result)
 				results[i] = &text
 			}
 		}
 	}
-	b.Queue(sql("ApplyOptimistic"), keys, facts, was, wasRemaining, wasWorker, state, remaining, worker, results, n, waited)
+	b.Queue(sql("ApplyOptimistic"), keys, facts, was, wasRemaining, wasWorker, state, remaining, worker, results, n, waited, envelopes)
+	return nil
 }
 
 // queueAssumedTrees compares trees, once the rows are locked: a cancellation that this does not see finds the rows as they are

@@ -204,6 +204,7 @@ func TestARefusalPreparesNothingAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sealIfAsked(t, s)
 	t.Cleanup(s.Close)
 	var worker dag.WorkerKey
 	if err := s.pool.QueryRow(t.Context(), `insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts)

@@ -45,6 +45,9 @@ func TestPoolersAreFound(t *testing.T) {
 			t.Parallel()
 			url := pgtest.Bouncer(t, dsn, tt.opts) + tt.url
 			s, err := Open(t.Context(), Config{URL: url, MaxConns: 6, Pooler: tt.pooler})
+			if err == nil {
+				sealIfAsked(t, s)
+			}
 			if tt.refusal != "" {
 				if _, ok := errors.AsType[*PoolerError](err); !ok || !strings.Contains(err.Error(), tt.refusal) || Unreachable(err) {
 					t.Fatalf("got %v, want a refusal with %q", err, tt.refusal)

@@ -97,6 +97,7 @@ func TestAPoolIsNeverClosedUnderASubmission(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sealIfAsked(t, other)
 	t.Cleanup(other.Close)
 	ctx, cancel := context.WithCancel(t.Context())
 	var closing, submitting sync.WaitGroup

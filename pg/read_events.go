@@ -85,7 +85,7 @@ func (s *Store) addEventDetails(ctx context.Context, tree dag.TreeKey, events []
 		}
 	}
 	if len(keys) > 0 {
-		b.Queue(sql("EventDetails"), keys, attempts).Query(func(rows pgx.Rows) error { return scanEventDetails(rows, events, at) })
+		b.Queue(sql("EventDetails"), keys, attempts).Query(func(rows pgx.Rows) error { return s.scanEventDetails(ctx, rows, events, at) })
 		b.Queue(sql("UsageOfAttempts"), keys, attempts).Query(func(rows pgx.Rows) error {
 			return eachRow(rows, func(v *values) {
 				e := &events[at[v.bigint()-1]]
@@ -115,11 +115,15 @@ func (s *Store) addEventDetails(ctx context.Context, tree dag.TreeKey, events []
 func isFinal(e TreeEvent) bool { return e.Type == dag.EventFinal }
 
 // scanEventDetails reads what the events at the places given are told with.
-func scanEventDetails(rows pgx.Rows, events []TreeEvent, at []int) error {
+func (s *Store) scanEventDetails(ctx context.Context, rows pgx.Rows, events []TreeEvent, at []int) error {
 	var ord int
 	var d TreeEvent
-	_, err := pgx.ForEachRow(rows, []any{&ord, &d.ID, &d.Name, &d.Result, &d.Error}, func() error {
+	var envelope []byte
+	_, err := pgx.ForEachRow(rows, []any{&ord, &d.ID, &d.Name, &d.Result, &d.Error, &envelope}, func() error {
 		e := &events[at[ord-1]]
+		if err := s.seals.openText(ctx, e.Task.Tree(), envelope, &d.Result, &d.Error, nil); err != nil {
+			return err
+		}
 		e.ID, e.Name, e.Error = d.ID, d.Name, d.Error
 		if e.Type == dag.EventCompleted || e.Type == dag.EventCancelled {
 			e.Result = append([]byte(nil), d.Result...)

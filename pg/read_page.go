@@ -37,6 +37,9 @@ type pageRow struct {
 
 // pageOf runs a statement over the view shown, which takes the filter's limit, and cuts its rows off at pageBytes.
 func (s *Store) pageOf(ctx context.Context, f Filter, statement string, args ...any) (page Page, err error) {
+	if len(f.Own) > 0 && s.seals.on.Load() {
+		return page, ErrSealedFilter
+	}
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	rows, err := s.pool.Query(ctx, sql(statement), args...)
@@ -48,6 +51,9 @@ func (s *Store) pageOf(ctx context.Context, f Filter, statement string, args ...
 		return page, fmt.Errorf("%s: %w", statement, err)
 	}
 	for _, t := range list {
+		if err := t.open(ctx, s.seals); err != nil {
+			return page, err
+		}
 		page.Tasks = append(page.Tasks, &t.Shown)
 		page.More = int(t.Found) == f.Limit || int(t.Found) > len(list)
 	}
@@ -66,7 +72,10 @@ var lists = []string{"TasksUp", "TasksDown", "RootsDown", "RootsOf", "CopiesDown
 // cutOff is a statement of a list whose rows the server cuts off at pageBytes, so that no more is sent. The first cut, by
 // stored sizes, reads no values, and bounds what the second one unpacks.
 func cutOff(statement string) string {
-	return fmt.Sprintf(`with page as materialized (%[1]s
+	return fmt.Sprintf(`with page as materialized (
+  select listed.*, p.sealed as sealed_payload, a.sealed as sealed_attempt from (%[1]s) listed
+  left join lateral (select sealed from payload where payload.key = listed.key offset 0) p on true
+  left join lateral (select sealed from attempt where attempt.task = listed.key and attempt.number = listed.attempt offset 0) a on true
 ), narrowed as (
   select page.*, count(*) over () as found, row_number() over () as number, sum(%[2]s) over (rows unbounded preceding)::bigint as stored
   from page
@@ -82,12 +91,12 @@ select * from sized where bytes <= %[4]d or number = 1`,
 func sizeBy(measure string) string {
 	of := func(value string) string { return strings.ReplaceAll(measure, "%s", value) }
 	sum := "0::bigint"
-	for _, column := range []string{"inputs", "params", "schemas", "custom", "result", "labels"} {
+	for _, column := range []string{"inputs", "params", "schemas", "custom", "result", "labels", "sealed_payload", "sealed_attempt"} {
 		sum += " + coalesce(" + of("page."+column) + ", 0)"
 	}
 	return sum + fmt.Sprintf(` + case when page.started_at is not null and cardinality(page.deps) <= %d then coalesce((
-    select sum(%s) from unnest(page.deps) d(i)
+    select sum(coalesce(%s, 0) + coalesce(%s, 0)) from unnest(page.deps) d(i)
     cross join lateral (select key, attempt from task where task.key = ((page.key >> 24) << 24) + abs(d.i) - 1 and state = %d offset 0) dt
-    cross join lateral (select result from attempt where task = dt.key and number = dt.attempt offset 0) a), 0) else 0 end`,
-		listedDeps, of("a.result"), dag.Completed)
+    cross join lateral (select result, sealed from attempt where task = dt.key and number = dt.attempt offset 0) a), 0) else 0 end`,
+		listedDeps, of("a.result"), of("a.sealed"), dag.Completed)
 }

@@ -49,6 +49,9 @@ type Shown struct {
 	Labels     map[string]string // of a root; nil: none
 	Namespace  dag.NamespaceKey
 
+	SealedPayload []byte `db:"sealed_payload"` // until they are opened
+	SealedAttempt []byte `db:"sealed_attempt"`
+
 	Dependencies []ShownDependency      `db:"-"`
 	Results      []dag.DependencyResult `db:"-"` // of completed dependencies, once started
 	Policy       dag.Policy             `db:"-"` // with [Filter.AsSubmitted]
@@ -288,10 +291,32 @@ func (s *Store) shown(ctx context.Context, maxDeps int, statement string, args .
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", statement, err)
 	}
+	for _, t := range list {
+		if err := t.open(ctx, s.seals); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.addDependencies(ctx, list); err != nil {
 		return nil, err
 	}
 	return list, s.addShownResults(ctx, list, maxDeps)
+}
+
+// open opens what is sealed of it.
+func (t *Shown) open(ctx context.Context, x *seals) error {
+	if err := x.open(ctx, t.Key.Tree(), kindPayload, t.SealedPayload, &t.Inputs, &t.Params, &t.Schemas, &t.Custom); err != nil {
+		return err
+	}
+	var message []byte
+	if err := x.open(ctx, t.Key.Tree(), kindAttempt, t.SealedAttempt, &t.Result, &message); err != nil {
+		return err
+	}
+	if message != nil {
+		text := string(message)
+		t.Error = &text
+	}
+	t.SealedPayload, t.SealedAttempt = nil, nil
+	return nil
 }
 
 // addDependencies names the tasks that each depends on: those of the list at once, the others by one look-up for all.
@@ -337,7 +362,7 @@ func (s *Store) addShownResults(ctx context.Context, list []*Shown, maxDeps int)
 	var keys []dag.Key
 	for _, t := range list {
 		if t.StartedAt != nil && len(t.Deps) > 0 && len(t.Deps) <= maxDeps {
-			byKey[t.Key] = &Work{}
+			byKey[t.Key] = &Work{Key: t.Key}
 			keys = append(keys, t.Key)
 		}
 	}
@@ -353,6 +378,9 @@ func (s *Store) addShownResults(ctx context.Context, list []*Shown, maxDeps int)
 	}
 	for _, t := range list {
 		if w := byKey[t.Key]; w != nil {
+			if err := s.seals.openOne(ctx, w); err != nil {
+				return err
+			}
 			t.Results = w.Results
 		}
 	}
@@ -370,6 +398,7 @@ type Attempt struct {
 	StartedAt, FinishedAt *time.Time
 	CancelledAt           *time.Time // when that was asked for, of a cancelled one whose work has stopped
 	Used                  []dag.Used `db:"-"` // of models
+	Sealed                []byte     // until it is opened
 }
 
 // Attempts is the history of a task, oldest first, at most 1000, with what each used of models.
@@ -392,6 +421,11 @@ func (s *Store) Attempts(ctx context.Context, k dag.Key) (list []Attempt, err er
 		return nil, fmt.Errorf("read attempts: %w", err)
 	}
 	for i := range list {
+		a := &list[i]
+		if err := s.seals.openText(ctx, k.Tree(), a.Sealed, &a.Result, &a.Error, &a.Detail); err != nil {
+			return nil, err
+		}
+		a.Sealed = nil
 		list[i].Used = used[list[i].Number]
 	}
 	return list, nil

@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -48,7 +49,15 @@ func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit
 	if err != nil {
 		return nil, 0, err
 	}
-	return again, looked, s.addResults(ctx, again)
+	if err := s.addResults(ctx, again); err != nil {
+		return again, looked, err
+	}
+	byKey := make(map[dag.Key]*Work, len(again))
+	for _, w := range again {
+		byKey[w.Key] = w
+	}
+	s.seals.openWork(ctx, byKey)
+	return slices.DeleteFunc(again, func(w *Work) bool { return byKey[w.Key] == nil }), looked, nil
 }
 
 // staleStretches gathers the rows of StalePublished.

@@ -36,6 +36,7 @@ func twoStoresAt(t *testing.T, url string, seed uint64) *twoStores {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sealIfAsked(t, other)
 	t.Cleanup(other.Close)
 	h := &twoStores{t: t, s: s, other: other, random: rand.New(rand.NewPCG(seed, 1))}
 	if err := s.pool.QueryRow(t.Context(), `insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts)

@@ -15,7 +15,7 @@ import (
 func (h *twoStores) revise(tree dag.TreeKey, cut bool) {
 	h.t.Helper()
 	changes := []string{"update tree set revision = revision + 1 where key = $1",
-		`update payload set inputs = '{"n": 3}' where key = $1 << 24`}
+		`update payload set inputs = '{"n": 3}', sealed = null where key = $1 << 24`}
 	if cut {
 		changes = append(changes, "delete from edge where dependency >> 24 = $1")
 	}

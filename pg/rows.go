@@ -34,54 +34,89 @@ func queueRows(b *pgx.Batch, changed []*dag.Row) {
 // largeResult is from how many bytes on a result is worth a statement of its own.
 const largeResult = 8 << 10
 
-// queueEnded writes attempts that ended now.
-func queueEnded(b *pgx.Batch, ended []dag.Ended, now time.Time) {
-	var (
-		keys, workers       []int64
-		numbers             []int32
-		outcomes            []int16
-		counted             []bool
-		started             []time.Time
-		results             []*string
-		errs, details       []string
-		doneKeys, chunkKeys []int64
-		doneNums, chunkNums []int32
-		doneResults         []*string
-		doneBegan           []bool
-	)
-	for _, e := range ended {
+// queueEnded writes attempts that ended now, sealed if z is not nil. Results that came in parts are put together in Postgres; sealed ones, see
+// [Store.writeEnded].
+func queueEnded(b *pgx.Batch, z *sealer, ended []dag.Ended, now time.Time) error {
+	rows := endedRows{}
+	for i := range ended {
+		e := &ended[i]
+		var envelope []byte
+		if z != nil && !e.Receipt {
+			if err := storable(e); err != nil {
+				return err
+			}
+			envelope = z.attempt(e)
+		}
 		if len(e.Result) > largeResult && !e.Chunked && !e.Receipt {
-			b.Queue(sql("InsertLargeAttempt"), e.Task, e.Attempt, int16(e.Outcome), e.Counted, int64(e.Worker), orNull(e.StartedAt), now,
-				[]byte(e.Result), e.Error, e.Detail)
+			queueLarge(b, e, envelope, z != nil, now)
 			continue
 		}
-		var result *string
-		if e.Result != nil && !e.Chunked {
-			s := string(e.Result)
-			result = &s
-		}
-		if e.Chunked {
-			chunkKeys, chunkNums = append(chunkKeys, int64(e.Task)), append(chunkNums, e.Attempt)
-		}
-		if e.Receipt {
-			doneKeys, doneNums, doneResults = append(doneKeys, int64(e.Task)), append(doneNums, e.Attempt), append(doneResults, result)
-			doneBegan = append(doneBegan, !e.StartedAt.IsZero())
-			continue
-		}
-		keys, numbers, outcomes = append(keys, int64(e.Task)), append(numbers, e.Attempt), append(outcomes, int16(e.Outcome))
-		counted, workers = append(counted, e.Counted), append(workers, int64(e.Worker))
-		started, results = append(started, e.StartedAt), append(results, result)
-		errs, details = append(errs, e.Error), append(details, e.Detail)
+		rows.add(e, envelope, z != nil)
 	}
-	if len(keys) > 0 {
-		b.Queue(sql("InsertAttempts"), keys, numbers, outcomes, counted, workers, started, now, results, errs, details)
+	rows.queue(b, now)
+	return nil
+}
+
+// queueLarge writes one attempt with a statement of its own.
+func queueLarge(b *pgx.Batch, e *dag.Ended, envelope []byte, hidden bool, now time.Time) {
+	result, message, detail := []byte(e.Result), e.Error, e.Detail
+	if hidden {
+		result, message, detail = nil, "", ""
 	}
-	if len(doneKeys) > 0 {
-		b.Queue(sql("FinishCancelledAttempts"), doneKeys, doneNums, doneResults, now, doneBegan)
+	b.Queue(sql("InsertLargeAttempt"), e.Task, e.Attempt, int16(e.Outcome), e.Counted, int64(e.Worker), orNull(e.StartedAt), now, result, message, detail, envelope)
+}
+
+// endedRows are the rows of attempts that ended.
+type endedRows struct {
+	keys, workers       []int64
+	numbers             []int32
+	outcomes            []int16
+	counted             []bool
+	started             []time.Time
+	results             []*string
+	errs, details       []string
+	envelopes           [][]byte
+	doneKeys, chunkKeys []int64
+	doneNums, chunkNums []int32
+	doneResults         []*string
+	doneBegan           []bool
+}
+
+// add adds one; its values are hidden if they are in the envelope.
+func (r *endedRows) add(e *dag.Ended, envelope []byte, hidden bool) {
+	var result *string
+	if e.Result != nil && !e.Chunked && (!hidden || e.Receipt) {
+		s := string(e.Result)
+		result = &s
 	}
-	if len(chunkKeys) > 0 {
-		b.Queue(sql("AssembleChunks"), chunkKeys, chunkNums)
-		b.Queue(sql("DeleteChunks"), chunkKeys, chunkNums)
+	if e.Chunked {
+		r.chunkKeys, r.chunkNums = append(r.chunkKeys, int64(e.Task)), append(r.chunkNums, e.Attempt)
+	}
+	if e.Receipt {
+		r.doneKeys, r.doneNums, r.doneResults = append(r.doneKeys, int64(e.Task)), append(r.doneNums, e.Attempt), append(r.doneResults, result)
+		r.doneBegan = append(r.doneBegan, !e.StartedAt.IsZero())
+		return
+	}
+	r.keys, r.numbers, r.outcomes = append(r.keys, int64(e.Task)), append(r.numbers, e.Attempt), append(r.outcomes, int16(e.Outcome))
+	r.counted, r.workers = append(r.counted, e.Counted), append(r.workers, int64(e.Worker))
+	r.started, r.results = append(r.started, e.StartedAt), append(r.results, result)
+	message, detail := e.Error, e.Detail
+	if hidden {
+		message, detail, r.envelopes = "", "", append(r.envelopes, envelope)
+	}
+	r.errs, r.details = append(r.errs, message), append(r.details, detail)
+}
+
+func (r *endedRows) queue(b *pgx.Batch, now time.Time) {
+	if len(r.keys) > 0 {
+		b.Queue(sql("InsertAttempts"), r.keys, r.numbers, r.outcomes, r.counted, r.workers, r.started, now, r.results, r.errs, r.details, r.envelopes)
+	}
+	if len(r.doneKeys) > 0 {
+		b.Queue(sql("FinishCancelledAttempts"), r.doneKeys, r.doneNums, r.doneResults, now, r.doneBegan)
+	}
+	if len(r.chunkKeys) > 0 {
+		b.Queue(sql("AssembleChunks"), r.chunkKeys, r.chunkNums)
+		b.Queue(sql("DeleteChunks"), r.chunkKeys, r.chunkNums)
 	}
 }
 

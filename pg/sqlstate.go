@@ -72,7 +72,7 @@ func meaning(err error) (b blame, says string, ok bool) {
 // holds it is to be halved.
 func Lasting(err error) bool {
 	b, _, _ := meaning(err)
-	return b == content
+	return b == content || Unreadable(err)
 }
 
 // Unreachable reports whether an error says that the database can't be reached now, or can't work for the time being, so that

@@ -34,10 +34,12 @@ type Store struct {
 	pools       *poolCache
 	submissions *submissions
 	resident    *residentTrees
+	seals       *seals
 	secret      []byte
 	known       dag.Known
 	levels      dag.Levels // see [Store.SetLevels]
 	version     string
+	keyConns    keyConnections
 
 	settles, claims caution
 	tried, refused  atomic.Int64 // see OptimisticTransactions
@@ -64,8 +66,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	db := database{pool, cfg.StatementTimeout}
-	s := &Store{database: db, pools: newPoolCache(db), resident: newResidentTrees()}
-	s.submissions = &submissions{database: db, pools: s.pools, resident: s.resident}
+	s := &Store{database: db, pools: newPoolCache(db), resident: newResidentTrees(), seals: &seals{}}
+	s.submissions = &submissions{database: db, pools: s.pools, resident: s.resident, seals: s.seals}
+	s.keyConns.cfg = cfg
+	s.seals.conns = &s.keyConns
 	if err := pool.QueryRow(ctx, sql("ClusterSecret"), randomSecret()).Scan(&s.secret); err != nil {
 		pool.close()
 		return nil, fmt.Errorf("read cluster row: %w", checkPooler(err, cfg.Pooler))
@@ -117,7 +121,10 @@ func randomSecret() []byte {
 }
 
 // Close ends all connections, after those in use are given back.
-func (s *Store) Close() { s.pool.close() }
+func (s *Store) Close() {
+	s.pool.close()
+	s.keyConns.close()
+}
 
 // Ping is nil when the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.pool.ping(ctx) }

@@ -28,6 +28,7 @@ func openStoreAt(t testing.TB, url string) *Store {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
+	sealIfAsked(t, s)
 	if err := s.adoptLevel(t.Context(), dag.AllLevels.Adopted(), "test"); err != nil { // as the first coordinator does
 		t.Fatal(err)
 	}

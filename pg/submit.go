@@ -60,6 +60,7 @@ type submissions struct {
 	database
 	pools    *poolCache
 	resident *residentTrees // trees that begin are added
+	seals    *seals
 	batches
 }
 
@@ -123,7 +124,7 @@ func (s *submissions) firstAnswer(ctx context.Context, namespace dag.NamespaceKe
 	if err != nil {
 		return nil, err
 	}
-	return had.answer(digests)
+	return had.answer(ctx, s.seals, digests)
 }
 
 // submission is what an idempotency key stands for.
@@ -134,8 +135,10 @@ type submission struct {
 }
 
 // answer answers another submission with the key.
-func (had submission) answer(again digests) (*Submitted, error) {
-	if !had.same(again) {
+func (had submission) answer(ctx context.Context, x *seals, again digests) (*Submitted, error) {
+	if same, err := x.same(ctx, had.digests, again); err != nil {
+		return nil, err
+	} else if !same {
 		return nil, ErrDigest
 	}
 	return &Submitted{Replayed: true, RootID: had.rootID, Tasks: had.tasks}, nil

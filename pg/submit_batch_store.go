@@ -19,7 +19,7 @@ func (s *submissions) storeTrees(ctx context.Context, trees []*batchedTree, wait
 		return err
 	}
 	defer c.Release()
-	if err := storeTrees(ctx, c.Conn(), trees, wait); err != nil {
+	if err := storeTrees(ctx, c.Conn(), s.seals, trees, wait); err != nil {
 		rollback(ctx, c.Conn())
 		return err
 	}
@@ -33,12 +33,12 @@ func (s *submissions) storeTrees(ctx context.Context, trees []*batchedTree, wait
 
 // storeTrees is the transaction: it begins and looks what is there, copies the tasks, and writes the rest and commits, each
 // in one round trip.
-func storeTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait time.Duration) error {
+func storeTrees(ctx context.Context, c *pgx.Conn, x *seals, trees []*batchedTree, wait time.Duration) error {
 	had, err := beginTrees(ctx, c, trees, wait)
 	if err != nil {
 		return fmt.Errorf("begin submission of %d trees: %w", len(trees), err)
 	}
-	fresh := slices.DeleteFunc(slices.Clone(trees), func(t *batchedTree) bool { return had.answer(t) })
+	fresh := slices.DeleteFunc(slices.Clone(trees), func(t *batchedTree) bool { return had.answer(ctx, x, t) })
 	if len(fresh) == 0 {
 		_, err := c.Exec(ctx, "rollback")
 		return err
@@ -48,14 +48,21 @@ func storeTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 			return errPoolClosed
 		}
 	}
+	for _, t := range fresh {
+		x.belongs(t.tree, t.sub.namespace)
+	}
+	z, err := x.sealer(ctx, keysOfTrees(fresh)...)
+	if err != nil {
+		return err
+	}
 	renamed := make([]map[string]string, len(fresh))
 	for i, t := range fresh {
 		renamed[i] = had.rename(t.stagedTree)
 	}
-	if err := copyAll(ctx, c, copies(fresh)); err != nil {
+	if err := copyAll(ctx, c, copies(fresh, z)); err != nil {
 		return fmt.Errorf("copy %d trees: %w", len(fresh), err)
 	}
-	placed, work, err := finishTrees(ctx, c, fresh, had.identity)
+	placed, work, err := finishTrees(ctx, c, z, fresh, had.identity)
 	if err != nil {
 		return fmt.Errorf("write %d trees: %w", len(fresh), err)
 	}
@@ -69,14 +76,14 @@ func storeTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, wait tim
 
 // finishTrees writes the trees' rows and what begins at once, and commits. It gives the stretches that were published, by
 // their first tasks, and what is to be sent of them, which is known without reading it.
-func finishTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, id identity) (placed map[dag.Key]bool, work map[dag.Key]*Work, err error) {
+func finishTrees(ctx context.Context, c *pgx.Conn, z *sealer, trees []*batchedTree, id identity) (placed map[dag.Key]bool, work map[dag.Key]*Work, err error) {
 	placed, work = map[dag.Key]bool{}, map[dag.Key]*Work{}
 	b := &pgx.Batch{}
 	queueLevel(b, levelOf(trees), trees[0].sub.Version)
 	var rows treeRows
 	var stretches []Stretch
 	for _, t := range trees {
-		rows.add(t.stagedTree)
+		rows.add(t.stagedTree, z)
 		t.reserve()
 		if t.resident = nil; !t.sub.Hold {
 			t.resident = newResidentTree(t.g, t.tree, id, t.work(), t.refs(), t.size)
@@ -92,6 +99,15 @@ func finishTrees(ctx context.Context, c *pgx.Conn, trees []*batchedTree, id iden
 	return placed, work, c.SendBatch(ctx, b).Close()
 }
 
+// keysOfTrees are the keys of trees; they have them once their transaction has begun.
+func keysOfTrees(trees []*batchedTree) []dag.TreeKey {
+	keys := make([]dag.TreeKey, len(trees))
+	for i, t := range trees {
+		keys[i] = t.tree
+	}
+	return keys
+}
+
 // levelOf is the level that the trees need.
 func levelOf(trees []*batchedTree) dag.Level {
 	level := dag.BaseLevel
@@ -102,14 +118,14 @@ func levelOf(trees []*batchedTree) dag.Level {
 }
 
 // copies are the rows of the trees' tasks.
-func copies(trees []*batchedTree) []copying {
+func copies(trees []*batchedTree, z *sealer) []copying {
 	staged := make([]*stagedTree, len(trees))
 	for i, t := range trees {
 		staged[i] = t.stagedTree
 	}
 	all := []copying{specs(staged), {sql("CopyTasks"), eachTask(staged, (*stagedTree).putTask)}}
 	if slices.ContainsFunc(trees, func(t *batchedTree) bool { return slices.ContainsFunc(t.tasks, carries) }) {
-		all = append(all, copying{sql("CopyPayloads"), eachPayload(trees)})
+		all = append(all, copying{sql("CopyPayloads"), eachPayload(trees, z)})
 	}
 	if slices.ContainsFunc(staged, func(t *stagedTree) bool { return len(t.g.Dep) > 0 }) {
 		all = append(all, copying{sql("CopyEdges"), eachEdge(staged)})
@@ -118,7 +134,7 @@ func copies(trees []*batchedTree) []copying {
 }
 
 // eachPayload puts what the trees' tasks carry, a tree a call.
-func eachPayload(trees []*batchedTree) rowSource {
+func eachPayload(trees []*batchedTree, z *sealer) rowSource {
 	return func(w *rowWriter) (bool, error) {
 		if len(trees) == 0 {
 			return false, nil
@@ -127,7 +143,9 @@ func eachPayload(trees []*batchedTree) rowSource {
 		trees = trees[1:]
 		for i, task := range t.tasks {
 			if carries(task) {
-				putPayload(w, t.key(i), task)
+				if err := putPayload(w, z, t.key(i), task); err != nil {
+					return false, err
+				}
 			}
 		}
 		return true, nil
@@ -235,10 +253,10 @@ func (had *existing) takeSubmissions(rows pgx.Rows) error {
 }
 
 // answer answers a tree whose idempotency key is known.
-func (had *existing) answer(t *batchedTree) bool {
+func (had *existing) answer(ctx context.Context, x *seals, t *batchedTree) bool {
 	first, ok := had.keys[t.idempotency()]
 	if ok {
-		t.out, t.err = first.answer(t.in.digests())
+		t.out, t.err = first.answer(ctx, x, t.in.digests())
 	}
 	return ok
 }

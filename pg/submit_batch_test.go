@@ -249,11 +249,11 @@ func TestATreeOfABatchHarmsNoOther(t *testing.T) {
 		{
 			fact: "Postgres rejects a value of it",
 			before: func(t *testing.T, s *Store) {
-				if _, err := s.pool.Exec(t.Context(), "alter table payload add check (inputs::text not like '%poison%')"); err != nil {
+				if _, err := s.pool.Exec(t.Context(), "alter table spec add check (name not like '%poison%')"); err != nil {
 					t.Fatal(err)
 				}
 			},
-			bad: treeOf(&dag.Task{ID: "bad", Name: "bad", Executor: "e", Inputs: []byte(`{"poison": 1}`)}),
+			bad: treeOf(&dag.Task{ID: "bad", Name: "poison", Executor: "e"}),
 			check: func(t *testing.T, bad answer) {
 				if bad.err == nil || !Lasting(bad.err) {
 					t.Errorf("%v, want that Postgres rejects it", bad.err)

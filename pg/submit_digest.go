@@ -3,6 +3,8 @@ package pg
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/sealed"
 )
 
 // digests tell whether two submissions are of the same tree.
@@ -30,6 +33,46 @@ func (had digests) same(again digests) bool {
 		return bytes.Equal(had.digest, again.digest)
 	}
 	return bytes.Equal(had.canonical, again.canonical)
+}
+
+// keyedDigest begins a stored digest that is keyed: the number of the data key and an HMAC follow. Others have 32 bytes.
+const keyedDigest = 2
+
+// digests are what is stored of digests: keyed, where values are sealed, as who reads them could try values that are likely.
+func (z *sealer) digests(d digests) digests {
+	if z == nil {
+		return d
+	}
+	return digests{keyedSum(z.digestOf, z.digestKey, d.digest), keyedSum(z.digestOf, z.digestKey, d.canonical)}
+}
+
+func keyedSum(number int32, key, digest []byte) []byte {
+	if digest == nil {
+		return nil
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write(digest)
+	return mac.Sum(binary.BigEndian.AppendUint32([]byte{keyedDigest}, uint32(number)))
+}
+
+// same reports whether a stored submission and another one are of the same tree.
+func (x *seals) same(ctx context.Context, had, again digests) (bool, error) {
+	stored := had.canonical
+	if stored == nil {
+		stored = had.digest
+	}
+	if len(stored) != 5+sha256.Size || stored[0] != keyedDigest {
+		return had.same(again), nil
+	}
+	if !x.can() {
+		return false, fmt.Errorf("the digest of a submission is sealed, and this process has no key: %w", sealed.ErrNoKey)
+	}
+	number := int32(binary.BigEndian.Uint32(stored[1:]))
+	key, err := x.ring.DerivedAt(ctx, number, sealed.LabelDigests)
+	if err != nil {
+		return false, err
+	}
+	return had.same(digests{keyedSum(number, key, again.digest), keyedSum(number, key, again.canonical)}), nil
 }
 
 // digester takes the tasks of a submission one by one. It keeps as much memory as twice the largest of them.

@@ -67,7 +67,12 @@ func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submissio
 	if err != nil {
 		return nil, err
 	}
-	if err := copyPayloads(ctx, c, tree, sub.Tasks, in); err != nil {
+	s.seals.belongs(tree, sub.namespace)
+	z, err := s.seals.sealer(ctx, tree)
+	if err != nil {
+		return nil, err
+	}
+	if err := copyPayloads(ctx, c, z, tree, sub.Tasks, in); err != nil {
 		return nil, err
 	}
 	t, err := s.stage(ctx, sub, in)
@@ -86,7 +91,7 @@ func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submissio
 	if err := t.copyTasks(ctx, c); err != nil {
 		return nil, err
 	}
-	eff, err := t.finish(ctx, c)
+	eff, err := t.finish(ctx, c, s.seals)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +139,7 @@ type sourceError struct{ error }
 func (e sourceError) Unwrap() error { return e.error }
 
 // copyPayloads reads the tasks and copies their payloads; tasks that have none cost nothing here.
-func copyPayloads(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, tasks iter.Seq2[*dag.Task, error], in *intake) error {
+func copyPayloads(ctx context.Context, c *pgx.Conn, z *sealer, tree dag.TreeKey, tasks iter.Seq2[*dag.Task, error], in *intake) error {
 	next, stop := iter.Pull2(tasks)
 	defer stop()
 	var fault error
@@ -166,7 +171,9 @@ func copyPayloads(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, tasks iter
 		if !ok {
 			return false, fault
 		}
-		putPayload(w, tree.Key(i), t)
+		if err := putPayload(w, z, tree.Key(i), t); err != nil {
+			return false, err
+		}
 		t, i, ok = read()
 		return true, nil
 	})
@@ -242,11 +249,15 @@ func (t *stagedTree) copyTasks(ctx context.Context, c *pgx.Conn) error {
 }
 
 // finish writes the tree's row and what begins at once, and commits.
-func (t *stagedTree) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) {
+func (t *stagedTree) finish(ctx context.Context, c *pgx.Conn, x *seals) (*Effects, error) {
+	z, err := x.sealer(ctx, t.tree) // anew: the copy may have taken longer than a key is the current one
+	if err != nil {
+		return nil, err
+	}
 	b := &pgx.Batch{}
 	queueLevel(b, t.in.level, t.sub.Version)
 	var rows treeRows
-	rows.add(t)
+	rows.add(t, z)
 	rows.queue(b)
 	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
 	if len(t.stretches) > 0 {
@@ -258,6 +269,7 @@ func (t *stagedTree) finish(ctx context.Context, c *pgx.Conn) (*Effects, error) 
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("write tree: %w", err)
 	}
+	x.openWork(ctx, work)
 	eff := t.effects()
 	eff.place(t.stretches, placed, work)
 	return eff, nil

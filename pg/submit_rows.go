@@ -36,7 +36,7 @@ type treeRows struct {
 }
 
 // add adds a tree's rows. It decides what the tree begins with: all its tasks held and no event, or a first execution.
-func (r *treeRows) add(t *stagedTree) {
+func (r *treeRows) add(t *stagedTree, z *sealer) {
 	n, root := int32(len(t.g.IDs)), int(t.g.Root)
 	r.keys, r.roots = append(r.keys, int64(t.tree)), append(r.roots, int64(t.tree.Key(root)))
 	r.rootIDs, r.names, r.users = append(r.rootIDs, t.g.IDs[root]), append(r.names, t.in.tasks[root].name), append(r.users, t.g.UserID)
@@ -49,7 +49,7 @@ func (r *treeRows) add(t *stagedTree) {
 	if t.sub.IdempotencyKey != "" {
 		r.idempotencyKeys, r.idempotencyTrees = append(r.idempotencyKeys, t.sub.IdempotencyKey), append(r.idempotencyTrees, int64(t.tree))
 		r.idempotencyNamespaces = append(r.idempotencyNamespaces, t.sub.namespace)
-		d := t.in.digests()
+		d := z.digests(t.in.digests())
 		r.digests, r.canonical = append(r.digests, d.digest), append(r.canonical, d.canonical)
 	}
 	if t.sub.Hold {
@@ -148,13 +148,27 @@ func eachEdge(trees []*stagedTree) rowSource {
 	}
 }
 
-// putPayload puts what a task carries.
-func putPayload(w *rowWriter, k dag.Key, t *dag.Task) {
-	w.row(5)
+// putPayload puts what a task carries, sealed if z is not nil.
+func putPayload(w *rowWriter, z *sealer, k dag.Key, t *dag.Task) error {
+	if z != nil {
+		if err := storablePayload(t); err != nil {
+			return err
+		}
+		w.row(6)
+		w.key(k)
+		for range 4 {
+			w.null()
+		}
+		w.json(z.payload(k.Tree(), t))
+		return nil
+	}
+	w.row(6)
 	w.key(k)
 	for _, raw := range [...][]byte{t.Inputs, t.Params, t.Schemas, t.Custom} {
 		w.json(raw)
 	}
+	w.null()
+	return nil
 }
 
 // carries reports whether a task has a payload.

@@ -39,10 +39,13 @@ func (s *Store) explainUnknown(ctx context.Context, c *pgx.Conn, ended []dag.End
 	b.Queue(sql("AskedExecutors"), slices.Sorted(maps.Keys(byKey))).Query(func(rows pgx.Rows) error {
 		var key dag.Key
 		var executor string
-		var schemas []byte
-		_, err := pgx.ForEachRow(rows, []any{&key, &executor, &schemas}, func() error {
+		var schemas, envelope []byte
+		_, err := pgx.ForEachRow(rows, []any{&key, &executor, &schemas, &envelope}, func() error {
+			if err := s.seals.open(ctx, key.Tree(), kindPayload, envelope, new([]byte), new([]byte), &schemas); err != nil {
+				return err
+			}
 			byKey[key].Error = dag.UnknownExecutor(executor, json.RawMessage(schemas), s.known.Types(), ids)
-			schemas = nil
+			schemas, envelope = nil, nil
 			return nil
 		})
 		return err

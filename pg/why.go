@@ -54,6 +54,8 @@ type Why struct {
 	CauseState    dag.State  `db:"cause_state"`
 	CauseError    string     `db:"cause_error"`
 
+	Sealed, SealedBefore, SealedCause []byte // until they are opened
+
 	Unfinished []WhyDependency `db:"-"` // Waiting: the first of the dependencies that have not ended
 	Total      int             `db:"-"` // how many have not ended
 	Workers    WhyWorkers      `db:"-"` // Ready: of its pool
@@ -116,10 +118,27 @@ func (s *Store) Why(ctx context.Context, namespace dag.NamespaceKey, id string, 
 		}
 		return nil
 	})
+	if err == nil {
+		err = out.open(ctx, s.seals)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("explain %s: %w", id, err)
 	}
 	return out, nil
+}
+
+// open opens the errors.
+func (w *Why) open(ctx context.Context, x *seals) error {
+	for _, e := range []struct {
+		envelope *[]byte
+		message  *string
+	}{{&w.Sealed, &w.Error}, {&w.SealedBefore, &w.ErrorBefore}, {&w.SealedCause, &w.CauseError}} {
+		if err := x.openText(ctx, w.Key.Tree(), *e.envelope, new([]byte), e.message, nil); err != nil {
+			return err
+		}
+		*e.envelope = nil
+	}
+	return nil
 }
 
 // addDependencies adds what a waiting task waits for.

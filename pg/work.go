@@ -24,6 +24,24 @@ type Work struct {
 	Inputs, Params, Schemas []byte
 	Results                 []dag.DependencyResult // of its completed dependencies, unless they are too many (see MaxInlineDeps)
 	Spent                   []dag.Used             // what earlier attempts of its run used of models, by currency
+	Unreadable              error                  // why what it carries can't be opened, however often it is tried; nil: it is all here
+
+	sealed        []byte // inputs, params and schemas, until they are opened
+	sealedResults []sealedResult
+}
+
+// sealedResult is the result of a dependency, until it is opened.
+type sealedResult struct {
+	at       int // in Results
+	envelope []byte
+}
+
+// addResult adds the result of a dependency as it is stored.
+func (w *Work) addResult(r dag.DependencyResult, envelope []byte) {
+	if envelope != nil {
+		w.sealedResults = append(w.sealedResults, sealedResult{len(w.Results), envelope})
+	}
+	w.Results = append(w.Results, r)
 }
 
 // Facts are what a claim or a result of the attempt can be decided by without its row.
@@ -106,16 +124,16 @@ func queueTasks(b *pgx.Batch, stretches []Stretch, state dag.State, each func(*W
 				v.ignore()
 				return
 			}
-			w.Inputs, w.Params, w.Schemas = v.json(), v.json(), v.json()
+			w.Inputs, w.Params, w.Schemas, w.sealed = v.json(), v.json(), v.json(), v.bytea()
 		})
 	})
 }
 
 func scanResults(rows pgx.Rows, work map[dag.Key]*Work) error {
 	return eachRow(rows, func(v *values) {
-		key, r := v.key(), dag.DependencyResult{Ref: v.text(), Result: v.json()}
+		key, r, envelope := v.key(), dag.DependencyResult{Ref: v.text(), Result: v.json()}, v.bytea()
 		if w := work[key]; w != nil {
-			w.Results = append(w.Results, r)
+			w.addResult(r, envelope)
 		}
 	})
 }

@@ -309,7 +309,7 @@ type Webhooks struct {
 type Sealing struct {
 	SealKey     Secret `envconfig:"SEAL_KEY" desc:"master keys, the same in all coordinators: what is sealed before it reaches Postgres is sealed under keys that they wrap; base64 of 32 bytes; of several, separated by commas, the first seals and all open; empty: webhooks with secrets are refused, and values can't be sealed. dev makes one in its data directory. See [values at rest](sealing.md)"`
 	SealKeyFile string `envconfig:"SEAL_KEY_FILE" desc:"file with the keys; not together with TASKGROVE_SEAL_KEY"`
-	SealValues  Bool   `envconfig:"SEAL_VALUES" default:"false" desc:"whether inputs, results, errors and other values of tasks are sealed in Postgres. Once on, it is on for the cluster, until it is switched off by taskgrove seal off"`
+	SealValues  Bool   `envconfig:"SEAL_VALUES" default:"false" desc:"whether inputs, results, errors and other values of tasks are sealed in Postgres. Once on, it is on for the cluster; what was stored before stays as it is"`
 }
 
 func (s *Sealing) check() []Fault {

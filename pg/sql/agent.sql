@@ -4,8 +4,8 @@
 with dropped as (
   delete from agent_task where number in (select number from agent_task where tree = $3 order by number desc offset $6)
 )
-insert into agent_task (id, context, tree, task_id, user_id, history, namespace)
-select $1, $2, key, $4, user_id, $5, namespace from tree where key = $3
+insert into agent_task (id, context, tree, task_id, user_id, history, namespace, sealed)
+select $1, $2, key, $4, user_id, $5, namespace, $7 from tree where key = $3
 
 -- name: DropAgentTask
 -- In the namespace $2.
@@ -21,20 +21,20 @@ delete from agent_task where number in (
   where not exists (select from tree where tree.key = a.tree))
 
 -- name: AgentTask
-select number, id, context, tree, task_id, history, created_at from agent_task where id = $1 and namespace = $2
+select number, id, context, tree, task_id, history, created_at, sealed from agent_task where id = $1 and namespace = $2
 
 -- name: AgentTasksOfTree
 -- The newest of a tree.
-select number, id, context, tree, task_id, history, created_at from agent_task where tree = $1 order by number desc limit 1
+select number, id, context, tree, task_id, history, created_at, sealed from agent_task where tree = $1 order by number desc limit 1
 
 -- name: AgentTasksDown
 -- The newest $3 below $1 of the namespace $4, of the user $2, if it is not null.
-select number, id, context, tree, task_id, history, created_at from agent_task
+select number, id, context, tree, task_id, history, created_at, sealed from agent_task
 where number < $1 and ($2::text is null or user_id = $2) and :within(namespace, $4) order by number desc limit $3
 
 -- name: AgentTasksOfContext
 -- As AgentTasksDown, of the context $5.
-select number, id, context, tree, task_id, history, created_at from agent_task
+select number, id, context, tree, task_id, history, created_at, sealed from agent_task
 where context = $5 and number < $1 and ($2::text is null or user_id = $2) and namespace = $4 order by number desc limit $3
 
 -- name: CountAgentTasks

@@ -5,9 +5,9 @@ insert into cluster (secret) values ($1) on conflict (only_one) do update set se
 
 -- name: AskedExecutors
 -- Which executors the tasks $1 ask for, and in which words. No locks.
-select u.key, s.executor, p.schemas from unnest($1::bigint[]) u(key)
+select u.key, s.executor, p.schemas, p.sealed from unnest($1::bigint[]) u(key)
 cross join lateral (select executor from spec where spec.key = u.key offset 0) s
-left join lateral (select schemas from payload where payload.key = u.key offset 0) p on true
+left join lateral (select schemas, sealed from payload where payload.key = u.key offset 0) p on true
 
 -- name: CheckWrite
 -- Writes a page, for a transaction that is rolled back.
@@ -21,7 +21,7 @@ with home as (
     (select relnamespace from pg_class where relname = 'cluster' and relkind in ('r', 'p') order by oid limit 1), -- not in sight
     to_regnamespace(quote_ident(current_schema()))) as oid
 ), needed as (
-  select 'table' as what, unnest(array['agent_task', 'attempt', 'audit_record', 'chunk', 'cluster', 'coordinator', 'copied', 'data_key', 'description', 'edge', 'event', 'executor', 'followup', 'label', 'model_key', 'model_usage', 'namespace', 'payload', 'pool',
+  select 'table' as what, unnest(array['agent_task', 'api_key', 'attempt', 'audit_record', 'chunk', 'cluster', 'coordinator', 'copied', 'data_key', 'description', 'edge', 'event', 'executor', 'followup', 'label', 'model_key', 'model_usage', 'namespace', 'payload', 'pool',
     'published', 'ready', 'seal_walk', 'sent_payload', 'spec', 'submission', 'task', 'timer', 'token_secret', 'tree', 'webhook', 'webhook_cursor', 'webhook_delivery', 'webhook_end', 'worker', 'write_check']) as name, array['select', 'insert', 'update', 'delete'] as rights
   union all select 'table', 'migration', array['select']
   union all select 'sequence', s, array['usage'] from unnest(array['tree_key', 'ready_id_seq']) s

@@ -15,8 +15,10 @@ from task t join spec s on s.key = t.key where t.key >= $1 and t.key < $2 order 
 select id, key from spec where id = any($1::text[]) and namespace = $2
 
 -- name: TasksByKeys
-select v.* from unnest($1::bigint[]) with ordinality k(key, ord)
-cross join lateral (select * from shown_task_row t where t.key = k.key offset 0) v order by k.ord
+select v.*, p.sealed as sealed_payload, a.sealed as sealed_attempt from unnest($1::bigint[]) with ordinality k(key, ord)
+cross join lateral (select * from shown_task_row t where t.key = k.key offset 0) v
+left join lateral (select sealed from payload where payload.key = v.key offset 0) p on true
+left join lateral (select sealed from attempt where attempt.task = v.key and attempt.number = v.attempt offset 0) a on true order by k.ord
 
 -- name: CopyCopiedTasks
 copy task (key, state, flags, priority, pool, remaining, progress) from stdin (format binary)
@@ -38,18 +40,18 @@ select changed(count(*), $7, 'copy specifications') from c
 
 -- name: InsertCopiedPayloads
 -- Copies what the tasks $1 carry, as it was submitted, to $2.
-insert into payload (key, inputs, params, schemas, custom)
-select u.copy, p.inputs, p.params, p.schemas, p.custom from unnest($1::bigint[], $2::bigint[]) u(key, copy)
+insert into payload (key, inputs, params, schemas, custom, sealed)
+select u.copy, p.inputs, p.params, p.schemas, p.custom, p.sealed from unnest($1::bigint[], $2::bigint[]) u(key, copy)
 cross join lateral (select * from payload where payload.key = u.key offset 0) p
 
 -- name: InsertCopiedAttempts
 -- Copies the last attempts $2 of the tasks $1, which ended, to $3, as their first ones: with result, times and error as they are, but for what $5 to $8 leave
 -- out. Of a task of the tree $4 that was cancelled before it ran, the tree's row tells that. Fails unless all $9 are there. Locks: nothing but new rows.
 with c as (
-  insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail, cancelled_at)
+  insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail, cancelled_at, sealed)
   select u.copy, 1, coalesce(a.outcome, :outcome_cancelled), coalesce(a.counted, false), a.worker, case when not $5::boolean then a.started_at end,
     case when $6::boolean then now() else coalesce(a.finished_at, tree.cancelled_at) end, case when not $7::boolean then a.result end,
-    case when not $8::boolean then coalesce(a.error, case when a.outcome is null then tree.cancel_message end) end, a.detail, a.cancelled_at
+    case when not $8::boolean then coalesce(a.error, case when a.outcome is null then tree.cancel_message end) end, a.detail, a.cancelled_at, a.sealed
   from unnest($1::bigint[], $2::integer[], $3::bigint[]) u(key, number, copy)
   cross join lateral (select cancelled_at, cancel_message from tree where tree.key = $4 offset 0) tree
   left join lateral (select * from attempt where attempt.task = u.key and attempt.number = u.number offset 0) a on true

@@ -52,7 +52,7 @@ cross join lateral (select * from spec where spec.key >= r.first and spec.key < 
 
 -- name: LoadPayloads
 -- What the tasks of the stretches ($1 first, $2 n) carry.
-select p.key, p.inputs, p.params, p.schemas
+select p.key, p.inputs, p.params, p.schemas, p.sealed
 from unnest($1::bigint[], $2::integer[]) r(first, n)
 cross join lateral (select * from payload where payload.key >= r.first and payload.key < r.first + r.n offset 0) p
 
@@ -85,12 +85,12 @@ cross join lateral (select finished_at from attempt where task = u.key and numbe
 -- name: LoadDependencyResults
 -- The results of the completed dependencies of the tasks $1, by their references, in the order of the dependencies, for those
 -- with at most $2 of them.
-select s.key, ds.ref, a.result
+select s.key, ds.ref, a.result, a.sealed
 from unnest($1::bigint[]) u(key)
 cross join lateral (select key, deps from spec where spec.key = u.key and cardinality(deps) <= $2 offset 0) s
 cross join lateral unnest(s.deps) with ordinality d(i, ord)
 cross join lateral (select key, attempt from task where task.key = ((s.key >> 24) << 24) + abs(d.i) - 1 and state = :completed offset 0) dt
-cross join lateral (select result from attempt where task = dt.key and number = dt.attempt and result is not null offset 0) a
+cross join lateral (select result, sealed from attempt where task = dt.key and number = dt.attempt and (result is not null or sealed is not null) offset 0) a
 cross join lateral (select coalesce(ref, id) as ref from spec where spec.key = dt.key offset 0) ds
 order by s.key, d.ord
 
@@ -140,14 +140,14 @@ select key, attempt from task where key >= $1 and key < $2 and state = :complete
 
 -- name: ResultsOf
 -- The results of the attempts $2 of the tasks $1, those that have one.
-select u.task, a.result from unnest($1::bigint[], $2::integer[]) u(task, number)
-cross join lateral (select result from attempt where task = u.task and number = u.number and result is not null offset 0) a
+select u.task, a.result, a.sealed from unnest($1::bigint[], $2::integer[]) u(task, number)
+cross join lateral (select result, sealed from attempt where task = u.task and number = u.number and (result is not null or sealed is not null) offset 0) a
 
 -- name: LoadOneWork
 -- What a worker needs for one attempt that is ready or open: what the first part of its inputs was of, if its task was changed since.
 select t.key, t.attempt, t.priority, t.pool, t.flags, coalesce(t.run, 1), tree.root_id, coalesce(tree.user_id, ''), tree.uid, tree.execution, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), case when sent.key is null then p.inputs else sent.inputs end, case when sent.key is null then p.params else sent.params end,
-  case when sent.key is null then p.schemas else sent.schemas end
+  case when sent.key is null then p.schemas else sent.schemas end, case when sent.key is null then p.sealed else sent.sealed end
 from task t
 join tree on tree.key = t.key >> 24
 join spec s on s.key = t.key

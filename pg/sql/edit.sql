@@ -21,7 +21,7 @@ from tree where key = $1
 -- name: TaskToEdit
 -- No locks: what of it may change meanwhile is looked at again under the task's lock.
 select s.id, coalesce(s.ref, s.id), s.name, s.parent, s.executor, s.deps, s.dep_types, t.state, t.flags, coalesce(pool.name, ''), p.inputs, p.params, p.schemas, p.custom,
-  a.started_at, a.finished_at, s.max_attempts, s.timeout_ms
+  a.started_at, a.finished_at, s.max_attempts, s.timeout_ms, p.sealed
 from task t
 join spec s on s.key = t.key
 left join payload p on p.key = t.key
@@ -64,8 +64,8 @@ select changed(count(*), 1, 'edit a specification') from w
 
 -- name: KeepSentPayload
 -- Keeps what the attempt $2 of the task $1, which runs, was sent. It may be kept already.
-insert into sent_payload (key, attempt, inputs, params, schemas)
-select t.key, t.attempt, p.inputs, p.params, p.schemas from task t left join payload p on p.key = t.key
+insert into sent_payload (key, attempt, inputs, params, schemas, sealed)
+select t.key, t.attempt, p.inputs, p.params, p.schemas, p.sealed from task t left join payload p on p.key = t.key
 where t.key = $1 and t.attempt = $2 and t.state = :running
 on conflict do nothing
 
@@ -73,6 +73,11 @@ on conflict do nothing
 insert into payload (key, inputs, params, schemas) values ($1, $2, $3, $4)
 on conflict (key) do update set inputs = coalesce(excluded.inputs, payload.inputs), params = coalesce(excluded.params, payload.params),
   schemas = coalesce(excluded.schemas, payload.schemas)
+
+-- name: ReplacePayload
+-- All that the task $1 carries.
+insert into payload (key, inputs, params, schemas, custom, sealed) values ($1, $2, $3, $4, $5, $6)
+on conflict (key) do update set inputs = excluded.inputs, params = excluded.params, schemas = excluded.schemas, custom = excluded.custom, sealed = excluded.sealed
 
 -- name: DeleteEdgesOf
 -- Locks nothing but the edges: the task and its dependencies are locked.

@@ -20,7 +20,9 @@ left join lateral (select user_id from tree where tree.key = coalesce(a.tree, -1
 
 -- name: TaskByID
 -- In the namespace $2.
-select * from shown_task_row where id = $1 and namespace = $2
+select s.*, p.sealed as sealed_payload, a.sealed as sealed_attempt from (select * from shown_task_row where id = $1 and namespace = $2 offset 0) s
+left join lateral (select sealed from payload where payload.key = s.key offset 0) p on true
+left join lateral (select sealed from attempt where attempt.task = s.key and attempt.number = s.attempt offset 0) a on true
 
 -- name: TasksUp
 -- Tasks of the keys in [$1, $2), oldest first: a tree's, in submission order. $3 states or null, $4 name or null, $5 executor or
@@ -146,14 +148,14 @@ select count(*) from tree where finished_at is null and unfinished > 0 and ($1::
 -- name: AttemptsOf
 -- The history of a task, oldest first, at most 1000; the open attempt is in task.
 select a.number, a.outcome, a.counted, coalesce(a.error, '') as error, coalesce(a.detail, '') as detail, a.result,
-  coalesce(w.id, '') as worker, a.started_at, a.finished_at, a.cancelled_at
+  coalesce(w.id, '') as worker, a.started_at, a.finished_at, a.cancelled_at, a.sealed
 from attempt a left join worker w on w.key = a.worker where a.task = $1 order by a.number limit 1000
 
 -- name: EventsAfter
 select last, at, body from event where tree = $1 and last > $2 order by last limit $3
 
 -- name: EventDetails
-select u.ord, s.id, s.name, a.result, coalesce(a.error, tree.cancel_message, '')
+select u.ord, s.id, s.name, a.result, coalesce(a.error, tree.cancel_message, ''), a.sealed
 from unnest($1::bigint[], $2::integer[]) with ordinality u(key, attempt, ord)
 join spec s on s.key = u.key join tree on tree.key = u.key >> 24 left join attempt a on a.task = u.key and a.number = u.attempt
 order by u.ord

@@ -20,3 +20,14 @@ on conflict (namespace) where retired_at is null do nothing
 -- name: RewrapDataKey
 -- Replaces what wraps the data key $1, if $2 still does, by $3 of the master key $4.
 update data_key set wrapped = $3, master = $4 where number = $1 and wrapped = $2
+
+-- name: SealingState
+-- Whether values are sealed (0 no, 1 yes, 2 they are being opened), and since when.
+select sealing, nullif(sealing_since, '-infinity') from cluster
+
+-- name: SetSealing
+-- Expects another state; else nothing changes.
+update cluster set sealing = $1, sealing_since = now() where sealing <> $1
+
+-- name: NamespaceOfTree
+select namespace from tree where key = $1

@@ -35,7 +35,7 @@ cross join lateral (
 insert into submission (key, tree, digest, canonical, namespace) select * from unnest($1::text[], $2::bigint[], $3::bytea[], $4::bytea[], $5::integer[])
 
 -- name: CopyPayloads
-copy payload (key, inputs, params, schemas, custom) from stdin (format binary)
+copy payload (key, inputs, params, schemas, custom, sealed) from stdin (format binary)
 
 -- name: CopySpecs
 copy spec (key, id, parent, name, executor, deps, dep_types, max_attempts, backoff, initial_delay_ms, max_delay_ms, timeout_ms,

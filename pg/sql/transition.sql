@@ -100,30 +100,30 @@ update task t set state = u.state, remaining = u.remaining, worker = nullif(u.wo
   started_at = case when u.state = :running then now() when u.waited = 0 then t.started_at
     else least(now(), t.started_at + u.waited * interval '1 microsecond') end
 from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $5::bigint[], $6::smallint[], $7::integer[], $8::bigint[], $9::text[],
-  $11::integer[])
-  u(key, facts, was, was_remaining, was_worker, state, remaining, worker, result, waited)
+  $11::integer[], $12::bytea[])
+  u(key, facts, was, was_remaining, was_worker, state, remaining, worker, result, waited, sealed)
 where t.key = u.key and t.state = u.was and t.remaining = u.was_remaining and coalesce(t.worker, 0) = u.was_worker
   and (t.pool::bigint << 34) + (t.priority::bigint << 32) + t.flags = u.facts and t.attempt = 1 and t.failures = 0 and t.crashes = 0
-returning t.key, t.state, t.started_at, u.was_worker, u.result
+returning t.key, t.state, t.started_at, u.was_worker, u.result, u.sealed
 ), a as (
-insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result)
-select key, 1, :outcome_completed, true, was_worker, started_at, greatest(now(), started_at), result::json from w where state = :completed
+insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, sealed)
+select key, 1, :outcome_completed, true, was_worker, started_at, greatest(now(), started_at), result::json, sealed from w where state = :completed
 )
 select changed(count(*), $10, 'change tasks') from w
 
 -- name: InsertAttempts
 -- The attempts that ended at $7.
-insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail)
+insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail, sealed)
 select u.task, u.number, u.outcome, u.counted, nullif(u.worker, 0), u.started_at, $7::timestamptz, u.result::json,
-  nullif(u.error, ''), nullif(u.detail, '')
+  nullif(u.error, ''), nullif(u.detail, ''), u.sealed
 from unnest($1::bigint[], $2::integer[], $3::smallint[], $4::boolean[], $5::bigint[], $6::timestamptz[], $8::text[],
-  $9::text[], $10::text[])
-  u(task, number, outcome, counted, worker, started_at, result, error, detail)
+  $9::text[], $10::text[], $11::bytea[])
+  u(task, number, outcome, counted, worker, started_at, result, error, detail, sealed)
 
 -- name: InsertLargeAttempt
 -- One attempt of those that InsertAttempts is not for: in an array, a large result would be copied several times over.
-insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail)
-values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7, $8, nullif($9, ''), nullif($10, ''))
+insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail, sealed)
+values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7, $8, nullif($9, ''), nullif($10, ''), $11)
 
 -- name: FinishCancelledAttempts
 -- Adds what the workers of cancelled attempts brought back, and takes away the start of those that never began. Expects: the row that
@@ -141,6 +141,21 @@ from (select u.task, u.number, case when count(c.index) = max(c.count)
       from unnest($1::bigint[], $2::integer[]) u(task, number) left join chunk c on c.task = u.task and c.attempt = u.number
       group by u.task, u.number) c
 where a.task = c.task and a.number = c.number
+
+-- name: AttemptValues
+-- What the attempts $2 of the tasks $1 hold. No locks.
+select a.task, a.number, a.result, a.error, a.detail, a.sealed from unnest($1::bigint[], $2::integer[]) u(task, number)
+cross join lateral (select * from attempt where attempt.task = u.task and attempt.number = u.number offset 0) a
+
+-- name: SetAttemptValues
+-- What the attempt $2 of the task $1 holds from now on. Expects: it is there.
+with w as (
+update attempt set result = $3::json, error = $4, detail = $5, sealed = $6 where task = $1 and number = $2 returning 1)
+select changed(count(*), 1, 'write what an attempt holds') from w
+
+-- name: ChunksOf
+-- The parts of the result of the attempt $2 of the task $1. No locks.
+select count, data, sealed from chunk where task = $1 and attempt = $2 order by index
 
 -- name: Incomplete
 -- Those of the open attempts $1, $2 that lack parts of their results. No locks: parts of an open attempt only become more.

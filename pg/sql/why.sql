@@ -10,7 +10,8 @@ select now() as at, t.key, s.id, tree.root_id as tree_id, s.name, t.state, t.fla
   case when t.state = :delayed then (select max(at) from timer where timer.task = t.key and timer.attempt = t.attempt and timer.kind = :timer_due) end as due_at,
   coalesce(before.error, '') as error_before,
   coalesce(bs.id, '') as cause, coalesce(bs.name, '') as cause_name, coalesce(bt.state, 0::smallint) as cause_state,
-  coalesce(case when bt.state = :cancelled then coalesce(ba.error, tree.cancel_message) else ba.error end, '') as cause_error
+  coalesce(case when bt.state = :cancelled then coalesce(ba.error, tree.cancel_message) else ba.error end, '') as cause_error,
+  a.sealed, before.sealed as sealed_before, ba.sealed as sealed_cause
 from spec s
 join task t on t.key = s.key
 join tree on tree.key = t.key >> 24

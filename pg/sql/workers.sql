@@ -82,7 +82,7 @@ delete from worker where state in (:worker_departed) and attempts = '{-1}' and l
 with open as (
   select from task where key = $1 and attempt = $2 and (worker is not null or state = :ready)
 ), part as (
-  insert into chunk (task, attempt, index, count, data) select $1, $2, $3, $4, $5 from open on conflict do nothing
+  insert into chunk (task, attempt, index, count, data, sealed) select $1, $2, $3, $4, $5, $6 from open on conflict do nothing
 )
 select exists (select from open)
 

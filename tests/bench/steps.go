@@ -23,8 +23,8 @@ var steps = []step{
 	{name: "waiting for Postgres's disk", postgres: map[string]string{"synchronous_commit": "off"}},
 	{name: "NATS's files (they are in memory)", natsDir: "/dev/shm"},
 	{name: "rows of attempts", edit: &mutation.Mutant{Name: "without-attempts", File: "pg/sql/transition.sql",
-		Old: "result::json from w where state = :completed\n", // of plain completions, as those of a flat tree are
-		New: "result::json from w where state = :completed and key = 0\n"}},
+		Old: "result::json, sealed from w where state = :completed\n", // of plain completions, as those of a flat tree are
+		New: "result::json, sealed from w where state = :completed and key = 0\n"}},
 	{name: "events", edit: &mutation.Mutant{Name: "without-events", File: "pg/sql/transition.sql",
 		Old: "body end from t where events > 0 or final", New: "body end from t where final"}},
 }

@@ -128,6 +128,9 @@ func (c *Cluster) AddResting() *Part[*node.Coordinator] {
 	return p
 }
 
+// SealVariable has the coordinators of every cluster seal values, if it is set: so the tests of a package are run with sealing.
+const SealVariable = "TASKGROVE_TEST_SEAL"
+
 // TryCoordinator starts one more that may be refused.
 func (c *Cluster) TryCoordinator(opts node.Options) (*Part[*node.Coordinator], error) {
 	settings := config.Defaults[*config.Coordinator]()
@@ -135,6 +138,9 @@ func (c *Cluster) TryCoordinator(opts node.Options) (*Part[*node.Coordinator], e
 	settings.PostgresURL.Secret, settings.NATSURL.Secret = config.Secret(c.URL), config.Secret(c.NATS.CoordinatorURL())
 	settings.MaxConns = 12
 	settings.HTTPAddr, settings.GRPCAddr = "", ""
+	if os.Getenv(SealVariable) != "" {
+		settings.SealKey, settings.SealValues = "c2VhbGVkIGluIGFsbCB0ZXN0cyBvZiBhIGNsdXN0ZXI=", true
+	}
 	if c.opts.Coordinator != nil {
 		c.opts.Coordinator(settings)
 	}

@@ -134,6 +134,7 @@ func New(target string, options ...Option) (*Client, error) {
 	if s.call > 0 {
 		dial = append(dial, grpc.WithChainUnaryInterceptor(bounded(s.call)))
 	}
+	dial = append(dial, grpc.WithChainUnaryInterceptor(patient)) // within what bounds the call
 	conn, err := grpc.NewClient(target, dial...)
 	if err != nil {
 		return nil, fmt.Errorf("taskgrove client: %w", err)
@@ -144,16 +145,19 @@ func New(target string, options ...Option) (*Client, error) {
 // Close ends the connection and every call in hand.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// lost reports whether a call may be made again: the server could not be reached, or is stopping.
-func lost(err error) bool { return status.Code(err) == codes.Unavailable }
+// lost reports whether a call may be made again: the server could not be reached, is stopping, or has let it wait.
+func lost(err error) bool {
+	wait := limitedFor(err)
+	return status.Code(err) == codes.Unavailable || wait > 0 && wait <= limitedWait
+}
 
-// pause waits before the n-th retry, from 0, or until ctx ends.
-func (c *Client) pause(ctx context.Context, n int) error {
+// pause waits before the n-th retry, from 0, or until ctx ends: at least as long as the server asks in the error of the try before.
+func (c *Client) pause(ctx context.Context, n int, before error) error {
 	delay := c.retryMax
 	if n < 20 {
 		delay = min(c.retryMin<<n, c.retryMax)
 	}
-	timer := time.NewTimer(delay)
+	timer := time.NewTimer(max(delay, limitedFor(before)))
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

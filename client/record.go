@@ -118,7 +118,7 @@ func (c *Client) AuditEntries(ctx context.Context, r AuditRange) iter.Seq2[*Audi
 				yield(nil, wrap(ctx, err, "read the audit record"))
 				return
 			}
-			if err := c.pause(ctx, tries); err != nil {
+			if err := c.pause(ctx, tries, err); err != nil {
 				yield(nil, wrap(ctx, err, "read the audit record"))
 				return
 			}

@@ -113,7 +113,7 @@ func (c *Client) Submit(ctx context.Context, tasks []NewTask, options ...SubmitO
 		if err == nil || s.options.IdempotencyKey == "" || !lost(err) || try == 10 {
 			return sub, wrap(ctx, err, "submit %d tasks", len(tasks))
 		}
-		if err := c.pause(ctx, try); err != nil {
+		if err := c.pause(ctx, try, err); err != nil {
 			return nil, fmt.Errorf("submit %d tasks: %w", len(tasks), err)
 		}
 	}

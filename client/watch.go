@@ -31,7 +31,7 @@ func (c *Client) Watch(ctx context.Context, id string, after int64) iter.Seq2[*E
 			if after > before {
 				try = 0
 			}
-			if err := c.pause(ctx, try); err != nil {
+			if err := c.pause(ctx, try, err); err != nil {
 				yield(nil, wrap(ctx, err, "watch %s", id))
 				return
 			}
@@ -85,7 +85,7 @@ func (c *Client) Wait(ctx context.Context, id string) (*Tree, error) {
 				return event.Tree, nil
 			}
 		}
-		if err := c.pause(ctx, 0); err != nil { // the events ended before the tree
+		if err := c.pause(ctx, 0, nil); err != nil { // the events ended before the tree
 			return nil, wrap(ctx, err, "wait for %s", id)
 		}
 	}

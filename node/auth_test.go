@@ -59,6 +59,7 @@ func serveOn(t *testing.T, svc *apitest.Service, access *coordinator.Access, cha
 	if err != nil {
 		t.Fatal(err)
 	}
+	parts.boundCallers(log)
 	s := &guardedSite{tokens: callers.Own(), svc: svc}
 	p := NewProcess(log)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -40,6 +40,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	if err := parts.recordCalls(callers != nil); err != nil {
 		return nil, err
 	}
+	parts.boundCallers(p.log)
 	secured, err := p.listeners(parts.tls)
 	if err != nil {
 		return nil, err

@@ -42,6 +42,7 @@ type coordinatorParts struct {
 	audit       auditConfig
 	a2a         a2a.Config
 	routes      routes
+	bounds      callerBounds
 }
 
 func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger) coordinatorParts {
@@ -87,6 +88,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		auth:   authOf(&cfg.Auth),
 		roles:  rolesConfig{cfg.Admins, cfg.GroupRoles, cfg.DefaultRole},
 		audit:  auditConfig{mode: string(cfg.AuditRecord), keyFile: cfg.AuditKeyFile},
+		bounds: callerBounds{rate: cfg.CallerRate, burst: cfg.CallerBurst, streams: cfg.CallerStreams, bytes: cfg.CallerBytes},
 		routes: routes{system: bool(cfg.System), docs: bool(cfg.Docs)},
 		jsonrpc: jsonrpc.Config{
 			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), MaxStreams: cfg.EventStreams,

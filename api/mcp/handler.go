@@ -184,9 +184,48 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	r, done := h.hand.take(r)
 	defer done()
+	if methodOf(body) == "initialize" && r.Header.Get(headerSession) == "" {
+		h.begin(w, r, body)
+		return
+	}
+	h.door(r, false).ServeHTTP(w, again(r, body))
+}
+
+// again is a request whose body has been read.
+func again(r *http.Request, body []byte) *http.Request {
 	r.Body = io.NopCloser(strings.NewReader(string(body)))
 	r.ContentLength = int64(len(body))
-	h.door(r, methodOf(body)).ServeHTTP(w, r)
+	return r
+}
+
+// begin answers initialize: with a session, if there is room for one. It counts as a stream of its caller's until it ends.
+func (h *Handler) begin(w http.ResponseWriter, r *http.Request, body []byte) {
+	leave, err := api.OpenStream(r.Context())
+	begins := err == nil && h.room()
+	begun := (*sdk.ServerSession)(nil)
+	defer func() {
+		switch {
+		case err != nil:
+		case begun == nil:
+			leave()
+		default:
+			go func() { _ = begun.Wait(); leave() }() // ends with the session, which ends with the handler at the latest
+		}
+	}()
+	h.door(r, begins).ServeHTTP(w, again(r, body))
+	if id := w.Header().Get(headerSession); id != "" && api.Admitted(r.Context()) {
+		begun = h.session(id)
+	}
+}
+
+// session is the one of that id; nil: it is not there, or has ended.
+func (h *Handler) session(id string) *sdk.ServerSession {
+	for s := range h.server.Sessions() {
+		if s.ID() == id {
+			return s
+		}
+	}
+	return nil
 }
 
 // without serves what has no body. A stream from the server is a session's.
@@ -197,20 +236,26 @@ func (h *Handler) without(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.Method == http.MethodDelete {
 		h.hand.end(holderOf(r))
+		h.sessions.ServeHTTP(w, r)
+		return
 	}
+	leave, err := api.OpenStream(r.Context())
+	if err != nil {
+		f := api.Classify(r.Context(), h.cfg.Log, "MCP stream", err)
+		w.Header().Set("Retry-After", api.Seconds(f.RetryAfter))
+		h.Refuse(w, r, f)
+		return
+	}
+	defer leave()
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	defer context.AfterFunc(h.streams, func() { cancel(context.Cause(h.streams)) })()
 	h.sessions.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// door is who answers a request of that method.
-func (h *Handler) door(r *http.Request, method string) http.Handler {
-	switch {
-	case r.Header.Get(headerVersion) >= stateless20260728:
-	case r.Header.Get(headerSession) != "":
-		return h.sessions
-	case method == "initialize" && h.room():
+// door is who answers a request. begins: it may begin a session.
+func (h *Handler) door(r *http.Request, begins bool) http.Handler {
+	if (begins || r.Header.Get(headerSession) != "") && r.Header.Get(headerVersion) < stateless20260728 {
 		return h.sessions
 	}
 	if !strings.Contains(strings.Join(r.Header.Values("Accept"), ","), "text/event-stream") { // a plain client, such as curl

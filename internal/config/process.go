@@ -327,6 +327,11 @@ type Limits struct {
 	PayloadBytes     Size `envconfig:"MAX_PAYLOAD_BYTES" default:"1MiB" min:"1KiB" max:"64MiB" desc:"each of inputs, params, schemas and custom keys of one task"`
 	RequestBytes     Size `envconfig:"MAX_REQUEST_BYTES" default:"64MiB" min:"1KiB" max:"4GiB" desc:"one JSON-RPC request; larger trees go through gRPC, which sends them in parts"`
 
+	CallerRate    Bound `envconfig:"CALLER_RATE" default:"auto" desc:"requests in a second that a coordinator takes from one caller ([bounds](bounds.md)); further ones get 429 or RESOURCE_EXHAUSTED; 0: any number; auto: 200 where callers are asked who they are, else any number"`
+	CallerBurst   Bound `envconfig:"CALLER_BURST" default:"auto" desc:"how many of them may come at once after a while without any; auto: twice as many as in a second"`
+	CallerStreams Bound `envconfig:"CALLER_STREAMS" default:"auto" desc:"streams, subscriptions of WebSockets, sessions of MCP and calls that wait, at the same time, of one caller at a coordinator; 0: any number; auto: 1000 where callers are asked who they are, else any number"`
+	CallerBytes   Size  `envconfig:"CALLER_BYTES_PER_HOUR" default:"0" desc:"bytes of requests that a coordinator takes from one caller in an hour, with as much again at once; 0: any number"`
+
 	EventStreams        int           `envconfig:"MAX_STREAMS" default:"11000" min:"1" max:"1000000" desc:"streams of events over SSE, subscriptions of WebSockets, and calls of JSON-RPC that wait for a tree, at the same time; further ones get -32000. Each stream and socket needs a file descriptor"`
 	SocketSubscriptions int           `envconfig:"MAX_SOCKET_SUBSCRIPTIONS" default:"100" min:"1" max:"10000" desc:"subscriptions of one WebSocket"`
 	SlowClient          time.Duration `envconfig:"SLOW_CLIENT_TIMEOUT" default:"30s" min:"100ms" max:"10m" desc:"after how long a WebSocket is closed whose client takes nothing while frames wait for it; it can go on where it was"`

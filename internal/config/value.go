@@ -90,6 +90,38 @@ func (p *Pooler) Decode(text string) error {
 	return nil
 }
 
+// Bound is a number that is chosen by other settings unless it is given.
+type Bound int
+
+// AutoBound is a [Bound] that is chosen by other settings.
+const AutoBound Bound = -1
+
+const maxBound = 1_000_000
+
+func (b *Bound) takes() string { return fmt.Sprintf("auto, or a whole number from 0 to %d", maxBound) }
+
+// Decode implements envconfig.Decoder.
+func (b *Bound) Decode(text string) error {
+	if text = strings.ToLower(strings.TrimSpace(text)); text == "auto" {
+		*b = AutoBound
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > maxBound {
+		return errors.New("not such a number")
+	}
+	*b = Bound(n)
+	return nil
+}
+
+// Or is the number, or the one given where none was chosen.
+func (b Bound) Or(auto int) int {
+	if b == AutoBound {
+		return auto
+	}
+	return int(b)
+}
+
 // Namespace is the name of a namespace.
 type Namespace string
 

@@ -19,6 +19,7 @@ var Coordinator = Table{
 	{Name: "taskgrove.pool.oldest", Kind: Gauge, Unit: "s", Help: "age of the oldest of them", Labels: []string{"pool"}},
 	{Name: "taskgrove.optimistic.transactions", Kind: Counter, Help: "transactions of claims and results tried without reading their tasks first"},
 	{Name: "taskgrove.optimistic.refused", Kind: Counter, Help: "those that found a task otherwise than they assumed, and read it then"},
+	{Name: "taskgrove.callers.limited", Kind: Counter, Help: "requests and streams that were refused as their caller had too many, by reason: RATE_LIMITED, TOO_MANY_STREAMS, TOO_MANY_BYTES", Labels: []string{"reason"}},
 	{Name: "taskgrove.logins.refused", Kind: Counter, Help: "requests whose sender was not believed, by reason: malformed, algorithm, unknown_key, signature, expired, not_yet_valid, issuer, audience, claims, revoked, certificate, carrier; no_keys, while it could not be said", Labels: []string{"reason"}},
 }
 

@@ -141,6 +141,9 @@ func (c *Coordinator) CreateAPIKey(ctx context.Context, spec APIKeySpec) (*NewAP
 	if err := spec.check(); err != nil {
 		return nil, err
 	}
+	if _, err := c.here(ctx); err != nil {
+		return nil, err
+	}
 	secret := newKeyText(KeyPrefix)
 	hash := keyHash(secret)
 	k := &pg.APIKey{ID: newKeyID(), Hash: hash[:], Namespace: c.namespace, Name: spec.Name, Owner: spec.UserID, Maker: spec.maker,

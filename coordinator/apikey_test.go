@@ -72,6 +72,25 @@ func TestAPIKeysAreBelieved(t *testing.T) {
 	if err := want(ask(short.Secret), coordinator.ErrExpired); err != nil {
 		t.Errorf("the expired one: %v", err)
 	}
+	if _, err := db.Exec(t.Context(), "insert into namespace (name) values ('team-a')"); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := one.In("team-a").CreateAPIKey(t.Context(), coordinator.APIKeySpec{UserID: "amy", Roles: []string{"viewer"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if who, err := one.CallerOfKey(t.Context(), theirs.Secret); err != nil || who.Namespace != "team-a" || !slices.Equal(theirs.Roles, []string{"team-a:viewer"}) {
+		t.Errorf("a key of another namespace: got %+v, %v", who, err)
+	}
+	if _, err := db.Exec(t.Context(), "update namespace set created_at = now() + interval '1 hour' where name = 'team-a'"); err != nil {
+		t.Fatal(err)
+	}
+	if err := want(ask(theirs.Secret), coordinator.ErrNotFound); err != nil {
+		t.Errorf("a key of a namespace that was made anew: %v", err)
+	}
+	if _, err := one.In("nowhere").CreateAPIKey(t.Context(), coordinator.APIKeySpec{UserID: "amy"}); !errors.Is(err, coordinator.ErrNotFound) {
+		t.Errorf("a key of a namespace that is not there: %v", err)
+	}
 	var dump string
 	if err := db.QueryRow(t.Context(), "select string_agg(k::text, ' ') from api_key k").Scan(&dump); err != nil || strings.Contains(dump, k.Secret[4:40]) {
 		t.Errorf("the key itself is stored: %v %s", err, dump)

@@ -7,7 +7,7 @@ where (select count(*) from (select from api_key where namespace = $3 and owner 
 returning key
 
 -- name: APIKeysByHash
--- The keys of the hashes $1, old ones that still count among them.
+-- The keys of the hashes $1, old ones that still count among them. A key ends with its namespace: one that was made anew by the same name is another.
 select u.hash, k.key, k.id, k.session, k.namespace, k.name, k.owner, k.maker, k.issuer, k.roles, k.groups, k.scopes, k.created_at, k.expires_at, k.used_at, k.revoked_at,
   k.revoked_at is not null as revoked, extract(epoch from k.until - now())::float8 as remaining
 from unnest($1::bytea[]) u(hash) cross join lateral (
@@ -15,6 +15,7 @@ from unnest($1::bytea[]) u(hash) cross join lateral (
   union all
   select *, least(expires_at, old_until) from api_key where old_hash = u.hash and old_until > now()
   limit 1) k
+where k.namespace in ('', 'default') or exists (select from namespace n where n.name = k.namespace and n.created_at <= k.created_at and n.closed_at is null)
 
 -- name: APIKeys
 -- Keys of a namespace after a key, of an owner unless that is empty; or the one with the id $5. $6: revoked and expired ones, too.

@@ -66,6 +66,7 @@ type engine struct {
 	keyFinder  *keyFinder
 	spaces     *spaces
 	recorder   *recorder    // nil: nothing is recorded
+	rulesMu    sync.Mutex // of reading the rules of pools
 	level      atomic.Int32 // the lowest feature level of a live coordinator; 0: not known
 	prepared   atomic.Bool  // announced; streams and consumers are there
 	recordOnce sync.Once
@@ -171,6 +172,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
 		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "sealing": c.runSealing, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys,
 		"record": c.runRecord, "record retention": c.runRecordRetention, "record heads": c.runRecordHeads,
+		"pool rules": c.runPoolRules,
 	}
 }
 
@@ -196,6 +198,9 @@ func (c *Coordinator) prepare(ctx context.Context) error {
 		return err
 	}
 	if err := c.loadModelKeys(ctx); err != nil {
+		return err
+	}
+	if err := c.readRules(ctx); err != nil {
 		return err
 	}
 	if err := c.queue.EnsureStreams(ctx); err != nil {

@@ -68,6 +68,9 @@ func (c *Coordinator) copyError(err error) error {
 	if _, ok := errors.AsType[*dag.LevelError](err); ok {
 		return err
 	}
+	if invalid, ok := errors.AsType[*dag.InvalidTreeError](err); ok { // the rules of its pools forbid it
+		return invalid
+	}
 	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok {
 		return &InvalidArgumentError{Field: "pool", Reason: limit.Reason}
 	}

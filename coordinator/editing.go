@@ -26,7 +26,7 @@ func (c *Coordinator) Update(ctx context.Context, taskID string, change TaskChan
 		Change: change, Limits: c.cfg.Limits, Room: c.lanes.room,
 		Known:       func(id string) bool { return c.executors.has(ctx, id) },
 		Repeatable:  func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
-		InputFaults: c.inputFaultsOf(ctx),
+		InputFaults: c.inputFaultsOf(ctx), PoolFaults: c.poolFaultsOf(),
 	})
 	if refused, ok := errors.AsType[*pg.Refused](err); ok {
 		return nil, &UpdateError{Faults: refused.Faults, Transition: refused.Transition}
@@ -79,7 +79,7 @@ func (c *Coordinator) Add(ctx context.Context, parentID string, opts SubmitOptio
 	out, eff, err := c.store.Add(ctx, k, parentID, pg.Submission{
 		IdempotencyKey: opts.IdempotencyKey, Limits: c.cfg.Limits, Known: has,
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
-		Levels:     c.cfg.Levels, Version: c.cfg.Version, Tasks: warnings.See(c.checkInputs(ctx, tasks)),
+		Levels:     c.cfg.Levels, Version: c.cfg.Version, Tasks: warnings.See(c.checkPools(c.checkInputs(ctx, tasks))),
 	})
 	switch {
 	case errors.Is(err, pg.ErrStarted):

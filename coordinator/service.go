@@ -21,6 +21,7 @@ type Service interface {
 	KeyKeeper
 	APIKeys
 	Recorded
+	PoolKeeper
 }
 
 // SubmitOptions go with a tree.

@@ -58,6 +58,9 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	if below, ok := errors.AsType[*dag.LevelError](err); ok {
 		return nil, below
 	}
+	if invalid, ok := errors.AsType[*dag.InvalidTreeError](err); ok { // the rules of its pools forbid it
+		return nil, invalid
+	}
 	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok { // its pools were closed
 		return nil, &InvalidArgumentError{Field: "pool", Reason: limit.Reason}
 	}

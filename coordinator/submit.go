@@ -79,7 +79,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 			withLabels(opts.Labels, t)
 		})
 	}
-	tasks = c.checkInputs(ctx, tasks)
+	tasks = c.checkPools(c.checkInputs(ctx, tasks))
 	has := func(id string) bool { return c.executors.has(ctx, id) }
 	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}
 	out, err := c.store.Submit(ctx, here, pg.Submission{

@@ -23,7 +23,17 @@ func (c *Coordinator) Why(ctx context.Context, taskID string) (*Explanation, err
 	if err != nil {
 		return nil, c.internal("explain task", err)
 	}
-	return explain(w), nil
+	e := explain(w)
+	if w.State.Unfinished() && w.State != dag.Running || w.State == dag.Held {
+		forbidden, err := c.store.ForbiddenBy(ctx, w.Key)
+		if err != nil {
+			return nil, c.internal("explain task", err)
+		}
+		if forbidden != "" {
+			e.Summary += "; it will fail when a worker asks for it: " + forbidden
+		}
+	}
+	return e, nil
 }
 
 // explain puts what the store knows into words. It covers every state; a state that it does not know has no waits.

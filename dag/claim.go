@@ -43,10 +43,28 @@ func (d *Decision) Claim(k Key, attempt int32, w WorkerKey) Verdict {
 		if r.cancelled {
 			return No
 		}
+		if r.forbidden != "" {
+			d.refuse(r, nil)
+			return No
+		}
 		d.start(r, w)
 		return Yes
 	}
 	return No
+}
+
+// Forbid notes why the rule of its pool has come to forbid a task. It is not started then: who claims it, or reports that it has started early,
+// ends it. Such a task must not be handed over. It comes before anything that happens.
+func (d *Decision) Forbid(k Key, why string) {
+	if r := d.rows[k]; r != nil {
+		r.forbidden = why
+	}
+}
+
+// refuse ends a ready task that its pool forbids, for good. used is what a model was used for that nobody allowed.
+func (d *Decision) refuse(r *Row, used []Used) {
+	d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeFailed, Counted: true, Error: r.forbidden, Used: used})
+	d.finish(r, Failed)
 }
 
 // Claims decides about claims, in their order. Those of a worker whose lease is not alive stay undecided.

@@ -24,8 +24,9 @@ type Row struct {
 	was       Guard // as it was handed in
 	wasFixed  fixed // likewise
 	changed   bool
-	cancelled bool // its tree was cancelled
-	again     bool // an attempt of it was interrupted in this decision
+	cancelled bool   // its tree was cancelled
+	again     bool   // an attempt of it was interrupted in this decision
+	forbidden string // why its pool's rule forbids it; empty: it does not
 }
 
 // Guard is what decides whether a row still is what was handed in: a write of rows that are not locked compares it.

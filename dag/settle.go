@@ -62,6 +62,9 @@ func (d *Decision) Settle(res Result) bool {
 	repeatable := r.Flags&FlagRepeatable != 0
 	switch {
 	case r.State == Running && (res.from(r.Worker) || repeatable && res.Early):
+	case r.State == Ready && repeatable && res.Early && !r.cancelled && r.forbidden != "":
+		d.refuse(r, res.Used)
+		return true
 	case r.State == Ready && repeatable && res.Early && !r.cancelled:
 		d.start(r, res.Worker)
 		r.StartedAt = res.startedAt(d.now)

@@ -11,8 +11,10 @@ import (
 // Claim answers claims, in their order, in one transaction, of one round trip or more as [Store.Settle]. Claims of workers
 // whose lease is not alive stay Undecided.
 func (s *Store) Claim(ctx context.Context, claims []dag.Claim) (verdicts []dag.Verdict, eff *Effects, err error) {
-	if verdicts, eff, done, err := s.claimOptimistically(ctx, claims); done {
-		return verdicts, eff, err
+	if !s.ruledClaims(claims) {
+		if verdicts, eff, done, err := s.claimOptimistically(ctx, claims); done {
+			return verdicts, eff, err
+		}
 	}
 	keys, workers := make([]dag.Key, len(claims)), make([]dag.WorkerKey, 0, 4)
 	for i, c := range claims {
@@ -25,6 +27,9 @@ func (s *Store) Claim(ctx context.Context, claims []dag.Claim) (verdicts []dag.V
 		alive := map[dag.WorkerKey]bool{}
 		d, view, err := load{keys: keys, before: func(b *pgx.Batch) { queueShareWorkers(b, workers, alive) }}.lock(ctx, c, s.resident)
 		if err != nil {
+			return err
+		}
+		if err := s.forbid(ctx, c, d, keys); err != nil {
 			return err
 		}
 		verdicts = d.Claims(claims, func(w dag.WorkerKey) bool { return alive[w] })

@@ -43,7 +43,7 @@ type Copied struct {
 
 // Copy stores a copy of a task with what belongs to it as a tree that is held, in one transaction: the original as one moment showed it. What
 // is kept comes with the last attempt of its original, as its first one. Nobody can start, change or delete the original meanwhile. [ErrNotFound],
-// [ErrDigest], [ErrBusy], *[PoolLimitError], *[dag.LevelError].
+// [ErrDigest], [ErrBusy], *[PoolLimitError], *[dag.LevelError], *[dag.InvalidTreeError]: rules of pools forbid tasks that would run.
 func (s *Store) Copy(ctx context.Context, what Copying) (*Copied, error) {
 	for tries := 1; ; tries++ {
 		t := &treeCopy{Copying: what, s: s, tree: what.Target.Tree()}
@@ -131,6 +131,9 @@ func (t *treeCopy) storeOn(ctx context.Context, c *pgx.Conn) error {
 	if err := t.read(ctx, c); err != nil || t.out != nil {
 		return err
 	}
+	if err := t.allowed(ctx, c); err != nil {
+		return err
+	}
 	if err := t.findPools(ctx); err != nil {
 		return err
 	}
@@ -157,6 +160,20 @@ func (t *treeCopy) storeOn(ctx context.Context, c *pgx.Conn) error {
 		return fmt.Errorf("write copy of tree %d: %w", t.tree, err)
 	}
 	return nil
+}
+
+// allowed is a *[dag.InvalidTreeError] of the tasks that are to run again and that the rules of their pools forbid.
+func (t *treeCopy) allowed(ctx context.Context, c *pgx.Conn) error {
+	if t.s.KnownPoolRules() == nil {
+		return nil
+	}
+	var keys []dag.Key
+	for n, i := range t.plan.Tasks {
+		if !t.plan.Keep[n] {
+			keys = append(keys, t.tree.Key(int(i)))
+		}
+	}
+	return t.s.allowed(ctx, c, keys, func(k dag.Key) int32 { return t.lanes[k.Index()].Pool })
 }
 
 // read begins the transaction, reads the original, and plans the copy; or finds the answer that the idempotency key stands for.

@@ -22,6 +22,8 @@ type Update struct {
 	Known, Repeatable func(executor string) bool
 	// InputFaults are those of the inputs of a task, as they will be; nil: nobody looks.
 	InputFaults func(*dag.Task) []string
+	// PoolFaults are those of the task by the rule of its pool, as it will be; nil: no pool has one.
+	PoolFaults func(*dag.Task) []string
 	Room        Room
 }
 
@@ -308,6 +310,13 @@ func (u *updating) look(ctx context.Context, d *dag.Decision) error {
 	}
 	if c := &u.Change; u.InputFaults != nil && u.executor != "" && (c.Inputs != nil || c.Params != nil || c.Schemas != nil) {
 		f.InputFaults = u.InputFaults(u.changed())
+	}
+	if c := &u.Change; u.PoolFaults != nil && u.executor != "" && (c.Inputs != nil || c.Params != nil || c.Schemas != nil) {
+		t := u.changed()
+		if u.namesPool() {
+			t.Pool = u.task.pool
+		}
+		f.InputFaults = append(f.InputFaults, u.PoolFaults(t)...)
 	}
 	if u.Change.HasDependencies {
 		return u.lookAtDependencies(ctx, d)

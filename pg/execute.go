@@ -49,7 +49,8 @@ type Execution struct {
 }
 
 // Execute starts a held tree, or runs again what a user asks for (spec 3.1, 3.7), in one transaction over the tree's
-// tasks: some seconds for a million. The webhooks are stored with what starts. [ErrNotFound], also for a tree that is being deleted.
+// tasks: some seconds for a million. The webhooks are stored with what starts. [ErrNotFound], also for a tree that is being deleted;
+// *[dag.InvalidTreeError]: rules of pools forbid tasks that would start.
 func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions, hooks ...*Webhook) (*Execution, error) {
 	for tries := 1; ; tries++ {
 		out, err := s.tryExecute(ctx, target, opts, hooks)
@@ -143,6 +144,9 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	case len(plan.Restarts) == 0:
 		return &Execution{Status: ExecutionNothing}, nil
 	}
+	if err := p.allowed(ctx, s, c, tree, plan.Restarts); err != nil {
+		return nil, err
+	}
 	if closed, user, err := p.keepPools(ctx, c, tree, plan.Restarts); err != nil || len(closed) > 0 {
 		return &Execution{Status: executionClosed, closed: closed, user: user}, err
 	}
@@ -216,6 +220,18 @@ func (p *planner) scanFollowups(rows pgx.Rows) error {
 }
 
 func (p *planner) dependencies(i int) []dag.Edge { return p.edges[p.start[i]:p.start[i+1]] }
+
+// allowed is a *[dag.InvalidTreeError] of the restarted tasks that the rules of their pools forbid.
+func (p *planner) allowed(ctx context.Context, s *Store, c *pgx.Conn, tree dag.TreeKey, restarts []dag.Restart) error {
+	if s.KnownPoolRules() == nil {
+		return nil
+	}
+	keys := make([]dag.Key, len(restarts))
+	for i, r := range restarts {
+		keys[i] = tree.Key(r.Index)
+	}
+	return s.allowed(ctx, c, keys, func(k dag.Key) int32 { return p.lanes[k.Index()].Pool })
+}
 
 // keepPools keeps open until the transaction ends what the restarted tasks need, and gives those that are closed.
 func (p *planner) keepPools(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, restarts []dag.Restart) (closed []int32, user string, err error) {

@@ -26,7 +26,7 @@ func (s *Store) settleOptimistically(ctx context.Context, results []dag.Result, 
 	}
 	o := dag.NewOptimistic()
 	view, ok := s.resident.assume(o, results)
-	if !ok || !o.Settle(results, room.vacant) {
+	if !ok || !o.Settle(results, func(l dag.Lane) bool { return room.vacant(l) && !s.Ruled(l.Pool) }) {
 		return nil, false, nil
 	}
 	return s.writeOptimistic(ctx, o, view, room, &s.settles)

@@ -28,7 +28,11 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 			return err
 		}
 		early.bound(results)
-		changed = d.SettleAll(results, func(w dag.WorkerKey) bool { return offers.alive[w] }, offers.passesNobody)
+		if err := s.forbid(ctx, c, d, early.tasks); err != nil {
+			return err
+		}
+		changed = d.SettleAll(results, func(w dag.WorkerKey) bool { return offers.alive[w] },
+			func(r *dag.Row) bool { return offers.passesNobody(r) && !s.Ruled(r.Pool) })
 		eff, err = s.apply(ctx, c, &pgx.Batch{}, d, view, granted.ask)
 		return err
 	})
@@ -65,6 +69,7 @@ func loadResults(results []dag.Result) (load, *offers, *earlyOnes) {
 // earlyOnes are results of attempts that may have started before their claims: none has before its tree was created, or the
 // attempt before it ended, whatever its worker says of the time it took.
 type earlyOnes struct {
+	tasks   []dag.Key
 	trees   map[dag.TreeKey]time.Time // when each was created
 	again   []dag.Key                 // of those with an attempt before
 	numbers []int32
@@ -75,6 +80,7 @@ func (e *earlyOnes) add(r dag.Result) {
 	if e.trees == nil {
 		e.trees, e.ended = map[dag.TreeKey]time.Time{}, map[dag.Key]time.Time{}
 	}
+	e.tasks = append(e.tasks, r.Task)
 	e.trees[r.Task.Tree()] = time.Time{}
 	if r.Attempt > 1 {
 		e.again, e.numbers = append(e.again, r.Task), append(e.numbers, r.Attempt)

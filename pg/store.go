@@ -41,6 +41,7 @@ type Store struct {
 	version     string
 	keyConns    keyConnections
 
+	rules           atomic.Pointer[dag.PoolRules] // see [Store.SetPoolRules]
 	settles, claims caution
 	tried, refused  atomic.Int64 // see OptimisticTransactions
 }

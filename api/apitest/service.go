@@ -40,6 +40,7 @@ type Service struct {
 	agents     []coordinator.AgentTask
 	webhooks   []*webhook
 	apiKeys    []*coordinator.APIKey
+	poolRules  []*dag.PoolRule
 	secrets    int // of API keys that were made
 	delivered  int // deliveries, of all webhooks
 }

@@ -18,6 +18,7 @@ type handler struct {
 	pb.UnimplementedTaskgroveServer
 	pb.UnimplementedKeyServiceServer
 	pb.UnimplementedAuditServiceServer
+	pb.UnimplementedPoolServiceServer
 	access      *coordinator.Access
 	surface     coordinator.Surface
 	cfg         Config

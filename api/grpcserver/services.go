@@ -14,6 +14,7 @@ var services = []service{
 	{&pb.Taskgrove_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterTaskgroveServer(to, h) }},
 	{&pb.KeyService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterKeyServiceServer(to, h) }},
 	{&pb.AuditService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterAuditServiceServer(to, h) }},
+	{&pb.PoolService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterPoolServiceServer(to, h) }},
 }
 
 // service is one of them: a file of proto has one.

@@ -137,7 +137,7 @@ func inHand(w client.Worker) string {
 }
 
 func poolsCommand() *cobra.Command {
-	return clientCommand("pools", "List pools",
+	cmd := clientCommand("pools", "List pools",
 		"Lists the pools: how many ready tasks wait for room (READY) or were sent and are not claimed (QUEUED), the slots of the live workers, "+
 			"and how long the oldest task has waited, in Postgres or, once it was sent, in NATS.", cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
@@ -157,6 +157,11 @@ func poolsCommand() *cobra.Command {
 			}
 			return s.noteNone(len(pools), "pool")
 		})
+	cmd.AddCommand(poolsAllowCommand(), poolsRulesCommand())
+	for _, below := range cmd.Commands() {
+		below.GroupID = ""
+	}
+	return cmd
 }
 
 func poolRow(p client.Pool) string {

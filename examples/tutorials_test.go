@@ -46,6 +46,12 @@ func TestTheAuditPageWorks(t *testing.T) {
 		t.Skip("starts a cluster")
 	}
 	newGuide(t).follow("../docs/audit.md")
+// TestPoolsAreForSome does the same with the page of rules of pools.
+func TestPoolsAreForSome(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a cluster")
+	}
+	newGuide(t).follow("../docs/pools.md")
 }
 
 // follow runs a page.

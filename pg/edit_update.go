@@ -24,7 +24,7 @@ type Update struct {
 	InputFaults func(*dag.Task) []string
 	// PoolFaults are those of the task by the rule of its pool, as it will be; nil: no pool has one.
 	PoolFaults func(*dag.Task) []string
-	Room        Room
+	Room       Room
 }
 
 // Refused are the faults of an update: nothing was changed.

@@ -71,6 +71,7 @@ var hot = map[string]explained{
 	"RecordNumbersOfNamespace": {args: "15000, 500, 'n1'"},
 	"RecordCalls":              {args: "array[15001, 15003, 15005, 15007, 15009, 16001, 16003]::bigint[]"},
 	"RecordNumberAt":           {args: "now() - interval '1 day'"},
+	"TasksToJudge":            {args: keys(295, 0, 500)},
 	// edits
 	"TreeToEdit":          {args: "295"},
 	"TaskToEdit":          {args: "(295::bigint << 24) + 5"},
@@ -319,6 +320,7 @@ var unexplained = map[string]string{
 	"FirstTokenSecret": fewNames, "TokenSecrets": fewNames, "AddTokenSecret": fewNames, "ForgetTokenSecrets": fewNames,
 	"RetireTokenSecrets": fewWorkers + ", and probes the task of each attempt that they list",
 	"SetModelKey":        insertsOnly, "DeleteModelKeys": fewNames, "ModelKeysMark": fewNames, "ModelKeys": fewNames, "ResealModelKey": fewNames,
+	"PoolRules": fewNames, "SetPoolRule": fewNames, "DeletePoolRule": fewNames,
 	"ClusterSecret": fewNames, "PoolRows": fewNames, "CountPools": fewNames, "OpenPools": fewNames, "KeepPools": fewNames, "MarkServed": fewNames, "LockIdlePools": fewNames, "GonePools": fewNames,
 	"AddExecutors": fewNames, "ForgetExecutors": fewNames, "ExecutorIDs": fewNames,
 	"SeeDescriptions": fewNames, "AddDescriptions": fewNames, "ForgetDescriptions": fewNames, "Descriptions": fewNames, "DescriptionBodies": fewNames,

@@ -40,11 +40,11 @@ func (d *Decision) Claim(k Key, attempt int32, w WorkerKey) Verdict {
 		}
 		return No
 	case Ready:
-		if r.cancelled {
+		if r.forbidden != "" && !r.cancelled {
+			d.refuse(r, nil)
 			return No
 		}
-		if r.forbidden != "" {
-			d.refuse(r, nil)
+		if r.cancelled {
 			return No
 		}
 		d.start(r, w)

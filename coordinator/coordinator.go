@@ -67,7 +67,6 @@ type engine struct {
 	spaces     *spaces
 	recorder   *recorder    // nil: nothing is recorded
 	rulesMu    sync.Mutex   // of reading the rules of pools
-	rulesMu    sync.Mutex   // of reading the rules of pools
 	level      atomic.Int32 // the lowest feature level of a live coordinator; 0: not known
 	prepared   atomic.Bool  // announced; streams and consumers are there
 	recordOnce sync.Once

@@ -46,6 +46,8 @@ func TestTheAuditPageWorks(t *testing.T) {
 		t.Skip("starts a cluster")
 	}
 	newGuide(t).follow("../docs/audit.md")
+}
+
 // TestPoolsAreForSome does the same with the page of rules of pools.
 func TestPoolsAreForSome(t *testing.T) {
 	if testing.Short() {

@@ -71,7 +71,7 @@ var hot = map[string]explained{
 	"RecordNumbersOfNamespace": {args: "15000, 500, 'n1'"},
 	"RecordCalls":              {args: "array[15001, 15003, 15005, 15007, 15009, 16001, 16003]::bigint[]"},
 	"RecordNumberAt":           {args: "now() - interval '1 day'"},
-	"TasksToJudge":            {args: keys(295, 0, 500)},
+	"TasksToJudge":             {args: keys(295, 0, 500)},
 	// edits
 	"TreeToEdit":          {args: "295"},
 	"TaskToEdit":          {args: "(295::bigint << 24) + 5"},

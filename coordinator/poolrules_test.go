@@ -12,14 +12,15 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 // ruled is a cluster whose workers have gates, in a pool with two slots and in another one.
-func ruled(t *testing.T) (*cluster.Cluster, *gate) {
+func ruled(t *testing.T, settings func(*config.Coordinator)) (*cluster.Cluster, *gate) {
 	g := &gate{closed: map[string]chan struct{}{}}
-	c := cluster.Start(t, cluster.Options{Coordinators: 2, Concurrency: 2, Pools: []string{"p", "free"}, Executors: func() []executors.Executor {
+	c := cluster.Start(t, cluster.Options{Coordinators: 2, Concurrency: 2, Coordinator: settings, Pools: []string{"p", "free"}, Executors: func() []executors.Executor {
 		return []executors.Executor{g, &told{executors.Description{ID: "x", Name: "X", Type: "go"}}}
 	}})
 	return c, g
@@ -73,7 +74,16 @@ func wantRefusal(t *testing.T, what string, err error, want ...string) {
 // TestPoolRulesAreHeldWhereTasksAreStored: what a rule forbids is refused with all its faults, and nothing is stored.
 func TestPoolRulesAreHeldWhereTasksAreStored(t *testing.T) {
 	t.Parallel()
-	c, _ := ruled(t)
+	for name, settings := range map[string]func(*config.Coordinator){"open": nil, "sealed": sealing()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			poolRulesAreHeld(t, settings)
+		})
+	}
+}
+
+func poolRulesAreHeld(t *testing.T, settings func(*config.Coordinator)) {
+	c, _ := ruled(t, settings)
 	ctx, svc := t.Context(), c.Service()
 	task := func(id string, inputs string) *dag.Task {
 		return &dag.Task{ID: id, Name: id, Priority: dag.Normal, Executor: "x", Pool: "p", Inputs: json.RawMessage(inputs)}
@@ -148,7 +158,7 @@ func TestPoolRulesAreHeldWhereTasksAreStored(t *testing.T) {
 // or that may start before their claim, fail for good when a worker asks for them; what runs goes on.
 func TestWhatARuleHasComeToForbidNeverStarts(t *testing.T) {
 	t.Parallel()
-	c, g := ruled(t)
+	c, g := ruled(t, nil)
 	task := func(id, executor, pool string, needs ...string) *dag.Task {
 		one := &dag.Task{ID: id, Name: id, Priority: dag.Normal, Executor: executor, Pool: pool, ParentRef: "root", Inputs: json.RawMessage(`{}`), Retry: dag.RetryPolicy{MaxAttempts: 3}}
 		for _, need := range needs {

@@ -110,20 +110,36 @@ func (s *Store) judge(ctx context.Context, c *pgx.Conn, keys []dag.Key, f func(*
 	rules := s.KnownPoolRules()
 	for from := 0; from < len(keys); from += judgeStep {
 		rows, err := c.Query(ctx, sql("TasksToJudge"), keys[from:min(from+judgeStep, len(keys))])
+		var away error
 		if err == nil {
 			err = eachRow(rows, func(v *values) {
 				t := judged{key: v.key(), pool: v.text(), namespace: v.text()}
 				t.ID, t.Name, t.Executor, t.Inputs, t.Params = v.text(), v.text(), v.text(), v.json(), v.json()
-				if rule := rules[cmp.Or(t.pool, t.Executor)]; rule != nil { // without a pool: nobody had its executor when it was stored
+				envelope := v.bytea()
+				rule := rules[cmp.Or(t.pool, t.Executor)] // without a pool: nobody had its executor when it was stored
+				if rule == nil || away != nil {
+					return
+				}
+				if away = s.open(ctx, &t, envelope); away == nil {
 					f(rule, &t)
 				}
 			})
+			err = cmp.Or(err, away)
 		}
 		if err != nil {
 			return fmt.Errorf("look at tasks of pools with rules: %w", err)
 		}
 	}
 	return nil
+}
+
+// open opens what a task says. What nobody can open names nothing: no worker gets it, either.
+func (s *Store) open(ctx context.Context, t *judged, envelope []byte) error {
+	err := s.seals.open(ctx, t.key.Tree(), kindPayload, envelope, (*[]byte)(&t.Inputs), (*[]byte)(&t.Params))
+	if Unreadable(err) {
+		return nil
+	}
+	return err
 }
 
 // judgeStep is how many tasks one statement reads.

@@ -15,10 +15,10 @@ delete from pool_rule where pool = $1
 
 -- name: TasksToJudge
 -- What the rule of its pool looks at of each task $1: only of tasks whose pools have rules. No locks; lookups by key. Payloads come row by row.
-select t.key, coalesce(pool.name, ''), coalesce(n.name, ''), s.id, s.name, s.executor, p.inputs, p.params
+select t.key, coalesce(pool.name, ''), coalesce(n.name, ''), s.id, s.name, s.executor, p.inputs, p.params, p.sealed
 from unnest($1::bigint[]) k(key)
 cross join lateral (select key, pool from task where task.key = k.key offset 0) t
 cross join lateral (select id, name, executor, namespace from spec where spec.key = t.key offset 0) s
-left join lateral (select inputs, params from payload where payload.key = t.key offset 0) p on true
+left join lateral (select inputs, params, sealed from payload where payload.key = t.key offset 0) p on true
 left join pool on pool.id = t.pool
 left join namespace n on n.key = s.namespace

@@ -234,6 +234,17 @@ func (e Edit) Conclude(k Key, to State, result []byte, message string) {
 	}
 }
 
+// Foreseen reports whether all rows that are blocked were so when [Touched] looked. A task that another's failure has blocked since waits for tasks
+// whose rows were not added: the edit has to look anew.
+func (d *Decision) Foreseen(state func(Key) State) bool {
+	for k, r := range d.rows {
+		if r.State == Blocked && state(k) != Blocked {
+			return false
+		}
+	}
+	return true
+}
+
 // Touched are all tasks that an edit of a task may change or look at, beside those that end with it: the task, what it waits for, and if it
 // is blocked, all that is blocked behind it, with what that waits for and what waits for that. state tells of a task before the rows are locked.
 func Touched(k Key, e Edges, state func(Key) State) []Key {

@@ -78,6 +78,9 @@ func (d *deleting) run(ctx context.Context) error {
 		return err
 	}
 	if d.Force && len(d.after) > 0 {
+		if !dec.Foreseen(d.graph.state) {
+			return errUntold // what was read is not what is needed
+		}
 		if err := d.told(ctx, d.touched()); err != nil {
 			return err
 		}

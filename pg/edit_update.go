@@ -291,8 +291,8 @@ func (u *updating) look(ctx context.Context, d *dag.Decision) error {
 		return ErrNotFound
 	}
 	structural := u.Change.HasDependencies || u.Change.Status != ""
-	if structural && (u.row.State == dag.Blocked) != (u.task.state == dag.Blocked) { // what was read is not what is needed
-		return errUntold
+	if structural && ((u.row.State == dag.Blocked) != (u.task.state == dag.Blocked) || u.graph != nil && !d.Foreseen(u.graph.state)) {
+		return errUntold // what was read is not what is needed
 	}
 	if structural {
 		if err := u.told(ctx, u.touched()); err != nil {

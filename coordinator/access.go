@@ -27,9 +27,11 @@ type Call struct {
 type Grant struct {
 	// UserID is the only owner whose tasks are listed, or whose a new tree becomes, and whose idempotency keys count; empty: as the call says.
 	UserID string
-	// Roles and Scopes are what a new API key gets.
+	// Roles and Scopes are what a new API key gets, or, of a caller that asks about itself, its own.
 	Roles  []RoleIn
 	Scopes []Permission
+	// Incomplete: of a caller that asks about itself, there may be other roles, which can't be known now.
+	Incomplete bool
 }
 
 // Policy decides whether a call may be made: how far it may reach, or why not. It is asked before the service is: once for each call, at the

@@ -49,6 +49,7 @@ type Config struct {
 	Webhooks WebhookConfig
 	Seal     SealConfig
 	Record   RecordConfig
+	Roles    RoleSettings // where callers are asked who they are; see [Coordinator.StoredRoles]
 
 	// Resting is for a coordinator that only answers: Run is never called, and trees may be submitted and executed without it.
 	Resting bool

@@ -64,6 +64,7 @@ type engine struct {
 	feeds      *feeds
 	webhooks   *deliverer
 	keyFinder  *keyFinder
+	bindings   *bindings
 	spaces     *spaces
 	recorder   *recorder    // nil: nothing is recorded
 	rulesMu    sync.Mutex   // of reading the rules of pools
@@ -115,6 +116,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.writes = newWriteCheck(store.CheckWrite)
 	c.webhooks = newDeliverer(cfg.Webhooks, seals{box, c.keyring}, cfg.Version, store, cfg.Log, c.meter)
 	c.keyFinder = newKeyFinder(store)
+	c.bindings = &bindings{store: store}
 	if cfg.Record.On {
 		c.recorder = newRecorder(cfg, store, func() { _ = conn.PublishEvent(recordTopic, nil) }) // a hint
 	}
@@ -170,7 +172,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
 		"model keys": c.runModelKeys, "stored model keys": c.runStoredKeys, "ended model keys": c.runEndedModelKeys,
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
-		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "sealing": c.runSealing, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys,
+		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "sealing": c.runSealing, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys, "bindings": c.runBindings,
 		"record": c.runRecord, "record retention": c.runRecordRetention, "record heads": c.runRecordHeads,
 		"pool rules": c.runPoolRules,
 	}

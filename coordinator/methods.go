@@ -83,6 +83,12 @@ var methods = map[string]method{
 	"Record":          {policy.RecordRead, aboutWhole, "read the audit record", false},
 	"ReadRecord":      {policy.RecordRead, aboutWhole, "read the audit record", false},
 	"VerifyRecord":    {policy.RecordVerify, aboutWhole, "verify the audit record", false},
+	"GrantRole":       {policy.BindingsWrite, aboutWhole, "give roles", true},
+	"RevokeRole":      {policy.BindingsWrite, aboutWhole, "take roles", true},
+	"Bindings":        {policy.BindingsRead, aboutWhole, "see who holds which role", false},
+	"WhoAmI":          {"", aboutSelf, "", false},
+	"CanI":            {"", aboutSelf, "", false},
+	"ListRoles":       {"", aboutSelf, "", false},
 	"DeleteModelKey":  {policy.ModelKeysWrite, aboutList, "delete LLM key for", true},
 }
 

@@ -28,10 +28,11 @@ func ByRoles(owners Owners, roles Roles) Policy {
 			return Grant{}, ErrUnauthenticated
 		case !known:
 			return Grant{}, &DeniedError{User: caller.User, Permission: Permission(call.Method), Namespace: call.namespace(caller)}
-		case how.about == aboutSelf:
-			return Grant{}, nil
 		}
 		held, complete := heldBy(caller, roles)
+		if how.about == aboutSelf && call.Permission == "" {
+			return Grant{Roles: held, Scopes: caller.Scopes, Incomplete: !complete}, nil
+		}
 		how.permission = cmp.Or(call.Permission, how.permission)
 		d := decision{owners, caller, call, how, held, policy.Reach(held, caller.Scopes, call.namespace(caller), how.permission)}
 		if !complete && d.reach != policy.All {
@@ -70,7 +71,7 @@ func (d decision) make(ctx context.Context) (Grant, error) {
 	switch about := d.how.about; {
 	case about == aboutNothing:
 		allowed = d.reach != policy.None
-	case about == aboutWhole || about == aboutHook && !names:
+	case about == aboutWhole || about == aboutSelf || about == aboutHook && !names:
 		allowed = d.reach.Has(policy.Ownerless)
 	case names:
 		var err error
@@ -93,6 +94,9 @@ func (d decision) make(ctx context.Context) (Grant, error) {
 		if d.how.about == aboutGrant {
 			return grant, nil
 		}
+	}
+	if d.call.Method == "GrantRole" && !d.mayBind() {
+		return Grant{}, d.denied(false)
 	}
 	return d.grant(names), nil
 }

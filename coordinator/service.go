@@ -22,6 +22,8 @@ type Service interface {
 	APIKeys
 	Recorded
 	PoolKeeper
+	Bindings
+	Introspection
 }
 
 // SubmitOptions go with a tree.

@@ -40,6 +40,14 @@ func TestAuthenticationWorks(t *testing.T) {
 	newGuide(t).follow("../docs/authentication.md")
 }
 
+// TestTheAccessPageWorks does the same with the page of access control.
+func TestTheAccessPageWorks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a cluster")
+	}
+	newGuide(t).follow("../docs/access-control.md")
+}
+
 // TestTheAuditPageWorks does the same with the page of the audit record.
 func TestTheAuditPageWorks(t *testing.T) {
 	if testing.Short() {

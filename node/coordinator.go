@@ -50,8 +50,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	if parts.store, err = parts.postgres.login(parts.store); err != nil {
 		return nil, err
 	}
-	roles, err := parts.roles.settings()
-	if err != nil {
+	if parts.coordinator.Roles, err = parts.roles.settings(); err != nil {
 		return nil, err
 	}
 	var store *pg.Store
@@ -76,6 +75,11 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	c := &Coordinator{Store: store, Queue: conn}
 	parts.coordinator.Webhooks.Forms = a2a.Forms(c)
 	c.Coordinator = coordinator.New(parts.coordinator, store, conn)
+	if callers != nil {
+		if err := patiently(ctx, p.log, "the roles that are stored", unavailable, func() error { return c.LoadBindings(ctx) }); err != nil {
+			return nil, err
+		}
+	}
 	if err := patiently(ctx, p.log, "the keys that values are sealed with", sealed.IsAway, func() error { return c.CheckKeys(ctx) }); err != nil {
 		return nil, err
 	}
@@ -89,7 +93,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	p.Probe(c.Ready)
 	policy := coordinator.AllowAll
 	if callers != nil {
-		policy, callers.Keys = coordinator.ByRoles(c, roles), c
+		policy, callers.Keys = coordinator.ByRoles(c, c.StoredRoles()), c
 		if err := parts.letSignIn(callers, c, p.log); err != nil {
 			return nil, err
 		}

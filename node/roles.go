@@ -59,3 +59,6 @@ func (r rolesConfig) settings() (coordinator.RoleSettings, error) {
 	}
 	return out, errors.Join(faults...)
 }
+
+// unavailable reports whether it may be there later.
+func unavailable(err error) bool { return errors.Is(err, coordinator.ErrUnavailable) }

@@ -328,6 +328,8 @@ var unexplained = map[string]string{
 	"InsertWebhook": insertsOnly, "InsertDeliveries": insertsOnly, "OpenBefore": noTable, "TrimDeliveries": oneWebhook, "WebhookSucceeded": oneWebhook, "WebhookFailed": oneWebhook,
 	"DisableWebhook": oneWebhook, "DeleteTreeWebhooks": oneWebhook, "UpdateWebhook": oneWebhook, "DeleteWebhook": oneWebhook, "DeliveriesOf": oneWebhook, "DeliveryByKey": oneWebhook,
 	"Webhooks": "for people: a page of them", "DeleteStrayWebhooks": "once a minute, the first rows only", "AuditWebhooks": "by the index of what is due",
+	"TakeBindings": fewNames, "BindingsVersion": fewNames, "AllBindings": "reads the whole of a table that is bounded, when it has changed", "Bindings": "for people: a page of them",
+	"GrantRole": "for people: one binding, by a unique index", "RevokeRole": "for people: one binding, by a unique index",
 	"InsertAPIKey": aKey, "RevokeAPIKey": aKey, "RotateAPIKey": aKey, "EndSession": aKey, "EndOldSessions": aKey, "UseAPIKeys": aKey, "APIKeysByHash": aKey, "APIKeys": "for people: a page of them",
 	"DeleteOldAPIKeys": "once a minute, the first rows of an index only",
 	"MissingRights":    "reads the catalogue, once at the start",

@@ -41,6 +41,7 @@ type Service struct {
 	webhooks   []*webhook
 	apiKeys    []*coordinator.APIKey
 	poolRules  []*dag.PoolRule
+	bindings   []*coordinator.StoredBinding
 	secrets    int // of API keys that were made
 	delivered  int // deliveries, of all webhooks
 }

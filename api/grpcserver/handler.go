@@ -17,6 +17,7 @@ import (
 type handler struct {
 	pb.UnimplementedTaskgroveServer
 	pb.UnimplementedKeyServiceServer
+	pb.UnimplementedAccessServiceServer
 	pb.UnimplementedAuditServiceServer
 	pb.UnimplementedPoolServiceServer
 	access      *coordinator.Access

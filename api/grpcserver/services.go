@@ -13,6 +13,7 @@ import (
 var services = []service{
 	{&pb.Taskgrove_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterTaskgroveServer(to, h) }},
 	{&pb.KeyService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterKeyServiceServer(to, h) }},
+	{&pb.AccessService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterAccessServiceServer(to, h) }},
 	{&pb.AuditService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterAuditServiceServer(to, h) }},
 	{&pb.PoolService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterPoolServiceServer(to, h) }},
 }

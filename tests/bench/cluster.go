@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/taskgrove/taskgrove/api/identity"
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg/pgserver"
@@ -68,8 +70,12 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 	if o.sealed {
 		seal = sealed.NewKey()
 	}
+	secret, token, err := accessOf(o)
+	if err != nil {
+		return c, err
+	}
 	for range o.coordinators {
-		r, err := c.start("coordinator", o, "BENCH_SEAL="+seal, "BENCH_POSTGRES="+c.pg.URL(), "BENCH_NATS="+nats.said["coordinator"])
+		r, err := c.start("coordinator", o, "BENCH_JWT="+secret, "BENCH_SEAL="+seal, "BENCH_POSTGRES="+c.pg.URL(), "BENCH_NATS="+nats.said["coordinator"])
 		if err != nil {
 			return c, err
 		}
@@ -78,8 +84,26 @@ func startCluster(ctx context.Context, o options) (c *cluster, err error) {
 	if err = c.addWorker(0, o); err != nil {
 		return c, err
 	}
-	c.client, err = client.New(c.address)
+	if token == "" {
+		c.client, err = client.New(c.address)
+	} else {
+		c.client, err = client.New(c.address, client.WithToken(token))
+	}
 	return c, err
+}
+
+// accessOf makes the secret that coordinators believe tokens by, and a token; empty without access control.
+func accessOf(o options) (secret, token string, err error) {
+	if !o.access {
+		return "", "", nil
+	}
+	secret = rand.Text() + rand.Text()
+	tokens, err := identity.New(identity.Config{Keys: []string{secret}})
+	if err != nil {
+		return "", "", err
+	}
+	token, err = tokens.Issue("bench", nil, time.Hour, time.Now())
+	return secret, token, err
 }
 
 // dataDir makes a directory that the user whom Postgres runs as can enter.

@@ -19,6 +19,7 @@ type options struct {
 	sleeps                  int
 	coordinators            int
 	sealed                  bool // they seal values
+	access                  bool // they ask callers who they are, and record changes
 	largest, curve          int
 	calls                   int // of each executor, and of the library that it uses
 	only                    string
@@ -50,6 +51,7 @@ func parse() (o options, err error) {
 	flag.IntVar(&o.largest, "largest", 1_000_000, "tasks of the curve's largest tree")
 	flag.IntVar(&o.curve, "curve", 20_000, "tasks of each point of the other curves")
 	flag.IntVar(&o.calls, "calls", 500, "attempts of each executor in the suite executors, and as many calls of the library that it uses")
+	flag.BoolVar(&o.access, "access", false, "coordinators ask callers who they are, by tokens, and record what is changed")
 	flag.StringVar(&o.only, "only", "", "suites, separated by commas; - for none; people for those of the table of bars, "+people+": "+strings.Join(suiteNames(), ", "))
 	flag.StringVar(&o.limits, "limits", "../shared/limits", "directory of the limits programs")
 	flag.StringVar(&o.peers, "peers", "../shared/peers", "directory of the peers program, which runs River")

@@ -84,6 +84,7 @@ func startCoordinator(ctx context.Context, p *node.Process) error {
 	settings.PostgresURL.Secret, settings.NATSURL.Secret = config.Secret(os.Getenv("BENCH_POSTGRES")), config.Secret(os.Getenv("BENCH_NATS"))
 	settings.SealKey = config.Secret(os.Getenv("BENCH_SEAL"))
 	settings.SealValues = settings.SealKey != ""
+	settings.Auth.Secret = config.Secret(os.Getenv("BENCH_JWT"))
 	settings.GRPCAddr, settings.HTTPAddr = "127.0.0.1:0", "127.0.0.1:0"
 	c, err := p.StartCoordinator(ctx, settings, node.Options{})
 	if err != nil {

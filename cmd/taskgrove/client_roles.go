@@ -79,21 +79,23 @@ func (b *bindingFlags) add(cmd *cobra.Command) {
 	f.StringVar(&b.machine, "machine", "", "the machine that holds it, by its certificate")
 	f.StringVar(&b.issuer, "issuer", "", "only if this issuer says who it is")
 	f.BoolVar(&b.all, "all-namespaces", false, "in all namespaces, and over the cluster itself, rather than in one")
-	cmd.MarkFlagsMutuallyExclusive("user", "group", "machine")
-	cmd.MarkFlagsOneRequired("user", "group", "machine")
 }
 
-func (b *bindingFlags) binding(role string) client.Binding {
-	out := client.Binding{Role: role, Issuer: b.issuer}
+func (b *bindingFlags) binding(role string) (client.Binding, error) {
+	out, named := client.Binding{Role: role, Issuer: b.issuer}, 0
 	for kind, name := range map[string]string{"user": b.user, "group": b.group, "machine": b.machine} {
 		if name != "" {
 			out.Kind, out.Subject = kind, name
+			named++
 		}
 	}
 	if b.all {
 		out.Namespace = "*"
 	}
-	return out
+	if named != 1 {
+		return out, usage("give one of --user, --group and --machine")
+	}
+	return out, nil
 }
 
 func rolesGrantCommand() *cobra.Command {
@@ -101,7 +103,11 @@ func rolesGrantCommand() *cobra.Command {
 	cmd := clientCommand("grant ROLE", "Give a role",
 		"Gives a role in the namespace, or in all. Nobody can give what reaches further than one's own roles. It counts in every coordinator within\n15 seconds, and at once where all hear of it.", cobra.ExactArgs(1),
 		func(ctx context.Context, s *session, args []string) error {
-			b, err := s.GrantRole(ctx, of.binding(args[0]))
+			asked, err := of.binding(args[0])
+			if err != nil {
+				return err
+			}
+			b, err := s.GrantRole(ctx, asked)
 			if err != nil {
 				return err
 			}
@@ -118,7 +124,10 @@ func rolesRevokeCommand() *cobra.Command {
 	cmd := clientCommand("revoke ROLE", "Take a role",
 		"Takes a role that was given by \"taskgrove roles grant\", with the same flags. It counts in no coordinator after 15 seconds. API keys that were made\nwith it keep their roles: \"taskgrove keys revoke\" ends them.", cobra.ExactArgs(1),
 		func(ctx context.Context, s *session, args []string) error {
-			b := of.binding(args[0])
+			b, err := of.binding(args[0])
+			if err != nil {
+				return err
+			}
 			if err := s.RevokeRole(ctx, b); err != nil {
 				return err
 			}

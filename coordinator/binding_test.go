@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
@@ -47,6 +48,7 @@ func TestRolesAreGivenAndTaken(t *testing.T) {
 		}
 	}
 	lastAdmin(t, one, two)
+	othersIDs(t, coordinator.NewAccess(one, coordinator.ByRoles(one, one.StoredRoles())))
 }
 
 // lastAdmin: two that are taken at once leave one.
@@ -70,6 +72,28 @@ func lastAdmin(t *testing.T, one, two coordinator.Bindings) {
 	left, err := one.Bindings(t.Context(), coordinator.BindingFilter{Namespace: "*"})
 	if err != nil || len(left.Items) != 1 || left.Items[0].Role != "admin" {
 		t.Errorf("left: %+v, %v", left, err)
+	}
+}
+
+// othersIDs: a tree whose ids must be stored does not tell which ids others have.
+func othersIDs(t *testing.T, access *coordinator.Access) {
+	submit := func(by coordinator.Caller, opts coordinator.SubmitOptions) error {
+		_, err := access.For(by).Submit(t.Context(), opts, func(yield func(*dag.Task, error) bool) {
+			yield(&dag.Task{ID: "amys", Name: "a", Executor: "noop_executor"}, nil)
+		})
+		return err
+	}
+	if err := submit(holding("amy", "submitter@default"), coordinator.SubmitOptions{Hold: true}); err != nil {
+		t.Fatal(err)
+	}
+	existing := coordinator.SubmitOptions{Hold: true, RequireExisting: true}
+	if err := submit(holding("bob", "submitter@default"), existing); err == nil || !strings.Contains(err.Error(), "Task amys not found") {
+		t.Errorf("another's: got %v", err)
+	}
+	for _, by := range []coordinator.Caller{holding("amy", "submitter@default"), root} {
+		if err := submit(by, existing); err != nil {
+			t.Errorf("%s: got %v", by.User, err)
+		}
 	}
 }
 

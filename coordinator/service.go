@@ -36,6 +36,7 @@ type SubmitOptions struct {
 	ModelKey       modelkey.Key  // for the models that the tree's tasks ask (spec 5.7); kept in memory only; not together with Hold
 	// RequireExisting refuses a tree unless each id that it names is stored already (spec 3.1).
 	RequireExisting bool
+	existingOf      string            // whose tasks count for that; empty: everybody's
 	Webhook         *Webhook          // told of the execution that begins; nil: none. Not together with Hold
 	Attach          []Attachment      // likewise, at most [MaxAttachments]
 	Labels          map[string]string // of the tree, see [dag.CheckLabels]; they win over those of its root

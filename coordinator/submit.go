@@ -37,6 +37,14 @@ func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq
 	if to.UserID != "" { // spec 2.2: whoever submits owns, also an admin
 		opts.UserID, opts.IdempotencyKey = to.UserID, keyOfOwner(to.UserID, opts.IdempotencyKey)
 		tasks = g.owned(ctx, call, to.UserID, tasks)
+		if opts.RequireExisting { // else it would tell which ids others have
+			sees, err := g.policy(ctx, g.caller, Call{Method: "Trees"})
+			if err != nil {
+				end(nil, err)
+				return nil, err
+			}
+			opts.existingOf = sees.UserID
+		}
 	}
 	out, err := g.next.Submit(ctx, opts, tasks)
 	end(madeBy(out, err), err)
@@ -83,7 +91,7 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	has := func(id string) bool { return c.executors.has(ctx, id) }
 	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}
 	out, err := c.store.Submit(ctx, here, pg.Submission{
-		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Show: pg.ShowLimits(opts.Show), Timeout: opts.Timeout, RequireExisting: opts.RequireExisting,
+		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Show: pg.ShowLimits(opts.Show), Timeout: opts.Timeout, RequireExisting: opts.RequireExisting, ExistingOf: opts.existingOf,
 		Limits:     c.cfg.Limits,
 		Known:      has,
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },

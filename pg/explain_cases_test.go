@@ -124,6 +124,7 @@ var hot = map[string]explained{
 	// submission
 	"FindSubmissions": {args: "array['key-77', 'new'], '{0}'"},
 	"TakenIDs":        {args: "array['t100-7', 'new'], '{0}'"},
+	"TakenIDsOf":      {args: "array['t100-7', 'new'], '{0}', 'amy'"},
 	// reads
 	"KeyOf":                     {args: "'t100-7', 0"},
 	"TaskByID":                  {args: "'t100-7', 0"},

@@ -22,7 +22,9 @@ type Submission struct {
 	Timeout time.Duration
 	// RequireExisting refuses a tree unless each id that it gives is a stored task's already (spec 3.1); the tree gets new ones, then.
 	RequireExisting bool
-	Limits          dag.Limits
+	// ExistingOf is whose stored tasks count for that; empty: everybody's. Others are refused as if they were not there.
+	ExistingOf string
+	Limits     dag.Limits
 	// Known tells whether a worker was ever known to have the executor (spec K13).
 	Known func(executor string) bool
 	// Repeatable tells whether all tasks of the executor are; nil: none.

@@ -72,7 +72,7 @@ func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*s
 		g.UserID = sub.UserID
 	}
 	if sub.RequireExisting {
-		if err := s.requireExisting(ctx, sub.namespace, g); err != nil {
+		if err := s.requireExisting(ctx, sub.namespace, sub.ExistingOf, g); err != nil {
 			return nil, err
 		}
 	}
@@ -92,12 +92,13 @@ func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*s
 	return t, s.openPools(ctx, t, names)
 }
 
-// requireExisting is a *[dag.InvalidTreeError] unless each id that a submission gives is stored in its namespace. Tasks without ids name none.
-func (s *submissions) requireExisting(ctx context.Context, namespace dag.NamespaceKey, g *dag.Graph) error {
+// requireExisting is a *[dag.InvalidTreeError] unless each id that a submission gives is stored in its namespace, by the owner unless that is empty.
+// Tasks without ids name none.
+func (s *submissions) requireExisting(ctx context.Context, namespace dag.NamespaceKey, owner string, g *dag.Graph) error {
 	faults := &dag.InvalidTreeError{}
 	for from := 0; from < len(g.IDs); from += copyStep {
 		ids := g.IDs[from:min(from+copyStep, len(g.IDs))]
-		stored, err := s.takenAmong(ctx, namespace, ids)
+		stored, err := s.takenAmong(ctx, namespace, owner, ids)
 		if err != nil {
 			return err
 		}
@@ -118,11 +119,15 @@ func (s *submissions) requireExisting(ctx context.Context, namespace dag.Namespa
 	return nil
 }
 
-// takenAmong are those of the ids that stored tasks of the namespace have.
-func (s *submissions) takenAmong(ctx context.Context, namespace dag.NamespaceKey, ids []string) (map[string]bool, error) {
+// takenAmong are those of the ids that stored tasks of the namespace have, of an owner unless that is empty.
+func (s *submissions) takenAmong(ctx context.Context, namespace dag.NamespaceKey, owner string, ids []string) (map[string]bool, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("TakenIDs"), ids, []dag.NamespaceKey{namespace})
+	statement, args := "TakenIDs", []any{ids, []dag.NamespaceKey{namespace}}
+	if owner != "" {
+		statement, args = "TakenIDsOf", append(args, owner)
+	}
+	rows, err := s.pool.Query(ctx, sql(statement), args...)
 	if err != nil {
 		return nil, fmt.Errorf("look for stored ids: %w", err)
 	}

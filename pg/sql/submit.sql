@@ -12,6 +12,11 @@ where s.key = any($1::text[]) and s.namespace = any($2::integer[])
 -- Those of the ids $1 that tasks of the namespaces $2 have, and of which one.
 select id, namespace from spec where id = any($1::text[]) and namespace = any($2::integer[])
 
+-- name: TakenIDsOf
+-- Those of the ids $1 that tasks of the namespaces $2 have which belong to the user $3, and of which one.
+select s.id, s.namespace from spec s join tree on tree.key = s.key >> 24
+where s.id = any($1::text[]) and s.namespace = any($2::integer[]) and tree.user_id = $3
+
 -- name: InsertTrees
 -- $7 is the execution: 1, with its first event, or 0 of a tree that is held.
 insert into tree (key, root, root_id, name, user_id, timeout_ms, execution, sequence, tasks, leaves, held, unfinished, uid, pools, namespace, bytes, hooked)

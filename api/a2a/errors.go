@@ -37,14 +37,29 @@ var sentinels = map[int]error{
 type rpcError struct {
 	code    int
 	text    string
-	lacks   string // the permission that the caller lacks; empty: none, or not told
+	denied  bool   // the caller may not do that
+	lacks   string // the permission that it lacks; empty: none, or not told
 	limited bool   // a bound of the caller's is reached
 }
 
 func (e *rpcError) Error() string { return e.text }
 
 // asError is the error for the library, which makes one of REST or gRPC of it.
-func (e *rpcError) asError() error { return a2a.NewError(sentinels[e.code], e.text) }
+func (e *rpcError) asError() error {
+	err := a2a.NewError(e.sentinel(), e.text)
+	if e.lacks != "" {
+		err = err.WithErrorInfoMeta(map[string]string{"permission": e.lacks})
+	}
+	return err
+}
+
+// sentinel is the library's error of that kind. The protocol has no code for what is forbidden; REST, gRPC and reasons have their own words for it.
+func (e *rpcError) sentinel() error {
+	if e.denied {
+		return a2a.ErrUnauthorized
+	}
+	return sentinels[e.code]
+}
 
 func fault(code int, format string, args ...any) error {
 	return &rpcError{code: code, text: fmt.Sprintf(format, args...)}
@@ -61,7 +76,7 @@ func (h *Handler) faultOf(ctx context.Context, operation string, err error) *rpc
 		return e
 	}
 	f := api.Classify(ctx, h.cfg.Log, operation, err)
-	return &rpcError{code: codes[f.Kind], text: f.Text, lacks: f.Permission, limited: f.Kind == api.Limited}
+	return &rpcError{code: codes[f.Kind], text: f.Text, denied: f.Kind == api.Denied, lacks: f.Permission, limited: f.Kind == api.Limited}
 }
 
 var codes = map[api.Kind]int{

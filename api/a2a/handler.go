@@ -251,7 +251,7 @@ func (l line) fault(e *rpcError) json.RawMessage {
 		Data    any    `json:"data"`
 	}{e.code, e.text, e.text}
 	if l == line1 {
-		info := map[string]any{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": a2a.ErrorReason(sentinels[e.code]), "domain": a2a.ProtocolDomain}
+		info := map[string]any{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": a2a.ErrorReason(e.sentinel()), "domain": a2a.ProtocolDomain}
 		if e.lacks != "" {
 			info["metadata"] = map[string]string{"permission": e.lacks}
 		}

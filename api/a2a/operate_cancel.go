@@ -97,19 +97,19 @@ func (h *Handler) cancelled(ctx context.Context, x *exchange, s *sending, args v
 }
 
 // find is the tree's task that an id stands for: of a task of A2A, of a task of a tree, or of a context, whose newest task counts; empty:
-// none.
+// none. What is no task of A2A may be one of a tree: who does not see all is refused the first in the words for another's.
 func (x *exchange) find(ctx context.Context, id string) (string, error) {
 	kept, err := x.svc.AgentTask(ctx, id)
 	if err == nil {
 		return kept.TaskID, nil
 	}
-	if !errors.Is(err, coordinator.ErrNotFound) {
+	if !hidden(err) {
 		return "", err
 	}
 	if _, err = x.svc.Task(ctx, id); err == nil {
 		return id, nil
 	}
-	if !errors.Is(err, coordinator.ErrNotFound) {
+	if !hidden(err) {
 		return "", err
 	}
 	page, err := x.svc.AgentTasks(ctx, coordinator.AgentTaskFilter{Context: id, Limit: 1})
@@ -117,4 +117,9 @@ func (x *exchange) find(ctx context.Context, id string) (string, error) {
 		return "", err
 	}
 	return page.Items[0].TaskID, nil
+}
+
+// hidden reports whether something is not there for the caller.
+func hidden(err error) bool {
+	return errors.Is(err, coordinator.ErrNotFound) || errors.Is(err, coordinator.ErrDenied)
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/node"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
@@ -29,18 +30,29 @@ type owners struct {
 	tokens    map[string]string
 	trees     int
 	agentTask string // of the owner's tree that came by A2A
+	in        string // the namespace that calls name; empty: none
+	c         *cluster.Cluster
 }
 
 func startOwners(t *testing.T) *owners {
 	t.Helper()
+	return startWith(t, map[string][]string{"amy": nil, "bob": {"developer"}, "root": {"admin"}}, nil)
+}
+
+// startWith starts it with users and the roles in their tokens. change may change the coordinator's settings.
+func startWith(t *testing.T, users map[string][]string, change func(*config.Coordinator)) *owners {
+	t.Helper()
 	auth := config.Auth{Secret: "a secret of thirty-two bytes, ok", Algorithm: "HS256"}
 	c := cluster.Start(t, cluster.Options{Coordinator: func(c *config.Coordinator) {
 		c.Auth, c.HTTPAddr, c.GRPCAddr = auth, "127.0.0.1:0", "127.0.0.1:0"
+		if change != nil {
+			change(c)
+		}
 	}})
 	verifier, err := node.Tokens(&auth)
 	must(t, err)
-	o := &owners{t: t, http: c.Coordinators[0].P.HTTP, tokens: map[string]string{}}
-	for user, roles := range map[string][]string{"amy": nil, "bob": {"developer"}, "root": {"admin"}} {
+	o := &owners{t: t, http: c.Coordinators[0].P.HTTP, tokens: map[string]string{}, c: c}
+	for user, roles := range users {
 		o.tokens[user], err = verifier.Issue(user, roles, time.Hour, time.Now())
 		must(t, err)
 	}
@@ -50,19 +62,31 @@ func startOwners(t *testing.T) *owners {
 	return o
 }
 
-// as answers a user's request, with its status before it.
-func (o *owners) as(user, method, path, body string) string {
+// as answers a user's request, with its status before it. Further headers come in pairs.
+func (o *owners) as(user, method, path, body string, headers ...string) string {
 	r, err := http.NewRequestWithContext(o.t.Context(), method, o.http+path, strings.NewReader(body))
 	must(o.t, err)
-	r.Header.Set("Authorization", "Bearer "+o.tokens[user])
+	o.headers(user, r.Header)
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Accept", "application/json, text/event-stream")
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
 	answer, err := http.DefaultClient.Do(r)
 	must(o.t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
 	must(o.t, err)
 	return fmt.Sprint(answer.StatusCode, " ", string(text))
+}
+
+// headers are those of a user's request.
+func (o *owners) headers(user string, h http.Header) http.Header {
+	h.Set("Authorization", "Bearer "+o.tokens[user])
+	if o.in != "" {
+		h.Set(api.NamespaceHeader, o.in)
+	}
+	return h
 }
 
 // tree stores one of the owner's.
@@ -196,7 +220,7 @@ func (o *owners) begin(user, path string) string {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, o.http+path, nil)
 	must(o.t, err)
-	r.Header.Set("Authorization", "Bearer "+o.tokens[user])
+	o.headers(user, r.Header)
 	answer, err := http.DefaultClient.Do(r)
 	must(o.t, err)
 	defer answer.Body.Close()
@@ -212,7 +236,7 @@ func (o *owners) begin(user, path string) string {
 func (o *owners) socket(user, id string) string {
 	ctx, cancel := context.WithTimeout(o.t.Context(), 20*time.Second)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, o.http+"/ws", &websocket.DialOptions{HTTPHeader: http.Header{"Authorization": {"Bearer " + o.tokens[user]}}})
+	conn, _, err := websocket.Dial(ctx, o.http+"/ws", &websocket.DialOptions{HTTPHeader: o.headers(user, http.Header{})})
 	must(o.t, err)
 	defer conn.CloseNow()
 	must(o.t, conn.Write(ctx, websocket.MessageText, []byte(`{"action":"subscribe","task_id":"`+id+`"}`)))

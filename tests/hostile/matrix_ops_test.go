@@ -1,0 +1,385 @@
+package hostile
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/taskgrove/taskgrove/api/jsonrpc"
+	"github.com/taskgrove/taskgrove/internal/policy"
+)
+
+// row is an operation by its request. ID in it stands for what it names.
+type row struct {
+	name, body string
+	op         operation
+}
+
+func on(method string, kind about) operation { return operation{method: method, about: kind} }
+
+func ending(method string, kind about) operation {
+	return operation{method: method, about: kind, fresh: true}
+}
+
+// blindly is an operation whose answer doesn't say what it found.
+func blindly(method string, kind about) operation {
+	return operation{method: method, about: kind, blind: true}
+}
+
+func with(op operation, parts ...policy.Permission) operation {
+	op.also = parts
+	return op
+}
+
+const oneTask = `[{"name":"n","schemas":{"method":"noop_executor"}}]`
+
+// rpcRows are the methods of JSON-RPC.
+var rpcRows = []row{
+	{"tasks.create", oneTask, on("Submit", aboutOwn)},
+	{"tasks.create for a user", `[{"name":"n","user_id":"ID","schemas":{"method":"noop_executor"}}]`, on("Submit", aboutUser)},
+	{"tasks.create below", `{"name":"n","parent_id":"ID","schemas":{"method":"noop_executor"}}`, blindly("Add", aboutTree)},
+	{"tasks.execute", `{"task_id":"ID"}`, on("Execute", aboutTree)},
+	{"tasks.execute streaming", `{"task_id":"ID","use_streaming":true}`, on("Execute", aboutTree)},
+	{"tasks.execute with a webhook", `{"task_id":"ID","webhook_config":{"url":"http://127.0.0.1:1/"}}`, with(on("Execute", aboutTree), policy.WebhooksWrite)},
+	{"tasks.execute of tasks", `{"tasks":` + oneTask + `}`, on("Submit", aboutOwn)},
+	{"tasks.execute of tasks with a webhook", `{"tasks":` + oneTask + `,"webhook_config":{"url":"http://127.0.0.1:1/"}}`, with(on("Submit", aboutOwn), policy.WebhooksWrite)},
+	{"tasks.generate", `{"requirement":"x","temperature":9}`, blindly("Generate", aboutOwn)},
+	{"tasks.generate for a user", `{"requirement":"x","temperature":9,"user_id":"ID"}`, blindly("Generate", aboutUser)},
+	{"tasks.get", `{"task_id":"ID"}`, on("Task", aboutTree)},
+	{"tasks.detail", `{"task_id":"ID"}`, on("Task", aboutTree)},
+	{"tasks.tree", `{"task_id":"ID"}`, on("Task", aboutTree)},
+	{"tasks.children", `{"parent_id":"ID"}`, on("Tasks", aboutTree)},
+	{"tasks.list", `{"limit":1000}`, on("Tasks", aboutList)},
+	{"tasks.list of a user", `{"user_id":"ID"}`, on("Tasks", aboutUser)},
+	{"tasks.list of a tree", `{"root_id":"ID"}`, blindly("Tasks", aboutTree)},
+	{"tasks.list of copies", `{"original_task_id":"ID"}`, blindly("Tasks", aboutList)},
+	{"tasks.update", `{"task_id":"ID","priority":1}`, on("Update", aboutTree)},
+	{"tasks.delete", `{"task_id":"ID"}`, on("Delete", aboutTree)},
+	{"tasks.copy", `{"task_id":"ID","save":false}`, on("Copy", aboutTree)},
+	{"tasks.cancel", `{"task_id":"ID"}`, on("Cancel", aboutTree)},
+	{"tasks.running.cancel", `{"task_ids":["ID"]}`, on("Cancel", aboutTree)},
+	{"tasks.running.list", `{"limit":1000}`, blindly("Trees", aboutList)},
+	{"tasks.running.status", `{"task_ids":["ID"]}`, on("Task", aboutTree)},
+	{"tasks.running.count", `{}`, blindly("Running", aboutList)},
+	{"tasks.running.count of a user", `{"user_id":"ID"}`, on("Running", aboutUser)},
+	{"tasks.resolve", `{"ref":"of-"}`, blindly("Resolve", aboutList)},
+	{"tasks.why", `{"task_id":"ID"}`, on("Why", aboutTree)},
+}
+
+// systemRows are those of /system.
+var systemRows = []row{
+	{"config.llm_key.set", `{"user_id":"ID","api_key":"k","provider":"x"}`, on("SetModelKey", aboutUser)},
+	{"config.llm_key.get", `{"user_id":"ID"}`, on("ModelKeys", aboutUser)},
+	{"config.llm_key.delete", `{"user_id":"ID","provider":"y"}`, on("DeleteModelKey", aboutUser)},
+	{"executors.list", `{}`, on("Executors", aboutAny)},
+	{"executors.get", `{"executor_id":"noop_executor"}`, on("Executor", aboutAny)},
+	{"usage.list", `{}`, blindly("Usage", aboutList)},
+	{"usage.list of a tree", `{"tree_id":"ID"}`, blindly("Usage", aboutTree)},
+	{"usage.list of a user", `{"user_id":"ID"}`, blindly("Usage", aboutUser)},
+	{"webhooks.create", `{"url":"http://127.0.0.1:1/","events":["tree_failed"],"tree":"of nobody"}`, on("CreateWebhook", aboutWhole)},
+	{"webhooks.list", `{}`, operation{method: "ListWebhooks", about: aboutWhole, whole: true, blind: true}},
+	{"webhooks.list of a tree", `{"task_id":"ID"}`, on("ListWebhooks", aboutTree)},
+	{"webhooks.get", `{"webhook_id":"ID"}`, on("GetWebhook", aboutHook)},
+	{"webhooks.update", `{"webhook_id":"ID","enabled":true}`, blindly("UpdateWebhook", aboutHook)},
+	{"webhooks.delete", `{"webhook_id":"ID"}`, ending("DeleteWebhook", aboutHook)},
+	{"webhooks.test", `{"webhook_id":"ID"}`, blindly("TestWebhook", aboutHook)},
+	{"webhooks.deliveries", `{"webhook_id":"ID"}`, on("Deliveries", aboutHook)},
+	{"webhooks.resend", `{"delivery_id":"999999"}`, blindly("Resend", aboutWhole)},
+}
+
+// callRows are the calls of gRPC and Connect.
+var callRows = []row{
+	{"Taskgrove/Submit", `{"tasks":[{"name":"n","executor":"noop_executor"}],"options":{"hold":true}}`, on("Submit", aboutOwn)},
+	{"Taskgrove/SubmitTree", `{"tasks":[{"name":"n","executor":"noop_executor"}],"options":{"hold":true}}`, on("Submit", aboutOwn)},
+	{"Taskgrove/SubmitTree for a user", `{"tasks":[{"name":"n","executor":"noop_executor"}],"options":{"hold":true,"userId":"ID"}}`, on("Submit", aboutUser)},
+	{"Taskgrove/AddTasks", `{"parentId":"ID","tasks":[{"name":"n","executor":"noop_executor"}]}`, blindly("Add", aboutTree)},
+	{"Taskgrove/UpdateTask", `{"id":"ID","priority":1}`, on("Update", aboutTree)},
+	{"Taskgrove/DeleteTask", `{"id":"ID"}`, on("Delete", aboutTree)},
+	{"Taskgrove/CopyTask", `{"taskId":"ID","preview":true}`, on("Copy", aboutTree)},
+	{"Taskgrove/CopyTask to start", `{"taskId":"ID","execute":{}}`, with(on("Copy", aboutTree), policy.TreesExecute)},
+	{"Taskgrove/Generate", `{"requirement":"x","temperature":9}`, blindly("Generate", aboutOwn)},
+	{"Taskgrove/Execute", `{"taskId":"ID"}`, on("Execute", aboutTree)},
+	{"Taskgrove/GetTask", `{"id":"ID"}`, on("Task", aboutTree)},
+	{"Taskgrove/GetTree", `{"id":"ID"}`, on("Tree", aboutTree)},
+	{"Taskgrove/ListTasks", `{"limit":1000}`, on("Tasks", aboutList)},
+	{"Taskgrove/ListTasks of a tree", `{"treeId":"ID"}`, on("Tasks", aboutTree)},
+	{"Taskgrove/ListTasks of a parent", `{"parentId":"ID"}`, on("Tasks", aboutTree)},
+	{"Taskgrove/ListTrees", `{"limit":1000}`, on("Trees", aboutList)},
+	{"Taskgrove/ListTrees of a user", `{"userId":"ID"}`, on("Trees", aboutUser)},
+	{"Taskgrove/Resolve", `{"ref":"of-"}`, blindly("Resolve", aboutList)},
+	{"Taskgrove/ListAttempts", `{"taskId":"ID"}`, on("Attempts", aboutTree)},
+	{"Taskgrove/Watch", `{"id":"ID"}`, on("Watch", aboutTree)},
+	{"Taskgrove/Cancel", `{"id":"ID"}`, on("Cancel", aboutTree)},
+	{"Taskgrove/Logs", `{"taskId":"ID"}`, on("Logs", aboutTree)},
+	{"Taskgrove/ListWorkers", `{}`, on("Workers", aboutWhole)},
+	{"Taskgrove/ListCoordinators", `{}`, on("Coordinators", aboutWhole)},
+	{"Taskgrove/ListPools", `{}`, on("Pools", aboutWhole)},
+	{"Taskgrove/ListExecutors", `{}`, on("Executors", aboutAny)},
+	{"Taskgrove/GetExecutor", `{"id":"noop_executor"}`, on("Executor", aboutAny)},
+	{"Taskgrove/ListUsage", `{}`, blindly("Usage", aboutList)},
+	{"Taskgrove/ListUsage of a tree", `{"treeId":"ID"}`, blindly("Usage", aboutTree)},
+	{"Taskgrove/Why", `{"taskId":"ID"}`, on("Why", aboutTree)},
+	{"Taskgrove/Verify", `{"treeId":"of-amy-in-default"}`, blindly("Verify", aboutWhole)},
+	{"Taskgrove/CreateWebhook", `{"webhook":{"url":"http://127.0.0.1:1/"},"events":["tree_failed"],"tree":"of nobody"}`, on("CreateWebhook", aboutWhole)},
+	{"Taskgrove/ListWebhooks", `{"taskId":"ID"}`, on("ListWebhooks", aboutTree)},
+	{"Taskgrove/GetWebhook", `{"id":"ID"}`, on("GetWebhook", aboutHook)},
+	{"Taskgrove/UpdateWebhook", `{"id":"ID","enabled":true}`, blindly("UpdateWebhook", aboutHook)},
+	{"Taskgrove/DeleteWebhook", `{"id":"ID"}`, ending("DeleteWebhook", aboutHook)},
+	{"Taskgrove/TestWebhook", `{"id":"ID"}`, blindly("TestWebhook", aboutHook)},
+	{"Taskgrove/ListDeliveries", `{"webhookId":"ID"}`, on("Deliveries", aboutHook)},
+	{"Taskgrove/ResendDelivery", `{"deliveryId":"999999"}`, blindly("Resend", aboutWhole)},
+	{"KeyService/CreateAPIKey", `{"name":"k","expires":"60s"}`, on("CreateAPIKey", aboutOwn)},
+	{"KeyService/CreateAPIKey for a user", `{"name":"k","expires":"60s","userId":"ID"}`, on("CreateAPIKey", aboutUser)},
+	{"KeyService/ListAPIKeys", `{}`, blindly("APIKeys", aboutList)},
+	{"KeyService/ListAPIKeys of a user", `{"userId":"ID"}`, on("APIKeys", aboutUser)},
+	{"KeyService/RotateAPIKey", `{"id":"ID"}`, ending("RotateAPIKey", aboutKey)},
+	{"KeyService/RevokeAPIKey", `{"id":"ID"}`, ending("RevokeAPIKey", aboutKey)},
+	{"PoolService/SetPoolRule", `{"rule":{"pool":"of-no-worker","namespaces":["team-b"]}}`, blindly("SetPoolRule", aboutWhole)},
+	{"PoolService/ListPoolRules", `{}`, on("PoolRules", aboutWhole)},
+	{"PoolService/DeletePoolRule", `{"pool":"of-no-worker"}`, blindly("DeletePoolRule", aboutWhole)},
+	{"AuditService/ListAudit", `{"pageSize":1}`, blindly("Record", aboutWhole)},
+	{"AuditService/ReadAudit", `{"before":"2020-01-01T00:00:00Z"}`, blindly("ReadRecord", aboutWhole)},
+	{"AuditService/VerifyAudit", `{}`, blindly("VerifyRecord", aboutWhole)},
+}
+
+// toolRows are the tools of MCP.
+var toolRows = []row{
+	{"execute_task", `{"task_id":"ID"}`, on("Execute", aboutTree)},
+	{"create_task", `{"tasks":` + oneTask + `}`, on("Submit", aboutOwn)},
+	{"get_task", `{"task_id":"ID"}`, on("Task", aboutTree)},
+	{"update_task", `{"task_id":"ID","priority":1}`, on("Update", aboutTree)},
+	{"delete_task", `{"task_id":"ID"}`, on("Delete", aboutTree)},
+	{"list_tasks", `{"limit":1000}`, on("Tasks", aboutList)},
+	{"get_task_status", `{"task_id":"ID"}`, on("Task", aboutTree)},
+	{"cancel_task", `{"task_id":"ID"}`, on("Cancel", aboutTree)},
+	{"get_task_tree", `{"task_id":"ID"}`, on("Task", aboutTree)},
+	{"list_children", `{"task_id":"ID"}`, on("Tasks", aboutTree)},
+	{"copy_task", `{"task_id":"ID"}`, on("Copy", aboutTree)},
+	{"generate_task_tree", `{"requirement":"x","temperature":9}`, blindly("Generate", aboutOwn)},
+	{"wait_for_task", `{"task_id":"ID","timeout":0.1}`, on("Task", aboutTree)},
+	{"explain_task", `{"task_id":"ID"}`, on("Why", aboutTree)},
+	{"list_executors", `{}`, on("Executors", aboutAny)},
+	{"get_executor", `{"executor_id":"noop_executor"}`, on("Executor", aboutAny)},
+}
+
+const message1 = `{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"data":{"tasks":` + oneTask + `}}]}}`
+const message03 = `{"message":{"messageId":"m","role":"user","parts":[{"kind":"data","data":{"tasks":` + oneTask + `}}]}}`
+
+// agentRows are the methods of A2A, as of version 1.0 and as of 0.3.
+var agentRows = []row{
+	{"SendMessage|message/send", message1 + "|" + message03, on("Submit", aboutOwn)},
+	{"SendStreamingMessage|message/stream", message1 + "|" + message03, on("Submit", aboutOwn)},
+	{"GetTask|tasks/get", `{"id":"ID"}`, on("AgentTask", aboutAgent)},
+	{"ListTasks|tasks/list", `{}`, blindly("AgentTasks", aboutList)},
+	{"CancelTask|tasks/cancel", `{"id":"ID"}`, with(blindly("AgentTask", aboutAgent), policy.TreesCancel)},
+	{"SubscribeToTask|tasks/resubscribe", `{"id":"ID"}`, blindly("AgentTask", aboutAgent)},
+	{"CreateTaskPushNotificationConfig|tasks/pushNotificationConfig/set", `{"taskId":"ID","id":"c","url":"http://127.0.0.1:1/"}|{"taskId":"ID","pushNotificationConfig":{"id":"c","url":"http://127.0.0.1:1/"}}`,
+		with(blindly("AgentTask", aboutAgent), policy.WebhooksRead, policy.WebhooksWrite)},
+	{"GetTaskPushNotificationConfig|tasks/pushNotificationConfig/get", `{"taskId":"ID","id":"c"}|{"id":"ID","pushNotificationConfigId":"c"}`, with(blindly("AgentTask", aboutAgent), policy.WebhooksRead)},
+	{"ListTaskPushNotificationConfigs|tasks/pushNotificationConfig/list", `{"taskId":"ID"}|{"id":"ID"}`, with(blindly("AgentTask", aboutAgent), policy.WebhooksRead)},
+	{"DeleteTaskPushNotificationConfig|tasks/pushNotificationConfig/delete", `{"taskId":"ID","id":"d"}|{"id":"ID","pushNotificationConfigId":"d"}`, with(blindly("AgentTask", aboutAgent), policy.WebhooksRead)},
+}
+
+// moreRows are operations on what a message of A2A, a resource or a prompt of MCP names.
+var moreRows = []struct {
+	name, path, body string
+	op               operation
+}{
+	{"A2A SendMessage to a task", "/", rpc("message/send", `{"message":{"messageId":"m","taskId":"ID","role":"user","parts":[{"kind":"text","text":"x"}]}}`), blindly("AgentTask", aboutAgent)},
+	{"A2A SendMessage for a tree", "/", rpc("message/send", `{"message":{"messageId":"m","role":"user","parts":[{"kind":"text","text":"x"}]},"metadata":{"task_id":"ID"}}`),
+		with(blindly("Tree", aboutTree), policy.TreesCreate, policy.TreesExecute)},
+	{"MCP task://", "/mcp", rpc("resources/read", `{"uri":"task://ID"}`), on("Task", aboutTree)},
+	{"MCP tasks://", "/mcp", rpc("resources/read", `{"uri":"tasks://"}`), blindly("Tasks", aboutList)},
+	{"MCP explain_failure", "/mcp", rpc("prompts/get", `{"name":"explain_failure","arguments":{"task_id":"ID"}}`), on("Task", aboutTree)},
+	{"MCP summarize_tree", "/mcp", rpc("prompts/get", `{"name":"summarize_tree","arguments":{"task_id":"ID"}}`), on("Task", aboutTree)},
+}
+
+// methodsOfParts are methods of the service that come with operations whose rows name the first one.
+var methodsOfParts = map[string]string{
+	"KeepAgentTask":   "A2A SendMessage keeps the task of the message",
+	"AgentTaskOf":     "A2A SendMessage with a known idempotency key",
+	"Attach":          "A2A CreateTaskPushNotificationConfig",
+	"CheckAttachment": "A2A CreateTaskPushNotificationConfig",
+}
+
+// onlyGRPC is the call that Connect has not: a stream of tasks.
+const onlyGRPC = "Taskgrove/Submit"
+
+// operations are all operations of all surfaces.
+func operations() (all []*operation) {
+	add := func(name string, op operation, call func(o *owners, user, id string) string) {
+		op.name, op.call = name, call
+		all = append(all, &op)
+	}
+	post := func(name, path, body string, op operation, headers ...string) {
+		add(name, op, func(o *owners, user, id string) string {
+			return o.as(user, http.MethodPost, path, strings.ReplaceAll(body, "ID", id), headers...)
+		})
+	}
+	ours := map[string]bool{}
+	for _, method := range jsonrpc.Methods() {
+		ours[method.Name] = method.Ours
+	}
+	for _, r := range rpcRows {
+		method, _, _ := strings.Cut(r.name, " ")
+		post("JSON-RPC /tasks "+r.name, "/tasks", rpc(method, r.body), r.op)
+		switch {
+		case ours[method], method == "tasks.execute", method == "tasks.create": // which is no alias, or means another thing there
+		case method == "tasks.cancel": // finds first what of A2A is meant
+			r.op.finds = true
+			fallthrough
+		default:
+			post("A2A alias "+r.name, "/", rpc(method, r.body), r.op)
+		}
+	}
+	for _, r := range systemRows {
+		method, _, _ := strings.Cut(r.name, " ")
+		post("JSON-RPC /system "+r.name, "/system", rpc(method, r.body), r.op)
+	}
+	for path, op := range map[string]operation{"": on("Task", aboutTree), "/tree": on("Task", aboutTree), "/children": on("Tasks", aboutTree), "/why": on("Why", aboutTree), "/attempts": on("Attempts", aboutTree)} {
+		add("GET /tasks/ID"+path, op, func(o *owners, user, id string) string { return o.as(user, http.MethodGet, "/tasks/"+id+path, "") })
+	}
+	add("GET /tasks", on("Tasks", aboutList), func(o *owners, user, _ string) string { return o.as(user, http.MethodGet, "/tasks?limit=1000", "") })
+	add("SSE /tasks/ID/events", on("Watch", aboutTree), func(o *owners, user, id string) string { return o.begin(user, "/tasks/"+id+"/events") })
+	add("WebSocket subscribe", on("Watch", aboutTree), (*owners).socket)
+	for _, r := range toolRows {
+		post("MCP "+r.name, "/mcp", rpc("tools/call", `{"name":"`+r.name+`","arguments":`+r.body+`}`), r.op)
+	}
+	for _, r := range moreRows {
+		post(r.name, r.path, r.body, r.op)
+	}
+	for _, r := range agentRows {
+		new1, old, _ := strings.Cut(r.name, "|")
+		body1, body03, differ := strings.Cut(r.body, "|")
+		if !differ {
+			body03 = body1
+		}
+		post("A2A "+new1, "/", rpc(new1, body1), r.op, "A2A-Version", "1.0")
+		post("A2A "+old, "/", rpc(old, body03), r.op)
+		add("gRPC /lf.a2a.v1.A2AService/"+new1, r.op, func(o *owners, user, id string) string {
+			return o.invoke(user, "/lf.a2a.v1.A2AService/"+new1, strings.ReplaceAll(body1, "ID", id))
+		})
+	}
+	for _, r := range callRows {
+		method, _, _ := strings.Cut(r.name, " ")
+		add("gRPC "+r.name, r.op, func(o *owners, user, id string) string {
+			return o.invoke(user, "/taskgrove.v1."+method, strings.ReplaceAll(r.body, "ID", id))
+		})
+		if r.name == onlyGRPC {
+			continue
+		}
+		add("Connect "+r.name, r.op, func(o *owners, user, id string) string {
+			return o.connect(user, "/taskgrove.v1."+method, strings.ReplaceAll(r.body, "ID", id))
+		})
+	}
+	slices.SortStableFunc(all, func(a, b *operation) int { return last(a) - last(b) })
+	return all
+}
+
+// last puts to the end what adds tasks to a tree: it is at work then.
+func last(op *operation) int {
+	if op.method == "Add" {
+		return 1
+	}
+	return 0
+}
+
+// offered are the operations that the surfaces have by their own account.
+func (m *matrix) offered() (names []string) {
+	for _, method := range jsonrpc.Methods() {
+		if method.Name != "system.health" { // tells of nobody's things
+			names = append(names, "JSON-RPC "+method.Path+" "+method.Name)
+		}
+	}
+	tools := m.as("root", http.MethodPost, "/mcp", rpc("tools/list", `{}`))
+	for _, after := range strings.Split(tools, `"name":"`)[1:] {
+		if tool, _, _ := strings.Cut(after, `"`); strings.Contains(tool, "_") && !strings.Contains(tool, " ") {
+			names = append(names, "MCP "+tool)
+		}
+	}
+	stream, err := reflectionpb.NewServerReflectionClient(m.grpc).ServerReflectionInfo(metadata.AppendToOutgoingContext(m.t.Context(), "authorization", "Bearer "+m.tokens["root"]))
+	must(m.t, err)
+	must(m.t, stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}))
+	answer, err := stream.Recv()
+	must(m.t, err)
+	for _, one := range answer.GetListServicesResponse().GetService() {
+		service, ours := strings.CutPrefix(one.Name, "taskgrove.v1.")
+		if !ours {
+			continue
+		}
+		found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(one.Name))
+		must(m.t, err)
+		methods := found.(protoreflect.ServiceDescriptor).Methods()
+		for i := range methods.Len() {
+			call := service + "/" + string(methods.Get(i).Name())
+			if names = append(names, "gRPC "+call); call != onlyGRPC {
+				names = append(names, "Connect "+call)
+			}
+		}
+	}
+	if len(names) < 120 {
+		m.t.Errorf("the surfaces offer %d operations", len(names))
+	}
+	return names
+}
+
+// described is a call by its path.
+func (o *owners) described(path string) protoreflect.MethodDescriptor {
+	service, method, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(protoreflect.FullName(service))
+	must(o.t, err)
+	return found.(protoreflect.ServiceDescriptor).Methods().ByName(protoreflect.Name(method))
+}
+
+// invoke makes a call of gRPC with a message in JSON. It answers the first message, or the error with its code and details.
+func (o *owners) invoke(user, path, body string) string {
+	call := o.described(path)
+	in, out := dynamicpb.NewMessage(call.Input()), dynamicpb.NewMessage(call.Output())
+	must(o.t, protojson.Unmarshal([]byte(body), in))
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(o.t.Context(), "authorization", "Bearer "+o.tokens[user]), patience)
+	defer cancel()
+	if o.in != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "taskgrove-namespace", o.in)
+	}
+	stream, err := o.grpc.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, path)
+	must(o.t, err)
+	_ = stream.SendMsg(in) // of a stream that was refused meanwhile, the answer tells why
+	_ = stream.CloseSend()
+	switch err := stream.RecvMsg(out); {
+	case errors.Is(err, io.EOF):
+		return "OK"
+	case err != nil:
+		s := status.Convert(err)
+		return s.Code().String() + " " + s.Message() + " " + protojson.Format(s.Proto())
+	}
+	text, err := protojson.Marshal(out)
+	must(o.t, err)
+	return "OK " + string(text)
+}
+
+// connect makes the same call by the protocol of Connect, in JSON.
+func (o *owners) connect(user, path, body string) string {
+	call := o.described(path)
+	if !call.IsStreamingServer() && !call.IsStreamingClient() {
+		return o.as(user, http.MethodPost, path, body)
+	}
+	var framed bytes.Buffer
+	framed.WriteByte(0)
+	_ = binary.Write(&framed, binary.BigEndian, uint32(len(body)))
+	framed.WriteString(body)
+	return o.as(user, http.MethodPost, path, framed.String(), "Content-Type", "application/connect+json")
+}

@@ -177,6 +177,16 @@ var changes = map[string]struct {
 		_, err := s.RotateAPIKey(ctx, "nobody", 0)
 		return err
 	}, ""},
+	"GrantRole": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.GrantRole(ctx, coordinator.Binding{Kind: coordinator.UserSubject, Subject: "u", Role: "viewer"})
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.GrantRole(ctx, coordinator.Binding{})
+		return err
+	}, "invalid"},
+	"RevokeRole": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.RevokeRole(ctx, coordinator.Binding{Kind: coordinator.UserSubject, Subject: "nobody", Role: "viewer"})
+	}, ""},
 	"Attach": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.Attach(ctx, "nobody", coordinator.Attachment{})
 		return err

@@ -187,6 +187,14 @@ var changes = map[string]struct {
 	"RevokeRole": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		return s.RevokeRole(ctx, coordinator.Binding{Kind: coordinator.UserSubject, Subject: "nobody", Role: "viewer"})
 	}, ""},
+	"SetPoolRule": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.SetPoolRule(ctx, dag.PoolRule{Pool: "apart", Executors: []string{"noop_executor"}})
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.SetPoolRule(ctx, dag.PoolRule{})
+	}, "invalid"},
+	"DeletePoolRule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.DeletePoolRule(ctx, "nobody")
+	}, ""},
 	"Attach": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.Attach(ctx, "nobody", coordinator.Attachment{})
 		return err

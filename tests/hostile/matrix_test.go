@@ -177,6 +177,9 @@ func (op *operation) judge(held []policy.Holding, x *thing) (verdict, policy.Per
 		parts = append([]policy.Permission{policy.TreesRead}, parts...)
 	}
 	for i, p := range parts {
+		if p == "" { // whoever has said who it is may
+			continue
+		}
 		reach, whose := policy.Reach(held, nil, x.in, p), x.whose
 		switch op.about {
 		case aboutUser: // whoever is not the caller is another

@@ -13,43 +13,42 @@ import (
 type reference struct {
 	field, path, body string
 	kind              about
-	taken             bool // that an id of the namespace is in use may be told: docs/access-control.md
 }
 
 // references are fields that take ids beside what a call is about, and those of lists.
 var references = []reference{
-	{"parent of a task in an array", "/tasks", rpc("tasks.create", `[{"id":"OWN-x","name":"a"},{"id":"OWN-y","name":"b","parent_id":"ID"}]`), aboutTree, false},
-	{"dependency of a submission", "/tasks", rpc("tasks.create", `[{"id":"OWN-x","name":"a"},{"id":"OWN-y","name":"b","parent_id":"OWN-x","dependencies":[{"id":"ID"}]}]`), aboutTree, false},
-	{"dependency of an added task", "/tasks", rpc("tasks.create", `{"name":"b","parent_id":"OWN","dependencies":[{"id":"ID"}]}`), aboutTree, false},
-	{"dependency by an update", "/tasks", rpc("tasks.update", `{"task_id":"OWN","dependencies":[{"id":"ID"}]}`), aboutTree, false},
-	{"task of a copy", "/tasks", rpc("tasks.copy", `{"task_id":"OWN","copy_mode":"custom","custom_task_ids":["ID"],"save":false}`), aboutTree, false},
-	{"task that must be there", "/tasks", rpc("tasks.execute", `{"tasks":[{"id":"ID","name":"n","dependencies":["none"]}],"require_existing_tasks":true}`), aboutTree, true},
-	{"tree of a list", "/tasks", rpc("tasks.list", `{"root_id":"ID"}`), aboutTree, false},
-	{"parent of a list of one's own tree", "/tasks", rpc("tasks.list", `{"root_id":"OWN","parent_id":"ID"}`), aboutTree, false},
-	{"tree of a list of one's own children", "/tasks", rpc("tasks.list", `{"root_id":"ID","parent_id":"OWN"}`), aboutTree, false},
-	{"original of copies", "/tasks", rpc("tasks.list", `{"original_task_id":"ID"}`), aboutTree, false},
-	{"original of copies by Connect", "/taskgrove.v1.Taskgrove/ListTasks", `{"originalId":"ID"}`, aboutTree, false},
-	{"text that is resolved", "/tasks", rpc("tasks.resolve", `{"ref":"ID"}`), aboutTree, false},
-	{"text of Resolve", "/taskgrove.v1.Taskgrove/Resolve", `{"ref":"ID"}`, aboutTree, false},
-	{"several tasks", "/tasks", rpc("tasks.running.status", `{"task_ids":["ID","OWN"]}`), aboutTree, false},
-	{"contexts", "/tasks", rpc("tasks.cancel", `{"context_ids":["ID"]}`), aboutTree, false},
-	{"completion", "/mcp", rpc("completion/complete", `{"ref":{"type":"ref/resource","uri":"task://{id}"},"argument":{"name":"id","value":"ID"}}`), aboutTree, false},
-	{"task of a message", "/", rpc("message/send", `{"message":{"messageId":"m","taskId":"ID","role":"user","parts":[{"kind":"text","text":"x"}]}}`), aboutAgent, false},
-	{"reference of a message", "/", rpc("message/send", `{"message":{"messageId":"m","role":"user","referenceTaskIds":["ID"],"parts":[{"kind":"text","text":"x"}]}}`), aboutAgent, false},
-	{"tree of a message", "/", rpc("message/send", `{"message":{"messageId":"m","role":"user","parts":[{"kind":"text","text":"x"}]},"metadata":{"task_id":"ID"}}`), aboutTree, false},
-	{"tree that a message copies", "/", rpc("message/send", `{"message":{"messageId":"m","role":"user","parts":[{"kind":"text","text":"x"}]},"metadata":{"task_id":"ID","copy_execution":true}}`), aboutTree, false},
-	{"context that a message cancels", "/", rpc("message/send", `{"message":{"messageId":"m","contextId":"ID","role":"user","parts":[{"kind":"text","text":"x"}]},"metadata":{"operation":"cancel"}}`), aboutTree, false},
-	{"context of a list", "/", rpc("tasks/list", `{"contextId":"ID"}`), aboutAgent, false},
-	{"task by an id of A2A", "/", rpc("tasks/get", `{"id":"ID"}`), aboutTree, false},
-	{"webhook of a task of A2A", "/", rpc("tasks/pushNotificationConfig/get", `{"id":"ID","pushNotificationConfigId":"x"}`), aboutAgent, false},
-	{"webhook by the id of a tree", "/system", rpc("webhooks.get", `{"webhook_id":"ID"}`), aboutTree, false},
-	{"delivery", "/system", rpc("webhooks.resend", `{"delivery_id":"ID"}`), aboutDelivery, false},
-	{"delivery by Connect", "/taskgrove.v1.Taskgrove/ResendDelivery", `{"deliveryId":"ID"}`, aboutDelivery, false},
-	{"webhooks of a task", "/taskgrove.v1.Taskgrove/ListWebhooks", `{"taskId":"ID"}`, aboutTree, false},
-	{"deliveries of a webhook", "/taskgrove.v1.Taskgrove/ListDeliveries", `{"webhookId":"ID"}`, aboutHook, false},
-	{"usage of a tree", "/system", rpc("usage.list", `{"tree_id":"ID"}`), aboutTree, false},
-	{"API key that is rotated", "/taskgrove.v1.KeyService/RotateAPIKey", `{"id":"ID"}`, aboutKey, false},
-	{"API key that is revoked", "/taskgrove.v1.KeyService/RevokeAPIKey", `{"id":"ID"}`, aboutKey, false},
+	{"parent of a task in an array", "/tasks", rpc("tasks.create", `[{"id":"OWN-x","name":"a"},{"id":"OWN-y","name":"b","parent_id":"ID"}]`), aboutTree},
+	{"dependency of a submission", "/tasks", rpc("tasks.create", `[{"id":"OWN-x","name":"a"},{"id":"OWN-y","name":"b","parent_id":"OWN-x","dependencies":[{"id":"ID"}]}]`), aboutTree},
+	{"dependency of an added task", "/tasks", rpc("tasks.create", `{"name":"b","parent_id":"OWN","dependencies":[{"id":"ID"}]}`), aboutTree},
+	{"dependency by an update", "/tasks", rpc("tasks.update", `{"task_id":"OWN","dependencies":[{"id":"ID"}]}`), aboutTree},
+	{"task of a copy", "/tasks", rpc("tasks.copy", `{"task_id":"OWN","copy_mode":"custom","custom_task_ids":["ID"],"save":false}`), aboutTree},
+	{"task that must be there", "/tasks", rpc("tasks.execute", `{"tasks":[{"id":"ID","name":"n","dependencies":["none"]}],"require_existing_tasks":true}`), aboutTree},
+	{"tree of a list", "/tasks", rpc("tasks.list", `{"root_id":"ID"}`), aboutTree},
+	{"parent of a list of one's own tree", "/tasks", rpc("tasks.list", `{"root_id":"OWN","parent_id":"ID"}`), aboutTree},
+	{"tree of a list of one's own children", "/tasks", rpc("tasks.list", `{"root_id":"ID","parent_id":"OWN"}`), aboutTree},
+	{"original of copies", "/tasks", rpc("tasks.list", `{"original_task_id":"ID"}`), aboutTree},
+	{"original of copies by Connect", "/taskgrove.v1.Taskgrove/ListTasks", `{"originalId":"ID"}`, aboutTree},
+	{"text that is resolved", "/tasks", rpc("tasks.resolve", `{"ref":"ID"}`), aboutTree},
+	{"text of Resolve", "/taskgrove.v1.Taskgrove/Resolve", `{"ref":"ID"}`, aboutTree},
+	{"several tasks", "/tasks", rpc("tasks.running.status", `{"task_ids":["ID","OWN"]}`), aboutTree},
+	{"contexts", "/tasks", rpc("tasks.cancel", `{"context_ids":["ID"]}`), aboutTree},
+	{"completion", "/mcp", rpc("completion/complete", `{"ref":{"type":"ref/resource","uri":"task://{id}"},"argument":{"name":"id","value":"ID"}}`), aboutTree},
+	{"task of a message", "/", rpc("message/send", `{"message":{"messageId":"m","taskId":"ID","role":"user","parts":[{"kind":"text","text":"x"}]}}`), aboutAgent},
+	{"reference of a message", "/", rpc("message/send", `{"message":{"messageId":"m","role":"user","referenceTaskIds":["ID"],"parts":[{"kind":"text","text":"x"}]}}`), aboutAgent},
+	{"tree of a message", "/", rpc("message/send", `{"message":{"messageId":"m","role":"user","parts":[{"kind":"text","text":"x"}]},"metadata":{"task_id":"ID"}}`), aboutTree},
+	{"tree that a message copies", "/", rpc("message/send", `{"message":{"messageId":"m","role":"user","parts":[{"kind":"text","text":"x"}]},"metadata":{"task_id":"ID","copy_execution":true}}`), aboutTree},
+	{"context that a message cancels", "/", rpc("message/send", `{"message":{"messageId":"m","contextId":"ID","role":"user","parts":[{"kind":"text","text":"x"}]},"metadata":{"operation":"cancel"}}`), aboutTree},
+	{"context of a list", "/", rpc("tasks/list", `{"contextId":"ID"}`), aboutAgent},
+	{"task by an id of A2A", "/", rpc("tasks/get", `{"id":"ID"}`), aboutTree},
+	{"webhook of a task of A2A", "/", rpc("tasks/pushNotificationConfig/get", `{"id":"ID","pushNotificationConfigId":"x"}`), aboutAgent},
+	{"webhook by the id of a tree", "/system", rpc("webhooks.get", `{"webhook_id":"ID"}`), aboutTree},
+	{"delivery", "/system", rpc("webhooks.resend", `{"delivery_id":"ID"}`), aboutDelivery},
+	{"delivery by Connect", "/taskgrove.v1.Taskgrove/ResendDelivery", `{"deliveryId":"ID"}`, aboutDelivery},
+	{"webhooks of a task", "/taskgrove.v1.Taskgrove/ListWebhooks", `{"taskId":"ID"}`, aboutTree},
+	{"deliveries of a webhook", "/taskgrove.v1.Taskgrove/ListDeliveries", `{"webhookId":"ID"}`, aboutHook},
+	{"usage of a tree", "/system", rpc("usage.list", `{"tree_id":"ID"}`), aboutTree},
+	{"API key that is rotated", "/taskgrove.v1.KeyService/RotateAPIKey", `{"id":"ID"}`, aboutKey},
+	{"API key that is revoked", "/taskgrove.v1.KeyService/RevokeAPIKey", `{"id":"ID"}`, aboutKey},
 }
 
 // aboutDelivery is a delivery of a webhook, which is asked for as a whole.
@@ -74,7 +73,7 @@ func (m *matrix) leads(t *testing.T) {
 		for _, r := range references {
 			answers := map[string]string{}
 			for _, x := range []*thing{absent, far, others} {
-				if x == others && (sees || r.taken) {
+				if x == others && sees {
 					continue
 				}
 				id := x.ids[r.kind]

@@ -45,7 +45,7 @@ func call(svc coordinator.Service, name string) error {
 
 // noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, an agent's task, or what may stand for several tasks.
 var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
-	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask", "RevokeAPIKey", "RotateAPIKey", "DeletePoolRule"}
+	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask", "RevokeAPIKey", "RotateAPIKey", "DeletePoolRule", "RotateDataKeys"}
 
 // ofUser are the methods whose text is a user.
 var ofUser = []string{"Running", "Resolve", "SetModelKey", "ModelKeys", "DeleteModelKey"}

@@ -44,8 +44,9 @@ type engine struct {
 	log      *slog.Logger
 
 	tokens     *workers.Tokens
-	secrets    secrets     // that tokens are made of
-	sealing    atomic.Bool // values travel sealed
+	secrets    secrets      // that tokens are made of
+	sealing    atomic.Bool  // values travel sealed
+	walkAfter  atomic.Int64 // nanoseconds; see walkAfter. Tests shorten it
 	live       liveLimits
 	lanes      *lanes
 	instances  *instances
@@ -174,7 +175,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
 		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "sealing": c.runSealing, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys, "bindings": c.runBindings,
 		"record": c.runRecord, "record retention": c.runRecordRetention, "record heads": c.runRecordHeads,
-		"pool rules": c.runPoolRules,
+		"pool rules": c.runPoolRules, "walker": c.runWalker,
 	}
 }
 

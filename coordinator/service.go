@@ -24,6 +24,7 @@ type Service interface {
 	PoolKeeper
 	Bindings
 	Introspection
+	Sealing
 }
 
 // SubmitOptions go with a tree.

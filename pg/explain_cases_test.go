@@ -313,6 +313,8 @@ var unexplained = map[string]string{
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
 	"CheckEditLevel": fewWorkers, "LockEditLevel": fewNames, "UseEditLevel": fewNames, "UsedLevel": fewNames, "LockLevel": fewNames, "UseLevel": fewNames, "AdoptLevel": fewNames,
 	"CurrentDataKey": fewNames, "NumberedDataKey": fewNames, "DataKeys": fewNames, "RetireDataKey": fewNames, "AddDataKey": fewNames, "RewrapDataKey": fewNames, "SealingState": fewNames, "NamespaceOfTree": "reads one tree by its key", "SetSealing": fewNames,
+	"SealWork": fewNames, "WriterMark": "no table", "WritersEnded": "no table", "BeginSealRound": fewNames, "SealTables": fewNames, "DropDataKeys": fewNames,
+	"LockSealWalk": "an advisory lock", "SealWalk": fewNames, "RetiredDataKeys": fewNames, "SealWalked": fewNames,
 	"RequireUnstarted": "reads one tree by its key",
 	"DeleteTheseTasks": "deletes what it is told to, by a probe of each table for each task",
 	"ReplacePayload":   insertsOnly + ", or changes it by its key",

@@ -42,6 +42,8 @@ type Service struct {
 	apiKeys    []*coordinator.APIKey
 	poolRules  []*dag.PoolRule
 	bindings   []*coordinator.StoredBinding
+	sealKeys   []coordinator.SealKey
+	generation int // of the secret of tokens
 	secrets    int // of API keys that were made
 	delivered  int // deliveries, of all webhooks
 }

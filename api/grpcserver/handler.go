@@ -20,6 +20,7 @@ type handler struct {
 	pb.UnimplementedAccessServiceServer
 	pb.UnimplementedAuditServiceServer
 	pb.UnimplementedPoolServiceServer
+	pb.UnimplementedSealServiceServer
 	access      *coordinator.Access
 	surface     coordinator.Surface
 	cfg         Config

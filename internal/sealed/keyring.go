@@ -117,6 +117,11 @@ func Number(envelope []byte) (int32, error) {
 	return int32(binary.BigEndian.Uint32(envelope[1:])), nil
 }
 
+// Head is what each value begins with that the data key of the number seals.
+func Head(number int32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{enveloped}, uint32(number))
+}
+
 // bound is what a value is bound to.
 func bound(use Use, head []byte) []byte {
 	out := append(make([]byte, 0, len(head)+4+len(use.Kind)), head...)

@@ -82,3 +82,47 @@ func (r *Keyring) rewrap(ctx context.Context, k *DataKey, master string) error {
 
 // IsAway reports whether an error means that the keys can't be had now, and may be later.
 func IsAway(err error) bool { return errors.Is(err, ErrAway) }
+
+// Reseal seals with the current data key what was sealed for the use. Errors: those of [Keyring.Open] and [Keyring.Seal].
+func (r *Keyring) Reseal(ctx context.Context, use Use, envelope []byte) ([]byte, error) {
+	plain, err := r.Open(ctx, use, envelope)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plain)
+	return r.Seal(ctx, use, plain)
+}
+
+// Prune forgets the keys that are not stored any more.
+func (r *Keyring) Prune(ctx context.Context) error {
+	keys, err := r.store.AllKeys(ctx)
+	if err != nil {
+		return away(err)
+	}
+	stored := make(map[int32]bool, len(keys))
+	last := int32(0)
+	for i := range keys {
+		stored[keys[i].Number] = true
+		last = max(last, keys[i].Number)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for number := range r.keys {
+		if !stored[number] && number < last { // a later one may have been added since
+			delete(r.keys, number)
+		}
+	}
+	return nil
+}
+
+// Keys are the data keys that are stored, wrapped, by number.
+func (r *Keyring) Keys(ctx context.Context) ([]DataKey, error) {
+	keys, err := r.store.AllKeys(ctx)
+	if err != nil {
+		return nil, away(err)
+	}
+	return keys, nil
+}
+
+// Master is the name of the master key that wraps now.
+func (r *Keyring) Master() string { return r.kms.Name() }

@@ -187,6 +187,18 @@ var changes = map[string]struct {
 	"RevokeRole": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		return s.RevokeRole(ctx, coordinator.Binding{Kind: coordinator.UserSubject, Subject: "nobody", Role: "viewer"})
 	}, ""},
+	"RotateDataKeys": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.RotateDataKeys(ctx, "")
+		return err
+	}, "conflict"},
+	"RewrapDataKeys": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.RewrapDataKeys(ctx)
+		return err
+	}, "conflict"},
+	"RotateTokens": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.RotateTokens(ctx)
+		return err
+	}, nil, ""},
 	"SetPoolRule": {func(ctx context.Context, s coordinator.Service, _ string) error {
 		return s.SetPoolRule(ctx, dag.PoolRule{Pool: "apart", Executors: []string{"noop_executor"}})
 	}, func(ctx context.Context, s coordinator.Service, _ string) error {

@@ -74,7 +74,7 @@ var arrows = []arrow{
 	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "executors/secrets", "proto/...", "internal/attemptkey", "internal/conceal", "internal/config", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/ledger", "internal/modelkey", "internal/rawjson", "internal/workerfile"}, nil,
 		"a worker has no database, and no rules but those that dag says; it checks inputs and reads its own settings, so that a custom worker needs no other package"},
 	{"coordinator", []string{"dag/...", "pg", "queue", "proto/...", "internal/addresses", "internal/attemptkey", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/modelkey", "internal/policy", "internal/rawjson", "internal/record", "internal/sealed", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
-	{"api/openapi/docgen", []string{".", "api/jsonrpc"}, nil, "the document is made of the table of methods, before the build"},
+	{"api/openapi/docgen", []string{".", "api", "api/jsonrpc"}, nil, "the document is made of the table of methods, before the build"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/modelkey", "internal/rawjson"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/...", "internal/credential"}, nil, "a client links no server"},
 	{"node/docgen", []string{"node", "dag/treedoc", "internal/instrument"}, nil, "the manual of documents and metrics is made of what reads and makes them"},

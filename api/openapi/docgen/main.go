@@ -13,6 +13,7 @@ import (
 	"github.com/swaggest/jsonschema-go"
 
 	"github.com/taskgrove/taskgrove"
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 )
 
@@ -50,7 +51,8 @@ type schemas struct {
 func document() (object, error) {
 	s := &schemas{named: object{}}
 	s.named["Error"] = object{"type": "object", "required": []string{"code", "message"}, "properties": object{
-		"code": object{"type": "integer"}, "message": object{"type": "string"}, "data": object{"description": "the reason, a text"}}}
+		"code": object{"type": "integer"}, "message": object{"type": "string"}, "data": object{"description": "the reason, a text"},
+		"permission": object{"type": "string", "description": "the one that the caller lacks"}}}
 	paths := object{}
 	for _, m := range jsonrpc.Methods() {
 		if err := s.method(paths, m); err != nil {
@@ -58,13 +60,14 @@ func document() (object, error) {
 		}
 	}
 	addPlain(paths)
+	addNamespaces(paths)
 	return object{
 		"openapi": "3.1.0",
 		"info": object{"title": "Taskgrove", "version": taskgrove.Version, "description": "What a coordinator answers on its HTTP port. JSON-RPC methods share the paths /tasks and /system: " +
 			"the member method tells them apart. Connect, gRPC-Web and JSON of the gRPC service are below /taskgrove.v1.Taskgrove/.", "license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"}},
 		"paths":      paths,
 		"security":   []any{object{}, object{"bearer": []any{}}},
-		"components": object{"schemas": s.named, "securitySchemes": object{"bearer": object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "for coordinators that have a secret of tokens; others ask nobody who it is"}}},
+		"components": object{"schemas": s.named, "parameters": namespaces, "securitySchemes": object{"bearer": object{"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "for coordinators that have a secret of tokens; others ask nobody who it is"}}},
 	}, nil
 }
 
@@ -154,6 +157,30 @@ var example = map[string]object{
 
 // public needs no token (spec 5.1).
 var public = []string{"/health", "/ready", "/metrics", "/.well-known/agent-card.json"}
+
+// namespaces are the parameters that name the namespace of a request: one of them is enough.
+var namespaces = func() object {
+	out := object{}
+	for in, name := range map[string]string{"header": api.NamespaceHeader, "query": api.NamespaceParameter} {
+		out[in+"Namespace"] = object{"name": name, "in": in, "description": "namespace of the request; without it the one that the credentials are bound to, else default",
+			"schema": object{"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"}}
+	}
+	return out
+}()
+
+// addNamespaces adds these parameters to what is not public.
+func addNamespaces(paths object) {
+	for _, path := range paths {
+		for _, op := range path.(object) {
+			op := op.(object)
+			if _, open := op["security"]; open {
+				continue
+			}
+			all, _ := op["parameters"].([]any)
+			op["parameters"] = append(all, object{"$ref": "#/components/parameters/headerNamespace"}, object{"$ref": "#/components/parameters/queryNamespace"})
+		}
+	}
+}
 
 // addPlain adds what is no JSON-RPC.
 func addPlain(paths object) {

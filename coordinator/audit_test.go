@@ -31,6 +31,7 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"an unfinished tree has one", "tree_end", `update tree set finished_at = now() where root_id = 'au-live'`},
 	{"a cancellation is not carried out", "tree_cancel", `update tree set cancelled_at = now() where root_id = 'au-live'`},
 	{"a tree has another root than its row says", "tree_root", `update tree set root_id = 'nobody' where root_id = 'au-done'`},
+	{"a task is of another namespace than its tree", "namespace", `update spec set namespace = 1 where key = key('au-done-a')`},
 	{"a tree's deadline has no timer", "tree_deadline", `delete from timer where kind = 4`},
 	{"a task has an unknown state", "task_state", `update task set state = 12 where key = key('au-held')`},
 	{"a waiting task counts a dependency too many", "remaining", `update task set remaining = remaining + 1 where key = key('au-live')`},

@@ -126,7 +126,10 @@ func (c *Coordinator) editError(what string, err error) error {
 	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok {
 		return &InvalidArgumentError{Field: "pool", Reason: limit.Reason}
 	}
-	return c.internal(what, err)
+	if quota, ok := errors.AsType[*pg.QuotaError](err); ok {
+		return quotaError(quota)
+	}
+	return c.internal(what, c.gone(err))
 }
 
 // inputFaultsOf finds the faults of the inputs of a task that was changed, as texts; nil: nobody looks at inputs.

@@ -94,6 +94,11 @@ var methods = map[string]method{
 	"CanI":            {"", aboutSelf, "", false},
 	"ListRoles":       {"", aboutSelf, "", false},
 	"DeleteModelKey":  {policy.ModelKeysWrite, aboutList, "delete LLM key for", true},
+	"GetNamespace":    {policy.NamespacesRead, aboutWhole, "see namespaces", false},
+	"ListNamespaces":  {policy.NamespacesRead, aboutWhole, "see namespaces", false},
+	"CreateNamespace": {policy.NamespacesWrite, aboutWhole, "make namespaces", true},
+	"UpdateNamespace": {policy.NamespacesWrite, aboutWhole, "change namespaces", true},
+	"DeleteNamespace": {policy.NamespacesWrite, aboutWhole, "delete namespaces", true},
 }
 
 // MethodPermissions are the permissions that the methods of [Service] take. Those that take none have an empty one.

@@ -25,6 +25,7 @@ type Service interface {
 	Bindings
 	Introspection
 	Sealing
+	NamespaceKeeper
 }
 
 // SubmitOptions go with a tree.

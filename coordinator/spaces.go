@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/policy"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -54,7 +55,7 @@ func (s *spaces) key(ctx context.Context, name string) (dag.NamespaceKey, error)
 // get is a namespace by its name. What is not known is looked up, so that one that was just made is found. [ErrNotFound]: it is not there, or is
 // being deleted.
 func (s *spaces) get(ctx context.Context, name string) (*pg.Namespace, error) {
-	if !ValidNamespace(name) {
+	if !policy.NamespaceName(name) {
 		return nil, ErrNotFound
 	}
 	s.mu.Lock()
@@ -140,19 +141,6 @@ func (s *spaces) ofTree(ctx context.Context, tree dag.TreeKey) (dag.NamespaceKey
 	}
 	s.trees[tree] = key
 	return key, nil
-}
-
-// ValidNamespace reports whether a namespace may have the name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit.
-func ValidNamespace(name string) bool {
-	if len(name) < 1 || len(name) > 63 || name[0] == '-' || name[len(name)-1] == '-' {
-		return false
-	}
-	for _, r := range name {
-		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' {
-			return false
-		}
-	}
-	return true
 }
 
 // here is the key of the namespace whose calls this handle serves. [ErrNotFound].

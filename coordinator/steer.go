@@ -61,6 +61,10 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	if invalid, ok := errors.AsType[*dag.InvalidTreeError](err); ok { // the rules of its pools forbid it
 		return nil, invalid
 	}
+	if quota, ok := errors.AsType[*pg.QuotaError](err); ok {
+		return nil, quotaError(quota)
+	}
+	err = c.gone(err)
 	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok { // its pools were closed
 		return nil, &InvalidArgumentError{Field: "pool", Reason: limit.Reason}
 	}

@@ -126,7 +126,7 @@ func (a *audit) look(ctx context.Context, c *pgx.Conn, trees []audited) error {
 
 // statements are what is asked of whole trees, and of slices of their tasks.
 func (a *audit) statements() (ofTrees, ofTasks []string) {
-	ofTrees = []string{"AuditTreeCounts", "AuditTreeRows", "AuditTreeStretches", "AuditTreeStretchRows", "AuditTreePools"}
+	ofTrees = []string{"AuditTreeCounts", "AuditTreeRows", "AuditTreeNamespaces", "AuditTreeStretches", "AuditTreeStretchRows", "AuditTreePools"}
 	ofTasks = []string{"AuditTaskRows", "AuditTaskBlocked", "AuditTaskWaiting", "AuditTaskTimers", "AuditTaskStrayTimers", "AuditTaskTimes", "AuditTaskAttempts", "AuditTaskUsage"}
 	if a.still {
 		ofTrees, ofTasks = append(ofTrees, "AuditTreeEdges"), append(ofTasks, "AuditTaskParts", "AuditTaskEdges")

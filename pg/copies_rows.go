@@ -267,6 +267,14 @@ func (r *copiedRows) depsOf(i int) string {
 	return string(b)
 }
 
+// carried is what the copied tasks carry, in bytes: of what those of the original do, their share by number.
+func (r *copiedRows) carried() int64 {
+	if r.bytes == nil {
+		return 0
+	}
+	return *r.bytes * int64(len(r.plan.Tasks)) / int64(max(r.treeCopy.count, 1))
+}
+
 // finish marks the originals, writes the tree's row and its labels, and commits.
 func (r *copiedRows) finish(ctx context.Context, c *pgx.Conn) error {
 	b := &pgx.Batch{}
@@ -284,8 +292,12 @@ func (r *copiedRows) finish(ctx context.Context, c *pgx.Conn) error {
 	}
 	n := r.counts
 	b.Queue(sql("InsertCopiedTree"), r.tree, r.copy, r.revision, r.copy.Key(r.plan.Root), n.Tasks, n.Leaves, n.Held, n.Completed, n.Failed, n.Cancelled,
-		n.LeavesCompleted, r.poolIDs, r.runs, r.bytes).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &out.RootID) })
-	queueNamespaces(b, r.Namespace)
+		n.LeavesCompleted, r.poolIDs, r.runs, r.carried()).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &out.RootID) })
+	if r.s.counted.counts(r.Namespace) {
+		var more storing
+		more.add(r.Namespace, 1, int64(n.Tasks), r.carried(), false)
+		more.queue(b)
+	}
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return err

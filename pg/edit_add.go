@@ -46,7 +46,7 @@ func (s *Store) Add(ctx context.Context, parent dag.Key, parentID string, sub Su
 			return err
 		})
 	}
-	return out, eff, levelRefusal(err, sub.Levels, dag.BaseLevel)
+	return out, eff, levelRefusal(quotaRefusal(err), sub.Levels, dag.BaseLevel)
 }
 
 // readAddition reads the tasks, as many as a small tree may have.
@@ -331,13 +331,26 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		}
 		return nil
 	}
-	of := treeEdit{pools: t.poolIDs, span: len(a.tasks), check: func(b *pgx.Batch) { b.Queue(sql("RequireUnstarted"), a.tree.key) }}
+	of := treeEdit{pools: t.poolIDs, span: len(a.tasks), check: func(b *pgx.Batch) {
+		b.Queue(sql("RequireUnstarted"), a.tree.key)
+		a.count(b)
+	}}
 	if err := a.commit(ctx, dag.Edit{Decision: d, Edges: fewEdges{}}, nothingMore, late, of, false, nil); err != nil {
 		return nil, err
 	}
 	a.eff.Followups += len(t.releases)
 	a.eff.Waiting = append(a.eff.Waiting, t.stretches...)
 	return &Added{RootID: a.tree.rootID, First: t.key(0), Tasks: len(a.tasks), IDMap: idMap}, nil
+}
+
+// count counts what is added.
+func (a *adding) count(b *pgx.Batch) {
+	if t := a.staged; a.s.counted.counts(a.sub.namespace) {
+		b.Queue(sql("GrowBytes"), a.tree.key, t.in.bytes)
+		var more storing
+		more.add(a.sub.namespace, 0, int64(len(a.tasks)), t.in.bytes, false)
+		more.queue(b)
+	}
 }
 
 // copy writes the rows of the new tasks. Ids that are taken get new ones.

@@ -163,10 +163,11 @@ type treeFacts struct {
 	tasks     int
 	execution int32
 	cancelled *time.Time
+	namespace dag.NamespaceKey
 }
 
 func (f *treeFacts) scan(row pgx.Row) error {
-	return row.Scan(&f.root, &f.tasks, &f.execution, &f.cancelled)
+	return row.Scan(&f.root, &f.tasks, &f.execution, &f.cancelled, &f.namespace)
 }
 
 // planner holds a tree while an execution is planned.
@@ -308,9 +309,14 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		}
 		queueWebhooks(b, p.hooks)
 	}
+	if needs.s.counted.counts(of.namespace) {
+		var begins storing
+		begins.add(of.namespace, 0, 0, 0, true)
+		begins.queue(b)
+	}
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
-		return nil, fmt.Errorf("start execution of tree %d: %w", tree, levelRefusal(err, needs.s.levels, needs.Level))
+		return nil, fmt.Errorf("start execution of tree %d: %w", tree, levelRefusal(quotaRefusal(err), needs.s.levels, needs.Level))
 	}
 	return eff, nil
 }

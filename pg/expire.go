@@ -87,7 +87,7 @@ func queueDeletion(b *pgx.Batch, from, to dag.Key) {
 // queueTreeDeletion deletes what is kept of a tree beside its tasks.
 func queueTreeDeletion(b *pgx.Batch, t dag.TreeKey) {
 	// Webhooks and agents' tasks go after the tree's row: who stores one of them locks that row, or looks for it.
-	for _, statement := range []string{"DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteTree", "DeleteAgentTasks", "DeleteTreeWebhooks"} {
+	for _, statement := range []string{"TakeStored", "DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteTree", "DeleteAgentTasks", "DeleteTreeWebhooks"} {
 		b.Queue(sql(statement), t)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -83,19 +82,6 @@ func quotaRefusal(err error) error {
 	return q
 }
 
-// queueNamespaces keeps the namespaces of a transaction that stores something in them; default is always there.
-func queueNamespaces(b *pgx.Batch, all ...dag.NamespaceKey) {
-	var others []dag.NamespaceKey
-	for _, n := range all {
-		if n != dag.DefaultNamespaceKey && !slices.Contains(others, n) {
-			others = append(others, n)
-		}
-	}
-	if len(others) > 0 {
-		b.Queue(sql("KeepNamespaces"), others)
-	}
-}
-
 // CreateNamespace makes a namespace. Errors: [ErrTaken], [ErrTooManyNamespaces], *[dag.LevelError] while a process lives that knows nothing of
 // namespaces.
 func (s *Store) CreateNamespace(ctx context.Context, name, description string, quotas Quotas) (*Namespace, error) {
@@ -158,9 +144,12 @@ func (s *Store) namespaces(ctx context.Context, statement string, args ...any) (
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Namespace, error) {
 		n := &Namespace{}
-		return n, row.Scan(&n.Key, &n.Name, &n.Description, &n.CreatedAt, &n.OpenTrees, &n.Trees, &n.Tasks, &n.Bytes, &n.HasTrees, &n.HasTasks, &n.HasBytes,
-			&n.ClosedAt)
+		return n, n.scan(row)
 	})
+}
+
+func (n *Namespace) scan(row pgx.Row) error {
+	return row.Scan(&n.Key, &n.Name, &n.Description, &n.CreatedAt, &n.OpenTrees, &n.Trees, &n.Tasks, &n.Bytes, &n.HasTrees, &n.HasTasks, &n.HasBytes, &n.ClosedAt)
 }
 
 // NamespacesOf are the namespaces of trees; those of trees that are not there are missing.

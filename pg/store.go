@@ -35,6 +35,7 @@ type Store struct {
 	submissions *submissions
 	resident    *residentTrees
 	seals       *seals
+	counted     *countsDefault
 	secret      []byte
 	known       dag.Known
 	levels      dag.Levels // see [Store.SetLevels]
@@ -67,8 +68,8 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	db := database{pool, cfg.StatementTimeout}
-	s := &Store{database: db, pools: newPoolCache(db), resident: newResidentTrees(), seals: &seals{}}
-	s.submissions = &submissions{database: db, pools: s.pools, resident: s.resident, seals: s.seals}
+	s := &Store{database: db, pools: newPoolCache(db), resident: newResidentTrees(), seals: &seals{}, counted: &countsDefault{}}
+	s.submissions = &submissions{database: db, pools: s.pools, resident: s.resident, seals: s.seals, counted: s.counted}
 	s.keyConns.cfg = cfg
 	s.seals.conns = &s.keyConns
 	if err := pool.QueryRow(ctx, sql("ClusterSecret"), randomSecret()).Scan(&s.secret); err != nil {

@@ -63,6 +63,7 @@ type submissions struct {
 	pools    *poolCache
 	resident *residentTrees // trees that begin are added
 	seals    *seals
+	counted  *countsDefault
 	batches
 }
 

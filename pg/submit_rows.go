@@ -33,6 +33,7 @@ type treeRows struct {
 	releases                  []dag.Key
 	labels                    labelRows
 	webhooks                  []*Webhook
+	stored                    storing
 }
 
 // add adds a tree's rows. It decides what the tree begins with: all its tasks held and no event, or a first execution.
@@ -46,6 +47,9 @@ func (r *treeRows) add(t *stagedTree, z *sealer) {
 	r.namespaces, r.bytes = append(r.namespaces, t.sub.namespace), append(r.bytes, t.in.bytes)
 	r.uids = append(r.uids, pgtype.UUID{Bytes: t.uid, Valid: t.uid != uuid.Nil})
 	r.labels.add(t.tree, t.in.labels)
+	if t.counted {
+		r.stored.add(t.sub.namespace, 1, int64(n), t.in.bytes, !t.sub.Hold)
+	}
 	if t.sub.IdempotencyKey != "" {
 		r.idempotencyKeys, r.idempotencyTrees = append(r.idempotencyKeys, t.sub.IdempotencyKey), append(r.idempotencyTrees, int64(t.tree))
 		r.idempotencyNamespaces = append(r.idempotencyNamespaces, t.sub.namespace)
@@ -69,7 +73,6 @@ func (r *treeRows) add(t *stagedTree, z *sealer) {
 func (r *treeRows) queue(b *pgx.Batch) {
 	b.Queue(sql("InsertTrees"), r.keys, r.roots, r.rootIDs, r.names, r.users, r.timeouts, r.executions, r.tasks, r.leaves, r.held, r.unfinished,
 		r.uids, r.pools, r.namespaces, r.bytes)
-	queueNamespaces(b, r.namespaces...)
 	r.labels.queue(b)
 	if len(r.idempotencyKeys) > 0 {
 		b.Queue(sql("InsertSubmissions"), r.idempotencyKeys, r.idempotencyTrees, r.digests, r.canonical, r.idempotencyNamespaces)
@@ -86,6 +89,7 @@ func (r *treeRows) queue(b *pgx.Batch) {
 	if len(r.webhooks) > 0 {
 		queueWebhooks(b, r.webhooks)
 	}
+	r.stored.queue(b)
 }
 
 // listOf are numbers with commas between them: arrays of arrays must be rectangles.

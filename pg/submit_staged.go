@@ -19,6 +19,7 @@ type stagedTree struct {
 	pools map[string]int32 // of all tasks whose executor is known
 
 	poolIDs []int32 // sorted
+	counted bool    // quotas of its namespace are looked at
 	first   int     // index of its first task, where tasks are added to a stored tree
 
 	dependents []int32 // how many, by task; nil: not yet counted
@@ -88,7 +89,7 @@ func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*s
 	if n := len(names); n > MaxTreePools {
 		return nil, &PoolLimitError{fmt.Sprintf("the tasks of this tree name %d pools, the most is %d", n, MaxTreePools)}
 	}
-	t := &stagedTree{g: g, in: in, sub: sub}
+	t := &stagedTree{g: g, in: in, sub: sub, counted: s.counted.counts(sub.namespace)}
 	return t, s.openPools(ctx, t, names)
 }
 

@@ -25,7 +25,9 @@ func (s *Store) CreateWebhook(ctx context.Context, namespace dag.NamespaceKey, w
 	err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		b := &pgx.Batch{}
 		begin(b, c)
-		queueNamespaces(b, namespace)
+		if namespace != dag.DefaultNamespaceKey {
+			b.Queue(sql("KeepNamespaces"), []dag.NamespaceKey{namespace})
+		}
 		b.Queue(sql("LockEditLevel"), dag.EditLevel)
 		b.Queue(sql("CheckEditLevel"), dag.EditLevel)
 		b.Queue(sql("UseEditLevel"), dag.EditLevel, s.version)

@@ -40,6 +40,7 @@ type Service struct {
 	agents     []coordinator.AgentTask
 	webhooks   []*webhook
 	apiKeys    []*coordinator.APIKey
+	namespaces map[string]*coordinator.NamespaceInfo // but for default
 	poolRules  []*dag.PoolRule
 	bindings   []*coordinator.StoredBinding
 	sealKeys   []coordinator.SealKey

@@ -21,6 +21,7 @@ type handler struct {
 	pb.UnimplementedAuditServiceServer
 	pb.UnimplementedPoolServiceServer
 	pb.UnimplementedSealServiceServer
+	pb.UnimplementedNamespaceServiceServer
 	access      *coordinator.Access
 	surface     coordinator.Surface
 	cfg         Config

@@ -12,6 +12,7 @@ import (
 // services are all that a [Server] and a [Web] serve. One [handler] implements them all.
 var services = []service{
 	{&pb.Taskgrove_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterTaskgroveServer(to, h) }},
+	{&pb.NamespaceService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterNamespaceServiceServer(to, h) }},
 	{&pb.KeyService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterKeyServiceServer(to, h) }},
 	{&pb.AccessService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterAccessServiceServer(to, h) }},
 	{&pb.AuditService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterAuditServiceServer(to, h) }},

@@ -33,7 +33,7 @@ func clientCommands() []*cobra.Command {
 		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
 		updateCommand(), deleteCommand(), copyCommand(),
 		logsCommand(), whyCommand(), verifyCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
-		usageCommand(), auditCommand(), webhooksCommand(), contextCommand(), tokenCommand(), keysCommand(), sealCommand(), authCommand(), rolesCommand(), loginCommand(), logoutCommand(), mcpCommand(), tasksCommand(), runFlowGroup(), importCommand(),
+		usageCommand(), auditCommand(), webhooksCommand(), contextCommand(), tokenCommand(), keysCommand(), namespacesCommand(), sealCommand(), authCommand(), rolesCommand(), loginCommand(), logoutCommand(), mcpCommand(), tasksCommand(), runFlowGroup(), importCommand(),
 	}
 }
 

@@ -68,6 +68,17 @@ cross join lateral (values
 ) v(kind, bad, text)
 where v.bad limit $2
 
+-- name: AuditTreeNamespaces
+-- A tree is of a namespace that is there, and so are its tasks. Reads the specifications of whole trees.
+select 'namespace' as kind, t.key as tree, coalesce(s.key, 0) as task, case when n.key is null then format('namespace %s is not there', t.namespace)
+  else format('a task is of namespace %s, its tree of %s', s.namespace, t.namespace) end as text
+from unnest($1::bigint[]) u(key) cross join lateral (select key, namespace from tree where tree.key = u.key offset 0) t
+left join namespace n on n.key = t.namespace
+left join lateral (
+  select key, namespace from spec where spec.key >= t.key << 24 and spec.key < (t.key + 1) << 24 and spec.namespace <> t.namespace order by key limit 1) s on true
+where n.key is null or s.key is not null
+limit $2
+
 -- name: AuditTreePools
 -- No task waits in a pool that is gone: what a tree that has not ended says that it needs is open. (Older coordinators say nothing.)
 -- A ready task's pool is one of those.

@@ -192,7 +192,7 @@ from task t join spec s on s.key = t.key where t.key >= $1 and t.key < $2 order 
 select pg_advisory_xact_lock(7237, hashint8($1))
 
 -- name: TreeToExecute
-select root, tasks, execution, cancelled_at from tree where key = $1
+select root, tasks, execution, cancelled_at, namespace from tree where key = $1
 
 -- name: RecordCancellation
 -- Writes down what the tree's row says of the tasks that its cancellation ended before they ran, as the next execution takes it away.

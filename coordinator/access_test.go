@@ -45,7 +45,8 @@ func call(svc coordinator.Service, name string) error {
 
 // noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, an agent's task, or what may stand for several tasks.
 var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
-	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask", "RevokeAPIKey", "RotateAPIKey", "DeletePoolRule", "RotateDataKeys"}
+	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask", "RevokeAPIKey", "RotateAPIKey", "DeletePoolRule", "RotateDataKeys",
+	"GetNamespace", "UpdateNamespace", "DeleteNamespace"}
 
 // ofCluster are the methods about the cluster itself.
 var ofCluster = []string{"SealStatus", "RotateDataKeys", "RewrapDataKeys", "RotateTokens"}

@@ -90,9 +90,9 @@ func (g *guarded) DeleteNamespace(ctx context.Context, name string, force bool) 
 	return ask(ctx, g, aboutNamespace("DeleteNamespace", name), func() (*NamespaceInfo, error) { return g.next.DeleteNamespace(ctx, name, force) })
 }
 
-// aboutNamespace is a call about a namespace, which is a matter of the cluster.
+// aboutNamespace is a call about a namespace, which the record names. Their permissions are over the cluster.
 func aboutNamespace(method, name string) Call {
-	return Call{Method: method, Namespace: AllNamespaces, Details: detail("namespace", clean(name))}
+	return Call{Method: method, Details: detail("namespace", clean(name))}
 }
 
 // Check refuses what can't be made, with an [InvalidArgumentError].

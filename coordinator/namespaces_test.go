@@ -276,7 +276,10 @@ var lookless = map[string]string{
 	"Pools": "of the cluster", "Verify": "of the cluster", "Ready": "of the process", "CheckAttachment": "looks at nothing that is stored", "CreateWebhook": "makes something",
 	"SetModelKey": "makes something", "CreateAPIKey": "makes something", "APIKeys": "see the tests of API keys", "RevokeAPIKey": "see the tests of API keys",
 	"RotateAPIKey": "see the tests of API keys", "CreateNamespace": "of the cluster", "GetNamespace": "of the cluster", "ListNamespaces": "of the cluster",
-	"UpdateNamespace": "of the cluster", "DeleteNamespace": "of the cluster",
+	"UpdateNamespace": "of the cluster", "DeleteNamespace": "of the cluster", "PoolRules": "of the cluster", "SetPoolRule": "of the cluster", "DeletePoolRule": "of the cluster",
+	"Record": "says of which namespaces: see the tests of the record", "ReadRecord": "as Record", "VerifyRecord": "of the cluster",
+	"GrantRole": "makes something", "RevokeRole": "see the tests of bindings", "Bindings": "see the tests of bindings", "WhoAmI": "about the caller", "CanI": "see the tests of the policy",
+	"ListRoles": "of the cluster", "SealStatus": "of the cluster", "RotateDataKeys": "of the cluster", "RewrapDataKeys": "of the cluster", "RotateTokens": "of the cluster",
 }
 
 func zeroIsNothing(n int) any {

@@ -56,6 +56,14 @@ func TestTheAuditPageWorks(t *testing.T) {
 	newGuide(t).follow("../docs/audit.md")
 }
 
+// TestNamespacesKeepApart does the same with the page of namespaces.
+func TestNamespacesKeepApart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a cluster")
+	}
+	newGuide(t).follow("../docs/namespaces.md")
+}
+
 // TestPoolsAreForSome does the same with the page of rules of pools.
 func TestPoolsAreForSome(t *testing.T) {
 	if testing.Short() {

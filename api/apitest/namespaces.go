@@ -2,12 +2,12 @@ package apitest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
@@ -129,9 +129,8 @@ var naming = map[string]func(*site){
 			}
 		}
 		want(made, "a team's")
-		if _, err := s.svc.CreateNamespace(s.Context(), coordinator.NamespaceSpec{Name: name}); !errors.Is(err, coordinator.ErrConflict) {
-			s.Errorf("a name twice: %v", err)
-		}
+		_, err = s.svc.CreateNamespace(s.Context(), coordinator.NamespaceSpec{Name: name})
+		s.wantFault("a name twice", err, api.Conflict)
 		found := false
 		for cursor, more := "", true; more; more = cursor != "" {
 			page, err := s.svc.ListNamespaces(s.Context(), coordinator.NamespaceFilter{Cursor: cursor})
@@ -151,20 +150,16 @@ var naming = map[string]func(*site){
 		if err != nil || left != nil {
 			s.Errorf("deleted: %+v, %v", left, err)
 		}
-		if _, err := s.svc.GetNamespace(s.Context(), name); !errors.Is(err, coordinator.ErrNotFound) {
-			s.Errorf("it is still there: %v", err)
-		}
+		_, err = s.svc.GetNamespace(s.Context(), name)
+		s.wantFault("it is still there", err, api.NotFound)
 	},
 	"what is no name of a namespace is refused": func(s *site) {
 		s.has("CreateNamespace", "DeleteNamespace")
 		for _, name := range []string{"", "-a", "a-", "A", "a_b", "ä"} {
 			_, err := s.svc.CreateNamespace(s.Context(), coordinator.NamespaceSpec{Name: name})
-			if bad, ok := errors.AsType[*coordinator.InvalidArgumentError](err); !ok || bad.Field != "name" {
-				s.Errorf("%q: got %v", name, err)
-			}
+			s.wantFault(name, err, api.Invalid)
 		}
-		if _, err := s.svc.DeleteNamespace(s.Context(), coordinator.DefaultNamespace, true); err == nil {
-			s.Errorf("default was deleted")
-		}
+		_, err := s.svc.DeleteNamespace(s.Context(), coordinator.DefaultNamespace, true)
+		s.wantFault("default", err, api.Invalid)
 	},
 }

@@ -187,14 +187,17 @@ var changes = map[string]struct {
 	"RevokeRole": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		return s.RevokeRole(ctx, coordinator.Binding{Kind: coordinator.UserSubject, Subject: "nobody", Role: "viewer"})
 	}, ""},
-	"RotateDataKeys": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+	"RotateDataKeys": {func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.RotateDataKeys(ctx, "")
 		return err
-	}, "conflict"},
-	"RewrapDataKeys": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.RotateDataKeys(ctx, "nowhere")
+		return err
+	}, "not_found"},
+	"RewrapDataKeys": {func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.RewrapDataKeys(ctx)
 		return err
-	}, "conflict"},
+	}, nil, ""},
 	"RotateTokens": {func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.RotateTokens(ctx)
 		return err

@@ -120,6 +120,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.bindings = &bindings{store: store}
 	if cfg.Record.On {
 		c.recorder = newRecorder(cfg, store, func() { _ = conn.PublishEvent(recordTopic, nil) }) // a hint
+		c.webhooks.recorder = c.recorder
 	}
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
 	c.feeds.key = func(a *workerv1.Attempt, sealed []byte) *attemptkey.Key {

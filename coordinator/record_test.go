@@ -2,8 +2,10 @@ package coordinator_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -414,5 +416,106 @@ func TestFollowersHearOfEntries(t *testing.T) {
 	}
 	if want := []string{"Record.Key event", "Cancel begun", "Cancel ended", "Cancel begun", "Cancel ended"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestTheMirrorHasTheEntries: as lines that make the same chain.
+func TestTheMirrorHasTheEntries(t *testing.T) {
+	t.Parallel()
+	mirror := filepath.Join(t.TempDir(), "mirror.jsonl")
+	c := recorded(t, 1, func(s *config.Coordinator) { s.AuditLog = mirror })
+	access := guard(c, 0, coordinator.AllowAll)
+	for range 3 {
+		_, _ = access.For(caller("ann")).Cancel(t.Context(), "nobody", coordinator.CancelOptions{})
+	}
+	c.AddCoordinator() // mirrors to the same file
+	if err := c.Coordinators[0].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(mirror)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	var lines []coordinator.RecordEntry
+	for dec := json.NewDecoder(file); ; {
+		var e coordinator.RecordEntry
+		if err := dec.Decode(&e); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, e)
+	}
+	n := 0
+	for e, err := range c.Coordinators[1].P.ReadRecord(t.Context(), coordinator.RecordRange{Namespace: coordinator.AllNamespaces}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n >= len(lines) || lines[n].Hash != e.Hash || lines[n].Method != e.Method {
+			t.Fatalf("line %d is not entry %d", n+1, e.Seq)
+		}
+		n++
+	}
+	if n < 7 || n != len(lines) { // the key, three calls and their ends
+		t.Errorf("%d lines and %d entries", len(lines), n)
+	}
+}
+
+// TestNamespacesSeeTheirEntries: a list and an export of one namespace have no entry of another, nor of the cluster.
+func TestNamespacesSeeTheirEntries(t *testing.T) {
+	t.Parallel()
+	c := recorded(t, 1, nil)
+	access := guard(c, 0, func(context.Context, coordinator.Caller, coordinator.Call) (coordinator.Grant, error) {
+		return coordinator.Grant{}, &coordinator.DeniedError{}
+	})
+	for _, namespace := range []string{"team-a", "team-b", "team-a"} {
+		who := caller("ann")
+		who.Namespace = namespace
+		_, _ = access.For(who).Task(t.Context(), "x")
+		_, _ = access.For(who).Workers(t.Context()) // is the cluster's
+	}
+	c.Eventually("all is on record", func() error {
+		if got := calls(t, c, coordinator.RecordFilter{Caller: "ann"}); len(got) != 6 {
+			return fmt.Errorf("%d calls are recorded", len(got))
+		}
+		return nil
+	})
+	page, err := c.Service().Record(t.Context(), coordinator.RecordFilter{Namespace: "team-a"})
+	if err != nil || len(page.Items) != 2 || page.Items[0].Namespace != "team-a" || page.Items[0].Method != "Task" {
+		t.Errorf("got %+v, %v", page.Items, err)
+	}
+	n := 0
+	for e, err := range c.Service().ReadRecord(t.Context(), coordinator.RecordRange{Namespace: "team-b"}) {
+		if n++; err != nil || e.Namespace != "team-b" {
+			t.Errorf("got %+v, %v", e, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("team-b has %d entries, want 1", n)
+	}
+}
+
+// BenchmarkRecordedSubmissions submits trees of one held task, 16 at a time, with the record on and off.
+func BenchmarkRecordedSubmissions(b *testing.B) {
+	for name, mode := range map[string]config.AuditMode{"off": "no", "on": "yes"} {
+		b.Run(name, func(b *testing.B) {
+			c := cluster.Start(b, cluster.Options{Coordinator: func(s *config.Coordinator) { s.AuditRecord = mode }})
+			one := c.Coordinators[0].P
+			access := coordinator.NewAccess(one.Coordinator, coordinator.AllowAll)
+			if r := one.Recorder(); r != nil {
+				access.Record(r)
+			}
+			svc := access.For(caller("ann"))
+			b.SetParallelism(8)
+			b.ResetTimer()
+			b.RunParallel(func(p *testing.PB) {
+				for p.Next() {
+					if _, err := svc.Submit(b.Context(), coordinator.SubmitOptions{Hold: true}, cluster.Seq([]*dag.Task{noop("", "")})); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
 	}
 }

@@ -56,15 +56,16 @@ var clusterPauses = []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.
 // the row to another after its lease, which begins with the last event that was not written down: so each event is sent at least once, and
 // its webhook-id is the same each time.
 type deliverer struct {
-	cfg     WebhookConfig
-	version string
-	store   *pg.Store
-	log     *slog.Logger
-	seals   seals
-	secrets [][]byte
-	allow   *webhookAllow
-	client  *http.Client
-	meter   *meter
+	cfg      WebhookConfig
+	version  string
+	store    *pg.Store
+	log      *slog.Logger
+	seals    seals
+	secrets  [][]byte
+	allow    *webhookAllow
+	client   *http.Client
+	meter    *meter
+	recorder *recorder // is told of webhooks that are switched off; nil: nobody is
 
 	spaces *spaces // set before it runs
 
@@ -262,6 +263,9 @@ func (d *deliverer) turn(ctx context.Context, c *pg.WebhookCursor) {
 		t.move.Pause = max(t.move.Pause, time.Second)
 	}
 	d.move(ctx, c, t.move)
+	if t.move.Disable != "" {
+		d.recorder.happened("", "Webhook.Disable", "", detail("webhook", w.ID))
+	}
 }
 
 // turn is one turn of a cursor.

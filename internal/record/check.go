@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -41,12 +42,21 @@ type Checker struct {
 	partial bool // entries may be missing
 
 	first, last *Entry
+	gaps        []gap
 	keyed       bool // an entry with a key came
-	accounted   bool // the entry that tells of the deletion of what was before first has come
 	found       map[int64]bool
 	entries     int64
 	unchecked   int64 // entries whose key is not known
 }
+
+// gap are entries that are not there. Retention may have deleted them, before the check or while it went on: then a later entry tells of it.
+type gap struct {
+	from   int64 // the first that is not there
+	before *Entry
+}
+
+// maxGaps is how many gaps may wait for an entry that accounts for them.
+const maxGaps = 100
 
 // NewChecker makes a checker of a whole chain, or, if partial, of some of its entries: then only what they say themselves is checked, and the
 // links between those that follow each other. Hashes by keys that are not among keys can't be checked. heads were noted elsewhere.
@@ -74,21 +84,28 @@ func (c *Checker) Add(e *Entry) (faults []Fault) {
 	switch last := c.last; {
 	case last == nil:
 		c.first = e
+		if e.Seq > 1 && !c.partial {
+			c.gaps = append(c.gaps, gap{1, e})
+		}
 		if e.Seq == 1 && e.Prev != (Sum{}) {
 			fault(FaultLink, "the first entry follows another one")
 		}
 	case e.Seq <= last.Seq:
 		fault(FaultOrder, "entry %d comes after entry %d", e.Seq, last.Seq)
 	case e.Seq > last.Seq+1:
-		if !c.partial {
-			fault(FaultMissing, "entries %d to %d are missing", last.Seq+1, e.Seq-1)
+		if one := (gap{last.Seq + 1, e}); !c.partial && len(c.gaps) < maxGaps {
+			c.gaps = append(c.gaps, one)
+		} else if !c.partial {
+			faults = append(faults, one.fault())
 		}
 	case e.Prev != last.Hash:
 		fault(FaultLink, "entry %d does not follow entry %d as it is", e.Seq, last.Seq)
 	}
 	c.checkHash(e, fault)
-	if e.Kind == Happened && e.Method == Trimmed && c.first.Seq > 1 && e.Details[Through] == strconv.FormatInt(c.first.Seq-1, 10) {
-		c.accounted = e.Details[ThroughHash] == c.first.Prev.String()
+	if e.Kind == Happened && e.Method == Trimmed {
+		c.gaps = slices.DeleteFunc(c.gaps, func(g gap) bool {
+			return e.Details[Through] == strconv.FormatInt(g.before.Seq-1, 10) && e.Details[ThroughHash] == g.before.Prev.String()
+		})
 	}
 	for _, h := range c.heads {
 		if h.Seq == e.Seq {
@@ -122,10 +139,18 @@ func (c *Checker) checkHash(e *Entry, fault func(kind, format string, args ...an
 	}
 }
 
+// fault is what is wrong if nothing accounts for a gap.
+func (g gap) fault() Fault {
+	if g.from == 1 {
+		return Fault{g.before.Seq, FaultTrimmed, fmt.Sprintf("entries before %d are gone, and no entry tells of their deletion", g.before.Seq)}
+	}
+	return Fault{g.before.Seq, FaultMissing, fmt.Sprintf("entries %d to %d are missing", g.from, g.before.Seq-1)}
+}
+
 // End says what only the end shows.
 func (c *Checker) End() (faults []Fault) {
-	if !c.partial && c.first != nil && c.first.Seq > 1 && !c.accounted {
-		faults = append(faults, Fault{c.first.Seq, FaultTrimmed, fmt.Sprintf("entries before %d are gone, and no entry tells of their deletion", c.first.Seq)})
+	for _, g := range c.gaps {
+		faults = append(faults, g.fault())
 	}
 	if !c.partial && len(c.keys) > 0 && c.last != nil && c.last.Key == "" {
 		faults = append(faults, Fault{c.last.Seq, FaultKey, fmt.Sprintf("the hash of entry %d, the last one, is by no key, though there is one", c.last.Seq)})

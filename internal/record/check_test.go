@@ -70,7 +70,8 @@ func TestTamperingIsFound(t *testing.T) {
 	}{
 		{"nothing", func(_ Key, all []*Entry) []*Entry { return all }, "", false, false},
 		{"trimmed", func(k Key, all []*Entry) []*Entry { return trim(k, all, 4) }, "", false, false},
-		{"trimmed twice", func(k Key, all []*Entry) []*Entry { return trim(k, trim(k, all, 4), 2) }, FaultTrimmed, false, false}, // through 2 is of the rest
+		{"trimmed while it is read", func(k Key, all []*Entry) []*Entry { return append(all[:2:2], trim(k, all, 4)...) }, "", false, false},
+		{"trimmed, and cut off further", func(k Key, all []*Entry) []*Entry { return trim(k, all, 4)[1:] }, FaultTrimmed, false, false},
 		{"an edited field", func(_ Key, all []*Entry) []*Entry { all[3].Task = "other"; return all }, FaultEdited, false, false},
 		{"an edited detail", func(_ Key, all []*Entry) []*Entry { all[3].Details["a"] = "3"; return all }, FaultEdited, false, false},
 		{"bytes moved between fields", func(_ Key, all []*Entry) []*Entry { all[3].Method, all[3].Permission = "Cance", "l"; return all }, FaultEdited, false, false},

@@ -55,6 +55,7 @@ type Settings struct {
 	Hook           string // where SubmitRole sends the events of a tree of this name that it submits instead
 	Hold           bool   // it starts that tree with a call of its own
 	SealKey        string // a coordinator seals values under it; empty: it does not
+	Record         bool   // a coordinator keeps an audit record
 	NextLevel      bool   // a coordinator has one feature level more, which every task needs
 }
 
@@ -107,6 +108,9 @@ func (s Settings) coordinator() *config.Coordinator {
 	c := config.Defaults[*config.Coordinator]()
 	c.Name, c.PostgresURL.Secret, c.NATSURL.Secret = s.Name, config.Secret(s.Postgres), config.Secret(s.NATS)
 	c.SealKey, c.SealValues = config.Secret(s.SealKey), s.SealKey != ""
+	if s.Record {
+		c.AuditRecord = "yes"
+	}
 	c.HTTPAddr, c.GRPCAddr = config.Address(s.HTTP), config.Address(s.GRPC)
 	c.Migrate, c.Retention = false, 0
 	c.MaxConns = 8

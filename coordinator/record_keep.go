@@ -44,6 +44,8 @@ type recorder struct {
 	mirror *recordMirror
 	wake   chan struct{} // capacity 1: something waits
 
+	appending sync.Mutex // from an append to the mirror's line, so that it has entries in their order; before mu
+
 	mu      sync.Mutex
 	running bool
 	waiting []*intent

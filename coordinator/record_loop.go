@@ -36,13 +36,26 @@ func (c *Coordinator) runRecord(ctx context.Context) error {
 // begin makes the record ready: with a key, its newest entry has one.
 func (r *recorder) begin(ctx context.Context) error {
 	if key := r.cfg.Keys.First(); key.ID() != "" {
-		if err := r.store.BeginKey(ctx, key, r.event("", "Record.Key", "", Details{"key": key.ID()})); err != nil {
+		entry := r.event("", "Record.Key", "", Details{"key": key.ID()})
+		if err := r.alone(entry, func() error { return r.store.BeginKey(ctx, key, entry) }); err != nil {
 			return err
 		}
 	}
 	r.mu.Lock()
 	r.running = true
 	r.mu.Unlock()
+	return nil
+}
+
+// alone appends an entry by a transaction of its own, which may turn out not to need it.
+func (r *recorder) alone(entry *record.Entry, do func() error) error {
+	r.appending.Lock()
+	defer r.appending.Unlock()
+	if err := do(); err != nil || entry.Seq == 0 {
+		return err
+	}
+	r.mirror.add([]*record.Entry{entry})
+	r.hint()
 	return nil
 }
 
@@ -110,6 +123,8 @@ func (r *recorder) append(ctx context.Context, intents []*intent, later []*recor
 		lasting = lasting || w.lasting
 	}
 	entries = append(entries, later...)
+	r.appending.Lock()
+	defer r.appending.Unlock()
 	before, err := r.store.AppendRecord(ctx, r.cfg.Keys.First(), lasting, entries)
 	if err == nil {
 		r.noteHead(before.Head, entries)
@@ -190,7 +205,12 @@ func (c *Coordinator) runRecordRetention(ctx context.Context) error {
 // trim deletes the entries that were made before a time, batch by batch; each is recorded.
 func (r *recorder) trim(ctx context.Context, before time.Time) error {
 	for ctx.Err() == nil {
-		gone, err := r.store.TrimRecord(ctx, r.cfg.Keys.First(), before, recordTrimBatch, r.event("", record.Trimmed, "", nil))
+		var gone int64
+		entry := r.event("", record.Trimmed, "", nil)
+		err := r.alone(entry, func() (err error) {
+			gone, err = r.store.TrimRecord(ctx, r.cfg.Keys.First(), before, recordTrimBatch, entry)
+			return err
+		})
 		if err != nil || gone < recordTrimBatch {
 			return err
 		}

@@ -511,7 +511,7 @@ func BenchmarkRecordedSubmissions(b *testing.B) {
 			b.ResetTimer()
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {
-					if _, err := svc.Submit(b.Context(), coordinator.SubmitOptions{Hold: true}, cluster.Seq([]*dag.Task{noop("", "")})); err != nil {
+					if _, err := svc.Submit(b.Context(), coordinator.SubmitOptions{Hold: true}, cluster.Seq([]*dag.Task{{Name: "a", Executor: "noop_executor", Priority: dag.Normal}})); err != nil {
 						b.Error(err)
 					}
 				}

@@ -212,6 +212,21 @@ var changes = map[string]struct {
 	"DeletePoolRule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		return s.DeletePoolRule(ctx, "nobody")
 	}, ""},
+	"CreateNamespace": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.CreateNamespace(ctx, coordinator.NamespaceSpec{Name: "recorded"})
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.CreateNamespace(ctx, coordinator.NamespaceSpec{Name: "Not A Name"})
+		return err
+	}, "invalid"},
+	"UpdateNamespace": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.UpdateNamespace(ctx, "nobodys", coordinator.NamespaceChange{})
+		return err
+	}, ""},
+	"DeleteNamespace": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.DeleteNamespace(ctx, "nobodys", false)
+		return err
+	}, ""},
 	"Attach": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.Attach(ctx, "nobody", coordinator.Attachment{})
 		return err

@@ -242,7 +242,7 @@ func TestAKeyringShowsNothing(t *testing.T) {
 	}
 	var log bytes.Buffer
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("keys", "ring", ring, "box", box(t, master))
-	asJSON, _ := json.Marshal(ring)
+	asJSON, _ := json.Marshal(map[string]any{"ring": ring})
 	for _, shown := range []string{fmt.Sprint(ring), fmt.Sprintf("%+v %#v %s %x", ring, ring, ring, ring), string(asJSON), log.String(), fmt.Sprintf("%+v %#v", box(t, master), box(t, master))} {
 		if len(shown) > 200 || strings.Contains(shown, master) || strings.Contains(shown, fmt.Sprintf("%x", derived)) {
 			t.Errorf("it shows %s", shown)

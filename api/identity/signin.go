@@ -17,7 +17,7 @@ func (c *Callers) SignedIn(ctx context.Context, issuer, token, client, nonce str
 	case v == nil || s.issuer != issuer:
 		err = refuse(WrongIssuer, "its issuer is another than was asked")
 	default:
-		claims := map[string]any{}
+		var claims map[string]any
 		if who, claims, err = v.verify(ctx, token, s, []string{client}); err != nil {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 // bindingsInMemory is a store of bindings that may be away.
 type bindingsInMemory struct {
+	mu      sync.Mutex
 	list    []*pg.Binding
 	version int64
 	away    bool
@@ -20,6 +22,8 @@ type bindingsInMemory struct {
 }
 
 func (s *bindingsInMemory) BindingsSince(_ context.Context, known int64) ([]*pg.Binding, int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	switch {
 	case s.away:
 		return nil, 0, errors.New("it is away")
@@ -31,8 +35,22 @@ func (s *bindingsInMemory) BindingsSince(_ context.Context, known int64) ([]*pg.
 }
 
 func (s *bindingsInMemory) set(list ...*pg.Binding) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.list = list
 	s.version++
+}
+
+func (s *bindingsInMemory) goAway(away bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.away = away
+}
+
+func (s *bindingsInMemory) readWhole() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.whole
 }
 
 // TestRolesThatAreStored: a binding counts and ends within the bound though no news of it comes, and what is too old counts for nothing.
@@ -71,11 +89,11 @@ func TestRolesThatAreStored(t *testing.T) {
 		check("a machine of that name", Caller{User: "amy", Kind: MachineCaller}, true, "worker@*")
 		check("another user", Caller{User: "bob", Kind: UserCaller}, true, "submitter@default")
 
-		read := store.whole
+		read := store.readWhole()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if store.whole != read {
-			t.Errorf("all bindings were read %d times though nothing changed", store.whole-read)
+		if again := store.readWhole(); again != read {
+			t.Errorf("all bindings were read %d times though nothing changed", again-read)
 		}
 		store.set()
 		time.Sleep(bindingsEvery)
@@ -85,13 +103,13 @@ func TestRolesThatAreStored(t *testing.T) {
 		store.set(&pg.Binding{Namespace: "default", Kind: "user", Subject: "amy", Role: "viewer"})
 		told <- nil
 		synctest.Wait()
-		store.away = true
+		store.goAway(true)
 		time.Sleep(BindingsFresh - time.Second)
 		check("Postgres is away", amy, true, "viewer@default")
 		time.Sleep(time.Second)
 		check("Postgres is away for longer", amy, false)
 		check("what credentials give", Caller{User: "root", Kind: UserCaller}, false, "admin@*")
-		store.away = false
+		store.goAway(false)
 		time.Sleep(bindingsEvery)
 		synctest.Wait()
 		check("Postgres is back", amy, true, "viewer@default")

@@ -127,11 +127,15 @@ func TestSealingWaitsForOlderProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	if _, err := conn.Exec(t.Context(), "update worker set level = $1", dag.AccessLevel-1); err != nil {
-		t.Fatal(err)
+	older := func() {
+		if _, err := conn.Exec(t.Context(), "update worker set level = $1", dag.AccessLevel-1); err != nil {
+			t.Fatal(err)
+		}
 	}
+	older()
 	settings = sealing()
 	seals := c.AddCoordinator()
+	older() // also if the worker has begun a new session meanwhile
 	submit := func(id string) error {
 		_, err := seals.P.Submit(t.Context(), coordinator.SubmitOptions{}, cluster.Seq([]*dag.Task{noop(id, "")}))
 		return err

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -74,7 +76,7 @@ func (e *ear) hear(m *nats.Msg) {
 func (e *ear) heard() (map[string]int, []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.messages, e.bad
+	return maps.Clone(e.messages), slices.Clone(e.bad)
 }
 
 // chatty is an executor that repeats its inputs in all that it says.

@@ -127,6 +127,9 @@ func trees(t *testing.T, at, fault string, options ...client.Option) {
 	}
 	defer c.Close() //nolint:errcheck // nothing is left to be sent
 	_, err = c.Coordinators(t.Context())
+	for tries := 0; tries < 20 && fault == "certificate required" && err != nil && strings.Contains(err.Error(), "the connection broke"); tries++ {
+		_, err = c.Coordinators(t.Context()) // with TLS 1.3 the server's alert may come after the end of the connection
+	}
 	if fault == "" && err != nil || fault != "" && (err == nil || !strings.Contains(err.Error(), fault)) {
 		t.Errorf("got %v, want %q", err, fault)
 	}

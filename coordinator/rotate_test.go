@@ -113,9 +113,8 @@ func TestSecretsAreNotInTheClear(t *testing.T) {
 	}
 }
 
-// TestSealingWaitsForOlderProcesses: while a worker lives that could read nothing, trees are refused that would be sealed, and it is named.
+// TestSealingWaitsForOlderProcesses runs beside no other test, as a worker that comes late has its true level: while a worker lives that could read nothing, trees are refused that would be sealed, and it is named.
 func TestSealingWaitsForOlderProcesses(t *testing.T) {
-	t.Parallel()
 	var settings func(*config.Coordinator)
 	c := cluster.Start(t, cluster.Options{Coordinator: func(cfg *config.Coordinator) {
 		if settings != nil {

@@ -270,21 +270,27 @@ func (c *Coordinator) decodeResults(ctx context.Context, m *queue.ResultMessage)
 		}
 	}
 	c.forged("results", m.Worker, forged)
+	forged = 0
 	for _, p := range b.Parts {
 		part, refusal, final := c.part(ctx, p)
 		switch {
 		case refusal == "":
 			d.parts = append(d.parts, part)
-		case !final:
+		case final:
+			forged++
+		default:
 			d.again = true
 		}
 	}
-	c.forged("parts of results", m.Worker, len(b.Parts)-len(d.parts))
+	c.forged("parts of results", m.Worker, forged)
 	return d
 }
 
 // resultOf is the result as it is recorded. One that can't be opened fails the attempt, as its task's policy has it.
 func (c *Coordinator) resultOf(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag.Result {
+	if len(r.Sealed) == 0 { // its key would be made for nothing
+		return plainResult(r, k, attempt, who)
+	}
 	if err := envelope.OpenResult(c.attemptKey(k, attempt, r.Token), r); err != nil {
 		c.log.Warn("a result can't be opened", "task_key", int64(k), "attempt", attempt, "error", err)
 		r.End, r.Error, r.Detail = &workerv1.Result_Failed{Failed: &workerv1.Failed{}}, "the attempt's result can't be opened", err.Error()

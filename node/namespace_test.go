@@ -89,7 +89,13 @@ func (p probe) send(t *testing.T, s *guardedSite, header, query string) (int, st
 	if p.method == "SOCKET" {
 		conn, res, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPHeader: headers})
 		if err == nil {
-			_ = conn.CloseNow()
+			defer func() { _ = conn.CloseNow() }()
+			if err := conn.Write(t.Context(), websocket.MessageText, []byte(`{"action":"ping"}`)); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := conn.Read(t.Context()); err != nil { // the server has asked for its service by now
+				t.Fatal(err)
+			}
 			return res.StatusCode, ""
 		}
 		text, _ := io.ReadAll(res.Body) // at most 1 KiB, which the library has read

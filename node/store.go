@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -9,16 +10,19 @@ import (
 	"github.com/taskgrove/taskgrove/pg"
 )
 
-// openStore opens the database, brought up to date if so asked, and waits for a server that is not there yet.
+// openStore opens the database, brought up to date if so asked, and waits for a server that is not there yet, or for whoever brings it up
+// to date.
 func openStore(ctx context.Context, log *slog.Logger, cfg pg.Config, migrate bool) (store *pg.Store, err error) {
 	if err := cfg.CheckCredentials(ctx); err != nil { // a wrong file stays wrong
 		return nil, err
 	}
-	err = patiently(ctx, log, "Postgres", pg.Unreachable, func() error {
+	err = patiently(ctx, log, "Postgres", waitsForStore, func() error {
 		if migrate {
-			if err := cfg.Migrate(ctx); err != nil {
+			if err := cfg.Migrate(ctx, func(m pg.Migration) { logMigration(log, m) }); err != nil {
 				return fmt.Errorf("migrate the database: %w", cfg.ExplainRefusal(ctx, err))
 			}
+		} else if err := checkSchema(ctx, cfg); err != nil {
+			return err
 		}
 		if store, err = pg.Open(ctx, cfg); err != nil {
 			return cfg.ExplainRefusal(ctx, err)
@@ -29,6 +33,29 @@ func openStore(ctx context.Context, log *slog.Logger, cfg pg.Config, migrate boo
 		return err
 	})
 	return store, err
+}
+
+// waitsForStore reports whether time may heal an error of a store that is opened: its server may come, and somebody may migrate it.
+func waitsForStore(err error) bool {
+	_, pending := errors.AsType[*pg.PendingError](err)
+	return pending || pg.Unreachable(err)
+}
+
+// checkSchema is an error while the database lacks migrations.
+func checkSchema(ctx context.Context, cfg pg.Config) error {
+	schema, err := cfg.Schema(ctx)
+	if err != nil {
+		return cfg.ExplainRefusal(ctx, err)
+	}
+	return schema.Check()
+}
+
+func logMigration(log *slog.Logger, m pg.Migration) {
+	if m.Waits != nil {
+		log.Warn("migration waits for a table that is in use, and tries again", "migration", m.Name, "error", m.Waits)
+		return
+	}
+	log.Info("database is migrated", "migration", m.Name, "took", m.Took.Round(time.Millisecond).String())
 }
 
 // patiently calls f until it succeeds, for as long as its error is one that time may heal.

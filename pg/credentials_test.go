@@ -117,7 +117,7 @@ func (s *encrypted) open(cfg Config) *Store {
 	s.t.Helper()
 	var store *Store
 	s.eventually("a migrated store", func() (err error) {
-		if err = cfg.Migrate(s.t.Context()); err == nil {
+		if err = cfg.Migrate(s.t.Context(), nil); err == nil {
 			store, err = Open(s.t.Context(), cfg)
 		}
 		return err
@@ -231,7 +231,7 @@ func TestServersAreChecked(t *testing.T) {
 		"certificate is valid for server, not local": s.url("localhost", "secret", "sslmode", "verify-full", "sslrootcert", s.own.File),
 		"no pg_hba.conf entry":                       s.url("127.0.0.1", "secret", "sslmode", "disable"),
 	} {
-		if err := (Config{URL: at, Password: password}).Migrate(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		if err := (Config{URL: at, Password: password}).Migrate(t.Context(), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}

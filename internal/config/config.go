@@ -48,9 +48,13 @@ func Load[P Process](p P, flags map[string]string) error {
 	return (&loader{flags: flags, environment: getenv, required: p.required(), dev: isDev(p)}).fill(reflect.ValueOf(p).Elem())
 }
 
-// LoadPart fills a part of a process's configuration from the environment, such as [Executors]. Its faults are [Faults].
+// LoadPart fills a part of a process's configuration from the environment, such as [Executors] or [Database]. Its faults are [Faults].
 func LoadPart[P any](part *P) error {
-	return (&loader{environment: getenv}).fill(reflect.ValueOf(part).Elem())
+	var required []string
+	if p, ok := any(part).(interface{ required() []string }); ok {
+		required = p.required()
+	}
+	return (&loader{environment: getenv, required: required}).fill(reflect.ValueOf(part).Elem())
 }
 
 // fill loads a struct, then checks the relations between its fields.

@@ -182,6 +182,16 @@ type Log struct {
 	Format LogFormat `envconfig:"LOG_FORMAT" default:"auto" flag:"log-format" desc:"format of log lines on stderr; auto: text on a terminal, else JSON"`
 }
 
+// Database is the configuration of a command that works on the database itself: what a coordinator reads of Postgres.
+type Database struct {
+	Postgres      `group:"Postgres"`
+	PostgresLogin `group:"Postgres"`
+
+	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL" group:"Postgres" desc:"the database"`
+}
+
+func (d *Database) required() []string { return []string{"POSTGRES_URL"} }
+
 // Postgres says how to use the database.
 type Postgres struct {
 	MaxConns         int           `envconfig:"POSTGRES_MAX_CONNS" default:"16" min:"4" max:"10000" desc:"maximum number of connections of the process"`

@@ -22,7 +22,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test test-llm testfull chaos interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release sizes weigh kubernetes check clean
+.PHONY: help build install release test test-llm testfull chaos interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release image sizes weigh kubernetes check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -162,6 +162,20 @@ proto-check: ## check the style of the contracts, and that they are compatible w
 proto-release: ## note the contracts as those of the release that VERSION names, in the commit that raises it
 	@tools/need.sh buf
 	$(BUF) build proto --as-file-descriptor-set --exclude-source-info -o proto/released.binpb
+
+# The files of the image are made here, so that what was compiled before is compiled no more; docker build . alone makes the same image.
+IMAGE      ?= taskgrove
+IMAGEARCH  ?= $(shell go env GOARCH)
+IMAGEFLAGS ?=
+EPOCH      := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+DOCKERFROM := --build-arg PREBUILT=$(IMAGEARCH) --build-arg VERSION=$(shell cat VERSION) --build-arg COMMIT=$(COMMIT) --build-arg SOURCE_DATE_EPOCH=$(EPOCH)
+
+image: ## build the images taskgrove:VERSION and taskgrove-worker-tools:VERSION with Docker (IMAGEFLAGS: more of docker build)
+	@tools/need.sh go docker
+	rm -rf $(BIN)/image/$(IMAGEARCH)
+	TARGETOS=linux TARGETARCH=$(IMAGEARCH) COMMIT=$(COMMIT) SOURCE_DATE_EPOCH=$(EPOCH) tools/rootfs.sh $(BIN)/image/$(IMAGEARCH)
+	DOCKER_BUILDKIT=1 docker build $(DOCKERFROM) $(IMAGEFLAGS) --target taskgrove -t $(IMAGE):$(shell cat VERSION) .
+	DOCKER_BUILDKIT=1 docker build $(DOCKERFROM) $(IMAGEFLAGS) --target worker-tools -t $(IMAGE)-worker-tools:$(shell cat VERSION) .
 
 sizes: ## count packages, long files and long functions (SIZESFLAGS=-list names them)
 	@tools/need.sh go

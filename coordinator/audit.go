@@ -86,8 +86,11 @@ func (c *Coordinator) runAudit(ctx context.Context) error {
 	a := &auditor{Coordinator: c, seen: map[pg.Violation]bool{}, followups: map[pg.PendingFollowup]time.Time{}}
 	defer a.giveUp()
 	for sleep(ctx, max(c.cfg.Audit, a.pause())) {
-		if err := a.pass(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("an audit pass failed", "error", err)
+		err := a.pass(ctx)
+		if err == nil && a.turn != nil || err != nil && ctx.Err() == nil {
+			c.audited(err)
+		}
+		if err != nil {
 			a.giveUp()
 		}
 	}

@@ -62,6 +62,7 @@ type engine struct {
 	copying    chan struct{}   // one for each that takes a connection of its own
 	ensured    sync.Map        // pool names whose consumers were made
 	meter      *meter
+	sampler    sampler
 	feeds      *feeds
 	webhooks   *deliverer
 	keyFinder  *keyFinder
@@ -120,6 +121,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	c.bindings = &bindings{store: store}
 	if cfg.Record.On {
 		c.recorder = newRecorder(cfg, store, func() { _ = conn.PublishEvent(recordTopic, nil) }) // a hint
+		c.recorder.meter = c.meter
 		c.webhooks.recorder = c.recorder
 	}
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)

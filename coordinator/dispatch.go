@@ -76,6 +76,7 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 			if len(work) > 0 {
 				failpoint.Hit("coordinator.after-dispatch-commit")
 				more = true
+				d.moved(work)
 				d.publish(ctx, work)
 			}
 			if err != nil {
@@ -281,6 +282,7 @@ func (c *Coordinator) after(ctx context.Context, eff *pg.Effects) {
 	if eff == nil {
 		return
 	}
+	c.happened(eff)
 	c.lanes.settle(eff.Taken, eff.Waiting)
 	c.publish(ctx, eff.Publish)
 	if eff.Followups > 0 {

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,12 +23,86 @@ import (
 
 // submitted: a tree is stored. A submission that was replayed, and one without tasks, made no tree.
 func (c *Coordinator) submitted(ctx context.Context, out *pg.Submitted, begin time.Time) {
+	outcome := "stored"
+	if out.Replayed {
+		outcome = "replayed"
+	} else {
+		c.meter.submitted.Add(context.Background(), int64(out.Tasks))
+	}
+	c.meter.submissions.Add(context.Background(), 1, labelled("outcome", outcome))
 	if out.Tree == 0 || !c.recording() {
 		return
 	}
 	_, span := tracer().Start(c.inTree(ctx, out.Tree), "submit", trace.WithTimestamp(begin), trace.WithSpanKind(trace.SpanKindServer),
 		trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(attribute.Int("tasks", out.Tasks)))
 	span.End()
+}
+
+// notSubmitted: a tree is not stored. Whatever came of the client, who may have left, counts as refused.
+func (c *Coordinator) notSubmitted(ctx context.Context, err error) {
+	outcome := "failed"
+	if ctx.Err() != nil || isRefusal(err) {
+		outcome = "refused"
+	}
+	c.meter.submissions.Add(context.Background(), 1, labelled("outcome", outcome))
+}
+
+// isRefusal reports whether a submission failed by what it says, and not by us.
+func isRefusal(err error) bool {
+	for _, is := range []func(error) bool{isA[*dag.InvalidTreeError], isA[*dag.InvalidTaskError], isA[*InvalidArgumentError], isA[*dag.LevelError], isA[*QuotaError]} {
+		if is(err) {
+			return true
+		}
+	}
+	return errors.Is(err, ErrNotFound)
+}
+
+func isA[E error](err error) bool {
+	_, is := errors.AsType[E](err)
+	return is
+}
+
+// moved: attempts that had waited in Postgres were moved to NATS.
+func (c *Coordinator) moved(work []*pg.Work) {
+	for _, w := range work {
+		c.meter.dispatchLag.Record(context.Background(), w.Waited.Seconds())
+	}
+}
+
+// What the events of a transaction, and the ends of executions, count as.
+var taskOutcomes = map[dag.EventType]metric.MeasurementOption{
+	dag.EventCompleted: labelled("outcome", "completed"), dag.EventFailed: labelled("outcome", "failed"), dag.EventCancelled: labelled("outcome", "cancelled"),
+}
+
+var treeOutcomes = map[pg.End]metric.MeasurementOption{
+	pg.EndCompleted: labelled("outcome", "completed"), pg.EndFailed: labelled("outcome", "failed"), pg.EndCancelled: labelled("outcome", "cancelled"),
+}
+
+// happened: a transaction has ended tasks and executions.
+func (c *Coordinator) happened(eff *pg.Effects) {
+	for event, outcome := range taskOutcomes {
+		if n := eff.Events[event]; n > 0 {
+			c.meter.tasks.Add(context.Background(), int64(n), outcome)
+		}
+	}
+	if n := eff.Events[dag.EventRetry]; n > 0 {
+		c.meter.retries.Add(context.Background(), int64(n))
+	}
+	for _, t := range eff.Trees {
+		if outcome, ok := treeOutcomes[t.Ended]; ok && t.Final {
+			c.meter.trees.Add(context.Background(), 1, outcome)
+		}
+	}
+}
+
+// audited: a pass of the auditor ended.
+func (c *Coordinator) audited(err error) {
+	outcome := "done"
+	if err != nil {
+		outcome = "failed"
+		c.log.Warn("an audit pass failed", "error", err)
+	}
+	c.meter.passes.Add(context.Background(), 1, labelled("outcome", outcome))
 }
 
 // dispatched: an attempt is on its way to a worker, by the queue or with a receipt. The header goes with its message: it
@@ -106,6 +181,7 @@ func (c *Coordinator) unstorable(r *dag.Result, last bool, err error) {
 // workerLost: the lease of a worker has ended.
 func (c *Coordinator) workerLost(e *pg.Instance) {
 	c.log.Warn("a worker is lost: its lease has ended", "worker_id", e.ID, "instance", e.Instance)
+	c.meter.workersLost.Add(context.Background(), 1)
 }
 
 // tookBack: attempts are taken back from a worker.

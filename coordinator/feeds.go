@@ -148,6 +148,16 @@ func (fs *feeds) leave(f *feed) {
 	}
 }
 
+// count is how many watchers there are, and of how many trees.
+func (fs *feeds) count() (watchers, trees int) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, f := range fs.trees {
+		watchers += f.watchers
+	}
+	return watchers, len(fs.trees)
+}
+
 // retire keeps a feed that has ended from new watchers; those that it has go on with what it holds.
 func (fs *feeds) retire(f *feed) {
 	fs.mu.Lock()

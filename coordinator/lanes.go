@@ -198,6 +198,13 @@ func (l *lanes) bundle(id dag.Lane, n int) int {
 	return most
 }
 
+// capacities are what the live workers of all pools can do. The map must not be changed.
+func (l *lanes) capacities() map[int32]capacity {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.capacity
+}
+
 // setCapacity sets the capacity of all pools.
 func (l *lanes) setCapacity(capacity map[int32]capacity) {
 	l.mu.Lock()

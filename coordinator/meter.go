@@ -9,13 +9,16 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/taskgrove/taskgrove/internal/instrument"
+	"github.com/taskgrove/taskgrove/queue"
 )
 
 // meter holds the metrics of a coordinator; facts.go counts with them. Names follow OpenTelemetry; Prometheus shows them with
 // underscores.
 type meter struct {
 	publishes, republishes, claims, results, lost, violations, drops, deliveries metric.Int64Counter
-	claimSeconds, settleSeconds, deliveryLag                                     metric.Float64Histogram
+	submissions, submitted, tasks, retries, trees, workersLost, passes           metric.Int64Counter
+	recorded, recordFaults, recordGone, recordBreaks                             metric.Int64Counter
+	claimSeconds, settleSeconds, deliveryLag, dispatchLag                        metric.Float64Histogram
 	settleBatch, claimBatch                                                      metric.Int64Histogram
 }
 
@@ -52,15 +55,48 @@ func newMeter(c *Coordinator) *meter {
 		violations:    counter("taskgrove.invariant.violations"),
 		drops:         counter("taskgrove.requests.dropped"),
 		deliveries:    counter("taskgrove.webhook.deliveries"),
+		submissions:   counter("taskgrove.submissions"),
+		submitted:     counter("taskgrove.tasks.submitted"),
+		tasks:         counter("taskgrove.tasks.ended"),
+		retries:       counter("taskgrove.tasks.retried"),
+		trees:         counter("taskgrove.trees.ended"),
+		workersLost:   counter("taskgrove.workers.lost"),
+		passes:        counter("taskgrove.audit.passes"),
+		recorded:      counter("taskgrove.record.appended"),
+		recordFaults:  counter("taskgrove.record.failures"),
+		recordGone:    counter("taskgrove.record.lost"),
+		recordBreaks:  counter("taskgrove.record.broken"),
 		deliveryLag:   lags("taskgrove.webhook.lag"),
+		dispatchLag:   lags("taskgrove.dispatch.lag"),
 		claimSeconds:  seconds("taskgrove.claim.duration"),
 		settleSeconds: seconds("taskgrove.settle.duration"),
 		settleBatch:   sizes("taskgrove.settle.batch"),
 		claimBatch:    sizes("taskgrove.claim.batch"),
 	}
-	c.observePools(mt)
-	c.observeOptimistic(mt)
+	m.begin()
+	c.observe(mt)
 	return m
+}
+
+// begin shows counters that alerts watch with 0: the first step of one that appears with it is no increase to Prometheus.
+func (m *meter) begin() {
+	none := func(counter metric.Int64Counter, label string, values ...string) {
+		for _, value := range values {
+			counter.Add(context.Background(), 0, labelled(label, value))
+		}
+	}
+	for _, counter := range []metric.Int64Counter{m.publishes, m.republishes, m.claims, m.results, m.submitted, m.retries, m.workersLost, m.recorded, m.recordFaults, m.recordGone, m.recordBreaks} {
+		counter.Add(context.Background(), 0)
+	}
+	for _, crash := range []bool{false, true} {
+		m.lost.Add(context.Background(), 0, metric.WithAttributes(attribute.Bool("crash", crash)))
+	}
+	none(m.submissions, "outcome", "stored", "replayed", "refused", "failed")
+	none(m.tasks, "outcome", "completed", "failed", "cancelled")
+	none(m.trees, "outcome", "completed", "failed", "cancelled")
+	none(m.passes, "outcome", "done", "failed")
+	none(m.deliveries, "outcome", string(Delivered), string(Retrying), string(Refused), string(GaveUp))
+	none(m.drops, "kind", string(queue.Claim), string(queue.Beat), string(queue.Chunk), string(queue.Inputs), string(queue.Progress))
 }
 
 func (c *Coordinator) meterFault(err error) {
@@ -77,40 +113,27 @@ func (m *meter) delivered(outcome DeliveryOutcome, lag time.Duration) {
 	}
 }
 
-// observePools shows what waits in each pool, asked for when metrics are read.
-func (c *Coordinator) observePools(mt metric.Meter) {
-	depth, err := mt.Int64ObservableGauge("taskgrove.pool.ready", metric.WithDescription(instrument.Coordinator.Help("taskgrove.pool.ready")))
-	c.meterFault(err)
-	age, err := mt.Float64ObservableGauge("taskgrove.pool.oldest", metric.WithDescription(instrument.Coordinator.Help("taskgrove.pool.oldest")), metric.WithUnit("s"))
-	c.meterFault(err)
-	_, err = mt.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		pools, err := c.store.PoolDepths(ctx)
-		if err != nil {
-			return err
-		}
-		for _, p := range pools {
-			pool := metric.WithAttributes(attribute.String("pool", p.Name))
-			o.ObserveInt64(depth, int64(p.Ready), pool)
-			o.ObserveFloat64(age, p.Oldest.Seconds(), pool)
-		}
-		return nil
-	}, depth, age)
-	c.meterFault(err)
+// appended counts entries that were to be added to the audit record; a nil meter counts nothing, as with the next two.
+func (m *meter) appended(entries int, err error) {
+	switch {
+	case m == nil:
+	case err != nil:
+		m.recordFaults.Add(context.Background(), 1)
+	default:
+		m.recorded.Add(context.Background(), int64(entries))
+	}
 }
 
-// observeOptimistic shows how many transactions were tried without reading tasks first, and how many of those in vain.
-func (c *Coordinator) observeOptimistic(mt metric.Meter) {
-	tried, err := mt.Int64ObservableCounter("taskgrove.optimistic.transactions", metric.WithDescription(instrument.Coordinator.Help("taskgrove.optimistic.transactions")))
-	c.meterFault(err)
-	refused, err := mt.Int64ObservableCounter("taskgrove.optimistic.refused", metric.WithDescription(instrument.Coordinator.Help("taskgrove.optimistic.refused")))
-	c.meterFault(err)
-	_, err = mt.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		t, r := c.store.OptimisticTransactions()
-		o.ObserveInt64(tried, t)
-		o.ObserveInt64(refused, r)
-		return nil
-	}, tried, refused)
-	c.meterFault(err)
+// recordLost counts entries of the audit record that found no room.
+func (m *meter) recordLost(entries int) {
+	if m != nil {
+		m.recordGone.Add(context.Background(), int64(entries))
+	}
+}
+
+// recordBroken counts how often the audit record was found otherwise than this coordinator left it.
+func (m *meter) recordBroken() {
+	if m != nil {
+		m.recordBreaks.Add(context.Background(), 1)
+	}
 }

@@ -43,6 +43,7 @@ type recorder struct {
 	hint   func() // tells coordinators that there are new entries
 	mirror *recordMirror
 	wake   chan struct{} // capacity 1: something waits
+	meter  *meter        // nil: nothing is counted
 
 	appending sync.Mutex // from an append to the mirror's line, so that it has entries in their order; before mu
 

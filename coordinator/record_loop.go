@@ -97,6 +97,7 @@ func (r *recorder) take(now time.Time) (intents []*intent, later []*record.Entry
 	}
 	if r.lost > 0 {
 		r.log.Error("entries of the audit record found no room and are lost; their calls have no outcome on record", "entries", r.lost)
+		r.meter.recordLost(r.lost)
 		r.lost = 0
 	}
 	n := min(len(r.waiting), recordBatch)
@@ -126,6 +127,7 @@ func (r *recorder) append(ctx context.Context, intents []*intent, later []*recor
 	r.appending.Lock()
 	defer r.appending.Unlock()
 	before, err := r.store.AppendRecord(ctx, r.cfg.Keys.First(), lasting, entries)
+	r.meter.appended(len(entries), err)
 	if err == nil {
 		r.noteHead(before.Head, entries)
 	}
@@ -158,6 +160,7 @@ func (r *recorder) noteHead(before record.Head, entries []*record.Entry) {
 	if before.Seq < r.head.Seq || before.Seq == r.head.Seq && before.Hash != r.head.Hash && before.Seq > 0 && r.head.Seq > 0 {
 		r.log.Error("the audit record is not as this coordinator left it: it was cut or rewritten, or Postgres was restored, or failed over, to an earlier state",
 			"known", r.head.String(), "found", before.String())
+		r.meter.recordBroken()
 	}
 	last := entries[len(entries)-1]
 	r.head = record.Head{Seq: last.Seq, Hash: last.Hash}

@@ -57,6 +57,14 @@ const readers = 4
 
 // Submit stores a tree and, unless it is held, starts it; see [Service].
 func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
+	out, err := c.submit(ctx, opts, tasks)
+	if err != nil {
+		c.notSubmitted(ctx, err)
+	}
+	return out, err
+}
+
+func (c *Coordinator) submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}

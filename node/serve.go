@@ -31,7 +31,7 @@ func Serve(ctx context.Context, kind Kind, logs config.Log, start func(context.C
 	if err := conceal.Process(); err != nil {
 		p.log.Warn("other processes of this user may be able to read the settings of this one", "error", err)
 	}
-	if err := p.startTelemetry(ctx, "taskgrove-"+string(kind)); err != nil {
+	if err := p.startTelemetry(ctx, kind); err != nil {
 		return err
 	}
 	err := start(ctx, p)
@@ -56,8 +56,8 @@ func (k Kind) gc() config.GCPercent {
 const telemetryGrace = 5 * time.Second
 
 // startTelemetry lets the process serve its metrics, and sends the rest of its traces when it stops.
-func (p *Process) startTelemetry(ctx context.Context, service string) error {
-	t, err := newTelemetry(ctx, service, p.log)
+func (p *Process) startTelemetry(ctx context.Context, kind Kind) error {
+	t, err := newTelemetry(ctx, "taskgrove-"+string(kind), p.log)
 	if err != nil {
 		return err
 	}
@@ -70,5 +70,5 @@ func (p *Process) startTelemetry(ctx context.Context, service string) error {
 		}
 		return nil
 	})
-	return nil
+	return p.observeItself(kind)
 }

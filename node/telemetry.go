@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -13,10 +15,13 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
+	metricapi "go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/taskgrove/taskgrove/internal/instrument"
 )
 
 // telemetry is what a process tells of itself. Its parts get it through OpenTelemetry's global providers.
@@ -61,6 +66,40 @@ func newTelemetry(ctx context.Context, service string, log *slog.Logger) (*telem
 	}
 	return t, nil
 }
+
+// observeItself lets the metrics tell what the process is and whether it is ready, until it stops.
+func (p *Process) observeItself(kind Kind) error {
+	meter := otel.Meter("github.com/taskgrove/taskgrove/node")
+	build, err := meter.Int64ObservableGauge("taskgrove.build", metricapi.WithDescription(instrument.Process.Help("taskgrove.build")))
+	if err != nil {
+		return fmt.Errorf("telemetry: %w", err)
+	}
+	ready, err := meter.Int64ObservableGauge("taskgrove.ready", metricapi.WithDescription(instrument.Process.Help("taskgrove.ready")))
+	if err != nil {
+		return fmt.Errorf("telemetry: %w", err)
+	}
+	what := metricapi.WithAttributes(attribute.String("version", Version()), attribute.String("go", runtime.Version()), attribute.String("kind", string(kind)))
+	role := metricapi.WithAttributes(attribute.String("kind", string(kind)))
+	seen, err := meter.RegisterCallback(func(ctx context.Context, o metricapi.Observer) error {
+		o.ObserveInt64(build, 1, what)
+		ctx, cancel := context.WithTimeout(ctx, readyWait)
+		defer cancel()
+		is := int64(0)
+		if p.Ready(ctx) == nil {
+			is = 1
+		}
+		o.ObserveInt64(ready, is, role)
+		return nil
+	}, build, ready)
+	if err != nil {
+		return fmt.Errorf("telemetry: %w", err)
+	}
+	p.OnStop("metrics of the process", seen.Unregister)
+	return nil
+}
+
+// readyWait is how long metrics wait for the answer whether the process is ready.
+const readyWait = 3 * time.Second
 
 // stop sends what is left.
 func (t *telemetry) stop(ctx context.Context) error {

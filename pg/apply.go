@@ -41,6 +41,7 @@ func (s *Store) commit(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.De
 	p.queueHandovers(b, d, view, brought)
 	if len(d.Trees) > 0 {
 		queueTrees(b, d.Trees, eff)
+		eff.Events.count(d.Trees)
 	}
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {

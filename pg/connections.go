@@ -15,6 +15,7 @@ import (
 type connections struct {
 	pool     *pgxpool.Pool
 	settings string // what a transaction begins with; empty without a pooler
+	faults   *faultTracer
 }
 
 // connect opens the connections, through a pooler if one is found.
@@ -26,6 +27,8 @@ func connect(ctx context.Context, cfg Config) (*connections, error) {
 	if err != nil {
 		return nil, err
 	}
+	faults := &faultTracer{}
+	pc.ConnConfig.Tracer = faults
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
@@ -42,7 +45,7 @@ func connect(ctx context.Context, cfg Config) (*connections, error) {
 			return connectThrough(ctx, cfg)
 		}
 	}
-	return &connections{pool: pool}, nil
+	return &connections{pool: pool, faults: faults}, nil
 }
 
 func connectThrough(ctx context.Context, cfg Config) (*connections, error) {
@@ -50,6 +53,8 @@ func connectThrough(ctx context.Context, cfg Config) (*connections, error) {
 	if err != nil {
 		return nil, err
 	}
+	faults := &faultTracer{}
+	pc.ConnConfig.Tracer = faults
 	settings := throughPooler(pc.ConnConfig)
 	afterConnect := pc.AfterConnect
 	pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
@@ -60,7 +65,7 @@ func connectThrough(ctx context.Context, cfg Config) (*connections, error) {
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	cs := &connections{pool: pool, settings: settings}
+	cs := &connections{pool: pool, settings: settings, faults: faults}
 	if err := cs.snapshot(ctx, func(pgx.Tx) error { return nil }); err != nil { // begins alone: not every pooler lets it
 		pool.Close()
 		return nil, fmt.Errorf("postgres: %w", checkPooler(err, cfg.Pooler))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -23,11 +24,14 @@ func (s *Store) Dispatch(ctx context.Context, lane dag.Lane, n int, shared bool)
 		return nil, fmt.Errorf("dispatch: %w", err)
 	}
 	var stretches, missing []Stretch
+	var waited []time.Duration // of each of stretches
 	all := map[dag.Key]*Work{}
 	if err := eachRow(rows, func(v *values) {
 		st := Stretch{Pool: lane.Pool, Priority: lane.Priority, First: v.key(), N: v.integer(), Attempt: v.integer()}
 		stretches = append(stretches, st)
-		resident := s.resident.dispatched(st, identity{created: v.timestamp(), server: v.timestamp(), revision: v.bigint()}, v.integer())
+		created, server, revision, execution := v.timestamp(), v.timestamp(), v.bigint(), v.integer()
+		waited = append(waited, time.Duration(v.bigint())*time.Microsecond)
+		resident := s.resident.dispatched(st, identity{created: created, server: server, revision: revision}, execution)
 		for _, w := range resident {
 			all[w.Key] = w
 		}
@@ -42,8 +46,12 @@ func (s *Store) Dispatch(ctx context.Context, lane dag.Lane, n int, shared bool)
 			err = fmt.Errorf("load what was dispatched: %w", err)
 		}
 	}
-	for _, st := range stretches {
-		work = append(work, st.among(all)...)
+	for i, st := range stretches {
+		these := st.among(all)
+		for _, w := range these {
+			w.Waited = waited[i]
+		}
+		work = append(work, these...)
 	}
 	return work, err
 }

@@ -12,6 +12,19 @@ type Effects struct {
 	Timers    []dag.Timer
 	Trees     []TreeSequence   // whose events advanced
 	Taken     map[dag.Lane]int // ready tasks that left their lane: claimed, cancelled, settled
+	Events    EventCounts
+}
+
+// EventCounts is how many events of each type were stored.
+type EventCounts [dag.EventFinal + 1]int32
+
+// count adds the events of a decision.
+func (e *EventCounts) count(trees map[dag.TreeKey]*dag.TreeDelta) {
+	for _, t := range trees {
+		for i := range t.Events {
+			e[t.Events[i].Type]++
+		}
+	}
 }
 
 // Handover is what a worker is handed with its receipt.
@@ -25,6 +38,7 @@ type TreeSequence struct {
 	Tree     dag.TreeKey
 	Sequence int64
 	Final    bool
+	Ended    End  // with Final: how
 	Hooked   bool // it may have webhooks
 }
 

@@ -298,7 +298,7 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		QueryRow(func(row pgx.Row) error {
 			t := TreeSequence{Tree: tree}
 			var changed bool
-			err := row.Scan(&changed, &t.Sequence, &t.Final, &t.Hooked)
+			err := row.Scan(&changed, &t.Sequence, &t.Final, &t.Hooked, &t.Ended)
 			t.Hooked = t.Hooked || len(p.hooks) > 0
 			eff.Trees = append(eff.Trees, t)
 			return err

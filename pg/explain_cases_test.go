@@ -165,6 +165,7 @@ var hot = map[string]explained{
 	"AttemptsOf":                {args: "(200::bigint << 24) + 7"},
 	"EventsAfter":               {args: "300, 10000, 20"},
 	"EventDetails":              {args: of(keys(200, 0, 500), fill("1", 500))},
+	"Backlogs":                  {rows: 20_000},                                             // for metrics, every few seconds: as its comment says
 	"PoolDepths":                {rows: 30_000, whole: []string{"ready"}},                   // for operators, every few seconds: runs, not tasks
 	"PoolsSent":                 {args: "1000", rows: 30_000, whole: []string{"published"}}, // as StalePublished
 	"SetProgress":               {args: of(keys(295, 0, 100), fill("1", 100), fill("0.5::real", 100))},

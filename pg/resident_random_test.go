@@ -68,6 +68,9 @@ func (h *twoStores) sent(eff *Effects) {
 }
 
 func (h *twoStores) check(got *Work) {
+	one := *got
+	one.Waited = 0 // is of its dispatch
+	got = &one
 	h.t.Helper()
 	want, err := h.other.Work(h.t.Context(), got.Key, got.Attempt, 1<<30)
 	if err != nil {

@@ -166,7 +166,7 @@ func queueTrees(b *pgx.Batch, trees map[dag.TreeKey]*dag.TreeDelta, eff *Effects
 	b.Queue(sql("ApplyTrees"), keys, cols[0], cols[1], cols[2], cols[3], cols[4], cols[5], cols[6], cols[7], cols[8], started, bodies).
 		Query(func(rows pgx.Rows) error {
 			return eachRow(rows, func(v *values) {
-				eff.Trees = append(eff.Trees, TreeSequence{Tree: dag.TreeKey(v.bigint()), Sequence: v.bigint(), Final: v.boolean(), Hooked: v.boolean()})
+				eff.Trees = append(eff.Trees, TreeSequence{Tree: dag.TreeKey(v.bigint()), Sequence: v.bigint(), Final: v.boolean(), Hooked: v.boolean(), Ended: End(v.smallint())})
 			})
 		})
 }

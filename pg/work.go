@@ -1,6 +1,8 @@
 package pg
 
 import (
+	"time"
+
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
@@ -24,6 +26,7 @@ type Work struct {
 	Inputs, Params, Schemas []byte
 	Results                 []dag.DependencyResult // of its completed dependencies, unless they are too many (see MaxInlineDeps)
 	Spent                   []dag.Used             // what earlier attempts of its run used of models, by currency
+	Waited                  time.Duration          // in Postgres for room in its pool; known of what was dispatched
 	Unreadable              error                  // why what it carries can't be opened, however often it is tried; nil: it is all here
 
 	sealed        []byte // inputs, params and schemas, until they are opened

@@ -90,6 +90,11 @@ func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 	faults = append(faults, err)
 	kept, err := meter.Int64ObservableGauge("taskgrove.worker.results.kept", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.results.kept")))
 	faults = append(faults, err)
+	flags := make([]metric.Int64ObservableGauge, 3)
+	for i, name := range []string{"taskgrove.worker.connected", "taskgrove.worker.leased", "taskgrove.worker.faults"} {
+		flags[i], err = meter.Int64ObservableGauge(name, metric.WithDescription(instrument.Worker.Help(name)))
+		faults = append(faults, err)
+	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
@@ -104,9 +109,28 @@ func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 		}
 		_, n, _ := w.book.counts()
 		o.ObserveInt64(kept, int64(n))
+		for i, v := range w.standing() {
+			o.ObserveInt64(flags[i], v)
+		}
 		return nil
-	}, used, lined, slots, kept)
+	}, used, lined, slots, kept, flags[0], flags[1], flags[2])
 	return m, err
+}
+
+// standing is what the gauges connected, leased and faults show.
+func (w *Worker) standing() (values [3]int64) {
+	if w.conn.Connected() {
+		values[0] = 1
+	}
+	if s := w.session.Load(); s != nil && s.lease.holds() {
+		values[1] = 1
+	}
+	for _, f := range w.faults() {
+		if !f.Unasked {
+			values[2]++
+		}
+	}
+	return values
 }
 
 // stop ends the observation of gauges.

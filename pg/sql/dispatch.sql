@@ -1,12 +1,12 @@
 -- name: Dispatch
--- Takes up to $3 ready tasks of pool $1 and priority $2, moves them to published, and gives their stretches: the oldest, or, if
+-- Takes up to $3 ready tasks of pool $1 and priority $2, moves them to published, and gives their stretches, each with how many microseconds it has waited: the oldest, or, if
 -- $4, an equal share of each tree that one of the 256 oldest stretches is of, trees in any order and the tasks of each in theirs.
 -- Those of a tree that was cancelled are taken but not given.
 -- Locks: ready rows, skipping those that another coordinator is taking. One trip, one commit. They are changed in their
 -- place, as a join would look through the whole lane. A row that another coordinator changed after this statement began has
 -- a place that the statement can lock, but not see: it stays as it is, for the next call. What was not changed is not given.
 with c as (
-  select ctid as place, id, first, n, attempt, first >> 24 as tree, random() as luck from ready
+  select ctid as place, id, first, n, attempt, at, first >> 24 as tree, random() as luck from ready
   where pool = $1 and priority = $2 order by id limit 256 for update skip locked
 ), s as (
   select *, sum(n) over w - n as before, case when $4::boolean then first_value(luck) over w else 0 end as turn
@@ -29,7 +29,8 @@ with c as (
 ), p as (
   insert into published (pool, priority, first, n, attempt) select $1, $2, first, k, attempt from moved
 )
-select moved.first, moved.k, moved.attempt, tree.created_at, pg_postmaster_start_time(), tree.revision, tree.execution from moved
+select moved.first, moved.k, moved.attempt, tree.created_at, pg_postmaster_start_time(), tree.revision, tree.execution,
+  greatest(0, extract(epoch from now() - moved.at) * 1000000)::bigint from moved
 cross join lateral (select created_at, revision, execution from tree where tree.key = moved.first >> 24 and cancelled_at is null offset 0) tree
 order by moved.turn, moved.id
 

@@ -232,7 +232,7 @@ with t as (
   insert into timer (at, task, attempt, kind)
   select now() + timeout_ms * interval '1 millisecond', root, execution, 4 from t where timeout_ms is not null
 )
-select changed(count(*), 1, 'start execution'), max(sequence), bool_and(unfinished = 0), bool_or(hooked) from t
+select changed(count(*), 1, 'start execution'), max(sequence), bool_and(unfinished = 0), bool_or(hooked), max(ended)::smallint from t
 
 -- name: FollowupsOf
 -- The follow-up work of a tree. $1, $2: its keys. No locks.

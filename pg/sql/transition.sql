@@ -185,7 +185,7 @@ select 1 from tree where key = any($1::bigint[]) order by key for update
 -- name: ApplyTrees
 -- Adds deltas to the trees' aggregates, gives the events their places, and ends executions that nothing is left of. The time of
 -- events, and of an end, is read when the tree is locked: it is not before that of anything that has happened in the tree. Webhooks of the
--- cluster that ask for ends get a cursor; the last column tells whether the tree may have any.
+-- cluster that ask for ends get a cursor; the last but one column tells whether the tree may have any, the last how it ends if it does.
 -- Locks: trees; take LockTrees before when there are several. Then cursors of webhooks in trees that end.
 with u as (
   select * from unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::integer[],
@@ -217,7 +217,7 @@ with u as (
   insert into webhook_end (tree, sequence, status, progress)
   select key, sequence, ended, progress from t where final and (hooked or key in (select tree from h))
 )
-select key, sequence, final, hooked or key in (select tree from h) from t
+select key, sequence, final, hooked or key in (select tree from h), ended::smallint from t
 
 -- name: PlaceStretches
 -- Puts ready tasks in the queue of their pool: straight to published when the caller has room for them and nothing of

@@ -4,7 +4,7 @@ import "strings"
 
 // A NATS server answers to any reply subject without asking whether the requester may publish there: a pull that finds
 // nothing with the reply $JS.API.STREAM.DELETE.X deletes X. So permissions alone are no boundary. Each worker has an account
-// of its own, in which nothing of another exists, and only [Crossings] connect it with the account of the coordinators.
+// of its own, or shares that of its group, in which nothing of another exists, and only [Crossings] connect it with the account of the coordinators.
 
 // Crossings are the subjects that pass between a worker's account and that of the coordinators. All have the same names on
 // both sides, except pulls.
@@ -24,30 +24,30 @@ type Pull struct {
 	Relayed string // in the coordinators' account
 }
 
-// WorkerCrossings are those that a worker needs for its pools; the pool "*" means every pool. An empty prefix means the
-// default.
+// WorkerCrossings are those that a worker needs for its pools; the pool "*" means every pool, and the worker "group.*" all members of a
+// group. An empty prefix means the default.
 func WorkerCrossings(prefix, worker string, pools []string) Crossings {
 	return namesOf(prefix).workerCrossings(worker, pools)
 }
 
 func (n names) workerCrossings(worker string, pools []string) Crossings {
 	c := Crossings{
-		Streams: []string{n.inbox(worker) + ".>", n.subject(news, worker)},
-		Pulls:   Pull{n.nextSubject("*"), n.subject(take, worker) + ".*"},
+		Streams: []string{n.inbox(User(worker)) + ".>", n.subject(news, worker)},
+		Pulls:   Pull{n.nextSubject("*"), n.subject(take, User(worker)) + ".*"}, // the reply subject says which member asks
 	}
 	for _, kind := range kinds {
 		c.Services = append(c.Services, n.subject(kind, worker))
 	}
-	c.Services = append(c.Services, n.subject(result, worker), n.subject(logs, worker)+".*")
+	c.Services = append(c.Services, n.subject(result, worker), n.subject(logs, User(worker))+".*")
 	for _, consumer := range consumersOf(pools) {
 		c.Services = append(c.Services, n.ackSubjects(consumer)...)
 	}
 	return c
 }
 
-// WorkerAccount is the name of a worker's account. An empty prefix means the default.
+// WorkerAccount is the name of a worker's account, or of its group's. An empty prefix means the default.
 func WorkerAccount(prefix, worker string) string {
-	return CoordinatorAccount(prefix) + "_WORKER_" + worker
+	return CoordinatorAccount(prefix) + "_WORKER_" + User(worker)
 }
 
 // CoordinatorAccount is the name of the account that coordinators share, with the streams. An empty prefix means the default.
@@ -100,7 +100,7 @@ func (p Place) ServerAccounts(users []ServerUser) []Account {
 			continue
 		}
 		own := Account{Name: WorkerAccount(prefix, user.Name), Users: []string{user.Name}, Exports: []Export{}, Imports: []Import{}}
-		crossings := namesOf(p.Prefix).workerCrossings(user.Name, user.Pools)
+		crossings := namesOf(p.Prefix).workerCrossings(user.Worker(), user.Pools)
 		for _, subject := range crossings.Services {
 			at, ok := offered[subject]
 			if !ok {

@@ -18,8 +18,15 @@ import (
 	"github.com/taskgrove/taskgrove/queue"
 )
 
-// external is a nats-server that knows the users from ServerConfig. Passwords that are not given are "secret " and the name.
-func external(t testing.TB, users ...queue.ServerUser) (connect func(user string) *queue.Conn, url func(user string) string) {
+// external is a nats-server that knows the users from ServerConfig. Passwords that are not given are "secret " and the name. connect
+// makes the connection of a coordinator's user or of a worker's id.
+func external(t testing.TB, users ...queue.ServerUser) (connect func(id string) *queue.Conn, url func(user string) string) {
+	t.Helper()
+	return externalOf(t, func(text string) string { return text }, users...)
+}
+
+// externalOf is [external] with an edited configuration.
+func externalOf(t testing.TB, edit func(string) string, users ...queue.ServerUser) (connect func(id string) *queue.Conn, url func(user string) string) {
 	t.Helper()
 	passwords := map[string]string{}
 	for i, user := range users {
@@ -30,7 +37,7 @@ func external(t testing.TB, users ...queue.ServerUser) (connect func(user string
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "nats.conf")
-	text := "host: 127.0.0.1\nport: -1\njetstream { store_dir: \"" + dir + "\" }\n" + queue.ServerConfig("", users)
+	text := "host: 127.0.0.1\nport: -1\njetstream { store_dir: \"" + dir + "\" }\n" + edit(queue.ServerConfig("", users))
 	must(t, os.WriteFile(file, []byte(text), 0o600))
 	options, err := server.ProcessConfigFile(file)
 	if err != nil {
@@ -52,12 +59,13 @@ func external(t testing.TB, users ...queue.ServerUser) (connect func(user string
 		return u.String()
 	}
 	h := &house{t: t}
-	connect = func(user string) *queue.Conn {
+	connect = func(id string) *queue.Conn {
 		t.Helper()
+		user := queue.User(id)
 		cfg := queue.Config{URL: url(user)}
 		for _, u := range users {
 			if u.Name == user && u.Pools != nil {
-				cfg.Worker = user
+				cfg.Worker = id
 			}
 		}
 		c := h.connect(cfg)
@@ -99,12 +107,34 @@ func TestServerConfigIsUnderstood(t *testing.T) {
 // All that goes between coordinators and workers also goes from account to account.
 func TestAccountsLetEverythingNeededPass(t *testing.T) {
 	t.Parallel()
-	connect, _ := external(t, queue.ServerUser{Name: "c1"}, queue.ServerUser{Name: "a", Pools: []string{"rest"}}, queue.ServerUser{Name: "b", Pools: []string{"rest"}})
-	c, a := connect("c1"), connect("a")
+	connect, _ := external(t, queue.ServerUser{Name: "c1"}, queue.ServerUser{Name: "a", Pools: []string{"rest"}}, queue.ServerUser{Name: "b", Pools: []string{"rest"}},
+		queue.ServerUser{Name: "g", Pools: []string{"rest"}, Group: true})
+	h := newHouse(t)
+	for name, tt := range map[string]struct{ c, a *queue.Conn }{
+		"a worker":                 {connect("c1"), connect("a")},
+		"a member of a group":      {connect("c1"), connect("g.a")},
+		"a group of the embedded":  {h.coordinator(), h.worker("g.a")},
+		"a worker of the embedded": {h.coordinator(), h.worker("a")},
+	} {
+		t.Run(name, func(t *testing.T) { // one after the other: coordinators share requests and results
+			id := "a"
+			if strings.Contains(name, "group") {
+				id = "g.a"
+			}
+			everythingPasses(t, tt.c, tt.a, id)
+		})
+	}
+}
+
+// everythingPasses makes a worker do all that workers do.
+func everythingPasses(t *testing.T, c, a *queue.Conn, id string) {
 	h := &house{t: t}
+	publish(t, c, "rest", 1, "one", "two")
+	takeAll(t, a.Taker("rest"), 2)
+	must(t, a.CheckPermissions(t.Context(), []string{"rest"}))
 	for _, kind := range []queue.Kind{queue.Claim, queue.Beat, queue.Chunk, queue.Inputs} {
 		serve(t, c, kind, string(kind))
-		if got, want := answered(t, h, a, kind), string(kind)+" a"; got != want {
+		if got, want := answered(t, h, a, kind), string(kind)+" "+id; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
@@ -116,13 +146,15 @@ func TestAccountsLetEverythingNeededPass(t *testing.T) {
 	news := make(chan string, 1000)
 	go func() { _ = a.News(t.Context(), func(data []byte) { news <- string(data) }) }()
 	eventually(t, "news", func() bool {
-		must(t, c.Tell("a", []byte("new")))
+		must(t, c.Tell(id, []byte("new")))
 		return len(news) > 0
 	})
 	arrived := consume(t, c, 10)
 	must(t, a.PublishResults(h.context(), []byte("done")))
-	if m := want(t, "result", arrived); m.Worker != "a" || string(m.Data) != "done" {
+	if m := want(t, "result", arrived); m.Worker != id || string(m.Data) != "done" {
 		t.Errorf("result: got %q of %s", m.Data, m.Worker)
+	} else {
+		m.Ack()
 	}
 	must(t, a.PublishLogs(7, []byte("line")))
 	lines := make(chan string, 10)

@@ -71,7 +71,7 @@ func FuzzTakes(f *testing.F) {
 func FuzzResultsArrivals(f *testing.F) {
 	for _, row := range []struct{ subject, reply, status, description, left, bytes string }{
 		{"tg.result.w", "$JS.ACK.TG_RESULTS.coordinators.1.1.1.1.0", "", "", "", ""},
-		{"tg.result.", "r", "", "", "", ""}, {"tg.result.a.b", "r", "", "", "", ""}, {"elsewhere", "r", "", "", "", ""},
+		{"tg.result.", "r", "", "", "", ""}, {"tg.result.a.b", "r", "", "", "", ""}, {"tg.result.a.b.c", "r", "", "", "", ""}, {"tg.result.a.", "r", "", "", "", ""}, {"elsewhere", "r", "", "", "", ""},
 		{"inbox", "", "100", "", "", ""}, {"inbox", "", "404", "No Messages", "5", "100"}, {"inbox", "", "408", "", "x", "-1"},
 		{"inbox", "", "409", "Batch Completed", "99999999999999999999", "9223372036854775807"}, {"inbox", "", "503", "", "", ""}, {"inbox", "", "", "", "", ""},
 		{"inbox", "", "408", "", "-9223372036854775808", "-9223372036854775808"},
@@ -94,7 +94,7 @@ func FuzzResultsArrivals(f *testing.F) {
 			t.Fatalf("got %d, counts %d, keeps %d", len(got), r.unanswered.Load(), len(r.kept))
 		}
 		worker, ours := strings.CutPrefix(subject, r.prefix)
-		if ours = ours && ValidName(worker) && reply != ""; !ours {
+		if ours = ours && ValidWorker(worker) && reply != ""; !ours {
 			if len(got) > 0 {
 				t.Fatalf("%q with reply %q: got %d results", subject, reply, len(got))
 			}
@@ -124,16 +124,26 @@ func FuzzAcknowledgements(f *testing.F) {
 	})
 }
 
-// FuzzNames: a name that is accepted is one token of a subject, in every subject that is made of it.
+// FuzzNames: a name that is accepted is one token of a subject, in every subject that is made of it; a worker's id is one or two.
 func FuzzNames(f *testing.F) {
-	for _, s := range []string{"worker-1", "", "a.b", "*", ">", strings.Repeat("x", 65), "é", "a b", "a\r\n"} {
+	for _, s := range []string{"worker-1", "", "a.b", "a.b.c", ".", "a.", ".a", "*", ">", strings.Repeat("x", 65), "é", "a b", "a\r\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
+		n := namesOf("")
+		if ValidWorker(name) {
+			if got := strings.Count(n.subject(Claim, name), "."); got > 3 || (got == 3) == ValidName(name) || !ValidName(User(name)) {
+				t.Fatalf("worker %q is %d tokens, of user %q", name, got-1, User(name))
+			}
+			for _, subject := range []string{n.subject(Claim, name), n.logSubject(name, 1), n.inbox(name)} {
+				if strings.ContainsAny(subject, "*> \t\r\n") || strings.Contains(subject, "..") || len(subject) > 192 {
+					t.Fatalf("worker %q makes the subject %q", name, subject)
+				}
+			}
+		}
 		if !ValidName(name) {
 			return
 		}
-		n := namesOf("")
 		for _, subject := range []string{n.subject(Claim, name), n.logSubject(name, 1), n.workSubject(name, 3), n.inbox(name)} {
 			if strings.ContainsAny(subject, "*> \t\r\n") || strings.Contains(subject, "..") || len(subject) > 128 {
 				t.Fatalf("%q makes the subject %q", name, subject)

@@ -115,8 +115,8 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	if cfg.Prefix != "" && !ValidName(cfg.Prefix) {
 		return nil, fmt.Errorf("connect to nats: prefix %q: want 1 to 64 letters, digits, _ and -", cfg.Prefix)
 	}
-	if cfg.Worker != "" && !ValidName(cfg.Worker) {
-		return nil, fmt.Errorf("connect to nats: worker %q: want 1 to 64 letters, digits, _ and -", cfg.Worker)
+	if cfg.Worker != "" && !ValidWorker(cfg.Worker) {
+		return nil, fmt.Errorf("connect to nats: worker %q: want 1 to 64 letters, digits, _ and -, or a group and a member with a dot between", cfg.Worker)
 	}
 	if strings.Trim(cfg.URL, ", ") == "" {
 		return nil, errors.New("connect to nats: the URL is empty: want nats://user:password@host:port, several separated by commas")

@@ -8,7 +8,8 @@ import (
 // priorities is the number of priorities; 0 is the most urgent.
 const priorities = 4
 
-// A Kind of request or message that workers send: one subject each, ending in the worker's id.
+// A Kind of request or message that workers send: one subject each, ending in the worker's id. A worker's id is one name, or two with a dot:
+// group.member. The members of a group share a NATS user, which is called like the group, and trust each other.
 type Kind string
 
 // The kinds of requests, and of messages without an answer (Progress).
@@ -80,13 +81,14 @@ func (n names) workSubject(pool string, priority int) string {
 	return n.subject(work, pool) + "." + strconv.Itoa(priority)
 }
 
-// logSubject is where a worker publishes the lines of a task; "*" stands for any worker.
+// logSubject is where a worker publishes the lines of a task; "*" stands for any worker. It names the group and no member: who reads lines
+// does not ask for it, and so needs one filter for each task.
 func (n names) logSubject(worker string, task int64) string {
-	return n.subject(logs, worker) + "." + strconv.FormatInt(task, 10)
+	return n.subject(logs, User(worker)) + "." + strconv.FormatInt(task, 10)
 }
 
-// inbox is the prefix of reply subjects to a worker. The worker's id is a token of its own there, so that permissions can let
-// coordinators publish to all inboxes, and each worker read only its own.
+// inbox is the prefix of reply subjects to a worker. The worker's id is there as in other subjects, so that permissions can let
+// coordinators publish to all inboxes, and each worker or group read only its own.
 func (n names) inbox(worker string) string { return n.subject(inbox, worker) }
 
 // mappedReply begins the reply subjects that a server puts in place of a requester's own, when a request crosses from one
@@ -110,7 +112,25 @@ func (n names) next(stream, consumer string) string {
 // nextSubject is where a consumer of WORK does.
 func (n names) nextSubject(consumer string) string { return n.next(n.work, consumer) }
 
-// ValidName reports whether name can be a worker's id, a pool or a prefix: 1 to 64 letters, digits, "_" and "-", so
+// ValidWorker reports whether id can be a worker's: a name, or two names with a dot, group.member.
+func ValidWorker(id string) bool {
+	group, member, grouped := strings.Cut(id, ".")
+	return ValidName(group) && (!grouped || ValidName(member))
+}
+
+// User is the name of the NATS user that a worker needs: its id, or the group of group.member.
+func User(worker string) string {
+	user, _, _ := strings.Cut(worker, ".")
+	return user
+}
+
+// whole stands for all members in the place of a worker's id: "group.*".
+const whole = ".*"
+
+// anyWorker are the ends of subjects for ids of one name and of two.
+var anyWorker = []string{"*", "*.*"}
+
+// ValidName reports whether name can be a worker's id, a group, a pool or a prefix: 1 to 64 letters, digits, "_" and "-", so
 // that it is one token of a subject and part of a consumer's name.
 func ValidName(name string) bool {
 	if len(name) == 0 || len(name) > 64 {

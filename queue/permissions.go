@@ -11,17 +11,18 @@ import (
 type Permissions struct{ Publish, Subscribe []string }
 
 // WorkerPermissions are exactly those that a worker needs for its pools: take and acknowledge work; send requests, results
-// and logs under its own id; read its own inbox and news. An empty prefix means the default; the pool "*" means every pool.
+// and logs under its own id; read its own inbox and news. The worker "group.*" stands for all members of a group. An empty prefix means the
+// default; the pool "*" means every pool.
 func WorkerPermissions(prefix, worker string, pools []string) Permissions {
 	return namesOf(prefix).workerPermissions(worker, pools)
 }
 
 func (n names) workerPermissions(worker string, pools []string) Permissions {
-	p := Permissions{Subscribe: []string{n.inbox(worker) + ".>", n.subject(news, worker)}}
+	p := Permissions{Subscribe: []string{n.inbox(User(worker)) + ".>", n.subject(news, worker)}}
 	for _, kind := range kinds {
 		p.Publish = append(p.Publish, n.subject(kind, worker))
 	}
-	p.Publish = append(p.Publish, n.subject(result, worker), n.subject(logs, worker)+".*")
+	p.Publish = append(p.Publish, n.subject(result, worker), n.subject(logs, User(worker))+".*")
 	for _, consumer := range consumersOf(pools) {
 		p.Publish = append(p.Publish, n.nextSubject(consumer))
 		p.Publish = append(p.Publish, n.ackSubjects(consumer)...)
@@ -63,7 +64,9 @@ func (n names) coordinatorPermissions() Permissions {
 		Subscribe: []string{"_INBOX.>", n.subject(event, ">"), n.subject(take, "*.*")},
 	}
 	for _, kind := range kinds {
-		p.Subscribe = append(p.Subscribe, n.subject(kind, "*"))
+		for _, worker := range anyWorker {
+			p.Subscribe = append(p.Subscribe, n.subject(kind, worker))
+		}
 	}
 	apis := []string{n.api()}
 	if n.domain != "" { // the servers that keep the streams judge a request by the subject without the domain
@@ -94,10 +97,19 @@ func (n names) coordinatorPermissions() Permissions {
 // ServerUser is a user of an external NATS server, for [ServerConfig]. Without password and key it shows a certificate, which has its name as
 // a DNS name.
 type ServerUser struct {
-	Name     string   // the worker's id; any name for a coordinator
+	Name     string   // the worker's id, or its group; any name for a coordinator
 	Password string   // as text or as a bcrypt hash; the server takes both
 	NKey     string   // public key, instead of a password
 	Pools    []string // that the worker may serve, "*" for all; nil makes it a coordinator
+	Group    bool     // it is the user of all workers whose ids are Name.member
+}
+
+// Worker is what the user's subjects have in the place of a worker's id: the name, or "group.*".
+func (u ServerUser) Worker() string {
+	if u.Group {
+		return u.Name + whole
+	}
+	return u.Name
 }
 
 // Place is where a cluster has its subjects and streams. The zero value is the default.
@@ -147,7 +159,7 @@ func (p Place) Permissions(u ServerUser) Permissions {
 	if u.Pools == nil {
 		return p.names().coordinatorPermissions()
 	}
-	return namesOf(p.Prefix).workerPermissions(u.Name, u.Pools) // their pulls leave their account without a domain
+	return namesOf(p.Prefix).workerPermissions(u.Worker(), u.Pools) // their pulls leave their account without a domain
 }
 
 // Account is the name of the user's account.

@@ -2,8 +2,10 @@ package queue_test
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,20 +55,87 @@ func subscribe(nc *nats.Conn, subject string) error {
 	return err
 }
 
+// groupAttempts are what a member of a group a may not do, besides.
+var groupAttempts = map[string]func(nc *nats.Conn) error{
+	"publish a result as another group":     func(nc *nats.Conn) error { return nc.Publish("tg.result.b.m", nil) },
+	"claim as another group":                func(nc *nats.Conn) error { return nc.Publish("tg.claim.b.m", nil) },
+	"write logs as another group":           func(nc *nats.Conn) error { return nc.Publish("tg.log.b.1", nil) },
+	"tell another group news":               func(nc *nats.Conn) error { return nc.Publish("tg.news.b.m", nil) },
+	"answer another group":                  func(nc *nats.Conn) error { return nc.Publish("tg.inbox.b.m.x", nil) },
+	"claim as the worker called like it":    func(nc *nats.Conn) error { return nc.Publish("tg.claim.a", nil) },
+	"claim as a member of a member":         func(nc *nats.Conn) error { return nc.Publish("tg.claim.a.m.x", nil) },
+	"claim as a group that begins like it":  func(nc *nats.Conn) error { return nc.Publish("tg.claim.ab.m", nil) },
+	"read another group's news":             func(nc *nats.Conn) error { return subscribe(nc, "tg.news.b.*") },
+	"read every group's news":               func(nc *nats.Conn) error { return subscribe(nc, "tg.news.*.*") },
+	"read another group's inbox":            func(nc *nats.Conn) error { return subscribe(nc, "tg.inbox.b.>") },
+	"read every inbox":                      func(nc *nats.Conn) error { return subscribe(nc, "tg.inbox.>") },
+	"read the claims of its own group":      func(nc *nats.Conn) error { return subscribe(nc, "tg.claim.a.*") },
+	"read the pulls that are relayed":       func(nc *nats.Conn) error { return subscribe(nc, "tg.take.>") },
+	"ask for work by the relay's own way":   func(nc *nats.Conn) error { return nc.Publish("tg.take.a.rest_p0", nil) },
+	"take from pools that are not its own":  func(nc *nats.Conn) error { return nc.Publish("$JS.API.CONSUMER.MSG.NEXT.TG_WORK.gpu_p0", nil) },
+	"ack the work of pools of other groups": func(nc *nats.Conn) error { return nc.Publish("$JS.ACK.TG_WORK.gpu_p0.1.1.1.1.0", nil) },
+}
+
 func TestWorkersAreKeptApart(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.coordinator("rest")
-	for name, attempt := range attempts {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			nc, refused := intruder(t, h.server.WorkerURL("a"), "a")
-			must(t, attempt(nc))
-			if err := want(t, "refusal", refused); !errors.Is(err, nats.ErrPermissionViolation) {
-				t.Errorf("got %v, want a permission violation", err)
-			}
-		})
+	connect, url := external(t, queue.ServerUser{Name: "c1"}, queue.ServerUser{Name: "a", Pools: []string{"rest"}, Group: true},
+		queue.ServerUser{Name: "b", Pools: []string{"gpu"}, Group: true})
+	connect("c1")
+	refuses := func(url, worker string, all map[string]func(nc *nats.Conn) error) {
+		for name, attempt := range all {
+			t.Run(worker+" "+name, func(t *testing.T) {
+				t.Parallel()
+				nc, refused := intruder(t, url, worker)
+				must(t, attempt(nc))
+				if err := want(t, "refusal", refused); !errors.Is(err, nats.ErrPermissionViolation) {
+					t.Errorf("got %v, want a permission violation", err)
+				}
+			})
+		}
 	}
+	refuses(h.server.WorkerURL("a"), "a", attempts)
+	refuses(url("a"), "a.m", attempts)
+	refuses(url("a"), "a.m", groupAttempts)
+}
+
+// A server with the permissions of 0.8, which know no groups, serves single workers as before, and the coordinator says what is missing.
+func TestPermissionsWithoutGroupsServeSingleWorkers(t *testing.T) {
+	t.Parallel()
+	connect, url := externalOf(t, func(text string) string {
+		var kept []string
+		for line := range strings.Lines(text) {
+			if !strings.HasSuffix(strings.TrimSpace(line), `.*.*"`) || strings.Contains(line, "tg.take") {
+				kept = append(kept, line)
+			}
+		}
+		return strings.Join(kept, "")
+	}, queue.ServerUser{Name: "c1"}, queue.ServerUser{Name: "a", Pools: []string{"rest"}})
+	h := &house{t: t}
+	var said logLines
+	c := h.connect(queue.Config{URL: url("c1"), Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	must(t, c.EnsureStreams(t.Context()))
+	everythingPasses(t, c, connect("a"), "a")
+	eventually(t, "a line about groups", func() bool { return strings.Contains(said.String(), "workers in groups are not heard") })
+}
+
+// logLines is a log that may be read while it is written.
+type logLines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logLines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logLines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // A worker may name any reply subject, but a coordinator sends its answers to the worker's own inbox only.
@@ -136,7 +205,8 @@ func TestStrangersAreRefused(t *testing.T) {
 	for name, url := range map[string]string{
 		"no password":                              "nats://" + address,
 		"a wrong password":                         "nats://w1:guess@" + address,
-		"a worker with no proper id":               "nats://a.b:worker-secret@" + address,
+		"a worker with no proper id":               "nats://a.b.c:worker-secret@" + address,
+		"a worker with half an id":                 "nats://a.:worker-secret@" + address,
 		"a coordinator with the workers' password": "nats://coordinator.x:worker-secret@" + address,
 		"a worker with the coordinators' password": "nats://w1:coordinator-secret@" + address,
 	} {
@@ -151,6 +221,7 @@ func TestPermissionsNameOnlyWhatIsOurs(t *testing.T) {
 	t.Parallel()
 	for name, granted := range map[string]queue.Permissions{
 		"worker":      queue.WorkerPermissions("x", "w1", []string{"rest", "gpu"}),
+		"group":       queue.WorkerPermissions("x", "w.*", []string{"rest", "gpu"}),
 		"coordinator": queue.CoordinatorPermissions("x"),
 	} {
 		for _, subject := range append(granted.Publish, granted.Subscribe...) {

@@ -35,6 +35,9 @@ func (c *Conn) noteRefusal(err error) {
 	if strings.EqualFold(found[1], "subscription") {
 		what = "subscribe to " + c.withoutInbox(found[2])
 	}
+	if c.cfg.Worker == "" && strings.HasSuffix(what, ".*.*") {
+		c.log.Warn("workers in groups are not heard: the NATS server has the permissions of an older version, see taskgrove nats-config", "refused", what)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.refused) < refusedMost {
@@ -101,9 +104,26 @@ func (c *Conn) CheckPermissions(ctx context.Context, pools []string) error {
 	if len(refused) == 0 {
 		return nil
 	}
-	return fmt.Errorf("NATS does not let user %q do what worker %s needs: %s. Each worker needs a user of its own, called like the worker, "+
-		"with permissions for the pools that it serves, under the same prefix (%s): see taskgrove nats-config --worker %s",
-		userOf(c.cfg.URL), c.cfg.Worker, strings.Join(refused, ", "), c.names.prefix, c.cfg.Worker)
+	return fmt.Errorf("NATS does not let user %q do what worker %s needs: %s. %s, "+
+		"with permissions for the pools that it serves, under the same prefix (%s): see taskgrove nats-config %s",
+		userOf(c.cfg.URL), c.cfg.Worker, strings.Join(refused, ", "), neededUser(c.cfg.Worker), c.names.prefix, configFlag(c.cfg.Worker))
+}
+
+// neededUser says which user a worker needs.
+func neededUser(worker string) string {
+	group := User(worker)
+	if group != worker {
+		return "The worker is a member of group " + group + ": it needs the user of that group, called " + group
+	}
+	return "Each worker needs a user of its own, called like the worker (if " + worker + " is the user of a group, the worker's id has to be " + worker + ".NAME)"
+}
+
+// configFlag makes nats-config print that user.
+func configFlag(worker string) string {
+	if group := User(worker); group != worker {
+		return "--group " + group
+	}
+	return "--worker " + worker
 }
 
 // userOf is the user of the first address in a URL; empty: none.

@@ -13,7 +13,8 @@ func TestCheckPermissions(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	h.coordinator("rest")
-	connect, url := external(t, queue.ServerUser{Name: "c1"}, queue.ServerUser{Name: "a", Pools: []string{"rest"}}, queue.ServerUser{Name: "b", Pools: []string{"*"}})
+	connect, url := external(t, queue.ServerUser{Name: "c1"}, queue.ServerUser{Name: "a", Pools: []string{"rest"}}, queue.ServerUser{Name: "b", Pools: []string{"*"}},
+		queue.ServerUser{Name: "g", Pools: []string{"rest"}, Group: true})
 	connect("c1")
 	for name, tt := range map[string]struct {
 		cfg   queue.Config
@@ -25,6 +26,9 @@ func TestCheckPermissions(t *testing.T) {
 		"a worker of every pool":  {queue.Config{URL: url("b"), Worker: "b"}, []string{"rest", "gpu"}, nil},
 		"another worker's user":   {queue.Config{URL: h.server.WorkerURL("x"), Worker: "w"}, []string{"rest"}, []string{`user "x"`, "worker w needs", "publish to tg.claim.w", "publish to tg.beat.w", "publish to tg.result.w", "subscribe to tg.inbox.w.>", "subscribe to tg.news.w", "nats-config --worker w"}},
 		"a coordinator's user":    {queue.Config{URL: url("c1"), Worker: "w"}, []string{"rest"}, []string{`user "c1"`, "subscribe to tg.inbox.w.>", "subscribe to tg.news.w"}},
+		"a member of a group":     {queue.Config{URL: url("g"), Worker: "g.w"}, []string{"rest"}, nil},
+		"another group's user":    {queue.Config{URL: url("g"), Worker: "k.w"}, []string{"rest"}, []string{`user "g"`, "worker k.w needs", "publish to tg.claim.k.w", "member of group k", "user of that group, called k", "nats-config --group k"}},
+		"another: a group's user": {queue.Config{URL: url("g"), Worker: "g"}, []string{"rest"}, []string{`user "g"`, "worker g needs", "the worker's id has to be g.NAME"}},
 		"another prefix":          {queue.Config{Worker: "w", Prefix: "other"}, []string{"rest"}, []string{"publish to other.beat.w", "subscribe to other.inbox.w.>", "OTHER_WORK.rest_p0", "same prefix (other)"}},
 		"a pool that is not ours": {queue.Config{URL: url("a"), Worker: "a"}, []string{"rest", "gpu"}, []string{"publish to $JS.API.CONSUMER.MSG.NEXT.TG_WORK.gpu_p3"}},
 	} {

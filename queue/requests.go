@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -20,7 +21,7 @@ const (
 // drainTimeout bounds how long an ending subscription goes on with messages that have arrived.
 const drainTimeout = 2 * time.Second
 
-// Serve calls handle, in one goroutine, for each request of the kind until ctx ends. Coordinators share the requests: one of
+// Serve calls handle, one call at a time, for each request of the kind until ctx ends. Coordinators share the requests: one of
 // them gets each. After ctx ends, Serve handles the requests that have already arrived, and returns ctx's error. handle may
 // keep reply and call it later, from any goroutine, once or never; it does nothing if the sender wants no answer. The
 // worker's id comes from the subject, so permissions prove it; answers go only to that worker's own inbox
@@ -37,9 +38,13 @@ func (c *Conn) ServeAll(ctx context.Context, kind Kind, handle func(worker strin
 
 func (c *Conn) serve(ctx context.Context, kind Kind, group string, handle func(worker string, data []byte, reply func([]byte))) error {
 	prefix := c.names.subject(kind, "")
-	err := c.subscribe(ctx, prefix+"*", group, func(m *nats.Msg) {
+	var subjects []string
+	for _, worker := range anyWorker {
+		subjects = append(subjects, prefix+worker)
+	}
+	err := c.subscribe(ctx, subjects, group, func(m *nats.Msg) {
 		worker, ok := strings.CutPrefix(m.Subject, prefix)
-		if !ok || !ValidName(worker) {
+		if !ok || !ValidWorker(worker) {
 			return // a delivery of WORK, which comes under its own subject wherever a pull wanted it
 		}
 		reply := func([]byte) {}
@@ -54,38 +59,55 @@ func (c *Conn) serve(ctx context.Context, kind Kind, group string, handle func(w
 	return nil
 }
 
-// subscribe calls handle, in one goroutine, for each message until ctx ends, and then for those that have already arrived.
+// subscribe calls handle for each message of the subjects, one at a time, until ctx ends, and then for those that have already arrived.
 // With an empty queue, messages are not shared with other subscribers.
-func (c *Conn) subscribe(ctx context.Context, subject, queue string, handle nats.MsgHandler) error {
-	ended := make(chan struct{})
-	sub, err := c.nc.QueueSubscribe(subject, queue, handle)
-	if err != nil {
-		return closedErr(err)
+func (c *Conn) subscribe(ctx context.Context, subjects []string, queue string, handle nats.MsgHandler) error {
+	var one sync.Mutex // each subscription has a goroutine of its own
+	var subs []*nats.Subscription
+	var ended []chan struct{}
+	unsubscribe := func() {
+		for _, sub := range subs {
+			_ = sub.Unsubscribe()
+		}
 	}
-	sub.SetClosedHandler(func(string) { close(ended) })
-	if err := sub.SetPendingLimits(pendingRequests, pendingRequestBytes); err != nil {
-		return closedErr(err)
+	for _, subject := range subjects {
+		sub, err := c.nc.QueueSubscribe(subject, queue, func(m *nats.Msg) {
+			one.Lock()
+			defer one.Unlock()
+			handle(m)
+		})
+		if err == nil {
+			subs, ended = append(subs, sub), append(ended, make(chan struct{}))
+			over := ended[len(ended)-1]
+			sub.SetClosedHandler(func(string) { close(over) })
+			err = sub.SetPendingLimits(pendingRequests, pendingRequestBytes)
+		}
+		if err != nil {
+			unsubscribe()
+			return closedErr(err)
+		}
 	}
 	select {
-	case <-ended: // by Close
+	case <-ended[0]: // by Close, which ends all
 		return ErrClosed
 	case <-ctx.Done():
 	}
-	if err := sub.Drain(); err != nil {
-		return closedErr(err)
+	for _, sub := range subs {
+		if err := sub.Drain(); err != nil {
+			return closedErr(err)
+		}
 	}
-	select {
-	case <-ended:
-	case <-time.After(drainTimeout): // the server can't be reached, or the handler is stuck in a long backlog
-		_ = sub.Unsubscribe()
-		<-ended
+	late := time.AfterFunc(drainTimeout, unsubscribe) // the server can't be reached, or the handler is stuck in a long backlog
+	defer late.Stop()
+	for _, over := range ended {
+		<-over
 	}
 	return ctx.Err()
 }
 
 // Tell sends news to one worker, at most once.
 func (c *Conn) Tell(worker string, data []byte) error {
-	if !ValidName(worker) {
+	if !ValidWorker(worker) {
 		return fmt.Errorf("tell worker %q: not an id", worker)
 	}
 	if err := c.nc.Publish(c.names.subject(news, worker), data); err != nil {
@@ -94,9 +116,9 @@ func (c *Conn) Tell(worker string, data []byte) error {
 	return nil
 }
 
-// News delivers what coordinators tell this worker, in one goroutine, until ctx ends.
+// News delivers what coordinators tell this worker, one call at a time, until ctx ends.
 func (c *Conn) News(ctx context.Context, handle func([]byte)) error {
-	err := c.subscribe(ctx, c.names.subject(news, c.cfg.Worker), "", func(m *nats.Msg) { handle(m.Data) })
+	err := c.subscribe(ctx, []string{c.names.subject(news, c.cfg.Worker)}, "", func(m *nats.Msg) { handle(m.Data) })
 	if err != nil {
 		return fmt.Errorf("news: %w", err)
 	}
@@ -114,6 +136,8 @@ func (c *Conn) Request(ctx context.Context, kind Kind, data []byte) ([]byte, err
 	switch {
 	case err == nil:
 		return answer.Data, nil
+	case errors.Is(err, nats.ErrNoResponders) && User(c.cfg.Worker) != c.cfg.Worker:
+		return nil, fmt.Errorf("request %s: %w (those before 0.9 do not hear members of groups)", kind, ErrNoCoordinator)
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("request %s: %w", kind, ErrNoCoordinator)
 	default:

@@ -125,7 +125,7 @@ func TestNewsReachOneWorker(t *testing.T) {
 			}
 		}
 	}
-	if err := c.Tell("a.b", nil); err == nil {
+	if err := c.Tell("a.b.c", nil); err == nil {
 		t.Error("tell to no id: got no error")
 	}
 }

@@ -313,7 +313,7 @@ func (r *resultsReader) take(m *nats.Msg) error {
 	size := int64(m.Size())
 	r.asked, r.askedBytes = max(0, r.asked-1), max(0, r.askedBytes-size)
 	worker, ok := strings.CutPrefix(m.Subject, r.prefix)
-	if !ok || !ValidName(worker) {
+	if !ok || !ValidWorker(worker) {
 		respond(m, []byte("+TERM")) // an operator's mistake, or a delivery of WORK that a worker led here
 		return nil
 	}

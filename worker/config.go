@@ -33,7 +33,8 @@ type Pool struct {
 
 // Config is what a worker needs to know. Zero fields get their defaults.
 type Config struct {
-	// ID of the worker, unique in the cluster: 1 to 64 letters, digits, - and _. Its NATS user has the same name. If it is
+	// ID of the worker, unique in the cluster: 1 to 64 letters, digits, - and _. Its NATS user has the same name. The members of a group,
+	// which share the user called like the group and trust each other, have ids of two such names: group.member. If the id is
 	// empty, [Dial] takes the user of its URL, and if there is none, derives one from the host name.
 	ID string
 	// Executors are what the worker can run; 1 to 1000, with ids of 1 to 128 bytes. The worker owns them, and closes those that
@@ -220,8 +221,8 @@ func (c *Config) validate() error {
 	switch {
 	case c.ID == "":
 		fault("id is empty")
-	case !queue.ValidName(c.ID):
-		fault("id %q: %s", c.ID, nameRule)
+	case !queue.ValidWorker(c.ID):
+		fault("id %q: %s, or two such names with a dot: group.member", c.ID, nameRule)
 	}
 	if c.Prefix != "" && !queue.ValidName(c.Prefix) {
 		fault("prefix %q: %s", c.Prefix, nameRule)

@@ -23,7 +23,8 @@ const coordinatorUser = "coordinator"
 
 // Dial connects to NATS and makes a worker of the configuration; see [FromEnv] for one that is read from the environment.
 //
-// url is nats://user:password@host:port, several separated by commas; the user is the worker's id. Dial waits for a server
+// url is nats://user:password@host:port, several separated by commas; the user is the worker's id, or the group of an id
+// group.member. Dial waits for a server
 // until ctx ends, and logs a warning every 5 s. It returns an error that names all faults of the configuration, or one that says
 // which executors can't run on this machine (see [executors.Checker]), or what of a worker's needs NATS does not allow the user.
 //
@@ -135,7 +136,7 @@ func advise(cfg *Config) {
 // idOf is the configured id, else the URL's user where that can be a worker's, else one derived from the host name.
 func idOf(configured string, url config.NATSURL) string {
 	user := url.User()
-	if user == coordinatorUser || !queue.ValidName(user) {
+	if user == coordinatorUser || !queue.ValidWorker(user) {
 		user = ""
 	}
 	return cmp.Or(configured, user, hostID())

@@ -256,6 +256,22 @@ func TestDialNeedsPermissions(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), `user "theirs" do what worker mine needs`) || e.closed != 1 {
 		t.Errorf("got %v, and the executor was closed %d times", err, e.closed)
 	}
+	_, err = Dial(t.Context(), server.WorkerURL("group.mine"), Config{ID: "other.mine", Executors: []executors.Executor{noop.New()}, Log: quiet})
+	if err == nil || !strings.Contains(err.Error(), "member of group other: it needs the user of that group, called other") {
+		t.Errorf("a member with another group's user: got %v", err)
+	}
+	_, err = Dial(t.Context(), server.WorkerURL("a.b"), Config{ID: "a.b.c", Executors: []executors.Executor{noop.New()}, Log: quiet})
+	if err == nil || !strings.Contains(err.Error(), `id "a.b.c": want`) {
+		t.Errorf("an id of three names: got %v", err)
+	}
+	member, err := Dial(t.Context(), server.WorkerURL("group.mine"), Config{Executors: []executors.Executor{noop.New()}, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = member.Close() }()
+	if member.ID() != "group.mine" {
+		t.Errorf("got id %q", member.ID())
+	}
 	w, err := Dial(t.Context(), server.WorkerURL("mine"), Config{Executors: []executors.Executor{noop.New()}, Log: quiet})
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ type Worker struct {
 	Payloads  `group:"Payloads"`
 	Executors `group:"Executors"`
 
-	ID       Name `envconfig:"WORKER_ID" flag:"id" group:"Process" desc:"id of the worker, unique in the cluster, and the name of its NATS user; empty: the user in TASKGROVE_NATS_URL, else one made from the host's name"`
+	ID       WorkerID `envconfig:"WORKER_ID" flag:"id" group:"Process" desc:"id of the worker, unique in the cluster, and the name of its NATS user; the members of a group, which share the user called like it, have ids group.member; empty: the user in TASKGROVE_NATS_URL, else one made from the host's name"`
 	HTTP     `group:"Listeners"`
 	HTTPAddr OptionalAddress `envconfig:"WORKER_HTTP_ADDR" default:"127.0.0.1:0" flag:"http-addr" group:"Process" desc:"where the worker serves /health, /ready and /metrics; port 0: a free one, which the log and the ready file name"`
 }
@@ -89,7 +89,7 @@ type Dev struct {
 	PostgresURL   PostgresURL `envconfig:"POSTGRES_URL" group:"Postgres" desc:"the database; a private one when unset"`
 	Migrate       Bool        `envconfig:"MIGRATE" default:"true" group:"Process" desc:"bring the database to the newest schema at start-up"`
 	WorkerNATSURL NATSURL     `envconfig:"WORKER_NATS_URL" group:"Dev" desc:"the servers of TASKGROVE_NATS_URL with the worker's user and password; empty: the same URL"`
-	WorkerID      Name        `envconfig:"WORKER_ID" group:"Process" desc:"id of the worker; empty: dev"`
+	WorkerID      WorkerID    `envconfig:"WORKER_ID" group:"Process" desc:"id of the worker; empty: dev"`
 
 	DataDir   string `envconfig:"DATA_DIR" flag:"data-dir" group:"Dev" desc:"where the private Postgres and NATS keep their files; empty: taskgrove/dev in the user's data home ($XDG_DATA_HOME, else ~/.local/share), for root /var/lib/taskgrove/dev"`
 	Ephemeral Bool   `envconfig:"EPHEMERAL" default:"false" flag:"ephemeral" group:"Dev" desc:"keep everything in a temporary directory and delete it at the end, without waiting for the disk; excludes a data directory"`

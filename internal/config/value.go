@@ -271,6 +271,23 @@ func (n *Name) Decode(text string) error {
 	return nil
 }
 
+// WorkerID is the id of a worker: a name, or a group's and a member's.
+type WorkerID string
+
+func (w *WorkerID) takes() string {
+	return "1 to 64 letters, digits, - and _, or two such names with a dot between: group.member"
+}
+
+// Decode implements envconfig.Decoder.
+func (w *WorkerID) Decode(text string) error {
+	*w = WorkerID(text)
+	group, member, grouped := strings.Cut(text, ".")
+	if !validName(group) || grouped && !validName(member) {
+		return errors.New("not a worker's id")
+	}
+	return nil
+}
+
 func validName(s string) bool {
 	return len(s) > 0 && len(s) <= 64 && strings.IndexFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'

@@ -10,10 +10,10 @@ import (
 	"github.com/taskgrove/taskgrove/queue"
 )
 
-// maxAccounts bounds the workers' accounts: a server can't remove one. Further worker ids are refused until a restart.
+// maxAccounts bounds the accounts of workers and groups: a server can't remove one. Further worker ids are refused until a restart.
 const maxAccounts = 10_000
 
-// accounts makes the account of each worker when it first connects. Coordinators are in the server's global account, which
+// accounts makes the account of each worker, or of its group, when it first connects. Coordinators are in the server's global account, which
 // holds the streams.
 type accounts struct {
 	nats   *server.Server
@@ -21,10 +21,10 @@ type accounts struct {
 
 	mu      sync.Mutex
 	relay   *queue.Conn                // nil while the server starts
-	workers map[string]*server.Account // by id; complete
+	workers map[string]*server.Account // by id, or "group.*"; complete
 }
 
-// of is the account of a worker.
+// of is the account of a worker, or of "group.*".
 func (a *accounts) of(worker string) (*server.Account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -42,7 +42,7 @@ func (a *accounts) of(worker string) (*server.Account, error) {
 		}
 		a.workers[worker] = account
 	}
-	return account, a.relay.RelayPulls(worker)
+	return account, a.relay.RelayPulls(queue.User(worker))
 }
 
 // relayBy lets workers in, and relays their pulls through the connection.

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -170,7 +171,7 @@ func (s *Server) stop() {
 }
 
 // authentication gives each connection the account and the permissions that package queue defines for it. A worker's user
-// name is its id. The server doesn't know its pools, so a worker may serve any.
+// name is its id; "group.member" logs in as that group. The server doesn't know its pools, so a worker may serve any.
 type authentication struct {
 	prefix              string
 	coordinator, worker []byte
@@ -181,14 +182,15 @@ type authentication struct {
 func (a *authentication) Check(c server.ClientAuthentication) bool {
 	given := c.GetOpts()
 	password := []byte(given.Password)
-	user := queue.ServerUser{Name: given.Username}
+	group, _, grouped := strings.Cut(given.Username, ".")
+	user := queue.ServerUser{Name: group, Group: grouped}
 	account := a.accounts.nats.GlobalAccount()
 	switch {
 	case given.Username == coordinatorUser && subtle.ConstantTimeCompare(password, a.coordinator) == 1:
-	case queue.ValidName(given.Username) && subtle.ConstantTimeCompare(password, a.worker) == 1:
+	case queue.ValidWorker(given.Username) && (!grouped || group != coordinatorUser) && subtle.ConstantTimeCompare(password, a.worker) == 1:
 		user.Pools = []string{"*"}
 		var err error
-		if account, err = a.accounts.of(given.Username); err != nil {
+		if account, err = a.accounts.of(user.Worker()); err != nil {
 			a.accounts.nats.Errorf("worker %s is refused: %v", given.Username, err)
 			return false
 		}

@@ -99,7 +99,7 @@ func startCoordinator(ctx context.Context, p *node.Process) error {
 // startWorker starts a worker as users have it, of the pools that are measured.
 func startWorker(ctx context.Context, p *node.Process) (err error) {
 	settings := config.Defaults[*config.Worker]()
-	settings.ID, settings.NATSURL.Secret = config.Name(os.Getenv("BENCH_WORKER")), config.Secret(os.Getenv("BENCH_NATS"))
+	settings.ID, settings.NATSURL.Secret = config.WorkerID(os.Getenv("BENCH_WORKER")), config.Secret(os.Getenv("BENCH_NATS"))
 	settings.HTTPAddr = "127.0.0.1:0"
 	settings.Pools.Named, settings.Pools.All = []config.Pool{{Name: noop.ID}, {Name: noop.RepeatableID}, {Name: sleep.ID}}, false
 	if settings.Concurrency, err = strconv.Atoi(os.Getenv("BENCH_CONCURRENCY")); err != nil {

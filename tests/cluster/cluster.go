@@ -164,7 +164,7 @@ func (c *Cluster) AddWorker() *Part[*node.Worker] {
 func (c *Cluster) AddWorkerOf(concurrency int, pools ...string) *Part[*node.Worker] {
 	c.T.Helper()
 	settings := config.Defaults[*config.Worker]()
-	settings.ID = config.Name(fmt.Sprintf("worker-%d", len(c.Workers)+1))
+	settings.ID = config.WorkerID(fmt.Sprintf("worker-%d", len(c.Workers)+1))
 	settings.NATSURL.Secret = config.Secret(c.NATS.WorkerURL(string(settings.ID)))
 	settings.HTTPAddr = ""
 	settings.AddressLoopback = true // where tests start services for tasks

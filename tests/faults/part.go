@@ -126,7 +126,7 @@ func (s Settings) startWorker(ctx context.Context, p *Part) (err error) {
 		return err
 	}
 	w := config.Defaults[*config.Worker]()
-	w.ID, w.NATSURL.Secret, w.HTTPAddr = config.Name(s.Name), config.Secret(s.NATS), ""
+	w.ID, w.NATSURL.Secret, w.HTTPAddr = config.WorkerID(s.Name), config.Secret(s.NATS), ""
 	w.CommandAllow, w.CommandKeepEnv, w.CommandGrace = true, config.List{"FAULT_MARK"}, 200*time.Millisecond
 	w.Beat, w.KillGrace, w.DrainGrace, w.FlushGrace = s.Lease/6, s.Lease/4, time.Second, 2*time.Second
 	w.Resend, w.AskWithin = time.Second, 2*time.Second

@@ -21,19 +21,20 @@ import (
 // bus is a NATS server for coordinators and the workers mallory and bob, and for somebody else's stream, which lies in the
 // coordinators' account.
 type bus struct {
-	coordinator string              // URL
-	worker      func(string) string // URL
-	spied       []string            // what spy may subscribe to
-	spy         string              // URL of a user of the coordinators' account
-	stranger    string              // the stream, with one message
-	left        func() uint64       // the stranger's messages
+	mallory, bob string              // ids
+	coordinator  string              // URL
+	worker       func(string) string // URL
+	spied        []string            // what spy may subscribe to
+	spy          string              // URL of a user of the coordinators' account
+	stranger     string              // the stream, with one message
+	left         func() uint64       // the stranger's messages
 }
 
 // strangers is the prefix of a stranger's subjects: another Taskgrove that shares the account.
 const strangers = "zz"
 
 // embeddedBus is the server of dev.
-func embeddedBus(t *testing.T) bus {
+func embeddedBus(t *testing.T, mallory, bob string) bus {
 	dir := t.TempDir()
 	start := func(prefix string) *natsserver.Server {
 		s, err := natsserver.Start(natsserver.Config{StoreDir: dir, Prefix: prefix, Logger: slog.New(slog.DiscardHandler)})
@@ -58,6 +59,7 @@ func embeddedBus(t *testing.T) bus {
 	first.Shutdown()
 	s := start("")
 	return bus{
+		mallory: mallory, bob: bob,
 		coordinator: s.CoordinatorURL(), worker: s.WorkerURL, spy: s.CoordinatorURL(), spied: queue.CoordinatorPermissions("").Subscribe,
 		stranger: strings.ToUpper(strangers) + "_WORK",
 		left: func() uint64 {
@@ -68,11 +70,13 @@ func embeddedBus(t *testing.T) bus {
 }
 
 // externalBus is a server of its own, with the configuration that nats-config prints.
-func externalBus(t *testing.T) bus {
+func externalBus(t *testing.T, mallory, bob string) bus {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "nats.conf")
 	text := fmt.Sprintf("host: 127.0.0.1\nport: -1\njetstream { store_dir: %q }\n", dir) + queue.ServerConfig("", []queue.ServerUser{
-		{Name: "coordinator", Password: "secret"}, {Name: "mallory", Password: "secret", Pools: []string{"trap"}}, {Name: "bob", Password: "secret", Pools: []string{"*"}},
+		{Name: "coordinator", Password: "secret"},
+		{Name: queue.User(mallory), Password: "secret", Pools: []string{"trap"}, Group: strings.Contains(mallory, ".")},
+		{Name: queue.User(bob), Password: "secret", Pools: []string{"*"}, Group: strings.Contains(bob, ".")},
 	})
 	must(t, os.WriteFile(file, []byte(text), 0o600))
 	options, err := server.ProcessConfigFile(file)
@@ -90,7 +94,7 @@ func externalBus(t *testing.T) bus {
 	if !s.ReadyForConnections(20 * time.Second) {
 		t.Fatal("server is not ready")
 	}
-	url := func(user string) string { return "nats://" + user + ":secret@" + s.Addr().String() }
+	url := func(id string) string { return "nats://" + queue.User(id) + ":secret@" + s.Addr().String() }
 	js := jetStream(t, url("admin"))
 	stranger := strings.ToUpper(strangers) + "_WORK"
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: stranger, Subjects: []string{strangers + ".>"}})
@@ -98,6 +102,7 @@ func externalBus(t *testing.T) bus {
 	_, err = js.Publish(t.Context(), strangers+".work.p.0", []byte("a stranger's"))
 	must(t, err)
 	return bus{
+		mallory: mallory, bob: bob,
 		coordinator: url("coordinator"), worker: url, spy: url("admin"), spied: []string{">"}, stranger: stranger,
 		left: func() uint64 { return stateOf(t, js, stranger).Msgs },
 	}
@@ -135,7 +140,12 @@ func stateOf(t *testing.T, js jetstream.JetStream, stream string) jetstream.Stre
 // each as the place for traces. Servers answer to whatever a request names, so answers must not leave the worker's account.
 func TestRepliesReachNobodyElse(t *testing.T) {
 	t.Parallel()
-	for name, start := range map[string]func(*testing.T) bus{"embedded": embeddedBus, "external": externalBus} {
+	for name, start := range map[string]func(*testing.T) bus{
+		"embedded":         func(t *testing.T) bus { return embeddedBus(t, "mallory", "bob") },
+		"external":         func(t *testing.T) bus { return externalBus(t, "mallory", "bob") },
+		"embedded, groups": func(t *testing.T) bus { return embeddedBus(t, "crooks.mallory", "others.bob") },
+		"external, groups": func(t *testing.T) bus { return externalBus(t, "crooks.mallory", "others.bob") },
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := newAnswers(t, start(t))
@@ -186,12 +196,12 @@ func newAnswers(t *testing.T, b bus) *answers {
 			_ = a.c.Serve(t.Context(), kind, func(_ string, _ []byte, reply func([]byte)) { reply([]byte("answer")) })
 		}()
 	}
-	a.hold("gpu", "bob")
-	bob := dialNATS(t, b.worker("bob"), nats.CustomInboxPrefix("tg.inbox.bob"))
-	a.victims = a.listen(bob, "tg.inbox.bob.>", "tg.news.bob")
+	a.hold("gpu", b.bob)
+	bob := dialNATS(t, b.worker(b.bob), nats.CustomInboxPrefix("tg.inbox."+b.bob))
+	a.victims = a.listen(bob, "tg.inbox."+b.bob+".>", "tg.news."+b.bob)
 	a.spies = a.listen(dialNATS(t, b.spy), b.spied...)
-	a.mallory = dialNATS(t, b.worker("mallory"), nats.CustomInboxPrefix("tg.inbox.mallory"))
-	a.own = a.listen(a.mallory, "tg.inbox.mallory.>")[0]
+	a.mallory = dialNATS(t, b.worker(b.mallory), nats.CustomInboxPrefix("tg.inbox."+b.mallory))
+	a.own = a.listen(a.mallory, "tg.inbox."+b.mallory+".>")[0]
 	for _, stream := range ourStreams {
 		s, err := a.js.Stream(t.Context(), stream)
 		must(t, err)
@@ -236,7 +246,11 @@ type message struct{ subject, body string }
 func (a *answers) messages() (messages []message) {
 	must(a.t, a.c.PublishWork(a.t.Context(), []queue.WorkMessage{{Pool: "trap", Priority: 1, Data: []byte("bait")}}))
 	a.offered++
-	for _, subject := range queue.WorkerPermissions("", "mallory", []string{"trap"}).Publish {
+	worker := a.bus.mallory
+	if group := queue.User(worker); group != worker {
+		worker = group + ".*"
+	}
+	for _, subject := range queue.WorkerPermissions("", worker, []string{"trap"}).Publish {
 		bodies := []string{"garbage", ""}
 		switch {
 		case strings.Contains(subject, ".MSG.NEXT."):
@@ -255,17 +269,19 @@ func (a *answers) messages() (messages []message) {
 
 // replies are the reply subjects: all that the system listens to, and where others listen.
 func (a *answers) replies() []string {
+	mallory, bob := a.bus.mallory, a.bus.bob
 	replies := []string{
 		"$JS.API.STREAM.CREATE.X", "$JS.API.STREAM.LIST", "$JS.API.STREAM.MSG.GET.TG_RESULTS", "$JS.API.STREAM.NAMES", "$JS.API.INFO",
 		"$JS.API.CONSUMER.DELETE.TG_RESULTS.coordinators", "$JS.API.CONSUMER.DELETE.TG_WORK.gpu_p1", "$JS.API.CONSUMER.CREATE.TG_RESULTS.x",
 		"$JS.API.CONSUMER.MSG.NEXT.TG_RESULTS.coordinators", "$JS.API.CONSUMER.MSG.NEXT.TG_WORK.gpu_p1",
 		"$JS.EVENT.ADVISORY.STREAM.DELETED.TG_LOGS", "$JS.ACK.TG_RESULTS.coordinators.1.1.1.1.0", "$JS.ACK._.x.TG_WORK.gpu_p1.1.1.1.1.0",
 		"$SYS.REQ.SERVER.PING", "$SYS.REQ.SERVER.PING.CONNZ", "$SYS.REQ.USER.INFO", "$SYS.ACCOUNT.TG.CONNECT",
-		"tg.work.gpu.1", "tg.work.trap.2", "tg.result.bob", "tg.result.mallory", "tg.log.bob.1", "tg.news.bob", "tg.inbox.bob.x", "tg.event.ready", "tg.take.bob.gpu_p1",
+		"tg.work.gpu.1", "tg.work.trap.2", "tg.result." + bob, "tg.result." + mallory, "tg.log." + queue.User(bob) + ".1", "tg.news." + bob, "tg.inbox." + bob + ".x", "tg.event.ready",
+		"tg.take." + queue.User(bob) + ".gpu_p1",
 		"_INBOX.x", "_R_.x", "_GR_.x", strangers + ".work.p.0", strangers + ".log.x.1",
 	}
 	for _, kind := range []queue.Kind{queue.Claim, queue.Beat, queue.Chunk, queue.Inputs, queue.Progress} {
-		replies = append(replies, "tg."+string(kind)+".bob", "tg."+string(kind)+".mallory")
+		replies = append(replies, "tg."+string(kind)+"."+bob, "tg."+string(kind)+"."+mallory)
 	}
 	for _, stream := range append(slices.Clone(ourStreams), a.bus.stranger) {
 		replies = append(replies, "$JS.API.STREAM.DELETE."+stream, "$JS.API.STREAM.PURGE."+stream)
@@ -277,8 +293,8 @@ func (a *answers) replies() []string {
 func (a *answers) settle() {
 	a.t.Helper()
 	pull := "$JS.API.CONSUMER.MSG.NEXT.TG_WORK.trap_p"
-	for i, subject := range []string{"tg.result.mallory", "tg.claim.mallory", "tg.chunk.mallory", pull + "0", pull + "1", pull + "2", pull + "3"} {
-		must(a.t, a.mallory.PublishRequest(subject, fmt.Sprint("tg.inbox.mallory.", i), []byte(`{"batch":1,"no_wait":true}`)))
+	for i, subject := range []string{"tg.result." + a.bus.mallory, "tg.claim." + a.bus.mallory, "tg.chunk." + a.bus.mallory, pull + "0", pull + "1", pull + "2", pull + "3"} {
+		must(a.t, a.mallory.PublishRequest(subject, fmt.Sprint("tg.inbox.", a.bus.mallory, ".", i), []byte(`{"batch":1,"no_wait":true}`)))
 		for {
 			m, err := a.own.NextMsg(20 * time.Second)
 			if err != nil {
@@ -294,14 +310,14 @@ func (a *answers) settle() {
 // check holds what is there against what was there.
 func (a *answers) check(reply string) {
 	a.t.Helper()
-	kept := map[string]uint64{"tg.work.gpu.1": 2, "tg.work.trap.1": a.offered, "tg.result.bob": 1, "tg.log.bob.1": 1}
+	kept := map[string]uint64{"tg.work.gpu.1": 2, "tg.work.trap.1": a.offered, "tg.result." + a.bus.bob: 1, "tg.log." + queue.User(a.bus.bob) + ".1": 1}
 	for _, stream := range ourStreams {
 		s, err := a.js.Stream(a.t.Context(), stream)
 		if err != nil || !s.CachedInfo().Created.Equal(a.before[stream]) {
 			a.t.Fatalf("%s: stream %s was deleted (%v)", reply, stream, err)
 		}
 		for subject, n := range stateOf(a.t, a.js, stream).Subjects {
-			if strings.Contains(subject, ".mallory") || stream == "TG_RESULTS" && subject == "tg.work.trap.1" {
+			if strings.Contains(subject, "."+queue.User(a.bus.mallory)) || stream == "TG_RESULTS" && subject == "tg.work.trap.1" {
 				continue // mallory's own results; a delivery that it leads there is one, and keeps its subject
 			}
 			if n != kept[subject] {
@@ -324,7 +340,7 @@ func (a *answers) check(reply string) {
 			if err != nil {
 				break
 			}
-			if m.Subject == reply && !strings.HasSuffix(reply, ".mallory") {
+			if m.Subject == reply && !strings.HasSuffix(reply, "."+a.bus.mallory) {
 				a.t.Errorf("%s: got %q %v there", reply, m.Data, m.Header)
 			}
 		}

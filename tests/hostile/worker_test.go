@@ -18,6 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/queue"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 	"github.com/taskgrove/taskgrove/tests/faults"
 )
@@ -34,9 +35,15 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	return newSiteOf(t, "mallory", "trudy")
+}
+
+// newSiteOf is [newSite] with other ids for the crooked worker and its accomplice.
+func newSiteOf(t *testing.T, crook, other string) *site {
+	t.Helper()
 	t.Parallel()
 	s := &site{t: t, Cluster: cluster.Start(t, cluster.Options{Pools: []string{"noop_executor"}}), patient: t.Context()}
-	s.crook, s.other = s.connect("mallory"), s.connect("trudy")
+	s.crook, s.other = s.connect(crook), s.connect(other)
 	t.Cleanup(func() {
 		if err := faults.CheckStore(context.Background(), s.Service()); err != nil {
 			t.Error(err)
@@ -137,8 +144,21 @@ const (
 	no  = workerv1.Verdict_VERDICT_NO
 )
 
+// pairs are ids of two workers of which neither is the other's, whatever their accounts are.
+var pairs = map[string][2]string{
+	"single workers":        {"mallory", "trudy"},
+	"members of two groups": {"crooks.mallory", "others.trudy"},
+	"members of one group":  {"crooks.mallory", "crooks.trudy"}, // who trust each other; a claim is one's own all the same
+}
+
 func TestClaimsAndResultsAreForTheirOwner(t *testing.T) {
-	s := newSite(t)
+	for name, ids := range pairs {
+		t.Run(name, func(t *testing.T) { claimsAreForTheirOwner(newSiteOf(t, ids[0], ids[1])) })
+	}
+}
+
+func claimsAreForTheirOwner(s *site) {
+	t := s.t
 	work := s.bait(func(task *dag.Task) { task.Retry = dag.RetryPolicy{MaxAttempts: 3, InitialDelay: time.Millisecond} })
 
 	forged := GrantOf(work)
@@ -200,16 +220,24 @@ func TestClaimsAndResultsAreForTheirOwner(t *testing.T) {
 }
 
 func TestSubjectsOfOthersAreClosed(t *testing.T) {
-	s := newSite(t)
+	for name, ids := range pairs {
+		if name != "members of one group" {
+			t.Run(name, func(t *testing.T) { subjectsAreClosed(newSiteOf(t, ids[0], ids[1]), ids[0], ids[1]) })
+		}
+	}
+}
+
+func subjectsAreClosed(s *site, mallory, trudy string) {
+	t := s.t
 	refused := make(chan error, 100)
-	nc, err := nats.Connect(s.NATS.WorkerURL("mallory"), nats.CustomInboxPrefix("tg.inbox.mallory"),
+	nc, err := nats.Connect(s.NATS.WorkerURL(mallory), nats.CustomInboxPrefix("tg.inbox."+mallory),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	must(t, err)
 	defer nc.Close()
 	work := s.bait(nil)
 	data, err := proto.Marshal(&workerv1.ClaimRequest{Version: 1, Instance: s.other.Instance, Grants: []*workerv1.Grant{GrantOf(work)}})
 	must(t, err)
-	for _, subject := range []string{"tg.claim.trudy", "tg.result.trudy", "tg.beat.worker-1", "tg.work.trap.0", "tg.news.trudy"} {
+	for _, subject := range []string{"tg.claim." + trudy, "tg.result." + trudy, "tg.log." + queue.User(trudy) + ".1", "tg.beat.worker-1", "tg.work.trap.0", "tg.news." + trudy} {
 		must(t, nc.Publish(subject, data))
 		select {
 		case err := <-refused:

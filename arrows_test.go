@@ -47,6 +47,7 @@ var arrows = []arrow{
 	{"internal/policy", nil, all, "who may do what is a table, decided without a clock, a store or a network"},
 	{"internal/policy/docgen", []string{"internal/policy"}, nil, "the page of access control is made of the policy"},
 	{"internal/porttest", nil, all, "a port is held without knowing for which server"},
+	{"internal/kubeapi", nil, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"}, "a cluster is asked without knowing what for"},
 	{"internal/conceal", nil, []string{"github.com/"}, "a process is closed to others without knowing what it holds"},
 	{"internal/treefile", []string{"dag/...", "internal/rawjson"}, nil, "a file is read as a document, without knowing where it goes"},
 	{"internal/apflow", nil, nil, "another program's table is read without knowing what becomes of it"},
@@ -68,7 +69,7 @@ var arrows = []arrow{
 	{"executors/ssh/sshtest", []string{"internal/porttest"}, all, "a server is started without knowing who logs in"},
 	{"executors/generate", []string{"executors/...", "dag/...", "internal/rawjson"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"a generated tree is judged by the rules that submissions are judged by, and by nothing that stores or runs one"},
-	{"executors/...", []string{"executors/...", "internal/addresses", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
+	{"executors/...", []string{"executors/...", "internal/addresses", "internal/kubeapi", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"an executor runs one attempt: no NATS, no Postgres, no idea of who asks; a user's own program links the same"},
 
 	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "executors/secrets", "proto/...", "internal/attemptkey", "internal/conceal", "internal/config", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/ledger", "internal/modelkey", "internal/rawjson", "internal/workerfile"}, nil,

@@ -20,6 +20,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/conformance"
 	"github.com/taskgrove/taskgrove/executors/docker/dockertest"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/internal/kubeapi"
 )
 
 // box is the image that the tests' Jobs run.
@@ -27,7 +28,7 @@ const box = "docker.io/taskgrove-test/box:kubernetes"
 
 // testCluster is a namespace of its own on the cluster of this machine.
 type testCluster struct {
-	api       *api
+	api       *kubeapi.Client
 	namespace string
 	path      string // of the kubeconfig
 }
@@ -54,13 +55,13 @@ func newCluster(t *testing.T) *testCluster {
 		skip = t.Fatalf
 	}
 	nodes, _ := filepath.Glob(filepath.Join(home, "node*", "containerd.sock"))
-	access, err := find(path, inCluster)
+	access, err := find(path, kubeapi.Account)
 	if err != nil || len(nodes) == 0 {
 		skip("skipped: no Kubernetes cluster of this machine runs (KUBECONFIG, and nodes in CLUSTER_HOME): %v", err)
 	}
 	a := newAPI(access, network.New(network.Config{}).Pool(""))
-	t.Cleanup(a.http.CloseIdleConnections)
-	if err := a.call(t.Context(), http.MethodGet, "/version", nil, nil, nil); err != nil {
+	t.Cleanup(a.Close)
+	if err := a.Call(t.Context(), http.MethodGet, "/version", nil, nil, nil); err != nil {
 		skip("skipped: the Kubernetes cluster of %s does not answer: %v", path, err)
 	}
 	loaded.Do(func() {
@@ -79,9 +80,9 @@ func newCluster(t *testing.T) *testCluster {
 	c := &testCluster{api: a, namespace: fmt.Sprintf("taskgrove-test-%d", time.Now().UnixNano()), path: path}
 	c.must(t, http.MethodPost, "/api/v1/namespaces", object{"metadata": object{"name": c.namespace}}, nil)
 	t.Cleanup(func() {
-		_ = a.call(context.WithoutCancel(t.Context()), http.MethodDelete, "/api/v1/namespaces/"+c.namespace, nil, nil, nil)
+		_ = a.Call(context.WithoutCancel(t.Context()), http.MethodDelete, "/api/v1/namespaces/"+c.namespace, nil, nil, nil)
 	})
-	for a.call(t.Context(), http.MethodGet, "/api/v1/namespaces/"+c.namespace+"/serviceaccounts/default", nil, nil, nil) != nil {
+	for a.Call(t.Context(), http.MethodGet, "/api/v1/namespaces/"+c.namespace+"/serviceaccounts/default", nil, nil, nil) != nil {
 		<-time.After(50 * time.Millisecond) // it is made soon after
 	}
 	return c
@@ -89,7 +90,7 @@ func newCluster(t *testing.T) *testCluster {
 
 func (c *testCluster) must(t *testing.T, method, path string, in, out any) {
 	t.Helper()
-	if err := c.api.call(context.WithoutCancel(t.Context()), method, path, nil, in, out); err != nil {
+	if err := c.api.Call(context.WithoutCancel(t.Context()), method, path, nil, in, out); err != nil {
 		t.Fatalf("%s %s: %v", method, path, err)
 	}
 }
@@ -280,7 +281,7 @@ func TestASweepDeletesJobsWithoutALease(t *testing.T) {
 		}
 	}
 	jobs := "/apis/batch/v1/namespaces/" + c.namespace + "/jobs/"
-	for c.api.call(t.Context(), http.MethodGet, jobs+dead, nil, nil, nil) == nil {
+	for c.api.Call(t.Context(), http.MethodGet, jobs+dead, nil, nil, nil) == nil {
 		<-time.After(20 * time.Millisecond)
 	}
 	c.must(t, http.MethodGet, jobs+alive, nil, nil)
@@ -328,7 +329,7 @@ func TestRightsAreSaid(t *testing.T) {
 	if err := os.WriteFile(file, []byte(token.Status.Token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	access.client, access.tokenFile = nil, file
+	access.Client, access.TokenFile = nil, file
 	_, _, err = runIt(t, c, e, inputs{"image": box, "timeout": 30})
 	if !executors.IsPermanent(err) || !strings.Contains(err.Error(), `cannot list resource "jobs"`) || strings.Contains(err.Error(), token.Status.Token) {
 		t.Errorf("got %v", err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/internal/kubeapi"
 )
 
 // TestExamples runs what the documentation shows, with an image, a namespace and a secret of the test's.
@@ -73,7 +74,7 @@ func (c *testCluster) until(t *testing.T, fact, path string, is func(object) boo
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; <-time.After(50 * time.Millisecond) {
 		o := object{}
-		if err := c.api.call(t.Context(), http.MethodGet, path, nil, nil, &o); err == nil && is(o) {
+		if err := c.api.Call(t.Context(), http.MethodGet, path, nil, nil, &o); err == nil && is(o) {
 			return
 		} else if time.Now().After(deadline) {
 			t.Fatalf("%s: still not so: %v, %v", fact, o, err)
@@ -85,16 +86,16 @@ func (c *testCluster) until(t *testing.T, fact, path string, is func(object) boo
 func TestTheAPIGoesAwayForAWhile(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	access, err := find(c.path, inCluster)
+	access, err := find(c.path, kubeapi.Account)
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := url.Parse(access.server)
+	server, err := url.Parse(access.Server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	relay := newRelay(t, server.Host)
-	access.server, access.name = "https://"+relay.listener.Addr().String(), server.Hostname()
+	access.Server, access.Name = "https://"+relay.listener.Addr().String(), server.Hostname()
 	e := c.executor(t, nil)
 	e.find.Do(func() { e.access = access })
 	call, recorder := attempt(t, inputs{"image": box, "args": []string{"say", "ready", "sleep", "4", "say", "done"}, "timeout": 60})
@@ -228,14 +229,18 @@ func TestAPodsAccountReachesTheCluster(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	server, err := url.Parse(c.api.access.server)
+	configured, err := find(c.path, kubeapi.Account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := url.Parse(configured.Server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("KUBERNETES_SERVICE_HOST", server.Hostname())
 	t.Setenv("KUBERNETES_SERVICE_PORT", server.Port())
 	access, err := find("", dir)
-	if err != nil || access.namespace != c.namespace {
+	if err != nil || access.Namespace != c.namespace {
 		t.Fatalf("got %+v, %v", access, err)
 	}
 	e := New(Config{Policy: func(string) Policy { return Policy{Namespaces: []string{c.namespace}} }}, network.New(network.Config{}))
@@ -247,13 +252,13 @@ func TestAPodsAccountReachesTheCluster(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "token")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := find("", dir); !errors.Is(err, errNone) {
+	if _, err := find("", dir); !errors.Is(err, kubeapi.ErrNone) {
 		t.Errorf("without a token: %v", err)
 	}
 }
 
 // TestCancelAnswersWithoutAKubelet stops the kubelet, so that the pod's end is not told: the attempt answers after the grace and
-// [requestWithin], and the cluster ends the Job when the kubelet is back.
+// [kubeapi.RequestWithin], and the cluster ends the Job when the kubelet is back.
 func TestCancelAnswersWithoutAKubelet(t *testing.T) {
 	c := newCluster(t)
 	kubelet := c.kubelet(t)
@@ -269,7 +274,7 @@ func TestCancelAnswersWithoutAKubelet(t *testing.T) {
 	}()
 	t.Cleanup(func() { _ = kubelet.Signal(syscall.SIGCONT) })
 	_, err := e.Run(ctx, call)
-	if took := time.Since(cancelled); !errors.Is(err, executors.ErrCancelled) || took > requestWithin+15*time.Second {
+	if took := time.Since(cancelled); !errors.Is(err, executors.ErrCancelled) || took > kubeapi.RequestWithin+15*time.Second {
 		t.Errorf("got %v, %v after it was cancelled", err, took)
 	}
 	if !strings.Contains(strings.Join(recorder.Lines(), "\n"), "is not gone yet") {

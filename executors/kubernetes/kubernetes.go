@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/internal/kubeapi"
 )
 
 // ID is the executor's id.
@@ -100,11 +101,11 @@ type Executor struct {
 	instance string // on every Job of this executor
 
 	find   sync.Once
-	access *access
+	access *kubeapi.Access
 	none   error // why there is no access
 
 	mu   sync.Mutex
-	apis map[string]*api // by pool: they may go out different ways
+	apis map[string]*kubeapi.Client // by pool: they may go out different ways
 
 	sweeping sync.Once
 	stop     context.CancelFunc // ends the sweeper; nil: none runs
@@ -116,7 +117,7 @@ func New(cfg Config, n *network.Network) *Executor {
 	if cfg.Grace <= 0 {
 		cfg.Grace = DefaultGrace
 	}
-	return &Executor{cfg: cfg, network: n, instance: uuid.NewString(), apis: map[string]*api{}}
+	return &Executor{cfg: cfg, network: n, instance: uuid.NewString(), apis: map[string]*kubeapi.Client{}}
 }
 
 // Describe implements [executors.Executor].
@@ -148,8 +149,8 @@ func (e *Executor) Disabled() string {
 }
 
 // reach reads how the API is reached, once.
-func (e *Executor) reach() (*access, error) {
-	e.find.Do(func() { e.access, e.none = find(e.cfg.Kubeconfig, inCluster) })
+func (e *Executor) reach() (*kubeapi.Access, error) {
+	e.find.Do(func() { e.access, e.none = find(e.cfg.Kubeconfig, kubeapi.Account) })
 	return e.access, e.none
 }
 
@@ -207,13 +208,13 @@ func (e *Executor) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, a := range e.apis {
-		a.http.CloseIdleConnections()
+		a.Close()
 	}
 	return nil
 }
 
 // api calls the API the way that the pool goes out.
-func (e *Executor) api(pool string) (*api, error) {
+func (e *Executor) api(pool string) (*kubeapi.Client, error) {
 	access, err := e.reach()
 	if err != nil {
 		return nil, executors.Permanent(err)

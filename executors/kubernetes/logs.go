@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/kubeapi"
 )
 
 // drainWithin is how long the last output of a container that has ended may take.
@@ -25,7 +26,7 @@ type logs struct {
 // reading is the goroutine that reads a container's output, once there is one.
 type reading struct {
 	logs     *logs
-	api      *api
+	api      *kubeapi.Client
 	ctx      context.Context
 	cancel   context.CancelFunc
 	started  bool
@@ -33,7 +34,7 @@ type reading struct {
 }
 
 // start makes one. Output goes on being read after the context's end, so that a container's last words are heard.
-func (l *logs) start(ctx context.Context, a *api) *reading {
+func (l *logs) start(ctx context.Context, a *kubeapi.Client) *reading {
 	r := &reading{logs: l, api: a, finished: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return r
@@ -66,10 +67,10 @@ func (r *reading) finish() {
 }
 
 // follow reads until the container's output ends. When a connection breaks, it goes on after the last line that it has.
-func (l *logs) follow(ctx context.Context, a *api, path string) {
+func (l *logs) follow(ctx context.Context, a *kubeapi.Client, path string) {
 	for pause := pauseFirst; ctx.Err() == nil; pause = min(2*pause, pauseMost) {
 		whole, err := l.read(ctx, a, path)
-		if whole || codeOf(err) == http.StatusNotFound {
+		if whole || kubeapi.CodeOf(err) == http.StatusNotFound {
 			return
 		}
 		select {
@@ -80,13 +81,13 @@ func (l *logs) follow(ctx context.Context, a *api, path string) {
 }
 
 // read reads one connection's worth, and reports whether the output has ended.
-func (l *logs) read(ctx context.Context, a *api, path string) (whole bool, err error) {
+func (l *logs) read(ctx context.Context, a *kubeapi.Client, path string) (whole bool, err error) {
 	query := url.Values{"container": {mainContainer}, "follow": {"true"}, "timestamps": {"true"}}
 	since := l.last
 	if since != "" {
 		query.Set("sinceTime", since)
 	}
-	body, err := a.open(ctx, http.MethodGet, path, query, "", nil)
+	body, err := a.Open(ctx, http.MethodGet, path, query, "", nil)
 	if err != nil {
 		return false, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/kubeapi"
 )
 
 // Pauses between two tries to reach the API.
@@ -21,7 +22,7 @@ const (
 
 // run is the life of one Job.
 type run struct {
-	api       *api
+	api       *kubeapi.Client
 	call      *executors.Call
 	namespace string
 	name      string // of the Job
@@ -105,17 +106,17 @@ func (r *run) do(ctx context.Context, job object) (how *ended, err error) {
 func (r *run) make(ctx context.Context, job object) error {
 	for pause := pauseFirst; ; pause = min(2*pause, pauseMost) {
 		// The context's end does not break this off: nobody would know whether there is a Job.
-		err := r.api.call(context.WithoutCancel(ctx), http.MethodPost, r.jobs(), nil, job, nil)
-		if codeOf(err) == http.StatusConflict {
+		err := r.api.Call(context.WithoutCancel(ctx), http.MethodPost, r.jobs(), nil, job, nil)
+		if kubeapi.CodeOf(err) == http.StatusConflict {
 			var there struct {
 				Metadata struct {
 					Labels            map[string]string `json:"labels"`
 					DeletionTimestamp string            `json:"deletionTimestamp"`
 				} `json:"metadata"`
 			}
-			err = r.api.call(ctx, http.MethodGet, r.jobs()+"/"+r.name, nil, nil, &there)
+			err = r.api.Call(ctx, http.MethodGet, r.jobs()+"/"+r.name, nil, nil, &there)
 			switch labels := there.Metadata.Labels; {
-			case err != nil && codeOf(err) != http.StatusNotFound:
+			case err != nil && kubeapi.CodeOf(err) != http.StatusNotFound:
 			case err == nil && labels[labelKey] != keyOf(r.call):
 				return executors.Permanent(fmt.Errorf("there is a Job %s in %s that is not Taskgrove's", r.name, r.namespace))
 			case err == nil && there.Metadata.DeletionTimestamp == "":
@@ -127,7 +128,7 @@ func (r *run) make(ctx context.Context, job object) error {
 		if err == nil {
 			return nil
 		}
-		if code := codeOf(err); code != 0 && code < 500 && code != http.StatusTooManyRequests {
+		if code := kubeapi.CodeOf(err); code != 0 && code < 500 && code != http.StatusTooManyRequests {
 			return classed("make Job", err)
 		}
 		select {
@@ -199,7 +200,7 @@ func (r *run) explain(ctx context.Context, seen <-chan struct{}) {
 				Message string `json:"message"`
 			} `json:"items"`
 		}
-		err := r.api.call(ctx, http.MethodGet, "/api/v1/namespaces/"+r.namespace+"/events", query, nil, &events)
+		err := r.api.Call(ctx, http.MethodGet, "/api/v1/namespaces/"+r.namespace+"/events", query, nil, &events)
 		select {
 		case <-seen:
 			return
@@ -223,8 +224,8 @@ func (r *run) observe(ctx context.Context, tell func(kind string) (enough bool, 
 			} `json:"metadata"`
 			Items []pod `json:"items"`
 		}
-		err := r.api.call(ctx, http.MethodGet, r.pods(), r.selector(), nil, &list)
-		if code := codeOf(err); code == http.StatusForbidden || code == http.StatusUnauthorized {
+		err := r.api.Call(ctx, http.MethodGet, r.pods(), r.selector(), nil, &list)
+		if code := kubeapi.CodeOf(err); code == http.StatusForbidden || code == http.StatusUnauthorized {
 			return classed("look for the pod", err)
 		}
 		if err == nil {
@@ -237,7 +238,7 @@ func (r *run) observe(ctx context.Context, tell func(kind string) (enough bool, 
 					return verdict
 				}
 			}
-			err = r.api.watch(ctx, r.pods(), r.selector(), list.Metadata.ResourceVersion, func(e event) bool {
+			err = r.api.Watch(ctx, r.pods(), r.selector(), list.Metadata.ResourceVersion, func(e kubeapi.Event) bool {
 				var p pod
 				if json.Unmarshal(e.Object, &p) == nil && p.Metadata.Name != "" && e.Type != "BOOKMARK" {
 					r.pod = p
@@ -269,8 +270,8 @@ func (r *run) renew(ctx context.Context, stop context.CancelCauseFunc) {
 		case <-time.After(leaseFor / 4):
 		}
 		patch := object{"metadata": object{"annotations": object{noteLease: leaseFrom(time.Now())}}}
-		err := r.api.call(ctx, http.MethodPatch, r.jobs()+"/"+r.name, nil, patch, nil)
-		if code := codeOf(err); code == http.StatusForbidden || code == http.StatusMethodNotAllowed {
+		err := r.api.Call(ctx, http.MethodPatch, r.jobs()+"/"+r.name, nil, patch, nil)
+		if code := kubeapi.CodeOf(err); code == http.StatusForbidden || code == http.StatusMethodNotAllowed {
 			stop(classed("renew the lease of the Job", err))
 			return
 		} // else the next one comes soon
@@ -279,7 +280,7 @@ func (r *run) renew(ctx context.Context, stop context.CancelCauseFunc) {
 
 // remove deletes the Job with its pod and waits until both are gone, or as long as the cluster may take for that.
 func (r *run) remove(ctx context.Context) {
-	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.grace+requestWithin)
+	removing, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.grace+kubeapi.RequestWithin)
 	defer cancel()
 	if err := removeJob(removing, r.api, r.jobs(), r.name); err != nil {
 		r.call.Reporter.Log("log", fmt.Sprintf("Job %s in %s is not gone yet (%v): the cluster ends it when its time is over", r.name, r.namespace, err))
@@ -287,10 +288,10 @@ func (r *run) remove(ctx context.Context) {
 }
 
 // removeJob deletes a Job in the foreground: the Job itself goes last, when its pods have ended.
-func removeJob(ctx context.Context, a *api, jobs, name string) error {
+func removeJob(ctx context.Context, a *kubeapi.Client, jobs, name string) error {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		err := a.call(ctx, http.MethodDelete, jobs+"/"+name, nil, object{"propagationPolicy": "Foreground"}, nil)
-		switch codeOf(err) {
+		err := a.Call(ctx, http.MethodDelete, jobs+"/"+name, nil, object{"propagationPolicy": "Foreground"}, nil)
+		switch kubeapi.CodeOf(err) {
 		case http.StatusNotFound:
 			return nil
 		case http.StatusForbidden, http.StatusUnauthorized:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/internal/kubeapi"
 )
 
 // Times of the sweep.
@@ -41,11 +42,11 @@ func endOlder(ctx context.Context, r *run) error {
 	var all jobList
 	query := url.Values{"labelSelector": {labelKey + "=" + keyOf(r.call)}}
 	for pause := pauseFirst; ; pause = min(2*pause, pauseMost) {
-		err := r.api.call(ctx, http.MethodGet, r.jobs(), query, nil, &all)
+		err := r.api.Call(ctx, http.MethodGet, r.jobs(), query, nil, &all)
 		if err == nil {
 			break
 		}
-		if code := codeOf(err); code != 0 && code < 500 && code != http.StatusTooManyRequests {
+		if code := kubeapi.CodeOf(err); code != 0 && code < 500 && code != http.StatusTooManyRequests {
 			return classed("look for Jobs of earlier attempts", err)
 		}
 		select {
@@ -69,10 +70,10 @@ func endOlder(ctx context.Context, r *run) error {
 }
 
 // sweep deletes what dead workers left in a namespace: Jobs that run without a lease. Those that have ended go by themselves.
-func sweep(ctx context.Context, a *api, namespace string) (removed int, err error) {
+func sweep(ctx context.Context, a *kubeapi.Client, namespace string) (removed int, err error) {
 	jobs := "/apis/batch/v1/namespaces/" + namespace + "/jobs"
 	var all jobList
-	if err := a.call(ctx, http.MethodGet, jobs, url.Values{"labelSelector": {labelWorker}}, nil, &all); err != nil {
+	if err := a.Call(ctx, http.MethodGet, jobs, url.Values{"labelSelector": {labelWorker}}, nil, &all); err != nil {
 		return 0, err
 	}
 	for _, job := range all.Items {
@@ -87,7 +88,7 @@ func sweep(ctx context.Context, a *api, namespace string) (removed int, err erro
 			"propagationPolicy": "Background",
 			"preconditions":     object{"uid": job.Metadata.UID, "resourceVersion": job.Metadata.Version},
 		}
-		switch failed := a.call(ctx, http.MethodDelete, jobs+"/"+job.Metadata.Name, nil, options, nil); codeOf(failed) {
+		switch failed := a.Call(ctx, http.MethodDelete, jobs+"/"+job.Metadata.Name, nil, options, nil); kubeapi.CodeOf(failed) {
 		case http.StatusNotFound, http.StatusConflict:
 		default:
 			if failed == nil {

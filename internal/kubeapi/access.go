@@ -1,4 +1,4 @@
-package kubernetes
+package kubeapi
 
 import (
 	"crypto/tls"
@@ -14,47 +14,47 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// inCluster is where a pod finds its service account.
-const inCluster = "/var/run/secrets/kubernetes.io/serviceaccount"
+// Account is where a pod finds its service account.
+const Account = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 // maxConfigBytes bounds a kubeconfig and the files that it names.
 const maxConfigBytes = 1 << 20
 
-// access says where the API is, and as whom to go there.
-type access struct {
-	server    string // https://host:port
-	namespace string // of the account, or of the context; may be empty
-	authority *x509.CertPool
-	name      string // that the certificate must have; empty: the server's
-	insecure  bool
-	client    *tls.Certificate
-	token     string
-	tokenFile string // read for each request: it changes
-	user, key string // HTTP basic
+// Access says where the API is, and as whom to go there.
+type Access struct {
+	Server    string // https://host:port
+	Namespace string // of the account, or of the context; may be empty
+	Authority *x509.CertPool
+	Name      string // that the certificate must have; empty: the server's
+	Insecure  bool
+	Client    *tls.Certificate
+	Token     string
+	TokenFile string // read for each request: it changes
+	User, Key string // HTTP basic
 }
 
-// errNone: there is neither a kubeconfig nor a service account.
-var errNone = errors.New("no kubeconfig is configured, and this worker is not a pod with a service account: set TASKGROVE_KUBERNETES_CONFIG to a kubeconfig's path, and restart the worker")
+// ErrNone: there is neither a kubeconfig nor a service account.
+var ErrNone = errors.New("there is no kubeconfig, and this process is not in a pod with a service account")
 
-// find reads the kubeconfig, or else the service account of the pod that this process runs in, which is in a directory.
-func find(kubeconfig, account string) (*access, error) {
+// Find reads the kubeconfig, or else the service account of the pod that this process runs in, which is in a directory ([Account]).
+func Find(kubeconfig, account string) (*Access, error) {
 	if kubeconfig != "" {
 		return readConfig(kubeconfig)
 	}
 	host, port := os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")
 	if host == "" || port == "" {
-		return nil, errNone
+		return nil, ErrNone
 	}
 	token := filepath.Join(account, "token")
 	if _, err := os.Stat(token); err != nil {
-		return nil, fmt.Errorf("%w (no token: is automountServiceAccountToken false?)", errNone)
+		return nil, fmt.Errorf("%w (no token: is automountServiceAccountToken false?)", ErrNone)
 	}
 	pool, err := authorities(filepath.Join(account, "ca.crt"), nil)
 	if err != nil {
 		return nil, err
 	}
 	namespace, _ := os.ReadFile(filepath.Join(account, "namespace"))
-	return &access{server: "https://" + net.JoinHostPort(host, port), namespace: strings.TrimSpace(string(namespace)), authority: pool, tokenFile: token}, nil
+	return &Access{Server: "https://" + net.JoinHostPort(host, port), Namespace: strings.TrimSpace(string(namespace)), Authority: pool, TokenFile: token}, nil
 }
 
 // config is the part of a kubeconfig that counts.
@@ -100,7 +100,7 @@ type user struct {
 }
 
 // readConfig reads a kubeconfig: the current context of it. Errors show no value, which may be secret.
-func readConfig(path string) (*access, error) {
+func readConfig(path string) (*Access, error) {
 	text, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
@@ -117,12 +117,12 @@ func readConfig(path string) (*access, error) {
 }
 
 // access is what the current context stands for; dir is what relative paths begin at.
-func (c *config) access(dir string) (*access, error) {
-	a := &access{}
+func (c *config) access(dir string) (*Access, error) {
+	a := &Access{}
 	var clusterName, userName string
 	for _, one := range c.Contexts {
 		if one.Name == c.CurrentContext {
-			clusterName, userName, a.namespace = one.Context.Cluster, one.Context.User, one.Context.Namespace
+			clusterName, userName, a.Namespace = one.Context.Cluster, one.Context.User, one.Context.Namespace
 		}
 	}
 	var at *cluster
@@ -145,18 +145,18 @@ func (c *config) access(dir string) (*access, error) {
 	case as.Exec != nil || as.Provider != nil:
 		return nil, errors.New("the user's credentials come from a program (exec, auth-provider), which is not run: give a token, a tokenFile or a client certificate")
 	}
-	a.server, a.name, a.insecure = strings.TrimSuffix(at.Server, "/"), at.ServerName, at.Insecure
-	a.token, a.user, a.key = as.Token, as.Username, as.Password
+	a.Server, a.Name, a.Insecure = strings.TrimSuffix(at.Server, "/"), at.ServerName, at.Insecure
+	a.Token, a.User, a.Key = as.Token, as.Username, as.Password
 	if as.TokenFile != "" {
-		a.tokenFile = beside(dir, as.TokenFile)
+		a.TokenFile = beside(dir, as.TokenFile)
 	}
 	var err error
 	if at.Authority != "" || at.AuthorityData != "" {
-		if a.authority, err = authorities(beside(dir, at.Authority), []byte(at.AuthorityData)); err != nil {
+		if a.Authority, err = authorities(beside(dir, at.Authority), []byte(at.AuthorityData)); err != nil {
 			return nil, err
 		}
 	}
-	a.client, err = as.certificate(dir)
+	a.Client, err = as.certificate(dir)
 	return a, err
 }
 

@@ -22,7 +22,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test test-llm testfull chaos interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release image sizes weigh kubernetes check clean
+.PHONY: help build install release test test-llm testfull chaos interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release image sizes weigh kubernetes cluster-test check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -192,6 +192,17 @@ kubernetes: ## run the tests of kubernetes_executor, with the race detector, on 
 		TASKGROVE_KUBERNETES=true go test -race -count=1 -timeout 10m $(TESTFLAGS) ./executors/kubernetes/...; \
 	else \
 		echo "skipped: there is no Kubernetes cluster on this machine (CLUSTER_HOME, which has cache/built-kubernetes, or KUBECONFIG)"; \
+	fi
+
+# What a cluster is: the scripts of a folder beside this repository, or another cluster's kubectl, helm and CLUSTERFLAGS.
+CLUSTER_SCRIPTS ?= $(CURDIR)/../shared/cluster
+cluster-test: ## install the chart on the Kubernetes cluster of this machine, run 100 000 tasks while pods and a node die and the release is upgraded, and check them (CLUSTERFLAGS='-trees 10')
+	@tools/need.sh go
+	@if [ -s "$${CLUSTER_HOME:-/tmp/cluster}/cache/built-kubernetes" ]; then \
+		. '$(CLUSTER_SCRIPTS)/env.sh'; export CLUSTER_SCRIPTS='$(CLUSTER_SCRIPTS)'; go run ./tests/kubernetes -tag "$$(cat VERSION)-test" -load '$(CLUSTER_SCRIPTS)/k8s-load' \
+			-node-down 'tests/kubernetes/node.sh down 2' -node-up 'tests/kubernetes/node.sh up 2' $(CLUSTERFLAGS); \
+	else \
+		echo "skipped: there is no Kubernetes cluster on this machine (CLUSTER_HOME, which has cache/built-kubernetes)"; \
 	fi
 
 check: lint vuln generated proto-check ## all that CI checks except the tests

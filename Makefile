@@ -170,12 +170,18 @@ IMAGEFLAGS ?=
 EPOCH      := $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 DOCKERFROM := --build-arg PREBUILT=$(IMAGEARCH) --build-arg VERSION=$(shell cat VERSION) --build-arg COMMIT=$(COMMIT) --build-arg SOURCE_DATE_EPOCH=$(EPOCH)
 
+# What is built: taskgrove becomes the image IMAGE:IMAGETAG, anything else IMAGE-TARGET:IMAGETAG.
+IMAGETAG     ?= $(shell cat VERSION)
+IMAGETARGETS ?= taskgrove worker-tools
+
 image: ## build the images taskgrove:VERSION and taskgrove-worker-tools:VERSION with Docker (IMAGEFLAGS: more of docker build)
 	@tools/need.sh go docker
 	rm -rf $(BIN)/image/$(IMAGEARCH)
 	TARGETOS=linux TARGETARCH=$(IMAGEARCH) COMMIT=$(COMMIT) SOURCE_DATE_EPOCH=$(EPOCH) tools/rootfs.sh $(BIN)/image/$(IMAGEARCH)
-	DOCKER_BUILDKIT=1 docker build $(DOCKERFROM) $(IMAGEFLAGS) --target taskgrove -t $(IMAGE):$(shell cat VERSION) .
-	DOCKER_BUILDKIT=1 docker build $(DOCKERFROM) $(IMAGEFLAGS) --target worker-tools -t $(IMAGE)-worker-tools:$(shell cat VERSION) .
+	set -e; for target in $(IMAGETARGETS); do \
+		name='$(IMAGE)'; test $$target = taskgrove || name="$$name-$$target"; \
+		DOCKER_BUILDKIT=1 docker build $(DOCKERFROM) $(IMAGEFLAGS) --target $$target -t "$$name:$(IMAGETAG)" .; \
+	done
 
 sizes: ## count packages, long files and long functions (SIZESFLAGS=-list names them)
 	@tools/need.sh go

@@ -35,7 +35,7 @@ func (k *kube) images(ctx context.Context, before versions.Commit, load string) 
 	if err := os.Setenv("CGO_ENABLED", "0"); err != nil { // programs that need no library
 		return err
 	}
-	if _, err := k.run(ctx, "make", "image", "IMAGE="+image+":"+k.s.tag); err != nil {
+	if _, err := k.run(ctx, "make", "image", "IMAGE="+image, "IMAGETAG="+k.s.tag, "IMAGETARGETS=taskgrove"); err != nil {
 		return err
 	}
 	loaded := []string{image + ":" + k.s.tag}

@@ -110,8 +110,12 @@ func (s *settings) before() (versions.Commit, error) {
 	if s.previousRef == "" {
 		return versions.Before(".")
 	}
+	hash, err := exec.Command("git", "rev-parse", "--verify", s.previousRef+"^{commit}").Output()
+	if err != nil {
+		return versions.Commit{}, fmt.Errorf("-previous-ref: %w", err)
+	}
 	version, err := exec.Command("git", "show", s.previousRef+":VERSION").Output()
-	return versions.Commit{Hash: s.previousRef, Version: strings.TrimSpace(string(version))}, err
+	return versions.Commit{Hash: strings.TrimSpace(string(hash)), Version: strings.TrimSpace(string(version))}, err
 }
 
 // trial are the values by which docs/kubernetes.md installs a cluster to try.

@@ -24,6 +24,7 @@ type settings struct {
 	trees, size              int    // trees, and tasks in each
 	atOnce                   int    // trees that are unfinished at the same time
 	nodeDown, nodeUp, node   string // commands that end and start the node, and its name
+	only                     string // part that is played: install or load; empty: both
 	keep                     bool
 }
 
@@ -45,6 +46,7 @@ func main() {
 	flag.StringVar(&s.node, "node", "node2", "the node that is killed")
 	flag.StringVar(&s.nodeDown, "node-down", "", "command that kills that node; empty: no node is killed")
 	flag.StringVar(&s.nodeUp, "node-up", "", "command that starts it again")
+	flag.StringVar(&s.only, "only", "", "play only one part: install or load")
 	flag.BoolVar(&s.keep, "keep", false, "leave the release and its namespace in place")
 	flag.Parse()
 	if err := run(ctx, s, *load); err != nil {
@@ -91,12 +93,17 @@ func run(ctx context.Context, s settings, load string) (err error) {
 			return err
 		}
 	}
-	if err := k.firstInstall(ctx); err != nil {
-		return fmt.Errorf("first install: %w", err)
-	}
-	if err := k.underLoad(ctx); err != nil {
-		k.dump(context.WithoutCancel(ctx))
-		return fmt.Errorf("load: %w", err)
+	for _, part := range []struct {
+		name string
+		play func(context.Context) error
+	}{{"install", k.firstInstall}, {"load", k.underLoad}} {
+		if s.only != "" && s.only != part.name {
+			continue
+		}
+		if err := part.play(ctx); err != nil {
+			k.dump(context.WithoutCancel(ctx))
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
 	}
 	fmt.Println("\n| figure | |\n|---|---|")
 	for _, f := range k.figures {

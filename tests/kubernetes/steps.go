@@ -131,11 +131,11 @@ func (k *kube) upgrade(ctx context.Context, c *client.Client) error {
 	return nil
 }
 
-// ticking is a tree with an end of a task in every second of ten minutes: a chain.
+// ticking is a chain of urgent tasks of a second each, for ten minutes: it waits for no other task of its pool.
 func ticking() []client.NewTask {
 	tasks := []client.NewTask{{Name: "ticking", Executor: "noop_executor", Pool: "quick"}}
 	for i := range 600 {
-		task := client.NewTask{Name: "tick-" + strconv.Itoa(i), Parent: "ticking", Executor: "sleep_executor", Pool: "steady", Inputs: map[string]any{"seconds": 1}}
+		task := client.NewTask{Name: "tick-" + strconv.Itoa(i), Parent: "ticking", Executor: "sleep_executor", Pool: "steady", Priority: client.Urgent, Inputs: map[string]any{"seconds": 1}}
 		if i > 0 {
 			task.Needs = []string{"tick-" + strconv.Itoa(i-1)}
 		}

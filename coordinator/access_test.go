@@ -49,7 +49,7 @@ var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook
 	"GetNamespace", "UpdateNamespace", "DeleteNamespace"}
 
 // ofCluster are the methods about the cluster itself.
-var ofCluster = []string{"SealStatus", "RotateDataKeys", "RewrapDataKeys", "RotateTokens"}
+var ofCluster = []string{"Diagnose", "SealStatus", "RotateDataKeys", "RewrapDataKeys", "RotateTokens"}
 
 // ofUser are the methods whose text is a user.
 var ofUser = []string{"Running", "Resolve", "SetModelKey", "ModelKeys", "DeleteModelKey"}

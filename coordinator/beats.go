@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -35,6 +36,7 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 			continue
 		}
 		list = append(list, b)
+		c.clocks.hear(b.m.Instance, b.m.SentUnixMs, time.Now())
 	}
 	byInstance := newest(list, func(worker, instance string) bool { return c.instances.of(ctx, worker, instance).Key != 0 })
 	if err := c.extend(ctx, byInstance); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/doctor"
 )
 
 // Config is what a coordinator needs to know. Zero fields get their defaults.
@@ -53,6 +54,9 @@ type Config struct {
 
 	// Resting is for a coordinator that only answers: Run is never called, and trees may be submitted and executed without it.
 	Resting bool
+
+	// Probes are looks of a diagnosis at what only the process knows.
+	Probes []doctor.Probe
 
 	Log *slog.Logger // default slog.Default()
 }

@@ -76,6 +76,9 @@ type engine struct {
 	records    bool // spans go somewhere; set once by recordOnce
 	writes     *writeCheck
 
+	clocks     clocks
+	violations seenViolations
+
 	wakeTimers, wakeFollowups, wakeWorkers chan struct{} // capacity 1: there may be work
 	announced                              chan announcement
 }
@@ -178,7 +181,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "workers": c.runWorkers, "idle pools": c.runIdlePools,
 		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "sealing": c.runSealing, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys, "bindings": c.runBindings,
 		"record": c.runRecord, "record retention": c.runRecordRetention, "record heads": c.runRecordHeads,
-		"pool rules": c.runPoolRules, "walker": c.runWalker, "namespaces": c.runNamespaces,
+		"pool rules": c.runPoolRules, "walker": c.runWalker, "namespaces": c.runNamespaces, "roll calls": c.runRollCalls,
 	}
 }
 

@@ -213,5 +213,6 @@ func (c *Coordinator) violated(v *pg.Violation, shown *Violation) {
 		attrs = append(attrs, "tree_id", shown.TreeID, "task_id", shown.TaskID)
 	}
 	c.log.Error("a rule of the system does not hold in what is stored", attrs...)
+	c.violations.add(v.Kind, shown, v.Task)
 	c.meter.violations.Add(context.Background(), 1, metric.WithAttributes(attribute.String("kind", v.Kind)))
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // ofWhole are the methods that are about a namespace or the cluster as a whole, also if they name something.
-var ofWhole = []string{"Workers", "Coordinators", "Pools", "SetPoolRule", "DeletePoolRule", "PoolRules", "Verify", "CreateWebhook", "Resend", "ListWebhooks", "Deliveries",
+var ofWhole = []string{"Workers", "Coordinators", "Pools", "Diagnose", "SetPoolRule", "DeletePoolRule", "PoolRules", "Verify", "CreateWebhook", "Resend", "ListWebhooks", "Deliveries",
 	"Record", "ReadRecord", "VerifyRecord", "GrantRole", "RevokeRole", "Bindings"}
 
 // ofNobody are the methods about nothing that anybody owns.

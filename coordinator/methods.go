@@ -62,6 +62,7 @@ var methods = map[string]method{
 	"RewrapDataKeys":  {policy.SealingWrite, aboutWhole, "manage the sealing keys of", true},
 	"RotateTokens":    {policy.SealingWrite, aboutWhole, "manage the sealing keys of", true},
 	"Verify":          {policy.ClusterVerify, aboutWhole, "verify the cluster", false},
+	"Diagnose":        {policy.ClusterDiagnose, aboutWhole, "diagnose the cluster", false},
 	"Ready":           {"", aboutOpen, "", false},
 	"Attach":          {policy.WebhooksWrite, aboutTask, "access", true},
 	"CheckAttachment": {policy.WebhooksRead, aboutNothing, "access", false},

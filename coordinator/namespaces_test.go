@@ -279,7 +279,7 @@ var lookless = map[string]string{
 	"UpdateNamespace": "of the cluster", "DeleteNamespace": "of the cluster", "PoolRules": "of the cluster", "SetPoolRule": "of the cluster", "DeletePoolRule": "of the cluster",
 	"Record": "says of which namespaces: see the tests of the record", "ReadRecord": "as Record", "VerifyRecord": "of the cluster",
 	"GrantRole": "makes something", "RevokeRole": "see the tests of bindings", "Bindings": "see the tests of bindings", "WhoAmI": "about the caller", "CanI": "see the tests of the policy",
-	"ListRoles": "of the cluster", "SealStatus": "of the cluster", "RotateDataKeys": "of the cluster", "RewrapDataKeys": "of the cluster", "RotateTokens": "of the cluster",
+	"ListRoles": "of the cluster", "Diagnose": "of the cluster", "SealStatus": "of the cluster", "RotateDataKeys": "of the cluster", "RewrapDataKeys": "of the cluster", "RotateTokens": "of the cluster",
 }
 
 func zeroIsNothing(n int) any {

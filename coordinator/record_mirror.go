@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskgrove/taskgrove/internal/record"
@@ -31,6 +32,15 @@ type recordMirror struct {
 	to    io.WriteCloser
 	lines chan []*record.Entry
 	done  sync.WaitGroup
+	lost  atomic.Int64 // entries that were left out
+}
+
+// left is how many entries were left out.
+func (m *recordMirror) left() int64 {
+	if m == nil {
+		return 0
+	}
+	return m.lost.Load()
 }
 
 // openMirror opens what entries are mirrored to.
@@ -66,6 +76,7 @@ func (m *recordMirror) add(entries []*record.Entry) {
 	select {
 	case m.lines <- entries:
 	default:
+		m.lost.Add(int64(len(entries)))
 		m.log.Error("entries of the audit record are not mirrored, as the mirror takes them too slowly; the record has them", "from", entries[0].Seq, "entries", len(entries))
 	}
 }

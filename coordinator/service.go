@@ -26,6 +26,7 @@ type Service interface {
 	Introspection
 	Sealing
 	NamespaceKeeper
+	Doctor
 }
 
 // SubmitOptions go with a tree.

@@ -96,6 +96,7 @@ var hot = map[string]explained{
 	"RewireSpec":          {args: "(295::bigint << 24) + 5, '{5}', null"},
 	"SpecsToRewire":       {args: keys(295, 0, 500)},
 	"LabelsIn":            {args: of(aTree, "1000")},
+	"ReadyExecutors":      {args: "500"},
 	// dispatch
 	"Dispatch":              {args: "1, 1::smallint, 300, true"},
 	"LoadTasks":             {args: of(runs, "3::smallint")},
@@ -298,11 +299,12 @@ var hot = map[string]explained{
 
 // What unexplained ones have in common.
 const (
-	insertsOnly = "inserts the rows that it is given"
-	fewWorkers  = "reads workers, of which there are few: rows go after a day"
-	fewSent     = "reads what was kept for running attempts whose tasks were changed"
-	fewNames    = "reads a table of names, or of one row"
-	noTable     = "reads no table"
+	insertsOnly   = "inserts the rows that it is given"
+	fewWorkers    = "reads workers, of which there are few: rows go after a day"
+	fewSent       = "reads what was kept for running attempts whose tasks were changed"
+	fewNames      = "reads a table of names, or of one row"
+	noTable       = "reads no table"
+	catalogueOnly = "reads catalogues and counters of Postgres, when an operator asks"
 )
 
 // unexplained are the statements without a case, and why.
@@ -312,6 +314,9 @@ const aKey = "touches as many API keys as it is given, by a unique index of each
 const oneWebhook = "touches one webhook, and at most a hundred deliveries of it"
 
 var unexplained = map[string]string{
+	"DoctorServer": noTable, "Clock": noTable, "DoctorSettings": noTable, "DoctorSessions": catalogueOnly, "DoctorSizes": catalogueOnly, "DoctorLog": noTable, "DoctorTables": catalogueOnly,
+	"DoctorTransactions": catalogueOnly, "DoctorPrepared": catalogueOnly, "DoctorSlots": catalogueOnly, "DoctorStandbys": catalogueOnly, "DoctorSchema": catalogueOnly,
+	"DoctorMigrations": fewNames, "DoctorWebhooks": "reads the webhooks of namespaces, which are few, when an operator asks",
 	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertLabels": insertsOnly, "InsertFirstEvents": insertsOnly,
 	"AppendRecord": insertsOnly, "LockRecord": "an advisory lock", "LogWritten": "no table",
 	"InsertSubmissions": insertsOnly, "InsertUsage": insertsOnly + ", and looks up the tree of each", "CheckWrite": insertsOnly,

@@ -128,6 +128,16 @@ func (s *Store) Close() {
 	s.keyConns.close()
 }
 
+// MaxConns is how many connections of the process there may be at most.
+func (s *Store) MaxConns() int { return s.keyConns.cfg.MaxConns }
+
+// Clock is Postgres's.
+func (s *Store) Clock(ctx context.Context) (now time.Time, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	return now, s.pool.QueryRow(ctx, sql("Clock")).Scan(&now)
+}
+
 // Ping is nil when the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.pool.ping(ctx) }
 

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -85,33 +87,15 @@ type Conn struct {
 	acks     *ackInbox            // nil until the first PublishWork
 
 	workStream jetstream.Stream // nil until the first Depth
+
+	slow atomic.Int64 // how often messages came faster than they were taken
 }
 
 // Connect tries to connect until ctx ends, with a warning every 5 s; its error then names the last failure. It gives up earlier on
 // an address that can be none, and on a user that the server has refused for 5 s. Once connected, the connection reconnects by
 // itself for ever.
 func Connect(ctx context.Context, cfg Config) (*Conn, error) {
-	if cfg.Replicas == 0 {
-		cfg.Replicas = 1
-	}
-	if cfg.LogsAge == 0 {
-		cfg.LogsAge = 24 * time.Hour
-	}
-	if cfg.LogsBytes == 0 {
-		cfg.LogsBytes = 1 << 30
-	}
-	if cfg.AckWait == 0 {
-		cfg.AckWait = 30 * time.Second
-	}
-	if cfg.QueueBytes == 0 {
-		cfg.QueueBytes = 1 << 30
-	}
-	if cfg.ResultsBytes == 0 {
-		cfg.ResultsBytes = 64 << 20
-	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.Default()
-	}
+	cfg = withDefaults(cfg)
 	if cfg.Prefix != "" && !ValidName(cfg.Prefix) {
 		return nil, fmt.Errorf("connect to nats: prefix %q: want 1 to 64 letters, digits, _ and -", cfg.Prefix)
 	}
@@ -152,6 +136,32 @@ func Connect(ctx context.Context, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
+// withDefaults fills in what the configuration leaves open.
+func withDefaults(cfg Config) Config {
+	if cfg.Replicas == 0 {
+		cfg.Replicas = 1
+	}
+	if cfg.LogsAge == 0 {
+		cfg.LogsAge = 24 * time.Hour
+	}
+	if cfg.LogsBytes == 0 {
+		cfg.LogsBytes = 1 << 30
+	}
+	if cfg.AckWait == 0 {
+		cfg.AckWait = 30 * time.Second
+	}
+	if cfg.QueueBytes == 0 {
+		cfg.QueueBytes = 1 << 30
+	}
+	if cfg.ResultsBytes == 0 {
+		cfg.ResultsBytes = 64 << 20
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	return cfg
+}
+
 func (c *Conn) dial(ctx context.Context) error {
 	options := []nats.Option{
 		nats.Name(c.cfg.Name),
@@ -175,6 +185,9 @@ func (c *Conn) dial(ctx context.Context) error {
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			c.noteRefusal(err)
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				c.slow.Add(1)
+			}
 			if sub != nil {
 				c.log.Error("nats reports an error", "error", err, "subject", sub.Subject)
 				return
@@ -296,6 +309,14 @@ func (c *Conn) Reconnected() <-chan struct{} { return c.reconnected }
 
 // LogsAge is how long LOGS keeps lines.
 func (c *Conn) LogsAge() time.Duration { return c.cfg.LogsAge }
+
+// Settings are those of the streams, by variable, as all coordinators should have them.
+func (c *Conn) Settings() map[string]string {
+	return map[string]string{
+		"TASKGROVE_NATS_REPLICAS": strconv.Itoa(c.cfg.Replicas), "TASKGROVE_LOGS_AGE": c.cfg.LogsAge.String(),
+		"TASKGROVE_LOGS_BYTES": strconv.FormatInt(c.cfg.LogsBytes, 10), "TASKGROVE_NATS_DOMAIN": c.cfg.Domain,
+	}
+}
 
 // MaxPayload is how many bytes one message may carry.
 func (c *Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }

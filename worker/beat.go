@@ -107,7 +107,7 @@ func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 	beat := &workerv1.Beat{
 		Version: workerv1.Version, Instance: s.instance, Draining: w.isDraining(), Leaving: leaving,
 		Host: w.cfg.Host, Build: w.cfg.Build, Level: uint32(dag.AllLevels.Highest()), Executors: w.kinds.ids(), Faults: w.faults(),
-		Described: w.described.hashes, Descriptions: w.described.take(),
+		SentUnixMs: time.Now().UnixMilli(), Described: w.described.hashes, Descriptions: w.described.take(),
 	}
 	w.book.step(func(l *ledger.Ledger[*attempt], _ *todo) {
 		for _, p := range w.pools {

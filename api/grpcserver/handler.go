@@ -20,6 +20,7 @@ type handler struct {
 	pb.UnimplementedAccessServiceServer
 	pb.UnimplementedAuditServiceServer
 	pb.UnimplementedPoolServiceServer
+	pb.UnimplementedDoctorServiceServer
 	pb.UnimplementedSealServiceServer
 	pb.UnimplementedNamespaceServiceServer
 	access      *coordinator.Access

@@ -170,6 +170,17 @@ func (c *Client) Encrypted() bool {
 	return bool(c.TLS) || c.CAFile != "" || c.CertFile != "" || c.ServerName != ""
 }
 
+// Direct are the settings by which "taskgrove doctor" looks at Postgres and NATS without a coordinator: those of a coordinator, as far as it needs them.
+type Direct struct {
+	Postgres
+	PostgresLogin
+	NATS
+	NATSLogin
+	Streams
+
+	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL"`
+}
+
 // Ready says how a process tells that it serves.
 type Ready struct {
 	EnvFile   string `envconfig:"ENV_FILE" desc:"file with variables (NAME=value in lines) that count where the environment lacks them; off: none; empty: .env of the working directory, then .env beside the program. Only who runs the process, or root, may be able to write it"`

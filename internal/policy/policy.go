@@ -38,6 +38,7 @@ const (
 	RecordVerify    Permission = "record.verify"
 	ClusterRead     Permission = "cluster.read"
 	ClusterVerify   Permission = "cluster.verify"
+	ClusterDiagnose Permission = "cluster.diagnose"
 	PoolsWrite      Permission = "pools.write"
 	NamespacesRead  Permission = "namespaces.read"
 	NamespacesWrite Permission = "namespaces.write"

@@ -163,6 +163,7 @@ var callRows = []row{
 	{"NamespaceService/ListNamespaces", `{}`, on("ListNamespaces", aboutWhole)},
 	{"NamespaceService/UpdateNamespace", `{"name":"of-nobody","description":"d"}`, blindly("UpdateNamespace", aboutWhole)},
 	{"NamespaceService/DeleteNamespace", `{"name":"of-nobody"}`, blindly("DeleteNamespace", aboutWhole)},
+	{"DoctorService/Diagnose", `{}`, on("Diagnose", aboutWhole)},
 	{"SealService/GetSealStatus", `{}`, on("SealStatus", aboutWhole)},
 	{"SealService/RotateDataKeys", `{"namespace":"team-b"}`, blindly("RotateDataKeys", aboutWhole)},
 	{"SealService/RewrapDataKeys", `{}`, blindly("RewrapDataKeys", aboutWhole)},

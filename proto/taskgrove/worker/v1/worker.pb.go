@@ -1398,6 +1398,9 @@ type PoolCapacity struct {
 	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
 	Concurrency   uint32                 `protobuf:"varint,2,opt,name=concurrency,proto3" json:"concurrency,omitempty"`
 	InLine        uint32                 `protobuf:"varint,3,opt,name=in_line,json=inLine,proto3" json:"in_line,omitempty"` // attempts that it took and that wait for a slot, most of them claimed: they are listed as asked or running
+	Running       uint32                 `protobuf:"varint,4,opt,name=running,proto3" json:"running,omitempty"`             // attempts that run
+	Started       uint64                 `protobuf:"varint,5,opt,name=started,proto3" json:"started,omitempty"`             // attempts that began to run, since the worker's process began
+	Ended         uint64                 `protobuf:"varint,6,opt,name=ended,proto3" json:"ended,omitempty"`                 // of those, attempts that run no more
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1453,6 +1456,27 @@ func (x *PoolCapacity) GetInLine() uint32 {
 	return 0
 }
 
+func (x *PoolCapacity) GetRunning() uint32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *PoolCapacity) GetStarted() uint64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *PoolCapacity) GetEnded() uint64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 // Beat is sent every few seconds, as a request, and lists every attempt that the worker knows of.
 type Beat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1468,10 +1492,11 @@ type Beat struct {
 	Host          string                 `protobuf:"bytes,10,opt,name=host,proto3" json:"host,omitempty"`
 	Build         string                 `protobuf:"bytes,11,opt,name=build,proto3" json:"build,omitempty"`
 	Executors     []string               `protobuf:"bytes,12,rep,name=executors,proto3" json:"executors,omitempty"`
-	Level         uint32                 `protobuf:"varint,13,opt,name=level,proto3" json:"level,omitempty"`              // the worker's feature level; 0: the base level, 1
-	Faults        []*Fault               `protobuf:"bytes,14,rep,name=faults,proto3" json:"faults,omitempty"`             // what keeps it from work
-	Described     [][]byte               `protobuf:"bytes,15,rep,name=described,proto3" json:"described,omitempty"`       // hash of the description of each executor that it can run: SHA-256 of a Description, as it is sent
-	Descriptions  [][]byte               `protobuf:"bytes,16,rep,name=descriptions,proto3" json:"descriptions,omitempty"` // those that a BeatReply has asked for, as far as 256 KiB hold: each a Description
+	Level         uint32                 `protobuf:"varint,13,opt,name=level,proto3" json:"level,omitempty"`                               // the worker's feature level; 0: the base level, 1
+	Faults        []*Fault               `protobuf:"bytes,14,rep,name=faults,proto3" json:"faults,omitempty"`                              // what keeps it from work
+	Described     [][]byte               `protobuf:"bytes,15,rep,name=described,proto3" json:"described,omitempty"`                        // hash of the description of each executor that it can run: SHA-256 of a Description, as it is sent
+	Descriptions  [][]byte               `protobuf:"bytes,16,rep,name=descriptions,proto3" json:"descriptions,omitempty"`                  // those that a BeatReply has asked for, as far as 256 KiB hold: each a Description
+	SentUnixMs    int64                  `protobuf:"varint,17,opt,name=sent_unix_ms,json=sentUnixMs,proto3" json:"sent_unix_ms,omitempty"` // the worker's clock, so that one that is wrong can be found; 0: it does not say
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1616,6 +1641,13 @@ func (x *Beat) GetDescriptions() [][]byte {
 		return x.Descriptions
 	}
 	return nil
+}
+
+func (x *Beat) GetSentUnixMs() int64 {
+	if x != nil {
+		return x.SentUnixMs
+	}
+	return 0
 }
 
 // Description is what an executor says of itself, for the catalogue. At most 64 KiB; what is over is left out, examples first.
@@ -3347,11 +3379,14 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x125\n" +
 	"\aresults\x18\x03 \x03(\v2\x1b.taskgrove.worker.v1.ResultR\aresults\x127\n" +
-	"\x05parts\x18\x04 \x03(\v2!.taskgrove.worker.v1.ChunkRequestR\x05parts\"]\n" +
+	"\x05parts\x18\x04 \x03(\v2!.taskgrove.worker.v1.ChunkRequestR\x05parts\"\xa7\x01\n" +
 	"\fPoolCapacity\x12\x12\n" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12 \n" +
 	"\vconcurrency\x18\x02 \x01(\rR\vconcurrency\x12\x17\n" +
-	"\ain_line\x18\x03 \x01(\rR\x06inLine\"\xbd\x04\n" +
+	"\ain_line\x18\x03 \x01(\rR\x06inLine\x12\x18\n" +
+	"\arunning\x18\x04 \x01(\rR\arunning\x12\x18\n" +
+	"\astarted\x18\x05 \x01(\x04R\astarted\x12\x14\n" +
+	"\x05ended\x18\x06 \x01(\x04R\x05ended\"\xdf\x04\n" +
 	"\x04Beat\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x16\n" +
@@ -3369,7 +3404,9 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05level\x18\r \x01(\rR\x05level\x122\n" +
 	"\x06faults\x18\x0e \x03(\v2\x1a.taskgrove.worker.v1.FaultR\x06faults\x12\x1c\n" +
 	"\tdescribed\x18\x0f \x03(\fR\tdescribed\x12\"\n" +
-	"\fdescriptions\x18\x10 \x03(\fR\fdescriptions\"\xcd\x04\n" +
+	"\fdescriptions\x18\x10 \x03(\fR\fdescriptions\x12 \n" +
+	"\fsent_unix_ms\x18\x11 \x01(\x03R\n" +
+	"sentUnixMs\"\xcd\x04\n" +
 	"\vDescription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +

@@ -1,0 +1,248 @@
+package coordinator
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/doctor"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// Doctor says what is wrong with the cluster.
+type Doctor interface {
+	// Diagnose looks at Postgres, NATS, coordinators, workers and pools, within bounded time, and says how to mend what it finds. It changes nothing.
+	// What can't be looked at is a finding, too.
+	Diagnose(ctx context.Context) (*Diagnosis, error)
+}
+
+// Finding is what a check found. It holds nothing secret.
+type Finding = doctor.Finding
+
+// Diagnosis is what a coordinator found.
+type Diagnosis struct {
+	Coordinator, Version string    // of the one that looked
+	At                   time.Time // its clock, when it answered
+	Findings             []Finding // the worst first
+}
+
+func (g *guarded) Diagnose(ctx context.Context) (*Diagnosis, error) {
+	return ask(ctx, g, Call{Method: "Diagnose", Namespace: AllNamespaces}, func() (*Diagnosis, error) { return g.next.Diagnose(ctx) })
+}
+
+const (
+	probeWithin   = 12 * time.Second // for each part of a diagnosis; its own looks take less
+	executorsSeen = 500              // runs of ready tasks whose executors are looked at
+	quotaNear     = 90               // percent
+	namespacesAt  = 1000             // namespaces looked at
+)
+
+// Diagnose looks at everything; see [Doctor].
+func (c *Coordinator) Diagnose(ctx context.Context) (*Diagnosis, error) {
+	probes := []doctor.Probe{
+		{Check: doctor.PostgresReach, Run: c.probePostgres},
+		{Check: doctor.NATSReach, Run: func(ctx context.Context) []Finding { return doctor.JudgeNATS(c.queue.Examine(ctx), time.Now()) }},
+		{Check: doctor.Coordinators, Run: c.probeCluster},
+		{Check: doctor.WebhooksOff, Run: c.probeWebhooks},
+		{Check: doctor.Quotas, Run: c.probeQuotas},
+		{Check: doctor.SealingState, Run: c.probeSealing},
+		{Check: doctor.RecordState, Run: c.probeRecord},
+	}
+	for _, own := range c.cfg.Probes {
+		probes = append(probes, own)
+	}
+	found := doctor.Run(ctx, probeWithin, probes...)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	doctor.Sort(found)
+	return &Diagnosis{Coordinator: c.cfg.Name, Version: c.cfg.Version, At: time.Now(), Findings: found}, nil
+}
+
+func (c *Coordinator) probePostgres(ctx context.Context) []Finding {
+	live, _ := c.store.LiveCoordinators(ctx) // that it can't be read is a finding of the cluster
+	return doctor.JudgePostgres(c.store.Examine(ctx), max(1, len(live)), c.store.MaxConns(), time.Now())
+}
+
+// probeCluster looks at coordinators, workers and pools. Leases are judged by Postgres's clock, of which each row that was just written says something:
+// so by ours, which the roll call and Postgres's own check judge.
+func (c *Coordinator) probeCluster(ctx context.Context) []Finding {
+	facts := &doctor.Cluster{Now: time.Now(), Lease: c.cfg.Lease, Stuck: c.cfg.Stuck, Faults: map[string]error{}}
+	if now, err := c.store.Clock(ctx); err == nil {
+		facts.Now = now
+	}
+	if live, err := c.store.LiveCoordinators(ctx); err != nil {
+		facts.Faults[doctor.Coordinators] = err
+	} else {
+		facts.Coordinators = c.rollCall(ctx, live)
+	}
+	if list, err := c.store.ListWorkers(ctx); err != nil {
+		facts.Faults[doctor.WorkersAlive] = err
+	} else {
+		facts.Workers = c.workerFacts(list)
+	}
+	if pools, err := c.Pools(ctx); err != nil {
+		facts.Faults[doctor.PoolsServed] = err
+	} else {
+		for _, p := range pools {
+			facts.Pools = append(facts.Pools, doctor.Pool{Name: p.Name, Ready: p.Ready, Queued: p.Queued, Slots: p.Capacity, Workers: p.Workers, Oldest: p.Oldest})
+		}
+	}
+	var err error
+	if facts.Unknown, err = c.unserved(ctx); err != nil {
+		facts.Faults[doctor.ExecutorsKnown] = err
+	}
+	facts.ViolationsN, facts.Violations = c.violations.latest()
+	return doctor.JudgeCluster(facts)
+}
+
+func (c *Coordinator) workerFacts(list []pg.WorkerInfo) (out []doctor.Worker) {
+	for _, w := range list {
+		off := c.unasked(w.Faults) // those come last
+		asked := faultTexts(w.Faults)
+		f := doctor.Worker{ID: w.ID, Version: w.Build, Level: int(w.Level), Lost: w.State == pg.WorkerLost, Draining: w.State == pg.WorkerDraining,
+			Alive: w.State == pg.WorkerAlive || w.State == pg.WorkerDraining, LeaseUntil: w.LeaseUntil, Faults: asked[:max(0, len(asked)-off)]}
+		f.Skew, f.Clock = c.clocks.of(w.Instance, time.Now())
+		f.Within = beatDelay
+		out = append(out, f)
+	}
+	return out
+}
+
+// unserved are executors that ready tasks ask for and no live worker has, as far as a bounded look sees.
+func (c *Coordinator) unserved(ctx context.Context) (none []string, err error) {
+	asked, err := c.store.ReadyExecutors(ctx, executorsSeen)
+	if err != nil || len(asked) == 0 {
+		return nil, err
+	}
+	list, err := c.catalogue.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range asked {
+		shown, err := list.show(ctx, []string{id})
+		if err != nil {
+			return nil, err
+		}
+		if len(shown) == 0 || shown[0].Workers == 0 {
+			none = append(none, id)
+		}
+	}
+	return none, nil
+}
+
+func (c *Coordinator) probeWebhooks(ctx context.Context) (out []Finding) {
+	list, err := c.store.FailingWebhooks(ctx)
+	if err != nil {
+		return []Finding{doctor.Failed(doctor.WebhooksOff, "", err)}
+	}
+	for _, w := range list {
+		name := cmp.Or(w.Name, w.ID)
+		mend := []string{fmt.Sprintf("taskgrove webhooks test %s -n %s", w.ID, w.Namespace)}
+		switch {
+		case !w.Active:
+			out = append(out, doctor.New(doctor.WebhooksOff, doctor.Warning, w.ID, fmt.Sprintf("webhook %s of namespace %s is off: %s", clean(name), w.Namespace, cmp.Or(clean(w.Reason), "somebody switched it off")),
+				append(mend, fmt.Sprintf("When the receiver answers again: taskgrove webhooks update %s -n %s --enable", w.ID, w.Namespace))...))
+		case w.FailingFrom != nil:
+			out = append(out, doctor.New(doctor.WebhooksOff, doctor.Warning, w.ID, fmt.Sprintf("webhook %s of namespace %s has failed since %s", clean(name), w.Namespace, w.FailingFrom.UTC().Format(time.RFC3339)), mend...))
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, doctor.New(doctor.WebhooksOff, doctor.OK, "", "no webhook of a namespace is off or failing"))
+	}
+	return out
+}
+
+func (c *Coordinator) probeQuotas(ctx context.Context) (out []Finding) {
+	list, err := c.store.Namespaces(ctx, "", namespacesAt)
+	if err != nil {
+		return []Finding{doctor.Failed(doctor.Quotas, "", err)}
+	}
+	for _, n := range list {
+		for _, q := range []struct {
+			what      string
+			has, most *int64
+		}{{"trees", n.HasTrees, n.Trees}, {"tasks", n.HasTasks, n.Tasks}, {"bytes", n.HasBytes, n.Bytes}} {
+			if q.has == nil || q.most == nil || *q.most <= 0 || *q.has < *q.most/100*quotaNear {
+				continue
+			}
+			out = append(out, doctor.New(doctor.Quotas, doctor.Warning, n.Name, fmt.Sprintf("namespace %s has %d of %d %s", n.Name, *q.has, *q.most, q.what),
+				fmt.Sprintf("taskgrove namespaces get %s shows what there is; delete trees, or raise the quota: taskgrove namespaces update %s", n.Name, n.Name)))
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, doctor.New(doctor.Quotas, doctor.OK, "", "no namespace is near its quota"))
+	}
+	return out
+}
+
+func (c *Coordinator) probeSealing(ctx context.Context) []Finding {
+	state, _, err := c.store.Sealing(ctx)
+	if err != nil {
+		return []Finding{doctor.Failed(doctor.SealingState, "", err)}
+	}
+	tables, err := c.store.SealTables(ctx)
+	if err != nil {
+		return []Finding{doctor.Failed(doctor.SealingState, "", err)}
+	}
+	rows, under := int64(0), false
+	for _, t := range tables {
+		rows, under = rows+t.Rows, under || t.Round > 0 && !t.Done
+	}
+	switch {
+	case state == pg.SealingOff && !c.keyring.Can():
+		return []Finding{doctor.New(doctor.SealingState, doctor.OK, "", "values are not sealed")}
+	case !c.keyring.Can():
+		return []Finding{doctor.New(doctor.SealingState, doctor.Problem, "", "values are sealed, and this coordinator has no master key",
+			"Set TASKGROVE_SEAL_KEY_FILE or TASKGROVE_SEAL_KEY as for the other coordinators.")}
+	case c.cfg.Seal.Values && state == pg.SealingOff:
+		return []Finding{doctor.New(doctor.SealingState, doctor.Note, "", "values are not sealed yet: a process lives that can't open them", "Finish the upgrade; taskgrove coordinators and taskgrove workers show versions.")}
+	case under:
+		return []Finding{doctor.New(doctor.SealingState, doctor.Note, "", fmt.Sprintf("stored values are being sealed anew; %d rows were written in this round", rows))}
+	}
+	return []Finding{doctor.New(doctor.SealingState, doctor.OK, "", "stored values are sealed under the current keys")}
+}
+
+func (c *Coordinator) probeRecord(ctx context.Context) []Finding {
+	if c.recorder == nil {
+		return []Finding{doctor.New(doctor.RecordState, doctor.OK, "", "no audit record is kept")}
+	}
+	if _, err := c.store.RecordHead(ctx); err != nil {
+		return []Finding{doctor.Failed(doctor.RecordState, "", err)}
+	}
+	if n := c.recorder.mirror.left(); n > 0 {
+		return []Finding{doctor.New(doctor.RecordState, doctor.Warning, "", fmt.Sprintf("%d entries of the audit record were not mirrored since this coordinator started, as the mirror took them too slowly; the record has them", n))}
+	}
+	return []Finding{doctor.New(doctor.RecordState, doctor.OK, "", "the audit record is kept")}
+}
+
+// seenViolations are the violations that this process has reported, of which a few are remembered.
+type seenViolations struct {
+	mu   sync.Mutex
+	n    int
+	last []string
+}
+
+const violationsKept = 5
+
+func (v *seenViolations) add(kind string, shown *Violation, key dag.Key) {
+	place := fmt.Sprintf("task %d", key)
+	if shown != nil {
+		place = strings.TrimSpace("tree " + shown.TreeID + " " + shown.TaskID)
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.n++
+	v.last = append([]string{kind + " (" + place + ")"}, v.last[:min(len(v.last), violationsKept-1)]...)
+}
+
+func (v *seenViolations) latest() (int, []string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.n, slices.Clone(v.last)
+}

@@ -1,0 +1,41 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/doctor"
+	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/queue"
+)
+
+// examineWithin bounds what a diagnosis without a coordinator takes, for each server.
+const examineWithin = 20 * time.Second
+
+// Examine looks at Postgres and NATS by the settings of a coordinator, without one. What is not set is not looked at. The error is of settings.
+func Examine(ctx context.Context, cfg *config.Direct) ([]doctor.Finding, error) {
+	var probes []doctor.Probe
+	if url := cfg.PostgresURL.Reveal(); url != "" {
+		login := postgresLogin{
+			passwordFile: cfg.PasswordFile, passwordCommand: cfg.PasswordCommand, ca: cfg.PostgresCA, cert: cfg.PostgresCert, key: cfg.PostgresKey,
+		}
+		store, err := login.login(pg.Config{URL: url, StatementTimeout: cfg.StatementTimeout, Pooler: poolers[cfg.Pooler]})
+		if err != nil {
+			return nil, err
+		}
+		probes = append(probes, doctor.Probe{Check: doctor.PostgresReach, Run: func(ctx context.Context) []doctor.Finding {
+			return doctor.JudgePostgres(store.Examine(ctx), 1, cfg.MaxConns, time.Now())
+		}})
+	}
+	if url := cfg.NATSURL.Reveal(); url != "" {
+		bus := queue.Config{
+			Login:  queue.Login{CredsFile: cfg.CredsFile, NKeyFile: cfg.NKeyFile, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey},
+			Domain: string(cfg.NATSDomain), URL: url, Prefix: string(cfg.Prefix), Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),
+		}
+		probes = append(probes, doctor.Probe{Check: doctor.NATSReach, Run: func(ctx context.Context) []doctor.Finding {
+			return doctor.JudgeNATS(queue.Examine(ctx, bus), time.Now())
+		}})
+	}
+	return doctor.Run(ctx, examineWithin, probes...), nil
+}

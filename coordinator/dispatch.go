@@ -225,7 +225,7 @@ func (c *Coordinator) plainMessage(w *pg.Work) *workerv1.Work {
 		Version: workerv1.Version, Attempt: &workerv1.Attempt{Task: int64(w.Key), Number: uint32(w.Attempt)},
 		Token: c.tokens.Of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
 		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&(dag.FlagRepeatable|dag.FlagKeyed) == dag.FlagRepeatable && !c.store.Ruled(w.Pool),
-		IdempotencyKey: idempotencyKey(w), UserId: w.UserID,
+		IdempotencyKey: idempotencyKey(w), UserId: w.UserID, Namespace: c.spaces.name(context.Background(), w.Namespace), // the store bounds it
 		Demo:    w.Flags&dag.FlagDemo != 0,
 		Keyed:   w.Flags&dag.FlagKeyed != 0,
 		Spent:   sentUsage(w.Spent),

@@ -26,7 +26,7 @@ const (
 // failed to start, ended unasked, or failed to stop. What start returns once ctx has ended is taken for its consequence.
 func Serve(ctx context.Context, kind Kind, logs config.Log, start func(context.Context, *Process) error) error {
 	config.TuneGC(kind.gc())
-	p := NewProcess(newLogger(logs, os.Stderr))
+	p := NewProcess(newLogger(logs, os.Stderr, kind))
 	slog.SetDefault(p.log)
 	if err := conceal.Process(); err != nil {
 		p.log.Warn("other processes of this user may be able to read the settings of this one", "error", err)

@@ -27,7 +27,7 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*
 	if err := eachRow(rows, func(v *values) {
 		w = &Work{
 			Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.integer()),
-			Run: v.integer(), TreeID: v.text(), UserID: v.text(), UID: v.uuid(), Execution: v.integer(), ID: v.text(), Name: v.text(), Executor: v.text(),
+			Run: v.integer(), TreeID: v.text(), UserID: v.text(), UID: v.uuid(), Execution: v.integer(), Namespace: dag.NamespaceKey(v.integer()), ID: v.text(), Name: v.text(), Executor: v.text(),
 			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(), sealed: v.bytea(),
 		}
 	}); err != nil {

@@ -157,7 +157,7 @@ func (t *batchedTree) work() []Work {
 	all := make([]Work, len(t.tasks))
 	for i, task := range t.tasks {
 		head := &t.in.tasks[i]
-		all[i] = Work{Key: t.tree.Key(i), Priority: head.priority, Pool: t.pools[head.pool], Flags: t.flags(i), TreeID: t.g.IDs[t.g.Root],
+		all[i] = Work{Key: t.tree.Key(i), Namespace: t.sub.namespace, Priority: head.priority, Pool: t.pools[head.pool], Flags: t.flags(i), TreeID: t.g.IDs[t.g.Root],
 			UserID: t.g.UserID, UID: t.uid, Run: 1, ID: t.g.IDs[i], Name: head.name, Executor: head.executor, Deps: int32(len(t.g.Dependencies(i))),
 			Inputs: task.Inputs, Params: task.Params, Schemas: task.Schemas}
 		if head.custom != nil {

@@ -17,6 +17,7 @@ type Work struct {
 	Pool                    int32
 	Flags                   dag.Flags
 	TreeID, UserID          string
+	Namespace               dag.NamespaceKey
 	UID                     uuid.UUID // of its tree; zero: the tree was stored below [dag.RunsLevel]
 	Execution               int32
 	Run                     int32 // the first attempt of the task's current run
@@ -98,7 +99,8 @@ func queueTasks(b *pgx.Batch, stretches []Stretch, state dag.State, each func(*W
 		last := &Work{}
 		return eachRow(rows, func(v *values) {
 			w := &Work{Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.integer()),
-				Run: v.integer(), TreeID: v.textLike(last.TreeID), UserID: v.textLike(last.UserID), UID: v.uuid(), Execution: v.integer()}
+				Run: v.integer(), TreeID: v.textLike(last.TreeID), UserID: v.textLike(last.UserID), UID: v.uuid(), Execution: v.integer(),
+				Namespace: dag.NamespaceKey(v.integer())}
 			tasks[w.Key], last = w, w
 		})
 	})

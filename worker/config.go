@@ -72,6 +72,11 @@ type Config struct {
 	InlineBytes    int // a larger result travels as chunks; default 1 MiB, at most half of NATS's maximum
 	MaxLogBytes    int // log text of one attempt; the rest is dropped, and a last line says so; default 1 MiB
 
+	// TaskLogs is where lines that tasks write go besides the cluster: "stdout", as JSON, or "otlp", to what OpenTelemetry's variables name; default "off".
+	TaskLogs string
+	// TaskLogsSealed lets lines of attempts whose values are sealed go there, too, in plain text.
+	TaskLogsSealed bool
+
 	Resend    time.Duration // after which a result without receipt is sent again, doubling up to six times this; default 10 s
 	AskWithin time.Duration // how long one request may take before it is repeated, four times as long for a part of a payload; default 5 s
 

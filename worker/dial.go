@@ -82,9 +82,13 @@ func dial(ctx context.Context, url string, cfg Config) (*Worker, error) {
 		conn.Close()
 		return nil, err
 	}
+	if err := w.openOutside(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
 	closeAll := w.close
 	w.close = sync.OnceValue(func() error {
-		err := closeAll()
+		err := errors.Join(closeAll(), w.outside.Close())
 		conn.Close()
 		return err
 	})

@@ -24,6 +24,7 @@ type metrics struct {
 	handedOver   metric.Int64Counter
 	fenced       metric.Int64Counter
 	linesDropped metric.Int64Counter
+	linesOutside metric.Int64Counter
 	modelCalls   metric.Int64Counter
 	modelTokens  metric.Int64Counter
 	modelCost    metric.Float64Counter
@@ -70,6 +71,7 @@ func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 	m.resent = counter("taskgrove.worker.results.resent")
 	m.fenced = counter("taskgrove.worker.fences")
 	m.linesDropped = counter("taskgrove.worker.log.dropped")
+	m.linesOutside = counter("taskgrove.worker.task_logs")
 	m.modelCalls = counter("taskgrove.worker.model.calls")
 	m.modelTokens = counter("taskgrove.worker.model.tokens")
 	cost, err := meter.Float64Counter("taskgrove.worker.model.cost", metric.WithDescription(instrument.Worker.Help("taskgrove.worker.model.cost")))

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/executors/secrets"
@@ -50,6 +51,7 @@ type output struct {
 	a *attempt
 
 	redactor atomic.Pointer[secrets.Redactor] // of what the attempt was given: see redact
+	span     trace.SpanContext                // of the attempt; set before its executor runs
 
 	mu       sync.Mutex
 	closed   bool
@@ -98,17 +100,19 @@ func (o *output) Log(stream, line string) {
 		o.silenced = true
 		stream, line = "log", "the rest of this attempt's output is dropped: it exceeds the limit"
 		size = len(line) + logLineOverhead
-	case v.buffered.Load()+int64(size) > logBufferBytes:
+	}
+	now := time.Now()
+	o.number++
+	o.tellOutside(stream, line, now)
+	if v.buffered.Load()+int64(size) > logBufferBytes {
 		o.w.metrics.linesDropped.Add(context.Background(), 1)
-		o.number++ // the gap shows
-		return
+		return // the gap shows
 	}
 	if o.bytes+size > logBatchBytes && len(o.lines) > 0 {
 		o.flush()
 	}
-	o.number++
 	o.lines = append(o.lines, &workerv1.LogLine{
-		Attempt: o.a.work.Attempt, UnixUs: time.Now().UnixMicro(), Stream: stream, Text: line, Number: o.number,
+		Attempt: o.a.work.Attempt, UnixUs: now.UnixMicro(), Stream: stream, Text: line, Number: o.number,
 	})
 	o.bytes += size
 	o.total += size

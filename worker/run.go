@@ -62,6 +62,7 @@ func (w *Worker) work(a *attempt) {
 		return
 	}
 	ctx, span := w.trace(a)
+	a.out.span = trace.SpanContextFromContext(ctx)
 	if timeout <= 0 && a.kind != nil {
 		timeout, whose = a.kind.description.Timeout, "the executor's default: set the task's timeout"
 	}

@@ -34,8 +34,9 @@ type Worker struct {
 	voices    voices
 	parts     chan struct{} // a place for each request for a part of a payload
 	metrics   *metrics
-	log       *slog.Logger
-	quiet     *quietLog
+	wayOut
+	log   *slog.Logger
+	quiet *quietLog
 
 	// partsInResults: the last answer to a beat said that every coordinator reads parts of results from RESULTS.
 	partsInResults atomic.Bool

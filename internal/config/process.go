@@ -386,6 +386,8 @@ type Attempts struct {
 	MaxKeptBytes   Size          `envconfig:"MAX_KEPT_BYTES" default:"128MiB" min:"1MiB" max:"64GiB" desc:"the same, for the size of these results"`
 	InlineResult   Size          `envconfig:"INLINE_RESULT_BYTES" default:"1MiB" min:"1KiB" max:"8MiB" desc:"larger results are sent in parts before they are reported; never more than half of NATS's largest message"`
 	MaxLogBytes    Size          `envconfig:"MAX_LOG_BYTES" default:"1MiB" min:"1KiB" max:"1GiB" desc:"how much one attempt may log; the rest is dropped"`
+	TaskLogs       TaskLogs      `envconfig:"TASK_LOGS" default:"off" desc:"where lines that tasks write go besides the cluster ([logs](logs.md#of-tasks-elsewhere)): stdout, as JSON, or otlp, to what OpenTelemetry's variables name"`
+	TaskLogsSealed Bool          `envconfig:"TASK_LOGS_SEALED" default:"false" desc:"let lines of attempts whose values are sealed go there, too: in plain text"`
 	Resend         time.Duration `envconfig:"RESEND" default:"10s" min:"10ms" max:"1h" desc:"how long to wait for the receipt of a result before sending it again"`
 	TraceOutward   Bool          `envconfig:"TRACE_OUTWARD" default:"true" desc:"tell the processes and services that attempts start and call which trace they belong to (TRACEPARENT, traceparent), if the cluster is traced"`
 	AskWithin      time.Duration `envconfig:"ASK_WITHIN" default:"5s" min:"10ms" max:"10m" desc:"how long to wait for the answer to a request before repeating it"`

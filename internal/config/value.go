@@ -90,6 +90,20 @@ func (p *Pooler) Decode(text string) error {
 	return nil
 }
 
+// TaskLogs is where lines of tasks go besides the cluster.
+type TaskLogs string
+
+func (m *TaskLogs) takes() string { return "off, stdout or otlp" }
+
+// Decode implements envconfig.Decoder.
+func (m *TaskLogs) Decode(text string) error {
+	*m = TaskLogs(strings.ToLower(strings.TrimSpace(text)))
+	if !slices.Contains([]TaskLogs{"off", "stdout", "otlp"}, *m) {
+		return errors.New("none of these")
+	}
+	return nil
+}
+
 // Bound is a number that is chosen by other settings unless it is given.
 type Bound int
 

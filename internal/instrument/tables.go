@@ -71,6 +71,7 @@ var Worker = Table{
 	{Name: "taskgrove.worker.model.cost", Kind: Counter, Help: "what these calls cost, by model and currency, as far as models have prices", Labels: []string{"model", "currency"}},
 	{Name: "taskgrove.worker.fences", Kind: Counter, Help: "leases that ran out"},
 	{Name: "taskgrove.worker.log.dropped", Kind: Counter, Help: "log lines dropped because too many waited"},
+	{Name: "taskgrove.worker.task_logs", Kind: Counter, Help: "lines of tasks for stdout or OTLP, by outcome: sent, dropped (too many waited), failed (they were not taken), withheld (the attempt's values are sealed)", Labels: []string{"outcome"}},
 	{Name: "taskgrove.worker.claim.batch", Kind: Histogram, Help: "attempts in a claim request"},
 	{Name: "taskgrove.worker.result.batch", Kind: Histogram, Help: "results in a message"},
 	{Name: "taskgrove.worker.attempt.duration", Kind: Histogram, Unit: "s", Help: "from start to end of an attempt", Labels: []string{"executor", "outcome"}},

@@ -37,7 +37,7 @@ order by moved.turn, moved.id
 -- name: LoadTasks
 -- The tasks of the stretches ($1 first, $2 n, $3 attempt) that are in state $4. This and the next two are what a worker needs: three
 -- walks along the tables, as to look up each task in each costs twice as much.
-select t.key, t.attempt, t.priority, t.pool, t.flags, coalesce(t.run, 1), tree.root_id, coalesce(tree.user_id, ''), tree.uid, tree.execution
+select t.key, t.attempt, t.priority, t.pool, t.flags, coalesce(t.run, 1), tree.root_id, coalesce(tree.user_id, ''), tree.uid, tree.execution, tree.namespace
 from unnest($1::bigint[], $2::integer[], $3::integer[]) r(first, n, attempt)
 cross join lateral (select * from tree where tree.key = r.first >> 24 and cancelled_at is null offset 0) tree -- a stretch is of one
 cross join lateral ( -- offset 0: a range of the index for each stretch, whatever the planner thinks of the table's size
@@ -146,7 +146,7 @@ cross join lateral (select result, sealed from attempt where task = u.task and n
 
 -- name: LoadOneWork
 -- What a worker needs for one attempt that is ready or open: what the first part of its inputs was of, if its task was changed since.
-select t.key, t.attempt, t.priority, t.pool, t.flags, coalesce(t.run, 1), tree.root_id, coalesce(tree.user_id, ''), tree.uid, tree.execution, s.id, s.name,
+select t.key, t.attempt, t.priority, t.pool, t.flags, coalesce(t.run, 1), tree.root_id, coalesce(tree.user_id, ''), tree.uid, tree.execution, tree.namespace, s.id, s.name,
   s.executor, coalesce(s.timeout_ms, 0), coalesce(cardinality(s.deps), 0), case when sent.key is null then p.inputs else sent.inputs end, case when sent.key is null then p.params else sent.params end,
   case when sent.key is null then p.schemas else sent.schemas end, case when sent.key is null then p.sealed else sent.sealed end
 from task t

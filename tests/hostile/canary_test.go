@@ -278,7 +278,7 @@ func (c *canaries) secrets() []string {
 	put(filepath.Join(kept, "worker.json"), string(file))
 	escaped := strings.NewReplacer("%", "%25", `"`, "%22", "/", "%2F", "+", "%2B", "&", "%26", "=", "%3D").Replace(c.all["by-variable-connection"].value)
 	return []string{
-		"TASKGROVE_NATS_URL=" + c.nats.WorkerURL("canary"), "TASKGROVE_WORKER_ID=canary", "TASKGROVE_WORKER_HTTP_ADDR=127.0.0.1:0",
+		"TASKGROVE_NATS_URL=" + c.nats.WorkerURL("canary"), "TASKGROVE_WORKER_ID=canary", "TASKGROVE_WORKER_HTTP_ADDR=127.0.0.1:0", "TASKGROVE_TASK_LOGS=stdout",
 		"TASKGROVE_COMMAND_ALLOW=true", "TASKGROVE_EXTERNAL=python3 testdata/indiscreet.py", "TASKGROVE_ADDRESS_LOOPBACK=true",
 		"TASKGROVE_WORKER_FILE=" + filepath.Join(kept, "worker.json"), "TASKGROVE_SECRETS_DIR=" + dir,
 		"TASKGROVE_SECRET_BY_ENV=" + c.all["by-env"].value, "SOME_VARIABLE=" + c.all["by-variable"].value,
@@ -392,6 +392,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	}{
 		{"Postgres", c.dump(), c.marker}, {"NATS's files", c.files(), c.marker}, {"messages in NATS", wire, "beat.canary"}, {"answers", []byte(answers), c.marker},
 		{"the coordinator's log", c.coordinator.out.Bytes(), "a caller was refused"}, {"the worker's log", c.worker.out.Bytes(), "its pools are others"},
+		{"lines on the worker's stdout", c.worker.out.Bytes(), `"msg":"` + c.marker + `"`},
 		{"NATS's log", c.natsLog.Bytes(), "Server is ready"}, {"metrics", []byte(metrics), "taskgrove_"}, {"traces", c.traces.Bytes(), "canary-env-by-dir"},
 	} {
 		if !bytes.Contains(place.text, []byte(place.has)) {

@@ -170,7 +170,8 @@ type Work struct {
 	// What the others hold is data, as a dependency's result may have written it. Coordinators before 0.5 name none. With inputs_size they come
 	// with InputsReply.
 	References    []string `protobuf:"bytes,20,rep,name=references,proto3" json:"references,omitempty"`
-	Sealed        []byte   `protobuf:"bytes,24,opt,name=sealed,proto3" json:"sealed,omitempty"` // WorkValues. It can't start before its claim is granted
+	Sealed        []byte   `protobuf:"bytes,24,opt,name=sealed,proto3" json:"sealed,omitempty"`       // WorkValues. It can't start before its claim is granted
+	Namespace     string   `protobuf:"bytes,25,opt,name=namespace,proto3" json:"namespace,omitempty"` // of its tree; empty: the coordinator is older than 0.9
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -371,6 +372,13 @@ func (x *Work) GetSealed() []byte {
 		return x.Sealed
 	}
 	return nil
+}
+
+func (x *Work) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
 }
 
 // WorkValues is what a Work has sealed, or an InputsReply.
@@ -3263,7 +3271,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xc5\x05\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xe3\x05\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -3295,7 +3303,8 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"references\x18\x14 \x03(\tR\n" +
 	"references\x12\x16\n" +
-	"\x06sealed\x18\x18 \x01(\fR\x06sealed\"v\n" +
+	"\x06sealed\x18\x18 \x01(\fR\x06sealed\x12\x1c\n" +
+	"\tnamespace\x18\x19 \x01(\tR\tnamespace\"v\n" +
 	"\n" +
 	"WorkValues\x12\x16\n" +
 	"\x06inputs\x18\x01 \x01(\fR\x06inputs\x12\x16\n" +

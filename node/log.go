@@ -22,7 +22,9 @@ func newLogger(cfg config.Log, to *os.File, kind Kind) *slog.Logger {
 	return log.With("process", string(kind))
 }
 
-func isText(cfg config.Log, terminal bool) bool { return cfg.Format == "text" || cfg.Format == "auto" && terminal }
+func isText(cfg config.Log, terminal bool) bool {
+	return cfg.Format == "text" || cfg.Format == "auto" && terminal
+}
 
 // traced adds the trace of a line's context, if there is one.
 type traced struct{ slog.Handler }

@@ -159,18 +159,19 @@ func (k *kube) uninstall(ctx context.Context) error {
 		return err
 	}
 	selector := "app.kubernetes.io/instance=" + k.s.release
+	var left []string
 	for range 60 { // pods that end are still listed
-		left, err := k.run(ctx, "kubectl", "-n", k.s.namespace, "get", "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets",
+		names, err := k.quietly(ctx, "kubectl", "-n", k.s.namespace, "get", "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets",
 			"-l", selector, "-o", "name")
 		if err != nil {
 			return err
 		}
-		if left = strings.TrimSpace(left); left == "" {
+		if left = strings.Fields(names); len(left) == 0 {
 			return nil
 		}
 		if err := sleep(ctx, time.Second); err != nil {
-			return fmt.Errorf("helm uninstall left: %s", strings.Join(strings.Fields(left), ", "))
+			break
 		}
 	}
-	return errors.New("helm uninstall left objects of the release: kubectl get all,secrets,configmaps -l " + selector)
+	return fmt.Errorf("helm uninstall left: %s", strings.Join(left, ", "))
 }

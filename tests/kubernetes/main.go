@@ -148,17 +148,18 @@ func (k *kube) firstInstall(ctx context.Context) error {
 	return k.uninstall(ctx)
 }
 
-// uninstall removes the release, with the claims that Kubernetes keeps, and sees that nothing is left of it.
+// uninstall removes the release, then what is kept of the built-in Postgres and NATS (volumes, and the password that belongs to one), and sees
+// that nothing is left.
 func (k *kube) uninstall(ctx context.Context) error {
 	began := time.Now()
 	if _, err := k.run(ctx, "helm", "uninstall", k.s.release, "-n", k.s.namespace, "--wait", "--timeout", "5m"); err != nil {
 		return err
 	}
 	k.figure("helm uninstall", time.Since(began))
-	if _, err := k.run(ctx, "kubectl", "-n", k.s.namespace, "delete", "pvc", "--all", "--wait=true", "--timeout=2m"); err != nil {
+	selector := "app.kubernetes.io/instance=" + k.s.release
+	if _, err := k.run(ctx, "kubectl", "-n", k.s.namespace, "delete", "pvc,secret", "-l", selector, "--wait=true", "--timeout=2m"); err != nil {
 		return err
 	}
-	selector := "app.kubernetes.io/instance=" + k.s.release
 	var left []string
 	for range 60 { // pods that end are still listed
 		names, err := k.quietly(ctx, "kubectl", "-n", k.s.namespace, "get", "all,secrets,configmaps,serviceaccounts,roles,rolebindings,networkpolicies,poddisruptionbudgets",

@@ -22,7 +22,7 @@ PACKAGES  ?= ./...
 TESTFLAGS ?=
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test test-llm testfull chaos interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release image sizes weigh kubernetes cluster-test check clean
+.PHONY: help build install release test test-llm testfull chaos disasters interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release image sizes weigh kubernetes cluster-test check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -107,6 +107,10 @@ interop: ## call the protocol's first server with apflow_api_executor, the test 
 cancels: ## cancel 1000 tasks and trees of real executors at random moments, and look for what is left (CANCELSFLAGS='-cancels 5000 -seed 1')
 	@tools/need.sh go postgres sshd python3 uv docker
 	TASKGROVE_FULL=1 go test -timeout 60m -run RandomCancels -v ./tests/cancels $(CANCELSFLAGS)
+
+disasters: ## lose Postgres under load in every way: replicas promoted, old primaries that return, backups restored; print what was lost and how long it took
+	@tools/need.sh go postgres
+	TASKGROVE_FULL=1 go test -count=1 -timeout 30m -v ./tests/disasters
 
 demo: build ## run a real task tree on a cluster of this machine and show its result
 	@tools/need.sh postgres

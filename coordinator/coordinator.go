@@ -75,6 +75,7 @@ type engine struct {
 	recordOnce sync.Once
 	records    bool // spans go somewhere; set once by recordOnce
 	writes     *writeCheck
+	fenced     atomic.Bool // the server of the database is not the newest that is known
 
 	clocks     clocks
 	violations seenViolations
@@ -161,6 +162,7 @@ func (c *Coordinator) Run(ctx context.Context) error {
 			return err
 		}
 		start("announcer", c.runAnnounce)
+		start("server", c.runServer)
 		if err := c.insist(ctx, c.prepare); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,6 +54,9 @@ func (w *writeCheck) ready(ctx context.Context) error {
 func unwritable(err error) error {
 	if err == nil {
 		return nil
+	}
+	if former, ok := errors.AsType[*pg.FormerError](err); ok {
+		return fmt.Errorf("%w: %w", ErrUnavailable, former)
 	}
 	if why, yes := pg.Unavailable(err); yes {
 		return fmt.Errorf("%w: %s", ErrUnavailable, why)

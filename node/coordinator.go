@@ -71,6 +71,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	p.OnStop("connection to NATS", func() error { conn.Close(); return nil })
+	if err := p.findServer(ctx, store, conn); err != nil {
+		return nil, err
+	}
 
 	c := &Coordinator{Store: store, Queue: conn}
 	parts.coordinator.Webhooks.Forms = a2a.Forms(c)
@@ -106,6 +109,16 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	}
 	c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, access, parts)
 	return c, err
+}
+
+// findServer waits until Postgres is the server that coordinators have used last, as far as NATS knows.
+func (p *Process) findServer(ctx context.Context, store *pg.Store, conn *queue.Conn) error {
+	if err := coordinator.LearnEpoch(ctx, store.Fence(), conn); err != nil {
+		p.log.Warn("which server of Postgres was used last is not known", "error", err)
+	}
+	return p.WaitFor(ctx, "the present server of Postgres", nil, func() error {
+		return patiently(ctx, p.log, "the present server of Postgres", pg.Unreachable, func() error { return store.CheckServer(ctx) })
+	})
 }
 
 // serveSurfaces serves all surfaces of a coordinator, and answers where; empty: nowhere.

@@ -29,6 +29,7 @@ func connect(ctx context.Context, cfg Config) (*connections, error) {
 	}
 	faults := &faultTracer{}
 	pc.ConnConfig.Tracer = faults
+	cfg.Fence.guardPool(pc, "")
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
@@ -61,6 +62,7 @@ func connectThrough(ctx context.Context, cfg Config) (*connections, error) {
 		c.PgConn().CustomData()[settingsKey] = settings
 		return afterConnect(ctx, c)
 	}
+	cfg.Fence.guardPool(pc, settings)
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)

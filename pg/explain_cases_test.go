@@ -352,7 +352,8 @@ var unexplained = map[string]string{
 	"InsertAPIKey": aKey, "RevokeAPIKey": aKey, "RotateAPIKey": aKey, "EndSession": aKey, "EndOldSessions": aKey, "UseAPIKeys": aKey, "APIKeysByHash": aKey, "APIKeys": "for people: a page of them",
 	"DeleteOldAPIKeys": "once a minute, the first rows of an index only",
 	"MissingRights":    "reads the catalogue, once at the start",
-	"NextTrees":        noTable, "LockExecution": noTable, "LockCopied": noTable, "AuditTurn": noTable,
+	"ServerEpoch":      fewNames, "BeginEpoch": fewNames, "RestartEpoch": fewNames,
+	"NextTrees": noTable, "LockExecution": noTable, "LockCopied": noTable, "AuditTurn": noTable,
 	"DescribeTrees":   "once for each tree that an older coordinator stored, over all of its tasks",
 	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",
 }

@@ -84,6 +84,9 @@ func Unreachable(err error) bool {
 	if _, ok := errors.AsType[*PoolerError](err); ok {
 		return false
 	}
+	if _, ok := errors.AsType[*FormerError](err); ok { // the newer one will be found
+		return true
+	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true
 	}
@@ -97,6 +100,12 @@ func Unreachable(err error) bool {
 // Unavailable reports whether an error means the server, or what else goes on there, and not this program; why says so to
 // clients. It is true wherever [Unreachable] is.
 func Unavailable(err error) (why string, yes bool) {
+	if e, ok := errors.AsType[*FormerError](err); ok {
+		if e.Standby {
+			return "Postgres is a standby", true
+		}
+		return "Postgres is a former primary, and the present one is not found yet", true
+	}
 	switch b, says, ok := meaning(err); {
 	case ok && (b == others || b == outage || b == refusal):
 		return "Postgres " + says, true

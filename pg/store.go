@@ -26,6 +26,8 @@ type Config struct {
 	StatementTimeout time.Duration
 	// Pooler says whether a pooler stands before Postgres. By default, Open finds out.
 	Pooler Pooler
+	// Fence keeps the store from servers that are not the newest. nil: one that knows nothing when the store is opened.
+	Fence *Fence
 }
 
 // Store is one process's access to the database. Safe for concurrent use.
@@ -41,6 +43,7 @@ type Store struct {
 	levels      dag.Levels // see [Store.SetLevels]
 	version     string
 	keyConns    keyConnections
+	watch       watch
 
 	rules           atomic.Pointer[dag.PoolRules] // see [Store.SetPoolRules]
 	settles, claims caution
@@ -63,6 +66,9 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.StatementTimeout == 0 {
 		cfg.StatementTimeout = 30 * time.Second
 	}
+	if cfg.Fence == nil {
+		cfg.Fence = &Fence{}
+	}
 	pool, err := connect(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -70,7 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	db := database{pool, cfg.StatementTimeout}
 	s := &Store{database: db, pools: newPoolCache(db), resident: newResidentTrees(), seals: &seals{}, counted: &countsDefault{}}
 	s.submissions = &submissions{database: db, pools: s.pools, resident: s.resident, seals: s.seals, counted: s.counted}
-	s.keyConns.cfg = cfg
+	s.keyConns.cfg, s.watch.cfg = cfg, cfg
 	s.seals.conns = &s.keyConns
 	if err := pool.QueryRow(ctx, sql("ClusterSecret"), randomSecret()).Scan(&s.secret); err != nil {
 		pool.close()
@@ -126,6 +132,9 @@ func randomSecret() []byte {
 func (s *Store) Close() {
 	s.pool.close()
 	s.keyConns.close()
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
+	s.watch.close()
 }
 
 // MaxConns is how many connections of the process there may be at most.

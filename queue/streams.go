@@ -149,6 +149,7 @@ func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) err
 		return err
 	}
 	was := is.CachedInfo().Config.Replicas
+	cfg.Metadata = is.CachedInfo().Config.Metadata // with the hint
 	if is, err = c.js.UpdateStream(ctx, cfg); err != nil || cfg.Replicas <= was {
 		return err
 	}

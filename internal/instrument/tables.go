@@ -54,6 +54,8 @@ var Coordinator = Table{
 	{Name: "taskgrove.claim.batch", Kind: Histogram, Help: "claims in a batch"},
 	{Name: "taskgrove.pool.ready", Kind: Gauge, Help: "ready tasks that wait in Postgres", Labels: []string{"pool"}},
 	{Name: "taskgrove.pool.oldest", Kind: Gauge, Unit: "s", Help: "age of the oldest of them", Labels: []string{"pool"}},
+	{Name: "taskgrove.postgres.refused", Kind: Gauge, Help: "1 while the server of Postgres that answers is not used, as it is a former primary or a standby; else 0"},
+	{Name: "taskgrove.postgres.timeline", Kind: Gauge, Help: "timeline of the newest server of Postgres that is known; it rises with a promotion and a restore"},
 	{Name: "taskgrove.optimistic.transactions", Kind: Counter, Help: "transactions of claims and results tried without reading their tasks first"},
 	{Name: "taskgrove.optimistic.refused", Kind: Counter, Help: "those that found a task otherwise than they assumed, and read it then"},
 	{Name: "taskgrove.callers.limited", Kind: Counter, Help: "requests and streams that were refused as their caller had too many, by reason: RATE_LIMITED, TOO_MANY_STREAMS, TOO_MANY_BYTES", Labels: []string{"reason"}},

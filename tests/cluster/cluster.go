@@ -33,6 +33,7 @@ type Options struct {
 	Coordinator  func(*config.Coordinator)   // changes the settings of each; nil: none
 	Worker       func(*config.Worker)        // changes the settings of each; nil: none
 	Levels       dag.Levels                  // of the coordinators; nil: those of this version
+	Postgres     string                      // URL of a database; empty: a fresh one
 }
 
 // Cluster is a running cluster. Its parts end with the test.
@@ -74,7 +75,10 @@ func Start(t testing.TB, opts Options) *Cluster {
 	if os.Getenv("TASKGROVE_TEST_LOG") != "" {
 		level = slog.LevelDebug
 	}
-	c := &Cluster{T: t, opts: opts, URL: pgtest.Database(t),
+	if opts.Postgres == "" {
+		opts.Postgres = pgtest.Database(t)
+	}
+	c := &Cluster{T: t, opts: opts, URL: opts.Postgres,
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
 	c.StoreDir = t.TempDir()
 	server, err := natsserver.Start(natsserver.Config{StoreDir: c.StoreDir, Logger: c.log})

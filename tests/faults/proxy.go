@@ -15,10 +15,10 @@ import (
 // TCP promises; connections overtake each other.
 type Proxy struct {
 	listener net.Listener
-	to       string
 	delay    atomic.Int64 // a duration
 
 	mu      sync.Mutex
+	to      string // where new connections go
 	conns   map[net.Conn]bool
 	refuses bool
 	flows   chan struct{} // closed while bytes pass
@@ -49,6 +49,17 @@ func (p *Proxy) URL(server string) string {
 	}
 	u.Host = p.listener.Addr().String()
 	return u.String()
+}
+
+// Addr is where the proxy listens.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Lead has new connections go to another address, and breaks those that there are.
+func (p *Proxy) Lead(to string) {
+	p.mu.Lock()
+	p.to = to
+	p.mu.Unlock()
+	p.Cut()
 }
 
 // Cut breaks all connections; new ones are accepted at once.
@@ -116,13 +127,13 @@ func (p *Proxy) accept() {
 			return // closed
 		}
 		p.mu.Lock()
-		refuses := p.refuses
+		refuses, to := p.refuses, p.to
 		p.mu.Unlock()
 		if refuses {
 			client.Close()
 			continue
 		}
-		server, err := net.Dial("tcp", p.to)
+		server, err := net.Dial("tcp", to)
 		if err != nil {
 			client.Close()
 			continue

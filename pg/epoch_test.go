@@ -1,0 +1,163 @@
+package pg
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/pg/pgtest"
+)
+
+func TestWhichEpochIsNewer(t *testing.T) {
+	at := func(system, timeline int64, id string, minute int) Epoch {
+		return Epoch{system, timeline, id, time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC)}
+	}
+	first := at(1, 1, "a", 0)
+	for _, row := range []struct {
+		fact       string
+		e          Epoch
+		newer, old bool // than first; first is newer than it
+	}{
+		{"itself", first, false, false},
+		{"none", Epoch{}, false, true},
+		{"promoted", at(1, 2, "b", 1), true, false},
+		{"promoted, with a clock that is behind", at(1, 2, "b", -1), true, false},
+		{"two replicas took the same number: the later one counts", at(1, 1, "b", 1), true, false},
+		{"the same, and it was the earlier one", at(1, 1, "b", -1), false, true},
+		{"a dump in another server", at(2, 1, "b", 1), true, false},
+		{"another server, before", at(2, 7, "b", -1), false, true},
+	} {
+		if newer, old := row.e.Newer(first), first.Newer(row.e); newer != row.newer || old != row.old {
+			t.Errorf("%s: newer %v and older %v, want %v and %v", row.fact, newer, old, row.newer, row.old)
+		}
+	}
+}
+
+// openFenced opens a store on a database, with a fence of its own.
+func openFenced(t *testing.T, url string, fence *Fence) (*Store, error) {
+	t.Helper()
+	s, err := Open(t.Context(), Config{URL: url, MaxConns: 4, Fence: fence})
+	if err == nil {
+		t.Cleanup(s.Close)
+	}
+	return s, err
+}
+
+// A store that hears of a newer epoch uses its server no more, not even where it is in the midst of something, and says so in one line.
+func TestANewerEpochEndsTheUseOfAServer(t *testing.T) {
+	url := pgtest.Database(t)
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	fence := &Fence{}
+	s, err := openFenced(t, url, fence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := fence.Newest()
+	if first.ID == "" || first.Timeline < 1 || first.System == 0 || fence.Blind() || s.CheckServer(t.Context()) != nil {
+		t.Fatalf("epoch: got %+v, blind %v, %v", first, fence.Blind(), s.CheckServer(t.Context()))
+	}
+	again := &Fence{}
+	if _, err := openFenced(t, url, again); err != nil || again.Newest() != first {
+		t.Errorf("another store found %+v, %v, want %+v", again.Newest(), err, first)
+	}
+	busy := make(chan error, 1)
+	c, err := s.pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, err := c.Exec(t.Context(), "select pg_sleep(60)")
+		c.Release()
+		busy <- err
+	}()
+	fence.Learn(Epoch{}) // no news
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("ping after no news: %v", err)
+	}
+	newer := first
+	newer.Timeline, newer.ID = first.Timeline+1, "another"
+	fence.Learn(newer)
+	if err := <-busy; err == nil {
+		t.Error("a statement went on at the former primary")
+	}
+	former, ok := errors.AsType[*FormerError](s.Ping(t.Context()))
+	if !ok || former.Standby || former.Newest != newer || former.Epoch != first || !Unreachable(former) || fence.Refused() == nil {
+		t.Errorf("ping: got %+v", former)
+	}
+	if why, yes := Unavailable(s.Ping(t.Context())); !yes || why == "" {
+		t.Errorf("it counts as %q, %v, want it to be unavailable", why, yes)
+	}
+	if err := s.CheckServer(t.Context()); !errors.As(err, &former) {
+		t.Errorf("check: got %v", err)
+	}
+
+	// Its files were put back, and the operator says so: it is the newest of all.
+	if err := (Config{URL: url}).RestartEpoch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	restored := &Fence{}
+	if _, err := openFenced(t, url, restored); err != nil || !restored.Newest().Newer(first) || restored.Newest().Timeline != first.Timeline {
+		t.Errorf("after a restore: got %+v, %v, want it to be newer than %+v", restored.Newest(), err, first)
+	}
+}
+
+// What a database gave out before it was restored may be unknown to it: new trees get keys far from there. The first server leaves no gap.
+func TestKeysAreNotGivenOutTwice(t *testing.T) {
+	url := pgtest.Database(t)
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	next := func(statements ...string) (key int64) {
+		for _, s := range append(statements, "") {
+			if s == "" {
+				if _, err := openFenced(t, url, &Fence{}); err != nil {
+					t.Fatal(err)
+				}
+				s = "select 1"
+			}
+			if _, err := conn.Exec(t.Context(), s); err != nil {
+				t.Fatalf("%s: %v", s, err)
+			}
+		}
+		if err := conn.QueryRow(t.Context(), "select nextval('tree_key')").Scan(&key); err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	first := next()
+	if first > 10 {
+		t.Errorf("the first key is %d", first)
+	}
+	if again := next(); again != first+1 {
+		t.Errorf("the same server: got key %d after %d", again, first)
+	}
+	// as if the rows had come here from another server
+	if moved := next("update epoch set system = 42"); moved < first+1_000_000 {
+		t.Errorf("another server: got key %d, want it far from %d", moved, first)
+	}
+	// a role that owns nothing
+	before := next()
+	for _, s := range []string{"update epoch set system = system + 1 where system <> 42", "create role counter_only",
+		"grant select, insert on epoch to counter_only", "grant usage on sequence tree_key, ready_id_seq to counter_only"} {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	for _, s := range []string{"set role counter_only", sql("BeginEpoch"), "reset role", "revoke all on epoch, tree_key, ready_id_seq from counter_only", "drop role counter_only"} {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	if after := next(); after < before+100_000 {
+		t.Errorf("a role that owns nothing: got key %d, want it far from %d", after, before)
+	}
+}

@@ -75,7 +75,6 @@ func newMeter(c *Coordinator) *meter {
 	}
 	m.begin()
 	c.observe(mt)
-	c.observeServer(mt)
 	return m
 }
 
@@ -137,22 +136,4 @@ func (m *meter) recordBroken() {
 	if m != nil {
 		m.recordBreaks.Add(context.Background(), 1)
 	}
-}
-
-// observeServer shows whether the server of Postgres is used, and its timeline.
-func (c *Coordinator) observeServer(mt metric.Meter) {
-	refused, err := mt.Int64ObservableGauge("taskgrove.postgres.refused", metric.WithDescription(instrument.Coordinator.Help("taskgrove.postgres.refused")))
-	c.meterFault(err)
-	timeline, err := mt.Int64ObservableGauge("taskgrove.postgres.timeline", metric.WithDescription(instrument.Coordinator.Help("taskgrove.postgres.timeline")))
-	c.meterFault(err)
-	_, err = mt.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		fence, is := c.store.Fence(), int64(0)
-		if fence.Refused() != nil {
-			is = 1
-		}
-		o.ObserveInt64(refused, is)
-		o.ObserveInt64(timeline, fence.Newest().Timeline)
-		return nil
-	}, refused, timeline)
-	c.meterFault(err)
 }

@@ -122,6 +122,7 @@ func (c *Coordinator) observe(mt metric.Meter) {
 	c.observePools(o)
 	c.observeTrees(o)
 	c.observePostgres(o)
+	c.observeServer(o)
 	c.observeNATS(o)
 	c.observeWatchers(o)
 }
@@ -233,6 +234,20 @@ func (c *Coordinator) observeWatchers(o *observer) {
 		w, t := c.feeds.count()
 		o.ObserveInt64(watchers, int64(w))
 		o.ObserveInt64(trees, int64(t))
+		return nil
+	})
+}
+
+// observeServer shows whether the server of Postgres is used, and its timeline.
+func (c *Coordinator) observeServer(o *observer) {
+	refused, timeline := o.ints("taskgrove.postgres.refused"), o.ints("taskgrove.postgres.timeline")
+	o.register(func(_ context.Context, o metric.Observer) error {
+		fence, is := c.store.Fence(), int64(0)
+		if fence.Refused() != nil {
+			is = 1
+		}
+		o.ObserveInt64(refused, is)
+		o.ObserveInt64(timeline, fence.Newest().Timeline)
 		return nil
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/attemptkey"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
+	"github.com/taskgrove/taskgrove/internal/readiness"
 	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
@@ -248,7 +249,7 @@ func (c *Coordinator) ensurePool(ctx context.Context, name string) error {
 	return nil
 }
 
-var errStarting = fmt.Errorf("%w: the coordinator is starting", ErrUnavailable)
+var errStarting = unready("the coordinator is starting")
 
 // takesWork is [errStarting] until the coordinator may begin what it has to bring to an end.
 func (c *Coordinator) takesWork() error {
@@ -258,13 +259,18 @@ func (c *Coordinator) takesWork() error {
 	return errStarting
 }
 
+// unready is [ErrUnavailable] for a reason that anybody may see.
+func unready(reason string) error {
+	return &readiness.Fault{Reason: reason, Err: fmt.Errorf("%w: %s", ErrUnavailable, reason)}
+}
+
 // Ready is nil when NATS can be reached, Postgres takes writes, and what Run needs in them is there.
 func (c *Coordinator) Ready(ctx context.Context) error {
 	if !c.prepared.Load() {
 		return errStarting
 	}
 	if !c.queue.Connected() {
-		return fmt.Errorf("%w: NATS can't be reached", ErrUnavailable)
+		return unready("NATS can't be reached")
 	}
 	if err := c.store.Ping(ctx); err != nil {
 		return unwritable(err)

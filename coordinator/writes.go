@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/taskgrove/taskgrove/internal/readiness"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -35,7 +36,7 @@ func (w *writeCheck) ready(ctx context.Context) error {
 	case w.turn <- struct{}{}:
 		defer func() { <-w.turn }()
 	case <-ctx.Done():
-		return fmt.Errorf("%w: Postgres takes long for a write", ErrUnavailable)
+		return unready("Postgres takes long for a write")
 	}
 	counts := writesFor
 	if w.last != nil {
@@ -59,7 +60,7 @@ func unwritable(err error) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, former)
 	}
 	if why, yes := pg.Unavailable(err); yes {
-		return fmt.Errorf("%w: %s", ErrUnavailable, why)
+		return unready(why)
 	}
-	return fmt.Errorf("%w: Postgres takes no writes: %w", ErrUnavailable, err)
+	return &readiness.Fault{Reason: "Postgres takes no writes", Err: fmt.Errorf("%w: Postgres takes no writes: %w", ErrUnavailable, err)}
 }

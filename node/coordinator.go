@@ -53,9 +53,14 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	if parts.coordinator.Roles, err = parts.roles.settings(); err != nil {
 		return nil, err
 	}
+	if parts.http.Addr != "" && !opts.Resting {
+		if parts.porch, err = p.openPorch(ctx, parts.http); err != nil {
+			return nil, err
+		}
+	}
 	var store *pg.Store
-	err = p.WaitFor(ctx, "Postgres to answer", nil, func() (err error) {
-		store, err = openStore(ctx, p.log, parts.store, parts.migrate)
+	err = p.await(ctx, "Postgres", func(hindered func(error)) (err error) {
+		store, err = openStore(ctx, p.log, parts.store, parts.migrate, hindered)
 		return err
 	})
 	if err != nil {
@@ -63,7 +68,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	}
 	p.OnStop("connections to Postgres", func() error { store.Close(); return nil })
 	var conn *queue.Conn
-	err = p.WaitFor(ctx, "NATS to answer", nil, func() (err error) {
+	err = p.await(ctx, "NATS", func(func(error)) (err error) {
 		conn, err = queue.Connect(ctx, parts.queue)
 		return err
 	})
@@ -136,6 +141,11 @@ func (p *Process) serveSurfaces(ctx context.Context, access *coordinator.Access,
 		p.OnStop("sessions of MCP", tools.Close)
 		all := mounted(mounts(access, parts, tasks, agent, tools))
 		parts.http.Public, parts.http.Refuse = all.public, all.refuse
+		if parts.porch != nil {
+			if parts.http.Listener, err = parts.porch.leave(); err != nil {
+				return "", "", fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)
+			}
+		}
 		if http, err = p.serveHTTP(ctx, all, parts.http); err != nil {
 			return "", "", fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)
 		}

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/taskgrove/taskgrove/internal/readiness"
 )
 
 // Process is the life of one process: the parts that run in it, whether they are ready, and the order in which they stop.
@@ -24,6 +26,7 @@ type Process struct {
 
 	mu     sync.Mutex
 	probes []func(context.Context) error // guarded by mu
+	awaits *readiness.Fault              // guarded by mu; what the start waits for; nil: nothing
 }
 
 type part struct {
@@ -81,8 +84,11 @@ func (p *Process) Probe(ready func(context.Context) error) {
 // Ready is nil when all parts that were started can do their work.
 func (p *Process) Ready(ctx context.Context) error {
 	p.mu.Lock()
-	probes := p.probes
+	probes, awaits := p.probes, p.awaits
 	p.mu.Unlock()
+	if awaits != nil {
+		return awaits
+	}
 	for _, ready := range probes {
 		if err := ready(ctx); err != nil {
 			return err

@@ -43,6 +43,7 @@ type coordinatorParts struct {
 	a2a         a2a.Config
 	routes      routes
 	bounds      callerBounds
+	porch       *porch // nil: no HTTP, or not opened
 }
 
 func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger) coordinatorParts {

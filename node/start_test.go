@@ -59,7 +59,7 @@ func TestAnOutdatedCoordinatorServesNobody(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), "update cluster set level_used = 1000, level_version = '9.0.0'"); err != nil {
 		t.Fatal(err)
 	}
-	cfg.HTTPAddr = takenAddress(t) // had it tried to listen, the error would be another
+	cfg.GRPCAddr = takenAddress(t) // had it tried to serve, the error would be another
 	_, err = p.StartCoordinator(t.Context(), cfg, Options{})
 	if old, ok := errors.AsType[*dag.OutdatedError](err); !ok || old.Version != "9.0.0" {
 		t.Errorf("got %v, want a refusal that names 9.0.0", err)

@@ -5,18 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/taskgrove/taskgrove/pg"
 )
 
 // openStore opens the database, brought up to date if so asked, and waits for a server that is not there yet, or for whoever brings it up
-// to date.
-func openStore(ctx context.Context, log *slog.Logger, cfg pg.Config, migrate bool) (store *pg.Store, err error) {
+// to date. hindered is told the error of each attempt, or nil.
+func openStore(ctx context.Context, log *slog.Logger, cfg pg.Config, migrate bool, hindered func(error)) (store *pg.Store, err error) {
 	if err := cfg.CheckCredentials(ctx); err != nil { // a wrong file stays wrong
 		return nil, err
 	}
-	err = patiently(ctx, log, "Postgres", waitsForStore, func() error {
+	err = patiently(ctx, log, "Postgres", waitsForStore, func() (err error) {
+		defer func() { hindered(err) }()
 		if migrate {
 			if err := cfg.Migrate(ctx, func(m pg.Migration) { logMigration(log, m) }); err != nil {
 				return fmt.Errorf("migrate the database: %w", cfg.ExplainRefusal(ctx, err))
@@ -58,14 +60,20 @@ func logMigration(log *slog.Logger, m pg.Migration) {
 	log.Info("database is migrated", "migration", m.Name, "took", m.Took.Round(time.Millisecond).String())
 }
 
-// patiently calls f until it succeeds, for as long as its error is one that time may heal.
+// patiently calls f until it succeeds, for as long as its error is one that time may heal. It logs an error in one line, and again when it is
+// another one or 10 s old.
 func patiently(ctx context.Context, log *slog.Logger, what string, heals func(error) bool, f func() error) error {
+	var said string
+	var at time.Time
 	for {
 		err := f()
 		if err == nil || !heals(err) || ctx.Err() != nil {
 			return err
 		}
-		log.Warn("process waits for "+what, "error", err)
+		if line := strings.Join(strings.Fields(err.Error()), " "); line != said || time.Since(at) >= waitsBetween {
+			log.Warn("process waits for "+what, "error", line)
+			said, at = line, time.Now()
+		}
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():

@@ -2,7 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
+
+	"github.com/taskgrove/taskgrove/internal/readiness"
+	"github.com/taskgrove/taskgrove/pg"
 )
 
 // A step of a start, and the end of a part, are expected to take less than waitsSilently; after that it says what it waits for, again and again.
@@ -25,6 +30,35 @@ func (p *Process) WaitFor(ctx context.Context, what string, why func(context.Con
 	close(done)
 	<-said
 	return err
+}
+
+// await is [Process.WaitFor] for another server, without which the process is not ready: readiness says so until f has succeeded. f tells hindered
+// what it met.
+func (p *Process) await(ctx context.Context, server string, f func(hindered func(error)) error) error {
+	hindered := func(err error) {
+		fault := &readiness.Fault{Reason: "waits for " + server}
+		if why, known := pg.Unavailable(err); known {
+			fault.Reason += ": " + why
+		} else if _, pending := errors.AsType[*pg.PendingError](err); pending {
+			fault.Reason += ": the database lacks migrations"
+		}
+		if err != nil {
+			fault.Err = fmt.Errorf("waits for %s: %w", server, err)
+		}
+		p.setAwaits(fault)
+	}
+	hindered(nil)
+	err := p.WaitFor(ctx, server+" to answer", nil, func() error { return f(hindered) })
+	if err == nil {
+		p.setAwaits(nil)
+	}
+	return err
+}
+
+func (p *Process) setAwaits(fault *readiness.Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.awaits = fault
 }
 
 // sayWaiting logs until done is closed.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/readiness"
 	"github.com/taskgrove/taskgrove/worker"
 )
 
@@ -18,6 +19,8 @@ type Worker struct {
 	*worker.Worker
 	HTTP string // http://host:port, or https://, of its probes; empty: nowhere
 }
+
+var errNoNATS = errors.New("the worker has not reached NATS, or an executor checks itself")
 
 // StartWorker starts a worker and its probes. It waits for a NATS that is not there yet, not until the worker is ready;
 // meanwhile the probes say so.
@@ -29,7 +32,7 @@ func (p *Process) StartWorker(ctx context.Context, cfg *config.Worker, opts Opti
 		if w := dialled.Load(); w != nil {
 			return w.Ready()
 		}
-		return errors.New("the worker has not reached NATS")
+		return &readiness.Fault{Reason: "waits for NATS", Err: errNoNATS}
 	})
 	if parts.http.Addr != "" {
 		secured, err := p.listeners(parts.tls)

@@ -16,6 +16,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/internal/ledger"
+	"github.com/taskgrove/taskgrove/internal/readiness"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -214,30 +215,33 @@ func (w *Worker) Ready() error {
 	s := w.session.Load()
 	switch {
 	case s == nil:
-		return errors.New("not running")
+		return &readiness.Fault{Reason: "not running"}
 	case w.isDraining():
 		return executors.ErrDraining
 	case !w.conn.Connected():
-		return errors.New("not connected to NATS")
+		return &readiness.Fault{Reason: "not connected to NATS"}
 	case !s.lease.holds():
 		if why := s.trouble.Load(); why != nil {
-			return fmt.Errorf("no lease was granted: %s", *why)
+			return &readiness.Fault{Reason: noLease, Err: fmt.Errorf("%s: %s", noLease, *why)}
 		}
-		return errors.New("no lease was granted")
+		return &readiness.Fault{Reason: noLease}
 	case !w.book.hasRoom():
-		return errors.New("too many results wait for their receipts")
+		return &readiness.Fault{Reason: "too many results wait for their receipts"}
 	}
 	for _, f := range w.hindrances() {
 		switch {
 		case f.Executor != "": // as it was configured
 		case f.Pool != "":
-			return fmt.Errorf("no tasks of pool %s are taken: %s", f.Pool, f.Text)
+			return &readiness.Fault{Reason: "no tasks of pool " + f.Pool + " are taken", Err: fmt.Errorf("no tasks of pool %s are taken: %s", f.Pool, f.Text)}
 		default:
 			return errors.New(f.Text)
 		}
 	}
 	return nil
 }
+
+// noLease is why a worker waits for a coordinator.
+const noLease = "no lease was granted"
 
 // leased reports whether the session has a lease.
 func (w *Worker) leased() bool {

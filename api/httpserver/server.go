@@ -21,6 +21,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/internal/readiness"
 )
 
 // Config says where to listen, what to serve and what clients may do. Addr or Listener, API and Ready are required.
@@ -207,17 +208,25 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if err := s.cfg.Ready(ctx); err != nil {
 		s.cfg.Log.WarnContext(ctx, "not ready", "error", err) // its text names hosts
-		state(w, http.StatusServiceUnavailable, "unavailable")
+		answer := map[string]string{"status": "unavailable"}
+		if reason := readiness.Reason(err); reason != "" {
+			answer["reason"] = reason
+		}
+		object(w, http.StatusServiceUnavailable, answer)
 		return
 	}
 	state(w, http.StatusOK, "ready")
 }
 
 func state(w http.ResponseWriter, status int, text string) {
+	object(w, status, map[string]string{"status": text})
+}
+
+func object(w http.ResponseWriter, status int, fields map[string]string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"status": text})
+	_ = json.NewEncoder(w).Encode(fields)
 }
 
 // recovered turns a panic into an internal error with an id. Once an answer has begun, only the connection can tell.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/api/httpserver"
+	"github.com/taskgrove/taskgrove/internal/readiness"
 )
 
 // start runs a server until the test or stop ends it; done has what Run returned.
@@ -79,6 +80,10 @@ func TestRoutes(t *testing.T) {
 	check("/ready", 503, "unavailable")
 	if _, body := get(t, url+"/ready"); strings.Contains(body, "db.internal") {
 		t.Errorf("got %s, which shows a host", body)
+	}
+	down = fmt.Errorf("all of it: %w", &readiness.Fault{Reason: "waits for Postgres", Err: down})
+	if _, body := get(t, url+"/ready"); strings.Contains(body, "db.internal") || !strings.Contains(body, `"reason":"waits for Postgres"`) {
+		t.Errorf("got %s, want the reason and no host", body)
 	}
 	res, err := http.Post(url+"/health", "", nil)
 	if err != nil {

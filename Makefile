@@ -214,6 +214,7 @@ cluster-test: ## install the chart on the Kubernetes cluster of this machine, ru
 	else \
 		echo "skipped: there is no Kubernetes cluster on this machine (CLUSTER_HOME, which has cache/built-kubernetes)"; \
 	fi
+
 .PHONY: chart-test
 chart-test: ## check the chart: lint, unit tests, schemas of Kubernetes, wrong values, and what a cluster accepts, as far as their programs are there
 	@tools/need.sh go

@@ -17,6 +17,13 @@ type Worker struct {
 	Running                          int      // attempts in hand, by its last beat: those that run, wait for a slot, or are not settled
 	InLine                           int      // those of them that wait for a slot: they are claimed ahead
 	StartedAt, LeaseUntil            time.Time
+	Counts                           map[string]PoolCounts // by pool, as its last beat says; nil: it says nothing, as before version 0.9
+}
+
+// PoolCounts are what a worker runs in a pool, and how much it began and ended there since its process began.
+type PoolCounts struct {
+	Running        int
+	Started, Ended int64
 }
 
 // Pool is a pool as the cluster shows it.
@@ -41,6 +48,12 @@ func (c *Client) Workers(ctx context.Context) ([]Worker, error) {
 		}
 		for pool, n := range w.Pools {
 			out[i].Pools[pool] = int(n)
+		}
+		for pool, n := range w.Counts {
+			if out[i].Counts == nil {
+				out[i].Counts = make(map[string]PoolCounts, len(w.Counts))
+			}
+			out[i].Counts[pool] = PoolCounts{Running: int(n.GetRunning()), Started: n.GetStarted(), Ended: n.GetEnded()}
 		}
 	}
 	return out, nil

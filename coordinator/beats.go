@@ -3,6 +3,7 @@ package coordinator
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -195,11 +196,14 @@ func (b *beating) listed(yield func(dag.Key) bool) {
 
 // row is what the store is told.
 func (b *beating) row() pg.Beat {
-	row := pg.Beat{Instance: b.m.Instance, ID: b.worker, Host: clean(b.m.Host), Build: clean(b.m.Build), Pools: map[string]int{},
+	row := pg.Beat{Instance: b.m.Instance, ID: b.worker, Host: clean(b.m.Host), Build: clean(b.m.Build), Pools: map[string]int{}, Counts: map[string]pg.PoolCounts{},
 		Level: b.level(), State: pg.WorkerAlive, Number: int64(b.m.Number)}
 	inLine := 0
 	for _, p := range b.m.Pools {
 		row.Pools[p.Pool] = int(p.Concurrency)
+		if p.Running > 0 || p.Started > 0 {
+			row.Counts[p.Pool] = pg.PoolCounts{Running: int(p.Running), Started: int64(min(p.Started, math.MaxInt64)), Ended: int64(min(p.Ended, math.MaxInt64))}
+		}
 		inLine += int(p.InLine)
 	}
 	switch {

@@ -53,9 +53,7 @@ func (c *Coordinator) Diagnose(ctx context.Context) (*Diagnosis, error) {
 		{Check: doctor.SealingState, Run: c.probeSealing},
 		{Check: doctor.RecordState, Run: c.probeRecord},
 	}
-	for _, own := range c.cfg.Probes {
-		probes = append(probes, own)
-	}
+	probes = append(probes, c.cfg.Probes...)
 	found := doctor.Run(ctx, probeWithin, probes...)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -104,9 +102,16 @@ func (c *Coordinator) probeCluster(ctx context.Context) []Finding {
 func (c *Coordinator) workerFacts(list []pg.WorkerInfo) (out []doctor.Worker) {
 	for _, w := range list {
 		off := c.unasked(w.Faults) // those come last
-		asked := faultTexts(w.Faults)
+		asked := w.Faults[:max(0, len(w.Faults)-off)]
 		f := doctor.Worker{ID: w.ID, Version: w.Build, Level: int(w.Level), Lost: w.State == pg.WorkerLost, Draining: w.State == pg.WorkerDraining,
-			Alive: w.State == pg.WorkerAlive || w.State == pg.WorkerDraining, LeaseUntil: w.LeaseUntil, Faults: asked[:max(0, len(asked)-off)]}
+			Alive: w.State == pg.WorkerAlive || w.State == pg.WorkerDraining, LeaseUntil: w.LeaseUntil}
+		for _, fault := range asked {
+			if fault.Executor != "" && fault.Pool == "" {
+				f.Off = append(f.Off, clean(fault.Executor))
+				continue
+			}
+			f.Faults = append(f.Faults, faultTexts([]pg.WorkerFault{fault})...)
+		}
 		f.Skew, f.Clock = c.clocks.of(w.Instance, time.Now())
 		f.Within = beatDelay
 		out = append(out, f)

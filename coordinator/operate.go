@@ -63,9 +63,20 @@ func (c *Coordinator) Workers(ctx context.Context) ([]Worker, error) {
 		}
 		off := c.unasked(w.Faults)
 		out = append(out, Worker{ID: w.ID, Instance: w.Instance, Host: w.Host, State: state, Build: w.Build, Level: w.Level, Pools: w.Pools,
-			Faults: faultTexts(w.Faults), Unasked: off, Running: w.Attempts, InLine: w.InLine, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil})
+			Faults: faultTexts(w.Faults), Unasked: off, Running: w.Attempts, InLine: w.InLine, StartedAt: w.StartedAt, LeaseUntil: w.LeaseUntil, Counts: countsOf(w.Counts)})
 	}
 	return out, nil
+}
+
+func countsOf(counts map[string]pg.PoolCounts) map[string]PoolCounts {
+	if len(counts) == 0 {
+		return nil
+	}
+	out := make(map[string]PoolCounts, len(counts))
+	for pool, n := range counts {
+		out[pool] = PoolCounts{Running: n.Running, Started: n.Started, Ended: n.Ended}
+	}
+	return out
 }
 
 // unasked puts the faults of built-in executors that nobody has asked for last, and counts them.

@@ -125,11 +125,12 @@ type Worker struct {
 	ID, Instance, Host, Build string
 	Level                     dag.Level // feature level
 	State                     WorkerState
-	Pools                     map[string]int // name to concurrency
-	Faults                    []string       // what keeps it from work, a sentence each
-	Unasked                   int            // how many of them, the last ones, are of built-in executors that are off and that its operator has not named
-	Running                   int            // attempts in hand, by its last beat: those that run, wait for a slot, or are not settled
-	InLine                    int            // those of them that wait for a slot: they are claimed ahead
+	Pools                     map[string]int        // name to concurrency
+	Faults                    []string              // what keeps it from work, a sentence each
+	Counts                    map[string]PoolCounts // by pool, as its last beat says
+	Unasked                   int                   // how many of them, the last ones, are of built-in executors that are off and that its operator has not named
+	Running                   int                   // attempts in hand, by its last beat: those that run, wait for a slot, or are not settled
+	InLine                    int                   // those of them that wait for a slot: they are claimed ahead
 	StartedAt, LeaseUntil     time.Time
 }
 
@@ -147,4 +148,10 @@ type Violation struct {
 	TreeID string // empty: not of one tree, or of one that is not there
 	TaskID string // empty: not of one task, or of one that is not there
 	Text   string // what is stored, and what the rule wants
+}
+
+// PoolCounts are what a worker runs in a pool, and how much it began and ended there since its process began.
+type PoolCounts struct {
+	Running        int
+	Started, Ended int64
 }

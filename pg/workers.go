@@ -49,6 +49,14 @@ type Beat struct {
 	InLine                    int       // how many of them wait for a slot
 	Faults                    []WorkerFault
 	Described                 [][]byte // hashes of what it says of its executors
+	Counts                    map[string]PoolCounts
+}
+
+// PoolCounts are what a worker runs in a pool, and how much it began and ended there since its process began. The JSON is stored.
+type PoolCounts struct {
+	Running int   `json:"r"`
+	Started int64 `json:"s"`
+	Ended   int64 `json:"e"`
 }
 
 // WorkerFault is something that keeps a worker from work. The JSON is stored.
@@ -65,7 +73,7 @@ type WorkerFault struct {
 func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Duration) (map[string]dag.WorkerKey, error) {
 	n := len(beats)
 	instance, id, host, build := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	pools, attempts, faults, described := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	pools, attempts, faults, described, counts := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	state, number, level, inLine := make([]int16, n), make([]int64, n), make([]int32, n), make([]int32, n)
 	for i, b := range beats {
 		instance[i], id[i], host[i], build[i], state[i], number[i], level[i] = b.Instance, b.ID, b.Host, b.Build, int16(b.State), b.Number, int32(b.Level)
@@ -78,7 +86,14 @@ func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Durat
 		if err != nil {
 			return nil, err
 		}
-		faults[i] = string(f)
+		faults[i], counts[i] = string(f), "{}"
+		if len(b.Counts) > 0 {
+			c, err := json.Marshal(b.Counts)
+			if err != nil {
+				return nil, err
+			}
+			counts[i] = string(c)
+		}
 		var list strings.Builder
 		for j, k := range b.Attempts {
 			if j > 0 {
@@ -97,7 +112,7 @@ func (s *Store) ExtendLeases(ctx context.Context, beats []Beat, lease time.Durat
 	defer cancel()
 	out := make(map[string]dag.WorkerKey, n)
 	err := retry(ctx, func() error {
-		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds(), level, faults, inLine, described)
+		rows, err := s.pool.Query(ctx, sql("ExtendLeases"), instance, id, host, build, pools, state, number, attempts, lease.Milliseconds(), level, faults, inLine, described, counts)
 		if err != nil {
 			return err
 		}
@@ -207,6 +222,7 @@ type WorkerInfo struct {
 	Attempts                  int // in hand, as its last beat lists them
 	InLine                    int // those of them that wait for a slot
 	Faults                    []WorkerFault
+	Counts                    map[string]PoolCounts
 }
 
 // ListWorkers shows workers that are alive or departed within the last hour, newest first, at most 1000.

@@ -111,7 +111,10 @@ func (s *session) nextBeat(leaving bool) *workerv1.Beat {
 	}
 	w.book.step(func(l *ledger.Ledger[*attempt], _ *todo) {
 		for _, p := range w.pools {
-			beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots), InLine: uint32(l.InLine(p.index))})
+			ended := p.ended.Load() // first, so that no more have ended than begun
+			started := p.started.Load()
+			beat.Pools = append(beat.Pools, &workerv1.PoolCapacity{Pool: p.name, Concurrency: uint32(p.slots), InLine: uint32(l.InLine(p.index)),
+				Running: uint32(started - ended), Started: started, Ended: ended})
 		}
 		list := l.List(&s.Session)
 		beat.Number = list.Number

@@ -20,6 +20,8 @@ type pool struct {
 	wake  chan struct{}               // capacity 1: a slot may be free, or there may be room for results
 	taker atomic.Pointer[queue.Taker] // the last session's; nil: there was none
 	attrs metric.MeasurementOption
+
+	started, ended atomic.Uint64 // attempts
 }
 
 func newPool(index int, p Pool) *pool {

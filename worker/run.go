@@ -31,8 +31,10 @@ const (
 // reporter's.
 func (w *Worker) start(a *attempt) {
 	w.working.Add(1)
+	a.pool.started.Add(1)
 	w.crew.do(func() {
 		defer w.working.Done()
+		defer a.pool.ended.Add(1)
 		defer w.hand(a) // deferred, as an executor may end its goroutine
 		w.work(a)
 	})

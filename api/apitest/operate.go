@@ -11,7 +11,7 @@ import (
 // Workers shows one worker.
 func (s *Service) Workers(context.Context) ([]coordinator.Worker, error) {
 	return []coordinator.Worker{{ID: "w1", Instance: "i1", Host: "here", State: coordinator.WorkerAlive, Pools: map[string]int{"default": 14},
-		Running: 17, InLine: 3, Faults: []string{"executor x is off: it has no device", "executor y is off: it is not allowed"}, Unasked: 1,
+		Running: 17, InLine: 3, Counts: map[string]coordinator.PoolCounts{"default": {Running: 14, Started: 100, Ended: 86}}, Faults: []string{"executor x is off: it has no device", "executor y is off: it is not allowed"}, Unasked: 1,
 		LeaseUntil: time.Now().Add(time.Minute)}}, nil
 }
 
@@ -48,7 +48,7 @@ var operating = map[string]func(*site){
 		}
 		want, err := s.backend.Workers(s.Context())
 		want = must(s, want, err)
-		if got, want := workers[0], want[0]; !slices.Equal(got.Faults, want.Faults) || got.Unasked != want.Unasked || got.InLine != want.InLine || got.Running < got.InLine {
+		if got, want := workers[0], want[0]; !slices.Equal(got.Faults, want.Faults) || got.Unasked != want.Unasked || got.InLine != want.InLine || got.Running < got.InLine || len(want.Counts) > 0 && len(got.Counts) == 0 {
 			s.Errorf("got %+v, want %+v", got, want)
 		}
 	},

@@ -30,6 +30,12 @@ func workerOf(w coordinator.Worker) *pb.Worker {
 	for pool, n := range w.Pools {
 		out.Pools[pool] = int32(n)
 	}
+	for pool, n := range w.Counts {
+		if out.Counts == nil {
+			out.Counts = make(map[string]*pb.PoolCounts, len(w.Counts))
+		}
+		out.Counts[pool] = &pb.PoolCounts{Running: int32(n.Running), Started: n.Started, Ended: n.Ended}
+	}
 	return out
 }
 

@@ -32,7 +32,7 @@ func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
 		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
 		updateCommand(), deleteCommand(), copyCommand(),
-		logsCommand(), whyCommand(), verifyCommand(), doctorCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
+		logsCommand(), whyCommand(), verifyCommand(), doctorCommand(), topCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
 		usageCommand(), auditCommand(), webhooksCommand(), contextCommand(), tokenCommand(), keysCommand(), namespacesCommand(), sealCommand(), authCommand(), rolesCommand(), loginCommand(), logoutCommand(), mcpCommand(), tasksCommand(), runFlowGroup(), importCommand(),
 	}
 }

@@ -215,6 +215,15 @@ func plain(v reflect.Value) any {
 			list[i] = plain(v.Index(i))
 		}
 		return list
+	case reflect.Map:
+		if v.Type().Elem().Kind() != reflect.Struct {
+			break
+		}
+		entries := make(map[string]any, v.Len())
+		for key, one := range v.Seq2() {
+			entries[key.String()] = plain(one)
+		}
+		return entries
 	case reflect.Struct:
 		fields := map[string]any{}
 		for i := range v.NumField() {

@@ -40,7 +40,8 @@ type Worker struct {
 	Alive, Lost  bool
 	Draining     bool
 	LeaseUntil   time.Time
-	Faults       []string // that its operator should know
+	Faults       []string // that keep it from tasks of a pool
+	Off          []string // executors that it can't run, though its operator has not left them out
 	Skew, Within time.Duration
 	Clock        bool // Skew is known
 }
@@ -155,6 +156,10 @@ func (j *judge) workers(c *Cluster) {
 		if left := w.LeaseUntil.Sub(c.Now); left < c.Lease/2 {
 			late++
 			j.add(find(WorkerLeases, Warning, w.ID, fmt.Sprintf("the lease of worker %s ends in %s: its beats are late", cleaned(w.ID), max(left, 0).Round(time.Second))))
+		}
+		if n := len(w.Off); n > 0 {
+			faults++
+			j.add(find(WorkerFaults, Note, w.ID, fmt.Sprintf("worker %s: %s off: %s", cleaned(w.ID), plural(n, "executor"), some(w.Off)), "taskgrove workers -o wide says why each is off, and how to switch it on."))
 		}
 		for _, f := range w.Faults {
 			if faults++; faults <= manyLines {

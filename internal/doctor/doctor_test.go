@@ -221,6 +221,7 @@ func TestEachFactIsJudged(t *testing.T) {
 		"a lost worker":     {cluster(func(c *Cluster) { c.Workers = append(c.Workers, Worker{ID: "w2", Lost: true}) }), WorkersAlive, Warning, "w2 was lost"},
 		"late beats":        {cluster(func(c *Cluster) { c.Workers[0].LeaseUntil = now.Add(4 * time.Second) }), WorkerLeases, Warning, "4s"},
 		"a fault":           {cluster(func(c *Cluster) { c.Workers[0].Faults = []string{"executor x is off: no device"} }), WorkerFaults, Warning, "no device"},
+		"an executor off":   {cluster(func(c *Cluster) { c.Workers[0].Off = []string{"command_executor"} }), WorkerFaults, Note, "1 executor is off: command_executor"},
 		"an unserved pool":  {cluster(func(c *Cluster) { c.Pools = append(c.Pools, Pool{Name: "gpu", Ready: 3, Oldest: time.Minute}) }), PoolsServed, Problem, "TASKGROVE_POOLS=gpu taskgrove worker"},
 		"an idle pool":      {cluster(func(c *Cluster) { c.Pools = append(c.Pools, Pool{Name: "gpu"}) }), PoolsIdle, Note, "gpu"},
 		"a slow pool":       {cluster(func(c *Cluster) { c.Pools[0].Oldest, c.Pools[0].Ready = time.Hour, 9 }), PoolsWait, Warning, "taskgrove top"},

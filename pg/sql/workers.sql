@@ -14,20 +14,20 @@ select changed(count(*), cardinality($1::bigint[]), 'require live workers') from
 -- No new instance is registered whose level is below the one that workers must have; those that are known were there when
 -- it was used first, so they are not below it. Locks: the cluster's row, shared, for new instances only; workers.
 with beat as (
-  select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::text[], $10::integer[], $11::text[], $12::integer[], $13::text[])
-    u(instance, id, host, build, pools, state, beat, attempts, level, faults, in_line, described)
+  select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[], $7::bigint[], $8::text[], $10::integer[], $11::text[], $12::integer[], $13::text[], $14::text[])
+    u(instance, id, host, build, pools, state, beat, attempts, level, faults, in_line, described, counts)
 ), used as (
   select worker_level from cluster
   where exists (select from beat where not exists (select from worker w where w.instance = beat.instance)) for share
 )
-insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts, level, faults, in_line, described)
+insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts, level, faults, in_line, described, counts)
 select u.instance, u.id, u.host, u.build, u.pools::jsonb, u.state, u.beat, clock_timestamp() + $9 * interval '1 millisecond',
   (select coalesce(array_agg(x::bigint), '{}') from string_to_table(u.attempts, ',') x where x <> ''), u.level, u.faults::jsonb, u.in_line,
-  (select coalesce(array_agg(decode(x, 'hex')), '{}') from string_to_table(u.described, ',') x where x <> '')
+  (select coalesce(array_agg(decode(x, 'hex')), '{}') from string_to_table(u.described, ',') x where x <> ''), u.counts::jsonb
 from beat u where u.level >= coalesce((select worker_level from used), 0)
 on conflict (instance) do update set beat = greatest(worker.beat, excluded.beat), pools = excluded.pools, state = excluded.state,
   lease_until = excluded.lease_until, attempts = excluded.attempts, level = excluded.level, faults = excluded.faults,
-  in_line = excluded.in_line, described = excluded.described
+  in_line = excluded.in_line, described = excluded.described, counts = excluded.counts
   where worker.id = excluded.id and worker.state in (:worker_live) and (worker.beat < excluded.beat or excluded.state = :worker_gone) and worker.lease_until > clock_timestamp()
 returning key, instance
 
@@ -69,7 +69,7 @@ select key from tree where key > $1 and running > 0 order by key limit $2
 select key, instance, id, pools, state, level, attempts from worker where state in (:worker_live) and lease_until > clock_timestamp()
 
 -- name: ListWorkers
-select w.id, w.instance, w.host, w.build, w.level, w.state, w.pools, w.started_at, w.lease_until, h.n, least(w.in_line, h.n), w.faults
+select w.id, w.instance, w.host, w.build, w.level, w.state, w.pools, w.started_at, w.lease_until, h.n, least(w.in_line, h.n), w.faults, w.counts
 from worker w cross join lateral (select case when w.attempts = '{-1}' then 0 else cardinality(w.attempts) end as n) h
 where w.state in (:worker_live) or w.lease_until > now() - interval '1 hour' order by w.key desc limit 1000
 

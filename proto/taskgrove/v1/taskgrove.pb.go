@@ -4229,10 +4229,11 @@ type Worker struct {
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	LeaseUntil    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=lease_until,json=leaseUntil,proto3" json:"lease_until,omitempty"`
 	Build         string                 `protobuf:"bytes,9,opt,name=build,proto3" json:"build,omitempty"`
-	Level         int32                  `protobuf:"varint,10,opt,name=level,proto3" json:"level,omitempty"`                 // feature level
-	Faults        []string               `protobuf:"bytes,11,rep,name=faults,proto3" json:"faults,omitempty"`                // what keeps it from work, a sentence each
-	Unasked       int32                  `protobuf:"varint,13,opt,name=unasked,proto3" json:"unasked,omitempty"`             // how many of the faults, the last of them, are of built-in executors that are off and that its operator has not named
-	InLine        int32                  `protobuf:"varint,12,opt,name=in_line,json=inLine,proto3" json:"in_line,omitempty"` // of those in hand: how many wait for a slot, most of them claimed
+	Level         int32                  `protobuf:"varint,10,opt,name=level,proto3" json:"level,omitempty"`                                                                            // feature level
+	Faults        []string               `protobuf:"bytes,11,rep,name=faults,proto3" json:"faults,omitempty"`                                                                           // what keeps it from work, a sentence each
+	Unasked       int32                  `protobuf:"varint,13,opt,name=unasked,proto3" json:"unasked,omitempty"`                                                                        // how many of the faults, the last of them, are of built-in executors that are off and that its operator has not named
+	InLine        int32                  `protobuf:"varint,12,opt,name=in_line,json=inLine,proto3" json:"in_line,omitempty"`                                                            // of those in hand: how many wait for a slot, most of them claimed
+	Counts        map[string]*PoolCounts `protobuf:"bytes,14,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // by pool, as its last beat says; empty: it is of a version before 0.9, or has run nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4358,6 +4359,73 @@ func (x *Worker) GetInLine() int32 {
 	return 0
 }
 
+func (x *Worker) GetCounts() map[string]*PoolCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+type PoolCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Running       int32                  `protobuf:"varint,1,opt,name=running,proto3" json:"running,omitempty"` // attempts that run
+	Started       int64                  `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"` // attempts that began, since the worker's process did
+	Ended         int64                  `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`     // of those: attempts that run no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PoolCounts) Reset() {
+	*x = PoolCounts{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PoolCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PoolCounts) ProtoMessage() {}
+
+func (x *PoolCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PoolCounts.ProtoReflect.Descriptor instead.
+func (*PoolCounts) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *PoolCounts) GetRunning() int32 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *PoolCounts) GetStarted() int64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *PoolCounts) GetEnded() int64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 type ListCoordinatorsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -4366,7 +4434,7 @@ type ListCoordinatorsRequest struct {
 
 func (x *ListCoordinatorsRequest) Reset() {
 	*x = ListCoordinatorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4378,7 +4446,7 @@ func (x *ListCoordinatorsRequest) String() string {
 func (*ListCoordinatorsRequest) ProtoMessage() {}
 
 func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4391,7 +4459,7 @@ func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
 }
 
 type ListCoordinatorsResponse struct {
@@ -4403,7 +4471,7 @@ type ListCoordinatorsResponse struct {
 
 func (x *ListCoordinatorsResponse) Reset() {
 	*x = ListCoordinatorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4415,7 +4483,7 @@ func (x *ListCoordinatorsResponse) String() string {
 func (*ListCoordinatorsResponse) ProtoMessage() {}
 
 func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4428,7 +4496,7 @@ func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
@@ -4452,7 +4520,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4464,7 +4532,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4477,7 +4545,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Coordinator) GetName() string {
@@ -4530,7 +4598,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4542,7 +4610,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4555,7 +4623,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
 }
 
 type ListPoolsResponse struct {
@@ -4567,7 +4635,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4579,7 +4647,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4592,7 +4660,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -4616,7 +4684,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4628,7 +4696,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4641,7 +4709,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Pool) GetName() string {
@@ -4695,7 +4763,7 @@ type ListExecutorsRequest struct {
 
 func (x *ListExecutorsRequest) Reset() {
 	*x = ListExecutorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4707,7 +4775,7 @@ func (x *ListExecutorsRequest) String() string {
 func (*ListExecutorsRequest) ProtoMessage() {}
 
 func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4720,7 +4788,7 @@ func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecutorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{57}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListExecutorsRequest) GetCursor() string {
@@ -4740,7 +4808,7 @@ type ListExecutorsResponse struct {
 
 func (x *ListExecutorsResponse) Reset() {
 	*x = ListExecutorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4752,7 +4820,7 @@ func (x *ListExecutorsResponse) String() string {
 func (*ListExecutorsResponse) ProtoMessage() {}
 
 func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4765,7 +4833,7 @@ func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecutorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{58}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListExecutorsResponse) GetExecutors() []*Executor {
@@ -4791,7 +4859,7 @@ type GetExecutorRequest struct {
 
 func (x *GetExecutorRequest) Reset() {
 	*x = GetExecutorRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4803,7 +4871,7 @@ func (x *GetExecutorRequest) String() string {
 func (*GetExecutorRequest) ProtoMessage() {}
 
 func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4816,7 +4884,7 @@ func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutorRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutorRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{59}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *GetExecutorRequest) GetId() string {
@@ -4852,7 +4920,7 @@ type Executor struct {
 
 func (x *Executor) Reset() {
 	*x = Executor{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4864,7 +4932,7 @@ func (x *Executor) String() string {
 func (*Executor) ProtoMessage() {}
 
 func (x *Executor) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4877,7 +4945,7 @@ func (x *Executor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Executor.ProtoReflect.Descriptor instead.
 func (*Executor) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{60}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Executor) GetId() string {
@@ -5010,7 +5078,7 @@ type ConnectionUse struct {
 
 func (x *ConnectionUse) Reset() {
 	*x = ConnectionUse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5022,7 +5090,7 @@ func (x *ConnectionUse) String() string {
 func (*ConnectionUse) ProtoMessage() {}
 
 func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5035,7 +5103,7 @@ func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionUse.ProtoReflect.Descriptor instead.
 func (*ConnectionUse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{61}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ConnectionUse) GetTypes() []string {
@@ -5064,7 +5132,7 @@ type ExecutorExample struct {
 
 func (x *ExecutorExample) Reset() {
 	*x = ExecutorExample{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5076,7 +5144,7 @@ func (x *ExecutorExample) String() string {
 func (*ExecutorExample) ProtoMessage() {}
 
 func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5089,7 +5157,7 @@ func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExample.ProtoReflect.Descriptor instead.
 func (*ExecutorExample) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{62}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ExecutorExample) GetTitle() string {
@@ -5129,7 +5197,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5141,7 +5209,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5154,7 +5222,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{63}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -5179,7 +5247,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5191,7 +5259,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5204,7 +5272,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{64}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -5278,7 +5346,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5290,7 +5358,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5303,7 +5371,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{65}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Wait) GetKind() string {
@@ -5406,7 +5474,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5418,7 +5486,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5431,7 +5499,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{66}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -5453,7 +5521,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5465,7 +5533,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5478,7 +5546,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{67}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Violation) GetKind() string {
@@ -5524,7 +5592,7 @@ type CreateWebhookRequest struct {
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5536,7 +5604,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5549,7 +5617,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{68}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *CreateWebhookRequest) GetWebhook() *Webhook {
@@ -5605,7 +5673,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5617,7 +5685,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5630,7 +5698,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{69}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListWebhooksRequest) GetTaskId() string {
@@ -5664,7 +5732,7 @@ type ListWebhooksResponse struct {
 
 func (x *ListWebhooksResponse) Reset() {
 	*x = ListWebhooksResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5676,7 +5744,7 @@ func (x *ListWebhooksResponse) String() string {
 func (*ListWebhooksResponse) ProtoMessage() {}
 
 func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5689,7 +5757,7 @@ func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{70}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListWebhooksResponse) GetWebhooks() []*WebhookInfo {
@@ -5715,7 +5783,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5727,7 +5795,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5740,7 +5808,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{71}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -5773,7 +5841,7 @@ type UpdateWebhookRequest struct {
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5785,7 +5853,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5798,7 +5866,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{72}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *UpdateWebhookRequest) GetId() string {
@@ -5908,7 +5976,7 @@ type StringMap struct {
 
 func (x *StringMap) Reset() {
 	*x = StringMap{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5920,7 +5988,7 @@ func (x *StringMap) String() string {
 func (*StringMap) ProtoMessage() {}
 
 func (x *StringMap) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5933,7 +6001,7 @@ func (x *StringMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StringMap.ProtoReflect.Descriptor instead.
 func (*StringMap) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{73}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *StringMap) GetEntries() map[string]string {
@@ -5952,7 +6020,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5964,7 +6032,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5977,7 +6045,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{74}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -5995,7 +6063,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6007,7 +6075,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6020,7 +6088,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{75}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{76}
 }
 
 type TestWebhookRequest struct {
@@ -6032,7 +6100,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6044,7 +6112,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6057,7 +6125,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{76}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *TestWebhookRequest) GetId() string {
@@ -6079,7 +6147,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6091,7 +6159,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6104,7 +6172,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{77}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -6145,7 +6213,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6157,7 +6225,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6170,7 +6238,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{78}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -6196,7 +6264,7 @@ type ResendDeliveryRequest struct {
 
 func (x *ResendDeliveryRequest) Reset() {
 	*x = ResendDeliveryRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6208,7 +6276,7 @@ func (x *ResendDeliveryRequest) String() string {
 func (*ResendDeliveryRequest) ProtoMessage() {}
 
 func (x *ResendDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6221,7 +6289,7 @@ func (x *ResendDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*ResendDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{79}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ResendDeliveryRequest) GetDeliveryId() string {
@@ -6261,7 +6329,7 @@ type WebhookInfo struct {
 
 func (x *WebhookInfo) Reset() {
 	*x = WebhookInfo{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6273,7 +6341,7 @@ func (x *WebhookInfo) String() string {
 func (*WebhookInfo) ProtoMessage() {}
 
 func (x *WebhookInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6286,7 +6354,7 @@ func (x *WebhookInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookInfo.ProtoReflect.Descriptor instead.
 func (*WebhookInfo) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{80}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *WebhookInfo) GetId() string {
@@ -6457,7 +6525,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6469,7 +6537,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6482,7 +6550,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{81}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *Delivery) GetId() string {
@@ -6997,7 +7065,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04name\x18\a \x01(\tR\x04name\"\x14\n" +
 	"\x12ListWorkersRequest\"E\n" +
 	"\x13ListWorkersResponse\x12.\n" +
-	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\xd8\x03\n" +
+	"\aworkers\x18\x01 \x03(\v2\x14.taskgrove.v1.WorkerR\aworkers\"\xe7\x04\n" +
 	"\x06Worker\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x12\n" +
@@ -7014,11 +7082,20 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	" \x01(\x05R\x05level\x12\x16\n" +
 	"\x06faults\x18\v \x03(\tR\x06faults\x12\x18\n" +
 	"\aunasked\x18\r \x01(\x05R\aunasked\x12\x17\n" +
-	"\ain_line\x18\f \x01(\x05R\x06inLine\x1a8\n" +
+	"\ain_line\x18\f \x01(\x05R\x06inLine\x128\n" +
+	"\x06counts\x18\x0e \x03(\v2 .taskgrove.v1.Worker.CountsEntryR\x06counts\x1a8\n" +
 	"\n" +
 	"PoolsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"\x19\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\x1aS\n" +
+	"\vCountsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12.\n" +
+	"\x05value\x18\x02 \x01(\v2\x18.taskgrove.v1.PoolCountsR\x05value:\x028\x01\"V\n" +
+	"\n" +
+	"PoolCounts\x12\x18\n" +
+	"\arunning\x18\x01 \x01(\x05R\arunning\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x03R\astarted\x12\x14\n" +
+	"\x05ended\x18\x03 \x01(\x03R\x05ended\"\x19\n" +
 	"\x17ListCoordinatorsRequest\"Y\n" +
 	"\x18ListCoordinatorsResponse\x12=\n" +
 	"\fcoordinators\x18\x01 \x03(\v2\x19.taskgrove.v1.CoordinatorR\fcoordinators\"\xe5\x01\n" +
@@ -7283,7 +7360,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 96)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitTreeRequest)(nil),        // 1: taskgrove.v1.SubmitTreeRequest
@@ -7336,236 +7413,240 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*ListWorkersRequest)(nil),       // 48: taskgrove.v1.ListWorkersRequest
 	(*ListWorkersResponse)(nil),      // 49: taskgrove.v1.ListWorkersResponse
 	(*Worker)(nil),                   // 50: taskgrove.v1.Worker
-	(*ListCoordinatorsRequest)(nil),  // 51: taskgrove.v1.ListCoordinatorsRequest
-	(*ListCoordinatorsResponse)(nil), // 52: taskgrove.v1.ListCoordinatorsResponse
-	(*Coordinator)(nil),              // 53: taskgrove.v1.Coordinator
-	(*ListPoolsRequest)(nil),         // 54: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 55: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                     // 56: taskgrove.v1.Pool
-	(*ListExecutorsRequest)(nil),     // 57: taskgrove.v1.ListExecutorsRequest
-	(*ListExecutorsResponse)(nil),    // 58: taskgrove.v1.ListExecutorsResponse
-	(*GetExecutorRequest)(nil),       // 59: taskgrove.v1.GetExecutorRequest
-	(*Executor)(nil),                 // 60: taskgrove.v1.Executor
-	(*ConnectionUse)(nil),            // 61: taskgrove.v1.ConnectionUse
-	(*ExecutorExample)(nil),          // 62: taskgrove.v1.ExecutorExample
-	(*WhyRequest)(nil),               // 63: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 64: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 65: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 66: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 67: taskgrove.v1.Violation
-	(*CreateWebhookRequest)(nil),     // 68: taskgrove.v1.CreateWebhookRequest
-	(*ListWebhooksRequest)(nil),      // 69: taskgrove.v1.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),     // 70: taskgrove.v1.ListWebhooksResponse
-	(*GetWebhookRequest)(nil),        // 71: taskgrove.v1.GetWebhookRequest
-	(*UpdateWebhookRequest)(nil),     // 72: taskgrove.v1.UpdateWebhookRequest
-	(*StringMap)(nil),                // 73: taskgrove.v1.StringMap
-	(*DeleteWebhookRequest)(nil),     // 74: taskgrove.v1.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),    // 75: taskgrove.v1.DeleteWebhookResponse
-	(*TestWebhookRequest)(nil),       // 76: taskgrove.v1.TestWebhookRequest
-	(*ListDeliveriesRequest)(nil),    // 77: taskgrove.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 78: taskgrove.v1.ListDeliveriesResponse
-	(*ResendDeliveryRequest)(nil),    // 79: taskgrove.v1.ResendDeliveryRequest
-	(*WebhookInfo)(nil),              // 80: taskgrove.v1.WebhookInfo
-	(*Delivery)(nil),                 // 81: taskgrove.v1.Delivery
-	nil,                              // 82: taskgrove.v1.GenerateResponse.IdMapEntry
-	nil,                              // 83: taskgrove.v1.SubmitOptions.LabelsEntry
-	nil,                              // 84: taskgrove.v1.Webhook.HeadersEntry
-	nil,                              // 85: taskgrove.v1.NewTask.LabelsEntry
-	nil,                              // 86: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 87: taskgrove.v1.Task.LabelsEntry
-	nil,                              // 88: taskgrove.v1.Tree.LabelsEntry
-	nil,                              // 89: taskgrove.v1.ListTasksRequest.CustomEntry
-	nil,                              // 90: taskgrove.v1.ListTasksRequest.LabelsEntry
-	nil,                              // 91: taskgrove.v1.ListTreesRequest.LabelsEntry
-	nil,                              // 92: taskgrove.v1.Worker.PoolsEntry
-	nil,                              // 93: taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	nil,                              // 94: taskgrove.v1.StringMap.EntriesEntry
-	nil,                              // 95: taskgrove.v1.WebhookInfo.LabelsEntry
-	(*structpb.Value)(nil),           // 96: google.protobuf.Value
-	(*timestamppb.Timestamp)(nil),    // 97: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 98: google.protobuf.Duration
+	(*PoolCounts)(nil),               // 51: taskgrove.v1.PoolCounts
+	(*ListCoordinatorsRequest)(nil),  // 52: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 53: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 54: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 55: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 56: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 57: taskgrove.v1.Pool
+	(*ListExecutorsRequest)(nil),     // 58: taskgrove.v1.ListExecutorsRequest
+	(*ListExecutorsResponse)(nil),    // 59: taskgrove.v1.ListExecutorsResponse
+	(*GetExecutorRequest)(nil),       // 60: taskgrove.v1.GetExecutorRequest
+	(*Executor)(nil),                 // 61: taskgrove.v1.Executor
+	(*ConnectionUse)(nil),            // 62: taskgrove.v1.ConnectionUse
+	(*ExecutorExample)(nil),          // 63: taskgrove.v1.ExecutorExample
+	(*WhyRequest)(nil),               // 64: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 65: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 66: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 67: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 68: taskgrove.v1.Violation
+	(*CreateWebhookRequest)(nil),     // 69: taskgrove.v1.CreateWebhookRequest
+	(*ListWebhooksRequest)(nil),      // 70: taskgrove.v1.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 71: taskgrove.v1.ListWebhooksResponse
+	(*GetWebhookRequest)(nil),        // 72: taskgrove.v1.GetWebhookRequest
+	(*UpdateWebhookRequest)(nil),     // 73: taskgrove.v1.UpdateWebhookRequest
+	(*StringMap)(nil),                // 74: taskgrove.v1.StringMap
+	(*DeleteWebhookRequest)(nil),     // 75: taskgrove.v1.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 76: taskgrove.v1.DeleteWebhookResponse
+	(*TestWebhookRequest)(nil),       // 77: taskgrove.v1.TestWebhookRequest
+	(*ListDeliveriesRequest)(nil),    // 78: taskgrove.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 79: taskgrove.v1.ListDeliveriesResponse
+	(*ResendDeliveryRequest)(nil),    // 80: taskgrove.v1.ResendDeliveryRequest
+	(*WebhookInfo)(nil),              // 81: taskgrove.v1.WebhookInfo
+	(*Delivery)(nil),                 // 82: taskgrove.v1.Delivery
+	nil,                              // 83: taskgrove.v1.GenerateResponse.IdMapEntry
+	nil,                              // 84: taskgrove.v1.SubmitOptions.LabelsEntry
+	nil,                              // 85: taskgrove.v1.Webhook.HeadersEntry
+	nil,                              // 86: taskgrove.v1.NewTask.LabelsEntry
+	nil,                              // 87: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 88: taskgrove.v1.Task.LabelsEntry
+	nil,                              // 89: taskgrove.v1.Tree.LabelsEntry
+	nil,                              // 90: taskgrove.v1.ListTasksRequest.CustomEntry
+	nil,                              // 91: taskgrove.v1.ListTasksRequest.LabelsEntry
+	nil,                              // 92: taskgrove.v1.ListTreesRequest.LabelsEntry
+	nil,                              // 93: taskgrove.v1.Worker.PoolsEntry
+	nil,                              // 94: taskgrove.v1.Worker.CountsEntry
+	nil,                              // 95: taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	nil,                              // 96: taskgrove.v1.StringMap.EntriesEntry
+	nil,                              // 97: taskgrove.v1.WebhookInfo.LabelsEntry
+	(*structpb.Value)(nil),           // 98: google.protobuf.Value
+	(*timestamppb.Timestamp)(nil),    // 99: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 100: google.protobuf.Duration
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	11,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	13,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
 	11,  // 2: taskgrove.v1.SubmitTreeRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	13,  // 3: taskgrove.v1.SubmitTreeRequest.tasks:type_name -> taskgrove.v1.NewTask
-	96,  // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
+	98,  // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
 	13,  // 5: taskgrove.v1.AddTasksRequest.tasks:type_name -> taskgrove.v1.NewTask
-	96,  // 6: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
+	98,  // 6: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
 	4,   // 7: taskgrove.v1.UpdateTaskRequest.dependencies:type_name -> taskgrove.v1.DependencyList
-	97,  // 8: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 9: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
+	99,  // 8: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
+	99,  // 9: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
 	14,  // 10: taskgrove.v1.DependencyList.dependencies:type_name -> taskgrove.v1.Dependency
 	18,  // 11: taskgrove.v1.CopyTaskRequest.execute:type_name -> taskgrove.v1.ExecuteRequest
 	22,  // 12: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
 	19,  // 13: taskgrove.v1.CopyTaskResponse.execution:type_name -> taskgrove.v1.ExecuteResponse
-	98,  // 14: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
-	82,  // 15: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
-	98,  // 16: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	100, // 14: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
+	83,  // 15: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
+	100, // 16: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
 	12,  // 17: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
-	83,  // 18: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
-	84,  // 19: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
-	98,  // 20: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
+	84,  // 18: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
+	85,  // 19: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
+	100, // 20: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
 	14,  // 21: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
 	15,  // 22: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	98,  // 23: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	98,  // 24: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	97,  // 25: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	85,  // 26: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
-	98,  // 27: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	98,  // 28: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	86,  // 29: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	100, // 23: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	100, // 24: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	99,  // 25: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	86,  // 26: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
+	100, // 27: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	100, // 28: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	87,  // 29: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	17,  // 30: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
 	12,  // 31: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
 	14,  // 32: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	97,  // 33: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	97,  // 34: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 35: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	97,  // 36: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	97,  // 37: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	99,  // 33: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	99,  // 34: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	99,  // 35: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	99,  // 36: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	99,  // 37: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
 	23,  // 38: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
 	37,  // 39: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
-	87,  // 40: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
+	88,  // 40: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
 	15,  // 41: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	98,  // 42: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	98,  // 43: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	97,  // 44: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	98,  // 45: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	97,  // 46: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	97,  // 47: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 48: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	100, // 42: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	100, // 43: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	99,  // 44: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	100, // 45: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	99,  // 46: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	99,  // 47: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	99,  // 48: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
 	37,  // 49: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	88,  // 50: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
-	97,  // 51: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	97,  // 52: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	89,  // 53: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
-	90,  // 54: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
+	89,  // 50: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
+	99,  // 51: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	99,  // 52: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	90,  // 53: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	91,  // 54: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
 	22,  // 55: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	97,  // 56: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	97,  // 57: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	91,  // 58: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
+	99,  // 56: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	99,  // 57: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	92,  // 58: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
 	24,  // 59: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
 	31,  // 60: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
 	34,  // 61: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	97,  // 62: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 63: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	99,  // 62: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	99,  // 63: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
 	37,  // 64: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	97,  // 65: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	97,  // 66: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	99,  // 65: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	99,  // 66: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
 	24,  // 67: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
 	43,  // 68: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
 	37,  // 69: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
 	38,  // 70: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
 	39,  // 71: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
 	37,  // 72: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	97,  // 73: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	97,  // 74: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	99,  // 73: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	99,  // 74: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
 	42,  // 75: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
 	37,  // 76: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	97,  // 77: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	97,  // 78: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	99,  // 77: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	99,  // 78: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
 	50,  // 79: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	92,  // 80: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	97,  // 81: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 82: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	53,  // 83: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	97,  // 84: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	97,  // 85: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	56,  // 86: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	98,  // 87: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	60,  // 88: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	98,  // 89: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	61,  // 90: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	62,  // 91: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	65,  // 92: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	97,  // 93: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	97,  // 94: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	12,  // 95: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
-	93,  // 96: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	80,  // 97: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
-	73,  // 98: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
-	98,  // 99: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
-	73,  // 100: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
-	94,  // 101: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
-	81,  // 102: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
-	98,  // 103: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
-	95,  // 104: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
-	97,  // 105: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
-	97,  // 106: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
-	98,  // 107: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
-	97,  // 108: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
-	0,   // 109: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,   // 110: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
-	2,   // 111: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
-	3,   // 112: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
-	5,   // 113: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
-	7,   // 114: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
-	9,   // 115: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	18,  // 116: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	20,  // 117: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	21,  // 118: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	25,  // 119: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	27,  // 120: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	29,  // 121: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	32,  // 122: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	35,  // 123: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	44,  // 124: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	46,  // 125: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	48,  // 126: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	51,  // 127: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	54,  // 128: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	57,  // 129: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	59,  // 130: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	40,  // 131: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	63,  // 132: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	66,  // 133: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	68,  // 134: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
-	69,  // 135: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
-	71,  // 136: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
-	72,  // 137: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
-	74,  // 138: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
-	76,  // 139: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
-	77,  // 140: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
-	79,  // 141: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
-	16,  // 142: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	16,  // 143: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
-	16,  // 144: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
-	22,  // 145: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
-	6,   // 146: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
-	8,   // 147: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
-	10,  // 148: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	19,  // 149: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	22,  // 150: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	24,  // 151: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	26,  // 152: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	28,  // 153: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	30,  // 154: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	33,  // 155: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	36,  // 156: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	45,  // 157: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	47,  // 158: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	49,  // 159: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	52,  // 160: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	55,  // 161: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	58,  // 162: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	60,  // 163: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	41,  // 164: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	64,  // 165: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	67,  // 166: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	80,  // 167: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	70,  // 168: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
-	80,  // 169: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
-	80,  // 170: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	75,  // 171: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
-	81,  // 172: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
-	78,  // 173: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
-	81,  // 174: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
-	142, // [142:175] is the sub-list for method output_type
-	109, // [109:142] is the sub-list for method input_type
-	109, // [109:109] is the sub-list for extension type_name
-	109, // [109:109] is the sub-list for extension extendee
-	0,   // [0:109] is the sub-list for field type_name
+	93,  // 80: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	99,  // 81: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	99,  // 82: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	94,  // 83: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
+	54,  // 84: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	99,  // 85: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	99,  // 86: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	57,  // 87: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	100, // 88: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	61,  // 89: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	100, // 90: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	62,  // 91: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	63,  // 92: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	66,  // 93: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	99,  // 94: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	99,  // 95: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	12,  // 96: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
+	95,  // 97: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	81,  // 98: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
+	74,  // 99: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
+	100, // 100: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
+	74,  // 101: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
+	96,  // 102: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
+	82,  // 103: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
+	100, // 104: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
+	97,  // 105: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
+	99,  // 106: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
+	99,  // 107: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
+	100, // 108: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
+	99,  // 109: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
+	51,  // 110: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
+	0,   // 111: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 112: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 113: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	3,   // 114: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	5,   // 115: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	7,   // 116: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	9,   // 117: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	18,  // 118: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	20,  // 119: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	21,  // 120: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	25,  // 121: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	27,  // 122: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	29,  // 123: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	32,  // 124: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	35,  // 125: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	44,  // 126: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	46,  // 127: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	48,  // 128: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	52,  // 129: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	55,  // 130: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	58,  // 131: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	60,  // 132: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	40,  // 133: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	64,  // 134: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	67,  // 135: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	69,  // 136: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
+	70,  // 137: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
+	72,  // 138: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
+	73,  // 139: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
+	75,  // 140: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
+	77,  // 141: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
+	78,  // 142: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
+	80,  // 143: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
+	16,  // 144: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	16,  // 145: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	16,  // 146: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	22,  // 147: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	6,   // 148: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	8,   // 149: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	10,  // 150: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	19,  // 151: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	22,  // 152: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	24,  // 153: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	26,  // 154: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	28,  // 155: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	30,  // 156: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	33,  // 157: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	36,  // 158: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	45,  // 159: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	47,  // 160: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	49,  // 161: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	53,  // 162: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	56,  // 163: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	59,  // 164: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	61,  // 165: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	41,  // 166: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	65,  // 167: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	68,  // 168: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	81,  // 169: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	71,  // 170: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
+	81,  // 171: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
+	81,  // 172: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	76,  // 173: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
+	82,  // 174: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
+	79,  // 175: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
+	82,  // 176: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
+	144, // [144:177] is the sub-list for method output_type
+	111, // [111:144] is the sub-list for method input_type
+	111, // [111:111] is the sub-list for extension type_name
+	111, // [111:111] is the sub-list for extension extendee
+	0,   // [0:111] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -7578,14 +7659,14 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	file_taskgrove_v1_taskgrove_proto_msgTypes[13].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[14].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[44].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[72].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[73].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   96,
+			NumMessages:   98,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

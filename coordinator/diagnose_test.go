@@ -1,0 +1,186 @@
+package coordinator_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/doctor"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+	"github.com/taskgrove/taskgrove/tests/cluster"
+)
+
+// diagnosed are the findings that are not in order, by check.
+func diagnosed(c *cluster.Cluster) map[string][]coordinator.Finding {
+	c.T.Helper()
+	begin := time.Now()
+	d, err := c.Service().Diagnose(c.T.Context())
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	if took := time.Since(begin); took > 30*time.Second {
+		c.T.Errorf("a diagnosis took %s", took)
+	}
+	out := map[string][]coordinator.Finding{}
+	for _, f := range d.Findings {
+		if f.Severity != doctor.OK {
+			out[f.Check] = append(out[f.Check], f)
+		}
+		if strings.Contains(f.Found, "could not be looked at") || strings.Contains(f.Found, "hangs") || f.Link == "" {
+			c.T.Errorf("%+v", f)
+		}
+	}
+	return out
+}
+
+// TestDiagnosisOfAClusterInOrder: nothing is wrong but what is true of test servers; all coordinators answer the roll call.
+func TestDiagnosisOfAClusterInOrder(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Coordinators: 2, Pools: []string{"noop_executor"}})
+	c.Submit(coordinator.SubmitOptions{}, noop("a", ""))
+	c.Settled("a")
+	found := diagnosed(c)
+	for _, check := range []string{doctor.PostgresDurability, doctor.PostgresRights, doctor.PostgresConnections, doctor.NATSReplicas, doctor.PostgresSlots, doctor.PoolsIdle, doctor.WorkerFaults} { // of a test server
+		delete(found, check)
+	}
+	if len(found) > 0 {
+		t.Errorf("found %+v", found)
+	}
+	workers, err := c.Service().Workers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Eventually("beats tell what was run", func() error {
+		if workers, err = c.Service().Workers(t.Context()); err != nil {
+			return err
+		}
+		if n := workers[0].Counts["noop_executor"]; n.Started != 1 || n.Ended != 1 || n.Running != 0 {
+			return fmt.Errorf("counts are %+v", workers[0].Counts)
+		}
+		return nil
+	})
+}
+
+// TestDiagnosisFindsWhatIsWrong brings findings about on a real cluster.
+func TestDiagnosisFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	n := 0
+	c := cluster.Start(t, cluster.Options{Coordinators: 2, Workers: 2, Pools: []string{"noop_executor"}, Coordinator: func(cfg *config.Coordinator) {
+		if n++; n == 2 {
+			cfg.LogsAge = 48 * time.Hour
+		}
+	}})
+	says := func(check string, severity doctor.Severity, text string) error {
+		for _, f := range diagnosed(c)[check] {
+			if f.Severity == severity && strings.Contains(f.Found, text) && len(f.Mend) > 0 {
+				return nil
+			}
+		}
+		return fmt.Errorf("no %s of %s that says %q: %+v", severity, check, text, diagnosed(c)[check])
+	}
+	want := func(check string, severity doctor.Severity, text string) {
+		t.Helper()
+		if err := says(check, severity, text); err != nil {
+			t.Error(err)
+		}
+	}
+	want(doctor.SettingsDiffer, doctor.Warning, "TASKGROVE_LOGS_AGE")
+
+	// ready tasks of a pool without a worker
+	task := noop("lonely", "")
+	task.Pool = "gpu"
+	c.Submit(coordinator.SubmitOptions{}, task)
+	c.Eventually("the pool without a worker is found", func() error { return says(doctor.PoolsServed, doctor.Problem, "pool gpu has 1 ready tasks") })
+
+	// a worker whose clock is wrong: its beats say so
+	nc, err := nats.Connect(c.NATS.WorkerURL("late"), nats.CustomInboxPrefix("tg.inbox.late"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	beat := func(number uint64) error {
+		data, err := proto.Marshal(&workerv1.Beat{Version: workerv1.Version, Instance: "late-1", Number: number, Level: uint32(dag.AllLevels.Highest()), Build: "0.5.0", Host: "h",
+			SentUnixMs: time.Now().Add(-time.Hour).UnixMilli()})
+		if err == nil {
+			_, err = nc.Request("tg.beat.late", data, 5*time.Second)
+		}
+		return err
+	}
+	number := uint64(0)
+	c.Eventually("the wrong clock and the old version are found", func() error {
+		number++
+		return errors.Join(beat(number), says(doctor.ClocksOf, doctor.Warning, "worker late: its clock is 1h0m0s behind"), says(doctor.Versions, doctor.Warning, "0.5.0: worker late"))
+	})
+
+	// what somebody did to a stream
+	vandal, err := nats.Connect(c.NATS.CoordinatorURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vandal.Close()
+	js, err := jetstream.New(vandal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs, err := js.Stream(t.Context(), "TG_LOGS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := logs.CachedInfo().Config
+	cfg.MaxMsgSize = 1000
+	if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	want(doctor.NATSStreams, doctor.Warning, "stream TG_LOGS has max_msg_size 1000")
+
+	// a webhook that was switched off
+	conn, err := pgx.Connect(t.Context(), c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), `insert into webhook (id, name, events, config, host, active, reason) values ('hook-1', 'pager', 1, '{}', 'example.org', false, 'it failed for long')`); err != nil {
+		t.Fatal(err)
+	}
+	want(doctor.WebhooksOff, doctor.Warning, "webhook pager of namespace default is off: it failed for long")
+
+	// a namespace at its quota
+	if _, err := conn.Exec(t.Context(), "insert into namespace (key, name, trees, has_trees, has_tasks, has_bytes) values (77, 'team', 10, 10, 0, 0)"); err != nil {
+		t.Fatal(err)
+	}
+	want(doctor.Quotas, doctor.Warning, "namespace team has 10 of 10 trees")
+
+	// a worker that is lost
+	if _, err := conn.Exec(t.Context(), "update worker set lease_until = now() - interval '10 seconds' where id = 'late'"); err != nil {
+		t.Fatal(err)
+	}
+	c.Eventually("the lost worker is found", func() error { return says(doctor.WorkersAlive, doctor.Warning, "worker late was lost") })
+}
+
+// TestDiagnosisOutlivesNATS: with NATS away, the rest is still looked at, and the diagnosis ends.
+func TestDiagnosisOutlivesNATS(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Pools: []string{"noop_executor"}})
+	c.NATS.Shutdown()
+	d, err := c.Service().Diagnose(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := map[string]doctor.Severity{}
+	for _, f := range d.Findings {
+		by[f.Check] = f.Severity
+	}
+	if by[doctor.NATSReach] != doctor.Problem || by[doctor.PostgresReach] != doctor.OK || by[doctor.CoordinatorsAll] != doctor.Warning {
+		t.Errorf("got %v", by)
+	}
+}

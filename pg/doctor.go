@@ -32,7 +32,7 @@ func (s *Store) Examine(ctx context.Context) *doctor.Postgres {
 
 // Examine gathers the facts of the server over connections of its own, also of a database that was never migrated.
 func (cfg Config) Examine(ctx context.Context) *doctor.Postgres {
-	cfg.MaxConns = 4
+	cfg.MaxConns, cfg.Fence = 4, nil // it also looks at servers that are not used, and begins nothing there
 	if cfg.StatementTimeout == 0 || cfg.StatementTimeout > examineWithin {
 		cfg.StatementTimeout = examineWithin
 	}

@@ -168,7 +168,11 @@ func (f *Fence) guard(c *pgx.ConnConfig, settings string) {
 }
 
 // guardPool has each connection of a pool pass the fence, and breaks it when a newer epoch becomes known.
+// Without a fence, which is for who only looks, it has them as they are.
 func (f *Fence) guardPool(pc *pgxpool.Config, settings string) {
+	if f == nil {
+		return
+	}
 	f.guard(pc.ConnConfig, settings)
 	after := pc.AfterConnect
 	pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {

@@ -52,6 +52,11 @@ test-llm: ## ask the real services of models what the tests ask of the test serv
 		echo "skipped: no real service of models was asked, as neither OPENAI_API_KEY nor ANTHROPIC_API_KEY is set"; \
 	fi
 
+.PHONY: nats-faults
+nats-faults: ## kill, freeze and empty NATS servers of three under load, and print how long dispatch stood still
+	@tools/need.sh go postgres
+	TASKGROVE_FULL=1 go test -timeout 20m -run NATSServers -v ./tests/faults
+
 testfull: ## run the property test at its full size: 500 random trees
 	@tools/need.sh go cc postgres
 	TASKGROVE_FULL=1 go test -race -timeout 60m -run RandomTrees -v ./tests/faults

@@ -264,21 +264,26 @@ func TestCredsChangeWhileWeRun(t *testing.T) {
 	t.Parallel()
 	s := newServed(t)
 	ofC, ofA := queue.ServerUser{Name: "c"}, queue.ServerUser{Name: "a", Pools: []string{"rest"}}
-	fileOfC, fileOfA := filepath.Join(s.dir, "c.creds"), filepath.Join(s.dir, "a.creds")
+	ofG := queue.ServerUser{Name: "g", Pools: []string{"rest"}, Group: true}
+	fileOfC, fileOfA, fileOfG := filepath.Join(s.dir, "c.creds"), filepath.Join(s.dir, "a.creds"), filepath.Join(s.dir, "g.creds")
 	begin := func() {
 		o := newOperator(t)
-		s.start(o.config(queue.ServerAccounts("", []queue.ServerUser{ofC, ofA})))
+		s.start(o.config(queue.ServerAccounts("", []queue.ServerUser{ofC, ofA, ofG})))
 		o.creds(fileOfC, ofC)
 		o.creds(fileOfA, ofA)
+		o.creds(fileOfG, ofG)
 	}
 	begin()
 	h := &house{t: t}
 	c := h.connect(queue.Config{URL: s.url(), Login: queue.Login{CredsFile: fileOfC}})
 	a := h.connect(queue.Config{URL: s.url(), Worker: "a", Login: queue.Login{CredsFile: fileOfA}})
+	g := h.connect(queue.Config{URL: s.url(), Worker: "g.1", Login: queue.Login{CredsFile: fileOfG}})
 	exchange(t, c, a)
 	must(t, a.CheckPermissions(h.context(), []string{"rest"}))
+	everythingPasses(t, c, g, "g.1")
 	begin()
 	exchange(t, c, a)
+	exchange(t, c, g)
 
 	newOperator(t).creds(fileOfC, ofC)
 	_, err := queue.Connect(h.context(), queue.Config{URL: s.url(), Login: queue.Login{CredsFile: fileOfC}, Logger: quiet})
@@ -303,4 +308,45 @@ func TestStreamsInAnotherDomain(t *testing.T) {
 	a := h.connect(queue.Config{URL: login("a", hub), Worker: "a"})
 	exchange(t, c, a)
 	must(t, a.CheckPermissions(h.context(), []string{"rest"}))
+}
+
+// TestOneAccountForAll: where a service gives one account, coordinators and workers are users of it, with the same permissions.
+func TestOneAccountForAll(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	var users strings.Builder
+	for _, u := range []queue.ServerUser{{Name: "c"}, {Name: "g", Pools: []string{"rest"}, Group: true}} {
+		granted := u.Permissions("")
+		list := func(subjects []string) string { return `["` + strings.Join(subjects, `", "`) + `"]` }
+		fmt.Fprintf(&users, "{ user: %s, password: secret, permissions: { publish: %s, subscribe: %s } }\n", u.Name, list(granted.Publish), list(granted.Subscribe))
+	}
+	s.start(jetStream + "accounts { ONE: { jetstream: enabled, users: [\n" + users.String() + "] } }\n")
+	h := &house{t: t}
+	c := h.connect(queue.Config{URL: strings.Replace(s.url(), "//", "//c:secret@", 1)})
+	w := h.connect(queue.Config{URL: strings.Replace(s.url(), "//", "//g:secret@", 1), Worker: "g.1"})
+	exchange(t, c, w)
+	everythingPasses(t, c, w, "g.1")
+}
+
+// TestUsersComeByReload: a server that reads its configuration again lets a new group work beside those that do.
+func TestUsersComeByReload(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	users := []queue.ServerUser{{Name: "c", Password: "secret"}, {Name: "a", Password: "secret", Pools: []string{"rest"}}}
+	s.start(jetStream + queue.ServerConfig("", users))
+	h := &house{t: t}
+	login := func(name string) string { return strings.Replace(s.url(), "//", "//"+name+":secret@", 1) }
+	c, a := h.connect(queue.Config{URL: login("c")}), h.connect(queue.Config{URL: login("a"), Worker: "a"})
+	exchange(t, c, a)
+	for range 2 {
+		file := filepath.Join(s.dir, "nats.conf")
+		text := fmt.Sprintf("host: 127.0.0.1\nport: %d\n", s.port) + strings.ReplaceAll(jetStream, "STORE", s.dir) +
+			queue.ServerConfig("", append(users, queue.ServerUser{Name: "g", Password: "secret", Pools: []string{"rest"}, Group: true}))
+		must(t, os.WriteFile(file, []byte(text), 0o600))
+		must(t, s.nats.Reload())
+		g := h.connect(queue.Config{URL: login("g"), Worker: "g.1"})
+		exchange(t, c, g)
+		exchange(t, c, a)
+		g.Close()
+	}
 }

@@ -25,14 +25,15 @@ import (
 
 // site is a cluster of processes: the test's own process holds the servers, and submits and looks as a client would.
 type site struct {
-	t     *testing.T
-	base  Settings
-	nats  *natsserver.Server
-	front coordinator.Service
-	port  int    // of NATS
-	store string // its directory
-	trees []oracle.Tree
-	made  int // names given
+	t       *testing.T
+	base    Settings
+	nats    *natsserver.Server
+	front   coordinator.Service
+	servers string // URL of NATS for coordinators, where nats is nil
+	port    int    // of NATS
+	store   string // its directory
+	trees   []oracle.Tree
+	made    int // names given
 }
 
 func newSite(t *testing.T, postgres string) *site {
@@ -223,7 +224,11 @@ func (s *site) ran(n int) {
 // jetstream is an operator's connection to NATS.
 func (s *site) jetstream() jetstream.JetStream {
 	s.t.Helper()
-	nc, err := nats.Connect(s.nats.CoordinatorURL())
+	url := s.servers
+	if s.nats != nil {
+		url = s.nats.CoordinatorURL()
+	}
+	nc, err := nats.Connect(url)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,7 +44,10 @@ func newTrio(t *testing.T, workers ...string) *trio {
 	}
 	users := []queue.ServerUser{{Name: "coordinator", Password: Password}}
 	for _, w := range workers {
-		users = append(users, queue.ServerUser{Name: w, Password: Password, Pools: []string{"*"}})
+		user := queue.ServerUser{Name: queue.User(w), Password: Password, Pools: []string{"*"}, Group: strings.Contains(w, ".")}
+		if !slices.ContainsFunc(users, func(u queue.ServerUser) bool { return u.Name == user.Name }) {
+			users = append(users, user)
+		}
 	}
 	n.accounts = queue.ServerConfig("", users)
 	for i := range 3 {
@@ -160,7 +164,7 @@ func (s *trioSite) process(role Role, name string) *Process {
 	settings.Role, settings.Name = role, name
 	settings.NATS, settings.Replicas = s.url("coordinator"), 3
 	if role == WorkerRole {
-		settings.NATS = s.url(name)
+		settings.NATS = s.url(queue.User(name))
 	}
 	p, err := StartProcess(settings, "")
 	if err != nil {
@@ -194,10 +198,10 @@ func (s *trioSite) works(when string) {
 	s.site.t.Logf("%s: a chain of 5 tasks took %s", when, time.Since(began).Round(10*time.Millisecond))
 }
 
-// newTrioSite starts a coordinator and a worker while only the servers of up run.
-func newTrioSite(t *testing.T, up ...int) *trioSite {
+// newTrioSite starts a coordinator and workers while only the servers of up run.
+func newTrioSite(t *testing.T, workers []string, up ...int) *trioSite {
 	t.Helper()
-	s := &trioSite{trio: newTrio(t, "worker"), site: &site{t: t, base: Settings{Postgres: pgtest.Database(t), Dir: t.TempDir(), Lease: 10 * time.Second, Republish: 2 * time.Second, Concurrency: 8}}}
+	s := &trioSite{trio: newTrio(t, workers...), site: &site{t: t, base: Settings{Postgres: pgtest.Database(t), Dir: t.TempDir(), Lease: 10 * time.Second, Republish: 2 * time.Second, Concurrency: 8}}}
 	if err := pg.Migrate(t.Context(), s.base.Postgres); err != nil {
 		t.Fatal(err)
 	}
@@ -205,9 +209,13 @@ func newTrioSite(t *testing.T, up ...int) *trioSite {
 		s.trio.start(i)
 	}
 	began := time.Now()
-	c, w := s.process(CoordinatorRole, "coordinator"), s.process(WorkerRole, "worker")
-	eventually(t, "coordinator is ready", c.Ready)
-	eventually(t, "worker is ready", w.Ready)
+	parts := []*Process{s.process(CoordinatorRole, "coordinator")}
+	for _, w := range workers {
+		parts = append(parts, s.process(WorkerRole, w))
+	}
+	for _, p := range parts {
+		eventually(t, p.Settings.Name+" is ready", p.Ready)
+	}
 	t.Logf("ready after %s with %d of 3 servers", time.Since(began).Round(10*time.Millisecond), len(up))
 	settings := s.base
 	settings.Role, settings.Name, settings.NATS, settings.Window, settings.Replicas = SubmitRole, "front", s.url("coordinator"), 1, 3
@@ -216,7 +224,7 @@ func newTrioSite(t *testing.T, up ...int) *trioSite {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = part.Close() })
-	s.front = part.Coordinator
+	s.front, s.site.servers = part.Coordinator, s.url("coordinator")
 	return s
 }
 
@@ -224,7 +232,7 @@ func newTrioSite(t *testing.T, up ...int) *trioSite {
 // streams later, when all are up.
 func TestOneOfThreeNATSServersIsDown(t *testing.T) {
 	t.Parallel()
-	s := newTrioSite(t, 0, 1)
+	s := newTrioSite(t, []string{"worker"}, 0, 1)
 	s.works("one of three has never been up")
 	s.trio.start(2)
 	s.works("all are up")
@@ -233,30 +241,4 @@ func TestOneOfThreeNATSServersIsDown(t *testing.T) {
 	s.works("the leader of RESULTS was killed")
 	s.trio.start(leader)
 	s.works("it is back")
-}
-
-// TestThreeNATSServers kills and freezes the leader of the streams, and kills two servers at once. It prints how long work stands still.
-func TestThreeNATSServers(t *testing.T) {
-	if !full() {
-		t.Skip("takes a minute: set TASKGROVE_FULL=1")
-	}
-	t.Parallel()
-	s := newTrioSite(t, 0, 1, 2)
-	s.works("all are up")
-	leader := s.complete()
-	s.trio.kill(leader)
-	s.works("the leader of RESULTS was killed")
-	s.works("it is still down")
-	s.trio.start(leader)
-	leader = s.complete()
-	s.trio.signal(leader, syscall.SIGSTOP)
-	s.works("the leader of RESULTS is frozen")
-	s.works("it is still frozen")
-	s.trio.signal(leader, syscall.SIGCONT)
-	leader = s.complete()
-	s.trio.kill(leader)
-	s.trio.kill((leader + 1) % 3)
-	time.Sleep(s.base.Lease + 5*time.Second) // an outage has a length
-	s.trio.start(leader)
-	s.works("two were killed, and one of them is back")
 }

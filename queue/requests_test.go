@@ -54,6 +54,10 @@ func TestRequestIsAnswered(t *testing.T) {
 	if _, err := w.Request(h.context(), queue.Claim, nil); !errors.Is(err, queue.ErrNoCoordinator) {
 		t.Errorf("nobody listens: got %v, want %v", err, queue.ErrNoCoordinator)
 	}
+	member := h.worker("g.w1")
+	if _, err := member.Request(h.context(), queue.Claim, nil); !errors.Is(err, queue.ErrNoCoordinator) || !strings.Contains(err.Error(), "those before 0.9 do not hear members of groups") {
+		t.Errorf("nobody hears a member of a group: got %v", err)
+	}
 	_, stop := serve(t, h.coordinator(), queue.Claim, "yes")
 	if got := answered(t, h, w, queue.Claim); got != "yes w1" {
 		t.Errorf("answer: got %q", got)

@@ -159,7 +159,7 @@ type canaries struct {
 func startCanaries(t *testing.T) *canaries {
 	t.Helper()
 	c := &canaries{t: t, path: build(t), all: map[string]canary{}, marker: "marker" + strings.ToLower(rand.Text()), database: pgtest.Database(t), store: t.TempDir()}
-	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header", "hook-header", "hook-url"} {
+	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header", "hook-header", "hook-url", "nats-coordinator", "nats-worker"} {
 		c.all[name] = newCanary(name)
 	}
 	for _, name := range []string{"hook-secret", "cluster-secret"} { // which are base64
@@ -172,7 +172,7 @@ func startCanaries(t *testing.T) *canaries {
 	var otlp string
 	otlp, c.traces = collector(t)
 	var err error
-	c.nats, err = natsserver.Start(natsserver.Config{StoreDir: c.store, Logger: slog.New(slog.NewTextHandler(&c.natsLog, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	c.nats, err = natsserver.Start(natsserver.Config{StoreDir: c.store, CoordinatorPassword: c.all["nats-coordinator"].value, WorkerPassword: c.all["nats-worker"].value, Logger: slog.New(slog.NewTextHandler(&c.natsLog, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	must(t, err)
 	t.Cleanup(c.nats.Shutdown)
 	tap, err := nats.Connect(c.nats.CoordinatorURL())

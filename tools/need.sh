@@ -127,6 +127,9 @@ for thing in "$@"; do
       command -v node >/dev/null || install nodejs || missing "node is missing: apt-get install nodejs" ;;
     npm)
       command -v npm >/dev/null || install npm || missing "npm is missing: apt-get install npm" ;;
+    prometheus)
+      { command -v prometheus && command -v promtool; } >/dev/null || install prometheus ||
+        echo "need: no Prometheus is installed, so the tests of alerts and dashboards are skipped; to install it: apt-get install prometheus" ;;
     docker)
       "$tools/docker-up.sh" ||
         echo "need: no Docker engine can be had here, so the tests of docker_executor are skipped; to have one: install and start Docker" ;;

@@ -102,6 +102,10 @@ func newMetrics(meter metric.Meter, w *Worker) (*metrics, error) {
 	}
 	for _, p := range w.pools {
 		p.attrs = metric.WithAttributeSet(attribute.NewSet(attribute.String("pool", p.name)))
+		m.redelivered.Add(context.Background(), 0, p.attrs)
+	}
+	for _, c := range []metric.Int64Counter{m.handedOver, m.resent, m.fenced, m.linesDropped} { // 0 is seen before the first loss
+		c.Add(context.Background(), 0)
 	}
 	m.observer, err = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		for _, p := range w.pools {

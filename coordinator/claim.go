@@ -120,6 +120,7 @@ func (c *Coordinator) claim(ctx context.Context, batch []request) {
 		}
 	}
 	c.claimed(len(claims), time.Since(begin), failed)
+	c.answered(ctx, all, begin)
 }
 
 // keysOf are the keys of the attempts that are granted; nil: the cluster does not seal.

@@ -135,6 +135,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	}
 	c.spaces = newSpaces(store, c.internal)
 	c.feeds.spaces, c.webhooks.spaces = c.spaces, c.spaces
+	c.webhooks.telling = c.telling
 	return c
 }
 

@@ -130,8 +130,10 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 		messages = append(messages, m)
 	}
 	failpoint.Hit("coordinator.before-publish")
+	begin := time.Now()
 	err := c.queue.PublishWork(ctx, messages)
 	failpoint.Hit("coordinator.after-publish")
+	c.sent(ctx, messages, begin, err)
 	c.published(len(work), err)
 }
 

@@ -8,12 +8,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 	"github.com/taskgrove/taskgrove/queue"
 )
 
@@ -33,9 +35,18 @@ func (c *Coordinator) submitted(ctx context.Context, out *pg.Submitted, begin ti
 	if out.Tree == 0 || !c.recording() {
 		return
 	}
-	_, span := tracer().Start(c.inTree(ctx, out.Tree), "submit", trace.WithTimestamp(begin), trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithLinks(trace.LinkFromContext(ctx)), trace.WithAttributes(attribute.Int("tasks", out.Tasks)))
+	of := trace.WithAttributes(attribute.String("tree_id", out.RootID), attribute.Int("tasks", out.Tasks))
+	options := []trace.SpanStartOption{trace.WithTimestamp(begin), trace.WithSpanKind(trace.SpanKindServer), of}
+	asked := trace.SpanContextFromContext(ctx).IsValid()
+	if asked { // the tree's trace is linked to the request's, and the other way round
+		options = append(options, trace.WithLinks(trace.LinkFromContext(ctx)))
+	}
+	inTree, span := tracer().Start(c.inTree(ctx, out.Tree), "submit", options...)
 	span.End()
+	if asked {
+		_, span := tracer().Start(ctx, "submit", trace.WithTimestamp(begin), trace.WithSpanKind(trace.SpanKindServer), of, trace.WithLinks(trace.LinkFromContext(inTree)))
+		span.End()
+	}
 }
 
 // notSubmitted: a tree is not stored. Whatever came of the client, who may have left, counts as refused.
@@ -130,6 +141,57 @@ func (c *Coordinator) published(messages int, err error) {
 		c.log.Warn("tasks could not be published; reconcile publishes them again", "tasks", messages, "error", err)
 	}
 	c.meter.publishes.Add(context.Background(), int64(messages))
+}
+
+// sent: messages of attempts are stored in NATS, or not. Each span is below that of the attempt's dispatch.
+func (c *Coordinator) sent(ctx context.Context, messages []queue.WorkMessage, begin time.Time, err error) {
+	if !c.recording() {
+		return
+	}
+	for i := range messages {
+		m := &messages[i]
+		of := otel.GetTextMapPropagator().Extract(ctx, propagation.HeaderCarrier(m.Header))
+		_, span := tracer().Start(of, "publish", trace.WithTimestamp(begin), trace.WithSpanKind(trace.SpanKindProducer),
+			trace.WithAttributes(attribute.String("messaging.system", "nats"), attribute.String("pool", m.Pool), attribute.Int("priority", m.Priority)))
+		failed(span, err)
+		span.End()
+	}
+}
+
+// failed marks a span whose work failed.
+func failed(span trace.Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+}
+
+// answered: claims of workers are answered. Those that a worker need not ask for again are in the traces of their trees.
+func (c *Coordinator) answered(ctx context.Context, all []asked, begin time.Time) {
+	if !c.recording() {
+		return
+	}
+	for i := range all {
+		a := &all[i]
+		for j, g := range a.grants {
+			k := dag.Key(g.GetAttempt().GetTask())
+			if a.index[j] < 0 || a.verdicts[j] == workerv1.Verdict_VERDICT_UNSPECIFIED {
+				continue
+			}
+			_, span := tracer().Start(c.inTree(ctx, k.Tree()), "claim", trace.WithTimestamp(begin), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+				attribute.Int64("task_key", int64(k)), attribute.Int("attempt", int(g.GetAttempt().GetNumber())), attribute.String("worker_id", a.worker),
+				attribute.Bool("granted", a.verdicts[j] == workerv1.Verdict_VERDICT_YES)))
+			span.End()
+		}
+	}
+}
+
+// telling: a webhook is about to be told something of a tree. The span is to be ended.
+func (c *Coordinator) telling(ctx context.Context, t dag.TreeKey, webhook, event string) (context.Context, trace.Span) {
+	if !c.recording() {
+		return ctx, trace.SpanFromContext(context.Background())
+	}
+	return tracer().Start(c.inTree(ctx, t), "webhook", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attribute.String("webhook_id", webhook), attribute.String("event", event)))
 }
 
 // republished: attempts whose messages are gone are sent again.

@@ -15,6 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
@@ -68,6 +72,8 @@ type deliverer struct {
 	recorder *recorder // is told of webhooks that are switched off; nil: nobody is
 
 	spaces *spaces // set before it runs
+	// telling begins a span; set before it runs, nil: there are none.
+	telling func(ctx context.Context, t dag.TreeKey, webhook, event string) (context.Context, trace.Span)
 
 	wake chan struct{} // capacity 1: something may be due
 
@@ -329,7 +335,7 @@ func (t *turn) deliver(ctx context.Context, tree *TreeStatus, e *Event) (done bo
 		out := sent{outcome: Refused}
 		if err != nil {
 			out.err = err.Error()
-		} else if out = t.d.send(ctx, t.target, m.id, body); ctx.Err() != nil {
+		} else if out = t.d.traced(ctx, t.c.Tree, t.w.ID, m, func(ctx context.Context) sent { return t.d.send(ctx, t.target, m.id, body) }); ctx.Err() != nil {
 			return false
 		}
 		failpoint.Hit("coordinator.after-webhook-sent")
@@ -338,6 +344,21 @@ func (t *turn) deliver(ctx context.Context, tree *TreeStatus, e *Event) (done bo
 		}
 	}
 	return true
+}
+
+// traced sends a message within a span of the tree's trace.
+func (d *deliverer) traced(ctx context.Context, tree dag.TreeKey, webhook string, m *message, send func(context.Context) sent) sent {
+	if d.telling == nil {
+		return send(ctx)
+	}
+	ctx, span := d.telling(ctx, tree, webhook, m.event.Type.String())
+	defer span.End()
+	out := send(ctx)
+	span.SetAttributes(attribute.Int("http.response.status_code", out.status), attribute.String("outcome", string(out.outcome)))
+	if out.err != "" {
+		span.SetStatus(codes.Error, out.err)
+	}
+	return out
 }
 
 // body makes the body of a message; nil: there is none to be sent.

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/taskgrove/taskgrove/internal/addresses"
 )
 
@@ -164,6 +166,7 @@ func (d *deliverer) send(ctx context.Context, t *target, id string, body []byte)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "Taskgrove/"+d.version)
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header)) // before the webhook's own, which win
 	for name, value := range t.headers {
 		req.Header.Set(name, value)
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -62,6 +64,7 @@ func (w *Worker) publish(ctx context.Context, batch []*attempt) ([]*attempt, tim
 			})
 			w.do(&out)
 			w.metrics.resultBatch.Record(ctx, int64(len(mine)))
+			w.reported(mine)
 		}
 		batch = others
 	}
@@ -69,6 +72,21 @@ func (w *Worker) publish(ctx context.Context, batch []*attempt) ([]*attempt, tim
 		return nil, 0
 	}
 	return again, backOff(3)
+}
+
+// reported adds a span to the trace of each attempt: from the end of its run to when its result was stored in RESULTS.
+func (w *Worker) reported(all []*attempt) {
+	for _, a := range all {
+		if !a.out.span.IsValid() { // it never ran, or nothing is traced
+			continue
+		}
+		_, span := w.cfg.Trace.Start(trace.ContextWithSpanContext(context.Background(), a.out.span), "report",
+			trace.WithTimestamp(time.UnixMicro(a.result.FinishedUnixUs)), trace.WithSpanKind(trace.SpanKindProducer))
+		if span.IsRecording() {
+			span.SetAttributes(attribute.String("task_id", a.work.TaskId), attribute.Int64("attempt", int64(a.Key.Number)), attribute.String("outcome", outcomeNames[endOf(a.result)]))
+		}
+		span.End()
+	}
 }
 
 func (w *Worker) publishBatch(ctx context.Context, message *workerv1.ResultBatch) error {

@@ -96,6 +96,24 @@ func (c Config) withDefaults() Config {
 type Server struct {
 	cfg      Config
 	listener net.Listener
+	unready  lately
+}
+
+// lately tells what is worth a line in the log: another text than the last, or the same one after 10 s. Probes ask every few seconds.
+type lately struct {
+	mu   sync.Mutex
+	text string    // guarded by mu
+	at   time.Time // guarded by mu
+}
+
+func (l *lately) isNews(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if text == l.text && time.Since(l.at) < 10*time.Second {
+		return false
+	}
+	l.text, l.at = text, time.Now()
+	return true
 }
 
 // Listen takes the address, so that a port that is in use is known before anything else starts.
@@ -207,7 +225,9 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	if err := s.cfg.Ready(ctx); err != nil {
-		s.cfg.Log.WarnContext(ctx, "not ready", "error", err) // its text names hosts
+		if s.unready.isNews(err.Error()) {
+			s.cfg.Log.WarnContext(ctx, "not ready", "error", err) // its text names hosts
+		}
 		answer := map[string]string{"status": "unavailable"}
 		if reason := readiness.Reason(err); reason != "" {
 			answer["reason"] = reason

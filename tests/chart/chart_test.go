@@ -2,6 +2,7 @@ package chart
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +37,11 @@ func tool(t *testing.T, name string) string {
 // run runs a program and returns all that it says.
 func run(t *testing.T, in []byte, program string, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), program, args...)
+	return runIn(t.Context(), in, program, args...)
+}
+
+func runIn(ctx context.Context, in []byte, program string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdin = bytes.NewReader(in)
 	out, err := cmd.CombinedOutput()
 	return string(out), err

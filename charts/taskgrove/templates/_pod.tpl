@@ -45,6 +45,7 @@ topologySpreadConstraints:
 {{/* The security context of a container. Takes {root, securityContext}. */}}
 {{- define "taskgrove.container" -}}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+terminationMessagePolicy: FallbackToLogsOnError # kubectl describe shows why it ended
 securityContext:
   {{- toYaml (mergeOverwrite (deepCopy .root.Values.securityContext) (default dict .securityContext)) | nindent 2 }}
 {{- end }}

@@ -15,6 +15,9 @@ const root = "../.."
 
 var directory = filepath.Join(root, "charts", "taskgrove")
 
+// trialValues are what the first command of the guide sets.
+const trialValues = "postgres.builtin.enabled=true,nats.builtin.enabled=true,auth.anonymous=true"
+
 // installs are the values that templates are judged by.
 var installs = []string{"trial", "production"}
 
@@ -151,6 +154,27 @@ func TestAServerAcceptsAllObjects(t *testing.T) {
 		if out, err := run(t, render(t, row.install, row.args...), kubectl, "--kubeconfig", config, "apply", "--dry-run=server", "--filename", "-"); err != nil {
 			t.Errorf("%s: %v\n%s", row.install, err, out)
 		}
+	}
+}
+
+// The guide's values of a production install, and those of its first command, are right.
+func TestTheGuidesValuesAreRight(t *testing.T) {
+	t.Parallel()
+	helm := tool(t, "helm")
+	page, err := os.ReadFile(filepath.Join(root, "docs", "kubernetes.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "```yaml\n# production.yaml\n")
+	production, _, _ := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the guide has no production.yaml")
+	}
+	if out, err := run(t, []byte(production), helm, "template", "tg", directory, "--values", "-"); err != nil {
+		t.Errorf("production.yaml: %v\n%s", err, out)
+	}
+	if !strings.Contains(string(page), "--set "+trialValues+"\n") {
+		t.Errorf("the guide's first command does not set %s", trialValues)
 	}
 }
 

@@ -67,7 +67,7 @@ func (c *cluster) until(text string, args ...string) {
 func TestAClusterInstallsTheTrial(t *testing.T) {
 	c := onCluster(t)
 	begin := time.Now()
-	trial := []string{directory, "--set", "postgres.builtin.enabled=true,nats.builtin.enabled=true,auth.anonymous=true,image.tag=" + c.tag, "--wait", "--timeout", "170s"}
+	trial := []string{directory, "--set", trialValues + ",image.tag=" + c.tag, "--wait", "--timeout", "170s"}
 	c.must(append([]string{c.helm, "install", "tg"}, trial...)...)
 	c.must(c.helm, "test", "tg")
 	took := time.Since(begin)

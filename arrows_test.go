@@ -31,6 +31,7 @@ var arrows = []arrow{
 	{"dag", nil, all, "rules are decided without a clock, a disk or a network, so that they can be replayed"},
 	{"dag/treedoc", []string{"dag", "internal/rawjson"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
 	{"dag/template", nil, all, "a template is text and values: no clock, no environment, no idea of what it is for"},
+	{"internal/demand", []string{"dag"}, all, "what pools have use for is foreseen without a clock, a store or a network"},
 	{"internal/ledger", []string{"dag"}, all, "a worker's steps are decided without a clock, a lock or a network, so that the simulation takes the same ones"},
 	{"internal/attemptkey", nil, all, "a value is sealed under an attempt's key without knowing what it is, or whose key it is"},
 	{"internal/envelope", []string{"internal/attemptkey", "proto/..."}, nil, "both ends of a message seal the same fields, without knowing where it goes"},
@@ -61,7 +62,7 @@ var arrows = []arrow{
 
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
 	{"pg/pgtest", []string{"internal/porttest", "pg/pgserver"}, nil, "tests of any package may want a database, those of pg too"},
-	{"pg", []string{"dag", "internal/doctor", "internal/record", "internal/sealed"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
+	{"pg", []string{"dag", "internal/demand", "internal/doctor", "internal/record", "internal/sealed"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
 	{"queue/natsserver", []string{"queue"}, nil, "the embedded server has the permissions that queue defines, and relays pulls as queue does"},
 	{"queue", []string{"internal/credential", "internal/doctor"}, nil, "messages are bytes: transport must not know what a task is"},
 	{"proto/...", nil, nil, "contracts are generated, and depend on no one who uses them"},
@@ -78,7 +79,7 @@ var arrows = []arrow{
 
 	{"worker", []string{"dag", "queue", "executors", "executors/inputs", "executors/secrets", "proto/...", "internal/attemptkey", "internal/conceal", "internal/config", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/ledger", "internal/modelkey", "internal/rawjson", "internal/tasklog", "internal/readiness", "internal/workerfile"}, nil,
 		"a worker has no database, and no rules but those that dag says; it checks inputs and reads its own settings, so that a custom worker needs no other package"},
-	{"coordinator", []string{"dag/...", "pg", "queue", "proto/...", "internal/addresses", "internal/attemptkey", "internal/doctor", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/modelkey", "internal/policy", "internal/rawjson", "internal/readiness", "internal/record", "internal/sealed", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
+	{"coordinator", []string{"dag/...", "pg", "queue", "proto/...", "internal/addresses", "internal/attemptkey", "internal/demand", "internal/doctor", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/modelkey", "internal/policy", "internal/rawjson", "internal/readiness", "internal/record", "internal/sealed", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
 	{"api/openapi/docgen", []string{".", "api", "api/jsonrpc"}, nil, "the document is made of the table of methods, before the build"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/modelkey", "internal/rawjson", "internal/readiness"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/...", "internal/credential"}, nil, "a client links no server"},

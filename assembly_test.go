@@ -20,7 +20,7 @@ var assembly = []struct {
 	{"worker.New", []string{"worker_test"}},
 	{"worker.Dial", []string{"node", "worker_test", "examples/..."}},
 	{"worker.FromSettings", []string{"node"}},
-	{"api/grpcserver.Listen", []string{"node", "api/grpcserver_test", "client_test", "cmd/taskgrove_test"}},
+	{"api/grpcserver.Listen", []string{"node", "api/grpcserver_test", "api/keda_test", "client_test", "cmd/taskgrove_test"}},
 	{"api/grpcserver.NewWeb", []string{"node", "api/grpcserver_test"}},
 	{"api/httpserver.Listen", []string{"node", "api/httpserver_test", "api/grpcserver_test"}},
 	{"api/jsonrpc.New", []string{"node", "api/mcp", "api/openapi_test", "api/jsonrpc_test"}},

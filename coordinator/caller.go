@@ -12,6 +12,7 @@ const (
 	SurfaceJSONRPC Surface = "jsonrpc"
 	SurfaceA2A     Surface = "a2a"
 	SurfaceMCP     Surface = "mcp"
+	SurfaceKEDA    Surface = "keda"
 	SurfaceHTTP    Surface = "http" // any of those above HTTP, before it is known which
 )
 

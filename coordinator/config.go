@@ -37,7 +37,9 @@ type Config struct {
 	Batch       int           // the most claims or results in one transaction; default 4096
 	Submissions int           // of large trees at once, each with a connection of its own, and four times as many in all; more wait; default 8
 	Linger      time.Duration // how long a settle waits for more results while there is a queue; default 5 ms
-	Republish   time.Duration // after which a published task that nobody claimed is looked after; default 15 s
+	// ScaleAhead is how far the demand that autoscalers are told looks ahead: about as long as a new worker takes to come. Default 30 s.
+	ScaleAhead time.Duration
+	Republish  time.Duration // after which a published task that nobody claimed is looked after; default 15 s
 	// Audit is the pause between two passes of the auditor; default 20 s; below 0: this process does not audit.
 	Audit time.Duration
 	// Stuck is how long overdue work may wait before the auditor reports it; default 10 min.
@@ -68,7 +70,7 @@ func (c Config) orDefaults() Config {
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration
-	}{{&c.Lease, 30 * time.Second}, {&c.Linger, 5 * time.Millisecond}, {&c.Republish, 15 * time.Second}, {&c.Audit, 20 * time.Second}, {&c.Stuck, 10 * time.Minute}, {&c.PoolIdle, 10 * time.Minute}} {
+	}{{&c.Lease, 30 * time.Second}, {&c.Linger, 5 * time.Millisecond}, {&c.Republish, 15 * time.Second}, {&c.Audit, 20 * time.Second}, {&c.Stuck, 10 * time.Minute}, {&c.PoolIdle, 10 * time.Minute}, {&c.ScaleAhead, 30 * time.Second}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}

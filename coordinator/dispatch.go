@@ -286,6 +286,9 @@ func (c *Coordinator) after(ctx context.Context, eff *pg.Effects) {
 	}
 	c.happened(eff)
 	c.lanes.settle(eff.Taken, eff.Waiting)
+	if len(eff.Publish)+len(eff.Waiting) > 0 {
+		c.gotWork()
+	}
 	c.publish(ctx, eff.Publish)
 	if eff.Followups > 0 {
 		wake(c.wakeFollowups)

@@ -226,6 +226,7 @@ func (c *Coordinator) settled(ctx context.Context, b *settling, err error) {
 		c.log.Warn("results were not recorded and will come again", "results", len(b.results), "error", err)
 		return
 	}
+	c.demands.learnLasting(b.results)
 	c.meter.results.Add(context.Background(), int64(len(b.results)))
 	c.meter.settleBatch.Record(context.Background(), int64(len(b.results)))
 	c.meter.settleSeconds.Record(context.Background(), time.Since(b.begin).Seconds())

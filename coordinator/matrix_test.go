@@ -12,7 +12,7 @@ import (
 
 // ofWhole are the methods that are about a namespace or the cluster as a whole, also if they name something.
 var ofWhole = []string{"Workers", "Coordinators", "Pools", "Diagnose", "SetPoolRule", "DeletePoolRule", "PoolRules", "Verify", "CreateWebhook", "Resend", "ListWebhooks", "Deliveries",
-	"Record", "ReadRecord", "VerifyRecord", "GrantRole", "RevokeRole", "Bindings"}
+	"Record", "ReadRecord", "VerifyRecord", "GrantRole", "RevokeRole", "Bindings", "Demand", "WatchDemand"}
 
 // ofNobody are the methods about nothing that anybody owns.
 var ofNobody = []string{"Executors", "Executor", "CheckAttachment"}

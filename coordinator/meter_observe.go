@@ -120,6 +120,7 @@ func labelled(name, value string) metric.MeasurementOption {
 func (c *Coordinator) observe(mt metric.Meter) {
 	o := &observer{c: c, mt: mt}
 	c.observePools(o)
+	c.observeDemand(o)
 	c.observeTrees(o)
 	c.observePostgres(o)
 	c.observeServer(o)

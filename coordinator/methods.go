@@ -61,6 +61,8 @@ var methods = map[string]method{
 	"RotateDataKeys":  {policy.SealingWrite, aboutWhole, "manage the sealing keys of", true},
 	"RewrapDataKeys":  {policy.SealingWrite, aboutWhole, "manage the sealing keys of", true},
 	"RotateTokens":    {policy.SealingWrite, aboutWhole, "manage the sealing keys of", true},
+	"Demand":          {policy.PoolsRead, aboutWhole, "see the demand of pools", false},
+	"WatchDemand":     {policy.PoolsRead, aboutWhole, "see the demand of pools", false},
 	"Verify":          {policy.ClusterVerify, aboutWhole, "verify the cluster", false},
 	"Diagnose":        {policy.ClusterDiagnose, aboutWhole, "diagnose the cluster", false},
 	"Ready":           {"", aboutOpen, "", false},

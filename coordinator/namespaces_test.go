@@ -273,7 +273,7 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 // lookless are the methods that name nothing of a namespace, and why.
 var lookless = map[string]string{
 	"Generate": "it makes something, by Submit", "Executors": "of the cluster", "Executor": "of the cluster", "Workers": "of the cluster", "Coordinators": "of the cluster",
-	"Pools": "of the cluster", "Verify": "of the cluster", "Ready": "of the process", "CheckAttachment": "looks at nothing that is stored", "CreateWebhook": "makes something",
+	"Pools": "of the cluster", "Demand": "of the cluster", "WatchDemand": "of the cluster", "Verify": "of the cluster", "Ready": "of the process", "CheckAttachment": "looks at nothing that is stored", "CreateWebhook": "makes something",
 	"SetModelKey": "makes something", "CreateAPIKey": "makes something", "APIKeys": "see the tests of API keys", "RevokeAPIKey": "see the tests of API keys",
 	"RotateAPIKey": "see the tests of API keys", "CreateNamespace": "of the cluster", "GetNamespace": "of the cluster", "ListNamespaces": "of the cluster",
 	"UpdateNamespace": "of the cluster", "DeleteNamespace": "of the cluster", "PoolRules": "of the cluster", "SetPoolRule": "of the cluster", "DeletePoolRule": "of the cluster",

@@ -27,6 +27,7 @@ type Service interface {
 	Sealing
 	NamespaceKeeper
 	Doctor
+	Scaler
 }
 
 // SubmitOptions go with a tree.

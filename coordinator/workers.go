@@ -188,6 +188,7 @@ func (c *Coordinator) refreshCapacity(ctx context.Context) {
 		return
 	}
 	c.refreshPools(ctx, workers)
+	c.demands.noteSlots(workers)
 	pools := map[int32]capacity{}
 	for _, w := range workers {
 		for name, n := range w.Pools {

@@ -9,6 +9,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/a2a"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/httpserver"
+	"github.com/taskgrove/taskgrove/api/keda"
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -130,10 +131,12 @@ func (p *Process) findServer(ctx context.Context, store *pg.Store, conn *queue.C
 func (p *Process) serveSurfaces(ctx context.Context, access *coordinator.Access, parts coordinatorParts) (http, grpc string, err error) {
 	tasks, agent := protocols(access, parts)
 	if parts.grpc.Addr != "" {
-		parts.grpc.Others = append(parts.grpc.Others, agent.Register)
+		scaler := keda.New(access)
+		parts.grpc.Others = append(parts.grpc.Others, agent.Register, scaler.Register)
 		if grpc, err = p.serveGRPC(ctx, access, parts.grpc); err != nil {
 			return "", "", fmt.Errorf("%sGRPC_ADDR: %w", config.Prefix, err)
 		}
+		p.OnStop("streams of KEDA", func() error { scaler.Drain(); return nil }) // else the listener would wait for them
 		agent.NameGRPC(grpc)
 	}
 	if parts.http.Addr != "" {

@@ -78,7 +78,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		},
 		coordinator: coordinator.Config{
 			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, PoolIdle: cfg.PoolIdle, Limits: limits, Known: known, Repeatable: opts.repeatable(), InputKeys: opts.inputKeys(), InputFaults: opts.inputFaults(), Catalogue: opts.executors,
-			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit,
+			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit, ScaleAhead: cfg.ScaleAhead,
 			Webhooks: webhooksOf(cfg),
 			Seal:     coordinator.SealConfig{Keys: cfg.SealKey.Reveal(), KeyFile: cfg.SealKeyFile, KMS: opts.KMS, Values: bool(cfg.SealValues)},
 			Record:   coordinator.RecordConfig{Retention: cfg.AuditRetention, Mirror: cfg.AuditLog},

@@ -169,6 +169,13 @@ var hot = map[string]explained{
 	"Backlogs":                  {rows: 20_000},                                             // for metrics, every few seconds: as its comment says
 	"PoolDepths":                {rows: 30_000, whole: []string{"ready"}},                   // for operators, every few seconds: runs, not tasks
 	"PoolsSent":                 {args: "1000", rows: 30_000, whole: []string{"published"}}, // as StalePublished
+	"DemandReady":               {args: "50", rows: 3000}, // for autoscalers, at most once a second
+	"DemandRuled":               {args: "'{1,3}', 20"},
+	"DemandSeen":                {args: "1000, 1000", rows: 6000},
+	"DemandDue":                 {args: "30, 100"},
+	"DemandTrees":               {args: "'{291,292,293,294,295}'"},
+	"DemandGraph":               {args: of(keys(295, 0, 100), "6, 2000, 1000")},
+	"DemandSlots":               {args: "1000"},
 	"SetProgress":               {args: of(keys(295, 0, 100), fill("1", 100), fill("0.5::real", 100))},
 	// namespaces
 	"NamespaceOfTrees":               {args: "'{200,150,21007}'"},

@@ -4,4 +4,4 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 protoc --go_out=. --go_opt=paths=source_relative --go-grpc_out=. --go-grpc_opt=paths=source_relative \
-  taskgrove/v1/*.proto taskgrove/worker/v1/worker.proto
+  taskgrove/v1/*.proto taskgrove/worker/v1/worker.proto externalscaler/externalscaler.proto

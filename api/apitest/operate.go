@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"time"
 
@@ -29,6 +30,50 @@ func (s *Service) Coordinators(context.Context) ([]coordinator.LiveCoordinator, 
 // Pools shows one pool.
 func (s *Service) Pools(context.Context) ([]coordinator.Pool, error) {
 	return []coordinator.Pool{{Name: "default", Ready: 1, Queued: 2, Capacity: 4, Workers: 1, Oldest: time.Second}}, nil
+}
+
+// Demand is some of each pool that is named, with 4 slots of a worker.
+func (s *Service) Demand(_ context.Context, pools []string) ([]coordinator.Demand, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("Demand"); err != nil {
+		return nil, err
+	}
+	var out []coordinator.Demand
+	for _, name := range pools {
+		d := s.demand[name]
+		d.Pool, d.Slots = name, 4
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// WatchDemand tells Demand again whenever SetDemand was called.
+func (s *Service) WatchDemand(ctx context.Context, pools []string) iter.Seq2[[]coordinator.Demand, error] {
+	return func(yield func([]coordinator.Demand, error) bool) {
+		for {
+			s.mu.Lock()
+			changed := s.demandChange
+			s.mu.Unlock()
+			if !yield(s.Demand(ctx, pools)) {
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// SetDemand says what Demand tells of a pool from now on.
+func (s *Service) SetDemand(d coordinator.Demand) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.demand[d.Pool] = d
+	close(s.demandChange)
+	s.demandChange = make(chan struct{})
 }
 
 // Ready is nil unless told otherwise.
@@ -64,6 +109,20 @@ var operating = map[string]func(*site){
 				time.Until(c.LeaseUntil) <= 0 || time.Since(c.StartedAt) < 0 || c.StartedAt.IsZero() {
 				s.Errorf("got %+v, want %+v", c, w)
 			}
+		}
+	},
+	"the demand of pools is told": func(s *site) {
+		s.has("Demand", "WatchDemand")
+		s.start("root")
+		list, err := s.svc.Demand(s.Context(), []string{HandExecutor, "no-such-pool"})
+		if list = must(s, list, err); len(list) != 2 || list[0].Pool != HandExecutor || list[1].Pool != "no-such-pool" {
+			s.Errorf("got %+v", list)
+		}
+		for list, err := range s.svc.WatchDemand(s.Context(), []string{HandExecutor}) {
+			if list = must(s, list, err); len(list) != 1 || list[0].Pool != HandExecutor {
+				s.Errorf("got %+v", list)
+			}
+			break
 		}
 	},
 	"pools are shown": func(s *site) {

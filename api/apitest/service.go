@@ -47,6 +47,9 @@ type Service struct {
 	generation int // of the secret of tokens
 	secrets    int // of API keys that were made
 	delivered  int // deliveries, of all webhooks
+
+	demand       map[string]coordinator.Demand // by pool
+	demandChange chan struct{}                 // closed and replaced with each SetDemand
 }
 
 // keyed is the answer to a submission with a key, and what was submitted.
@@ -79,7 +82,7 @@ var _ coordinator.Service = (*Service)(nil)
 func New() *Service {
 	return &Service{
 		tasks: map[string]*task{}, byKey: map[string]keyed{}, faults: map[string][]error{},
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), demand: map[string]coordinator.Demand{}, demandChange: make(chan struct{}),
 	}
 }
 

@@ -35,7 +35,7 @@ func TestConformance(t *testing.T) {
 			return &remote{c: c}
 		},
 		Fault: faultOf,
-		Lacks: []string{"Running"},
+		Lacks: []string{"Demand", "WatchDemand", "Running"},
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
 }
 

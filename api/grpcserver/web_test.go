@@ -77,7 +77,7 @@ func TestConformanceOfTheWeb(t *testing.T) {
 					return &remote{c: webClient(t, url, options...)}
 				},
 				Fault: faultOf,
-				Lacks: []string{"Running", "roots"},
+				Lacks: []string{"Demand", "WatchDemand", "Running", "roots"},
 			}, func(testing.TB) apitest.Backend { return apitest.New() })
 		})
 	}

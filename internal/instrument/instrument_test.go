@@ -8,7 +8,7 @@ import (
 
 // TestEachMetricIsMeasured: a row that no instrument reads would promise what is not there.
 func TestEachMetricIsMeasured(t *testing.T) {
-	for files, table := range map[string]Table{"../../coordinator/meter.go ../../coordinator/meter_observe.go ../../node/auth.go ../../node/bounds.go": Coordinator, "../../worker/metrics.go": Worker, "../../node/tls.go ../../node/telemetry.go": Process} {
+	for files, table := range map[string]Table{"../../coordinator/meter.go ../../coordinator/meter_observe.go ../../coordinator/demand.go ../../node/auth.go ../../node/bounds.go": Coordinator, "../../worker/metrics.go": Worker, "../../node/tls.go ../../node/telemetry.go": Process} {
 		var source []byte
 		for file := range strings.FieldsSeq(files) {
 			text, err := os.ReadFile(file)

@@ -53,6 +53,7 @@ var Coordinator = Table{
 	{Name: "taskgrove.settle.batch", Kind: Histogram, Help: "results in a batch"},
 	{Name: "taskgrove.claim.batch", Kind: Histogram, Help: "claims in a batch"},
 	{Name: "taskgrove.pool.ready", Kind: Gauge, Help: "ready tasks that wait in Postgres", Labels: []string{"pool"}},
+	{Name: "taskgrove.pool.demand", Kind: Gauge, Help: "slots that a pool has use for ([autoscaling](autoscaling.md)): tasks that run, may start, or are about to; of the cluster, not of this coordinator: take the greatest, not the sum", Labels: []string{"pool"}},
 	{Name: "taskgrove.pool.oldest", Kind: Gauge, Unit: "s", Help: "age of the oldest of them", Labels: []string{"pool"}},
 	{Name: "taskgrove.postgres.refused", Kind: Gauge, Help: "1 while the server of Postgres that answers is not used, as it is a former primary or a standby; else 0"},
 	{Name: "taskgrove.postgres.timeline", Kind: Gauge, Help: "timeline of the newest server of Postgres that is known; it rises with a promotion and a restore"},

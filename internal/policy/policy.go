@@ -39,6 +39,7 @@ const (
 	ClusterRead     Permission = "cluster.read"
 	ClusterVerify   Permission = "cluster.verify"
 	ClusterDiagnose Permission = "cluster.diagnose"
+	PoolsRead       Permission = "pools.read"
 	PoolsWrite      Permission = "pools.write"
 	NamespacesRead  Permission = "namespaces.read"
 	NamespacesWrite Permission = "namespaces.write"

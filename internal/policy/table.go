@@ -64,6 +64,7 @@ var Lines = []Line{
 	{ClusterRead, "see workers, coordinators and pools", at, all, all, no, no, all, no},
 	{ClusterVerify, "derive the rules of the system anew from what is stored", at, all, all, no, no, no, no},
 	{ClusterDiagnose, "have the cluster diagnosed: Postgres, NATS, coordinators, workers", at, all, all, no, no, no, no},
+	{PoolsRead, "see how much work each pool has, for autoscalers", at, all, all, no, no, all, all},
 	{PoolsWrite, "say what each pool may run", at, all, all, no, no, no, no},
 	{NamespacesRead, "see namespaces and their quotas", at, all, all, no, no, all, no},
 	{NamespacesWrite, "make and change namespaces", at, all, no, no, no, no, no},

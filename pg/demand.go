@@ -15,7 +15,7 @@ import (
 const (
 	demandStretches = 2000   // that wait, of a lane
 	demandListed    = 50_000 // tasks that workers list
-	demandSent      = 5000   // tasks that were sent last, of a lane
+	demandSent      = 5000   // tasks of a lane: that were sent last, and that wait first
 	demandDue       = 5000   // delayed tasks
 	demandEdges     = 20_000 // dependencies
 	demandWide      = 2000   // dependents of one task
@@ -60,7 +60,7 @@ func (s *Store) Demand(ctx context.Context, horizon time.Duration) (*Demand, err
 
 // read reads pools, tasks that were seen, and those that are due.
 func (d *Demand) read(ctx context.Context, tx pgx.Tx, horizon time.Duration) error {
-	rows, err := tx.Query(ctx, sql("DemandReady"), demandStretches)
+	rows, err := tx.Query(ctx, sql("DemandReady"), demandStretches, demandSent)
 	if err != nil {
 		return err
 	}

@@ -169,7 +169,7 @@ var hot = map[string]explained{
 	"Backlogs":                  {rows: 20_000},                                             // for metrics, every few seconds: as its comment says
 	"PoolDepths":                {rows: 30_000, whole: []string{"ready"}},                   // for operators, every few seconds: runs, not tasks
 	"PoolsSent":                 {args: "1000", rows: 30_000, whole: []string{"published"}}, // as StalePublished
-	"DemandReady":               {args: "50", rows: 3000}, // for autoscalers, at most once a second
+	"DemandReady":               {args: "50, 500", rows: 3000},                              // for autoscalers, at most once a second
 	"DemandRuled":               {args: "'{1,3}', 20"},
 	"DemandSeen":                {args: "1000, 1000", rows: 6000},
 	"DemandDue":                 {args: "30, 100"},

@@ -2,13 +2,18 @@
 
 -- name: DemandReady
 -- For each open pool: its name, and how many ready tasks wait in Postgres, of trees that are not cancelled. Of each priority the first $1 stretches
--- are looked at: who has that many has as much as counts. No locks.
+-- are looked at: who has that many has as much as counts. Some of their tasks were cancelled or changed since: of the first $2 or so each is looked at. No
+-- locks.
 select p.id, p.name, coalesce(w.n, 0)::bigint
 from pool p
 left join lateral (
-  select sum(r.n) as n from generate_series(:priority_urgent, :priority_low) x(priority)
-  cross join lateral (select first, n from ready where pool = p.id and priority = x.priority order by id limit $1) r
-  cross join lateral (select from tree where key = r.first >> 24 and cancelled_at is null offset 0) t) w on true
+  select sum(coalesce(c.n, r.n)) as n from generate_series(:priority_urgent, :priority_low) x(priority)
+  cross join lateral (
+    select *, sum(n) over (order by id) - n as before from (select id, first, n, attempt from ready where pool = p.id and priority = x.priority order by id limit $1) s) r
+  cross join lateral (select from tree where key = r.first >> 24 and cancelled_at is null offset 0) t
+  left join lateral ( -- as in Dispatch
+    select count(*) as n from (
+      select from task k where k.key >= r.first and k.key < r.first + r.n and k.attempt = r.attempt and k.state = :ready offset 0) k) c on r.before < $2) w on true
 where p.open
 
 -- name: DemandRuled

@@ -38,6 +38,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	if err != nil {
 		return nil, err
 	}
+	if callers != nil {
+		parts.coordinator.Probes = append(parts.coordinator.Probes, issuers(callers))
+	}
 	if err := parts.recordCalls(callers != nil); err != nil {
 		return nil, err
 	}

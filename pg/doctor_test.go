@@ -152,6 +152,11 @@ func TestDiagnosisSeesOpenTransactions(t *testing.T) {
 	if _, err := other.Exec(t.Context(), "begin; set local idle_in_transaction_session_timeout = 0; select 1", pgx.QueryExecModeSimpleProtocol); err != nil {
 		t.Fatal(err)
 	}
+	turn, err := s.TakeAuditTurn(t.Context()) // an open transaction by design
+	if err != nil || turn == nil {
+		t.Fatal(turn, err)
+	}
+	defer turn.End()
 	rows, err := s.pool.Query(t.Context(), sql("DoctorTransactions"), 0)
 	if err != nil {
 		t.Fatal(err)
@@ -167,6 +172,8 @@ func TestDiagnosisSeesOpenTransactions(t *testing.T) {
 		}
 		if uint32(pid) == other.PgConn().PID() && isIdle {
 			idle++
+		} else if name == "taskgrove" && isIdle {
+			t.Errorf("the auditor's turn is taken for a transaction that was forgotten")
 		}
 	}
 	if idle != 1 {
@@ -187,5 +194,33 @@ func TestDiagnosisOfNoPostgres(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 10*time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// TestDiagnosisThroughAPooler: a real PgBouncer is found and looked through, in the modes that work; that of the other is told.
+func TestDiagnosisThroughAPooler(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	if err := Migrate(t.Context(), dsn); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[string]struct {
+		severity doctor.Severity
+		says     string
+	}{"transaction": {doctor.OK, "a pooler is between"}, "session": {doctor.OK, "a pooler is between"}, "statement": {doctor.Problem, "set pool_mode = transaction"}} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			p := Config{URL: pgtest.Bouncer(t, dsn, pgtest.BouncerOptions{Mode: mode})}.Examine(t.Context())
+			hit := false
+			for _, f := range doctor.JudgePostgres(p, 1, 4, time.Now()) {
+				hit = hit || f.Check == doctor.PostgresPooler && f.Severity == want.severity && strings.Contains(f.Found, want.says)
+				if strings.Contains(f.Found, "could not be looked at") || f.Severity == doctor.Problem && f.Check != doctor.PostgresPooler && f.Check != doctor.PostgresDurability {
+					t.Errorf("%+v", f)
+				}
+			}
+			if !hit {
+				t.Errorf("no %s that says %q: %+v", want.severity, want.says, p)
+			}
+		})
 	}
 }

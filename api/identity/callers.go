@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -113,4 +116,22 @@ func (c *Callers) key(ctx context.Context, given api.Credentials) (who coordinat
 		return who, refuse(Expired, "the key has expired")
 	}
 	return who, err
+}
+
+// IssuerState is what is known of the keys that an issuer publishes.
+type IssuerState struct {
+	Issuer string
+	Until  time.Time // for how long they count without another fetch; zero: none are known
+	Fault  error     // why the last fetch failed; nil: it did not
+}
+
+// Issuers are the states of issuers that publish keys, by name.
+func (c *Callers) Issuers() (all []IssuerState) {
+	for _, name := range slices.Sorted(maps.Keys(c.issuers)) {
+		if v := c.issuers[name]; v.published != nil {
+			until, fault := v.published.state()
+			all = append(all, IssuerState{name, until, fault})
+		}
+	}
+	return all
 }

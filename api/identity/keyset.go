@@ -81,6 +81,16 @@ func (s *keySet) get(ctx context.Context, id string) ([]key, error) {
 	return s.known()
 }
 
+// state is until when the keys count that are known, and why the last fetch failed; zero: none are known; nil: it did not fail.
+func (s *keySet) state() (until time.Time, fault error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.fetched.IsZero() {
+		until = s.fetched.Add(s.cfg.Keep)
+	}
+	return until, s.fault
+}
+
 // look are the keys, or the fetch to wait for.
 func (s *keySet) look(id string) ([]key, chan struct{}, error) {
 	s.mu.Lock()

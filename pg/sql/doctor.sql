@@ -33,11 +33,13 @@ from pg_stat_user_tables s join pg_class c on c.oid = s.relid
 where s.schemaname = $1 order by off desc, s.n_dead_tup desc limit 100
 
 -- name: DoctorTransactions
--- Transactions that have been open for over $1 seconds, the oldest 20: those of other sessions that the role may see.
+-- Transactions that have been open for over $1 seconds, the oldest 20: those of other sessions that the role may see. Not the auditor's of a coordinator,
+-- which holds an advisory lock; else none of ours stays idle in a transaction, by its own timeout.
 select pid, coalesce(application_name, ''), coalesce(usename::text, ''), coalesce(state, '') like 'idle in transaction%',
   extract(epoch from clock_timestamp() - xact_start)::double precision
 from pg_stat_activity
 where pid <> pg_backend_pid() and datname = current_database() and backend_type = 'client backend' and xact_start < clock_timestamp() - $1 * interval '1 second'
+  and not (application_name = 'taskgrove' and exists (select from pg_locks l where l.pid = pg_stat_activity.pid and l.locktype = 'advisory'))
 order by xact_start limit 20
 
 -- name: DoctorPrepared

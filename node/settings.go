@@ -71,7 +71,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		},
 		tls: tlsOf(&cfg.ListenTLS, &cfg.HTTP, &cfg.Listen),
 		queue: queue.Config{
-			Login:  queue.Login{CredsFile: cfg.CredsFile, NKeyFile: cfg.NKeyFile, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey},
+			Login:  queue.Login{PasswordFile: cfg.NATSPassword, CredsFile: cfg.CredsFile, NKeyFile: cfg.NKeyFile, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey},
 			Domain: string(cfg.NATSDomain),
 			URL:    cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), AckWait: ackWait(cfg.Lease), Logger: log,
 			Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),

@@ -195,7 +195,7 @@ func (c *Conn) dial(ctx context.Context) error {
 			c.log.Error("nats reports an error", "error", err)
 		}),
 	}
-	login, dialled := c.cfg.Login.options()
+	login, dialled := c.cfg.Login.options(c.cfg.URL)
 	options = append(options, login...)
 	if c.cfg.Within != nil {
 		options = append(options, nats.InProcessServer(c.cfg.Within))
@@ -206,7 +206,7 @@ func (c *Conn) dial(ctx context.Context) error {
 	warnAt := time.Now().Add(warnEvery)
 	var refused time.Time // since when the user is
 	for {
-		nc, err := nats.Connect(c.cfg.URL, options...)
+		nc, err := nats.Connect(c.cfg.Login.servers(c.cfg.URL), options...)
 		if err == nil {
 			dialled(nc)
 			c.nc = nc

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"strings"
 	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
@@ -20,6 +22,7 @@ import (
 type Login struct {
 	CredsFile         string // a JWT and its seed
 	NKeyFile          string // a seed
+	PasswordFile      string // the password of the URL's user
 	CAFile            string // authorities whose certificates are trusted, instead of the machine's; makes TLS a must
 	CertFile, KeyFile string // a certificate to show, and its key; makes TLS a must
 }
@@ -29,6 +32,9 @@ func (l Login) creds() credential.File {
 }
 func (l Login) nkey() credential.File {
 	return credential.File{Setting: "TASKGROVE_NATS_NKEY_FILE", Path: l.NKeyFile}
+}
+func (l Login) password() credential.File {
+	return credential.File{Setting: "TASKGROVE_NATS_PASSWORD_FILE", Path: l.PasswordFile}
 }
 func (l Login) ca() credential.File {
 	return credential.File{Setting: "TASKGROVE_NATS_TLS_CA_FILE", Path: l.CAFile}
@@ -63,6 +69,10 @@ func (l Login) check() error {
 	}
 	if l.NKeyFile != "" {
 		_, err := l.readNKey()
+		faults = append(faults, err)
+	}
+	if l.PasswordFile != "" {
+		_, err := l.password().Text()
 		faults = append(faults, err)
 	}
 	if l.CAFile != "" {
@@ -103,8 +113,23 @@ func (l Login) readNKey() (nkeys.KeyPair, error) {
 	return key, nil
 }
 
-// options are those of a connection that logs in this way.
-func (l Login) options() (options []nats.Option, dialled func(*nats.Conn)) {
+// servers are the addresses of a URL. One that says who connects would go before the password of a file.
+func (l Login) servers(urls string) string {
+	if l.PasswordFile == "" {
+		return urls
+	}
+	parts := strings.Split(urls, ",")
+	for i, part := range parts {
+		if parsed, err := url.Parse(strings.TrimSpace(part)); err == nil { // else who connects says what is wrong with it
+			parsed.User = nil
+			parts[i] = parsed.String()
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+// options are those of a connection that logs in this way, as the user of the URL.
+func (l Login) options(urls string) (options []nats.Option, dialled func(*nats.Conn)) {
 	dialled = func(*nats.Conn) {}
 	if l.CredsFile != "" {
 		jwt := func() (string, error) {
@@ -124,6 +149,12 @@ func (l Login) options() (options []nats.Option, dialled func(*nats.Conn)) {
 	if l.NKeyFile != "" {
 		option, set := l.byNKey()
 		options, dialled = append(options, option), set
+	}
+	if l.PasswordFile != "" {
+		options = append(options, nats.UserInfoHandler(func() (user, password string) {
+			password, _ = l.password().Text() // without one the server refuses, until the file is there again
+			return userOf(urls), password
+		}))
 	}
 	if l.CAFile != "" || l.CertFile != "" {
 		options = append(options, l.encrypted)

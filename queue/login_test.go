@@ -111,6 +111,39 @@ func TestNKeysChangeWhileWeRun(t *testing.T) {
 	}
 }
 
+// TestNATSPasswordsChangeWhileWeRun: a connection shows what the file holds when it connects again, as the user that the URL names.
+func TestNATSPasswordsChangeWhileWeRun(t *testing.T) {
+	t.Parallel()
+	s := newServed(t)
+	files := map[string]string{"c": filepath.Join(s.dir, "c.password"), "a": filepath.Join(s.dir, "a.password")}
+	begin := func(password string) {
+		for name, file := range files {
+			must(t, os.WriteFile(file, []byte(name+password+"\n"), 0o600))
+		}
+		s.start(jetStream + queue.ServerConfig("", []queue.ServerUser{{Name: "c", Password: "c" + password}, {Name: "a", Password: "a" + password, Pools: []string{"rest"}}}))
+	}
+	begin("1")
+	as := func(user string) string { // also where the URL holds a password: the file's counts
+		return strings.Replace(s.url()+","+s.url(), "nats://", "nats://"+user+":wrong@", 1)
+	}
+	h := &house{t: t}
+	c := h.connect(queue.Config{URL: as("c"), Login: queue.Login{PasswordFile: files["c"]}})
+	a := h.connect(queue.Config{URL: as("a"), Worker: "a", Login: queue.Login{PasswordFile: files["a"]}})
+	exchange(t, c, a)
+	begin("2")
+	exchange(t, c, a)
+	must(t, os.WriteFile(files["c"], []byte("another"), 0o600))
+	_, err := queue.Connect(h.context(), queue.Config{URL: as("c"), Login: queue.Login{PasswordFile: files["c"]}, Logger: quiet})
+	if err == nil || !strings.Contains(err.Error(), `user "c" or its password is refused`) {
+		t.Errorf("got %v", err)
+	}
+	must(t, os.Remove(files["c"]))
+	_, err = queue.Connect(h.context(), queue.Config{URL: as("c"), Login: queue.Login{PasswordFile: files["c"]}, Logger: quiet})
+	if err == nil || !strings.Contains(err.Error(), "TASKGROVE_NATS_PASSWORD_FILE") {
+		t.Errorf("without the file: got %v", err)
+	}
+}
+
 // TestNATSCertificatesChangeWhileWeRun: the server finds the user by a DNS name of the certificate, and both sides' authorities change.
 func TestNATSCertificatesChangeWhileWeRun(t *testing.T) {
 	t.Parallel()

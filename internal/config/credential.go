@@ -31,22 +31,26 @@ func (p *PostgresLogin) given() []string {
 
 // NATSLogin is what a process logs in to NATS with, besides what its URL says.
 type NATSLogin struct {
-	CredsFile string `envconfig:"NATS_CREDS_FILE" desc:"file of credentials (.creds) with a JWT and its seed, instead of user and password; like the next four it is read for every connection that is made, so new ones need no restart"`
-	NKeyFile  string `envconfig:"NATS_NKEY_FILE" desc:"file with the seed of an NKey, instead of user and password"`
-	NATSCA    string `envconfig:"NATS_TLS_CA_FILE" desc:"PEM file of the authorities whose certificates of NATS are trusted, instead of the machine's; it makes TLS a must"`
-	NATSCert  string `envconfig:"NATS_TLS_CERT_FILE" desc:"PEM file of the certificate that this process shows to NATS; it makes TLS a must"`
-	NATSKey   string `envconfig:"NATS_TLS_KEY_FILE" desc:"PEM file of its key"`
+	NATSPassword string `envconfig:"NATS_PASSWORD_FILE" desc:"file with the password of the user whom every address of the URL names, instead of the one in the URL; it is read for every connection that is made, so a new one needs no restart"`
+	CredsFile    string `envconfig:"NATS_CREDS_FILE" desc:"file of credentials (.creds) with a JWT and its seed, instead of user and password; like the next four it is read for every connection, too"`
+	NKeyFile     string `envconfig:"NATS_NKEY_FILE" desc:"file with the seed of an NKey, instead of user and password"`
+	NATSCA       string `envconfig:"NATS_TLS_CA_FILE" desc:"PEM file of the authorities whose certificates of NATS are trusted, instead of the machine's; it makes TLS a must"`
+	NATSCert     string `envconfig:"NATS_TLS_CERT_FILE" desc:"PEM file of the certificate that this process shows to NATS; it makes TLS a must"`
+	NATSKey      string `envconfig:"NATS_TLS_KEY_FILE" desc:"PEM file of its key"`
 }
 
 func (n *NATSLogin) check() (faults []Fault) {
 	if n.CredsFile != "" && n.NKeyFile != "" {
 		faults = append(faults, Fault{Variable: Prefix + "NATS_NKEY_FILE", Value: n.NKeyFile, Takes: "nothing together with " + Prefix + "NATS_CREDS_FILE"})
 	}
+	if n.NATSPassword != "" && n.CredsFile+n.NKeyFile != "" {
+		faults = append(faults, Fault{Variable: Prefix + "NATS_PASSWORD_FILE", Value: n.NATSPassword, Takes: "nothing together with " + Prefix + "NATS_CREDS_FILE or " + Prefix + "NATS_NKEY_FILE"})
+	}
 	return append(faults, pair("NATS_TLS", n.NATSCert, n.NATSKey)...)
 }
 
 func (n *NATSLogin) given() []string {
-	return set("NATS_CREDS_FILE", n.CredsFile, "NATS_NKEY_FILE", n.NKeyFile, "NATS_TLS_CA_FILE", n.NATSCA,
+	return set("NATS_PASSWORD_FILE", n.NATSPassword, "NATS_CREDS_FILE", n.CredsFile, "NATS_NKEY_FILE", n.NKeyFile, "NATS_TLS_CA_FILE", n.NATSCA,
 		"NATS_TLS_CERT_FILE", n.NATSCert, "NATS_TLS_KEY_FILE", n.NATSKey)
 }
 

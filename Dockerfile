@@ -33,7 +33,8 @@ ARG TAGS=
 ARG SOURCE_DATE_EPOCH=0
 ARG TARGETOS
 ARG TARGETARCH
-RUN if [ -n "$PREBUILT" ]; then cp -a "bin/image/$PREBUILT" /rootfs; else tools/rootfs.sh /rootfs; fi
+RUN if [ -n "$PREBUILT" ]; then cp -a "bin/image/$PREBUILT" /rootfs; else tools/rootfs.sh /rootfs; fi \
+    && find /rootfs -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} + # again: what carries a context may set the times of directories
 
 # uv for worker-tools, alone. UV_VERSION=none: without it.
 FROM ${TOOLS_IMAGE} AS uv

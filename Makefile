@@ -192,6 +192,18 @@ image: ## build the images taskgrove:VERSION and taskgrove-worker-tools:VERSION 
 		DOCKER_BUILDKIT=1 docker build $(DOCKERFROM) $(IMAGEFLAGS) --target $$target -t "$$name:$(IMAGETAG)" .; \
 	done
 
+.PHONY: compose-test
+compose-test: ## bring compose.yaml up, run its tree and kill one container after the other, where docker compose is installed
+	@if docker compose version >/dev/null 2>&1; then \
+		if [ -x '$(CLUSTER_SCRIPTS)/images-up' ]; then '$(CLUSTER_SCRIPTS)/images-up' compose.yaml deploy/compose/proxy/Dockerfile; fi && \
+		$(MAKE) --no-print-directory image IMAGE=taskgrove-compose-test IMAGETAG=test IMAGEFLAGS='--build-arg GO_IMAGE=debian:bookworm-slim --build-arg UV_VERSION=none' && \
+		docker build -q -t taskgrove-compose-test-proxy:test deploy/compose/proxy && \
+		TASKGROVE_COMPOSE=true TASKGROVE_IMAGE=taskgrove-compose-test:test TASKGROVE_TOOLS_IMAGE=taskgrove-compose-test-worker-tools:test \
+			TASKGROVE_PROXY_IMAGE=taskgrove-compose-test-proxy:test go test -count=1 -v -timeout 30m $(TESTFLAGS) ./tests/compose; \
+	else \
+		echo "skipped: docker compose is not installed, so compose.yaml was not brought up"; \
+	fi
+
 sizes: ## count packages, long files and long functions (SIZESFLAGS=-list names them)
 	@tools/need.sh go
 	@go run -C tools ./sizes -dir .. $(SIZESFLAGS)

@@ -38,7 +38,7 @@ func FromSettings(s *config.Worker) (url string, cfg Config) {
 		Resend: s.Resend, AskWithin: s.AskWithin, Ahead: s.ClaimAhead, Override: s.ExecutorOverride,
 		WorkerFile: s.WorkerFile, SecretsDir: s.SecretsDir, AgentTools: s.AgentTools,
 		TraceInside: !bool(s.TraceOutward),
-		TaskLogs: string(s.TaskLogs), TaskLogsSealed: bool(s.TaskLogsSealed),
+		TaskLogs:    string(s.TaskLogs), TaskLogsSealed: bool(s.TaskLogsSealed),
 		Login: queue.Login{PasswordFile: s.NATSPassword, CredsFile: s.CredsFile, NKeyFile: s.NKeyFile, CAFile: s.NATSCA, CertFile: s.NATSCert, KeyFile: s.NATSKey},
 	}
 	if cfg.DemoSleepScale = float64(s.DemoSleepScale); cfg.DemoSleepScale == 0 {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -289,11 +290,18 @@ func (n *Name) Decode(text string) error {
 type WorkerID string
 
 func (w *WorkerID) takes() string {
-	return "1 to 64 letters, digits, - and _, or two such names with a dot between: group.member"
+	return "1 to 64 letters, digits, - and _, or two such names with a dot between: group.member; {host} in it is the host's name"
 }
 
 // Decode implements envconfig.Decoder.
 func (w *WorkerID) Decode(text string) error {
+	if strings.Contains(text, "{host}") {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("the host has no name: %w", err)
+		}
+		text = strings.ReplaceAll(text, "{host}", strings.ReplaceAll(host, ".", "-"))
+	}
 	*w = WorkerID(text)
 	group, member, grouped := strings.Cut(text, ".")
 	if !validName(group) || grouped && !validName(member) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -11,5 +12,16 @@ func TestWorkerIDs(t *testing.T) {
 		if got := id.Decode(text) == nil; got != valid {
 			t.Errorf("%q: got %v, want %v", text, got, valid)
 		}
+	}
+}
+
+func TestWorkerIDsHaveTheHostsName(t *testing.T) {
+	host, err := os.Hostname()
+	if err != nil {
+		t.Skip(err)
+	}
+	var id WorkerID
+	if err := id.Decode("http.{host}"); err != nil || string(id) != "http."+strings.ReplaceAll(host, ".", "-") {
+		t.Errorf("got %s, %v", id, err)
 	}
 }

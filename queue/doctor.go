@@ -102,7 +102,7 @@ func examiner(ctx context.Context, cfg Config) (*nats.Conn, error) {
 	if err := cfg.Login.check(); err != nil {
 		return nil, err
 	}
-	login, dialled := cfg.Login.options()
+	login, dialled := cfg.Login.options(cfg.URL)
 	options := append([]nats.Option{
 		nats.Name("doctor"), nats.Timeout(dialTimeout), nats.NoReconnect(), nats.PermissionErrOnSubscribe(true),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // who asks looks at the last error
@@ -116,7 +116,7 @@ func examiner(ctx context.Context, cfg Config) (*nats.Conn, error) {
 	}
 	done := make(chan dialed, 1)
 	go func() {
-		nc, err := nats.Connect(cfg.URL, options...)
+		nc, err := nats.Connect(cfg.Login.servers(cfg.URL), options...)
 		done <- dialed{nc, err}
 	}()
 	select {

@@ -32,7 +32,9 @@ func TestMonitoringProfile(t *testing.T) {
 	p.env = append(p.env, "PROMETHEUS_IMAGE="+image, "PROMETHEUS_PORT="+port(address), "COMPOSE_PROFILES=monitoring")
 	p.follow(block{command: "deploy/compose/secrets.sh; docker compose up --detach --wait proxy commands http prometheus"})
 	var targets struct {
-		Data struct{ ActiveTargets []struct{ ScrapeURL, Health string } }
+		Data struct {
+			ActiveTargets []struct{ ScrapeURL, Health string }
+		}
 	}
 	for deadline := time.Now().Add(upWithin); ; time.Sleep(time.Second) {
 		up := 0

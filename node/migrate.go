@@ -52,6 +52,12 @@ func (d *Database) Migrate(ctx context.Context, told func(pg.Migration)) error {
 	})
 }
 
+// Restored says that the server's files were put back to an earlier moment by a copy of them, which Postgres can't tell. No coordinator may run
+// meanwhile.
+func (d *Database) Restored(ctx context.Context) error {
+	return d.patiently(ctx, func() error { return d.cfg.RestartEpoch(ctx) })
+}
+
 func (d *Database) patiently(ctx context.Context, f func() error) error {
 	err := d.cfg.CheckCredentials(ctx) // a wrong file stays wrong
 	if err == nil {

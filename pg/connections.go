@@ -20,6 +20,9 @@ type connections struct {
 
 // connect opens the connections, through a pooler if one is found.
 func connect(ctx context.Context, cfg Config) (*connections, error) {
+	if cfg.Fence == nil {
+		cfg.Fence = &Fence{}
+	}
 	if cfg.Pooler == PoolerBetween {
 		return connectThrough(ctx, cfg)
 	}
@@ -50,6 +53,9 @@ func connect(ctx context.Context, cfg Config) (*connections, error) {
 }
 
 func connectThrough(ctx context.Context, cfg Config) (*connections, error) {
+	if cfg.Fence == nil {
+		cfg.Fence = &Fence{}
+	}
 	pc, err := cfg.parse()
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ const exitPending = 3
 func migrateCommand() *cobra.Command {
 	var cfg config.Database
 	var output *formatFlag
-	var check bool
+	var check, restored bool
 	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:   "migrate",
@@ -43,7 +43,13 @@ func migrateCommand() *cobra.Command {
 			}
 			ctx, cancel := context.WithTimeoutCause(cmd.Context(), wait, fmt.Errorf("not done after %s (--wait)", wait))
 			defer cancel()
+			if restored && check {
+				return usage("--restored and --check do not go together")
+			}
 			done, err := migrate(ctx, database, check)
+			if err == nil && restored {
+				err = database.Restored(ctx)
+			}
 			if err == nil || done != nil && len(done.Applied) > 0 {
 				err = errors.Join(done.print(cmd.OutOrStdout(), output.format), err)
 			}
@@ -55,6 +61,7 @@ func migrateCommand() *cobra.Command {
 	}
 	output = outputFlag(cmd, formatText, formatJSON, formatYAML)
 	cmd.Flags().BoolVar(&check, "check", false, "only say which migrations the database lacks; exit code 3 if there are any")
+	cmd.Flags().BoolVar(&restored, "restored", false, "say that the server's files were put back to an earlier moment by a copy, such as a snapshot (docs/backup.md)")
 	cmd.Flags().DurationVar(&wait, "wait", 10*time.Minute, "how long to wait for Postgres, for tables in use and for the migrations themselves")
 	return cmd
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
@@ -52,6 +54,35 @@ func TestMigrate(t *testing.T) {
 	out, err := runHere(t, "migrate", "--check")
 	if err != nil || !strings.Contains(out, "the database has the schema of version "+node.Version()+" ("+checked.Newest+")") {
 		t.Errorf("check after: got %q, %v", out, err)
+	}
+}
+
+// A snapshot was put back: the operator says so, and the server counts as the newest.
+func TestMigrateRestored(t *testing.T) {
+	url := pgtest.Own(t).URL()
+	t.Setenv("TASKGROVE_POSTGRES_URL", url)
+	if _, err := runHere(t, "migrate", "--restored"); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	var first, second string
+	for _, id := range []*string{&first, &second} {
+		if err := conn.QueryRow(t.Context(), "select id::text from epoch").Scan(id); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := runHere(t, "migrate", "--restored"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if first == second {
+		t.Errorf("the epoch %s did not begin anew", first)
+	}
+	if _, err := runHere(t, "migrate", "--restored", "--check"); err == nil {
+		t.Error("--restored --check: got nil")
 	}
 }
 

@@ -64,6 +64,10 @@ var stories = map[string]story{
 		fires: []string{steps(`taskgrove_postgres_errors_total{kind="read_only"}`, 1)},
 		quiet: []string{always(`taskgrove_postgres_errors_total{kind="read_only"}`, 9), steps(`taskgrove_postgres_errors_total{kind="conflict"}`, 1)},
 	},
+	"TaskgrovePostgresFenced": {
+		fires: []string{always(`taskgrove_postgres_refused`, 1)}, labels: []string{"instance=i"},
+		quiet: []string{always(`taskgrove_postgres_refused`, 0)},
+	},
 	"TaskgrovePostgresOutOfResources": {
 		fires: []string{steps(`taskgrove_postgres_errors_total{kind="resources"}`, 1)},
 		quiet: []string{always(`taskgrove_postgres_errors_total{kind="resources"}`, 9)},

@@ -175,9 +175,6 @@ var (
 	labelList = regexp.MustCompile(`\b(?:by|on)\s*\(([^)]*)\)`)
 )
 
-// forPrograms are metrics that need be on no dashboard, and who reads them.
-var forPrograms = map[string]string{"taskgrove_pool_demand": "autoscalers"}
-
 // TestQueriesNameWhatThereIs: metrics and labels of the tables.
 func TestQueriesNameWhatThereIs(t *testing.T) {
 	labels := map[string][]string{} // of each series' name
@@ -242,7 +239,7 @@ func TestQueriesNameWhatThereIs(t *testing.T) {
 	}
 	for name := range labels {
 		base := strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, "_bucket"), "_sum"), "_count")
-		if !strings.Contains(text, base) && forPrograms[base] == "" {
+		if !strings.Contains(text, base) {
 			t.Errorf("no dashboard and no alert shows %s", base)
 		}
 	}

@@ -84,7 +84,7 @@ var arrows = []arrow{
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/modelkey", "internal/rawjson", "internal/readiness"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/...", "internal/credential"}, nil, "a client links no server"},
 	{"node/docgen", []string{"node", "dag/treedoc", "internal/instrument"}, nil, "the manual of documents and metrics is made of what reads and makes them"},
-	{"node", []string{"api/...", "coordinator", "dag/...", "executors/...", "internal/conceal", "internal/config", "internal/credential", "internal/doctor", "internal/instrument", "internal/otlpenv", "internal/policy", "internal/readiness", "internal/sealed", "internal/workerfile", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
+	{"node", []string{"api/...", "coordinator", "dag/...", "executors/...", "internal/conceal", "internal/config", "internal/credential", "internal/doctor", "internal/instrument", "internal/kubeapi", "internal/otlpenv", "internal/policy", "internal/readiness", "internal/sealed", "internal/workerfile", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
 		"a process is assembled in one place, for whoever runs it; flags and servers are the command's"},
 	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},

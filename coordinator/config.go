@@ -49,6 +49,8 @@ type Config struct {
 	MaxInputs   int // of one task, merged; default 64 MiB
 	MaxResult   int // of one attempt, when it comes in parts; not less than any worker's own bound; default 16 MiB
 
+	// PodCost tells Kubernetes what it costs to take a worker's pod away; nil: it is not told.
+	PodCost  PodCost
 	Webhooks WebhookConfig
 	Seal     SealConfig
 	Record   RecordConfig

@@ -184,7 +184,7 @@ func (c *Coordinator) loops() map[string]func(context.Context) error {
 		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
 		"model keys": c.runModelKeys, "stored model keys": c.runStoredKeys, "ended model keys": c.runEndedModelKeys,
-		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "demand": c.runDemand, "workers": c.runWorkers, "idle pools": c.runIdlePools,
+		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "demand": c.runDemand, "pod costs": c.runPodCosts, "workers": c.runWorkers, "idle pools": c.runIdlePools,
 		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "sealing": c.runSealing, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys, "bindings": c.runBindings,
 		"record": c.runRecord, "record retention": c.runRecordRetention, "record heads": c.runRecordHeads,
 		"pool rules": c.runPoolRules, "walker": c.runWalker, "namespaces": c.runNamespaces, "roll calls": c.runRollCalls,

@@ -62,6 +62,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 			return nil, err
 		}
 	}
+	if parts.coordinator.PodCost, err = podCost(parts.podCost, ownAccount); err != nil {
+		return nil, err
+	}
 	var store *pg.Store
 	err = p.await(ctx, "Postgres", func(hindered func(error)) (err error) {
 		store, err = openStore(ctx, p.log, parts.store, parts.migrate, hindered)

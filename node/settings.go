@@ -27,6 +27,7 @@ import (
 // coordinatorParts are the configurations of a coordinator's parts.
 type coordinatorParts struct {
 	migrate     bool
+	podCost     bool
 	store       pg.Config // without what postgres says
 	postgres    postgresLogin
 	tls         tlsParts
@@ -62,7 +63,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		sessions = -1
 	}
 	return coordinatorParts{
-		migrate: bool(cfg.Migrate),
+		migrate: bool(cfg.Migrate), podCost: bool(cfg.PodCost),
 		store: pg.Config{
 			URL: cfg.PostgresURL.Reveal(), MaxConns: cfg.MaxConns, StatementTimeout: cfg.StatementTimeout, Pooler: poolers[cfg.Pooler],
 		},

@@ -312,6 +312,7 @@ type Scheduling struct {
 	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"most claims or results in one transaction"`
 	Linger      time.Duration `envconfig:"LINGER" default:"5ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
 	ScaleAhead  time.Duration `envconfig:"SCALE_AHEAD" default:"30s" min:"1ms" max:"1h" desc:"how far ahead the demand of pools looks that autoscalers are told ([autoscaling](autoscaling.md)): about as long as a new worker takes to come"`
+	PodCost     Bool          `envconfig:"POD_DELETION_COST" default:"false" desc:"whether coordinators tell Kubernetes which workers are idle, so that these go first when a Deployment gets smaller ([autoscaling](autoscaling.md)); for coordinators in pods whose service account may patch pods"`
 	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"large trees stored at the same time; four times as many submissions are read at the same time; further ones wait"`
 	InlineBytes Size          `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs are sent in parts, not in the task's message; never more than half of NATS's largest message"`
 }

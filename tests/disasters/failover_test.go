@@ -35,6 +35,7 @@ func takeOver(t *testing.T, synchronous bool) {
 	}
 	t.Cleanup(address.Close)
 	c := cluster.Start(t, cluster.Options{Postgres: p.both(), Coordinators: 2, Workers: 2, Pools: []string{"noop_executor"},
+		Worker: func(s *config.Worker) { s.Beat = time.Second },
 		Coordinator: func(s *config.Coordinator) {
 			s.Lease, s.Republish = 6*time.Second, 2*time.Second
 			if s.Name != "coordinator-1" {

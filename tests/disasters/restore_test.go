@@ -47,7 +47,7 @@ func restored(t *testing.T, primary *pgserver.Server) (*cluster.Cluster, *faults
 	}
 	t.Cleanup(address.Close)
 	c := cluster.Start(t, cluster.Options{Postgres: address.URL(primary.URL()), Coordinators: 2, Workers: 2, Concurrency: 8, Pools: []string{"noop_executor", "sleep_executor"},
-		Coordinator: func(s *config.Coordinator) { s.Lease, s.Republish = 6*time.Second, 2*time.Second }})
+		Coordinator: func(s *config.Coordinator) { s.Lease, s.Republish = 6*time.Second, 2*time.Second }, Worker: func(s *config.Worker) { s.Beat = time.Second }})
 	return c, address
 }
 

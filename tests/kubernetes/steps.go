@@ -22,6 +22,8 @@ type step struct {
 func (k *kube) steps(c *client.Client) []step {
 	return []step{
 		{5, "upgrade from the version before", func(ctx context.Context) error { return k.upgrade(ctx, c) }},
+		{13, "roll back to the version before", k.rollback},
+		{18, "upgrade again", func(ctx context.Context) error { return k.upgrade(ctx, c) }},
 		{25, "scale a pool from 1 to 6", func(ctx context.Context) error { return k.scale(ctx, "steady", 6) }},
 		{35, "kill a coordinator pod", func(ctx context.Context) error { return k.killed(ctx, "coordinator", "") }},
 		{45, "kill a worker pod", func(ctx context.Context) error { return k.killed(ctx, "worker", "slow") }},
@@ -129,6 +131,15 @@ func (k *kube) upgrade(ctx context.Context, c *client.Client) error {
 	}
 	k.figure("longest silence of a stream that was followed through the upgrade, of a tree with an event a second", longest)
 	return nil
+}
+
+// rollback brings the release back to the version before, whose programs then work on the newer schema.
+func (k *kube) rollback(ctx context.Context) error {
+	if k.s.previous == none {
+		return nil
+	}
+	_, err := k.run(ctx, "helm", "rollback", k.s.release, "1", "-n", k.s.namespace, "--wait", "--timeout", "5m")
+	return err
 }
 
 // ticking is a chain of urgent tasks of a second each, for ten minutes: it waits for no other task of its pool.

@@ -40,8 +40,7 @@ type doctorCall struct {
 
 func doctorCommand() *cobra.Command {
 	d := &doctorCall{}
-	var cmd *cobra.Command
-	cmd = clientCommand("doctor", "Find out what is wrong with the cluster, and how to mend it",
+	cmd := clientCommand("doctor", "Find out what is wrong with the cluster, and how to mend it",
 		"Has a coordinator look at Postgres, NATS, coordinators, workers and pools, adds what can be seen from here, and says how to mend each\n"+
 			"finding. docs/doctor.md explains all checks. It changes nothing, and shows nothing secret.\n\n"+
 			"If no coordinator answers, or with --direct, it looks at Postgres and NATS itself, by the settings of a coordinator in its environment:\n"+

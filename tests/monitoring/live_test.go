@@ -88,7 +88,6 @@ func eventually(t *testing.T, what string, f func() error) {
 type live struct {
 	*testing.T
 	program      string
-	env          []string // of all processes
 	coordinators []*process
 	workers      []*process
 	hooks        string // that takes webhooks

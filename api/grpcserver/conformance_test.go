@@ -486,7 +486,11 @@ func (r *remote) Workers(ctx context.Context) (out []coordinator.Worker, err err
 	got, err := r.c.Workers(ctx)
 	for _, w := range got {
 		state := map[string]coordinator.WorkerState{"alive": coordinator.WorkerAlive, "lost": coordinator.WorkerLost}[w.State]
-		out = append(out, coordinator.Worker{ID: w.ID, Instance: w.Instance, State: state, Pools: w.Pools, Running: w.Running, InLine: w.InLine, Faults: w.Faults, Unasked: w.Unasked})
+		counts := make(map[string]coordinator.PoolCounts, len(w.Counts))
+		for pool, n := range w.Counts {
+			counts[pool] = coordinator.PoolCounts(n)
+		}
+		out = append(out, coordinator.Worker{ID: w.ID, Instance: w.Instance, State: state, Pools: w.Pools, Running: w.Running, InLine: w.InLine, Counts: counts, Faults: w.Faults, Unasked: w.Unasked})
 	}
 	return out, err
 }

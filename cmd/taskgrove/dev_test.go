@@ -253,7 +253,7 @@ func TestDevRunsATaskAndLeavesNothing(t *testing.T) {
 // describedMetrics holds what a cluster exposes after a task has run against the tables that the reference is made of.
 func describedMetrics(t *testing.T, page string) {
 	t.Helper()
-	tables := slices.Concat(instrument.Coordinator, instrument.Worker)
+	tables := slices.Concat(instrument.Coordinator, instrument.Worker, instrument.Process)
 	kinds := map[string]instrument.Metric{}
 	for _, m := range tables {
 		kinds[m.Shown()] = m

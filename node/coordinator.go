@@ -57,6 +57,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	if parts.coordinator.Roles, err = parts.roles.settings(); err != nil {
 		return nil, err
 	}
+	p.setAwaits(starting)
 	if parts.http.Addr != "" && !opts.Resting {
 		if parts.porch, err = p.openPorch(ctx, parts.http); err != nil {
 			return nil, err
@@ -91,14 +92,23 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	parts.coordinator.Webhooks.Forms = a2a.Forms(c)
 	c.Coordinator = coordinator.New(parts.coordinator, store, conn)
 	if callers != nil {
-		if err := patiently(ctx, p.log, "the roles that are stored", unavailable, func() error { return c.LoadBindings(ctx) }); err != nil {
+		const what = "the roles that are stored"
+		err := p.awaitStep(ctx, what, func() error {
+			return patiently(ctx, p.log, what, unavailable, func() error { return c.LoadBindings(ctx) })
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
-	if err := patiently(ctx, p.log, "the keys that values are sealed with", sealed.IsAway, func() error { return c.CheckKeys(ctx) }); err != nil {
+	const keys = "the keys that values are sealed with"
+	err = p.awaitStep(ctx, keys, func() error {
+		return patiently(ctx, p.log, keys, sealed.IsAway, func() error { return c.CheckKeys(ctx) })
+	})
+	if err != nil {
 		return nil, err
 	}
 	if opts.Resting {
+		p.setAwaits(nil)
 		return c, nil
 	}
 	if err := c.Announce(ctx); err != nil { // before it serves anybody
@@ -119,8 +129,11 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 		access.Record(recorder)
 		parts.http.Refused, parts.grpc.Refused = recorder.Refused, recorder.Refused
 	}
-	c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, access, parts)
-	return c, err
+	if c.HTTP, c.GRPC, err = p.serveSurfaces(ctx, access, parts); err != nil {
+		return c, err
+	}
+	p.setAwaits(nil) // from here on, its own word counts
+	return c, nil
 }
 
 // findServer waits until Postgres is the server that coordinators have used last, as far as NATS knows.
@@ -128,8 +141,9 @@ func (p *Process) findServer(ctx context.Context, store *pg.Store, conn *queue.C
 	if err := coordinator.LearnEpoch(ctx, store.Fence(), conn); err != nil {
 		p.log.Warn("which server of Postgres was used last is not known", "error", err)
 	}
-	return p.WaitFor(ctx, "the present server of Postgres", nil, func() error {
-		return patiently(ctx, p.log, "the present server of Postgres", pg.Unreachable, func() error { return store.CheckServer(ctx) })
+	const what = "the present server of Postgres"
+	return p.awaitStep(ctx, what, func() error {
+		return patiently(ctx, p.log, what, pg.Unreachable, func() error { return store.CheckServer(ctx) })
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/porttest"
+	"github.com/taskgrove/taskgrove/internal/readiness"
 )
 
 // A coordinator that waits for Postgres and then for NATS lives, says at its address what it waits for in one line without hosts, and goes on by
@@ -51,6 +52,40 @@ func TestACoordinatorSaysWhatItWaitsFor(t *testing.T) {
 	if conn, err := net.Dial("tcp", string(cfg.HTTPAddr)); err == nil {
 		conn.Close()
 		t.Error("somebody listens after the stop")
+	}
+}
+
+// A process is not ready in any step of its start, nor between two of them, though nobody's probe says so.
+func TestAProcessIsNotReadyBeforeItsLastStep(t *testing.T) {
+	t.Parallel()
+	p := NewProcess(slog.New(slog.DiscardHandler))
+	p.setAwaits(starting)
+	said := func(want string) {
+		t.Helper()
+		if got := readiness.Reason(p.Ready(t.Context())); got != want {
+			t.Errorf("the reason is %q, want %q", got, want)
+		}
+	}
+	said("starts")
+	for what, await := range map[string]func(func() error) error{
+		"waits for NATS": func(f func() error) error {
+			return p.await(t.Context(), "NATS", func(func(error)) error { return f() })
+		},
+		"waits for the keys": func(f func() error) error { return p.awaitStep(t.Context(), "the keys", f) },
+	} {
+		if err := await(func() error { said(what); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		said("starts")
+		if err := await(func() error { return io.EOF }); !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		said(what) // it stays what the start fails for
+		p.setAwaits(starting)
+	}
+	p.setAwaits(nil)
+	if err := p.Ready(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -32,9 +32,22 @@ func (p *Process) WaitFor(ctx context.Context, what string, why func(context.Con
 	return err
 }
 
-// await is [Process.WaitFor] for another server, without which the process is not ready: readiness says so until f has succeeded. f tells hindered
-// what it met.
+// starting is why a process is not ready between the steps of its start.
+var starting = &readiness.Fault{Reason: "starts"}
+
+// awaitStep is [Process.WaitFor] for a step without which the process is not ready: readiness says so until f has succeeded.
+func (p *Process) awaitStep(ctx context.Context, what string, f func() error) error {
+	before := p.setAwaits(&readiness.Fault{Reason: "waits for " + what})
+	err := p.WaitFor(ctx, what, nil, f)
+	if err == nil {
+		p.setAwaits(before)
+	}
+	return err
+}
+
+// await is the same for another server. f tells hindered what it met.
 func (p *Process) await(ctx context.Context, server string, f func(hindered func(error)) error) error {
+	before := p.setAwaits(starting)
 	hindered := func(err error) {
 		fault := &readiness.Fault{Reason: "waits for " + server}
 		if why, known := pg.Unavailable(err); known {
@@ -50,15 +63,17 @@ func (p *Process) await(ctx context.Context, server string, f func(hindered func
 	hindered(nil)
 	err := p.WaitFor(ctx, server+" to answer", nil, func() error { return f(hindered) })
 	if err == nil {
-		p.setAwaits(nil)
+		p.setAwaits(before)
 	}
 	return err
 }
 
-func (p *Process) setAwaits(fault *readiness.Fault) {
+// setAwaits says why the process is not ready, whatever its probes say; nil: nothing is known. It returns what was said before.
+func (p *Process) setAwaits(fault *readiness.Fault) (before *readiness.Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.awaits = fault
+	before, p.awaits = p.awaits, fault
+	return before
 }
 
 // sayWaiting logs until done is closed.

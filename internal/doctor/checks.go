@@ -135,7 +135,7 @@ var clusterChecks = []Check{
 		Mend: []string{"taskgrove seal status shows how far it is; keep the older master key until it is done."}, See: "sealing.md"},
 	{ID: Issuers, Area: "Coordinators and workers", Title: "The keys of the issuers of tokens can be had.",
 		Why:  "Without them new tokens are refused.",
-		Mend: []string{"Look whether the coordinator reaches the issuer, and at its TASKGROVE_OIDC settings."}, See: "authentication.md"},
+		Mend: []string{"Look whether the coordinator reaches the issuer, and at what the file of callers (TASKGROVE_CALLERS_FILE) says about it."}, See: "authentication.md"},
 }
 
 // What is looked at in Postgres.
@@ -172,7 +172,7 @@ var postgresChecks = []Check{
 		Why: "Results and inputs travel over it.", Mend: []string{"Add sslmode=verify-full to the URL, and TASKGROVE_POSTGRES_TLS_CA_FILE.", "Have the server's certificate renewed, then: select pg_reload_conf()"}, See: "tls.md"},
 	{ID: PostgresSchema, Area: "Postgres", Title: "The schema has all migrations of this version, and none of a newer one.",
 		Why:  "A coordinator needs the schema of its version; one that is newer was made by a newer coordinator.",
-		Mend: []string{"Start one coordinator as the owner of the tables with TASKGROVE_MIGRATE=true: it migrates."}, See: "reliability.md"},
+		Mend: []string{"taskgrove migrate, as the owner of the tables: it makes what is missing, and ends."}, See: "upgrades.md"},
 	{ID: PostgresRights, Area: "Postgres", Title: "The role has the rights that a coordinator needs, and is no superuser.",
 		Why:  "A coordinator that lacks a right does not start; a superuser may do more than it should if its password leaks.",
 		Mend: []string{"Grant what the finding names, as the owner of the tables."}, See: "reliability.md#rights-in-postgres"},

@@ -88,7 +88,7 @@ func TestAClusterHealsByItself(t *testing.T) {
 	ended := make(chan string, 1)
 	go func() {
 		out, err := c.try(t.Context(), nil, c.helm, "install", "tg", directory, "--timeout", "8m", "--set", "image.tag="+c.tag+",auth.anonymous=true,postgres.host=pg,"+
-			"postgres.existingSecret=db,nats.servers={nats:4222},nats.auth=user,nats.existingSecret=login")
+			"postgres.existingSecret=db,nats.servers={nats:4222},nats.auth=user,nats.existingSecret=login,workers.default.natsSecret=login")
 		if err != nil {
 			out = err.Error() + "\n" + out
 		} else {

@@ -53,10 +53,11 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* An image. Takes {root, image}; what image says of repository, tag and digest goes before the image of all. */}}
+{{/* An image. Takes {root, image}; what image says of repository, tag and digest goes before the image of all, whose digest is that of its own repository. */}}
 {{- define "taskgrove.image" -}}
 {{- $image := .image -}}
-{{- if not (or $image.tag $image.digest) }}{{ $image = merge (dict) $image .root.Values.image }}{{ end -}}
+{{- $all := ternary (omit .root.Values.image "digest") .root.Values.image (not (empty $image.repository)) -}}
+{{- if not (or $image.tag $image.digest) }}{{ $image = merge (dict) $image $all }}{{ end -}}
 {{- with .root.Values.global.imageRegistry }}{{ trimSuffix "/" . }}/{{ end -}}
 {{- default .root.Values.image.repository $image.repository -}}
 {{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end -}}
@@ -84,10 +85,20 @@ annotations:
 {{- join "," $pools -}}
 {{- end }}
 
-{{/* Where Postgres and NATS are, built-in or not. */}}
-{{- define "taskgrove.postgresHost" -}}
-{{- ternary (printf "%s-postgres" (include "taskgrove.name" .)) .Values.postgres.host .Values.postgres.builtin.enabled -}}
+{{/* Where Postgres and NATS are, built-in or not: host:port, separated by commas. */}}
+{{- define "taskgrove.postgresHosts" -}}
+{{- if .Values.postgres.builtin.enabled -}}{{ include "taskgrove.name" . }}-postgres:5432
+{{- else -}}
+{{- $hosts := list -}}
+{{- range splitList "," .Values.postgres.host -}}
+{{- $hosts = append $hosts (ternary (trim .) (printf "%s:%d" (trim .) (int $.Values.postgres.port)) (regexMatch "[^:]:[0-9]+$" .)) -}}
+{{- end -}}
+{{- join "," $hosts -}}
+{{- end -}}
 {{- end }}
+
+{{/* A text as a part of a URL. */}}
+{{- define "taskgrove.urlPart" -}}{{ urlquery . | replace "+" "%20" }}{{- end }}
 
 {{- define "taskgrove.natsServers" -}}
 {{- if .Values.nats.builtin.enabled -}}
@@ -101,14 +112,14 @@ annotations:
 {{- .Values.postgres.existingSecret | default (ternary (printf "%s-postgres" (include "taskgrove.name" .)) "" .Values.postgres.builtin.enabled) -}}
 {{- end }}
 
-{{/* The Secret by which a process logs in to NATS. Takes {root, group, secret}; without group, the coordinators'. */}}
+{{/* The Secret by which a process logs in to NATS. Takes {root, group, secret}; without group, the coordinators', which no worker gets. */}}
 {{- define "taskgrove.natsSecret" -}}
 {{- $name := include "taskgrove.name" .root -}}
 {{- $nats := .root.Values.nats -}}
 {{- if eq $nats.auth "accounts" -}}
 {{- ternary (printf "%s-nats-group-%s" $name .group) (printf "%s-nats-coordinator" $name) (not (empty .group)) -}}
 {{- else if and (eq $nats.auth "user") $nats.builtin.enabled -}}{{ $name }}-nats-user
-{{- else -}}{{ .secret | default $nats.existingSecret -}}
+{{- else -}}{{ ternary .secret $nats.existingSecret (not (empty .group)) -}}
 {{- end -}}
 {{- end }}
 
@@ -130,6 +141,6 @@ annotations:
 {{- $hosts := list $name $full (printf "%s.svc" $full) (printf "%s.svc.%s" $full .Values.clusterDomain) -}}
 {{- if .Values.ingress.http.enabled }}{{ $hosts = concat $hosts .Values.ingress.http.hosts }}{{ end -}}
 {{- if .Values.gateway.httpRoute.enabled }}{{ $hosts = concat $hosts .Values.gateway.httpRoute.hostnames }}{{ end -}}
-{{- with index .Values.coordinator.settings "HTTP_HOSTS" }}{{ $hosts = concat $hosts (splitList "," .) }}{{ end -}}
+{{- with get (merge (dict) .Values.coordinator.settings .Values.settings) "HTTP_HOSTS" }}{{ $hosts = concat $hosts (splitList "," (include "taskgrove.text" .)) }}{{ end -}}
 {{- join "," (uniq $hosts) -}}
 {{- end }}

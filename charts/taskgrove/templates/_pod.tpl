@@ -115,7 +115,7 @@ readinessProbe:
   valueFrom:
     secretKeyRef: {name: {{ $p.existingSecret }}, key: {{ $p.urlKey }}}
 {{- else }}
-  value: {{ printf "postgres://%s@%s:%d/%s%s" (urlquery $p.user) (include "taskgrove.postgresHost" .) (int (ternary 5432 $p.port $p.builtin.enabled)) $p.database (ternary (printf "?%s" $p.parameters) "" (ne $p.parameters "")) | quote }}
+  value: {{ printf "postgres://%s@%s/%s%s" (include "taskgrove.urlPart" $p.user) (include "taskgrove.postgresHosts" .) (include "taskgrove.urlPart" $p.database) (ternary (printf "?%s" $p.parameters) "" (ne $p.parameters "")) | quote }}
 {{- end }}
 {{- if and (include "taskgrove.postgresSecret" .) (not $p.urlKey) }}
 - name: TASKGROVE_POSTGRES_PASSWORD_FILE

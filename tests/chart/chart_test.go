@@ -202,6 +202,12 @@ func TestWrongValuesAreNamed(t *testing.T) {
 		{"nats.builtin.replicas=2", "'/nats/builtin/replicas': value must be one of 1, 3"},
 		{"image.digest=sha256:1", "'/image/digest'"},
 		{"tls.certManager.issuerRef.kind=Isuer", "'/tls/certManager/issuerRef/kind'"},
+		{"coordinator.settings.HTTP_TLS=false", "'/coordinator/settings': additional properties 'HTTP_TLS' not allowed"},
+		{"settings.HTTP_CLIENT_AUTH=required", "'/settings': additional properties 'HTTP_CLIENT_AUTH' not allowed"},
+		{"coordinator.settings.GRPC_TLS=false", "additional properties 'GRPC_TLS' not allowed"},
+		{"settings.LISTEN_TLS_CLIENT_AUTH=required", "additional properties 'LISTEN_TLS_CLIENT_AUTH' not allowed"},
+		{"coordinator.settings.POD_DELETION_COST=true", "additional properties 'POD_DELETION_COST' not allowed"},
+		{"workers.http.tmpSizeLimit=big", "'/workers/http/tmpSizeLimit': 'big' does not match"},
 	} {
 		out, err := run(t, nil, helm, "template", "tg", directory, "--values", valuesOf("trial"), "--set", row.set)
 		if err == nil || !strings.Contains(out, row.want) {
@@ -226,6 +232,15 @@ func TestValuesThatDoNotFitAreNamed(t *testing.T) {
 		{"ingress.http.enabled=true,gateway.httpRoute.enabled=true", []string{"ingress.http.hosts:", "gateway.parentRefs:"}},
 		{"workers.a.autoscaling.kind=hpa,workers.a.autoscaling.minReplicas=0,workers.b.autoscaling.kind=keda", []string{"workers.a.autoscaling.minReplicas:", "workers.b.pools:"}},
 		{"workers.a.autoscaling.kind=hpa,workers.a.autoscaling.maxReplicas=1,workers.a.autoscaling.minReplicas=2", []string{"minReplicas: more than maxReplicas"}},
+		{"postgres.host=db,nats.servers={n:4222},nats.auth=user,nats.existingSecret=theirs,auth.anonymous=true", []string{"workers.default.natsSecret: name the Secret"}},
+		{"workers.a.executors={rest_executor},workers.a.autoscaling.kind=keda,auth.tokenSecret.name=t,networkPolicy.enabled=true",
+			[]string{"workers.a.autoscaling.keda.authenticationRef:", "tls.clientAuth: optional", "auth.callers: name a file", "networkPolicy.clients: name"}},
+		{"workers.a.executors={rest_executor},workers.a.autoscaling.kind=keda,auth.anonymous=true,tls.enabled=true", []string{"workers.a.autoscaling.keda.authenticationRef:"}},
+		{"workers.a.serviceAccount.name=x,workers.b.serviceAccount.name=x", []string{"workers.b.serviceAccount.name: workers.a makes x too"}},
+		{"workers.a.serviceAccount.name=tg-taskgrove", []string{"workers.a.serviceAccount.name: coordinator makes tg-taskgrove too"}},
+		{"workers.a.serviceAccount.create=false,workers.a.serviceAccount.rules[0].verbs={get}", []string{"workers.a.serviceAccount.name: not default"}},
+		{"coordinator.serviceAccount.create=false,coordinator.podDeletionCost=true", []string{"coordinator.serviceAccount.name: not default"}},
+		{"tls.enabled=true,tls.clientAuth=required", []string{"test.clientSecret: name the Secret"}},
 		{"workers.nats.replicas=1", []string{"workers.nats: a component of the release has this name"}},
 		{"workers.a.rollingUpdate.maxSurge=0", []string{"workers.a.rollingUpdate: maxUnavailable and maxSurge are both 0"}},
 		{"fullnameOverride=a-name-of-thirty-characters-ab,workers.also-a-long-name-abc.replicas=1", []string{"workers.also-a-long-name-abc: its name"}},

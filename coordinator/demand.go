@@ -22,6 +22,7 @@ const (
 	demandGap    = 500 * time.Millisecond // between two looks at the least, whatever events tell
 	demandToldIn = 100 * time.Millisecond // how long an event waits for others
 	demandTopic  = "demand"               // a pool has got work
+	demandMeter  = 15 * time.Second       // how old a figure may be that metrics show; they are read about as often
 )
 
 // Demand is how many slots a pool has use for, for autoscalers.
@@ -353,14 +354,22 @@ func (d *demands) learnLasting(results []dag.Result) {
 	}
 }
 
-// observeDemand shows how many slots each pool has use for.
+// observeDemand shows how many slots each pool has use for. Who reads metrics sets no deadline, and gets the others also while Postgres hangs.
 func (c *Coordinator) observeDemand(o *observer) {
 	slots := o.ints("taskgrove.pool.demand")
 	o.register(func(ctx context.Context, o metric.Observer) error {
-		list, err := c.Demand(ctx, nil)
-		for _, d := range list {
+		if c.samples(ctx).backlogs == nil { // Postgres is away
+			return nil
+		}
+		ctx, cancel := context.WithTimeout(ctx, sampleWait)
+		defer cancel()
+		figures, err := c.figures(ctx, time.Now().Add(-demandMeter))
+		if err != nil {
+			return c.internal("tell the demand of pools", err)
+		}
+		for _, d := range c.demandsOf(figures, nil) {
 			o.ObserveInt64(slots, int64(d.Total()), labelled("pool", d.Pool))
 		}
-		return err
+		return nil
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -51,7 +52,7 @@ func (c *Coordinator) runPodCosts(ctx context.Context) error {
 	return nil
 }
 
-// tellPodCosts tells of the pods whose cost is not what was told before. The error is one of them; such a pod is told of again when its cost has changed.
+// tellPodCosts tells of the pods whose cost is not what was told before. The error is one of them; such pods are told of again in the next round.
 func (c *Coordinator) tellPodCosts(ctx context.Context, workers []pg.LiveWorker, told map[string]int) error {
 	costs := podCosts(workers)
 	for pod := range told {
@@ -60,15 +61,28 @@ func (c *Coordinator) tellPodCosts(ctx context.Context, workers []pg.LiveWorker,
 		}
 	}
 	var g errgroup.Group
+	var mu sync.Mutex // of told, while calls are under way
 	g.SetLimit(podCostsAtOnce)
 	calls := 0
 	for pod, cost := range costs {
-		if was, known := told[pod]; known && was == cost || calls == podCostsMost {
+		mu.Lock()
+		was, known := told[pod]
+		mu.Unlock()
+		if known && was == cost || calls == podCostsMost {
 			continue
 		}
 		calls++
-		told[pod] = cost
-		g.Go(func() error { return c.cfg.PodCost(ctx, pod, cost) })
+		g.Go(func() error {
+			err := c.cfg.PodCost(ctx, pod, cost)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil { // it may have come through all the same
+				delete(told, pod)
+			} else {
+				told[pod] = cost
+			}
+			return err
+		})
 	}
 	return g.Wait()
 }

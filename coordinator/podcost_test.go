@@ -12,7 +12,8 @@ import (
 	"github.com/taskgrove/taskgrove/pg"
 )
 
-// TestPodCosts: an idle pod costs less than a busy one; what has not changed is not told again, nor what is gone, and nobody is told of what is no pod.
+// TestPodCosts: an idle pod costs less than a busy one; what has not changed is not told again, unless the call failed, nor what is gone, and nobody is told of what is
+// no pod.
 func TestPodCosts(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -39,6 +40,9 @@ func TestPodCosts(t *testing.T) {
 		{"nothing has changed", []pg.LiveWorker{worker("http.http-1", pg.WorkerAlive, 0), worker("http.http-2", pg.WorkerAlive, 1), worker("bare", pg.WorkerAlive, 15)}, nil, nil},
 		{"one is busier, one idle", []pg.LiveWorker{worker("http.http-1", pg.WorkerAlive, 2), worker("http.http-2", pg.WorkerAlive, 0), worker("bare", pg.WorkerAlive, 9)}, nil, map[string]int{"http-1": 2, "http-2": 0}},
 		{"the API is away", []pg.LiveWorker{worker("http.http-1", pg.WorkerAlive, 0), worker("http.http-2", pg.WorkerAlive, 0)}, away, map[string]int{"http-1": 0}},
+		{"it is away still", []pg.LiveWorker{worker("http.http-1", pg.WorkerAlive, 0), worker("http.http-2", pg.WorkerAlive, 0)}, away, map[string]int{"http-1": 0}},
+		{"it is back, and is told again", []pg.LiveWorker{worker("http.http-1", pg.WorkerAlive, 0), worker("http.http-2", pg.WorkerAlive, 0)}, nil, map[string]int{"http-1": 0}},
+		{"once", []pg.LiveWorker{worker("http.http-1", pg.WorkerAlive, 0), worker("http.http-2", pg.WorkerAlive, 0)}, nil, nil},
 		{"one that drains goes anyway", []pg.LiveWorker{worker("http.http-1", pg.WorkerAlive, 4), worker("http.http-2", pg.WorkerDraining, 3)}, nil, map[string]int{"http-1": 3}},
 		{"no pods", []pg.LiveWorker{worker("a/b", pg.WorkerAlive, 1), worker("g.Up", pg.WorkerAlive, 1), worker("g.", pg.WorkerAlive, 1), worker("g.x?y", pg.WorkerAlive, 1)}, nil, nil},
 	} {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
+	"unicode"
 )
 
 // written is a line as it is written. Its keys are those of the logs of processes, where these have the same.
@@ -54,14 +56,14 @@ func (cfg Config) stdout(context.Context) (sender, error) {
 
 func (w *writer) send(_ context.Context, lines []Line) (int, error) {
 	w.buffer.Reset()
-	encoder := json.NewEncoder(&w.buffer) // escapes line breaks, and what steers terminals
+	encoder := json.NewEncoder(&w.buffer)
 	encoder.SetEscapeHTML(false)
 	for i := range lines {
 		if err := encoder.Encode(lines[i].written()); err != nil {
 			return 0, err
 		}
 	}
-	if _, err := w.to.Write(w.buffer.Bytes()); err != nil {
+	if _, err := w.to.Write(harmless(w.buffer.Bytes())); err != nil {
 		return 0, err
 	}
 	if w.buffer.Cap() > 4<<20 { // after very long lines
@@ -71,3 +73,24 @@ func (w *writer) send(_ context.Context, lines []Line) (int, error) {
 }
 
 func (*writer) close(context.Context) error { return nil }
+
+// harmless escapes what could steer a terminal or change how a line reads, and JSON need not escape: the controls above ASCII, such as U+009B, which begins the
+// same sequences as ESC [, DEL, and what turns the direction of text. The values stay what they are.
+func harmless(text []byte) []byte {
+	if bytes.IndexFunc(text, steers) < 0 {
+		return text
+	}
+	var out bytes.Buffer
+	for _, r := range string(text) { // JSON has them in strings only, and they are all below U+10000
+		if steers(r) {
+			fmt.Fprintf(&out, `\u%04x`, r)
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.Bytes()
+}
+
+func steers(r rune) bool {
+	return r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) // those below are escaped, or end a line
+}

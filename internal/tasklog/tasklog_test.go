@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode"
 
 	"go.opentelemetry.io/otel/trace"
 	collector "go.opentelemetry.io/proto/otlp/collector/logs/v1"
@@ -85,6 +86,34 @@ func TestLinesOnStdout(t *testing.T) {
 	l.Add(line)
 	if count.of(Dropped) != 1 {
 		t.Errorf("a line after the end: %+v", count.all)
+	}
+}
+
+// TestLinesDoNotSteerTerminals, whatever tasks print; read as JSON they are the same.
+func TestLinesDoNotSteerTerminals(t *testing.T) {
+	var out strings.Builder
+	l, _ := open(t, Config{Mode: Stdout, To: &out})
+	harmful := line
+	harmful.Text, harmful.Name = "\x00\x1b[31m\x7f\u0080\u009b31m\u009f\u00a0é😀\u2028", "\u202etxt\u2066"
+	l.Add(harmful)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := strings.CutSuffix(out.String(), "\n")
+	for _, r := range text {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			t.Errorf("%U in %s", r, text)
+		}
+	}
+	if !strings.Contains(text, `[31m\u007f\u0080\u009b31m\u009f`+"\u00a0é😀") {
+		t.Errorf("got %s", text)
+	}
+	var seen struct {
+		Text string `json:"msg"`
+		Name string `json:"task_name"`
+	}
+	if err := json.Unmarshal([]byte(text), &seen); err != nil || seen.Text != harmful.Text || seen.Name != harmful.Name {
+		t.Errorf("%v: got %+q", err, seen)
 	}
 }
 

@@ -171,12 +171,15 @@ func (x *examination) server() {
 func (x *examination) permissions(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, examineWithin)
 	defer cancel()
-	for _, kind := range kinds {
-		if err := x.maySubscribe(ctx, x.names.subject(kind, "*")); err != nil {
-			x.denied("subscribe to "+x.names.subject(kind, "*"), err)
+	subjects := []string{x.names.subject(event, "doctor"), "$JS.EVENT.ADVISORY.STREAM.DELETED." + x.names.work}
+	others := []string{x.names.inbox("*") + ".>"} // of workers
+	for _, worker := range anyWorker {
+		for _, kind := range kinds {
+			subjects = append(subjects, x.names.subject(kind, worker))
 		}
+		others = append(others, x.names.subject(news, worker))
 	}
-	for _, subject := range []string{x.names.subject(event, "doctor"), "$JS.EVENT.ADVISORY.STREAM.DELETED." + x.names.work} {
+	for _, subject := range subjects {
 		if err := x.maySubscribe(ctx, subject); err != nil {
 			x.denied("subscribe to "+subject, err)
 		}
@@ -184,7 +187,7 @@ func (x *examination) permissions(ctx context.Context) {
 	if err := x.mayPublish(ctx, x.names.subject(event, "doctor")); err != nil {
 		x.denied("publish to "+x.names.subject(event, "doctor"), err)
 	}
-	for _, subject := range []string{x.names.inbox("*") + ".>", x.names.subject(news, "*")} { // of workers
+	for _, subject := range others {
 		if x.maySubscribe(ctx, subject) == nil && ctx.Err() == nil {
 			x.Allowed = append(x.Allowed, "subscribe to "+subject)
 		}

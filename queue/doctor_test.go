@@ -102,6 +102,7 @@ func TestDiagnosisOfNATSThatIsSetUpWrongly(t *testing.T) {
 		"small messages":    {"max_payload: 65536\njetstream { store_dir: \"STORE\" }", "", doctor.NATSPayload, "64.0 KiB", doctor.Warning},
 		"a wrong password":  {"jetstream { store_dir: \"STORE\" }\n" + ours, "c:open-sesame@", doctor.NATSReach, `user "c" or its password is refused`, doctor.Problem},
 		"a permission less": {"jetstream { store_dir: \"STORE\" }\n" + strings.ReplaceAll(ours, `"tg.beat.*"`, `"tg.else"`), "c:sesame@", doctor.NATSPermissions, "subscribe to tg.beat.*", doctor.Problem},
+		"not for groups":    {"jetstream { store_dir: \"STORE\" }\n" + strings.ReplaceAll(ours, `"tg.beat.*.*"`, `"tg.else"`), "c:sesame@", doctor.NATSPermissions, "subscribe to tg.beat.*.*", doctor.Problem},
 		"no stream may be looked at": {"jetstream { store_dir: \"STORE\" }\n" + strings.ReplaceAll(ours, `"$JS.API.STREAM.*.TG_WORK"`, `"tg.else"`), "c:sesame@",
 			doctor.NATSStreams, "may not publish to $JS.API.STREAM.INFO.TG_WORK", doctor.Problem},
 	} {

@@ -179,6 +179,13 @@ func TestDiagnosisSeesOpenTransactions(t *testing.T) {
 	if idle != 1 {
 		t.Errorf("the idle transaction was seen %d times", idle)
 	}
+	if rows, err = s.pool.Query(t.Context(), sql("PreflightSessions"), 0); err != nil { // before an upgrade, they are looked for, too
+		t.Fatal(err)
+	}
+	before, err := pgx.CollectRows(rows, pgx.RowToStructByPos[LongSession])
+	if err != nil || len(before) != 1 || uint32(before[0].PID) != other.PgConn().PID() {
+		t.Errorf("before an upgrade: got %+v, %v", before, err)
+	}
 }
 
 // TestDiagnosisOfNoPostgres: what can't be reached is one finding that says how to mend it, within bounded time.

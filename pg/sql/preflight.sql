@@ -7,10 +7,13 @@ select kind, name, version, level::integer from (
 order by level, kind, name limit 1000
 
 -- name: PreflightSessions
--- Transactions of this database that have lasted for over $1 seconds: they hold up a migration that wants a table of theirs, and that holds up all others.
+-- Transactions of this database that have lasted for over $1 seconds: they hold up a migration that wants a table of theirs, and that holds up all others. Not the
+-- auditor's of a coordinator, as in DoctorTransactions: it holds an advisory lock, and no table.
 select pid, coalesce(usename, ''), coalesce(application_name, ''), extract(epoch from now() - xact_start)::bigint, coalesce(state, '')
 from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-  and xact_start < now() - $1 * interval '1 second' order by xact_start limit 20
+  and xact_start < now() - $1 * interval '1 second'
+  and not (application_name = 'taskgrove' and exists (select from pg_locks l where l.pid = pg_stat_activity.pid and l.locktype = 'advisory'))
+order by xact_start limit 20
 
 -- name: PreflightReplicas
 -- Replicas that follow this server, and how many bytes each has to replay.

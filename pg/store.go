@@ -20,7 +20,7 @@ type Config struct {
 	URL string
 	// Password gives the password of each connection that is made, instead of the URL's; nil: the URL's. Calls may come at the same time.
 	Password func(context.Context) (string, error)
-	// MaxConns bounds the connections of this process. Default 16.
+	// MaxConns bounds the connections of this process, but [ConnsBeside] of them. Default 16.
 	MaxConns int
 	// StatementTimeout bounds every statement but those of large submissions, re-runs and migrations. Default 30 s.
 	StatementTimeout time.Duration
@@ -137,8 +137,12 @@ func (s *Store) Close() {
 	s.watch.close()
 }
 
+// ConnsBeside is how many connections of a process there may be besides those that [Config.MaxConns] bounds: one for the keys that seal values, and one of
+// [Store.CheckServer].
+const ConnsBeside = 2
+
 // MaxConns is how many connections of the process there may be at most.
-func (s *Store) MaxConns() int { return s.keyConns.cfg.MaxConns }
+func (s *Store) MaxConns() int { return s.keyConns.cfg.MaxConns + ConnsBeside }
 
 // Clock is Postgres's.
 func (s *Store) Clock(ctx context.Context) (now time.Time, err error) {

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
@@ -33,6 +36,46 @@ func openStoreAt(t testing.TB, url string) *Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestMaxConns: a store that uses all that it may has as many connections as it tells.
+func TestMaxConns(t *testing.T) {
+	url := pgtest.Database(t)
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), Config{URL: url, MaxConns: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var one *pgxpool.Conn
+	for range 2 {
+		if one, err = s.pool.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer one.Release()
+	}
+	keys, err := s.keyConns.database(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.pool.Exec(t.Context(), "select 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckServer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) { // those that migrated may just be ending
+		if err := one.QueryRow(t.Context(), "select count(*) from pg_stat_activity where datname = current_database() and backend_type = 'client backend'").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		if n == s.MaxConns() {
+			return
+		}
+	}
+	t.Errorf("there are %d connections, and it tells of %d", n, s.MaxConns())
 }
 
 // TestExecModes: connections answer in the binary format, or are refused.

@@ -7,6 +7,7 @@ import (
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/credential"
 	"github.com/taskgrove/taskgrove/pg"
+	"github.com/taskgrove/taskgrove/queue"
 )
 
 // postgresLogin is what a coordinator logs in to Postgres with, besides what the URL says.
@@ -14,6 +15,15 @@ type postgresLogin struct {
 	passwordFile    string
 	passwordCommand []string
 	ca, cert, key   string
+}
+
+func postgresLoginOf(s *config.PostgresLogin) postgresLogin {
+	return postgresLogin{passwordFile: s.PasswordFile, passwordCommand: s.PasswordCommand, ca: s.PostgresCA, cert: s.PostgresCert, key: s.PostgresKey}
+}
+
+// natsLogin is what a coordinator logs in to NATS with, besides what the URL says.
+func natsLogin(s *config.NATSLogin) queue.Login {
+	return queue.Login{PasswordFile: s.NATSPassword, CredsFile: s.CredsFile, NKeyFile: s.NKeyFile, CAFile: s.NATSCA, CertFile: s.NATSCert, KeyFile: s.NATSKey}
 }
 
 // login completes the configuration of a store.

@@ -36,20 +36,17 @@ func issuers(callers *identity.Callers) doctor.Probe {
 func Examine(ctx context.Context, cfg *config.Direct) ([]doctor.Finding, error) {
 	var probes []doctor.Probe
 	if url := cfg.PostgresURL.Reveal(); url != "" {
-		login := postgresLogin{
-			passwordFile: cfg.PasswordFile, passwordCommand: cfg.PasswordCommand, ca: cfg.PostgresCA, cert: cfg.PostgresCert, key: cfg.PostgresKey,
-		}
-		store, err := login.login(pg.Config{URL: url, StatementTimeout: cfg.StatementTimeout, Pooler: poolers[cfg.Pooler]})
+		store, err := postgresLoginOf(&cfg.PostgresLogin).login(pg.Config{URL: url, StatementTimeout: cfg.StatementTimeout, Pooler: poolers[cfg.Pooler]})
 		if err != nil {
 			return nil, err
 		}
 		probes = append(probes, doctor.Probe{Check: doctor.PostgresReach, Run: func(ctx context.Context) []doctor.Finding {
-			return doctor.JudgePostgres(store.Examine(ctx), 1, cfg.MaxConns, time.Now())
+			return doctor.JudgePostgres(store.Examine(ctx), 1, cfg.MaxConns+pg.ConnsBeside, time.Now())
 		}})
 	}
 	if url := cfg.NATSURL.Reveal(); url != "" {
 		bus := queue.Config{
-			Login:  queue.Login{CredsFile: cfg.CredsFile, NKeyFile: cfg.NKeyFile, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey},
+			Login:  natsLogin(&cfg.NATSLogin),
 			Domain: string(cfg.NATSDomain), URL: url, Prefix: string(cfg.Prefix), Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),
 		}
 		probes = append(probes, doctor.Probe{Check: doctor.NATSReach, Run: func(ctx context.Context) []doctor.Finding {

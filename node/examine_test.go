@@ -4,14 +4,51 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"github.com/taskgrove/taskgrove/api/identity"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/doctor"
 )
+
+// TestDiagnosisLogsInByPasswordFile: as a coordinator with the same settings does.
+func TestDiagnosisLogsInByPasswordFile(t *testing.T) {
+	t.Parallel()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: "c", Password: "sesame", NoLog: true, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	defer s.Shutdown()
+	if !s.ReadyForConnections(20 * time.Second) {
+		t.Fatal("server is not ready")
+	}
+	file := filepath.Join(t.TempDir(), "password")
+	for password, severity := range map[string]doctor.Severity{"sesame": doctor.OK, "other": doctor.Problem} {
+		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg := &config.Direct{NATSLogin: config.NATSLogin{NATSPassword: file}}
+		if err := cfg.NATSURL.Decode("nats://c@" + s.Addr().String()); err != nil {
+			t.Fatal(err)
+		}
+		found, err := Examine(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(found, func(f doctor.Finding) bool { return f.Check == doctor.NATSReach }); i < 0 || found[i].Severity != severity {
+			t.Errorf("%s: got %+v", password, found)
+		}
+	}
+}
 
 // TestDiagnosisOfIssuers: keys that can't be had are a problem, and those that can't be fetched again a warning.
 func TestDiagnosisOfIssuers(t *testing.T) {

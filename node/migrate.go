@@ -25,10 +25,7 @@ func NewDatabase(cfg *config.Database, log *slog.Logger) (*Database, error) {
 }
 
 func partsOfDatabase(cfg *config.Database) (pg.Config, error) {
-	login := postgresLogin{
-		passwordFile: cfg.PasswordFile, passwordCommand: cfg.PasswordCommand, ca: cfg.PostgresCA, cert: cfg.PostgresCert, key: cfg.PostgresKey,
-	}
-	return login.login(pg.Config{
+	return postgresLoginOf(&cfg.PostgresLogin).login(pg.Config{
 		URL: cfg.PostgresURL.Reveal(), MaxConns: cfg.MaxConns, StatementTimeout: cfg.StatementTimeout, Pooler: poolers[cfg.Pooler],
 	})
 }

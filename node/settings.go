@@ -67,12 +67,10 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		store: pg.Config{
 			URL: cfg.PostgresURL.Reveal(), MaxConns: cfg.MaxConns, StatementTimeout: cfg.StatementTimeout, Pooler: poolers[cfg.Pooler],
 		},
-		postgres: postgresLogin{
-			passwordFile: cfg.PasswordFile, passwordCommand: cfg.PasswordCommand, ca: cfg.PostgresCA, cert: cfg.PostgresCert, key: cfg.PostgresKey,
-		},
-		tls: tlsOf(&cfg.ListenTLS, &cfg.HTTP, &cfg.Listen),
+		postgres: postgresLoginOf(&cfg.PostgresLogin),
+		tls:      tlsOf(&cfg.ListenTLS, &cfg.HTTP, &cfg.Listen),
 		queue: queue.Config{
-			Login:  queue.Login{PasswordFile: cfg.NATSPassword, CredsFile: cfg.CredsFile, NKeyFile: cfg.NKeyFile, CAFile: cfg.NATSCA, CertFile: cfg.NATSCert, KeyFile: cfg.NATSKey},
+			Login:  natsLogin(&cfg.NATSLogin),
 			Domain: string(cfg.NATSDomain),
 			URL:    cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), AckWait: ackWait(cfg.Lease), Logger: log,
 			Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),

@@ -14,7 +14,7 @@ import (
 )
 
 // Kubernetes takes the pods of a Deployment away that cost the least. One coordinator at a time, the oldest, says what each worker's pod costs: nothing while it is
-// idle, and the more the more it has in hand.
+// idle, and the more the more it has in hand. Coordinators do not know of each other whether they may: if the oldest may not, none does.
 
 const (
 	podCostsEvery  = 5 * time.Second

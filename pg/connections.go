@@ -18,11 +18,8 @@ type connections struct {
 	faults   *faultTracer
 }
 
-// connect opens the connections, through a pooler if one is found.
+// connect opens the connections, through a pooler if one is found. Without a fence, nothing is refused, and no epoch is begun.
 func connect(ctx context.Context, cfg Config) (*connections, error) {
-	if cfg.Fence == nil {
-		cfg.Fence = &Fence{}
-	}
 	if cfg.Pooler == PoolerBetween {
 		return connectThrough(ctx, cfg)
 	}
@@ -53,9 +50,6 @@ func connect(ctx context.Context, cfg Config) (*connections, error) {
 }
 
 func connectThrough(ctx context.Context, cfg Config) (*connections, error) {
-	if cfg.Fence == nil {
-		cfg.Fence = &Fence{}
-	}
 	pc, err := cfg.parse()
 	if err != nil {
 		return nil, err

@@ -2,6 +2,8 @@ package pg
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/internal/doctor"
+	"github.com/taskgrove/taskgrove/pg/pgserver"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
 
@@ -185,6 +188,40 @@ func TestDiagnosisSeesOpenTransactions(t *testing.T) {
 	before, err := pgx.CollectRows(rows, pgx.RowToStructByPos[LongSession])
 	if err != nil || len(before) != 1 || uint32(before[0].PID) != other.PgConn().PID() {
 		t.Errorf("before an upgrade: got %+v, %v", before, err)
+	}
+}
+
+// TestDiagnosisChangesNothing: it is also of servers that are not used, such as a copy that just started, or a standby.
+func TestDiagnosisChangesNothing(t *testing.T) {
+	t.Parallel()
+	primary, dir := pgtest.Own(t), filepath.Join(t.TempDir(), "standby")
+	if err := Migrate(t.Context(), primary.URL()); err != nil {
+		t.Fatal(err)
+	}
+	if err := primary.CopyTo(t.Context(), pgserver.Config{DataDir: dir}, "standby", ""); err != nil {
+		t.Fatal(err)
+	}
+	standby, err := pgserver.Start(t.Context(), pgserver.Config{DataDir: dir, BinDir: os.Getenv("PGTEST_BIN_DIR"), Settings: map[string]string{"fsync": "off", "max_connections": "400"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = standby.Stop() })
+	for _, pooler := range []Pooler{PoolerUnknown, PoolerBetween} {
+		for url, isStandby := range map[string]bool{primary.URL(): false, standby.URL(): true} {
+			p := Config{URL: url, Pooler: pooler}.Examine(t.Context())
+			if p.Err != nil || len(p.Faults) > 0 || p.Standby != isStandby {
+				t.Errorf("pooler %v, standby %v: got %v, %v, standby %v", pooler, isStandby, p.Err, p.Faults, p.Standby)
+			}
+		}
+	}
+	conn, err := pgx.Connect(t.Context(), primary.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	var epochs, key int64
+	if err := conn.QueryRow(t.Context(), "select (select count(*) from epoch), nextval('tree_key')").Scan(&epochs, &key); err != nil || epochs != 0 || key != 1 {
+		t.Errorf("got %d epochs, next key %d, %v, want none and 1", epochs, key, err)
 	}
 }
 

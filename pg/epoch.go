@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,32 +18,42 @@ import (
 // Epoch is a stretch of the database's life: the time that it spends on one line of history of one server's files. A promoted replica, and a
 // server that was restored, begin a new one. The zero value is none.
 type Epoch struct {
-	System   int64     `json:"system"`   // identifier of the files
-	Timeline int64     `json:"timeline"` // counts promotions and restores in their history
-	ID       string    `json:"id"`       // random: two servers may have taken the same timeline
-	Began    time.Time `json:"began"`    // when the first coordinator came to it, by its clock
+	System     int64     `json:"system"`     // identifier of the files
+	Generation int64     `json:"generation"` // when an operator last said that files were put back, in seconds since 1970; 0: never
+	Timeline   int64     `json:"timeline"`   // counts promotions and restores in their history
+	ID         string    `json:"id"`         // random: two servers may have taken the same timeline
+	Began      time.Time `json:"began"`      // when the first coordinator came to it, by its clock
 }
 
-// Newer reports whether e came after other. Of the same files, timelines tell, since a server never takes one that it knows of; else, such as
-// after a dump was loaded into another server, when coordinators first came to them.
+// Newer reports whether e came after other. Of the same files, generations tell, then timelines, since a server never takes one that it knows
+// of; else, such as after a dump was loaded into another server, when coordinators first came to them.
 func (e Epoch) Newer(other Epoch) bool {
 	switch {
 	case e.ID == other.ID:
 		return false
 	case other.ID == "" || e.ID == "":
 		return other.ID == ""
-	case e.System == other.System && e.Timeline != other.Timeline:
-		return e.Timeline > other.Timeline
+	case e.System == other.System && e.history(other) != 0:
+		return e.history(other) > 0
 	}
 	return e.Began.After(other.Began)
 }
 
+// history compares what the files of two epochs of the same system count: negative, e is the older one; 0, they don't tell.
+func (e Epoch) history(other Epoch) int {
+	return cmp.Or(cmp.Compare(e.Generation, other.Generation), cmp.Compare(e.Timeline, other.Timeline))
+}
+
 // String is for operators.
 func (e Epoch) String() string {
-	if e.Began.IsZero() {
-		return fmt.Sprintf("timeline %d of system %d", e.Timeline, e.System)
+	text := fmt.Sprintf("timeline %d of system %d", e.Timeline, e.System)
+	if e.Generation > 0 {
+		text += ", restored at " + time.Unix(e.Generation, 0).UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf("timeline %d of system %d, used since %s", e.Timeline, e.System, e.Began.UTC().Format(time.RFC3339))
+	if !e.Began.IsZero() {
+		text += ", used since " + e.Began.UTC().Format(time.RFC3339)
+	}
+	return text
 }
 
 // FormerError says that a server is not the one that holds the database: it was the primary before, or it is a standby. It is not used.
@@ -201,7 +212,7 @@ func (f *Fence) check(ctx context.Context, conn *pgconn.PgConn, settings string)
 	e, standby, err := epochOf(ctx, conn, settings)
 	if err == nil && !standby && e.ID == "" {
 		// Who is known to be older must not begin anything.
-		if newest := f.Newest(); newest.ID != "" && newest.System == e.System && e.Timeline < newest.Timeline {
+		if newest := f.Newest(); newest.ID != "" && newest.System == e.System && e.history(newest) < 0 {
 			e.ID = "?"
 			return f.admit(e, false, conn)
 		}
@@ -233,13 +244,16 @@ func epochOf(ctx context.Context, conn *pgconn.PgConn, settings string) (e Epoch
 	if err := run(ctx, conn, settings, sql("ServerEpoch"), &row); err != nil {
 		return e, false, err
 	}
-	if len(row) != 5 {
+	if len(row) != 6 {
 		return e, false, fmt.Errorf("got %d columns", len(row))
 	}
 	began, _ := strconv.ParseFloat(row[4], 64) // none: 0
 	e.System, err = strconv.ParseInt(row[0], 10, 64)
 	if err == nil {
 		e.Timeline, err = strconv.ParseInt(row[2], 10, 64)
+	}
+	if err == nil {
+		e.Generation, err = strconv.ParseInt(row[5], 10, 64)
 	}
 	if e.ID = row[3]; e.ID != "" {
 		e.Began = time.UnixMicro(int64(began * 1e6)).UTC()
@@ -277,8 +291,9 @@ func run(ctx context.Context, conn *pgconn.PgConn, settings, statement string, r
 // Fence is what keeps this store from servers that are not the newest.
 func (s *Store) Fence() *Fence { return s.watch.cfg.Fence }
 
-// RestartEpoch says that the server's files were put back to an earlier moment by a copy of them, such as a snapshot of a disk, which Postgres
-// itself can't tell. No coordinator may run meanwhile.
+// RestartEpoch says that the server's files were put back to an earlier moment, so that this server is the newest of its system, whatever its
+// timeline. It is for a copy of files, such as a snapshot of a disk, which Postgres itself can't tell, and for a restored server that is refused
+// because another one has counted more timelines. No coordinator may run meanwhile.
 func (cfg Config) RestartEpoch(ctx context.Context) error {
 	err := cfg.migrator(ctx, func(m migrator) error {
 		return m.transaction(ctx, func(tx pgx.Tx) error {

@@ -1,7 +1,10 @@
 package pg
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,9 +15,13 @@ import (
 
 func TestWhichEpochIsNewer(t *testing.T) {
 	at := func(system, timeline int64, id string, minute int) Epoch {
-		return Epoch{system, timeline, id, time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC)}
+		return Epoch{System: system, Timeline: timeline, ID: id, Began: time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC)}
 	}
-	first := at(1, 1, "a", 0)
+	restored := func(generation int64, e Epoch) Epoch {
+		e.Generation = generation
+		return e
+	}
+	first := at(1, 2, "a", 0)
 	for _, row := range []struct {
 		fact       string
 		e          Epoch
@@ -22,10 +29,13 @@ func TestWhichEpochIsNewer(t *testing.T) {
 	}{
 		{"itself", first, false, false},
 		{"none", Epoch{}, false, true},
-		{"promoted", at(1, 2, "b", 1), true, false},
-		{"promoted, with a clock that is behind", at(1, 2, "b", -1), true, false},
-		{"two replicas took the same number: the later one counts", at(1, 1, "b", 1), true, false},
-		{"the same, and it was the earlier one", at(1, 1, "b", -1), false, true},
+		{"promoted", at(1, 3, "b", 1), true, false},
+		{"promoted, with a clock that is behind", at(1, 3, "b", -1), true, false},
+		{"two replicas took the same number: the later one counts", at(1, 2, "b", 1), true, false},
+		{"the same, and it was the earlier one", at(1, 2, "b", -1), false, true},
+		{"an earlier timeline", at(1, 1, "b", 1), false, true},
+		{"an earlier timeline that was restored", restored(7, at(1, 1, "b", 1)), true, false},
+		{"another server, restored before", restored(7, at(2, 1, "b", -1)), false, true},
 		{"a dump in another server", at(2, 1, "b", 1), true, false},
 		{"another server, before", at(2, 7, "b", -1), false, true},
 	} {
@@ -33,6 +43,74 @@ func TestWhichEpochIsNewer(t *testing.T) {
 			t.Errorf("%s: newer %v and older %v, want %v and %v", row.fact, newer, old, row.newer, row.old)
 		}
 	}
+}
+
+// A server that was put back to a time before a failover counts fewer timelines than the one that took over then. An operator can have it used
+// again, and the one that is promoted after it is newer still.
+func TestARestoredServerIsUsedAfterAFailover(t *testing.T) {
+	url := pgtest.Database(t)
+	if err := Migrate(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	fence := &Fence{}
+	if _, err := openFenced(t, url, fence); err != nil {
+		t.Fatal(err)
+	}
+	promoted := fence.Newest()
+	promoted.Timeline, promoted.ID = promoted.Timeline+2, "another"
+	fence.Learn(promoted)
+	if _, err := openFenced(t, url, fence); !is[*FormerError](err) {
+		t.Fatalf("the server of the earlier timeline: got %v, want it to be refused", err)
+	}
+	var generations []int64
+	for range 2 { // the second time within the same second
+		if err := (Config{URL: url}).RestartEpoch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openFenced(t, url, fence); err != nil || !fence.Newest().Newer(promoted) || fence.Newest().Timeline >= promoted.Timeline {
+			t.Fatalf("after the restore: got %+v, %v, want it to be newer than %+v", fence.Newest(), err, promoted)
+		}
+		generations = append(generations, fence.Newest().Generation)
+	}
+	if ago := time.Since(time.Unix(generations[0], 0)); ago > time.Hour || ago < -time.Hour || generations[1] <= generations[0] {
+		t.Errorf("generations: got %d, want seconds since 1970 that rise", generations)
+	}
+	if told, err := json.Marshal(fence.Newest()); err != nil || !strings.Contains(string(told), fmt.Sprintf(`"generation":%d,`, generations[1])) {
+		t.Errorf("what others are told: got %s, %v", told, err)
+	}
+	// Its replica is promoted: the row is of another timeline then.
+	was := fence.Newest()
+	if _, err := conn.Exec(t.Context(), "update epoch set timeline = timeline + 1000"); err != nil {
+		t.Fatal(err)
+	}
+	was.Timeline, was.ID = 0, "before" // so that this server's is the later one
+	next := &Fence{}
+	next.Learn(was)
+	if _, err := openFenced(t, url, next); err != nil || next.Newest().Generation != generations[1] || !next.Newest().Newer(promoted) {
+		t.Errorf("after a promotion: got %+v, %v, want it to be newer than %+v", next.Newest(), err, promoted)
+	}
+	// One of the generation before begins nothing, even if it counts more timelines.
+	if _, err := conn.Exec(t.Context(), "delete from epoch"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openFenced(t, url, next); !is[*FormerError](err) {
+		t.Errorf("a server of an earlier generation: got %v", err)
+	}
+	var epochs int
+	if err := conn.QueryRow(t.Context(), "select count(*) from epoch").Scan(&epochs); err != nil || epochs != 0 {
+		t.Errorf("it began %d epochs, %v", epochs, err)
+	}
+}
+
+// is reports whether an error is of a kind.
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // openFenced opens a store on a database, with a fence of its own.

@@ -11,9 +11,8 @@ import (
 )
 
 const (
-	// checkServerEvery is how often a coordinator looks which server holds the database, and checkServerWithin how long that may take.
-	checkServerEvery  = 2 * time.Second
-	checkServerWithin = 3 * time.Second
+	// checkServerEvery is how often a coordinator looks which server holds the database.
+	checkServerEvery = 2 * time.Second
 	// tellEpochEvery is how often it tells the others which epoch of the database is the newest that it knows.
 	tellEpochEvery = 5 * time.Second
 )
@@ -86,8 +85,6 @@ func (c *Coordinator) subscribeEpochs(ctx context.Context) (told <-chan []byte, 
 
 // lookAtServer asks the server, and logs when it is refused, or used again.
 func (c *Coordinator) lookAtServer(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, checkServerWithin)
-	defer cancel()
 	err := c.store.CheckServer(ctx)
 	former, refused := errors.AsType[*pg.FormerError](err)
 	switch {

@@ -29,6 +29,7 @@ func connect(ctx context.Context, cfg Config) (*connections, error) {
 	}
 	faults := &faultTracer{}
 	pc.ConnConfig.Tracer = faults
+	boundConnect(pc.ConnConfig, connectWithin)
 	cfg.Fence.guardPool(pc, "")
 	pool, err := pgxpool.NewWithConfig(ctx, pc)
 	if err != nil {
@@ -56,6 +57,7 @@ func connectThrough(ctx context.Context, cfg Config) (*connections, error) {
 	}
 	faults := &faultTracer{}
 	pc.ConnConfig.Tracer = faults
+	boundConnect(pc.ConnConfig, connectWithin)
 	settings := throughPooler(pc.ConnConfig)
 	afterConnect := pc.AfterConnect
 	pc.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {

@@ -316,19 +316,56 @@ type watch struct {
 	conn *pgx.Conn
 }
 
+// How long one server may take to connect, by default, until it is given up and the next one of the URL is tried: for a connection of a pool,
+// and for the look which server holds the database. connect_timeout in the URL replaces both. The last is for an answer over a connection.
+const (
+	connectWithin = 5 * time.Second
+	lookWithin    = 2 * time.Second
+	answerWithin  = time.Second
+)
+
+// boundConnect gives a configuration a time for each server, unless its URL has one, so that a server that hangs does not hide the next one.
+func boundConnect(c *pgx.ConnConfig, within time.Duration) {
+	if c.ConnectTimeout == 0 {
+		c.ConnectTimeout = within
+	}
+}
+
+// servers is how many a configuration names.
+func servers(c *pgx.ConnConfig) int {
+	type address struct {
+		host string
+		port uint16
+	}
+	named := map[address]bool{{c.Host, c.Port}: true}
+	for _, f := range c.Fallbacks { // also the same server without TLS
+		named[address{f.Host, f.Port}] = true
+	}
+	return len(named)
+}
+
 // CheckServer looks which server holds the database, over a connection of its own, so that it also finds a new one while all others hang. A
-// server that is not the newest is a *[FormerError]. Call it every few seconds.
+// server that is not the newest is a *[FormerError]. It takes a few seconds at most, and two more for each further server of the URL. Call it
+// every few seconds.
 func (s *Store) CheckServer(ctx context.Context) (err error) {
 	w := &s.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.conn != nil {
-		if err = w.cfg.Fence.check(ctx, w.conn.PgConn(), w.settings); err == nil {
+		if err = w.look(ctx); err == nil {
 			return nil
 		}
 		w.close()
 	}
+	c, err := pgx.ParseConfig(w.cfg.URL)
+	if err != nil {
+		return fmt.Errorf("postgres url: %w", err)
+	}
+	boundConnect(c, lookWithin)
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(servers(c))*c.ConnectTimeout+answerWithin) // names are looked up, too
+	defer cancel()
 	w.conn, err = w.cfg.connect(ctx, func(c *pgx.ConnConfig) {
+		boundConnect(c, lookWithin)
 		w.settings = throughPooler(c) // works without one, too
 		w.cfg.Fence.guard(c, w.settings)
 	})
@@ -336,6 +373,13 @@ func (s *Store) CheckServer(ctx context.Context) (err error) {
 		return e
 	}
 	return err
+}
+
+// look asks the server of the connection that is there. w.mu is locked.
+func (w *watch) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	return w.cfg.Fence.check(ctx, w.conn.PgConn(), w.settings)
 }
 
 // close ends the connection. w.mu is locked.

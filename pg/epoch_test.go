@@ -1,9 +1,12 @@
 package pg
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +183,82 @@ func TestANewerEpochEndsTheUseOfAServer(t *testing.T) {
 	restored := &Fence{}
 	if _, err := openFenced(t, url, restored); err != nil || !restored.Newest().Newer(first) || restored.Newest().Timeline != first.Timeline {
 		t.Errorf("after a restore: got %+v, %v, want it to be newer than %+v", restored.Newest(), err, first)
+	}
+}
+
+// A server that takes connections and never answers, such as a frozen one, does not hide the next one of the URL, for the look which server
+// holds the database, and for connections. A look at servers of which none answers ends soon.
+func TestAServerThatHangsDoesNotHideTheNext(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.Database(t)
+	if err := Migrate(t.Context(), dsn); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes the connections
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = silent.Addr().String() + "," + u.Host
+	ctx, cancel := context.WithTimeout(t.Context(), 4*connectWithin)
+	defer cancel()
+	s, err := Open(ctx, Config{URL: u.String(), MaxConns: 4})
+	if err != nil {
+		t.Fatalf("open: %v", err)
+	}
+	t.Cleanup(s.Close)
+	for _, fact := range []string{"at first", "over the connection that is there"} {
+		begin := time.Now()
+		if err := s.CheckServer(t.Context()); err != nil {
+			t.Errorf("%s: %v", fact, err)
+		}
+		if took := time.Since(begin); took > 2*lookWithin+answerWithin {
+			t.Errorf("%s: the check took %s", fact, took)
+		}
+	}
+	backend := s.watch.conn.PgConn().PID()
+	hang, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = hang.Close(t.Context()) }()
+	if _, err := hang.Exec(t.Context(), "begin; lock table epoch"); err != nil { // so that no server answers for its epoch
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	if err := s.CheckServer(t.Context()); err == nil || time.Since(begin) > answerWithin+2*lookWithin+2*answerWithin {
+		t.Errorf("while none answers: got %v after %s", err, time.Since(begin))
+	}
+	if _, err := hang.Exec(t.Context(), "rollback"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.CheckServer(t.Context()); err != nil || s.watch.conn.PgConn().PID() == backend {
+		t.Errorf("after that: got %v, the connection %d of before", err, backend)
+	}
+}
+
+// Each server that the URL names counts once, also where it is tried with TLS and without.
+func TestServersOfAURL(t *testing.T) {
+	for text, want := range map[string]int{
+		"postgres://one/db":                                  1,
+		"postgres://one,two/db":                              2,
+		"postgres://one:5432,one:5433,two/db?sslmode=prefer": 3,
+	} {
+		c, err := pgx.ParseConfig(text)
+		if err != nil || servers(c) != want {
+			t.Errorf("%s: got %d, %v, want %d", text, servers(c), err, want)
+		}
+	}
+	own, err := pgx.ParseConfig("postgres://one,two/db?connect_timeout=9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if boundConnect(own, time.Second); own.ConnectTimeout != 9*time.Second {
+		t.Errorf("connect_timeout=9 became %s", own.ConnectTimeout)
 	}
 }
 

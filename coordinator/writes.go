@@ -56,10 +56,11 @@ func unwritable(err error) error {
 	if err == nil {
 		return nil
 	}
-	if former, ok := errors.AsType[*pg.FormerError](err); ok {
-		return fmt.Errorf("%w: %w", ErrUnavailable, former)
+	why, yes := pg.Unavailable(err)
+	if former, ok := errors.AsType[*pg.FormerError](err); ok { // it names hosts: for the log
+		return &readiness.Fault{Reason: why, Err: fmt.Errorf("%w: %w", ErrUnavailable, former)}
 	}
-	if why, yes := pg.Unavailable(err); yes {
+	if yes {
 		return unready(why)
 	}
 	return &readiness.Fault{Reason: "Postgres takes no writes", Err: fmt.Errorf("%w: Postgres takes no writes: %w", ErrUnavailable, err)}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/internal/readiness"
 	"github.com/taskgrove/taskgrove/node"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/tests/cluster"
@@ -74,6 +75,9 @@ func takeOver(t *testing.T, synchronous bool) {
 		err := second.Ready(t.Context())
 		if former, ok := errors.AsType[*pg.FormerError](err); !ok || former.Standby || strings.Contains(err.Error(), "\n") {
 			return errors.Join(errors.New("ready says otherwise"), err)
+		}
+		if reason := readiness.Reason(err); reason != "Postgres is a former primary, and the present one is not found yet" {
+			return errors.New("the reason that anybody may see is " + reason)
 		}
 		return nil
 	})

@@ -80,7 +80,7 @@ type Fence struct {
 	mu      sync.Mutex
 	newest  Epoch
 	refused *FormerError // the last look at a server; nil: it is used, or could not be asked
-	blind   bool         // the server does not tell its epoch
+	blind   bool         // the server does not tell its epoch, or can't begin one
 	conns   map[*pgconn.PgConn]Epoch
 	changed func(Epoch)
 }
@@ -102,7 +102,7 @@ func (f *Fence) Refused() error {
 	return f.refused
 }
 
-// Blind reports whether the server that answered last does not tell its epoch, so that nothing is refused.
+// Blind reports whether the server that answered last does not tell its epoch, or can't begin one now, so that it is not refused.
 func (f *Fence) Blind() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -154,6 +154,14 @@ func (f *Fence) admit(e Epoch, standby bool, conn *pgconn.PgConn) error {
 		changed(e)
 	}
 	return nil
+}
+
+// admitBlind has a connection count as one to the newest server that is known. When the server tells its epoch, it is made again.
+func (f *Fence) admitBlind(conn *pgconn.PgConn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused, f.blind = nil, true
+	conn.CustomData()[epochKey] = f.newest
 }
 
 // epochKey is where a connection keeps the epoch of its server.
@@ -220,6 +228,10 @@ func (f *Fence) check(ctx context.Context, conn *pgconn.PgConn, settings string)
 			e, standby, err = epochOf(ctx, conn, settings)
 		}
 	}
+	if state, ok := errors.AsType[*pgconn.PgError](err); ok && unwritten(state.Code) {
+		f.admitBlind(conn)
+		return nil
+	}
 	if state, ok := errors.AsType[*pgconn.PgError](err); ok && silent(state.Code) {
 		if newest := f.Newest(); newest.ID == "" || state.Code != "42P01" { // else it lacks migrations that its successor has
 			return f.admit(newest, false, conn)
@@ -231,6 +243,10 @@ func (f *Fence) check(ctx context.Context, conn *pgconn.PgConn, settings string)
 	}
 	return f.admit(e, standby, conn)
 }
+
+// unwritten reports whether a SQLSTATE says that a server takes no writes now, as it is read-only or has no space left, so that it can't begin
+// an epoch. What only reads may go on, and what writes says why it can't.
+func unwritten(code string) bool { return code == "25006" || code == "53100" }
 
 // silent reports whether a SQLSTATE says that a server can't tell its epoch: it is not migrated, its role may not ask, or it keeps no files as
 // Postgres does.

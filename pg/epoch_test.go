@@ -186,6 +186,71 @@ func TestANewerEpochEndsTheUseOfAServer(t *testing.T) {
 	}
 }
 
+// A server that can't write its epoch now, as it is read-only or its disk is full, is used for what reads; it begins its epoch when it can.
+func TestAServerThatTakesNoWritesIsUsed(t *testing.T) {
+	t.Parallel()
+	for fact, statements := range map[string][2]string{
+		"read-only": {"alter database %s set default_transaction_read_only = on", "alter database %s reset default_transaction_read_only"},
+		"disk full": {`create or replace function full_disk() returns trigger language plpgsql as 'begin raise exception ''full'' using errcode = ''53100''; end';
+			create trigger full_disk before insert on epoch for each row execute function full_disk(); --%s`, "drop trigger full_disk on epoch; --%s"},
+	} {
+		t.Run(fact, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.Database(t)
+			if err := Migrate(t.Context(), dsn); err != nil {
+				t.Fatal(err)
+			}
+			conn, err := pgx.Connect(t.Context(), dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close(t.Context()) }()
+			do := func(statement string) {
+				t.Helper()
+				if _, err := conn.Exec(t.Context(), strings.ReplaceAll(statement, "%s", conn.Config().Database)); err != nil {
+					t.Fatalf("%s: %v", statement, err)
+				}
+			}
+			fence := &Fence{}
+			s, err := openFenced(t, dsn, fence)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// As after a promotion: its row is not there yet, and the newest that is known is the server before.
+			do("update epoch set timeline = timeline - 1")
+			for _, known := range []bool{false, true} {
+				do(statements[0])
+				if known {
+					before := fence.Newest()
+					before.Timeline--
+					fence = &Fence{}
+					fence.Learn(before)
+				} else {
+					fence = &Fence{}
+				}
+				cs, err := connect(t.Context(), Config{URL: dsn, MaxConns: 2, Fence: fence})
+				if err != nil {
+					t.Fatalf("known %v: got %v", known, err)
+				}
+				defer cs.close()
+				if err := cs.ping(t.Context()); err != nil || !fence.Blind() || fence.Refused() != nil {
+					t.Errorf("known %v: got %v, blind %v, refused %v", known, err, fence.Blind(), fence.Refused())
+				}
+				do(statements[1])
+				s.watch.close()
+				s.watch.cfg.Fence = fence
+				if err := s.CheckServer(t.Context()); err != nil || fence.Blind() || fence.Newest().ID == "" {
+					t.Errorf("known %v, when it takes writes: got %v, blind %v, newest %+v", known, err, fence.Blind(), fence.Newest())
+				}
+				if err := cs.ping(t.Context()); err != nil {
+					t.Errorf("known %v, the connections after that: %v", known, err)
+				}
+				do("delete from epoch")
+			}
+		})
+	}
+}
+
 // A server that takes connections and never answers, such as a frozen one, does not hide the next one of the URL, for the look which server
 // holds the database, and for connections. A look at servers of which none answers ends soon.
 func TestAServerThatHangsDoesNotHideTheNext(t *testing.T) {

@@ -15,6 +15,8 @@ const (
 	checkServerEvery = 2 * time.Second
 	// tellEpochEvery is how often it tells the others which epoch of the database is the newest that it knows.
 	tellEpochEvery = 5 * time.Second
+	// lookAtHintEvery is how often it looks whether that is still left in NATS.
+	lookAtHintEvery = time.Minute
 )
 
 // epochTopic is of events in which coordinators tell each other the newest epoch.
@@ -51,7 +53,7 @@ func (c *Coordinator) runServer(ctx context.Context) error {
 	look, tell := time.NewTicker(checkServerEvery), time.NewTicker(tellEpochEvery)
 	defer look.Stop()
 	defer tell.Stop()
-	var hinted string
+	hint := &epochHint{hints: c.queue}
 	was := fence.Newest()
 	for {
 		select {
@@ -71,7 +73,7 @@ func (c *Coordinator) runServer(ctx context.Context) error {
 		case <-tell.C:
 		}
 		c.noticeEpoch(&was)
-		c.tellEpoch(ctx, was, &hinted)
+		c.tellEpoch(ctx, was, hint)
 	}
 }
 
@@ -110,7 +112,7 @@ func (c *Coordinator) noticeEpoch(was *pg.Epoch) {
 }
 
 // tellEpoch tells the other coordinators which epoch is the newest, and leaves it in NATS for those that start later.
-func (c *Coordinator) tellEpoch(ctx context.Context, e pg.Epoch, hinted *string) {
+func (c *Coordinator) tellEpoch(ctx context.Context, e pg.Epoch, hint *epochHint) {
 	if e.ID == "" {
 		return
 	}
@@ -121,19 +123,44 @@ func (c *Coordinator) tellEpoch(ctx context.Context, e pg.Epoch, hinted *string)
 	if err := c.queue.PublishEvent(epochTopic, text); err != nil {
 		c.log.Debug("the epoch of the database was not told to other coordinators", "error", err)
 	}
-	if *hinted == string(text) {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	var known pg.Epoch
-	if before, err := c.queue.Hint(ctx); err != nil || json.Unmarshal([]byte(before), &known) == nil && !e.Newer(known) {
-		learnEpoch(c.store.Fence(), []byte(before)) // of a newer one
-		return
-	}
-	if err := c.queue.SetHint(ctx, string(text)); err != nil {
+	newer, err := hint.leave(ctx, e, string(text), time.Now())
+	if err != nil {
 		c.log.Warn("the epoch of the database could not be left in NATS for coordinators that start later", "error", err)
-		return
 	}
-	*hinted = string(text)
+	learnEpoch(c.store.Fence(), []byte(newer))
+}
+
+// epochHint is what coordinators that start later read. A NATS that lost its streams has lost it, too, so it is looked at again.
+type epochHint struct {
+	hints interface { // those of the queue
+		Hint(ctx context.Context) (string, error)
+		SetHint(ctx context.Context, text string) error
+	}
+	left string    // what is there, as far as is known; empty: not known
+	seen time.Time // when it was there
+}
+
+// leave makes e, as the text, the hint, unless one is there that is as new: a newer one is returned. While it is known to be there, nothing is asked.
+func (h *epochHint) leave(ctx context.Context, e pg.Epoch, text string, now time.Time) (newer string, err error) {
+	if h.left == text && now.Sub(h.seen) < lookAtHintEvery {
+		return "", nil
+	}
+	h.left = ""
+	before, err := h.hints.Hint(ctx)
+	if err != nil {
+		return "", nil // soon again
+	}
+	var known pg.Epoch
+	switch {
+	case json.Unmarshal([]byte(before), &known) != nil || e.Newer(known):
+		if err := h.hints.SetHint(ctx, text); err != nil {
+			return "", err
+		}
+	case known.Newer(e):
+		return before, nil
+	}
+	h.left, h.seen = text, now
+	return "", nil
 }

@@ -224,13 +224,14 @@ func (f *Fence) check(ctx context.Context, conn *pgconn.PgConn, settings string)
 			e.ID = "?"
 			return f.admit(e, false, conn)
 		}
-		if err = run(ctx, conn, settings, sql("BeginEpoch"), nil); err == nil {
+		err = run(ctx, conn, settings, sql("BeginEpoch"), nil)
+		if state, ok := errors.AsType[*pgconn.PgError](err); ok && unwritten(state.Code) {
+			f.admitBlind(conn)
+			return nil
+		}
+		if err == nil {
 			e, standby, err = epochOf(ctx, conn, settings)
 		}
-	}
-	if state, ok := errors.AsType[*pgconn.PgError](err); ok && unwritten(state.Code) {
-		f.admitBlind(conn)
-		return nil
 	}
 	if state, ok := errors.AsType[*pgconn.PgError](err); ok && silent(state.Code) {
 		if newest := f.Newest(); newest.ID == "" || state.Code != "42P01" { // else it lacks migrations that its successor has

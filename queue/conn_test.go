@@ -14,13 +14,14 @@ import (
 func TestConnectRefuses(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]queue.Config{
-		"a worker's id with a dot":   {URL: "nats://127.0.0.1:1", Worker: "a.b"},
-		"a worker's id with a star":  {URL: "nats://127.0.0.1:1", Worker: "*"},
-		"a worker's id that is long": {URL: "nats://127.0.0.1:1", Worker: strings.Repeat("x", 65)},
-		"a prefix with a dot":        {URL: "nats://127.0.0.1:1", Prefix: "a.b"},
-		"a URL that is none":         {URL: "nats://user:secret@127.0.0.1:port"},
-		"no URL":                     {},
-		"addresses that are empty":   {URL: " , "},
+		"a worker's id with two dots":         {URL: "nats://127.0.0.1:1", Worker: "a.b.c"},
+		"a worker's id with a dot at its end": {URL: "nats://127.0.0.1:1", Worker: "a."},
+		"a worker's id with a star":           {URL: "nats://127.0.0.1:1", Worker: "*"},
+		"a worker's id that is long":          {URL: "nats://127.0.0.1:1", Worker: strings.Repeat("x", 65)},
+		"a prefix with a dot":                 {URL: "nats://127.0.0.1:1", Prefix: "a.b"},
+		"a URL that is none":                  {URL: "nats://user:secret@127.0.0.1:port"},
+		"no URL":                              {},
+		"addresses that are empty":            {URL: " , "},
 	} {
 		_, err := queue.Connect(t.Context(), cfg)
 		if err == nil {

@@ -109,14 +109,14 @@ func (p *Proxy) flow() {
 	<-flows
 }
 
-// Close breaks all connections and ends the proxy.
+// Close breaks all connections and ends the proxy. What is held is lost.
 func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.done = true
 	p.mu.Unlock()
-	p.Hold(false)
 	p.listener.Close()
 	p.Cut()
+	p.Hold(false) // after the connections are gone, or what is held would still pass
 	p.running.Wait()
 }
 

@@ -28,8 +28,8 @@ func (k *kube) steps(c *client.Client) []step {
 		{35, "kill a coordinator pod", func(ctx context.Context) error { return k.killed(ctx, "coordinator", "") }},
 		{45, "kill a worker pod", func(ctx context.Context) error { return k.killed(ctx, "worker", "slow") }},
 		{55, "kill a NATS pod", func(ctx context.Context) error { return k.killed(ctx, "nats", "") }},
-		{62, "kill the node of workers", k.killNode},
-		{85, "scale the pool from 6 to 1", func(ctx context.Context) error { return k.scale(ctx, "steady", 1) }},
+		{60, "scale the pool from 6 to 1", func(ctx context.Context) error { return k.scale(ctx, "steady", 1) }},
+		{64, "kill the node of workers", k.killNode},
 	}
 }
 

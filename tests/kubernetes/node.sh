@@ -18,6 +18,11 @@ case ${1:-} in
       sleep 0.2
     done
     ;;
-  up) "$scripts/k8s-up" --nodes 2 ;;
+  up)
+    "$scripts/k8s-up" --nodes 2
+    sleep 3
+    # It has written the configuration of kube-proxy anew, which may have ended that: then Services lead nowhere.
+    kill -0 "$(cut -d' ' -f1 "$home/run/kube-proxy.pid")" 2>/dev/null || "$scripts/k8s-up" --nodes 2
+    ;;
   *) echo "usage: node.sh down|up NUMBER" >&2; exit 2 ;;
 esac

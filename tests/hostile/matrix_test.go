@@ -371,6 +371,8 @@ func coded(surface, got string) bool {
 // untouched are the methods of the service that no operation makes a call of by itself, and why.
 var untouched = map[string]string{
 	"Ready":         "is asked by processes, of nobody's things",
+	"Demand":        "is asked over KEDA's protocol, whose messages name pools only; package keda tests who may",
+	"WatchDemand":   "the same, as a stream",
 	"DropAgentTask": "takes back what the same message has kept, when its tree could not be stored",
 }
 

@@ -42,7 +42,7 @@ var arrows = []arrow{
 	{"internal/modelkey", nil, nil, "a key is kept and sealed without knowing what a task, a queue or a store is"},
 	{"internal/record", nil, all, "a chain is checked without knowing who keeps it, on a machine that has nothing else of ours"},
 	{"internal/otlpenv", nil, all, "variables are read without knowing what is sent"},
-	{"internal/tasklog", []string{"internal/otlpenv"}, []string{"github.com/nats-io/"}, "a line leaves a worker without knowing where else it goes"},
+	{"internal/tasklog", []string{"internal/otlpenv", "internal/rawjson"}, []string{"github.com/nats-io/"}, "a line leaves a worker without knowing where else it goes"},
 	{"internal/instrument", nil, all, "a metric is described without knowing what is measured"},
 	{"internal/addresses", nil, all, "an address is of its kind, whoever wants to go there"},
 	{"internal/sealed", nil, all, "a text is sealed without knowing what it is, or where it is kept"},

@@ -12,11 +12,11 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
-	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // format is how a command prints its results.
@@ -131,31 +131,12 @@ func (f format) write(w io.Writer, value any) error {
 	if err := e.Encode(value); err != nil {
 		return err
 	}
-	document := harmlessJSON(text.Bytes())
+	document := rawjson.Harmless(text.Bytes())
 	if f == formatYAML {
 		document = append([]byte("---\n"), yamlOf(document)...)
 	}
 	_, err := w.Write(document)
 	return err
-}
-
-// harmlessJSON writes characters that could steer a terminal as escapes. The value stays what it is.
-func harmlessJSON(text []byte) []byte {
-	harmful := func(r rune) bool { return r != '\n' && steers(r) }
-	if bytes.IndexFunc(text, harmful) < 0 {
-		return text
-	}
-	var out bytes.Buffer
-	for _, r := range string(text) { // outside of strings, JSON has none of them
-		if !harmful(r) {
-			out.WriteRune(r)
-			continue
-		}
-		for _, unit := range utf16.Encode([]rune{r}) {
-			fmt.Fprintf(&out, `\u%04x`, unit)
-		}
-	}
-	return out.Bytes()
 }
 
 // firstError keeps the first error of writing, so that formatting need not look at each.

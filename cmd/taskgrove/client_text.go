@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode"
+
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // What users and executors wrote must not steer the terminal of whoever looks at it: names, errors and log lines pass
@@ -13,17 +15,11 @@ import (
 // harmless replaces characters that steer a terminal, but those in keep.
 func harmless(text, keep string) string {
 	return strings.Map(func(r rune) rune {
-		if steers(r) && !strings.ContainsRune(keep, r) {
+		if rawjson.Steers(r) && !strings.ContainsRune(keep, r) {
 			return unicode.ReplacementChar
 		}
 		return r
 	}, text)
-}
-
-// steers reports whether a terminal takes the character for other than text: control characters, and the ones that turn the direction of
-// writing, or end a line in some programs.
-func steers(r rune) bool {
-	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }
 
 // oneLine is text that stays within one line, or one cell of a table.

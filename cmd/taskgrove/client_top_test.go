@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // TestTopOnce: where output is no terminal, top prints all tables once; with -o json, one document.
@@ -113,7 +114,7 @@ func TestTopFitsTheScreen(t *testing.T) {
 					t.Errorf("%v: %d lines", size, len(lines))
 				}
 				for _, line := range lines {
-					if columns(line) > size[0] || strings.ContainsFunc(line, steers) {
+					if columns(line) > size[0] || strings.ContainsFunc(line, rawjson.Steers) {
 						t.Errorf("%v: %q", size, line)
 					}
 				}

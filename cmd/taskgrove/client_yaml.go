@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
+
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // yamlOf writes JSON as YAML, in the same order. The library would write control characters as they are, and a document
@@ -159,5 +161,5 @@ func asJSON(value any) string {
 	if err := e.Encode(value); err != nil {
 		return "null"
 	}
-	return string(harmlessJSON(bytes.TrimSuffix(out.Bytes(), []byte("\n"))))
+	return string(rawjson.Harmless(bytes.TrimSuffix(out.Bytes(), []byte("\n"))))
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // protocolTask is a task with the 20 keys of spec 1.1, and its children in trees: what the commands of spec section 9 print.
@@ -91,7 +92,7 @@ func writeProtocol(w io.Writer, value any) error {
 	if err := e.Encode(value); err != nil {
 		return err
 	}
-	if err := json.Indent(&indented, harmlessJSON(text.Bytes()), "", "  "); err != nil {
+	if err := json.Indent(&indented, rawjson.Harmless(text.Bytes()), "", "  "); err != nil {
 		return err
 	}
 	_, err := w.Write(indented.Bytes())

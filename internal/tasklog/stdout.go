@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
-	"unicode"
+
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // written is a line as it is written. Its keys are those of the logs of processes, where these have the same.
@@ -63,7 +63,7 @@ func (w *writer) send(_ context.Context, lines []Line) (int, error) {
 			return 0, err
 		}
 	}
-	if _, err := w.to.Write(harmless(w.buffer.Bytes())); err != nil {
+	if _, err := w.to.Write(rawjson.Harmless(w.buffer.Bytes())); err != nil {
 		return 0, err
 	}
 	if w.buffer.Cap() > 4<<20 { // after very long lines
@@ -73,24 +73,3 @@ func (w *writer) send(_ context.Context, lines []Line) (int, error) {
 }
 
 func (*writer) close(context.Context) error { return nil }
-
-// harmless escapes what could steer a terminal or change how a line reads, and JSON need not escape: the controls above ASCII, such as U+009B, which begins the
-// same sequences as ESC [, DEL, and what turns the direction of text. The values stay what they are.
-func harmless(text []byte) []byte {
-	if bytes.IndexFunc(text, steers) < 0 {
-		return text
-	}
-	var out bytes.Buffer
-	for _, r := range string(text) { // JSON has them in strings only, and they are all below U+10000
-		if steers(r) {
-			fmt.Fprintf(&out, `\u%04x`, r)
-		} else {
-			out.WriteRune(r)
-		}
-	}
-	return out.Bytes()
-}
-
-func steers(r rune) bool {
-	return r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) // those below are escaped, or end a line
-}
